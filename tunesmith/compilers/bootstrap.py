@@ -1,0 +1,179 @@
+"""Demos from a teacher's own successful runs (bootstrapping; Khattab et al. 2023, "DSPy", section 4)."""
+
+import random
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass
+
+from tunesmith.compilers.demos import draw, labelled_pools
+from tunesmith.compilers.session import Session
+from tunesmith.errors import DataError, UsageError
+from tunesmith.evaluation import Row, Runner
+from tunesmith.lm import LM, content_key, role
+from tunesmith.modules import Candidate, Module
+from tunesmith.signatures import Demo, Example, Signature
+
+__all__ = ["Bootstrapped", "bootstrap"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrapped:
+    """What bootstrapping found.
+
+    Attributes:
+        pools: demos per predictor path, in the order of the training examples.
+        used: indices of the training examples that succeeded.
+        attempts: runs of the teacher.
+    """
+
+    pools: dict[str, list[Demo]]
+    used: tuple[int, ...]
+    attempts: int
+
+
+def bootstrap(
+    session: Session,
+    examples: Sequence[Example],
+    *,
+    wanted: int,
+    rounds: int = 1,
+    threshold: float | None = None,
+    labelled: int = 0,
+    seed: int = 0,
+) -> Bootstrapped:
+    """Run the teacher on `examples` in order until `wanted` of them passed the metric.
+
+    A run passes where the metric gives at least `threshold`, or without one where its value is not zero. A first round
+    uses the LM as it is, later ones a fresh rollout. Of several predictions of one predictor in one run, the last is
+    taken with probability one half, else one of the others, as in DSPy. An example is never shown to the teacher as
+    its own demo. Where DSPy goes one by one, `session.slots` examples run at once; what counts is decided in order, so
+    the demos are the same.
+
+    Args:
+        session: gives teacher, metric, model and meter.
+        examples: training examples.
+        wanted: successful examples.
+        rounds: attempts per example.
+        threshold: what the metric must reach.
+        labelled: labelled demos the teacher is given, where it is not compiled already.
+        seed: of the draws.
+
+    Raises:
+        UsageError: student and teacher have different predictors.
+        StopSignal: the budget ended.
+    """
+    teacher = session.program if session.teacher is None else session.teacher
+    _same_predictors(session.program, teacher)
+    candidate = Candidate.of(teacher)
+    if labelled and not getattr(teacher, "_compiled", False):
+        candidate = _with_labels(candidate, teacher, examples, labelled, seed)
+    signatures = {path: p.signature for path, p in session.program.named_predictors()}
+    pools: dict[str, list[Demo]] = {path: [] for path in signatures}
+    used: list[int] = []
+    attempts = 0
+    wave = max(1, session.lm.slots if session.slots is None else session.slots)
+    for start in range(0, len(examples), wave):
+        if len(used) >= wanted:
+            break
+        indices = range(start, min(start + wave, len(examples)))
+        tries = _wave(session, teacher, candidate, [examples[i] for i in indices], rounds, threshold)
+        for index, (row, tried) in zip(indices, tries, strict=True):
+            attempts += tried
+            if row is None or len(used) >= wanted:
+                continue
+            used.append(index)
+            _collect(row, signatures, pools)
+        session.say("bootstrapping demos", len(used), wanted)
+    return Bootstrapped(pools, tuple(used), attempts)
+
+
+def _same_predictors(student: Module, teacher: Module) -> None:
+    ours = {path: list(p.signature.fields) for path, p in student.named_predictors()}
+    theirs = {path: list(p.signature.fields) for path, p in teacher.named_predictors()}
+    if ours != theirs:
+        raise UsageError(
+            f"Student and teacher must have the same predictors with the same fields. The student has {ours}, "
+            f"the teacher {theirs}. Pass a teacher of the same structure."
+        )
+
+
+def _with_labels(
+    candidate: Candidate, teacher: Module, examples: Sequence[Example], count: int, seed: int
+) -> Candidate:
+    signatures = {path: p.signature for path, p in teacher.named_predictors()}
+    for path, pool in labelled_pools(teacher, examples).items():
+        demos = draw(signatures[path], pool, count, random.Random(seed))
+        candidate = candidate.with_part(path, demos=demos)
+    return candidate
+
+
+def _wave(
+    session: Session,
+    teacher: Module,
+    candidate: Candidate,
+    examples: Sequence[Example],
+    rounds: int,
+    threshold: float | None,
+) -> list[tuple[Row | None, int]]:
+    """Return, per example, the passing row or `None`, and the number of attempts."""
+
+    def one(example: Example) -> tuple[Row | None, int]:
+        return _attempt(session, teacher, candidate, example, rounds, threshold)
+
+    if len(examples) == 1:
+        return [one(examples[0])]
+    with ThreadPoolExecutor(len(examples), thread_name_prefix="tunesmith") as pool:
+        futures = [pool.submit(copy_context().run, one, example) for example in examples]
+        return [future.result() for future in futures]
+
+
+def _attempt(
+    session: Session,
+    teacher: Module,
+    candidate: Candidate,
+    example: Example,
+    rounds: int,
+    threshold: float | None,
+) -> tuple[Row | None, int]:
+    program = _without(candidate, example).apply(teacher)
+    for number in range(rounds):
+        lm: LM = session.lm if number == 0 else session.lm.copy(rollout_id=number, temperature=1.0)
+        runner = Runner(program, session.metric, lm=lm, steps=True, show_trace=True, meter=session.meter)
+        with role("teacher"):
+            row = runner.one(example)
+        if row.failure is not None and row.failure.fault == "metric":
+            continue
+        if row.score is not None and (row.score >= threshold if threshold is not None else row.score != 0):
+            return row, number + 1
+    return None, rounds
+
+
+def _without(candidate: Candidate, example: Example) -> Candidate:
+    """Return `candidate` without demos that show `example` itself."""
+    given = dict(example.items())
+    for path, part in candidate.parts.items():
+        kept = tuple(
+            demo for demo in part.demos if not demo.inputs or any(given.get(n) != v for n, v in demo.inputs.items())
+        )
+        if len(kept) < len(part.demos):
+            candidate = candidate.with_part(path, demos=kept)
+    return candidate
+
+
+def _collect(row: Row, signatures: dict[str, type[Signature]], pools: dict[str, list[Demo]]) -> None:
+    steps: dict[str, list[Demo]] = {}
+    for step in row.steps:
+        signature = signatures[step.predictor]
+        values = {**step.inputs, **step.outputs}
+        try:
+            demo = Demo.of(signature, {**{n: values[n] for n in signature.fields if n in values}, "augmented": True})
+        except DataError:  # an input that has no form as a demo, such as a retriever
+            continue
+        steps.setdefault(step.predictor, []).append(demo)
+    for path, demos in steps.items():
+        chosen = demos[-1]
+        if len(demos) > 1:
+            rng = random.Random(content_key([demo.key for demo in demos]))
+            chosen = rng.choice(demos[:-1]) if rng.random() < 0.5 else demos[-1]
+        pools[path].append(chosen)

@@ -1,0 +1,251 @@
+"""What a compiler is; the door to DSPy's `Teleprompter`."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from dspy.dsp.utils.settings import settings
+from dspy.teleprompt.teleprompt import Teleprompter
+
+from tunesmith.compilers.session import CompileReport, Session
+from tunesmith.data import Dataset, check_disjoint
+from tunesmith.errors import BudgetExceeded, UsageError, shown
+from tunesmith.evaluation import Metric, RunFolder
+from tunesmith.lm import BaseLM, Budget, Meter, StopSignal, as_lm, content_key
+from tunesmith.metrics import metric_fingerprint
+from tunesmith.modules import Module, program_fingerprint
+from tunesmith.signatures import Example
+
+__all__ = ["Compiler", "Progress", "split_validation"]
+
+Progress = Callable[[str, int, int], None]
+
+VALIDATION_SHARE = 0.4
+
+
+class Compiler(Teleprompter):
+    """A policy that finds a better candidate for a program.
+
+    A subclass overrides `search`, which proposes candidates and scores them through the session, and `options`, which
+    says how it was configured. The same compiler with the same seed and the same replies gives the same result.
+
+    Args:
+        metric: `metric(example, prediction, trace=None)`.
+        budget: the most a compile may be charged: a `Budget`, or a number of calls.
+        slots: requests on the way at once; default what the LM says.
+        seed: of every draw.
+    """
+
+    name: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        *,
+        metric: Metric | None,
+        budget: Budget | int | None = None,
+        slots: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if metric is not None and not callable(metric):
+            raise UsageError(f"A metric is a function of (example, prediction, trace=None). Given: {shown(metric)}.")
+        self.metric, self.budget = metric, Budget.of(budget)
+        self.slots, self.seed = slots, seed
+
+    def compile(
+        self,
+        student: Module,
+        *,
+        trainset: Sequence[Example],
+        teacher: Module | None = None,
+        valset: Sequence[Example] | None = None,
+        run: str | None = None,
+        progress: Progress | None = None,
+        **kwargs: Any,
+    ) -> Module:
+        """Return a compiled copy of `student`; `student` is not changed.
+
+        Without `valset` a seeded 60/40 split of `trainset` is made and said in the report's notes. The result is never
+        worse than `student` on validation: where nothing better is found, it is a copy of `student`.
+
+        Args:
+            student: any `dspy.Module`.
+            trainset: examples that demos come from.
+            teacher: makes demos; default the student.
+            valset: examples that select; none of them may be in `trainset`.
+            run: name of a run folder that keeps the report; it is refused to a compile of something else.
+            progress: is told what goes on, and how many of how many evaluations are done.
+            **kwargs: refused; DSPy passes what its own optimizers know.
+
+        Returns:
+            The program, with `compile_report` (a `CompileReport`).
+
+        Raises:
+            UsageError: an argument that cannot be used.
+            SplitError: `trainset` and `valset` share examples.
+            BudgetExceeded: the budget ended before the student was scored.
+        """
+        if kwargs:
+            raise UsageError(
+                f"{type(self).__name__}.compile does not know {', '.join(sorted(kwargs))}. "
+                "How a compiler works is said in its constructor."
+            )
+        session = self.session(student, trainset=trainset, teacher=teacher, valset=valset, progress=progress)
+        if run is None:
+            return self._apply(student, self.run(session))
+        with RunFolder(run, self._run_identity(student, session)) as folder:
+            report = self.run(session)
+            folder.write("compile.json", _report_json(report))
+        return self._apply(student, report)
+
+    def session(
+        self,
+        student: Module,
+        *,
+        trainset: Sequence[Example],
+        teacher: Module | None = None,
+        valset: Sequence[Example] | None = None,
+        metric: Metric | None = None,
+        lm: BaseLM | None = None,
+        meter: Meter | None = None,
+        progress: Progress | None = None,
+    ) -> Session:
+        """Return what one compile works with, its arguments checked; `metric` replaces the constructor's."""
+        if not isinstance(student, Module):
+            raise UsageError(f"A program is a `dspy.Module`. Given: {shown(student)}. Pass an instance, not a class.")
+        model = settings.lm if lm is None else lm
+        if model is None:
+            raise UsageError("There is no model. Set one with `dspy.configure(lm=ts.lm(...))`, or pass `lm=`.")
+        train = as_dataset(trainset, "trainset")
+        notes = []
+        if valset is None:
+            train, validation = split_validation(train, self.seed)
+            notes.append(
+                f"No validation set was given: {len(train)} examples of the training set give demos and "
+                f"{len(validation)} select."
+            )
+        else:
+            validation = as_dataset(valset, "valset")
+            check_disjoint(trainset=train, valset=validation)
+        session = Session(
+            student,
+            metric=self._metric() if metric is None else metric,
+            trainset=list(train),
+            valset=list(validation),
+            lm=as_lm(model),
+            meter=Meter(self.budget) if meter is None else meter,
+            seed=self.seed,
+            slots=self.slots,
+            teacher=teacher,
+            progress=progress,
+        )
+        session.notes += notes
+        return session
+
+    def run(self, session: Session) -> CompileReport:
+        """Score the program as given, search, and return the best; the budget's end only ends the search.
+
+        Raises:
+            BudgetExceeded: the budget ended before the program as given was scored.
+        """
+        base = session.report(session.baseline, label="program as given")
+        session.record(session.baseline, "program as given", base.mean, base.n)
+        try:
+            self.search(session)
+        except BudgetExceeded as stop:
+            session.notes.append(f"The search ended early: {stop}")
+        except StopSignal as signal:
+            if not isinstance(signal.error, BudgetExceeded):
+                raise signal.error from None
+            session.notes.append(f"The search ended early: {signal.error}")
+        return session.finish(self.name)
+
+    @abstractmethod
+    def search(self, session: Session) -> None:
+        """Propose candidates, score them with `session.report` and note them with `session.record`."""
+
+    def options(self) -> dict[str, Any]:
+        """Return how the compiler is configured, as JSON values; part of a run's identity."""
+        return {"name": self.name, "seed": self.seed, "budget": self.budget.to_json()}
+
+    def plan(self, *, train: int, val: int, calls: float = 1.0) -> dict[str, Any]:
+        """Return what a compile will need before the first call.
+
+        Args:
+            train: training examples.
+            val: validation examples.
+            calls: LM calls of one run of the program.
+
+        Returns:
+            `candidates`, and `calls` as `expected` and `worst`.
+        """
+        return {"candidates": 1, "calls": {"expected": int(val * calls), "worst": int(val * calls)}}
+
+    def _metric(self) -> Metric:
+        if self.metric is None:
+            raise UsageError(
+                f"{type(self).__name__} needs a metric. Pass `metric=`, for instance "
+                "`ts.metrics.exact_match('answer')`."
+            )
+        return self.metric
+
+    def _apply(self, student: Module, report: CompileReport) -> Module:
+        program = report.candidate.apply(student)
+        program._compiled = True
+        program.compile_report = report  # type: ignore[attr-defined]  # promised; DSPy's Module has no slots
+        return program
+
+    def _run_identity(self, student: Module, session: Session) -> dict[str, Any]:
+        return {
+            "program": program_fingerprint(student),
+            "candidate": session.baseline.key,
+            "metric": metric_fingerprint(session.metric),
+            "lm": content_key(session.lm.identity.to_json()),
+            "trainset": Dataset.load(session.trainset).fingerprint,
+            "valset": Dataset.load(session.valset).fingerprint,
+            "compiler": self.options(),
+        }
+
+
+def as_dataset(examples: Sequence[Example], name: str) -> Dataset:
+    """Return `examples` as a `Dataset`.
+
+    Raises:
+        UsageError: it is no list of examples.
+        DataError: it is empty, or an example does not say which fields are inputs.
+    """
+    if isinstance(examples, Dataset):
+        return examples
+    if isinstance(examples, (str, bytes)) or not hasattr(examples, "__len__"):
+        raise UsageError(f"`{name}` is a `Dataset` or a list of `dspy.Example`. Given: {shown(examples)}.")
+    return Dataset.load(list(examples), name=name)
+
+
+def split_validation(train: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+    """Return `train` split 60/40 by `seed`.
+
+    Raises:
+        SplitError: there are too few examples.
+    """
+    splits = train.split(train=1 - VALIDATION_SHARE, val=VALIDATION_SHARE, seed=seed)
+    if splits.train is None or splits.val is None:
+        raise UsageError("The training set is too small to split. Pass `valset=`.")
+    return splits.train, splits.val
+
+
+def _report_json(report: CompileReport) -> dict[str, Any]:
+    return {
+        "compiler": report.compiler,
+        "baseline": report.baseline.summary(),
+        "compiled": report.compiled.summary(),
+        "gain": report.gain.to_json(),
+        "candidate": report.candidate.to_json(),
+        "trials": [
+            {"number": t.number, "origin": t.origin, "mean": t.mean, "n": t.n, "key": t.candidate.key}
+            for t in report.trials
+        ],
+        "notes": list(report.notes),
+        "charged": report.charged.to_json(),
+        "paid": report.paid.to_json(),
+        "seed": report.seed,
+    }

@@ -1,0 +1,258 @@
+"""`RandomSearch`: instructions given, demo sets, demo counts and formats, drawn by an Optuna sampler and raced."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from tunesmith.compilers.bootstrap import bootstrap
+from tunesmith.compilers.compiler import Compiler
+from tunesmith.compilers.demos import closed_labels, draw, labelled_pools
+from tunesmith.compilers.session import Session
+from tunesmith.compilers.study import SAMPLERS, Study, Trial
+from tunesmith.errors import UsageError, shown
+from tunesmith.evaluation import RACES, Metric, Standing
+from tunesmith.formats import carries, get_format
+from tunesmith.lm import Budget
+from tunesmith.modules import Candidate
+from tunesmith.signatures import Demo, Signature
+
+__all__ = ["RandomSearch"]
+
+_COUNTS = (0, 4, 8, 16, 32)
+_ASKS_PER_CANDIDATE = 5
+_EFFORT = 0.5  # of the evaluations that scoring every candidate on every example would take
+
+
+class RandomSearch(Compiler):
+    """Draw candidates, race them on validation, keep the best if it beats the program as given.
+
+    DSPy's BootstrapFewShotWithRandomSearch draws demo sets and scores each on the whole validation set. This draws
+    demo counts, formats and given instructions as well, and by default races the candidates by paired halving.
+
+    Args:
+        metric: judges one prediction.
+        instructions: further instructions to try: for every predictor, or by predictor path.
+        formats: names of the prompt formats to try; default `bare` and `json` where they can carry the signature.
+        num_candidates: candidates drawn.
+        max_labeled_demos: most labelled demos of a predictor; 0 for none.
+        max_bootstrapped_demos: most bootstrapped demos of a predictor; 0 for none. Bootstrapping is used where the
+            training set does not label every output of a predictor.
+        metric_threshold, max_rounds: of bootstrapping, as `BootstrapFewShot`.
+        sampler: `random`, or `tpe`, which learns from full scores and so evaluates one candidate at a time.
+        race: `paired-halving`, or `full`.
+        budget, slots, seed: as `Compiler`.
+    """
+
+    name: ClassVar[str] = "RandomSearch"
+
+    def __init__(
+        self,
+        *,
+        metric: Metric,
+        instructions: Sequence[str] | Mapping[str, Sequence[str]] = (),
+        formats: Sequence[str] | None = None,
+        num_candidates: int = 16,
+        max_labeled_demos: int = 16,
+        max_bootstrapped_demos: int = 4,
+        metric_threshold: float | None = None,
+        max_rounds: int = 1,
+        sampler: str = "random",
+        race: str = "paired-halving",
+        budget: Budget | int | None = None,
+        slots: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(metric=metric, budget=budget, slots=slots, seed=seed)
+        for name in formats or ():
+            get_format(name)
+        if race not in RACES:
+            raise UsageError(f"There is no race {shown(race)}. Use one of: {', '.join(RACES)}.")
+        if sampler not in SAMPLERS:
+            raise UsageError(f"There is no sampler {shown(sampler)}. Use one of: {', '.join(SAMPLERS)}.")
+        if num_candidates < 1:
+            raise UsageError(f"`num_candidates` must be at least 1. Given: {num_candidates}.")
+        self.instructions, self.formats = instructions, formats
+        self.num_candidates = num_candidates
+        self.max_labeled_demos = max_labeled_demos
+        self.max_bootstrapped_demos = max_bootstrapped_demos
+        self.metric_threshold, self.max_rounds = metric_threshold, max_rounds
+        self.sampler, self.race = sampler, race
+
+    def options(self) -> dict[str, Any]:
+        """Return how the compiler is configured."""
+        given = self.instructions
+        return {
+            **super().options(),
+            "instructions": {k: list(v) for k, v in given.items()} if isinstance(given, Mapping) else list(given),
+            "formats": None if self.formats is None else list(self.formats),
+            "num_candidates": self.num_candidates,
+            "max_labeled_demos": self.max_labeled_demos,
+            "max_bootstrapped_demos": self.max_bootstrapped_demos,
+            "metric_threshold": self.metric_threshold,
+            "max_rounds": self.max_rounds,
+            "sampler": self.sampler,
+            "race": self.race,
+        }
+
+    def search(self, session: Session) -> None:
+        """Draw candidates and race them."""
+        space = _Space(self, session)
+        study = Study(space.sizes, sampler=self.sampler, seed=self.seed)
+        batch = self.num_candidates if self.sampler == "random" else 1
+        left = self.num_candidates
+        seen = {session.baseline}
+        while left > 0:
+            drawn = self._draw(study, space, seen, min(batch, left))
+            if not drawn:
+                session.notes.append(f"The space has no more than {len(seen)} different candidates; all were tried.")
+                return
+            left -= len(drawn)
+            self._race(session, study, drawn)
+
+    def _draw(self, study: Study, space: "_Space", seen: set[Candidate], count: int) -> list[tuple[Trial, Candidate]]:
+        drawn: list[tuple[Trial, Candidate]] = []
+        for _ in range(count * _ASKS_PER_CANDIDATE):
+            if len(drawn) == count:
+                break
+            trial = study.ask()
+            candidate = space.candidate(trial)
+            if candidate in seen:
+                study.tell(trial, None)
+                continue
+            seen.add(candidate)
+            drawn.append((trial, candidate))
+        return drawn
+
+    def _race(self, session: Session, study: Study, drawn: list[tuple[Trial, Candidate]]) -> None:
+        total, count = session.size, len(drawn)
+        room = session.room()
+        wanted = int(total * count * _EFFORT) if self.race != "full" and count > 1 else total * count
+        # The winner is scored on every example at the end, so that much is kept back.
+        budget = wanted if room is None else max(0, min(wanted, room - total))
+        shown_rounds = 0
+
+        def extend(index: int, n: int) -> list[float]:
+            nonlocal shown_rounds
+            shown_rounds += 1
+            label = f"candidate {index + 1} of {count} on {n} examples"
+            report = session.report(drawn[index][1], n, label=label)
+            return [0.0 if value is None else value for value in report.values()]
+
+        standings = RACES[self.race](count, extend, total, budget)
+        if standings:
+            self._finish(session, drawn, standings[0])
+        for standing in standings:
+            trial, candidate = drawn[standing.candidate]
+            whole = session.report(candidate) if standing.n >= total else None
+            mean = standing.mean if whole is None else whole.mean
+            session.record(candidate, f"draw {trial.number}", mean, standing.n)
+            study.tell(trial, mean, seen=0 if whole is not None else standing.n)
+            session.forget(candidate)
+
+    def _finish(self, session: Session, drawn: list[tuple[Trial, Candidate]], leader: Standing) -> None:
+        """Score the race's leader on every example, so that it can be compared with the program as given."""
+        if 0 < leader.n < session.size:
+            trial, candidate = drawn[leader.candidate]
+            report = session.report(candidate, label="best candidate on all examples")
+            session.record(candidate, f"draw {trial.number}, all examples", report.mean, report.n)
+
+    def plan(self, *, train: int, val: int, calls: float = 1.0) -> dict[str, Any]:
+        """Return what a compile will need; see `Compiler.plan`."""
+        effort = _EFFORT if self.race != "full" and self.sampler == "random" else 1.0
+        search = self.num_candidates * val
+        extra = train * self.max_rounds if self.max_bootstrapped_demos else 0
+        expected, worst = (2 * val + search * effort) * calls, (2 * val + search + extra) * calls
+        if self.budget.calls is not None:
+            expected, worst = min(expected, self.budget.calls), min(worst, self.budget.calls)
+        return {
+            "candidates": self.num_candidates + 1,
+            "calls": {"expected": int(expected), "worst": int(worst)},
+        }
+
+
+class _Space:
+    """The choices of one compile, and the candidate that a point stands for."""
+
+    def __init__(self, compiler: RandomSearch, session: Session) -> None:
+        self._base, self._seed = session.baseline, compiler.seed
+        self._signatures = {p: x.signature for p, x in session.program.named_predictors()}
+        self._labelled = labelled_pools(session.program, session.trainset)
+        self._bootstrapped = self._bootstrap(compiler, session)
+        self._choices: dict[str, list[Any]] = {}
+        for path, signature in self._signatures.items():
+            self._choices[f"{path}:instruction"] = self._instructions(compiler, path)
+            self._choices[f"{path}:format"] = self._formats(compiler, path, signature)
+            self._choices[f"{path}:demos"] = self._counts(compiler, path, signature)
+            self._choices[f"{path}:set"] = list(range(max(1, compiler.num_candidates)))
+        self.sizes = {name: len(values) for name, values in self._choices.items()}
+
+    def candidate(self, trial: Trial) -> Candidate:
+        chosen = {name: self._choices[name][index] for name, index in trial.choices.items()}
+        candidate = self._base
+        for path, signature in self._signatures.items():
+            source, count = chosen[f"{path}:demos"]
+            pool = self._pool(path, source)
+            rng = random.Random(f"{self._seed}:{path}:{chosen[f'{path}:set']}")
+            candidate = candidate.with_part(
+                path,
+                instruction=chosen[f"{path}:instruction"],
+                format=chosen[f"{path}:format"],
+                demos=draw(signature, pool, count, rng) if count else (),
+            )
+        return candidate
+
+    def _pool(self, path: str, source: str) -> list[Demo]:
+        return self._bootstrapped[path] if source == "bootstrapped" else self._labelled[path]
+
+    def _bootstrap(self, compiler: RandomSearch, session: Session) -> dict[str, list[Demo]]:
+        empty: dict[str, list[Demo]] = {path: [] for path in self._signatures}
+        if not compiler.max_bootstrapped_demos or all(self._labelled.values()):
+            return empty
+        found = bootstrap(
+            session,
+            session.trainset,
+            wanted=3 * compiler.max_bootstrapped_demos,
+            rounds=compiler.max_rounds,
+            threshold=compiler.metric_threshold,
+            labelled=compiler.max_labeled_demos,
+            seed=compiler.seed,
+        )
+        session.notes.append(f"Bootstrapped {len(found.used)} examples in {found.attempts} runs of the teacher.")
+        return found.pools
+
+    def _instructions(self, compiler: RandomSearch, path: str) -> list[str]:
+        given = compiler.instructions
+        if isinstance(given, Mapping):
+            unknown = sorted(set(given) - set(self._signatures))
+            if unknown:
+                raise UsageError(
+                    f"`instructions` names {', '.join(unknown)}, which the program has not. Its predictors "
+                    f"are: {', '.join(self._signatures)}."
+                )
+            given = given.get(path, ())
+        return list(dict.fromkeys([self._base.parts[path].instruction, *given]))
+
+    def _formats(self, compiler: RandomSearch, path: str, signature: type[Signature]) -> list[str | None]:
+        now = self._base.parts[path].format
+        if compiler.formats is None:
+            names = [name for name in ("bare", "json") if carries(name, signature)]
+            return list(dict.fromkeys([now, *names]))
+        names = [name for name in compiler.formats if carries(name, signature)]
+        if not names:
+            raise UsageError(
+                f"None of the formats {', '.join(compiler.formats)} can carry the predictor {path!r}. "
+                "Add `json` or `chat`."
+            )
+        return list(names)
+
+    def _counts(self, compiler: RandomSearch, path: str, signature: type[Signature]) -> list[tuple[str, int]]:
+        """Return (source, number of demos); with a closed set of labels every number serves all labels alike."""
+        closed = closed_labels(signature)
+        step = 1 if closed is None else len(closed[1])
+        limit = min(compiler.max_labeled_demos, len(self._labelled[path]))
+        labelled = {min(-(-count // step) * step, limit) for count in (*_COUNTS, limit) if count <= limit}
+        if closed is not None and limit >= step:
+            labelled = {count - count % step for count in labelled}
+        boot = min(compiler.max_bootstrapped_demos, len(self._bootstrapped[path]))
+        found = [("labelled", count) for count in sorted(labelled | {0})]
+        return found + [("bootstrapped", count) for count in range(1, boot + 1)]

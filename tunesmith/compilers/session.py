@@ -1,0 +1,206 @@
+"""What one compile shares with its compiler: data, model, meter, and every score paid for so far."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.evaluation import Interval, Metric, Report, Row, Runner, gain
+from tunesmith.lm import LM, Meter, Spend
+from tunesmith.modules import Candidate, Module
+from tunesmith.signatures import Example
+
+__all__ = ["CompileReport", "Session", "TrialRecord"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """One candidate as it was compared.
+
+    Attributes:
+        number: 0 is the program as given.
+        candidate: what was tried.
+        origin: where it came from, in words.
+        mean: mean score on the validation examples it was seen on; `None` where it was not scored.
+        n: how many those were.
+    """
+
+    number: int
+    candidate: Candidate
+    origin: str
+    mean: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompileReport:
+    """What a compile found, decided on validation alone.
+
+    Attributes:
+        compiler: the compiler's name.
+        baseline: the program as given, on validation.
+        compiled: what is returned, on validation.
+        candidate: what is returned.
+        baseline_candidate: the program as given.
+        gain: paired gain on validation with its 95 % interval; flattering, because the best of many was selected.
+        trials: every candidate that was compared, best first.
+        notes: what was decided for the caller, in words.
+        charged, paid: what it cost.
+        seed: of every draw.
+    """
+
+    compiler: str
+    baseline: Report
+    compiled: Report
+    candidate: Candidate
+    baseline_candidate: Candidate
+    gain: Interval
+    trials: tuple[TrialRecord, ...]
+    notes: tuple[str, ...]
+    charged: Spend
+    paid: Spend
+    seed: int
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CompileReport":
+        return self  # frozen, and it travels with copies of the compiled program
+
+    @property
+    def improved(self) -> bool:
+        """Whether something better than the program as given was found."""
+        return self.candidate != self.baseline_candidate
+
+
+class Session:
+    """One compile in progress. Scores are kept per (candidate, validation example) and never asked for twice.
+
+    Args:
+        program: the program as given; it is never changed.
+        metric: judges one prediction.
+        trainset: examples that demos come from.
+        valset: examples that select.
+        lm: the model.
+        meter: counts, and holds the budget.
+        seed: of every draw.
+        slots: requests on the way at once; default what the LM says.
+        teacher: makes demos; default the program itself.
+        progress: is told in words what goes on, with how many of how many evaluations are done.
+    """
+
+    def __init__(
+        self,
+        program: Module,
+        *,
+        metric: Metric,
+        trainset: Sequence[Example],
+        valset: Sequence[Example],
+        lm: LM,
+        meter: Meter,
+        seed: int,
+        slots: int | None = None,
+        teacher: Module | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> None:
+        self.program, self.metric, self.lm, self.meter = program, metric, lm, meter
+        self.trainset, self.seed, self.slots, self.teacher = trainset, seed, slots, teacher
+        order = list(range(len(valset)))
+        random.Random(seed).shuffle(order)
+        # One shuffled order for all candidates: prefixes of it are comparable.
+        self.valset = [valset[index] for index in order]
+        self.baseline = Candidate.of(program)
+        self.notes: list[str] = []
+        self.trials: list[TrialRecord] = []
+        self._progress = progress
+        self._rows: dict[str, list[Row]] = {}
+        self._runners: dict[str, Runner] = {}
+
+    @property
+    def size(self) -> int:
+        """How many validation examples there are."""
+        return len(self.valset)
+
+    def say(self, text: str, done: int = 0, total: int = 0) -> None:
+        """Tell the caller what goes on."""
+        if self._progress is not None:
+            self._progress(text, done, total)
+
+    def report(self, candidate: Candidate, n: int | None = None, *, label: str = "") -> Report:
+        """Return the candidate's report on the first `n` validation examples of the common order.
+
+        Raises:
+            BudgetExceeded: the budget ended; rows finished before are kept for the next question.
+        """
+        wanted = self.size if n is None else min(n, self.size)
+        key = candidate.key
+        rows = self._rows.setdefault(key, [])
+        if len(rows) < wanted:
+            start = len(rows)
+            found = self._runner(candidate).run(
+                self.valset[start:wanted],
+                slots=self.slots,
+                progress=lambda done, total: self.say(label, done, total),
+            )
+            rows.extend(found.rows)
+        return Report(tuple(rows[:wanted]), charged=self.meter.charged, paid=self.meter.paid)
+
+    def forget(self, candidate: Candidate) -> None:
+        """Free what evaluating the candidate needed; its scores stay."""
+        self._runners.pop(candidate.key, None)
+
+    def record(self, candidate: Candidate, origin: str, mean: float | None, n: int) -> None:
+        """Note a candidate for the report."""
+        self.trials.append(TrialRecord(len(self.trials), candidate, origin, mean, n))
+
+    def room(self) -> int | None:
+        """Return how many more evaluations of one example the budget has room for; `None` without a limit.
+
+        Judged by what the baseline's evaluations cost.
+        """
+        rows = self._rows.get(self.baseline.key, [])
+        left = self.meter.room()
+        count = max(1, len(rows))
+        kinds = (
+            (left.calls, sum(row.calls for row in rows) / count),
+            (left.tokens, sum(row.tokens for row in rows) / count),
+            (left.seconds, sum(row.seconds for row in rows) / count),
+        )
+        rooms = [int(limit / cost) for limit, cost in kinds if limit is not None and cost > 0]
+        return min(rooms) if rooms else None
+
+    def best(self) -> tuple[Candidate, Report, Report]:
+        """Return the best fully scored candidate, its report and the baseline's.
+
+        The program as given wins ties: a candidate must have a paired gain above zero.
+        """
+        base = self.report(self.baseline)
+        chosen, chosen_report, lead = self.baseline, base, 0.0
+        for trial in self.trials:
+            if len(self._rows.get(trial.candidate.key, ())) < self.size:
+                continue
+            report = self.report(trial.candidate)
+            found = gain(base, report).mean
+            if found is not None and found > lead:
+                chosen, chosen_report, lead = trial.candidate, report, found
+        return chosen, chosen_report, base
+
+    def finish(self, compiler: str) -> CompileReport:
+        """Return what was found."""
+        chosen, report, base = self.best()
+        return CompileReport(
+            compiler=compiler,
+            baseline=base,
+            compiled=report,
+            candidate=chosen,
+            baseline_candidate=self.baseline,
+            gain=gain(base, report),
+            trials=tuple(sorted(self.trials, key=lambda t: (-t.n, -(t.mean or 0.0), t.number))),
+            notes=tuple(self.notes),
+            charged=self.meter.charged,
+            paid=self.meter.paid,
+            seed=self.seed,
+        )
+
+    def _runner(self, candidate: Candidate) -> Runner:
+        key = candidate.key
+        if key not in self._runners:
+            self._runners[key] = Runner(candidate.apply(self.program), self.metric, lm=self.lm, meter=self.meter)
+        return self._runners[key]

@@ -1,0 +1,18 @@
+"""Datasets and scores."""
+
+from tunesmith.data.dataset import Dataset, Splits
+from tunesmith.data.disjoint import check_disjoint
+from tunesmith.data.keys import content_key, example_key
+from tunesmith.data.score import Score
+from tunesmith.data.text import normalize_text, tokens
+
+__all__ = [
+    "Dataset",
+    "Score",
+    "Splits",
+    "check_disjoint",
+    "content_key",
+    "example_key",
+    "normalize_text",
+    "tokens",
+]

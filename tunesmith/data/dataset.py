@@ -1,0 +1,248 @@
+"""A dataset: examples with their inputs, known by content."""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+from tunesmith.data.frames import own_inputs
+from tunesmith.data.keys import canonical_json, content_key, example_key, inputs_key
+from tunesmith.data.loading import (
+    OnBad,
+    check_arguments,
+    columns_of,
+    examples_of,
+    open_source,
+    scanned,
+)
+from tunesmith.data.partition import allocate, parts_of, units_of
+from tunesmith.data.readers import read_file
+from tunesmith.errors import DataError, RowError, UsageError
+from tunesmith.signatures import Example, Signature
+
+__all__ = ["Dataset", "Splits"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Dataset(Sequence[Example]):
+    """Examples in order, each a `dspy.Example` with its inputs set.
+
+    Two datasets are equal when they hold the same content in the same order. Do not change an
+    example in place: its key is kept.
+
+    Attributes:
+        examples: the examples.
+        inputs: names of the input fields; every other field is a label or an extra column.
+        name: what reports call it.
+        skipped: the rows that were left out, where bad rows are skipped.
+    """
+
+    examples: tuple[Example, ...]
+    inputs: tuple[str, ...]
+    name: str = "data"
+    skipped: tuple[RowError, ...] = ()
+    _keys: tuple[str, ...] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        examples = tuple(self.examples)
+        for row, example in enumerate(examples, 1):
+            if not isinstance(example, Example):
+                raise RowError("An example is wanted.", source=self.name, line=row, value=example)
+        object.__setattr__(self, "examples", examples)
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path | Iterable[Any],
+        *,
+        signature: type[Signature] | None = None,
+        inputs: Iterable[str] | None = None,
+        require_outputs: bool = True,
+        on_bad: OnBad = "raise",
+        name: str | None = None,
+    ) -> "Dataset":
+        """Read and check a dataset.
+
+        Args:
+            source: a `.jsonl`, `.ndjson`, `.json` (a list of objects, or `{"data": [...]}`),
+                `.csv`, `.tsv` or `.parquet` file (the last with the extra `parquet`) in UTF-8; or
+                examples, mappings or a data frame. In a data frame NaN, NaT and NA mean absent.
+            signature: checks and types every field that it declares. Values are converted as
+                pydantic does by default, except that text is never made of something else, and a
+                number never of true or false. A CSV cell is read as its type, or as JSON; an empty
+                cell of an optional field is `None`. An optional field that is absent is `None`, a
+                field with a default has its default. Other columns are kept as they are.
+            inputs: names the input fields where there is no signature. Examples that know their
+                inputs need neither.
+            require_outputs: `False` accepts rows without labels; such an output stays absent.
+            on_bad: `raise` stops at the first bad row, `skip` leaves bad rows out and lists them in
+                `skipped`. A fault of the file as a whole is always raised.
+            name: what reports call it; by default the name of the file without its suffix.
+
+        Raises:
+            RowError: a row does not fit; with file, line, field and value.
+            DataError: the file cannot be read, or no row is left.
+            UsageError: a wrong argument or file name, or an extra that is not installed.
+            SignatureError: `signature` is no signature class.
+        """
+        check_arguments(signature, inputs, on_bad)
+        rows, where, own = open_source(source, name)
+        if signature is None and inputs is None and not isinstance(source, (str, Path)):
+            rows, inputs = own_inputs(rows, where)
+        columns = columns_of(where, signature, inputs, require_outputs=require_outputs)
+        skipped: list[RowError] = []
+        pairs = list(examples_of(rows, columns, skipped.append if on_bad == "skip" else None))
+        if not pairs:
+            first = f" First of {len(skipped)} skipped: {skipped[0]}" if skipped else ""
+            raise DataError(f"`{where}` has no rows to use.{first}")
+        dataset = cls(tuple(pair[0] for pair in pairs), columns.inputs, own, tuple(skipped))
+        object.__setattr__(dataset, "_keys", tuple(pair[1] for pair in pairs))
+        return dataset
+
+    @classmethod
+    def scan(
+        cls,
+        path: str | Path,
+        *,
+        signature: type[Signature] | None = None,
+        inputs: Iterable[str] | None = None,
+        require_outputs: bool = True,
+        on_bad: OnBad = "raise",
+    ) -> Iterator[Example]:
+        """Yield the examples of a file one by one, in memory that does not grow with the file.
+
+        The arguments are those of `load`. A `.json` array is refused: it must be read whole. A file
+        without rows yields nothing. Skipped rows are counted in the log.
+
+        Raises:
+            UsageError, SignatureError: at the call.
+            RowError, DataError: while iterating.
+        """
+        check_arguments(signature, inputs, on_bad)
+        path = Path(path)
+        rows = read_file(path, stream=True)
+        columns = columns_of(str(path), signature, inputs, require_outputs=require_outputs)
+        return scanned(rows, columns, on_bad)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The content key of each example, in order (`example_key`)."""
+        keys = self._keys
+        if keys is None:
+            keys = tuple(map(example_key, self.examples))
+            object.__setattr__(self, "_keys", keys)
+        return keys
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of the sorted keys and input names: equal for the same rows in any order."""
+        return content_key({"inputs": sorted(self.inputs), "keys": sorted(self.keys)})
+
+    def duplicates(self) -> list[tuple[int, ...]]:
+        """Return the positions of examples with the same content, one tuple for each content."""
+        places: dict[str, list[int]] = {}
+        for index, key in enumerate(self.keys):
+            places.setdefault(key, []).append(index)
+        return [tuple(indexes) for indexes in places.values() if len(indexes) > 1]
+
+    def split(
+        self,
+        *,
+        train: int | float | None = None,
+        val: int | float | None = None,
+        test: int | float | None = None,
+        seed: int = 0,
+        stratify: str | None = None,
+        group: str | None = None,
+    ) -> "Splits":
+        """Split into disjoint parts, the same for the same content and seed in any row order.
+
+        Examples with the same inputs, and with the same value of the field `group` (where it is not
+        `None`), always land in the same part, so the parts pass `check_disjoint`.
+
+        Args:
+            train: rows (int), or a fraction of all rows (float): `1` is one row, `1.0` is all.
+                Rows that no part asks for are left out.
+            val: as `train`.
+            test: as `train`.
+            seed: another seed gives another split.
+            stratify: a field whose values keep their proportions in every part, within a few rows.
+            group: a field that names what must stay together.
+
+        A number of rows is met exactly. A fraction may miss its share where groups are large.
+
+        Raises:
+            UsageError: a size out of range, or a field that an example lacks.
+            SplitError: the sizes do not fit.
+        """
+        wanted = parts_of(len(self), {"train": train, "val": val, "test": test})
+        order = sorted(range(len(self)), key=lambda row: self.keys[row])
+        random.Random(seed).shuffle(order)
+        links = [[("inputs", inputs_key(example))] for example in self.examples]
+        if group is not None:
+            for link, value in zip(links, self._texts("group", group), strict=True):
+                if value != "null":
+                    link.append(("group", value))
+        strata = [""] * len(self) if stratify is None else self._texts("stratify", stratify)
+        chosen = allocate(units_of(order, links), wanted, strata, seed)
+        parts = {
+            part.name: self._taken([row for row in order if row in rows], f".{part.name}")
+            for part, rows in zip(wanted[:-1], chosen, strict=False)
+        }
+        return Splits(**parts)
+
+    def _taken(self, rows: Iterable[int], suffix: str = "") -> "Dataset":
+        rows = list(rows)
+        taken = Dataset(
+            tuple(self.examples[row] for row in rows), self.inputs, f"{self.name}{suffix}"
+        )
+        if self._keys is not None:
+            object.__setattr__(taken, "_keys", tuple(self._keys[row] for row in rows))
+        return taken
+
+    def _texts(self, argument: str, name: str) -> list[str]:
+        for row, example in enumerate(self.examples, 1):
+            if name not in example:
+                raise UsageError(
+                    f"`{argument}` names the field `{name}`, which example {row} lacks. It has: "
+                    f"{', '.join(example.keys())}."  # type: ignore[no-untyped-call]
+                )
+        return [canonical_json(example[name]) for example in self.examples]
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self.examples)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Dataset": ...
+    def __getitem__(self, index: int | slice) -> "Example | Dataset":
+        if isinstance(index, slice):
+            return self._taken(range(len(self))[index])
+        return self.examples[index]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Dataset):
+            return NotImplemented
+        return (self.keys, set(self.inputs)) == (other.keys, set(other.inputs))
+
+    def __hash__(self) -> int:
+        return hash(self.keys)
+
+    def __repr__(self) -> str:
+        skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
+        return f"<Dataset {self.name}: {len(self)} examples, inputs {self.inputs}{skipped}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """Disjoint parts of one dataset; a part that was not asked for is `None`."""
+
+    train: Dataset | None = None
+    val: Dataset | None = None
+    test: Dataset | None = None

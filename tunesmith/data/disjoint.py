@@ -1,0 +1,44 @@
+"""Leaks: examples that two splits share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+
+from tunesmith.data.keys import example_key, inputs_key
+from tunesmith.errors import SplitError
+from tunesmith.signatures import Example
+
+__all__ = ["check_disjoint"]
+
+
+def check_disjoint(**datasets: Sequence[Example] | None) -> None:
+    """Check that no two of the named datasets share an example, or an example's inputs.
+
+    The same inputs under another label are a leak too: what was learned from one is asked in the
+    other. A dataset that is `None` is left out::
+
+        check_disjoint(trainset=train, valset=val, testset=None)
+
+    Raises:
+        SplitError: two of them overlap; it names both, the number of shared examples and the key of
+            the first in the order of the second dataset.
+        DataError: an example has no canonical form.
+    """
+    given = {name: data for name, data in datasets.items() if data is not None}
+    whole = {name: _keyed(data, example_key) for name, data in given.items()}
+    inputs = {name: _keyed(data, inputs_key) for name, data in given.items()}
+    for one, other in combinations(given, 2):
+        _refuse(one, other, whole, "example(s)")
+        _refuse(one, other, inputs, "example(s) with the same inputs and another label")
+
+
+def _keyed(data: Sequence[Example], key: Callable[[Example], str]) -> dict[str, None]:
+    return dict.fromkeys(map(key, data))
+
+
+def _refuse(one: str, other: str, keys: Mapping[str, dict[str, None]], what: str) -> None:
+    shared = [key for key in keys[other] if key in keys[one]]
+    if shared:
+        raise SplitError(
+            f"`{one}` and `{other}` share {len(shared)} {what}, first `{shared[0][:16]}`. "
+            "Pass disjoint sets, or make them with `Dataset.split(...)`."
+        )

@@ -1,0 +1,93 @@
+"""Rows that are in memory already: examples, mappings and data frames."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from tunesmith.data.readers import Row
+from tunesmith.errors import DataError, RowError, UsageError, shown
+from tunesmith.signatures import Example
+
+__all__ = ["own_inputs", "rows_of"]
+
+
+def rows_of(source: Any, where: str) -> Iterator[Row]:
+    """Return the rows of a data frame (pandas, polars) or of an iterable of examples or mappings.
+
+    Raises:
+        UsageError: `source` is neither.
+        DataError: a data frame whose columns have no names, or the same name twice.
+    """
+    if hasattr(source, "columns") and hasattr(source, "to_dict"):
+        return _numbered(_frame_rows(source, where))
+    if isinstance(source, (bytes, Mapping, Example)) or not isinstance(source, Iterable):
+        raise UsageError(
+            f"A dataset is read from a file name, a list of examples or mappings, or a data frame. "
+            f"Given: {shown(source)}, a {type(source).__name__}."
+        )
+    return _numbered(source)
+
+
+def own_inputs(
+    rows: Iterable[Row | RowError], where: str
+) -> tuple[list[Row | RowError], tuple[str, ...]]:
+    """Return the rows again, and the inputs that all of them have set.
+
+    Raises:
+        DataError: there are no rows.
+        UsageError: a row has no inputs set.
+        RowError: two examples have different inputs set.
+    """
+    kept = list(rows)
+    if not kept:
+        raise DataError(f"`{where}` has no rows to use.")
+    inputs: tuple[str, ...] | None = None
+    for row in kept:
+        own = None if isinstance(row, RowError) else _set_inputs(row.value)
+        if own is None:
+            raise UsageError(
+                f"The input fields of `{where}` are not known. Give `signature=`, or name them as "
+                "in `inputs=['question']`, or set them with `Example.with_inputs`."
+            )
+        if inputs is not None and set(own) != set(inputs):
+            raise RowError(
+                f"The example has other inputs set than those before it, {sorted(inputs)}. "
+                "Name the inputs with `inputs=`.",
+                source=where,
+                line=row.line,
+                value=sorted(own),
+            )
+        inputs = own if inputs is None else inputs
+    return kept, inputs or ()
+
+
+def _set_inputs(value: object) -> tuple[str, ...] | None:
+    if not isinstance(value, Example):
+        return None
+    try:
+        return tuple(value.inputs().keys())  # type: ignore[no-untyped-call]
+    except ValueError:  # DSPy's way to say that `with_inputs` was not called
+        return None
+
+
+def _numbered(values: Iterable[Any]) -> Iterator[Row]:
+    return (Row(number, value) for number, value in enumerate(values, 1))
+
+
+def _frame_rows(frame: Any, where: str) -> list[dict[str, Any]]:
+    names = list(frame.columns)
+    for name in names:
+        if not isinstance(name, str):
+            raise DataError(
+                f"`{where}`: a column is called {shown(name)}. Give columns text names."
+            )
+        if names.count(name) > 1:
+            raise DataError(f"`{where}`: two columns are called `{name}`. Rename one.")
+    records = frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_dict("records")
+    return [{name: _present(value) for name, value in row.items()} for row in records]
+
+
+def _present(value: object) -> object:
+    """Return `None` for what pandas writes where nothing is: NaN, NaT, NA."""
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    return None if isinstance(value, float) and value != value else value

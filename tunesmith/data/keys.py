@@ -1,0 +1,129 @@
+"""Identity by content: canonical JSON and its sha256."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from pydantic import BaseModel
+
+from tunesmith.errors import DataError, shown
+from tunesmith.signatures import Example
+
+__all__ = ["canonical_json", "content_key", "example_key", "fields_of", "inputs_key"]
+
+_FORMS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
+    (Enum, lambda value: value.value),
+    (BaseModel, lambda value: value.model_dump(mode="json")),
+    (Example, lambda value: dict(value.items())),
+    ((date, datetime, time), lambda value: value.isoformat()),
+    ((Decimal, UUID, timedelta), str),
+    (PurePath, lambda value: value.as_posix()),
+    ((bytes, bytearray), lambda value: {"base64": base64.b64encode(value).decode("ascii")}),
+    ((np.generic, np.ndarray), lambda value: value.tolist()),
+    ((set, frozenset), lambda value: sorted(map(canonical_json, value))),
+)
+
+
+def canonical_json(value: object) -> str:
+    """Return the one JSON text of `value`: sorted names, no spaces, UTF-8 safe.
+
+    Enums stand for their value, dates for their ISO text, pydantic models for their fields, tuples
+    for lists, so that a typed value and the JSON it was read from are the same content. `1`, `1.0`,
+    `true` and `"1"` are four different values.
+
+    Raises:
+        ValueError: NaN, infinity, a lone surrogate, or an integer too long to write.
+        TypeError: a value of a type that has no JSON form.
+        RecursionError: nested too deeply.
+    """
+    text = json.dumps(
+        _plain(value), sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
+    text.encode("utf-8")  # a lone surrogate could be kept here but never sent to a model
+    return text
+
+
+def content_key(value: object) -> str:
+    """Return the sha256 (64 hexadecimal digits) of the canonical JSON of `value`.
+
+    Raises:
+        DataError: `value` has no JSON form.
+    """
+    return hashlib.sha256(_canonical(value).encode("utf-8")).hexdigest()
+
+
+def example_key(example: Example) -> str:
+    """Return the content key of an example: the sha256 of all its fields.
+
+    Inputs, labels and extra columns count; their order, and which of them are inputs, does not.
+    DSPy's own `dspy_` fields do not count.
+
+    Raises:
+        DataError: a field has no JSON form.
+    """
+    return content_key(fields_of(example))
+
+
+def inputs_key(example: Example) -> str:
+    """Return the content key of the inputs alone; of all fields where no inputs are set."""
+    return content_key(fields_of(_inputs(example)))
+
+
+def fields_of(example: Example) -> dict[str, Any]:
+    """Return the fields of an example, without DSPy's own."""
+    return dict(example.items())  # type: ignore[no-untyped-call]
+
+
+def _inputs(example: Example) -> Example:
+    try:
+        return example.inputs()  # type: ignore[no-untyped-call]
+    except ValueError:  # DSPy's way to say that `with_inputs` was not called
+        return example
+
+
+def _canonical(value: object) -> str:
+    try:
+        return canonical_json(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"A value has no canonical JSON form ({type(error).__name__}: {error}). "
+            f"Given: {shown(value)}. Use text, finite numbers, lists, mappings, dates, enums or "
+            "pydantic models."
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    if value is None or type(value) in (str, int, float, bool):
+        return value
+    if isinstance(value, Mapping):
+        return _plain_mapping(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    for kinds, form in _FORMS:
+        if isinstance(value, kinds):
+            return _plain(form(value))
+    if isinstance(value, (str, int, float)):
+        return value
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _plain_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
+    named = {
+        name if type(name) is str else _name(name): _plain(item) for name, item in value.items()
+    }
+    if len(named) != len(value):
+        raise ValueError(f"two names of a mapping have the same text: {shown(list(value))}")
+    return named
+
+
+def _name(name: object) -> str:
+    plain = _plain(name)
+    return plain if isinstance(plain, str) else canonical_json(plain)

@@ -1,0 +1,145 @@
+"""Which rows go to which split: sizes, units that stay together, allocation."""
+
+import math
+import random
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from tunesmith.errors import SplitError, UsageError, shown
+
+__all__ = ["Part", "allocate", "parts_of", "units_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One split to be filled.
+
+    Attributes:
+        name: what errors call it.
+        size: rows asked for.
+        exact: whether `size` must be met; a fraction may miss it where units are large.
+    """
+
+    name: str
+    size: int
+    exact: bool
+
+
+def parts_of(rows: int, wanted: Mapping[str, int | float | None]) -> list[Part]:
+    """Return the parts for `rows` rows, and last the part `rest` of what nobody asked for.
+
+    An int counts rows, a float is a fraction of all rows. Fractions are rounded cumulatively, so
+    fractions that add up to one use every row.
+
+    Raises:
+        UsageError: a size of another type, or out of range, or none at all.
+        SplitError: more rows are asked for than there are, or a part would be empty.
+    """
+    sizes = {name: _checked(name, size) for name, size in wanted.items() if size is not None}
+    if not sizes:
+        raise UsageError("Nothing to split into. Give at least one of `train`, `val` and `test`.")
+    parts, below = [], Fraction(0)
+    for name, size in sizes.items():
+        if isinstance(size, int):
+            parts.append(Part(name, size, exact=True))
+            continue
+        above = below + Fraction(repr(size))
+        count = _rounded(above * rows) - _rounded(below * rows)
+        parts.append(Part(name, count, exact=False))
+        below = above
+    _check_fit(rows, parts, sizes)
+    return [*parts, Part("rest", rows - sum(part.size for part in parts), exact=False)]
+
+
+def units_of(order: Sequence[int], links: Sequence[Sequence[Hashable]]) -> list[list[int]]:
+    """Return the rows that must stay together, in `order`; rows that share a link are one unit."""
+    parent: dict[Hashable, Hashable] = {}
+
+    def root(link: Hashable) -> Hashable:
+        while parent.setdefault(link, link) != link:
+            parent[link] = parent[parent[link]]
+            link = parent[link]
+        return link
+
+    for row in order:
+        first, *others = links[row]
+        for other in others:
+            parent[root(other)] = root(first)
+    units: dict[Hashable, list[int]] = {}
+    for row in order:
+        units.setdefault(root(links[row][0]), []).append(row)
+    return list(units.values())
+
+
+def allocate(
+    units: Sequence[Sequence[int]], parts: Sequence[Part], strata: Sequence[str], seed: int
+) -> list[set[int]]:
+    """Return the rows of each part.
+
+    Units are walked stratum by stratum, large ones first within each, and every unit goes to the
+    part that is furthest behind its share of the rows seen so far. With units of one row this meets
+    every size exactly, and every stratum's share within a few rows: the part that receives a row
+    was behind by more than nothing, so no part is ever a full row ahead.
+
+    Raises:
+        SplitError: units are too large for a size that must be met, or leave a part empty.
+    """
+    rows = sum(len(unit) for unit in units)
+    given: list[set[int]] = [set() for _ in parts]
+    names = sorted({strata[unit[0]] for unit in units})
+    random.Random(seed).shuffle(names)  # which rare stratum meets which part is chance, not A to Z
+    rank = {name: index for index, name in enumerate(names)}
+    seen = 0
+    for unit in sorted(units, key=lambda unit: (rank[strata[unit[0]]], -len(unit))):
+        seen += len(unit)
+        behind = [part.size * seen - len(given[i]) * rows for i, part in enumerate(parts)]
+        room = [i for i, part in enumerate(parts) if len(given[i]) + len(unit) <= part.size]
+        room = room or [i for i, part in enumerate(parts) if not part.exact and part.size > 0]
+        if not room:
+            raise _misfit(parts, given, len(unit))
+        given[max(room, key=lambda i: (behind[i], -i))].update(unit)
+    for part, chosen in zip(parts[:-1], given, strict=False):
+        if not chosen or (part.exact and len(chosen) != part.size):
+            raise _misfit(parts, given, max(map(len, units)))
+    return given
+
+
+def _checked(name: str, size: object) -> int | float:
+    if isinstance(size, int) and not isinstance(size, bool) and size >= 1:
+        return int(size)
+    if isinstance(size, float) and 0 < size <= 1:
+        return float(size)
+    raise UsageError(
+        f"`{name}` must be a number of rows (an int of at least 1) or a fraction of them (a float "
+        f"above 0 and up to 1.0). Given: {shown(size)}."
+    )
+
+
+def _rounded(number: Fraction) -> int:
+    return math.floor(number + Fraction(1, 2))
+
+
+def _check_fit(rows: int, parts: Sequence[Part], sizes: Mapping[str, int | float]) -> None:
+    asked = ", ".join(f"{name}={size}" for name, size in sizes.items())
+    total = sum(part.size for part in parts)
+    fractions = math.fsum(size for size in sizes.values() if isinstance(size, float))
+    if total > rows or fractions > 1 + 1e-9:
+        raise SplitError(f"{asked} ask for {total} rows, and there are {rows}. Ask for fewer.")
+    for part in parts:
+        if part.size == 0:
+            raise SplitError(
+                f"{asked} of {rows} rows leaves `{part.name}` empty. Ask for a larger share, or "
+                "give more rows."
+            )
+
+
+def _misfit(parts: Sequence[Part], given: Sequence[set[int]], largest: int) -> SplitError:
+    have = ", ".join(
+        f"{part.name}: {len(chosen)} of {part.size}"
+        for part, chosen in zip(parts, given, strict=True)
+    )
+    return SplitError(
+        f"The sizes cannot be met by whole groups: rows with the same inputs or group stay "
+        f"together, {largest} at a time ({have}). Ask for fractions, or for other sizes."
+    )

@@ -1,0 +1,100 @@
+"""What a metric says about one prediction."""
+
+import math
+from dataclasses import dataclass
+
+from tunesmith.errors import MetricError, shown
+
+__all__ = ["Score"]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One judgement: a finite number and, where there is one, the reason in words.
+
+    A metric may return a bool, a number or a `Score`; `Score.of` makes a `Score` of any of them.
+    A score adds, compares and is true or false as its number does, because DSPy's own optimizers
+    and `dspy.Evaluate` treat what a metric returns as a number. Equality also looks at `feedback`.
+
+    Attributes:
+        value: the score, higher is better; the shipped metrics stay in 0 to 1.
+        feedback: why, for people and for compilers that read it.
+    """
+
+    value: float
+    feedback: str | None = None
+
+    def __post_init__(self) -> None:
+        value = self.value
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            number = _number(value)
+            if number is None:
+                raise MetricError(
+                    f"A score must be a number. Given: {shown(value)}. "
+                    "Return a bool, a number or `Score(value, feedback)` from the metric."
+                )
+            value = number
+        if not math.isfinite(value):
+            raise MetricError(
+                f"A score must be finite. Given: {value}. Return a number for every prediction, "
+                "or raise where the prediction cannot be judged."
+            )
+        object.__setattr__(self, "value", float(value))
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __bool__(self) -> bool:
+        return self.value != 0
+
+    def __add__(self, other: object) -> float:
+        number = _number(float(other) if isinstance(other, Score) else other)
+        return NotImplemented if number is None else self.value + number
+
+    __radd__ = __add__
+
+    def __lt__(self, other: "Score | float") -> bool:
+        return self.value < float(other)
+
+    def __le__(self, other: "Score | float") -> bool:
+        return self.value <= float(other)
+
+    def __gt__(self, other: "Score | float") -> bool:
+        return self.value > float(other)
+
+    def __ge__(self, other: "Score | float") -> bool:
+        return self.value >= float(other)
+
+    @classmethod
+    def of(cls, result: object) -> "Score":
+        """Return `result` of a metric as a `Score`.
+
+        Raises:
+            MetricError: `result` is no bool, finite number, `Score`, or object with `score` and
+                `feedback`.
+        """
+        if isinstance(result, Score):
+            return result
+        number = _number(result)
+        if number is not None:
+            return cls(number)
+        # DSPy's feedback metrics return a Prediction(score=..., feedback=...).
+        score = getattr(result, "score", None)
+        number = _number(score)
+        if number is not None:
+            feedback = getattr(result, "feedback", None)
+            return cls(number, None if feedback is None else str(feedback))
+        raise MetricError(
+            f"The metric returned {shown(result)}, a {type(result).__name__}. "
+            "Return a bool, a number or `Score(value, feedback)`."
+        )
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, (bool, int, float)):
+        return float(value)
+    item = getattr(value, "item", None)  # numpy scalars, without importing numpy
+    if callable(item) and getattr(value, "shape", None) == ():
+        inner = item()
+        return float(inner) if isinstance(inner, (bool, int, float)) else None
+    return None

@@ -1,0 +1,27 @@
+"""Judge a program on a dataset: reports with intervals, whose-fault rules, statistics."""
+
+from tunesmith.evaluation.evaluator import Metric, Runner, evaluate
+from tunesmith.evaluation.race import RACES, Standing, paired_halving
+from tunesmith.evaluation.report import Failure, Report, Row, Step, gain
+from tunesmith.evaluation.runs import RunFolder, write_atomically
+from tunesmith.evaluation.statistics import Interval, mean_interval, paired_gain, wilson
+
+__all__ = [
+    "evaluate",
+    "Failure",
+    "gain",
+    "Interval",
+    "mean_interval",
+    "Metric",
+    "paired_gain",
+    "paired_halving",
+    "RACES",
+    "Report",
+    "Row",
+    "RunFolder",
+    "Runner",
+    "Standing",
+    "Step",
+    "wilson",
+    "write_atomically",
+]

@@ -1,0 +1,308 @@
+"""Judge a program on a dataset; the door to DSPy's settings for this package."""
+
+import contextvars
+import inspect
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from dspy import context
+from dspy.dsp.utils.settings import settings
+
+from tunesmith.data import Score, example_key
+from tunesmith.errors import (
+    Interrupted,
+    MetricError,
+    ModelMissing,
+    ModelUnavailable,
+    UsageError,
+    shown,
+)
+from tunesmith.evaluation.report import Failure, Report, Row, Step
+from tunesmith.lm import LM, BaseLM, Call, Meter, Spend, StopSignal, as_lm, metered
+from tunesmith.modules import Module, with_default_formats
+from tunesmith.signatures import Example
+
+__all__ = ["Metric", "Runner", "evaluate"]
+
+Metric = Callable[..., Any]
+
+METRIC_ERROR_LIMIT = 0.02
+
+
+def evaluate(
+    program: Module,
+    dataset: Sequence[Example],
+    metric: Metric,
+    *,
+    lm: BaseLM | None = None,
+    slots: int | None = None,
+    meter: Meter | None = None,
+    floor: float = 0.0,
+    steps: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Run `program` on every example and score what it returns.
+
+    The program is not changed. Predictors that are bound to no format use tunesmith's default one, unless the caller
+    set `dspy.settings.adapter`.
+
+    Args:
+        program: any `dspy.Module`.
+        dataset: examples with their inputs marked, such as a `Dataset` or a list of `dspy.Example`.
+        metric: `metric(example, prediction, trace=None)`, returning a bool, a number or a `Score`.
+        lm: the model; default `dspy.settings.lm`.
+        slots: examples on the way at once; default what the LM says.
+        meter: counts the calls and holds the budget; default a fresh one.
+        floor: the score of an example the program fails on.
+        steps: whether rows keep the program's inner predictions.
+        progress: is told how many of how many examples are done.
+
+    Returns:
+        One row per example in the dataset's order, whatever the order they finished in.
+
+    Raises:
+        UsageError: an argument that cannot be used.
+        MetricError: the metric failed on more than 2 % of the examples.
+        ModelUnavailable, ModelMissing: there is nobody to answer; finished calls are in the cache.
+        BudgetExceeded: the budget ended first.
+        Interrupted: by Ctrl-C; `partial` holds the finished rows.
+    """
+    runner = Runner(program, metric, lm=lm, floor=floor, steps=steps, meter=meter)
+    return runner.run(_examples(dataset), slots=slots, progress=progress)
+
+
+class Runner:
+    """One program, one metric, one model: runs single examples and whole datasets.
+
+    Args: as `evaluate`, and
+        show_trace: whether the metric gets the trace, as DSPy's bootstrapping does it; an evaluation gives `None`.
+    """
+
+    def __init__(
+        self,
+        program: Module,
+        metric: Metric,
+        *,
+        lm: BaseLM | None = None,
+        floor: float = 0.0,
+        steps: bool = False,
+        show_trace: bool = False,
+        meter: Meter | None = None,
+    ) -> None:
+        if not isinstance(program, Module):
+            raise UsageError(f"A program is a `dspy.Module`. Given: {shown(program)}. Pass an instance, not a class.")
+        if not callable(metric):
+            raise UsageError(f"A metric is a function of (example, prediction, trace=None). Given: {shown(metric)}.")
+        self.lm = _model(lm)
+        self.meter = Meter() if meter is None else meter
+        self._program = with_default_formats(program)
+        self._paths = {id(p): path for path, p in self._program.named_predictors()}
+        for _, predictor in self._program.named_predictors():
+            if predictor.lm is not None:
+                predictor.lm = as_lm(predictor.lm)
+        self._metric, self._takes_trace = metric, _takes_trace(metric)
+        self._floor, self._steps, self._show_trace = floor, steps, show_trace
+
+    def run(
+        self,
+        examples: Sequence[Example],
+        *,
+        slots: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Report:
+        """Run all `examples`; see `evaluate`."""
+        before = self.meter.charged, self.meter.paid
+        work = _Work(len(examples), progress)
+        count = self.lm.slots if slots is None else slots
+        try:
+            if count <= 1 or len(examples) <= 1:
+                self._drain(examples, work)
+            else:
+                self._drain_threads(examples, work, count)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"Stopped after {work.done} of {len(examples)} examples. Finished calls are in the cache; "
+                "the same command goes on.",
+                partial=self._report([row for row in work.rows if row is not None], before),
+            ) from None
+        except StopSignal as stop:
+            raise stop.error from None
+        return self._report([row for row in work.rows if row is not None], before)
+
+    def _report(self, rows: list[Row], before: tuple[Spend, Spend]) -> Report:
+        charged, paid = self.meter.charged, self.meter.paid
+        return Report(tuple(rows), self._floor, _minus(charged, before[0]), _minus(paid, before[1]))
+
+    def _drain(self, examples: Sequence[Example], work: "_Work") -> None:
+        with context(lm=self.lm, disable_history=True), metered(self.meter):
+            for index in work.indices():
+                work.finish(index, self._row(examples[index]))
+
+    def _drain_threads(self, examples: Sequence[Example], work: "_Work", count: int) -> None:
+        with ThreadPoolExecutor(min(count, len(examples)), thread_name_prefix="tunesmith") as pool:
+            futures = [
+                pool.submit(contextvars.copy_context().run, self._drain, examples, work)
+                for _ in range(min(count, len(examples)))
+            ]
+            try:
+                for future in futures:
+                    future.result()
+            finally:
+                work.stop()
+
+    def one(self, example: Example) -> Row:
+        """Run one example, metered like all others.
+
+        Raises:
+            StopSignal: the budget ended or the model is away.
+        """
+        with context(lm=self.lm, disable_history=True), metered(self.meter):
+            return self._row(example)
+
+    def _row(self, example: Example) -> Row:
+        calls: list[Call] = []
+        key = example_key(example)
+        trace: list[Any] = []
+        with metered(sink=calls.append), context(trace=trace if self._steps else None):
+            try:
+                prediction = self._program(**example.inputs())
+            except (ModelUnavailable, ModelMissing) as error:
+                raise StopSignal(error) from error
+            except Exception as error:  # noqa: BLE001 - whatever a program raises is its own failure
+                failure = Failure("program", type(error).__name__.lstrip("_"), str(error))
+                return _tally(Row(key, None, None, failure), calls)
+            row = self._score(key, example, prediction, trace)
+        return _tally(row, calls)
+
+    def _score(self, key: str, example: Example, prediction: Any, trace: list[Any]) -> Row:
+        outputs = _outputs(prediction)
+        found = self._trace(trace) if self._steps else ()
+        try:
+            if self._takes_trace:
+                given = self._metric(example, prediction, trace if self._show_trace else None)
+            else:
+                given = self._metric(example, prediction)
+            score = Score.of(given)
+        except Exception as error:  # noqa: BLE001 - whatever a metric raises is its own failure
+            failure = Failure("metric", type(error).__name__, str(error))
+            return Row(key, outputs, None, failure, steps=found)
+        return Row(key, outputs, score.value, feedback=score.feedback, steps=found)
+
+    def _trace(self, trace: list[Any]) -> tuple[Step, ...]:
+        """Return the steps of predictors that have a path; frozen sub-modules have none."""
+        return tuple(
+            Step(self._paths[id(predictor)], dict(inputs), _outputs(prediction))
+            for predictor, inputs, prediction in trace
+            if id(predictor) in self._paths
+        )
+
+
+class _Work:
+    """The shared list of rows; workers take the next index until there is none, or one of them failed."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
+        self.rows: list[Row | None] = [None] * total
+        self.done = 0
+        self._total, self._progress = total, progress
+        self._next = 0
+        self._metric_errors = 0
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def indices(self) -> Iterable[int]:
+        while True:
+            with self._lock:
+                if self._stopped or self._next >= self._total:
+                    return
+                index, self._next = self._next, self._next + 1
+            try:
+                yield index
+            except GeneratorExit:
+                self.stop()  # this worker raised: the others finish what they have and end
+                raise
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def finish(self, index: int, row: Row) -> None:
+        with self._lock:
+            self.rows[index] = row
+            self.done += 1
+            done = self.done
+            failure = row.failure
+            if failure is not None and failure.fault == "metric":
+                self._metric_errors += 1
+                if self._metric_errors > METRIC_ERROR_LIMIT * self._total:
+                    self._stopped = True
+                    raise StopSignal(
+                        MetricError(
+                            f"The metric failed on {self._metric_errors} of {done} examples, more than "
+                            f"{METRIC_ERROR_LIMIT:.0%} of {self._total}. The last failure: {failure.kind}: "
+                            f"{failure.message} Fix the metric; replies are in the cache."
+                        )
+                    )
+        if self._progress is not None:
+            self._progress(done, self._total)
+
+
+def _examples(dataset: Sequence[Example]) -> Sequence[Example]:
+    try:
+        count = len(dataset)
+    except TypeError as error:
+        raise UsageError(f"A dataset is a `Dataset` or a list of `dspy.Example`. Given: {shown(dataset)}.") from error
+    if count == 0:
+        raise UsageError("The dataset is empty: there is nothing to evaluate. Pass at least one example.")
+    for index, example in enumerate(dataset):
+        if getattr(example, "_input_keys", None) is None:
+            raise UsageError(
+                f"Example {index} does not say which fields are inputs. Given: {shown(example)}. "
+                "Call `.with_inputs(...)` on it, or load the data with `Dataset.load`."
+            )
+    return dataset
+
+
+def _model(lm: BaseLM | None) -> LM:
+    model = settings.lm if lm is None else lm
+    if model is None:
+        raise UsageError("There is no model. Pass `lm=ts.lm(...)`, or set one with `dspy.configure(lm=...)`.")
+    if not isinstance(model, BaseLM):
+        raise UsageError(f"`lm` must be an LM, such as `ts.lm('embedded')`. Given: {shown(model)}.")
+    return as_lm(model)
+
+
+def _takes_trace(metric: Metric) -> bool:
+    try:
+        parameters = inspect.signature(metric).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(positional) >= 3 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+
+
+def _outputs(prediction: Any) -> dict[str, Any]:
+    if hasattr(prediction, "items"):
+        return dict(prediction.items())
+    return {"result": prediction}
+
+
+def _tally(row: Row, calls: list[Call]) -> Row:
+    return replace(
+        row,
+        calls=len(calls),
+        tokens=sum(call.tokens for call in calls),
+        seconds=sum(call.seconds for call in calls),
+        cached=bool(calls) and not any(call.paid for call in calls),
+    )
+
+
+def _minus(now: Spend, before: Spend) -> Spend:
+    return Spend(
+        now.calls - before.calls,
+        now.input_tokens - before.input_tokens,
+        now.output_tokens - before.output_tokens,
+        now.seconds - before.seconds,
+        now.usd - before.usd,
+    )

@@ -1,0 +1,192 @@
+"""What an evaluation found: one row per example, and the sums."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith.evaluation.statistics import Interval, mean_interval, paired_gain
+from tunesmith.lm import Spend
+
+__all__ = ["Failure", "Report", "Row", "Step", "gain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an example has no score of its own.
+
+    Attributes:
+        fault: `program` (the reply did not parse, the context overflowed, `forward` raised) or `metric`.
+        kind: the error's class name.
+        message: its text.
+    """
+
+    fault: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One prediction inside a program: the predictor's path, its inputs, its outputs."""
+
+    predictor: str
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One example.
+
+    Attributes:
+        key: the example's content key.
+        outputs: what the program returned, `None` where it failed.
+        score: the metric's value; `None` where there is a failure.
+        failure: whose fault it was, where something failed.
+        feedback: the metric's words.
+        calls: LM calls, cached ones included.
+        tokens: of those calls, input and output.
+        seconds: what the engine needed for them, also when they came from the cache.
+        cached: whether no call reached an engine.
+        steps: the program's predictions, where they were asked for.
+    """
+
+    key: str
+    outputs: Mapping[str, Any] | None
+    score: float | None
+    failure: Failure | None = None
+    feedback: str | None = None
+    calls: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    cached: bool = False
+    steps: tuple[Step, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as JSON values; outputs that have no JSON form are shown as text."""
+        return {
+            "key": self.key,
+            "outputs": None if self.outputs is None else {k: _plain(v) for k, v in self.outputs.items()},
+            "score": self.score,
+            "failure": None
+            if self.failure is None
+            else {
+                "fault": self.failure.fault,
+                "kind": self.failure.kind,
+                "message": self.failure.message,
+            },
+            "feedback": self.feedback,
+            "calls": self.calls,
+            "tokens": self.tokens,
+            "seconds": round(self.seconds, 4),
+            "cached": self.cached,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The rows of one program on one dataset, in the dataset's order.
+
+    A failure of the program counts as `floor` in `mean`; a failure of the metric leaves the example out. Both are
+    shown beside the mean.
+
+    Attributes:
+        rows: one per example.
+        floor: the score of an example the program failed on.
+        charged: distinct requests with tokens and engine seconds, cached or not.
+        paid: what reached an engine.
+    """
+
+    rows: tuple[Row, ...]
+    floor: float = 0.0
+    charged: Spend = field(default_factory=Spend)
+    paid: Spend = field(default_factory=Spend)
+
+    def values(self) -> list[float | None]:
+        """Return the score of each row as it counts; `None` where the metric failed."""
+        return [
+            row.score if row.failure is None else self.floor if row.failure.fault == "program" else None
+            for row in self.rows
+        ]
+
+    @property
+    def interval(self) -> Interval:
+        """The mean with its 95 % interval."""
+        return mean_interval([value for value in self.values() if value is not None])
+
+    @property
+    def mean(self) -> float | None:
+        """Mean score; the program's failures count as the floor."""
+        return self.interval.mean
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the 95 % interval."""
+        return self.interval.low
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the 95 % interval."""
+        return self.interval.high
+
+    @property
+    def n(self) -> int:
+        """How many examples the mean is over."""
+        return sum(value is not None for value in self.values())
+
+    @property
+    def errors(self) -> int:
+        """How many examples the program failed on."""
+        return sum(r.failure is not None and r.failure.fault == "program" for r in self.rows)
+
+    @property
+    def metric_errors(self) -> int:
+        """How many examples the metric failed on; they are in no mean."""
+        return sum(r.failure is not None and r.failure.fault == "metric" for r in self.rows)
+
+    @property
+    def mean_of_scored(self) -> float | None:
+        """Mean over the examples that neither failed on, `None` without any."""
+        scores = [row.score for row in self.rows if row.score is not None]
+        return sum(scores) / len(scores) if scores else None
+
+    def summary(self) -> dict[str, Any]:
+        """Return `mean`, `low`, `high`, `n`, `errors` as JSON values."""
+        return {**self.interval.to_json(), "errors": self.errors}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole report as JSON values."""
+        return {
+            **self.summary(),
+            "metric_errors": self.metric_errors,
+            "charged": self.charged.to_json(),
+            "paid": self.paid.to_json(),
+            "rows": [row.to_json() for row in self.rows],
+        }
+
+    def __str__(self) -> str:
+        interval = self.interval
+        if interval.mean is None:
+            return f"no scores ({self.errors} errors)"
+        text = f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}] on {interval.n} examples"
+        return text + (f", {self.errors} errors" if self.errors else "")
+
+
+def gain(before: Report, after: Report) -> Interval:
+    """Return the paired gain from one report to another of the same examples.
+
+    Examples on which the metric failed for either are left out of both.
+    """
+    pairs = [(a, b) for a, b in zip(before.values(), after.values(), strict=True) if a is not None and b is not None]
+    return paired_gain([a for a, _ in pairs], [b for _, b in pairs])
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    dump = getattr(value, "model_dump", None)
+    return dump(mode="json") if callable(dump) else str(value)

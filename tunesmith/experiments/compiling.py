@@ -1,0 +1,360 @@
+"""`ts.compile`: compile, test, verdict, artifact, in one call that can be repeated."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tunesmith.artifacts import Artifact, save
+from tunesmith.compilers import (
+    Compiler,
+    CompileReport,
+    RandomSearch,
+    Session,
+    as_dataset,
+    split_validation,
+)
+from tunesmith.data import Dataset, check_disjoint
+from tunesmith.errors import BudgetExceeded, UsageError, shown
+from tunesmith.evaluation import Interval, Metric, Report, RunFolder, evaluate, gain
+from tunesmith.experiments.verdict import count_opening, verdict_of
+from tunesmith.lm import LM, BaseLM, Budget, Meter, Spend, as_lm, content_key, metered
+from tunesmith.metrics import metric_fingerprint, metric_name
+from tunesmith.modules import Module, caller_adapter, class_name, program_fingerprint, settings
+from tunesmith.signatures import Example
+
+__all__ = ["CompileResult", "Progress", "compile_program", "plan"]
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CompileResult:
+    """What `ts.compile` returns.
+
+    Attributes:
+        program: the compiled program, or a copy of the given one where nothing better was found.
+        report: what the search found, decided on validation.
+        baseline: the program as given on the test split, `None` without one.
+        compiled: the compiled program on the test split, `None` without one.
+        gain: paired gain on the test split with its 95 % interval, `None` without one.
+        verdict: `ship`, `no evidence`, `regression` or `untested`.
+        artifact: the saved artifact, `None` without `run`.
+        charged, paid: what the whole compile cost, test included.
+        opened: how many runs looked at this test split so far, `None` without one.
+        notes: what was decided for the caller, in words.
+        seed: of every draw.
+    """
+
+    program: Module
+    report: CompileReport
+    baseline: Report | None
+    compiled: Report | None
+    gain: Interval | None
+    verdict: str
+    artifact: Artifact | None
+    charged: Spend
+    paid: Spend
+    opened: int | None
+    notes: tuple[str, ...]
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON values: what `result.json` holds."""
+        base = self.report.baseline if self.baseline is None else self.baseline
+        done = self.report.compiled if self.compiled is None else self.compiled
+        found = self.report.gain if self.gain is None else self.gain
+        return {
+            "split": "validation" if self.baseline is None else "test",
+            "baseline": base.summary(),
+            "compiled": done.summary(),
+            "gain": found.to_json(),
+            "verdict": self.verdict,
+            "validation": {
+                "baseline": self.report.baseline.summary(),
+                "compiled": self.report.compiled.summary(),
+                "gain": self.report.gain.to_json(),
+            },
+            "improved": self.report.improved,
+            "candidates": len(self.report.trials),
+            "calls": {"charged": self.charged.calls, "paid": self.paid.calls},
+            "tokens": {"charged": self.charged.tokens, "paid": self.paid.tokens},
+            "seconds": {
+                "charged": round(self.charged.seconds, 2),
+                "paid": round(self.paid.seconds, 2),
+            },
+            "test_opened": self.opened,
+            "notes": list(self.notes),
+            "seed": self.seed,
+            "artifact": None
+            if self.artifact is None
+            else {"path": str(self.artifact.path), "sha256": self.artifact.sha256},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """The checked arguments of one compile."""
+
+    program: Module
+    metric: Metric
+    train: Dataset
+    val: Dataset
+    test: Dataset | None
+    compiler: Compiler
+    lm: LM
+    budget: Budget
+    notes: tuple[str, ...]
+    seed: int
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "program": program_fingerprint(self.program),
+            "metric": metric_fingerprint(self.metric),
+            "lm": content_key(self.lm.identity.to_json()),
+            "trainset": self.train.fingerprint,
+            "valset": self.val.fingerprint,
+            "testset": None if self.test is None else self.test.fingerprint,
+            "compiler": self.compiler.options(),
+            "budget": self.budget.to_json(),
+            "seed": self.seed,
+        }
+
+
+def compile_program(
+    program: Module,
+    *,
+    metric: Metric,
+    trainset: Sequence[Example],
+    valset: Sequence[Example] | None = None,
+    testset: Sequence[Example] | None = None,
+    compiler: Compiler | None = None,
+    lm: BaseLM | None = None,
+    budget: Budget | int | None = None,
+    run: str | Path | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> CompileResult:
+    """Compile `program`, test it on examples nobody selected on, and save an artifact.
+
+    Every reply is in the cache, so the same call after an interruption repeats no finished LM call and ends in the same
+    artifact.
+
+    Args:
+        program: any `dspy.Module`; it is not changed.
+        metric: `metric(example, prediction, trace=None)`.
+        trainset: examples that demos come from.
+        valset: examples that select; default a seeded 40 % of `trainset`.
+        testset: examples that only label the result.
+        compiler: default `RandomSearch`.
+        lm: the model; default `dspy.settings.lm`.
+        budget: the most everything together may be charged: a `Budget`, or a number of calls. Room for testing is
+            kept back from the search.
+        run: name of the run folder `./runs/<name>`, or a path; without one nothing is saved.
+        seed: of every draw.
+        progress: is told what goes on, and how many of how many evaluations are done.
+
+    Raises:
+        UsageError: an argument that cannot be used.
+        SplitError: two of the splits share examples.
+        RunMismatch: the run folder holds a run of something else.
+        BudgetExceeded: the budget ended before the program as given was scored.
+        ModelMissing, ModelUnavailable: there is nobody to answer; the same call goes on later.
+        Interrupted: by Ctrl-C; the same call goes on later.
+    """
+    job = _job(program, metric, trainset, valset, testset, compiler, lm, budget, seed)
+    folder = nullcontext() if run is None else RunFolder(run, job.identity())
+    with folder as opened:
+        result = _run(job, progress)
+        if opened is not None:
+            artifact = _save(job, result, opened.path / "artifact")
+            result = replace(result, artifact=artifact)
+            opened.write("result.json", result.to_json())
+    return result
+
+
+def plan(
+    program: Module,
+    *,
+    metric: Metric,
+    trainset: Sequence[Example],
+    valset: Sequence[Example] | None = None,
+    testset: Sequence[Example] | None = None,
+    compiler: Compiler | None = None,
+    lm: BaseLM | None = None,
+    budget: Budget | int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return what `compile_program` with the same arguments would need, at no LM call.
+
+    Args: as `compile_program`.
+
+    Returns:
+        `candidates`, `calls` (`expected`, `worst`), numbers of examples, and the notes.
+    """
+    job = _job(program, metric, trainset, valset, testset, compiler, lm, budget, seed)
+    calls = float(len(program.named_predictors()))
+    found = job.compiler.plan(train=len(job.train), val=len(job.val), calls=calls)
+    test = int(2 * (0 if job.test is None else len(job.test)) * calls)
+    needed = {kind: count + test for kind, count in found["calls"].items()}
+    if job.budget.calls is not None:
+        needed = {kind: min(count, job.budget.calls) for kind, count in needed.items()}
+    return {
+        **found,
+        "calls": needed,
+        "examples": {
+            "train": len(job.train),
+            "val": len(job.val),
+            "test": 0 if job.test is None else len(job.test),
+        },
+        "budget": job.budget.to_json(),
+        "notes": list(job.notes),
+    }
+
+
+def _job(
+    program: Module,
+    metric: Metric,
+    trainset: Sequence[Example],
+    valset: Sequence[Example] | None,
+    testset: Sequence[Example] | None,
+    compiler: Compiler | None,
+    lm: BaseLM | None,
+    budget: Budget | int | None,
+    seed: int,
+) -> _Job:
+    model = settings.lm if lm is None else lm
+    if model is None:
+        raise UsageError("There is no model. Pass `lm=ts.lm(...)`, or set one with `dspy.configure(lm=...)`.")
+    if not isinstance(program, Module):
+        raise UsageError(f"A program is a `dspy.Module`. Given: {shown(program)}. Pass an instance, not a class.")
+    if compiler is not None and not isinstance(compiler, Compiler):
+        raise UsageError(
+            f"`compiler` is one of tunesmith's, such as `ts.RandomSearch(metric=...)`. Given: {shown(compiler)}."
+        )
+    notes = []
+    train = as_dataset(trainset, "trainset")
+    if valset is None:
+        train, val = split_validation(train, seed)
+        notes.append(
+            f"No validation set was given: {len(train)} examples of the training set give demos and {len(val)} select."
+        )
+    else:
+        val = as_dataset(valset, "valset")
+    test = None if testset is None else as_dataset(testset, "testset")
+    splits = {"trainset": train, "valset": val} | ({} if test is None else {"testset": test})
+    check_disjoint(**splits)
+    chosen = RandomSearch(metric=metric, seed=seed) if compiler is None else compiler
+    limit = chosen.budget if budget is None else Budget.of(budget)
+    return _Job(program, metric, train, val, test, chosen, as_lm(model), limit, tuple(notes), seed)
+
+
+def _run(job: _Job, progress: Progress | None) -> CompileResult:
+    meter = Meter(job.budget)
+    with metered(meter):
+        session = job.compiler.session(
+            job.program,
+            trainset=job.train,
+            valset=job.val,
+            metric=job.metric,
+            lm=job.lm,
+            meter=Meter(_search_budget(job)),
+            progress=progress,
+        )
+        report = job.compiler.run(session)
+        program = report.candidate.apply(job.program)
+        program._compiled = True
+        program.compile_report = report  # type: ignore[attr-defined]  # promised
+        tested = _test(job, session, report, meter, progress)
+    before, after, notes = tested
+    found = None if before is None or after is None else gain(before, after)
+    return CompileResult(
+        program=program,
+        report=report,
+        baseline=before,
+        compiled=after,
+        gain=found,
+        verdict=verdict_of(found),
+        artifact=None,
+        charged=meter.charged,
+        paid=meter.paid,
+        opened=None
+        if job.test is None or found is None
+        else count_opening(job.test.fingerprint, content_key(job.identity())),
+        notes=(*job.notes, *report.notes, *notes),
+        seed=job.seed,
+    )
+
+
+def _search_budget(job: _Job) -> Budget:
+    """Return what the search may be charged: all but the calls that testing both programs takes."""
+    limit = job.budget.calls
+    if limit is None or job.test is None:
+        return job.budget
+    kept = 2 * len(job.test) * len(job.program.named_predictors())
+    if kept >= limit:
+        raise UsageError(
+            f"The budget of {limit} calls has no room for a search: testing on {len(job.test)} examples "
+            f"alone takes {kept}. Raise the budget or pass a smaller test split."
+        )
+    return replace(job.budget, calls=limit - kept)
+
+
+def _test(
+    job: _Job,
+    session: Session,
+    report: CompileReport,
+    meter: Meter,
+    progress: Progress | None,
+) -> tuple[Report | None, Report | None, tuple[str, ...]]:
+    if job.test is None:
+        return None, None, ("No test split was given, so the verdict is `untested`.",)
+    reports = []
+    for label, candidate in (
+        ("program as given on test", report.baseline_candidate),
+        ("compiled program on test", report.candidate),
+    ):
+
+        def tell(done: int, total: int, label: str = label) -> None:
+            if progress is not None:
+                progress(label, done, total)
+
+        try:
+            found = evaluate(
+                candidate.apply(job.program),
+                job.test,
+                job.metric,
+                lm=job.lm,
+                slots=session.slots,
+                meter=meter,
+                progress=tell,
+            )
+        except BudgetExceeded as stop:
+            return None, None, (f"The budget ended while testing: {stop}",)
+        reports.append(found)
+    return reports[0], reports[1], ()
+
+
+def _save(job: _Job, result: CompileResult, folder: Path) -> Artifact:
+    adapter = caller_adapter()
+    numbers = result.to_json()
+    datasets = {"trainset": job.train.fingerprint, "valset": job.val.fingerprint}
+    if job.test is not None:
+        datasets["testset"] = job.test.fingerprint
+    return save(
+        folder,
+        result.program,
+        candidate=result.report.candidate,
+        baseline=result.report.baseline_candidate,
+        lm_identity=job.lm.identity.to_json(),
+        metric=metric_name(job.metric),
+        datasets=datasets,
+        scores={name: numbers[name] for name in ("split", "baseline", "compiled", "gain", "validation")},
+        verdict=result.verdict,
+        charged=result.charged.to_json(),
+        paid={**result.paid.to_json(), "test_opened": result.opened},
+        notes=result.notes,
+        seed=result.seed,
+        adapter=None if adapter is None else f"adapter:{class_name(adapter)}",
+    )

@@ -1,0 +1,84 @@
+"""What goes on, on the terminal: one live line with rich, plain lines where nobody watches.
+
+Beside `cli` this is the only file that writes to the terminal.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+__all__ = ["ProgressLine"]
+
+_PLAIN_EVERY = 5.0  # seconds between plain lines about the same thing
+
+
+class ProgressLine:
+    """Shows (what, done, total) as it is told; use it with `with`, pass `tell` as `progress=`.
+
+    Args:
+        stream: where to write; default stderr, so that results on stdout stay clean.
+        note: gives a few words for the end of the line, such as what is spent and left.
+        clock: seconds now.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        note: Callable[[], str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._note, self._clock = note, clock
+        self._live: Progress | None = None
+        self._task: TaskID | None = None
+        self._last = ("", float("-inf"))
+
+    def __enter__(self) -> "ProgressLine":
+        if self._stream.isatty():
+            self._live = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=Console(file=self._stream),
+                transient=True,
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def tell(self, text: str, done: int = 0, total: int = 0) -> None:
+        """Show that `done` of `total` parts of `text` are finished."""
+        note = "" if self._note is None else self._note()
+        if self._live is not None:
+            self._show(text, done, total, note)
+            return
+        said, when = self._last
+        now = self._clock()
+        if text != said or now - when >= _PLAIN_EVERY or (total and done >= total and said != text):
+            self._last = (text, now)
+            count = f" {done}/{total}" if total else ""
+            print(f"{text}{count}{f'  {note}' if note else ''}", file=self._stream, flush=True)
+
+    def _show(self, text: str, done: int, total: int, note: str) -> None:
+        live = self._live
+        assert live is not None  # only called while it is shown
+        if self._task is None:
+            self._task = live.add_task(text, total=total or None, note=note)
+        live.update(self._task, description=text, completed=done, total=total or None, note=note)

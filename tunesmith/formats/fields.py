@@ -1,0 +1,158 @@
+r"""Labelled input fields in a message, written so that no value can pose as a field, and read back exactly.
+
+A value is written in the plainest of three ways that is unambiguous::
+
+    Subject: one line of text as it is
+    Body:
+      several lines of text, each set in by two spaces
+    Odd: "anything else as \u004aSON text"
+
+A line that starts in the first column is always a field's, because every line of a value is either behind its
+name or set in.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from tunesmith.errors import FormatError, shown
+from tunesmith.signatures import Signature, input_types
+
+__all__ = ["field_titles", "json_text", "read_inputs", "text_writer", "write_value"]
+
+# Outer white space, a leading quote, control characters, line separators other than a newline, surrogates, and
+# what chat templates use as turn markers: a value with any of these is written as JSON text.
+_MARKERS = r"<\||<｜|\|>|</?s>|<(?:start|end)_of_\w+>|\[/?INST\]|<</?SYS>>|<(?:bos|eos|pad|unk|im_\w+)>"
+_ODD = re.compile(
+    rf'\A["\s]|\s\Z|\A\Z|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|{_MARKERS}',
+    re.IGNORECASE,
+)
+_INDENT = "  "
+
+
+def write_value(value: Any, *, text_field: bool, name: str) -> str:
+    """Return what stands behind `Title:` for `value`, with its leading space or newline.
+
+    Args:
+        value: text, or anything pydantic can turn into JSON.
+        text_field: whether the field is declared `str`, so that unquoted text means text.
+        name: the field, for the error.
+
+    Raises:
+        FormatError: the value has no JSON form.
+    """
+    if type(value) is str and text_field:
+        if _ODD.search(value) is None:
+            if "\n" not in value:
+                return " " + value
+            return f"\n{_INDENT}" + value.replace("\n", f"\n{_INDENT}")
+        return " " + _escaped(value)
+    return " " + json_text(value, name)
+
+
+def json_text(value: Any, name: str) -> str:
+    """Return `value` as one line of JSON that holds no turn marker.
+
+    Raises:
+        FormatError: the value has no JSON form.
+    """
+    try:
+        plain = to_jsonable_python(value)
+        text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+    except (PydanticSerializationError, TypeError, ValueError, RecursionError) as error:
+        raise FormatError(
+            f"Field `{name}` holds {shown(value)}, a {type(value).__name__}, which has no JSON form. "
+            "Pass text, numbers, lists, dicts or pydantic models."
+        ) from error
+    return _guarded(text)
+
+
+def _escaped(value: str) -> str:
+    return _guarded(json.dumps(value, ensure_ascii=False))
+
+
+_LINE_BREAKS = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_TURN_MARKS = re.compile(_MARKERS, re.IGNORECASE)
+
+
+def _guarded(text: str) -> str:
+    """Escape, inside JSON text, what a template or a line reader could take for more than text."""
+    if _LINE_BREAKS.search(text):
+        text = _LINE_BREAKS.sub(lambda m: f"\\u{ord(m.group()):04x}", text)
+    # Only strings can hold a marker, and inside a string \u escapes are equal to the character.
+    return _TURN_MARKS.sub(lambda m: f"\\u{ord(m.group()[0]):04x}{m.group()[1:]}", text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _titles(names: tuple[str, ...]) -> dict[str, str]:
+    titles = {name: (name[:1].upper() + name[1:]).replace("_", " ").rstrip() for name in names}
+    if len(set(titles.values())) < len(names) or not all(titles.values()):
+        return {name: name for name in names}
+    return titles
+
+
+def field_titles(signature: type[Signature]) -> dict[str, str]:
+    """Return how each field is called in a message: `reply_to` is `Reply to`, names where that is ambiguous."""
+    return _titles(tuple(signature.fields))
+
+
+def text_writer(signature: type[Signature]) -> Callable[[Mapping[str, Any]], str]:
+    """Return a function that writes given inputs as labelled lines; absent ones are left out."""
+    titles = field_titles(signature)
+    plan = tuple((name, f"{titles[name]}:", annotation is str) for name, annotation in input_types(signature).items())
+    if len(plan) == 1:
+        (only, head, is_text), *_ = plan
+
+        def write_one(inputs: Mapping[str, Any]) -> str:
+            if only not in inputs:
+                return ""
+            return head + write_value(inputs[only], text_field=is_text, name=only)
+
+        return write_one
+
+    def write(inputs: Mapping[str, Any]) -> str:
+        return "\n".join(
+            head + write_value(inputs[name], text_field=is_text, name=name)
+            for name, head, is_text in plan
+            if name in inputs
+        )
+
+    return write
+
+
+def read_inputs(signature: type[Signature], text: str) -> dict[str, Any]:
+    """Return the fields and values that `text_writer` wrote: its inverse.
+
+    Lines that are no field's, such as the cue that ends a message, are left out.
+
+    Raises:
+        FormatError: the text was not written by `text_writer`.
+    """
+    titles = field_titles(signature)
+    heads = {f"{titles[name]}:": (name, t is str) for name, t in input_types(signature).items()}
+    found: dict[str, Any] = {}
+    lines = text.split("\n")
+    at = 0
+    while at < len(lines):
+        head = next((h for h in heads if lines[at] == h or lines[at].startswith(f"{h} ")), None)
+        start, at = at, at + 1
+        if head is None:
+            continue
+        name, is_text = heads[head]
+        if name in found:
+            raise FormatError(f"Field `{name}` stands twice in the message {shown(text)}.")
+        if lines[start] == head:
+            while at < len(lines) and lines[at].startswith(_INDENT):
+                at += 1
+            found[name] = "\n".join(line[len(_INDENT) :] for line in lines[start + 1 : at])
+        else:
+            found[name] = _read_line(lines[start][len(head) + 1 :], is_text=is_text)
+    return found
+
+
+def _read_line(text: str, *, is_text: bool) -> Any:
+    return text if is_text and not text.startswith('"') else json.loads(text)

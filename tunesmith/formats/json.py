@@ -1,0 +1,86 @@
+"""`json`: all outputs in one JSON object."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from tunesmith.errors import FormatError, ParseError
+from tunesmith.formats.format import Constraint, Format, field_notes
+from tunesmith.lm import Capabilities
+from tunesmith.signatures import (
+    Signature,
+    labels,
+    output_schema,
+    output_types,
+    parse_json,
+    render_json,
+    type_text,
+    validate_outputs,
+)
+
+__all__ = ["JsonFormat"]
+
+_MOST_LISTED = 50
+
+
+class JsonFormat(Format):
+    """Inputs as labelled lines; the reply is one JSON object with a key per output, in the signature's order."""
+
+    name: ClassVar[str] = "json"
+
+    def check(self, signature: type[Signature]) -> None:
+        """Refuse output types that no reply can carry."""
+        output_schema(signature)
+
+    def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
+        """Use the schema wherever the engine takes one."""
+        return "schema" if "json_schema" in capabilities.constraints else "none"
+
+    def system_text(self, signature: type[Signature], mode: str) -> str:
+        """Return instruction, notes and the shape of the object."""
+        shape = ", ".join(
+            f'"{name}": {_shape(signature, name, annotation)}' for name, annotation in output_types(signature).items()
+        )
+        parts = (
+            signature.instructions,
+            field_notes(signature),
+            f"Reply with one JSON object: {{{shape}}}",
+        )
+        return "\n".join(part for part in parts if part)
+
+    def demo_reply(self, signature: type[Signature], values: Mapping[str, Any], mode: str) -> str:
+        """Return the object as a reply shows it."""
+        found = {name: render_json(signature, name, value) for name, value in values.items()}
+        try:
+            return json.dumps(found, ensure_ascii=False, allow_nan=False)
+        except ValueError as error:
+            raise FormatError(f"A demo holds a value that JSON has not: {error}.") from error
+
+    def constraint(self, signature: type[Signature], mode: str) -> Constraint:
+        """Return the schema of all outputs."""
+        return Constraint(schema=output_schema(signature)) if mode == "schema" else Constraint()
+
+    def read(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> dict[str, Any]:
+        """Return all outputs; a cut reply that holds the whole object is whole."""
+        try:
+            value = parse_json(text)
+        except ParseError as error:
+            if not cut or error.reason == "truncated":
+                raise
+            raise ParseError(
+                "The reply was cut at the length limit. Raise `max_tokens`.",
+                reason="truncated",
+                raw=text,
+            ) from error
+        if not isinstance(value, dict):
+            raise ParseError("The reply is JSON, but no object with a key per output.", reason="syntax", raw=text)
+        return validate_outputs(signature, value, raw=text)
+
+
+def _shape(signature: type[Signature], name: str, annotation: Any) -> str:
+    found = labels(signature, name)
+    if found is not None and len(found) <= _MOST_LISTED:
+        return f"<one of {', '.join(json.dumps(label, ensure_ascii=False) for label in found)}>"
+    if annotation is str:
+        return "<text>"
+    return f"<{type_text(annotation)}>"

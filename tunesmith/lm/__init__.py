@@ -1,0 +1,98 @@
+"""Language models: engines, cache, meters, doubles."""
+
+import sys
+import types
+from typing import Any
+
+from tunesmith.lm.cache import CacheStats, ReplyCache, VerifyReport
+from tunesmith.lm.engine import (
+    BaseLM,
+    Capabilities,
+    Config,
+    DspyLM,
+    DspyLMError,
+    Engine,
+    Identity,
+    Message,
+    Request,
+    Response,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+    TextDelta,
+    TextPart,
+    TokenLogprob,
+    TopLogprob,
+    Usage,
+    canonical_json,
+    content_key,
+    message_text,
+    text_response,
+)
+from tunesmith.lm.home import cache_dir, home, models_dir
+from tunesmith.lm.meter import Budget, Call, Meter, Spend, StopSignal, metered, role
+from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
+from tunesmith.lm.scripted import FunctionLM, ScriptedLM, Seen
+from tunesmith.lm.stack import effective, rollout_number
+from tunesmith.lm.wire import Prefix, request_key
+
+__all__ = [
+    "as_lm",
+    "BaseLM",
+    "Budget",
+    "build_lm",
+    "cache_dir",
+    "CacheStats",
+    "Call",
+    "canonical_json",
+    "Capabilities",
+    "Config",
+    "content_key",
+    "DspyLM",
+    "DspyLMError",
+    "effective",
+    "Engine",
+    "FunctionLM",
+    "home",
+    "Identity",
+    "LM",
+    "lm",
+    "Message",
+    "message_text",
+    "Meter",
+    "metered",
+    "models_dir",
+    "Prefix",
+    "reply_cache",
+    "ReplyCache",
+    "Request",
+    "request_key",
+    "Response",
+    "role",
+    "rollout_number",
+    "ScriptedLM",
+    "Seen",
+    "Spend",
+    "StopSignal",
+    "StreamDeltaEvent",
+    "StreamEndEvent",
+    "StreamStartEvent",
+    "text_response",
+    "TextDelta",
+    "TextPart",
+    "TokenLogprob",
+    "TopLogprob",
+    "Usage",
+    "VerifyReport",
+]
+
+
+class _CallableModule(types.ModuleType):
+    """This package itself: `ts.lm(...)` is promised, and `tunesmith.lm` is a package as well."""
+
+    def __call__(self, spec: str, **options: Any) -> LM:
+        """Return the model that `spec` names; see `tunesmith.lm.lm`."""
+        return lm(spec, **options)
+
+
+sys.modules[__name__].__class__ = _CallableModule

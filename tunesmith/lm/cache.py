@@ -1,0 +1,344 @@
+"""LM replies on disk. The only file that imports diskcache.
+
+A row is a text key and the bytes of `stored.encoded`: in the database up to 32 KB, above that in a
+file beside it. Nothing is pickled, unpickled, evicted or culled: diskcache's own `Disk` unpickles
+what it finds (CVE-2025-69872), and its defaults evict at 1 GiB.
+
+diskcache's `retry=True` is not used: for a write it retries every error for ever, that of a folder
+that cannot be written to included. `_patiently` retries instead.
+"""
+
+import contextlib
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import diskcache
+
+from tunesmith.errors import CacheError, UsageError, shown
+from tunesmith.lm import upkeep
+from tunesmith.lm.flight import SingleFlight
+from tunesmith.lm.home import make_private
+from tunesmith.lm.stored import Damaged, decoded, encoded, is_value_file, read_value
+from tunesmith.lm.upkeep import BadRow, CacheStats, VerifyReport
+
+__all__ = ["BadRow", "CacheStats", "ReplyCache", "SingleFlight", "VerifyReport"]
+
+_log = logging.getLogger("tunesmith")
+_T = TypeVar("_T")
+
+_INLINE = 32 * 1024  # bytes of a value kept in the database; a larger one gets a file
+_TIMEOUT = 60  # seconds to wait for another process's lock
+_SETTINGS = {
+    **diskcache.DEFAULT_SETTINGS,
+    "statistics": 0,
+    "eviction_policy": "none",
+    "cull_limit": 0,
+    "size_limit": 2**62,
+    "sqlite_synchronous": 1,  # NORMAL: a power cut may lose the last replies, never the database
+    "disk_min_file_size": _INLINE,
+}
+_SETTING_NAMES = frozenset(_SETTINGS) | {"count", "size", "hits", "misses"}
+
+_abandoned: list[diskcache.Cache] = []
+
+
+class _PlainDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
+    """Text keys and byte values, raw; any other row is read as `Damaged`, and none is unpickled."""
+
+    def __init__(self, directory: str, **_: object) -> None:
+        super().__init__(directory, min_file_size=_INLINE)
+        self._folder = Path(directory)
+
+    def put(self, key: object) -> tuple[str, bool]:
+        if not isinstance(key, str):
+            raise TypeError(f"A cache key is text, not {shown(key)}.")
+        return key, True
+
+    def get(self, key: object, raw: object) -> object:
+        return key if raw == 1 and isinstance(key, str) else Damaged("its key is not text")
+
+    def store(self, value: object, read: object, key: object = None) -> Any:
+        if not isinstance(value, bytes) or read:
+            raise TypeError(f"A cache value is bytes, not {shown(value)}.")
+        return super().store(value, read, key=key)
+
+    def fetch(self, mode: object, filename: object, value: object, read: object) -> object:
+        if read:
+            raise TypeError("A cache value is read as bytes, not as a file.")
+        return read_value(self._folder, mode, filename, value)
+
+    def remove(self, file_path: object) -> None:
+        if is_value_file(file_path):
+            super().remove(file_path)
+
+
+class ReplyCache:
+    """Replies by key in one folder (0700), shared by threads, processes and forks.
+
+    Opened by its first use. A damaged row is a miss, counted in `corrupt`, warned of once, and
+    replaced by the next `put`. With `on_error="degrade"` a folder that cannot be used costs one
+    warning: `get` misses and `put` counts `lost_writes`; a folder that cannot be written to is not
+    read either. With `on_error="raise"` both raise `CacheError`. The methods for people (`stats`,
+    `verify`, `prune`, `clear`, `len()`) raise it always.
+
+    Args:
+        folder: where the rows are; made when it is first needed.
+        on_error: what `get` and `put` do when the folder cannot be used.
+    """
+
+    def __init__(self, folder: Path, *, on_error: Literal["degrade", "raise"] = "degrade") -> None:
+        self.folder = Path(folder).absolute()
+        self.on_error = on_error
+        self.corrupt = 0
+        self.lost_writes = 0
+        self._warned: set[str] = set()
+        self._cache: diskcache.Cache | None = None
+        self._failure: str | None = None
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """Return a fresh copy of the value of `key`, or `None`.
+
+        Raises:
+            CacheError: with `on_error="raise"`, the folder cannot be used.
+        """
+        cache = self._opened()
+        if cache is None:
+            return None
+        try:
+            stored = cache.get(key)
+            if isinstance(stored, Damaged):
+                # The value file is also missing when the row is replaced between the two reads.
+                stored = cache.get(key)
+        except Exception:  # noqa: BLE001 - a damaged database leads diskcache anywhere
+            stored = self._read_again(cache, key)
+        if stored is None:
+            return None
+        value = decoded(key, stored)
+        if isinstance(value, Damaged):
+            self._meet_damage(key, value.reason)
+            return None
+        return value
+
+    def put(self, key: str, value: dict[str, Any]) -> None:
+        """Store `value`, replacing what is there.
+
+        NaN and infinities are kept, as Python's `json` writes them.
+
+        Raises:
+            TypeError: `value` is not JSON.
+            CacheError: with `on_error="raise"`, the value could not be stored.
+        """
+        blob = encoded(key, value)
+        cache = self._opened(losing=True)
+        if cache is None:
+            return
+        try:
+            _patiently(cache.set, key, blob)
+        except Exception as error:  # noqa: BLE001 - see `get`; the reply matters, its row does not
+            self._refuse(f"A reply could not be stored: {_cause(error)}", losing=True)
+        except BaseException:
+            self.close()  # or an interrupt inside a transaction would leave it open for ever
+            raise
+
+    def __len__(self) -> int:
+        return self.stats().rows
+
+    def close(self) -> None:
+        """Let go of the database. The next use opens it again, also after a failure."""
+        with self._lock:
+            cache, self._cache, self._failure = self._cache, None, None
+        if cache is not None:
+            cache.close()  # of this thread; the connections of others go when they are collected
+
+    def stats(self) -> CacheStats:
+        """Count what is there, without reading the values.
+
+        Raises:
+            CacheError: the folder cannot be used.
+        """
+        with self._database() as database:
+            rows, size, oldest, newest = upkeep.count(database)
+        return CacheStats(rows, size, self.corrupt, self.lost_writes, oldest, newest)
+
+    def verify(self) -> VerifyReport:
+        """Read and check every row and the database; change nothing.
+
+        Raises:
+            CacheError: the folder cannot be used.
+        """
+        with self._database() as database:
+            return upkeep.verify(database, self.folder)
+
+    def prune(
+        self,
+        *,
+        older_than: float | None = None,
+        max_bytes: int | None = None,
+        corrupt: bool = False,
+    ) -> int:
+        """Remove rows and return how many. Each argument removes on its own; none removes nothing.
+
+        Args:
+            older_than: rows stored more than this many seconds ago.
+            max_bytes: the oldest rows, until keys and values take at most this much.
+            corrupt: damaged rows, and value files that belong to no row.
+
+        Raises:
+            UsageError: a negative number.
+            CacheError: the folder cannot be used.
+        """
+        for name, number in (("older_than", older_than), ("max_bytes", max_bytes)):
+            if number is not None and not number >= 0:
+                raise UsageError(f"`{name}` must be a number from 0 on. Given: {number}.")
+        folder, removed = self.folder, 0
+        with self._database() as database:
+            if corrupt:
+                removed += upkeep.delete(database, folder, upkeep.damaged_rows(database, folder))
+                upkeep.remove_orphans(database, folder)
+            if older_than is not None:
+                old = upkeep.rows_before(database, time.time() - older_than)
+                removed += upkeep.delete(database, folder, old)
+            if max_bytes is not None:
+                removed += upkeep.delete(database, folder, upkeep.rows_beyond(database, max_bytes))
+        return removed
+
+    def clear(self) -> int:
+        """Remove every row and return how many there were.
+
+        Raises:
+            CacheError: the folder cannot be used.
+        """
+        with self._database() as database:
+            removed = upkeep.delete(database, self.folder, upkeep.every_row(database))
+            upkeep.remove_orphans(database, self.folder)
+        return removed
+
+    def _opened(self, *, losing: bool = False) -> diskcache.Cache | None:
+        """Return the open cache; `losing` says that a reply is lost without it."""
+        if self._pid != os.getpid():
+            self._start_over()
+        if self._cache is not None:
+            return self._cache
+        with self._lock:
+            if self._cache is None and self._failure is None:
+                try:
+                    self._cache = _patiently(_open, self.folder)
+                except Exception as error:  # noqa: BLE001 - see `get`
+                    self._failure = f"The reply cache cannot be opened: {_cause(error)}"
+            if self._failure is not None:
+                self._refuse(self._failure, losing=losing)
+            return self._cache
+
+    def _read_again(self, cache: diskcache.Cache, key: str) -> object:
+        try:
+            return _patiently(cache.get, key)
+        except Exception as error:  # noqa: BLE001 - see `get`
+            return Damaged(f"it cannot be read ({error})")
+
+    def _start_over(self) -> None:
+        """Forget what a fork left: a lock that may be held, and connections to SQLite."""
+        if self._cache is not None:
+            _abandoned.append(self._cache)  # SQLite forbids even to close it in this process
+        self._lock = threading.RLock()
+        self._cache = None
+        self._pid = os.getpid()
+
+    def _refuse(self, problem: str, *, losing: bool) -> None:
+        if losing:
+            with self._lock:
+                self.lost_writes += 1
+        problem = _advice(self.folder, problem)
+        if self.on_error == "raise":
+            raise CacheError(problem)
+        self._warn_once("unusable", f"{problem} Going on without it.")
+
+    def _meet_damage(self, key: str, reason: str) -> None:
+        with self._lock:
+            self.corrupt += 1
+        self._warn_once(
+            "corrupt",
+            f"The reply cache in {self.folder} holds a damaged row, {shown(key, 80)}: {reason}. "
+            "Such requests are sent again; `tunesmith cache verify` lists the rows.",
+        )
+
+    def _warn_once(self, kind: str, text: str) -> None:
+        with self._lock:
+            if kind in self._warned:
+                return
+            self._warned.add(kind)
+        _log.warning("%s", text)
+
+    @contextlib.contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        problem = "The reply cache cannot be read"
+        try:
+            if self._opened() is None:
+                raise CacheError(_advice(self.folder, str(self._failure)))
+            with upkeep.connection(self.folder) as database:
+                yield database
+        except (sqlite3.Error, OSError) as error:
+            raise CacheError(_advice(self.folder, f"{problem}: {_cause(error)}")) from error
+
+
+def _open(folder: Path) -> diskcache.Cache:
+    if os.path.expandvars(folder) != str(folder):
+        raise CacheError("diskcache would replace the variable in the name of its folder")
+    make_private(folder)
+    if (folder / upkeep.DATABASE).exists():
+        _refuse_strange_settings(folder)
+    return diskcache.Cache(str(folder), timeout=_TIMEOUT, disk=_PlainDisk, **_SETTINGS)
+
+
+def _refuse_strange_settings(folder: Path) -> None:
+    """Raise for a stored setting that diskcache would blindly turn into a pragma or attribute."""
+    with upkeep.connection(folder) as database:
+        if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'Settings'").fetchone():
+            names = {name for (name,) in database.execute("SELECT key FROM Settings")}
+            if not names <= _SETTING_NAMES:
+                strange = sorted(map(str, names - _SETTING_NAMES))
+                raise CacheError(f"it holds settings unknown to diskcache: {shown(strange)}")
+
+
+def _patiently(action: Callable[..., _T], *args: object) -> _T:
+    """Do `action` again, up to 10 times in about a second, while the database is locked.
+
+    SQLite itself waits `_TIMEOUT` for a lock, but gives up at once in a few cases, such as several
+    processes that open a fresh database. diskcache's `Timeout` hides its cause: taken for a lock.
+    """
+    start = time.monotonic()
+    for attempt in range(10):
+        try:
+            return action(*args)
+        except (sqlite3.OperationalError, diskcache.Timeout) as error:
+            if not _is_lock(error) or time.monotonic() - start > _TIMEOUT:
+                raise
+        time.sleep(0.001 * 2**attempt)
+    return action(*args)
+
+
+def _is_lock(error: Exception) -> bool:
+    if isinstance(error, diskcache.Timeout):
+        return True
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, diskcache.Timeout):
+        return "the database is locked or cannot be written to."
+    return f"{str(error).rstrip('.') or type(error).__name__}."
+
+
+def _advice(folder: Path, problem: str) -> str:
+    return (
+        f"{problem} Folder: {folder}. Check that it can be written to and that its disk has room; "
+        "deleting the folder costs nothing but the replies in it."
+    )

@@ -1,0 +1,264 @@
+"""What an engine is, and the only file of this package that imports DSPy.
+
+An engine answers one canonical request with one response: no cache, no retries, no counting. DSPy 3.4 calls
+such an object through `dspy.LM(engine=...)`; the layers in `stack.py` stand between the two.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from dspy import LM as DspyLM  # noqa: N811
+from dspy.clients.base_lm import BaseLM
+from dspy.dsp.utils.settings import settings as dspy_settings
+from dspy.lm15 import (
+    Config,
+    Message,
+    Request,
+    Response,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+    TextDelta,
+    TextPart,
+    ThinkingPart,
+    TokenLogprob,
+    ToolCallPart,
+    TopLogprob,
+    Usage,
+)
+from dspy.utils.exceptions import (
+    ContextWindowExceededError,
+    LMAuthError,
+    LMConfigurationError,
+    LMInvalidRequestError,
+    LMRateLimitError,
+    LMServerError,
+    LMTimeoutError,
+    LMTransportError,
+    LMUnsupportedModelError,
+)
+from dspy.utils.exceptions import LMError as DspyLMError
+
+from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable, RequestRefused
+
+__all__ = [
+    "BaseLM",
+    "Capabilities",
+    "Config",
+    "ContextWindowExceededError",
+    "DspyLM",
+    "DspyLMError",
+    "Engine",
+    "Identity",
+    "LMAuthError",
+    "LMConfigurationError",
+    "LMRateLimitError",
+    "LMServerError",
+    "LMTimeoutError",
+    "LMTransportError",
+    "LMUnsupportedModelError",
+    "Message",
+    "Request",
+    "Response",
+    "StreamDeltaEvent",
+    "StreamEndEvent",
+    "StreamStartEvent",
+    "TextDelta",
+    "TextPart",
+    "ThinkingPart",
+    "TokenLogprob",
+    "ToolCallPart",
+    "TopLogprob",
+    "Usage",
+    "canonical_json",
+    "content_key",
+    "context_overflow",
+    "dspy_settings",
+    "message_text",
+    "missing_model",
+    "refused",
+    "text_response",
+    "unavailable",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do beyond plain text.
+
+    Attributes:
+        constraints: how a reply can be constrained: any of `json_object`, `json_schema`, `grammar` (GBNF).
+        logprobs: how many alternatives per token it can report; 0 where it reports none.
+        embeddings, tools, thinking: whether it has them.
+        slots: how many requests it works on at once.
+    """
+
+    constraints: frozenset[str] = frozenset()
+    logprobs: int = 0
+    embeddings: bool = False
+    tools: bool = False
+    thinking: bool = False
+    slots: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which model answers, by content where the engine can tell.
+
+    Attributes:
+        backend: engine and version, for instance `llamacpp b11549`.
+        model: the name the user gave.
+        digest: sha256 of the weights, or `None` where the engine cannot tell.
+        details: whatever else changes replies (context length, template), as sorted pairs.
+    """
+
+    backend: str
+    model: str
+    digest: str | None = None
+    details: tuple[tuple[str, str], ...] = ()
+    key: str = field(init=False, repr=False, compare=False, default="")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", content_key(self.to_json()))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the identity as JSON values; `verified` says whether the weights are known."""
+        return {
+            "backend": self.backend,
+            "model": self.model,
+            "digest": self.digest,
+            "details": dict(self.details),
+            "verified": self.digest is not None,
+        }
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """One way to reach a model. `complete` may be called from many threads at once."""
+
+    @property
+    def identity(self) -> Identity:
+        """Which model answers."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+
+    def complete(self, request: Request) -> Response:
+        """Answer `request` once.
+
+        Raises:
+            ContextOverflow: the prompt is longer than the context.
+            RequestRefused: the request as it stands is not acceptable.
+            ModelMissing, ModelUnavailable: there is nobody to answer.
+        """
+
+    def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+        """Answer `request` piece by piece; closing the iterator stops the engine."""
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        """Return one vector per text, in order."""
+
+    def close(self) -> None:
+        """Free what the engine holds."""
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of `value`: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def content_key(value: Any) -> str:
+    """Return the sha256 of the canonical JSON of `value`, in hex."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def message_text(message: Message) -> str | None:
+    """Return the text of a message that holds nothing but text, else `None`."""
+    parts = message.parts
+    if len(parts) == 1:
+        part = parts[0]
+        return part.text if type(part) is TextPart else None
+    texts = [part.text for part in parts if isinstance(part, TextPart)]
+    return "".join(texts) if len(texts) == len(parts) else None
+
+
+def text_response(
+    text: str,
+    *,
+    model: str,
+    finish_reason: str = "stop",
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+    cached_tokens: int | None = None,
+    thinking: str | None = None,
+    logprobs: tuple[TokenLogprob, ...] | None = None,
+    provider_data: Mapping[str, Any] | None = None,
+) -> Response:
+    """Return a `Response` that holds `text`; token counts are `None` where unknown."""
+    parts: tuple[Any, ...] = (TextPart(text),)
+    if thinking:
+        parts = (ThinkingPart(thinking), *parts)
+    return Response(
+        id=None,
+        model=model,
+        message=Message(role="assistant", parts=parts),
+        finish_reason=finish_reason,  # type: ignore[arg-type]  # a Literal upstream
+        usage=Usage(input_tokens, output_tokens, cache_read_tokens=cached_tokens),
+        logprobs=logprobs,
+        provider_data=None if provider_data is None else dict(provider_data),
+    )
+
+
+# DSPy's own modules catch DSPy's error types (ReAct shortens its trajectory on a context overflow), tunesmith's
+# callers catch tunesmith's. What an engine raises is both.
+
+
+class _ContextOverflow(ContextOverflow, ContextWindowExceededError):
+    def __init__(self, problem: str, *, prompt_tokens: int | None, context_tokens: int | None) -> None:
+        # Both parents take other arguments, so each fact is set here instead of by a chain of calls.
+        ContextWindowExceededError.__init__(self, message=problem)
+        self.problem = problem
+        self.prompt_tokens, self.context_tokens = prompt_tokens, context_tokens
+
+
+class _Refused(RequestRefused, LMInvalidRequestError):
+    pass
+
+
+class _Missing(ModelMissing, LMUnsupportedModelError):
+    pass
+
+
+class _Unavailable(ModelUnavailable, LMTransportError):
+    pass
+
+
+def context_overflow(*, prompt_tokens: int | None, context_tokens: int | None) -> ContextOverflow:
+    """Return the error for a prompt that does not fit, with the numbers where they are known."""
+    size = "The prompt" if prompt_tokens is None else f"The prompt of {prompt_tokens} tokens"
+    room = "the context" if context_tokens is None else f"the context of {context_tokens} tokens"
+    return _ContextOverflow(
+        f"{size} does not fit {room}. Use fewer or shorter demos, shorten the inputs, "
+        "or raise the context length with `num_ctx=` if the model allows it.",
+        prompt_tokens=prompt_tokens,
+        context_tokens=context_tokens,
+    )
+
+
+def refused(problem: str) -> RequestRefused:
+    """Return the error for a request that the engine will not answer as it stands."""
+    return _Refused(problem)
+
+
+def missing_model(problem: str) -> ModelMissing:
+    """Return the error for a model that is not there."""
+    return _Missing(problem)
+
+
+def unavailable(problem: str) -> ModelUnavailable:
+    """Return the error for an engine that does not answer."""
+    return _Unavailable(problem)

@@ -1,0 +1,108 @@
+"""Any other model: DSPy's own engine behind tunesmith's cache and meters."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from tunesmith.errors import UsageError
+from tunesmith.lm.engine import (
+    BaseLM,
+    Capabilities,
+    ContextWindowExceededError,
+    DspyLM,
+    Identity,
+    LMAuthError,
+    LMConfigurationError,
+    LMRateLimitError,
+    LMServerError,
+    LMTimeoutError,
+    LMTransportError,
+    LMUnsupportedModelError,
+    Request,
+    Response,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+    TextDelta,
+    context_overflow,
+    missing_model,
+    refused,
+    unavailable,
+)
+from tunesmith.lm.meter import unmetered
+
+__all__ = ["ForeignEngine"]
+
+# DSPy waits 1, 2, 4 ... seconds between attempts; what it repeats never reached a finished reply.
+_RETRIES = 3
+
+_ABSENT = (LMAuthError, LMConfigurationError, LMUnsupportedModelError)
+_AWAY = (LMTransportError, LMRateLimitError, LMTimeoutError, LMServerError)
+
+
+class ForeignEngine:
+    """A plain `dspy.LM` as an engine. The model is known by name and address only, so its identity is unverified.
+
+    Args:
+        model: DSPy's model string, for instance `openai/gpt-4o-mini`.
+        client: connection settings as `dspy.LM` takes them (`api_base`, `api_key`, `timeout`, ...).
+
+    Raises:
+        UsageError: DSPy refuses the model string or a setting.
+    """
+
+    def __init__(self, model: str, client: dict[str, Any]) -> None:
+        try:
+            self._lm = DspyLM(model, cache=False, num_retries=_RETRIES, **client)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"DSPy does not accept the model {model!r}: {error}") from error
+        address = client.get("api_base") or client.get("base_url") or ""
+        self.identity = Identity(backend="dspy", model=model, details=(("address", str(address)),) if address else ())
+        # Which schemas a server takes is not known here: replies are parsed and validated, not constrained.
+        self.capabilities = Capabilities()
+
+    @classmethod
+    def over(cls, lm: BaseLM) -> "ForeignEngine":
+        """Return an engine over an LM object that the caller made."""
+        engine = object.__new__(cls)
+        engine._lm = lm
+        details = {n: v for n, v in lm.kwargs.items() if n not in ("api_key",) and v is not None}
+        engine.identity = Identity(
+            backend="dspy", model=lm.model, details=tuple(sorted((n, str(v)) for n, v in details.items()))
+        )
+        engine.capabilities = Capabilities()
+        return engine
+
+    def complete(self, request: Request) -> Response:
+        """Answer through DSPy."""
+        try:
+            with unmetered():
+                return self._lm(replace(request, model=self._lm.model))
+        except ContextWindowExceededError as error:
+            raise context_overflow(prompt_tokens=None, context_tokens=None) from error
+        except _ABSENT as error:
+            raise missing_model(f"The model {self.identity.model!r} refused the call: {error}.") from error
+        except _AWAY as error:
+            raise unavailable(
+                f"The model {self.identity.model!r} does not answer: {error}. Check address and network, "
+                "then run the same command again."
+            ) from error
+
+    def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+        """Answer in one piece."""
+        response = self.complete(request)
+        yield StreamStartEvent(model=response.model)
+        if response.text:
+            yield StreamDeltaEvent(TextDelta(response.text))
+        yield StreamEndEvent(finish_reason=response.finish_reason, usage=response.usage)
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        """Refuse: DSPy's LM has no embeddings."""
+        raise refused(
+            f"The model {self.identity.model!r} is reached through DSPy, which has no embeddings for it. "
+            "Use `dspy.Embedder`."
+        )
+
+    def close(self) -> None:
+        """Close DSPy's connections."""
+        self._lm.close()

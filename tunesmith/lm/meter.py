@@ -1,0 +1,293 @@
+"""What calls cost, counted exactly, and the budget that stops them.
+
+A *charge* is a distinct request the first time a run makes it, cached or not, with the tokens and seconds that
+are stored in the reply. *Paid* counts what really reached an engine. Decisions and budgets use charges, so a
+run that is repeated from the cache decides as the first one did.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from tunesmith.errors import BudgetExceeded, UsageError
+
+__all__ = ["Budget", "Call", "Meter", "Spend", "StopSignal", "metered", "role"]
+
+
+class StopSignal(BaseException):
+    """Ends a run from inside a program that may catch every `Exception`.
+
+    It never reaches a user: `evaluate` and `compile` turn it into the error it carries.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as it was answered.
+
+    Attributes:
+        key: content key of the request.
+        role: what it was for: `task`, `prompt`, `teacher` or `judge`.
+        input_tokens, output_tokens: as the engine counted them; `None` where it did not.
+        seconds: what the engine needed, also when the reply came from the cache.
+        paid: whether it reached an engine now.
+        usd: its price, `None` where no price was given.
+    """
+
+    key: str
+    role: str
+    input_tokens: int | None
+    output_tokens: int | None
+    seconds: float
+    paid: bool
+    usd: float | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Input and output tokens together; an unknown count adds nothing."""
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """Sums over calls: number, tokens in and out, engine seconds, US dollars."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+    usd: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Input and output tokens together."""
+        return self.input_tokens + self.output_tokens
+
+    def plus(self, call: Call) -> "Spend":
+        """Return the sums with `call` added."""
+        return Spend(
+            self.calls + 1,
+            self.input_tokens + (call.input_tokens or 0),
+            self.output_tokens + (call.output_tokens or 0),
+            self.seconds + call.seconds,
+            self.usd + (call.usd or 0.0),
+        )
+
+    def __add__(self, other: "Spend") -> "Spend":
+        return Spend(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Spend)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the sums as JSON values."""
+        return {
+            "calls": self.calls,
+            "tokens": self.tokens,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "seconds": round(self.seconds, 3),
+            "usd": self.usd,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most a run may be charged; `None` leaves a kind unlimited.
+
+    Attributes:
+        calls: distinct requests.
+        tokens: input and output tokens of those requests.
+        seconds: engine seconds of those requests, as stored with each reply.
+        wall_seconds: seconds on the clock since the run began.
+        usd: US dollars, where the LM has a price.
+    """
+
+    calls: int | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    wall_seconds: float | None = None
+    usd: float | None = None
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+                raise UsageError(
+                    f"`{f.name}` of a budget must be a number that is not negative. Given: {value!r}. "
+                    "Leave it out for no limit."
+                )
+
+    @classmethod
+    def of(cls, value: "Budget | int | None") -> "Budget":
+        """Return `value` as a budget; a plain number means calls."""
+        if isinstance(value, Budget):
+            return value
+        return cls(calls=value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the limits that are set."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+
+
+class Meter:
+    """Counts the calls of one run, safely from many threads.
+
+    Args:
+        budget: the most it may be charged.
+        clock: seconds now, for `wall_seconds`.
+    """
+
+    def __init__(self, budget: Budget | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.budget = Budget() if budget is None else budget
+        self._clock, self._start = clock, clock()
+        self._lock = threading.Lock()
+        self._seen: set[str] = set()  # charged already
+        self._open: dict[str, int] = {}  # reserved, not answered yet
+        self._charged: dict[str, Spend] = {}
+        self._paid: dict[str, Spend] = {}
+        self.served = 0  # answered from the cache or from an earlier charge
+
+    def reserve(self, key: str) -> None:
+        """Ask for the right to make the request `key`; call `settle` or `release` afterwards.
+
+        Raises:
+            StopSignal: carrying `BudgetExceeded`, where the budget has no room for it.
+        """
+        with self._lock:
+            if key not in self._seen and key not in self._open:
+                self._check_room()
+            self._open[key] = self._open.get(key, 0) + 1
+
+    def release(self, key: str) -> None:
+        """Give a reservation back: the request was not answered."""
+        with self._lock:
+            self._close(key)
+
+    def settle(self, call: Call) -> None:
+        """Record the answer to a reserved request."""
+        with self._lock:
+            self._close(call.key)
+            if call.key in self._seen:
+                self.served += not call.paid
+            else:
+                self._seen.add(call.key)
+                self._charged[call.role] = self._charged.get(call.role, Spend()).plus(call)
+            if call.paid:
+                self._paid[call.role] = self._paid.get(call.role, Spend()).plus(call)
+
+    def _close(self, key: str) -> None:
+        left = self._open.get(key, 0) - 1
+        if left > 0:
+            self._open[key] = left
+        else:
+            self._open.pop(key, None)
+
+    def _check_room(self) -> None:
+        spent = sum(self._charged.values(), Spend())
+        limits = self.budget
+        pending = sum(1 for key in self._open if key not in self._seen)
+        for name, limit, used in (
+            ("calls", limits.calls, spent.calls + pending),
+            ("tokens", limits.tokens, spent.tokens),
+            ("seconds", limits.seconds, spent.seconds),
+            ("usd", limits.usd, spent.usd),
+            ("wall_seconds", limits.wall_seconds, self._clock() - self._start),
+        ):
+            if limit is not None and used >= limit:
+                raise StopSignal(
+                    BudgetExceeded(
+                        f"The budget of {limit} {name} is used up. Raise it to go on; "
+                        "what was paid for is in the cache.",
+                        spent=spent.to_json(),
+                    )
+                )
+
+    @property
+    def charged(self) -> Spend:
+        """What the run was charged so far."""
+        with self._lock:
+            return sum(self._charged.values(), Spend())
+
+    @property
+    def paid(self) -> Spend:
+        """What reached an engine so far."""
+        with self._lock:
+            return sum(self._paid.values(), Spend())
+
+    def by_role(self) -> dict[str, dict[str, Spend]]:
+        """Return `{"charged": {role: Spend}, "paid": {role: Spend}}`."""
+        with self._lock:
+            return {"charged": dict(self._charged), "paid": dict(self._paid)}
+
+    def room(self) -> Budget:
+        """Return what is left of the budget."""
+        spent, limits = self.charged, self.budget
+        left = {
+            name: None if limit is None else max(0, limit - used)
+            for name, limit, used in (
+                ("calls", limits.calls, spent.calls),
+                ("tokens", limits.tokens, spent.tokens),
+                ("seconds", limits.seconds, spent.seconds),
+                ("usd", limits.usd, spent.usd),
+                ("wall_seconds", limits.wall_seconds, self._clock() - self._start),
+            )
+        }
+        return replace(limits, **left)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The meters that see a call, the sinks that are told of it, and what it is for."""
+
+    meters: tuple[Meter, ...] = ()
+    sinks: tuple[Callable[[Call], None], ...] = ()
+    role: str = "task"
+
+
+_SCOPE: ContextVar[Scope] = ContextVar("tunesmith_scope", default=Scope())  # noqa: B039 - frozen
+
+
+def current_scope() -> Scope:
+    """Return the scope of the running context."""
+    return _SCOPE.get()
+
+
+@contextmanager
+def metered(meter: Meter | None = None, *, sink: Callable[[Call], None] | None = None) -> Iterator[None]:
+    """Let `meter` count, and `sink` be told of, every call made inside, also from copied contexts."""
+    scope = _SCOPE.get()
+    meters = scope.meters if meter is None or meter in scope.meters else (*scope.meters, meter)
+    sinks = scope.sinks if sink is None else (*scope.sinks, sink)
+    token = _SCOPE.set(Scope(meters, sinks, scope.role))
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)
+
+
+@contextmanager
+def role(name: str) -> Iterator[None]:
+    """Count the calls made inside under `name`: `task`, `prompt`, `teacher` or `judge`."""
+    token = _SCOPE.set(replace(_SCOPE.get(), role=name))
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)
+
+
+@contextmanager
+def unmetered() -> Iterator[None]:
+    """Count nothing inside: for an LM behind an LM, whose calls are counted in front."""
+    token = _SCOPE.set(Scope())
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)

@@ -1,0 +1,289 @@
+"""`ts.lm(spec)`: a model as a `dspy.LM` that works anywhere in DSPy."""
+
+import datetime
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import UsageError, shown
+from tunesmith.lm.cache import ReplyCache
+from tunesmith.lm.engine import (
+    BaseLM,
+    Capabilities,
+    Config,
+    DspyLM,
+    Engine,
+    Identity,
+    Request,
+    Response,
+    dspy_settings,
+)
+from tunesmith.lm.foreign import ForeignEngine
+from tunesmith.lm.home import cache_dir
+from tunesmith.lm.llamacpp import load_engine
+from tunesmith.lm.models import embedded_path
+from tunesmith.lm.stack import (
+    ROLLOUT,
+    AsyncFacade,
+    Stack,
+    SyncFacade,
+    effective,
+    rollout_number,
+)
+from tunesmith.lm.wire import Prefix
+
+__all__ = ["LM", "as_lm", "build_lm", "lm", "reply_cache"]
+
+_DSPY_CALL = DspyLM.__call__
+_DSPY_ACALL = DspyLM.acall
+
+
+class LM(DspyLM):
+    """A `dspy.LM` over one tunesmith engine, with cache, meters and price.
+
+    It subclasses `dspy.LM` only so that `rollout_id`, which DSPy keeps out of requests, reaches the cache key
+    and the seed. DSPy's own cache and retries are off.
+    """
+
+    def __init__(self, model: str, stack: Stack, *, spec: str, options: dict[str, Any], **kwargs: Any) -> None:
+        self._stack = stack
+        super().__init__(
+            model,
+            engine=SyncFacade(stack, spec, options),
+            async_engine=AsyncFacade(stack, spec, options),
+            cache=False,
+            num_retries=0,
+            **kwargs,
+        )
+
+    @property
+    def identity(self) -> Identity:
+        """Which model answers."""
+        return self._stack.engine.identity
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its engine can do."""
+        return self._stack.engine.capabilities
+
+    @property
+    def slots(self) -> int:
+        """How many requests to have on the way at once."""
+        return self._slots
+
+    _slots = 1
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        """Return one vector per text, in order."""
+        return self._stack.engine.embed(texts)
+
+    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """Answer as `dspy.LM` does."""
+        token = ROLLOUT.set(self._rollout(kwargs))
+        try:
+            return super().__call__(prompt, messages=messages, **kwargs)
+        finally:
+            ROLLOUT.reset(token)
+
+    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """Answer as `dspy.LM.acall` does."""
+        token = ROLLOUT.set(self._rollout(kwargs))
+        try:
+            return await super().acall(prompt, messages=messages, **kwargs)
+        finally:
+            ROLLOUT.reset(token)
+
+    def _rollout(self, kwargs: dict[str, Any]) -> int:
+        given = kwargs.get("rollout_id")
+        return rollout_number(self.kwargs.get("rollout_id") if given is None else given)
+
+    def effective(self, config: Config, rollout: int) -> Config:
+        """Return `config` as it will be sent: with the defaults of section 4 of the design filled in."""
+        return effective(config, rollout)
+
+    def direct(self) -> bool:
+        """Return whether `send` may replace a call: nobody listens in between.
+
+        With callbacks, streaming, or a patched `dspy.LM.__call__`, requests take DSPy's own path.
+        """
+        return (
+            not self.callbacks
+            and dspy_settings.send_stream is None
+            and not dspy_settings.get("callbacks")
+            and DspyLM.__call__ is _DSPY_CALL
+            and DspyLM.acall is _DSPY_ACALL
+            and type(self).__call__ is LM.__call__
+        )
+
+    def send(
+        self,
+        request: Request,
+        *,
+        rollout: int = 0,
+        prefix: Prefix | None = None,
+        messages: Callable[[], list[dict[str, Any]]] | None = None,
+    ) -> Response:
+        """Answer `request` on the short path, keeping usage and histories as DSPy does.
+
+        Args:
+            request: with an effective configuration; see `effective`.
+            rollout: 0, or the number of a repeated draw.
+            prefix: what `request` was made from, where it was; saves hashing it again.
+            messages: gives the messages for the history entry.
+        """
+        response, paid = self._stack.answer(request, rollout, prefix)
+        if paid and dspy_settings.usage_tracker:
+            dspy_settings.usage_tracker.add_usage(self.model, _usage(response))
+        if not dspy_settings.disable_history:
+            self.update_history(
+                {
+                    "prompt": None,
+                    "messages": None if messages is None else messages(),
+                    "kwargs": {} if rollout == 0 else {"rollout_id": rollout},
+                    "response": response,
+                    "outputs": [response.text],
+                    "usage": _usage(response) if paid else {},
+                    "cost": None,
+                    "timestamp": datetime.datetime.now().isoformat(),  # noqa: DTZ005 - DSPy's form
+                    "uuid": str(uuid.uuid4()),
+                    "model": self.model,
+                    "response_model": response.model,
+                    "model_type": "chat",
+                    "request": request,
+                }
+            )
+        return response
+
+
+def _usage(response: Response) -> dict[str, Any]:
+    usage = response.usage
+    found = {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+_CACHES: dict[Path, ReplyCache] = {}
+
+
+def reply_cache() -> ReplyCache:
+    """Return the reply cache of `TUNESMITH_HOME`, opened once per process and folder."""
+    folder = cache_dir()
+    if folder not in _CACHES:
+        _CACHES[folder] = ReplyCache(folder)
+    return _CACHES[folder]
+
+
+def lm(
+    spec: str,
+    *,
+    host: str | None = None,
+    cache: bool | ReplyCache = True,
+    slots: int | None = None,
+    price: tuple[float, float] | None = None,
+    num_ctx: int | None = None,
+    threads: int | None = None,
+    **kwargs: Any,
+) -> LM:
+    """Return the model that `spec` names, as a `dspy.LM`.
+
+    Args:
+        spec: `embedded` (SmolLM2-135M-Instruct in this process), `gguf:<path>` (your own weight file), or any model
+            string of `dspy.LM`, answered by DSPy's own engine, cached and metered.
+        host: address of the server, for engines that have one.
+        cache: whether replies are kept in `TUNESMITH_HOME/cache`; or a `ReplyCache` of your own.
+        slots: requests on the way at once; default `TUNESMITH_SLOTS`, else 1.
+        price: US dollars per million input and output tokens, for budgets in dollars.
+        num_ctx: context length in tokens, for in-process engines; default the trained one up to 8192.
+        threads: computing threads of in-process engines; default one per core.
+        **kwargs: request defaults as `dspy.LM` takes them: `temperature`, `max_tokens`, `seed`, `rollout_id`, ...
+
+    Raises:
+        UsageError: a spec or an option that cannot be used.
+        ModelMissing: the weight file is not there.
+    """
+    _check(spec, slots, price, num_ctx, threads)
+    if spec in ("embedded",) or spec.startswith("gguf:"):
+        if host is not None:
+            raise UsageError(f"{spec!r} runs in this process and has no host. Given: host={host!r}. Leave `host` out.")
+        path = embedded_path() if spec == "embedded" else Path(spec.removeprefix("gguf:")).expanduser()
+        engine: Engine = load_engine(spec, path, num_ctx=num_ctx, threads=threads)
+        options = {"num_ctx": num_ctx, "threads": threads}
+        kwargs = {"temperature": None, **kwargs}
+    else:
+        client = {name: kwargs.pop(name) for name in list(kwargs) if name in _CLIENT_OPTIONS}
+        if host is not None:
+            client["api_base"] = host
+        engine = ForeignEngine(spec, client)
+        options = {name: value for name, value in client.items() if name != "api_key"}
+    store = reply_cache() if cache is True else (None if cache is False else cache)
+    return build_lm(spec, engine, cache=store, slots=_slots(slots), price=price, options=options, **kwargs)
+
+
+_CLIENT_OPTIONS = frozenset(
+    {"api_key", "api_base", "base_url", "timeout", "headers", "extra_headers", "api_version", "model_type"}
+)
+
+
+def build_lm(
+    spec: str,
+    engine: Engine,
+    *,
+    cache: ReplyCache | None = None,
+    slots: int = 1,
+    price: tuple[float, float] | None = None,
+    options: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> LM:
+    """Return an `LM` over any object that implements `Engine`."""
+    stack = Stack(engine, cache=cache, price=price)
+    found = LM(spec, stack, spec=spec, options=options or {}, **kwargs)
+    found._slots = slots
+    return found
+
+
+def as_lm(model: BaseLM) -> LM:
+    """Return `model` itself, or a metered LM over an LM that was made elsewhere (its own cache stays its own)."""
+    if isinstance(model, LM):
+        return model
+    return build_lm(model.model, ForeignEngine.over(model), **model.kwargs)
+
+
+def _slots(given: int | None) -> int:
+    if given is not None:
+        return given
+    text = os.environ.get("TUNESMITH_SLOTS", "1")
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"TUNESMITH_SLOTS must be a whole number from 1. Given: {text!r}. Unset it for 1.")
+    return int(text)
+
+
+def _check(
+    spec: object,
+    slots: object,
+    price: tuple[float, float] | None,
+    num_ctx: object,
+    threads: object,
+) -> None:
+    if not isinstance(spec, str) or not spec.strip():
+        raise UsageError(
+            f"An LM spec is a text. Given: {shown(spec)}. Write `embedded`, `gguf:<path>` or a model "
+            "string such as `openai/gpt-4o-mini`."
+        )
+    if spec == "gguf:":
+        raise UsageError("`gguf:` needs a path behind it, as in `gguf:~/models/mine.gguf`.")
+    if spec != "embedded" and ":" not in spec and "/" not in spec:
+        raise UsageError(f"{spec!r} is no LM spec. Write `embedded`, `gguf:<path>` or `<provider>/<model>`.")
+    for name, value in (("slots", slots), ("num_ctx", num_ctx), ("threads", threads)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise UsageError(f"`{name}` must be a whole number from 1. Given: {shown(value)}.")
+    if price is not None and (
+        not isinstance(price, tuple)
+        or len(price) != 2
+        or not all(isinstance(p, (int, float)) and p >= 0 for p in price)
+    ):
+        raise UsageError(f"`price` is a pair of US dollars per million input and output tokens. Given: {shown(price)}.")

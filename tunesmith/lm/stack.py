@@ -1,0 +1,298 @@
+"""The layers between a program and an engine: rollout, meter, cache with single flight, engine."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any
+
+from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable
+from tunesmith.lm.cache import ReplyCache
+from tunesmith.lm.engine import (
+    Config,
+    Engine,
+    Request,
+    Response,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+    TextDelta,
+    content_key,
+    text_response,
+)
+from tunesmith.lm.flight import SingleFlight
+from tunesmith.lm.meter import Call, Meter, Scope, StopSignal, current_scope
+from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, row_of
+
+__all__ = ["ROLLOUT", "Stack", "effective", "rollout_number"]
+
+ROLLOUT: ContextVar[int] = ContextVar("tunesmith_rollout", default=0)
+"""The rollout of the running call: DSPy keeps it out of the request, so it travels beside it."""
+
+MAX_TOKENS = 512
+StreamEvent = StreamStartEvent | StreamDeltaEvent | StreamEndEvent
+
+
+def effective(config: Config, rollout: int) -> Config:
+    """Return `config` with tunesmith's defaults where the caller set nothing.
+
+    Temperature 0 and seed 0 for rollout 0. Greedy decoding ignores the seed, so rollout k > 0 gets seed k and
+    temperature 1. A reply is at most 512 tokens long.
+    """
+    if config.temperature is not None and config.seed is not None and config.max_tokens is not None:
+        return config
+    temperature = config.temperature
+    if temperature is None:
+        temperature = 0.0 if rollout == 0 else 1.0
+    return replace(
+        config,
+        temperature=temperature,
+        seed=rollout if config.seed is None else config.seed,
+        max_tokens=MAX_TOKENS if config.max_tokens is None else config.max_tokens,
+    )
+
+
+def rollout_number(value: object) -> int:
+    """Return a caller's `rollout_id` as a number; absent is 0, text is hashed."""
+    if value is None:
+        return 0
+    if isinstance(value, int):
+        return int(value)
+    return int(content_key(repr(value))[:8], 16) + 1
+
+
+class Stack:
+    """One engine with its cache, meters and price. Shared by all copies of an LM, safe from many threads.
+
+    Args:
+        engine: what answers.
+        cache: where replies are kept; `None` asks the engine every time.
+        price: US dollars per million input and output tokens.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        cache: ReplyCache | None,
+        price: tuple[float, float] | None = None,
+    ) -> None:
+        self.engine, self.cache, self.price = engine, cache, price
+        self._flight = SingleFlight()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Stack":
+        return self
+
+    def answer(self, request: Request, rollout: int, prefix: Prefix | None = None) -> tuple[Response, bool]:
+        """Return the reply and whether it reached the engine now.
+
+        Raises:
+            StopSignal: the budget has no room for the call.
+            ModelError: as `Engine.complete`.
+        """
+        if prefix is None:
+            request = replace(request, config=effective(request.config, rollout))
+            key = request_key(self.engine.identity, request, rollout)
+        else:
+            key = prefix.key(self.engine.identity, request.messages[-1], rollout)
+        scope = current_scope()
+        if scope.meters:
+            _reserve(scope.meters, key)
+        try:
+            row, paid = self._row(key, request)
+        except BaseException as error:
+            for meter in scope.meters:
+                meter.release(key)
+            # Inside a metered run nobody may take the model's absence for a wrong answer, not even a program
+            # that catches every `Exception`.
+            if scope.meters and isinstance(error, (ModelMissing, ModelUnavailable)):
+                raise StopSignal(error) from error
+            raise
+        if scope.meters or scope.sinks:
+            self._settle(scope, key, row, paid=paid)
+        if isinstance(row, Response):
+            return row, paid
+        return response_of(row), paid
+
+    def _row(self, key: str, request: Request) -> tuple[dict[str, Any] | Response, bool]:
+        """Return the cache row of the request, or the response itself where no row can hold it."""
+        if self.cache is None:
+            return self._ask(request), True
+        found = self._cached(key)
+        if found is not None:
+            return found, False
+        led = False
+
+        def pay() -> tuple[dict[str, Any] | Response, bool]:
+            nonlocal led
+            led = True
+            return self._pay(key, request)
+
+        row, paid = self._flight.run(key, pay)
+        return row, paid and led  # whoever waited for another thread's call has paid nothing
+
+    def _cached(self, key: str) -> dict[str, Any] | None:
+        if self.cache is None:
+            return None
+        row = self.cache.get(key)
+        if row is None or row.get("v") != 1:
+            return None
+        return row
+
+    def _pay(self, key: str, request: Request) -> tuple[dict[str, Any] | Response, bool]:
+        # Between the look-up and the flight another thread may have finished this very request.
+        found = self._cached(key)
+        if found is not None:
+            return found, False
+        row = self._ask(request)
+        if isinstance(row, dict) and self.cache is not None:
+            self.cache.put(key, row)
+        return row, True
+
+    def _ask(self, request: Request) -> dict[str, Any] | Response:
+        start = time.perf_counter()
+        try:
+            response = self.engine.complete(request)
+        except ContextOverflow as error:
+            return overflow_row(error.prompt_tokens, error.context_tokens)
+        seconds = time.perf_counter() - start
+        row = row_of(response, seconds)
+        return response if row is None else row
+
+    def _settle(self, scope: Scope, key: str, row: dict[str, Any] | Response, *, paid: bool) -> None:
+        if isinstance(row, Response):
+            tokens_in, tokens_out = row.usage.input_tokens, row.usage.output_tokens
+            seconds = 0.0
+        else:
+            tokens_in, tokens_out = row.get("in"), row.get("out")
+            seconds = row.get("seconds", 0.0)
+        usd = None
+        if self.price is not None:
+            usd = ((tokens_in or 0) * self.price[0] + (tokens_out or 0) * self.price[1]) / 1e6
+        call = Call(key, scope.role, tokens_in, tokens_out, seconds, paid, usd)
+        for meter in scope.meters:
+            meter.settle(call)
+        for sink in scope.sinks:
+            sink(call)
+
+    def stream(self, request: Request, rollout: int) -> Iterator[StreamEvent]:
+        """Yield the reply piece by piece; a cached one comes as a single piece."""
+        request = replace(request, config=effective(request.config, rollout))
+        key = request_key(self.engine.identity, request, rollout)
+        scope = current_scope()
+        _reserve(scope.meters, key)
+        try:
+            row = self._cached(key)
+            if row is not None:
+                yield from _replay(response_of(row))
+                self._settle(scope, key, row, paid=False)
+                return
+            yield from self._stream_paid(request, key, scope)
+        except BaseException:
+            for meter in scope.meters:
+                meter.release(key)
+            raise
+
+    def _stream_paid(self, request: Request, key: str, scope: Scope) -> Iterator[StreamEvent]:
+        start, texts, plain = time.perf_counter(), [], True
+        for event in self.engine.stream(request):
+            if isinstance(event, StreamDeltaEvent):
+                if isinstance(event.delta, TextDelta):
+                    texts.append(event.delta.text)
+                else:
+                    plain = False
+            elif isinstance(event, StreamEndEvent):
+                usage = event.usage
+                response = text_response(
+                    "".join(texts),
+                    model=request.model,
+                    finish_reason=event.finish_reason or "stop",
+                    input_tokens=None if usage is None else usage.input_tokens,
+                    output_tokens=None if usage is None else usage.output_tokens,
+                )
+                row = row_of(response, time.perf_counter() - start)
+                if row is not None and plain and self.cache is not None:
+                    self.cache.put(key, row)
+                self._settle(scope, key, response if row is None else row, paid=True)
+            yield event
+
+
+def _reserve(meters: tuple[Meter, ...], key: str) -> None:
+    done: list[Meter] = []
+    try:
+        for meter in meters:
+            meter.reserve(key)
+            done.append(meter)
+    except BaseException:
+        for meter in done:
+            meter.release(key)
+        raise
+
+
+def _replay(response: Response) -> Iterator[StreamEvent]:
+    yield StreamStartEvent(model=response.model)
+    if response.text:
+        yield StreamDeltaEvent(TextDelta(response.text))
+    yield StreamEndEvent(finish_reason=response.finish_reason, usage=response.usage)
+
+
+class SyncFacade:
+    """A `Stack` as DSPy's synchronous engine; `load_state` rebuilds it from its spec."""
+
+    def __init__(self, stack: Stack, spec: str, options: dict[str, Any]) -> None:
+        self.stack, self.spec, self.options = stack, spec, options
+        constraints = stack.engine.capabilities.constraints
+        self.supports_response_schema = "json_schema" in constraints
+        self.supports_function_calling = stack.engine.capabilities.tools
+        self.supports_reasoning = stack.engine.capabilities.thinking
+        names = {"temperature", "max_tokens", "top_p", "top_k", "stop", "seed"}
+        self.supported_params = names | ({"response_format"} if constraints else set())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SyncFacade":
+        return self
+
+    def complete(self, request: Request) -> Response:
+        """Answer through all layers."""
+        return self.stack.answer(request, ROLLOUT.get())[0]
+
+    def stream(self, request: Request) -> Iterator[StreamEvent]:
+        """Answer through all layers, piece by piece."""
+        return self.stack.stream(request, ROLLOUT.get())
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.stack.engine.close()
+
+    def dump_state(self) -> dict[str, Any]:
+        """Return the spec and the options that build this engine again."""
+        return {"spec": self.spec, "options": self.options}
+
+
+class AsyncFacade:
+    """A `Stack` as DSPy's asynchronous engine: the blocking call runs in a thread of its own."""
+
+    def __init__(self, stack: Stack, spec: str, options: dict[str, Any]) -> None:
+        self.stack, self.spec, self.options = stack, spec, options
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "AsyncFacade":
+        return self
+
+    async def complete(self, request: Request) -> Response:
+        """Answer through all layers."""
+        response, _ = await asyncio.to_thread(self.stack.answer, request, ROLLOUT.get())
+        return response
+
+    async def stream(self, request: Request) -> AsyncIterator[StreamEvent]:
+        """Answer through all layers, piece by piece."""
+        events = self.stack.stream(request, ROLLOUT.get())
+        while (event := await asyncio.to_thread(next, events, None)) is not None:
+            yield event
+
+    async def aclose(self) -> None:
+        """Free the engine."""
+        self.stack.engine.close()
+
+    def dump_state(self) -> dict[str, Any]:
+        """Return the spec and the options that build this engine again."""
+        return {"spec": self.spec, "options": self.options}

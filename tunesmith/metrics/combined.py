@@ -1,0 +1,104 @@
+"""Metrics made of metrics."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tunesmith.data import Score
+from tunesmith.errors import UsageError, shown
+from tunesmith.metrics.metric import Metric, metric_name
+from tunesmith.metrics.structured import checked_weights
+from tunesmith.signatures import Example
+
+__all__ = ["Gated", "Weighted", "gated", "weighted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """The metric that `weighted` makes."""
+
+    parts: tuple[tuple[Metric, float], ...]
+    metric_version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        for metric, _ in self.parts:
+            _check_metric(metric)
+        checked_weights(weight for _, weight in self.parts)
+
+    @property
+    def metric_name(self) -> str:
+        """The name for reports."""
+        return f"weighted({', '.join(metric_name(metric) for metric, _ in self.parts)})"
+
+    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+        """Return the weighted mean of the parts."""
+        scores = [Score.of(metric(example, prediction, trace)) for metric, _ in self.parts]
+        weights = [weight for _, weight in self.parts]
+        total = math.fsum(s.value * weight for s, weight in zip(scores, weights, strict=True))
+        return Score(total / math.fsum(weights), "; ".join(self._feedback(scores)))
+
+    def _feedback(self, scores: Iterable[Score]) -> Iterable[str]:
+        for (metric, _), score in zip(self.parts, scores, strict=True):
+            text = f": {score.feedback}" if score.feedback else ""
+            yield f"{metric_name(metric)} {score.value:.2f}{text}"
+
+
+def weighted(parts: Mapping[Metric, float] | Iterable[tuple[Metric, float]]) -> Weighted:
+    """Return a metric: the mean of several metrics, each by its weight.
+
+    Args:
+        parts: weights by metric, or pairs of metric and weight. Weights are above zero and need not
+            add up to one. The mean stays in 0 to 1 if the parts do.
+
+    Raises:
+        UsageError: no parts, a part that is no metric, or a weight that is not above zero.
+    """
+    pairs: Any = parts.items() if isinstance(parts, Mapping) else parts
+    try:
+        return Weighted(tuple((metric, weight) for metric, weight in pairs))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"Give weights by metric, or pairs of metric and weight. Given: {shown(parts)}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """The metric that `gated` makes."""
+
+    gate: Metric
+    metric: Metric
+    at_least: float
+    metric_version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        _check_metric(self.gate)
+        _check_metric(self.metric)
+        if not isinstance(self.at_least, (int, float)) or not math.isfinite(self.at_least):
+            raise UsageError(f"`at_least` is a number. Given: {shown(self.at_least)}.")
+
+    @property
+    def metric_name(self) -> str:
+        """The name for reports."""
+        return f"gated({metric_name(self.gate)}, {metric_name(self.metric)})"
+
+    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+        """Return what the metric says where the gate passes, else 0."""
+        gate = Score.of(self.gate(example, prediction, trace))
+        if gate.value < self.at_least:
+            text = f": {gate.feedback}" if gate.feedback else ""
+            return Score(0.0, f"{metric_name(self.gate)} did not pass{text}")
+        return Score.of(self.metric(example, prediction, trace))
+
+
+def gated(gate: Metric, metric: Metric, *, at_least: float = 1.0) -> Gated:
+    """Return a metric: `metric` where `gate` scores `at_least`, else 0.
+
+    Raises:
+        UsageError: `gate` or `metric` is no metric.
+    """
+    return Gated(gate, metric, at_least)
+
+
+def _check_metric(metric: object) -> None:
+    if not callable(metric):
+        raise UsageError(f"A metric is a function. Given: {shown(metric)}.")

@@ -1,0 +1,222 @@
+"""Answers that are right or wrong."""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tunesmith.data import Score
+from tunesmith.errors import MetricError, UsageError, shown
+from tunesmith.metrics.metric import factory
+from tunesmith.metrics.values import (
+    MISSING,
+    checked_fields,
+    common_fields,
+    given,
+    judged,
+    label_of,
+    missing,
+    one_field,
+    same,
+    text_of,
+)
+from tunesmith.metrics.wording import holds_text
+from tunesmith.signatures import Example
+
+__all__ = [
+    "Contains",
+    "ExactMatch",
+    "OneOf",
+    "RegexMatch",
+    "contains",
+    "exact_match",
+    "one_of",
+    "regex_match",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ExactMatch:
+    """The metric that `exact_match` makes."""
+
+    fields: tuple[str, ...]
+    normalize: bool
+    metric_version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        checked_fields(self.fields)
+
+    @property
+    def metric_name(self) -> str:
+        """The name for reports."""
+        return f"exact_match({', '.join(self.fields)})" if self.fields else "exact_match"
+
+    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+        """Return 1 where all fields match, else 0 with what was wrong."""
+        scores = [
+            self._field(example, prediction, field) for field in self.fields or common_fields(example, prediction)
+        ]
+        wrong = [score.feedback for score in scores if score.value < 1]
+        if wrong:
+            return Score(0.0, "; ".join(text for text in wrong if text is not None))
+        return Score(1.0, "; ".join(score.feedback or "" for score in scores))
+
+    def _field(self, example: Example, prediction: object, field: str) -> Score:
+        expected, got = label_of(example, field), given(prediction, field)
+        if got is MISSING:
+            return missing(field, prediction)
+        return judged(field, same(expected, got, normalize=self.normalize), expected, got)
+
+
+@factory
+def exact_match(*fields: str, normalize: bool = True) -> ExactMatch:
+    """Return a metric: 1 where every field equals its label, else 0.
+
+    Args:
+        *fields: the fields to compare. By default every label of the example (each field that is no
+            input) that the prediction has as well; where it has none of them, the score is 0.
+        normalize: compare texts as SQuAD's exact match does (`normalize_text`; Rajpurkar et al.,
+            2016), with these differences: texts that are numbers are compared as numbers, texts
+            whose numbers differ never match, and a label that the normalisation would empty ("A")
+            keeps its articles or punctuation. `False` compares texts as they are.
+
+    Numbers, booleans, dates and Enum members are compared by value, also with their text; lists in
+    order, mappings and models field by field.
+
+    Raises:
+        UsageError: a field name that is no text.
+        MetricError: when scoring, where a label is absent.
+    """
+    return ExactMatch(fields, normalize)
+
+
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """The metric that `contains` makes."""
+
+    field: str | None
+    normalize: bool
+    metric_version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        checked_fields(() if self.field is None else (self.field,))
+
+    @property
+    def metric_name(self) -> str:
+        """The name for reports."""
+        return "contains" if self.field is None else f"contains({self.field})"
+
+    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+        """Return 1 where the predicted text contains the label, else 0."""
+        field = one_field(example, prediction, self.field)
+        label, got = label_of(example, field), given(prediction, field)
+        expected = text_of(label)
+        if expected is None or expected.strip() == "":
+            raise MetricError(f"The label `{field}` is no text to look for. Given: {shown(label)}.")
+        if got is MISSING:
+            return missing(field, prediction)
+        text = text_of(got)
+        found = text is not None and (holds_text(expected, text) if self.normalize else expected in text)
+        return judged(field, found, label, got, "not contained; ")
+
+
+@factory
+def contains(field: str | None = None, *, normalize: bool = True) -> Contains:
+    """Return a metric: 1 where the predicted text contains the label as whole words, else 0.
+
+    Args:
+        field: the field to compare; by default the only label that the prediction has.
+        normalize: compare as `exact_match` does; "no" is not in "know", "5" is not in "15".
+            `False` looks for the label as it stands, anywhere.
+
+    Raises:
+        UsageError: a field name that is no text.
+        MetricError: when scoring, where the label is absent, blank, or no text, number or date.
+    """
+    return Contains(field, normalize)
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The metric that `one_of` makes."""
+
+    field: str
+    accepted_field: str
+    normalize: bool
+    metric_version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        checked_fields((self.field, self.accepted_field))
+
+    @property
+    def metric_name(self) -> str:
+        """The name for reports."""
+        return f"one_of({self.field})"
+
+    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+        """Return 1 where the predicted value is one of those accepted, else 0."""
+        accepted, got = label_of(example, self.accepted_field), given(prediction, self.field)
+        if not isinstance(accepted, (list, tuple, set, frozenset)) or len(accepted) == 0:
+            raise MetricError(
+                f"The label `{self.accepted_field}` is a list of accepted answers with at least "
+                f"one. Given: {shown(accepted)}."
+            )
+        if got is MISSING:
+            return missing(self.field, prediction)
+        found = any(same(value, got, normalize=self.normalize) for value in accepted)
+        return judged(self.field, found, accepted, got, "none of those accepted; ")
+
+
+def one_of(field: str, *, accepted_field: str | None = None, normalize: bool = True) -> OneOf:
+    """Return a metric: 1 where the predicted value equals any of the accepted ones, else 0.
+
+    Args:
+        field: the predicted field.
+        accepted_field: the label that lists the accepted values; by default `field`.
+        normalize: as in `exact_match`.
+
+    Raises:
+        UsageError: a field name that is no text.
+        MetricError: when scoring, where the label is absent, empty or no list.
+    """
+    return OneOf(field, field if accepted_field is None else accepted_field, normalize)
+
+
+@dataclass(frozen=True, slots=True)
+class RegexMatch:
+    """The metric that `regex_match` makes."""
+
+    pattern: str
+    field: str
+    metric_version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        checked_fields((self.field,))
+        try:
+            re.compile(self.pattern)
+        except (re.error, TypeError, RecursionError, OverflowError) as error:
+            raise UsageError(f"Not a regular expression: {error}. Given: {shown(self.pattern)}.") from error
+
+    @property
+    def metric_name(self) -> str:
+        """The name for reports."""
+        return f"regex_match({self.field})"
+
+    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+        """Return 1 where the pattern is found in the predicted text, else 0."""
+        got = given(prediction, self.field)
+        if got is MISSING:
+            return missing(self.field, prediction)
+        text = text_of(got)
+        found = text is not None and re.search(self.pattern, text) is not None
+        return judged(self.field, found, f"text with /{self.pattern}/", got)
+
+
+def regex_match(pattern: str, field: str) -> RegexMatch:
+    r"""Return a metric: 1 where `re.search(pattern, text)` finds something, else 0.
+
+    No label is needed. Anchor the pattern (`^...$`, `\A...\Z`) to match the whole text.
+
+    Raises:
+        UsageError: `pattern` is no regular expression of Python.
+    """
+    return RegexMatch(pattern, field)

@@ -1,0 +1,175 @@
+"""Answers that are partly right: words in common."""
+
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tunesmith.data import Score, tokens
+from tunesmith.errors import MetricError, UsageError, shown
+from tunesmith.metrics.metric import factory
+from tunesmith.metrics.values import (
+    MISSING,
+    checked_fields,
+    given,
+    judged,
+    label_of,
+    missing,
+    one_field,
+    plain,
+    text_of,
+)
+from tunesmith.metrics.wording import same_text
+from tunesmith.signatures import Example
+
+__all__ = ["RougeL", "TokenF1", "rouge_l", "token_f1"]
+
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenF1:
+    """The metric that `token_f1` makes."""
+
+    field: str | None
+    metric_version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        checked_fields(() if self.field is None else (self.field,))
+
+    @property
+    def metric_name(self) -> str:
+        """The name for reports."""
+        return "token_f1" if self.field is None else f"token_f1({self.field})"
+
+    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+        """Return the F1 of the words in common."""
+        return _best(self, example, prediction, "F1")
+
+    def of(self, expected: str, got: str) -> float:
+        """Return the F1 of two texts."""
+        wanted, have = tokens(expected), tokens(got)
+        if not wanted or not have:
+            return float(not wanted and same_text(expected, got))
+        common = (Counter(wanted) & Counter(have)).total()
+        return _f_measure(common / len(have), common / len(wanted), 1.0)
+
+
+@factory
+def token_f1(field: str | None = None) -> TokenF1:
+    """Return a metric: the F1 of the words that prediction and label have in common, 0 to 1.
+
+    This is the F1 of the official SQuAD script (Rajpurkar et al., 2016): words of `normalize_text`,
+    counted with their number, and the best of the labels where the label is a list of texts. The
+    one difference: a label without words ("A", "?") scores 1 for the same text, else 0.
+
+    Args:
+        field: the field to compare; by default the only label that the prediction has.
+
+    Raises:
+        MetricError: when scoring, where the label is absent or no text.
+    """
+    return TokenF1(field)
+
+
+@dataclass(frozen=True, slots=True)
+class RougeL:
+    """The metric that `rouge_l` makes."""
+
+    field: str | None
+    beta: float
+    metric_version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        checked_fields(() if self.field is None else (self.field,))
+        beta = self.beta
+        if isinstance(beta, bool) or not isinstance(beta, (int, float)) or not 0 < beta < math.inf:
+            raise UsageError(f"`beta` is a number above zero. Given: {shown(beta)}.")
+
+    @property
+    def metric_name(self) -> str:
+        """The name for reports."""
+        return "rouge_l" if self.field is None else f"rouge_l({self.field})"
+
+    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+        """Return the F-measure of the longest common subsequence of words."""
+        return _best(self, example, prediction, "ROUGE-L")
+
+    def of(self, expected: str, got: str) -> float:
+        """Return the ROUGE-L of two texts."""
+        wanted, have = _words(expected), _words(got)
+        if not wanted or not have:
+            return float(not wanted and same_text(expected, got))
+        common = longest_common(wanted, have)
+        return _f_measure(common / len(have), common / len(wanted), self.beta)
+
+
+@factory
+def rouge_l(field: str | None = None, *, beta: float = 1.0) -> RougeL:
+    """Return a metric: ROUGE-L, from the longest common subsequence of words, 0 to 1.
+
+    F = (1 + beta^2) R P / (R + beta^2 P), with R and P the length of the subsequence as a part of
+    the label's and the prediction's words (Lin, 2004, "ROUGE: A Package for Automatic Evaluation of
+    Summaries", section 3.1, the sentence level). Words are runs of letters, digits and underscores
+    in lower case, in any script; nothing is stemmed or left out. Where the label is a list of
+    texts, the best counts.
+
+    Args:
+        field: the field to compare; by default the only label that the prediction has.
+        beta: how much more recall counts than precision. 1.0 is the F1 that the `rouge-score`
+            package reports, 1.2 is that of COCO captions; Lin's ROUGE-1.5.5 goes towards recall.
+
+    Raises:
+        UsageError: `beta` is not above zero and finite.
+        MetricError: when scoring, where the label is absent or no text.
+    """
+    return RougeL(field, beta)
+
+
+def longest_common(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return the length of the longest common subsequence.
+
+    Bit-parallel (Hyyrö, 2004, "Bit-parallel LCS-length computation revisited"): one step for each
+    word of the longer text, on an integer with one bit for each word of the shorter.
+    """
+    short, long = sorted((one, other), key=len)
+    places: dict[str, int] = {}
+    for index, word in enumerate(short):
+        places[word] = places.get(word, 0) | (1 << index)
+    full = (1 << len(short)) - 1
+    row = full
+    for word in long:
+        hits = row & places.get(word, 0)
+        if hits > 0:
+            row = ((row + hits) | (row - hits)) & full
+    return len(short) - row.bit_count()
+
+
+def _best(metric: TokenF1 | RougeL, example: Example, prediction: object, name: str) -> Score:
+    field = one_field(example, prediction, metric.field)
+    label, got = label_of(example, field), given(prediction, field)
+    wanted = plain(label)
+    texts = [text_of(item) for item in (wanted if isinstance(wanted, (list, tuple)) else [wanted])]
+    if not texts or None in texts:
+        raise MetricError(f"The label `{field}` is no text. Given: {shown(label)}.")
+    if got is MISSING:
+        return missing(field, prediction)
+    text = text_of(got)
+    if text is None:
+        return judged(field, 0, label, got, "no text; ")
+    value = max(metric.of(expected, text) for expected in texts if expected is not None)
+    return judged(field, value, label, got, f"{name} {value:.2f}; ")
+
+
+def _f_measure(precision: float, recall: float, beta: float) -> float:
+    if precision == 0 or recall == 0:
+        return 0.0
+    square = beta * beta
+    return (1 + square) * precision * recall / (recall + square * precision)
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(unicodedata.normalize("NFC", text).lower())

@@ -1,0 +1,111 @@
+"""Answers with several fields, each with its weight."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tunesmith.data import Score
+from tunesmith.errors import MetricError, UsageError, shown
+from tunesmith.metrics.values import MISSING, checked_fields, given, judged, label_of, plain, same
+from tunesmith.signatures import Example
+
+__all__ = ["JsonFields", "checked_weights", "json_fields"]
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFields:
+    """The metric that `json_fields` makes."""
+
+    weights: tuple[tuple[str, float], ...]
+    normalize: bool
+    metric_version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        checked_fields(name for name, _ in self.weights)
+        checked_weights(weight for _, weight in self.weights)
+
+    @property
+    def metric_name(self) -> str:
+        """The name for reports."""
+        return f"json_fields({', '.join(name for name, _ in self.weights)})"
+
+    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+        """Return the weighted share of the fields that are right."""
+        right, wrong = [], []
+        for name, weight in self.weights:
+            score = self._field(example, prediction, name)
+            right.append(score.value * weight)
+            if score.value < 1:
+                wrong.append(score.feedback or name)
+        value = math.fsum(right) / math.fsum(weight for _, weight in self.weights)
+        return Score(min(1.0, value), "; ".join(wrong) if wrong else "all fields: correct")
+
+    def _field(self, example: Example, prediction: object, name: str) -> Score:
+        first, *rest = [name] if name in example else name.split(".")
+        expected = _follow(label_of(example, first), rest)
+        if expected is MISSING:
+            raise MetricError(f"The label `{first}` has no `{'.'.join(rest)}`. Given: {shown(example[first])}.")
+        got = given(prediction, name)
+        if got is MISSING:
+            first, *rest = name.split(".")
+            got = _follow(given(prediction, first), rest)
+        if got is MISSING:
+            return Score(0.0, f"{name}: missing; expected {shown(expected, 80)}")
+        return judged(name, same(expected, got, normalize=self.normalize), expected, got)
+
+
+def json_fields(weights: Mapping[str, float], *, normalize: bool = True) -> JsonFields:
+    """Return a metric: the weighted share of the named fields that equal their labels, 0 to 1.
+
+    Args:
+        weights: how much each field counts, above zero; they need not add up to one. A dot goes
+            inside: "address.city", "items.0.price", in mappings, models, lists, and texts that hold
+            JSON.
+        normalize: as in `exact_match`, which says how values are compared.
+
+    Raises:
+        UsageError: no fields, or a weight that is not above zero.
+        MetricError: when scoring, where a label is absent.
+    """
+    if not isinstance(weights, Mapping):
+        raise UsageError(f"Give the weight of each field by name. Given: {shown(weights)}.")
+    return JsonFields(tuple(weights.items()), normalize)
+
+
+def checked_weights(weights: Iterable[object]) -> None:
+    """Raise `UsageError` unless there are weights, all finite and above zero."""
+    count = 0
+    for count, weight in enumerate(weights, 1):  # noqa: B007
+        number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        if not number or not 0 < float(weight) < math.inf:  # type: ignore[arg-type]
+            raise UsageError(f"A weight is a number above zero. Given: {shown(weight)}.")
+    if count == 0:
+        raise UsageError("There is nothing to weigh. Give at least one weight.")
+
+
+def _follow(value: Any, names: Iterable[str]) -> Any:
+    for name in names:
+        value = _step(_opened(plain(value)), name)
+        if value is MISSING:
+            return MISSING
+    return value
+
+
+def _step(value: Any, name: str) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(name, MISSING)
+    if isinstance(value, (list, tuple)) and name.isascii() and name.isdigit() and len(name) < 10:
+        return value[int(name)] if int(name) < len(value) else MISSING
+    return given(value, name)
+
+
+def _opened(value: Any) -> Any:
+    """Return what a JSON text holds; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value

@@ -1,0 +1,39 @@
+"""Programs: named predictors, how they use a format, and everything a compiler may change about them."""
+
+from tunesmith.modules.binding import bind, bound_format, with_default_formats
+from tunesmith.modules.candidate import Candidate, Part
+from tunesmith.modules.fingerprint import class_name, program_fingerprint, program_structure
+from tunesmith.modules.module import (
+    DspyPredict,
+    Module,
+    Prediction,
+    Tool,
+    caller_adapter,
+    context,
+    copy_program,
+    settings,
+)
+from tunesmith.modules.predict import ChainOfThought, Predict
+from tunesmith.modules.rendering import render
+
+__all__ = [
+    "bind",
+    "bound_format",
+    "caller_adapter",
+    "Candidate",
+    "ChainOfThought",
+    "class_name",
+    "context",
+    "copy_program",
+    "DspyPredict",
+    "Module",
+    "Part",
+    "Predict",
+    "Prediction",
+    "program_fingerprint",
+    "program_structure",
+    "render",
+    "settings",
+    "Tool",
+    "with_default_formats",
+]

@@ -1,0 +1,186 @@
+"""Everything a compiler may change, as one frozen value."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from tunesmith.errors import ArtifactError, UsageError
+from tunesmith.formats import default_format, get_format
+from tunesmith.lm import content_key
+from tunesmith.modules.binding import bind, bound_format
+from tunesmith.modules.module import Module, caller_adapter, copy_program
+from tunesmith.signatures import Demo, Signature
+
+__all__ = ["Candidate", "Part"]
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one predictor is given.
+
+    Attributes:
+        instruction: the text above the fields.
+        demos: worked examples, in the order they are shown.
+        format: name of the prompt format; `None` leaves the caller's adapter in charge.
+        settings: declared settings of tunesmith's own modules, by name.
+    """
+
+    instruction: str
+    demos: tuple[Demo, ...] = ()
+    format: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Part":
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the part as JSON values."""
+        return {
+            "instruction": self.instruction,
+            "demos": [demo.to_json() for demo in self.demos],
+            "format": self.format,
+            "settings": dict(self.settings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One proposal for a program: a `Part` per predictor path, and sampling options for all of them.
+
+    Two candidates with the same content are equal and have the same `key`, in every process.
+    """
+
+    parts: Mapping[str, Part]
+    sampling: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", MappingProxyType(dict(self.parts)))
+        object.__setattr__(self, "sampling", MappingProxyType(dict(self.sampling)))
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Candidate":
+        return self
+
+    @classmethod
+    def of(cls, program: Module) -> "Candidate":
+        """Return what `program` uses now; an unbound predictor counts as having tunesmith's default format.
+
+        A caller who set `dspy.settings.adapter` keeps it: then unbound predictors stay unbound.
+
+        Raises:
+            UsageError: the program has no predictors.
+        """
+        predictors = program.named_predictors()
+        if not predictors:
+            raise UsageError(
+                f"{type(program).__name__} has no predictors, so there is nothing to evaluate or compile. "
+                "Make predictors in its `__init__` and keep them as attributes."
+            )
+        own = caller_adapter() is not None
+        parts = {}
+        for path, predictor in predictors:
+            signature = predictor.signature
+            chosen = bound_format(predictor)
+            if chosen is None and not own:
+                chosen = default_format(signature)
+            demos = tuple(Demo.of(signature, demo) for demo in predictor.demos)
+            parts[path] = Part(signature.instructions, demos, chosen)
+        return cls(parts)
+
+    @property
+    def key(self) -> str:
+        """The sha256 of the canonical JSON, in hex."""
+        return content_key(self.to_json())
+
+    def with_part(self, path: str, **changes: Any) -> "Candidate":
+        """Return the candidate with `changes` made to the part at `path`.
+
+        Raises:
+            UsageError: there is no such path.
+        """
+        if path not in self.parts:
+            raise UsageError(f"There is no predictor {path!r}. The paths are: {', '.join(self.parts)}.")
+        return replace(self, parts={**self.parts, path: replace(self.parts[path], **changes)})
+
+    def apply(self, program: Module) -> Module:
+        """Return a copy of `program` that uses this candidate; `program` is not changed.
+
+        Raises:
+            UsageError: the predictor paths are not the program's, or a format is unknown.
+            FormatError: a format cannot carry its predictor's signature.
+        """
+        copied = copy_program(program)
+        predictors = dict(copied.named_predictors())
+        if set(predictors) != set(self.parts):
+            raise UsageError(
+                f"The candidate is for the predictors {', '.join(sorted(self.parts))}; the program has "
+                f"{', '.join(sorted(predictors)) or 'none'}. Apply it to the program it was made for."
+            )
+        for path, part in self.parts.items():
+            predictor = predictors[path]
+            if predictor.signature.instructions != part.instruction:
+                predictor.signature = predictor.signature.with_instructions(part.instruction)
+            predictor.demos = [demo.as_example() for demo in part.demos]
+            if part.format is not None:
+                check = getattr(get_format(part.format), "check", None)
+                if check is not None:
+                    check(predictor.signature)
+            bind(predictor, part.format)
+            if self.sampling:
+                predictor.config = {**predictor.config, **self.sampling}
+        return copied
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the candidate as JSON values."""
+        return {
+            "parts": {path: part.to_json() for path, part in self.parts.items()},
+            "sampling": dict(self.sampling),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], signatures: Mapping[str, type[Signature]]) -> "Candidate":
+        """Return the candidate that `to_json` wrote, its demos checked against `signatures` by path.
+
+        Raises:
+            ArtifactError: the data is of another shape.
+            DataError: a demo does not fit its signature.
+        """
+        try:
+            parts = {
+                path: Part(
+                    part["instruction"],
+                    tuple(Demo.from_json(signatures[path], demo) for demo in part["demos"]),
+                    part["format"],
+                    dict(part["settings"]),
+                )
+                for path, part in data["parts"].items()
+            }
+            return cls(parts, dict(data["sampling"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ArtifactError(
+                f"This is no candidate: {error!r} is missing or of another type. "
+                "Give what `Candidate.to_json` returned."
+            ) from error
+
+    def diff(self, other: "Candidate") -> str:
+        """Return what changes from this candidate to `other`, as a unified diff of readable text."""
+        lines = difflib.unified_diff(list(self._lines()), list(other._lines()), "before", "after", lineterm="", n=2)
+        return "\n".join(lines)
+
+    def _lines(self) -> Iterable[str]:
+        for path, part in self.parts.items():
+            yield f"[{path}]"
+            yield f"format: {part.format or 'the caller’s adapter'}"
+            yield from (f"instruction: {line}" for line in part.instruction.splitlines() or [""])
+            for demo in part.demos:
+                data = demo.to_json()
+                for side in ("inputs", "outputs"):
+                    yield from (f"demo {side[:-1]} {name}: {value}" for name, value in data[side].items())
+            yield from (f"setting {name}: {value}" for name, value in part.settings.items())
+        yield from (f"sampling {name}: {value}" for name, value in self.sampling.items())

@@ -1,0 +1,84 @@
+"""What a program would send, at no LM call."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tunesmith.errors import UsageError
+from tunesmith.formats import Rendered
+from tunesmith.lm import (
+    LM,
+    BaseLM,
+    Capabilities,
+    Identity,
+    Request,
+    Response,
+    StopSignal,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+    build_lm,
+)
+from tunesmith.modules.binding import with_default_formats
+from tunesmith.modules.module import Module, context, settings
+
+__all__ = ["render"]
+
+
+class _Caught(StopSignal):
+    def __init__(self, request: Request) -> None:
+        super().__init__(UsageError("Rendering makes no call."))
+        self.request = request
+
+
+class _Catcher:
+    """An engine that takes the first request and ends the program."""
+
+    def __init__(self, capabilities: Capabilities) -> None:
+        self.identity, self.capabilities = Identity("render", "render"), capabilities
+
+    def complete(self, request: Request) -> Response:
+        raise _Caught(request)
+
+    def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+        raise _Caught(request)
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        raise UsageError("Rendering makes no call.")
+
+    def close(self) -> None:
+        pass
+
+
+def render(program: Module, *, lm: BaseLM | None = None, **inputs: Any) -> Rendered:
+    """Return exactly the first request that `program(**inputs)` would send, at no LM call.
+
+    The program runs until it asks its model, so whatever it does before that happens.
+
+    Args:
+        program: a predictor, or any program.
+        lm: the model it would be sent to; default `dspy.settings.lm`. Without any, an engine that takes every
+            constraint is assumed.
+        **inputs: the program's inputs.
+
+    Raises:
+        UsageError: the program ends without asking a model.
+        FormatError: an input cannot be carried by the format.
+    """
+    target = settings.lm if lm is None else lm
+    copied = with_default_formats(program)
+    for _, predictor in copied.named_predictors():
+        predictor.lm = None if predictor.lm is None else _catching(predictor.lm)
+    try:
+        with context(lm=_catching(target)):
+            copied(**inputs)
+    except _Caught as caught:
+        return Rendered.of(caught.request)
+    raise UsageError(f"{type(program).__name__} ended without asking a model, so there is nothing to show.")
+
+
+def _catching(target: BaseLM | None) -> LM:
+    if target is None:
+        every = Capabilities(frozenset({"grammar", "json_schema", "json_object"}))
+        return build_lm("any", _Catcher(every))
+    capabilities = target.capabilities if isinstance(target, LM) else Capabilities()
+    return build_lm(target.model, _Catcher(capabilities), **target.kwargs)

@@ -1,0 +1,49 @@
+"""Declare what a step does: typed signatures, the schema of their outputs, typed replies and demos."""
+
+from tunesmith.signatures.demo import Demo
+from tunesmith.signatures.derive import signature_from_function
+from tunesmith.signatures.gbnf import grammar
+from tunesmith.signatures.render import is_plain, labels, render_json, render_text
+from tunesmith.signatures.reply import parse_json, parse_text, validate_output, validate_outputs
+from tunesmith.signatures.safe import is_safe
+from tunesmith.signatures.schema import field_schema, left_out, output_schema
+from tunesmith.signatures.signature import (
+    Example,
+    InputField,
+    OutputField,
+    Signature,
+    describe,
+    field_description,
+    fingerprint,
+    input_types,
+    output_types,
+    type_text,
+)
+
+__all__ = [
+    "Demo",
+    "describe",
+    "Example",
+    "field_description",
+    "field_schema",
+    "fingerprint",
+    "grammar",
+    "input_types",
+    "InputField",
+    "is_plain",
+    "is_safe",
+    "labels",
+    "left_out",
+    "output_schema",
+    "output_types",
+    "OutputField",
+    "parse_json",
+    "parse_text",
+    "render_json",
+    "render_text",
+    "Signature",
+    "signature_from_function",
+    "type_text",
+    "validate_output",
+    "validate_outputs",
+]

@@ -1,0 +1,137 @@
+"""Python values as JSON values, in the one form that the type reads back."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence, Set
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
+from tunesmith.signatures.signature import TEXT_TYPES, Example
+
+__all__ = ["canonical_text", "confuses_types", "to_json_value"]
+
+
+def to_json_value(value: Any) -> Any:
+    """Return `value` as a JSON value.
+
+    Models are written by the names that validation reads, sets in sorted order, a `Decimal` as a number
+    where that loses nothing (as the schema asks for it), everything else as pydantic writes it.
+
+    Raises:
+        ValueError, TypeError: there is no JSON value for it (pydantic's serialization error is a ValueError).
+        RecursionError: it holds itself.
+    """
+    if value is None or isinstance(value, (bool, str, int, float)):
+        return _atom(value)
+    if isinstance(value, Enum):
+        return to_json_value(value.value)
+    if isinstance(value, Decimal):
+        return _number(value)
+    if isinstance(value, Mapping):
+        return {_key(key): to_json_value(item) for key, item in value.items()}
+    if isinstance(value, BaseModel):
+        return _model(value)
+    if isinstance(value, Example):
+        return {str(key): to_json_value(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        return {name: to_json_value(getattr(value, name)) for name in names}
+    if isinstance(value, Set):
+        return sorted((to_json_value(item) for item in value), key=canonical_text)
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
+        return [to_json_value(item) for item in value]
+    return to_jsonable_python(value)
+
+
+def canonical_text(value: Any) -> str:
+    """Return the JSON text of a JSON value that is equal for equal values.
+
+    Raises:
+        ValueError: a number that JSON cannot hold.
+    """
+    return json.dumps(value, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def confuses_types(value: Any, back: Any) -> bool:
+    """Return whether validation took a truth value for a number or a number for a text, or the reverse.
+
+    Args:
+        value: the JSON value before validation.
+        back: the JSON value of what validation made of it.
+    """
+    if isinstance(value, dict) and isinstance(back, dict):
+        return any(confuses_types(item, back[key]) for key, item in value.items() if key in back)
+    if isinstance(value, list) and isinstance(back, list):
+        if len(value) == len(back):
+            return any(map(confuses_types, value, back))
+        return _has_bool(value) != _has_bool(back)  # a set
+    if isinstance(value, bool) or isinstance(back, bool):
+        return isinstance(value, (int, float)) and type(value) is not type(back)
+    return isinstance(value, (int, float)) and isinstance(back, str)
+
+
+def _has_bool(values: Iterable[Any]) -> bool:
+    return any(isinstance(value, bool) for value in values)
+
+
+def _atom(value: Any) -> Any:
+    """Return text and numbers as exactly those types: an `IntEnum` or a numpy text is their subclass."""
+    if isinstance(value, Enum):
+        return to_json_value(value.value)
+    if isinstance(value, str):
+        return value if type(value) is str else str.__str__(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if type(value) is int else int(value)
+    number = float(value)
+    if number - number != 0:
+        raise ValueError(f"{number} is no JSON number")
+    return number
+
+
+def _number(value: Decimal) -> Any:
+    if value.is_finite():
+        if value == value.to_integral_value() and abs(value) < 10**15:
+            whole = int(value)
+            return whole if str(whole) == str(value) else _exact(value)
+        return _exact(value)
+    raise ValueError(f"{value} is no JSON number")
+
+
+def _exact(value: Decimal) -> Any:
+    number = float(value)
+    return number if Decimal(str(number)) == value else str(value)
+
+
+def _key(key: Any) -> str:
+    if type(key) is str:
+        return key
+    if isinstance(key, Enum):
+        return _key(key.value)
+    return next(iter(to_jsonable_python({key: None})))
+
+
+def _model(value: BaseModel) -> Any:
+    if isinstance(value, TEXT_TYPES):
+        return str(value.format())
+    kind = type(value)
+    if "root" in kind.model_fields:
+        return to_json_value(value.__dict__["root"])
+    out = {
+        _read_name(kind, name, info): to_json_value(getattr(value, name)) for name, info in kind.model_fields.items()
+    }
+    return out | {name: to_json_value(item) for name, item in (value.model_extra or {}).items()}
+
+
+def _read_name(kind: type[BaseModel], name: str, info: FieldInfo) -> str:
+    """Return the name by which validation reads a field."""
+    if kind.model_config.get("validate_by_alias") is False:
+        return name
+    alias = info.validation_alias
+    return alias if isinstance(alias, str) else name

@@ -1,0 +1,180 @@
+"""Safe schemas of values without parts: text, numbers, choices, and any value at all."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from tunesmith.signatures.bounds import (
+    ITEMS_OF_TEXT,
+    MOST_CHARACTERS,
+    OWN_ITEMS,
+    OWN_LENGTH,
+    Node,
+    UnsupportedError,
+    own_length,
+)
+from tunesmith.signatures.pattern import rewrite_pattern
+
+__all__ = ["any_node", "integer_node", "labels_node", "number_node", "ordered", "string_node"]
+
+Note = Callable[[str], None]
+
+MOST_LABELS = 200
+_MOST_LABEL_TEXT = 20_000
+_MOST_INTEGER = 10**15
+_RANGE = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = "[0-9]{2}:[0-9]{2}:[0-9]{2}"
+
+
+def labels_node(labels: Any, note: Note) -> Node:
+    """Return the node of a choice among values; one too large to send becomes its plain type."""
+    if not isinstance(labels, list) or not labels:
+        raise UnsupportedError("it is a choice among no values")
+    for label in labels:
+        if not (label is None or isinstance(label, (str, int, float))):
+            raise UnsupportedError(f"it has the choice {label!r}, which is no text or number")
+        if isinstance(label, float) and not math.isfinite(label):
+            raise UnsupportedError(f"it has the choice {label!r}, which JSON cannot hold")
+    if len(labels) > MOST_LABELS:
+        note(f"a choice among more than {MOST_LABELS} values is too slow for engines")
+        return _open_labels(labels)
+    texts = sum(len(label) for label in labels if isinstance(label, str))
+    numbers = [label for label in labels if isinstance(label, (int, float))]
+    if texts > _MOST_LABEL_TEXT or any(abs(number) > _MOST_INTEGER for number in numbers):
+        note("a choice among very long texts or large numbers is not sent to engines")
+        return _open_labels(labels)
+    return {"enum": list(labels)}
+
+
+def _open_labels(labels: list[Any]) -> Node:
+    options: list[Node] = []
+    texts = [label for label in labels if isinstance(label, str)]
+    if texts:
+        longest = max(1, *(len(text) for text in texts))
+        options.append({"type": "string", "maxLength": min(longest, MOST_CHARACTERS)})
+    if any(isinstance(label, bool) for label in labels):
+        options.append({"type": "boolean"})
+    numbers = [x for x in labels if isinstance(x, (int, float)) and not isinstance(x, bool)]
+    if numbers:
+        whole = all(isinstance(number, int) for number in numbers)
+        options.append({"type": "integer" if whole else "number"})
+    if None in labels:
+        options.append({"type": "null"})
+    return options[0] if len(options) == 1 else {"anyOf": options}
+
+
+def string_node(schema: Node, room: int, note: Note) -> Node:
+    """Return the node of a text: its format or pattern where engines enforce it, else its length."""
+    shaped = _shaped(schema, note)
+    if shaped is not None:
+        return shaped
+    least, most = ordered(schema.get("minLength"), schema.get("maxLength"), "characters")
+    if least > MOST_CHARACTERS:
+        raise UnsupportedError(
+            f"it asks for at least {least} characters, and engines can be asked for at most "
+            f"{MOST_CHARACTERS}. Lower `min_length`"
+        )
+    node: Node = {"type": "string", "minLength": least} if least else {"type": "string"}
+    if most is not None and most <= MOST_CHARACTERS:
+        return node | {"maxLength": most}
+    if most is not None:
+        note(f"a length over {MOST_CHARACTERS} is not sent to engines")
+    own = MOST_CHARACTERS if most is not None else own_length(room)
+    own = min(MOST_CHARACTERS, max(own, 2 * least))
+    return node | {"maxLength": own, OWN_LENGTH: own}
+
+
+def _shaped(schema: Node, note: Note) -> Node | None:
+    form = schema.get("format")
+    if form == "date":
+        return {"type": "string", "format": "date"}
+    if form in ("date-time", "time"):
+        # Engines' own formats ask for a time zone; a time without one is as good.
+        local = f"{_DATE}T{_TIME}" if form == "date-time" else _TIME
+        without_zone = {"type": "string", "pattern": f"^{local}$"}
+        return {"anyOf": [without_zone, {"type": "string", "format": form}]}
+    if isinstance(form, str) and form.startswith("uuid"):
+        return {"type": "string", "format": "uuid"}
+    if form is not None:
+        note(f"the format {form!r} is not enforced by engines")
+    pattern = schema.get("pattern")
+    if pattern is None:
+        return None
+    rewritten = rewrite_pattern(pattern) if isinstance(pattern, str) else None
+    if rewritten is None:
+        note(f"the pattern {pattern!r} is not sent, because engines fail on such")
+        return None
+    if "minLength" in schema or "maxLength" in schema:
+        note("a length beside a pattern is not enforced by engines")
+    return {"type": "string", "pattern": rewritten}
+
+
+def number_node(schema: Node, note: Note) -> Node:
+    """Return the node of a number."""
+    if any(key in schema for key in _RANGE):
+        note("number range is not enforced by engines")
+    _multiple(schema, note)
+    return {"type": "number"}
+
+
+def integer_node(schema: Node, note: Note) -> Node:
+    """Return the node of an integer, its bounds made inclusive."""
+    _multiple(schema, note)
+    lows = [_bound(schema.get("minimum"), math.ceil)]
+    lows.append(_bound(schema.get("exclusiveMinimum"), lambda bound: math.floor(bound) + 1))
+    highs = [_bound(schema.get("maximum"), math.floor)]
+    highs.append(_bound(schema.get("exclusiveMaximum"), lambda bound: math.ceil(bound) - 1))
+    low = max((bound for bound in lows if bound is not None), default=None)
+    high = min((bound for bound in highs if bound is not None), default=None)
+    if low is not None and high is not None and low > high:
+        raise UnsupportedError("no integer is within its bounds")
+    node: Node = {"type": "integer"}
+    for key, bound in (("minimum", low), ("maximum", high)):
+        if bound is not None and abs(bound) > _MOST_INTEGER:
+            note(f"a bound beyond {_MOST_INTEGER} is not sent to engines")
+        elif bound is not None:
+            node[key] = bound
+    return node
+
+
+def _bound(value: Any, inclusive: Callable[[float], int]) -> int | None:
+    return inclusive(value) if value is not None and math.isfinite(value) else None
+
+
+def _multiple(schema: Node, note: Note) -> None:
+    if "multipleOf" in schema:
+        note("a multiple of a number is not enforced by engines")
+
+
+def any_node(room: int, note: Note) -> Node:
+    """Return what stands for a value of any type: a scalar, or a flat list or object of them."""
+    note("any JSON value is asked for as a scalar, a list of scalars or an object of scalars")
+    others: list[Node] = [{"type": "number"}, {"type": "boolean"}, {"type": "null"}]
+    inside = {"anyOf": [_own_text(room // ITEMS_OF_TEXT), *others]}
+    listed = {
+        "type": "array",
+        "items": inside,
+        "maxItems": ITEMS_OF_TEXT,
+        OWN_ITEMS: ITEMS_OF_TEXT,
+    }
+    keyed = {"type": "object", "additionalProperties": inside}
+    return {"anyOf": [_own_text(room), *others, listed, keyed]}
+
+
+def _own_text(room: int) -> Node:
+    own = own_length(room)
+    return {"type": "string", "maxLength": own, OWN_LENGTH: own}
+
+
+def ordered(least: Any, most: Any, of: str) -> tuple[int, int | None]:
+    """Return a lower and an upper count, 0 and `None` where there is none.
+
+    Raises:
+        UnsupportedError: nothing is between them.
+    """
+    low = 0 if least is None else max(0, int(least))
+    high = None if most is None else max(0, int(most))
+    if high is not None and low > high:
+        raise UnsupportedError(f"it asks for at least {low} and at most {high} {of}")
+    return low, high

@@ -1,0 +1,165 @@
+"""JSON Schema of the outputs of a signature, safe to send to an engine.
+
+Only a subset of JSON Schema is sent, because some keywords bring a server down, make it refuse, or never
+let a reply end: types, properties, items, lengths up to 1,000, counts up to 500, choices up to 200,
+integer ranges, dates, UUIDs, and patterns of literals, plain classes and bounded counts. Everything is
+inlined and bounded. What is left out is validated in the reply; `left_out` names it.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from pydantic import PydanticUserError, TypeAdapter
+from pydantic.errors import PydanticSchemaGenerationError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from tunesmith.errors import SignatureError
+from tunesmith.signatures.bounds import Node, UnsupportedError, without_marks
+from tunesmith.signatures.reduce import Reducer
+from tunesmith.signatures.signature import (
+    DSPY_TYPES,
+    TEXT_TYPES,
+    Signature,
+    output_types,
+    type_text,
+)
+
+__all__ = ["TypeSchema", "field_schema", "left_out", "output_schema", "type_schema"]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeSchema:
+    """The safe schema of one type.
+
+    Attributes:
+        marked: the schema, with a mark on each bound that is ours and not the user's.
+        notes: what was left out, as (path within the type, sentence).
+    """
+
+    marked: Node
+    notes: tuple[tuple[str, str], ...]
+
+
+def output_schema(signature: type[Signature]) -> dict[str, Any]:
+    """Return the object schema of all outputs, in order, each of them required.
+
+    Raises:
+        SignatureError: there is no output, or a type that cannot be carried as JSON.
+    """
+    types = output_types(signature)
+    if not types:
+        raise SignatureError(f"Signature `{signature.__name__}` has no output field. Declare one.")
+    properties = {name: field_schema(signature, name) for name in types}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def field_schema(signature: type[Signature], name: str) -> dict[str, Any]:
+    """Return the schema of one output alone.
+
+    Raises:
+        SignatureError: there is no such output, or its type cannot be carried as JSON.
+    """
+    return without_marks(_of_field(signature, name).marked)
+
+
+def left_out(signature: type[Signature]) -> list[str]:
+    """Return a line for each constraint that is not sent to engines but checked in the reply.
+
+    Raises:
+        SignatureError: a type that cannot be carried as JSON.
+    """
+    return [
+        f"{name}{path}: {text}; checked locally"
+        for name in output_types(signature)
+        for path, text in _of_field(signature, name).notes
+    ]
+
+
+def _of_field(signature: type[Signature], name: str) -> TypeSchema:
+    types = output_types(signature)
+    if name not in types:
+        raise SignatureError(
+            f"Signature `{signature.__name__}` has no output field {name!r}. Its outputs are: {', '.join(types)}."
+        )
+    try:
+        return type_schema(types[name])
+    except UnsupportedError as error:
+        raise SignatureError(
+            f"Output field `{name}` of type `{type_text(types[name])}` cannot be asked for as JSON: {error}."
+        ) from error
+
+
+def type_schema(annotation: Any) -> TypeSchema:
+    """Return the safe schema of a type.
+
+    Raises:
+        UnsupportedError: there is none.
+    """
+    try:
+        # Types that differ only in order, such as the labels of a Literal, compare equal.
+        return _cached(annotation, repr(annotation))
+    except TypeError:  # unhashable metadata
+        return _built(annotation)
+
+
+@lru_cache(maxsize=1024)
+def _cached(annotation: Any, _text: str) -> TypeSchema:
+    return _built(annotation)
+
+
+def _built(annotation: Any) -> TypeSchema:
+    try:
+        full = TypeAdapter(annotation).json_schema(schema_generator=_Generator)
+    except UnsupportedError:
+        raise
+    except (PydanticUserError, PydanticSchemaGenerationError) as error:
+        raise UnsupportedError(f"{_first_line(error)} Use a pydantic model or a plain type") from error
+    # A type may bring its own schema code, which may fail in any way.
+    except Exception as error:
+        raise UnsupportedError(f"its schema cannot be made ({_first_line(error)})") from error
+    reducer = Reducer(full.get("$defs", {}))
+    try:
+        marked = reducer.reduce(full)
+        json.dumps(marked, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
+        raise UnsupportedError(f"its schema is malformed ({_first_line(error)})") from error
+    return TypeSchema(marked, tuple(reducer.notes))
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    line = text.splitlines()[0]
+    return line if line.endswith(".") else f"{line}."
+
+
+class _Generator(GenerateJsonSchema):
+    """pydantic's generator, with what dspy's types and a few of python's need."""
+
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        cls = schema["cls"]
+        if issubclass(cls, TEXT_TYPES):
+            return {"type": "string"}
+        if issubclass(cls, DSPY_TYPES):
+            raise UnsupportedError(
+                f"`{cls.__name__}` is one of dspy's own types, which JSON and text formats cannot "
+                "carry. Use the `chat` format, which leaves it to dspy's adapter"
+            )
+        return super().model_schema(schema)
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        # pydantic also offers a string, with a look-ahead pattern.
+        bounded = any(key in schema for key in ("ge", "gt", "le", "lt"))
+        return {"type": "number", "minimum": 0} if bounded else {"type": "number"}
+
+    def generator_schema(self, schema: core_schema.GeneratorSchema) -> JsonSchemaValue:
+        raise UnsupportedError("a generator cannot be validated whole. Use a list")

@@ -1,0 +1,194 @@
+"""The door to dspy's signatures, and what tunesmith reads from one."""
+
+import hashlib
+import json
+import types
+from collections.abc import Mapping
+from enum import Enum
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import dspy.adapters.types as dspy_types
+from annotated_types import BaseMetadata
+from dspy import Example, InputField, OutputField, Signature
+from dspy.utils.constants import IS_TYPE_UNDEFINED
+from pydantic import Field, TypeAdapter
+from pydantic.fields import FieldInfo
+
+from tunesmith.errors import SignatureError, shown
+
+__all__ = [
+    "DSPY_TYPES",
+    "TEXT_TYPES",
+    "Example",
+    "InputField",
+    "OutputField",
+    "Signature",
+    "checked",
+    "describe",
+    "field_description",
+    "field_type",
+    "fingerprint",
+    "input_types",
+    "is_untyped",
+    "output_types",
+    "type_text",
+]
+
+# Types of dspy that hold plain text, and all types of dspy: media, tools, histories and decisions,
+# which dspy's own adapters turn into message parts.
+TEXT_TYPES: tuple[type, ...] = (dspy_types.Reasoning, dspy_types.Code)
+DSPY_TYPES: tuple[type, ...] = (
+    dspy_types.Type,
+    dspy_types.History,
+    dspy_types.ToolCallResults,
+)
+
+
+def checked(signature: object) -> type[Signature]:
+    """Return `signature` if it is a signature class.
+
+    Raises:
+        SignatureError: it is something else.
+    """
+    if isinstance(signature, type) and issubclass(signature, Signature):
+        return signature
+    raise SignatureError(
+        f"Not a signature: {shown(signature)}. Give a subclass of `dspy.Signature`, "
+        "such as `dspy.Signature('question -> answer')`."
+    )
+
+
+def input_types(signature: type[Signature]) -> dict[str, Any]:
+    """Return the type of each input field by name, in order, as `output_types` does for outputs."""
+    fields: Mapping[str, FieldInfo] = checked(signature).input_fields
+    return {name: field_type(info) for name, info in fields.items()}
+
+
+def output_types(signature: type[Signature]) -> dict[str, Any]:
+    """Return the type of each output field by name, in order.
+
+    A field with constraints (`ge`, `max_length`, `pattern`, ...) gives `Annotated[type, *constraints]`.
+    """
+    fields: Mapping[str, FieldInfo] = checked(signature).output_fields
+    return {name: field_type(info) for name, info in fields.items()}
+
+
+def field_type(info: FieldInfo) -> Any:
+    """Return the annotation of one field together with its constraints."""
+    metadata = list(info.metadata)
+    if info.discriminator is not None:
+        metadata.append(Field(discriminator=info.discriminator))
+    return Annotated[info.annotation, *metadata] if metadata else info.annotation
+
+
+def is_untyped(info: FieldInfo) -> bool:
+    """Return whether a field was declared without a type; dspy makes it `str`, and takes any input for it."""
+    extra = info.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get(IS_TYPE_UNDEFINED))
+
+
+def field_description(info: FieldInfo) -> str | None:
+    """Return the description that the user gave to a field, `None` where there is none.
+
+    dspy fills a missing description with `${name}`, which says nothing and is taken as absent.
+    """
+    extra = info.json_schema_extra
+    desc = extra.get("desc") if isinstance(extra, dict) else None
+    if not isinstance(desc, str):
+        desc = info.description
+    if desc is None or not desc.strip() or (desc.startswith("${") and desc.endswith("}")):
+        return None
+    return desc
+
+
+def describe(signature: type[Signature]) -> dict[str, Any]:
+    """Return name, instructions and fields (name, role, type, desc) as JSON-able values."""
+    fields = [
+        {
+            "name": name,
+            "role": _role(info),
+            "type": type_text(field_type(info)),
+            "desc": field_description(info),
+        }
+        for name, info in checked(signature).fields.items()
+    ]
+    return {"name": signature.__name__, "instructions": signature.instructions, "fields": fields}
+
+
+def fingerprint(signature: type[Signature]) -> str:
+    """Return the identity of what a signature promises, as 64 hexadecimal digits.
+
+    It is the sha256 of the canonical JSON of the fields in order: names, roles, types (as JSON Schema)
+    and descriptions. The instruction is not part of it, because a compiler may change it.
+    """
+    fields = [
+        [name, _role(info), _type_identity(field_type(info)), field_description(info)]
+        for name, info in checked(signature).fields.items()
+    ]
+    text = json.dumps(fields, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def type_text(annotation: Any) -> str:
+    """Return a type as a person would write it, equal in every process."""
+    if annotation is None or annotation is type(None):
+        return "None"
+    if annotation is Ellipsis:
+        return "..."
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        inner, *metadata = args
+        limits = ", ".join(text for item in metadata for text in _limits(item))
+        return f"{type_text(inner)} ({limits})" if limits else type_text(inner)
+    if origin is Literal:
+        return f"Literal[{', '.join(_literal_text(arg) for arg in args)}]"
+    if origin is Union or origin is types.UnionType:
+        return " | ".join(type_text(arg) for arg in args)
+    if origin is not None and args:
+        inside = ", ".join(type_text(arg) for arg in args if not isinstance(arg, list))
+        return f"{type_text(origin)}[{inside}]"
+    name = getattr(annotation, "__name__", None)
+    return name if isinstance(name, str) else str(annotation)
+
+
+def _role(info: FieldInfo) -> str:
+    extra = info.json_schema_extra
+    role = extra.get("__dspy_field_type") if isinstance(extra, dict) else None
+    return "input" if role == "input" else "output"
+
+
+def _limits(item: Any) -> list[str]:
+    """Return `name=value` of each constraint in one piece of metadata; validators have none."""
+    if isinstance(item, FieldInfo):
+        return [text for inner in item.metadata for text in _limits(inner)]
+    if not isinstance(item, BaseMetadata) and type(item).__name__ != "_PydanticGeneralMetadata":
+        return []
+    names = getattr(item, "__slots__", None) or vars(item)
+    pairs = {name: getattr(item, name, None) for name in names if not name.startswith("_")}
+    if not pairs:
+        pairs = dict(vars(item)) if hasattr(item, "__dict__") else {}
+    return [f"{name}={value!r}" for name, value in pairs.items() if isinstance(value, (bool, int, float, str))]
+
+
+def _literal_text(value: object) -> str:
+    return f"{type(value).__name__}.{value.name}" if isinstance(value, Enum) else repr(value)
+
+
+def _type_identity(annotation: Any) -> Any:
+    try:
+        return _without_titles(TypeAdapter(annotation).json_schema())
+    # An input may be of any class (a retriever, a tool), with any schema code or none: its name is all
+    # there is to compare.
+    except Exception:  # noqa: BLE001
+        return type_text(annotation)
+
+
+def _without_titles(schema: Any) -> Any:
+    # A title repeats the name of a class, which may change without changing what is promised.
+    if isinstance(schema, dict):
+        return {
+            key: _without_titles(value)
+            for key, value in schema.items()
+            if not (key == "title" and isinstance(value, str))
+        }
+    return [_without_titles(item) for item in schema] if isinstance(schema, list) else schema
