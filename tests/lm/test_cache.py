@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -427,6 +428,25 @@ def test_eight_threads_share_one_cache(cache: ReplyCache) -> None:
     assert cache.lost_writes == cache.corrupt == 0
 
 
+def test_close_lets_go_of_what_every_thread_opened(cache: ReplyCache) -> None:
+    def opened() -> list[str]:
+        files = (file.path for file in psutil.Process().open_files())
+        return [path for path in files if path.startswith(str(cache.folder))]
+
+    barrier = threading.Barrier(4)
+
+    def work(thread: int) -> None:
+        cache.put(f"{thread}", {})
+        barrier.wait()
+        if thread == 0:
+            assert opened() != []
+            cache.close()
+            assert opened() == []
+        barrier.wait()
+
+    run_in_threads(4, work)
+
+
 WRITER = """
 import sys
 from pathlib import Path
@@ -496,7 +516,7 @@ def run_in_threads(count: int, work: Any) -> None:
     def guarded(number: int) -> None:
         try:
             work(number)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again below
             failures.append(error)
 
     threads = [threading.Thread(target=guarded, args=(n,), daemon=True) for n in range(count)]

@@ -1,1 +1,5 @@
-"""."""
+"""The command line: `tunesmith VERB`."""
+
+from tunesmith.cli.application import main
+
+__all__ = ["main"]

@@ -10,7 +10,7 @@ from tunesmith.compilers.demos import draw, labelled_pools
 from tunesmith.compilers.session import Session
 from tunesmith.errors import DataError, UsageError
 from tunesmith.evaluation import Row, Runner
-from tunesmith.lm import LM, content_key, role
+from tunesmith.lm import content_key, role
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Demo, Example, Signature
 
@@ -138,7 +138,7 @@ def _attempt(
 ) -> tuple[Row | None, int]:
     program = _without(candidate, example).apply(teacher)
     for number in range(rounds):
-        lm: LM = session.lm if number == 0 else session.lm.copy(rollout_id=number, temperature=1.0)
+        lm = session.lm if number == 0 else session.lm.rolled(number)
         runner = Runner(program, session.metric, lm=lm, steps=True, show_trace=True, meter=session.meter)
         with role("teacher"):
             row = runner.one(example)

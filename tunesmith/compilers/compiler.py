@@ -46,7 +46,7 @@ class Compiler(Teleprompter):
         slots: int | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         if metric is not None and not callable(metric):
             raise UsageError(f"A metric is a function of (example, prediction, trace=None). Given: {shown(metric)}.")
         self.metric, self.budget = metric, Budget.of(budget)

@@ -7,12 +7,12 @@ from tunesmith.data.score import Score
 from tunesmith.data.text import normalize_text, tokens
 
 __all__ = [
-    "Dataset",
-    "Score",
-    "Splits",
     "check_disjoint",
     "content_key",
+    "Dataset",
     "example_key",
     "normalize_text",
+    "Score",
+    "Splits",
     "tokens",
 ]

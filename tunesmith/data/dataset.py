@@ -195,9 +195,7 @@ class Dataset(Sequence[Example]):
 
     def _taken(self, rows: Iterable[int], suffix: str = "") -> "Dataset":
         rows = list(rows)
-        taken = Dataset(
-            tuple(self.examples[row] for row in rows), self.inputs, f"{self.name}{suffix}"
-        )
+        taken = Dataset(tuple(self.examples[row] for row in rows), self.inputs, f"{self.name}{suffix}")
         if self._keys is not None:
             object.__setattr__(taken, "_keys", tuple(self._keys[row] for row in rows))
         return taken
@@ -207,7 +205,7 @@ class Dataset(Sequence[Example]):
             if name not in example:
                 raise UsageError(
                     f"`{argument}` names the field `{name}`, which example {row} lacks. It has: "
-                    f"{', '.join(example.keys())}."  # type: ignore[no-untyped-call]
+                    f"{', '.join(example.keys())}."
                 )
         return [canonical_json(example[name]) for example in self.examples]
 

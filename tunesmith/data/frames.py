@@ -27,9 +27,7 @@ def rows_of(source: Any, where: str) -> Iterator[Row]:
     return _numbered(source)
 
 
-def own_inputs(
-    rows: Iterable[Row | RowError], where: str
-) -> tuple[list[Row | RowError], tuple[str, ...]]:
+def own_inputs(rows: Iterable[Row | RowError], where: str) -> tuple[list[Row | RowError], tuple[str, ...]]:
     """Return the rows again, and the inputs that all of them have set.
 
     Raises:
@@ -64,7 +62,7 @@ def _set_inputs(value: object) -> tuple[str, ...] | None:
     if not isinstance(value, Example):
         return None
     try:
-        return tuple(value.inputs().keys())  # type: ignore[no-untyped-call]
+        return tuple(value.inputs().keys())
     except ValueError:  # DSPy's way to say that `with_inputs` was not called
         return None
 
@@ -77,9 +75,7 @@ def _frame_rows(frame: Any, where: str) -> list[dict[str, Any]]:
     names = list(frame.columns)
     for name in names:
         if not isinstance(name, str):
-            raise DataError(
-                f"`{where}`: a column is called {shown(name)}. Give columns text names."
-            )
+            raise DataError(f"`{where}`: a column is called {shown(name)}. Give columns text names.")
         if names.count(name) > 1:
             raise DataError(f"`{where}`: two columns are called `{name}`. Rename one.")
     records = frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_dict("records")

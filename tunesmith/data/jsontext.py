@@ -86,13 +86,13 @@ def _items(text: str, start: int) -> Iterator[tuple[int, Any, int]]:
 
 
 def _data_items(text: str, start: int) -> Iterator[tuple[int, Any, int]]:
+    """Yield the same for the array `data` of the object at `start`."""
     names: list[str] = []
     here = _skip(text, start + 1)
-    found = False
-    while text[here : here + 1] != "}":
-        name, here = _value_at(text, here)
-        here = _expect(text, _skip(text, here), ":", "A colon is missing after a name.")
-        names.append(str(name))
+    more, found = text[here : here + 1] != "}", False
+    while more:
+        name, here = _name_at(text, here)
+        names.append(name)
         if name == "data" and text[here : here + 1] == "[":
             found = True
             for item in _items(text, here):
@@ -101,7 +101,8 @@ def _data_items(text: str, start: int) -> Iterator[tuple[int, Any, int]]:
         else:
             _, here = _value_at(text, here)
         here = _skip(text, here)
-        if text[here : here + 1] != "}":
+        more = text[here : here + 1] != "}"
+        if more:
             here = _expect(text, here, ",", "A comma or `}` is missing.")
     if not found:
         raise JsonError(
@@ -110,6 +111,13 @@ def _data_items(text: str, start: int) -> Iterator[tuple[int, Any, int]]:
             1,
         )
     yield 0, None, here + 1
+
+
+def _name_at(text: str, here: int) -> tuple[str, int]:
+    if text[here : here + 1] != '"':
+        raise JsonError("A name in quotes is missing.", _line(text, here))
+    name, here = _value_at(text, here)
+    return name, _expect(text, _skip(text, here), ":", "A colon is missing after a name.")
 
 
 def _value_at(text: str, start: int) -> tuple[Any, int]:

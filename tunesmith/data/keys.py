@@ -44,9 +44,7 @@ def canonical_json(value: object) -> str:
         TypeError: a value of a type that has no JSON form.
         RecursionError: nested too deeply.
     """
-    text = json.dumps(
-        _plain(value), sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    )
+    text = json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     text.encode("utf-8")  # a lone surrogate could be kept here but never sent to a model
     return text
 
@@ -79,12 +77,12 @@ def inputs_key(example: Example) -> str:
 
 def fields_of(example: Example) -> dict[str, Any]:
     """Return the fields of an example, without DSPy's own."""
-    return dict(example.items())  # type: ignore[no-untyped-call]
+    return dict(example.items())
 
 
 def _inputs(example: Example) -> Example:
     try:
-        return example.inputs()  # type: ignore[no-untyped-call]
+        return example.inputs()
     except ValueError:  # DSPy's way to say that `with_inputs` was not called
         return example
 
@@ -116,9 +114,7 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
-    named = {
-        name if type(name) is str else _name(name): _plain(item) for name, item in value.items()
-    }
+    named = {name if type(name) is str else _name(name): _plain(item) for name, item in value.items()}
     if len(named) != len(value):
         raise ValueError(f"two names of a mapping have the same text: {shown(list(value))}")
     return named

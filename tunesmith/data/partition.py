@@ -72,9 +72,7 @@ def units_of(order: Sequence[int], links: Sequence[Sequence[Hashable]]) -> list[
     return list(units.values())
 
 
-def allocate(
-    units: Sequence[Sequence[int]], parts: Sequence[Part], strata: Sequence[str], seed: int
-) -> list[set[int]]:
+def allocate(units: Sequence[Sequence[int]], parts: Sequence[Part], strata: Sequence[str], seed: int) -> list[set[int]]:
     """Return the rows of each part.
 
     Units are walked stratum by stratum, large ones first within each, and every unit goes to the
@@ -129,16 +127,12 @@ def _check_fit(rows: int, parts: Sequence[Part], sizes: Mapping[str, int | float
     for part in parts:
         if part.size == 0:
             raise SplitError(
-                f"{asked} of {rows} rows leaves `{part.name}` empty. Ask for a larger share, or "
-                "give more rows."
+                f"{asked} of {rows} rows leaves `{part.name}` empty. Ask for a larger share, or give more rows."
             )
 
 
 def _misfit(parts: Sequence[Part], given: Sequence[set[int]], largest: int) -> SplitError:
-    have = ", ".join(
-        f"{part.name}: {len(chosen)} of {part.size}"
-        for part, chosen in zip(parts, given, strict=True)
-    )
+    have = ", ".join(f"{part.name}: {len(chosen)} of {part.size}" for part, chosen in zip(parts, given, strict=True))
     return SplitError(
         f"The sizes cannot be met by whole groups: rows with the same inputs or group stay "
         f"together, {largest} at a time ({have}). Ask for fractions, or for other sizes."

@@ -52,9 +52,7 @@ def read_file(path: Path, *, stream: bool = False) -> Rows:
     suffix = path.suffix.lower()
     reader = _READERS.get(suffix)
     if reader is None:
-        raise UsageError(
-            f"`{path}` has no suffix that tunesmith reads. Known: {', '.join(sorted(_READERS))}."
-        )
+        raise UsageError(f"`{path}` has no suffix that tunesmith reads. Known: {', '.join(sorted(_READERS))}.")
     if stream and suffix == ".json":
         raise UsageError(
             f"`{path}` is a JSON array and cannot be streamed. Write one object a line to a "
@@ -143,7 +141,7 @@ def read_table(path: Path, delimiter: str) -> Rows:
         header: list[str] | None = None
         for line, row in cells:
             if header is None:
-                header = _header(path, line, row, delimiter)
+                header = _header(path, line, row)
             elif isinstance(row, RowError):
                 yield row
             elif len(row) != len(header):
@@ -192,7 +190,7 @@ def _bad_cell(path: Path, line: int, row: Sequence[str]) -> RowError | None:
     return None
 
 
-def _header(path: Path, line: int, row: list[str] | RowError, delimiter: str) -> list[str]:
+def _header(path: Path, line: int, row: list[str] | RowError) -> list[str]:
     if isinstance(row, RowError):
         raise row
     for column, name in enumerate(row, 1):
@@ -200,18 +198,7 @@ def _header(path: Path, line: int, row: list[str] | RowError, delimiter: str) ->
             problem = f"Column {column} of the header has no name."
             raise RowError(f"{problem} Name it or leave it out.", source=str(path), line=line)
         if name in row[: column - 1]:
-            raise RowError(
-                "The header has this name twice.", source=str(path), line=line, field=name
-            )
-    others = [sign for sign in ",;\t|" if sign != delimiter and sign in row[0]]
-    if len(row) == 1 and others:
-        raise RowError(
-            f"The header is one column, and holds {others[0]!r}. Separate columns by a comma in a "
-            "`.csv` file and by a tab in a `.tsv` file.",
-            source=str(path),
-            line=line,
-            value=row[0],
-        )
+            raise RowError("The header has this name twice.", source=str(path), line=line, field=name)
     return row
 
 
@@ -248,9 +235,7 @@ def _arrow() -> tuple[Any, Any]:
     try:
         return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise UsageError(
-            "Parquet files need pyarrow. Install it with `pip install 'tunesmith[parquet]'`."
-        ) from error
+        raise UsageError("Parquet files need pyarrow. Install it with `pip install 'tunesmith[parquet]'`.") from error
 
 
 def _not_utf8(path: Path, line: int, given: bytes) -> RowError:

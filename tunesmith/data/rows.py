@@ -17,9 +17,7 @@ from tunesmith.signatures import Example, Signature, input_types, output_types
 __all__ = ["Columns"]
 
 
-_COMPOSITE = frozenset(
-    {"dict_type", "list_type", "model_attributes_type", "model_type", "set_type", "tuple_type"}
-)
+_COMPOSITE = frozenset({"dict_type", "list_type", "model_attributes_type", "model_type", "set_type", "tuple_type"})
 
 
 class _MisfitError(ValueError):
@@ -96,8 +94,7 @@ class Columns:
         inputs = input_types(signature)
         columns = [_column(signature, name, kind, required=True) for name, kind in inputs.items()]
         columns += [
-            _column(signature, name, kind, required=require_outputs)
-            for name, kind in output_types(signature).items()
+            _column(signature, name, kind, required=require_outputs) for name, kind in output_types(signature).items()
         ]
         return cls(source, tuple(inputs), tuple(columns))
 
@@ -109,16 +106,19 @@ class Columns:
         """
         given = row.value
         if isinstance(given, Example):
-            given = dict(given.items(include_dspy=True))  # type: ignore[no-untyped-call]
+            given = dict(given.items(include_dspy=True))
         if not isinstance(given, Mapping):
             raise self._error(row, None, f"A {type(given).__name__} stands where an object should.")
         fields: dict[str, Any] = dict(given)
+        for name in fields:
+            if not isinstance(name, str):
+                raise self._error(row, name, "The name of a field must be text.")
         for column in self.columns:
             self._fill(fields, column, row)
         for name in self.inputs:
             if name not in fields:
                 raise self._missing(row, name)
-        example: Example = Example(base=fields).with_inputs(*self.inputs)  # type: ignore[no-untyped-call]
+        example: Example = Example(base=fields).with_inputs(*self.inputs)
         return example, self._key(example, row)
 
     def _fill(self, fields: dict[str, Any], column: _Column, row: Row) -> None:
@@ -137,15 +137,10 @@ class Columns:
             if absent and not column.required:
                 del fields[name]
                 return
-            raise RowError(
-                str(error), source=self.source, line=row.line, field=name, value=given
-            ) from error
+            raise RowError(str(error), source=self.source, line=row.line, field=name, value=given) from error
 
     def _key(self, example: Example, row: Row) -> str:
         fields = fields_of(example)
-        for name in fields:
-            if not isinstance(name, str):
-                raise self._error(row, name, "The name of a field must be text.")
         try:
             return content_key(fields)
         except DataError:
@@ -158,12 +153,13 @@ class Columns:
             content_key({name: value})
         except DataError as error:
             problem = f"The value has no JSON form: {error.__cause__}."
-            raise RowError(
-                problem, source=self.source, line=row.line, field=name, value=value
-            ) from error
+            raise RowError(problem, source=self.source, line=row.line, field=name, value=value) from error
 
     def _missing(self, row: Row, name: str) -> RowError:
-        problem = f"The field is missing. The row has: {', '.join(map(str, row.value))}."
+        has = [shown(given, 80) for given in row.value]
+        problem = f"The field is missing. The row has: {', '.join(has[:20]) or 'no fields'}."
+        if row.is_text and len(has) == 1 and any(sign in has[0] for sign in (",", ";", "|", "\\t")):
+            problem += " Separate columns by a comma in a `.csv` file and by a tab in a `.tsv` file."
         return RowError(problem, source=self.source, line=row.line, field=name)
 
     def _error(self, row: Row, name: object, problem: str) -> RowError:

@@ -6,6 +6,11 @@ what it finds (CVE-2025-69872), and its defaults evict at 1 GiB.
 
 diskcache's `retry=True` is not used: for a write it retries every error for ever, that of a folder
 that cannot be written to included. `_patiently` retries instead.
+
+SQLite keeps its locks per process and cannot take a connection through a fork, not even to close it
+there. So all threads share one connection behind one gate (they would hand the interpreter lock
+around in any case), and a fork passes the gate alone, after the connections have been closed; parent
+and child open new ones on their next use.
 """
 
 import contextlib
@@ -14,8 +19,10 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal, TypeVar
 
 import diskcache
@@ -45,7 +52,8 @@ _SETTINGS = {
 }
 _SETTING_NAMES = frozenset(_SETTINGS) | {"count", "size", "hits", "misses"}
 
-_abandoned: list[diskcache.Cache] = []
+_gate = threading.RLock()
+_live: "weakref.WeakSet[ReplyCache]" = weakref.WeakSet()
 
 
 class _PlainDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
@@ -100,8 +108,8 @@ class ReplyCache:
         self._warned: set[str] = set()
         self._cache: diskcache.Cache | None = None
         self._failure: str | None = None
-        self._lock = threading.RLock()
-        self._pid = os.getpid()
+        with _gate:
+            _live.add(self)
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Return a fresh copy of the value of `key`, or `None`.
@@ -109,16 +117,17 @@ class ReplyCache:
         Raises:
             CacheError: with `on_error="raise"`, the folder cannot be used.
         """
-        cache = self._opened()
-        if cache is None:
-            return None
-        try:
-            stored = cache.get(key)
-            if isinstance(stored, Damaged):
-                # The value file is also missing when the row is replaced between the two reads.
+        with _gate:
+            cache = self._opened()
+            if cache is None:
+                return None
+            try:
                 stored = cache.get(key)
-        except Exception:  # noqa: BLE001 - a damaged database leads diskcache anywhere
-            stored = self._read_again(cache, key)
+                if isinstance(stored, Damaged):
+                    # Another process may have replaced the row, and removed the file it named.
+                    stored = cache.get(key)
+            except Exception:  # noqa: BLE001 - a damaged database leads diskcache anywhere
+                stored = _read_again(cache, key)
         if stored is None:
             return None
         value = decoded(key, stored)
@@ -137,26 +146,27 @@ class ReplyCache:
             CacheError: with `on_error="raise"`, the value could not be stored.
         """
         blob = encoded(key, value)
-        cache = self._opened(losing=True)
-        if cache is None:
-            return
-        try:
-            _patiently(cache.set, key, blob)
-        except Exception as error:  # noqa: BLE001 - see `get`; the reply matters, its row does not
-            self._refuse(f"A reply could not be stored: {_cause(error)}", losing=True)
-        except BaseException:
-            self.close()  # or an interrupt inside a transaction would leave it open for ever
-            raise
+        with _gate:
+            cache = self._opened(losing=True)
+            if cache is None:
+                return
+            try:
+                _patiently(cache.set, key, blob)
+            except Exception as error:  # noqa: BLE001 - see `get`; the reply matters, its row does not
+                self._refuse(f"A reply could not be stored: {_cause(error)}", losing=True)
+            except BaseException:
+                self.close()  # or an interrupt inside a transaction would leave it open for ever
+                raise
 
     def __len__(self) -> int:
         return self.stats().rows
 
     def close(self) -> None:
         """Let go of the database. The next use opens it again, also after a failure."""
-        with self._lock:
-            cache, self._cache, self._failure = self._cache, None, None
-        if cache is not None:
-            cache.close()  # of this thread; the connections of others go when they are collected
+        with _gate:
+            if self._cache is not None:
+                self._cache.close()
+            self._cache = self._failure = None
 
     def stats(self) -> CacheStats:
         """Count what is there, without reading the values.
@@ -223,45 +233,24 @@ class ReplyCache:
 
     def _opened(self, *, losing: bool = False) -> diskcache.Cache | None:
         """Return the open cache; `losing` says that a reply is lost without it."""
-        if self._pid != os.getpid():
-            self._start_over()
-        if self._cache is not None:
-            return self._cache
-        with self._lock:
-            if self._cache is None and self._failure is None:
-                try:
-                    self._cache = _patiently(_open, self.folder)
-                except Exception as error:  # noqa: BLE001 - see `get`
-                    self._failure = f"The reply cache cannot be opened: {_cause(error)}"
-            if self._failure is not None:
-                self._refuse(self._failure, losing=losing)
-            return self._cache
-
-    def _read_again(self, cache: diskcache.Cache, key: str) -> object:
-        try:
-            return _patiently(cache.get, key)
-        except Exception as error:  # noqa: BLE001 - see `get`
-            return Damaged(f"it cannot be read ({error})")
-
-    def _start_over(self) -> None:
-        """Forget what a fork left: a lock that may be held, and connections to SQLite."""
-        if self._cache is not None:
-            _abandoned.append(self._cache)  # SQLite forbids even to close it in this process
-        self._lock = threading.RLock()
-        self._cache = None
-        self._pid = os.getpid()
+        if self._cache is None and self._failure is None:
+            try:
+                self._cache = _patiently(_open, self.folder)
+            except Exception as error:  # noqa: BLE001 - see `get`
+                self._failure = f"The reply cache cannot be opened: {_cause(error)}"
+        if self._failure is not None:
+            self._refuse(self._failure, losing=losing)
+        return self._cache
 
     def _refuse(self, problem: str, *, losing: bool) -> None:
-        if losing:
-            with self._lock:
-                self.lost_writes += 1
+        self.lost_writes += losing
         problem = _advice(self.folder, problem)
         if self.on_error == "raise":
             raise CacheError(problem)
         self._warn_once("unusable", f"{problem} Going on without it.")
 
     def _meet_damage(self, key: str, reason: str) -> None:
-        with self._lock:
+        with _gate:
             self.corrupt += 1
         self._warn_once(
             "corrupt",
@@ -270,7 +259,7 @@ class ReplyCache:
         )
 
     def _warn_once(self, kind: str, text: str) -> None:
-        with self._lock:
+        with _gate:
             if kind in self._warned:
                 return
             self._warned.add(kind)
@@ -278,14 +267,31 @@ class ReplyCache:
 
     @contextlib.contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
-        problem = "The reply cache cannot be read"
-        try:
-            if self._opened() is None:
-                raise CacheError(_advice(self.folder, str(self._failure)))
-            with upkeep.connection(self.folder) as database:
-                yield database
-        except (sqlite3.Error, OSError) as error:
-            raise CacheError(_advice(self.folder, f"{problem}: {_cause(error)}")) from error
+        with _gate:
+            try:
+                if self._opened() is None:
+                    raise CacheError(_advice(self.folder, str(self._failure)))
+                with upkeep.connection(self.folder) as database:
+                    yield database
+            except (sqlite3.Error, OSError) as error:
+                problem = f"The reply cache cannot be used: {_cause(error)}"
+                raise CacheError(_advice(self.folder, problem)) from error
+
+
+def _before_fork() -> None:
+    _gate.acquire()
+    for cache in _live:
+        cache.close()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_gate.release, after_in_child=_gate.release)
+
+
+def _read_again(cache: diskcache.Cache, key: str) -> object:
+    try:
+        return _patiently(cache.get, key)
+    except Exception as error:  # noqa: BLE001 - see `get`
+        return Damaged(f"it cannot be read ({error})")
 
 
 def _open(folder: Path) -> diskcache.Cache:
@@ -294,7 +300,15 @@ def _open(folder: Path) -> diskcache.Cache:
     make_private(folder)
     if (folder / upkeep.DATABASE).exists():
         _refuse_strange_settings(folder)
-    return diskcache.Cache(str(folder), timeout=_TIMEOUT, disk=_PlainDisk, **_SETTINGS)
+    cache = diskcache.Cache(str(folder), timeout=_TIMEOUT, disk=_PlainDisk, **_SETTINGS)
+    cache.close()
+    # diskcache keeps a connection for each thread, and no thread can close that of another.
+    shared = sqlite3.connect(folder / upkeep.DATABASE, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False)
+    cache._local = SimpleNamespace(pid=os.getpid(), con=shared)
+    for name, value in _SETTINGS.items():
+        if name.startswith("sqlite_"):
+            cache.reset(name, value, update=False)
+    return cache
 
 
 def _refuse_strange_settings(folder: Path) -> None:

@@ -53,7 +53,7 @@ class ForeignEngine:
 
     def __init__(self, model: str, client: dict[str, Any]) -> None:
         try:
-            self._lm = DspyLM(model, cache=False, num_retries=_RETRIES, **client)
+            self._lm: BaseLM = DspyLM(model, cache=False, num_retries=_RETRIES, **client)
         except (TypeError, ValueError) as error:
             raise UsageError(f"DSPy does not accept the model {model!r}: {error}") from error
         address = client.get("api_base") or client.get("base_url") or ""
@@ -105,4 +105,6 @@ class ForeignEngine:
 
     def close(self) -> None:
         """Close DSPy's connections."""
-        self._lm.close()
+        close = getattr(self._lm, "close", None)
+        if close is not None:
+            close()

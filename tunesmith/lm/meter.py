@@ -230,17 +230,17 @@ class Meter:
     def room(self) -> Budget:
         """Return what is left of the budget."""
         spent, limits = self.charged, self.budget
-        left = {
-            name: None if limit is None else max(0, limit - used)
-            for name, limit, used in (
-                ("calls", limits.calls, spent.calls),
-                ("tokens", limits.tokens, spent.tokens),
-                ("seconds", limits.seconds, spent.seconds),
-                ("usd", limits.usd, spent.usd),
-                ("wall_seconds", limits.wall_seconds, self._clock() - self._start),
-            )
-        }
-        return replace(limits, **left)
+        return Budget(
+            calls=None if limits.calls is None else max(0, limits.calls - spent.calls),
+            tokens=None if limits.tokens is None else max(0, limits.tokens - spent.tokens),
+            seconds=_left(limits.seconds, spent.seconds),
+            wall_seconds=_left(limits.wall_seconds, self._clock() - self._start),
+            usd=_left(limits.usd, spent.usd),
+        )
+
+
+def _left(limit: float | None, used: float) -> float | None:
+    return None if limit is None else max(0.0, limit - used)
 
 
 @dataclass(frozen=True, slots=True)

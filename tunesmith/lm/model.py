@@ -95,6 +95,11 @@ class LM(DspyLM):
         finally:
             ROLLOUT.reset(token)
 
+    def rolled(self, rollout: int) -> "LM":
+        """Return a copy that draws afresh: its own rollout, at temperature 1."""
+        copied: LM = self.copy(rollout_id=rollout, temperature=1.0)  # type: ignore[no-untyped-call]
+        return copied
+
     def _rollout(self, kwargs: dict[str, Any]) -> int:
         given = kwargs.get("rollout_id")
         return rollout_number(self.kwargs.get("rollout_id") if given is None else given)
@@ -137,7 +142,7 @@ class LM(DspyLM):
         if paid and dspy_settings.usage_tracker:
             dspy_settings.usage_tracker.add_usage(self.model, _usage(response))
         if not dspy_settings.disable_history:
-            self.update_history(
+            self.update_history(  # type: ignore[no-untyped-call]
                 {
                     "prompt": None,
                     "messages": None if messages is None else messages(),

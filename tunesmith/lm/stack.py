@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable
@@ -19,6 +19,7 @@ from tunesmith.lm.engine import (
     StreamStartEvent,
     TextDelta,
     content_key,
+    context_overflow,
     text_response,
 )
 from tunesmith.lm.flight import SingleFlight
@@ -62,6 +63,36 @@ def rollout_number(value: object) -> int:
     return int(content_key(repr(value))[:8], 16) + 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What came of a request: a response, or a prompt that does not fit (prompt and context tokens)."""
+
+    response: Response | None
+    seconds: float
+    overflow: tuple[int | None, int | None] | None = None
+
+    @classmethod
+    def of_row(cls, row: dict[str, Any]) -> "_Reply":
+        """Return what `row` holds; raises `KeyError`, `TypeError` or `ValueError` for another kind of row."""
+        if "overflow" in row:
+            prompt_tokens, context_tokens = row["overflow"]
+            return cls(None, 0.0, (prompt_tokens, context_tokens))
+        return cls(response_of(row), float(row["seconds"]))
+
+    def row(self) -> dict[str, Any] | None:
+        """Return the cache row, `None` where a row cannot hold the response."""
+        if self.overflow is not None:
+            return overflow_row(*self.overflow)
+        return None if self.response is None else row_of(self.response, self.seconds)
+
+    def result(self) -> Response:
+        """Return the response, or raise the `ContextOverflow` it stands for."""
+        if self.response is None:
+            prompt_tokens, context_tokens = self.overflow or (None, None)
+            raise context_overflow(prompt_tokens=prompt_tokens, context_tokens=context_tokens)
+        return self.response
+
+
 class Stack:
     """One engine with its cache, meters and price. Shared by all copies of an LM, safe from many threads.
 
@@ -100,7 +131,7 @@ class Stack:
         if scope.meters:
             _reserve(scope.meters, key)
         try:
-            row, paid = self._row(key, request)
+            reply, paid = self._reply(key, request)
         except BaseException as error:
             for meter in scope.meters:
                 meter.release(key)
@@ -110,13 +141,11 @@ class Stack:
                 raise StopSignal(error) from error
             raise
         if scope.meters or scope.sinks:
-            self._settle(scope, key, row, paid=paid)
-        if isinstance(row, Response):
-            return row, paid
-        return response_of(row), paid
+            self._settle(scope, key, reply, paid=paid)
+        return reply.result(), paid
 
-    def _row(self, key: str, request: Request) -> tuple[dict[str, Any] | Response, bool]:
-        """Return the cache row of the request, or the response itself where no row can hold it."""
+    def _reply(self, key: str, request: Request) -> "tuple[_Reply, bool]":
+        """Return the reply and whether this call paid for it."""
         if self.cache is None:
             return self._ask(request), True
         found = self._cached(key)
@@ -124,53 +153,53 @@ class Stack:
             return found, False
         led = False
 
-        def pay() -> tuple[dict[str, Any] | Response, bool]:
+        def pay() -> tuple[_Reply, bool]:
             nonlocal led
             led = True
             return self._pay(key, request)
 
-        row, paid = self._flight.run(key, pay)
-        return row, paid and led  # whoever waited for another thread's call has paid nothing
+        reply, paid = self._flight.run(key, pay)
+        return reply, paid and led  # whoever waited for another thread's call has paid nothing
 
-    def _cached(self, key: str) -> dict[str, Any] | None:
-        if self.cache is None:
+    def _cached(self, key: str) -> "_Reply | None":
+        row = None if self.cache is None else self.cache.get(key)
+        if row is None:
             return None
-        row = self.cache.get(key)
-        if row is None or row.get("v") != 1:
+        try:
+            return _Reply.of_row(row)
+        except (KeyError, TypeError, ValueError):  # a row of another version is a miss
             return None
-        return row
 
-    def _pay(self, key: str, request: Request) -> tuple[dict[str, Any] | Response, bool]:
+    def _pay(self, key: str, request: Request) -> "tuple[_Reply, bool]":
         # Between the look-up and the flight another thread may have finished this very request.
         found = self._cached(key)
         if found is not None:
             return found, False
-        row = self._ask(request)
-        if isinstance(row, dict) and self.cache is not None:
-            self.cache.put(key, row)
-        return row, True
+        reply = self._ask(request)
+        self._store(key, reply)
+        return reply, True
 
-    def _ask(self, request: Request) -> dict[str, Any] | Response:
+    def _store(self, key: str, reply: "_Reply") -> None:
+        row = reply.row()
+        if row is not None and self.cache is not None:
+            self.cache.put(key, row)
+
+    def _ask(self, request: Request) -> "_Reply":
         start = time.perf_counter()
         try:
             response = self.engine.complete(request)
         except ContextOverflow as error:
-            return overflow_row(error.prompt_tokens, error.context_tokens)
-        seconds = time.perf_counter() - start
-        row = row_of(response, seconds)
-        return response if row is None else row
+            return _Reply(None, 0.0, (error.prompt_tokens, error.context_tokens))
+        return _Reply(response, round(time.perf_counter() - start, 4))
 
-    def _settle(self, scope: Scope, key: str, row: dict[str, Any] | Response, *, paid: bool) -> None:
-        if isinstance(row, Response):
-            tokens_in, tokens_out = row.usage.input_tokens, row.usage.output_tokens
-            seconds = 0.0
-        else:
-            tokens_in, tokens_out = row.get("in"), row.get("out")
-            seconds = row.get("seconds", 0.0)
+    def _settle(self, scope: Scope, key: str, reply: "_Reply", *, paid: bool) -> None:
+        usage = None if reply.response is None else reply.response.usage
+        tokens_in = None if usage is None else usage.input_tokens
+        tokens_out = None if usage is None else usage.output_tokens
         usd = None
         if self.price is not None:
             usd = ((tokens_in or 0) * self.price[0] + (tokens_out or 0) * self.price[1]) / 1e6
-        call = Call(key, scope.role, tokens_in, tokens_out, seconds, paid, usd)
+        call = Call(key, scope.role, tokens_in, tokens_out, reply.seconds, paid, usd)
         for meter in scope.meters:
             meter.settle(call)
         for sink in scope.sinks:
@@ -183,10 +212,10 @@ class Stack:
         scope = current_scope()
         _reserve(scope.meters, key)
         try:
-            row = self._cached(key)
-            if row is not None:
-                yield from _replay(response_of(row))
-                self._settle(scope, key, row, paid=False)
+            found = self._cached(key)
+            if found is not None:
+                yield from _replay(found.result())
+                self._settle(scope, key, found, paid=False)
                 return
             yield from self._stream_paid(request, key, scope)
         except BaseException:
@@ -211,10 +240,10 @@ class Stack:
                     input_tokens=None if usage is None else usage.input_tokens,
                     output_tokens=None if usage is None else usage.output_tokens,
                 )
-                row = row_of(response, time.perf_counter() - start)
-                if row is not None and plain and self.cache is not None:
-                    self.cache.put(key, row)
-                self._settle(scope, key, response if row is None else row, paid=True)
+                reply = _Reply(response, round(time.perf_counter() - start, 4))
+                if plain:
+                    self._store(key, reply)
+                self._settle(scope, key, reply, paid=True)
             yield event
 
 

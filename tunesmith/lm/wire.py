@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 from typing import Any
 
 from tunesmith.lm.engine import (
@@ -18,7 +17,6 @@ from tunesmith.lm.engine import (
     TopLogprob,
     Usage,
     canonical_json,
-    context_overflow,
     message_text,
 )
 
@@ -95,8 +93,11 @@ def config_json(config: Config) -> dict[str, Any]:
 
 def _message_bytes(message: Message) -> bytes:
     text = message_text(message)
-    value = text if text is not None else _plain(message.parts)
-    return b"\n" + json.dumps([message.role, value], separators=(",", ":")).encode()
+    if text is None:
+        text = canonical_json(_plain(message.parts))
+        return f"\n{message.role}/parts {len(text)} {text}".encode()
+    # The length in front keeps any text from posing as the next message.
+    return f"\n{message.role} {len(text)} {text}".encode("utf-8", "surrogatepass")
 
 
 def _plain(value: Any) -> Any:
@@ -156,14 +157,10 @@ def response_of(row: dict[str, Any]) -> Response:
     """Return the response that `row` holds.
 
     Raises:
-        ContextOverflow: the row says that the prompt does not fit.
         KeyError, TypeError, ValueError: the row is of another version or shape; treat it as a miss.
     """
     if row["v"] != _VERSION:
         raise ValueError("another version of the row format")
-    if "overflow" in row:
-        prompt_tokens, context_tokens = row["overflow"]
-        raise context_overflow(prompt_tokens=prompt_tokens, context_tokens=context_tokens)
     parts: list[Any] = []
     if "thinking" in row:
         parts.append(ThinkingPart(row["thinking"]))

@@ -8,11 +8,11 @@ from tunesmith.metrics.overlap import rouge_l, token_f1
 from tunesmith.metrics.structured import json_fields
 
 __all__ = [
-    "Metric",
     "contains",
     "exact_match",
     "gated",
     "json_fields",
+    "Metric",
     "metric_fingerprint",
     "metric_name",
     "numeric_close",

@@ -123,10 +123,8 @@ def _function_identity(function: FunctionType) -> Any:
 
 
 def _attributes(value: Any) -> Any:
-    if is_dataclass(value):
-        names = [field.name for field in fields(value)]
-    else:
-        names = sorted(getattr(value, "__dict__", {}))
+    declared = [field.name for field in fields(value)] if is_dataclass(value) else []
+    names = declared or sorted(getattr(value, "__dict__", {}))
     return {name: _setting(getattr(value, name, None)) for name in names}
 
 

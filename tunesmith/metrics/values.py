@@ -57,7 +57,7 @@ def label_of(example: Example, field: str) -> Any:
     if not isinstance(example, Example):
         raise MetricError(f"A metric judges an example. Given: {shown(example)}.")
     if field not in example:
-        names = ", ".join(map(str, example.keys()))  # type: ignore[no-untyped-call]
+        names = ", ".join(map(str, example.keys()))
         raise MetricError(f"The example has no label `{field}`. It has: {names}.")
     return example[field]
 
@@ -84,7 +84,7 @@ def common_fields(example: Example, prediction: object) -> tuple[str, ...]:
     if not isinstance(example, Example):
         raise MetricError(f"A metric judges an example. Given: {shown(example)}.")
     try:
-        labels = tuple(example.labels().keys())  # type: ignore[no-untyped-call]
+        labels = tuple(example.labels().keys())
     except ValueError as error:
         raise MetricError(
             "The example does not say which fields are its inputs. Call `with_inputs(...)` on it, "
@@ -146,7 +146,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return {name: getattr(value, name, None) for name in type(value).model_fields}
     if isinstance(value, Example):
-        return dict(value.items())  # type: ignore[no-untyped-call]
+        return dict(value.items())
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     return value

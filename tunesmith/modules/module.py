@@ -8,6 +8,8 @@ from dspy import Module, Prediction, Tool, context
 from dspy import Predict as DspyPredict
 from dspy.dsp.utils.settings import settings
 
+from tunesmith.signatures import Signature
+
 __all__ = [
     "DspyChainOfThought",
     "DspyPredict",
@@ -18,7 +20,13 @@ __all__ = [
     "context",
     "copy_program",
     "settings",
+    "signature_of",
 ]
+
+
+def signature_of(predictor: DspyPredict) -> type[Signature]:
+    """Return the signature of a predictor; DSPy's annotation allows for none, its constructor does not."""
+    return predictor.signature  # type: ignore[return-value]
 
 
 def caller_adapter() -> Any:

@@ -8,6 +8,7 @@ from tunesmith.modules.module import (
     DspyPredict,
     caller_adapter,
     context,
+    signature_of,
 )
 
 __all__ = ["ChainOfThought", "Predict"]
@@ -27,16 +28,19 @@ class Predict(DspyPredict):
     def forward(self, **kwargs: Any) -> Any:
         """Predict; called by `__call__`."""
         if caller_adapter() is not None:
-            return super().forward(**kwargs)
-        with context(adapter=get_format(default_format(kwargs.get("signature") or self.signature))):
-            return super().forward(**kwargs)
+            return super().forward(**kwargs)  # type: ignore[no-untyped-call]
+        with context(adapter=self._format(kwargs)):
+            return super().forward(**kwargs)  # type: ignore[no-untyped-call]
 
     async def aforward(self, **kwargs: Any) -> Any:
         """Predict asynchronously; called by `acall`."""
         if caller_adapter() is not None:
-            return await super().aforward(**kwargs)
-        with context(adapter=get_format(default_format(kwargs.get("signature") or self.signature))):
-            return await super().aforward(**kwargs)
+            return await super().aforward(**kwargs)  # type: ignore[no-untyped-call]
+        with context(adapter=self._format(kwargs)):
+            return await super().aforward(**kwargs)  # type: ignore[no-untyped-call]
+
+    def _format(self, kwargs: dict[str, Any]) -> Any:
+        return get_format(default_format(kwargs.get("signature") or signature_of(self)))
 
 
 class ChainOfThought(DspyChainOfThought):
@@ -52,4 +56,4 @@ class ChainOfThought(DspyChainOfThought):
 
     def __init__(self, signature: Any, **config: Any) -> None:
         super().__init__(signature, **config)
-        self.predict = Predict(self.predict.signature, **self.predict.config)
+        self.predict = Predict(signature_of(self.predict), **self.predict.config)

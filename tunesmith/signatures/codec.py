@@ -1,23 +1,31 @@
 """What is known about one field: how its values are written as text and as JSON, and read back."""
 
 import json
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, get_args, get_origin
-from uuid import UUID
+from functools import lru_cache
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from tunesmith.errors import SignatureError, shown
+from tunesmith.errors import SignatureError
+from tunesmith.signatures.atoms import (
+    SCALARS,
+    InvalidError,
+    encodable,
+    json_kind,
+    read_integer,
+    read_number,
+    real,
+    reason,
+    whole,
+)
 from tunesmith.signatures.bounds import Node, UnsupportedError, fills_own_bound
+from tunesmith.signatures.choices import NO_CHOICES, Choices, closed_set, unwrapped
 from tunesmith.signatures.jsonable import confuses_types, to_json_value
 from tunesmith.signatures.schema import type_schema
 from tunesmith.signatures.signature import (
@@ -29,27 +37,9 @@ from tunesmith.signatures.signature import (
     type_text,
 )
 
-__all__ = ["Codec", "InvalidError", "codec_of", "encodable", "unwrapped"]
+__all__ = ["Codec", "codec_of"]
 
 Kind = Literal["text", "int", "float", "label", "scalar", "wrapped", "json", "any"]
-
-_INTEGER = re.compile(r"[+-]?[0-9]{1,4000}", re.ASCII)
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,4000}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?", re.ASCII)
-_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|z|[+-][0-9]{2}:?[0-9]{2})?"
-# pydantic would also read `1704067200` as a date.
-_SCALARS: Mapping[type, re.Pattern[str]] = {
-    date: re.compile(_DAY, re.ASCII),
-    datetime: re.compile(rf"{_DAY}[Tt ]{_CLOCK}", re.ASCII),
-    time: re.compile(_CLOCK, re.ASCII),
-    UUID: re.compile(r"[0-9a-fA-F-]{32,36}", re.ASCII),
-    Decimal: _NUMBER,
-}
-_NO_LABELS: Mapping[Any, Any] = MappingProxyType({})
-
-
-class InvalidError(Exception):
-    """A value that is not of a field's type. The message has no field name and no value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +52,7 @@ class Codec:
         base: the type without its constraints.
         adapter: pydantic's validator of the type with its constraints.
         constrained: whether the type has constraints, so that a right base value may still be wrong.
-        texts: the value of each label's text; empty for other kinds.
-        folded: the same for case-folded texts, where they are unambiguous.
-        values: the value of each label by type and JSON value.
+        choices: the labels, none for other kinds.
         schema: the safe schema with marks on our own bounds, `None` where there is none.
     """
 
@@ -72,9 +60,7 @@ class Codec:
     base: Any
     adapter: TypeAdapter[Any]
     constrained: bool
-    texts: Mapping[str, Any]
-    folded: Mapping[str, Any]
-    values: Mapping[tuple[type, Any], Any]
+    choices: Choices
     schema: Node | None
 
     def from_text(self, text: str) -> Any:
@@ -87,9 +73,9 @@ class Codec:
             case "label":
                 value = self._label(text)
             case "int":
-                value = _integer(text)
+                value = read_integer(text)
             case "float":
-                value = _number(text)
+                value = read_number(text)
             case "scalar":
                 return self._scalar(text)
             case _:
@@ -115,13 +101,13 @@ class Codec:
             # Text is kept as it is; a number or date in quotes is read as if it stood bare.
             return self.from_text(value if kind in ("text", "wrapped") else value.strip())
         elif kind == "int":
-            typed = _whole(value)
+            typed = whole(value)
         elif kind == "float":
-            typed = _real(value)
+            typed = real(value)
         elif kind == "scalar":
             return self._scalar(value)
         else:
-            raise InvalidError(f"must be text, not {_json_kind(value)}")
+            raise InvalidError(f"must be text, not {json_kind(value)}")
         return self.validated(typed) if self.constrained else typed
 
     def from_python(self, value: Any) -> Any:
@@ -155,23 +141,23 @@ class Codec:
             return self.adapter.validate_python(value)
         # A user's validator may raise anything; it is the value that failed it.
         except Exception as error:
-            raise InvalidError(_reason(error)) from error
+            raise InvalidError(reason(error)) from error
 
     def fills_own_bound(self, value: Any) -> bool:
         """Return whether a JSON value is exactly as long as a bound that is ours, and so was likely cut."""
         return self.schema is not None and fills_own_bound(self.schema, value)
 
     def _label(self, text: str) -> Any:
-        value = self.texts.get(text)
+        value = self.choices.texts.get(text)
         if value is None:
-            value = self.folded.get(text.casefold())
+            value = self.choices.folded.get(text.casefold())
         if value is None:
             raise InvalidError(self._one_of())
         return value
 
     def _member(self, value: Any) -> Any:
         try:
-            return self.values[type(value), value]
+            return self.choices.values[type(value), value]
         except (KeyError, TypeError):
             raise InvalidError(self._one_of()) from None
 
@@ -182,27 +168,27 @@ class Codec:
             member = value if isinstance(value, Enum) else None
         if member is not None:
             # A Literal of members, and an Enum, hold the members themselves.
-            if not any(member is allowed for allowed in self.texts.values()):
+            if not any(member is allowed for allowed in self.choices.texts.values()):
                 raise InvalidError(self._one_of())
             typed = member
-        elif type(value) is str and value in self.texts:
-            typed = self.texts[value]
+        elif type(value) is str and value in self.choices.texts:
+            typed = self.choices.texts[value]
         else:
             typed = self._member(value)
         return self.validated(typed) if self.constrained else typed
 
     def _one_of(self) -> str:
-        names = list(self.texts)
+        names = list(self.choices.texts)
         listed = ", ".join(repr(name) for name in names[:12])
         more = f" and {len(names) - 12} more" if len(names) > 12 else ""
         return f"must be one of {listed}{more}"
 
     def _scalar(self, value: Any) -> Any:
         if isinstance(value, str):
-            if _SCALARS[self.base].fullmatch(value) is None:
+            if SCALARS[self.base].fullmatch(value) is None:
                 raise InvalidError(f"must be a {self.base.__name__}")
         elif self.base is not Decimal or isinstance(value, bool):
-            raise InvalidError(f"must be a {self.base.__name__} as text, not {_json_kind(value)}")
+            raise InvalidError(f"must be a {self.base.__name__} as text, not {json_kind(value)}")
         return self.validated(value)
 
     def _structure(self, value: Any) -> Any:
@@ -210,7 +196,7 @@ class Codec:
             text = json.dumps(value, allow_nan=False)
             return self._from_json_text(text, value)
         except (RecursionError, TypeError, ValueError, OverflowError) as error:
-            raise InvalidError(f"cannot be read as JSON ({_reason(error)})") from error
+            raise InvalidError(f"cannot be read as JSON ({reason(error)})") from error
 
     def _from_json_text(self, text: str, value: Any) -> Any:
         adapter = self.adapter
@@ -222,7 +208,7 @@ class Codec:
                 typed, doubtful = adapter.validate_json(text), True
             # A user's validator may raise anything; it is the value that failed it.
             except Exception as error:
-                raise InvalidError(_reason(error)) from error
+                raise InvalidError(reason(error)) from error
         if doubtful and confuses_types(value, to_json_value(typed)):
             raise InvalidError("takes a truth value for a number, or a number for a text")
         return typed
@@ -237,7 +223,7 @@ class Codec:
             if confuses_types(to_json_value(plain), to_json_value(typed)):
                 raise InvalidError("takes a truth value for a number, or a number for a text")
         except (RecursionError, TypeError, ValueError, OverflowError) as error:
-            raise InvalidError(f"cannot be written as JSON ({_reason(error)})") from error
+            raise InvalidError(f"cannot be written as JSON ({reason(error)})") from error
         return typed
 
 
@@ -265,40 +251,41 @@ def codec_of(signature: type[Signature], name: str) -> Codec:
 
 def _built(name: str, info: FieldInfo, *, untyped: bool) -> Codec:
     annotation = field_type(info)
+    any_value = untyped and is_untyped(info)
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-        adapter.rebuild()
+        try:
+            # Types that differ only in order, such as the labels of a Literal, compare equal.
+            return _cached(annotation, repr(annotation), any_value)
+        except TypeError:  # unhashable metadata
+            return _of_type(annotation, any_value=any_value)
     # pydantic has several kinds of errors here, and a type may bring code of its own.
     except Exception as error:
         raise SignatureError(
             f"Field `{name}` of type `{type_text(annotation)}` cannot be validated: "
-            f"{_reason(error)}. Use a plain type, a Literal, an Enum or a pydantic model."
+            f"{reason(error)}. Use a plain type, a Literal, an Enum or a pydantic model."
         ) from error
+
+
+@lru_cache(maxsize=1024)
+def _cached(annotation: Any, _text: str, any_value: bool) -> Codec:  # noqa: FBT001
+    return _of_type(annotation, any_value=any_value)
+
+
+def _of_type(annotation: Any, *, any_value: bool) -> Codec:
+    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
     base, constrained = unwrapped(annotation)
-    labels = _labels(base)
+    choices = closed_set(base)
     try:
         schema: Node | None = type_schema(annotation).marked
     except UnsupportedError:
         schema = None  # an input, or an output that only plain text can carry
-    if untyped and is_untyped(info):
+    if any_value:
         kind: Kind = "any"
+    elif choices is None:
+        kind = "json"
     else:
-        kind = "json" if labels is None else "label" if labels else _kind(base)
-    return Codec(kind, base, adapter, constrained, *_tables(labels), schema)
-
-
-def unwrapped(annotation: Any) -> tuple[Any, bool]:
-    """Return a type without `Annotated`, `NewType` and aliases, and whether it had constraints."""
-    constrained = False
-    while True:
-        if get_origin(annotation) is Annotated:
-            annotation, constrained = get_args(annotation)[0], True
-        elif hasattr(annotation, "__supertype__"):
-            annotation = annotation.__supertype__
-        elif type(annotation).__name__ == "TypeAliasType":
-            annotation = annotation.__value__
-        else:
-            return annotation, constrained
+        kind = "label" if choices.texts else _kind(base)
+    return Codec(kind, base, adapter, constrained, choices or NO_CHOICES, schema)
 
 
 def _kind(base: Any) -> Kind:
@@ -309,127 +296,11 @@ def _kind(base: Any) -> Kind:
     if base is float:
         return "float"
     if isinstance(base, type):
-        if base in _SCALARS:
+        if base in SCALARS:
             return "scalar"
         if issubclass(base, TEXT_TYPES):
             return "wrapped"
     return "json"
-
-
-def _labels(base: Any) -> list[tuple[Any, Any]] | None:
-    """Return (JSON value, typed value) of a closed set, none for another type.
-
-    `None` is a closed set that plain text cannot carry: a label that is not one line, or two that look alike.
-    """
-    if base is bool:
-        return [(True, True), (False, False)]
-    if get_origin(base) is Literal:
-        pairs = [(arg.value if isinstance(arg, Enum) else arg, arg) for arg in _choices(base)]
-    elif isinstance(base, type) and issubclass(base, Enum):
-        pairs = [(member.value, member) for member in base]
-        if not pairs:
-            return None
-    else:
-        return []
-    texts = [_label_text(value) for value, _ in pairs]
-    return pairs if None not in texts and len(set(texts)) == len(texts) else None
-
-
-def _choices(literal: Any) -> list[Any]:
-    """Return the values of a Literal, nested ones joined, each once."""
-    found: dict[tuple[type, Any], Any] = {}
-    for arg in get_args(literal):
-        inner = unwrapped(arg)[0]
-        values = _choices(inner) if get_origin(inner) is Literal else [arg]
-        for value in values:
-            found.setdefault((type(value), value), value)
-    return list(found.values())
-
-
-def _label_text(value: Any) -> str | None:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(int(value))
-    if not isinstance(value, str) or value != value.strip() or len(value.splitlines()) != 1:
-        return None
-    return str.__str__(value) if _is_encodable(value) else None
-
-
-def _tables(labels: list[tuple[Any, Any]] | None) -> tuple[Mapping[Any, Any], ...]:
-    if not labels:
-        return _NO_LABELS, _NO_LABELS, _NO_LABELS
-    texts = {str(_label_text(value)): typed for value, typed in labels}
-    folded: dict[str, Any] = {}
-    doubled: set[str] = set()
-    for text, typed in texts.items():
-        key = text.casefold()
-        if key in folded:
-            doubled.add(key)
-        folded[key] = typed
-    for key in doubled:
-        del folded[key]
-    values = {(type(value), value): typed for value, typed in labels}
-    return MappingProxyType(texts), MappingProxyType(folded), MappingProxyType(values)
-
-
-def encodable(text: str) -> str:
-    """Return `text`.
-
-    Raises:
-        InvalidError: it holds half of a surrogate pair, which no file and no request can carry.
-    """
-    if not _is_encodable(text):
-        raise InvalidError("holds half of a surrogate pair")
-    return text
-
-
-def _is_encodable(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _integer(text: str) -> int:
-    if _INTEGER.fullmatch(text) is None:
-        raise InvalidError("must be an integer")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    if _NUMBER.fullmatch(text) is None:
-        raise InvalidError("must be a number")
-    return _real(float(text))
-
-
-def _whole(value: Any) -> int:
-    if type(value) is int:
-        return value
-    if type(value) is float and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    raise InvalidError(f"must be an integer, not {_json_kind(value)}")
-
-
-def _real(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise InvalidError(f"must be a number, not {_json_kind(value)}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise InvalidError("must be a finite number")
-    return number
-
-
-def _json_kind(value: Any) -> str:
-    names = {dict: "an object", list: "an array", bool: "a truth value", type(None): "null"}
-    names |= {str: "text", int: "an integer", float: "a fraction"}
-    return names.get(type(value), f"a {type(value).__name__}")
 
 
 def _thawed(value: Any) -> Any:
@@ -439,22 +310,3 @@ def _thawed(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(map(_thawed, value))
     return value
-
-
-def _reason(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        lines = str(error).strip().splitlines()
-        return (lines[0] if lines else type(error).__name__).rstrip(".")
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    first = problems[0]
-    where = ".".join(str(part) for part in first["loc"])
-    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-    return shown_text(f"{where}: {first['msg']}{more}" if where else f"{first['msg']}{more}")
-
-
-def shown_text(text: str) -> str:
-    """Return `text` cut to a length that fits a message."""
-    return text if len(text) <= 300 else f"{text[:299]}…"
-
-
-_ = shown

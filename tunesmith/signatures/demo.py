@@ -1,96 +1,161 @@
 """Worked examples inside a prompt."""
 
+import copy
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
+from uuid import UUID
 
 from tunesmith.errors import DataError, FormatError, ParseError, shown
+from tunesmith.signatures.atoms import InvalidError
+from tunesmith.signatures.codec import codec_of
 from tunesmith.signatures.jsonable import canonical_text, to_json_value
 from tunesmith.signatures.render import render_json
-from tunesmith.signatures.reply import validate_output
-from tunesmith.signatures.signature import Example, Signature, checked, input_types
+from tunesmith.signatures.signature import Example, Signature, checked
 
 __all__ = ["Demo"]
+
+_ATOMS = (str, int, float, bytes, date, time, timedelta, Decimal, UUID, Enum, type(None))
+
+
+class _Values(Mapping[str, Any]):
+    """Values by field name that cannot be changed: one that could be is handed out as a copy."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._held = {name: _copied(value) for name, value in values.items()}
+
+    def __getitem__(self, name: str) -> Any:
+        return _copied(self._held[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __repr__(self) -> str:
+        return repr(self._held)
+
+
+def _copied(value: Any) -> Any:
+    return value if isinstance(value, _ATOMS) else copy.deepcopy(value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Demo:
     """One worked example of a predictor, its values checked against the signature's types.
 
-    Demos with the same content are equal. A demo may lack inputs and outputs (a labelled one has no reasoning), but has at
-    least one output.
+    A demo may lack some of its signature's fields (a labelled one has no reasoning), but has at least one output.
+    It cannot be changed: what is read from it is a copy. Demos with the same content are equal, in every process.
 
     Attributes:
         inputs: input values by field name, in the signature's order.
         outputs: output values by field name, in the signature's order.
         augmented: whether a program made it, rather than a person.
+        key: the sha256 of the canonical JSON, in hexadecimal digits.
     """
 
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
     augmented: bool = False
+    key: str = field(init=False, repr=False)
+    _text: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
-        object.__setattr__(self, "outputs", MappingProxyType(dict(self.outputs)))
+        """Copy the values and fix the canonical form.
+
+        Raises:
+            DataError: there is no output, or a value has no JSON form.
+        """
+        if not self.outputs:
+            raise DataError("A demo needs at least one output. Given: none.")
+        inputs = {name: _plain(name, value) for name, value in self.inputs.items()}
+        outputs = {name: _plain(name, value) for name, value in self.outputs.items()}
+        object.__setattr__(self, "inputs", _Values(self.inputs))
+        object.__setattr__(self, "outputs", _Values(self.outputs))
+        self._fix(inputs, outputs)
+
+    def _fix(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+        plain = {"inputs": dict(inputs), "outputs": dict(outputs), "augmented": self.augmented}
+        object.__setattr__(self, "_text", json.dumps(plain))
+        object.__setattr__(self, "key", hashlib.sha256(canonical_text(plain).encode()).hexdigest())
 
     @classmethod
     def of(cls, signature: type[Signature], example: "Example | Mapping[str, Any] | Demo") -> "Demo":
         """Return the demo that `example` holds for `signature`; fields of other names are left out.
 
+        Values may be typed, or the JSON form of typed values (`"2024-05-01"` for a date). An `augmented` that is
+        `True`, as dspy's bootstrapping sets it, is kept.
+
         Raises:
             DataError: a value does not fit its field, or there is no output.
         """
         checked(signature)
-        if isinstance(example, Demo):
-            values = {**example.inputs, **example.outputs, "augmented": example.augmented}
-        else:
-            values = dict(example.items())
-        kinds = input_types(signature)
-        inputs = {name: _input(name, kinds[name], values[name]) for name in signature.input_fields if name in values}
-        outputs = {name: _output(signature, name, values[name]) for name in signature.output_fields if name in values}
-        if not outputs:
+        values = _items(example)
+        names = [name for name in signature.fields if name in values]
+        if not any(name in signature.output_fields for name in names):
             raise DataError(
                 f"A demo needs at least one of the outputs {', '.join(signature.output_fields)}. "
-                f"Given: {shown(dict(values))}."
+                f"Given: {shown(values)}. Add one."
             )
-        return cls(inputs, outputs, augmented=values.get("augmented") is True)
+        typed: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+        plain: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+        for name in names:
+            side = int(name in signature.output_fields)
+            typed[side][name], plain[side][name] = _checked(signature, name, values[name])
+        augmented = "augmented" not in signature.fields and values.get("augmented") is True
+        demo = cls(*typed, augmented=augmented)
+        # A type may be read back only from pydantic's own JSON of it, so what was read back is what is kept.
+        demo._fix(*plain)
+        return demo
 
     @classmethod
     def from_json(cls, signature: type[Signature], data: Mapping[str, Any]) -> "Demo":
         """Return the demo that `to_json` wrote.
 
         Raises:
-            DataError: the data is of another shape, or does not fit the signature.
+            DataError: the data is of another shape, names a field that the signature lacks, or does not fit.
         """
         try:
-            values = {**data["inputs"], **data["outputs"], "augmented": data["augmented"]}
-        except (KeyError, TypeError) as error:
+            sides = dict(data["inputs"]), dict(data["outputs"])
+            augmented = data.get("augmented", False)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"This is no demo: {shown(data)}. Give what `Demo.to_json` returned.") from error
-        return cls.of(signature, values)
+        for side, fields in zip(sides, (checked(signature).input_fields, signature.output_fields), strict=True):
+            for name in side:
+                if name not in fields:
+                    raise DataError(
+                        f"The demo has a field {name!r} that the signature lacks. Given: {shown(side[name])}. "
+                        f"The signature has {', '.join(fields)}."
+                    )
+        demo = cls.of(signature, {**sides[0], **sides[1]})
+        return demo if augmented is not True else demo._marked()
+
+    def _marked(self) -> "Demo":
+        plain = self.to_json()
+        demo = Demo(self.inputs, self.outputs, augmented=True)
+        demo._fix(plain["inputs"], plain["outputs"])
+        return demo
 
     def to_json(self) -> dict[str, Any]:
-        """Return the demo as JSON values."""
-        return {
-            "inputs": {name: to_json_value(value) for name, value in self.inputs.items()},
-            "outputs": {name: to_json_value(value) for name, value in self.outputs.items()},
-            "augmented": self.augmented,
-        }
-
-    @property
-    def key(self) -> str:
-        """The sha256 of the canonical JSON, in hex."""
-        return hashlib.sha256(canonical_text(self.to_json()).encode()).hexdigest()
+        """Return `{"inputs": ..., "outputs": ..., "augmented": ...}` as JSON values, fields in order."""
+        plain: dict[str, Any] = json.loads(self._text)
+        return plain
 
     def as_example(self) -> Example:
-        """Return a DSPy example with its inputs marked; `augmented` is set where it holds."""
-        extra = {"augmented": True} if self.augmented else {}
-        return Example(**extra, **self.inputs, **self.outputs).with_inputs(*self.inputs)
+        """Return a dspy example of typed values with its inputs marked; `augmented` is set where it holds."""
+        values = {**self.inputs, **self.outputs}
+        if self.augmented:
+            values = {"augmented": True, **values}
+        example: Example = Example(values).with_inputs(*self.inputs)
+        return example
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Demo) and self.key == other.key
@@ -98,35 +163,39 @@ class Demo:
     def __hash__(self) -> int:
         return hash(self.key)
 
+    def __copy__(self) -> "Demo":
+        return self
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "Demo":
         return self
 
 
-def _input(name: str, annotation: Any, value: Any) -> Any:
-    if annotation is str and isinstance(value, str):
-        return value
-    try:
-        adapter = TypeAdapter(annotation)
-    except (PydanticSchemaGenerationError, TypeError):
-        return value  # an input of any class; formats decide whether they can show it
-    try:
-        back = adapter.validate_python(value)
-        to_json_value(back)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)[0]["msg"]
-        raise DataError(
-            f"The demo's input `{name}` does not fit its type: {found}. Given: {shown(value)}. Correct the value."
-        ) from error
-    except (ValueError, TypeError, RecursionError) as error:
-        raise DataError(
-            f"The demo's input `{name}` has no JSON form ({error}). Given: {shown(value)}. Leave it out."
-        ) from error
-    return back
+def _items(example: Any) -> dict[str, Any]:
+    if isinstance(example, Demo):
+        return {"augmented": example.augmented, **example.inputs, **example.outputs}
+    if isinstance(example, (Mapping, Example)):
+        return dict(example.items())
+    raise DataError(f"A demo is made of an example or a mapping. Given: {shown(example)}.")
 
 
-def _output(signature: type[Signature], name: str, value: Any) -> Any:
+def _checked(signature: type[Signature], name: str, value: Any) -> tuple[Any, Any]:
+    """Return the typed value and its JSON form."""
+    codec = codec_of(signature, name)
     try:
-        plain = render_json(signature, name, value)
-        return validate_output(signature, name, plain, raw="")
-    except (FormatError, ParseError) as error:
-        raise DataError(f"The demo's output `{name}` does not fit its type: {error}") from error
+        return codec.from_python(value), render_json(signature, name, value)
+    except (InvalidError, FormatError, ParseError, RecursionError) as error:
+        raise DataError(
+            f"Demo field `{name}` does not fit its type: {error} Given: {shown(value)}. Correct the value, or "
+            "leave the field out."
+        ) from error
+
+
+def _plain(name: str, value: Any) -> Any:
+    try:
+        plain = to_json_value(value)
+        canonical_text(plain)
+    except (RecursionError, TypeError, ValueError, OverflowError) as error:
+        raise DataError(
+            f"Demo field `{name}` has no JSON form ({error}). Given: {shown(value)}. Leave the field out."
+        ) from error
+    return plain

@@ -118,9 +118,9 @@ def _key(key: Any) -> str:
 
 
 def _model(value: BaseModel) -> Any:
-    if isinstance(value, TEXT_TYPES):
-        return str(value.format())
     kind = type(value)
+    if issubclass(kind, TEXT_TYPES):
+        return to_jsonable_python(getattr(value, "content", None) or getattr(value, "code", ""))
     if "root" in kind.model_fields:
         return to_json_value(value.__dict__["root"])
     out = {

@@ -1,6 +1,6 @@
-"""Rewrite a regular expression into the few forms that every known engine enforces, or refuse.
+r"""Rewrite a regular expression into the few forms that every known engine enforces, or refuse.
 
-A look-ahead kills one server and `\\d` its runner; an engine that compiles a class into its grammar as it
+A look-ahead kills one server and `\d` its runner; an engine that compiles a class into its grammar as it
 stands would also let a class hold a quote, which ends the JSON string. So an expression is sent only if
 it is anchored at both ends and made of literals, plain classes and bounded counts.
 """
@@ -24,9 +24,9 @@ class _RefusedError(Exception):
 
 
 def rewrite_pattern(pattern: str) -> str | None:
-    """Return `pattern` in the safe notation, `None` if it cannot be written so.
+    r"""Return `pattern` in the safe notation, `None` if it cannot be written so.
 
-    What the result matches, `pattern` matches as well; it may match less, because `\\d` and `\\w` become
+    What the result matches, `pattern` matches as well; it may match less, because `\d` and `\w` become
     their ASCII classes.
     """
     if len(pattern) < 2 or pattern[0] != "^" or pattern[-1] != "$":

@@ -1,93 +1,160 @@
-"""Typed values as replies: the inverse of `reply`."""
+"""Typed values as the text and JSON that a reply holds: the inverse of reading them."""
 
-import math
+import json
 from typing import Any
 
-from tunesmith.errors import FormatError, ParseError, shown
-from tunesmith.signatures.codec import codec_of
-from tunesmith.signatures.jsonable import to_json_value
-from tunesmith.signatures.reply import parse_text, validate_output
+from tunesmith.errors import FormatError, shown
+from tunesmith.signatures.atoms import InvalidError
+from tunesmith.signatures.codec import Codec, codec_of
+from tunesmith.signatures.jsonable import canonical_text, to_json_value
 from tunesmith.signatures.signature import Signature
 
 __all__ = ["is_plain", "labels", "render_json", "render_text"]
 
 
 def is_plain(signature: type[Signature], name: str) -> bool:
-    """Return whether an output is written as plain text: text, numbers, truth values, dates, closed sets of labels."""
+    """Return whether a field is carried as plain text and not as JSON.
+
+    Plain are str, int, float, bool, date, datetime, time, UUID, Decimal, and every Literal or Enum of which each
+    value is an integer, a truth value or one line of text, no two of them written alike.
+
+    Raises:
+        SignatureError: there is no such field.
+    """
     return codec_of(signature, name).kind != "json"
 
 
 def labels(signature: type[Signature], name: str) -> tuple[str, ...] | None:
-    """Return the texts of an output with a closed set of values, `None` for other types."""
-    found = codec_of(signature, name).labels
-    return tuple(found) if found else None
+    """Return the texts of a Literal, Enum or bool field in order, `None` for every other field.
+
+    `None` as well where the labels cannot be written as plain text, see `is_plain`.
+
+    Raises:
+        SignatureError: there is no such field.
+    """
+    return tuple(codec_of(signature, name).choices.texts) or None
 
 
 def render_text(signature: type[Signature], name: str, value: Any) -> str:
-    """Return `value` as a plain-text reply.
+    """Return the text of a value, such that `parse_text` gives the value back.
+
+    (Save for a text or list that is exactly as long as a bound of ours: as a reply, it counts as cut.)
+
+    A `str` output is written without its outer white space; a `str` input exactly as it is. What is not plain
+    is written as one line of JSON.
+
+    Args:
+        signature: whose field it is.
+        name: an input or output field.
+        value: of the field's type, or the JSON form of such a value.
 
     Raises:
-        FormatError: it cannot be read back as it is.
+        FormatError: the value is not of the field's type, or no text of it could be read back.
+        SignatureError: there is no such field.
     """
     codec = codec_of(signature, name)
-    if codec.kind == "labels" or codec.kind == "bool":
-        for text, known in codec.labels.items():
-            if type(known) is type(value) and known == value:
-                return text
-        # A label may be given as the text it is shown as, for instance an enum's value.
-        if isinstance(value, str) and value in codec.labels:
-            return value
-        raise _cannot(name, value, f"it is none of {', '.join(codec.labels)}")
-    if codec.kind == "json":
-        raise _cannot(name, value, "its type has no plain text; use a format that writes JSON")
-    text = _text(value)
+    output = name in signature.output_fields
+    typed = _typed(codec, name, value, output=output)
+    text = _text(codec, name, typed)
+    if output and codec.kind not in ("label", "int", "json"):
+        text = text.strip()
+        _check_text(codec, name, typed, text)
+    return text
+
+
+def _check_text(codec: Codec, name: str, typed: Any, text: str) -> None:
+    if not text:
+        raise _unreadable(name, typed, "an empty text cannot be told from no reply")
     try:
-        text.encode()
-        back = parse_text(signature, name, text, raw=text)
-    except UnicodeEncodeError as error:
-        raise _cannot(name, value, "it holds a lone surrogate, which is no text") from error
-    except ParseError as error:
-        raise _cannot(name, value, error.problem.rstrip(".")) from error
-    if codec.kind == "text" or back == value:
-        return text
-    raise _cannot(name, value, f"it would be read back as {shown(back)}")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value.strip()
-    if hasattr(value, "isoformat"):
-        return str(value.isoformat())
-    if isinstance(value, float):
-        return repr(value)
-    return str(value)
+        back = codec.from_text(text)
+    except InvalidError as error:
+        raise _unreadable(name, typed, f"its text cannot be read back, it {error}") from error
+    if codec.kind != "text" and not _same(back, typed):
+        raise _unreadable(name, typed, "its text would be read back as another value")
 
 
 def render_json(signature: type[Signature], name: str, value: Any) -> Any:
-    """Return `value` as a JSON value.
+    """Return a value as JSON value, such that `validate_output` gives the value back.
+
+    Args:
+        signature: whose field it is.
+        name: an input or output field.
+        value: of the field's type, or the JSON form of such a value.
 
     Raises:
-        FormatError: it cannot be read back as it is.
+        FormatError: the value is not of the field's type, or no JSON of it could be read back.
+        SignatureError: there is no such field.
     """
     codec = codec_of(signature, name)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _cannot(name, value, "JSON has no such number")
-    try:
-        plain = to_json_value(value)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise _cannot(name, value, f"it has no JSON form ({error})") from error
-    if codec.kind == "text" and isinstance(plain, str) and codec.annotation is str:
-        return plain
-    try:
-        validate_output(signature, name, plain, raw="")
-    except ParseError as error:
-        if error.reason != "truncated":
-            raise _cannot(name, value, error.problem.rstrip(".")) from error
-        raise _cannot(name, value, "it is longer than a reply may get") from error
-    return plain
+    typed = _typed(codec, name, value, output=name in signature.output_fields)
+    return _json_value(codec, name, typed)
 
 
-def _cannot(name: str, value: Any, why: str) -> FormatError:
+def _typed(codec: Codec, name: str, value: Any, *, output: bool) -> Any:
+    try:
+        return codec.from_python(value)
+    except (InvalidError, RecursionError) as error:
+        # An input of a class that pydantic cannot build from JSON is still shown to the model.
+        if output or codec.schema is not None:
+            raise _unreadable(name, value, str(error) or "it holds itself") from error
+        return value
+
+
+def _json_value(codec: Codec, name: str, typed: Any) -> Any:
+    try:
+        written = to_json_value(typed)
+        text = canonical_text(written)
+        if "\\ud" in text:
+            json.dumps(written, ensure_ascii=False).encode()
+        if codec.kind == "json" and codec.schema is not None:
+            written = _read_back(codec, name, typed, written)
+    except (RecursionError, TypeError, ValueError, OverflowError) as error:
+        raise _unreadable(name, typed, "it cannot be written as JSON") from error
+    return written
+
+
+def _read_back(codec: Codec, name: str, typed: Any, written: Any) -> Any:
+    """Return the first JSON form of a value that is read back as the same: ours, or pydantic's own."""
+    if _reads_as(codec, written, typed):
+        return written
+    # A type with JSON code of its own may differ from what its fields say.
+    theirs = codec.adapter.dump_python(typed, mode="json", by_alias=True)
+    if _reads_as(codec, theirs, typed):
+        return theirs
+    raise _unreadable(name, typed, "its JSON would be read back as another value")
+
+
+def _reads_as(codec: Codec, written: Any, typed: Any) -> bool:
+    try:
+        return _same(codec.from_json(written), typed)
+    except InvalidError:
+        return False
+
+
+def _text(codec: Codec, name: str, typed: Any) -> str:
+    if codec.kind == "any" and not isinstance(typed, str):
+        return json.dumps(_json_value(codec, name, typed), ensure_ascii=False)
+    if codec.kind == "json":
+        return json.dumps(_json_value(codec, name, typed), ensure_ascii=False)
+    if codec.kind == "label":
+        return next(text for text, value in codec.choices.texts.items() if _is(value, typed))
+    written = _json_value(codec, name, typed)
+    return written if isinstance(written, str) else json.dumps(written)
+
+
+def _is(left: Any, right: Any) -> bool:
+    return type(left) is type(right) and bool(left == right)
+
+
+def _same(back: Any, typed: Any) -> bool:
+    try:
+        return bool(back == typed)
+    # A class of the user's decides what equal means, and may fail.
+    except Exception:  # noqa: BLE001
+        return False
+
+
+def _unreadable(name: str, value: Any, problem: str) -> FormatError:
     return FormatError(
-        f"The field `{name}` cannot carry {shown(value)}: {why}. Change the value, the field's type or the format."
+        f"Field `{name}` cannot carry this value: {problem}. Given: {shown(value)}. Give a value of the field's type."
     )

@@ -1,183 +1,212 @@
-"""Replies as typed values: JSON or plain text in, validated Python values or a `ParseError` out."""
+"""Typed values from replies. Everything is validated here, whatever the engine promised."""
 
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
-from pydantic import ValidationError
-from pydantic_core import PydanticUndefined
+from pydantic.fields import FieldInfo
 
-from tunesmith.errors import ParseError, shown
-from tunesmith.signatures.bounds import UnsupportedError, fills_own_bound
+from tunesmith.errors import ParseError, SignatureError
+from tunesmith.signatures.atoms import InvalidError
 from tunesmith.signatures.codec import Codec, codec_of
-from tunesmith.signatures.jsonable import confuses_types, to_json_value
-from tunesmith.signatures.schema import type_schema
-from tunesmith.signatures.signature import Signature
+from tunesmith.signatures.signature import Signature, checked, output_types
 
 __all__ = ["parse_json", "parse_text", "validate_output", "validate_outputs"]
 
-_FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*?)\n?```\Z", re.DOTALL)
-_NUMBER = re.compile(r"[+-]?\d+")
-_MOST_DIGITS = 4000  # Python itself refuses to read longer numbers
+_FENCE = re.compile(r"```[A-Za-z]{0,8}[ \t]*\r?\n?")
+_WORDS = ("true", "false", "null")
+_END_OF_NUMBER = frozenset("-+.eE")
 
 
 def parse_json(raw: str) -> Any:
-    """Return the one JSON value that a reply holds.
+    """Return the one JSON value that `raw` holds.
 
-    White space around it and a single code fence are allowed; a reply that was cut after a whole value is whole.
-
-    Raises:
-        ParseError: `empty`, `truncated` where the text ends inside a value, else `syntax`.
-    """
-    text = raw.strip()
-    if not text:
-        raise ParseError("The reply is empty.", reason="empty", raw=raw)
-    fenced = _FENCE.match(text)
-    if fenced is not None:
-        text = fenced.group(1).strip()
-    try:
-        return json.loads(text, parse_constant=_no_constant, parse_int=_whole)
-    except json.JSONDecodeError as error:
-        cut = error.pos >= len(text) or "Unterminated string" in error.msg
-        raise ParseError(
-            "The reply ends inside a JSON value." if cut else f"The reply is no JSON value: {error.msg}.",
-            reason="truncated" if cut else "syntax",
-            raw=raw,
-        ) from error
-    except RecursionError as error:
-        raise ParseError("The reply is nested too deeply.", reason="syntax", raw=raw) from error
-    except ValueError as error:
-        raise ParseError(f"The reply is no JSON value: {error}.", reason="syntax", raw=raw) from error
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _whole(text: str) -> int:
-    if len(text) > _MOST_DIGITS:
-        raise ValueError(f"a number of {len(text)} digits")
-    return int(text)
-
-
-def validate_output(signature: type[Signature], name: str, value: Any, *, raw: str) -> Any:
-    """Return a JSON value as a value of the output's type, all its constraints checked.
-
-    Dates and enums are read from text, a number from text that holds one; a truth value is never taken for a number, nor a
-    number for text.
+    White space around it and one Markdown fence around that are taken off. A reply that was cut after the
+    value is whole. `NaN` and `Infinity` are no JSON.
 
     Raises:
-        ParseError: `invalid` where it does not fit the type, `truncated` where it fills a bound that was ours.
+        ParseError: `empty`; `truncated` where it ends inside a value; else `syntax`.
     """
-    codec = codec_of(signature, name)
-    try:
-        back = codec.adapter.validate_python(value) if codec.kind == "text" else _validated(codec, value)
-    except (ValidationError, RecursionError, ValueError, TypeError) as error:
-        raise ParseError(
-            f"The output `{name}` does not fit its type: {_first(error)}.", reason="invalid", raw=raw, field=name
-        ) from error
-    if _fills_own(codec, value):
-        raise ParseError(
-            f"The output `{name}` is exactly as long as a reply may get, so it is taken as cut. "
-            "Give the field a `max_length` of its own.",
-            reason="truncated",
-            raw=raw,
-            field=name,
-        )
-    return back
-
-
-def _validated(codec: Codec, value: Any) -> Any:
-    # JSON mode reads dates, enums and tuples from what JSON has for them.
-    back = codec.adapter.validate_json(json.dumps(value))
-    if confuses_types(value, to_json_value(back)):
-        raise ValueError(f"{shown(value)} is of another type")
-    return back
-
-
-def _fills_own(codec: Codec, value: Any) -> bool:
-    if not isinstance(value, (str, list, dict)):
-        return False
-    try:
-        return fills_own_bound(type_schema(codec.annotation).marked, value)
-    except UnsupportedError:
-        return False
-
-
-def _first(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        found = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in found["loc"])
-        return f"{where}: {found['msg']}" if where else str(found["msg"])
-    return str(error) or type(error).__name__
-
-
-def validate_outputs(signature: type[Signature], values: Mapping[str, Any], *, raw: str) -> dict[str, Any]:
-    """Return all outputs as typed values, in the signature's order; other keys are left out.
-
-    Raises:
-        ParseError: `missing` where an output without a default is absent, else as `validate_output`.
-    """
-    found = {}
-    for name, info in signature.output_fields.items():
-        if name in values:
-            found[name] = validate_output(signature, name, values[name], raw=raw)
-        elif info.default is not PydanticUndefined or info.default_factory is not None:
-            found[name] = info.get_default(call_default_factory=True)
-        else:
-            raise ParseError(f"The output `{name}` is missing.", reason="missing", raw=raw, field=name)
-    return found
+    return _json(raw, raw, None)
 
 
 def parse_text(signature: type[Signature], name: str, text: str, *, raw: str) -> Any:
-    """Return a plain-text reply as a value of the output's type.
+    """Return the typed value of one output from its plain text, or from JSON where it is not plain.
 
-    Text is taken without its outer white space; labels are compared exactly first, then without regard to case where that is
-    unambiguous; types that have no plain text are read as JSON.
+    A text is taken without its outer white space. Numbers, dates and labels must be exact; a label may
+    differ in case where that is unambiguous.
+
+    Args:
+        signature: whose field it is.
+        name: the field.
+        text: the part of the reply that belongs to the field.
+        raw: the whole reply, for the error.
 
     Raises:
-        ParseError: the text is no such value.
+        ParseError: `empty`, `invalid`, or as `parse_json`.
+        SignatureError: there is no such field.
     """
     codec = codec_of(signature, name)
-    said = text.strip()
-    if codec.kind == "labels" or codec.kind == "bool":
-        value = codec.labels.get(said, _ABSENT)
-        if value is _ABSENT:
-            value = codec.folded.get(said.casefold(), _ABSENT)
-        if value is not _ABSENT:
+    if not codec.constrained:
+        value = codec.choices.texts.get(text)
+        if value is not None:
             return value
-        raise ParseError(
-            f"The reply is none of {', '.join(codec.labels)}.",
-            reason="invalid" if said else "empty",
-            raw=raw,
-            field=name,
-        )
-    if not said:
-        raise ParseError("The reply is empty.", reason="empty", raw=raw, field=name)
+    text = text.strip()
+    if not text:
+        raise ParseError(f"Output `{name}` is empty.", reason="empty", raw=raw, field=name)
     if codec.kind == "json":
-        return validate_output(signature, name, parse_json(text), raw=raw)
-    if codec.kind == "text":
-        return _checked_text(codec, name, said, raw)
-    if codec.kind == "int" and (_NUMBER.fullmatch(said) is None or len(said) > _MOST_DIGITS):
-        raise ParseError("The reply is no whole number.", reason="invalid", raw=raw, field=name)
+        return _valid(codec, name, _json(text, raw, name), raw)
     try:
-        return codec.adapter.validate_strings(said)
-    except (ValidationError, ValueError) as error:
+        return codec.from_text(text)
+    except InvalidError as error:
+        _invalid(name, error, raw)
+
+
+def validate_output(signature: type[Signature], name: str, value: Any, *, raw: str) -> Any:
+    """Return the typed value of one output from its JSON value.
+
+    Types are read as pydantic reads JSON: `"5"` and `5.0` are integers, a date is its text, an Enum its value.
+    A truth value is never a number and a number never a text.
+
+    Args:
+        signature: whose field it is.
+        name: the field.
+        value: what `parse_json` returned for it.
+        raw: the whole reply, for the error.
+
+    Raises:
+        ParseError: `invalid`, or `truncated` where a text or list is exactly as long as a bound that was ours
+            and not the user's.
+        SignatureError: there is no such field.
+    """
+    return _valid(codec_of(signature, name), name, value, raw)
+
+
+def validate_outputs(signature: type[Signature], values: Mapping[str, Any], *, raw: str) -> dict[str, Any]:
+    """Return the typed values of all outputs, in order, from a JSON object. Other keys are ignored.
+
+    An absent output takes its declared default.
+
+    Raises:
+        ParseError: as `validate_output`; `missing` where an output without a default is absent; `invalid`
+            where `values` is no object.
+    """
+    if not isinstance(values, Mapping):
         raise ParseError(
-            f"The output `{name}` does not fit its type: {_first(error)}.", reason="invalid", raw=raw, field=name
+            f"The reply must be an object with the keys {', '.join(output_types(signature))}.",
+            reason="invalid",
+            raw=raw,
+        )
+    fields: Mapping[str, FieldInfo] = checked(signature).output_fields
+    outputs: dict[str, Any] = {}
+    for name, info in fields.items():
+        if name in values:
+            outputs[name] = _valid(codec_of(signature, name), name, values[name], raw)
+        elif info.is_required():
+            raise ParseError(f"Output `{name}` is missing.", reason="missing", raw=raw, field=name)
+        else:
+            outputs[name] = _default(name, info)
+    return outputs
+
+
+def _default(name: str, info: FieldInfo) -> Any:
+    try:
+        return info.get_default(call_default_factory=True, validated_data={})
+    # A default factory is the user's code.
+    except Exception as error:
+        raise SignatureError(
+            f"The default of output `{name}` cannot be made: {error!r}. Give a plain default."
         ) from error
 
 
-_ABSENT = object()
-
-
-def _checked_text(codec: Codec, name: str, said: str, raw: str) -> Any:
-    if codec.annotation is str:
-        return said
+def _valid(codec: Codec, name: str, value: Any, raw: str) -> Any:
     try:
-        return codec.adapter.validate_python(said)
-    except ValidationError as error:
+        if codec.fills_own_bound(value):
+            raise ParseError(
+                f"Output `{name}` fills a bound that tunesmith set so that replies end, and was likely cut. "
+                "Declare `max_length` on the field, or on its items, to allow more.",
+                reason="truncated",
+                raw=raw,
+                field=name,
+            )
+        return codec.from_json(value)
+    except InvalidError as error:
+        _invalid(name, error, raw)
+    except RecursionError as error:
+        _invalid(name, InvalidError("is nested too deeply"), raw, error)
+
+
+def _invalid(name: str, error: InvalidError, raw: str, cause: Exception | None = None) -> NoReturn:
+    raise ParseError(
+        f"Output `{name}` {error}." if str(error)[:1].islower() else f"Output `{name}`: {error}.",
+        reason="invalid",
+        raw=raw,
+        field=name,
+    ) from (cause or error)
+
+
+def _json(text: str, raw: str, field: str | None) -> Any:
+    text = text.strip()
+    if text.startswith("```"):
+        text = _unfenced(text)
+    if not text:
+        raise ParseError("The reply is empty.", reason="empty", raw=raw, field=field)
+    try:
+        value, end = _DECODER.raw_decode(text)
+    except json.JSONDecodeError as error:
+        cut = _is_cut(text, error)
         raise ParseError(
-            f"The output `{name}` does not fit its type: {_first(error)}.", reason="invalid", raw=raw, field=name
+            "The reply ends inside a JSON value." if cut else f"The reply is no JSON: {error.msg}.",
+            reason="truncated" if cut else "syntax",
+            raw=raw,
+            field=field,
         ) from error
+    except (RecursionError, ValueError) as error:  # nested too deeply; NaN, or thousands of digits
+        problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ParseError(
+            f"The reply is no JSON that can be read: {problem}.",
+            reason="syntax",
+            raw=raw,
+            field=field,
+        ) from error
+    if end == len(text):
+        return value
+    cut_number = type(value) in (int, float) and not text[end:].strip("-+.eE")
+    raise ParseError(
+        "The reply ends inside a number." if cut_number else "Text follows the JSON value.",
+        reason="truncated" if cut_number else "syntax",
+        raw=raw,
+        field=field,
+    )
+
+
+def _unfenced(text: str) -> str:
+    """Return what stands inside a Markdown fence; the closing one may have been cut off."""
+    opening = _FENCE.match(text)
+    inside = text[opening.end() if opening else 3 :].rstrip()
+    return inside.removesuffix("```").strip()
+
+
+def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
+    """Return whether a text that is no JSON is the beginning of some."""
+    rest = text[error.pos :].strip()
+    if not rest or error.msg.startswith("Unterminated string"):
+        return True
+    if error.msg.startswith("Expecting value"):
+        return rest == "-" or any(word.startswith(rest) for word in (*_WORDS, "-Infinity"))
+    return error.msg.startswith("Invalid \\") and len(rest) < 6
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0:
+        raise ValueError("a number is too large")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)

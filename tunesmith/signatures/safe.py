@@ -57,25 +57,34 @@ def _node(schema: Any, budget: list[int], depth: int) -> bool:
             and len(options) > 0
             and all(_node(option, budget, depth + 1) for option in options)
         )
-    if "enum" in schema:
-        return set(schema) <= {"enum", "type"} and _labels(schema["enum"])
-    if "const" in schema:
-        return set(schema) <= {"const", "type"} and _labels([schema["const"]])
+    if "enum" in schema or "const" in schema:
+        return _labelled(schema)
     kind = schema.get("type")
     if not isinstance(kind, str) or kind not in _KEYS:
         return False
     given = set(schema) - {"type"}
-    if kind == "string" and ("format" in given or "pattern" in given):
+    if kind == "string" and given & {"format", "pattern"}:
         return _shaped_string(schema, given)
-    if not given <= _KEYS[kind]:
-        return False
-    if kind == "string":
-        return _bounded(schema, "minLength", "maxLength", MOST_CHARACTERS)
-    if kind == "integer":
-        return _integer(schema)
-    if kind == "array":
-        return _array(schema, budget, depth)
-    return kind != "object" or _object(schema, budget, depth)
+    return given <= _KEYS[kind] and _within(kind, schema, budget, depth)
+
+
+def _within(kind: str, schema: dict[str, Any], budget: list[int], depth: int) -> bool:
+    match kind:
+        case "string":
+            return _bounded(schema, "minLength", "maxLength", MOST_CHARACTERS)
+        case "integer":
+            return _integer(schema)
+        case "array":
+            return _array(schema, budget, depth)
+        case "object":
+            return _object(schema, budget, depth)
+    return True
+
+
+def _labelled(schema: dict[str, Any]) -> bool:
+    if "enum" in schema:
+        return set(schema) <= {"enum", "type"} and _labels(schema["enum"])
+    return set(schema) <= {"const", "type"} and _labels([schema["const"]])
 
 
 def _labels(labels: Any) -> bool:
@@ -111,7 +120,9 @@ def _is_count(value: Any) -> bool:
 
 def _bounded(schema: dict[str, Any], least: str, most: str, limit: int) -> bool:
     low, high = schema.get(least, 0), schema.get(most)
-    return _is_count(low) and _is_count(high) and low <= high <= limit
+    if high is None or not _is_count(low) or not _is_count(high):
+        return False
+    return bool(low <= high <= limit)
 
 
 def _integer(schema: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import dspy.adapters.types as dspy_types
 from annotated_types import BaseMetadata
 from dspy import Example, InputField, OutputField, Signature
+from dspy.signatures.signature import make_signature
 from dspy.utils.constants import IS_TYPE_UNDEFINED
 from pydantic import Field, TypeAdapter
 from pydantic.fields import FieldInfo
@@ -30,6 +31,7 @@ __all__ = [
     "fingerprint",
     "input_types",
     "is_untyped",
+    "new_signature",
     "output_types",
     "type_text",
 ]
@@ -56,6 +58,17 @@ def checked(signature: object) -> type[Signature]:
         f"Not a signature: {shown(signature)}. Give a subclass of `dspy.Signature`, "
         "such as `dspy.Signature('question -> answer')`."
     )
+
+
+def new_signature(name: str, fields: Mapping[str, tuple[Any, FieldInfo]], instructions: str | None) -> type[Signature]:
+    """Return a signature class; without instructions dspy writes its own.
+
+    Raises:
+        ValueError, TypeError, NameError: dspy or pydantic refuses a field's name or type. Other errors of
+            pydantic are possible.
+    """
+    made: type[Signature] = make_signature(dict(fields), instructions, signature_name=name)
+    return made
 
 
 def input_types(signature: type[Signature]) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+# Every target makes and reuses its own environment in .venv; GNU make 3.81 is enough.
+# PYTHON=python3.13 make test   uses another Python (3.11 to 3.13) for a new .venv.
+
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+  && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+.PHONY: help demo test test-unit test-slow test-live check bench lint format model
+
+help:
+	@echo "demo        compile a small program on the embedded model"
+	@echo "test        every test; counts at 5 % of the full ones"
+	@echo "test-unit   no model, no installation; under a minute"
+	@echo "test-slow   every test at its full count; under an hour"
+	@echo "test-live   against the server in OLLAMA_HOST with TUNESMITH_LIVE_MODEL"
+	@echo "check       format, lint and types, then test: what CI runs"
+	@echo "bench       measure, and write the results down"
+	@echo "lint        lint and types alone"
+	@echo "format      format and repair what can be repaired"
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; set PYTHON=" >&2; exit 1; }
+	$(BIN)/python -c "" 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+model: $(READY)
+	$(BIN)/tunesmith models pull embedded
+
+demo: model
+	$(BIN)/tunesmith demo
+
+test: model
+	$(BIN)/python -m pytest -q
+
+test-unit: $(READY)
+	$(BIN)/python -m pytest -q -m "not model and not slow and not wheel and not live"
+
+test-slow: model
+	TUNESMITH_SLOW=1 $(BIN)/python -m pytest -q -m "not live"
+
+test-live: $(READY)
+	$(BIN)/python -m pytest -q -m live
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+bench: model
+	$(BIN)/python benchmarks/run.py

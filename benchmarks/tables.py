@@ -1,0 +1,100 @@
+"""The README's tables, made from the committed results.
+
+    python benchmarks/tables.py          rewrite the tables in README.md
+    python benchmarks/tables.py --check  exit 1 where README.md says something else
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+_BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def _read(name: str) -> Any:
+    return json.loads((HERE / name).read_text(encoding="utf-8"))
+
+
+def _score(row: dict[str, Any]) -> str:
+    return f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def demo() -> str:
+    """Return the demo's four rows on the test split of seed 0, and its gain and cost."""
+    row = _read("demo_seeds.json")["rows"][0]
+    names = {
+        "baseline": "program as declared",
+        "labeled_few_shot": "one labelled demo per topic, no search",
+        "no_lm": "no LM: vote of the 5 nearest training comments (tf-idf)",
+        "compiled": "compiled by `ts.compile`",
+    }
+    lines = ["| | accuracy on test, 95 % interval | n | errors |", "|---|---|---|---|"]
+    for key, name in names.items():
+        lines.append(f"| {name} | {_score(row[key])} | {row[key]['n']} | {row[key]['errors']} |")
+    gain = row["gain"]
+    calls, tokens = row["calls"]["charged"], row["tokens"]["charged"]
+    lines.append("")
+    lines.append(
+        f"Paired gain {gain['mean']:.3f} [{gain['low']:.3f}, {gain['high']:.3f}] on {gain['n']} examples, verdict "
+        f"`{row['verdict']}`; {calls:,} calls and {tokens:,} tokens charged, testing included."
+    )
+    return "\n".join(lines)
+
+
+def demo_seeds() -> str:
+    """Return one line per split seed."""
+    found = _read("demo_seeds.json")
+    lines = ["| split seed | declared | one demo per topic | no LM | compiled | lower end of the gain | verdict |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for row in found["rows"]:
+        means = " | ".join(
+            f"{row[name]['mean']:.3f}" for name in ("baseline", "labeled_few_shot", "no_lm", "compiled")
+        )
+        lines.append(f"| {row['seed']} | {means} | {row['gain']['low']:.3f} | {row['verdict']} |")
+    lines.append("")
+    lines.append(
+        f"`ship` in {found['shipped']} of {len(found['rows'])} splits; compiled is not below the vote in "
+        f"{found['not_below_no_lm']} of {len(found['rows'])}."
+    )
+    return "\n".join(lines)
+
+
+def public_tasks() -> str:
+    """Return one line per task and method."""
+    lines = ["| task | method | accuracy on test: mean of 3 seeds (lowest to highest) | mean 95 % interval | n | calls |"]
+    lines.append("|---|---|---|---|---|---|")
+    for row in _read("public_tasks.json")["pooled"]:
+        lines.append(
+            f"| {row['task']} | {row['method']} | {row['mean']:.3f} ({row['lowest']:.3f} to {row['highest']:.3f}) "
+            f"| [{row['low']:.3f}, {row['high']:.3f}] | {row['n']} | {row['calls']} |"
+        )
+    return "\n".join(lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {"demo": demo, "demo_seeds": demo_seeds, "public_tasks": public_tasks}
+
+
+def rendered(text: str) -> str:
+    """Return `text` with every table made anew."""
+    return _BLOCK.sub(lambda m: f"{m.group(1)}{TABLES[m.group(2)]()}\n{m.group(3)}", text)
+
+
+def main() -> None:
+    """Rewrite or check the README."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    text = README.read_text(encoding="utf-8")
+    wanted = rendered(text)
+    if parser.parse_args().check:
+        sys.exit(0 if wanted == text else "README.md does not say what the committed results say: run this script.")
+    README.write_text(wanted, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Content keys."""
+
+import datetime
+import enum
+import json
+import subprocess
+import sys
+from decimal import Decimal
+
+import dspy
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from tunesmith.data import content_key, example_key
+from tunesmith.data.keys import canonical_json, inputs_key
+from tunesmith.errors import DataError
+
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=5).filter(lambda name: not name.startswith("dspy_"))
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.dictionaries(NAMES, VALUES, max_size=5)
+
+
+class Tone(enum.Enum):
+    WARM = "warm"
+
+
+class Place(BaseModel):
+    city: str
+    seen: datetime.date
+
+
+@given(FIELDS, st.randoms(use_true_random=False))
+def test_the_order_of_fields_does_not_matter(fields, random) -> None:
+    names = list(fields)
+    random.shuffle(names)
+
+    shuffled = dspy.Example(base={name: fields[name] for name in names})
+
+    assert example_key(shuffled) == example_key(dspy.Example(base=fields))
+
+
+@given(FIELDS, FIELDS)
+def test_different_content_has_different_keys(one, other) -> None:
+    same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+    assert (example_key(dspy.Example(base=one)) == example_key(dspy.Example(base=other))) is same
+
+
+@given(VALUES)
+def test_canonical_json_reads_back_as_the_value(value) -> None:
+    assert json.loads(canonical_json(value)) == value
+    assert canonical_json(json.loads(canonical_json(value))) == canonical_json(value)
+
+
+def test_a_key_is_a_sha256_and_never_changes() -> None:
+    example = dspy.Example(question="Why?", answer="Because.")
+
+    # echo -n of the canonical JSON, through `sha256sum`
+    key = "987f265f243a212a"
+    assert len(example_key(example)) == 64
+    assert example_key(example).startswith(key)
+
+
+def test_which_fields_are_inputs_does_not_change_the_key() -> None:
+    example = dspy.Example(q="x", a="y")
+
+    assert example_key(example) == example_key(example.with_inputs("q"))
+    assert inputs_key(example) == example_key(example)
+    assert inputs_key(example.with_inputs("q")) == example_key(dspy.Example(q="x"))
+
+
+def test_fields_of_dspy_itself_do_not_count() -> None:
+    assert example_key(dspy.Example(q="x", dspy_uuid="1")) == example_key(dspy.Example(q="x"))
+
+
+def test_values_that_are_easily_confused_have_different_keys() -> None:
+    values = [1, 1.0, True, "1", None, "null", "", [], {}, [[]], [1], ["1"], "é", "e\u0301", 0, False]
+
+    assert len({content_key(value) for value in values}) == len(values)
+
+
+@pytest.mark.parametrize(
+    ("typed", "plain"),
+    [
+        (Tone.WARM, "warm"),
+        (datetime.date(2024, 1, 2), "2024-01-02"),
+        (datetime.time(1, 2), "01:02:00"),
+        (Place(city="Rome", seen="2024-01-02"), {"city": "Rome", "seen": "2024-01-02"}),
+        (Decimal("1.50"), "1.50"),
+        (("a", 1), ["a", 1]),
+        (np.int64(3), 3),
+        (np.array([1.5, 2]), [1.5, 2.0]),
+        ({1: "x"}, {"1": "x"}),
+        ({Tone.WARM: 1}, {"warm": 1}),
+        (dspy.Example(a=1), {"a": 1}),
+    ],
+)
+def test_a_typed_value_has_the_key_of_its_json(typed, plain) -> None:
+    assert content_key(typed) == content_key(plain)
+
+
+def test_sets_have_no_order() -> None:
+    assert content_key({"b", "a", "c"}) == content_key({"c", "b", "a"}) != content_key({"a", "b"})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        float("nan"),
+        float("inf"),
+        "\ud800",
+        object(),
+        {1: "x", "1": "y"},
+        [10**5000],
+        len,
+    ],
+)
+def test_a_value_without_json_form_is_an_error(value) -> None:
+    with pytest.raises(DataError, match="canonical"):
+        content_key({"field": value})
+
+
+def test_nesting_without_end_is_an_error() -> None:
+    value: list = []
+    value.append(value)
+
+    with pytest.raises(DataError, match="canonical"):
+        content_key(value)
+
+
+def test_keys_are_the_same_in_another_process_which_loads_no_extra() -> None:
+    code = (
+        "import sys, dspy; from tunesmith.data import example_key;"
+        "assert not {'pandas', 'pyarrow', 'optuna'} & set(sys.modules);"
+        "print(example_key(dspy.Example(q='é', tags={'b', 'a'}, n=1.5)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == example_key(dspy.Example(q="é", tags={"b", "a"}, n=1.5))

@@ -1,0 +1,238 @@
+"""What is written in a file is what is read from it."""
+
+import csv
+import io
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import dspy
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.scale import scaled
+from tunesmith.data import Dataset
+from tunesmith.data.readers import read_file
+from tunesmith.errors import RowError, UsageError
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
+SCALAR = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+NAMES = TEXT.filter(lambda name: not name.startswith("dspy_"))
+OBJECTS = st.lists(
+    st.dictionaries(NAMES, st.recursive(SCALAR, st.lists, max_leaves=4), max_size=4).map(lambda d: {"q": "x"} | d),
+    min_size=1,
+    max_size=5,
+)
+# NUL is refused.
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0") | st.sampled_from('",\n\r\t'), max_size=8)
+TABLES = st.integers(1, 4).flatmap(
+    lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), min_size=1, max_size=5)
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@settings(max_examples=50)
+@given(OBJECTS, st.booleans(), st.sampled_from(["\n", "\r\n", "\n\n", "\n \r\n"]), st.booleans(), st.booleans())
+def test_jsonl_is_read_as_written(folder, rows, bom, end, last, ascii_only) -> None:
+    lines = [json.dumps(row, ensure_ascii=ascii_only) for row in rows]
+    text = end.join(lines) + (end if last else "")
+    file = folder / "rows.jsonl"
+    file.write_bytes((b"\xef\xbb\xbf" if bom else b"") + text.encode())
+
+    assert [dict(example.items()) for example in Dataset.load(file, inputs=["q"])] == rows
+
+
+@settings(max_examples=50)
+@given(OBJECTS, st.booleans(), st.sampled_from([None, 1]), st.sampled_from(["", "before", "after"]))
+def test_json_is_read_as_written(folder, rows, bom, indent, wrap) -> None:
+    value = {"before": {"data": rows, "n": 1}, "after": {"n": [{"data": []}], "data": rows}}.get(wrap, rows)
+    file = folder / "rows.json"
+    file.write_bytes((b"\xef\xbb\xbf" if bom else b"") + json.dumps(value, indent=indent).encode())
+
+    assert [dict(example.items()) for example in Dataset.load(file, inputs=["q"])] == rows
+
+
+@given(TABLES, st.booleans(), st.sampled_from(["\n", "\r\n"]), st.sampled_from([",", "\t"]), st.booleans())
+def test_tables_are_read_as_written(folder, table, bom, end, delimiter, quote_all) -> None:
+    names = [f'column {i}, "quoted"\n' for i in range(len(table[0]))]
+    buffer = io.StringIO()
+    # Before Python 3.13 the writer leaves a lone carriage return bare, which then ends the line.
+    bare = any("\r" in cell for row in table for cell in row)
+    quoting = csv.QUOTE_ALL if quote_all or bare or len(names) == 1 else csv.QUOTE_MINIMAL
+    csv.writer(buffer, delimiter=delimiter, lineterminator=end, quoting=quoting).writerows([names, *table])
+    file = folder / ("rows.csv" if delimiter == "," else "rows.tsv")
+    file.write_bytes((b"\xef\xbb\xbf" if bom else b"") + buffer.getvalue().encode())
+
+    data = Dataset.load(file, inputs=names[:1])
+
+    assert [list(example.values()) for example in data] == table
+    assert list(data[0].keys()) == names
+
+
+@given(TABLES)
+def test_the_line_of_a_row_is_the_line_it_starts_on(folder, table) -> None:
+    table = [[cell.replace("\r", "") for cell in row] for row in table]
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([["n"] * len(table[0]), *table])
+    buffer = io.StringIO(buffer.getvalue().replace(",".join(['"n"'] * len(table[0])), _header(len(table[0])), 1))
+    file = folder / "lines.csv"
+    file.write_bytes(buffer.getvalue().encode())
+    starts, line = [], 2
+    for row in table:
+        starts.append(line)
+        line += 1 + sum(cell.count("\n") for cell in row)
+
+    assert [row.line for row in read_file(file)] == starts
+
+
+def _header(width: int) -> str:
+    return ",".join(f'"n{i}"' for i in range(width))
+
+
+def test_items_of_a_json_file_know_their_line(tmp_path) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text('{"note": "x",\n "data": [\n  {"q":\n "a"}, {"q": "b"},\n\n  {"q": "c"}]}')
+
+    assert [row.line for row in read_file(file)] == [3, 4, 6]
+
+
+@pytest.mark.parametrize("text", ["[]", " [ ] \n", '{"data": []}', "", " \n"])
+def test_a_json_file_may_hold_nothing(tmp_path, text) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(text)
+
+    assert list(read_file(file)) == []
+
+
+def test_duplicate_keys_of_an_object_keep_the_last(tmp_path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"q": "a", "q": "b"}\n')
+
+    assert Dataset.load(file, inputs=["q"])[0].q == "b"
+
+
+def test_separators_inside_text_do_not_end_a_line(tmp_path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes('{"q": "a\u2028b\u0085c"}\n'.encode())
+
+    assert Dataset.load(file, inputs=["q"])[0].q == "a\u2028b\u0085c"
+
+
+def test_long_cells_and_lines_are_read(tmp_path) -> None:
+    long = "word " * 400_000
+    (tmp_path / "rows.csv").write_text(f'q\n"{long}"\n')
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"q": long}))
+
+    for name in ("rows.csv", "rows.jsonl"):
+        assert Dataset.load(tmp_path / name, inputs=["q"])[0].q == long
+
+
+def test_parquet_is_read_in_batches_with_its_types(tmp_path) -> None:
+    rows = [{"q": f"q{i}", "n": i if i % 2 else None, "tags": ["a"] * (i % 3), "p": {"x": i}} for i in range(3000)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+
+    data = Dataset.load(tmp_path / "rows.parquet", inputs=["q"])
+
+    assert [dict(example.items()) for example in data] == rows
+
+
+def test_parquet_without_its_extra_says_how_to_install_it(tmp_path, monkeypatch) -> None:
+    pq.write_table(pa.Table.from_pylist([{"q": "x"}]), tmp_path / "rows.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+
+    with pytest.raises(UsageError, match=r"pip install 'tunesmith\[parquet\]'"):
+        Dataset.load(tmp_path / "rows.parquet", inputs=["q"])
+
+
+def test_scan_yields_what_load_holds(tmp_path) -> None:
+    (tmp_path / "rows.csv").write_text("q,a\nx,1\ny,2\n")
+
+    scanned = Dataset.scan(tmp_path / "rows.csv", inputs=["q"])
+
+    assert list(scanned) == list(Dataset.load(tmp_path / "rows.csv", inputs=["q"]))
+
+
+def test_scan_refuses_a_json_array_and_bad_arguments_at_the_call(tmp_path) -> None:
+    (tmp_path / "rows.json").write_text("[]")
+
+    with pytest.raises(UsageError, match="cannot be streamed"):
+        Dataset.scan(tmp_path / "rows.json", inputs=["q"])
+    with pytest.raises(UsageError, match="does not exist"):
+        Dataset.scan(tmp_path / "no.jsonl", inputs=["q"])
+    with pytest.raises(UsageError):
+        Dataset.scan(tmp_path / "rows.json")
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv", "rows.tsv"])
+def test_scan_of_an_empty_file_yields_nothing(tmp_path, name) -> None:
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf")
+
+    assert list(Dataset.scan(tmp_path / name, inputs=["q"])) == []
+
+
+def test_scan_raises_at_a_bad_row_or_skips_and_counts_it(tmp_path, caplog) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"q": "a"}\n[]\n{"q": "b"}\n')
+
+    with pytest.raises(RowError) as caught:
+        list(Dataset.scan(file, inputs=["q"]))
+    assert caught.value.line == 2
+    with caplog.at_level(logging.WARNING, "tunesmith"):
+        assert [example.q for example in Dataset.scan(file, inputs=["q"], on_bad="skip")] == ["a", "b"]
+    assert "skipped 1 bad rows" in caplog.text
+
+
+SCAN = """
+import sys, psutil, dspy
+from tunesmith.data import Dataset
+
+class Ask(dspy.Signature):
+    question: str = dspy.InputField()
+    answer: int = dspy.OutputField()
+
+for file in sys.argv[2:]:
+    process, count, first, peak = psutil.Process(), 0, 0, 0
+    for example in Dataset.scan(file, signature=Ask):
+        count += 1
+        if count == 2000:  # the reader and its buffers are warm
+            first = process.memory_info().rss
+        if count % 5000 == 0:
+            peak = max(peak, process.memory_info().rss)
+    assert count == int(sys.argv[1]), count
+    assert peak - first < 50 * 2**20, (file, (peak - first) / 2**20)
+    print(file, (peak - first) / 2**20)
+"""
+
+
+def test_scan_of_a_million_rows_stays_within_50_mb(tmp_path) -> None:
+    rows = scaled(1_000_000)
+    text = "how many times does this question come up in row"
+    with (tmp_path / "rows.csv").open("w") as out:
+        out.write("question,answer\n")
+        out.writelines(f'"{text} {i}",{i}\n' for i in range(rows))
+    with (tmp_path / "rows.jsonl").open("w") as out:
+        out.writelines(f'{{"question": "{text} {i}", "answer": {i}}}\n' for i in range(rows))
+    table = pa.table({"question": [f"{text} {i}" for i in range(rows)], "answer": list(range(rows))})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    files = [str(file) for file in sorted(tmp_path.iterdir())]
+
+    done = subprocess.run([sys.executable, "-c", SCAN, str(rows), *files], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_signature_of_dspy_reads_a_file(tmp_path) -> None:
+    (tmp_path / "rows.csv").write_text("question,answer\nx,1\n")
+
+    data = Dataset.load(tmp_path / "rows.csv", signature=dspy.Signature("question -> answer: int"))
+
+    assert data[0].answer == 1

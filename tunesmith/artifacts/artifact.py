@@ -1,0 +1,124 @@
+"""A compiled program as it lies on disk, verified."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunesmith.artifacts.folder import MANIFEST, STATE, locate, read_files
+from tunesmith.artifacts.manifest import parse_json, parse_manifest, sha256_of
+from tunesmith.artifacts.rebuild import make_signature
+from tunesmith.artifacts.state import check_state
+from tunesmith.errors import ArtifactError
+from tunesmith.modules import Candidate
+
+__all__ = ["Artifact", "read_manifest", "verified", "verify"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Artifact:
+    """A verified artifact. Two are the same where their `sha256` is.
+
+    Attributes:
+        path: its folder, absolute.
+        manifest: what `manifest.json` holds; not to be changed.
+    """
+
+    path: Path
+    manifest: dict[str, Any] = field(repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """The identity of what was compiled, in hex: everything but times, what was paid, and test openings."""
+        return str(self.manifest["sha256"])
+
+    @property
+    def program_class(self) -> str:
+        """`module:Class` of the program."""
+        return str(self.manifest["program"]["class"])
+
+    @property
+    def signatures(self) -> dict[str, list[dict[str, Any]]]:
+        """Per predictor path its fields in order, each with `name`, `role`, `type` and `desc`."""
+        predictors = self.manifest["program"]["predictors"]
+        return {path: one["signature"]["fields"] for path, one in predictors.items()}
+
+    @property
+    def candidate_json(self) -> dict[str, Any]:
+        """What the compile chose, as `Candidate.to_json` gives it."""
+        return dict(self.manifest["candidate"])
+
+    @property
+    def baseline_json(self) -> dict[str, Any]:
+        """The program as it was given, as `Candidate.to_json` gives it."""
+        return dict(self.manifest["baseline"])
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """The scores with their intervals, as the compile gave them."""
+        return dict(self.manifest["scores"])
+
+    @property
+    def verdict(self) -> str:
+        """What the compile concluded: `ship`, `no evidence`, `regression` or `untested`."""
+        return str(self.manifest["verdict"])
+
+    @property
+    def lm(self) -> dict[str, Any]:
+        """The identity of the model it was compiled for, as `Identity.to_json` gives it."""
+        return dict(self.manifest["lm"])
+
+    def diff(self) -> str:
+        """Return what the compile changed, as a unified diff from the baseline; empty where nothing was."""
+        # Demos are shown as they are in the manifest, whatever classes their types were.
+        signatures = {path: make_signature(fields, lambda _: Any) for path, fields in self.signatures.items()}
+        before, after = (Candidate.from_json(data, signatures) for data in (self.baseline_json, self.candidate_json))
+        return before.diff(after)
+
+    def __copy__(self) -> "Artifact":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Artifact":
+        # A loaded program carries its artifact, and programs are copied for every candidate.
+        return self
+
+
+def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return `manifest.json` of the artifact at `path`, itself checked, but not against `state.json`.
+
+    Raises:
+        ArtifactError: it is missing, damaged, or of another version.
+    """
+    folder = locate(path)
+    return parse_manifest(read_files(folder, (MANIFEST,))[MANIFEST], str(folder / MANIFEST))
+
+
+def verify(path: str | os.PathLike[str]) -> Artifact:
+    """Return the artifact at `path` after checking everything: one changed byte in a file is an error.
+
+    The hashes find damage and careless edits. They are no signature: whoever can write the folder can also write
+    hashes that fit.
+
+    Raises:
+        ArtifactError: it is missing, damaged, inconsistent, or of another version.
+    """
+    folder = locate(path)
+    return Artifact(folder, verified(folder, read_files(folder)))
+
+
+def verified(folder: Path, files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the manifest in `files`, everything checked; `folder` is their name in messages.
+
+    Raises:
+        ArtifactError: as `verify`.
+    """
+    manifest = parse_manifest(files[MANIFEST], str(folder / MANIFEST))
+    where = str(folder / STATE)
+    if sha256_of(files[STATE]) != manifest["state_sha256"]:
+        raise ArtifactError(
+            f"{where} was changed after it was written: it does not have the sha256 that the manifest promises. "
+            "Restore the file, or compile again."
+        )
+    check_state(parse_json(files[STATE], where), manifest, where)
+    return manifest

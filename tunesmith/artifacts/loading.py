@@ -1,0 +1,95 @@
+"""Load a compiled program, without running code that nobody asked for."""
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tunesmith.artifacts.artifact import Artifact, verify
+from tunesmith.artifacts.rebuild import find_program
+from tunesmith.artifacts.shape import ADAPTER
+from tunesmith.errors import ArtifactError, DataError, FormatError, UsageError, shown
+from tunesmith.lm import LM, BaseLM
+from tunesmith.modules import Candidate, Module, caller_adapter, class_name
+
+__all__ = ["load"]
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    lm: BaseLM | None = None,
+    program: Module | Callable[[], Module] | None = None,
+    allow: Sequence[str] = (),
+) -> Module:
+    """Return the compiled program of the artifact at `path`, everything verified first.
+
+    No code runs that the caller did not name: the program is `program`, or is rebuilt where it is one `Predict` or
+    `ChainOfThought` over simple types, or is of a class that `allow` names. An artifact never says where a model is.
+    The result has the `Artifact` as its attribute `artifact`, unless the program uses that name itself.
+
+    Args:
+        path: the folder.
+        lm: bound to every predictor; without it, DSPy takes the configured LM at each call. Another model than the
+            artifact was compiled for is warned about.
+        program: the program it was compiled from, which is not changed, or a class or function that makes one.
+        allow: `module:Class` names that may be imported and called without arguments.
+
+    Raises:
+        ArtifactError: the artifact is damaged, needs code or an adapter that is not there, or does not fit `program`.
+        UsageError: an argument of another kind.
+    """
+    if lm is not None and not isinstance(lm, BaseLM):
+        raise UsageError(f"`lm` is an LM, as `ts.lm(...)` gives. Given: {shown(lm)}.")
+    artifact = verify(path)
+    where = f"The artifact {str(artifact.path)!r}"
+    _check_adapter(artifact, where)
+    made = find_program(artifact.manifest["program"], program, allow, where)
+    signatures = {name: predictor.signature for name, predictor in made.named_predictors()}
+    try:
+        loaded = Candidate.from_json(artifact.candidate_json, signatures).apply(made)
+    except (DataError, FormatError, UsageError) as error:
+        raise ArtifactError(f"{where} does not fit the program: {error}") from error
+    if lm is not None:
+        _bind(loaded, lm, artifact)
+    if isinstance(getattr(loaded, "artifact", None), Artifact | None):
+        loaded.__dict__["artifact"] = artifact
+    return loaded
+
+
+def _check_adapter(artifact: Artifact, where: str) -> None:
+    wanted = artifact.manifest["adapter"]
+    if wanted is None:
+        return
+    name = wanted.removeprefix(ADAPTER)
+    given = caller_adapter()
+    if given is None or class_name(given) != name:
+        now = "none is configured" if given is None else f"{class_name(given)!r} is configured"
+        raise ArtifactError(
+            f"{where} was compiled under your own adapter {name!r}, and {now}. Load and call it with "
+            "`dspy.configure(adapter=...)` or inside `dspy.context(adapter=...)` with that adapter."
+        )
+
+
+def _bind(program: Module, lm: BaseLM, artifact: Artifact) -> None:
+    given = lm.identity.to_json() if isinstance(lm, LM) else {"backend": "dspy", "model": lm.model, "digest": None}
+    wanted = artifact.lm
+    if any(given.get(name) != wanted.get(name) for name in {*given, *(wanted if isinstance(lm, LM) else ())}):
+        warnings.warn(
+            f"The artifact was compiled for the model {_model(wanted)} and is loaded with {_model(given)}. Its scores "
+            "are not known to hold there: evaluate it, or compile again.",
+            UserWarning,
+            stacklevel=3,
+        )
+    for _, predictor in program.named_predictors():
+        predictor.lm = lm
+
+
+def _model(identity: Mapping[str, Any]) -> str:
+    digest = identity.get("digest")
+    parts = [
+        str(identity.get("backend", "unknown backend")),
+        "weights unknown" if digest is None else f"weights {str(digest)[:12]}",
+        *(f"{name}={value}" for name, value in dict(identity.get("details") or {}).items()),
+    ]
+    return f"{identity.get('model', 'unknown')!r} ({', '.join(parts)})"

@@ -1,0 +1,218 @@
+"""A program to load an artifact into, without running code that nobody asked for."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tunesmith.artifacts.shape import CLASS_NAME, REQUEST_OPTIONS, is_option_value
+from tunesmith.artifacts.typetext import parse_type
+from tunesmith.errors import ArtifactError, UsageError, shown
+from tunesmith.modules import ChainOfThought, DspyPredict, Module, Predict, program_structure
+from tunesmith.signatures import (
+    InputField,
+    OutputField,
+    Signature,
+    input_types,
+    output_types,
+)
+
+__all__ = ["check_structure", "describe_program", "find_program", "make_signature"]
+
+# DSPy's own chain of thought is the parent of ours; `modules` does not name it.
+(_DspyChainOfThought,) = ChainOfThought.__bases__
+
+_PLAIN: dict[str, Callable[..., Any]] = {
+    f"{kind.__module__}:{kind.__qualname__}": kind
+    for kind in (ChainOfThought, Predict, _DspyChainOfThought, DspyPredict)
+}
+
+
+def describe_program(program: Module) -> dict[str, Any]:
+    """Return the manifest's `program`: class, predictors with their signatures and own options.
+
+    `rebuildable` says whether the program can be made from that alone: one `Predict` or `ChainOfThought`, of tunesmith
+    or DSPy, over simple types without defaults.
+    """
+    found = program_structure(program)
+    for path, predictor in program.named_predictors():
+        entry = found["predictors"][path]
+        # The instruction belongs to the candidate, and is there.
+        del entry["signature"]["instructions"]
+        entry["config"] = _carried(predictor.config)
+    found["rebuildable"] = _is_rebuildable(program, found)
+    return found
+
+
+def _carried(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a predictor's request options, `None` where an artifact cannot carry them all."""
+    if all(name in REQUEST_OPTIONS and is_option_value(value) for name, value in config.items()):
+        return dict(config)
+    return None
+
+
+def _is_rebuildable(program: Module, found: Mapping[str, Any]) -> bool:
+    predictors = program.named_predictors()
+    if found["class"] not in _PLAIN or len(predictors) != 1:
+        return False
+    path, predictor = predictors[0]
+    entry = found["predictors"][path]
+    signature = predictor.signature
+    defaults = [name for name, info in signature.fields.items() if not info.is_required()]
+    # An empty `fields` is a predictor without DSPy's decision thresholds, which are in `state.json` only.
+    if defaults or predictor.fields or entry["config"] is None:
+        return False
+    types = {**input_types(signature), **output_types(signature)}
+    try:
+        # Compared as types and not as texts: a class of the user may be called `str`, and a validator has no text.
+        if any(parse_type(field["type"]) != types[field["name"]] for field in entry["signature"]["fields"]):
+            return False
+        return _shape_of(program_structure(_rebuilt({**found, "rebuildable": True}))) == _shape_of(found)
+    except (ValueError, ArtifactError):
+        return False
+
+
+def _shape_of(structure: Mapping[str, Any]) -> Any:
+    predictors = structure["predictors"].items()
+    return structure["class"], [(path, one["class"], one["fingerprint"]) for path, one in predictors]
+
+
+def find_program(
+    described: Mapping[str, Any],
+    program: Module | Callable[[], Any] | None,
+    allow: Sequence[str],
+    where: str,
+) -> Module:
+    """Return a program of the manifest's class: the caller's, one rebuilt from its fields, or an allowed import.
+
+    Args:
+        described: the manifest's `program`.
+        program: an instance, or a class or function that is called without arguments.
+        allow: `module:Class` names that may be imported and called without arguments.
+        where: the artifact, for messages.
+
+    Raises:
+        ArtifactError: there is no way to a program, or it is not of the artifact's structure.
+        UsageError: `program` or `allow` is something else.
+    """
+    allowed = _checked_allow(allow)
+    name = described["class"]
+    if program is not None:
+        made = program if isinstance(program, Module) else _called(program, "The function or class given as `program=`")
+    elif described["rebuildable"]:
+        made = _rebuilt(described)
+    elif name in allowed:
+        made = _called(_imported(name), f"The allowed class {name!r}")
+    else:
+        raise ArtifactError(
+            f"{where} is a program of the class {name!r}, and code is not imported unasked. Pass the program itself, "
+            f"`program={name.rpartition(':')[2].rpartition('.')[2]}(...)`, or allow the import with "
+            f"`allow=({name!r},)` in Python or `--allow {name}` on the command line."
+        )
+    check_structure(made, described, where)
+    return made
+
+
+def _checked_allow(allow: object) -> tuple[str, ...]:
+    if isinstance(allow, str) or not isinstance(allow, Sequence):
+        raise UsageError(f"`allow` is a list of `module:Class` names. Given: {shown(allow)}.")
+    for name in allow:
+        if not isinstance(name, str) or CLASS_NAME.fullmatch(name) is None:
+            raise UsageError(f"`allow` holds names of the form `module:Class`. Given: {shown(name)}.")
+    return tuple(allow)
+
+
+def _imported(name: str) -> type[Module]:
+    module, _, attributes = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for attribute in attributes.split("."):
+            found = getattr(found, attribute)
+    except Exception as error:  # an import may run and raise anything
+        raise ArtifactError(
+            f"The allowed class {name!r} cannot be imported: {error!r}. Make its module importable, or pass the "
+            "program itself with `program=`."
+        ) from error
+    if not isinstance(found, type) or not issubclass(found, Module):
+        raise ArtifactError(f"The allowed class {name!r} is no `dspy.Module`: {shown(found)}.")
+    return found
+
+
+def _called(make: Any, title: str) -> Module:
+    if not callable(make):
+        raise UsageError(f"`program` is a program, or a class or function that makes one. Given: {shown(make)}.")
+    try:
+        made = make()
+    except Exception as error:  # the caller's code may raise anything
+        raise ArtifactError(
+            f"{title} cannot be called without arguments: {error!r}. Make the program yourself and pass it with "
+            "`program=`."
+        ) from error
+    if not isinstance(made, Module):
+        raise UsageError(f"{title} gave no `dspy.Module`. Given: {shown(made)}.")
+    return made
+
+
+def check_structure(program: Module, described: Mapping[str, Any], where: str) -> None:
+    """Check that `program` has the predictors of the manifest, with the same typed fields.
+
+    Raises:
+        ArtifactError: it has others; the message names them.
+    """
+    found = program_structure(program)["predictors"]
+    wanted = described["predictors"]
+    if set(found) != set(wanted):
+        raise ArtifactError(
+            f"{where} is for the predictors {', '.join(sorted(wanted))}; the program has "
+            f"{', '.join(sorted(found)) or 'none'}. Pass the program it was compiled from, or compile again."
+        )
+    for path, predictor in wanted.items():
+        if found[path]["fingerprint"] != predictor["fingerprint"]:
+            raise ArtifactError(
+                f"{where} was compiled for other fields at {path!r}: {_fields(predictor)}; the program has "
+                f"{_fields(found[path])}. Pass the program it was compiled from, or compile again."
+            )
+
+
+def _fields(predictor: Mapping[str, Any]) -> str:
+    texts = {"input": [], "output": []}  # type: dict[str, list[str]]
+    for field in predictor["signature"]["fields"]:
+        desc = "" if field["desc"] is None else f" ({field['desc']})"
+        texts[field["role"]].append(f"{field['name']}: {field['type']}{desc}")
+    return f"{', '.join(texts['input'])} -> {', '.join(texts['output'])}"
+
+
+def _rebuilt(described: Mapping[str, Any]) -> Module:
+    name, predictors = described["class"], list(described["predictors"].items())
+    if name not in _PLAIN or len(predictors) != 1:
+        raise ArtifactError(
+            f"A program of the class {name!r} with {len(predictors)} predictors cannot be made from its manifest. "
+            "Pass the program itself with `program=`."
+        )
+    path, predictor = predictors[0]
+    try:
+        full = make_signature(predictor["signature"]["fields"])
+        program: Module = _PLAIN[name](full, **predictor["config"])
+        # A chain of thought has put a second `reasoning` before ours, so the signature is set as it was.
+        dict(program.named_predictors())[path].signature = full
+    except (ValueError, TypeError, KeyError, NameError, AttributeError) as error:
+        raise ArtifactError(
+            f"A program of the class {name!r} cannot be made from its manifest: {error}. Pass the program itself with "
+            "`program=`."
+        ) from error
+    return program
+
+
+def make_signature(fields: Sequence[Mapping[str, Any]], type_of: Callable[[str], Any] = parse_type) -> type[Signature]:
+    """Return a signature of the manifest's fields, without an instruction; `type_of` makes a type of its text.
+
+    Raises:
+        ValueError, TypeError, NameError: the fields make no signature.
+    """
+    made = {}
+    for field in fields:
+        make: Any = InputField if field["role"] == "input" else OutputField
+        options = {} if field["desc"] is None else {"desc": field["desc"]}
+        made[field["name"]] = (type_of(field["type"]), make(**options))
+    build: Any = Signature  # called, it gives a class
+    found: type[Signature] = build(made, "")
+    return found

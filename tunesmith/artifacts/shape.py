@@ -1,0 +1,218 @@
+"""The shape of `manifest.json`, version 1."""
+
+import math
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tunesmith.errors import ArtifactError
+
+__all__ = ["ADAPTER", "CLASS_NAME", "REQUEST_OPTIONS", "check_shape", "is_option_value"]
+
+# What the name of a caller's own adapter starts with, so that nobody takes it for a format of tunesmith's.
+ADAPTER = "adapter:"
+
+_NAME = r"[^\W\d]\w*"
+_LOCAL = rf"(?:{_NAME}|<locals>)"
+
+# `module:Class`. `<locals>` is a class made inside a function: it can be named, not imported.
+CLASS_NAME = re.compile(rf"{_NAME}(?:\.{_NAME})*:{_LOCAL}(?:\.{_LOCAL})*")
+
+# What a request may be told by an artifact. Everything else stays out, above all `api_base`, `api_key`, `headers`
+# and `model`: DSPy hands a predictor's configuration to the LM, so they would choose where a prompt is sent.
+REQUEST_OPTIONS = frozenset(
+    {
+        "frequency_penalty",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "min_p",
+        "n",
+        "num_predict",
+        "presence_penalty",
+        "reasoning_effort",
+        "repeat_penalty",
+        "rollout_id",
+        "seed",
+        "stop",
+        "temperature",
+        "top_k",
+        "top_logprobs",
+        "top_p",
+    }
+)
+
+
+def is_option_value(value: object) -> bool:
+    """Return whether a request option may have this value: a scalar, or a list of texts."""
+    if isinstance(value, list):
+        return all(isinstance(item, str) for item in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int | str)
+
+
+def _options(options: dict[str, Any]) -> dict[str, Any]:
+    for name, value in options.items():
+        if name not in REQUEST_OPTIONS:
+            raise ValueError(
+                f"{name!r} is no request option that an artifact may carry; allowed are "
+                f"{', '.join(sorted(REQUEST_OPTIONS))}"
+            )
+        if not is_option_value(value):
+            raise ValueError(f"the request option {name!r} must be a scalar or a list of texts")
+    return options
+
+
+def _class(name: str) -> str:
+    if CLASS_NAME.fullmatch(name) is None:
+        raise ValueError("this is no `module:Class`")
+    return name
+
+
+def _adapter(name: str) -> str:
+    _class(name.removeprefix(ADAPTER))
+    if not name.startswith(ADAPTER):
+        raise ValueError("this is no `adapter:module:Class`")
+    return name
+
+
+def _field_name(name: str) -> str:
+    if not name.isidentifier() or name.startswith("_"):
+        raise ValueError("this is no field name")
+    return name
+
+
+_ClassName = Annotated[str, AfterValidator(_class)]
+_FieldName = Annotated[str, AfterValidator(_field_name)]
+_Options = Annotated[dict[str, Any], AfterValidator(_options)]
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _FieldShape(_Shape):
+    name: _FieldName
+    role: Literal["input", "output"]
+    type: str
+    desc: str | None
+
+
+class _SignatureShape(_Shape):
+    name: str
+    fields: Annotated[list[_FieldShape], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "_SignatureShape":
+        names = [field.name for field in self.fields]
+        if len(set(names)) != len(names):
+            raise ValueError("two fields have one name")
+        return self
+
+    def names(self, role: str) -> set[str]:
+        return {field.name for field in self.fields if field.role == role}
+
+
+class _PredictorShape(_Shape):
+    class_: _ClassName = Field(alias="class")
+    fingerprint: _Sha256
+    signature: _SignatureShape
+    config: _Options | None
+
+
+class _ProgramShape(_Shape):
+    class_: _ClassName = Field(alias="class")
+    predictors: Annotated[dict[str, _PredictorShape], Field(min_length=1)]
+    rebuildable: bool
+
+
+class _DemoShape(_Shape):
+    inputs: dict[str, Any]
+    outputs: Annotated[dict[str, Any], Field(min_length=1)]
+    augmented: bool
+
+
+class _PartShape(_Shape):
+    instruction: str
+    demos: list[_DemoShape]
+    format: str | None
+    settings: dict[str, Any]
+
+
+class _CandidateShape(_Shape):
+    parts: dict[str, _PartShape]
+    sampling: _Options
+
+
+class _UnhashedShape(_Shape):
+    created: str | None
+    paid: dict[str, Any]
+    test_opened: int | None
+
+
+class _ManifestShape(_Shape):
+    schema_version: Literal[1]
+    program: _ProgramShape
+    candidate: _CandidateShape
+    baseline: _CandidateShape
+    sampling: dict[str, Any]
+    lm: dict[str, Any]
+    metric: str | None
+    datasets: dict[str, str]
+    scores: dict[str, Any]
+    verdict: str
+    charged: dict[str, Any]
+    seed: int | None
+    versions: dict[str, str | None]
+    adapter: Annotated[str, AfterValidator(_adapter)] | None
+    state_sha256: _Sha256
+    extra: dict[str, Any]
+    notes: list[str]
+    sha256: _Sha256
+    unhashed: _UnhashedShape
+    unhashed_sha256: _Sha256
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> "_ManifestShape":
+        if self.sampling != self.candidate.sampling:
+            raise ValueError("`sampling` is not the candidate's")
+        predictors = self.program.predictors
+        for title, candidate in (("candidate", self.candidate), ("baseline", self.baseline)):
+            if set(candidate.parts) != set(predictors):
+                raise ValueError(f"the {title} is for other predictors than the program's")
+            for path, part in candidate.parts.items():
+                _check_demos(f"{title} {path}", part.demos, predictors[path].signature)
+        return self
+
+
+def _check_demos(where: str, demos: list[_DemoShape], signature: _SignatureShape) -> None:
+    inputs, outputs = signature.names("input"), signature.names("output")
+    for demo in demos:
+        if not set(demo.inputs) <= inputs or not set(demo.outputs) <= outputs:
+            raise ValueError(f"{where}: a demo has fields that its signature lacks")
+
+
+def check_shape(manifest: dict[str, Any], where: str) -> None:
+    """Check that `manifest` has every entry of version 1, of its type, and nothing else.
+
+    Raises:
+        ArtifactError: it has not; the message names the first entry at fault.
+    """
+    try:
+        _ManifestShape.model_validate(manifest)
+    except (ValidationError, RecursionError) as error:
+        raise ArtifactError(
+            f"{where}: {_first(error)}. Save the artifact again with this version of tunesmith."
+        ) from error
+
+
+def _first(error: ValidationError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    found = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(step) for step in found["loc"])
+    problem = found["msg"].removeprefix("Value error, ")
+    return f"`{place}`: {problem}" if place else problem

@@ -1,0 +1,118 @@
+"""Simple types from their text, read by a small parser: nothing is evaluated and no name is looked up.
+
+The texts are those of `signatures.type_text`: `str`, `int | None`, `list[dict[str, float]]`, `Literal['a', 'b']`.
+"""
+
+import ast
+import functools
+import operator
+import re
+from typing import Any, Literal
+
+__all__ = ["parse_type"]
+
+_SCALARS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "None": type(None)}
+_GENERICS: dict[str, tuple[Any, int]] = {"list": (list, 1), "dict": (dict, 2)}
+_CONSTANTS: dict[str, Any] = {"True": True, "False": False, "None": None}
+_TOKEN = re.compile(
+    r"""\s*(?: (?P<name>[A-Za-z]+) | (?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*") | (?P<number>-?\d{1,40})
+    | (?P<sign>[\[\],|]) )""",
+    re.VERBOSE,
+)
+_LONGEST = 100_000
+_DEEPEST = 20
+
+
+def parse_type(text: str) -> Any:
+    """Return the type that `text` names: str, int, float, bool, literals of these, list, dict and unions.
+
+    Raises:
+        ValueError: it names another type, or is no type at all.
+    """
+    if len(text) > _LONGEST:
+        raise ValueError("The text of the type is too long.")
+    parser = _Parser(text)
+    found = parser.union(0)
+    parser.expect("")
+    return found
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._text, self._at = text.rstrip(), 0
+        self._kind, self._token = "", ""
+        self._next()
+
+    def union(self, depth: int) -> Any:
+        """Read `one | other | ...`."""
+        if depth > _DEEPEST:
+            raise ValueError("The type is nested too deeply.")
+        options = [self._single(depth)]
+        while self._token == "|" and self._kind == "sign":
+            self._next()
+            options.append(self._single(depth))
+        if len(options) > 1 and all(option is type(None) for option in options):
+            raise ValueError("A type of nothing but None.")
+        return functools.reduce(operator.or_, options)
+
+    def expect(self, sign: str) -> None:
+        """Read `sign`; the empty text is the end."""
+        if self._token != sign or self._kind not in ("sign", ""):
+            raise ValueError(f"{sign or 'the end'!r} was expected where {self._token!r} is.")
+        self._next()
+
+    def _single(self, depth: int) -> Any:
+        name, kind = self._token, self._kind
+        self._next()
+        if kind != "name":
+            raise ValueError(f"{name!r} is no type.")
+        if name in _SCALARS:
+            return _SCALARS[name]
+        if name == "Literal":
+            return self._literal()
+        if name in _GENERICS:
+            return self._generic(*_GENERICS[name], depth)
+        raise ValueError(f"{name!r} is no simple type.")
+
+    def _generic(self, origin: Any, count: int, depth: int) -> Any:
+        if self._token != "[":
+            return origin
+        self._next()
+        inside = [self.union(depth + 1)]
+        while len(inside) < count:
+            self.expect(",")
+            inside.append(self.union(depth + 1))
+        self.expect("]")
+        return origin[tuple(inside)] if count > 1 else origin[inside[0]]
+
+    def _literal(self) -> Any:
+        self.expect("[")
+        values = [self._constant()]
+        while self._token == "," and self._kind == "sign":
+            self._next()
+            values.append(self._constant())
+        self.expect("]")
+        return Literal[tuple(values)]
+
+    def _constant(self) -> Any:
+        kind, token = self._kind, self._token
+        self._next()
+        if kind == "text":
+            # One quoted text and nothing else, as the pattern made sure: this only undoes its escapes.
+            return ast.literal_eval(token)
+        if kind == "number":
+            return int(token)
+        if kind == "name" and token in _CONSTANTS:
+            return _CONSTANTS[token]
+        raise ValueError(f"{token!r} is no literal.")
+
+    def _next(self) -> None:
+        if self._at == len(self._text):
+            self._kind, self._token = "", ""
+            return
+        match = _TOKEN.match(self._text, self._at)
+        if match is None:
+            raise ValueError(f"{self._text[self._at : self._at + 20]!r} is no part of a simple type.")
+        self._at = match.end()
+        self._kind = str(match.lastgroup)
+        self._token = match[self._kind]

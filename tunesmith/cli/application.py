@@ -1,0 +1,98 @@
+"""`tunesmith`: the group of all verbs. A verb's file is imported when the verb is used, so that `--help` is quick."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from tunesmith.cli.failures import STOPPED, report_failure
+
+__all__ = ["VERBS", "Application", "main"]
+
+VERBS = {
+    "init": "Write a new project that works: program, metric, data, tunesmith.toml.",
+    "doctor": "Say what is installed, where things are and, with --probe, how fast the model is.",
+    "models": "List, pull and show weight files.",
+    "predict": "Run an artifact on the fields given, or on JSONL from stdin.",
+    "eval": "Score a program or an artifact on a dataset, with a 95 % interval.",
+    "compile": "Find the instructions, demos and formats that score best, within a budget.",
+    "show": "Show what an artifact holds, what it would send, what compiling changed.",
+    "cache": "Count, check, prune and clear the cached replies.",
+    "demo": "Compile a small program on the embedded model, and say honestly what it gained.",
+}
+"""Verbs with their short help, in the order of `--help`. Each is `command` in the file of its name."""
+
+
+class Application(click.Group):
+    """The group; it also turns every way of ending into an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order they are shown."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the verb's file."""
+        if cmd_name not in VERBS:
+            return None
+        command = importlib.import_module(f"tunesmith.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs without importing any."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.Abort from None  # before click writes a line of its own
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002 - click's signature
+        **extra: Any,
+    ) -> Any:
+        """Run the command line and exit: 0 done, 1 error, 2 usage, 3 stopped and resumable, 4 a gate failed."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        prog_name = "tunesmith" if prog_name is None else prog_name
+        if not standalone_mode:
+            return super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
+        try:
+            code = super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read our output has seen enough
+            _forget_stdout()
+            code = 1
+        except KeyboardInterrupt:
+            code = STOPPED
+        except Exception as error:  # noqa: BLE001 - every failure ends as one message
+            code = report_failure(error, as_json="--json" in arguments)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _forget_stdout() -> None:
+    """Send what is still buffered to nowhere, or Python complains when it ends."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, sys.stdout.fileno())
+    os.close(sink)
+
+
+@click.group(cls=Application, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tunesmith", prog_name="tunesmith")
+def main() -> None:
+    """Compile declarative LM programs for the model you run yourself.
+
+    \b
+    Start:   tunesmith demo            a small compile on a model of 93 MB
+             tunesmith init my-task    a project of your own
+    Exit codes: 0 done, 1 error, 2 usage, 3 stopped (the same command goes on), 4 a gate failed.
+    """  # noqa: D301 - click's mark for text that keeps its lines

@@ -1,0 +1,86 @@
+"""Which model, which program: from an option, the environment or the project file."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from tunesmith.artifacts import load
+from tunesmith.errors import UsageError, shown
+from tunesmith.experiments import Project, ProjectSettings, find_object, find_program
+from tunesmith.lm import LM, lm
+from tunesmith.modules import Module
+
+__all__ = ["allowed", "chosen_lm", "chosen_program", "chosen_spec", "current_project"]
+
+
+def current_project() -> Project:
+    """Return the project of this folder, or an empty one where there is none.
+
+    Raises:
+        UsageError: the project file is wrong.
+    """
+    found = Project.find()
+    return Project(Path(), ProjectSettings()) if found is None else found
+
+
+def chosen_spec(given: str | None, project: Project | None = None) -> str | None:
+    """Return the spec of the model: the option, else TUNESMITH_LM, else the project file, else `None`."""
+    if given is not None:
+        return given
+    if os.environ.get("TUNESMITH_LM"):
+        return os.environ["TUNESMITH_LM"]
+    return (current_project() if project is None else project).settings.lm.spec
+
+
+def chosen_lm(given: str | None, project: Project | None = None, *, slots: int | None = None) -> LM:
+    """Return the model: the option, else TUNESMITH_LM, else the project file.
+
+    The options under [lm] belong to the model named there, and are used with it alone.
+
+    Raises:
+        UsageError: no place names a model, or its spec cannot be used.
+        ModelMissing: the weight file is not there.
+    """
+    spec = chosen_spec(given, project)
+    if spec is None:
+        raise UsageError(
+            "There is no model. Pass --lm SPEC, set TUNESMITH_LM, or write `spec` under [lm] in tunesmith.toml. "
+            "A spec is `embedded`, `gguf:<path>` or `<provider>/<model>`."
+        )
+    if given is not None or os.environ.get("TUNESMITH_LM"):
+        return lm(spec, slots=slots)
+    settings = (current_project() if project is None else project).settings.lm
+    options = settings.model_dump(exclude={"spec"}, exclude_none=True)
+    if slots is not None:
+        options["slots"] = slots
+    return lm(spec, **options)
+
+
+def chosen_program(target: str | None, project: Project, model: LM | None, allow: Sequence[str]) -> Module:
+    """Return the program: an artifact's folder, `module:attr`, or without a target the project's.
+
+    Raises:
+        UsageError: the target is neither, or cannot be imported.
+        ArtifactError: the artifact is damaged, or asks for code that was not allowed.
+    """
+    if target is None:
+        return project.program()
+    if Path(target).is_dir():
+        allowed(allow, project.root)
+        return load(Path(target), lm=model, allow=tuple(allow))
+    if ":" in target:
+        return find_program(target, project.root)
+    raise UsageError(
+        f"{shown(target)} is neither the folder of an artifact nor a program's `module:attr`. "
+        "Give the path that `tunesmith compile` printed, or a name such as `program:program`."
+    )
+
+
+def allowed(names: Sequence[str], root: Path) -> None:
+    """Import the classes that `--allow` names, with the project's folder first.
+
+    Raises:
+        UsageError: one cannot be imported.
+    """
+    for name in names:
+        find_object(name, root)

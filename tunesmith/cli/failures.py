@@ -1,0 +1,59 @@
+"""Every way a verb can fail, as one message and one exit code."""
+
+import os
+import traceback
+
+import click
+
+from tunesmith.cli.output import emit
+from tunesmith.errors import BudgetExceeded, Interrupted, ModelUnavailable, TunesmithError, UsageError
+
+__all__ = ["DONE", "ERROR", "GATE", "STOPPED", "USAGE", "exit_code", "report_failure"]
+
+DONE, ERROR, USAGE, STOPPED, GATE = range(5)
+
+_STOPS = (Interrupted, ModelUnavailable, BudgetExceeded)
+_STOPPED_TEXT = "stopped. What was finished is in the reply cache; the same command goes on."
+
+
+def exit_code(error: Exception) -> int:
+    """Return the exit code that `error` ends a verb with."""
+    if isinstance(error, (click.Abort, *_STOPS)):
+        return STOPPED
+    if isinstance(error, click.UsageError | UsageError):
+        return USAGE
+    return ERROR
+
+
+def report_failure(error: Exception, *, as_json: bool) -> int:
+    """Write one message to stderr, with `as_json` one document to stdout as well, and return the exit code."""
+    if _is_plain_help(error):
+        click.echo(str(error), err=True)
+        return USAGE
+    kind, message = _described(error)
+    unexpected = not isinstance(error, TunesmithError | click.ClickException | click.Abort)
+    if unexpected and os.environ.get("TUNESMITH_DEBUG"):
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    click.echo(f"error: {message}", err=True)
+    if as_json:
+        emit({"error": {"type": kind, "message": message}})
+    return exit_code(error)
+
+
+def _is_plain_help(error: Exception) -> bool:
+    """Whether a group was called without a verb: click's answer is its help, as an exception since 8.2."""
+    return type(error).__name__ == "NoArgsIsHelpError"
+
+
+def _described(error: Exception) -> tuple[str, str]:
+    if isinstance(error, TunesmithError):
+        return type(error).__name__.lstrip("_"), str(error)
+    if isinstance(error, click.Abort):
+        return "Interrupted", _STOPPED_TEXT
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        hint = "" if context is None else f" See `{context.command_path} --help`."
+        kind = "UsageError" if isinstance(error, click.UsageError) else "Error"
+        return kind, error.format_message() + hint
+    text = f"unexpected {type(error).__name__}: {error}. Set TUNESMITH_DEBUG=1 to see where it came from."
+    return type(error).__name__, text

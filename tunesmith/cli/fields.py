@@ -1,0 +1,86 @@
+"""Inputs from the command line: `field=value`, and rows of JSONL."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from tunesmith.data import Dataset
+from tunesmith.errors import RowError, UsageError, shown
+from tunesmith.experiments import ProgramInputs
+from tunesmith.signatures import Example
+
+__all__ = ["json_values", "pairs_of", "row_of", "typed_pairs"]
+
+
+def pairs_of(arguments: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Return `field=value` arguments as a mapping.
+
+    Args:
+        arguments: as they were typed.
+        names: the input fields there are.
+
+    Raises:
+        UsageError: one is not of that form, names no input or one twice, or an input is missing.
+    """
+    found: dict[str, str] = {}
+    wanted = f"The inputs are: {', '.join(names)}. Write each as `{names[0] if names else 'field'}=value`."
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals:
+            raise UsageError(f"{shown(argument)} is not `field=value`. {wanted}")
+        if name not in names:
+            raise UsageError(f"There is no input field {shown(name)}. {wanted}")
+        if name in found:
+            raise UsageError(f"The field `{name}` is given twice. {wanted}")
+        found[name] = value
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise UsageError(f"The input `{missing[0]}` is missing. {wanted}")
+    return found
+
+
+def typed_pairs(pairs: Mapping[str, str], inputs: ProgramInputs) -> Example:
+    """Return the typed inputs of `field=value` texts; what does not fit as text is read as JSON.
+
+    Raises:
+        RowError: a value does not fit its field.
+    """
+    row: dict[str, Any] = dict(pairs)
+    for _ in range(len(row) + 1):
+        try:
+            return row_of(row, inputs, "arguments")
+        except RowError as error:
+            name = error.field
+            if name is None or not isinstance(row.get(name), str) or row[name] != pairs[name]:
+                raise
+            try:
+                row[name] = json.loads(pairs[name])
+            except ValueError:
+                raise error from None
+            if isinstance(row[name], str):
+                raise
+    return row_of(row, inputs, "arguments")
+
+
+def row_of(row: object, inputs: ProgramInputs, source: str) -> Example:
+    """Return the typed inputs of one row, which may lack the outputs.
+
+    Raises:
+        RowError: it does not fit.
+    """
+    kept = {name: value for name, value in row.items() if name in inputs.names} if isinstance(row, dict) else row
+    if inputs.signature is not None:
+        data = Dataset.load([kept], signature=inputs.signature, require_outputs=False, name=source)
+    else:
+        data = Dataset.load([kept], inputs=inputs.names, name=source)
+    return data[0].inputs()
+
+
+def json_values(outputs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a prediction's outputs as JSON values; what has no JSON form is shown as text."""
+    found = {
+        name: to_jsonable_python(value, fallback=str, inf_nan_mode="strings", by_alias=True) for name, value in outputs
+    }
+    return found

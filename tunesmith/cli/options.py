@@ -1,0 +1,32 @@
+"""Options that several verbs share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["allow_option", "artifact_argument", "json_option", "lm_option", "quiet_option", "slots_option"]
+
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+json_option: _Decorator = click.option(
+    "--json", "as_json", is_flag=True, help="Write one JSON document to stdout, and nothing else there."
+)
+quiet_option: _Decorator = click.option("--quiet", "-q", is_flag=True, help="Say nothing on stderr but errors.")
+lm_option: _Decorator = click.option(
+    "--lm",
+    "spec",
+    metavar="SPEC",
+    help="The model: embedded, gguf:PATH or PROVIDER/MODEL. Default: TUNESMITH_LM, else [lm] spec in tunesmith.toml.",
+)
+slots_option: _Decorator = click.option(
+    "--slots", type=click.IntRange(min=1), help="Requests on the way at once. Default: TUNESMITH_SLOTS, else 1."
+)
+allow_option: _Decorator = click.option(
+    "--allow",
+    multiple=True,
+    metavar="MODULE:CLASS",
+    help="Let the artifact use this class of yours. May be repeated.",
+)
+artifact_argument: _Decorator = click.argument("artifact", type=click.Path(path_type=Path), metavar="ARTIFACT")

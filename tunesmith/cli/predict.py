@@ -1,0 +1,154 @@
+"""`tunesmith predict`: run an artifact."""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tunesmith.artifacts import load
+from tunesmith.cli.choosing import allowed, chosen_lm, current_project
+from tunesmith.cli.failures import DONE, ERROR
+from tunesmith.cli.fields import json_values, pairs_of, row_of, typed_pairs
+from tunesmith.cli.options import allow_option, artifact_argument, json_option, lm_option, quiet_option, slots_option
+from tunesmith.cli.output import emit, note, say
+from tunesmith.errors import ModelMissing, ModelUnavailable, RowError, UsageError
+from tunesmith.experiments import ProgramInputs, program_inputs
+from tunesmith.lm import LM, Meter, StopSignal, metered
+from tunesmith.modules import Module, context
+from tunesmith.signatures import Example
+
+__all__ = ["command"]
+
+
+@click.command(name="predict")
+@artifact_argument
+@click.argument("fields", nargs=-1, metavar="[FIELD=VALUE... | -]")
+@lm_option
+@slots_option
+@allow_option
+@json_option
+@quiet_option
+def command(
+    artifact: Path,
+    fields: tuple[str, ...],
+    spec: str | None,
+    slots: int | None,
+    allow: tuple[str, ...],
+    as_json: bool,  # noqa: FBT001 - click passes flags so
+    quiet: bool,  # noqa: FBT001
+) -> int:
+    r"""Run the compiled program in ARTIFACT.
+
+    Give its inputs as FIELD=VALUE, or pipe JSONL in: one object a line, answered by one line each, in order. A line that
+    fails is answered by {"error": ...}; the others are not affected, and the exit code is 1.
+
+    \b
+    tunesmith predict runs/demo/artifact comment="The bed was hard."
+    tunesmith predict runs/demo/artifact - < comments.jsonl > topics.jsonl
+    """
+    model = chosen_lm(spec, slots=slots)
+    if allow:
+        allowed(allow, current_project().root)
+    program = load(artifact, lm=model, allow=allow)
+    call = _Caller(program, model)
+    if fields in ((), ("-",)):
+        return _predict_lines(call, explicit=fields == ("-",), quiet=quiet)
+    values = pairs_of(fields, call.inputs.names)
+    found = call(typed_pairs(values, call.inputs))
+    if as_json:
+        emit(found)
+    else:
+        for name, value in found.items():
+            say(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    return DONE
+
+
+class _Caller:
+    """The program with its model: inputs in, JSON values out."""
+
+    def __init__(self, program: Module, model: LM) -> None:
+        self.inputs: ProgramInputs = program_inputs(program)
+        self.model, self.meter = model, Meter()
+        self._program = program
+
+    def __call__(self, inputs: Example) -> dict[str, Any]:
+        try:
+            with context(lm=self.model, disable_history=True), metered(self.meter):
+                prediction = self._program(**inputs)
+        except StopSignal as stop:
+            raise stop.error from None
+        return json_values(prediction.items())
+
+
+def _predict_lines(call: _Caller, *, explicit: bool, quiet: bool) -> int:
+    stdin = click.get_binary_stream("stdin")
+    lines = _numbered(stdin)
+    first = None if not explicit and stdin.isatty() else next(lines, None)
+    if first is None and not explicit:
+        raise UsageError(
+            f"There is nothing to predict. Give the inputs as FIELD=VALUE ({', '.join(call.inputs.names)}), or pipe "
+            "JSONL in."
+        )
+    rest = () if first is None else _with(first, lines)
+    done = failed = 0
+    for found in _in_order(lambda line: _answer(call, *line), rest, call.model.slots):
+        emit(found, indent=None)
+        done, failed = done + 1, failed + ("error" in found and "line" in found)
+    spent = call.meter
+    note(f"{done} lines, {failed} failed; {spent.charged.calls} calls, {spent.paid.calls} of them paid", quiet=quiet)
+    return ERROR if failed else DONE
+
+
+def _numbered(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(stream, 1):
+        if line.strip():
+            yield number, line
+
+
+def _with(first: tuple[int, bytes], rest: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    yield first
+    yield from rest
+
+
+def _answer(call: _Caller, number: int, line: bytes) -> dict[str, Any]:
+    """Return the outputs for one line, or what was wrong with it."""
+    try:
+        row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+        if not isinstance(row, dict):
+            raise UsageError(f"A line is one JSON object. Given: a {type(row).__name__}.")  # noqa: TRY301
+        return call(row_of(row, call.inputs, "stdin"))
+    except Exception as error:  # whatever a program raises belongs to its line
+        if isinstance(error, (ModelMissing, ModelUnavailable)):
+            raise  # every further line would fail as well
+        message = _row_text(error) if isinstance(error, RowError) else str(error)
+        return {"error": {"type": type(error).__name__.lstrip("_"), "message": message}, "line": number}
+
+
+def _row_text(error: RowError) -> str:
+    return error.problem if error.field is None else f"field `{error.field}`: {error.problem}"
+
+
+def _in_order(
+    work: Callable[[tuple[int, bytes]], dict[str, Any]], lines: Iterable[tuple[int, bytes]], slots: int
+) -> Iterator[dict[str, Any]]:
+    """Yield what `work` returns for each line, in order, with `slots` of them on the way."""
+    if slots <= 1:
+        yield from map(work, lines)
+        return
+    waiting: deque[Future[dict[str, Any]]] = deque()
+    with ThreadPoolExecutor(slots, thread_name_prefix="tunesmith") as pool:
+        try:
+            for line in lines:
+                waiting.append(pool.submit(copy_context().run, work, line))
+                if len(waiting) >= 2 * slots:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,169 @@
+"""Programs and metrics by name: `module:attr`, imported with the project's folder first.
+
+Only names that the user wrote into a project file or an option come here; an artifact names nothing to import.
+"""
+
+import importlib
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tunesmith import metrics
+from tunesmith.errors import UsageError, shown
+from tunesmith.evaluation import Metric
+from tunesmith.modules import Module
+from tunesmith.signatures import Signature
+
+__all__ = ["BUILT_IN_METRICS", "find_metric", "find_object", "find_program", "find_signature"]
+
+BUILT_IN_METRICS = ("contains", "exact_match", "numeric_close", "one_of", "rouge_l", "token_f1")
+"""Metrics that can be named as `exact_match:field`, or `exact_match:field,other`."""
+
+_imported: set[str] = set()
+
+
+def find_object(reference: str, root: Path) -> Any:
+    """Return what `module:attr` names; `root` is looked in first.
+
+    Raises:
+        UsageError: it is no such name, there is no such module or attribute, or importing it fails.
+    """
+    module_name, colon, path = reference.partition(":")
+    names = [*module_name.split("."), *path.split(".")]
+    if not colon or not all(name.isidentifier() for name in names):
+        raise UsageError(f"A name is written `module:attr`, as in `program:program`. Given: {shown(reference)}.")
+    found: Any = _module(module_name, root)
+    for name in path.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            known = [word for word in vars(found) if not word.startswith("_")] if hasattr(found, "__dict__") else []
+            raise UsageError(
+                f"`{reference}`: there is no `{name}`. There is: {', '.join(known[:12]) or 'nothing'}."
+            ) from None
+    return found
+
+
+def find_program(reference: str, root: Path) -> Module:
+    """Return the program that `module:attr` names: an instance, a class or a function without arguments.
+
+    Raises:
+        UsageError: as `find_object`, or it is no program.
+    """
+    found = find_object(reference, root)
+    if isinstance(found, Module):
+        return found
+    if isinstance(found, type) and issubclass(found, Signature):
+        raise UsageError(f"`{reference}` is a signature. Make a program of it: `ts.Predict({found.__name__})`.")
+    made = None
+    if callable(found):
+        try:
+            made = found()
+        except Exception as error:
+            raise UsageError(
+                f"`{reference}` could not make the program: {_described(error, root)}. "
+                "It is called without arguments; name a finished instance instead where it needs some."
+            ) from error
+    if isinstance(made, Module):
+        return made
+    given = shown(found if made is None else made)
+    raise UsageError(
+        f"`{reference}` is no program. Given: {given}. A program is a `dspy.Module`, such as `ts.Predict(...)`, "
+        "a class of one, or a function without arguments that returns one."
+    )
+
+
+def find_metric(reference: str, root: Path) -> Metric:
+    """Return the metric that `reference` names: `module:attr`, or a built-in one as `exact_match:field`.
+
+    Raises:
+        UsageError: as `find_object`, or it is no metric.
+    """
+    name, _, fields = reference.partition(":")
+    if name in BUILT_IN_METRICS:
+        given = [field.strip() for field in fields.split(",") if field.strip()]
+        try:
+            metric: Metric = getattr(metrics, name)(*given)
+        except TypeError as error:
+            raise UsageError(
+                f"`{reference}`: the metric `{name}` does not take these fields. Write `{name}:field`."
+            ) from error
+        return metric
+    if ":" not in reference:
+        raise UsageError(
+            f"A metric is written `module:attr` or as a built-in one, `exact_match:field`. Given: {shown(reference)}. "
+            f"Built in are: {', '.join(BUILT_IN_METRICS)}."
+        )
+    found = find_object(reference, root)
+    if not callable(found):
+        raise UsageError(
+            f"`{reference}` is no metric. Given: {shown(found)}. A metric is a function of "
+            "(example, prediction, trace=None)."
+        )
+    return found  # type: ignore[no-any-return]  # whatever the user's module holds
+
+
+def find_signature(reference: str, root: Path) -> type[Signature]:
+    """Return the signature that `module:attr` names.
+
+    Raises:
+        UsageError: as `find_object`, or it is no signature.
+    """
+    found = find_object(reference, root)
+    if isinstance(found, type) and issubclass(found, Signature):
+        return found
+    raise UsageError(f"`{reference}` is no signature class. Given: {shown(found)}.")
+
+
+def _module(name: str, root: Path) -> ModuleType:
+    folder = str(root.resolve())
+    if sys.path[:1] != [folder]:
+        sys.path.insert(0, folder)
+    _make_way(name, root)
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise UsageError(f"There is no module `{name}` in {folder}, nor is one installed.") from error
+        raise UsageError(f"Importing `{name}` failed: {_described(error, root)}.") from error
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"Importing `{name}` failed: {_described(error, root)}.") from error
+    _imported.add(name)
+    return module
+
+
+def _make_way(name: str, root: Path) -> None:
+    """Forget a module that was imported from another project under the same name.
+
+    Raises:
+        UsageError: the name belongs to something else that is imported already.
+    """
+    own = _own_file(name, root)
+    loaded = sys.modules.get(name)
+    if own is None or loaded is None:
+        return
+    file = getattr(loaded, "__file__", None)
+    if file is not None and Path(file).resolve() == own.resolve():
+        return
+    if name not in _imported:
+        raise UsageError(f"The name of {own} is taken by another module ({file or 'built in'}). Rename the file.")
+    del sys.modules[name]
+
+
+def _own_file(name: str, root: Path) -> Path | None:
+    stem = root.joinpath(*name.split("."))
+    for path in (stem.with_name(f"{stem.name}.py"), stem / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _described(error: BaseException, root: Path) -> str:
+    """Return type, text and the last place inside the project of what the user's code raised."""
+    text = f"{type(error).__name__}: {error}"
+    inside = str(root.resolve())
+    places = [f for f in inspect.getinnerframes(error.__traceback__) if f.filename.startswith(inside)]
+    return f"{text} ({places[-1].filename}:{places[-1].lineno})" if places and error.__traceback__ else text

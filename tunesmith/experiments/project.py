@@ -1,0 +1,312 @@
+"""The project file, `tunesmith.toml`: names program, metric, data, model and compiler, so that verbs need no arguments."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
+from tunesmith.data import Dataset, Splits
+from tunesmith.errors import UsageError, shown
+from tunesmith.evaluation import Metric
+from tunesmith.experiments.inputs import ProgramInputs, program_inputs
+from tunesmith.experiments.named import find_metric, find_program, find_signature
+from tunesmith.lm import Budget
+from tunesmith.modules import Module
+
+__all__ = ["COMPILERS", "PROJECT_FILE", "Project", "ProjectSettings"]
+
+PROJECT_FILE = "tunesmith.toml"
+CompilerName = Literal["random-search", "bootstrap-few-shot", "labeled-few-shot"]
+Count = Field(default=None, ge=0)
+Positive = Field(default=None, ge=1)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class SplitSettings(_Table):
+    """`split = {...}`: rows (whole numbers) or shares of all rows (fractions) for each part of `[data] file`."""
+
+    train: int | float
+    val: int | float | None = None
+    test: int | float | None = None
+    seed: int = 0
+    stratify: str | None = None
+    group: str | None = None
+
+
+class DataSettings(_Table):
+    """`[data]`: a file for each split, or one file with `split`; paths start at the project file."""
+
+    train: str | None = None
+    val: str | None = None
+    test: str | None = None
+    file: str | None = None
+    split: SplitSettings | None = None
+    inputs: list[str] | None = None
+    signature: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        parts = [name for name in ("train", "val", "test") if getattr(self, name) is not None]
+        if self.file is not None and parts:
+            raise ValueError(f"`file` and `{parts[0]}` contradict each other: give one file to split, or one per split")
+        if (self.file is None) != (self.split is None):
+            raise ValueError("`file` and `split` belong together")
+        if self.inputs is not None and self.signature is not None:
+            raise ValueError("`inputs` and `signature` contradict each other: a signature names its inputs")
+        return self
+
+
+class LmSettings(_Table):
+    """`[lm]`: the model and the options of `ts.lm`."""
+
+    spec: str | None = None
+    slots: int | None = Positive
+    host: str | None = None
+    num_ctx: int | None = Positive
+    threads: int | None = Positive
+    temperature: float | None = Field(default=None, ge=0)
+    max_tokens: int | None = Positive
+
+
+class CompileSettings(_Table):
+    """`[compile]`: compiler, budget and run; an option left out has the compiler's default."""
+
+    compiler: CompilerName = "random-search"
+    run: str = "compile"
+    seed: int = 0
+    budget_calls: int | None = Count
+    budget_tokens: int | None = Count
+    budget_seconds: float | None = Count
+    slots: int | None = Positive
+    num_candidates: int | None = Positive
+    max_labeled_demos: int | None = Count
+    max_bootstrapped_demos: int | None = Count
+    max_rounds: int | None = Positive
+    metric_threshold: float | None = None
+    formats: list[str] | None = None
+    instructions: list[str] | None = None
+    k: int | None = Positive
+
+
+class ProjectSettings(_Table):
+    """The whole file."""
+
+    program: str | None = None
+    metric: str | None = None
+    data: DataSettings = DataSettings()
+    lm: LmSettings = LmSettings()
+    compile: CompileSettings = CompileSettings()
+
+
+_BOOTSTRAP = ("max_bootstrapped_demos", "max_labeled_demos", "max_rounds", "metric_threshold")
+COMPILERS: Mapping[str, tuple[type[Compiler], tuple[str, ...]]] = {
+    "random-search": (RandomSearch, (*_BOOTSTRAP, "formats", "instructions", "num_candidates")),
+    "bootstrap-few-shot": (BootstrapFewShot, _BOOTSTRAP),
+    "labeled-few-shot": (LabeledFewShot, ("k",)),
+}
+"""Compilers by their name in the project file, with the options each of them takes."""
+
+_OPTIONS = sorted({option for _, options in COMPILERS.values() for option in options})
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project file with the folder it is in. Nothing is imported or read before it is asked for.
+
+    Attributes:
+        root: the folder that paths and modules start from.
+        settings: what the file says.
+        path: the file, `None` where there is none and everything was said by options.
+    """
+
+    root: Path
+    settings: ProjectSettings
+    path: Path | None = None
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> "Project":
+        """Read a project file.
+
+        Args:
+            path: the file or its folder; by default the first `tunesmith.toml` in this folder and those above.
+
+        Raises:
+            UsageError: there is no such file, or something in it is wrong; names file and key.
+        """
+        if path is None:
+            found = cls.find()
+            if found is None:
+                raise UsageError(
+                    f"There is no {PROJECT_FILE} in {Path.cwd()} or above. Write a project with `tunesmith init`."
+                )
+            return found
+        file = Path(path) / PROJECT_FILE if Path(path).is_dir() else Path(path)
+        return cls(file.parent, _settings(file), file)
+
+    @classmethod
+    def find(cls) -> "Project | None":
+        """Return the project of this folder or of one above, `None` where there is none.
+
+        Raises:
+            UsageError: the file that was found is wrong.
+        """
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            file = folder / PROJECT_FILE
+            if file.is_file():
+                root = Path() if folder == here else folder
+                return cls(root, _settings(file), file)
+        return None
+
+    def changed(self, *, compile: Mapping[str, Any] | None = None, **settings: Any) -> "Project":  # noqa: A002
+        """Return the project with settings replaced; a value of `None` leaves the setting as it is.
+
+        Raises:
+            UsageError: a setting that cannot be.
+        """
+        given = {name: value for name, value in settings.items() if value is not None}
+        table = {name: value for name, value in (compile or {}).items() if value is not None}
+        merged = self.settings.model_copy(
+            update={**given, "compile": self.settings.compile.model_copy(update=table)},
+        )
+        try:
+            checked = ProjectSettings.model_validate(merged.model_dump())
+        except ValidationError as error:
+            raise UsageError(_problem(error, "the options")) from error
+        return replace(self, settings=checked)
+
+    def program(self) -> Module:
+        """Import and return the program.
+
+        Raises:
+            UsageError: none is named, or it cannot be had.
+        """
+        if self.settings.program is None:
+            raise UsageError(self._missing("program", "program = 'module:attr'", "name one as `module:attr`"))
+        return find_program(self.settings.program, self.root)
+
+    def metric(self) -> Metric:
+        """Import and return the metric.
+
+        Raises:
+            UsageError: none is named, or it cannot be had.
+        """
+        if self.settings.metric is None:
+            raise UsageError(
+                self._missing("metric", "metric = 'module:attr'", "pass --metric, for instance exact_match:field")
+            )
+        return find_metric(self.settings.metric, self.root)
+
+    def inputs(self, program: Module) -> ProgramInputs:
+        """Return what the data must hold: as `[data]` says, else as the program asks for.
+
+        Raises:
+            UsageError: neither says it.
+        """
+        data = self.settings.data
+        if data.signature is not None:
+            return ProgramInputs.of(find_signature(data.signature, self.root))
+        if data.inputs is not None:
+            return ProgramInputs(tuple(data.inputs))
+        return program_inputs(program)
+
+    def read(self, path: str | Path, program: Module) -> Dataset:
+        """Read one data file for `program`.
+
+        Raises:
+            UsageError, DataError: it cannot be read, or a row does not fit.
+        """
+        needed = self.inputs(program)
+        if needed.signature is not None:
+            return Dataset.load(path, signature=needed.signature)
+        return Dataset.load(path, inputs=needed.names)
+
+    def data(self, program: Module) -> Splits:
+        """Read the data; a split that is not named is `None`.
+
+        Raises:
+            UsageError, DataError: it cannot be read, or a row does not fit.
+        """
+        data = self.settings.data
+        if data.file is not None and data.split is not None:
+            return self.read(self.root / data.file, program).split(**data.split.model_dump())
+        parts = {
+            name: None if given is None else self.read(self.root / given, program)
+            for name, given in (("train", data.train), ("val", data.val), ("test", data.test))
+        }
+        return Splits(**parts)
+
+    def compiler(self, metric: Metric) -> Compiler:
+        """Return the compiler with its options and the budget.
+
+        Raises:
+            UsageError: an option that this compiler does not take.
+        """
+        table = self.settings.compile
+        kind, known = COMPILERS[table.compiler]
+        given = {name: getattr(table, name) for name in _OPTIONS if getattr(table, name) is not None}
+        for name in given:
+            if name not in known:
+                raise UsageError(
+                    f"`{name}` is no option of the compiler {table.compiler}. It takes: {', '.join(known)}."
+                )
+        return kind(metric=metric, budget=self.budget(), slots=table.slots, seed=table.seed, **given)
+
+    def budget(self) -> Budget:
+        """Return what a compile may be charged."""
+        table = self.settings.compile
+        return Budget(calls=table.budget_calls, tokens=table.budget_tokens, seconds=table.budget_seconds)
+
+    def _missing(self, what: str, line: str, option: str) -> str:
+        place = f"{PROJECT_FILE} is not there" if self.path is None else f"{self.path} names none"
+        return f"There is no {what}: {place}. Write `{line}` into {PROJECT_FILE}, or {option}."
+
+
+def _settings(file: Path) -> ProjectSettings:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        return ProjectSettings.model_validate(tomllib.loads(text))
+    except OSError as error:
+        raise UsageError(f"The project file {shown(str(file))} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file} is not TOML: {error}.") from error
+    except ValidationError as error:
+        raise UsageError(_problem(error, str(file))) from error
+
+
+def _problem(error: ValidationError, where: str) -> str:
+    """Return the first problem in words: file, key, what was given, what is known."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    keys = [str(part) for part in first["loc"] if not _is_union_branch(part)]
+    more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(keys[:-1])
+        near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
+        advice = f"Did you mean `{near[0]}`?" if near else f"Known are: {', '.join(known)}."
+        return f"{where}: there is no key `{'.'.join(keys)}`. {advice}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: `{'.'.join(keys)}`: {message}. Given: {shown(first['input'])}.{more}"
+
+
+def _is_union_branch(part: Any) -> bool:
+    return part in ("int", "float", "str")
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    table: type[BaseModel] = ProjectSettings
+    for name in path:
+        annotation = table.model_fields[name].annotation
+        kinds = [annotation, *get_args(annotation)]
+        table = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return list(table.model_fields)
