@@ -3,7 +3,7 @@
     python benchmarks/public_tasks.py [--seeds 3] [--task sentiment|banking77]
 
 Reads ../shared/data and writes benchmarks/public_tasks.json. Everything runs on the embedded model, with replies of at most
-64 tokens. Every compile may be charged the stated number of calls; testing is not counted. Replies come from the cache
+32 tokens. Every compile may be charged the stated number of calls; testing is not counted. Replies come from the cache
 where they are there.
 """
 
@@ -29,6 +29,7 @@ from tunesmith.formats import get_format
 from tunesmith.metrics import exact_match
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
+MAX_TOKENS = 32
 OUT = Path(__file__).parent / "public_tasks.json"
 INTENTS = (
     "card_arrival",
@@ -145,16 +146,20 @@ def run(task: Task, lm: ts.LM, seed: int) -> list[dict[str, Any]]:
     found = evaluate(compiled, task.test, metric, lm=lm)
     rows.append(_row(task, seed, "tunesmith RandomSearch", found, base, compiled.compile_report.charged.calls))
 
-    for name, adapter in (
-        ("dspy BootstrapFewShotWithRandomSearch, its default adapter", None),
-        ("dspy BootstrapFewShotWithRandomSearch, in the format `bare`", get_format("bare")),
-    ):
-        calls, report = _theirs(task, program, lm, seed, adapter)
-        rows.append(_row(task, seed, name, report, base, calls))
+    calls, found = _theirs(task, program, lm, seed, get_format("bare"))
+    rows.append(_row(task, seed, "dspy BootstrapFewShotWithRandomSearch, in the format `bare`", found, base, calls))
 
     vote = nearest_neighbour_vote(task.train, task.test, field=task.text, label=task.label)
     rows.append(_row(task, seed, "no LM: vote of the 5 nearest (tf-idf)", vote, base, 0))
     return rows
+
+
+def run_default_adapter(task: Task, lm: ts.LM, seed: int) -> list[dict[str, Any]]:
+    """Return the row of DSPy as it comes: unconstrained, so each call takes as long as the reply is."""
+    program = dspy.Predict(task.signature)
+    base = evaluate(program, task.test, exact_match(task.label), lm=lm)
+    calls, found = _theirs(task, program, lm, seed, None)
+    return [_row(task, seed, "dspy BootstrapFewShotWithRandomSearch, its default adapter", found, base, calls)]
 
 
 def _theirs(task: Task, program: dspy.Module, lm: ts.LM, seed: int, adapter: Any) -> tuple[int, ts.Report]:
@@ -221,21 +226,27 @@ def main() -> None:
     parser.add_argument("--task", choices=("sentiment", "banking77"))
     args = parser.parse_args()
     logging.getLogger("dspy").setLevel(logging.CRITICAL)
-    lm = ts.lm("embedded", max_tokens=64)
+    lm = ts.lm("embedded", max_tokens=MAX_TOKENS)
     rows: list[dict[str, Any]] = []
-    for seed in range(args.seeds):
-        for make in (sentiment, banking77):
-            if args.task in (None, make.__name__):
-                rows += run(make(seed), lm, seed)
-                summary = {
-                    "model": lm.identity.to_json(),
-                    "python": platform.python_version(),
-                    "platform": sys.platform,
-                    "max_tokens": 64,
-                    "pooled": pooled(rows),
-                    "rows": rows,
-                }
-                OUT.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    # The slow rows come last: what is there is written after every step.
+    steps = [
+        (method, seed, make)
+        for method in (run, run_default_adapter)
+        for seed in range(args.seeds)
+        for make in (sentiment, banking77)
+    ]
+    for method, seed, make in steps:
+        if args.task in (None, make.__name__):
+            rows += method(make(seed), lm, seed)
+            summary = {
+                "model": lm.identity.to_json(),
+                "python": platform.python_version(),
+                "platform": sys.platform,
+                "max_tokens": MAX_TOKENS,
+                "pooled": pooled(rows),
+                "rows": rows,
+            }
+            OUT.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The README's tables, made from the committed results.
 
-    python benchmarks/tables.py          rewrite the tables in README.md
-    python benchmarks/tables.py --check  exit 1 where README.md says something else
+python benchmarks/tables.py          rewrite the tables in README.md
+python benchmarks/tables.py --check  exit 1 where README.md says something else
 """
 
 import argparse
@@ -53,9 +53,7 @@ def demo_seeds() -> str:
     lines = ["| split seed | declared | one demo per topic | no LM | compiled | lower end of the gain | verdict |"]
     lines.append("|---|---|---|---|---|---|---|")
     for row in found["rows"]:
-        means = " | ".join(
-            f"{row[name]['mean']:.3f}" for name in ("baseline", "labeled_few_shot", "no_lm", "compiled")
-        )
+        means = " | ".join(f"{row[name]['mean']:.3f}" for name in ("baseline", "labeled_few_shot", "no_lm", "compiled"))
         lines.append(f"| {row['seed']} | {means} | {row['gain']['low']:.3f} | {row['verdict']} |")
     lines.append("")
     lines.append(
@@ -67,7 +65,9 @@ def demo_seeds() -> str:
 
 def public_tasks() -> str:
     """Return one line per task and method."""
-    lines = ["| task | method | accuracy on test: mean of 3 seeds (lowest to highest) | mean 95 % interval | n | calls |"]
+    lines = [
+        "| task | method | accuracy on test: mean of 3 seeds (lowest to highest) | mean 95 % interval | n | calls |"
+    ]
     lines.append("|---|---|---|---|---|---|")
     for row in _read("public_tasks.json")["pooled"]:
         lines.append(

@@ -8,7 +8,7 @@ from typing import Literal
 import dspy
 import pandas as pd
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from tunesmith.data import Dataset, check_disjoint, example_key
 from tunesmith.errors import DataError, RowError, SplitError, UsageError
@@ -88,6 +88,35 @@ def test_outputs_may_be_absent_where_they_are_not_required(tmp_path) -> None:
     assert set(example.keys()) == {"ticket", "day", "tags"}
     (example,) = Dataset.load([{"text": "x", "tone": None}], signature=Deep, require_outputs=False)
     assert set(example.keys()) == {"text"}
+
+
+def test_a_field_with_a_default_is_filled_with_it() -> None:
+    class Counted(dspy.Signature):
+        text: str = dspy.InputField()
+        top: int = dspy.InputField(default=3)
+        seen: int = dspy.InputField(default=None)
+        label: str = dspy.OutputField()
+
+    rows = [{"text": "x", "label": "y"}, {"text": "x", "top": 5, "seen": None, "label": "y"}]
+
+    assert [(e.top, e.seen) for e in Dataset.load(rows, signature=Counted)] == [(3, None), (5, None)]
+
+
+def test_an_input_may_be_of_any_class() -> None:
+    class Engine:
+        pass
+
+    class Search(dspy.Signature):
+        model_config = ConfigDict(arbitrary_types_allowed=True)
+
+        query: str = dspy.InputField()
+        engine: Engine = dspy.InputField()
+        hits: list[str] = dspy.OutputField()
+
+    with pytest.raises(RowError, match="no JSON form"):
+        Dataset.load([{"query": "x", "engine": Engine(), "hits": []}], signature=Search)
+    with pytest.raises(RowError, match="instance of"):
+        Dataset.load([{"query": "x", "engine": 3, "hits": []}], signature=Search)
 
 
 def test_a_wrong_label_is_an_error_even_where_labels_are_not_required() -> None:

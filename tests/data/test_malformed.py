@@ -5,6 +5,8 @@ from datetime import date
 from typing import Literal
 
 import dspy
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel
 
@@ -242,9 +244,6 @@ def test_a_wrong_source_or_argument_is_a_typed_error(tmp_path, monkeypatch, sour
 
 
 def test_a_broken_row_group_is_named_by_its_row(tmp_path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     file = tmp_path / "rows.parquet"
     rows = [{"text": f"text number {i}", "label": "a"} for i in range(5000)]
     pq.write_table(pa.Table.from_pylist(rows), file, row_group_size=2048, compression="none", use_dictionary=False)

@@ -2,6 +2,7 @@
 
 import re
 import string
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -50,6 +51,4 @@ def test_ascii_text_is_normalised_by_the_official_steps(text: str) -> None:
 
 @given(st.text())
 def test_composed_and_decomposed_text_are_equal(text: str) -> None:
-    import unicodedata
-
     assert normalize_text(unicodedata.normalize("NFD", text)) == normalize_text(unicodedata.normalize("NFC", text))

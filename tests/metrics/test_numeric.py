@@ -1,5 +1,6 @@
 """Answers that are numbers."""
 
+import math
 from decimal import Decimal
 
 import dspy
@@ -106,8 +107,6 @@ def test_every_float_is_read_back(number: float) -> None:
 
 @given(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9), st.floats(0, 1), st.floats(0, 10))
 def test_nearness_is_symmetric_and_is_math_isclose(one, other, rel, tolerance) -> None:
-    import math
-
     value = close(one, other, rel=rel, abs=tolerance)
 
     assert value == close(other, one, rel=rel, abs=tolerance)

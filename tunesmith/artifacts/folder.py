@@ -23,6 +23,9 @@ STATE = "state.json"
 _FILES = (MANIFEST, STATE)
 _LIMIT = 64 * 2**20
 
+# How often to look again where a file is missing: a save may just have replaced the folder under our hands.
+_ATTEMPTS = 5
+
 
 def locate(path: str | os.PathLike[str]) -> Path:
     """Return the absolute path of an artifact's folder.
@@ -42,19 +45,16 @@ def read_files(folder: Path, names: tuple[str, ...] = _FILES) -> dict[str, bytes
     Raises:
         ArtifactError: a file is missing, is not a plain file, is too large or cannot be read.
     """
-    try:
-        return _read(folder, names)
-    except FileNotFoundError:
-        pass  # A save may just have replaced the folder under our hands; look once more.
-    try:
-        return _read(folder, names)
-    except FileNotFoundError as error:
-        missing = Path(error.filename).name if error.filename in _FILES else None
+    for _ in range(_ATTEMPTS):
+        try:
+            return _read(folder, names)
+        except FileNotFoundError as error:
+            absent = error
+    if absent.filename in _FILES:
         raise ArtifactError(
-            f"There is no artifact at {str(folder)!r}. Give the folder that a compile wrote."
-            if missing is None
-            else f"The artifact {str(folder)!r} has no {missing}. Restore the file, or compile again."
-        ) from error
+            f"The artifact {str(folder)!r} has no {absent.filename}. Restore the file, or compile again."
+        ) from absent
+    raise ArtifactError(f"There is no artifact at {str(folder)!r}. Give the folder that a compile wrote.") from absent
 
 
 def _read(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:

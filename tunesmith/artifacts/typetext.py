@@ -3,7 +3,6 @@
 The texts are those of `signatures.type_text`: `str`, `int | None`, `list[dict[str, float]]`, `Literal['a', 'b']`.
 """
 
-import ast
 import functools
 import operator
 import re
@@ -14,11 +13,13 @@ __all__ = ["parse_type"]
 _SCALARS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "None": type(None)}
 _GENERICS: dict[str, tuple[Any, int]] = {"list": (list, 1), "dict": (dict, 2)}
 _CONSTANTS: dict[str, Any] = {"True": True, "False": False, "None": None}
+_ESCAPE = r"""\\(?:[\\'"nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-f]{4})"""  # those that `repr` writes
 _TOKEN = re.compile(
-    r"""\s*(?: (?P<name>[A-Za-z]+) | (?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*") | (?P<number>-?\d{1,40})
-    | (?P<sign>[\[\],|]) )""",
+    rf"""\s*(?: (?P<name>[A-Za-z]+) | (?P<text>'(?:[^'\\\n]|{_ESCAPE})*'|"(?:[^"\\\n]|{_ESCAPE})*")
+    | (?P<number>-?\d{{1,40}}) | (?P<sign>[\[\],|]) )""",
     re.VERBOSE,
 )
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
 _LONGEST = 100_000
 _DEEPEST = 20
 
@@ -98,8 +99,7 @@ class _Parser:
         kind, token = self._kind, self._token
         self._next()
         if kind == "text":
-            # One quoted text and nothing else, as the pattern made sure: this only undoes its escapes.
-            return ast.literal_eval(token)
+            return re.sub(_ESCAPE, _unescaped, token[1:-1])
         if kind == "number":
             return int(token)
         if kind == "name" and token in _CONSTANTS:
@@ -116,3 +116,8 @@ class _Parser:
         self._at = match.end()
         self._kind = str(match.lastgroup)
         self._token = match[self._kind]
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    sign, digits = match[0][1], match[0][2:]
+    return chr(int(digits, 16)) if digits else _ESCAPED.get(sign, sign)

@@ -13,15 +13,15 @@ from tunesmith.cli.failures import STOPPED, report_failure
 __all__ = ["VERBS", "Application", "main"]
 
 VERBS = {
-    "init": "Write a new project that works: program, metric, data, tunesmith.toml.",
-    "doctor": "Say what is installed, where things are and, with --probe, how fast the model is.",
+    "init": "Write a new project that works as it is.",
+    "doctor": "Say what is installed and what is wrong; measure the model.",
     "models": "List, pull and show weight files.",
     "predict": "Run an artifact on the fields given, or on JSONL from stdin.",
-    "eval": "Score a program or an artifact on a dataset, with a 95 % interval.",
-    "compile": "Find the instructions, demos and formats that score best, within a budget.",
-    "show": "Show what an artifact holds, what it would send, what compiling changed.",
+    "eval": "Score a program or an artifact on a dataset.",
+    "compile": "Find what scores best within a budget, test it, save an artifact.",
+    "show": "Show an artifact: what it holds, would send, and changed.",
     "cache": "Count, check, prune and clear the cached replies.",
-    "demo": "Compile a small program on the embedded model, and say honestly what it gained.",
+    "demo": "Compile a small program and say honestly what it gained.",
 }
 """Verbs with their short help, in the order of `--help`. Each is `command` in the file of its name."""
 

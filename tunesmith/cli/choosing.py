@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tunesmith.artifacts import load
 from tunesmith.errors import UsageError, shown
-from tunesmith.experiments import Project, ProjectSettings, find_object, find_program
+from tunesmith.experiments.named import find_object, find_program
+from tunesmith.experiments.project import Project, ProjectSettings
 from tunesmith.lm import LM, lm
 from tunesmith.modules import Module
 

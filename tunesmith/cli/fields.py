@@ -8,7 +8,7 @@ from pydantic_core import to_jsonable_python
 
 from tunesmith.data import Dataset
 from tunesmith.errors import RowError, UsageError, shown
-from tunesmith.experiments import ProgramInputs
+from tunesmith.experiments.inputs import ProgramInputs
 from tunesmith.signatures import Example
 
 __all__ = ["json_values", "pairs_of", "row_of", "typed_pairs"]
@@ -80,7 +80,6 @@ def row_of(row: object, inputs: ProgramInputs, source: str) -> Example:
 
 def json_values(outputs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return a prediction's outputs as JSON values; what has no JSON form is shown as text."""
-    found = {
+    return {
         name: to_jsonable_python(value, fallback=str, inf_nan_mode="strings", by_alias=True) for name, value in outputs
     }
-    return found

@@ -6,14 +6,26 @@ from typing import Any
 
 import click
 
-__all__ = ["allow_option", "artifact_argument", "json_option", "lm_option", "quiet_option", "slots_option"]
+__all__ = [
+    "allow_option",
+    "artifact_argument",
+    "json_option",
+    "lm_option",
+    "quiet_option",
+    "slots_option",
+    "unneeded_quiet_option",
+]
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 json_option: _Decorator = click.option(
     "--json", "as_json", is_flag=True, help="Write one JSON document to stdout, and nothing else there."
 )
-quiet_option: _Decorator = click.option("--quiet", "-q", is_flag=True, help="Say nothing on stderr but errors.")
+_QUIET = "Say nothing on stderr but errors."
+quiet_option: _Decorator = click.option("--quiet", "-q", is_flag=True, help=_QUIET)
+unneeded_quiet_option: _Decorator = click.option("--quiet", "-q", is_flag=True, expose_value=False, help=_QUIET)
+"""For verbs that say nothing there anyway."""
+
 lm_option: _Decorator = click.option(
     "--lm",
     "spec",

@@ -1,10 +1,12 @@
 """`tunesmith predict`: run an artifact."""
 
 import json
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from tunesmith.cli.failures import DONE, ERROR
 from tunesmith.cli.fields import json_values, pairs_of, row_of, typed_pairs
 from tunesmith.cli.options import allow_option, artifact_argument, json_option, lm_option, quiet_option, slots_option
 from tunesmith.cli.output import emit, note, say
-from tunesmith.errors import ModelMissing, ModelUnavailable, RowError, UsageError
-from tunesmith.experiments import ProgramInputs, program_inputs
+from tunesmith.errors import DataError, ModelMissing, ModelUnavailable, RowError, UsageError, shown
+from tunesmith.experiments.inputs import ProgramInputs, program_inputs
 from tunesmith.lm import LM, Meter, StopSignal, metered
 from tunesmith.modules import Module, context
 from tunesmith.signatures import Example
@@ -44,8 +46,8 @@ def command(
 ) -> int:
     r"""Run the compiled program in ARTIFACT.
 
-    Give its inputs as FIELD=VALUE, or pipe JSONL in: one object a line, answered by one line each, in order. A line that
-    fails is answered by {"error": ...}; the others are not affected, and the exit code is 1.
+    Give its inputs as FIELD=VALUE, or pipe JSONL in: one object a line, answered by one line each, in order. A line
+    that fails is answered by {"error": ...}; the others are not affected, and the exit code is 1.
 
     \b
     tunesmith predict runs/demo/artifact comment="The bed was hard."
@@ -79,24 +81,23 @@ class _Caller:
     def __call__(self, inputs: Example) -> dict[str, Any]:
         try:
             with context(lm=self.model, disable_history=True), metered(self.meter):
-                prediction = self._program(**inputs)
+                prediction: Any = self._program(**dict(inputs))
         except StopSignal as stop:
             raise stop.error from None
         return json_values(prediction.items())
 
 
 def _predict_lines(call: _Caller, *, explicit: bool, quiet: bool) -> int:
-    stdin = click.get_binary_stream("stdin")
+    stdin = sys.stdin.buffer
     lines = _numbered(stdin)
-    first = None if not explicit and stdin.isatty() else next(lines, None)
-    if first is None and not explicit:
-        raise UsageError(
-            f"There is nothing to predict. Give the inputs as FIELD=VALUE ({', '.join(call.inputs.names)}), or pipe "
-            "JSONL in."
-        )
-    rest = () if first is None else _with(first, lines)
+    if not explicit:
+        first = None if stdin.isatty() else next(lines, None)
+        if first is None:
+            names = ", ".join(call.inputs.names)
+            raise UsageError(f"There is nothing to predict. Give {names} as FIELD=VALUE, or pipe JSONL in.")
+        lines = chain([first], lines)
     done = failed = 0
-    for found in _in_order(lambda line: _answer(call, *line), rest, call.model.slots):
+    for found in _in_order(lambda line: _answer(call, *line), lines, call.model.slots):
         emit(found, indent=None)
         done, failed = done + 1, failed + ("error" in found and "line" in found)
     spent = call.meter
@@ -110,23 +111,25 @@ def _numbered(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _with(first: tuple[int, bytes], rest: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    yield first
-    yield from rest
-
-
 def _answer(call: _Caller, number: int, line: bytes) -> dict[str, Any]:
     """Return the outputs for one line, or what was wrong with it."""
     try:
-        row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-        if not isinstance(row, dict):
-            raise UsageError(f"A line is one JSON object. Given: a {type(row).__name__}.")  # noqa: TRY301
-        return call(row_of(row, call.inputs, "stdin"))
+        return call(row_of(_decoded(number, line), call.inputs, "stdin"))
     except Exception as error:  # whatever a program raises belongs to its line
         if isinstance(error, (ModelMissing, ModelUnavailable)):
             raise  # every further line would fail as well
         message = _row_text(error) if isinstance(error, RowError) else str(error)
         return {"error": {"type": type(error).__name__.lstrip("_"), "message": message}, "line": number}
+
+
+def _decoded(number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"The line is not JSON in UTF-8: {error}.") from error
+    if not isinstance(row, dict):
+        raise DataError(f"A line is one JSON object. Given: {shown(row)}.")
+    return row
 
 
 def _row_text(error: RowError) -> str:

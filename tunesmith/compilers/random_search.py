@@ -10,7 +10,7 @@ from tunesmith.compilers.demos import closed_labels, draw, labelled_pools
 from tunesmith.compilers.session import Session
 from tunesmith.compilers.study import SAMPLERS, Study, Trial
 from tunesmith.errors import UsageError, shown
-from tunesmith.evaluation import RACES, Metric, Standing
+from tunesmith.evaluation import RACES, Metric
 from tunesmith.formats import carries, get_format
 from tunesmith.lm import Budget
 from tunesmith.modules import Candidate
@@ -20,6 +20,7 @@ __all__ = ["RandomSearch"]
 
 _COUNTS = (0, 4, 8, 16, 32)
 _ASKS_PER_CANDIDATE = 5
+_FINALISTS = 3  # a race's leaders that are scored on every example
 _EFFORT = 0.5  # of the evaluations that scoring every candidate on every example would take
 
 
@@ -125,36 +126,31 @@ class RandomSearch(Compiler):
 
     def _race(self, session: Session, study: Study, drawn: list[tuple[Trial, Candidate]]) -> None:
         total, count = session.size, len(drawn)
-        room = session.room()
-        wanted = int(total * count * _EFFORT) if self.race != "full" and count > 1 else total * count
-        # The winner is scored on every example at the end, so that much is kept back.
-        budget = wanted if room is None else max(0, min(wanted, room - total))
-        shown_rounds = 0
+        room, everything = session.room(), session.size * len(drawn)
+        finalists = 1 if self.sampler != "random" else min(_FINALISTS, count)
+        if room is None:
+            budget = everything if self.race == "full" or count == 1 else int(everything * _EFFORT)
+        else:
+            # The leaders are scored on every example at the end, so that much is kept back.
+            budget = max(0, min(everything, room - finalists * total))
 
         def extend(index: int, n: int) -> list[float]:
-            nonlocal shown_rounds
-            shown_rounds += 1
             label = f"candidate {index + 1} of {count} on {n} examples"
             report = session.report(drawn[index][1], n, label=label)
-            return [0.0 if value is None else value for value in report.values()]
+            mean = report.mean or 0.0  # an example the metric failed on moves no mean
+            return [mean if value is None else value for value in report.values()]
 
-        standings = RACES[self.race](count, extend, total, budget)
-        if standings:
-            self._finish(session, drawn, standings[0])
-        for standing in standings:
-            trial, candidate = drawn[standing.candidate]
-            whole = session.report(candidate) if standing.n >= total else None
-            mean = standing.mean if whole is None else whole.mean
-            session.record(candidate, f"draw {trial.number}", mean, standing.n)
-            study.tell(trial, mean, seen=0 if whole is not None else standing.n)
-            session.forget(candidate)
-
-    def _finish(self, session: Session, drawn: list[tuple[Trial, Candidate]], leader: Standing) -> None:
-        """Score the race's leader on every example, so that it can be compared with the program as given."""
-        if 0 < leader.n < session.size:
-            trial, candidate = drawn[leader.candidate]
-            report = session.report(candidate, label="best candidate on all examples")
-            session.record(candidate, f"draw {trial.number}, all examples", report.mean, report.n)
+        try:
+            standings = RACES[self.race](count, extend, total, budget)
+            for standing in [s for s in standings if s.n][:finalists]:
+                session.report(drawn[standing.candidate][1], label="leader on all examples")
+        finally:  # also where the budget ends on the way: what was scored whole counts
+            for trial, candidate in drawn:
+                seen, mean = session.seen(candidate)
+                if seen:
+                    session.record(candidate, f"draw {trial.number}", mean, seen)
+                study.tell(trial, mean, seen=0 if seen >= total else seen)
+                session.forget(candidate)
 
     def plan(self, *, train: int, val: int, calls: float = 1.0) -> dict[str, Any]:
         """Return what a compile will need; see `Compiler.plan`."""

@@ -127,7 +127,7 @@ class Session:
         """Return the candidate's report on the first `n` validation examples of the common order.
 
         Raises:
-            BudgetExceeded: the budget ended; rows finished before are kept for the next question.
+            BudgetExceeded: the budget ended; what was paid for is in the cache.
         """
         wanted = self.size if n is None else min(n, self.size)
         key = candidate.key
@@ -138,9 +138,16 @@ class Session:
                 self.valset[start:wanted],
                 slots=self.slots,
                 progress=lambda done, total: self.say(label, done, total),
+                failed=Report(tuple(rows)).metric_errors,
+                total=self.size,
             )
             rows.extend(found.rows)
         return Report(tuple(rows[:wanted]), charged=self.meter.charged, paid=self.meter.paid)
+
+    def seen(self, candidate: Candidate) -> tuple[int, float | None]:
+        """Return on how many validation examples the candidate was scored, and its mean there."""
+        rows = self._rows.get(candidate.key, [])
+        return len(rows), Report(tuple(rows)).mean
 
     def forget(self, candidate: Candidate) -> None:
         """Free what evaluating the candidate needed; its scores stay."""

@@ -64,11 +64,12 @@ def read_file(path: Path, *, stream: bool = False) -> Rows:
 
 def _check_path(path: Path) -> None:
     try:
-        is_file, exists = path.is_file(), path.exists()
+        is_file, is_folder, exists = path.is_file(), path.is_dir(), path.exists()
     except (OSError, ValueError) as error:
         raise UsageError(f"`{path}` is no file name: {error}.") from error
     if not is_file:
-        problem = "is a folder, not a data file" if exists else "does not exist"
+        there = "is a folder" if is_folder else "is a pipe or a device"
+        problem = there if exists else "does not exist"
         raise UsageError(f"`{path}` {problem}. Give the path of a data file.")
 
 

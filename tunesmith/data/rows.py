@@ -36,7 +36,8 @@ class _Column:
     default: Any = None
 
     def value_of(self, given: object, *, is_text: bool) -> Any:
-        if is_text and given == "" and self.takes_none:
+        absent = given is None or (is_text and given == "")
+        if absent and (self.takes_none or (self.fills and self.default is None)):
             return None
         try:
             return self._checked(given)

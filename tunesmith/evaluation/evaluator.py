@@ -112,10 +112,17 @@ class Runner:
         *,
         slots: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        failed: int = 0,
+        total: int | None = None,
     ) -> Report:
-        """Run all `examples`; see `evaluate`."""
+        """Run all `examples`; see `evaluate`.
+
+        Args: as `evaluate`, and
+            failed: on how many examples of the same dataset the metric failed before.
+            total: how many examples that dataset has, where these are a part of it; the 2 % are of it.
+        """
         before = self.meter.charged, self.meter.paid
-        work = _Work(len(examples), progress)
+        work = _Work(len(examples), progress, failed, len(examples) if total is None else total)
         count = self.lm.slots if slots is None else slots
         try:
             if count <= 1 or len(examples) <= 1:
@@ -172,7 +179,7 @@ class Runner:
             except (ModelUnavailable, ModelMissing) as error:
                 raise StopSignal(error) from error
             except Exception as error:  # noqa: BLE001 - whatever a program raises is its own failure
-                failure = Failure("program", type(error).__name__.lstrip("_"), str(error))
+                failure = Failure("program", _kind(error), str(error))
                 return _tally(Row(key, None, None, failure), calls)
             row = self._score(key, example, prediction, trace)
         return _tally(row, calls)
@@ -187,7 +194,7 @@ class Runner:
                 given = self._metric(example, prediction)
             score = Score.of(given)
         except Exception as error:  # noqa: BLE001 - whatever a metric raises is its own failure
-            failure = Failure("metric", type(error).__name__, str(error))
+            failure = Failure("metric", _kind(error), str(error))
             return Row(key, outputs, None, failure, steps=found)
         return Row(key, outputs, score.value, feedback=score.feedback, steps=found)
 
@@ -203,12 +210,12 @@ class Runner:
 class _Work:
     """The shared list of rows; workers take the next index until there is none, or one of them failed."""
 
-    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
+    def __init__(self, total: int, progress: Callable[[int, int], None] | None, failed: int, dataset: int) -> None:
         self.rows: list[Row | None] = [None] * total
         self.done = 0
         self._total, self._progress = total, progress
         self._next = 0
-        self._metric_errors = 0
+        self._metric_errors, self._dataset = failed, dataset
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -235,12 +242,12 @@ class _Work:
             failure = row.failure
             if failure is not None and failure.fault == "metric":
                 self._metric_errors += 1
-                if self._metric_errors > METRIC_ERROR_LIMIT * self._total:
+                if self._metric_errors > METRIC_ERROR_LIMIT * self._dataset:
                     self._stopped = True
                     raise StopSignal(
                         MetricError(
-                            f"The metric failed on {self._metric_errors} of {done} examples, more than "
-                            f"{METRIC_ERROR_LIMIT:.0%} of {self._total}. The last failure: {failure.kind}: "
+                            f"The metric failed on {self._metric_errors} examples, more than "
+                            f"{METRIC_ERROR_LIMIT:.0%} of {self._dataset}. The last failure: {failure.kind}: "
                             f"{failure.message} Fix the metric; replies are in the cache."
                         )
                     )
@@ -280,6 +287,12 @@ def _takes_trace(metric: Metric) -> bool:
         return True
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return len(positional) >= 3 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+
+
+def _kind(error: Exception) -> str:
+    """Return the error's name in `tunesmith.errors`, where engines and formats raise subclasses of their own."""
+    kinds = type(error).__mro__
+    return next((kind.__name__ for kind in kinds if kind.__module__ == MetricError.__module__), kinds[0].__name__)
 
 
 def _outputs(prediction: Any) -> dict[str, Any]:

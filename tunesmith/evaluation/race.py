@@ -31,10 +31,11 @@ def full(count: int, extend: Extend, total: int, budget: int) -> list[Standing]:
         budget: evaluations of one candidate on one example.
 
     Returns:
-        The candidates that were evaluated on all examples, best first, then the others; ties by number.
+        The candidates that were evaluated on most examples first, among equals the better, ties by number; none where
+        the budget has no room for one example each.
     """
-    n = min(total, max(1, budget // max(1, count))) if budget < count * total else total
-    return _ranked([_standing(k, extend(k, n)) for k in range(count)])
+    n = min(total, budget // max(1, count))
+    return _ranked([_standing(k, extend(k, n)) for k in range(count)]) if n else []
 
 
 def paired_halving(count: int, extend: Extend, total: int, budget: int) -> list[Standing]:

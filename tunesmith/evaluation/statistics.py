@@ -39,7 +39,8 @@ def wilson(successes: float, n: int, *, confidence: float = 0.95) -> Interval:
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half), n)
+    # Rounding may put an end on the wrong side of a share of 0 or 1.
+    return Interval(share, min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half)), n)
 
 
 def mean_interval(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> Interval:

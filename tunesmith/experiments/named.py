@@ -4,8 +4,8 @@ Only names that the user wrote into a project file or an option come here; an ar
 """
 
 import importlib
-import inspect
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -102,7 +102,7 @@ def find_metric(reference: str, root: Path) -> Metric:
             f"`{reference}` is no metric. Given: {shown(found)}. A metric is a function of "
             "(example, prediction, trace=None)."
         )
-    return found  # type: ignore[no-any-return]  # whatever the user's module holds
+    return found
 
 
 def find_signature(reference: str, root: Path) -> type[Signature]:
@@ -165,5 +165,5 @@ def _described(error: BaseException, root: Path) -> str:
     """Return type, text and the last place inside the project of what the user's code raised."""
     text = f"{type(error).__name__}: {error}"
     inside = str(root.resolve())
-    places = [f for f in inspect.getinnerframes(error.__traceback__) if f.filename.startswith(inside)]
-    return f"{text} ({places[-1].filename}:{places[-1].lineno})" if places and error.__traceback__ else text
+    places = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(inside)]
+    return f"{text} ({places[-1].filename}:{places[-1].lineno})" if places else text

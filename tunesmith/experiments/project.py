@@ -1,4 +1,4 @@
-"""The project file, `tunesmith.toml`: names program, metric, data, model and compiler, so that verbs need no arguments."""
+"""The project file: names program, metric, data, model and compiler, so that verbs need no arguments."""
 
 import difflib
 import tomllib

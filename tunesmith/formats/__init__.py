@@ -6,8 +6,9 @@ from tunesmith.errors import FormatError, SignatureError, UsageError, shown
 from tunesmith.formats.bare import BareFormat
 from tunesmith.formats.chat import ChatFormat
 from tunesmith.formats.fields import field_titles, read_inputs
-from tunesmith.formats.format import Adapter, Constraint, Format, Rendered
+from tunesmith.formats.format import Adapter, Format, Rendered
 from tunesmith.formats.json import JsonFormat
+from tunesmith.formats.options import Constraint
 from tunesmith.signatures import Signature
 
 __all__ = [

@@ -1,12 +1,14 @@
 """`bare`: the single output alone, as plain text where it can be, else as its JSON value."""
 
-import json
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, ClassVar
+from uuid import UUID
 
 from tunesmith.errors import FormatError, ParseError
-from tunesmith.formats.fields import field_titles
-from tunesmith.formats.format import Constraint, Format, field_notes
+from tunesmith.formats.fields import field_titles, json_text
+from tunesmith.formats.format import Format, field_notes
+from tunesmith.formats.options import Constraint
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
     Signature,
@@ -14,6 +16,7 @@ from tunesmith.signatures import (
     grammar,
     is_plain,
     labels,
+    output_types,
     parse_json,
     parse_text,
     render_json,
@@ -24,6 +27,7 @@ from tunesmith.signatures import (
 __all__ = ["BareFormat"]
 
 _MOST_LISTED = 50
+_LENGTHS: Mapping[Any, int] = {date: 10, UUID: 36}  # types of which each text is as long as every other
 
 
 class BareFormat(Format):
@@ -37,6 +41,7 @@ class BareFormat(Format):
 
     def check(self, signature: type[Signature]) -> None:
         """Refuse signatures with several outputs."""
+        super().check(signature)
         names = list(signature.output_fields)
         if len(names) != 1:
             raise FormatError(
@@ -71,7 +76,7 @@ class BareFormat(Format):
         name = _output(signature)
         if _is_text(signature, name, mode):
             return render_text(signature, name, values[name])
-        return json.dumps(render_json(signature, name, values[name]), ensure_ascii=False)
+        return json_text(render_json(signature, name, values[name]), name)
 
     def constraint(self, signature: type[Signature], mode: str) -> Constraint:
         """Return the grammar of the value, or its schema with a stop at the first newline."""
@@ -90,14 +95,13 @@ class BareFormat(Format):
         """Return the one output."""
         name = _output(signature)
         if not _is_text(signature, name, mode):
-            return {name: validate_output(signature, name, parse_json(text), raw=text)}
+            value = parse_json(text)
+            # Only a number can be cut and still be JSON; white space behind it says that it had ended.
+            if cut and type(value) in (int, float) and text == text.rstrip():
+                raise _cut(text, name)
+            return {name: validate_output(signature, name, value, raw=text)}
         if cut and not _whole(signature, name, text):
-            raise ParseError(
-                "The reply was cut at the length limit. Raise `max_tokens`.",
-                reason="truncated",
-                raw=text,
-                field=name,
-            )
+            raise _cut(text, name)
         return {name: parse_text(signature, name, text, raw=text)}
 
 
@@ -109,8 +113,16 @@ def _is_text(signature: type[Signature], name: str, mode: str) -> bool:
     return mode != "schema" and is_plain(signature, name)
 
 
+def _cut(text: str, name: str) -> ParseError:
+    problem = "The reply was cut at the length limit. Raise `max_tokens`."
+    return ParseError(problem, reason="truncated", raw=text, field=name)
+
+
 def _whole(signature: type[Signature], name: str, text: str) -> bool:
-    """Return whether a cut reply is complete all the same: one label, and no longer one begins with it."""
-    found = labels(signature, name)
-    said = text.strip()
-    return found is not None and sum(label.startswith(said) for label in found) == 1 and said in found
+    """Return whether a cut reply is complete all the same: a date, or a label that no longer one begins with."""
+    said = text.strip().casefold()
+    length = _LENGTHS.get(output_types(signature)[name])
+    if length is not None:
+        return len(said) == length
+    found = [label.casefold() for label in labels(signature, name) or ()]
+    return said in found and sum(label.startswith(said) for label in found) == 1

@@ -2,12 +2,15 @@
 
 from typing import Any, ClassVar
 
-from tunesmith.formats.format import ChatAdapter
+from tunesmith.errors import ParseError
+from tunesmith.formats.format import AdapterParseError, ChatAdapter, HeardOnce, ReplyError
+from tunesmith.lm import BaseLM
+from tunesmith.signatures import Signature
 
 __all__ = ["ChatFormat"]
 
 
-class ChatFormat(ChatAdapter):
+class ChatFormat(HeardOnce, ChatAdapter):
     """What plain DSPy sends. For interchange, and for types that no other format carries (images, tools).
 
     Nothing constrains the reply, and a reply that does not parse is an error, not a second call.
@@ -19,8 +22,51 @@ class ChatFormat(ChatAdapter):
         kwargs.setdefault("use_json_adapter_fallback", False)
         super().__init__(*args, **kwargs)
 
+    def __call__(
+        self,
+        lm: BaseLM,
+        lm_kwargs: dict[str, Any],
+        signature: type[Signature],
+        demos: list[Any],
+        inputs: dict[str, Any],
+    ) -> list[dict[str, Any]]:
+        """Render, call once, read, all as DSPy does.
+
+        Raises:
+            ParseError: the reply does not hold the outputs.
+        """
+        try:
+            return super().__call__(lm, lm_kwargs, signature, demos, inputs)
+        except AdapterParseError as error:
+            raise _reply_error(error, signature) from error
+
+    async def acall(
+        self,
+        lm: BaseLM,
+        lm_kwargs: dict[str, Any],
+        signature: type[Signature],
+        demos: list[Any],
+        inputs: dict[str, Any],
+    ) -> list[dict[str, Any]]:
+        """Do what `__call__` does, asynchronously."""
+        try:
+            return await super().acall(lm, lm_kwargs, signature, demos, inputs)
+        except AdapterParseError as error:
+            raise _reply_error(error, signature) from error
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "ChatFormat":
         return self
 
     def __repr__(self) -> str:
         return f"<format {self.name}>"
+
+
+def _reply_error(error: AdapterParseError, signature: type[Signature]) -> ReplyError:
+    raw = error.lm_response
+    if not raw.strip() or raw == "None":
+        reason, problem = "empty", "The reply is empty."
+    elif error.parsed_result is not None:
+        reason, problem = "missing", "The reply does not hold all outputs behind DSPy's markers."
+    else:
+        reason, problem = "invalid", "An output in the reply is not of its type."
+    return ReplyError(ParseError(problem, reason=reason, raw=raw), ChatFormat.name, signature)

@@ -32,6 +32,7 @@ _ODD = re.compile(
     re.IGNORECASE,
 )
 _INDENT = "  "
+_PART = "<<CUSTOM-TYPE-START-IDENTIFIER>>"  # what DSPy's images, audio and files become as JSON
 
 
 def write_value(value: Any, *, text_field: bool, name: str) -> str:
@@ -68,6 +69,11 @@ def json_text(value: Any, name: str) -> str:
             f"Field `{name}` holds {shown(value)}, a {type(value).__name__}, which has no JSON form. "
             "Pass text, numbers, lists, dicts or pydantic models."
         ) from error
+    if _PART in text:
+        raise FormatError(
+            f"Field `{name}` holds one of DSPy's own types ({type(value).__name__}), which only DSPy can send. "
+            "Use the format `chat`."
+        )
     return _guarded(text)
 
 

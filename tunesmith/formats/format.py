@@ -5,23 +5,24 @@ A format renders (signature, demos, inputs) to one request and reads the reply i
 `format()` and `parse()` stay for display, for callbacks and for modules that call them.
 """
 
-import json
-import threading
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from dspy.adapters import Adapter, ChatAdapter
+from dspy.adapters.types import Code, History, Reasoning, Tool, ToolCallResults, Type
 from dspy.utils.exceptions import AdapterParseError
 
 from tunesmith.errors import FormatError, ParseError
 from tunesmith.formats.fields import text_writer
+from tunesmith.formats.options import Constraint, request_config
+from tunesmith.formats.plan import Plan, Plans, source_of, values_of
 from tunesmith.lm import (
     LM,
     BaseLM,
     Capabilities,
-    Config,
     Message,
     Prefix,
     Request,
@@ -30,20 +31,16 @@ from tunesmith.lm import (
     message_text,
     rollout_number,
 )
-from tunesmith.signatures import Signature, field_description
+from tunesmith.signatures import Signature, field_description, input_types, type_text
 
-__all__ = ["Adapter", "ChatAdapter", "Constraint", "Format", "Rendered", "ReplyError", "turn"]
+__all__ = ["Adapter", "AdapterParseError", "ChatAdapter", "Format", "HeardOnce", "Rendered", "ReplyError", "turn"]
 
-_PLANS_PER_SIGNATURE = 16
+# Values of these types are messages or parts of one; the others of DSPy's own types are text.
+_PARTS = (Type, History, ToolCallResults)
+_TEXTS = (Code, Reasoning, Tool)
 
-
-@dataclass(frozen=True, slots=True)
-class Constraint:
-    """How a reply is held to its shape: a GBNF grammar or a JSON Schema, and where it stops."""
-
-    grammar: str | None = None
-    schema: Mapping[str, Any] | None = None
-    stop: tuple[str, ...] = ()
+_SENT: ContextVar[str | None] = ContextVar("tunesmith_sent_mode", default=None)
+"""The mode of the call that `format` is shown for, `None` outside of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +103,17 @@ class ReplyError(ParseError, AdapterParseError):
         return self.message
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A rendered prefix with what it was rendered from; valid while that is equal."""
+class HeardOnce:
+    """Keeps DSPy from wrapping inherited methods in its callbacks again, once per level of subclass."""
 
-    instructions: str
-    demos: list[Any]
-    lm_kwargs: dict[str, Any]
-    defaults: dict[str, Any]
-    model: str
-    mode: str
-    prefix: Prefix
-    write_inputs: Callable[[Mapping[str, Any]], str]
-    history: list[dict[str, Any]]
-    rollout: int
-    count: int
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        own = set(vars(cls))
+        super().__init_subclass__(**kwargs)
+        for name in {"format", "parse"} - own:
+            delattr(cls, name)
 
 
-class Format(Adapter):
+class Format(HeardOnce, Adapter):
     """One prompt format. A subclass says how the parts look; everything else is here.
 
     A subclass sets `name` and overrides `system_text`, `demo_reply`, `constraint` and `read`, and where the input
@@ -134,8 +124,7 @@ class Format(Adapter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._plans: weakref.WeakKeyDictionary[type[Signature], list[_Plan]] = weakref.WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._plans = Plans()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Format":
         return self  # it holds nothing but rendered prefixes
@@ -147,6 +136,12 @@ class Format(Adapter):
 
     def check(self, signature: type[Signature]) -> None:
         """Raise `FormatError` where this format cannot carry `signature`."""
+        for name, annotation in input_types(signature).items():
+            if _has_parts(annotation):
+                raise FormatError(
+                    f"Input `{name}` is a `{type_text(annotation)}`, which the format `{self.name}` cannot write as "
+                    "text. Use the format `chat`."
+                )
 
     def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
         """Return how the reply will be held to its shape: `grammar`, `schema` or `none`."""
@@ -198,25 +193,25 @@ class Format(Adapter):
         """
         plan = self._plan(lm, lm_kwargs, signature, demos)
         final = Message.user(plan.write_inputs(inputs))
-        request = plan.prefix.request(final)
         if isinstance(lm, LM) and lm.direct() and not self.callbacks:
             return [
                 self._outputs(
                     signature,
                     plan,
                     lm.send(
-                        request,
+                        prefix.request(final),
                         rollout=plan.rollout + draw,
-                        prefix=plan.prefix,
+                        prefix=prefix,
                         messages=lambda: [*plan.history, turn("user", final)],
                     ),
                 )
-                for draw in range(plan.count)
+                for draw, prefix in enumerate(plan.prefixes)
             ]
-        self.format(signature, demos, inputs)  # for callbacks: what is sent was rendered above
+        with _shown_as(plan.mode):
+            self.format(signature, demos, inputs)  # for callbacks: what is sent was rendered above
         return [
-            self._outputs(signature, plan, lm(request, **_rollout(lm, plan, draw)), visible=True)
-            for draw in range(plan.count)
+            self._outputs(signature, plan, lm(prefix.request(final), **_rollout(plan, draw)), visible=True)
+            for draw, prefix in enumerate(plan.prefixes)
         ]
 
     async def acall(
@@ -229,16 +224,21 @@ class Format(Adapter):
     ) -> list[dict[str, Any]]:
         """Do what `__call__` does, asynchronously."""
         plan = self._plan(lm, lm_kwargs, signature, demos)
-        request = plan.prefix.request(Message.user(plan.write_inputs(inputs)))
+        final = Message.user(plan.write_inputs(inputs))
+        visible = not isinstance(lm, LM) or not lm.direct() or bool(self.callbacks)
+        if visible:
+            with _shown_as(plan.mode):
+                self.format(signature, demos, inputs)
         return [
-            self._outputs(signature, plan, await lm.acall(request, **_rollout(lm, plan, draw)))
-            for draw in range(plan.count)
+            self._outputs(
+                signature, plan, await lm.acall(prefix.request(final), **_rollout(plan, draw)), visible=visible
+            )
+            for draw, prefix in enumerate(plan.prefixes)
         ]
 
     def format(self, signature: type[Signature], demos: list[Any], inputs: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the messages for display and export, as an engine with every constraint would get them."""
-        capabilities = Capabilities(frozenset({"grammar", "json_schema"}))
-        mode = self.mode(signature, capabilities)
+        mode = _SENT.get() or self.mode(signature, Capabilities(frozenset({"grammar", "json_schema"})))
         system, turns = self._prefix_texts(signature, demos, mode)
         final = turn("user", Message.user(self._writer(signature)(inputs)))
         return [{"role": "system", "content": system}, *turns, final]
@@ -272,19 +272,20 @@ class Format(Adapter):
     def _outputs(
         self,
         signature: type[Signature],
-        plan: _Plan,
+        plan: Plan,
         response: Response,
         *,
         visible: bool = False,
     ) -> dict[str, Any]:
         text = response.text
         cut = response.finish_reason == "length"
+        if visible:
+            with contextlib.suppress(ParseError):  # for callbacks: what counts is read below
+                self.parse(signature, text or "")
         try:
             found = self.read(signature, _said(text, cut=cut), plan.mode, cut=cut)
         except ParseError as error:
             raise ReplyError(error, self.name, signature) from error
-        if visible:
-            self.parse(signature, text or "")  # for callbacks: what counts was read above
         if response.logprobs is not None:
             found["logprobs"] = response.logprobs
         return found
@@ -302,7 +303,7 @@ class Format(Adapter):
         whole: list[list[dict[str, str]]] = []
         partial: list[list[dict[str, str]]] = []
         for demo in demos:
-            values = _values(demo)
+            values = values_of(demo)
             outputs = {name: values[name] for name in signature.output_fields if name in values}
             inputs = {name: values[name] for name in signature.input_fields if name in values}
             if not outputs or not inputs:
@@ -321,26 +322,14 @@ class Format(Adapter):
         lm_kwargs: dict[str, Any],
         signature: type[Signature],
         demos: list[Any],
-    ) -> _Plan:
-        plans = self._plans.get(signature)
-        if plans is not None:
-            snapshot = [_values(demo) for demo in demos]
-            instructions, model, defaults = signature.instructions, lm.model, lm.kwargs
-            for plan in plans:
-                if (
-                    plan.demos == snapshot
-                    and plan.lm_kwargs == lm_kwargs
-                    and plan.defaults == defaults
-                    and plan.instructions == instructions
-                    and plan.model == model
-                    and (not isinstance(lm, LM) or plan.mode == self.mode(signature, lm.capabilities))
-                ):
-                    return plan
-        self.check(signature)
-        plan = self._new_plan(lm, lm_kwargs, signature, demos)
-        with self._lock:
-            kept = self._plans.get(signature, [])[-_PLANS_PER_SIGNATURE + 1 :]
-            self._plans[signature] = [*kept, plan]
+    ) -> Plan:
+        mode = self.mode(signature, lm.capabilities if isinstance(lm, LM) else Capabilities())
+        source = source_of(lm, lm_kwargs, signature, demos, mode)
+        plan = self._plans.get(signature, source)
+        if plan is None:
+            self.check(signature)
+            plan = self._new_plan(lm, lm_kwargs, signature, demos, mode, source)
+            self._plans.put(signature, plan)
         return plan
 
     def _new_plan(
@@ -349,31 +338,25 @@ class Format(Adapter):
         lm_kwargs: dict[str, Any],
         signature: type[Signature],
         demos: list[Any],
-    ) -> _Plan:
-        capabilities = lm.capabilities if isinstance(lm, LM) else Capabilities()
-        mode = self.mode(signature, capabilities)
+        mode: str,
+        source: tuple[Any, ...],
+    ) -> Plan:
         system, turns = self._prefix_texts(signature, demos, mode)
         merged = {**lm.kwargs, **lm_kwargs}
         count = merged.pop("n", None) or 1
         rollout = rollout_number(merged.pop("rollout_id", None))
-        config = _config(merged, self.constraint(signature, mode))
-        if isinstance(lm, LM):
-            config = effective(config, rollout)
+        config = request_config(merged, self.constraint(signature, mode))
+        configs = [effective(config, rollout + draw) if isinstance(lm, LM) else config for draw in range(count)]
         messages = tuple(
             Message.user(t["content"]) if t["role"] == "user" else Message.assistant(t["content"]) for t in turns
         )
-        return _Plan(
-            instructions=signature.instructions,
-            demos=[dict(_values(demo)) for demo in demos],
-            lm_kwargs=dict(lm_kwargs),
-            defaults=dict(lm.kwargs),
-            model=lm.model,
+        return Plan(
+            source=source,
             mode=mode,
-            prefix=Prefix(lm.model, system, messages, config),
+            prefixes=tuple(Prefix(lm.model, system, messages, one) for one in configs),
             write_inputs=self._writer(signature),
             history=[{"role": "system", "content": system}, *turns],
             rollout=rollout,
-            count=count,
         )
 
 
@@ -396,62 +379,21 @@ def _said(text: str | None, *, cut: bool) -> str:
     return text
 
 
-def _values(demo: Any) -> dict[str, Any]:
-    store = getattr(demo, "_store", None)
-    return store if store is not None else demo
+@contextlib.contextmanager
+def _shown_as(mode: str) -> Iterator[None]:
+    token = _SENT.set(mode)
+    try:
+        yield
+    finally:
+        _SENT.reset(token)
 
 
-def _rollout(lm: BaseLM, plan: _Plan, draw: int) -> dict[str, Any]:
+def _has_parts(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, _PARTS):
+        return not issubclass(annotation, _TEXTS)
+    return any(map(_has_parts, get_args(annotation)))
+
+
+def _rollout(plan: Plan, draw: int) -> dict[str, Any]:
     number = plan.rollout + draw
     return {"rollout_id": number} if number else {}
-
-
-_CONFIG_NAMES = frozenset(field.name for field in fields(Config)) - {
-    "extensions",
-    "response_format",
-    "stop",
-}
-# What DSPy's own engines read from the LM itself, and what only messages= calls know.
-_NOT_SENT = frozenset(
-    {
-        "api_key", "api_base", "base_url", "timeout", "headers", "extra_headers", "cache", "num_retries",
-        "num_generations", "response_format", "tools", "tool_choice", "parallel_tool_calls", "prediction",
-        "model_list", "api_version", "prompt_cache",
-    }
-)  # fmt: skip
-
-
-def _config(options: dict[str, Any], constraint: Constraint) -> Config:
-    known: dict[str, Any] = {}
-    extensions: dict[str, Any] = {}
-    for name, value in options.items():
-        if value is None or name in _NOT_SENT:
-            continue
-        if name == "max_completion_tokens":
-            known["max_tokens"] = value
-        elif name == "logprobs":
-            known["logprobs"] = options.get("top_logprobs") or (5 if value is True else value)
-        elif name in ("stop", "top_logprobs"):
-            continue
-        elif name in _CONFIG_NAMES:
-            known[name] = value
-        else:
-            extensions[name] = value
-    stop = options.get("stop") or ()
-    stop = (stop,) if isinstance(stop, str) else tuple(stop)
-    known["stop"] = (*stop, *(s for s in constraint.stop if s not in stop))
-    if constraint.grammar is not None:
-        extensions["grammar"] = constraint.grammar
-    if constraint.schema is not None:
-        known["response_format"] = {
-            "type": "json_schema",
-            "name": "reply",
-            "schema": dict(constraint.schema),
-            "strict": True,
-        }
-    try:
-        return Config(**known, extensions=extensions or None)
-    except (TypeError, ValueError) as error:
-        raise FormatError(
-            f"A request option cannot be used: {error}. Given: {json.dumps(options, default=repr)}."
-        ) from error

@@ -4,8 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from tunesmith.errors import FormatError, ParseError
-from tunesmith.formats.format import Constraint, Format, field_notes
+from tunesmith.errors import ParseError
+from tunesmith.formats.fields import json_text
+from tunesmith.formats.format import Format, field_notes
+from tunesmith.formats.options import Constraint
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
     Signature,
@@ -30,6 +32,7 @@ class JsonFormat(Format):
 
     def check(self, signature: type[Signature]) -> None:
         """Refuse output types that no reply can carry."""
+        super().check(signature)
         output_schema(signature)
 
     def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
@@ -51,10 +54,7 @@ class JsonFormat(Format):
     def demo_reply(self, signature: type[Signature], values: Mapping[str, Any], mode: str) -> str:
         """Return the object as a reply shows it."""
         found = {name: render_json(signature, name, value) for name, value in values.items()}
-        try:
-            return json.dumps(found, ensure_ascii=False, allow_nan=False)
-        except ValueError as error:
-            raise FormatError(f"A demo holds a value that JSON has not: {error}.") from error
+        return json_text(found, ", ".join(found))
 
     def constraint(self, signature: type[Signature], mode: str) -> Constraint:
         """Return the schema of all outputs."""

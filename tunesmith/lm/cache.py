@@ -86,6 +86,27 @@ class _PlainDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no type
             super().remove(file_path)
 
 
+class _SharedCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
+    """A cache with one connection, where diskcache has one for each thread that no other can close."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            super().__init__(str(folder), timeout=_TIMEOUT, disk=_PlainDisk, **_SETTINGS)
+        finally:
+            self.close()
+        shared = sqlite3.connect(
+            folder / upkeep.DATABASE, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False
+        )
+        self._local = SimpleNamespace(pid=os.getpid(), con=shared)
+        for name, value in _SETTINGS.items():
+            if name.startswith("sqlite_"):
+                self.reset(name, value, update=False)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):  # `__init__` may have failed at once
+            self.close()  # SQLite's connection is part of a cycle and would live on
+
+
 class ReplyCache:
     """Replies by key in one folder (0700), shared by threads, processes and forks.
 
@@ -106,7 +127,7 @@ class ReplyCache:
         self.corrupt = 0
         self.lost_writes = 0
         self._warned: set[str] = set()
-        self._cache: diskcache.Cache | None = None
+        self._cache: _SharedCache | None = None
         self._failure: str | None = None
         with _gate:
             _live.add(self)
@@ -231,7 +252,7 @@ class ReplyCache:
             upkeep.remove_orphans(database, self.folder)
         return removed
 
-    def _opened(self, *, losing: bool = False) -> diskcache.Cache | None:
+    def _opened(self, *, losing: bool = False) -> _SharedCache | None:
         """Return the open cache; `losing` says that a reply is lost without it."""
         if self._cache is None and self._failure is None:
             try:
@@ -287,28 +308,20 @@ def _before_fork() -> None:
 os.register_at_fork(before=_before_fork, after_in_parent=_gate.release, after_in_child=_gate.release)
 
 
-def _read_again(cache: diskcache.Cache, key: str) -> object:
+def _read_again(cache: _SharedCache, key: str) -> object:
     try:
         return _patiently(cache.get, key)
     except Exception as error:  # noqa: BLE001 - see `get`
         return Damaged(f"it cannot be read ({error})")
 
 
-def _open(folder: Path) -> diskcache.Cache:
+def _open(folder: Path) -> _SharedCache:
     if os.path.expandvars(folder) != str(folder):
         raise CacheError("diskcache would replace the variable in the name of its folder")
     make_private(folder)
     if (folder / upkeep.DATABASE).exists():
         _refuse_strange_settings(folder)
-    cache = diskcache.Cache(str(folder), timeout=_TIMEOUT, disk=_PlainDisk, **_SETTINGS)
-    cache.close()
-    # diskcache keeps a connection for each thread, and no thread can close that of another.
-    shared = sqlite3.connect(folder / upkeep.DATABASE, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False)
-    cache._local = SimpleNamespace(pid=os.getpid(), con=shared)
-    for name, value in _SETTINGS.items():
-        if name.startswith("sqlite_"):
-            cache.reset(name, value, update=False)
-    return cache
+    return _SharedCache(folder)
 
 
 def _refuse_strange_settings(folder: Path) -> None:

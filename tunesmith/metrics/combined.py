@@ -44,7 +44,7 @@ class Weighted:
             yield f"{metric_name(metric)} {score.value:.2f}{text}"
 
 
-def weighted(parts: Mapping[Metric, float] | Iterable[tuple[Metric, float]]) -> Weighted:
+def weighted(parts: Mapping[Any, float] | Iterable[tuple[Metric, float]]) -> Weighted:
     """Return a metric: the mean of several metrics, each by its weight.
 
     Args:

@@ -14,6 +14,8 @@ from tunesmith.signatures import Example
 
 __all__ = ["Metric", "MetricFactory", "factory", "metric_fingerprint", "metric_name"]
 
+# The metrics of this package are frozen dataclasses with two more attributes: `metric_name`, and
+# `metric_version`, which goes up whenever the same settings begin to give other scores.
 _DEFAULT = "_tunesmith_default"
 
 P = ParamSpec("P")

@@ -89,7 +89,9 @@ class Candidate:
             chosen = bound_format(predictor)
             if chosen is None and not own:
                 chosen = default_format(signature)
-            demos = tuple(Demo.of(signature, demo) for demo in predictor.demos)
+            # A demo without any of the outputs is never shown; DSPy's `LabeledFewShot` leaves such ones in pipelines.
+            shown = [demo for demo in predictor.demos if any(name in demo for name in signature.output_fields)]
+            demos = tuple(Demo.of(signature, demo) for demo in shown)
             parts[path] = Part(signature.instructions, demos, chosen)
         return cls(parts)
 

@@ -1,13 +1,16 @@
 """The door to DSPy's modules."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from dspy import ChainOfThought as DspyChainOfThought
 from dspy import Module, Prediction, Tool, context
 from dspy import Predict as DspyPredict
 from dspy.dsp.utils.settings import settings
+from dspy.signatures.signature import ensure_signature
 
+from tunesmith.lm import BaseLM
 from tunesmith.signatures import Signature
 
 __all__ = [
@@ -16,9 +19,11 @@ __all__ = [
     "Module",
     "Prediction",
     "Tool",
+    "as_signature",
     "caller_adapter",
     "context",
     "copy_program",
+    "copy_with_lms",
     "settings",
     "signature_of",
 ]
@@ -29,6 +34,11 @@ def signature_of(predictor: DspyPredict) -> type[Signature]:
     return predictor.signature  # type: ignore[return-value]
 
 
+def as_signature(signature: Any) -> type[Signature]:
+    """Return a signature class, or the one that a text such as `"question -> answer"` stands for."""
+    return ensure_signature(signature)  # type: ignore[return-value]  # `None` only for `None`
+
+
 def caller_adapter() -> Any:
     """Return the adapter that the caller configured in DSPy, `None` where there is none."""
     return settings.adapter
@@ -36,8 +46,28 @@ def caller_adapter() -> Any:
 
 def copy_program(program: Module) -> Module:
     """Return a deep copy that shares the LMs: copying one copies its whole history (195 ms at 2,000 entries)."""
-    shared = {id(predictor.lm): predictor.lm for _, predictor in program.named_predictors() if predictor.lm is not None}
+    return copy_with_lms(program, lambda lm: lm)
+
+
+def copy_with_lms(program: Module, replaced: Callable[[BaseLM], BaseLM]) -> Module:
+    """Return a deep copy in which every LM that the program holds is what `replaced` returns for it.
+
+    What refuses to be copied (a lock, a connection) is shared.
+    """
+    held: dict[int, Any] = {id(lm): replaced(lm) for _, lm in program.named_sub_modules(BaseLM)}  # type: ignore[arg-type]
     try:
-        return copy.deepcopy(program, dict(shared))
-    except Exception:  # noqa: BLE001 - a user's attribute may refuse to be copied; DSPy copies around it
-        return program.deepcopy()
+        return copy.deepcopy(program, dict(held))
+    except Exception:  # noqa: BLE001 - whatever refuses, it is found below
+        return copy.deepcopy(program, held | _uncopyable(program, held))
+
+
+def _uncopyable(program: Module, held: dict[int, Any]) -> dict[int, Any]:
+    found: dict[int, Any] = {}
+    for _, item in program.named_sub_modules(object):
+        if isinstance(item, (Module, list, tuple, dict)) or id(item) in held:
+            continue
+        try:
+            copy.deepcopy(item, dict(held))
+        except Exception:  # noqa: BLE001 - an object of the user's may fail in any way
+            found[id(item)] = item
+    return found

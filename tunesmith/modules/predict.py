@@ -6,6 +6,7 @@ from tunesmith.formats import default_format, get_format
 from tunesmith.modules.module import (
     DspyChainOfThought,
     DspyPredict,
+    as_signature,
     caller_adapter,
     context,
     signature_of,
@@ -40,7 +41,8 @@ class Predict(DspyPredict):
             return await super().aforward(**kwargs)  # type: ignore[no-untyped-call]
 
     def _format(self, kwargs: dict[str, Any]) -> Any:
-        return get_format(default_format(kwargs.get("signature") or signature_of(self)))
+        given = kwargs.get("signature")
+        return get_format(default_format(signature_of(self) if given is None else as_signature(given)))
 
 
 class ChainOfThought(DspyChainOfThought):

@@ -9,6 +9,7 @@ from tunesmith.lm import (
     LM,
     BaseLM,
     Capabilities,
+    DspyLM,
     Identity,
     Request,
     Response,
@@ -19,7 +20,7 @@ from tunesmith.lm import (
     build_lm,
 )
 from tunesmith.modules.binding import with_default_formats
-from tunesmith.modules.module import Module, context, settings
+from tunesmith.modules.module import Module, context, copy_with_lms, settings
 
 __all__ = ["render"]
 
@@ -54,6 +55,10 @@ def render(program: Module, *, lm: BaseLM | None = None, **inputs: Any) -> Rende
 
     The program runs until it asks its model, so whatever it does before that happens.
 
+    Predictors that are not bound to a format are shown under tunesmith's default formats, as `evaluate` and `compile`
+    run them, unless the caller configured an adapter. An LM that `forward` takes from outside of the program and its
+    arguments is called as ever.
+
     Args:
         program: a predictor, or any program.
         lm: the model it would be sent to; default `dspy.settings.lm`. Without any, an engine that takes every
@@ -65,9 +70,7 @@ def render(program: Module, *, lm: BaseLM | None = None, **inputs: Any) -> Rende
         FormatError: an input cannot be carried by the format.
     """
     target = settings.lm if lm is None else lm
-    copied = with_default_formats(program)
-    for _, predictor in copied.named_predictors():
-        predictor.lm = None if predictor.lm is None else _catching(predictor.lm)
+    copied = copy_with_lms(with_default_formats(program), _catching)
     try:
         with context(lm=_catching(target)):
             copied(**inputs)
@@ -76,9 +79,12 @@ def render(program: Module, *, lm: BaseLM | None = None, **inputs: Any) -> Rende
     raise UsageError(f"{type(program).__name__} ended without asking a model, so there is nothing to show.")
 
 
-def _catching(target: BaseLM | None) -> LM:
+def _catching(target: BaseLM | None) -> BaseLM:
     if target is None:
         every = Capabilities(frozenset({"grammar", "json_schema", "json_object"}))
         return build_lm("any", _Catcher(every))
-    capabilities = target.capabilities if isinstance(target, LM) else Capabilities()
-    return build_lm(target.model, _Catcher(capabilities), **target.kwargs)
+    if isinstance(target, LM):
+        return build_lm(target.model, _Catcher(target.capabilities), **target.kwargs)
+    found = DspyLM(target.model, engine=_Catcher(Capabilities()), cache=False, num_retries=0)
+    found.kwargs = dict(target.kwargs)  # with what an engine of one's own refuses, such as keys and addresses
+    return found

@@ -1,27 +1,26 @@
 """How long a reply may get where the user did not say.
 
-Every string and array that is sent has a bound, so that a reply always ends. Where the user gave none,
-ours are chosen so that the product of nested bounds stays under 1,500 characters: 1,000 for a string
-alone, 11 x 136 for a list of strings, 61 for a list of numbers. They are odd numbers on purpose, because
-a reply that fills one exactly is taken as cut. The user's own bounds are sent up to 1,000 characters and
-500 items (a server's runner crashes at 3,000).
+Every string and array that is sent has a bound, so that a reply always ends. Where the user gave none, ours are
+1,000 characters for a string alone, 11 strings of 136 characters for a list of strings, 61 numbers for a list of
+numbers: one list never holds more than 1,500 characters. Lists within lists keep these bounds at every level, since
+smaller ones would be met by chance. The odd numbers are on purpose, because a reply that fills one exactly is taken
+as cut. The user's own bounds are sent up to 1,000 characters and 500 items (a server's runner crashes at 3,000).
 """
 
 from typing import Any
 
 __all__ = [
-    "ITEMS_OF_ARRAYS",
-    "ITEMS_OF_TEXT",
+    "LISTED_CHARACTERS",
+    "LONG_ITEMS",
     "MOST_CHARACTERS",
     "MOST_ITEMS",
     "OWN_ITEMS",
     "OWN_LENGTH",
-    "ROOM",
     "Node",
     "UnsupportedError",
     "fills_own_bound",
+    "listed_room",
     "own_items",
-    "own_length",
     "without_marks",
 ]
 
@@ -33,47 +32,33 @@ OWN_ITEMS = "x-own-items"
 
 MOST_CHARACTERS = 1000
 MOST_ITEMS = 500
-ROOM = 1499
-ITEMS_OF_TEXT = 11
-ITEMS_OF_ARRAYS = 5
-_ITEMS = (61, 23, 11, 7, 5, 3)
-_SHORTEST = 20
+LONG_ITEMS = 11
+_SHORT_ITEMS = 61
+_ROOM = 1499
+LISTED_CHARACTERS = _ROOM // LONG_ITEMS
+_LEAST_CHARACTERS = 100
 
 
 class UnsupportedError(Exception):
     """A type, or a part of one, for which there is no safe schema."""
 
 
-def own_length(room: int) -> int:
-    """Return our bound of a string where `room` characters are left."""
-    return min(MOST_CHARACTERS, max(room, _SHORTEST))
+def listed_room(room: int, most: int) -> int:
+    """Return our bound of a string in an array of at most `most` items, where outside of it it would be `room`."""
+    return min(room, max(_LEAST_CHARACTERS, _ROOM // most))
 
 
-def own_items(inside: Node | None, room: int) -> int:
-    """Return our bound of an array of `inside` where `room` characters are left."""
-    weight = 1 if inside is None else _weight(inside)
-    return next((items for items in _ITEMS if items * weight <= room), _ITEMS[-1])
+def own_items(inside: Node | None) -> int:
+    """Return our bound of an array of `inside`: many of what is short, few of what holds text or arrays."""
+    return _SHORT_ITEMS if inside is None or _is_short(inside) else LONG_ITEMS
 
 
-def _weight(node: Node) -> int:
-    """Return how many characters a node may hold, counting strings and arrays.
-
-    A length that the user gave counts as one of ours at most: who allows long items still wants more
-    than three of them.
-    """
+def _is_short(node: Node) -> bool:
     if "anyOf" in node:
-        return max(_weight(one) for one in node["anyOf"])
-    match node.get("type"):
-        case "string":
-            return max(1, min(node.get("maxLength", 1), ROOM // ITEMS_OF_TEXT))
-        case "array" if "items" in node:
-            return max(1, node["maxItems"] * _weight(node["items"]))
-        case "array":
-            return max(_weight(one) for one in node["prefixItems"])
-        case "object":
-            inside = [*node.get("properties", {}).values(), node.get("additionalProperties")]
-            return max((_weight(one) for one in inside if isinstance(one, dict)), default=1)
-    return 1
+        return all(_is_short(one) for one in node["anyOf"])
+    if node.get("type") == "object":
+        return "properties" in node and all(map(_is_short, node["properties"].values()))
+    return node.get("type") != "array" and "maxLength" not in node
 
 
 def without_marks(node: Any) -> Any:

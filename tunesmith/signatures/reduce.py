@@ -4,18 +4,18 @@ A recursive type is inlined three levels deep; deeper branches are left out, and
 within three levels is refused. Bounds are those of `bounds`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from tunesmith.signatures.bounds import (
-    ITEMS_OF_ARRAYS,
-    ITEMS_OF_TEXT,
+    LISTED_CHARACTERS,
+    MOST_CHARACTERS,
     MOST_ITEMS,
     OWN_ITEMS,
-    ROOM,
     Node,
     UnsupportedError,
+    listed_room,
     own_items,
 )
 from tunesmith.signatures.scalars import (
@@ -33,7 +33,6 @@ __all__ = ["Reducer"]
 
 _LEVELS = 3
 _MOST_NODES = 2000
-_SHAPE = frozenset(("type", "enum", "const", "anyOf", "oneOf", "allOf", "properties"))
 _EMPTY_ARRAY: Node = {"type": "array", "items": {"type": "null"}, "maxItems": 0}
 
 
@@ -55,7 +54,7 @@ class Reducer:
         Raises:
             UnsupportedError: there is none.
         """
-        node = self._node(schema, "", ROOM, ())
+        node = self._node(schema, "", MOST_CHARACTERS, ())
         if node is None:
             raise UnsupportedError(
                 f"the type is recursive and cannot end within {_LEVELS} levels. "
@@ -96,6 +95,7 @@ class Reducer:
             return self._options(options, path, room, refs)
         if kind is None:
             kind = "object" if "properties" in schema else "array" if "items" in schema else None
+        _check_fit(kind, schema)
         if kind == "array":
             return self._array(schema, path, room, refs)
         if kind == "object":
@@ -160,14 +160,12 @@ class Reducer:
             return dict(_EMPTY_ARRAY)
         items = schema.get("items", True)
         if most is not None and most <= MOST_ITEMS:
-            inside = self._node(items, f"{path}[]", max(100, room // most), refs)
+            inside = self._node(items, f"{path}[]", listed_room(room, most), refs)
             return _listed(inside, least, {"maxItems": most})
         if most is not None:
             self._note(path, f"a bound of more than {MOST_ITEMS} items is not sent to engines")
-        nested = self._holds_array(items, frozenset())
-        share = room // (ITEMS_OF_ARRAYS if nested else ITEMS_OF_TEXT)
-        inside = self._node(items, f"{path}[]", share, refs)
-        own = own_items(inside, room) if most is None else MOST_ITEMS
+        inside = self._node(items, f"{path}[]", min(room, LISTED_CHARACTERS), refs)
+        own = own_items(inside) if most is None else MOST_ITEMS
         own = min(MOST_ITEMS, max(own, 2 * least))
         return _listed(inside, least, {"maxItems": own, OWN_ITEMS: own})
 
@@ -197,7 +195,7 @@ class Reducer:
     def _mapping(self, schema: Node, rest: Any, path: str, room: int, refs: tuple[str, ...]) -> Node | None:
         if "minProperties" in schema or "maxProperties" in schema:
             self._note(path, "a number of keys is not enforced by engines")
-        value = self._node(rest, f"{path}{{}}", room // ITEMS_OF_TEXT, refs)
+        value = self._node(rest, f"{path}{{}}", min(room, LISTED_CHARACTERS), refs)
         if value is None:
             return _closed({}, [])
         names = schema.get("propertyNames")
@@ -220,16 +218,17 @@ class Reducer:
             return None
         return labels if all(isinstance(label, str) for label in labels) else None
 
-    def _holds_array(self, schema: Any, seen: frozenset[str]) -> bool:
-        if not isinstance(schema, dict):
-            return schema is True
-        if "$ref" in schema:
-            name = str(schema["$ref"])
-            inside = seen | {name}
-            return name not in seen and self._holds_array(self._definition(name), inside)
-        if schema.get("type") == "array" or not schema.keys() & _SHAPE:
-            return True
-        return any(self._holds_array(one, seen) for one in _children(schema))
+
+def _check_fit(kind: Any, schema: Node) -> None:
+    """Refuse a constraint that no value of the type can be held against: validation would fail on each."""
+    if kind in ("integer", "number", "boolean", "null"):
+        misfits = [key for key in ("minLength", "maxLength") if key in schema]
+    else:
+        # pydantic leaves the names of bounds that it cannot translate for a type.
+        bounds = ("ge", "gt", "le", "lt", "multiple_of")
+        misfits = [key for key in bounds if isinstance(schema.get(key), (int, float))]
+    if misfits:
+        raise UnsupportedError(f"the constraint {misfits[0]!r} does not apply to this type. Remove it")
 
 
 def _scalar(kind: Any, schema: Node, room: int, note: Note) -> Node:
@@ -245,15 +244,6 @@ def _scalar(kind: Any, schema: Node, room: int, note: Note) -> Node:
         case None:
             return any_node(room, note)
     raise UnsupportedError(f"its schema names the type {kind!r}")
-
-
-def _children(schema: Node) -> Iterator[Any]:
-    for key in ("anyOf", "oneOf", "allOf"):
-        yield from schema.get(key, [])
-    yield from schema.get("properties", {}).values()
-    rest = schema.get("additionalProperties")
-    if isinstance(rest, dict):
-        yield rest
 
 
 def _rest(schema: Node) -> Any:

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 from tunesmith.signatures.bounds import (
-    ITEMS_OF_TEXT,
+    LISTED_CHARACTERS,
+    LONG_ITEMS,
     MOST_CHARACTERS,
     OWN_ITEMS,
     OWN_LENGTH,
     Node,
     UnsupportedError,
-    own_length,
 )
 from tunesmith.signatures.pattern import rewrite_pattern
 
@@ -80,7 +80,7 @@ def string_node(schema: Node, room: int, note: Note) -> Node:
         return node | {"maxLength": most}
     if most is not None:
         note(f"a length over {MOST_CHARACTERS} is not sent to engines")
-    own = MOST_CHARACTERS if most is not None else own_length(room)
+    own = MOST_CHARACTERS if most is not None else room
     own = min(MOST_CHARACTERS, max(own, 2 * least))
     return node | {"maxLength": own, OWN_LENGTH: own}
 
@@ -151,20 +151,19 @@ def any_node(room: int, note: Note) -> Node:
     """Return what stands for a value of any type: a scalar, or a flat list or object of them."""
     note("any JSON value is asked for as a scalar, a list of scalars or an object of scalars")
     others: list[Node] = [{"type": "number"}, {"type": "boolean"}, {"type": "null"}]
-    inside = {"anyOf": [_own_text(room // ITEMS_OF_TEXT), *others]}
+    inside = {"anyOf": [_own_text(min(room, LISTED_CHARACTERS)), *others]}
     listed = {
         "type": "array",
         "items": inside,
-        "maxItems": ITEMS_OF_TEXT,
-        OWN_ITEMS: ITEMS_OF_TEXT,
+        "maxItems": LONG_ITEMS,
+        OWN_ITEMS: LONG_ITEMS,
     }
     keyed = {"type": "object", "additionalProperties": inside}
     return {"anyOf": [_own_text(room), *others, listed, keyed]}
 
 
-def _own_text(room: int) -> Node:
-    own = own_length(room)
-    return {"type": "string", "maxLength": own, OWN_LENGTH: own}
+def _own_text(length: int) -> Node:
+    return {"type": "string", "maxLength": length, OWN_LENGTH: length}
 
 
 def ordered(least: Any, most: Any, of: str) -> tuple[int, int | None]:

@@ -8,6 +8,7 @@ inlined and bounded. What is left out is validated in the reply; `left_out` name
 
 import json
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from typing import Any
 
@@ -160,6 +161,15 @@ class _Generator(GenerateJsonSchema):
         # pydantic also offers a string, with a look-ahead pattern.
         bounded = any(key in schema for key in ("ge", "gt", "le", "lt"))
         return {"type": "number", "minimum": 0} if bounded else {"type": "number"}
+
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        for value in schema["expected"]:
+            if not isinstance(value, (str, int, float, Enum, type(None))):
+                raise UnsupportedError(f"it has the choice {value!r}, which JSON cannot hold")
+        return super().literal_schema(schema)
+
+    def is_subclass_schema(self, schema: core_schema.IsSubclassSchema) -> JsonSchemaValue:
+        raise UnsupportedError("a class cannot be written as JSON. Use a Literal of names")
 
     def generator_schema(self, schema: core_schema.GeneratorSchema) -> JsonSchemaValue:
         raise UnsupportedError("a generator cannot be validated whole. Use a list")

@@ -1,0 +1,415 @@
+import json
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import dspy
+import pytest
+
+from tests.artifacts.programs import (
+    DEMO,
+    PLACE_DEMO,
+    TwoSteps,
+    forge,
+    improved,
+    one_step,
+    saved,
+)
+from tunesmith.artifacts import load, save, verify
+from tunesmith.errors import ArtifactError, UsageError
+from tunesmith.lm import ScriptedLM
+from tunesmith.modules import Candidate
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_same_compile_gives_the_same_bytes(tmp_path):
+    first, second = saved(tmp_path / "a"), saved(tmp_path / "b")
+    assert first.sha256 == second.sha256
+    assert files_of(first.path) == files_of(second.path)
+
+
+def test_the_same_compile_gives_the_same_bytes_in_another_process(tmp_path):
+    here = saved(tmp_path / "here")
+    code = "import sys; from pathlib import Path; from tests.artifacts.programs import saved; saved(Path(sys.argv[1]))"
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", code, tmp_path / "there"], check=True, env=environment)
+    assert files_of(tmp_path / "there") == files_of(here.path)
+
+
+def test_times_and_what_was_paid_are_not_part_of_the_identity(tmp_path):
+    first = saved(tmp_path / "a")
+    second = saved(tmp_path / "b", created="later", paid={"calls": 0, "test_opened": 9})
+    assert first.sha256 == second.sha256
+    assert second.manifest["unhashed"] == {"created": "later", "paid": {"calls": 0}, "test_opened": 9}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"verdict": "untested"},
+        {"seed": 1},
+        {"seed": None},
+        {"metric": None},
+        {"notes": ["said"]},
+        {"extra": {"run": "x"}},
+        {"scores": {"baseline": 0.25, "compiled": 0.5000001}},
+        {"charged": {"calls": 13}},
+        {"lm_identity": {"model": "other"}},
+    ],
+)
+def test_everything_else_is_part_of_the_identity(tmp_path, change):
+    assert saved(tmp_path / "a").sha256 != saved(tmp_path / "b", **change).sha256
+
+
+def test_the_manifest_says_what_was_compiled(tmp_path):
+    artifact = saved(tmp_path / "a", seed=3, notes=("one", "two"), extra={"budget": {"calls": 9}})
+    manifest = artifact.manifest
+    assert manifest["schema_version"] == 1
+    assert manifest["program"]["class"] == "tunesmith.modules.predict:ChainOfThought"
+    assert artifact.signatures["predict"][1] == {
+        "name": "kind",
+        "role": "input",
+        "type": "Literal['a', 'b c']",
+        "desc": None,
+    }
+    assert manifest["candidate"]["parts"]["predict"]["instruction"] == "Answer in one word."
+    assert manifest["baseline"] == Candidate.of(one_step()).to_json()
+    assert manifest["versions"]["dspy"] == dspy.__version__
+    assert manifest["versions"]["python"] == f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert (manifest["seed"], manifest["notes"]) == (3, ["one", "two"])
+    assert manifest["extra"] == {"budget": {"calls": 9}}
+    assert artifact.lm["backend"] == "scripted"
+    assert artifact.scores == {"baseline": 0.25, "compiled": 0.5}
+
+
+def test_the_diff_shows_what_the_compile_changed(tmp_path):
+    lines = saved(tmp_path / "a").diff().splitlines()
+    assert "+instruction: Answer in one word." in lines
+    assert "+demo output answer: Lima" in lines
+    assert any(line.startswith("-instruction: Given the fields") for line in lines)
+
+
+def test_the_diff_needs_none_of_the_programs_own_types(tmp_path):
+    program = TwoSteps()
+    artifact = saved(tmp_path / "a", program, improved(program, PLACE_DEMO, path="locate"))
+    assert "+demo input since: 1999-12-31" in artifact.diff()
+    assert "founded" in artifact.diff()
+
+
+def test_state_json_is_what_plain_dspy_writes(tmp_path):
+    program = one_step()
+    compiled = improved(program, DEMO).apply(program)
+    artifact = saved(tmp_path / "a", program)
+    compiled.save(tmp_path / "plain.json")
+    assert (artifact.path / "state.json").read_bytes() == (tmp_path / "plain.json").read_bytes()
+
+
+def test_state_json_holds_nothing_but_instructions_and_demos(tmp_path):
+    program = TwoSteps()
+    program._compiled = True
+    program.locate.lm = ScriptedLM("unused")
+    program.locate.traces = [{"secret": 1}]
+    program.locate.train = [dspy.Example(secret=2)]
+    artifact = saved(tmp_path / "a", program, improved(program, PLACE_DEMO, path="locate"))
+    raw = (artifact.path / "state.json").read_text()
+    state = json.loads(raw)
+    assert set(state) == {"locate", "answer.predict", "metadata"}
+    assert set(state["metadata"]) == {"dependency_versions"}
+    for path in ("locate", "answer.predict"):
+        assert set(state[path]) == {"demos", "lm", "signature", "traces", "train"}
+        assert state[path]["lm"] is None
+        assert state[path]["traces"] == []
+        assert state[path]["train"] == []
+    assert not any(word in raw for word in ("tunesmith", "_compiled", "secret", "scripted"))
+    assert program.locate.traces == [{"secret": 1}], "the program itself is not changed"
+
+
+def test_demos_of_models_dates_and_enums_are_json(tmp_path):
+    program = TwoSteps()
+    artifact = saved(tmp_path / "a", program, improved(program, PLACE_DEMO, path="locate"))
+    state = json.loads((artifact.path / "state.json").read_text())
+    assert state["locate"]["demos"] == [
+        {
+            "text": "Lima is old.",
+            "since": "1999-12-31",
+            "place": {"city": "Lima", "founded": "1535-01-18"},
+            "grade": "good",
+        }
+    ]
+
+
+def test_a_demo_that_a_program_made_is_marked_as_dspy_marks_it(tmp_path):
+    program = one_step()
+    artifact = saved(tmp_path / "a", program, improved(program, {**DEMO, "augmented": True}))
+    state = json.loads((artifact.path / "state.json").read_text())
+    assert state["predict"]["demos"][0]["augmented"] is True
+    assert load(artifact.path).predict.demos[0].augmented is True
+
+
+def test_the_folder_is_private_and_holds_two_files(tmp_path):
+    artifact = saved(tmp_path / "deep" / "er" / "a")
+    assert stat.S_IMODE(artifact.path.stat().st_mode) == 0o700
+    assert sorted(files_of(artifact.path)) == ["manifest.json", "state.json"]
+    assert os.listdir(artifact.path.parent) == ["a"]
+
+
+def test_an_artifact_is_replaced_and_nothing_stays_beside_it(tmp_path):
+    first = saved(tmp_path / "a")
+    second = saved(tmp_path / "a", seed=5)
+    assert first.sha256 != second.sha256
+    assert verify(tmp_path / "a").sha256 == second.sha256
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_damaged_artifact_may_be_replaced(tmp_path):
+    saved(tmp_path / "a")
+    (tmp_path / "a" / "manifest.json").write_text("{")
+    assert verify(saved(tmp_path / "a").path)
+
+
+def test_an_empty_folder_may_become_an_artifact(tmp_path):
+    (tmp_path / "a").mkdir()
+    assert stat.S_IMODE(saved(tmp_path / "a").path.stat().st_mode) == 0o700
+
+
+def _folder_of_the_user(target: Path) -> None:
+    target.mkdir()
+    (target / "thesis.tex").write_text("years of work")
+
+
+def _artifact_with_a_foreign_file(target: Path) -> None:
+    saved(target)
+    (target / "NOTES.md").write_text("mine")
+
+
+def _file(target: Path) -> None:
+    target.write_text("mine")
+
+
+def _link(target: Path) -> None:
+    target.symlink_to(saved(target.parent / "elsewhere").path)
+
+
+def _dangling_link(target: Path) -> None:
+    target.symlink_to(target.parent / "nowhere")
+
+
+@pytest.mark.parametrize("make", [_folder_of_the_user, _artifact_with_a_foreign_file, _file, _link, _dangling_link])
+def test_what_is_no_artifact_is_refused_and_left_alone(tmp_path, make):
+    target = tmp_path / "a"
+    make(target)
+    before = sorted(
+        (str(path), path.is_symlink(), path.read_bytes() if path.is_file() else b"") for path in tmp_path.rglob("*")
+    )
+    with pytest.raises(UsageError, match=r"another name|folder it points to"):
+        saved(target, seed=99)
+    after = sorted(
+        (str(path), path.is_symlink(), path.read_bytes() if path.is_file() else b"") for path in tmp_path.rglob("*")
+    )
+    assert after == before
+
+
+@pytest.mark.parametrize("path", ["/", "..", "a/.."])
+def test_a_path_without_a_name_is_refused(tmp_path, path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="name of its own"):
+        saved(Path(path))
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Return the exit code of `work` in a process of its own: 0, or 17 after an `ArtifactError`."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except ArtifactError:
+            code = 17
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("limit", [0, 300, 2000])
+def test_a_full_disk_keeps_the_old_artifact(tmp_path, limit):
+    old = saved(tmp_path / "a")
+    state, manifest = ((old.path / name).stat().st_size for name in ("state.json", "manifest.json"))
+    assert 300 < state < 2000 < manifest, "the limits stop the first file, then the second"
+
+    def save_with_little_room() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        saved(tmp_path / "a", seed=5)
+
+    assert in_child(save_with_little_room) == 17
+    assert verify(tmp_path / "a").sha256 == old.sha256
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to a read-only folder")
+def test_a_read_only_parent_keeps_the_old_artifact(tmp_path):
+    old = saved(tmp_path / "a")
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(ArtifactError, match="untouched"):
+            saved(tmp_path / "a", seed=5)
+    finally:
+        tmp_path.chmod(0o700)
+    assert verify(tmp_path / "a").sha256 == old.sha256
+
+
+@pytest.mark.parametrize(
+    ("event", "number", "survivor"),
+    [
+        ("os.mkdir", 1, "old"),
+        ("os.rename", 1, "old"),
+        ("os.rename", 2, "old"),
+        ("os.remove", 1, "new"),
+        ("os.remove", 2, "new"),
+        ("os.rmdir", 1, "new"),
+    ],
+)
+def test_a_kill_anywhere_leaves_the_old_or_the_new_artifact(tmp_path, event, number, survivor):
+    target = tmp_path / "a"
+    old, new = saved(target), saved(tmp_path / "copy", seed=5)
+
+    def die_at_the_event() -> None:
+        left = [number]
+
+        def watch(name: str, _: object) -> None:
+            if name == event:
+                left[0] -= 1
+                if left[0] == 0:
+                    os._exit(33)
+
+        program, candidate = one_step(), improved(one_step(), DEMO)
+        sys.addaudithook(watch)
+        saved(target, program, candidate, seed=5)
+
+    assert in_child(die_at_the_event) == 33
+    expected = old if survivor == "old" else new
+    assert verify(target).sha256 == expected.sha256
+    assert load(target).artifact.path == target
+    # The next save clears up and goes on.
+    assert saved(target, seed=6).manifest["seed"] == 6
+    assert sorted(os.listdir(tmp_path)) == ["a", "copy"]
+
+
+def test_the_copy_aside_is_found_where_a_crash_left_only_that(tmp_path):
+    artifact = saved(tmp_path / "a")
+    os.rename(tmp_path / "a", tmp_path / ".a.old")
+    assert verify(tmp_path / "a").sha256 == artifact.sha256
+    assert os.listdir(tmp_path) == [".a.old"], "reading writes nothing"
+
+
+def test_a_failed_save_after_a_crash_restores_the_copy_aside(tmp_path):
+    artifact = saved(tmp_path / "a")
+    os.rename(tmp_path / "a", tmp_path / ".a.old")
+    with pytest.raises(ArtifactError):
+        saved(tmp_path / "a", scores={"mean": float("nan")})
+    assert verify(tmp_path / "a").sha256 == artifact.sha256
+
+
+def test_a_damaged_artifact_is_not_hidden_by_a_copy_aside(tmp_path):
+    saved(tmp_path / "a")
+    os.rename(tmp_path / "a", tmp_path / ".a.old")
+    saved(tmp_path / "b")
+    os.rename(tmp_path / "b", tmp_path / "a")
+    (tmp_path / "a" / "state.json").write_text("{}")
+    with pytest.raises(ArtifactError, match="changed"):
+        verify(tmp_path / "a")
+
+
+def test_a_program_without_the_candidate_is_refused(tmp_path):
+    program = one_step()
+    candidate = improved(program, DEMO)
+    artifact = saved(tmp_path / "a")
+    manifest = artifact.manifest
+    with pytest.raises(UsageError, match="does not use the candidate"):
+        _save_uncompiled(tmp_path / "b", program, candidate, manifest)
+    with pytest.raises(UsageError, match="predictors"):
+        _save_uncompiled(tmp_path / "b", TwoSteps(), candidate, manifest)
+    assert not (tmp_path / "b").exists()
+
+
+def _save_uncompiled(folder, program, candidate, manifest):
+    save(
+        folder,
+        program,
+        candidate=candidate,
+        baseline=candidate,
+        lm_identity=manifest["lm"],
+        metric=None,
+        datasets={},
+        scores={},
+        verdict="untested",
+        charged={},
+        paid={},
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scores": {"mean": float("nan")}},
+        {"scores": {"mean": float("inf")}},
+        {"charged": {"calls": object()}},
+        {"extra": {"when": date(2020, 1, 1)}},
+        {"notes": ["\ud800"]},
+        {"extra": {("a", "b"): 1}},
+        {"extra": {1: "a", "1": "b"}},
+        {"datasets": {"train": 3}},
+        {"paid": {"test_opened": "often"}},
+        {"adapter": "no class"},
+        {"verdict": None},
+    ],
+)
+def test_what_json_cannot_hold_is_refused_before_anything_is_replaced(tmp_path, change):
+    old = saved(tmp_path / "a")
+    with pytest.raises(ArtifactError):
+        saved(tmp_path / "a", **change)
+    assert verify(tmp_path / "a").sha256 == old.sha256
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_numbers_that_dspys_file_cannot_hold_are_refused(tmp_path):
+    program = dspy.Predict("question: int -> answer: int")
+    candidate = improved(program, {"question": 2**70, "answer": 1}, path="self")
+    with pytest.raises(ArtifactError, match="64"):
+        saved(tmp_path / "a", program, candidate)
+
+
+@pytest.mark.parametrize("option", ["api_base", "base_url", "api_key", "model", "headers", "model_list"])
+def test_sampling_may_not_say_where_the_model_is(tmp_path, option):
+    program = one_step()
+    candidate = Candidate(improved(program, DEMO).parts, {option: "http://elsewhere"})
+    with pytest.raises(ArtifactError, match="no request option"):
+        saved(tmp_path / "a", program, candidate)
+    saved(tmp_path / "b")
+    forge(
+        tmp_path / "b",
+        lambda manifest: (
+            manifest["candidate"]["sampling"].update({option: "http://elsewhere"}),
+            manifest["sampling"].update({option: "http://elsewhere"}),
+        ),
+    )
+    with pytest.raises(ArtifactError, match="no request option"):
+        load(tmp_path / "b")
+
+
+def test_sampling_options_come_back(tmp_path):
+    program = one_step()
+    candidate = Candidate(improved(program, DEMO).parts, {"temperature": 0.5, "stop": ["\n"]})
+    artifact = saved(tmp_path / "a", program, candidate)
+    assert artifact.manifest["sampling"] == {"temperature": 0.5, "stop": ["\n"]}
+    assert load(artifact.path).predict.config == {"temperature": 0.5, "stop": ["\n"]}

@@ -1,0 +1,101 @@
+from enum import Enum
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.scale import scaled
+from tunesmith.artifacts.typetext import parse_type
+from tunesmith.signatures import type_text
+
+SCALARS = st.sampled_from([str, int, float, bool])
+LABELS = st.lists(
+    st.one_of(st.text(max_size=12), st.integers(-(10**12), 10**12), st.booleans()), min_size=1, max_size=5
+)
+TYPES = st.recursive(
+    st.one_of(SCALARS, LABELS.map(lambda values: Literal[tuple(values)]), st.just(list), st.just(dict)),
+    lambda inner: st.one_of(
+        inner.map(lambda one: list[one]),
+        st.tuples(SCALARS, inner).map(lambda pair: dict[pair]),
+        inner.map(lambda one: one | None),
+        st.tuples(inner, inner).map(lambda pair: pair[0] | pair[1]),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=scaled(2000), deadline=None)
+@given(annotation=TYPES)
+def test_a_simple_type_comes_back_from_its_text(annotation):
+    back = parse_type(type_text(annotation))
+    assert back == annotation
+    assert type_text(back) == type_text(annotation)
+
+
+@settings(max_examples=scaled(2000), deadline=None)
+@given(text=st.text(alphabet="strintliLea[]|,' \"\\()._0123NoneTrue\n", max_size=40))
+def test_any_other_text_is_a_value_error(text):
+    try:
+        found = parse_type(text)
+    except ValueError:
+        return
+    assert parse_type(type_text(found)) == found
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Any",
+        "object",
+        "bytes",
+        "Colour",
+        "os.system",
+        "list[",
+        "list[]",
+        "list[str",
+        "list[str]]",
+        "list[str, int]",
+        "dict[str]",
+        "str |",
+        "| str",
+        "str str",
+        "str[int]",
+        "None | None",
+        "Literal",
+        "Literal[]",
+        "Literal[1.5]",
+        "Literal[b'x']",
+        "Literal[f'x']",
+        "Literal['a'",
+        "Literal['a\\']",
+        "Literal[Colour.RED]",
+        "Literal[[1]]",
+        "Literal[__import__('os')]",
+        "int (ge=1)",
+        "'str'",
+        "str'",
+        "list" + "[list" * 60 + "]" * 60,
+        "[" * 100_000,
+        "str | " * 30_000,
+        "Literal[" + "9" * 5000 + "]",
+        "Literal['\\N{no such letter}']",
+        "Literal['\\uZZZZ']",
+        "Literal['\\U99999999']",
+        "Literal['\\q']",
+    ],
+)
+def test_what_is_no_simple_type_is_refused(text):
+    with pytest.raises(ValueError):  # noqa: PT011 - every message is its own
+        parse_type(text)
+
+
+@pytest.mark.parametrize("annotation", [Any, bytes, Colour, tuple[int, str], set[int], Literal[Colour.RED]])
+def test_the_text_of_another_type_is_refused(annotation):
+    with pytest.raises(ValueError):  # noqa: PT011 - every message is its own
+        parse_type(type_text(annotation))

@@ -1,0 +1,98 @@
+"""Reports: denominators, sums, gains."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunesmith.evaluation import Failure, Report, Row, gain
+
+PROGRAM, METRIC = Failure("program", "ParseError", "no"), Failure("metric", "KeyError", "colour")
+
+
+def report_of(marks: list[float | str], floor: float = 0.0) -> Report:
+    """Return a report with a score, a failure of the program (`p`) or one of the metric (`m`) per row."""
+    return Report(
+        tuple(
+            Row(
+                str(i),
+                None if mark == "p" else {},
+                mark if isinstance(mark, float) else None,
+                {"p": PROGRAM, "m": METRIC}.get(str(mark)),
+            )
+            for i, mark in enumerate(marks)
+        ),
+        floor,
+    )
+
+
+marks = st.lists(st.one_of(st.sampled_from([0.0, 1.0, 0.25]), st.sampled_from(["p", "m"])), max_size=30)
+
+
+@given(marks, st.sampled_from([0.0, -1.0, 0.5]))
+def test_every_row_is_a_score_an_error_or_left_out(given_marks: list[float | str], floor: float) -> None:
+    report = report_of(given_marks, floor)
+    scores = [m for m in given_marks if isinstance(m, float)]
+    failed = given_marks.count("p")
+
+    assert report.errors == failed
+    assert report.metric_errors == given_marks.count("m")
+    assert report.n == len(scores) + failed
+    if report.n:
+        assert report.mean == pytest.approx((sum(scores) + floor * failed) / report.n)
+        assert report.summary() == {
+            "mean": report.mean,
+            "low": report.low,
+            "high": report.high,
+            "n": report.n,
+            "errors": failed,
+        }
+    else:
+        assert (report.mean, report.low, report.high) == (None, None, None)
+    assert report.mean_of_scored == (pytest.approx(sum(scores) / len(scores)) if scores else None)
+
+
+@given(st.data())
+def test_a_gain_leaves_out_what_the_metric_failed_on_for_either(data: st.DataObject) -> None:
+    before = data.draw(marks)
+    after = data.draw(st.lists(st.sampled_from([0.0, 1.0, "p", "m"]), min_size=len(before), max_size=len(before)))
+
+    found = gain(report_of(before), report_of(after))
+
+    def value(mark: float | str) -> float:
+        return mark if isinstance(mark, float) else 0.0
+
+    pairs = [(value(a), value(b)) for a, b in zip(before, after, strict=True) if "m" not in (a, b)]
+    assert found.n == len(pairs)
+    assert found.mean == (pytest.approx(sum(b - a for a, b in pairs) / len(pairs)) if pairs else None)
+
+
+def test_reports_of_different_lengths_have_no_gain() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        gain(report_of([1.0, 0.0]), report_of([1.0]))
+
+
+def test_a_report_reads_well() -> None:
+    assert str(report_of([1.0] * 9 + ["p"])) == "0.900 [0.596, 0.982] on 10 examples, 1 errors"
+    assert str(report_of(["m", "m"])) == "no scores (0 errors)"
+
+
+def test_outputs_of_any_kind_become_json() -> None:
+    @dataclass
+    class Odd:
+        def __str__(self) -> str:
+            return "odd thing"
+
+    class Model:
+        def model_dump(self, mode: str) -> dict[str, str]:
+            return {"mode": mode}
+
+    row = Row("k", {"a": [1, (2.5, None)], "b": {"c": True, 3: "x"}, "d": Odd(), "e": Model()}, 1.0)
+
+    assert row.to_json()["outputs"] == {
+        "a": [1, [2.5, None]],
+        "b": {"c": True, "3": "x"},
+        "d": "odd thing",
+        "e": {"mode": "json"},
+    }

@@ -1,0 +1,183 @@
+"""Run folders: one owner, one run, files whole or not at all."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tunesmith.errors import RunMismatch, UsageError
+from tunesmith.evaluation import RunFolder, write_atomically
+
+HOLD = """
+import sys
+from pathlib import Path
+from tunesmith.evaluation import RunFolder
+with RunFolder(Path(sys.argv[1]), {"seed": 0}):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_run_is_a_folder_below_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with RunFolder("first", {"seed": 0}) as folder:
+        assert folder.path == Path("runs/first")
+        assert folder.read("run.json") == {"seed": 0}
+        if os.name == "posix":
+            assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_is_taken_as_it_is(tmp_path: Path, kind: type) -> None:
+    with RunFolder(kind(tmp_path / "elsewhere" / "mine"), {}) as folder:
+        assert folder.path == tmp_path / "elsewhere" / "mine"
+
+
+def test_a_second_process_is_refused_and_told_who_holds_the_run(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdin is not None
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match=rf"held by process {holder.pid}\b"), RunFolder(tmp_path / "run", {}):
+            pytest.fail("two processes hold one run")
+    finally:
+        holder.communicate("\n", timeout=60)
+
+    with RunFolder(tmp_path / "run", {"seed": 0}) as folder:
+        assert folder.path.is_dir(), "the run is free again"
+
+
+def test_a_run_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    holder.kill()
+    holder.communicate(timeout=60)
+
+    with RunFolder(tmp_path / "run", {"seed": 0}) as folder:
+        assert folder.read("run.json") == {"seed": 0}
+
+
+def test_the_same_process_cannot_open_a_run_twice(tmp_path: Path) -> None:
+    with (
+        RunFolder(tmp_path / "run", {}),
+        pytest.raises(UsageError, match=f"held by process {os.getpid()}"),
+        RunFolder(tmp_path / "run", {}),
+    ):
+        pytest.fail("it was opened twice")
+
+
+def test_a_run_can_be_opened_again_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), RunFolder(tmp_path / "run", {}):
+        1 / 0  # noqa: B018
+    with RunFolder(tmp_path / "run", {}):
+        pass
+
+
+def test_a_run_of_something_else_is_refused_by_name(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run", {"metric": "a", "seed": 0, "lm": {"model": "x"}, "old": 1}):
+        pass
+    other = {"metric": "b", "seed": 0, "lm": {"model": "y"}, "new": 2}
+
+    with pytest.raises(RunMismatch, match=r"another lm, metric, new, old\.") as caught, RunFolder(
+        tmp_path / "run", other
+    ):
+        pytest.fail("another run was let in")
+
+    assert "seed" not in str(caught.value)
+    with RunFolder(tmp_path / "run", {"metric": "a", "seed": 0, "lm": {"model": "x"}, "old": 1}):
+        pass
+
+
+def test_an_identity_is_compared_as_the_json_it_becomes(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run", {"formats": ("bare", "json"), 1: None}):
+        pass
+    with RunFolder(tmp_path / "run", {"formats": ["bare", "json"], "1": None}):
+        pass
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[1, 2]", '"text"', "null"])
+def test_a_damaged_identity_is_written_anew(tmp_path: Path, damaged: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(damaged)
+
+    with RunFolder(tmp_path / "run", {"seed": 0}) as folder:
+        assert folder.read("run.json") == {"seed": 0}
+
+
+def test_a_name_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+
+    with pytest.raises(UsageError, match="cannot be used"), RunFolder(tmp_path / "run", {}):
+        pytest.fail("a file was taken for a folder")
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_is_no_folder_of_its_own_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(UsageError, match="run="), RunFolder(name, {}):
+        pytest.fail("it was taken")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run", {}) as folder:
+        value = {"text": "Grüße\n", "list": [1, 2.5, None, True]}
+        assert json.loads(folder.write("value.json", value).read_text(encoding="utf-8")) == value
+        assert folder.read("value.json") == value
+        assert folder.read("absent.json") is None
+        (folder.path / "torn.json").write_text('{"a": 1')
+        assert folder.read("torn.json") is None
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    write_atomically(path, "old")
+
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "new \ud800")
+
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_process_killed_while_it_writes_leaves_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    write = """
+import sys
+from pathlib import Path
+from tunesmith.evaluation import write_atomically
+n = 0
+while True:
+    write_atomically(Path(sys.argv[1]), str(n % 10) * 200_000)
+    n += 1
+    if n == 20:
+        print("going", flush=True)
+"""
+    writer = subprocess.Popen([sys.executable, "-c", write, str(path)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "going\n"
+    writer.kill()
+    writer.communicate(timeout=60)
+
+    text = path.read_text()
+    assert len(text) == 200_000
+    assert len(set(text)) == 1
+
+
+def test_lines_end_alike_everywhere(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a.txt", "one\ntwo\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"one\ntwo\n"

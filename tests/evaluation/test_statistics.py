@@ -1,0 +1,140 @@
+"""Intervals: against SciPy, and properties that hold for every input."""
+
+import math
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from tests.scale import scaled
+from tunesmith.evaluation import Interval, mean_interval, paired_gain, wilson
+
+few = settings(max_examples=30)
+scores = st.floats(0, 1, allow_nan=False)
+close = pytest.approx
+
+
+@given(st.integers(1, 500), st.data(), st.sampled_from([0.5, 0.8, 0.9, 0.95, 0.99]))
+def test_wilson_is_scipys(n: int, data: st.DataObject, confidence: float) -> None:
+    successes = data.draw(st.integers(0, n))
+    theirs = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+
+    ours = wilson(successes, n, confidence=confidence)
+
+    assert (ours.low, ours.high) == close((theirs.low, theirs.high), abs=1e-12)
+    assert (ours.mean, ours.n) == (successes / n, n)
+
+
+@given(st.integers(1, 500), st.data())
+def test_wilson_holds_the_share_and_stays_between_0_and_1(n: int, data: st.DataObject) -> None:
+    found = wilson(data.draw(st.integers(0, n)), n)
+
+    assert found.mean is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 <= found.low <= found.mean <= found.high <= 1
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=300))
+def test_right_and_wrong_answers_get_wilsons_interval(answers: list[bool]) -> None:
+    assert mean_interval([float(a) for a in answers]) == wilson(sum(answers), len(answers))
+
+
+def test_nothing_has_no_mean() -> None:
+    nothing = Interval(None, None, None, 0)
+
+    assert mean_interval([]) == nothing
+    assert paired_gain([], []) == nothing
+    assert nothing.to_json() == {"mean": None, "low": None, "high": None, "n": 0}
+
+
+@few
+@given(st.lists(scores, min_size=1, max_size=60))
+def test_a_mean_lies_inside_its_interval_and_the_interval_inside_the_values(values: list[float]) -> None:
+    found = mean_interval(values)
+
+    assert found.mean == close(sum(values) / len(values))
+    assert found.low is not None
+    assert found.high is not None
+    slack = 1e-9
+    assert min(values) - slack <= found.low <= found.mean + slack or all(v in (0.0, 1.0) for v in values)
+    assert found.low <= found.high
+    assert found.mean <= found.high + slack
+    assert found.n == len(values)
+
+
+@few
+@given(st.lists(scores, min_size=1, max_size=60), st.integers(0, 5))
+def test_the_same_values_give_the_same_interval(values: list[float], seed: int) -> None:
+    assert mean_interval(values, seed=seed) == mean_interval(list(values), seed=seed)
+
+
+@few
+@given(st.lists(st.tuples(scores, scores), min_size=1, max_size=60))
+def test_a_gain_is_the_mean_difference_and_turns_round_with_its_sides(pairs: list[tuple[float, float]]) -> None:
+    before, after = [a for a, _ in pairs], [b for _, b in pairs]
+
+    there, back = paired_gain(before, after), paired_gain(after, before)
+
+    assert there.mean == close(float(np.mean(after)) - float(np.mean(before)), abs=1e-9)
+    assert back.mean == close(-(there.mean or 0), abs=1e-9)
+    assert there.n == len(pairs)
+    assert there.low is not None
+    assert there.high is not None
+    assert -1 - 1e-9 <= there.low <= there.high <= 1 + 1e-9
+
+
+@few
+@given(st.lists(scores, min_size=1, max_size=40))
+def test_no_difference_is_no_gain_exactly(values: list[float]) -> None:
+    assert paired_gain(values, values) == Interval(0.0, 0.0, 0.0, len(values))
+
+
+def test_a_gain_needs_as_many_scores_before_as_after() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        paired_gain([1.0, 0.0], [1.0])
+
+
+def drawn(kind: str, n: int, seed: int) -> list[float]:
+    rng = random.Random(seed)
+    if kind == "three values":
+        return [rng.choice([0.0, 0.5, 1.0]) for _ in range(n)]
+    if kind == "gains of 0 and 1":
+        return [rng.choice([-1.0, 0.0, 0.0, 1.0, 1.0]) for _ in range(n)]
+    return [rng.betavariate(2, 5) for _ in range(n)]  # all different
+
+
+@pytest.mark.parametrize("kind", ["three values", "gains of 0 and 1", "all different"])
+@pytest.mark.parametrize("n", [20, 100])
+def test_the_bootstrap_agrees_with_scipys_percentile_bootstrap(kind: str, n: int) -> None:
+    values = drawn(kind, n, seed=n)
+    theirs = stats.bootstrap(
+        (np.array(values),), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+
+    ours = paired_gain([0.0] * n, values)
+
+    spread = float(np.std(values)) / math.sqrt(n)
+    assert (ours.low, ours.high) == close((theirs.low, theirs.high), abs=0.12 * spread + 1e-9)
+
+
+def covered(draw: Sequence[float], truth: float) -> bool:
+    found = mean_interval(draw)
+    assert found.low is not None
+    assert found.high is not None
+    return found.low <= truth <= found.high
+
+
+def test_95_percent_intervals_hold_the_truth_about_95_times_of_100() -> None:
+    runs = scaled(2_000)
+    rng = random.Random(5)
+    binary = sum(covered([float(rng.random() < 0.7) for _ in range(80)], 0.7) for _ in range(runs)) / runs
+    graded = sum(covered([rng.choice([0.0, 0.5, 1.0]) for _ in range(80)], 0.5) for _ in range(runs)) / runs
+
+    allowed = 4 * math.sqrt(0.95 * 0.05 / runs)
+    assert abs(binary - 0.95) < allowed + 0.015
+    assert abs(graded - 0.95) < allowed + 0.015

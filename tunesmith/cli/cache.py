@@ -1,0 +1,133 @@
+"""`tunesmith cache`: look after the replies."""
+
+import datetime
+import re
+from typing import Any
+
+import click
+
+from tunesmith.cli.failures import DONE, ERROR
+from tunesmith.cli.options import json_option, unneeded_quiet_option
+from tunesmith.cli.output import bytes_text, emit, note, say
+from tunesmith.errors import UsageError
+from tunesmith.lm import reply_cache
+
+__all__ = ["command"]
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_BYTES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_LISTED = 20
+
+
+@click.group(name="cache")
+def command() -> None:
+    """Look after the cached replies.
+
+    They are in TUNESMITH_HOME/cache. Nothing is ever removed but by `prune` and `clear`.
+    """
+
+
+@command.command()
+@json_option
+@unneeded_quiet_option
+def stats(as_json: bool) -> int:  # noqa: FBT001 - click passes flags so
+    """Count what is there."""
+    cache = reply_cache()
+    found = cache.stats()
+    if as_json:
+        emit(
+            {
+                "folder": str(cache.folder),
+                "rows": found.rows,
+                "bytes": found.bytes,
+                "oldest": _moment(found.oldest),
+                "newest": _moment(found.newest),
+            }
+        )
+        return DONE
+    say(f"{found.rows:,} replies, {bytes_text(found.bytes)}, in {cache.folder}")
+    if found.oldest is not None:
+        say(f"from {_moment(found.oldest)} to {_moment(found.newest)}")
+    return DONE
+
+
+@command.command()
+@json_option
+@unneeded_quiet_option
+def verify(as_json: bool) -> int:  # noqa: FBT001
+    """Read and check every reply; change nothing. Exits with 1 where something is damaged."""
+    found = reply_cache().verify()
+    if as_json:
+        bad = [{"key": row.key, "reason": row.reason} for row in found.bad]
+        damage = list(found.damage)
+        emit({"rows": found.rows, "ok": found.ok, "bad": bad, "damage": damage, "orphans": found.orphans})
+    else:
+        say(f"{found.rows:,} replies read, {len(found.bad)} damaged, {found.orphans} files that belong to none")
+        for row in found.bad[:_LISTED]:
+            say(f"  {row.key}: {row.reason}")
+        for text in found.damage:
+            say(f"  database: {text}")
+    if not found.ok:
+        note("error: the cache is damaged. `tunesmith cache prune --corrupt` removes what cannot be read.")
+        return ERROR
+    return DONE
+
+
+@command.command()
+@click.option("--older-than", metavar="AGE", help="Replies stored longer ago than this: 30d, 12h, 90m.")
+@click.option("--max-size", metavar="SIZE", help="The oldest replies, until the rest takes this: 500MB, 2GB.")
+@click.option("--corrupt", is_flag=True, help="Damaged replies.")
+@json_option
+@unneeded_quiet_option
+def prune(
+    older_than: str | None,
+    max_size: str | None,
+    corrupt: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+) -> int:
+    """Remove some replies. Each option removes on its own."""
+    if older_than is None and max_size is None and not corrupt:
+        raise UsageError("Say what to remove: --older-than AGE, --max-size SIZE or --corrupt.")
+    age = None if older_than is None else _measured(older_than, _SECONDS, "--older-than", "30d, 12h or 90m")
+    size = None if max_size is None else _measured(max_size, _BYTES, "--max-size", "500MB or 2GB")
+    removed = reply_cache().prune(older_than=age, max_bytes=None if size is None else int(size), corrupt=corrupt)
+    return _say_removed(removed, as_json=as_json)
+
+
+@command.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@unneeded_quiet_option
+def clear(yes: bool, as_json: bool) -> int:  # noqa: FBT001
+    """Remove every reply. What they cost is paid again when they are asked for again."""
+    cache = reply_cache()
+    if not yes:
+        question = f"Remove all {cache.stats().rows:,} replies in {cache.folder}?"
+        try:
+            agreed = click.confirm(question, err=True)
+        except click.Abort:
+            raise UsageError("Nobody answered, so nothing was removed. Pass --yes to remove without asking.") from None
+        if not agreed:
+            return _say_removed(0, as_json=as_json)
+    return _say_removed(cache.clear(), as_json=as_json)
+
+
+def _say_removed(removed: int, *, as_json: bool) -> int:
+    if as_json:
+        emit({"removed": removed})
+    else:
+        say(f"{removed:,} replies removed")
+    return DONE
+
+
+def _measured(text: str, units: dict[str, Any], option: str, examples: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text)
+    if match is None or match[2] not in units:
+        raise UsageError(f"{option} is a number with a unit, such as {examples}. Given: {text!r}.")
+    return float(match[1]) * float(units[match[2]])
+
+
+def _moment(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")

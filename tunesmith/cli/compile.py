@@ -1,0 +1,232 @@
+"""`tunesmith compile`: find a better candidate, test it, save an artifact."""
+
+import os
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tunesmith.cli.choosing import chosen_lm, chosen_program, chosen_spec, current_project
+from tunesmith.cli.failures import DONE, GATE
+from tunesmith.cli.options import allow_option, json_option, lm_option, quiet_option, slots_option
+from tunesmith.cli.output import emit, heading, note, say, table
+from tunesmith.cli.progress import Tell, shown_progress
+from tunesmith.cli.reports import gain_sentence, say_diff, say_next, say_notes, say_reports, say_spent
+from tunesmith.data import Splits
+from tunesmith.errors import ModelMissing, UsageError
+from tunesmith.evaluation import Runner
+from tunesmith.experiments import CompileResult, compile_program, plan
+from tunesmith.experiments.project import COMPILERS, Project
+from tunesmith.lm import LM, Call, ScriptedLM, metered
+from tunesmith.modules import Module
+from tunesmith.signatures import Example
+
+__all__ = ["command"]
+
+_TIMED_CALLS = 3
+_file = click.Path(path_type=Path)
+
+
+@click.command(name="compile")
+@click.option("--program", metavar="MODULE:ATTR", help="The program, or the folder of an artifact to start from.")
+@click.option("--metric", metavar="NAME", help="MODULE:ATTR, or a built-in one as exact_match:FIELD.")
+@click.option("--train", type=_file, help="Examples that demos come from.")
+@click.option("--val", type=_file, help="Examples that select. Default: 40 % of the training examples.")
+@click.option("--test", type=_file, help="Examples that only label the result.")
+@click.option("--compiler", type=click.Choice(list(COMPILERS)), help="Default: random-search.")
+@click.option("--budget-calls", type=click.IntRange(min=1), help="The most LM calls, test included.")
+@click.option("--run", metavar="NAME", help="The run's folder: ./runs/NAME, or a path. The same run goes on.")
+@click.option("--seed", type=int, help="Of every draw. Default: 0.")
+@click.option("--dry-run", is_flag=True, help="Print the plan: candidates, calls, tokens, time; compile nothing.")
+@click.option("--gate", is_flag=True, help="Exit with 4 unless the verdict is `ship`.")
+@lm_option
+@slots_option
+@allow_option
+@json_option
+@quiet_option
+def command(
+    program: str | None,
+    train: Path | None,
+    val: Path | None,
+    test: Path | None,
+    spec: str | None,
+    allow: tuple[str, ...],
+    dry_run: bool,  # noqa: FBT001 - click passes flags so
+    gate: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+    quiet: bool,  # noqa: FBT001
+    metric: str | None,
+    **options: Any,
+) -> int:
+    r"""Compile the project's program, test it, and save an artifact.
+
+    Options come before tunesmith.toml. Repeating the command after an interruption goes on where it stopped.
+
+    \b
+    tunesmith compile --dry-run
+    tunesmith compile --budget-calls 400 --run first
+    """
+    project = current_project().changed(metric=metric, compile=options)
+    if dry_run:
+        return _dry_run(project, program, (train, val, test), spec, allow, as_json=as_json, quiet=quiet)
+    model = chosen_lm(spec, project, slots=options["slots"])
+    student = chosen_program(program, project, model, allow)
+    splits = _splits(project, student, train, val, test)
+    with shown_progress(quiet=quiet, budget_calls=project.budget().calls) as tell:
+        result = _compile(project, student, splits, model, tell)
+    diff = result.report.baseline_candidate.diff(result.report.candidate)
+    if as_json:
+        emit({**result.to_json(), "diff": diff})
+    else:
+        _say(result, diff, _first_input(student, splits))
+    if gate and result.verdict != "ship":
+        note(f"error: the verdict is `{result.verdict}`, not `ship`: the gate failed.")
+        return GATE
+    return DONE
+
+
+def _compile(project: Project, student: Module, splits: Splits, model: LM, tell: Tell) -> CompileResult:
+    metric, table_ = project.metric(), project.settings.compile
+    assert splits.train is not None  # `_splits` has seen to it
+    return compile_program(
+        student,
+        metric=metric,
+        trainset=splits.train,
+        valset=splits.val,
+        testset=splits.test,
+        compiler=project.compiler(metric),
+        lm=model,
+        budget=project.budget(),
+        run=_run_folder(project, table_.run),
+        seed=table_.seed,
+        progress=tell,
+    )
+
+
+def _run_folder(project: Project, name: str) -> Path:
+    """Return the run's folder: a name is below `runs` beside the project file, a path starts here."""
+    return Path(name) if os.sep in name else project.root / "runs" / name
+
+
+def _splits(project: Project, program: Module, train: Path | None, val: Path | None, test: Path | None) -> Splits:
+    """Return the project's splits, those given as options in their place."""
+    given = {name: path for name, path in (("train", train), ("val", val), ("test", test)) if path is not None}
+    found = project.data(program)
+    found = replace(found, **{name: project.read(path, program) for name, path in given.items()})
+    if found.train is None:
+        raise UsageError("There is no training data. Pass --train FILE, or name it under [data] in tunesmith.toml.")
+    return found
+
+
+def _first_input(program: Module, splits: Splits) -> str:
+    return "field" if splits.train is None else splits.train.inputs[0]
+
+
+def _say(result: CompileResult, diff: str, field: str) -> None:
+    before = result.report.baseline if result.baseline is None else result.baseline
+    after = result.report.compiled if result.compiled is None else result.compiled
+    title = "on validation" if result.compiled is None else "on test"
+    say_reports([("program as given", before), ("compiled", after)], title=title)
+    say()
+    say(gain_sentence(result))
+    if result.opened is not None:
+        say(f"This test split was looked at by {result.opened} run{'' if result.opened == 1 else 's'} so far.")
+    say()
+    say_spent(result.charged, result.paid)
+    say_notes(result.notes)
+    say_diff(diff)
+    if result.artifact is not None:
+        say_next(result.artifact.path, f"{field}=...")
+
+
+def _dry_run(
+    project: Project,
+    program: str | None,
+    files: tuple[Path | None, Path | None, Path | None],
+    spec: str | None,
+    allow: Sequence[str],
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    model, absent = _model_or_why(project, spec)
+    student = chosen_program(program, project, model, allow)
+    splits = _splits(project, student, *files)
+    metric = project.metric()
+    assert splits.train is not None  # `_splits` has seen to it
+    found = plan(
+        student,
+        metric=metric,
+        trainset=splits.train,
+        valset=splits.val,
+        testset=splits.test,
+        compiler=project.compiler(metric),
+        lm=ScriptedLM() if model is None else model,
+        budget=project.budget(),
+        seed=project.settings.compile.seed,
+    )
+    local = (chosen_spec(spec, project) or "").partition(":")[0] in ("embedded", "gguf")
+    speed = None
+    if model is not None and local:
+        with shown_progress(quiet=quiet) as tell:
+            tell(f"timing {_TIMED_CALLS} calls", 0, 0)
+            speed = _speed(student, splits.train[:_TIMED_CALLS], metric, model)
+    found = {**found, **_estimates(found["calls"], speed)}
+    if absent is not None:
+        found["notes"] = [*found["notes"], absent]
+    if as_json:
+        emit(found)
+    else:
+        _say_plan(found)
+    return DONE
+
+
+def _model_or_why(project: Project, spec: str | None) -> tuple[LM | None, str | None]:
+    try:
+        return chosen_lm(spec, project), None
+    except ModelMissing as error:
+        return None, str(error)
+
+
+def _speed(program: Module, examples: Sequence[Example], metric: Any, model: LM) -> tuple[float, float] | None:
+    """Return the median tokens and seconds of one call on `examples`; `None` where no call was answered."""
+    calls: list[Call] = []
+    with metered(sink=calls.append):
+        Runner(program, metric, lm=model).run(examples)
+    if not calls:
+        return None
+    return statistics.median(c.tokens for c in calls), statistics.median(c.seconds for c in calls)
+
+
+def _estimates(calls: dict[str, int], speed: tuple[float, float] | None) -> dict[str, Any]:
+    if speed is None:
+        return {"tokens": None, "seconds": None, "measured": None}
+    tokens, seconds = speed
+    return {
+        "tokens": {kind: int(count * tokens) for kind, count in calls.items()},
+        "seconds": {kind: round(count * seconds, 1) for kind, count in calls.items()},
+        "measured": {"tokens_per_call": tokens, "seconds_per_call": round(seconds, 4)},
+    }
+
+
+def _say_plan(found: dict[str, Any]) -> None:
+    sizes = found["examples"]
+    say(f"Examples: {sizes['train']} train, {sizes['val']} validation, {sizes['test']} test")
+    say(f"Candidates: {found['candidates']}, the program as given included")
+    heading("What it will need")
+    rows = [("", "expected", "at most")]
+    for name in ("calls", "tokens", "seconds"):
+        values = found[name]
+        shown = ("unknown", "unknown") if values is None else (f"{values['expected']:,}", f"{values['worst']:,}")
+        rows.append((name, *shown))
+    say(table(rows, numbers=2))
+    budget = ", ".join(f"{value} {name}" for name, value in found["budget"].items())
+    say(f"Budget: {budget or 'none'}")
+    if found["measured"] is None:
+        say("Tokens and time are unknown: they are measured only where the model is on this machine.")
+    else:
+        say(f"Tokens and time are from {_TIMED_CALLS} calls of the program as given; demos make calls longer.")
+    say_notes(found["notes"])

@@ -1,0 +1,151 @@
+"""`tunesmith doctor`: what is here, and with `--probe` how fast it is."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from tunesmith.cli.choosing import chosen_spec
+from tunesmith.cli.failures import DONE, ERROR
+from tunesmith.cli.options import json_option, lm_option, quiet_option
+from tunesmith.cli.output import bytes_text, emit, heading, note, say, table
+from tunesmith.cli.probing import Probe, probe
+from tunesmith.errors import ModelMissing, TunesmithError, UsageError
+from tunesmith.experiments.project import Project
+from tunesmith.lm import home, reply_cache
+from tunesmith.lm.models import embedded_path, list_models
+
+__all__ = ["command"]
+
+_PACKAGES = ("tunesmith", "dspy", "optuna", "pydantic", "diskcache", "ollama", "bm25s", "xllamacpp", "click", "rich")
+_VARIABLES = ("TUNESMITH_HOME", "TUNESMITH_LM", "TUNESMITH_SLOTS", "TUNESMITH_DEBUG", "OLLAMA_HOST")
+_LOW_DISK = 500 * 10**6
+
+
+@click.command(name="doctor")
+@click.option("--probe", "wants_probe", is_flag=True, help="Load the model and measure it; takes seconds.")
+@lm_option
+@json_option
+@quiet_option
+def command(wants_probe: bool, spec: str | None, as_json: bool, quiet: bool) -> int:  # noqa: FBT001 - click's way
+    """Say what is installed, where things are, and what is wrong.
+
+    --probe loads the model (the embedded one where none is named and it is here) and measures how long loading takes,
+    how fast it reads and writes, and whether two requests at once are faster than one after the other.
+
+    Exits with 1 where something is wrong.
+    """
+    problems: list[str] = []
+    found: dict[str, Any] = {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "platform": platform.platform(),
+        "cores": _cores(),
+        "environment": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
+        "home": _try(_home, problems),
+        "models": _try(_models, problems),
+        "cache": _try(_cache, problems),
+        "project": _try(_project, problems),
+    }
+    if wants_probe:
+        measured = _probed(spec, quiet=quiet)
+        found["probe"] = measured.to_json()
+    if as_json:
+        emit({**found, "problems": problems})
+    else:
+        _say(found)
+        for problem in problems:
+            say(f"Problem: {problem}")
+        if wants_probe:
+            _say_probe(measured)
+    return ERROR if problems else DONE
+
+
+def _try(look: Callable[[], Any], problems: list[str]) -> Any:
+    try:
+        return look()
+    except TunesmithError as error:
+        problems.append(str(error))
+        return None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cores() -> dict[str, int | None]:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"there": os.cpu_count(), "usable": usable}
+
+
+def _home() -> dict[str, Any]:
+    folder = home()
+    return {"folder": str(folder), "free_bytes": shutil.disk_usage(folder).free}
+
+
+def _models() -> list[dict[str, Any]]:
+    return [{"name": info.name, "path": str(info.path), "bytes": info.size} for info in list_models()]
+
+
+def _cache() -> dict[str, Any]:
+    stats = reply_cache().stats()
+    return {"rows": stats.rows, "bytes": stats.bytes}
+
+
+def _project() -> str | None:
+    found = Project.find()
+    return None if found is None else str(found.path)
+
+
+def _probed(spec: str | None, *, quiet: bool) -> Probe:
+    chosen = chosen_spec(spec)
+    if chosen is None:
+        try:
+            embedded_path()
+        except ModelMissing as error:
+            raise UsageError(
+                "There is no model to probe. Pass --lm SPEC, set TUNESMITH_LM, write `spec` under [lm] in "
+                "tunesmith.toml, or get the embedded one with `tunesmith models pull embedded`."
+            ) from error
+        chosen = "embedded"
+    note(f"measuring {chosen}", quiet=quiet)
+    return probe(chosen)
+
+
+def _say(found: dict[str, Any]) -> None:
+    rows = [(name, version or "not installed") for name, version in found["versions"].items()]
+    say(table([("package", "version"), *rows]))
+    say()
+    cores = found["cores"]
+    say(f"platform: {found['platform']}, {cores['usable']} of {cores['there']} cores usable")
+    home_, cache = found["home"], found["cache"]
+    if home_ is not None:
+        low = " (low)" if home_["free_bytes"] < _LOW_DISK else ""
+        say(f"home:     {home_['folder']}, {bytes_text(home_['free_bytes'])} free{low}")
+    if found["models"] is not None:
+        names = ", ".join(model["name"] for model in found["models"])
+        say(f"models:   {names or 'none; get the small one with `tunesmith models pull embedded`'}")
+    if cache is not None:
+        say(f"cache:    {cache['rows']:,} replies, {bytes_text(cache['bytes'])}")
+    say(f"project:  {found['project'] or 'no tunesmith.toml in this folder or above'}")
+    for name, value in found["environment"].items():
+        say(f"{name}={value}")
+
+
+def _say_probe(found: Probe) -> None:
+    heading(f"Probe of {found.spec}")
+    say(f"load and first call:  {found.load_seconds:.2f} s")
+    say(f"reads:                {_rate(found.prompt_tokens_per_second)}")
+    say(f"writes:               {_rate(found.generation_tokens_per_second)}")
+    say(f"two requests at once: {found.speedup:.2f} times as fast as one after the other")
+    say(found.advice)
+
+
+def _rate(value: float | None) -> str:
+    return "unknown: the engine counts no tokens" if value is None else f"{value:,.0f} tokens a second"

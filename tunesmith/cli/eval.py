@@ -1,0 +1,104 @@
+"""`tunesmith eval`: score a program."""
+
+from pathlib import Path
+
+import click
+
+from tunesmith.cli.choosing import chosen_lm, chosen_program, current_project
+from tunesmith.cli.failures import DONE, GATE
+from tunesmith.cli.options import allow_option, json_option, lm_option, quiet_option, slots_option
+from tunesmith.cli.output import emit, note, say
+from tunesmith.cli.progress import shown_progress
+from tunesmith.cli.reports import say_reports, say_spent
+from tunesmith.data import Dataset
+from tunesmith.errors import UsageError
+from tunesmith.evaluation import Report, evaluate
+from tunesmith.experiments.project import Project
+from tunesmith.metrics import metric_name
+from tunesmith.modules import Module
+
+__all__ = ["command"]
+
+_SPLITS = ("val", "test", "train")
+_SHOWN_FAILURES = 3
+
+
+@click.command(name="eval")
+@click.argument("target", required=False, metavar="[ARTIFACT | MODULE:ATTR]")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="The examples: JSONL, JSON or CSV. Default: the project's."
+)
+@click.option("--split", type=click.Choice(_SPLITS), help="Which of the project's splits. Default: val, else test.")
+@click.option("--metric", metavar="NAME", help="MODULE:ATTR, or a built-in one as exact_match:FIELD.")
+@click.option("--at-least", type=float, metavar="MEAN", help="Exit with 4 if the mean is below this.")
+@lm_option
+@slots_option
+@allow_option
+@json_option
+@quiet_option
+def command(
+    target: str | None,
+    data: Path | None,
+    split: str | None,
+    metric: str | None,
+    at_least: float | None,
+    spec: str | None,
+    slots: int | None,
+    allow: tuple[str, ...],
+    as_json: bool,  # noqa: FBT001 - click passes flags so
+    quiet: bool,  # noqa: FBT001
+) -> int:
+    r"""Score a program on a dataset.
+
+    Without arguments everything comes from tunesmith.toml. Wrong answers and errors are counted apart.
+
+    \b
+    tunesmith eval
+    tunesmith eval runs/demo/artifact --data more.jsonl --metric exact_match:topic
+    """
+    project = current_project().changed(metric=metric)
+    model = chosen_lm(spec, project, slots=slots)
+    program = chosen_program(target, project, model, allow)
+    judge = project.metric()
+    examples = _examples(project, program, data, split)
+    with shown_progress(quiet=quiet) as tell:
+        report = evaluate(
+            program, examples, judge, lm=model, slots=slots, progress=lambda done, all_: tell("evaluating", done, all_)
+        )
+    name = target if target is not None else project.settings.program or type(program).__name__
+    passed = at_least is None or (report.mean is not None and report.mean >= at_least)
+    if as_json:
+        about = {"program": name, "data": examples.name, "metric": metric_name(judge), "lm": model.identity.to_json()}
+        gate = {} if at_least is None else {"gate": {"at_least": at_least, "passed": passed}}
+        emit({**about, **gate, **report.to_json()})
+    else:
+        _say(name, examples, metric_name(judge), report)
+    if not passed:
+        note(f"error: the mean is below {at_least}: the gate failed.")
+        return GATE
+    return DONE
+
+
+def _examples(project: Project, program: Module, data: Path | None, split: str | None) -> Dataset:
+    if data is not None:
+        if split is not None:
+            raise UsageError("--data and --split contradict each other: a file is scored whole.")
+        return project.read(data, program)
+    splits = project.data(program)
+    for name in _SPLITS if split is None else (split,):
+        found: Dataset | None = getattr(splits, name)
+        if found is not None:
+            return found
+    wanted = "data" if split is None else f"split `{split}`"
+    raise UsageError(f"There is no {wanted}. Pass --data FILE, or name files under [data] in tunesmith.toml.")
+
+
+def _say(name: str, examples: Dataset, metric: str, report: Report) -> None:
+    say_reports([(name, report)], title=f"{metric} on {examples.name}")
+    say()
+    say_spent(report.charged, report.paid)
+    failures = [row.failure for row in report.rows if row.failure is not None]
+    for failure in failures[:_SHOWN_FAILURES]:
+        say(f"Error of the {failure.fault}: {failure.kind}: {failure.message}")
+    if len(failures) > _SHOWN_FAILURES:
+        say(f"... and {len(failures) - _SHOWN_FAILURES} more; --json lists them all.")

@@ -1,0 +1,91 @@
+"""Reports and compile results as people read them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.cli.output import heading, say, table
+from tunesmith.evaluation import Interval, Report
+from tunesmith.experiments import CompileResult
+
+__all__ = [
+    "gain_sentence",
+    "interval_text",
+    "relative",
+    "say_diff",
+    "say_next",
+    "say_notes",
+    "say_reports",
+    "say_spent",
+]
+
+_VERDICTS = {
+    "ship": "the compiled program is better",
+    "no evidence": "the difference may be chance",
+    "regression": "the compiled program is worse",
+    "untested": "no test split was looked at",
+}
+
+
+def say_reports(rows: Sequence[tuple[str, Report]], title: str = "program") -> None:
+    """Write a table of reports: mean, 95 % interval, n, errors."""
+    cells = [(title, "mean", "95 % interval", "n", "errors")]
+    for name, report in rows:
+        mean = "-" if report.mean is None else f"{report.mean:.3f}"
+        cells.append((name, mean, interval_text(report.interval), str(report.n), str(report.errors)))
+    say(table(cells, numbers=4))
+
+
+def interval_text(interval: Interval) -> str:
+    """Return `0.512 to 0.648`, `-` where there is none."""
+    if interval.low is None or interval.high is None:
+        return "-"
+    return f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def gain_sentence(result: CompileResult) -> str:
+    """Return the gain with its interval and the verdict, in one sentence."""
+    tested = result.gain is not None
+    found = result.report.gain if result.gain is None else result.gain
+    split = "test" if tested else "validation"
+    amount = "an unknown amount" if found.mean is None else f"{found.mean:+.3f}"
+    says = _VERDICTS.get(result.verdict, "")
+    return (
+        f"Compiling changed the {split} score by {amount} on {found.n} examples (95 % interval "
+        f"{interval_text(found)}), so the verdict is `{result.verdict}`: {says}."
+    )
+
+
+def say_spent(charged: Any, paid: Any) -> None:
+    """Write what something cost: charged as if nothing was cached, paid now."""
+    rows = [("", "calls", "tokens", "seconds")]
+    for name, spend in (("charged", charged), ("paid now", paid)):
+        rows.append((name, f"{spend.calls:,}", f"{spend.tokens:,}", f"{spend.seconds:,.1f}"))
+    say(table(rows, numbers=3))
+
+
+def say_diff(diff: str) -> None:
+    """Write what compiling changed."""
+    heading("What compiling changed")
+    say(diff if diff.strip() else "Nothing: no candidate beat the program as given on validation.")
+
+
+def say_notes(notes: Sequence[str]) -> None:
+    """Write what was decided for the user."""
+    for text in notes:
+        say(f"Note: {text}")
+
+
+def say_next(path: Path, inputs: str) -> None:
+    """Write where the artifact is and what to type next."""
+    shown = relative(path)
+    heading("Next")
+    say(f"The artifact is in {shown}")
+    say(f"  tunesmith show {shown}")
+    say(f"  tunesmith predict {shown} {inputs}")
+
+
+def relative(path: Path) -> str:
+    """Return a path as it is typed from this folder, where it is below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

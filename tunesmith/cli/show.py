@@ -1,0 +1,180 @@
+"""`tunesmith show`: what an artifact holds, and what it would send."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tunesmith.artifacts import Artifact, load, verify
+from tunesmith.cli.choosing import allowed, chosen_lm, chosen_spec, current_project
+from tunesmith.cli.failures import DONE
+from tunesmith.cli.fields import pairs_of, typed_pairs
+from tunesmith.cli.options import allow_option, artifact_argument, json_option, lm_option, quiet_option
+from tunesmith.cli.output import emit, heading, note, say, table
+from tunesmith.errors import UsageError
+from tunesmith.experiments.inputs import program_inputs
+from tunesmith.lm import LM
+from tunesmith.modules import Module, render
+from tunesmith.signatures import left_out, output_schema
+
+__all__ = ["command"]
+
+
+@click.command(name="show")
+@artifact_argument
+@click.argument("fields", nargs=-1, metavar="[FIELD=VALUE...]")
+@click.option("--messages", is_flag=True, help="Show exactly what would be sent for these inputs, at no LM call.")
+@click.option("--schema", is_flag=True, help="Show the JSON Schema of the outputs, and what of them is checked here.")
+@click.option("--diff", "wants_diff", is_flag=True, help="Show what compiling changed.")
+@lm_option
+@allow_option
+@json_option
+@quiet_option
+def command(
+    artifact: Path,
+    fields: tuple[str, ...],
+    messages: bool,  # noqa: FBT001 - click passes flags so
+    schema: bool,  # noqa: FBT001
+    wants_diff: bool,  # noqa: FBT001
+    spec: str | None,
+    allow: tuple[str, ...],
+    as_json: bool,  # noqa: FBT001
+    quiet: bool,  # noqa: FBT001
+) -> int:
+    r"""Verify ARTIFACT and show what it holds.
+
+    What is sent depends on what the model's engine can do; --messages assumes one that takes every constraint where no
+    model is named.
+
+    \b
+    tunesmith show runs/demo/artifact --diff
+    tunesmith show runs/demo/artifact --messages comment="The bed was hard."
+    """
+    if fields and not messages:
+        raise UsageError(f"{fields[0]!r} is for --messages: `tunesmith show ARTIFACT --messages field=value`.")
+    found = verify(artifact)
+    parts: dict[str, Any] = {}
+    if messages or schema:
+        program = _program(artifact, allow)
+        if messages:
+            parts["messages"] = _messages(program, fields, spec, quiet=quiet)
+        if schema:
+            parts["schema"] = _schemas(program)
+    if wants_diff:
+        parts["diff"] = found.diff()
+    if as_json:
+        emit({"path": str(found.path), "sha256": found.sha256, **(parts or {"manifest": found.manifest})})
+    elif parts:
+        _say_parts(parts)
+    else:
+        _say(found)
+    return DONE
+
+
+def _program(artifact: Path, allow: Sequence[str]) -> Module:
+    if allow:
+        allowed(allow, current_project().root)
+    return load(artifact, allow=tuple(allow))
+
+
+def _messages(program: Module, fields: Sequence[str], spec: str | None, *, quiet: bool) -> dict[str, Any]:
+    inputs = program_inputs(program)
+    values = typed_pairs(pairs_of(fields, inputs.names), inputs)
+    model: LM | None = None
+    if chosen_spec(spec) is None:
+        note("No model is named, so one that takes every constraint is assumed.", quiet=quiet)
+    else:
+        model = chosen_lm(spec)
+    return render(program, lm=model, **values).to_json()
+
+
+def _schemas(program: Module) -> dict[str, Any]:
+    return {
+        path: {"schema": output_schema(predictor.signature), "checked_here": left_out(predictor.signature)}
+        for path, predictor in program.named_predictors()
+    }
+
+
+def _say_parts(parts: dict[str, Any]) -> None:
+    if "messages" in parts:
+        _say_messages(parts["messages"])
+    for path, one in parts.get("schema", {}).items():
+        heading(f"Outputs of {path}")
+        say(json.dumps(one["schema"], indent=2, ensure_ascii=False))
+        for line in one["checked_here"]:
+            say(f"Not sent: {line}")
+    if "diff" in parts:
+        say(parts["diff"] or "Compiling changed nothing.")
+
+
+def _say_messages(sent: dict[str, Any]) -> None:
+    for message in sent["messages"]:
+        heading(message["role"])
+        say(message["content"])
+    constraint = sent["constraint"] or {}
+    heading("Constraint")
+    if not constraint:
+        say("none")
+    for name, value in constraint.items():
+        say(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    heading("Options")
+    say(", ".join(f"{name} = {value}" for name, value in sent["options"].items()))
+
+
+def _say(artifact: Artifact) -> None:
+    manifest = artifact.manifest
+    model = artifact.lm
+    rows = [
+        ("artifact", str(artifact.path)),
+        ("sha256", artifact.sha256),
+        ("program", artifact.program_class),
+        ("model", f"{model.get('model')} ({model.get('backend')}{'' if model.get('verified') else ', unverified'})"),
+        ("metric", str(manifest["metric"])),
+        ("verdict", artifact.verdict),
+        ("charged", f"{manifest['charged'].get('calls')} calls, {manifest['charged'].get('tokens')} tokens"),
+        ("seed", str(manifest["seed"])),
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        say(f"{name.ljust(width)}  {value}")
+    _say_scores(artifact.scores)
+    for path, part in artifact.candidate_json["parts"].items():
+        _say_part(path, part, artifact.signatures[path])
+    for text in manifest["notes"]:
+        say(f"Note: {text}")
+
+
+def _say_scores(scores: dict[str, Any]) -> None:
+    cells = [(f"on {scores.get('split', 'test')}", "mean", "95 % interval", "n", "errors")]
+    for name in ("baseline", "compiled", "gain"):
+        one = scores.get(name)
+        if isinstance(one, dict) and one.get("mean") is not None:
+            interval = f"{one['low']:.3f} to {one['high']:.3f}"
+            cells.append((name, f"{one['mean']:.3f}", interval, str(one["n"]), str(one.get("errors", ""))))
+    if len(cells) > 1:
+        say()
+        say(table(cells, numbers=4))
+
+
+def _say_part(path: str, part: dict[str, Any], fields: Sequence[dict[str, Any]]) -> None:
+    heading(f"Predictor {path}")
+    for field in fields:
+        desc = f"  {field['desc']}" if field["desc"] else ""
+        say(f"{field['role']} {field['name']}: {field['type']}{desc}")
+    say(f"format: {part['format'] or 'the caller’s adapter'}")
+    say(f"instruction: {part['instruction']}")
+    for name, value in part["settings"].items():
+        say(f"setting {name}: {value}")
+    say(f"demos: {len(part['demos'])}")
+    for demo in part["demos"]:
+        given = ", ".join(f"{name}: {_short(value)}" for name, value in demo["inputs"].items())
+        wanted = ", ".join(f"{name}: {_short(value)}" for name, value in demo["outputs"].items())
+        say(f"  {given} -> {wanted}")
+
+
+def _short(value: Any, limit: int = 90) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(text.split())
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,0 +1,76 @@
+"""What a request carries beside its messages: the constraint of the reply, and sampling options."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from tunesmith.errors import FormatError
+from tunesmith.lm import Config
+
+__all__ = ["Constraint", "request_config"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """How a reply is held to its shape: a GBNF grammar or a JSON Schema, and where it stops."""
+
+    grammar: str | None = None
+    schema: Mapping[str, Any] | None = None
+    stop: tuple[str, ...] = ()
+
+
+_CONFIG_NAMES = frozenset(field.name for field in fields(Config)) - {
+    "extensions",
+    "response_format",
+    "stop",
+}
+# What DSPy's own engines read from the LM itself, and what only messages= calls know.
+_NOT_SENT = frozenset(
+    {
+        "api_key", "api_base", "base_url", "timeout", "headers", "extra_headers", "cache", "num_retries",
+        "num_generations", "response_format", "tools", "tool_choice", "parallel_tool_calls", "prediction",
+        "model_list", "api_version", "prompt_cache",
+    }
+)  # fmt: skip
+
+
+def request_config(options: dict[str, Any], constraint: Constraint) -> Config:
+    """Return the configuration of a request: options as `dspy.LM` takes them, and the constraint.
+
+    Raises:
+        FormatError: an option of a wrong type or value.
+    """
+    known: dict[str, Any] = {}
+    extensions: dict[str, Any] = {}
+    for name, value in options.items():
+        if value is None or name in _NOT_SENT:
+            continue
+        if name == "max_completion_tokens":
+            known["max_tokens"] = value
+        elif name == "logprobs":
+            known["logprobs"] = options.get("top_logprobs") or (5 if value is True else value)
+        elif name in ("stop", "top_logprobs"):
+            continue
+        elif name in _CONFIG_NAMES:
+            known[name] = value
+        else:
+            extensions[name] = value
+    stop = options.get("stop") or ()
+    stop = (stop,) if isinstance(stop, str) else tuple(stop)
+    known["stop"] = (*stop, *(s for s in constraint.stop if s not in stop))
+    if constraint.grammar is not None:
+        extensions["grammar"] = constraint.grammar
+    if constraint.schema is not None:
+        known["response_format"] = {
+            "type": "json_schema",
+            "name": "reply",
+            "schema": dict(constraint.schema),
+            "strict": True,
+        }
+    try:
+        return Config(**known, extensions=extensions or None)
+    except (TypeError, ValueError) as error:
+        raise FormatError(
+            f"A request option cannot be used: {error}. Given: {json.dumps(options, default=repr)}."
+        ) from error
