@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,7 +68,9 @@ class Application(click.Group):
         if not standalone_mode:
             return super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
         try:
-            code = super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                code = super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
         except BrokenPipeError:  # whoever read our output has seen enough
             _forget_stdout()
@@ -77,6 +80,11 @@ class Application(click.Group):
         except Exception as error:  # noqa: BLE001 - every failure ends as one message
             code = report_failure(error, as_json="--json" in arguments)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Write a warning as a sentence, without the place in the code that gave it."""
+    click.echo(f"warning: {message}", err=True)
 
 
 def _forget_stdout() -> None:

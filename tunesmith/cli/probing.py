@@ -7,7 +7,7 @@ from contextvars import copy_context
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tunesmith.lm import LM, Call, lm, metered
+from tunesmith.lm import LM, Call, Config, Message, Request, lm, metered
 
 __all__ = ["Probe", "probe"]
 
@@ -70,8 +70,9 @@ def probe(spec: str, *, clock: Callable[[], float] = time.perf_counter) -> Probe
 def _timed(model: LM, prompt: str, tokens: int, clock: Callable[[], float]) -> tuple[float, Call]:
     calls: list[Call] = []
     start = clock()
+    request = Request(model=model.model, messages=(Message.user(prompt),), config=Config(max_tokens=tokens))
     with metered(sink=calls.append):
-        model(prompt, max_tokens=tokens)
+        model.send(request)
     return clock() - start, calls[0]
 
 

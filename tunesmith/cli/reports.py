@@ -49,6 +49,11 @@ def gain_sentence(result: CompileResult) -> str:
     found = result.report.gain if result.gain is None else result.gain
     split = "test" if tested else "validation"
     amount = "an unknown amount" if found.mean is None else f"{found.mean:+.3f}"
+    if not result.report.improved:
+        return (
+            f"Of {len(result.report.trials)} candidates none beat the program as given on validation, so it is "
+            f"returned as it was; the verdict is `{result.verdict}`."
+        )
     says = _VERDICTS.get(result.verdict, "")
     return (
         f"Compiling changed the {split} score by {amount} on {found.n} examples (95 % interval "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tunesmith.compilers.demos import draw, labelled_pools
 from tunesmith.compilers.session import Session
-from tunesmith.errors import DataError, UsageError
+from tunesmith.errors import DataError
 from tunesmith.evaluation import Row, Runner
 from tunesmith.lm import content_key, role
 from tunesmith.modules import Candidate, Module
@@ -60,11 +60,9 @@ def bootstrap(
         seed: of the draws.
 
     Raises:
-        UsageError: student and teacher have different predictors.
         StopSignal: the budget ended.
     """
     teacher = session.program if session.teacher is None else session.teacher
-    _same_predictors(session.program, teacher)
     candidate = Candidate.of(teacher)
     if labelled and not getattr(teacher, "_compiled", False):
         candidate = _with_labels(candidate, teacher, examples, labelled, seed)
@@ -86,16 +84,6 @@ def bootstrap(
             _collect(row, signatures, pools)
         session.say("bootstrapping demos", len(used), wanted)
     return Bootstrapped(pools, tuple(used), attempts)
-
-
-def _same_predictors(student: Module, teacher: Module) -> None:
-    ours = {path: list(p.signature.fields) for path, p in student.named_predictors()}
-    theirs = {path: list(p.signature.fields) for path, p in teacher.named_predictors()}
-    if ours != theirs:
-        raise UsageError(
-            f"Student and teacher must have the same predictors with the same fields. The student has {ours}, "
-            f"the teacher {theirs}. Pass a teacher of the same structure."
-        )
 
 
 def _with_labels(

@@ -9,14 +9,14 @@ from dspy.teleprompt.teleprompt import Teleprompter
 
 from tunesmith.compilers.session import CompileReport, Session
 from tunesmith.data import Dataset, check_disjoint
-from tunesmith.errors import BudgetExceeded, UsageError, shown
+from tunesmith.errors import BudgetExceeded, Interrupted, UsageError, shown
 from tunesmith.evaluation import Metric, RunFolder
 from tunesmith.lm import BaseLM, Budget, Meter, StopSignal, as_lm, content_key
 from tunesmith.metrics import metric_fingerprint
 from tunesmith.modules import Module, program_fingerprint
 from tunesmith.signatures import Example
 
-__all__ = ["Compiler", "Progress", "split_validation"]
+__all__ = ["Compiler", "Progress", "as_dataset", "check_program", "split_validation"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -85,11 +85,7 @@ class Compiler(Teleprompter):
             SplitError: `trainset` and `valset` share examples.
             BudgetExceeded: the budget ended before the student was scored.
         """
-        if kwargs:
-            raise UsageError(
-                f"{type(self).__name__}.compile does not know {', '.join(sorted(kwargs))}. "
-                "How a compiler works is said in its constructor."
-            )
+        self._refuse(kwargs)
         session = self.session(student, trainset=trainset, teacher=teacher, valset=valset, progress=progress)
         if run is None:
             return self._apply(student, self.run(session))
@@ -111,8 +107,11 @@ class Compiler(Teleprompter):
         progress: Progress | None = None,
     ) -> Session:
         """Return what one compile works with, its arguments checked; `metric` replaces the constructor's."""
-        if not isinstance(student, Module):
-            raise UsageError(f"A program is a `dspy.Module`. Given: {shown(student)}. Pass an instance, not a class.")
+        check_program(student)
+        if isinstance(teacher, list) and len(teacher) == 1:  # as `dspy.BetterTogether` passes it
+            teacher = teacher[0]
+        if teacher is not None:
+            check_program(teacher)
         model = settings.lm if lm is None else lm
         if model is None:
             raise UsageError("There is no model. Set one with `dspy.configure(lm=ts.lm(...))`, or pass `lm=`.")
@@ -147,6 +146,7 @@ class Compiler(Teleprompter):
 
         Raises:
             BudgetExceeded: the budget ended before the program as given was scored.
+            Interrupted: by Ctrl-C.
         """
         base = session.report(session.baseline, label="program as given")
         session.record(session.baseline, "program as given", base.mean, base.n)
@@ -158,6 +158,10 @@ class Compiler(Teleprompter):
             if not isinstance(signal.error, BudgetExceeded):
                 raise signal.error from None
             session.notes.append(f"The search ended early: {signal.error}")
+        except KeyboardInterrupt:  # outside an evaluation, which says how far it came
+            raise Interrupted(
+                "Stopped during the search. Finished calls are in the cache; the same command goes on."
+            ) from None
         return session.finish(self.name)
 
     @abstractmethod
@@ -180,6 +184,13 @@ class Compiler(Teleprompter):
             `candidates`, and `calls` as `expected` and `worst`.
         """
         return {"candidates": 1, "calls": {"expected": int(val * calls), "worst": int(val * calls)}}
+
+    def _refuse(self, unknown: dict[str, Any]) -> None:
+        if unknown:
+            raise UsageError(
+                f"{type(self).__name__}.compile does not know {', '.join(sorted(unknown))}. "
+                "How a compiler works is said in its constructor."
+            )
 
     def _metric(self) -> Metric:
         if self.metric is None:
@@ -205,6 +216,12 @@ class Compiler(Teleprompter):
             "valset": Dataset.load(session.valset).fingerprint,
             "compiler": self.options(),
         }
+
+
+def check_program(given: object) -> None:
+    """Raise `UsageError` unless `given` is a program."""
+    if not isinstance(given, Module):
+        raise UsageError(f"A program is a `dspy.Module`. Given: {shown(given)}. Pass an instance, not a class.")
 
 
 def as_dataset(examples: Sequence[Example], name: str) -> Dataset:

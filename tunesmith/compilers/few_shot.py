@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tunesmith.compilers.bootstrap import bootstrap
-from tunesmith.compilers.compiler import Compiler, Progress, as_dataset
+from tunesmith.compilers.compiler import Compiler, Progress, as_dataset, check_program
 from tunesmith.compilers.demos import draw, labelled_pools
 from tunesmith.compilers.session import Session
 from tunesmith.evaluation import Metric
@@ -68,6 +68,8 @@ class LabeledFewShot(Compiler):
                 progress=progress,
                 **kwargs,
             )
+        self._refuse(kwargs)
+        check_program(student)
         examples = list(as_dataset(trainset, "trainset"))
         program = few_shot_candidate(student, examples, self.k, self.seed).apply(student)
         program._compiled = True

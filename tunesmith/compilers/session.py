@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tunesmith.errors import UsageError
 from tunesmith.evaluation import Interval, Metric, Report, Row, Runner, gain
 from tunesmith.lm import LM, Meter, Spend
 from tunesmith.modules import Candidate, Module
@@ -84,6 +85,9 @@ class Session:
         slots: requests on the way at once; default what the LM says.
         teacher: makes demos; default the program itself.
         progress: is told in words what goes on, with how many of how many evaluations are done.
+
+    Raises:
+        UsageError: student and teacher have different predictors.
     """
 
     def __init__(
@@ -100,6 +104,8 @@ class Session:
         teacher: Module | None = None,
         progress: Callable[[str, int, int], None] | None = None,
     ) -> None:
+        if teacher is not None:
+            _check_same_predictors(program, teacher)
         self.program, self.metric, self.lm, self.meter = program, metric, lm, meter
         self.trainset, self.seed, self.slots, self.teacher = trainset, seed, slots, teacher
         order = list(range(len(valset)))
@@ -211,3 +217,13 @@ class Session:
         if key not in self._runners:
             self._runners[key] = Runner(candidate.apply(self.program), self.metric, lm=self.lm, meter=self.meter)
         return self._runners[key]
+
+
+def _check_same_predictors(student: Module, teacher: Module) -> None:
+    ours = {path: list(p.signature.fields) for path, p in student.named_predictors()}
+    theirs = {path: list(p.signature.fields) for path, p in teacher.named_predictors()}
+    if ours != theirs:
+        raise UsageError(
+            f"Student and teacher must have the same predictors with the same fields. The student has {ours}, "
+            f"the teacher {theirs}. Pass a teacher of the same structure."
+        )

@@ -46,7 +46,9 @@ class RunFolder:
 
     def __init__(self, name: str | Path, identity: dict[str, Any]) -> None:
         if str(name) in ("", ".", ".."):
-            raise UsageError(f"A run needs a folder of its own. Given: run={str(name)!r}. Name it, as in `run='first'`.")
+            raise UsageError(
+                f"A run needs a folder of its own. Given: run={str(name)!r}. Name it, as in `run='first'`."
+            )
         self.path = Path(name) if isinstance(name, Path) or os.sep in str(name) else Path("runs") / name
         self._identity = identity
         self._lock = FileLock(self.path / ".lock")

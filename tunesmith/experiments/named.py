@@ -3,6 +3,7 @@
 Only names that the user wrote into a project file or an option come here; an artifact names nothing to import.
 """
 
+import difflib
 import importlib
 import sys
 import traceback
@@ -39,10 +40,7 @@ def find_object(reference: str, root: Path) -> Any:
         try:
             found = getattr(found, name)
         except AttributeError:
-            known = [word for word in vars(found) if not word.startswith("_")] if hasattr(found, "__dict__") else []
-            raise UsageError(
-                f"`{reference}`: there is no `{name}`. There is: {', '.join(known[:12]) or 'nothing'}."
-            ) from None
+            raise UsageError(f"`{reference}`: there is no `{name}`.{_known(name, found)}") from None
     return found
 
 
@@ -151,6 +149,14 @@ def _make_way(name: str, root: Path) -> None:
     if name not in _imported:
         raise UsageError(f"The name of {own} is taken by another module ({file or 'built in'}). Rename the file.")
     del sys.modules[name]
+
+
+def _known(name: str, found: Any) -> str:
+    words = [word for word in getattr(found, "__dict__", {}) if not word.startswith("_")]
+    near = difflib.get_close_matches(name, words, n=1)
+    if near:
+        return f" Did you mean `{near[0]}`?"
+    return f" There is: {', '.join(words[:12])}." if words else ""
 
 
 def _own_file(name: str, root: Path) -> Path | None:

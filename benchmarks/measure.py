@@ -1,0 +1,96 @@
+"""What every benchmark shares: a row of the result, sides run in turn, and runs in fresh processes."""
+
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+REPEATS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure with its limit.
+
+    Attributes:
+        name: in `results.json`, unique.
+        what: what was measured, in words.
+        figure: what came out.
+        limit: what it is held against.
+        at_most: whether the figure may be at most the limit; else it must be at least that.
+        required: whether a miss is a defect; else it is only to be explained.
+        details: the medians behind the figure, and whatever else helps to read it.
+    """
+
+    name: str
+    what: str
+    figure: float
+    limit: float
+    at_most: bool = True
+    required: bool = False
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the figure keeps to the limit."""
+        return self.figure <= self.limit if self.at_most else self.figure >= self.limit
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as JSON values."""
+        return {**asdict(self), "figure": round(self.figure, 4), "holds": self.holds}
+
+
+def in_turn(sides: Mapping[str, Callable[[], float]], repeats: int = REPEATS) -> dict[str, list[float]]:
+    """Run every side `repeats` times, one after the other, and return what each gave.
+
+    Every second round goes backwards, so that no side always comes after the same other one.
+    """
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(repeats):
+        for name in list(sides) if number % 2 == 0 else reversed(list(sides)):
+            gc.collect()
+            found[name].append(sides[name]())
+    return found
+
+
+def medians(found: Mapping[str, list[float]], scale: float = 1.0, digits: int = 1) -> dict[str, float]:
+    """Return the median of every side, times `scale`."""
+    return {name: round(statistics.median(values) * scale, digits) for name, values in found.items()}
+
+
+def ratio(found: Mapping[str, list[float]], over: str, under: str) -> float:
+    """Return the median of one side over the median of another."""
+    return statistics.median(found[over]) / statistics.median(found[under])
+
+
+def spread(found: Mapping[str, list[float]], over: str, under: str) -> list[float]:
+    """Return the smallest and the largest ratio of a single round."""
+    rounds = [a / b for a, b in zip(found[over], found[under], strict=True)]
+    return [round(min(rounds), 4), round(max(rounds), 4)]
+
+
+def child(script: str, task: str, *given: object, env: Mapping[str, str] | None = None) -> Any:
+    """Run `task` of a benchmark in a fresh process and return the JSON it prints last."""
+    done = subprocess.run(
+        [sys.executable, script, task, *map(str, given)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=300,
+        env={**os.environ, **(env or {})},
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(rows: Callable[[], list[Row]], **tasks: Callable[..., Any]) -> None:
+    """Print the rows as JSON, or what the task named on the command line returns."""
+    if len(sys.argv) > 1:
+        found = tasks[sys.argv[1]](*sys.argv[2:])
+    else:
+        found = [row.to_json() for row in rows()]
+    print(json.dumps(found), flush=True)

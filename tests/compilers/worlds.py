@@ -1,0 +1,82 @@
+"""Small worlds for compilers: a program, examples, and a model whose accuracy depends on the demos it is shown."""
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import dspy
+
+from tests.evaluation.replies import number, written
+from tunesmith.lm import Seen
+
+COLOURS = ("red", "green", "blue")
+
+
+class Colour(dspy.Signature):
+    """Say which colour the thing has."""
+
+    thing: str = dspy.InputField()
+    colour: Literal["red", "green", "blue"] = dspy.OutputField()
+
+
+def chance(*parts: object) -> float:
+    """Return a number from 0 to 1 that depends on `parts` alone, in every process."""
+    return int(hashlib.sha256(repr(parts).encode()).hexdigest()[:8], 16) / 2**32
+
+
+def colour_of(thing: int) -> str:
+    return COLOURS[int(chance("colour", thing) * 3)]
+
+
+def things(*numbers: int) -> list[dspy.Example]:
+    """Return one labelled example per number."""
+    return [dspy.Example(thing=f"thing {n}", colour=colour_of(n)).with_inputs("thing") for n in numbers]
+
+
+TRAIN, VAL, TEST = things(*range(40)), things(*range(100, 130)), things(*range(200, 240))
+
+
+def right(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> bool:
+    return bool(example.colour == prediction.colour)
+
+
+def shown_in(seen: Seen) -> list[int]:
+    """Return the numbers of the things in the demos of a request, in order."""
+    return [number(text) for role, text in seen.messages[:-1] if role == "user"]
+
+
+def good(thing: int) -> bool:
+    """Return whether a demo of this thing teaches the model something: one of four does."""
+    return thing % 4 == 0
+
+
+def helpful(demos: Sequence[int]) -> float:
+    """How able a model is that learns from good demos: 0.4 alone, 0.9 with nothing but good ones."""
+    return 0.4 + 0.5 * sum(map(good, demos)) / max(1, len(demos))
+
+
+def harmful(demos: Sequence[int]) -> float:
+    """How able a model is that every demo confuses."""
+    return max(0.1, 0.8 - 0.1 * len(demos))
+
+
+def world(ability: Callable[[Sequence[int]], float] = helpful) -> Callable[[Seen], str]:
+    """Return a model's function: it answers right where the thing is easier than `ability` of the demos shown."""
+
+    def answer(seen: Seen) -> str:
+        thing = number(seen.text)
+        truth = colour_of(thing)
+        if chance("difficulty", thing) < ability(shown_in(seen)):
+            return written(seen, colour=truth)
+        return written(seen, colour=COLOURS[(COLOURS.index(truth) + 1) % 3])
+
+    return answer
+
+
+def state_of(program: dspy.Module) -> dict[str, Any]:
+    """Return everything of a program that a compiler could touch."""
+    return {
+        path: (type(p), copy.deepcopy(p.demos), p.signature, dict(p.config), p.lm, sorted(vars(p)))
+        for path, p in program.named_predictors()
+    } | {"": (type(program), sorted(vars(program)))}
