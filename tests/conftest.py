@@ -1,9 +1,14 @@
 """What holds for every test: no network, an own home, nothing of the caller's environment."""
 
 import ipaddress
+import json
 import os
+import platform
 import socket
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +16,10 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tunesmith.lm.home import home_path
+from tests.scale import COUNTS
+from tunesmith.lm.folders import home_path
 
+_STARTED = time.monotonic()
 _VARIABLES = ("TUNESMITH_LM", "TUNESMITH_SLOTS")
 _LIVE = ("OLLAMA_HOST", "TUNESMITH_LIVE_MODEL")
 _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
@@ -80,3 +87,22 @@ def _is_here(host: str) -> bool:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return False
+
+
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int) -> None:
+    """Write down what a slow run counted, so that a later change can be told from it."""
+    if not os.environ.get("TUNESMITH_SLOW") or terminalreporter.config.option.collectonly:
+        return
+    root = Path(__file__).parents[1]
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    stats = {name: len(terminalreporter.stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")}
+    found = {
+        "commit": commit.stdout.strip(),
+        "exit_status": int(exitstatus),
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "platform": sys.platform},
+        "tests": stats,
+        "seconds": round(time.monotonic() - _STARTED),
+        "counts": dict(sorted(COUNTS.items())),
+    }
+    path = root / "benchmarks" / "slow.json"
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

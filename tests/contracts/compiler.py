@@ -314,7 +314,9 @@ class CompilerContract:
             self.make().compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL, num_threads=4, max_bootstraps=1)
 
     @pytest.mark.parametrize(
-        "teacher", [dspy.ChainOfThought(Colour), Nested(), dspy.Predict("thing, hint -> colour")], ids=lambda t: str(type(t))
+        "teacher",
+        [dspy.ChainOfThought(Colour), Nested(), dspy.Predict("thing, hint -> colour")],
+        ids=lambda t: str(type(t)),
     )
     def test_a_teacher_of_another_structure_is_refused_before_any_call(self, teacher: dspy.Module) -> None:
         model = FunctionLM(world())
@@ -333,7 +335,7 @@ class CompilerContract:
             ({"trainset": []}, DataError),
             ({"trainset": "train.jsonl"}, UsageError),
             ({"trainset": None}, UsageError),
-            ({"trainset": [dspy.Example(thing="thing 1", colour="red")]}, DataError),
+            ({"trainset": [dspy.Example(thing="thing 1", colour="red")]}, UsageError),
             ({"valset": []}, DataError),
             ({"trainset": TRAIN[:1], "valset": None}, (UsageError, SplitError)),
         ],
@@ -356,7 +358,7 @@ class CompilerContract:
             self.make(metric="accuracy")
 
     @pytest.mark.parametrize("slots", [1, 8])
-    @pytest.mark.parametrize("after", [0, 10, 35, 60])
+    @pytest.mark.parametrize("after", [0, 35, 50])
     def test_the_absence_of_the_model_stops_it_with_the_typed_error(self, after: int, slots: int) -> None:
         left, answer = iter(range(after)), world()
 
@@ -369,7 +371,7 @@ class CompilerContract:
             self.compiled(FunctionLM(fails), slots=slots)
 
     @pytest.mark.parametrize("slots", [1, 8])
-    @pytest.mark.parametrize("after", [0, 10, 35, 60])
+    @pytest.mark.parametrize("after", [0, 35, 50])
     def test_ctrl_c_stops_it_and_the_same_command_goes_on(self, after: int, slots: int, tmp_path: Path) -> None:
         left, answer, patient = iter(range(after)), world(), False
 

@@ -10,11 +10,11 @@ import pytest
 from dspy.lm15 import response_to_events
 from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.scale import scaled
-from tests.strategies import CASES, Case, by_name, hostile_text, junk_replies
+from tests.strategies import CASES, MARKERS, Case, by_name, junk_replies, plain_text
 from tunesmith.errors import FormatError, ParseError
 from tunesmith.formats import carries, get_format
 from tunesmith.lm import LM, Capabilities, FunctionLM, Request, ScriptedLM, message_text, text_response
@@ -87,6 +87,10 @@ def same(found: Any, given: Any) -> bool:
 def assert_outputs(prediction: dspy.Prediction, values: dict[str, Any]) -> None:
     for name, value in values.items():
         assert same(prediction[name], value), f"{name}: {prediction[name]!r} for {value!r}"
+
+
+def _known(usage: dict[str, Any]) -> dict[str, Any]:
+    return {name: count for name, count in usage.items() if count is not None}
 
 
 class Listener(BaseCallback):
@@ -165,11 +169,17 @@ class Verbatim(dspy.ChatAdapter):
 
 
 class FormatContract:
-    """One class per format; `carried` are the cases it can carry, `free` those of which any text is a good reply."""
+    """One class per format.
+
+    `carried` are the cases it can carry, `free` those of which any text is a good reply, `lossy` those of which
+    values change on the way, `hostile` says whether it carries texts of any content.
+    """
 
     name: str
     carried: Sequence[str] = tuple(case.name for case in CASES)
     free: Sequence[str] = ()
+    lossy: Sequence[str] = ()
+    hostile = True
     modes: Sequence[str] = tuple(MODES)
 
     @pytest.fixture(params=CASES, ids=lambda case: case.name)
@@ -200,6 +210,8 @@ class FormatContract:
         assert carries(self.name, case.signature) is (case.name in self.carried)
 
     def test_what_is_rendered_is_read_back(self, case: Case) -> None:
+        if case.name in self.lossy:
+            return
         if case.name not in self.carried:
             lm = echo()
             with pytest.raises(FormatError):
@@ -208,7 +220,8 @@ class FormatContract:
             return
 
         @settings(max_examples=scaled(400))
-        @given(st.sampled_from(self.modes), case.outputs | st.just(case.good))
+        @given(st.sampled_from(self.modes), case.outputs if self.hostile else st.just(case.good))
+        @example("none", case.good)
         def check(mode: str, values: dict[str, Any]) -> None:
             lm = echo(mode)
             found = ask(lm, predictor(case, self.name, {"text": "a", **values}), text="b")
@@ -264,7 +277,7 @@ class FormatContract:
         assert first.toDict() == second.toDict()
         assert lm.requests[0] == lm.requests[1]
 
-    def test_two_draws_are_two_calls_with_seeds_of_their_own(self) -> None:
+    def test_two_draws_are_two_calls(self) -> None:
         replies = [self.reply(mood="positive"), self.reply(mood="negative")]
         program = predictor(self.sample(), self.name)
         for call in (ask, ask_async):
@@ -272,7 +285,7 @@ class FormatContract:
             found = call(lm, program, text="a", config={"n": 2})
 
             assert found.completions.mood == ["positive", "negative"]
-            assert len({request.config.seed for request in lm.requests}) == 2
+            assert len(lm.requests) == 2
 
     @pytest.mark.parametrize("call", [ask, ask_async])
     def test_callbacks_hear_each_step_once_and_change_nothing(self, call: Callable[..., Any]) -> None:
@@ -307,10 +320,10 @@ class FormatContract:
         assert trace[0][2].toDict() == trace[1][2].toDict()
         assert len(lm.history) == len(program.history) == 2
         quiet, loud = ({k: v for k, v in entry.items() if k not in {"uuid", "timestamp"}} for entry in lm.history)
-        assert quiet["messages"] == loud["messages"]
-        assert quiet["outputs"] == loud["outputs"] == [self.reply()]
-        assert quiet["usage"] == loud["usage"]
-        assert quiet.keys() == loud.keys()
+        assert _known(quiet.pop("usage")) == _known(loud.pop("usage"))
+        loud.setdefault("cost_details", None)
+        assert {"cost_details": loud["cost_details"], **quiet} == loud
+        assert quiet["outputs"] == [self.reply()]
         assert quiet["messages"][0]["role"] == "system"
         assert quiet["messages"][-1] == {"role": "user", "content": message_text(lm.requests[0].messages[-1])}
 
@@ -410,9 +423,7 @@ class OwnFormatContract(FormatContract):
             whole = reply_of(case, self.name, mode, case.good)
             step = max(1, len(whole) // 50)
             for end in range(0, len(whole), step):
-                lm = ScriptedLM(
-                    text_response(whole[:end], model="m", finish_reason="length"), capabilities=MODES[mode]
-                )
+                lm = ScriptedLM(text_response(whole[:end], model="m", finish_reason="length"), capabilities=MODES[mode])
                 with pytest.raises(ParseError) as caught:
                     ask(lm, predictor(case, self.name), text="a")
                 assert caught.value.reason == "truncated", whole[:end]
@@ -428,14 +439,21 @@ class OwnFormatContract(FormatContract):
             sent += [{"role": m.role, "content": message_text(m)} for m in request.messages]
             assert listener.messages == [sent]
 
-    @settings(max_examples=scaled(400))
-    @given(st.data())
-    def test_no_demo_reply_in_json_holds_a_turn_marker(self, data: st.DataObject) -> None:
-        text = data.draw(hostile_text().filter(lambda text: not any("\ud800" <= char <= "\udfff" for char in text)))
-        case = by_name("Tags")
+    def test_no_demo_reply_in_json_holds_a_turn_marker(self) -> None:
+        @settings(max_examples=scaled(400))
+        @given(plain_text())
+        def check(text: str) -> None:
+            reply = reply_of(by_name("Tags"), self.name, "schema", {"tags": [text]})
+            assert not [marker for marker in MARKERS if marker.casefold() in reply.casefold()]
 
-        reply = reply_of(case, self.name, "schema", {"tags": [text]})
+        check()
 
-        assert "<|" not in reply
-        assert "[INST]" not in reply
-        assert "</s>" not in reply
+    def test_two_draws_have_seeds_of_their_own(self) -> None:
+        program = predictor(self.sample(), self.name)
+        for call in (ask, ask_async):
+            lm = self.answering()
+            call(lm, program, text="a", config={"n": 2})
+            with dspy.context(callbacks=[Listener()]):
+                call(lm, program, text="a", config={"n": 2})
+
+            assert [request.config.seed for request in lm.requests] == [0, 1, 0, 1]

@@ -7,7 +7,7 @@ from typing import Any
 from tunesmith.lm import Seen
 
 
-def written(seen: Seen, **outputs: Any) -> str:
+def written(seen: Seen, /, **outputs: Any) -> str:
     """Return `outputs` as the reply that `seen` asks for: bare, JSON, or with DSPy's markers."""
     config = seen.request.config
     if config.response_format is not None:

@@ -176,7 +176,7 @@ def test_an_exception_in_forward_is_the_programs_failure() -> None:
             self.predict = dspy.Predict(Parity)
 
         def forward(self, number: int) -> dspy.Prediction:
-            1 / (number - 2)  # noqa: B018
+            1 / (number - 2)
             return self.predict(number=number)
 
     report = evaluate(Divides(), numbers(4), right, lm=FunctionLM(knows))

@@ -1,8 +1,7 @@
 """Every format keeps the contract."""
 
-from tests.contracts.format import FormatContract, OwnFormatContract, ask, predictor, reply_of
-from tests.strategies import CASES, by_name
-from tunesmith.lm import ScriptedLM, text_response
+from tests.contracts.format import FormatContract, OwnFormatContract
+from tests.strategies import CASES
 
 
 class TestBare(OwnFormatContract):
@@ -19,3 +18,6 @@ class TestChat(FormatContract):
     name = "chat"
     carried = tuple(case.name for case in CASES)
     modes = ("none",)
+    free = ("Nickname",)  # DSPy takes an absent one for `None`, and writes `None` as a word
+    lossy = ("Nickname",)
+    hostile = False

@@ -14,7 +14,7 @@ import pytest
 
 from tunesmith.errors import ModelMissing, UsageError
 from tunesmith.lm.download import pull_file
-from tunesmith.lm.home import cache_dir, home, home_path, models_dir
+from tunesmith.lm.folders import cache_dir, home, home_path, models_dir
 from tunesmith.lm.models import (
     EMBEDDED,
     ModelFile,

@@ -106,6 +106,7 @@ def clear(yes: bool, as_json: bool) -> int:  # noqa: FBT001
         try:
             agreed = click.confirm(question, err=True)
         except click.Abort:
+            note("")  # ends the line of the question
             raise UsageError("Nobody answered, so nothing was removed. Pass --yes to remove without asking.") from None
         if not agreed:
             return _say_removed(0, as_json=as_json)

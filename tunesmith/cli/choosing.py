@@ -6,8 +6,7 @@ from pathlib import Path
 
 from tunesmith.artifacts import load
 from tunesmith.errors import UsageError, shown
-from tunesmith.experiments.named import find_object, find_program
-from tunesmith.experiments.project import Project, ProjectSettings
+from tunesmith.experiments import Project, ProjectSettings, find_object, find_program
 from tunesmith.lm import LM, lm
 from tunesmith.modules import Module
 

@@ -18,8 +18,7 @@ from tunesmith.cli.reports import gain_sentence, say_diff, say_next, say_notes, 
 from tunesmith.data import Splits
 from tunesmith.errors import ModelMissing, UsageError
 from tunesmith.evaluation import Runner
-from tunesmith.experiments import CompileResult, compile_program, plan
-from tunesmith.experiments.project import COMPILERS, Project
+from tunesmith.experiments import COMPILERS, CompileResult, Project, compile_program, plan
 from tunesmith.lm import LM, Call, ScriptedLM, metered
 from tunesmith.modules import Module
 from tunesmith.signatures import Example

@@ -18,9 +18,8 @@ from tunesmith.cli.reports import (
     say_spent,
 )
 from tunesmith.errors import ModelMissing
-from tunesmith.experiments.demo import BUDGET, DemoResult, run_demo
-from tunesmith.lm import LM, lm
-from tunesmith.lm.models import embedded_path
+from tunesmith.experiments import DEMO_BUDGET, DemoResult, run_demo
+from tunesmith.lm import LM, embedded_path, lm
 
 __all__ = ["command"]
 
@@ -48,7 +47,7 @@ def command(
     Repeating the command makes no call that was answered before.
     """
     model = _model(spec, quiet=quiet)
-    note(f"Sorting hotel guests' comments by topic. Budget: {BUDGET} LM calls.", quiet=quiet)
+    note(f"Sorting hotel guests' comments by topic. Budget: {DEMO_BUDGET} LM calls.", quiet=quiet)
     with shown_progress(quiet=quiet) as tell:
         result = run_demo(model, run=run, seed=seed, progress=tell, limit=limit)
     diff = result.compiled.report.baseline_candidate.diff(result.compiled.report.candidate)
@@ -93,7 +92,7 @@ def _say(result: DemoResult, diff: str) -> None:
     if compiled.opened is not None:
         say(f"This test split was looked at by {compiled.opened} run{'' if compiled.opened == 1 else 's'} so far.")
     say()
-    say(f"Budget: {BUDGET} calls for compiling and testing.")
+    say(f"Budget: {DEMO_BUDGET} calls for compiling and testing.")
     say_spent(compiled.charged, compiled.paid)
     say(f"{result.wall_seconds:.1f} seconds on the clock, the comparisons included.")
     say_notes(compiled.notes)

@@ -15,9 +15,8 @@ from tunesmith.cli.options import json_option, lm_option, quiet_option
 from tunesmith.cli.output import bytes_text, emit, heading, note, say, table
 from tunesmith.cli.probing import Probe, probe
 from tunesmith.errors import ModelMissing, TunesmithError, UsageError
-from tunesmith.experiments.project import Project
-from tunesmith.lm import home, reply_cache
-from tunesmith.lm.models import embedded_path, list_models
+from tunesmith.experiments import Project
+from tunesmith.lm import embedded_path, home, list_models, reply_cache
 
 __all__ = ["command"]
 
@@ -61,7 +60,10 @@ def command(wants_probe: bool, spec: str | None, as_json: bool, quiet: bool) -> 
             say(f"Problem: {problem}")
         if wants_probe:
             _say_probe(measured)
-    return ERROR if problems else DONE
+    if problems:
+        note(f"error: {len(problems)} of the things looked at cannot be used.")
+        return ERROR
+    return DONE
 
 
 def _try(look: Callable[[], Any], problems: list[str]) -> Any:

@@ -13,7 +13,7 @@ from tunesmith.cli.reports import say_reports, say_spent
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import Report, evaluate
-from tunesmith.experiments.project import Project
+from tunesmith.experiments import Project
 from tunesmith.metrics import metric_name
 from tunesmith.modules import Module
 

@@ -7,7 +7,7 @@ import click
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.options import json_option, quiet_option
 from tunesmith.cli.output import emit, say
-from tunesmith.experiments.scaffold import write_template
+from tunesmith.experiments import write_template
 
 __all__ = ["command"]
 

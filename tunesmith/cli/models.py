@@ -1,7 +1,6 @@
 """`tunesmith models`: the weight files on this machine."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,7 @@ import click
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.options import json_option, quiet_option, unneeded_quiet_option
 from tunesmith.cli.output import bytes_text, emit, say, table
-from tunesmith.experiments.progress import ProgressLine
-from tunesmith.lm import models_dir
-from tunesmith.lm.models import ModelInfo, list_models, pull, show
+from tunesmith.lm import ModelInfo, list_models, models_dir, pull, show
 
 __all__ = ["command", "pull_shown"]
 
@@ -77,21 +74,15 @@ def pull_shown(name: str, *, quiet: bool) -> Path:
         UsageError: there is no such model.
         ModelMissing: it could not be had.
     """
-    with _bar(name, quiet=quiet) as progress:
-        return pull(name, progress=progress)
-
-
-@contextmanager
-def _bar(name: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
     if quiet:
-        yield None
-        return
-    with ProgressLine() as line:
+        return pull(name)
+    with click.progressbar(length=0, label=f"pulling {name}", file=sys.stderr, show_pos=False) as bar:
 
         def tell(done: int, total: int | None) -> None:
-            line.tell(f"pulling {name}, in MB", done // 10**6, 0 if total is None else total // 10**6)
+            bar.length = total
+            bar.update(done - bar.pos)
 
-        yield tell
+        return pull(name, progress=tell)
 
 
 def _json(info: ModelInfo) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tunesmith.cli.fields import json_values, pairs_of, row_of, typed_pairs
 from tunesmith.cli.options import allow_option, artifact_argument, json_option, lm_option, quiet_option, slots_option
 from tunesmith.cli.output import emit, note, say
 from tunesmith.errors import DataError, ModelMissing, ModelUnavailable, RowError, UsageError, shown
-from tunesmith.experiments.inputs import ProgramInputs, program_inputs
+from tunesmith.experiments import ProgramInputs, program_inputs
 from tunesmith.lm import LM, Meter, StopSignal, metered
 from tunesmith.modules import Module, context
 from tunesmith.signatures import Example

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tunesmith.experiments.progress import ProgressLine
+from tunesmith.experiments import ProgressLine
 from tunesmith.lm import Meter, StopSignal, metered
 
 __all__ = ["Tell", "shown_progress"]

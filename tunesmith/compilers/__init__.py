@@ -9,8 +9,8 @@ from tunesmith.compilers.study import Study, Trial
 
 __all__ = [
     "as_dataset",
-    "Bootstrapped",
     "BootstrapFewShot",
+    "Bootstrapped",
     "Compiler",
     "CompileReport",
     "few_shot_candidate",

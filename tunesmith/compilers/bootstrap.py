@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from typing import Any
 
 from tunesmith.compilers.demos import draw, labelled_pools
 from tunesmith.compilers.session import Session
+from tunesmith.data import content_key
 from tunesmith.errors import DataError
 from tunesmith.evaluation import Row, Runner
-from tunesmith.lm import content_key, role
+from tunesmith.lm import role
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Demo, Example, Signature
 
@@ -139,14 +141,24 @@ def _attempt(
 
 def _without(candidate: Candidate, example: Example) -> Candidate:
     """Return `candidate` without demos that show `example` itself."""
-    given = dict(example.items())
+    given = {name: _content(value) for name, value in example.items()}
     for path, part in candidate.parts.items():
         kept = tuple(
-            demo for demo in part.demos if not demo.inputs or any(given.get(n) != v for n, v in demo.inputs.items())
+            demo
+            for demo in part.demos
+            if not demo.inputs or any(given.get(n) != _content(v) for n, v in demo.inputs.items())
         )
         if len(kept) < len(part.demos):
             candidate = candidate.with_part(path, demos=kept)
     return candidate
+
+
+def _content(value: Any) -> str:
+    """Return an identity that a typed value shares with the JSON it was read from: demos hold typed ones."""
+    try:
+        return content_key(value)
+    except DataError:  # an input of any class, such as a retriever
+        return repr(value)
 
 
 def _collect(row: Row, signatures: dict[str, type[Signature]], pools: dict[str, list[Demo]]) -> None:

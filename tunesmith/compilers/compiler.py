@@ -228,8 +228,8 @@ def as_dataset(examples: Sequence[Example], name: str) -> Dataset:
     """Return `examples` as a `Dataset`.
 
     Raises:
-        UsageError: it is no list of examples.
-        DataError: it is empty, or an example does not say which fields are inputs.
+        UsageError: it is no list of examples, or an example does not say which fields are inputs.
+        DataError: it is empty.
     """
     if isinstance(examples, Dataset):
         return examples

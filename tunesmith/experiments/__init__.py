@@ -1,14 +1,33 @@
 """Compiling in full: splits, budget, test, verdict, run folder; projects and the demo."""
 
 from tunesmith.experiments.compiling import CompileResult, compile_program, plan
+from tunesmith.experiments.demo import BUDGET as DEMO_BUDGET
+from tunesmith.experiments.demo import DemoResult, run_demo
+from tunesmith.experiments.inputs import ProgramInputs, program_inputs
+from tunesmith.experiments.named import find_object, find_program
 from tunesmith.experiments.neighbours import nearest_neighbour_vote
+from tunesmith.experiments.progress import ProgressLine
+from tunesmith.experiments.project import COMPILERS, Project, ProjectSettings
+from tunesmith.experiments.scaffold import write_template
 from tunesmith.experiments.verdict import VERDICTS, verdict_of
 
 __all__ = [
     "compile_program",
     "CompileResult",
+    "COMPILERS",
+    "DEMO_BUDGET",
+    "DemoResult",
+    "find_object",
+    "find_program",
     "nearest_neighbour_vote",
     "plan",
+    "program_inputs",
+    "ProgramInputs",
+    "ProgressLine",
+    "Project",
+    "ProjectSettings",
+    "run_demo",
     "verdict_of",
     "VERDICTS",
+    "write_template",
 ]

@@ -20,7 +20,7 @@ from tunesmith.signatures import InputField, OutputField, Signature
 
 __all__ = ["DemoResult", "GuestComment", "demo_data", "demo_splits", "run_demo"]
 
-BUDGET = 1500
+BUDGET = 1000
 """LM calls for everything a compile does: validation, search and the test of both programs."""
 
 Topic = Literal["room", "food", "staff", "location", "price"]
@@ -114,7 +114,7 @@ def run_demo(
     train, val, test = (part[:limit] for part in (splits.train, splits.val, splits.test) if part is not None)
     program = Predict(GuestComment)
     metric = exact_match("topic")
-    compiler = RandomSearch(metric=metric, num_candidates=24, max_labeled_demos=25, seed=seed)
+    compiler = RandomSearch(metric=metric, num_candidates=16, max_labeled_demos=25, seed=seed)
     result = compile_program(
         program,
         metric=metric,

@@ -7,8 +7,7 @@ from tunesmith.errors import UsageError, shown
 __all__ = ["write_template"]
 
 _SOURCE = Path(__file__).parent / "template"
-_SUFFIX = ".txt"
-"""Ends the names of files that are code in a project and data in this package."""
+_SUFFIX = ".txt"  # ends the names of files that are code in a project and data in this package
 
 
 def write_template(folder: Path, *, force: bool = False) -> list[Path]:

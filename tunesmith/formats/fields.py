@@ -26,7 +26,10 @@ __all__ = ["field_titles", "json_text", "read_inputs", "text_writer", "write_val
 
 # Outer white space, a leading quote, control characters, line separators other than a newline, surrogates, and
 # what chat templates use as turn markers: a value with any of these is written as JSON text.
-_MARKERS = r"<\||<｜|\|>|</?s>|<(?:start|end)_of_\w+>|\[/?INST\]|<</?SYS>>|<(?:bos|eos|pad|unk|im_\w+)>"
+_MARKERS = (
+    r"<\||<｜|\|>|</?s>|<(?:start|end)_of_\w+>|<</?SYS>>|<(?:bos|eos|pad|unk|im_\w+)>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|(?:AVAILABLE_)?TOOL\w*)\]"
+)
 _ODD = re.compile(
     rf'\A["\s]|\s\Z|\A\Z|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|{_MARKERS}',
     re.IGNORECASE,
@@ -82,12 +85,18 @@ def _escaped(value: str) -> str:
 
 
 _LINE_BREAKS = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_PAIR = re.compile(r"[\ud800-\udbff][\udc00-\udfff]")
 _TURN_MARKS = re.compile(_MARKERS, re.IGNORECASE)
 
 
 def _guarded(text: str) -> str:
     """Escape, inside JSON text, what a template or a line reader could take for more than text."""
     if _LINE_BREAKS.search(text):
+        if _PAIR.search(text):
+            raise FormatError(
+                "A text holds the two halves of a surrogate pair as two characters, which would be read back as one. "
+                "Join them: `text.encode('utf-16', 'surrogatepass').decode('utf-16')`."
+            )
         text = _LINE_BREAKS.sub(lambda m: f"\\u{ord(m.group()):04x}", text)
     # Only strings can hold a marker, and inside a string \u escapes are equal to the character.
     return _TURN_MARKS.sub(lambda m: f"\\u{ord(m.group()[0]):04x}{m.group()[1:]}", text)

@@ -6,6 +6,7 @@ A format renders (signature, demos, inputs) to one request and reads the reply i
 """
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
@@ -13,6 +14,7 @@ from typing import Any, ClassVar, get_args
 
 from dspy.adapters import Adapter, ChatAdapter
 from dspy.adapters.types import Code, History, Reasoning, Tool, ToolCallResults, Type
+from dspy.lm15 import DataPart
 from dspy.utils.exceptions import AdapterParseError
 
 from tunesmith.errors import FormatError, ParseError
@@ -277,7 +279,7 @@ class Format(HeardOnce, Adapter):
         *,
         visible: bool = False,
     ) -> dict[str, Any]:
-        text = response.text
+        text = _text_of(response)
         cut = response.finish_reason == "length"
         if visible:
             with contextlib.suppress(ParseError):  # for callbacks: what counts is read below
@@ -371,6 +373,12 @@ def field_notes(signature: type[Signature]) -> str:
         f"{name}: {note}" for name, info in signature.fields.items() if (note := field_description(info)) is not None
     ]
     return "\n".join(notes)
+
+
+def _text_of(response: Response) -> str | None:
+    """Return the text of a reply. DSPy's streams turn a JSON object with choices in it into data."""
+    data = response.message.first(DataPart)
+    return response.text if data is None else json.dumps(data.value, ensure_ascii=False)
 
 
 def _said(text: str | None, *, cut: bool) -> str:

@@ -29,9 +29,10 @@ from tunesmith.lm.engine import (
     message_text,
     text_response,
 )
-from tunesmith.lm.home import cache_dir, home, models_dir
+from tunesmith.lm.folders import cache_dir, home, models_dir
 from tunesmith.lm.meter import Budget, Call, Meter, Spend, StopSignal, metered, role
 from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
+from tunesmith.lm.models import ModelInfo, embedded_path, list_models, pull, show
 from tunesmith.lm.scripted import FunctionLM, ScriptedLM, Seen
 from tunesmith.lm.stack import effective, rollout_number
 from tunesmith.lm.wire import Prefix, request_key
@@ -51,18 +52,22 @@ __all__ = [
     "DspyLM",
     "DspyLMError",
     "effective",
+    "embedded_path",
     "Engine",
     "FunctionLM",
     "home",
     "Identity",
+    "list_models",
     "LM",
     "lm",
     "Message",
     "message_text",
     "Meter",
     "metered",
+    "ModelInfo",
     "models_dir",
     "Prefix",
+    "pull",
     "reply_cache",
     "ReplyCache",
     "Request",
@@ -72,6 +77,7 @@ __all__ = [
     "rollout_number",
     "ScriptedLM",
     "Seen",
+    "show",
     "Spend",
     "StopSignal",
     "StreamDeltaEvent",

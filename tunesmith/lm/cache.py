@@ -30,7 +30,7 @@ import diskcache
 from tunesmith.errors import CacheError, UsageError, shown
 from tunesmith.lm import upkeep
 from tunesmith.lm.flight import SingleFlight
-from tunesmith.lm.home import make_private
+from tunesmith.lm.folders import make_private
 from tunesmith.lm.stored import Damaged, decoded, encoded, is_value_file, read_value
 from tunesmith.lm.upkeep import BadRow, CacheStats, VerifyReport
 

@@ -20,8 +20,8 @@ from typing import NoReturn
 from filelock import FileLock
 
 from tunesmith.errors import ModelMissing
+from tunesmith.lm.folders import models_dir
 from tunesmith.lm.hashes import file_sha256, remember_sha256
-from tunesmith.lm.home import models_dir
 
 __all__ = ["ModelFile", "Progress", "is_right", "pull_file"]
 

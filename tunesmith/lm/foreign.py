@@ -66,7 +66,8 @@ class ForeignEngine:
         """Return an engine over an LM object that the caller made."""
         engine = object.__new__(cls)
         engine._lm = lm
-        details = {n: v for n, v in lm.kwargs.items() if n not in ("api_key",) and v is not None}
+        # Addresses may change replies; keys and headers never belong in an identity, which artifacts show.
+        details = {n: v for n, v in lm.kwargs.items() if n in ("api_base", "base_url") and v is not None}
         engine.identity = Identity(
             backend="dspy", model=lm.model, details=tuple(sorted((n, str(v)) for n, v in details.items()))
         )

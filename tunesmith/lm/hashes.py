@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import UsageError
-from tunesmith.lm.home import home
+from tunesmith.lm.folders import home
 
 __all__ = ["file_sha256", "remember_sha256"]
 

@@ -63,7 +63,7 @@ def load_engine(name: str, path: Path, *, num_ctx: int | None, threads: int | No
     context = min(facts.trained_context or MAX_CONTEXT, MAX_CONTEXT) if num_ctx is None else num_ctx
     if context < 16:
         raise UsageError(f"`num_ctx` must be at least 16 tokens. Given: {context}.")
-    count = threads or os.cpu_count() or 1
+    count = threads or _cores()
     digest = file_sha256(path)
     key = (digest, context, count)
     with _LOADED_LOCK:
@@ -255,6 +255,12 @@ class LlamaCppEngine:
 _LOADED: dict[tuple[str, int, int], LlamaCppEngine] = {}
 _LOADED_LOCK = threading.Lock()
 _STDERR_LOCK = threading.RLock()
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def _library() -> Any:

@@ -20,8 +20,8 @@ from tunesmith.lm.engine import (
     Response,
     dspy_settings,
 )
+from tunesmith.lm.folders import cache_dir
 from tunesmith.lm.foreign import ForeignEngine
-from tunesmith.lm.home import cache_dir
 from tunesmith.lm.llamacpp import load_engine
 from tunesmith.lm.models import embedded_path
 from tunesmith.lm.stack import (
@@ -224,11 +224,12 @@ def lm(
         if host is not None:
             client["api_base"] = host
         engine = ForeignEngine(spec, client)
-        options = {name: value for name, value in client.items() if name != "api_key"}
+        options = {name: value for name, value in client.items() if name not in _SECRET}
     store = reply_cache() if cache is True else (None if cache is False else cache)
     return build_lm(spec, engine, cache=store, slots=_slots(slots), price=price, options=options, **kwargs)
 
 
+_SECRET = ("api_key", "headers", "extra_headers")  # never written into a saved program
 _CLIENT_OPTIONS = frozenset(
     {"api_key", "api_base", "base_url", "timeout", "headers", "extra_headers", "api_version", "model_type"}
 )
@@ -255,7 +256,8 @@ def as_lm(model: BaseLM) -> LM:
     """Return `model` itself, or a metered LM over an LM that was made elsewhere (its own cache stays its own)."""
     if isinstance(model, LM):
         return model
-    return build_lm(model.model, ForeignEngine.over(model), **model.kwargs)
+    options = {name: value for name, value in model.kwargs.items() if name not in _CLIENT_OPTIONS}
+    return build_lm(model.model, ForeignEngine.over(model), **options)
 
 
 def _slots(given: int | None) -> int:

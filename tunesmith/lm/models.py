@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tunesmith.errors import ModelMissing, UsageError, shown
 from tunesmith.lm.download import ModelFile, Progress, is_right, pull_file
+from tunesmith.lm.folders import models_dir
 from tunesmith.lm.hashes import file_sha256
-from tunesmith.lm.home import models_dir
 
 __all__ = [
     "EMBEDDED",

@@ -4,6 +4,7 @@ from tunesmith.modules.binding import bind, bound_format, with_default_formats
 from tunesmith.modules.candidate import Candidate, Part
 from tunesmith.modules.fingerprint import class_name, program_fingerprint, program_structure
 from tunesmith.modules.module import (
+    DspyChainOfThought,
     DspyPredict,
     Module,
     Prediction,
@@ -25,6 +26,7 @@ __all__ = [
     "class_name",
     "context",
     "copy_program",
+    "DspyChainOfThought",
     "DspyPredict",
     "Module",
     "Part",

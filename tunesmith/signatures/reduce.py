@@ -221,12 +221,10 @@ class Reducer:
 
 def _check_fit(kind: Any, schema: Node) -> None:
     """Refuse a constraint that no value of the type can be held against: validation would fail on each."""
-    if kind in ("integer", "number", "boolean", "null"):
-        misfits = [key for key in ("minLength", "maxLength") if key in schema]
-    else:
-        # pydantic leaves the names of bounds that it cannot translate for a type.
-        bounds = ("ge", "gt", "le", "lt", "multiple_of")
-        misfits = [key for key in bounds if isinstance(schema.get(key), (int, float))]
+    scalar = kind in ("integer", "number", "boolean", "null")
+    # pydantic leaves the python names of bounds that it cannot translate for a type.
+    names: tuple[str, ...] = ("minLength", "maxLength") if scalar else ("ge", "gt", "le", "lt", "multiple_of")
+    misfits = [name for name in names if isinstance(schema.get(name), (int, float))]
     if misfits:
         raise UnsupportedError(f"the constraint {misfits[0]!r} does not apply to this type. Remove it")
 

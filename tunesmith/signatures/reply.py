@@ -195,7 +195,7 @@ def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
         return True
     if error.msg.startswith("Expecting value"):
         return rest == "-" or any(word.startswith(rest) for word in (*_WORDS, "-Infinity"))
-    return error.msg.startswith("Invalid \\") and len(rest) < 6
+    return error.msg.startswith("Invalid \\u") and len(rest) < 6 and '"' not in rest
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,0 +1,173 @@
+"""What holds for every verb: one JSON document, the right exit code, one message, no traceback."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Workspace, check_failure, run, run_process
+from tunesmith.cli.application import VERBS
+
+A = Workspace.artifact
+
+GOOD: list[tuple[str, ...]] = [
+    ("init", "new"),
+    ("doctor",),
+    ("models", "ls"),
+    ("models", "show", "embedded"),
+    ("models", "pull", "embedded"),
+    ("predict", A, "report=The bin is full."),
+    ("eval",),
+    ("compile",),
+    ("show", A),
+    ("cache", "stats"),
+    ("cache", "verify"),
+    ("cache", "prune", "--older-than", "10w"),
+    ("demo", "--limit", "5"),
+]
+NEEDS_WEIGHTS = {("models", "show", "embedded"), ("models", "pull", "embedded")}
+
+BAD: list[tuple[int, tuple[str, ...]]] = [
+    (2, ("init", "tunesmith.toml")),  # a file
+    (2, ("init",)),  # there is a project already
+    (2, ("init", "tunesmith.toml/below")),
+    (2, ("init", "one", "two")),
+    (2, ("doctor", "--probe", "--lm", "nonsense")),
+    (2, ("doctor", "--probe", "--lm", "gguf:/not/there.gguf")),
+    (2, ("doctor", "--probee")),
+    (2, ("models", "pull", "huge")),
+    (2, ("models", "show", "huge")),
+    (2, ("models", "pull")),
+    (2, ("models", "steal", "embedded")),
+    (1, ("predict", "nowhere", "report=x")),
+    (2, ("predict", A, "reprot=x")),
+    (2, ("predict", A, "report")),
+    (2, ("predict", A, "report=x", "report=y")),
+    (2, ("predict", A)),  # nothing on stdin
+    (2, ("predict", A, "report=x", "--lm", "")),
+    (2, ("predict", A, "report=x", "--slots", "0")),
+    (2, ("predict", A, "report=x", "--allow", "no_such_module:Thing")),
+    (1, ("predict", "damaged", "report=x")),
+    (2, ("eval", "--metric", "exactmatch:team")),
+    (2, ("eval", "--metric", "program:nothing")),
+    (2, ("eval", "--data", "missing.jsonl")),
+    (1, ("eval", "--data", "bad.jsonl")),
+    (2, ("eval", "--data", "bad.jsonl", "--split", "val")),
+    (2, ("eval", "program:RouteReport")),
+    (2, ("eval", "program")),
+    (2, ("eval", "--split", "dev")),
+    (1, ("eval", "damaged")),
+    (2, ("compile", "--compiler", "magic")),
+    (2, ("compile", "--budget-calls", "0")),
+    (2, ("compile", "--budget-calls", "20", "--run", "small")),  # no room beside the test
+    (2, ("compile", "--train", "missing.jsonl")),
+    (1, ("compile", "--train", "data/reports.jsonl", "--run", "leak")),
+    (2, ("compile", "--seed", "7")),  # the run `first` is of another seed
+    (2, ("compile", "--seed", "x")),
+    (2, ("compile", "--compiler", "labeled-few-shot", "--run", "other")),  # `num_candidates` is none of its options
+    (2, ("compile", "--program", "broken:program")),
+    (1, ("show", "data")),
+    (2, ("show", A, "report=x")),
+    (2, ("show", A, "--messages", "nothing=x")),
+    (2, ("show", A, "--messages")),
+    (2, ("show",)),
+    (1, ("show", "damaged")),
+    (2, ("cache", "prune")),
+    (2, ("cache", "prune", "--older-than", "soon")),
+    (2, ("cache", "prune", "--max-size", "-1MB")),
+    (2, ("cache", "clear")),  # nobody answers
+    (2, ("cache", "burn")),
+    (2, ("demo", "--limit", "2")),
+    (2, ("demo", "--lm", "nonsense")),
+    (2, ("demo", "--lm", "gguf:/not/there.gguf")),
+    (2, ("demo", "--seed", "lucky")),
+    (2, ("dance",)),
+]
+
+
+@pytest.fixture
+def folder(workspace: Workspace) -> Path:
+    """The compiled project, with things beside it that go wrong."""
+    found = workspace.folder
+    (found / "bad.jsonl").write_text('{"report": "A", "team": "streets"}\n{"report": 7}\n', encoding="utf-8")
+    (found / "broken.py").write_text("import json\njson.loads('')\n", encoding="utf-8")
+    damaged = found / "damaged"
+    damaged.mkdir()
+    for name in ("manifest.json", "state.json"):
+        (damaged / name).write_bytes((found / A / name).read_bytes())
+    state = (damaged / "state.json").read_text(encoding="utf-8")
+    (damaged / "state.json").write_text(state.replace("report", "rapport", 1), encoding="utf-8")
+    return found
+
+
+@pytest.fixture
+def server_for_demo(server: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_LM", "openai/tiny")
+    monkeypatch.setenv("OPENAI_API_BASE", server.address)  # type: ignore[attr-defined]
+
+
+def names(case: object) -> str:
+    return " ".join(case) if isinstance(case, tuple) else str(case)
+
+
+def prepare(arguments: tuple[str, ...], request: pytest.FixtureRequest) -> None:
+    if arguments in NEEDS_WEIGHTS and not json.loads(run("models", "ls", "--json").stdout)["models"]:
+        pytest.skip("needs the embedded model")
+    if arguments[0] == "demo":
+        request.getfixturevalue("server_for_demo")
+
+
+EVERYTHING = os.environ.get("TUNESMITH_SLOW") is not None
+OWN_PROCESS = list({case[0]: case for case in reversed(GOOD)}.values())  # the first of each verb
+"""Cases that a process of its own runs always; `make test-slow` runs all of them both ways."""
+OWN_PROCESS_BAD = [(1, ("show", "damaged")), (2, ("eval", "--metric", "exactmatch:team")), (2, ("dance",))]
+
+
+@pytest.mark.parametrize("arguments", [case for case in GOOD if EVERYTHING or case not in OWN_PROCESS], ids=names)
+def test_json_is_one_document_and_all_there_is_on_stdout(
+    arguments: tuple[str, ...], folder: Path, request: pytest.FixtureRequest
+) -> None:
+    prepare(arguments, request)
+    found = run(*arguments, "--json")
+    assert found.exit_code == 0, found.stderr
+    assert isinstance(json.loads(found.stdout), dict)
+
+
+@pytest.mark.parametrize(("code", "arguments"), BAD, ids=names)
+def test_a_bad_input_ends_in_its_code_with_one_message(code: int, arguments: tuple[str, ...], folder: Path) -> None:
+    check_failure(run(*arguments), code)
+
+
+@pytest.mark.parametrize(("code", "arguments"), BAD, ids=names)
+def test_with_json_a_failure_is_one_document_too(code: int, arguments: tuple[str, ...], folder: Path) -> None:
+    check_failure(run(*arguments, "--json"), code, as_json=True)
+
+
+@pytest.mark.parametrize("arguments", GOOD if EVERYTHING else OWN_PROCESS, ids=names)
+def test_a_process_of_its_own_does_the_same(
+    arguments: tuple[str, ...], folder: Path, request: pytest.FixtureRequest
+) -> None:
+    prepare(arguments, request)
+    found = run_process(*arguments, "--json")
+    assert found.returncode == 0, found.stderr
+    assert isinstance(json.loads(found.stdout), dict)
+
+
+@pytest.mark.parametrize(("code", "arguments"), BAD if EVERYTHING else OWN_PROCESS_BAD, ids=names)
+def test_a_process_of_its_own_fails_the_same(code: int, arguments: tuple[str, ...], folder: Path) -> None:
+    check_failure(run_process(*arguments), code)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_explains_itself_and_takes_json(verb: str) -> None:
+    found = run(verb, "--help")
+    assert found.exit_code == 0
+    assert "Commands:" in found.stdout or "--json" in found.stdout
+
+
+def test_there_is_a_good_and_three_bad_cases_for_each_verb() -> None:
+    count: Callable[[str], int] = lambda verb: sum(arguments[0] == verb for _, arguments in BAD)  # noqa: E731
+    assert {verb: count(verb) for verb in VERBS if count(verb) < 3} == {}
+    assert {case[0] for case in GOOD} == set(VERBS)

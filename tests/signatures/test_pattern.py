@@ -1,0 +1,131 @@
+"""A pattern is rewritten into plain classes and bounded counts, or not sent."""
+
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.scale import scaled
+from tests.signatures.strategies import EVIL_PATTERNS
+from tunesmith.signatures import is_safe
+from tunesmith.signatures.pattern import rewrite_pattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("^$", "^$"),
+        ("^abc$", "^abc$"),
+        (r"^\d{3}$", "^[0-9]{3}$"),
+        (r"^\w{1,5}$", "^[A-Za-z0-9_]{1,5}$"),
+        (r"^[A-Z]{2}-?\d{3}$", "^[A-Z]{2}[-]?[0-9]{3}$"),
+        (r"^[\d-]{2}$", "^[0-9-]{2}$"),
+        (r"^[-a]$", "^[a-]$"),
+        (r"^[a\-z]$", "^[az-]$"),
+        (r"^a\.b\+$", "^a[.]b[+]$"),
+        (r"^a?$", "^[a]?$"),
+        (r"^a{2,2}$", "^[a]{2}$"),
+        (r"^[.?*+(){}|$]$", "^[.?*+(){}|$]$"),
+        (r"^https?://x$", "^http[s]?://x$"),
+    ],
+)
+def test_a_plain_pattern_is_sent(pattern: str, expected: str) -> None:
+    assert rewrite_pattern(pattern) == expected
+    assert is_safe({"type": "string", "pattern": expected})
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "",
+        "^",
+        "$",
+        "abc",
+        "^abc",
+        "abc$",
+        "^a|b$",
+        "^(ab)$",
+        "^(?:ab)$",
+        "^(?=a)b$",
+        "^(?<!a)b$",
+        "^a*$",
+        "^a+$",
+        "^.$",
+        r"^\s$",
+        r"^\bx$",
+        r"^\D$",
+        r"^\W$",
+        r"^(a)\1$",
+        r"^\p{L}$",
+        r"^\x41$",
+        r"^\n$",
+        "^a\n$",
+        "^[^a]$",
+        "^[]$",
+        "^[a$",
+        "^[!-~]$",
+        "^[ -z]$",
+        "^[z-a]$",
+        "^[a&&b]$",
+        "^[[:alpha:]]$",
+        '^"$',
+        '^["]$',
+        r"^\\$",
+        r"^[\\]$",
+        "^é$",
+        "^[à-é]$",
+        "^a{2,}$",
+        "^a{,2}$",
+        "^a{101}$",
+        "^a{0}$",
+        "^a{3,2}$",
+        "^a{1}{2}$",
+        "^a??$",
+        "^a{2}?$",
+        "^a?+$",
+        "^{2}$",
+        "^?$",
+        r"^a\$",
+        "^a^b$",
+        "^a$b$",
+        "(?i)^a$",
+        r"\Aa\Z",
+        "^[0-9]{100}" * 11 + "$",
+        "^" + "[a]{100}" * 11 + "$",
+        "^" + "a" * 101 + "$",
+        r"^[\D]$",
+        r"^[\s]$",
+        r"^[a-\d]$",
+    ],
+)
+def test_any_other_pattern_is_not_sent(pattern: str) -> None:
+    assert rewrite_pattern(pattern) is None
+
+
+_parts = st.sampled_from(
+    [r"\d", r"\w", "[a-z]", "[A-Z0-9-]", "a", "-", r"\.", " ", "[.?]", "(", "|", ".", r"\s", "[^a]"]
+)
+_counts = st.sampled_from(["", "", "?", "{2}", "{0,3}", "{1,100}", "*", "+", "{2,}", "??"])
+
+
+@settings(max_examples=scaled(10_000), deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(_parts, _counts), max_size=4), st.data())
+def test_what_a_rewritten_pattern_matches_the_pattern_matches(
+    parts: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    pattern = "^" + "".join(map("".join, parts)) + "$"
+    rewritten = rewrite_pattern(pattern)
+    if rewritten is None:
+        return
+    assert is_safe({"type": "string", "pattern": rewritten})
+    text = data.draw(st.from_regex(rewritten.replace("$", r"\Z") if rewritten.count("$") == 1 else rewritten))
+    assert re.match(pattern, text)
+
+
+@settings(max_examples=scaled(10_000), deadline=None)
+@given(st.text('^$[]{}()\\dw-az09?,*+.| "&') | st.sampled_from(EVIL_PATTERNS))
+def test_a_rewritten_pattern_is_always_safe(pattern: str) -> None:
+    for one in (pattern, f"^{pattern}$"):
+        rewritten = rewrite_pattern(one)
+        assert rewritten is None or is_safe({"type": "string", "pattern": rewritten})

@@ -1,0 +1,107 @@
+"""The independent check knows every schema that was seen to harm an engine."""
+
+import math
+from typing import Any
+
+import pytest
+
+from tunesmith.signatures import is_safe
+
+_TEXT = {"type": "string", "maxLength": 10}
+_DEEP: dict[str, Any] = dict(_TEXT)
+for _ in range(200):
+    _DEEP = {"type": "array", "items": _DEEP, "maxItems": 1}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        _TEXT,
+        {"type": "string", "minLength": 3, "maxLength": 1000},
+        {"type": "string", "format": "date"},
+        {"type": "string", "pattern": "^[A-Z]{2}[0-9]{3}$"},
+        {"type": "integer", "minimum": -5, "maximum": 5},
+        {"type": "number"},
+        {"enum": ["a", 1, None, True]},
+        {"const": "a"},
+        {"anyOf": [{"type": "null"}, _TEXT]},
+        {"type": "array", "items": _TEXT, "maxItems": 3},
+        {"type": "array", "prefixItems": [_TEXT], "minItems": 1, "maxItems": 1},
+        {"type": "object", "properties": {"a": _TEXT}, "required": ["a"], "additionalProperties": False},
+        {"type": "object", "additionalProperties": _TEXT},
+    ],
+)
+def test_the_safe_subset_passes(schema: dict[str, Any]) -> None:
+    assert is_safe(schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        [],
+        None,
+        True,
+        "string",
+        {"type": "foo"},
+        {"type": ["string", "null"]},
+        {"not": _TEXT},
+        {"$ref": "#/$defs/A"},
+        {"type": "string"},
+        {"type": "string", "maxLength": 3000},
+        {"type": "string", "maxLength": 1001},
+        {"type": "string", "maxLength": True},
+        {"type": "string", "minLength": 5, "maxLength": 2},
+        {"type": "string", "pattern": "^(?=a)b$"},
+        {"type": "string", "pattern": r"^\d{3}$"},
+        {"type": "string", "pattern": "abc"},
+        {"type": "string", "pattern": "^a*$"},
+        {"type": "string", "pattern": "^.$"},
+        {"type": "string", "pattern": "^[^a]$"},
+        {"type": "string", "pattern": "^[a]{3000}$"},
+        {"type": "string", "pattern": 3},
+        {"type": "string", "pattern": "^[z-a]$"},
+        {"type": "string", "pattern": "^[a]{3,1}$"},
+        {"type": "string", "pattern": "^" + "[a]{100}" * 11 + "$"},
+        {"type": "string", "pattern": '^["]$'},
+        {"type": "string", "pattern": "^a$", "maxLength": 5},
+        {"type": "string", "pattern": "^a$\n"},
+        {"type": "string", "format": "email"},
+        {"type": "string", "format": "date", "maxLength": 5},
+        {"type": "number", "minimum": 0},
+        {"type": "integer", "multipleOf": 2},
+        {"type": "integer", "minimum": 0.5},
+        {"type": "integer", "minimum": 10**20},
+        {"type": "integer", "minimum": 3, "maximum": 1},
+        {"type": "boolean", "x": 1},
+        {"enum": []},
+        {"enum": ["a"] * 201},
+        {"enum": [[1]]},
+        {"enum": ["a"], "minLength": 1},
+        {"enum": [math.nan]},
+        {"enum": ["\ud800"]},
+        {"anyOf": []},
+        {"anyOf": [{}]},
+        {"oneOf": [_TEXT]},
+        {"allOf": [_TEXT]},
+        {"anyOf": [_TEXT], "type": "string"},
+        {"type": "array", "items": _TEXT},
+        {"type": "array", "maxItems": 3},
+        {"type": "array", "items": _TEXT, "maxItems": 501},
+        {"type": "array", "items": _TEXT, "maxItems": 3, "uniqueItems": True},
+        {"type": "array", "prefixItems": [_TEXT], "maxItems": 1},
+        {"type": "object"},
+        {"type": "object", "properties": {}},
+        {"type": "object", "properties": {"a": _TEXT}, "additionalProperties": True},
+        {"type": "object", "properties": {"a": _TEXT}, "required": ["b"], "additionalProperties": False},
+        {"type": "object", "properties": {"a": {}}, "additionalProperties": False},
+        {"type": "object", "additionalProperties": _TEXT, "maxProperties": 3},
+        {"type": "object", "additionalProperties": _TEXT, "patternProperties": {}},
+        {"type": "string", "maxLength": 5, "title": "T"},
+        {"type": "string", "maxLength": 5, "x-own-length": 5},
+        _DEEP,
+        {"type": "object", "properties": {f"f{at}": _TEXT for at in range(4000)}, "additionalProperties": False},
+    ],
+)
+def test_everything_else_does_not(schema: Any) -> None:
+    assert not is_safe(schema)
