@@ -1,4 +1,4 @@
-"""A whole `predict` call against `dspy.Predict` under its `ChatAdapter`: the CPU time of a call, history and trace on."""
+"""CPU of a whole `predict` call against `dspy.Predict` under its `ChatAdapter`, history and trace on."""
 
 import itertools
 import time

@@ -1,4 +1,4 @@
-"""The model that costs nothing: one engine for both sides, whose reply depends on the input, so that it can be checked."""
+"""The model that costs nothing: one engine for both sides, whose reply depends on the input so that it can be checked."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -38,6 +38,7 @@ class NoopEngine:
         self.calls = 0
 
     def complete(self, request: Request) -> Response:
+        """Answer by one word of the last message."""
         if self._refuse:
             raise RuntimeError("this reply should have come from the cache")
         self.calls += 1
@@ -50,13 +51,15 @@ class NoopEngine:
         return found
 
     def stream(self, request: Request) -> Iterator[Any]:
+        """Refuse: nobody asks for it."""
         raise NotImplementedError
 
     def embed(self, texts: list[str]) -> list[list[float]]:
+        """Refuse: nobody asks for it."""
         raise NotImplementedError
 
     def close(self) -> None:
-        pass
+        """Nothing is held."""
 
 
 def our_lm(*, cache: ReplyCache | None = None, refuse: bool = False) -> ts.LM:

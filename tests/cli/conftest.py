@@ -57,7 +57,7 @@ def run_process(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=280,
     )
 
 

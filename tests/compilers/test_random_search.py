@@ -6,7 +6,7 @@ from typing import Any, Literal
 import dspy
 import pytest
 
-from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, chance, colour_of, good, helpful, right, world
+from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, chance, colour_of, helpful, right, world
 from tests.evaluation.replies import number, written
 from tests.scale import scaled
 from tunesmith.compilers import CompileReport, LabeledFewShot, RandomSearch
@@ -77,9 +77,7 @@ def test_given_instructions_and_formats_are_tried() -> None:
 def test_instructions_may_be_given_by_predictor() -> None:
     student = TwoSteps()
 
-    report = report_of(
-        FunctionLM(two_steps), student=student, instructions={"second": ["Name it."]}, num_candidates=12
-    )
+    report = report_of(FunctionLM(two_steps), student=student, instructions={"second": ["Name it."]}, num_candidates=12)
 
     assert {t.candidate.parts["second"].instruction for t in report.trials} >= {"Name it."}
     assert {t.candidate.parts["first"].instruction for t in report.trials} == {student.first.signature.instructions}
@@ -98,24 +96,16 @@ class TwoSteps(dspy.Module):
 
 
 def two_steps(seen: Seen) -> str:
-    """Right where the second step is shown demos; the first one only passes its guess on."""
+    """The first step knows the colour and passes it on; the second one trusts it only if it is shown demos."""
     thing = number(seen.text)
-    if "Guess:" not in seen.text.split("\n")[1]:
+    if "\nGuess: " not in seen.text:
         return written(seen, guess=colour_of(thing))
-    if chance("difficulty", thing) < (0.9 if len(seen.messages) > 1 else 0.4):
-        return written(seen, colour=colour_of(thing))
-    return written(seen, colour="grey")
-
-
-def looks_first(seen: Seen) -> str:
-    asked = seen.text.rsplit("\n", 1)[-1]
-    if asked == "Guess:":
-        return written(seen, guess=colour_of(number(seen.text)))
-    return two_steps(seen)
+    known = chance("difficulty", thing) < (0.9 if len(seen.messages) > 1 else 0.4)
+    return written(seen, colour=colour_of(thing) if known else "grey")
 
 
 def test_steps_without_labels_get_bootstrapped_demos() -> None:
-    program = search(FunctionLM(looks_first), student=TwoSteps(), num_candidates=12)
+    program = search(FunctionLM(two_steps), student=TwoSteps(), num_candidates=12)
 
     report = program.compile_report
     assert report.improved
@@ -199,13 +189,13 @@ def test_the_end_of_the_budget_leaves_the_best_so_far(options: dict[str, Any]) -
 @variants
 def test_no_variant_needs_more_than_its_plan(options: dict[str, Any]) -> None:
     for seed in range(scaled(60)):
-        for student, answer, calls in ((dspy.Predict(Colour), world(), 1.0), (TwoSteps(), looks_first, 2.0)):
+        for student, answer, calls in ((dspy.Predict(Colour), world(), 1.0), (TwoSteps(), two_steps, 2.0)):
             model = FunctionLM(answer)
             report = report_of(model, student=student, seed=seed, num_candidates=7, **options)
             plan = RandomSearch(metric=right, num_candidates=7, **options).plan(
                 train=len(TRAIN), val=len(VAL), calls=calls
             )
-            assert len(model.requests) == report.charged.calls <= plan["calls"]["worst"]
+            assert report.charged.calls <= plan["calls"]["worst"]
             assert plan["calls"]["expected"] <= plan["calls"]["worst"]
             assert plan["candidates"] == 8
 
@@ -219,20 +209,15 @@ def test_a_metric_that_fails_on_an_example_does_not_stop_a_race() -> None:
     wide = [example.copy(thing=f"thing {400 + i}") for i, example in enumerate(VAL * 2)]
     wide[3] = VAL[3]
     with dspy.context(lm=FunctionLM(world())):
-        report = RandomSearch(metric=moody, num_candidates=10).compile(
-            dspy.Predict(Colour), trainset=TRAIN, valset=wide
-        ).compile_report
+        report = (
+            RandomSearch(metric=moody, num_candidates=10)
+            .compile(dspy.Predict(Colour), trainset=TRAIN, valset=wide)
+            .compile_report
+        )
     assert len(report.trials) == 11
 
 
 # What it finds ----------------------------------------------------------------------------------------------
-
-
-def test_it_finds_demos_that_teach_something() -> None:
-    program = search(num_candidates=24, max_labeled_demos=6)
-
-    taught = [good(number(demo.thing)) for demo in program.demos]
-    assert sum(taught) / len(taught) > 0.4, "a quarter of the training examples are good"
 
 
 def mean_on_test(program: dspy.Module, lm: LM) -> float:
@@ -248,9 +233,7 @@ def test_it_beats_labelled_demos_drawn_once() -> None:
         model = FunctionLM(world(helpful))
         program = search(model, seed=seed, num_candidates=16, max_labeled_demos=6)
         with dspy.context(lm=model):
-            once = LabeledFewShot(6, metric=right, seed=seed).compile(
-                dspy.Predict(Colour), trainset=TRAIN, valset=VAL
-            )
+            once = LabeledFewShot(6, metric=right, seed=seed).compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL)
         assert (program.compile_report.compiled.mean or 0) >= (once.compile_report.compiled.mean or 0) - 0.05
         searched.append(mean_on_test(program, model))
         drawn.append(mean_on_test(once, model))
@@ -317,10 +300,18 @@ def test_formats_that_cannot_carry_the_program_are_refused() -> None:
 
 
 def test_a_budget_that_ends_while_bootstrapping_returns_the_student() -> None:
-    report = report_of(FunctionLM(looks_first), student=TwoSteps(), budget=2 * len(VAL) + 9)
+    report = report_of(FunctionLM(two_steps), student=TwoSteps(), budget=2 * len(VAL) + 9)
 
     assert not report.improved
     assert report.charged.calls <= 2 * len(VAL) + 9
     assert any("ended early" in note for note in report.notes)
     with pytest.raises(BudgetExceeded):
-        report_of(FunctionLM(looks_first), student=TwoSteps(), budget=2 * len(VAL) - 1)
+        report_of(FunctionLM(two_steps), student=TwoSteps(), budget=2 * len(VAL) - 1)
+
+
+@variants
+def test_room_for_one_candidate_is_used(options: dict[str, Any]) -> None:
+    for cap in (2 * len(VAL), 2 * len(VAL) + 1, 3 * len(VAL), 4 * len(VAL) - 1):
+        report = report_of(budget=cap, formats=["bare"], **options)
+        assert sum(trial.n == len(VAL) for trial in report.trials) >= 2
+        assert report.charged.calls <= cap

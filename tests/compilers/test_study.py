@@ -55,7 +55,9 @@ def test_tpe_learns_from_what_it_is_told_and_random_does_not() -> None:
 
 
 @settings(max_examples=10)
-@given(st.dictionaries(st.text(min_size=1), st.integers(1, 6), min_size=1, max_size=4), st.sampled_from(["random", "tpe"]))
+@given(
+    st.dictionaries(st.text(min_size=1), st.integers(1, 6), min_size=1, max_size=4), st.sampled_from(["random", "tpe"])
+)
 def test_every_choice_is_in_its_range(space: dict[str, int], sampler: str) -> None:
     study = Study(space, sampler=sampler, seed=1)
     for number in range(5):

@@ -89,8 +89,9 @@ def test_a_run_of_something_else_is_refused_by_name(tmp_path: Path) -> None:
         pass
     other = {"metric": "b", "seed": 0, "lm": {"model": "y"}, "new": 2}
 
-    with pytest.raises(RunMismatch, match=r"another lm, metric, new, old\.") as caught, RunFolder(
-        tmp_path / "run", other
+    with (
+        pytest.raises(RunMismatch, match=r"another lm, metric, new, old\.") as caught,
+        RunFolder(tmp_path / "run", other),
     ):
         pytest.fail("another run was let in")
 

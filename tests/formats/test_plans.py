@@ -230,7 +230,7 @@ def test_partial_demos_stand_before_whole_ones_and_useless_ones_nowhere() -> Non
 def test_prefixes_of_signatures_that_are_gone_are_dropped() -> None:
     found = type(get_format("json"))()
     lm = free_lm()
-    for i in range(50):
+    for i in range(20):
         with dspy.context(lm=lm, adapter=found, trace=None):
             dspy.Predict(QA.with_instructions(f"{i}"))(question="?")
     gc.collect()

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, WithJsonSchema, create_model
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
 from tunesmith.signatures import InputField, OutputField, Signature
 
@@ -155,7 +155,18 @@ def _bounded_array(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> Any:
     return Annotated[holder[draw(inner)], Field(min_length=draw(_counts), max_length=draw(_counts))]
 
 
+def _made(fields: dict[str, Any]) -> Any:
+    """Return a model, or `str` where pydantic refuses it. Its patterns may be of either dialect."""
+    for dialect in ("python-re", "rust-regex"):
+        try:
+            return create_model("Nested", __config__=ConfigDict(regex_engine=dialect), **fields)
+        except Exception:
+            continue
+    return str
+
+
 def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    names = st.sampled_from(["a b", 'q"', "é", "x-own-length", "properties", "enum"])
     return st.one_of(
         inner.map(lambda kind: list[kind]),
         inner.map(lambda kind: dict[str, kind]),
@@ -165,11 +176,9 @@ def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.tuples(inner, inner).map(lambda two: tuple[two[0], two[1]]),
         _bounded_array(inner),
         st.lists(inner, min_size=1, max_size=3).map(
-            lambda kinds: create_model("Nested", **{f"f{at}": (kind, ...) for at, kind in enumerate(kinds)})
+            lambda kinds: _made({f"f{at}": (kind, ...) for at, kind in enumerate(kinds)})
         ),
-        st.tuples(st.sampled_from(["a b", 'q"', "é", "x-own-length", "properties"]), inner).map(
-            lambda named: create_model("Aliased", f=(named[1], Field(default=None, alias=named[0])))
-        ),
+        st.tuples(names, inner).map(lambda named: _made({"f": (named[1], Field(default=None, alias=named[0]))})),
     )
 
 

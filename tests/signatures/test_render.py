@@ -197,6 +197,7 @@ def test_a_serializer_of_the_users_does_not_change_what_is_read_back() -> None:
         (int, 3, "3"),
         (list[str], ["a"], '["a"]'),
         (Color, Color.RED, "red"),
+        (list[Any], [("a", 1)], '[["a", 1]]'),
         (dspy.History, dspy.History(messages=[]), '{"messages": []}'),
     ],
 )

@@ -100,6 +100,8 @@ CASES: list[tuple[Any, dict[str, Any]]] = [
     (Annotated[str, Field(min_length=600)], {"type": "string", "minLength": 600, "maxLength": 1000}),
     (Annotated[str, Field(pattern=r"^[A-Z]{2}\d{3}$")], {"type": "string", "pattern": "^[A-Z]{2}[0-9]{3}$"}),
     (Annotated[str, Field(pattern="a+")], _TEXT),
+    (Annotated[str, WithJsonSchema({"type": "string", "pattern": "^(?=a)b$"})], _TEXT),
+    (Annotated[str, WithJsonSchema({"not": {"type": "string"}, "type": "string"})], _TEXT),
     (Annotated[int, Field(gt=0, le=10)], {"type": "integer", "minimum": 1, "maximum": 10}),
     (Annotated[int, Field(ge=-(10**30))], _INTEGER),
     (Annotated[float, Field(ge=0, le=1)], {"type": "number"}),

@@ -61,7 +61,7 @@ def _same(back: Any, value: Any) -> bool:
     return bool(back == value)
 
 
-@settings(max_examples=scaled(5_000), **_quick)
+@settings(max_examples=scaled(3_000), **_quick)
 @given(typed_values, st.data())
 def test_a_value_is_read_back_from_its_text_and_from_its_json(typed: Typed, data: st.DataObject) -> None:
     kind, strategy = typed

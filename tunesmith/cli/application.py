@@ -94,7 +94,7 @@ def _forget_stdout() -> None:
     os.close(sink)
 
 
-@click.group(cls=Application, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("tunesmith", cls=Application, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tunesmith", prog_name="tunesmith")
 def main() -> None:
     """Compile declarative LM programs for the model you run yourself.

@@ -59,7 +59,7 @@ def command(
 
 
 def _model(spec: str | None, *, quiet: bool) -> LM:
-    chosen = spec or os.environ.get("TUNESMITH_LM") or "embedded"
+    chosen = (os.environ.get("TUNESMITH_LM") or "embedded") if spec is None else spec
     if chosen == "embedded":
         try:
             embedded_path()

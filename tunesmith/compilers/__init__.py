@@ -1,7 +1,7 @@
 """Find instructions, demos and formats that score best: the study and the compilers on it."""
 
 from tunesmith.compilers.bootstrap import Bootstrapped
-from tunesmith.compilers.compiler import Compiler, as_dataset, split_validation
+from tunesmith.compilers.compiler import Compiler, as_dataset, as_model, split_validation
 from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
 from tunesmith.compilers.random_search import RandomSearch
 from tunesmith.compilers.session import CompileReport, Session, TrialRecord
@@ -9,6 +9,7 @@ from tunesmith.compilers.study import Study, Trial
 
 __all__ = [
     "as_dataset",
+    "as_model",
     "BootstrapFewShot",
     "Bootstrapped",
     "Compiler",

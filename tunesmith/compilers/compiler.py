@@ -11,12 +11,12 @@ from tunesmith.compilers.session import CompileReport, Session
 from tunesmith.data import Dataset, check_disjoint
 from tunesmith.errors import BudgetExceeded, Interrupted, UsageError, shown
 from tunesmith.evaluation import Metric, RunFolder
-from tunesmith.lm import BaseLM, Budget, Meter, StopSignal, as_lm, content_key
+from tunesmith.lm import LM, BaseLM, Budget, Meter, StopSignal, as_lm, content_key
 from tunesmith.metrics import metric_fingerprint
 from tunesmith.modules import Module, program_fingerprint
 from tunesmith.signatures import Example
 
-__all__ = ["Compiler", "Progress", "as_dataset", "check_program", "split_validation"]
+__all__ = ["Compiler", "Progress", "as_dataset", "as_model", "check_program", "split_validation"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -112,9 +112,7 @@ class Compiler(Teleprompter):
             teacher = teacher[0]
         if teacher is not None:
             check_program(teacher)
-        model = settings.lm if lm is None else lm
-        if model is None:
-            raise UsageError("There is no model. Set one with `dspy.configure(lm=ts.lm(...))`, or pass `lm=`.")
+        model = as_model(lm)
         train = as_dataset(trainset, "trainset")
         notes = []
         if valset is None:
@@ -131,7 +129,7 @@ class Compiler(Teleprompter):
             metric=self._metric() if metric is None else metric,
             trainset=list(train),
             valset=list(validation),
-            lm=as_lm(model),
+            lm=model,
             meter=Meter(self.budget) if meter is None else meter,
             seed=self.seed,
             slots=self.slots,
@@ -222,6 +220,20 @@ def check_program(given: object) -> None:
     """Raise `UsageError` unless `given` is a program."""
     if not isinstance(given, Module):
         raise UsageError(f"A program is a `dspy.Module`. Given: {shown(given)}. Pass an instance, not a class.")
+
+
+def as_model(lm: BaseLM | None) -> LM:
+    """Return `lm`, or where it is `None` the model of `dspy.settings`, as a metered LM.
+
+    Raises:
+        UsageError: there is none, or it is no LM.
+    """
+    model = settings.lm if lm is None else lm
+    if model is None:
+        raise UsageError("There is no model. Pass `lm=ts.lm(...)`, or set one with `dspy.configure(lm=...)`.")
+    if not isinstance(model, BaseLM):
+        raise UsageError(f"`lm` must be an LM, such as `ts.lm('embedded')`. Given: {shown(model)}.")
+    return as_lm(model)
 
 
 def as_dataset(examples: Sequence[Example], name: str) -> Dataset:

@@ -21,6 +21,7 @@ __all__ = ["RandomSearch"]
 _COUNTS = (0, 4, 8, 16, 32)
 _ASKS_PER_CANDIDATE = 5
 _FINALISTS = 3  # a race's leaders that are scored on every example
+_PROBE = 4  # examples that a race shows every candidate anyway
 _EFFORT = 0.5  # of the evaluations that scoring every candidate on every example would take
 
 
@@ -126,12 +127,16 @@ class RandomSearch(Compiler):
 
     def _race(self, session: Session, study: Study, drawn: list[tuple[Trial, Candidate]]) -> None:
         total, count = session.size, len(drawn)
+        if session.meter.budget.tokens is not None or session.meter.budget.seconds is not None:
+            # Demos make calls dearer than the student's: the longest candidate shows how much room there is.
+            session.report(max((c for _, c in drawn), key=_demos), min(_PROBE, total), label="longest candidate")
         room, everything = session.room(), session.size * len(drawn)
         finalists = 1 if self.sampler != "random" else min(_FINALISTS, count)
         if room is None:
             budget = everything if self.race == "full" or count == 1 else int(everything * _EFFORT)
         else:
-            # The leaders are scored on every example at the end, so that much is kept back.
+            # The leaders are scored on every example at the end, so that much is kept back, but at most half of it.
+            finalists = max(1, min(finalists, room // (2 * total)))
             budget = max(0, min(everything, room - finalists * total))
 
         def extend(index: int, n: int) -> list[float]:
@@ -142,8 +147,11 @@ class RandomSearch(Compiler):
 
         try:
             standings = RACES[self.race](count, extend, total, budget)
-            for standing in [s for s in standings if s.n][:finalists]:
-                session.report(drawn[standing.candidate][1], label="leader on all examples")
+            leaders = [standing.candidate for standing in standings if standing.n][:finalists]
+            if not leaders and (room is None or room >= total):
+                leaders = [0]  # no room for a race, but for one candidate
+            for leader in leaders:
+                session.report(drawn[leader][1], label="leader on all examples")
         finally:  # also where the budget ends on the way: what was scored whole counts
             for trial, candidate in drawn:
                 seen, mean = session.seen(candidate)
@@ -164,6 +172,10 @@ class RandomSearch(Compiler):
             "candidates": self.num_candidates + 1,
             "calls": {"expected": int(expected), "worst": int(worst)},
         }
+
+
+def _demos(candidate: Candidate) -> int:
+    return sum(len(part.demos) for part in candidate.parts.values())
 
 
 class _Space:

@@ -166,15 +166,14 @@ class Session:
     def room(self) -> int | None:
         """Return how many more evaluations of one example the budget has room for; `None` without a limit.
 
-        Judged by what the baseline's evaluations cost.
+        Judged by what the evaluations of the dearest candidate so far cost.
         """
-        rows = self._rows.get(self.baseline.key, [])
         left = self.meter.room()
-        count = max(1, len(rows))
+        seen = [rows for rows in self._rows.values() if rows]
         kinds = (
-            (left.calls, sum(row.calls for row in rows) / count),
-            (left.tokens, sum(row.tokens for row in rows) / count),
-            (left.seconds, sum(row.seconds for row in rows) / count),
+            (left.calls, max((sum(row.calls for row in rows) / len(rows) for rows in seen), default=0)),
+            (left.tokens, max((sum(row.tokens for row in rows) / len(rows) for rows in seen), default=0)),
+            (left.seconds, max((sum(row.seconds for row in rows) / len(rows) for rows in seen), default=0)),
         )
         rooms = [int(limit / cost) for limit, cost in kinds if limit is not None and cost > 0]
         return min(rooms) if rooms else None

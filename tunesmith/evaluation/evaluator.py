@@ -1,11 +1,11 @@
 """Judge a program on a dataset; the door to DSPy's settings for this package."""
 
+import contextlib
 import contextvars
 import inspect
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 from dspy import context
@@ -30,6 +30,7 @@ __all__ = ["Metric", "Runner", "evaluate"]
 Metric = Callable[..., Any]
 
 METRIC_ERROR_LIMIT = 0.02
+_UNCHANGED = contextlib.nullcontext()
 
 
 def evaluate(
@@ -144,7 +145,7 @@ class Runner:
         return Report(tuple(rows), self._floor, _minus(charged, before[0]), _minus(paid, before[1]))
 
     def _drain(self, examples: Sequence[Example], work: "_Work") -> None:
-        with context(lm=self.lm, disable_history=True), metered(self.meter):
+        with context(lm=self.lm, disable_history=True, trace=None), metered(self.meter):
             for index in work.indices():
                 work.finish(index, self._row(examples[index]))
 
@@ -166,25 +167,24 @@ class Runner:
         Raises:
             StopSignal: the budget ended or the model is away.
         """
-        with context(lm=self.lm, disable_history=True), metered(self.meter):
+        with context(lm=self.lm, disable_history=True, trace=None), metered(self.meter):
             return self._row(example)
 
     def _row(self, example: Example) -> Row:
         calls: list[Call] = []
         key = example_key(example)
         trace: list[Any] = []
-        with metered(sink=calls.append), context(trace=trace if self._steps else None):
+        with metered(sink=calls.append), context(trace=trace) if self._steps else _UNCHANGED:
             try:
-                prediction = self._program(**example.inputs())
+                prediction = self._program(**_inputs(example))
             except (ModelUnavailable, ModelMissing) as error:
                 raise StopSignal(error) from error
             except Exception as error:  # noqa: BLE001 - whatever a program raises is its own failure
                 failure = Failure("program", _kind(error), str(error))
-                return _tally(Row(key, None, None, failure), calls)
-            row = self._score(key, example, prediction, trace)
-        return _tally(row, calls)
+                return Row(key, None, None, failure, **_tally(calls))
+            return self._score(key, example, prediction, trace, calls)
 
-    def _score(self, key: str, example: Example, prediction: Any, trace: list[Any]) -> Row:
+    def _score(self, key: str, example: Example, prediction: Any, trace: list[Any], calls: list[Call]) -> Row:
         outputs = _outputs(prediction)
         found = self._trace(trace) if self._steps else ()
         try:
@@ -195,8 +195,8 @@ class Runner:
             score = Score.of(given)
         except Exception as error:  # noqa: BLE001 - whatever a metric raises is its own failure
             failure = Failure("metric", _kind(error), str(error))
-            return Row(key, outputs, None, failure, steps=found)
-        return Row(key, outputs, score.value, feedback=score.feedback, steps=found)
+            return Row(key, outputs, None, failure, steps=found, **_tally(calls))
+        return Row(key, outputs, score.value, feedback=score.feedback, steps=found, **_tally(calls))
 
     def _trace(self, trace: list[Any]) -> tuple[Step, ...]:
         """Return the steps of predictors that have a path; frozen sub-modules have none."""
@@ -301,14 +301,21 @@ def _outputs(prediction: Any) -> dict[str, Any]:
     return {"result": prediction}
 
 
-def _tally(row: Row, calls: list[Call]) -> Row:
-    return replace(
-        row,
-        calls=len(calls),
-        tokens=sum(call.tokens for call in calls),
-        seconds=sum(call.seconds for call in calls),
-        cached=bool(calls) and not any(call.paid for call in calls),
-    )
+def _inputs(example: Example) -> dict[str, Any]:
+    """Return what `example.inputs()` holds, without the cost of the `Example` around it."""
+    wanted = example._input_keys
+    if wanted is None:
+        return dict(example.inputs())  # raises DSPy's own error
+    return {name: value for name, value in example.items() if name in wanted}
+
+
+def _tally(calls: list[Call]) -> dict[str, Any]:
+    return {
+        "calls": len(calls),
+        "tokens": sum(call.tokens for call in calls),
+        "seconds": sum(call.seconds for call in calls),
+        "cached": bool(calls) and not any(call.paid for call in calls),
+    }
 
 
 def _minus(now: Spend, before: Spend) -> Spend:

@@ -13,15 +13,16 @@ from tunesmith.compilers import (
     RandomSearch,
     Session,
     as_dataset,
+    as_model,
     split_validation,
 )
 from tunesmith.data import Dataset, check_disjoint
 from tunesmith.errors import BudgetExceeded, UsageError, shown
 from tunesmith.evaluation import Interval, Metric, Report, RunFolder, evaluate, gain
 from tunesmith.experiments.verdict import count_opening, verdict_of
-from tunesmith.lm import LM, BaseLM, Budget, Meter, Spend, as_lm, content_key, metered
+from tunesmith.lm import LM, BaseLM, Budget, Meter, Spend, content_key, metered
 from tunesmith.metrics import metric_fingerprint, metric_name
-from tunesmith.modules import Module, caller_adapter, class_name, program_fingerprint, settings
+from tunesmith.modules import Candidate, Module, caller_adapter, class_name, program_fingerprint
 from tunesmith.signatures import Example
 
 __all__ = ["CompileResult", "Progress", "compile_program", "plan"]
@@ -111,6 +112,7 @@ class _Job:
     def identity(self) -> dict[str, Any]:
         return {
             "program": program_fingerprint(self.program),
+            "candidate": Candidate.of(self.program).key,
             "metric": metric_fingerprint(self.metric),
             "lm": content_key(self.lm.identity.to_json()),
             "trainset": self.train.fingerprint,
@@ -149,8 +151,8 @@ def compile_program(
         testset: examples that only label the result.
         compiler: default `RandomSearch`.
         lm: the model; default `dspy.settings.lm`.
-        budget: the most everything together may be charged: a `Budget`, or a number of calls. Room for testing is
-            kept back from the search.
+        budget: the most everything together may be charged: a `Budget`, or a number of calls. Of calls, those for
+            testing are kept back from the search.
         run: name of the run folder `./runs/<name>`, or a path; without one nothing is saved.
         seed: of every draw.
         progress: is told what goes on, and how many of how many evaluations are done.
@@ -224,9 +226,7 @@ def _job(
     budget: Budget | int | None,
     seed: int,
 ) -> _Job:
-    model = settings.lm if lm is None else lm
-    if model is None:
-        raise UsageError("There is no model. Pass `lm=ts.lm(...)`, or set one with `dspy.configure(lm=...)`.")
+    model = as_model(lm)
     if not isinstance(program, Module):
         raise UsageError(f"A program is a `dspy.Module`. Given: {shown(program)}. Pass an instance, not a class.")
     if compiler is not None and not isinstance(compiler, Compiler):
@@ -247,7 +247,7 @@ def _job(
     check_disjoint(**splits)
     chosen = RandomSearch(metric=metric, seed=seed) if compiler is None else compiler
     limit = chosen.budget if budget is None else Budget.of(budget)
-    return _Job(program, metric, train, val, test, chosen, as_lm(model), limit, tuple(notes), seed)
+    return _Job(program, metric, train, val, test, chosen, model, limit, tuple(notes), seed)
 
 
 def _run(job: _Job, progress: Progress | None) -> CompileResult:
@@ -338,7 +338,7 @@ def _test(
 
 def _save(job: _Job, result: CompileResult, folder: Path) -> Artifact:
     adapter = caller_adapter()
-    numbers = result.to_json()
+    numbers, seconds = result.to_json(), result.charged.to_json()["seconds"]
     datasets = {"trainset": job.train.fingerprint, "valset": job.val.fingerprint}
     if job.test is not None:
         datasets["testset"] = job.test.fingerprint
@@ -352,8 +352,9 @@ def _save(job: _Job, result: CompileResult, folder: Path) -> Artifact:
         datasets=datasets,
         scores={name: numbers[name] for name in ("split", "baseline", "compiled", "gain", "validation")},
         verdict=result.verdict,
-        charged=result.charged.to_json(),
-        paid={**result.paid.to_json(), "test_opened": result.opened},
+        # What the clock said is no part of an artifact's identity: the same replies give the same artifact.
+        charged={name: value for name, value in result.charged.to_json().items() if name != "seconds"},
+        paid={**result.paid.to_json(), "charged_seconds": seconds, "test_opened": result.opened},
         notes=result.notes,
         seed=result.seed,
         adapter=None if adapter is None else f"adapter:{class_name(adapter)}",

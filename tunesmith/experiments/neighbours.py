@@ -12,7 +12,7 @@ from tunesmith.signatures import Example
 
 __all__ = ["nearest_neighbour_vote"]
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"\b\w\w+\b")
 
 
 def nearest_neighbour_vote(
@@ -25,9 +25,10 @@ def nearest_neighbour_vote(
 ) -> Report:
     """Return how a tf-idf nearest-neighbour vote scores on `test`, by exact match.
 
-    Texts are lower-cased words weighted by term count times smoothed inverse document frequency, log((1+N)/(1+df))+1,
-    normalised to length 1 and compared by cosine, as scikit-learn's `TfidfVectorizer` does by default. The most
-    frequent label among the nearest wins; a tie goes to the label with the higher summed similarity.
+    Texts are lower-cased words of two characters and more, weighted by term count times smoothed inverse document
+    frequency, log((1+N)/(1+df))+1, normalised to length 1 and compared by cosine, as scikit-learn's `TfidfVectorizer`
+    does by default. The most frequent label among the nearest wins; a tie goes to the label with the higher summed
+    similarity.
 
     Args:
         train: examples to look among, at least one.

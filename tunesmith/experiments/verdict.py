@@ -1,7 +1,7 @@
 """What a test split says about a compile, and how often it was asked."""
 
 import json
-from typing import Any
+from pathlib import Path
 
 from filelock import FileLock
 
@@ -37,12 +37,18 @@ def count_opening(fingerprint: str, run: str) -> int:
     """
     path = home() / "test-splits.json"
     with FileLock(path.with_suffix(".lock")):
-        try:
-            known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            known = {}
+        known = _read(path)
         runs = known.setdefault(fingerprint, [])
         if run not in runs:
             runs.append(run)
             write_atomically(path, json.dumps(known, indent=1) + "\n")
         return len(runs)
+
+
+def _read(path: Path) -> dict[str, list[str]]:
+    """Return the runs by split; what is damaged counts as absent."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {split: runs for split, runs in known.items() if isinstance(runs, list)} if isinstance(known, dict) else {}

@@ -41,24 +41,20 @@ def request_config(options: dict[str, Any], constraint: Constraint) -> Config:
     Raises:
         FormatError: an option of a wrong type or value.
     """
+    options = {name: value for name, value in options.items() if value is not None and name not in _NOT_SENT}
     known: dict[str, Any] = {}
     extensions: dict[str, Any] = {}
     for name, value in options.items():
-        if value is None or name in _NOT_SENT:
-            continue
         if name == "max_completion_tokens":
             known["max_tokens"] = value
-        elif name == "logprobs":
+        elif name == "logprobs" and value is not False:
             known["logprobs"] = options.get("top_logprobs") or (5 if value is True else value)
-        elif name in ("stop", "top_logprobs"):
+        elif name in ("stop", "logprobs", "top_logprobs"):
             continue
         elif name in _CONFIG_NAMES:
             known[name] = value
         else:
             extensions[name] = value
-    stop = options.get("stop") or ()
-    stop = (stop,) if isinstance(stop, str) else tuple(stop)
-    known["stop"] = (*stop, *(s for s in constraint.stop if s not in stop))
     if constraint.grammar is not None:
         extensions["grammar"] = constraint.grammar
     if constraint.schema is not None:
@@ -68,7 +64,10 @@ def request_config(options: dict[str, Any], constraint: Constraint) -> Config:
             "schema": dict(constraint.schema),
             "strict": True,
         }
+    stop = options.get("stop", ())
+    stop = (stop,) if isinstance(stop, str) else stop
     try:
+        known["stop"] = (*stop, *(text for text in constraint.stop if text not in stop))
         return Config(**known, extensions=extensions or None)
     except (TypeError, ValueError) as error:
         raise FormatError(

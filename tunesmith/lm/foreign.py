@@ -1,5 +1,6 @@
 """Any other model: DSPy's own engine behind tunesmith's cache and meters."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -52,6 +53,8 @@ class ForeignEngine:
     """
 
     def __init__(self, model: str, client: dict[str, Any]) -> None:
+        # DSPy downloads a price list at first use otherwise.
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
         try:
             self._lm: BaseLM = DspyLM(model, cache=False, num_retries=_RETRIES, **client)
         except (TypeError, ValueError) as error:

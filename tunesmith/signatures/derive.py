@@ -61,8 +61,9 @@ def signature_from_function(fn: Callable[..., Any]) -> type[Signature]:
             raise SignatureError(f"`{output}` is an input and an output of `{name}`. Rename one of them.")
         fields[output] = declared
     for field in fields:
-        if field.startswith(("_", "model_")):
-            raise SignatureError(f"Field `{field}` of `{name}` has a name that pydantic keeps for itself. Rename it.")
+        # dspy's signature classes have properties such as `fields` and `instructions`.
+        if field.startswith(("_", "model_")) or isinstance(getattr(type(Signature), field, None), property):
+            raise SignatureError(f"Field `{field}` of `{name}` has a name that dspy or pydantic keeps. Rename it.")
     return _made(name, fields, fn)
 
 

@@ -55,7 +55,7 @@ def render_text(signature: type[Signature], name: str, value: Any) -> str:
     codec = codec_of(signature, name)
     output = name in signature.output_fields
     typed = _typed(codec, name, value, output=output)
-    text = _text(codec, name, typed)
+    text = _text(codec, name, typed, output=output)
     if output and codec.kind not in ("label", "int", "json"):
         text = text.strip()
         _check_text(codec, name, typed, text)
@@ -74,7 +74,7 @@ def _check_text(codec: Codec, name: str, typed: Any, text: str) -> None:
 
 
 def render_json(signature: type[Signature], name: str, value: Any) -> Any:
-    """Return a value as JSON value, such that `validate_output` gives the value back.
+    """Return a value as JSON value, such that `validate_output` gives an output's value back.
 
     Args:
         signature: whose field it is.
@@ -86,8 +86,8 @@ def render_json(signature: type[Signature], name: str, value: Any) -> Any:
         SignatureError: there is no such field.
     """
     codec = codec_of(signature, name)
-    typed = _typed(codec, name, value, output=name in signature.output_fields)
-    return _json_value(codec, name, typed)
+    output = name in signature.output_fields
+    return _json_value(codec, name, _typed(codec, name, value, output=output), output=output)
 
 
 def _typed(codec: Codec, name: str, value: Any, *, output: bool) -> Any:
@@ -100,28 +100,23 @@ def _typed(codec: Codec, name: str, value: Any, *, output: bool) -> Any:
         return value
 
 
-def _json_value(codec: Codec, name: str, typed: Any) -> Any:
+def _json_value(codec: Codec, name: str, typed: Any, *, output: bool) -> Any:
     try:
         written = to_json_value(typed)
         text = canonical_text(written)
         if "\\ud" in text:
             json.dumps(written, ensure_ascii=False).encode()
-        if codec.kind == "json" and codec.schema is not None:
-            written = _read_back(codec, name, typed, written)
+        if codec.kind == "json" and codec.schema is not None and not _reads_as(codec, written, typed):
+            # A type with JSON code of its own may differ from what its fields say.
+            theirs = codec.adapter.dump_python(typed, mode="json", by_alias=True)
+            if _reads_as(codec, theirs, typed):
+                return theirs
+            # An input is only shown, and a tuple may be shown as a list.
+            if output:
+                raise _unreadable(name, typed, "its JSON would be read back as another value")
     except (RecursionError, TypeError, ValueError, OverflowError) as error:
         raise _unreadable(name, typed, "it cannot be written as JSON") from error
     return written
-
-
-def _read_back(codec: Codec, name: str, typed: Any, written: Any) -> Any:
-    """Return the first JSON form of a value that is read back as the same: ours, or pydantic's own."""
-    if _reads_as(codec, written, typed):
-        return written
-    # A type with JSON code of its own may differ from what its fields say.
-    theirs = codec.adapter.dump_python(typed, mode="json", by_alias=True)
-    if _reads_as(codec, theirs, typed):
-        return theirs
-    raise _unreadable(name, typed, "its JSON would be read back as another value")
 
 
 def _reads_as(codec: Codec, written: Any, typed: Any) -> bool:
@@ -131,14 +126,12 @@ def _reads_as(codec: Codec, written: Any, typed: Any) -> bool:
         return False
 
 
-def _text(codec: Codec, name: str, typed: Any) -> str:
-    if codec.kind == "any" and not isinstance(typed, str):
-        return json.dumps(_json_value(codec, name, typed), ensure_ascii=False)
-    if codec.kind == "json":
-        return json.dumps(_json_value(codec, name, typed), ensure_ascii=False)
+def _text(codec: Codec, name: str, typed: Any, *, output: bool) -> str:
+    if codec.kind == "json" or (codec.kind == "any" and not isinstance(typed, str)):
+        return json.dumps(_json_value(codec, name, typed, output=output), ensure_ascii=False)
     if codec.kind == "label":
         return next(text for text, value in codec.choices.texts.items() if _is(value, typed))
-    written = _json_value(codec, name, typed)
+    written = _json_value(codec, name, typed, output=output)
     return written if isinstance(written, str) else json.dumps(written)
 
 

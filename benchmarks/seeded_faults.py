@@ -1,0 +1,74 @@
+"""Do the unit tests notice a wrong token? Twelve faults, seeded one at a time in a copy of the package.
+
+    python benchmarks/seeded_faults.py
+
+Writes benchmarks/seeded_faults.json: for each fault whether `make test-unit`'s tests failed, and at which one.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+OUT = Path(__file__).parent / "seeded_faults.json"
+
+FAULTS = [
+    ("data/keys.py", "sort_keys=True", "sort_keys=False"),
+    ("evaluation/evaluator.py", "> METRIC_ERROR_LIMIT", ">= METRIC_ERROR_LIMIT"),
+    ("evaluation/race.py", "-s.mean", "s.mean"),
+    ("evaluation/statistics.py", "z * z / (4 * n * n)", "z * z / (2 * n * n)"),
+    ("evaluation/statistics.py", "[b - a for a, b", "[a - b for a, b"),
+    ("lm/meter.py", "used >= limit", "used > limit"),
+    ("lm/stack.py", "paid and led", "paid or led"),
+    ("compilers/bootstrap.py", "row.score >= threshold", "row.score > threshold"),
+    ("compilers/session.py", "found > lead", "found < lead"),
+    ("experiments/verdict.py", "gain.low > 0", "gain.low >= 0"),
+    ("formats/fields.py", 'if "\\n" not in value', 'if "\\n" in value'),
+    ("signatures/bounds.py", "len(value) == node.get(OWN_LENGTH)", "len(value) != node.get(OWN_LENGTH)"),
+]
+
+
+def noticed(file: str, old: str, new: str, folder: Path) -> str | None:
+    """Return the first test that fails with the fault, `None` where none does."""
+    copy = folder / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "runs", "build", "dist", "*.egg-info"))
+    path = copy / "tunesmith" / file
+    text = path.read_text(encoding="utf-8")
+    if text.count(old) < 1:
+        raise SystemExit(f"{file} does not hold {old!r} any more: choose another fault.")
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    marks = "not model and not slow and not wheel and not live"
+    # The guard tests of documents and structure do not count: they know nothing of behaviour.
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", marks, "--ignore=tests/test_docs.py"],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(copy)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", found.stdout, re.MULTILINE)
+    return failed.group(1) if found.returncode == 1 and failed else None
+
+
+def main() -> None:
+    """Seed all faults and write what came out."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for file, old, new in FAULTS:
+            test = noticed(file, old, new, Path(folder))
+            rows.append({"file": file, "was": old, "became": new, "noticed_by": test})
+            print(f"{file}: {old} -> {new}: {test or 'NOT NOTICED'}", flush=True)
+    count = sum(row["noticed_by"] is not None for row in rows)
+    OUT.write_text(json.dumps({"noticed": count, "of": len(rows), "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    print(f"{count} of {len(rows)} noticed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""The group of verbs: quick to start, one message for every way to fail."""
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.cli.conftest import Workspace, check_failure, name_the_server, rows, run, run_process
+from tests.cli.server import Server, served
+from tunesmith import errors
+from tunesmith.cli.application import VERBS
+from tunesmith.cli.failures import exit_code, report_failure
+
+
+def test_help_lists_every_verb_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from tunesmith.cli import main\n"
+        "try:\n    main(['--help'])\n"
+        "except SystemExit as stop:\n    assert stop.code == 0\n"
+        "heavy = {'dspy', 'optuna', 'rich', 'pydantic', 'numpy', 'litellm'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert all(f"\n  {verb} " in found.stdout for verb in VERBS)
+
+
+def test_the_version_is_shown() -> None:
+    assert run("--version").stdout.startswith("tunesmith, version ")
+
+
+@pytest.mark.parametrize("arguments", [(), ("cache",), ("models",)], ids=["tunesmith", "cache", "models"])
+def test_a_group_without_a_verb_shows_its_help_and_counts_as_usage(arguments: tuple[str, ...]) -> None:
+    found = run(*arguments)
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert found.stderr.startswith("Usage: tunesmith")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.TunesmithError("x"), 1),
+        (errors.DataError("x"), 1),
+        (errors.ArtifactError("x"), 1),
+        (errors.ModelMissing("x"), 1),
+        (errors.CacheError("x"), 1),
+        (errors.UsageError("x"), 2),
+        (errors.RunMismatch("x"), 2),
+        (click.UsageError("x"), 2),
+        (click.Abort(), 3),
+        (errors.Interrupted("x"), 3),
+        (errors.ModelUnavailable("x"), 3),
+        (errors.BudgetExceeded("x"), 3),
+        (KeyError("x"), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_each_error_has_its_exit_code(error: Exception, code: int) -> None:
+    assert exit_code(error) == code
+
+
+def test_an_unexpected_error_says_how_to_see_where_it_came_from(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert report_failure(KeyError("lost"), as_json=False) == 1
+    assert capsys.readouterr().err == (
+        "error: unexpected KeyError: 'lost'. Set TUNESMITH_DEBUG=1 to see where it came from.\n"
+    )
+    monkeypatch.setenv("TUNESMITH_DEBUG", "1")
+    try:
+        raise KeyError("lost")
+    except KeyError as error:
+        report_failure(error, as_json=False)
+    assert "test_application.py" in capsys.readouterr().err
+
+
+def test_a_reader_that_stops_reading_is_no_error(workspace: Workspace) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tunesmith", "show", workspace.artifact, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    said = process.stderr.read()
+    assert (process.wait(60), said) == (1, b"")
+
+
+def test_ctrl_c_stops_with_one_message_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    run("init")
+    count = 12
+    with served(Server({}, habit="water", delay=0.25)) as slow:
+        name_the_server(tmp_path, slow)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tunesmith", "eval", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 60
+        while len(slow.requests) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+        found = subprocess.CompletedProcess([], process.returncode, "", stderr)
+        assert "the same command goes on" in check_failure(found, 3)
+        assert '"Interrupted"' in stdout
+        before = len(slow.requests)
+        assert before < count
+        slow.delay = 0.0
+        assert run_process("eval").returncode == 0
+        # The call that was on its way may be lost; the others are not made again.
+        assert len(slow.requests) <= count + 1
+
+
+def test_a_model_that_does_not_answer_stops_resumably(workspace: Workspace) -> None:
+    file = workspace.folder / "empty.gguf"
+    file.write_bytes(struct.pack("<4sIQQ", b"GGUF", 3, 0, 0))  # a header, and no model behind it
+    assert "could not load" in check_failure(run("eval", "--quiet", "--lm", f"gguf:{file}"), 3)
+    lines = '{"report": "One."}\n{"report": "Two."}\n'
+    check_failure(run("predict", workspace.artifact, "-", "--lm", f"gguf:{file}", stdin=lines), 3)
+
+
+def test_the_model_comes_from_the_option_then_the_variable_then_the_project(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("eval", "--quiet").exit_code == 0  # the project's
+    monkeypatch.setenv("TUNESMITH_LM", "nonsense")
+    assert "'nonsense' is no LM spec" in check_failure(run("eval"), 2)
+    assert "'rubbish' is no LM spec" in check_failure(run("eval", "--lm", "rubbish"), 2)
+    monkeypatch.setenv("TUNESMITH_LM", "")  # counts as unset
+    assert run("eval", "--quiet").exit_code == 0
+
+
+def test_without_any_model_the_message_names_all_three_places(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = check_failure(run("predict", f"project/{workspace.artifact}", "report=x"), 2)
+    assert all(place in message for place in ("--lm", "TUNESMITH_LM", "tunesmith.toml"))
+
+
+def test_rows_of_the_template_are_what_the_server_knows(server: Server, workspace: Workspace) -> None:
+    assert {row["report"] for row in rows(workspace.folder / "data" / "reports.jsonl")} <= set(server.answers)

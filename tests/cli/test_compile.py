@@ -1,0 +1,117 @@
+"""`tunesmith compile`."""
+
+import json
+
+import pytest
+
+from tests.cli.conftest import Workspace, check_failure, run
+from tests.cli.server import Server
+
+A = Workspace.artifact
+
+
+def test_the_result_is_written_and_printed(workspace: Workspace) -> None:
+    result = workspace.result
+    assert (result["split"], result["verdict"], result["seed"]) == ("test", "ship", 0)
+    assert result["baseline"]["mean"] == 0.25
+    assert result["compiled"]["mean"] == 1.0
+    assert result["gain"]["low"] > 0
+    assert result["calls"]["charged"] <= 120
+    assert "+demo" in result["diff"]
+    written = json.loads((workspace.folder / "runs" / "first" / "result.json").read_text(encoding="utf-8"))
+    assert written == {name: value for name, value in result.items() if name != "diff"}
+
+
+def test_the_same_command_makes_no_call_and_ends_in_the_same_artifact(workspace: Workspace, server: Server) -> None:
+    before = len(server.requests)
+    again = json.loads(run("compile", "--json", "--quiet").stdout)
+    assert len(server.requests) == before
+    assert again["artifact"]["sha256"] == workspace.result["artifact"]["sha256"]
+    assert again["calls"] == {"charged": workspace.result["calls"]["charged"], "paid": 0}
+
+
+def test_people_are_told_table_verdict_cost_diff_and_what_to_type_next(workspace: Workspace) -> None:
+    text = run("compile", "--quiet").stdout
+    assert "on test" in text
+    assert "Compiling changed the test score by +0.750 on 12 examples" in text
+    assert "the verdict is `ship`: the compiled program is better." in text
+    assert "paid now" in text
+    assert "+demo output team: " in text
+    assert "  tunesmith predict runs/first/artifact report=..." in text
+
+
+def test_progress_says_what_is_spent_of_the_budget(workspace: Workspace) -> None:
+    found = run("compile", "--json")
+    assert json.loads(found.stdout)
+    assert " of 120 calls charged" in found.stderr
+
+
+def test_a_compile_that_found_nothing_says_so_and_fails_the_gate(workspace: Workspace) -> None:
+    options = ("compile", "--quiet", "--gate", "--run", "none", "--program", "plain:program")
+    (workspace.folder / "plain.py").write_text(
+        "import tunesmith as ts\n\nfrom program import RouteReport\n\n"
+        "program = ts.LabeledFewShot(k=4).compile(\n"
+        "    ts.Predict(RouteReport),\n"
+        "    trainset=ts.Dataset.load('data/reports.jsonl', signature=RouteReport),\n"
+        ")\n",
+        encoding="utf-8",
+    )
+    found = run(*options)
+    assert found.exit_code == 4, found.stderr
+    assert "none beat the program as given on validation" in found.stdout
+    assert "Nothing: no candidate beat" in found.stdout
+    assert "error: the verdict is `no evidence`, not `ship`" in found.stderr
+
+
+def test_a_dry_run_prints_the_plan_and_makes_no_call(workspace: Workspace, server: Server) -> None:
+    before = len(server.requests)
+    plan = json.loads(run("compile", "--dry-run", "--json", "--quiet").stdout)
+    assert len(server.requests) == before
+    assert plan["candidates"] == 7
+    assert plan["examples"] == {"train": 16, "val": 12, "test": 12}
+    assert plan["calls"]["expected"] <= plan["calls"]["worst"] <= 120
+    assert plan["budget"] == {"calls": 120}
+    assert (plan["tokens"], plan["seconds"]) == (None, None)  # the model is not on this machine
+    text = run("compile", "--dry-run", "--quiet").stdout
+    assert "unknown" in text
+    assert not (workspace.folder / "runs" / "compile").exists()
+
+
+def test_a_dry_run_needs_no_weights(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_HOME", str(workspace.folder / "home"))
+    plan = json.loads(run("compile", "--dry-run", "--json", "--quiet", "--lm", "embedded").stdout)
+    assert plan["seconds"] is None
+    assert "tunesmith models pull embedded" in plan["notes"][-1]
+
+
+def test_options_come_before_the_project_file(workspace: Workspace) -> None:
+    data = workspace.folder / "data"
+    lines = (data / "reports.jsonl").read_text(encoding="utf-8").splitlines()
+    for name, part in (("a", lines[0::3]), ("b", lines[1::3]), ("c", lines[2::3])):
+        (data / f"{name}.jsonl").write_text("\n".join(part), encoding="utf-8")
+    files = ("--train", "data/a.jsonl", "--val", "data/b.jsonl", "--test", "data/c.jsonl")
+    found = run("compile", *files, "--run", "runs/deep/other", "--seed", "3", "--budget-calls", "100", "--json", "-q")
+    assert found.exit_code == 0, found.stderr
+    result = json.loads(found.stdout)
+    assert (result["baseline"]["n"], result["seed"]) == (13, 3)
+    assert (workspace.folder / "runs" / "deep" / "other" / "artifact" / "manifest.json").is_file()
+
+
+def test_each_compiler_can_be_named(workspace: Workspace) -> None:
+    file = workspace.folder / "tunesmith.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace("num_candidates = 6\n", ""), encoding="utf-8")
+    for compiler in ("labeled-few-shot", "bootstrap-few-shot"):
+        found = run("compile", "--compiler", compiler, "--run", compiler, "--json", "--quiet")
+        assert found.exit_code == 0, found.stderr
+        assert json.loads(found.stdout)["verdict"] in {"ship", "no evidence"}
+
+
+def test_a_run_of_something_else_is_named(workspace: Workspace) -> None:
+    assert "another compiler, seed" in check_failure(run("compile", "--seed", "9", "--quiet"), 2)
+
+
+def test_a_budget_that_ends_before_the_first_score_is_a_stop(workspace: Workspace) -> None:
+    file = workspace.folder / "tunesmith.toml"
+    text = file.read_text(encoding="utf-8").replace("budget_calls = 120", "budget_tokens = 1")
+    file.write_text(text, encoding="utf-8")
+    assert "budget of 1 tokens" in check_failure(run("compile", "--run", "poor", "--quiet"), 3)

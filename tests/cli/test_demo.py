@@ -1,0 +1,49 @@
+"""`tunesmith demo`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import check_failure, run, run_process
+from tunesmith.experiments import DEMO_BUDGET
+
+
+def test_a_run_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    (tmp_path / "runs" / "demo" / "run.json").write_text('{"program": "other"}', encoding="utf-8")
+    assert "runs/demo" in check_failure(run("demo", "--lm", "openai/tiny", "--limit", "5", "--quiet"), 2)
+
+
+@pytest.mark.model
+def test_it_compiles_on_the_embedded_model_in_an_empty_folder(tmp_path: Path) -> None:
+    found = run_process("demo", "--limit", "5", "--json", "--quiet", folder=tmp_path)
+    assert found.returncode == 0, found.stderr
+    result = json.loads(found.stdout)
+    for row in ("baseline", "compiled", "labeled_few_shot", "no_lm"):
+        assert set(result[row]) == {"mean", "low", "high", "n", "errors"}
+        assert result[row]["n"] == 5
+    assert set(result["gain"]) == {"mean", "low", "high", "n"}
+    for cost in ("calls", "tokens", "seconds"):
+        assert set(result[cost]) == {"charged", "paid"}
+    assert result["verdict"] in {"ship", "no evidence", "regression"}
+    assert Path(result["artifact"]["path"]) == (tmp_path / "runs" / "demo" / "artifact").resolve()
+
+    again = run("demo", "--limit", "5", "--quiet")
+    assert again.exit_code == 0, again.stderr
+    for part in (
+        "the program as declared",
+        "one demo per topic, no search",
+        "compiled",
+        "vote of 5 similar comments, no LM",
+        f"Budget: {DEMO_BUDGET} calls",
+        "paid now",
+        "What compiling changed",
+        "tunesmith predict runs/demo/artifact comment=",
+    ):
+        assert part in again.stdout
+    paid_now = next(line for line in again.stdout.splitlines() if line.startswith("paid now"))
+    assert paid_now.split()[2] == "0"
+
+    told = run("predict", "runs/demo/artifact", "comment=The soup was cold.", "--lm", "embedded", "--json")
+    assert json.loads(told.stdout)["topic"] in {"room", "food", "staff", "location", "price"}

@@ -1,0 +1,100 @@
+"""`tunesmith eval`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Workspace, check_failure, rows, run
+
+A = Workspace.artifact
+
+
+def test_the_project_is_scored_on_its_validation_split(workspace: Workspace) -> None:
+    found = run("eval", "--json", "--quiet")
+    assert found.exit_code == 0
+    report = json.loads(found.stdout)
+    assert (report["program"], report["metric"], report["data"]) == (
+        "program:program",
+        "exact_match(team)",
+        "reports.val",
+    )
+    assert (report["n"], report["errors"], len(report["rows"])) == (12, 0, 12)
+    assert report["low"] <= report["mean"] <= report["high"]
+    assert report["mean"] == 0.25  # the server has one answer where no demo is shown
+    assert report["paid"]["calls"] == 0  # the compile asked the same
+    assert report["charged"]["calls"] == 12
+
+
+def test_an_artifact_is_scored_on_any_file(workspace: Workspace) -> None:
+    found = run("eval", A, "--data", "data/reports.jsonl", "--metric", "exact_match:team", "--json", "--quiet")
+    assert json.loads(found.stdout)["mean"] == 1.0
+
+
+def test_a_split_is_chosen_by_name(workspace: Workspace) -> None:
+    found = {name: json.loads(run("eval", "--split", name, "--json").stdout) for name in ("train", "val", "test")}
+    assert {name: report["n"] for name, report in found.items()} == {"train": 16, "val": 12, "test": 12}
+
+
+def test_a_mean_below_the_gate_exits_with_four(workspace: Workspace) -> None:
+    found = run("eval", "--at-least", "0.9", "--json", "--quiet")
+    assert found.exit_code == 4
+    assert found.stderr.startswith("error: the mean is below 0.9")
+    assert json.loads(found.stdout)["gate"] == {"at_least": 0.9, "passed": False}
+    assert run("eval", A, "--at-least", "0.9", "--quiet").exit_code == 0
+
+
+def test_the_table_says_mean_interval_and_cost(workspace: Workspace) -> None:
+    found = run("eval", "--quiet")
+    assert "exact_match(team) on reports.val   mean   95 % interval   n  errors" in found.stdout
+    assert "0.250  0.089 to 0.532  12       0" in found.stdout
+    assert "charged" in found.stdout
+    assert found.stderr == ""
+
+
+def test_progress_goes_to_stderr_with_what_is_spent(workspace: Workspace) -> None:
+    found = run("eval", "--json")
+    assert json.loads(found.stdout)
+    assert "evaluating 1/12" in found.stderr
+    assert "calls charged" in found.stderr
+
+
+def test_errors_of_the_program_are_shown_apart(workspace: Workspace) -> None:
+    (workspace.folder / "fails.py").write_text(
+        "import dspy\n\n"
+        "class Fails(dspy.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.route = dspy.Predict('report -> team')\n\n"
+        "    def forward(self, report):\n"
+        "        raise KeyError('oops')\n",
+        encoding="utf-8",
+    )
+    found = run("eval", "fails:Fails", "--quiet")
+    assert found.exit_code == 0
+    assert "Error of the program: KeyError: 'oops'" in found.stdout
+    assert "... and 9 more; --json lists them all." in found.stdout
+
+
+def test_without_a_project_everything_comes_from_options(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = "project/data/reports.jsonl"
+    # Nobody asks this model: its name is all that is needed to see what else is missing.
+    given = ("eval", "project/runs/first/artifact", "--lm", "openai/tiny")
+    assert "no metric" in check_failure(run(*given, "--data", data), 2)
+    assert "no data" in check_failure(run(*given, "--metric", "exact_match:team"), 2)
+    assert "no program" in check_failure(run("eval", "--lm", "openai/tiny", "--data", data), 2)
+
+
+def test_a_metric_that_fails_stops_with_its_own_error(workspace: Workspace) -> None:
+    (workspace.folder / "wrong.py").write_text("def metric(example, prediction):\n    return 1 / 0\n", encoding="utf-8")
+    assert "ZeroDivisionError" in check_failure(run("eval", "--metric", "wrong:metric", "--quiet"), 1)
+
+
+def test_a_project_of_a_folder_above_is_found(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace.folder / "data")
+    found = run("eval", "--json", "--quiet")
+    assert json.loads(found.stdout)["n"] == 12
+    assert len(rows(Path("reports.jsonl"))) == 40

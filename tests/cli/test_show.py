@@ -1,0 +1,79 @@
+"""`tunesmith show`."""
+
+import json
+
+import pytest
+
+from tests.cli.conftest import Workspace, check_failure, run
+from tests.cli.server import Server
+
+A = Workspace.artifact
+
+
+def test_it_says_what_the_artifact_holds(workspace: Workspace) -> None:
+    text = run("show", A).stdout
+    for part in (
+        workspace.result["artifact"]["sha256"],
+        "verdict   ship",
+        "exact_match(team)",
+        "openai/tiny (dspy, unverified)",
+        "Predictor self",
+        "input report: str",
+        "output team: Literal['streets', 'waste', 'water', 'parks']",
+        "demos: ",
+        "-> team: ",
+    ):
+        assert part in text
+
+
+def test_json_without_more_is_the_manifest(workspace: Workspace) -> None:
+    found = json.loads(run("show", A, "--json").stdout)
+    manifest = json.loads((workspace.folder / A / "manifest.json").read_text(encoding="utf-8"))
+    assert found["manifest"] == manifest
+    assert found["sha256"] == workspace.result["artifact"]["sha256"]
+
+
+def test_the_diff_is_the_one_compile_printed(workspace: Workspace) -> None:
+    assert json.loads(run("show", A, "--diff", "--json").stdout)["diff"] == workspace.result["diff"]
+    assert "+demo output team: " in run("show", A, "--diff").stdout
+
+
+def test_messages_are_what_reaches_the_engine(workspace: Workspace, server: Server) -> None:
+    text = "Nobody has emptied the skip behind the theatre."
+    shown = json.loads(run("show", A, "--messages", f"report={text}", "--json").stdout)["messages"]
+    before = len(server.requests)
+    assert run("predict", A, f"report={text}").exit_code == 0
+    (sent,) = server.requests[before:]
+    assert sent["messages"] == shown["messages"]
+    assert (sent["temperature"], sent["seed"]) == (shown["options"]["temperature"], shown["options"]["seed"])
+    assert sent["max_completion_tokens"] == shown["options"]["max_tokens"]
+    assert shown["constraint"] is None
+    assert "response_format" not in sent
+
+
+def test_without_a_model_one_that_takes_every_constraint_is_assumed(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace.folder.parent)
+    found = run("show", f"project/{A}", "--messages", "report=x")
+    assert found.exit_code == 0
+    assert "every constraint is assumed" in found.stderr
+    assert "streets" in found.stdout.split("Constraint")[1]
+    assert run("show", f"project/{A}", "--messages", "report=x", "--quiet").stderr == ""
+
+
+def test_the_schema_of_the_outputs_is_shown(workspace: Workspace) -> None:
+    found = json.loads(run("show", A, "--schema", "--json").stdout)["schema"]["self"]
+    assert found["schema"]["properties"]["team"]["enum"] == ["streets", "waste", "water", "parks"]
+    assert found["checked_here"] == []
+    assert "Outputs of self" in run("show", A, "--schema").stdout
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "state.json"])
+def test_a_changed_byte_is_refused(workspace: Workspace, name: str) -> None:
+    file = workspace.folder / A / name
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.write_bytes(raw)
+    for arguments in (("show", A), ("predict", A, "report=x"), ("eval", A)):
+        check_failure(run(*arguments), 1)

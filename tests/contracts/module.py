@@ -1,0 +1,310 @@
+"""What every program keeps when it is compiled, bound, copied and rendered."""
+
+import asyncio
+import contextlib
+import copy
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+import dspy
+import pytest
+
+from tunesmith.errors import ParseError
+from tunesmith.lm import LM, Capabilities, FunctionLM, Seen
+from tunesmith.modules import (
+    Candidate,
+    bound_format,
+    program_fingerprint,
+    program_structure,
+    render,
+    with_default_formats,
+)
+from tunesmith.signatures import Demo
+
+_MARKED = {"queue": "billing", "next_tool_name": "finish", "next_tool_args": "{}"}
+
+
+def reply_to(seen: Seen) -> str:
+    """Return a good reply to any request of any format."""
+    config = seen.request.config
+    grammar = (config.extensions or {}).get("grammar")
+    if grammar is not None:
+        return re.findall(r'"([^"]+)"', grammar)[0]
+    if config.response_format is not None:
+        return json.dumps(_value(config.response_format["schema"], seen.text))
+    wanted = re.findall(r"`\[\[ ## (\w+) ## \]\]`", seen.text)
+    if wanted:
+        return "\n".join(f"[[ ## {name} ## ]]\n{_MARKED.get(name, 'words')}" for name in wanted)
+    return "some words"
+
+
+def _value(schema: dict[str, Any], text: str) -> Any:
+    if "enum" in schema:
+        return "finish" if "finish" in schema["enum"] and "observation_0" in text else schema["enum"][0]
+    match schema.get("type"):
+        case "object":
+            return {name: _value(inside, text) for name, inside in schema.get("properties", {}).items()}
+        case "array":
+            return []
+        case "integer" | "number":
+            return 1
+        case "boolean":
+            return True
+    return "some words"
+
+
+def answering(**options: Any) -> LM:
+    """Return an LM that answers every request."""
+    return FunctionLM(reply_to, **options)
+
+
+def state_of(program: dspy.Module) -> dict[str, Any]:
+    """Return everything a program holds: for each object reached through modules, lists and dicts, what it is."""
+    found: dict[str, Any] = {}
+    for path, item in program.named_sub_modules(object):
+        if isinstance(item, dspy.Module):
+            found[path] = (id(item), type(item), list(vars(item)))
+        elif isinstance(item, (list, tuple, dict)):
+            found[path] = (id(item), len(item))
+        else:
+            found[path] = (id(item), repr(item))
+    return found
+
+
+def run(program: dspy.Module, lm: Any, inputs: Mapping[str, Any], **context: Any) -> dspy.Prediction:
+    with dspy.context(lm=lm, **context):
+        return program(**inputs)
+
+
+def run_async(program: dspy.Module, lm: Any, inputs: Mapping[str, Any], **context: Any) -> dspy.Prediction:
+    async def call() -> dspy.Prediction:
+        with dspy.context(lm=lm, **context):
+            return await program.acall(**inputs)
+
+    return asyncio.run(call())
+
+
+def demo_for(signature: type[dspy.Signature], word: str) -> Demo:
+    """Return a demo of any of the signatures used here."""
+    values = {name: _demo_value(info.annotation, word) for name, info in signature.fields.items()}
+    return Demo.of(signature, values)
+
+
+def _demo_value(annotation: Any, word: str) -> Any:
+    if annotation is str:
+        return word
+    return get_args(annotation)[0] if get_origin(annotation) is Literal else {}
+
+
+def changed(candidate: Candidate, program: dspy.Module, word: str = "demo") -> Candidate:
+    """Return the candidate with another instruction, a demo and the format `json` everywhere."""
+    signatures = {path: predictor.signature for path, predictor in program.named_predictors()}
+    for path in candidate.parts:
+        candidate = candidate.with_part(
+            path,
+            instruction=f"Another instruction for {path}.\nBe brief.",
+            demos=(demo_for(signatures[path], f"{word} of {path}"),),
+            format="json",
+        )
+    return candidate
+
+
+class ModuleContract:
+    """One class per program.
+
+    `inputs` are what it is called with, `calls` how many calls one prediction is, `frozen_first` says whether the first
+    of them is made by a part that is not compiled again.
+    """
+
+    inputs: Mapping[str, Any]
+    calls = 1
+    frozen_first = False
+
+    def make(self) -> dspy.Module:
+        """Return a new program."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def program(self) -> dspy.Module:
+        return self.make()
+
+    @pytest.fixture(autouse=True)
+    def _no_warning(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+        yield
+        said = [record.getMessage() for record in caplog.get_records("call")]
+        assert not [line for line in said if "copy" in line or "forward" in line]
+
+    def signatures(self, program: dspy.Module) -> dict[str, type[dspy.Signature]]:
+        return {path: predictor.signature for path, predictor in program.named_predictors()}
+
+    # Running ------------------------------------------------------------------------------------------------
+
+    def test_a_prediction_is_the_stated_number_of_calls(self, program: dspy.Module) -> None:
+        lm = answering()
+        found = run(with_default_formats(program), lm, self.inputs)
+
+        assert isinstance(found, dspy.Prediction)
+        assert len(lm.requests) == self.calls
+
+    def test_sync_and_async_are_equal(self, program: dspy.Module) -> None:
+        first, second = answering(), answering()
+        bound = with_default_formats(program)
+
+        assert run(bound, first, self.inputs).toDict() == run_async(bound, second, self.inputs).toDict()
+        assert first.requests == second.requests
+
+    def test_the_callers_adapter_wins_over_defaults(self, program: dspy.Module) -> None:
+        plain, tuned = answering(), answering()
+        with dspy.context(adapter=dspy.ChatAdapter()):
+            run(with_default_formats(program), tuned, self.inputs)
+            candidate = Candidate.of(program)
+            run(candidate.apply(program), tuned, self.inputs)
+            run(program, plain, self.inputs)
+
+        assert tuned.requests == plain.requests * 2
+        assert "[[ ##" in plain.requests[0].system
+        assert {part.format for part in candidate.parts.values()} == {None}
+
+    # Candidates ---------------------------------------------------------------------------------------------
+
+    def test_applying_what_a_program_uses_changes_nothing_it_sends(self, program: dspy.Module) -> None:
+        before, after = answering(), answering()
+        found = run(with_default_formats(program), before, self.inputs)
+        again = run(Candidate.of(program).apply(program), after, self.inputs)
+
+        assert found.toDict() == again.toDict()
+        assert before.requests == after.requests
+
+    def test_applying_a_candidate_leaves_the_student_untouched(self, program: dspy.Module) -> None:
+        before, dumped = state_of(program), json.dumps(program.dump_state(), default=str)
+
+        applied = changed(Candidate.of(program), program).apply(program)
+        run(applied, answering(), self.inputs)
+        for _, predictor in applied.named_predictors():
+            predictor.demos.append("x")
+            predictor.config["temperature"] = 1.5
+
+        assert state_of(program) == before
+        assert json.dumps(program.dump_state(), default=str) == dumped
+
+    def test_applying_a_candidate_keeps_classes_and_paths(self, program: dspy.Module) -> None:
+        applied = changed(Candidate.of(program), program).apply(program)
+
+        assert type(applied) is type(program)
+        assert [(path, type(p)) for path, p in applied.named_predictors()] == [
+            (path, type(p)) for path, p in program.named_predictors()
+        ]
+        assert [(path, type(m)) for path, m in applied.named_sub_modules(dspy.Module)] == [
+            (path, type(m)) for path, m in program.named_sub_modules(dspy.Module)
+        ]
+        assert program_fingerprint(applied) == program_fingerprint(program)
+
+    def test_what_was_applied_is_found_again(self, program: dspy.Module) -> None:
+        candidate = changed(Candidate.of(program), program)
+        applied = candidate.apply(program)
+
+        assert Candidate.of(applied) == candidate
+        assert Candidate.of(applied).key == candidate.key
+        assert Candidate.of(program) != candidate
+        assert {bound_format(p) for _, p in applied.named_predictors()} == {"json"}
+
+    def test_what_was_applied_is_sent(self, program: dspy.Module) -> None:
+        lm = answering()
+        candidate = changed(Candidate.of(program), program)
+        run(candidate.apply(program), lm, self.inputs)
+        systems = "\n".join(str(request.system) for request in lm.requests)
+        messages = "\n".join(message.text for request in lm.requests for message in request.messages)
+
+        for path in candidate.parts:
+            assert f"Another instruction for {path}.\nBe brief." in systems
+            assert f"demo of {path}" in messages
+
+    def test_a_candidate_survives_json(self, program: dspy.Module) -> None:
+        for candidate in (Candidate.of(program), changed(Candidate.of(program), program)):
+            data = json.loads(json.dumps(candidate.to_json()))
+            back = Candidate.from_json(data, self.signatures(program))
+
+            assert back == candidate
+            assert back.key == candidate.key
+            assert hash(back) == hash(candidate)
+            assert back.to_json() == data
+
+    def test_a_diff_names_what_changed(self, program: dspy.Module) -> None:
+        old = Candidate.of(program)
+        new = changed(old, program)
+        found = old.diff(new)
+
+        for path in new.parts:
+            assert f"+instruction: Another instruction for {path}." in found
+            assert f"demo of {path}" in found
+        assert old.diff(old) == ""
+
+    def test_a_copy_of_an_applied_program_has_bindings_of_its_own(self, program: dspy.Module) -> None:
+        applied = changed(Candidate.of(program), program, "first").apply(program)
+        for copied in (copy.deepcopy(applied), applied.deepcopy()):
+            other = changed(Candidate.of(program), program, "second")
+            for path, predictor in copied.named_predictors():
+                predictor.demos = [demo.as_example() for demo in other.parts[path].demos]
+            first, second = answering(), answering()
+            run(applied, first, self.inputs)
+            run(copied, second, self.inputs)
+
+            sent = ["\n".join(m.text for r in lm.requests for m in r.messages) for lm in (first, second)]
+            assert "first of" in sent[0]
+            assert "second of" not in sent[0]
+            assert "second of" in sent[1]
+            assert "first of" not in sent[1]
+            assert {bound_format(p) for _, p in copied.named_predictors()} == {"json"}
+
+    # Showing ------------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("constraints", [(), ("json_schema",), ("json_schema", "grammar")], ids=str)
+    def test_rendering_shows_exactly_what_reaches_the_engine(
+        self, program: dspy.Module, constraints: tuple[str, ...]
+    ) -> None:
+        for prepared in (with_default_formats(program), changed(Candidate.of(program), program).apply(program)):
+            lm = answering(capabilities=Capabilities(frozenset(constraints)), top_p=0.9)
+            before = state_of(prepared)
+            shown = render(prepared, lm=lm, **self.inputs)
+            assert lm.requests == []
+            assert lm.history == []
+            assert state_of(prepared) == before
+
+            with contextlib.suppress(ParseError):  # without a constraint the double has nothing to go by
+                run(prepared, lm, self.inputs)
+            request = lm.requests[0]
+            assert shown.request == request
+            assert [(m["role"], m["content"]) for m in shown.messages] == [
+                ("system", request.system),
+                *((m.role, m.text) for m in request.messages),
+            ]
+            assert shown.options["top_p"] == 0.9
+            assert json.loads(json.dumps(shown.to_json()))["messages"] == list(shown.messages)
+
+    def test_rendering_without_a_model_shows_every_constraint(self, program: dspy.Module) -> None:
+        found = render(changed(Candidate.of(program), program).apply(program), **self.inputs)
+
+        assert (found.constraint is None) is self.frozen_first
+        assert found.messages[-1]["role"] == "user"
+
+    # Identity and state -------------------------------------------------------------------------------------
+
+    def test_the_fingerprint_is_that_of_the_program_not_of_its_prompts(self, program: dspy.Module) -> None:
+        first = program_fingerprint(program)
+
+        assert re.fullmatch("[0-9a-f]{64}", first)
+        assert program_fingerprint(self.make()) == first
+        assert program_fingerprint(with_default_formats(program)) == first
+        json.dumps(program_structure(program))
+
+    def test_the_state_holds_no_trace_of_tunesmith_and_loads_into_the_plain_program(self, program: dspy.Module) -> None:
+        applied = changed(Candidate.of(program), program).apply(program)
+        state = json.loads(json.dumps(applied.dump_state()))
+
+        assert "tunesmith" not in json.dumps(state)
+        other = self.make()
+        other.load_state(state)
+        assert json.loads(json.dumps(other.dump_state())) == state
+        assert all(bound_format(predictor) is None for _, predictor in other.named_predictors())

@@ -1,0 +1,414 @@
+"""`ts.compile`: one call that can be repeated, its budget, its verdict, what it keeps."""
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import dspy
+import pytest
+from dspy.dsp.utils.settings import settings
+
+import tunesmith as ts
+from tests.compilers.worlds import (
+    COLOURS,
+    TEST,
+    TRAIN,
+    VAL,
+    Colour,
+    chance,
+    colour_of,
+    harmful,
+    right,
+    shown_in,
+    things,
+    world,
+)
+from tests.evaluation.replies import number, written
+from tests.experiments.plain_programs import Pipeline
+from tests.experiments.worlds import model as plain_model
+from tests.scale import scaled
+from tunesmith.errors import (
+    BudgetExceeded,
+    Interrupted,
+    ModelUnavailable,
+    RunMismatch,
+    SplitError,
+    UsageError,
+)
+from tunesmith.experiments import CompileResult, compile_program, plan
+from tunesmith.lm import LM, Budget, FunctionLM, Meter, ReplyCache, Seen, metered
+
+
+def compiled(lm: LM | None = None, **options: Any) -> CompileResult:
+    given: dict[str, Any] = {
+        "program": dspy.Predict(Colour),
+        "metric": right,
+        "trainset": TRAIN,
+        "valset": VAL,
+        "testset": TEST,
+        "compiler": ts.RandomSearch(metric=right, num_candidates=6, seed=options.get("seed", 0)),
+        "lm": FunctionLM(world()) if lm is None else lm,
+    }
+    return compile_program(**{**given, **options})
+
+
+# What it returns and keeps ------------------------------------------------------------------------------------
+
+
+def test_the_result_file_holds_what_was_promised(tmp_path: Path) -> None:
+    result = compiled(run=tmp_path / "run")
+
+    kept = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
+    assert kept == json.loads(json.dumps(result.to_json()))
+    for name in ("baseline", "compiled"):
+        assert set(kept[name]) == {"mean", "low", "high", "n", "errors"}
+        assert kept[name]["n"] == len(TEST)
+    assert set(kept["gain"]) == {"mean", "low", "high", "n"}
+    for name in ("calls", "tokens", "seconds"):
+        assert set(kept[name]) == {"charged", "paid"}
+    assert kept["split"] == "test"
+    assert kept["seed"] == 0
+    assert kept["artifact"]["sha256"] == result.artifact.sha256
+    assert kept["verdict"] == result.verdict
+    assert kept["candidates"] == 7
+
+
+def test_calls_are_counted_whole(tmp_path: Path) -> None:
+    model = FunctionLM(world())
+    outside = Meter()
+
+    with metered(outside):
+        result = compiled(model)
+
+    assert result.charged.calls == result.paid.calls == len(model.requests)
+    assert outside.charged == result.charged
+
+
+def test_the_program_is_the_candidate_of_the_report_and_the_student_is_untouched() -> None:
+    student = dspy.Predict(Colour)
+
+    result = compiled(program=student)
+
+    assert student.demos == []
+    assert type(result.program) is dspy.Predict
+    assert len(result.program.demos) == len(result.report.candidate.parts["self"].demos) > 0
+    assert result.program.compile_report is result.report
+
+
+def test_nothing_is_written_without_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = compiled()
+    assert result.artifact is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_model_of_the_settings_is_the_default_and_settings_stay() -> None:
+    with dspy.context(lm=FunctionLM(world())):
+        before = dict(settings.config)
+        assert compile_program(dspy.Predict(Colour), metric=right, trainset=TRAIN).verdict == "untested"
+        assert dict(settings.config) == before
+
+
+def test_a_compiler_without_a_metric_of_its_own_uses_that_of_the_call() -> None:
+    result = compiled(compiler=ts.LabeledFewShot(4))
+    assert result.report.compiler == "LabeledFewShot"
+    assert result.report.compiled.n == len(VAL)
+
+
+def test_without_validation_and_test_split_it_says_what_it_did() -> None:
+    result = compiled(valset=None, testset=None)
+
+    assert (result.verdict, result.baseline, result.compiled, result.gain, result.opened) == (
+        "untested",
+        None,
+        None,
+        None,
+        None,
+    )
+    assert any("24 examples" in note and "16 select" in note for note in result.notes)
+    assert any("No test split" in note for note in result.notes)
+    assert result.to_json()["split"] == "validation"
+
+
+def test_progress_is_told_of_every_part() -> None:
+    told: list[tuple[str, int, int]] = []
+    compiled(progress=lambda *news: told.append(news))
+    assert {
+        ("program as given", 30, 30),
+        ("program as given on test", 40, 40),
+        ("compiled program on test", 40, 40),
+    } <= {*told}
+
+
+# Verdicts -----------------------------------------------------------------------------------------------------
+
+
+def on_test(ability: Callable[[Sequence[int]], float]) -> Callable[[Seen], str]:
+    """Return a model whom demos help on validation, and on the test split as `ability` says."""
+
+    def answer(seen: Seen) -> str:
+        thing, shown = number(seen.text), shown_in(seen)
+        able = ability(shown) if thing >= 200 else min(0.95, 0.3 + 0.1 * len(shown))
+        known = chance("difficulty", thing) < able
+        truth = colour_of(thing)
+        return written(seen, colour=truth if known else COLOURS[(COLOURS.index(truth) + 1) % 3])
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("ability", "verdict"),
+    [
+        (lambda shown: 0.95 if shown else 0.3, "ship"),
+        (lambda shown: 0.5, "no evidence"),
+        (lambda shown: 0.2 if shown else 0.9, "regression"),
+    ],
+)
+def test_the_test_split_labels_what_validation_decided(ability: Callable[[Sequence[int]], float], verdict: str) -> None:
+    result = compiled(FunctionLM(on_test(ability)))
+
+    assert result.report.improved, "validation decides what comes back"
+    assert result.verdict == verdict
+
+
+def test_a_search_that_finds_nothing_is_no_evidence() -> None:
+    result = compiled(FunctionLM(world(harmful)))
+
+    assert not result.report.improved
+    assert (result.verdict, result.gain.mean) == ("no evidence", 0.0)
+
+
+def test_looking_at_a_test_split_is_counted_and_a_replay_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
+    model = FunctionLM(world(), cache=ReplyCache(tmp_path / "cache"))
+
+    assert compiled(model, run=tmp_path / "a").opened == 1
+    assert compiled(model, run=tmp_path / "a").opened == 1
+    assert compiled(model, run=tmp_path / "elsewhere").opened == 1, "the same compile in another folder"
+    assert compiled(model, seed=5).opened == 2
+    assert compiled(model, testset=things(*range(300, 320))).opened == 1
+
+
+# The same call again ----------------------------------------------------------------------------------------
+
+
+def test_a_second_call_pays_nothing_and_ends_in_the_same_artifact(tmp_path: Path) -> None:
+    first = compiled(FunctionLM(world(), cache=ReplyCache(tmp_path / "cache")), run=tmp_path / "run")
+    again = FunctionLM(world(), cache=ReplyCache(tmp_path / "cache"))
+
+    second = compiled(again, run=tmp_path / "run")
+
+    assert again.requests == []
+    assert second.paid.calls == 0
+    assert second.charged.calls == first.charged.calls
+    assert second.artifact.sha256 == first.artifact.sha256
+    elsewhere = compiled(again, run=tmp_path / "elsewhere")
+    assert elsewhere.artifact.sha256 == first.artifact.sha256
+
+
+@pytest.mark.parametrize("slots", [1, 8])
+def test_an_artifact_does_not_depend_on_slots_or_cache(tmp_path: Path, slots: int) -> None:
+    cached = compiled(FunctionLM(world(), cache=ReplyCache(tmp_path / "cache")), run=tmp_path / "a")
+    plain = compiled(FunctionLM(world(), slots=slots), run=tmp_path / "b")
+
+    assert cached.artifact.sha256 == plain.artifact.sha256
+
+
+def stops(after: int, error: BaseException) -> Callable[[Seen], str]:
+    left, answer = iter(range(after)), world()
+
+    def function(seen: Seen) -> str:
+        if next(left, None) is None:
+            raise error
+        return answer(seen)
+
+    return function
+
+
+@pytest.mark.parametrize("after", [0, 20, 70, 150])
+@pytest.mark.parametrize(
+    ("error", "kind"), [(KeyboardInterrupt(), Interrupted), (ModelUnavailable("gone"), ModelUnavailable)], ids=repr
+)
+def test_a_compile_that_was_stopped_goes_on_to_the_same_artifact(
+    tmp_path: Path, after: int, error: BaseException, kind: type[Exception]
+) -> None:
+    def version(function: Callable[[Seen], str]) -> LM:
+        return FunctionLM(function, cache=ReplyCache(tmp_path / "cache"), version="1")
+
+    with pytest.raises(kind):
+        compiled(version(stops(after, error)), run=tmp_path / "run")
+    assert not (tmp_path / "run" / "result.json").exists()
+    model = version(world())
+
+    result = compiled(model, run=tmp_path / "run")
+
+    whole = compiled(FunctionLM(world(), version="1"), run=tmp_path / "undisturbed")
+    assert result.artifact.sha256 == whole.artifact.sha256
+    assert result.charged.calls == whole.charged.calls
+    assert len(model.requests) <= whole.charged.calls - after, "no finished call is repeated"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 1}, "compiler, seed"),
+        ({"metric": lambda example, prediction, trace=None: True}, "metric"),
+        ({"valset": VAL[1:]}, "valset"),
+        ({"testset": None}, "testset"),
+        ({"budget": 10_000}, "budget"),
+        ({"program": dspy.Predict("thing -> colour")}, "candidate, program"),
+        ({"lm": FunctionLM(world(), name="another")}, "lm"),
+        ({"compiler": ts.LabeledFewShot(3)}, "compiler"),
+    ],
+    ids=str,
+)
+def test_a_run_of_something_else_is_refused_and_told_apart(tmp_path: Path, change: Any, named: str) -> None:
+    compiled(run=tmp_path / "run")
+    kept = (tmp_path / "run" / "result.json").read_bytes()
+
+    with pytest.raises(RunMismatch, match=rf"another {named}\."):
+        compiled(run=tmp_path / "run", **change)
+    assert (tmp_path / "run" / "result.json").read_bytes() == kept
+
+
+def test_another_instruction_or_other_demos_are_another_program(tmp_path: Path) -> None:
+    compiled(run=tmp_path / "run")
+    student = dspy.Predict(Colour.with_instructions("Name the colour."))
+    with pytest.raises(RunMismatch, match=r"another candidate\."):
+        compiled(run=tmp_path / "run", program=student)
+
+
+# The budget -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slots", [1, 8])
+def test_search_and_test_together_keep_the_budget(slots: int) -> None:
+    rng = random.Random(slots)
+    for _ in range(scaled(60)):
+        cap = rng.randint(2 * len(TEST) + len(VAL), 500)
+        model = FunctionLM(world(), slots=slots)
+
+        result = compiled(model, budget=cap)
+
+        assert result.charged.calls == len(model.requests) <= cap
+        assert result.compiled is not None
+        assert result.compiled.n == len(TEST), "room for testing was kept back"
+
+
+def test_a_budget_of_the_compiler_holds_where_the_call_names_none() -> None:
+    compiler = ts.RandomSearch(metric=right, num_candidates=6, budget=130)
+    assert compiled(compiler=compiler).charged.calls <= 130
+    assert compiled(compiler=compiler, budget=200).charged.calls > 130
+
+
+def test_a_budget_without_room_is_refused_before_any_call() -> None:
+    model = FunctionLM(world())
+    with pytest.raises(UsageError, match="testing on 40 examples alone takes 80"):
+        compiled(model, budget=80)
+    assert model.requests == []
+    with pytest.raises(BudgetExceeded):
+        compiled(model, budget=85)
+    assert len(model.requests) <= 85
+
+
+def test_a_test_that_the_budget_cannot_pay_leaves_the_result_untested() -> None:
+    result = compiled(budget=Budget(tokens=1_000))
+
+    assert result.verdict == "untested"
+    assert any("The budget ended while testing" in note for note in result.notes)
+
+
+# The plan -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "compiler",
+    [
+        ts.LabeledFewShot(4),
+        ts.BootstrapFewShot(metric=right, max_rounds=2),
+        ts.RandomSearch(metric=right, num_candidates=6),
+        ts.RandomSearch(metric=right, num_candidates=6, race="full"),
+        ts.RandomSearch(metric=right, num_candidates=4, sampler="tpe"),
+        None,
+    ],
+    ids=lambda c: "default" if c is None else f"{c.name} {getattr(c, 'race', '')} {getattr(c, 'sampler', '')}",
+)
+def test_a_plan_makes_no_call_and_is_never_too_small(compiler: Any) -> None:
+    for program, answer in ((dspy.Predict(Colour), world()), (Pipeline(), plain_model)):
+        for more in ({}, {"budget": 330}, {"valset": None}, {"testset": None}):
+            model = FunctionLM(answer)
+            given = {"metric": right, "trainset": TRAIN, "valset": VAL, "testset": TEST, "compiler": compiler, **more}
+            found = plan(program, lm=model, **given)
+            assert model.requests == []
+
+            result = compile_program(program, lm=model, **given)
+
+            assert result.charged.calls <= found["calls"]["worst"]
+            assert found["calls"]["expected"] <= found["calls"]["worst"]
+            assert len(result.report.trials) <= found["candidates"]
+            assert found["examples"]["val"] == result.report.baseline.n
+
+
+# What is refused ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("trainset", "valset"), ("trainset", "testset"), ("valset", "testset")], ids="-".join
+)
+def test_splits_that_share_examples_are_refused(one: str, other: str) -> None:
+    model = FunctionLM(world())
+    splits = {"trainset": TRAIN, "valset": VAL, "testset": TEST}
+    splits[other] = [*splits[other], splits[one][0]]
+
+    with pytest.raises(SplitError, match=f"`{one}` and `{other}` share 1"):
+        compiled(model, **splits)
+    assert model.requests == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"program": dspy.Predict}, "Pass an instance"),
+        ({"program": dspy.Module()}, "no predictors"),
+        ({"compiler": dspy.BootstrapFewShot(metric=right)}, "one of tunesmith's"),
+        ({"compiler": ts.RandomSearch}, "one of tunesmith's"),
+        ({"metric": "accuracy"}, "metric"),
+        ({"metric": None}, "metric"),
+        ({"trainset": "train.jsonl"}, "`trainset`"),
+        ({"testset": "test.jsonl"}, "`testset`"),
+        ({"budget": -1}, "budget"),
+        ({"budget": "100"}, "budget"),
+        ({"lm": "embedded"}, "LM"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_is_refused_before_any_call(tmp_path: Path, change: Any, message: str) -> None:
+    model = FunctionLM(world())
+    with pytest.raises(UsageError, match=message):
+        compiled(**{"lm": model, "run": tmp_path / "run", **change})
+    assert model.requests == []
+
+
+def test_there_must_be_a_model() -> None:
+    with dspy.context(lm=None), pytest.raises(UsageError, match="There is no model"):
+        compile_program(dspy.Predict(Colour), metric=right, trainset=TRAIN)
+
+
+def test_a_run_that_another_compile_holds_is_refused(tmp_path: Path) -> None:
+    def nested(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> bool:
+        with pytest.raises(UsageError, match="held by process"):
+            compiled(run=tmp_path / "run")
+        return True
+
+    compiled(
+        run=tmp_path / "run",
+        metric=nested,
+        trainset=TRAIN[:6],
+        valset=VAL[:2],
+        testset=None,
+        compiler=ts.LabeledFewShot(2),
+    )

@@ -1,0 +1,76 @@
+"""The progress line: live on a terminal, few plain lines elsewhere."""
+
+import io
+import sys
+
+import pytest
+
+from tunesmith.experiments import ProgressLine
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_without_a_terminal_a_line_is_written_for_each_new_thing() -> None:
+    out, clock = io.StringIO(), Clock()
+
+    with ProgressLine(out, clock=clock) as line:
+        for done in range(1, 101):
+            line.tell("program as given", done, 100)
+        line.tell("candidate 1", 1, 10)
+        line.tell("saving")
+
+    assert out.getvalue().splitlines() == ["program as given 1/100", "candidate 1 1/10", "saving"]
+
+
+def test_without_a_terminal_a_long_thing_is_told_again_every_five_seconds() -> None:
+    out, clock = io.StringIO(), Clock()
+
+    with ProgressLine(out, clock=clock, note=lambda: "12 calls left") as line:
+        for done in range(1, 12):
+            line.tell("testing", done, 11)
+            clock.now += 1
+
+    assert out.getvalue().splitlines() == [f"testing {done}/11  12 calls left" for done in (1, 6, 11)]
+
+
+def test_on_a_terminal_the_line_is_live_and_gone_afterwards() -> None:
+    out = Terminal()
+
+    with ProgressLine(out, note=lambda: "3 calls left") as line:
+        line.tell("program as given", 3, 10)
+        line.tell("candidate 1", 10, 10)
+        line.tell("bootstrapping")
+
+    text = out.getvalue()
+    assert "program as given" in text or "candidate 1" in text or "bootstrapping" in text
+    assert "3 calls left" in text
+    assert "\x1b[2K" in text, "the line is erased"
+
+
+def test_an_error_inside_still_ends_the_live_line() -> None:
+    out = Terminal()
+    with pytest.raises(ZeroDivisionError), ProgressLine(out) as line:
+        line.tell("testing", 1, 2)
+        1 / 0  # noqa: B018
+    assert "\x1b[?25h" in out.getvalue(), "the cursor is shown again"
+
+
+def test_it_writes_to_stderr_so_that_results_stay_clean(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressLine() as line:
+        line.tell("testing", 1, 2)
+
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "testing 1/2\n"
+    assert not sys.stderr.isatty()

@@ -1,0 +1,302 @@
+"""The project file, and what it names."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dspy
+import pytest
+
+from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, RandomSearch
+from tunesmith.errors import RowError, UsageError
+from tunesmith.experiments import Project, find_object, find_program, program_inputs
+from tunesmith.experiments.named import find_metric
+from tunesmith.modules import ChainOfThought, Predict
+
+CODE = """
+import dspy
+import tunesmith as ts
+
+class Route(ts.Signature):
+    "Route it."
+    message: str = ts.InputField()
+    queue: str = ts.OutputField()
+
+program = ts.Predict(Route)
+other = ts.ChainOfThought(Route)
+
+class Pipeline(dspy.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = dspy.Predict("message -> topic")
+        self.second = dspy.Predict("topic -> queue")
+
+    def forward(self, message, *, tone="plain"):
+        return self.second(topic=self.first(message=message).topic)
+
+def made():
+    return Pipeline()
+
+def needs(argument):
+    return Pipeline()
+
+def metric(example, prediction, trace=None):
+    return True
+
+class Holder:
+    inner = program
+"""
+
+
+@pytest.fixture(autouse=True)
+def _path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    before = list(sys.path)
+    monkeypatch.chdir(tmp_path)
+    yield
+    sys.path[:] = before
+
+
+def write(folder: Path, toml: str, code: str = CODE) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "code_of_it.py").write_text(code, encoding="utf-8")
+    file = folder / "tunesmith.toml"
+    file.write_text(toml, encoding="utf-8")
+    return file
+
+
+def problem(toml: str, tmp_path: Path) -> str:
+    file = write(tmp_path / "wrong", toml)
+    with pytest.raises(UsageError) as caught:
+        Project.load(file)
+    assert str(file) in str(caught.value)
+    return str(caught.value)
+
+
+def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
+    settings = Project.load(write(tmp_path / "p", "")).settings
+    assert (settings.program, settings.metric, settings.lm.spec) == (None, None, None)
+    assert (settings.compile.compiler, settings.compile.run, settings.compile.seed) == ("random-search", "compile", 0)
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("programm = 'a:b'", "there is no key `programm`. Did you mean `program`?"),
+        ("[compile]\nbuget_calls = 3", "`compile.buget_calls`. Did you mean `budget_calls`?"),
+        ("[data]\nfile = 'x'\nsplit = {train = 1, sed = 2}", "`data.split.sed`. Did you mean `seed`?"),
+        ("[lm]\nzzz = 1", "`lm.zzz`. Known are: spec, slots, host"),
+        ("[model]\nspec = 'x'", "there is no key `model`"),
+        ("program = 3", "`program`: Input should be a valid string. Given: 3."),
+        ("[compile]\nseed = '3'", "`compile.seed`: Input should be a valid integer. Given: '3'."),
+        ("[compile]\nbudget_calls = -1", "`compile.budget_calls`"),
+        ("[compile]\nbudget_calls = true", "`compile.budget_calls`"),
+        ("[compile]\ncompiler = 'magic'", "'random-search', 'bootstrap-few-shot' or 'labeled-few-shot'"),
+        ("[compile]\nformats = 'bare'", "`compile.formats`"),
+        ("[lm]\nslots = 0", "`lm.slots`"),
+        ("[data]\ntrain = ['a']", "`data.train`"),
+        ("[data]\nfile = 'x'", "`file` and `split` belong together"),
+        ("[data]\nfile = 'x'\ntest = 'y'\nsplit = {train = 1}", "`file` and `test` contradict each other"),
+        ("[data]\ninputs = ['a']\nsignature = 'a:b'", "`inputs` and `signature` contradict each other"),
+        ("[data]\nfile = 'x'\nsplit = {train = 'all'}", "`data.split.train`"),
+        ("data = 3", "`data`"),
+        ("program = ", "is not TOML"),
+        ("[lm]\nspec = 'a'\n[lm]\nspec = 'b'", "is not TOML"),
+    ],
+)
+def test_a_mistake_names_file_key_and_remedy(toml: str, words: str, tmp_path: Path) -> None:
+    assert words in problem(toml, tmp_path)
+
+
+def test_several_mistakes_are_counted(tmp_path: Path) -> None:
+    assert "(1 more)" in problem("programm = 'a'\nmetrik = 'b'", tmp_path)
+
+
+def test_a_file_that_is_no_text_or_not_there_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "tunesmith.toml"
+    with pytest.raises(UsageError, match="cannot be read"):
+        Project.load(file)
+    with pytest.raises(UsageError, match="tunesmith init"):
+        Project.load()
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        Project.load(tmp_path)
+    file.write_bytes(b"\xef\xbb\xbf[lm]\r\nspec = 'embedded'\r\n")
+    assert Project.load(tmp_path).settings.lm.spec == "embedded"
+
+
+def test_the_file_is_looked_for_upwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "metric = 'exact_match:queue'")
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    monkeypatch.chdir(deep)
+    assert Project.load().root == tmp_path
+    monkeypatch.chdir(tmp_path)
+    assert Project.load().root == Path()
+
+
+def test_data_paths_start_at_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "p"
+    write(folder, "program = 'code_of_it:program'\n[data]\ntrain = 'rows.jsonl'\n")
+    (folder / "rows.jsonl").write_text('{"message": "m", "queue": "q"}\n', encoding="utf-8")
+    project = Project.load(folder)
+    splits = project.data(project.program())
+    assert splits.train is not None
+    assert (len(splits.train), splits.val, splits.test) == (1, None, None)
+    (folder / "rows.jsonl").write_text('{"message": "m"}\n', encoding="utf-8")
+    with pytest.raises(RowError, match="queue"):
+        project.data(project.program())
+    (folder / "rows.jsonl").unlink()
+    with pytest.raises(UsageError, match=r"rows\.jsonl"):
+        project.data(project.program())
+
+
+def test_one_file_is_split_as_it_says(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    write(
+        folder,
+        "program = 'code_of_it:program'\n[data]\nfile = 'rows.csv'\n"
+        "split = {train = 0.5, val = 5, test = 5, seed = 3, stratify = 'queue'}\n",
+    )
+    rows = "\n".join(f"m{i},{'ab'[i % 2]}" for i in range(20))
+    (folder / "rows.csv").write_text(f"message,queue\n{rows}\n", encoding="utf-8")
+    project = Project.load(folder)
+    splits = project.data(project.program())
+    assert [len(part) for part in (splits.train, splits.val, splits.test) if part is not None] == [10, 5, 5]
+
+
+def test_programs_are_instances_classes_and_functions(tmp_path: Path) -> None:
+    write(tmp_path, "")
+    assert isinstance(find_program("code_of_it:program", tmp_path), Predict)
+    assert isinstance(find_program("code_of_it:Holder.inner", tmp_path), Predict)
+    assert type(find_program("code_of_it:Pipeline", tmp_path)).__name__ == "Pipeline"
+    assert type(find_program("code_of_it:made", tmp_path)).__name__ == "Pipeline"
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("program", "A name is written `module:attr`"),
+        ("code_of_it:", "A name is written `module:attr`"),
+        ("code of it:x", "A name is written `module:attr`"),
+        ("../code_of_it:program", "A name is written `module:attr`"),
+        ("no_such_thing:x", "There is no module `no_such_thing`"),
+        ("code_of_it:progam", "Did you mean `program`?"),
+        ("code_of_it:program.x.y", "there is no `x`"),
+        ("code_of_it:Route", "is a signature. Make a program of it: `ts.Predict(Route)`"),
+        ("code_of_it:needs", "could not make the program: TypeError"),
+        ("code_of_it:__name__", "is no program"),
+        ("code_of_it:Holder", "is no program"),
+    ],
+)
+def test_a_wrong_name_of_a_program_says_what_is_wrong(reference: str, words: str, tmp_path: Path) -> None:
+    write(tmp_path, "")
+    with pytest.raises(UsageError) as caught:
+        find_program(reference, tmp_path)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("code", ["1 / 0", "import nothing_of_this_name", "def broken(:", "raise SystemExit(3)"])
+def test_code_that_cannot_be_imported_is_a_message_with_its_place(code: str, tmp_path: Path) -> None:
+    (tmp_path / "bad_code.py").write_text(f"x = 1\n{code}\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="Importing `bad_code` failed") as caught:
+        find_object("bad_code:x", tmp_path)
+    assert "bad_code.py" in str(caught.value)
+
+
+def test_two_projects_may_use_the_same_module_name(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(tmp_path / name, "program = 'code_of_it:value'", code=f"value = {name!r}\n")
+    assert find_object("code_of_it:value", tmp_path / "one") == "one"
+    assert find_object("code_of_it:value", tmp_path / "two") == "two"
+    assert find_object("code_of_it:value", tmp_path / "one") == "one"
+
+
+def test_a_file_named_like_a_loaded_module_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("x = 1\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"json\.py is taken by another module .* Rename the file"):
+        find_object("json:x", tmp_path)
+    assert sys.modules["json"].__name__ == "json"
+
+
+def test_metrics_are_functions_or_built_in_names(tmp_path: Path) -> None:
+    write(tmp_path, "")
+    assert find_metric("code_of_it:metric", tmp_path)(None, None) is True
+    assert getattr(find_metric("exact_match:queue", tmp_path), "metric_name", "") == "exact_match(queue)"
+    assert getattr(find_metric("exact_match:a, b", tmp_path), "metric_name", "") == "exact_match(a, b)"
+    assert getattr(find_metric("exact_match", tmp_path), "metric_name", "") == "exact_match"
+    assert getattr(find_metric("token_f1:answer", tmp_path), "metric_name", "") == "token_f1(answer)"
+
+
+@pytest.mark.parametrize(
+    "reference", ["exactmatch", "exactmatch:queue", "code_of_it:__name__", "contains:a,b,c", "one_of", "code_of_it:x"]
+)
+def test_a_wrong_name_of_a_metric_is_refused(reference: str, tmp_path: Path) -> None:
+    write(tmp_path, "")
+    with pytest.raises(UsageError):
+        find_metric(reference, tmp_path)
+
+
+def test_inputs_come_from_the_signature_or_from_forward(tmp_path: Path) -> None:
+    write(tmp_path, "")
+    chain = program_inputs(find_program("code_of_it:other", tmp_path))
+    assert chain.names == ("message",)
+    assert chain.signature is not None
+    assert list(chain.signature.output_fields) == ["queue"]  # the reasoning is nobody's label
+    pipeline = program_inputs(find_program("code_of_it:Pipeline", tmp_path))
+    assert (pipeline.names, pipeline.signature) == (("message", "tone"), None)
+    assert program_inputs(ChainOfThought("a, b -> c")).names == ("a", "b")
+    assert program_inputs(dspy.ReAct("question -> answer", tools=[])).names == ("question",)
+
+
+def test_a_program_that_hides_its_inputs_needs_them_named(tmp_path: Path) -> None:
+    code = CODE + (
+        "\nclass Hidden(Pipeline):\n    def forward(self, **inputs):\n        return super().forward(**inputs)\n"
+    )
+    folder = tmp_path / "p"
+    write(folder, "program = 'code_of_it:Hidden'", code)
+    project = Project.load(folder)
+    with pytest.raises(UsageError, match="inputs"):
+        project.inputs(project.program())
+    write(folder, "program = 'code_of_it:Hidden'\n[data]\ninputs = ['message']", code)
+    project = Project.load(folder)
+    assert project.inputs(project.program()).names == ("message",)
+    write(folder, "program = 'code_of_it:Hidden'\n[data]\nsignature = 'code_of_it:Route'", code)
+    project = Project.load(folder)
+    assert project.inputs(project.program()).names == ("message",)
+
+
+def test_compilers_take_their_options_and_no_others(tmp_path: Path) -> None:
+    def compiler(toml: str) -> object:
+        project = Project.load(write(tmp_path / "p", f"metric = 'exact_match:queue'\n[compile]\n{toml}"))
+        return project.compiler(project.metric())
+
+    search = compiler("num_candidates = 5\nmax_labeled_demos = 0\nbudget_calls = 7\nseed = 3\nformats = ['json']")
+    assert isinstance(search, RandomSearch)
+    assert (search.num_candidates, search.max_labeled_demos, search.seed) == (5, 0, 3)
+    assert (search.budget.calls, search.formats) == (7, ["json"])
+    few = compiler("compiler = 'labeled-few-shot'\nk = 3")
+    assert isinstance(few, LabeledFewShot)
+    assert few.k == 3
+    boot = compiler("compiler = 'bootstrap-few-shot'\nmax_rounds = 2\nmetric_threshold = 0.5")
+    assert isinstance(boot, BootstrapFewShot)
+    assert (boot.max_rounds, boot.metric_threshold) == (2, 0.5)
+    with pytest.raises(UsageError, match="`k` is no option of the compiler random-search"):
+        compiler("k = 3")
+
+
+def test_settings_are_replaced_and_checked(tmp_path: Path) -> None:
+    project = Project.load(write(tmp_path / "p", "metric = 'a:b'\n[compile]\nseed = 1\nrun = 'x'"))
+    changed = project.changed(metric="c:d", program=None, compile={"seed": 2, "run": None})
+    assert (changed.settings.metric, changed.settings.program) == ("c:d", None)
+    assert (changed.settings.compile.seed, changed.settings.compile.run) == (2, "x")
+    assert project.settings.compile.seed == 1
+    with pytest.raises(UsageError, match=r"`compile\.budget_calls`"):
+        project.changed(compile={"budget_calls": -1})
+
+
+def test_what_is_missing_is_named_with_both_ways_to_give_it(tmp_path: Path) -> None:
+    project = Project.load(write(tmp_path / "p", ""))
+    with pytest.raises(UsageError, match=r"There is no program: .*names none"):
+        project.program()
+    with pytest.raises(UsageError, match="--metric"):
+        project.metric()

@@ -1,0 +1,180 @@
+"""What is particular to `bare`: plain text where possible, and replies that were cut."""
+
+import datetime
+import json
+import uuid
+from typing import Any, Literal
+
+import dspy
+import pytest
+
+from tests.contracts.format import MODES
+from tunesmith.errors import FormatError, ParseError
+from tunesmith.formats import default_format, get_format, read_inputs
+from tunesmith.lm import ScriptedLM, message_text, text_response
+from tunesmith.modules import bind
+
+CARDS = Literal["card", "card_arrival", "Exchange", "été"]
+
+
+def asked(annotation: Any, reply: str, *, mode: str = "grammar", finish: str = "length", name: str = "bare") -> Any:
+    """Return the output that is read from a reply which ended so, and the request."""
+    signature = dspy.Signature({"text": (str, dspy.InputField()), "kind": (annotation, dspy.OutputField())})
+    lm = ScriptedLM(text_response(reply, model="m", finish_reason=finish), capabilities=MODES[mode])
+    program = dspy.Predict(signature)
+    bind(program, name)
+    with dspy.context(lm=lm):
+        return program(text="x").kind, lm.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "mode", "reply", "value"),
+    [
+        (CARDS, "grammar", "card_arrival", "card_arrival"),
+        (CARDS, "none", " Card_Arrival\n", "card_arrival"),
+        (CARDS, "grammar", "été", "été"),
+        (CARDS, "schema", '"card"', "card"),
+        (bool, "grammar", "true", True),
+        (bool, "schema", "true", True),
+        (datetime.date, "grammar", "2024-02-29", datetime.date(2024, 2, 29)),
+        (datetime.date, "schema", '"2024-02-29"', datetime.date(2024, 2, 29)),
+        (uuid.UUID, "none", "12345678-1234-5678-1234-567812345678", uuid.UUID("12345678123456781234567812345678")),
+        (int, "schema", "12 ", 12),
+        (str, "schema", '"a whole text"', "a whole text"),
+        (list[int], "schema", "[1, 2]", [1, 2]),
+        (list[int], "none", "```json\n[1, 2]\n", [1, 2]),
+        (dict[str, int], "grammar", '{"a": 1}', {"a": 1}),
+        (int | None, "schema", "null", None),
+    ],
+)
+def test_a_cut_reply_whose_value_is_complete_is_a_good_reply(
+    annotation: Any, mode: str, reply: str, value: Any
+) -> None:
+    assert asked(annotation, reply, mode=mode)[0] == value
+
+
+@pytest.mark.parametrize(
+    ("annotation", "mode", "reply"),
+    [
+        (CARDS, "grammar", "card"),
+        (CARDS, "grammar", "card_arr"),
+        (CARDS, "none", "EXCH"),
+        (CARDS, "schema", '"card'),
+        (int, "grammar", "12"),
+        (int, "schema", "12"),
+        (float, "schema", "1.5"),
+        (float, "grammar", "1.5"),
+        (int | None, "schema", "1"),
+        (str, "grammar", "a whole text."),
+        (str, "schema", '"a whole'),
+        (datetime.date, "grammar", "2024-02-2"),
+        (datetime.datetime, "grammar", "2024-02-29T10:00:00"),
+        (list[int], "schema", "[1, 2"),
+        (list[int], "none", "```json\n[1, 2"),
+        (CARDS, "grammar", ""),
+        (list[int], "grammar", " "),
+    ],
+)
+def test_a_cut_reply_that_may_go_on_is_truncated(annotation: Any, mode: str, reply: str) -> None:
+    with pytest.raises(ParseError) as caught:
+        asked(annotation, reply, mode=mode)
+    assert caught.value.reason == "truncated"
+
+
+@pytest.mark.parametrize("reply", ['{"kind": "card"}', ' {"kind": "card"}\n', '```json\n{"kind": "card"}'])
+def test_a_cut_object_that_is_whole_is_a_good_reply(reply: str) -> None:
+    assert asked(CARDS, reply, name="json")[0] == "card"
+
+
+@pytest.mark.parametrize("reply", ["", "{", '{"kind"', '{"kind": "card"', '{"kind": "card",', "Sure! Here"])
+def test_a_cut_object_that_may_go_on_is_truncated(reply: str) -> None:
+    with pytest.raises(ParseError) as caught:
+        asked(CARDS, reply, name="json")
+    assert caught.value.reason == "truncated"
+
+
+def test_a_reply_that_was_not_cut_may_be_the_beginning_of_another() -> None:
+    assert asked(CARDS, "card", finish="stop")[0] == "card"
+    assert asked(int, "12", finish="stop")[0] == 12
+
+
+def test_a_label_goes_out_as_grammar_where_the_engine_has_one_and_as_schema_else() -> None:
+    by_grammar = asked(CARDS, "card", finish="stop")[1].config
+    assert by_grammar.response_format is None
+    assert by_grammar.extensions["grammar"] == 'root ::= "card" | "card_arrival" | "Exchange" | "été"'
+    assert by_grammar.stop == ()
+
+    by_schema = asked(CARDS, '"card"', mode="schema", finish="stop")[1].config
+    assert by_schema.response_format["schema"]["enum"] == ["card", "card_arrival", "Exchange", "été"]
+    assert not by_schema.extensions
+    assert by_schema.stop == ("\n",)
+
+    free = asked(CARDS, "card", mode="none", finish="stop")[1].config
+    assert free.response_format is None
+    assert not free.extensions
+
+
+@pytest.mark.parametrize("annotation", [list[int], dict[str, int], list[str] | None])
+def test_a_value_of_several_lines_has_no_stop_at_the_first(annotation: Any) -> None:
+    for mode in ("schema", "grammar"):
+        request = asked(annotation, "[]" if annotation != dict[str, int] else "{}", mode=mode, finish="stop")[1]
+        assert request.config.stop == ()
+        assert request.config.response_format is not None
+
+
+def test_a_huge_label_set_is_not_sent_as_a_grammar() -> None:
+    labels = Literal[tuple(f"label {i}" for i in range(500))]  # type: ignore[valid-type]
+    value, request = asked(labels, "label 499", finish="stop")
+
+    assert value == "label 499"
+    assert "grammar" not in (request.config.extensions or {})
+
+
+def test_a_message_ends_with_the_name_of_the_output() -> None:
+    request = asked(str, "yes", finish="stop")[1]
+
+    assert message_text(request.messages[-1]) == "Text: x\nKind:"
+    assert read_inputs(dspy.Signature("text -> kind"), message_text(request.messages[-1])) == {"text": "x"}
+
+
+def test_several_outputs_are_refused_with_what_to_do() -> None:
+    with pytest.raises(FormatError, match=r"2: a, b\. Use the format `json`"):
+        get_format("bare").check(dspy.Signature("q -> a, b"))
+    assert default_format(dspy.Signature("q -> a, b")) == "json"
+
+
+@pytest.mark.parametrize("name", ["bare", "json"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_text_of_1500_characters_is_read_whole(name: str, mode: str) -> None:
+    text = "a word, " * 187 + "1500"
+    reply = json.dumps({"kind": text} if name == "json" else text)
+    if name == "bare" and mode != "schema":
+        reply = text
+
+    assert asked(str, reply, mode=mode, finish="stop", name=name)[0] == text
+
+
+def test_a_text_that_fills_a_bound_of_ours_is_taken_as_cut() -> None:
+    for length in (999, 1001):
+        assert asked(str, json.dumps("x" * length), mode="schema", finish="stop")[0] == "x" * length
+    with pytest.raises(ParseError) as caught:
+        asked(str, json.dumps("x" * 1000), mode="schema", finish="stop")
+    assert caught.value.reason == "truncated"
+
+
+def test_display_shows_what_an_engine_with_every_constraint_gets() -> None:
+    signature = dspy.Signature({"text": (str, dspy.InputField()), "kind": (CARDS, dspy.OutputField())})
+    demos = [dspy.Example(text="a", kind="card")]
+
+    assert get_format("bare").format(signature, demos, {"text": "b"}) == [
+        {"role": "system", "content": f"{signature.instructions}\nKind is one of: card, card_arrival, Exchange, été."},
+        {"role": "user", "content": "Text: a\nKind:"},
+        {"role": "assistant", "content": "card"},
+        {"role": "user", "content": "Text: b\nKind:"},
+    ]
+
+
+@pytest.mark.parametrize("reply", ["card", '"card"', " CARD "])
+def test_parsing_by_hand_takes_both_ways_of_writing(reply: str) -> None:
+    signature = dspy.Signature({"text": (str, dspy.InputField()), "kind": (CARDS, dspy.OutputField())})
+    assert get_format("bare").parse(signature, reply) == {"kind": "card"}

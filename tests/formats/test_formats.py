@@ -1,0 +1,136 @@
+"""Which formats there are, and which one a predictor gets."""
+
+from typing import Any, Literal
+
+import dspy
+import pytest
+
+from tests.strategies import CASES
+from tunesmith.errors import UsageError
+from tunesmith.formats import Format, carries, default_format, format_names, get_format
+
+
+class Pictured(dspy.Signature):
+    """What is on the picture?"""
+
+    picture: dspy.Image = dspy.InputField()
+    answer: str = dspy.OutputField()
+
+
+class Pictures(dspy.Signature):
+    """What is on the pictures?"""
+
+    pictures: list[dspy.Image] | None = dspy.InputField()
+    answer: str = dspy.OutputField()
+
+
+class Talk(dspy.Signature):
+    """Go on."""
+
+    history: dspy.History = dspy.InputField()
+    answer: str = dspy.OutputField()
+
+
+class Called(dspy.Signature):
+    """Call a tool."""
+
+    tools: list[dspy.Tool] = dspy.InputField()
+    calls: dspy.ToolCalls = dspy.OutputField()
+
+
+class Programmed(dspy.Signature):
+    """Explain."""
+
+    program: dspy.Code["python"] = dspy.InputField()  # noqa: F821 - the language is a text
+    tools: list[dspy.Tool] = dspy.InputField()
+    answer: str = dspy.OutputField()
+
+
+class Thought(dspy.Signature):
+    """Think."""
+
+    question: str = dspy.InputField()
+    reasoning: dspy.Reasoning = dspy.OutputField()
+    answer: str = dspy.OutputField()
+
+
+class Calling(dspy.Signature):
+    """No type that JSON has."""
+
+    question: str = dspy.InputField()
+    answer: type = dspy.OutputField()
+
+
+def test_every_format_has_its_name() -> None:
+    assert {name: get_format(name).name for name in format_names()} == {name: name for name in format_names()}
+    assert {"bare", "json", "chat"} <= set(format_names())
+
+
+@pytest.mark.parametrize("name", ["", "Json", "json ", "yaml"])
+def test_an_unknown_format_is_an_error_that_lists_the_known_ones(name: str) -> None:
+    with pytest.raises(UsageError, match="bare, json, chat"):
+        get_format(name)
+    with pytest.raises(UsageError):
+        carries(name, Pictured)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_one_output_gets_bare_and_several_get_json(case: Any) -> None:
+    assert default_format(case.signature) == ("bare" if case.single else "json")
+    assert default_format(case.signature) == ("bare" if case.single else "json"), "also when asked again"
+
+
+@pytest.mark.parametrize(
+    ("signature", "name"),
+    [
+        (Pictured, "chat"),
+        (Pictures, "chat"),
+        (Talk, "chat"),
+        (Called, "chat"),
+        (Calling, "chat"),
+        (Programmed, "bare"),
+        (Thought, "json"),
+        (dspy.Signature("picture: dspy.Image, question -> answer, reason"), "chat"),
+        (dspy.Signature("question -> answer"), "bare"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_what_other_formats_cannot_carry_gets_chat(signature: Any, name: str) -> None:
+    assert default_format(signature) == name
+    assert carries("chat", signature)
+    assert carries("json", signature) is (name != "chat")
+
+
+def test_a_label_set_is_listed_up_to_fifty() -> None:
+    few = dspy.Signature(f"q -> a: Literal[{', '.join(repr(f'label{i}') for i in range(50))}]")
+    many = dspy.Signature(f"q -> a: Literal[{', '.join(repr(f'label{i}') for i in range(51))}]")
+    for name in ("bare", "json"):
+        found = get_format(name)
+        assert isinstance(found, Format)
+        assert "label49" in found.system_text(few, "none")
+        assert "one of" not in found.system_text(many, "none")
+
+
+def test_the_system_text_names_what_the_user_described_and_nothing_else() -> None:
+    class Described(dspy.Signature):
+        """Route."""
+
+        text: str = dspy.InputField(desc="as the customer wrote it")
+        plain: str = dspy.InputField()
+        queue: Literal["a", "b"] = dspy.OutputField(desc="where it goes")
+
+    assert get_format("bare").system_text(Described, "grammar") == (
+        "Route.\ntext: as the customer wrote it\nqueue: where it goes\nQueue is one of: a, b."
+    )
+    assert get_format("bare").system_text(Described, "schema").endswith("\nReply with the JSON value only.")
+    assert (
+        get_format("json")
+        .system_text(Described, "schema")
+        .endswith('Reply with one JSON object: {"queue": <one of "a", "b">}')
+    )
+
+
+def test_a_refine_of_dspy_can_make_its_own_copy_of_a_format() -> None:
+    for name in format_names():
+        kind = type(get_format(name))
+        assert type("Wrapper", (kind,), {})().name == name

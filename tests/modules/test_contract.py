@@ -1,0 +1,57 @@
+"""Every kind of program keeps the contract."""
+
+from types import MappingProxyType
+
+import dspy
+
+from tests.contracts.module import ModuleContract
+from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent
+from tunesmith.modules import ChainOfThought, Predict
+
+BILL = MappingProxyType({"message": "where is my bill"})
+
+
+class TestPredict(ModuleContract):
+    inputs = BILL
+
+    def make(self) -> dspy.Module:
+        return Predict(Route)
+
+
+class TestChainOfThought(ModuleContract):
+    inputs = BILL
+
+    def make(self) -> dspy.Module:
+        return ChainOfThought(Route, max_tokens=50)
+
+
+class TestPredictorInAListWithCodeAroundIt(ModuleContract):
+    inputs = MappingProxyType({"message": "where  is\nmy bill"})
+
+    def make(self) -> dspy.Module:
+        return Listed()
+
+
+class TestPipelineWithANestedModule(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return Pipeline()
+
+
+class TestAgentWithOneTool(ModuleContract):
+    inputs = MappingProxyType({"question": "what is a word?"})
+    calls = 3
+
+    def make(self) -> dspy.Module:
+        return agent()
+
+
+class TestProgramWithAFrozenPart(ModuleContract):
+    inputs = BILL
+    calls = 2
+    frozen_first = True
+
+    def make(self) -> dspy.Module:
+        return Frozen()

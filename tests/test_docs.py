@@ -1,0 +1,89 @@
+"""What the documents say is so: their code runs, their links lead somewhere, their numbers are the committed ones."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tunesmith.experiments import VERDICTS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted(p for p in ROOT.rglob("*.md") if not {".venv", "runs", ".pytest_cache"} & set(p.relative_to(ROOT).parts))
+FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+EXAMPLE, SNIPPET = FENCE.findall(README)
+
+
+def tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(code: str, folder: Path) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    return found.stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    return tmp_path
+
+
+@pytest.mark.model
+def test_the_twenty_lines_run(folder: Path) -> None:
+    scores, verdict = run(EXAMPLE, folder).splitlines()
+    assert re.fullmatch(r"0\.\d+ \[.*\] on 120 examples -> 0\.\d+ \[.*\] on 120 examples", scores)
+    assert verdict.startswith(VERDICTS)
+    assert len(EXAMPLE.strip().splitlines()) <= 22
+
+
+@pytest.mark.model
+def test_the_snippet_uses_the_demos_artifact(folder: Path) -> None:
+    run(
+        "import tunesmith as ts\nfrom tunesmith.experiments import run_demo\n"
+        "run_demo(ts.lm('embedded'), run='demo', limit=10)\n",
+        folder,
+    )
+    lines = run(SNIPPET, folder).splitlines()
+    assert lines[0] in ("room", "food", "staff", "location", "price")
+    assert lines[1].startswith("system | ")
+    assert len(SNIPPET.strip().splitlines()) <= 10
+
+
+def test_the_tables_are_the_committed_results() -> None:
+    assert tables().rendered(README) == README, "run `python benchmarks/tables.py`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"`make ([a-z-]+)`", README)) | {"demo", "test"}))
+def test_every_target_that_is_named_is_there(target: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_every_public_name_exists() -> None:
+    import tunesmith as ts
+
+    assert all(hasattr(ts, name) for name in ts.__all__)
+    assert callable(ts.lm)
+    assert set(ts.__all__) <= set(dir(ts))
