@@ -67,7 +67,8 @@ def started() -> list[Row]:
 class OneAnswer(http.server.BaseHTTPRequestHandler):
     """An OpenAI-compatible server that says what the side's format reads."""
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that `http.server` calls
+    def do_POST(self) -> None:
+        """Answer `text_of(0)`, which is all that is asked."""
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         marked = "[[ ##" in json.dumps(asked["messages"])
         label = label_of(0)
@@ -89,7 +90,7 @@ class OneAnswer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *given: object) -> None:
+    def log_message(self, *given: object) -> None:
         """Say nothing."""
 
 

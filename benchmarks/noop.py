@@ -1,4 +1,4 @@
-"""The model that costs nothing: one engine for both sides, whose reply depends on the input so that it can be checked."""
+"""The model that costs nothing: one engine for both sides, whose reply depends on the input and can be checked."""
 
 from collections.abc import Iterator
 from typing import Any, Literal

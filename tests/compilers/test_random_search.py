@@ -55,7 +55,7 @@ def test_demos_come_from_the_training_examples_alone() -> None:
 
 
 def test_demo_counts_stay_within_the_limit_and_serve_every_label_alike() -> None:
-    for limit in (0, 2, 5, 12):
+    for limit in (0, 2, 5):
         trials = report_of(num_candidates=15, max_labeled_demos=limit).trials
         sizes = {len(trial.candidate.parts["self"].demos) for trial in trials}
         assert max(sizes) <= limit
@@ -67,7 +67,7 @@ def test_demo_counts_stay_within_the_limit_and_serve_every_label_alike() -> None
 def test_given_instructions_and_formats_are_tried() -> None:
     texts = ["Name the colour.", "Which colour is it?"]
 
-    report = report_of(num_candidates=25, instructions=texts, formats=["bare", "json", "chat"])
+    report = report_of(num_candidates=16, instructions=texts, formats=["bare", "json", "chat"])
 
     parts = [trial.candidate.parts["self"] for trial in report.trials]
     assert {part.instruction for part in parts} == {Colour.instructions, *texts}
@@ -134,7 +134,7 @@ def test_a_small_space_is_tried_whole_and_said_so() -> None:
 
 @variants
 def test_every_variant_is_deterministic_and_keeps_its_budget(options: dict[str, Any]) -> None:
-    for cap in (31, 60, 61, 95, 200):
+    for cap in (31, 61, 95, 200):
         one, other = (report_of(budget=cap, slots=slots, **options) for slots in (1, 8))
         assert one.candidate == other.candidate
         assert one.charged.calls == other.charged.calls <= cap
@@ -166,7 +166,7 @@ def test_halving_needs_fewer_calls_than_scoring_everything() -> None:
 
 def test_a_mean_on_few_examples_wins_nothing() -> None:
     """A candidate that was dropped early is not returned, however good its first examples were."""
-    for seed in range(scaled(100)):
+    for seed in range(scaled(60)):
         report = report_of(seed=seed, num_candidates=10)
         assert next(t for t in report.trials if t.candidate == report.candidate).n == len(VAL)
 
@@ -176,7 +176,7 @@ def test_the_end_of_the_budget_leaves_the_best_so_far(options: dict[str, Any]) -
     """Demos make a call longer than the student's own, so a limit in tokens ends the search on the way."""
     free = report_of(num_candidates=8, **options)
     improved = 0
-    for share in (0.5, 0.7, 0.9):
+    for share in (0.5, 0.8):
         limit = int(free.charged.tokens * share)
         report = report_of(num_candidates=8, budget=Budget(tokens=limit), **options)
         whole = [t.mean or 0.0 for t in report.trials if t.n == len(VAL)]
@@ -188,7 +188,7 @@ def test_the_end_of_the_budget_leaves_the_best_so_far(options: dict[str, Any]) -
 
 @variants
 def test_no_variant_needs_more_than_its_plan(options: dict[str, Any]) -> None:
-    for seed in range(scaled(60)):
+    for seed in range(scaled(20)):
         for student, answer, calls in ((dspy.Predict(Colour), world(), 1.0), (TwoSteps(), two_steps, 2.0)):
             model = FunctionLM(answer)
             report = report_of(model, student=student, seed=seed, num_candidates=7, **options)
@@ -248,11 +248,11 @@ def test_tpe_and_random_draws_both_gain(tmp_path: Any) -> None:
     gains = {
         sampler: sum(
             report_of(model, sampler=sampler, seed=seed, num_candidates=12, race="full").gain.mean or 0
-            for seed in range(scaled(40))
+            for seed in range(scaled(20))
         )
         for sampler in ("random", "tpe")
     }
-    assert min(gains.values()) > 0.3 * scaled(40)
+    assert min(gains.values()) > 0.3 * scaled(20)
 
 
 def test_a_format_the_model_can_follow_is_found() -> None:
@@ -311,7 +311,7 @@ def test_a_budget_that_ends_while_bootstrapping_returns_the_student() -> None:
 
 @variants
 def test_room_for_one_candidate_is_used(options: dict[str, Any]) -> None:
-    for cap in (2 * len(VAL), 2 * len(VAL) + 1, 3 * len(VAL), 4 * len(VAL) - 1):
+    for cap in (2 * len(VAL), 4 * len(VAL) - 1):
         report = report_of(budget=cap, formats=["bare"], **options)
         assert sum(trial.n == len(VAL) for trial in report.trials) >= 2
         assert report.charged.calls <= cap

@@ -54,7 +54,7 @@ def test_tpe_learns_from_what_it_is_told_and_random_does_not() -> None:
     assert sum(later("tpe", s) for s in seeds) > sum(later("random", s) for s in seeds) + 0.3
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(
     st.dictionaries(st.text(min_size=1), st.integers(1, 6), min_size=1, max_size=4), st.sampled_from(["random", "tpe"])
 )

@@ -137,7 +137,7 @@ class CompilerContract:
 
     @pytest.mark.parametrize("ability", [helpful, harmful])
     def test_the_result_is_never_worse_than_the_student_on_validation(self, ability: Any) -> None:
-        for seed in range(scaled(60)):
+        for seed in range(scaled(40)):
             model = FunctionLM(world(ability))
             program = self.compiled(model, seed=seed)
             before = evaluate(dspy.Predict(Colour), VAL, right, lm=model).mean
@@ -175,7 +175,7 @@ class CompilerContract:
 
     @pytest.mark.parametrize("slots", [1, 8])
     def test_no_more_is_charged_than_the_budget(self, slots: int) -> None:
-        for run in range(scaled(100)):
+        for run in range(scaled(60)):
             cap = 30 + (run * 37) % 300
             model = FunctionLM(world())
             report = self.compiled(model, budget=cap, slots=slots, seed=run).compile_report
@@ -187,7 +187,7 @@ class CompilerContract:
         free = self.compiled().compile_report.charged
         base = self.compiled(budget=len(VAL)).compile_report.charged
 
-        for tokens in range(base.tokens + 50, free.tokens, max(1, (free.tokens - base.tokens) // 6)):
+        for tokens in range(base.tokens + 50, free.tokens, max(1, (free.tokens - base.tokens) // 3)):
             charged = self.compiled(budget=Budget(tokens=tokens)).compile_report.charged
             # A call's tokens are known when it is answered: the last one may end above the limit.
             assert charged.tokens < tokens + 400
@@ -199,7 +199,7 @@ class CompilerContract:
         assert report.charged.calls == len(VAL)
         assert report.trials[0].number == 0
 
-    @pytest.mark.parametrize("cap", [0, 1, len(VAL) - 1])
+    @pytest.mark.parametrize("cap", [0, len(VAL) - 1])
     @pytest.mark.parametrize("slots", [1, 8])
     def test_a_budget_too_small_for_the_student_is_an_error(self, cap: int, slots: int) -> None:
         model = FunctionLM(world())
@@ -371,7 +371,7 @@ class CompilerContract:
             self.compiled(FunctionLM(fails), slots=slots)
 
     @pytest.mark.parametrize("slots", [1, 8])
-    @pytest.mark.parametrize("after", [0, 35, 50])
+    @pytest.mark.parametrize("after", [10, 50])
     def test_ctrl_c_stops_it_and_the_same_command_goes_on(self, after: int, slots: int, tmp_path: Path) -> None:
         left, answer, patient = iter(range(after)), world(), False
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunesmith.evaluation import Failure, Report, Row, gain
@@ -30,6 +30,7 @@ def report_of(marks: list[float | str], floor: float = 0.0) -> Report:
 marks = st.lists(st.one_of(st.sampled_from([0.0, 1.0, 0.25]), st.sampled_from(["p", "m"])), max_size=30)
 
 
+@settings(max_examples=40)
 @given(marks, st.sampled_from([0.0, -1.0, 0.5]))
 def test_every_row_is_a_score_an_error_or_left_out(given_marks: list[float | str], floor: float) -> None:
     report = report_of(given_marks, floor)
@@ -53,6 +54,7 @@ def test_every_row_is_a_score_an_error_or_left_out(given_marks: list[float | str
     assert report.mean_of_scored == (pytest.approx(sum(scores) / len(scores)) if scores else None)
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_a_gain_leaves_out_what_the_metric_failed_on_for_either(data: st.DataObject) -> None:
     before = data.draw(marks)

@@ -39,6 +39,7 @@ def test_wilson_holds_the_share_and_stays_between_0_and_1(n: int, data: st.DataO
     assert 0 <= found.low <= found.mean <= found.high <= 1
 
 
+@few
 @given(st.lists(st.booleans(), min_size=1, max_size=300))
 def test_right_and_wrong_answers_get_wilsons_interval(answers: list[bool]) -> None:
     assert mean_interval([float(a) for a in answers]) == wilson(sum(answers), len(answers))

@@ -229,7 +229,7 @@ def stops(after: int, error: BaseException) -> Callable[[Seen], str]:
     return function
 
 
-@pytest.mark.parametrize("after", [0, 20, 70, 150])
+@pytest.mark.parametrize("after", [0, 70, 150])
 @pytest.mark.parametrize(
     ("error", "kind"), [(KeyboardInterrupt(), Interrupted), (ModelUnavailable("gone"), ModelUnavailable)], ids=repr
 )
@@ -288,7 +288,7 @@ def test_another_instruction_or_other_demos_are_another_program(tmp_path: Path) 
 @pytest.mark.parametrize("slots", [1, 8])
 def test_search_and_test_together_keep_the_budget(slots: int) -> None:
     rng = random.Random(slots)
-    for _ in range(scaled(60)):
+    for _ in range(scaled(40)):
         cap = rng.randint(2 * len(TEST) + len(VAL), 500)
         model = FunctionLM(world(), slots=slots)
 
@@ -338,19 +338,19 @@ def test_a_test_that_the_budget_cannot_pay_leaves_the_result_untested() -> None:
     ids=lambda c: "default" if c is None else f"{c.name} {getattr(c, 'race', '')} {getattr(c, 'sampler', '')}",
 )
 def test_a_plan_makes_no_call_and_is_never_too_small(compiler: Any) -> None:
-    for program, answer in ((dspy.Predict(Colour), world()), (Pipeline(), plain_model)):
-        for more in ({}, {"budget": 330}, {"valset": None}, {"testset": None}):
-            model = FunctionLM(answer)
-            given = {"metric": right, "trainset": TRAIN, "valset": VAL, "testset": TEST, "compiler": compiler, **more}
-            found = plan(program, lm=model, **given)
-            assert model.requests == []
+    one, two = (dspy.Predict(Colour), world()), (Pipeline(), plain_model)
+    for (program, answer), more in ((one, {"budget": 200}), (one, {"valset": None}), (two, {"testset": None})):
+        model = FunctionLM(answer)
+        given = {"metric": right, "trainset": TRAIN, "valset": VAL, "testset": TEST, "compiler": compiler, **more}
+        found = plan(program, lm=model, **given)
+        assert model.requests == []
 
-            result = compile_program(program, lm=model, **given)
+        result = compile_program(program, lm=model, **given)
 
-            assert result.charged.calls <= found["calls"]["worst"]
-            assert found["calls"]["expected"] <= found["calls"]["worst"]
-            assert len(result.report.trials) <= found["candidates"]
-            assert found["examples"]["val"] == result.report.baseline.n
+        assert result.charged.calls <= found["calls"]["worst"]
+        assert found["calls"]["expected"] <= found["calls"]["worst"]
+        assert len(result.report.trials) <= found["candidates"]
+        assert found["examples"]["val"] == result.report.baseline.n
 
 
 # What is refused ------------------------------------------------------------------------------------------------

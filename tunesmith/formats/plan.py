@@ -89,12 +89,7 @@ def _content(values: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _mark(value: Any) -> Any:
     """Return what tells `value` from every value that is written otherwise: `1`, `1.0` and `True` are equal."""
-    kind = type(value)
-    if value is None or kind is bool:
-        return value is None, value
-    if kind is int or kind is float:
-        return kind, repr(value)
     try:
-        return kind, to_json(value, fallback=repr)
+        return type(value), to_json(value, fallback=repr)
     except (ValueError, RecursionError):  # half of a surrogate pair, bytes, a value that holds itself
-        return kind, repr(value)
+        return type(value), repr(value)

@@ -52,6 +52,8 @@ _SETTINGS = {
 }
 _SETTING_NAMES = frozenset(_SETTINGS) | {"count", "size", "hits", "misses"}
 
+_SELECT = "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
+
 _gate = threading.RLock()
 _live: "weakref.WeakSet[ReplyCache]" = weakref.WeakSet()
 
@@ -143,10 +145,10 @@ class ReplyCache:
             if cache is None:
                 return None
             try:
-                stored = cache.get(key)
+                stored = self._stored(cache, key)
                 if isinstance(stored, Damaged):
                     # Another process may have replaced the row, and removed the file it named.
-                    stored = cache.get(key)
+                    stored = self._stored(cache, key)
             except Exception:  # noqa: BLE001 - a damaged database leads diskcache anywhere
                 stored = _read_again(cache, key)
         if stored is None:
@@ -156,6 +158,11 @@ class ReplyCache:
             self._meet_damage(key, value.reason)
             return None
         return value
+
+    def _stored(self, cache: diskcache.Cache, key: str) -> object:
+        # What `cache.get` does, but for the expiry and statistics that we never use: a third of its time.
+        row = cache._con.execute(_SELECT, (key,)).fetchone()
+        return None if row is None else read_value(self.folder, *row)
 
     def put(self, key: str, value: dict[str, Any]) -> None:
         """Store `value`, replacing what is there.
