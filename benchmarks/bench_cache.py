@@ -110,9 +110,9 @@ def question(number: int) -> str:
     return f"Question {number}: which of the topics does this message belong to?"
 
 
-def write(name: str, folder: str) -> dict[str, dict[str, float]]:
+def write(name: str, folder: str, seed: str) -> dict[str, dict[str, float]]:
     side, given = opened(name, folder), list(enumerate(replies()))
-    random.Random(1).shuffle(given)
+    random.Random(seed).shuffle(given)
     wall, cpu = time.perf_counter(), time.process_time()
     for number, reply in given:
         side.put(number, reply)
@@ -161,7 +161,8 @@ def rows() -> list[Row]:
                 if task == "write":
                     shutil.rmtree(newest.pop(side, folder / "none"), ignore_errors=True)
                     newest[side] = folder / f"{side}-{next(fresh)}"
-                for what, times in child(__file__, task, side, newest[side], *[next(fresh)][task == "write" :]).items():
+                found = child(__file__, task, side, newest[side], next(fresh))
+                for what, times in found.items():
                     for clock, seconds in times.items():
                         spent.setdefault((what, clock), {}).setdefault(side, []).append(seconds)
                 return 0.0

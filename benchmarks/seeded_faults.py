@@ -46,7 +46,18 @@ def noticed(file: str, old: str, new: str, folder: Path) -> str | None:
     marks = "not model and not slow and not wheel and not live"
     # The guard tests of documents and structure do not count: they know nothing of behaviour.
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", marks, "--ignore=tests/test_docs.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            "-m",
+            marks,
+            "--ignore=tests/test_docs.py",
+        ],
         cwd=copy,
         env={**os.environ, "PYTHONPATH": str(copy)},
         capture_output=True,

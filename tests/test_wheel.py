@@ -26,9 +26,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True, timeout=120)
     python = folder / "venv" / "bin" / "python"
-    subprocess.run(
-        [*pip, "--python", python, "install", "--no-deps", *folder.glob("*.whl")], check=True, timeout=120
-    )
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", *folder.glob("*.whl")], check=True, timeout=120)
     packages = next((folder / "venv" / "lib").glob("python*/site-packages"))
     # Not processed for `.pth` files in turn, so the editable install there stays out of sight.
     (packages / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n", encoding="utf-8")

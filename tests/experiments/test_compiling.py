@@ -412,3 +412,13 @@ def test_a_run_that_another_compile_holds_is_refused(tmp_path: Path) -> None:
         testset=None,
         compiler=ts.LabeledFewShot(2),
     )
+
+
+def test_where_nothing_better_was_found_testing_costs_one_program() -> None:
+    model = FunctionLM(world(harmful))
+
+    result = compiled(model, compiler=ts.LabeledFewShot(4))
+
+    assert not result.report.improved
+    assert len(model.requests) == 2 * len(VAL) + len(TEST)
+    assert result.compiled.rows == result.baseline.rows

@@ -516,7 +516,7 @@ def run_in_threads(count: int, work: Any) -> None:
     def guarded(number: int) -> None:
         try:
             work(number)
-        except BaseException as error:  # noqa: BLE001 - raised again below
+        except BaseException as error:
             failures.append(error)
 
     threads = [threading.Thread(target=guarded, args=(n,), daemon=True) for n in range(count)]

@@ -43,9 +43,7 @@ class TestEmbeddedEngine(EngineContract):
 
     def test_replies_and_logprobs_do_not_depend_on_the_order_of_calls(self, engine: Engine) -> None:
         texts = [f"{word} number {i} was {how}" for i, (word, how) in enumerate(_pairs())]
-        requests = [
-            ask(engine, text, extensions={"grammar": LABELS}, logprobs=5) for text in texts[: scaled(240)]
-        ]
+        requests = [ask(engine, text, extensions={"grammar": LABELS}, logprobs=5) for text in texts[: scaled(240)]]
         # A second prefix in between, as when candidates alternate.
         requests += [
             Request(
@@ -70,9 +68,7 @@ class TestEmbeddedEngine(EngineContract):
     def test_tools_and_pictures_are_refused(self, engine: Engine) -> None:
         from dspy.lm15 import FunctionTool
 
-        request = Request(
-            model="embedded", messages=(Message.user("hi"),), tools=(FunctionTool(name="search"),)
-        )
+        request = Request(model="embedded", messages=(Message.user("hi"),), tools=(FunctionTool(name="search"),))
         with pytest.raises(RequestRefused, match="no native tool calls"):
             engine.complete(request)
 
@@ -151,7 +147,9 @@ def test_facts_come_from_the_header() -> None:
     assert facts.trained_context == 8192
 
 
-@pytest.mark.parametrize("content", [b"", b"GGUF", b"no gguf at all, but long enough", b"GGUF\x03\0\0\0" + b"\xff" * 64])
+@pytest.mark.parametrize(
+    "content", [b"", b"GGUF", b"no gguf at all, but long enough", b"GGUF\x03\0\0\0" + b"\xff" * 64]
+)
 def test_a_file_that_is_no_gguf_is_a_usage_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.gguf"
     path.write_bytes(content)

@@ -83,9 +83,7 @@ def test_a_second_equal_request_is_answered_from_the_cache(cache: ReplyCache) ->
     "change",
     [{"temperature": 0.5}, {"max_tokens": 7}, {"rollout_id": 3}, {"stop": ["x"]}, {"top_p": 0.5}, {"seed": 9}],
 )
-def test_every_option_that_can_change_the_reply_is_in_the_key(
-    cache: ReplyCache, change: dict[str, object]
-) -> None:
+def test_every_option_that_can_change_the_reply_is_in_the_key(cache: ReplyCache, change: dict[str, object]) -> None:
     model = FunctionLM(echo, cache=cache)
     model("hello")
     model("hello", **change)
@@ -262,9 +260,7 @@ texts = st.text(max_size=40)
 
 
 @given(system=texts | st.none(), turns=st.lists(texts, min_size=1, max_size=4), rollout=st.integers(0, 5))
-def test_a_key_made_from_a_prefix_is_the_key_of_the_request(
-    system: str | None, turns: list[str], rollout: int
-) -> None:
+def test_a_key_made_from_a_prefix_is_the_key_of_the_request(system: str | None, turns: list[str], rollout: int) -> None:
     identity = Identity("double", "m", "d")
     messages = tuple(Message.user(text or "-") for text in turns)
     prefix = Prefix("m", system or None, messages[:-1], Config(max_tokens=3))
@@ -272,9 +268,7 @@ def test_a_key_made_from_a_prefix_is_the_key_of_the_request(
     assert prefix.key(identity, messages[-1], rollout) == request_key(identity, request, rollout)
 
 
-@given(
-    st.lists(st.tuples(texts, st.lists(texts, min_size=1, max_size=3)), min_size=2, max_size=5, unique_by=str)
-)
+@given(st.lists(st.tuples(texts, st.lists(texts, min_size=1, max_size=3)), min_size=2, max_size=5, unique_by=str))
 def test_different_requests_have_different_keys(requests: list[tuple[str, list[str]]]) -> None:
     identity = Identity("double", "m", "d")
     keys = {

@@ -310,11 +310,14 @@ def _test(
 ) -> tuple[Report | None, Report | None, tuple[str, ...]]:
     if job.test is None:
         return None, None, ("No test split was given, so the verdict is `untested`.",)
-    reports = []
+    reports: list[Report] = []
     for label, candidate in (
         ("program as given on test", report.baseline_candidate),
         ("compiled program on test", report.candidate),
     ):
+        if reports and candidate == report.baseline_candidate:
+            reports.append(reports[0])  # nothing better was found: the same program is not paid for twice
+            break
 
         def tell(done: int, total: int, label: str = label) -> None:
             if progress is not None:
