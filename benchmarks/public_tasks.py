@@ -2,9 +2,9 @@
 
     python benchmarks/public_tasks.py [--seeds 3] [--task sentiment|banking77]
 
-Reads ../shared/data and writes benchmarks/public_tasks.json. Everything runs on the embedded model, with replies of at most
-32 tokens. Every compile may be charged the stated number of calls; testing is not counted. Replies come from the cache
-where they are there.
+Reads ../shared/data and writes benchmarks/public_tasks.json. Everything runs on the embedded model, with replies of at
+most 32 tokens. Every compile may be charged the stated number of calls; testing is not counted. Replies come from the
+cache where they are there.
 """
 
 import argparse
@@ -136,7 +136,7 @@ def run(task: Task, lm: ts.LM, seed: int) -> list[dict[str, Any]]:
     base = evaluate(program, task.test, metric, lm=lm)
     rows = [_row(task, seed, "as declared (tunesmith's default format)", base, base, 0)]
 
-    few = few_shot_candidate(program, task.train, len(set(e[task.label] for e in task.train)), seed)
+    few = few_shot_candidate(program, task.train, len({e[task.label] for e in task.train}), seed)
     found = evaluate(few.apply(program), task.test, metric, lm=lm)
     rows.append(_row(task, seed, "LabeledFewShot, one per label, no search", found, base, 0))
 

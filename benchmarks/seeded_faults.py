@@ -17,6 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).parent / "seeded_faults.json"
 
+_PYTEST = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--ignore=tests/test_docs.py"]
+
 FAULTS = [
     ("data/keys.py", "sort_keys=True", "sort_keys=False"),
     ("evaluation/evaluator.py", "> METRIC_ERROR_LIMIT", ">= METRIC_ERROR_LIMIT"),
@@ -46,18 +48,7 @@ def noticed(file: str, old: str, new: str, folder: Path) -> str | None:
     marks = "not model and not slow and not wheel and not live"
     # The guard tests of documents and structure do not count: they know nothing of behaviour.
     found = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-x",
-            "-p",
-            "no:cacheprovider",
-            "-m",
-            marks,
-            "--ignore=tests/test_docs.py",
-        ],
+        [*_PYTEST, "-m", marks],
         cwd=copy,
         env={**os.environ, "PYTHONPATH": str(copy)},
         capture_output=True,

@@ -44,6 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.model
+@pytest.mark.timeout(900)
 def test_the_twenty_lines_run(folder: Path) -> None:
     scores, verdict = run(EXAMPLE, folder).splitlines()
     assert re.fullmatch(r"0\.\d+ \[.*\] on 120 examples -> 0\.\d+ \[.*\] on 120 examples", scores)
@@ -52,6 +53,7 @@ def test_the_twenty_lines_run(folder: Path) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.timeout(900)
 def test_the_snippet_uses_the_demos_artifact(folder: Path) -> None:
     run(
         "import tunesmith as ts\nfrom tunesmith.experiments import run_demo\n"

@@ -16,6 +16,7 @@ def test_a_run_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.timeout(900)
 def test_it_compiles_on_the_embedded_model_in_an_empty_folder(tmp_path: Path) -> None:
     found = run_process("demo", "--limit", "5", "--json", "--quiet", folder=tmp_path)
     assert found.returncode == 0, found.stderr
