@@ -66,7 +66,8 @@ def demo_seeds() -> str:
 def public_tasks() -> str:
     """Return one line per task and method."""
     lines = [
-        "| task | method | accuracy on test: mean over seeds (lowest to highest) | mean 95 % interval | n | calls | seeds |",
+        "| task | method | accuracy on test: mean over seeds (lowest to highest) | mean 95 % interval | n | calls "
+        "| seeds |",
         "|---|---|---|---|---|---|---|",
     ]
     lines += [
