@@ -327,13 +327,10 @@ class InParallel(dspy.Module):
         return first
 
 
-in_threads_of_dspy = pytest.mark.xfail(
-    reason="threads of `dspy.Parallel` see DSPy's settings, but not the meters of the running context", strict=False
-)
 PROGRAMS = [
     pytest.param(dspy.Predict(Parity), id="a predictor"),
     pytest.param(CatchesEverything(), id="one that catches everything"),
-    pytest.param(InParallel(), id="one with threads", marks=in_threads_of_dspy),
+    pytest.param(InParallel(), id="one with threads"),
 ]
 
 
@@ -509,7 +506,6 @@ def test_a_meter_that_is_shared_counts_each_report_on_its_own() -> None:
     assert meter.charged.calls == 8
 
 
-@in_threads_of_dspy
 def test_calls_from_threads_of_the_program_are_counted() -> None:
     model = FunctionLM(knows)
 

@@ -21,7 +21,7 @@ from tunesmith.errors import (
     shown,
 )
 from tunesmith.evaluation.report import Failure, Report, Row, Step
-from tunesmith.lm import LM, BaseLM, Call, Meter, Spend, StopSignal, as_lm, metered
+from tunesmith.lm import LM, BaseLM, Call, Meter, Spend, StopSignal, as_lm, current_scope, metered
 from tunesmith.modules import Module, with_default_formats
 from tunesmith.signatures import Example
 
@@ -145,9 +145,10 @@ class Runner:
         return Report(tuple(rows), self._floor, _minus(charged, before[0]), _minus(paid, before[1]))
 
     def _drain(self, examples: Sequence[Example], work: "_Work") -> None:
-        with context(lm=self.lm, disable_history=True, trace=None), metered(self.meter):
+        shared: list[Any] = [None]
+        with self._settings(shared), metered(self.meter):
             for index in work.indices():
-                work.finish(index, self._row(examples[index]))
+                work.finish(index, self._row(examples[index], shared))
 
     def _drain_threads(self, examples: Sequence[Example], work: "_Work", count: int) -> None:
         with ThreadPoolExecutor(min(count, len(examples)), thread_name_prefix="tunesmith") as pool:
@@ -167,14 +168,20 @@ class Runner:
         Raises:
             StopSignal: the budget ended or the model is away.
         """
-        with context(lm=self.lm, disable_history=True, trace=None), metered(self.meter):
-            return self._row(example)
+        shared: list[Any] = [None]
+        with self._settings(shared), metered(self.meter):
+            return self._row(example, shared)
 
-    def _row(self, example: Example) -> Row:
+    def _settings(self, shared: list[Any]) -> Any:
+        # Threads that DSPy starts get its settings and nothing else of the running context, so the meters go there too.
+        return context(lm=self.lm, disable_history=True, trace=None, tunesmith_scope=shared)
+
+    def _row(self, example: Example, shared: list[Any]) -> Row:
         calls: list[Call] = []
         key = example_key(example)
         trace: list[Any] = []
         with metered(sink=calls.append), context(trace=trace) if self._steps else _UNCHANGED:
+            shared[0] = current_scope()
             try:
                 prediction = self._program(**_inputs(example))
             except (ModelUnavailable, ModelMissing) as error:

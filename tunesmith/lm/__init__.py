@@ -30,7 +30,7 @@ from tunesmith.lm.engine import (
     text_response,
 )
 from tunesmith.lm.folders import cache_dir, home, models_dir
-from tunesmith.lm.meter import Budget, Call, Meter, Spend, StopSignal, metered, role
+from tunesmith.lm.meter import Budget, Call, Meter, Spend, StopSignal, current_scope, metered, role
 from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
 from tunesmith.lm.models import ModelInfo, embedded_path, list_models, pull, show
 from tunesmith.lm.scripted import FunctionLM, ScriptedLM, Seen
@@ -49,6 +49,7 @@ __all__ = [
     "Capabilities",
     "Config",
     "content_key",
+    "current_scope",
     "DspyLM",
     "DspyLMError",
     "effective",

@@ -252,7 +252,8 @@ class Scope:
     role: str = "task"
 
 
-_SCOPE: ContextVar[Scope] = ContextVar("tunesmith_scope", default=Scope())  # noqa: B039 - frozen
+NOWHERE = Scope()
+_SCOPE: ContextVar[Scope] = ContextVar("tunesmith_scope", default=NOWHERE)
 
 
 def current_scope() -> Scope:

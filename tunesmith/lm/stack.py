@@ -20,10 +20,11 @@ from tunesmith.lm.engine import (
     TextDelta,
     content_key,
     context_overflow,
+    dspy_settings,
     text_response,
 )
 from tunesmith.lm.flight import SingleFlight
-from tunesmith.lm.meter import Call, Meter, Scope, StopSignal, current_scope
+from tunesmith.lm.meter import NOWHERE, Call, Meter, Scope, StopSignal, current_scope
 from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, row_of
 
 __all__ = ["ROLLOUT", "Stack", "effective", "rollout_number"]
@@ -127,7 +128,7 @@ class Stack:
             key = request_key(self.engine.identity, request, rollout)
         else:
             key = prefix.key(self.engine.identity, request.messages[-1], rollout)
-        scope = current_scope()
+        scope = _scope()
         if scope.meters:
             _reserve(scope.meters, key)
         try:
@@ -209,7 +210,7 @@ class Stack:
         """Yield the reply piece by piece; a cached one comes as a single piece."""
         request = replace(request, config=effective(request.config, rollout))
         key = request_key(self.engine.identity, request, rollout)
-        scope = current_scope()
+        scope = _scope()
         _reserve(scope.meters, key)
         try:
             found = self._cached(key)
@@ -245,6 +246,15 @@ class Stack:
                     self._store(key, reply)
                 self._settle(scope, key, reply, paid=True)
             yield event
+
+
+def _scope() -> Scope:
+    """Return the running scope; a thread that `dspy.Parallel` started has it in DSPy's settings only."""
+    scope = current_scope()
+    if scope is NOWHERE and "tunesmith_scope" in dspy_settings:
+        found: Scope = dspy_settings.tunesmith_scope[0]
+        return found
+    return scope
 
 
 def _reserve(meters: tuple[Meter, ...], key: str) -> None:
