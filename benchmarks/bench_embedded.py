@@ -3,9 +3,9 @@
 Both runs are `ts.evaluate` of the same program on the same LM object, its cache off; only the adapter differs. They
 take turns in blocks of ten texts, each text once per side, and calls are counted where they reach the engine.
 
-Replies end after 32 tokens, which is in favour of DSPy's side: under its markers the model talks on until it is stopped,
-and without a limit of its own it is stopped after 512 tokens. Then DSPy's adapter calls once more. On a slow machine the
-blocks end early, and those that both sides did are compared.
+Replies end after 32 tokens, which is in favour of DSPy's side: under its markers the model talks on until it is
+stopped, else after 512 tokens, and then DSPy's adapter calls once more. On a slow machine the blocks end early, and
+those that both sides did are compared.
 """
 
 import json

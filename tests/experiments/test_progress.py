@@ -44,6 +44,13 @@ def test_without_a_terminal_a_long_thing_is_told_again_every_five_seconds() -> N
     assert out.getvalue().splitlines() == [f"testing {done}/11  12 calls left" for done in (1, 6, 11)]
 
 
+@pytest.fixture
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # the tests themselves may run where nobody watches
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+@pytest.mark.usefixtures("_terminal")
 def test_on_a_terminal_the_line_is_live_and_gone_afterwards() -> None:
     out = Terminal()
 
@@ -58,6 +65,7 @@ def test_on_a_terminal_the_line_is_live_and_gone_afterwards() -> None:
     assert "\x1b[2K" in text, "the line is erased"
 
 
+@pytest.mark.usefixtures("_terminal")
 def test_an_error_inside_still_ends_the_live_line() -> None:
     out = Terminal()
     with pytest.raises(ZeroDivisionError), ProgressLine(out) as line:
