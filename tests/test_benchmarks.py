@@ -1,0 +1,81 @@
+"""The committed figures: all are there, and what must hold does. Nothing is timed here."""
+
+import json
+import operator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+RESULTS = json.loads((BENCHMARKS / "results.json").read_text(encoding="utf-8"))
+ROWS = {row["name"]: row for row in RESULTS["rows"]}
+
+LIMITS = {
+    "predict_0_demos": 0.45,
+    "predict_4_demos": 0.25,
+    "predict_16_demos": 0.12,
+    "demo_cost": 1.25,
+    "import": 0.05,
+    "help": 0.12,
+    "load_and_predict": 0.8,
+    "cache_reads": 2.0,
+    "cache_writes": 1.0,
+    "evaluate_1_thread": 5.0,
+    "evaluate_8_threads": 3.0,
+    "embedded_wall": 0.5,
+    "calls_per_prediction": 1.0,
+    "memory_evaluate": 10.0,
+    "memory_load": 10.0,
+}
+AT_LEAST = {"cache_reads", "cache_writes", "evaluate_1_thread", "evaluate_8_threads"}
+REQUIRED = {
+    "predict_4_demos",
+    "predict_16_demos",
+    "import",
+    "help",
+    "calls_per_prediction",
+    "memory_evaluate",
+    "memory_load",
+}
+
+
+def test_every_row_is_there_once() -> None:
+    assert sorted(row["name"] for row in RESULTS["rows"]) == sorted(LIMITS)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_row_is_held_against_the_promised_limit(name: str) -> None:
+    row = ROWS[name]
+
+    compare = operator.ge if name in AT_LEAST else operator.le
+    assert row["limit"] == LIMITS[name]
+    assert row["required"] == (name in REQUIRED)
+    assert row["holds"] == compare(row["figure"], LIMITS[name])
+
+
+@pytest.mark.parametrize("name", sorted(REQUIRED))
+def test_what_must_hold_holds(name: str) -> None:
+    assert ROWS[name]["holds"], ROWS[name]
+
+
+def test_a_prediction_on_the_embedded_model_is_exactly_one_call() -> None:
+    details = ROWS["calls_per_prediction"]["details"]
+
+    assert details["calls"] == details["predictions"] == 100
+
+
+def test_the_results_say_what_they_were_measured_on() -> None:
+    assert set(RESULTS["machine"]) == {"cores", "python", "platform"}
+    assert set(RESULTS["versions"]) == {"tunesmith", "dspy", "diskcache", "pydantic", "xllamacpp"}
+    assert all(_is_commit(row["commit"]) for row in RESULTS["rows"])
+
+
+def test_every_row_comes_from_a_script() -> None:
+    assert {row["benchmark"] for row in RESULTS["rows"]} == {
+        path.stem.removeprefix("bench_") for path in BENCHMARKS.glob("bench_*.py")
+    }
+
+
+def _is_commit(text: Any) -> bool:
+    return isinstance(text, str) and len(text) == 40 and set(text) <= set("0123456789abcdef")
