@@ -1,7 +1,8 @@
 """The door to DSPy's modules."""
 
 import copy
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dspy import ChainOfThought as DspyChainOfThought
@@ -54,7 +55,7 @@ def copy_with_lms(program: Module, replaced: Callable[[BaseLM], BaseLM]) -> Modu
 
     What refuses to be copied (a lock, a connection) is shared.
     """
-    held: dict[int, Any] = {id(lm): replaced(lm) for _, lm in program.named_sub_modules(BaseLM)}  # type: ignore[arg-type]
+    held: dict[int, Any] = {id(lm): replaced(lm) for lm in _parts(program) if isinstance(lm, BaseLM)}
     try:
         return copy.deepcopy(program, dict(held))
     except Exception:  # noqa: BLE001 - whatever refuses, it is found below
@@ -63,7 +64,7 @@ def copy_with_lms(program: Module, replaced: Callable[[BaseLM], BaseLM]) -> Modu
 
 def _uncopyable(program: Module, held: dict[int, Any]) -> dict[int, Any]:
     found: dict[int, Any] = {}
-    for _, item in program.named_sub_modules(object):
+    for item in _parts(program):
         if isinstance(item, (Module, list, tuple, dict)) or id(item) in held:
             continue
         try:
@@ -71,3 +72,21 @@ def _uncopyable(program: Module, held: dict[int, Any]) -> dict[int, Any]:
         except Exception:  # noqa: BLE001 - an object of the user's may fail in any way
             found[id(item)] = item
     return found
+
+
+def _parts(program: Module) -> Iterator[Any]:
+    """Yield what the program holds, as `named_sub_modules` does, but for histories, which grow to 10,000 calls each."""
+    queue, seen = deque[Any]([program]), {id(program)}
+    while queue:
+        item = queue.popleft()
+        yield item
+        if isinstance(item, Module):
+            inside: Iterable[Any] = [value for name, value in item.__dict__.items() if name != "history"]
+        elif isinstance(item, dict):
+            inside = item.values()
+        else:
+            inside = item if isinstance(item, (list, tuple)) else ()
+        for part in inside:
+            if id(part) not in seen:
+                seen.add(id(part))
+                queue.append(part)
