@@ -12,7 +12,6 @@ from tunesmith.lm.cache import ReplyCache
 from tunesmith.lm.engine import (
     BaseLM,
     Capabilities,
-    Config,
     DspyLM,
     Engine,
     Identity,
@@ -29,7 +28,6 @@ from tunesmith.lm.stack import (
     AsyncFacade,
     Stack,
     SyncFacade,
-    effective,
     rollout_number,
 )
 from tunesmith.lm.wire import Prefix
@@ -104,10 +102,6 @@ class LM(DspyLM):
         given = kwargs.get("rollout_id")
         return rollout_number(self.kwargs.get("rollout_id") if given is None else given)
 
-    def effective(self, config: Config, rollout: int) -> Config:
-        """Return `config` as it will be sent: with the defaults of section 4 of the design filled in."""
-        return effective(config, rollout)
-
     def direct(self) -> bool:
         """Return whether `send` may replace a call: nobody listens in between.
 
@@ -133,7 +127,7 @@ class LM(DspyLM):
         """Answer `request` on the short path, keeping usage and histories as DSPy does.
 
         Args:
-            request: with an effective configuration; see `effective`.
+            request: with an effective configuration; see `tunesmith.lm.effective`.
             rollout: 0, or the number of a repeated draw.
             prefix: what `request` was made from, where it was; saves hashing it again.
             messages: gives the messages for the history entry.
