@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tunesmith.experiments import CompileResult
     from tunesmith.experiments import compile_program as compile  # noqa: A004 - promised as `ts.compile`
     from tunesmith.lm import LM, Budget, FunctionLM, Meter, ScriptedLM, metered
-    from tunesmith.modules import Candidate, ChainOfThought, Predict, render
+    from tunesmith.modules import Candidate, ChainOfThought, FieldDelta, Finished, Predict, render, stream
     from tunesmith.signatures import Demo, InputField, OutputField, Signature, signature_from_function
 
 __version__ = "0.1.0"
@@ -38,6 +38,8 @@ _HOME = {
     "Dataset": "data",
     "Demo": "signatures",
     "evaluate": "evaluation",
+    "FieldDelta": "modules",
+    "Finished": "modules",
     "FunctionLM": "lm",
     "InputField": "signatures",
     "LabeledFewShot": "compilers",
@@ -55,6 +57,7 @@ _HOME = {
     "ScriptedLM": "lm",
     "Signature": "signatures",
     "signature_from_function": "signatures",
+    "stream": "modules",
     "verify": "artifacts",
 }
 _PACKAGES = ("errors", "lm", "metrics")
@@ -73,6 +76,8 @@ __all__ = [
     "Demo",
     "errors",
     "evaluate",
+    "FieldDelta",
+    "Finished",
     "FunctionLM",
     "InputField",
     "LabeledFewShot",
@@ -92,6 +97,7 @@ __all__ = [
     "ScriptedLM",
     "Signature",
     "signature_from_function",
+    "stream",
     "verify",
 ]
 

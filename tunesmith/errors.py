@@ -155,10 +155,18 @@ class ContextOverflow(ModelError):
     Attributes:
         prompt_tokens: tokens of the prompt, `None` where the engine does not say.
         context_tokens: tokens of the context, `None` where the engine does not say.
+        estimated: whether `prompt_tokens` is a guess from the prompt's length.
     """
 
-    def __init__(self, problem: str, *, prompt_tokens: int | None = None, context_tokens: int | None = None) -> None:
-        self.problem = problem
+    def __init__(
+        self,
+        problem: str,
+        *,
+        prompt_tokens: int | None = None,
+        context_tokens: int | None = None,
+        estimated: bool = False,
+    ) -> None:
+        self.problem, self.estimated = problem, estimated
         self.prompt_tokens, self.context_tokens = prompt_tokens, context_tokens
         super().__init__(problem)
 

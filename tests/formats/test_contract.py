@@ -14,6 +14,18 @@ class TestJson(OwnFormatContract):
     name = "json"
 
 
+class TestLines(OwnFormatContract):
+    name = "lines"
+
+
+class TestMarkdown(OwnFormatContract):
+    name = "markdown"
+
+
+class TestXml(OwnFormatContract):
+    name = "xml"
+
+
 class TestChat(FormatContract):
     name = "chat"
     carried = tuple(case.name for case in CASES)

@@ -1,14 +1,9 @@
-import asyncio
 import contextlib
 import logging
-import multiprocessing
 import os
-import pickle  # noqa: TID251 - planted, to show that nobody unpickles it
-import random
+import shutil
 import sqlite3
 import stat
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.lm.test_flight import fork, processes, run_in_threads
 from tests.scale import scaled
 from tunesmith.errors import CacheError, UsageError
-from tunesmith.lm.cache import ReplyCache, SingleFlight
+from tunesmith.lm.cache import ReplyCache
 
 JSON = st.recursive(
     st.none()
@@ -65,16 +61,6 @@ def as_a_plain_user() -> Iterator[Path]:
             os.seteuid(0)
 
 
-class Payload:
-    """Unpickling it makes the folder `/.../ran`."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.mark),)
-
-
 # --- values
 
 
@@ -111,11 +97,19 @@ def test_what_is_not_json_is_a_bug_of_the_caller(cache: ReplyCache) -> None:
     assert len(cache) == 0
 
 
-def test_the_folder_is_private_with_every_parent_it_needed(tmp_path: Path) -> None:
+def test_the_folder_is_private_with_every_parent_and_folder_in_it(tmp_path: Path) -> None:
     cache = ReplyCache(tmp_path / "new" / "replies")
-    cache.put("k", {})
-    for folder in (cache.folder, cache.folder.parent):
+    cache.put("k", {"text": "x" * 40_000})
+    folders = [path for path in (tmp_path / "new").rglob("*") if path.is_dir()]
+    assert len(folders) == 3
+    for folder in (cache.folder.parent, *folders):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_keys_come_in_the_order_in_which_they_were_stored(cache: ReplyCache) -> None:
+    for key in ("b", "a", "c"):
+        cache.put(key, {})
+    assert list(cache) == cache.keys() == ["b", "a", "c"]
 
 
 def test_nothing_is_ever_evicted_by_size(cache: ReplyCache) -> None:
@@ -137,36 +131,6 @@ def planted(cache: ReplyCache, **columns: Any) -> None:
         rows.execute("DELETE FROM Cache WHERE key = 'k'")
         marks = ", ".join("?" * len(row))
         rows.execute(f"INSERT INTO Cache ({names}) VALUES ({marks})", tuple(row.values()))
-
-
-@pytest.mark.parametrize("place", ["value", "value file", "raw value", "key", "text key", "raw key", "bytes file"])
-def test_a_planted_pickle_is_a_miss_and_never_runs(place: str, cache: ReplyCache) -> None:
-    mark = cache.folder / "ran"
-    code = pickle.dumps(Payload(mark))
-    cache.put("other", {})
-    name = "ab/cd/" + "0" * 28 + ".val"
-    (cache.folder / "ab" / "cd").mkdir(parents=True)
-    (cache.folder / name).write_bytes(code)
-    columns: dict[str, dict[str, Any]] = {
-        "value": {"mode": 4, "value": code},
-        "value file": {"mode": 4, "filename": name},
-        "raw value": {"value": code},
-        "key": {"key": code, "raw": 0, "value": b"x"},
-        "text key": {"key": "k", "raw": 0, "mode": 4, "value": code},
-        "raw key": {"key": code, "raw": 1, "value": b"x"},
-        "bytes file": {"mode": 2, "filename": name},
-    }
-    planted(cache, **columns[place])
-
-    assert cache.get("k") is None
-    assert cache.corrupt == (0 if "key" in place else 1)
-    assert [row.number for row in cache.verify().bad] != []
-    assert cache.stats().rows == 2
-    assert cache.prune(corrupt=True) == 1
-    cache.put("k", {"text": "good"})
-    assert cache.get("k") == {"text": "good"}
-    assert cache.verify().ok
-    assert not mark.exists()
 
 
 @pytest.mark.parametrize(
@@ -207,13 +171,15 @@ def test_a_planted_file_name_reaches_nothing_outside_the_folder(cache: ReplyCach
     assert mine.read_text() == "precious"
 
 
-def test_a_setting_diskcache_does_not_know_closes_the_cache(cache: ReplyCache) -> None:
-    cache.put("k", {})
+def test_a_setting_diskcache_does_not_know_is_deleted_and_never_applied(cache: ReplyCache) -> None:
+    cache.put("k", {"text": "kept"})
     cache.close()
     with database(cache) as rows:
-        rows.execute("INSERT INTO Settings VALUES ('disk_put', 1)")
-    with pytest.raises(CacheError, match="disk_put"):
-        ReplyCache(cache.folder, on_error="raise").get("k")
+        rows.execute("INSERT INTO Settings VALUES ('disk_put', 1), ('sqlite_writable_schema', 1), (x'80', 1)")
+    assert ReplyCache(cache.folder, on_error="raise").get("k") == {"text": "kept"}
+    with database(cache) as rows:
+        names = {name for (name,) in rows.execute("SELECT key FROM Settings")}
+    assert names.isdisjoint({"disk_put", "sqlite_writable_schema", b"\x80"})
 
 
 def test_a_value_under_another_key_is_a_miss(cache: ReplyCache) -> None:
@@ -242,39 +208,9 @@ def test_a_damaged_row_is_warned_of_once(cache: ReplyCache, caplog: pytest.LogCa
     assert [record.name for record in caplog.records] == ["tunesmith"]
     assert "tunesmith cache verify" in caplog.text
     assert cache.corrupt == 2
-
-
-def test_flipped_bytes_give_a_miss_or_the_right_reply(tmp_path: Path) -> None:
-    rng = random.Random(0)
-    written = ReplyCache(tmp_path / "whole")
-    values = {f"key {n}": {"text": "ab" * rng.randint(0, 600), "n": n} for n in range(20)}
-    for key, value in values.items():
-        written.put(key, value)
-    assert written.prune(older_than=1e9) == 0, "and the log is in the database now"
-    written.close()
-    whole = (tmp_path / "whole" / "cache.db").read_bytes()
-    right = 0
-    for round_ in range(scaled(600)):
-        folder = tmp_path / f"{round_}"
-        folder.mkdir()
-        broken = bytearray(whole)
-        for _ in range(rng.choice([1, 1, 4, 200])):
-            broken[rng.randrange(len(broken))] = rng.randrange(256)
-        (folder / "cache.db").write_bytes(broken)
-        cache = ReplyCache(folder)
-        for key, value in values.items():
-            found = cache.get(key)
-            assert found is None or found == value
-            right += found is not None
-        cache.put("key 1", {"text": "new"})
-        assert cache.get("key 1") in (None, values["key 1"], {"text": "new"})
-        with contextlib.suppress(CacheError):
-            cache.verify()
-            cache.stats()
-            cache.prune(corrupt=True)
-            cache.clear()
-        cache.close()
-    assert right > 0
+    assert ReplyCache(cache.folder).stats().corrupt == 2, "for other processes to tell"
+    assert cache.prune(corrupt=True) == 2
+    assert ReplyCache(cache.folder).stats().corrupt == 0
 
 
 # --- a folder that cannot be used
@@ -296,11 +232,64 @@ def test_a_folder_that_is_a_file_costs_one_warning(tmp_path: Path, caplog: pytes
     assert cache.lost_writes == 3
 
 
-def test_a_database_of_noise_costs_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "cache.db").write_bytes(b"noise" * 1000)
+@pytest.mark.parametrize("content", [b"noise" * 1000, b"SQLite format 3\0" + b"noise" * 1000], ids=["noise", "header"])
+def test_a_database_of_noise_is_set_aside_with_one_warning(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "cache.db").write_bytes(content)
     cache = ReplyCache(tmp_path)
-    assert len(uses_of(cache, caplog)) == 1
-    assert cache.lost_writes == 3
+    with caplog.at_level(logging.WARNING, logger="tunesmith"):
+        cache.put("k", {"text": "new"})
+        assert cache.get("k") == {"text": "new"}
+    (aside,) = tmp_path.glob("damaged-*.db")
+    (warning,) = (record.getMessage() for record in caplog.records)
+    assert aside.name in warning
+    assert aside.read_bytes() == content
+    assert not cache.verify().ok
+    assert cache.prune(corrupt=True) == 0
+    assert not aside.exists()
+    assert cache.verify().ok
+
+
+def test_a_table_that_is_not_ours_is_set_aside(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "cache.db")) as other:
+        other.execute("CREATE TABLE Cache (key, raw, value)")
+    cache = ReplyCache(tmp_path, on_error="raise")
+    cache.put("k", {})
+    assert cache.get("k") == {}
+
+
+def test_a_database_that_breaks_keeps_the_rows_that_can_be_read(
+    cache: ReplyCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    def key(number: int) -> str:
+        return f"{number:03}" * 30
+
+    for number in range(300):
+        cache.put(key(number), {"text": f"{number}"})
+    cache.close()
+    path = cache.folder / "cache.db"
+    data = bytearray(path.read_bytes())
+    pages = [place // 4096 for place in range(len(data)) if data.startswith(key(200).encode(), place)]
+    index = next(page for page in pages if b'{"text"' not in data[page * 4096 : (page + 1) * 4096])
+    data[index * 4096 : (index + 1) * 4096] = bytes(4096)  # a part of the index by which rows are found
+    path.write_bytes(data)
+    with caplog.at_level(logging.WARNING, logger="tunesmith"):
+        assert cache.get(key(200)) is None
+        cache.put(key(200), {"text": "new"})
+    assert ["is damaged (" in record.getMessage() for record in caplog.records] == [False, True]
+    assert cache.get(key(200)) == {"text": "new"}
+    assert [cache.get(key(number)) for number in range(200)] == [{"text": f"{n}"} for n in range(200)]
+    assert cache.lost_writes == 0
+    assert cache.prune(corrupt=True) == 0
+    assert cache.verify().ok
+
+
+def test_a_folder_that_is_removed_while_it_is_used_is_made_again(cache: ReplyCache) -> None:
+    cache.put("k", {})
+    shutil.rmtree(cache.folder)
+    cache.put("k", {"text": "again"})
+    assert ReplyCache(cache.folder).get("k") == {"text": "again"}
 
 
 def test_a_read_only_folder_costs_one_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -326,6 +315,22 @@ def test_a_folder_that_turns_read_only_costs_one_warning(
         assert len(uses_of(cache, caplog)) == 1
         assert cache.lost_writes == 3
         assert cache.get("old") == {"text": "kept"}, "what is there can still be read"
+        assert ReplyCache(folder).stats().lost_writes == 3, "for other processes to tell"
+        cache.clear()
+        assert ReplyCache(folder).stats().lost_writes == 0
+
+
+def test_a_full_disk_costs_one_warning_and_is_counted(cache: ReplyCache, caplog: pytest.LogCaptureFixture) -> None:
+    cache.put("old", {"text": "kept"})
+    pages = cache._cache._con.execute("PRAGMA page_count").fetchone()[0]
+    cache._cache._con.execute(f"PRAGMA max_page_count = {pages}")
+    with caplog.at_level(logging.WARNING, logger="tunesmith"):
+        for number in range(5):
+            cache.put(f"{number}", {"text": "x" * 9_000})
+    (record,) = caplog.records
+    assert "database or disk is full" in record.getMessage()
+    assert cache.lost_writes == cache.stats().lost_writes == 5
+    assert cache.get("old") == {"text": "kept"}
 
 
 def test_an_unusable_folder_can_raise_instead(tmp_path: Path) -> None:
@@ -447,31 +452,23 @@ def test_close_lets_go_of_what_every_thread_opened(cache: ReplyCache) -> None:
     run_in_threads(4, work)
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from tunesmith.lm.cache import ReplyCache
-folder, name, count = sys.argv[1:]
-cache = ReplyCache(Path(folder), on_error="raise")
-for n in range(int(count)):
-    cache.put(f"{name} {n}", {"n": n})
-    assert cache.get(f"{name} {n}") == {"n": n}
-"""
+def write_many(folder: Path, count: int, together: Any) -> None:
+    name = os.getpid()
+    cache = ReplyCache(folder, on_error="raise")
+    together.wait(60)
+    for n in range(count):
+        cache.put(f"{name} {n}", {"n": n})
+        assert cache.get(f"{name} {n}") == {"n": n}
 
 
 def test_processes_that_open_a_fresh_cache_together_lose_nothing(tmp_path: Path) -> None:
-    count = scaled(4_000)
-    folder = tmp_path / "replies"
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(folder), name, str(count)],
-            cwd=Path(__file__).parents[2],
-        )
-        for name in ("a", "b")
-    ]
-    assert [writer.wait() for writer in writers] == [0, 0]
+    count, folder = scaled(4_000), tmp_path / "replies"
+    with processes(4, write_many, folder, count, fork.Barrier(4)) as writers:
+        for writer in writers:
+            writer.join(120)
+        assert [writer.exitcode for writer in writers] == [0] * 4
     cache = ReplyCache(folder)
-    assert len(cache) == 2 * count
+    assert len(cache) == 4 * count
     assert cache.verify().ok
 
 
@@ -487,7 +484,7 @@ def test_a_fork_uses_the_cache_while_threads_of_the_parent_write(cache: ReplyCac
     thread.start()
     try:
         for n in range(scaled(100)):
-            child = multiprocessing.get_context("fork").Process(target=use_in_child, args=(cache, n))
+            child = fork.Process(target=use_in_child, args=(cache, n))
             child.start()
             child.join(60)
             assert child.exitcode == 0
@@ -505,153 +502,3 @@ def use_in_child(cache: ReplyCache, n: int) -> None:
     assert cache.get("before") == {"text": "parent"}
     assert cache.lost_writes == 0
     os._exit(0)
-
-
-# --- single flight
-
-
-def run_in_threads(count: int, work: Any) -> None:
-    failures: list[BaseException] = []
-
-    def guarded(number: int) -> None:
-        try:
-            work(number)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(n,), daemon=True) for n in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    if failures:
-        raise failures[0]
-
-
-def test_eight_threads_with_one_key_run_it_once() -> None:
-    flight, finish = SingleFlight(), threading.Event()
-    calls: list[int] = []
-    results: list[object] = []
-
-    def slow(number: int) -> dict[str, int]:
-        calls.append(number)
-        finish.wait()
-        return {"by": number}
-
-    threads = [
-        threading.Thread(target=lambda n=n: results.append(flight.run("k", lambda: slow(n))), daemon=True)
-        for n in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    while not all(is_waiting(thread) for thread in threads):
-        time.sleep(0.001)
-    finish.set()
-    for thread in threads:
-        thread.join(60)
-    assert len(calls) == 1
-    assert results == [{"by": calls[0]}] * 8
-
-
-def is_waiting(thread: threading.Thread) -> bool:
-    frame = sys._current_frames().get(thread.ident or 0)
-    return frame is not None and (frame.f_code.co_filename, frame.f_code.co_name) == (threading.__file__, "wait")
-
-
-def test_a_later_call_runs_again_and_other_keys_do_not_wait() -> None:
-    flight = SingleFlight()
-    assert flight.run("k", lambda: flight.run("other", lambda: 1) + 1) == 2
-    assert flight.run("k", lambda: 3) == 3
-    assert flight.run("k", lambda: flight.run("k", lambda: 4)) == 4, "one's own key is no deadlock"
-
-
-@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit])
-def test_followers_of_a_failed_leader_take_over_one_by_one(kind: type[BaseException]) -> None:
-    flight, barrier, alone = SingleFlight(), threading.Barrier(8), threading.Lock()
-    calls: list[int] = []
-    outcomes: list[object] = []
-
-    def attempt() -> str:
-        assert alone.acquire(blocking=False), "two threads do the same work at once"
-        try:
-            calls.append(1)
-            number = len(calls)
-            time.sleep(0.02)
-            if number <= 3:
-                raise kind(number)
-            return "done"
-        finally:
-            alone.release()
-
-    def work(_: int) -> None:
-        barrier.wait()
-        try:
-            outcomes.append(flight.run("k", attempt))
-        except kind as error:
-            outcomes.append(error.args[0])
-
-    run_in_threads(8, work)
-    assert sorted(map(str, outcomes)) == ["1", "2", "3", *["done"] * 5]
-
-
-def test_none_is_a_result_like_any_other() -> None:
-    flight = SingleFlight()
-    assert flight.run("k", lambda: None) is None
-
-
-def test_coroutines_with_one_key_run_it_once() -> None:
-    flight, calls = SingleFlight(), []
-
-    async def slow() -> str:
-        calls.append(1)
-        await asyncio.sleep(0.05)
-        return "done"
-
-    async def main() -> list[str]:
-        return await asyncio.gather(*(flight.arun("k", slow) for _ in range(8)))
-
-    for loops in (1, 2):  # a second loop finds nothing of the first
-        assert asyncio.run(main()) == ["done"] * 8
-        assert len(calls) == loops
-
-
-def test_coroutines_survive_a_failed_and_a_cancelled_leader() -> None:
-    flight, calls = SingleFlight(), []
-
-    async def slow() -> str:
-        calls.append(1)
-        number = len(calls)
-        await asyncio.sleep(0.05)
-        if number == 2:
-            raise ValueError(number)
-        return "done"
-
-    async def main() -> list[object]:
-        tasks = [asyncio.create_task(flight.arun("k", slow)) for _ in range(6)]
-        await asyncio.sleep(0.01)
-        tasks[0].cancel()  # the leader
-        tasks[5].cancel()  # a follower
-        return await asyncio.gather(*tasks, return_exceptions=True)
-
-    outcomes = asyncio.run(main())
-    assert [type(outcome).__name__ for outcome in outcomes] == [
-        "CancelledError", "ValueError", "str", "str", "str", "CancelledError",
-    ]  # fmt: skip
-    assert len(calls) == 3
-
-
-def test_event_loops_of_two_threads_do_not_touch_each_other() -> None:
-    flight = SingleFlight()
-
-    async def one(number: int) -> int:
-        await asyncio.sleep(0.05)
-        return number
-
-    async def main(number: int) -> list[int]:
-        return await asyncio.gather(*(flight.arun("k", lambda: one(number)) for _ in range(4)))
-
-    def work(number: int) -> None:
-        assert asyncio.run(main(number)) == [number] * 4
-
-    run_in_threads(4, work)

@@ -40,6 +40,8 @@ def stats(as_json: bool) -> int:  # noqa: FBT001 - click passes flags so
                 "folder": str(cache.folder),
                 "rows": found.rows,
                 "bytes": found.bytes,
+                "corrupt": found.corrupt,
+                "lost_writes": found.lost_writes,
                 "oldest": _moment(found.oldest),
                 "newest": _moment(found.newest),
             }
@@ -48,6 +50,10 @@ def stats(as_json: bool) -> int:  # noqa: FBT001 - click passes flags so
     say(f"{found.rows:,} replies, {bytes_text(found.bytes)}, in {cache.folder}")
     if found.oldest is not None:
         say(f"from {_moment(found.oldest)} to {_moment(found.newest)}")
+    if found.corrupt:
+        say(f"{found.corrupt:,} damaged replies were met and asked for again; `tunesmith cache verify` lists them")
+    if found.lost_writes:
+        say(f"{found.lost_writes:,} replies could not be stored: was the disk full?")
     return DONE
 
 

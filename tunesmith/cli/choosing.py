@@ -32,10 +32,11 @@ def chosen_spec(given: str | None, project: Project | None = None) -> str | None
     return (current_project() if project is None else project).settings.lm.spec
 
 
-def chosen_lm(given: str | None, project: Project | None = None, *, slots: int | None = None) -> LM:
+def chosen_lm(given: str | None, project: Project | None = None, *, slots: int | None = None, store: bool = True) -> LM:
     """Return the model: the option, else TUNESMITH_LM, else the project file.
 
-    The options under [lm] belong to the model named there, and are used with it alone.
+    The options under [lm] belong to the model named there, and are used with it alone. Without `store` no reply is
+    read from the cache or written to it.
 
     Raises:
         UsageError: no place names a model, or its spec cannot be used.
@@ -48,12 +49,12 @@ def chosen_lm(given: str | None, project: Project | None = None, *, slots: int |
             "A spec is `embedded`, `gguf:<path>` or `<provider>/<model>`."
         )
     if given is not None or os.environ.get("TUNESMITH_LM"):
-        return lm(spec, slots=slots)
+        return lm(spec, slots=slots, cache=store)
     settings = (current_project() if project is None else project).settings.lm
     options = settings.model_dump(exclude={"spec"}, exclude_none=True)
     if slots is not None:
         options["slots"] = slots
-    return lm(spec, **options)
+    return lm(spec, cache=store, **options)
 
 
 def chosen_program(target: str | None, project: Project, model: LM | None, allow: Sequence[str]) -> Module:

@@ -11,7 +11,7 @@ import click
 
 from tunesmith.cli.choosing import chosen_lm, chosen_program, chosen_spec, current_project
 from tunesmith.cli.failures import DONE, GATE
-from tunesmith.cli.options import allow_option, json_option, lm_option, quiet_option, slots_option
+from tunesmith.cli.options import allow_option, json_option, lm_option, no_store_option, quiet_option, slots_option
 from tunesmith.cli.output import emit, heading, note, say, table
 from tunesmith.cli.progress import Tell, shown_progress
 from tunesmith.cli.reports import gain_sentence, say_diff, say_next, say_notes, say_reports, say_spent
@@ -43,6 +43,7 @@ _file = click.Path(path_type=Path)
 @click.option("--gate", is_flag=True, help="Exit with 4 unless the verdict is `ship`.")
 @lm_option
 @slots_option
+@no_store_option
 @allow_option
 @json_option
 @quiet_option
@@ -52,8 +53,9 @@ def command(
     val: Path | None,
     test: Path | None,
     spec: str | None,
+    no_store: bool,  # noqa: FBT001 - click passes flags so
     allow: tuple[str, ...],
-    dry_run: bool,  # noqa: FBT001 - click passes flags so
+    dry_run: bool,  # noqa: FBT001
     gate: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
@@ -62,7 +64,8 @@ def command(
 ) -> int:
     r"""Compile the project's program, test it, and save an artifact.
 
-    Options come before tunesmith.toml. Repeating the command after an interruption goes on where it stopped.
+    Options come before tunesmith.toml. Repeating the command after an interruption goes on where it stopped; with
+    --no-store it pays for every reply again. The run's folder and the artifact hold demos either way.
 
     \b
     tunesmith compile --dry-run
@@ -70,8 +73,9 @@ def command(
     """
     project = current_project().changed(metric=metric, compile=options)
     if dry_run:
-        return _dry_run(project, program, (train, val, test), spec, allow, as_json=as_json, quiet=quiet)
-    model = chosen_lm(spec, project, slots=options["slots"])
+        files = (train, val, test)
+        return _dry_run(project, program, files, spec, allow, store=not no_store, as_json=as_json, quiet=quiet)
+    model = chosen_lm(spec, project, slots=options["slots"], store=not no_store)
     student = chosen_program(program, project, model, allow)
     splits = _splits(project, student, train, val, test)
     with shown_progress(quiet=quiet, budget_calls=project.budget().calls) as tell:
@@ -148,10 +152,11 @@ def _dry_run(
     spec: str | None,
     allow: Sequence[str],
     *,
+    store: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
-    model, absent = _model_or_why(project, spec)
+    model, absent = _model_or_why(project, spec, store=store)
     student = chosen_program(program, project, model, allow)
     splits = _splits(project, student, *files)
     metric = project.metric()
@@ -183,9 +188,9 @@ def _dry_run(
     return DONE
 
 
-def _model_or_why(project: Project, spec: str | None) -> tuple[LM | None, str | None]:
+def _model_or_why(project: Project, spec: str | None, *, store: bool) -> tuple[LM | None, str | None]:
     try:
-        return chosen_lm(spec, project), None
+        return chosen_lm(spec, project, store=store), None
     except ModelMissing as error:
         return None, str(error)
 

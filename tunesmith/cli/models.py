@@ -1,6 +1,8 @@
-"""`tunesmith models`: the weight files on this machine."""
+"""`tunesmith models`: the weight files on this machine, and the models of an Ollama server."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,61 +11,88 @@ import click
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.options import json_option, quiet_option, unneeded_quiet_option
 from tunesmith.cli.output import bytes_text, emit, say, table
-from tunesmith.lm import ModelInfo, list_models, models_dir, pull, show
+from tunesmith.cli.servers import OLLAMA, model_details, server_state
+from tunesmith.errors import UsageError
+from tunesmith.lm import ModelInfo, list_models, models_dir, ollama_server, pull, show
 
 __all__ = ["command", "pull_shown"]
+
+_host_option = click.option(
+    "--host", metavar="ADDRESS", help="The Ollama server. Default: OLLAMA_HOST, else this machine."
+)
+_Tell = Callable[[int, int | None], None]
 
 
 @click.group(name="models")
 def command() -> None:
-    """List, pull and show weight files.
+    """List, pull and show models.
 
-    They are in TUNESMITH_HOME/models. `embedded` is SmolLM2-135M-Instruct (Apache-2.0, 93 MB), for the demo, tests and
-    a first look. A file of your own needs no pulling: use `gguf:PATH`.
+    Weight files are in TUNESMITH_HOME/models. `embedded` is SmolLM2-135M-Instruct (Apache-2.0, 93 MB), for the demo,
+    tests and a first look. A file of your own needs no pulling: use `gguf:PATH`. A model on an Ollama server is
+    `ollama/NAME`.
     """
 
 
 @command.command("ls")
+@_host_option
 @json_option
 @unneeded_quiet_option
-def list_files(as_json: bool) -> int:  # noqa: FBT001 - click passes flags so
-    """List the weight files that are here."""
+def list_all(host: str | None, as_json: bool) -> int:  # noqa: FBT001 - click passes flags so
+    """List the weight files that are here, and the models of the Ollama server where one answers."""
     found = list_models()
+    server = server_state(host, None)
+    if host is not None and server["problem"] is not None:
+        raise UsageError(server["problem"])
     if as_json:
-        emit({"folder": str(models_dir()), "models": [_json(info) for info in found]})
-    elif found:
-        say(table([("name", "size", "licence"), *((i.name, bytes_text(i.size), i.licence or "-") for i in found)]))
-    else:
+        emit({"folder": str(models_dir()), "models": [_json(info) for info in found], "server": server})
+        return DONE
+    rows = [(info.name, bytes_text(info.size), info.licence or "-") for info in found]
+    rows += [(f"{OLLAMA}{m['name']}", bytes_text(m["bytes"] or 0), "-") for m in server["models"] or ()]
+    if rows:
+        say(table([("name", "size", "licence"), *rows]))
+    if not found:
         say(f"No weight files in {models_dir()}. Get the small one with `tunesmith models pull embedded`.")
+    if server["models"] == []:
+        say(f"No models on the Ollama server at {server['address']}. Get one with `tunesmith models pull ollama/NAME`.")
     return DONE
 
 
 @command.command("pull")
 @click.argument("name")
+@_host_option
 @json_option
 @quiet_option
-def pull_file(name: str, as_json: bool, quiet: bool) -> int:  # noqa: FBT001
-    """Download a weight file, unless it is here and right. `embedded` is the only one."""
-    path = pull_shown(name, quiet=quiet)
-    if as_json:
-        emit({"name": name, "path": str(path)})
+def pull_model(name: str, host: str | None, as_json: bool, quiet: bool) -> int:  # noqa: FBT001
+    """Download a model, unless it is here and right: `embedded`, or `ollama/NAME` on the server."""
+    if name.startswith(OLLAMA):
+        address = _pull_served(_served_name(name), host, quiet=quiet)
+        found = {"name": name, "path": None, "server": address}
     else:
-        say(str(path))
+        path = pull_shown(name, quiet=quiet)
+        found = {"name": name, "path": str(path), "server": None}
+    if as_json:
+        emit(found)
+    else:
+        say(str(found["path"] or f"{name} is on {found['server']}"))
     return DONE
 
 
 @command.command("show")
 @click.argument("name")
+@_host_option
 @json_option
 @unneeded_quiet_option
-def show_file(name: str, as_json: bool) -> int:  # noqa: FBT001
-    """Show where a weight file is, its size, sha256 and licence."""
-    info = show(name)
+def show_model(name: str, host: str | None, as_json: bool) -> int:  # noqa: FBT001
+    """Show where a model is, its size, digest and licence, and what the server says of it."""
+    found = _json_served(name, host) if name.startswith(OLLAMA) else _json(show(name))
     if as_json:
-        emit(_json(info))
+        emit(found)
         return DONE
-    for label, value in _json(info).items():
-        say(f"{label}: {value if value is not None else 'unknown'}")
+    for label, value in found.items():
+        if label != "details":
+            say(f"{label}: {value if value is not None else 'unknown'}")
+    for label, value in found["details"].items():
+        say(f"{label}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
     return DONE
 
 
@@ -76,13 +105,42 @@ def pull_shown(name: str, *, quiet: bool) -> Path:
     """
     if quiet:
         return pull(name)
+    with _bar(name) as tell:
+        return pull(name, progress=tell)
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[_Tell]:
     with click.progressbar(length=0, label=f"pulling {name}", file=sys.stderr, show_pos=False) as bar:
 
         def tell(done: int, total: int | None) -> None:
             bar.length = total
             bar.update(done - bar.pos)
 
-        return pull(name, progress=tell)
+        yield tell
+
+
+def _pull_served(name: str, host: str | None, *, quiet: bool) -> str:
+    """Let the server pull a model, with a progress bar on stderr, and return the server's address.
+
+    Raises:
+        ModelMissing: it cannot be had.
+        ModelUnavailable: the server does not answer.
+    """
+    server = ollama_server(host)
+    if quiet:
+        server.pull(name)
+        return server.address
+    with _bar(name) as tell:
+        server.pull(name, lambda _, done, total: tell(done, total) if total else None)
+    return server.address
+
+
+def _served_name(name: str) -> str:
+    found = name.removeprefix(OLLAMA)
+    if not found:
+        raise UsageError(f"`{OLLAMA}` needs a model behind it, as in `{OLLAMA}llama3.2`.")
+    return found
 
 
 def _json(info: ModelInfo) -> dict[str, Any]:
@@ -92,4 +150,22 @@ def _json(info: ModelInfo) -> dict[str, Any]:
         "bytes": info.size,
         "sha256": info.sha256,
         "licence": info.licence,
+        "server": None,
+        "details": {},
+    }
+
+
+def _json_served(name: str, host: str | None) -> dict[str, Any]:
+    server = ollama_server(host)
+    facts = server.facts(_served_name(name))
+    size = next((m.size for m in server.models() if m.digest is not None and m.digest == facts.digest), None)
+    licence = dict(facts.texts).get("license", "").strip().splitlines()
+    return {
+        "name": name,
+        "path": None,
+        "bytes": size,
+        "sha256": facts.digest,
+        "licence": licence[0].strip() if licence else None,
+        "server": server.address,
+        "details": model_details(facts),
     }

@@ -11,6 +11,7 @@ __all__ = [
     "artifact_argument",
     "json_option",
     "lm_option",
+    "no_store_option",
     "quiet_option",
     "slots_option",
     "unneeded_quiet_option",
@@ -34,6 +35,9 @@ lm_option: _Decorator = click.option(
 )
 slots_option: _Decorator = click.option(
     "--slots", type=click.IntRange(min=1), help="Requests on the way at once. Default: TUNESMITH_SLOTS, else 1."
+)
+no_store_option: _Decorator = click.option(
+    "--no-store", is_flag=True, help="Keep no replies and use none that were kept: for private data."
 )
 allow_option: _Decorator = click.option(
     "--allow",

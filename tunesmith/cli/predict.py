@@ -16,7 +16,15 @@ from tunesmith.artifacts import load
 from tunesmith.cli.choosing import allowed, chosen_lm, current_project
 from tunesmith.cli.failures import DONE, ERROR
 from tunesmith.cli.fields import json_values, pairs_of, row_of, typed_pairs
-from tunesmith.cli.options import allow_option, artifact_argument, json_option, lm_option, quiet_option, slots_option
+from tunesmith.cli.options import (
+    allow_option,
+    artifact_argument,
+    json_option,
+    lm_option,
+    no_store_option,
+    quiet_option,
+    slots_option,
+)
 from tunesmith.cli.output import emit, note, say
 from tunesmith.errors import DataError, ModelMissing, ModelUnavailable, RowError, UsageError, shown
 from tunesmith.experiments import ProgramInputs, program_inputs
@@ -32,6 +40,7 @@ __all__ = ["command"]
 @click.argument("fields", nargs=-1, metavar="[FIELD=VALUE... | -]")
 @lm_option
 @slots_option
+@no_store_option
 @allow_option
 @json_option
 @quiet_option
@@ -40,8 +49,9 @@ def command(
     fields: tuple[str, ...],
     spec: str | None,
     slots: int | None,
+    no_store: bool,  # noqa: FBT001 - click passes flags so
     allow: tuple[str, ...],
-    as_json: bool,  # noqa: FBT001 - click passes flags so
+    as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
 ) -> int:
     r"""Run the compiled program in ARTIFACT.
@@ -53,7 +63,7 @@ def command(
     tunesmith predict runs/demo/artifact comment="The bed was hard."
     tunesmith predict runs/demo/artifact - < comments.jsonl > topics.jsonl
     """
-    model = chosen_lm(spec, slots=slots)
+    model = chosen_lm(spec, slots=slots, store=not no_store)
     if allow:
         allowed(allow, current_project().root)
     program = load(artifact, lm=model, allow=allow)

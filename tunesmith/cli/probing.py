@@ -1,7 +1,7 @@
 """How fast a model is on this machine."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import asdict, dataclass
@@ -44,12 +44,19 @@ class Probe:
         return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
 
-def probe(spec: str, *, clock: Callable[[], float] = time.perf_counter) -> Probe:
+def probe(
+    spec: str, *, options: Mapping[str, Any] | None = None, clock: Callable[[], float] = time.perf_counter
+) -> Probe:
     """Load the model and measure it with about a dozen calls.
+
+    Args:
+        spec: the model.
+        options: of `lm`.
+        clock: seconds.
 
     Raises: as `lm`, and whatever the engine raises.
     """
-    model = lm(spec, cache=False)
+    model = lm(spec, **{**(options or {}), "cache": False})
     first, _ = _timed(model, "Say yes.", 1, clock)
     again, _ = _timed(model, "Say no.", 1, clock)
     reading, read = _timed(model, _long_text(), 1, clock)

@@ -118,6 +118,7 @@ class Session:
         self._progress = progress
         self._rows: dict[str, list[Row]] = {}
         self._runners: dict[str, Runner] = {}
+        self._notes: tuple[str, ...] = ()  # of every report
 
     @property
     def size(self) -> int:
@@ -148,7 +149,9 @@ class Session:
                 total=self.size,
             )
             rows.extend(found.rows)
-        return Report(tuple(rows[:wanted]), charged=self.meter.charged, paid=self.meter.paid)
+            self._notes = tuple(dict.fromkeys((*self._notes, *found.notes)))
+            self.notes += [note for note in found.notes if note not in self.notes]
+        return Report(tuple(rows[:wanted]), charged=self.meter.charged, paid=self.meter.paid, notes=self._notes)
 
     def seen(self, candidate: Candidate) -> tuple[int, float | None]:
         """Return on how many validation examples the candidate was scored, and its mean there."""

@@ -1,12 +1,15 @@
 """Judge a program on a dataset: reports with intervals, whose-fault rules, statistics."""
 
 from tunesmith.evaluation.evaluator import Metric, Runner, evaluate
+from tunesmith.evaluation.judge_agreement import Agreement, agreement
 from tunesmith.evaluation.race import RACES, Standing, paired_halving
 from tunesmith.evaluation.report import Failure, Report, Row, Step, gain
 from tunesmith.evaluation.runs import RunFolder, write_atomically
 from tunesmith.evaluation.statistics import Interval, mean_interval, paired_gain, wilson
 
 __all__ = [
+    "Agreement",
+    "agreement",
     "evaluate",
     "Failure",
     "gain",

@@ -4,7 +4,7 @@ import contextlib
 import contextvars
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,6 +22,7 @@ from tunesmith.errors import (
 )
 from tunesmith.evaluation.report import Failure, Report, Row, Step
 from tunesmith.lm import LM, BaseLM, Call, Meter, Spend, StopSignal, as_lm, current_scope, metered
+from tunesmith.metrics import Judge, judges_used, metric_name
 from tunesmith.modules import Module, with_default_formats
 from tunesmith.signatures import Example
 
@@ -125,24 +126,32 @@ class Runner:
         before = self.meter.charged, self.meter.paid
         work = _Work(len(examples), progress, failed, len(examples) if total is None else total)
         count = self.lm.slots if slots is None else slots
+        used: dict[int, Judge] = {}
         try:
-            if count <= 1 or len(examples) <= 1:
-                self._drain(examples, work)
-            else:
-                self._drain_threads(examples, work, count)
+            with judges_used() as used:
+                if count <= 1 or len(examples) <= 1:
+                    self._drain(examples, work)
+                else:
+                    self._drain_threads(examples, work, count)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Stopped after {work.done} of {len(examples)} examples. Finished calls are in the cache; "
                 "the same command goes on.",
-                partial=self._report([row for row in work.rows if row is not None], before),
+                partial=self._report(work, before, used),
             ) from None
         except StopSignal as stop:
             raise stop.error from None
-        return self._report([row for row in work.rows if row is not None], before)
+        return self._report(work, before, used)
 
-    def _report(self, rows: list[Row], before: tuple[Spend, Spend]) -> Report:
+    def _report(self, work: "_Work", before: tuple[Spend, Spend], used: Mapping[int, Judge]) -> Report:
         charged, paid = self.meter.charged, self.meter.paid
-        return Report(tuple(rows), self._floor, _minus(charged, before[0]), _minus(paid, before[1]))
+        return Report(
+            tuple(row for row in work.rows if row is not None),
+            self._floor,
+            _minus(charged, before[0]),
+            _minus(paid, before[1]),
+            _notes(used.values()),
+        )
 
     def _drain(self, examples: Sequence[Example], work: "_Work") -> None:
         shared: list[Any] = [None]
@@ -260,6 +269,14 @@ class _Work:
                     )
         if self._progress is not None:
             self._progress(done, self._total)
+
+
+def _notes(judges: Iterable[Judge]) -> tuple[str, ...]:
+    names = {metric_name(judge) for judge in judges if not judge.is_measured}
+    return tuple(
+        f"the agreement of `{name}` with given labels was not measured (see `evaluation.agreement`)"
+        for name in sorted(names)
+    )
 
 
 def _examples(dataset: Sequence[Example]) -> Sequence[Example]:

@@ -95,12 +95,14 @@ class Report:
         floor: the score of an example the program failed on.
         charged: distinct requests with tokens and engine seconds, cached or not.
         paid: what reached an engine.
+        notes: what a reader of the scores has to know, such as that a judge was never measured.
     """
 
     rows: tuple[Row, ...]
     floor: float = 0.0
     charged: Spend = field(default_factory=Spend)
     paid: Spend = field(default_factory=Spend)
+    notes: tuple[str, ...] = ()
 
     def values(self) -> list[float | None]:
         """Return the score of each row as it counts; `None` where the metric failed."""
@@ -161,6 +163,7 @@ class Report:
             "metric_errors": self.metric_errors,
             "charged": self.charged.to_json(),
             "paid": self.paid.to_json(),
+            "notes": list(self.notes),
             "rows": [row.to_json() for row in self.rows],
         }
 
@@ -169,7 +172,7 @@ class Report:
         if interval.mean is None:
             return f"no scores ({self.errors} errors)"
         text = f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}] on {interval.n} examples"
-        return text + (f", {self.errors} errors" if self.errors else "")
+        return "; ".join([text + (f", {self.errors} errors" if self.errors else ""), *self.notes])
 
 
 def gain(before: Report, after: Report) -> Interval:

@@ -6,29 +6,59 @@ from tunesmith.errors import FormatError, SignatureError, UsageError, shown
 from tunesmith.formats.bare import BareFormat
 from tunesmith.formats.chat import ChatFormat
 from tunesmith.formats.fields import field_titles, read_inputs
-from tunesmith.formats.format import Adapter, Format, Rendered
+from tunesmith.formats.format import Adapter, ChatAdapter, Format, Rendered
+from tunesmith.formats.incremental import FieldReader, WholeReader, marked, settled
 from tunesmith.formats.json import JsonFormat
+from tunesmith.formats.layout import Layout, Section
+from tunesmith.formats.lines import LinesFormat
+from tunesmith.formats.markdown import MarkdownFormat
 from tunesmith.formats.options import Constraint
+from tunesmith.formats.sections import SectionFormat
+from tunesmith.formats.xml import XmlFormat
+from tunesmith.lm import Capabilities
 from tunesmith.signatures import Signature
 
 __all__ = [
     "Adapter",
     "carries",
+    "ChatAdapter",
     "Constraint",
     "default_format",
+    "field_reader",
     "field_titles",
+    "FieldReader",
     "Format",
     "format_names",
     "get_format",
+    "Layout",
     "read_inputs",
+    "register",
     "Rendered",
+    "Section",
+    "SectionFormat",
+    "settled",
 ]
 
-_FORMATS: dict[str, Adapter] = {
-    "bare": BareFormat(),
-    "json": JsonFormat(),
-    "chat": ChatFormat(),
-}
+_FORMATS: dict[str, Adapter] = {}
+
+
+def register(adapter: Format | ChatFormat) -> None:
+    """Add a format, which is then known by its `name` everywhere: to `bind`, compilers, artifacts, the CLI.
+
+    Raises:
+        UsageError: it has no name, or another format has it.
+    """
+    if not adapter.name or adapter.name in _FORMATS:
+        raise UsageError(f"A format needs a name of its own. Given: {shown(adapter.name)}. Set `name` on its class.")
+    _FORMATS[adapter.name] = adapter
+
+
+register(BareFormat())
+register(JsonFormat())
+register(LinesFormat())
+register(MarkdownFormat())
+register(XmlFormat())
+register(ChatFormat())
 
 
 def format_names() -> tuple[str, ...]:
@@ -57,6 +87,15 @@ def carries(name: str, signature: type[Signature]) -> bool:
     except (FormatError, SignatureError):
         return False
     return True
+
+
+def field_reader(adapter: Adapter, signature: type[Signature], capabilities: Capabilities) -> FieldReader:
+    """Return what reads a reply under any adapter while it is written; see `FieldReader`."""
+    if isinstance(adapter, Format):
+        return adapter.reader(signature, adapter.mode(signature, capabilities))
+    if isinstance(adapter, ChatFormat) or type(adapter) is ChatAdapter:
+        return marked(signature.output_fields)
+    return WholeReader()
 
 
 _DEFAULTS: WeakKeyDictionary[type[Signature], str] = WeakKeyDictionary()

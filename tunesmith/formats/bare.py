@@ -1,13 +1,14 @@
 """`bare`: the single output alone, as plain text where it can be, else as its JSON value."""
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any, ClassVar
-from uuid import UUID
 
-from tunesmith.errors import FormatError, ParseError
+from tunesmith.errors import FormatError
+from tunesmith.formats.cut import cut_error, is_whole
 from tunesmith.formats.fields import field_titles, json_text
 from tunesmith.formats.format import Format, field_notes
+from tunesmith.formats.incremental import FieldReader, TextReader
+from tunesmith.formats.incremental_json import JsonReader
 from tunesmith.formats.options import Constraint
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
@@ -16,18 +17,18 @@ from tunesmith.signatures import (
     grammar,
     is_plain,
     labels,
-    output_types,
     parse_json,
     parse_text,
     render_json,
     render_text,
+    text_bounds,
     validate_output,
 )
 
 __all__ = ["BareFormat"]
 
 _MOST_LISTED = 50
-_LENGTHS: Mapping[Any, int] = {date: 10, UUID: 36}  # types of which each text is as long as every other
+_CHARACTER = "[^\\x00-\\x08\\x0B-\\x1F\\x7F]"
 
 
 class BareFormat(Format):
@@ -39,9 +40,8 @@ class BareFormat(Format):
 
     name: ClassVar[str] = "bare"
 
-    def check(self, signature: type[Signature]) -> None:
+    def check_outputs(self, signature: type[Signature]) -> None:
         """Refuse signatures with several outputs."""
-        super().check(signature)
         names = list(signature.output_fields)
         if len(names) != 1:
             raise FormatError(
@@ -82,7 +82,7 @@ class BareFormat(Format):
         """Return the grammar of the value, or its schema with a stop at the first newline."""
         name = _output(signature)
         if mode == "grammar":
-            return Constraint(grammar=grammar(signature, name))
+            return Constraint(grammar=grammar(signature, name) or _bounded_text(signature, name))
         if mode == "schema":
             schema = field_schema(signature, name)
             # A raw newline cannot stand inside a one-line JSON value, and small models like to go on after it;
@@ -98,11 +98,16 @@ class BareFormat(Format):
             value = parse_json(text)
             # Only a number can be cut and still be JSON; white space behind it says that it had ended.
             if cut and type(value) in (int, float) and text == text.rstrip():
-                raise _cut(text, name)
+                raise cut_error(text, name)
             return {name: validate_output(signature, name, value, raw=text)}
-        if cut and not _whole(signature, name, text):
-            raise _cut(text, name)
+        if cut and not is_whole(signature, name, text):
+            raise cut_error(text, name)
         return {name: parse_text(signature, name, text, raw=text)}
+
+    def reader(self, signature: type[Signature], mode: str) -> FieldReader:
+        """Return a reader of the value."""
+        name = _output(signature)
+        return TextReader(name) if _is_text(signature, name, mode) else JsonReader((), root=name)
 
 
 def _output(signature: type[Signature]) -> str:
@@ -113,16 +118,9 @@ def _is_text(signature: type[Signature], name: str, mode: str) -> bool:
     return mode != "schema" and is_plain(signature, name)
 
 
-def _cut(text: str, name: str) -> ParseError:
-    problem = "The reply was cut at the length limit. Raise `max_tokens`."
-    return ParseError(problem, reason="truncated", raw=text, field=name)
-
-
-def _whole(signature: type[Signature], name: str, text: str) -> bool:
-    """Return whether a cut reply is complete all the same: a date, or a label that no longer one begins with."""
-    said = text.strip().casefold()
-    length = _LENGTHS.get(output_types(signature)[name])
-    if length is not None:
-        return len(said) == length
-    found = [label.casefold() for label in labels(signature, name) or ()]
-    return said in found and sum(label.startswith(said) for label in found) == 1
+def _bounded_text(signature: type[Signature], name: str) -> str | None:
+    """Return a grammar that ends a text where the field's own bound is, `None` where it has none."""
+    least, most = text_bounds(signature, name)
+    if most is None or labels(signature, name) is not None:
+        return None
+    return f"root ::= {_CHARACTER}{{{max(least, 1)},{most}}}"

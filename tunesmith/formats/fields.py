@@ -22,7 +22,16 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from tunesmith.errors import FormatError, shown
 from tunesmith.signatures import Signature, input_types
 
-__all__ = ["field_titles", "json_text", "read_inputs", "text_writer", "write_value"]
+__all__ = [
+    "INDENT",
+    "field_titles",
+    "json_text",
+    "read_inputs",
+    "read_spelled",
+    "spelled",
+    "text_writer",
+    "write_value",
+]
 
 # Outer white space, a leading quote, control characters, line separators other than a newline, surrogates, and
 # what chat templates use as turn markers: a value with any of these is written as JSON text.
@@ -34,7 +43,7 @@ _ODD = re.compile(
     rf'\A["\s]|\s\Z|\A\Z|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|{_MARKERS}',
     re.IGNORECASE,
 )
-_INDENT = "  "
+INDENT = "  "
 _PART = "<<CUSTOM-TYPE-START-IDENTIFIER>>"  # what DSPy's images, audio and files become as JSON
 
 
@@ -53,9 +62,34 @@ def write_value(value: Any, *, text_field: bool, name: str) -> str:
         if _ODD.search(value) is None:
             if "\n" not in value:
                 return " " + value
-            return f"\n{_INDENT}" + value.replace("\n", f"\n{_INDENT}")
+            return f"\n{INDENT}" + value.replace("\n", f"\n{INDENT}")
         return " " + _escaped(value)
     return " " + json_text(value, name)
+
+
+def spelled(value: Any, *, text_field: bool, name: str) -> str:
+    """Return `value` as text without odd characters, that `read_spelled` reads: itself where it can be, else JSON.
+
+    Args:
+        value: text, or anything pydantic can turn into JSON.
+        text_field: whether the field is declared `str`, so that unquoted text means text.
+        name: the field, for the error.
+
+    Raises:
+        FormatError: the value has no JSON form.
+    """
+    if type(value) is str and text_field:
+        return value if _ODD.search(value) is None else _escaped(value)
+    return json_text(value, name)
+
+
+def read_spelled(text: str, *, text_field: bool) -> Any:
+    """Return the value that `spelled` wrote.
+
+    Raises:
+        ValueError: it is not JSON where it has to be.
+    """
+    return text if text_field and not text.startswith('"') else json.loads(text)
 
 
 def json_text(value: Any, name: str) -> str:
@@ -115,10 +149,14 @@ def field_titles(signature: type[Signature]) -> dict[str, str]:
     return _titles(tuple(signature.fields))
 
 
-def text_writer(signature: type[Signature]) -> Callable[[Mapping[str, Any]], str]:
-    """Return a function that writes given inputs as labelled lines; absent ones are left out."""
-    titles = field_titles(signature)
-    plan = tuple((name, f"{titles[name]}:", annotation is str) for name, annotation in input_types(signature).items())
+def text_writer(titles: Mapping[str, str], types: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str]:
+    """Return a function that writes given inputs as labelled lines; absent ones are left out.
+
+    Args:
+        titles: how fields are called.
+        types: the fields to write, in order.
+    """
+    plan = tuple((name, f"{titles[name]}:", annotation is str) for name, annotation in types.items())
     if len(plan) == 1:
         (only, head, is_text), *_ = plan
 
@@ -140,9 +178,10 @@ def text_writer(signature: type[Signature]) -> Callable[[Mapping[str, Any]], str
 
 
 def read_inputs(signature: type[Signature], text: str) -> dict[str, Any]:
-    """Return the fields and values that `text_writer` wrote: its inverse.
+    """Return the fields and values of a message of labelled lines, as `text_writer` wrote it: its inverse.
 
-    Lines that are no field's, such as the cue that ends a message, are left out.
+    Lines that are no field's, such as the cue that ends a message, are left out. For other messages, see
+    `Format.read_inputs`.
 
     Raises:
         FormatError: the text was not written by `text_writer`.
@@ -161,13 +200,9 @@ def read_inputs(signature: type[Signature], text: str) -> dict[str, Any]:
         if name in found:
             raise FormatError(f"Field `{name}` stands twice in the message {shown(text)}.")
         if lines[start] == head:
-            while at < len(lines) and lines[at].startswith(_INDENT):
+            while at < len(lines) and lines[at].startswith(INDENT):
                 at += 1
-            found[name] = "\n".join(line[len(_INDENT) :] for line in lines[start + 1 : at])
+            found[name] = "\n".join(line[len(INDENT) :] for line in lines[start + 1 : at])
         else:
-            found[name] = _read_line(lines[start][len(head) + 1 :], is_text=is_text)
+            found[name] = read_spelled(lines[start][len(head) + 1 :], text_field=is_text)
     return found
-
-
-def _read_line(text: str, *, is_text: bool) -> Any:
-    return text if is_text and not text.startswith('"') else json.loads(text)

@@ -7,85 +7,48 @@ A format renders (signature, demos, inputs) to one request and reads the reply i
 
 import contextlib
 import json
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
 from typing import Any, ClassVar, get_args
 
 from dspy.adapters import Adapter, ChatAdapter
+from dspy.adapters.decision import evidence_type
 from dspy.adapters.types import Code, History, Reasoning, Tool, ToolCallResults, Type
-from dspy.lm15 import DataPart
+from dspy.adapters.types.decision import Choice, Noul, Score, decision_type
+from dspy.lm15 import DataPart, ThinkingPart
+from dspy.lm15 import Reasoning as Effort
 from dspy.utils.exceptions import AdapterParseError
 
-from tunesmith.errors import FormatError, ParseError
-from tunesmith.formats.fields import text_writer
+from tunesmith.errors import FormatError, ParseError, shown
+from tunesmith.formats.incremental import FieldReader, WholeReader
+from tunesmith.formats.labelled import LINES
+from tunesmith.formats.layout import Layout
 from tunesmith.formats.options import Constraint, request_config
 from tunesmith.formats.plan import Plan, Plans, source_of, values_of
+from tunesmith.formats.rendered import Rendered, message_of, request_of, turn
 from tunesmith.lm import (
     LM,
     BaseLM,
     Capabilities,
     Message,
     Prefix,
-    Request,
     Response,
     effective,
-    message_text,
     rollout_number,
 )
 from tunesmith.signatures import Signature, field_description, input_types, type_text
 
 __all__ = ["Adapter", "AdapterParseError", "ChatAdapter", "Format", "HeardOnce", "Rendered", "ReplyError", "turn"]
 
-# Values of these types are messages or parts of one; the others of DSPy's own types are text.
+# Values of these types are messages or parts of one; the others of DSPy's own types are text or JSON.
 _PARTS = (Type, History, ToolCallResults)
-_TEXTS = (Code, Reasoning, Tool)
+_TEXTS = (Code, Reasoning, Tool, Noul, Choice, Score)
+_DECISIONS = (Noul, Choice, Score)
+_NO_THINKING = (None, False, "none", "off", "")
 
 _SENT: ContextVar[str | None] = ContextVar("tunesmith_sent_mode", default=None)
 """The mode of the call that `format` is shown for, `None` outside of one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """Exactly what would be sent.
-
-    Attributes:
-        messages: `{"role", "content"}` of every message, the system text first.
-        constraint: `{"grammar": ...}` or `{"schema": ...}`, `None` where the reply is free.
-        options: temperature, seed, max_tokens and whatever else is set.
-        request: the request itself.
-    """
-
-    messages: tuple[dict[str, str], ...]
-    constraint: Mapping[str, Any] | None
-    options: Mapping[str, Any]
-    request: Request
-
-    @classmethod
-    def of(cls, request: Request) -> "Rendered":
-        """Return `request` in readable form."""
-        system = [] if request.system is None else [{"role": "system", "content": request.system}]
-        turns = [{"role": m.role, "content": message_text(m) or ""} for m in request.messages]
-        config = request.config
-        extensions = dict(config.extensions or {})
-        grammar = extensions.pop("grammar", None)
-        constraint: dict[str, Any] | None = None if grammar is None else {"grammar": grammar}
-        if config.response_format is not None:
-            constraint = {"schema": config.response_format.get("schema", config.response_format)}
-        options = {
-            f.name: getattr(config, f.name)
-            for f in fields(config)
-            if f.name not in ("response_format", "extensions") and getattr(config, f.name) not in (None, ())
-        }
-        return cls((*system, *turns), constraint, {**options, **extensions}, request)  # type: ignore[arg-type]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
-        return {
-            "messages": list(self.messages),
-            "constraint": None if self.constraint is None else dict(self.constraint),
-            "options": {n: list(v) if isinstance(v, tuple) else v for n, v in self.options.items()},
-        }
 
 
 class ReplyError(ParseError, AdapterParseError):
@@ -119,10 +82,16 @@ class Format(HeardOnce, Adapter):
     """One prompt format. A subclass says how the parts look; everything else is here.
 
     A subclass sets `name` and overrides `system_text`, `demo_reply`, `constraint` and `read`, and where the input
-    side differs `cue`. It must be constructible without arguments: `dspy.Refine` makes its own.
+    side differs `layout` and `cue`. It must be constructible without arguments: `dspy.Refine` makes its own.
+
+    A `dspy.History` is no field of a message: its entries are turns before the last one. Where the caller asked the
+    model to think (`think=True` or `reasoning_effort=` among the request options, and an engine that can), an output
+    `reasoning` is not asked for in the reply but filled from what was thought, and nothing constrains the reply:
+    servers disagree on what a constraint means for a model that thinks.
     """
 
     name: ClassVar[str] = ""
+    layout: ClassVar[Layout] = LINES
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,14 +105,8 @@ class Format(HeardOnce, Adapter):
 
     # What a subclass says -----------------------------------------------------------------------------------
 
-    def check(self, signature: type[Signature]) -> None:
-        """Raise `FormatError` where this format cannot carry `signature`."""
-        for name, annotation in input_types(signature).items():
-            if _has_parts(annotation):
-                raise FormatError(
-                    f"Input `{name}` is a `{type_text(annotation)}`, which the format `{self.name}` cannot write as "
-                    "text. Use the format `chat`."
-                )
+    def check_outputs(self, signature: type[Signature]) -> None:
+        """Raise `FormatError` or `SignatureError` where this format cannot carry the outputs."""
 
     def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
         """Return how the reply will be held to its shape: `grammar`, `schema` or `none`."""
@@ -177,7 +140,33 @@ class Format(HeardOnce, Adapter):
         """
         raise NotImplementedError
 
+    def reader(self, signature: type[Signature], mode: str) -> FieldReader:
+        """Return what reads one reply while it is written; by default its fields are known when it has ended."""
+        return WholeReader()
+
     # What every format shares -------------------------------------------------------------------------------
+
+    def check(self, signature: type[Signature]) -> None:
+        """Raise `FormatError` or `SignatureError` where this format cannot carry `signature`.
+
+        Outputs that DSPy asks for as probabilities (`Noul`, `Choice`, `Score`) are checked as what is asked for.
+        """
+        turns = _history_field(signature)
+        for name, annotation in input_types(signature).items():
+            if name != turns and _has_parts(annotation):
+                raise FormatError(
+                    f"Input `{name}` is a `{type_text(annotation)}`, which the format `{self.name}` cannot write as "
+                    "text. Use the format `chat`."
+                )
+        self.check_outputs(_asked_as(signature))
+
+    def read_inputs(self, signature: type[Signature], text: str) -> dict[str, Any]:
+        """Return the fields and values of a user message that this format wrote.
+
+        Raises:
+            FormatError: it did not write that.
+        """
+        return self.layout.read(signature, _written(signature), text)
 
     def __call__(
         self,
@@ -193,7 +182,9 @@ class Format(HeardOnce, Adapter):
             FormatError: a value cannot be carried; nothing was sent.
             ParseError: the reply does not hold the outputs.
         """
-        plan = self._plan(lm, lm_kwargs, signature, demos)
+        signature, thought = _reply_side(lm, lm_kwargs, signature)
+        plan = self._plan(lm, lm_kwargs, signature, demos, thinking=thought is not None)
+        turns = [] if plan.turns is None else self._turns(signature, inputs, plan.mode)
         final = Message.user(plan.write_inputs(inputs))
         if isinstance(lm, LM) and lm.direct() and not self.callbacks:
             return [
@@ -201,18 +192,25 @@ class Format(HeardOnce, Adapter):
                     signature,
                     plan,
                     lm.send(
-                        prefix.request(final),
+                        request_of(prefix, turns, final),
                         rollout=plan.rollout + draw,
-                        prefix=prefix,
-                        messages=lambda: [*plan.history, turn("user", final)],
+                        prefix=None if turns else prefix,
+                        messages=lambda: [*plan.history, *turns, turn("user", final)],
                     ),
+                    thought=thought,
                 )
                 for draw, prefix in enumerate(plan.prefixes)
             ]
         with _shown_as(plan.mode):
             self.format(signature, demos, inputs)  # for callbacks: what is sent was rendered above
         return [
-            self._outputs(signature, plan, lm(prefix.request(final), **_rollout(plan, draw)), visible=True)
+            self._outputs(
+                signature,
+                plan,
+                lm(request_of(prefix, turns, final), **_rollout(plan, draw)),
+                thought=thought,
+                visible=True,
+            )
             for draw, prefix in enumerate(plan.prefixes)
         ]
 
@@ -225,7 +223,9 @@ class Format(HeardOnce, Adapter):
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """Do what `__call__` does, asynchronously."""
-        plan = self._plan(lm, lm_kwargs, signature, demos)
+        signature, thought = _reply_side(lm, lm_kwargs, signature)
+        plan = self._plan(lm, lm_kwargs, signature, demos, thinking=thought is not None)
+        turns = [] if plan.turns is None else self._turns(signature, inputs, plan.mode)
         final = Message.user(plan.write_inputs(inputs))
         visible = not isinstance(lm, LM) or not lm.direct() or bool(self.callbacks)
         if visible:
@@ -233,7 +233,11 @@ class Format(HeardOnce, Adapter):
                 self.format(signature, demos, inputs)
         return [
             self._outputs(
-                signature, plan, await lm.acall(prefix.request(final), **_rollout(plan, draw)), visible=visible
+                signature,
+                plan,
+                await lm.acall(request_of(prefix, turns, final), **_rollout(plan, draw)),
+                thought=thought,
+                visible=visible,
             )
             for draw, prefix in enumerate(plan.prefixes)
         ]
@@ -243,7 +247,7 @@ class Format(HeardOnce, Adapter):
         mode = _SENT.get() or self.mode(signature, Capabilities(frozenset({"grammar", "json_schema"})))
         system, turns = self._prefix_texts(signature, demos, mode)
         final = turn("user", Message.user(self._writer(signature)(inputs)))
-        return [{"role": "system", "content": system}, *turns, final]
+        return [{"role": "system", "content": system}, *turns, *self._turns(signature, inputs, mode), final]
 
     def format_user_message_content(
         self,
@@ -254,7 +258,7 @@ class Format(HeardOnce, Adapter):
         main_request: bool = False,  # noqa: FBT001, FBT002 - DSPy's signature
     ) -> str:
         """Return `inputs` as they stand in a user message; `dspy.ReAct` writes its trajectory with it."""
-        text = text_writer(signature)(inputs)
+        text = self.layout.writer(signature, _written(signature))(inputs)
         return "\n\n".join(part for part in (prefix, text, suffix) if part)
 
     def parse(self, signature: type[Signature], completion: str) -> dict[str, Any]:
@@ -277,6 +281,7 @@ class Format(HeardOnce, Adapter):
         plan: Plan,
         response: Response,
         *,
+        thought: tuple[str, Any] | None = None,
         visible: bool = False,
     ) -> dict[str, Any]:
         text = _text_of(response)
@@ -288,12 +293,15 @@ class Format(HeardOnce, Adapter):
             found = self.read(signature, _said(text, cut=cut), plan.mode, cut=cut)
         except ParseError as error:
             raise ReplyError(error, self.name, signature) from error
+        if thought is not None:
+            name, kind = thought
+            found = {name: kind(content=_thinking(response)) if kind is Reasoning else _thinking(response), **found}
         if response.logprobs is not None:
             found["logprobs"] = response.logprobs
         return found
 
     def _writer(self, signature: type[Signature]) -> Callable[[Mapping[str, Any]], str]:
-        write, cue = text_writer(signature), self.cue(signature)
+        write, cue = self.layout.writer(signature, _written(signature)), self.cue(signature)
         if not cue:
             return write
         return lambda inputs: write(inputs) + cue
@@ -301,16 +309,17 @@ class Format(HeardOnce, Adapter):
     def _prefix_texts(
         self, signature: type[Signature], demos: Sequence[Any], mode: str
     ) -> tuple[str, list[dict[str, str]]]:
-        write = self._writer(signature)
+        write, inputs_of, turns_of = self._writer(signature), _written(signature), _history_field(signature)
         whole: list[list[dict[str, str]]] = []
         partial: list[list[dict[str, str]]] = []
         for demo in demos:
             values = values_of(demo)
             outputs = {name: values[name] for name in signature.output_fields if name in values}
-            inputs = {name: values[name] for name in signature.input_fields if name in values}
+            inputs = {name: values[name] for name in inputs_of if name in values}
             if not outputs or not inputs:
                 continue
             pair = [
+                *(self._turns(signature, values, mode) if turns_of is not None else ()),
                 {"role": "user", "content": write(inputs)},
                 {"role": "assistant", "content": self.demo_reply(signature, outputs, mode)},
             ]
@@ -318,14 +327,32 @@ class Format(HeardOnce, Adapter):
         # DSPy's order too: what looks exactly like a whole answer stands last, nearest to the question.
         return self.system_text(signature, mode), [message for pair in (*partial, *whole) for message in pair]
 
+    def _turns(self, signature: type[Signature], inputs: Mapping[str, Any], mode: str) -> list[dict[str, str]]:
+        """Return the entries of the history among `inputs` as turns; each looks like a demo's."""
+        field = _history_field(signature)
+        if field is None or inputs.get(field) is None:
+            return []
+        write, names = self._writer(signature), _written(signature)
+        found: list[dict[str, str]] = []
+        for entry in _entries(inputs[field], field):
+            if any(name in entry for name in names):
+                found.append({"role": "user", "content": write(entry)})
+            outputs = {name: entry[name] for name in signature.output_fields if entry.get(name) is not None}
+            if outputs:
+                found.append({"role": "assistant", "content": self.demo_reply(signature, outputs, mode)})
+        return found
+
     def _plan(
         self,
         lm: BaseLM,
         lm_kwargs: dict[str, Any],
         signature: type[Signature],
         demos: list[Any],
+        *,
+        thinking: bool = False,
     ) -> Plan:
-        mode = self.mode(signature, lm.capabilities if isinstance(lm, LM) else Capabilities())
+        able = lm.capabilities if isinstance(lm, LM) and not thinking else Capabilities()
+        mode = self.mode(signature, able)
         source = source_of(lm, lm_kwargs, signature, demos, mode)
         plan = self._plans.get(signature, source)
         if plan is None:
@@ -347,11 +374,12 @@ class Format(HeardOnce, Adapter):
         merged = {**lm.kwargs, **lm_kwargs}
         count = merged.pop("n", None) or 1
         rollout = rollout_number(merged.pop("rollout_id", None))
+        effort = merged.pop("reasoning_effort", None)
+        if effort is not None:
+            merged["reasoning"] = _effort(effort)
         config = request_config(merged, self.constraint(signature, mode))
         configs = [effective(config, rollout + draw) if isinstance(lm, LM) else config for draw in range(count)]
-        messages = tuple(
-            Message.user(t["content"]) if t["role"] == "user" else Message.assistant(t["content"]) for t in turns
-        )
+        messages = tuple(map(message_of, turns))
         return Plan(
             source=source,
             mode=mode,
@@ -359,12 +387,8 @@ class Format(HeardOnce, Adapter):
             write_inputs=self._writer(signature),
             history=[{"role": "system", "content": system}, *turns],
             rollout=rollout,
+            turns=_history_field(signature),
         )
-
-
-def turn(role: str, message: Message) -> dict[str, str]:
-    """Return a text message in the form DSPy's histories use."""
-    return {"role": role, "content": message_text(message) or ""}
 
 
 def field_notes(signature: type[Signature]) -> str:
@@ -405,3 +429,73 @@ def _has_parts(annotation: Any) -> bool:
 def _rollout(plan: Plan, draw: int) -> dict[str, Any]:
     number = plan.rollout + draw
     return {"rollout_id": number} if number else {}
+
+
+def _history_field(signature: type[Signature]) -> str | None:
+    """Return the input whose entries are turns."""
+    return next((name for name, info in signature.input_fields.items() if _is_history(info.annotation)), None)
+
+
+def _is_history(annotation: Any) -> bool:
+    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not type(None)]
+    return kinds == [History]
+
+
+def _written(signature: type[Signature]) -> dict[str, Any]:
+    """Return the types of the inputs that stand in a message."""
+    turns = _history_field(signature)
+    return {name: annotation for name, annotation in input_types(signature).items() if name != turns}
+
+
+def _entries(history: Any, field: str) -> Sequence[Mapping[str, Any]]:
+    entries = getattr(history, "messages", history)
+    if isinstance(entries, (list, tuple)) and all(isinstance(entry, Mapping) for entry in entries):
+        return entries
+    raise FormatError(
+        f"Input `{field}` is no history: {shown(history)}. Give a `dspy.History(messages=[...])` whose entries are "
+        "dicts of the signature's fields."
+    )
+
+
+def _asked_as(signature: type[Signature]) -> type[Signature]:
+    """Return the signature that DSPy sends for outputs of its decision types: probabilities instead of a value."""
+    for name, info in signature.output_fields.items():
+        marks = (info.annotation, *info.metadata)
+        if any(isinstance(mark, type) and issubclass(mark, _DECISIONS) for mark in marks):
+            kind = decision_type(info)
+            if kind is not None:
+                signature = signature.with_updated_fields(name, type_=evidence_type(kind))
+    return signature
+
+
+_WITHOUT: weakref.WeakKeyDictionary[type[Signature], type[Signature]] = weakref.WeakKeyDictionary()
+
+
+def _reply_side(
+    lm: BaseLM, lm_kwargs: Mapping[str, Any], signature: type[Signature]
+) -> tuple[type[Signature], tuple[str, Any] | None]:
+    """Return what is asked for in the reply, and name and type of the output that the model's thinking fills."""
+    if not isinstance(lm, LM) or not lm.capabilities.thinking:
+        return signature, None
+    options = {**lm.kwargs, **lm_kwargs}
+    if all(options.get(name) in _NO_THINKING for name in ("think", "reasoning_effort")):
+        return signature, None
+    outputs = signature.output_fields
+    for name, info in outputs.items():
+        if len(outputs) > 1 and (info.annotation is Reasoning or (name == "reasoning" and info.annotation is str)):
+            found = _WITHOUT.get(signature)
+            if found is None:
+                found = _WITHOUT[signature] = signature.delete(name)
+            return found, (name, info.annotation)
+    return signature, None
+
+
+def _thinking(response: Response) -> str:
+    return "".join(part.text for part in response.message.parts if isinstance(part, ThinkingPart)).strip()
+
+
+def _effort(given: Any) -> Effort:
+    try:
+        return Effort(effort="off" if given == "none" else given)
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"`reasoning_effort` cannot be used: {error}. Given: {shown(given)}.") from error

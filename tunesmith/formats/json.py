@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 from tunesmith.errors import ParseError
 from tunesmith.formats.fields import json_text
 from tunesmith.formats.format import Format, field_notes
+from tunesmith.formats.incremental import FieldReader
+from tunesmith.formats.incremental_json import JsonReader
 from tunesmith.formats.options import Constraint
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
@@ -30,9 +32,8 @@ class JsonFormat(Format):
 
     name: ClassVar[str] = "json"
 
-    def check(self, signature: type[Signature]) -> None:
+    def check_outputs(self, signature: type[Signature]) -> None:
         """Refuse output types that no reply can carry."""
-        super().check(signature)
         output_schema(signature)
 
     def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
@@ -75,6 +76,10 @@ class JsonFormat(Format):
         if not isinstance(value, dict):
             raise ParseError("The reply is JSON, but no object with a key per output.", reason="syntax", raw=text)
         return validate_outputs(signature, value, raw=text)
+
+    def reader(self, signature: type[Signature], mode: str) -> FieldReader:
+        """Return a reader of the object."""
+        return JsonReader(signature.output_fields)
 
 
 def _shape(signature: type[Signature], name: str, annotation: Any) -> str:

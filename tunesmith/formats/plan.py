@@ -27,6 +27,7 @@ class Plan:
         write_inputs: writes the last message.
         history: the messages before it, in DSPy's form.
         rollout: number of the first draw.
+        turns: the input whose entries are turns, `None` where there is none.
     """
 
     source: tuple[Any, ...]
@@ -35,6 +36,7 @@ class Plan:
     write_inputs: Callable[[Mapping[str, Any]], str]
     history: list[dict[str, Any]]
     rollout: int
+    turns: str | None
 
 
 class Plans:

@@ -30,10 +30,13 @@ from tunesmith.lm.engine import (
     text_response,
 )
 from tunesmith.lm.folders import cache_dir, home, models_dir
+from tunesmith.lm.heard import listening
 from tunesmith.lm.meter import Budget, Call, Meter, Spend, StopSignal, current_scope, metered, role
 from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
 from tunesmith.lm.models import ModelInfo, embedded_path, list_models, pull, show
+from tunesmith.lm.ollama_facts import LoadedModel, ModelFacts, ServedModel
 from tunesmith.lm.scripted import FunctionLM, ScriptedLM, Seen
+from tunesmith.lm.served import ollama_server
 from tunesmith.lm.stack import effective, rollout_number
 from tunesmith.lm.wire import Prefix, request_key
 
@@ -59,14 +62,18 @@ __all__ = [
     "home",
     "Identity",
     "list_models",
+    "listening",
     "LM",
     "lm",
+    "LoadedModel",
     "Message",
     "message_text",
     "Meter",
     "metered",
+    "ModelFacts",
     "ModelInfo",
     "models_dir",
+    "ollama_server",
     "Prefix",
     "pull",
     "reply_cache",
@@ -78,6 +85,7 @@ __all__ = [
     "rollout_number",
     "ScriptedLM",
     "Seen",
+    "ServedModel",
     "show",
     "Spend",
     "StopSignal",

@@ -28,10 +28,11 @@ from typing import Any, Literal, TypeVar
 import diskcache
 
 from tunesmith.errors import CacheError, UsageError, shown
-from tunesmith.lm import upkeep
-from tunesmith.lm.flight import SingleFlight
+from tunesmith.lm import repair, upkeep
+from tunesmith.lm.flight import FolderFlight, SingleFlight
 from tunesmith.lm.folders import make_private
 from tunesmith.lm.stored import Damaged, decoded, encoded, is_value_file, read_value
+from tunesmith.lm.tally import Tally
 from tunesmith.lm.upkeep import BadRow, CacheStats, VerifyReport
 
 __all__ = ["BadRow", "CacheStats", "ReplyCache", "SingleFlight", "VerifyReport"]
@@ -59,6 +60,7 @@ _SELECT = "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
 
 _gate = threading.RLock()
 _live: "weakref.WeakSet[ReplyCache]" = weakref.WeakSet()
+_flights: "weakref.WeakValueDictionary[str, FolderFlight]" = weakref.WeakValueDictionary()
 
 
 class _PlainDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
@@ -75,6 +77,12 @@ class _PlainDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no type
 
     def get(self, key: object, raw: object) -> object:
         return key if raw == 1 and isinstance(key, str) else Damaged("its key is not text")
+
+    def filename(self, key: object = None, value: object = None) -> tuple[str, str]:
+        name, path = super().filename(key, value)
+        with contextlib.suppress(OSError):  # writing the file will say what is wrong
+            make_private(Path(path).parent)
+        return name, path
 
     def store(self, value: object, read: object, key: object = None) -> Any:
         if not isinstance(value, bytes) or read:
@@ -100,8 +108,9 @@ class _SharedCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no t
         finally:
             self.close()
         shared = sqlite3.connect(
-            folder / upkeep.DATABASE, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False
+            folder / repair.DATABASE, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False
         )
+        self.inode = _inode(folder)
         self._local = SimpleNamespace(pid=os.getpid(), con=shared)
         for name, value in _SETTINGS.items():
             if name.startswith("sqlite_"):
@@ -116,14 +125,21 @@ class ReplyCache:
     """Replies by key in one folder (0700), shared by threads, processes and forks.
 
     Opened by its first use. A damaged row is a miss, counted in `corrupt`, warned of once, and
-    replaced by the next `put`. With `on_error="degrade"` a folder that cannot be used costs one
+    replaced by the next `put`. A damaged database is set aside with one warning, and a new one takes
+    its place with the rows that can still be read. With `on_error="degrade"` a folder that cannot be used costs one
     warning: `get` misses and `put` counts `lost_writes`; a folder that cannot be written to is not
-    read either. With `on_error="raise"` both raise `CacheError`. The methods for people (`stats`,
-    `verify`, `prune`, `clear`, `len()`) raise it always.
+    read either. With `on_error="raise"` both raise `CacheError`. The methods for people (`keys`,
+    `stats`, `verify`, `prune`, `clear`, `len()`) raise it always.
 
     Args:
         folder: where the rows are; made when it is first needed.
         on_error: what `get` and `put` do when the folder cannot be used.
+
+    Attributes:
+        flight: lets one of all threads and processes that use the folder do what they all would do at once. Reading
+            and writing do not need it: it is for whoever pays for what is stored.
+        corrupt: damaged rows that this object met.
+        lost_writes: replies that this object could not store.
     """
 
     def __init__(self, folder: Path, *, on_error: Literal["degrade", "raise"] = "degrade") -> None:
@@ -134,8 +150,10 @@ class ReplyCache:
         self._warned: set[str] = set()
         self._cache: _SharedCache | None = None
         self._failure: str | None = None
+        self._corrupt, self._lost = Tally(self.folder / "corrupt.count"), Tally(self.folder / "lost.count")
         with _gate:
             _live.add(self)
+            self.flight = _flights.setdefault(os.path.realpath(self.folder), FolderFlight(self.folder))
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Return a fresh copy of the value of `key`, or `None`.
@@ -182,22 +200,44 @@ class ReplyCache:
             if cache is None:
                 return
             try:
-                _patiently(cache.set, key, blob)
+                self._store(cache, key, blob)
             except Exception as error:  # noqa: BLE001 - see `get`; the reply matters, its row does not
                 self._refuse(f"A reply could not be stored: {_cause(error)}", losing=True)
             except BaseException:
                 self.close()  # or an interrupt inside a transaction would leave it open for ever
                 raise
 
+    def _store(self, cache: _SharedCache, key: str, blob: bytes) -> None:
+        try:
+            _patiently(cache.set, key, blob)
+        except sqlite3.DatabaseError as error:
+            if not repair.is_damage(error):
+                raise
+            self._cache = self._renewed(cache.inode, str(error))
+            _patiently(self._cache.set, key, blob)
+
     def __len__(self) -> int:
         return self.stats().rows
 
+    def keys(self) -> list[str]:
+        """Return the keys of all rows, damaged ones included, in the order in which they were stored.
+
+        Raises:
+            CacheError: the folder cannot be used.
+        """
+        with self._database() as database:
+            return upkeep.keys(database)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
     def close(self) -> None:
-        """Let go of the database. The next use opens it again, also after a failure."""
+        """Let go of the folder. The next use opens it again, also after a failure."""
         with _gate:
             if self._cache is not None:
                 self._cache.close()
             self._cache = self._failure = None
+            self.flight.close()
 
     def stats(self) -> CacheStats:
         """Count what is there, without reading the values.
@@ -207,7 +247,8 @@ class ReplyCache:
         """
         with self._database() as database:
             rows, size, oldest, newest = upkeep.count(database)
-        return CacheStats(rows, size, self.corrupt, self.lost_writes, oldest, newest)
+        corrupt, lost = max(self._corrupt.count(), self.corrupt), max(self._lost.count(), self.lost_writes)
+        return CacheStats(rows, size, corrupt, lost, oldest, newest)
 
     def verify(self) -> VerifyReport:
         """Read and check every row and the database; change nothing.
@@ -230,7 +271,8 @@ class ReplyCache:
         Args:
             older_than: rows stored more than this many seconds ago.
             max_bytes: the oldest rows, until keys and values take at most this much.
-            corrupt: damaged rows, and value files that belong to no row.
+            corrupt: damaged rows, value files that belong to no row, and databases that were set aside. A damaged
+                database is replaced by a new one with the rows that can still be read.
 
         Raises:
             UsageError: a negative number.
@@ -240,10 +282,16 @@ class ReplyCache:
             if number is not None and not number >= 0:
                 raise UsageError(f"`{name}` must be a number from 0 on. Given: {number}.")
         folder, removed = self.folder, 0
+        if corrupt:
+            self._renew_if_broken()
         with self._database() as database:
             if corrupt:
+                for source in repair.set_aside_already(folder):
+                    repair.salvage(source, database, folder)
+                    repair.remove(source)
                 removed += upkeep.delete(database, folder, upkeep.damaged_rows(database, folder))
                 upkeep.remove_orphans(database, folder)
+                self._corrupt.reset()
             if older_than is not None:
                 old = upkeep.rows_before(database, time.time() - older_than)
                 removed += upkeep.delete(database, folder, old)
@@ -258,23 +306,76 @@ class ReplyCache:
             CacheError: the folder cannot be used.
         """
         with self._database() as database:
+            for source in repair.set_aside_already(self.folder):
+                repair.remove(source)
             removed = upkeep.delete(database, self.folder, upkeep.every_row(database))
             upkeep.remove_orphans(database, self.folder)
+            self._corrupt.reset()
+            self._lost.reset()
         return removed
+
+    def _renew_if_broken(self) -> None:
+        with _gate:
+            with self._database() as database:
+                damage, inode = upkeep.damage(database), _inode(self.folder)
+            if damage:
+                self._cache = self._renewed(inode, damage[0])
 
     def _opened(self, *, losing: bool = False) -> _SharedCache | None:
         """Return the open cache; `losing` says that a reply is lost without it."""
-        if self._cache is None and self._failure is None:
-            try:
-                self._cache = _patiently(_open, self.folder)
-            except Exception as error:  # noqa: BLE001 - see `get`
-                self._failure = f"The reply cache cannot be opened: {_cause(error)}"
+        if losing and self._cache is not None and self._cache.inode != _inode(self.folder):
+            self.close()  # it was removed or set aside: what is written there is lost
+        self._try_to_open()
         if self._failure is not None:
             self._refuse(self._failure, losing=losing)
         return self._cache
 
+    def _try_to_open(self) -> None:
+        if self._cache is not None or self._failure is not None:
+            return
+        try:
+            self._cache = self._open()
+        except Exception as error:  # noqa: BLE001 - see `get`
+            self._failure = f"The reply cache cannot be opened: {_cause(error)}"
+        else:
+            self._corrupt.begin()
+            self._lost.begin()
+
+    def _open(self) -> _SharedCache:
+        inode = _inode(self.folder)
+        try:
+            return _patiently(_open, self.folder)
+        except sqlite3.DatabaseError as error:
+            if not repair.is_damage(error, opening=True):
+                raise
+            return self._renewed(inode, str(error))
+
+    def _renewed(self, inode: int | None, damage: str) -> _SharedCache:
+        """Return a new cache in place of the damaged one with this inode number."""
+        if self._cache is not None:
+            self._cache.close()
+            self._cache = None
+
+        def renewed() -> _SharedCache:
+            if _inode(self.folder) != inode:  # another process was faster
+                return _patiently(_open, self.folder)
+            aside = repair.set_aside(self.folder)
+            self._warn_once(
+                "damaged",
+                f"The reply cache in {self.folder} is damaged ({damage}). Its rows are copied to a new one, as far as "
+                f"they can be read; the old one is kept as {aside.name} until `tunesmith cache prune --corrupt`.",
+            )
+            cache = _patiently(_open, self.folder)
+            with upkeep.connection(self.folder) as database:
+                repair.salvage(aside, database, self.folder)
+            return cache
+
+        return self.flight.run("the damaged database", renewed)
+
     def _refuse(self, problem: str, *, losing: bool) -> None:
-        self.lost_writes += losing
+        if losing:
+            self.lost_writes += 1
+            self._lost.add()
         problem = _advice(self.folder, problem)
         if self.on_error == "raise":
             raise CacheError(problem)
@@ -283,6 +384,7 @@ class ReplyCache:
     def _meet_damage(self, key: str, reason: str) -> None:
         with _gate:
             self.corrupt += 1
+        self._corrupt.add()
         self._warn_once(
             "corrupt",
             f"The reply cache in {self.folder} holds a damaged row, {shown(key, 80)}: {reason}. "
@@ -300,13 +402,22 @@ class ReplyCache:
     def _database(self) -> Iterator[sqlite3.Connection]:
         with _gate:
             try:
-                if self._opened() is None:
-                    raise CacheError(_advice(self.folder, str(self._failure)))
+                self._try_to_open()
+                # diskcache writes when it opens; a full disk can still be read, and perhaps pruned.
+                if self._failure is not None and _inode(self.folder) is None:
+                    raise CacheError(_advice(self.folder, self._failure))
                 with upkeep.connection(self.folder) as database:
                     yield database
             except (sqlite3.Error, OSError) as error:
                 problem = f"The reply cache cannot be used: {_cause(error)}"
                 raise CacheError(_advice(self.folder, problem)) from error
+
+
+def _inode(folder: Path) -> int | None:
+    try:
+        return os.stat(f"{folder}/{repair.DATABASE}").st_ino  # a third of what `Path` needs, at every `put`
+    except OSError:
+        return None
 
 
 def _before_fork() -> None:
@@ -329,19 +440,12 @@ def _open(folder: Path) -> _SharedCache:
     if os.path.expandvars(folder) != str(folder):
         raise CacheError("diskcache would replace the variable in the name of its folder")
     make_private(folder)
-    if (folder / upkeep.DATABASE).exists():
-        _refuse_strange_settings(folder)
-    return _SharedCache(folder)
-
-
-def _refuse_strange_settings(folder: Path) -> None:
-    """Raise for a stored setting that diskcache would blindly turn into a pragma or attribute."""
-    with upkeep.connection(folder) as database:
-        if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'Settings'").fetchone():
-            names = {name for (name,) in database.execute("SELECT key FROM Settings")}
-            if not names <= _SETTING_NAMES:
-                strange = sorted(map(str, names - _SETTING_NAMES))
-                raise CacheError(f"it holds settings unknown to diskcache: {shown(strange)}")
+    if (folder / repair.DATABASE).exists():
+        with upkeep.connection(folder) as database:
+            repair.forget_settings(database, _SETTING_NAMES)
+    cache = _SharedCache(folder)
+    repair.probe(cache._con)
+    return cache
 
 
 def _patiently(action: Callable[..., _T], *args: object) -> _T:

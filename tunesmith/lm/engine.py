@@ -15,7 +15,10 @@ from dspy.clients.base_lm import BaseLM
 from dspy.dsp.utils.settings import settings as dspy_settings
 from dspy.lm15 import (
     Config,
+    FunctionTool,
+    ImagePart,
     Message,
+    RefusalPart,
     Request,
     Response,
     StreamDeltaEvent,
@@ -23,9 +26,12 @@ from dspy.lm15 import (
     StreamStartEvent,
     TextDelta,
     TextPart,
+    ThinkingDelta,
     ThinkingPart,
     TokenLogprob,
+    ToolCallDelta,
     ToolCallPart,
+    ToolResultPart,
     TopLogprob,
     Usage,
 )
@@ -52,7 +58,9 @@ __all__ = [
     "DspyLM",
     "DspyLMError",
     "Engine",
+    "FunctionTool",
     "Identity",
+    "ImagePart",
     "LMAuthError",
     "LMConfigurationError",
     "LMRateLimitError",
@@ -61,6 +69,7 @@ __all__ = [
     "LMTransportError",
     "LMUnsupportedModelError",
     "Message",
+    "RefusalPart",
     "Request",
     "Response",
     "StreamDeltaEvent",
@@ -68,9 +77,12 @@ __all__ = [
     "StreamStartEvent",
     "TextDelta",
     "TextPart",
+    "ThinkingDelta",
     "ThinkingPart",
     "TokenLogprob",
+    "ToolCallDelta",
     "ToolCallPart",
+    "ToolResultPart",
     "TopLogprob",
     "Usage",
     "canonical_json",
@@ -218,11 +230,11 @@ def text_response(
 
 
 class _ContextOverflow(ContextOverflow, ContextWindowExceededError):
-    def __init__(self, problem: str, *, prompt_tokens: int | None, context_tokens: int | None) -> None:
+    def __init__(self, problem: str, *, prompt_tokens: int | None, context_tokens: int | None, estimated: bool) -> None:
         # Both parents take other arguments, so each fact is set here instead of by a chain of calls.
         ContextWindowExceededError.__init__(self, message=problem)
         self.problem = problem
-        self.prompt_tokens, self.context_tokens = prompt_tokens, context_tokens
+        self.prompt_tokens, self.context_tokens, self.estimated = prompt_tokens, context_tokens, estimated
 
 
 class _Refused(RequestRefused, LMInvalidRequestError):
@@ -237,15 +249,24 @@ class _Unavailable(ModelUnavailable, LMTransportError):
     pass
 
 
-def context_overflow(*, prompt_tokens: int | None, context_tokens: int | None) -> ContextOverflow:
-    """Return the error for a prompt that does not fit, with the numbers where they are known."""
-    size = "The prompt" if prompt_tokens is None else f"The prompt of {prompt_tokens} tokens"
+def context_overflow(
+    *, prompt_tokens: int | None, context_tokens: int | None, estimated: bool = False
+) -> ContextOverflow:
+    """Return the error for a prompt that does not fit, with the numbers where they are known.
+
+    `estimated` says that the prompt's tokens were guessed from its length.
+    """
+    about = "about " if estimated else ""
+    size = "The prompt" if prompt_tokens is None else f"The prompt of {about}{prompt_tokens} tokens"
+    if estimated:
+        size = f"{size} (an estimate: the server gives no number)"
     room = "the context" if context_tokens is None else f"the context of {context_tokens} tokens"
     return _ContextOverflow(
         f"{size} does not fit {room}. Use fewer or shorter demos, shorten the inputs, "
         "or raise the context length with `num_ctx=` if the model allows it.",
         prompt_tokens=prompt_tokens,
         context_tokens=context_tokens,
+        estimated=estimated,
     )
 
 

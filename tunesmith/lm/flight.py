@@ -5,9 +5,12 @@ import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["SingleFlight"]
+from tunesmith.lm.keylocks import KeyLocks
+
+__all__ = ["FolderFlight", "SingleFlight"]
 
 _T = TypeVar("_T")
 
@@ -83,6 +86,26 @@ class SingleFlight:
             del flights[key]
             if not loop.is_closed():
                 flight.set_result(outcome)
+
+
+class FolderFlight:
+    """Single flight among all threads of all processes that share a folder.
+
+    Threads share a result, as in `SingleFlight`. Another process waits until the first one is done, or dead, and then
+    runs its own function, which therefore looks first whether the result has been stored meanwhile.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._threads = SingleFlight()
+        self._locks = KeyLocks(folder / "flight.lock")
+
+    def run(self, key: str, function: Callable[[], _T]) -> _T:
+        """Return `function()`, or what another thread's function for `key` returns meanwhile."""
+        return self._threads.run(key, lambda: self._locks.run(key, function))
+
+    def close(self) -> None:
+        """Let go of the folder while nothing is under way. The next use opens it again."""
+        self._locks.close()
 
 
 class _Flight:

@@ -3,7 +3,7 @@
 import datetime
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from tunesmith.lm.folders import cache_dir
 from tunesmith.lm.foreign import ForeignEngine
 from tunesmith.lm.llamacpp import load_engine
 from tunesmith.lm.models import embedded_path
+from tunesmith.lm.pooled import OPENAI_OPTIONS, ollama_hosts, openai_hosts
+from tunesmith.lm.served import OLLAMA_OPTIONS
 from tunesmith.lm.stack import (
     ROLLOUT,
     AsyncFacade,
@@ -59,12 +61,12 @@ class LM(DspyLM):
     @property
     def identity(self) -> Identity:
         """Which model answers."""
-        return self._stack.engine.identity
+        return self._stack.identity
 
     @property
     def capabilities(self) -> Capabilities:
         """What its engine can do."""
-        return self._stack.engine.capabilities
+        return self._stack.capabilities
 
     @property
     def slots(self) -> int:
@@ -180,7 +182,7 @@ def reply_cache() -> ReplyCache:
 def lm(
     spec: str,
     *,
-    host: str | None = None,
+    host: str | Sequence[str] | None = None,
     cache: bool | ReplyCache = True,
     slots: int | None = None,
     price: tuple[float, float] | None = None,
@@ -191,15 +193,24 @@ def lm(
     """Return the model that `spec` names, as a `dspy.LM`.
 
     Args:
-        spec: `embedded` (SmolLM2-135M-Instruct in this process), `gguf:<path>` (your own weight file), or any model
-            string of `dspy.LM`, answered by DSPy's own engine, cached and metered.
-        host: address of the server, for engines that have one.
+        spec: `ollama/<model>` (a model on an Ollama server), `embedded` (SmolLM2-135M-Instruct in this process),
+            `gguf:<path>` (your own weight file), or any model string of `dspy.LM`, answered by DSPy's own engine,
+            cached and metered.
+        host: address of the server, for engines that have one; for Ollama by default OLLAMA_HOST. Several addresses
+            make a pool of hosts that serve the same model; see `PoolEngine`.
         cache: whether replies are kept in `TUNESMITH_HOME/cache`; or a `ReplyCache` of your own.
-        slots: requests on the way at once; default `TUNESMITH_SLOTS`, else 1.
+        slots: requests on the way at once, on each host of a pool; default `TUNESMITH_SLOTS`, else 1.
         price: US dollars per million input and output tokens, for budgets in dollars.
-        num_ctx: context length in tokens, for in-process engines; default the trained one up to 8192.
+        num_ctx: context length in tokens, for Ollama and in-process engines; default the trained one up to 8192.
         threads: computing threads of in-process engines; default one per core.
-        **kwargs: request defaults as `dspy.LM` takes them: `temperature`, `max_tokens`, `seed`, `rollout_id`, ...
+        **kwargs: request defaults as `dspy.LM` takes them: `temperature`, `max_tokens`, `seed`, `rollout_id`, ... For
+            `ollama/<model>` also `think` (whether, or how much, a model that can think may: off by default),
+            `keep_alive` (how long the server keeps it loaded: seconds or `10m`), `timeout` (seconds a call may take,
+            all attempts together: 1200), and `cloud=True`, without which no model that runs in the cloud is asked. For
+            `openai/<model>` also `base_url` (address, or addresses, of a server that speaks OpenAI's protocol; without
+            it DSPy's own engine answers), `api_key`, `dialect` (`llamacpp`, `ollama`, `openai`, `tgi`, `vllm`,
+            `vllm-guided`; by default the server is asked), `revision` (your name for the weights), `timeout`
+            (seconds for one attempt: 600) and `headers`.
 
     Raises:
         UsageError: a spec or an option that cannot be used.
@@ -213,14 +224,35 @@ def lm(
         engine: Engine = load_engine(spec, path, num_ctx=num_ctx, threads=threads)
         options = {"num_ctx": num_ctx, "threads": threads}
         kwargs = {"temperature": None, **kwargs}
+    elif spec.startswith("ollama/"):
+        given = {name: kwargs.pop(name) for name in OLLAMA_OPTIONS if name in kwargs}
+        engine, options = ollama_hosts(spec.removeprefix("ollama/"), host, num_ctx, _slots(slots), given)
+        kwargs = {"temperature": None, **kwargs}
+    elif spec.startswith("openai/") and kwargs.get("base_url") is not None:
+        given = {name: kwargs.pop(name) for name in ("base_url", *OPENAI_OPTIONS) if name in kwargs}
+        strange = sorted(_CLIENT_OPTIONS & kwargs.keys())
+        strange += [name for name, value in (("host", host), ("num_ctx", num_ctx)) if value is not None]
+        if strange:
+            raise UsageError(
+                f"{spec!r} with `base_url` has no option `{strange[0]}`: `base_url` holds the address, and the server "
+                "has its own context length."
+            )
+        engine, options = openai_hosts(spec.removeprefix("openai/"), given.pop("base_url"), _slots(slots), given)
+        kwargs = {"temperature": None, **kwargs}
     else:
+        if own := sorted({"dialect", "revision"} & kwargs.keys()):
+            raise UsageError(f"`{own[0]}` is an option of `openai/<model>` with `base_url=`. Given: {spec!r}.")
         client = {name: kwargs.pop(name) for name in list(kwargs) if name in _CLIENT_OPTIONS}
         if host is not None:
+            if not isinstance(host, str):
+                raise UsageError(f"{spec!r} takes one `host`. Given: {shown(host)}. Use `base_url=` for several.")
             client["api_base"] = host
         engine = ForeignEngine(spec, client)
         options = {name: value for name, value in client.items() if name not in _SECRET}
     store = reply_cache() if cache is True else (None if cache is False else cache)
-    return build_lm(spec, engine, cache=store, slots=_slots(slots), price=price, options=options, **kwargs)
+    given_hosts = options.get("host") or options.get("base_url")
+    count = _slots(slots) * (len(given_hosts) if isinstance(given_hosts, list) else 1)
+    return build_lm(spec, engine, cache=store, slots=count, price=price, options=options, **kwargs)
 
 
 _SECRET = ("api_key", "headers", "extra_headers")  # never written into a saved program

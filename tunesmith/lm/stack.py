@@ -1,6 +1,7 @@
 """The layers between a program and an engine: rollout, meter, cache with single flight, engine."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
@@ -10,8 +11,10 @@ from typing import Any
 from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable
 from tunesmith.lm.cache import ReplyCache
 from tunesmith.lm.engine import (
+    Capabilities,
     Config,
     Engine,
+    Identity,
     Request,
     Response,
     StreamDeltaEvent,
@@ -23,7 +26,6 @@ from tunesmith.lm.engine import (
     dspy_settings,
     text_response,
 )
-from tunesmith.lm.flight import SingleFlight
 from tunesmith.lm.meter import NOWHERE, Call, Meter, Scope, StopSignal, current_scope
 from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, row_of
 
@@ -66,18 +68,18 @@ def rollout_number(value: object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """What came of a request: a response, or a prompt that does not fit (prompt and context tokens)."""
+    """What came of a request: a response, or a prompt that does not fit (prompt and context tokens, estimated)."""
 
     response: Response | None
     seconds: float
-    overflow: tuple[int | None, int | None] | None = None
+    overflow: tuple[int | None, int | None, bool] | None = None
 
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> "_Reply":
         """Return what `row` holds; raises `KeyError`, `TypeError` or `ValueError` for another kind of row."""
         if "overflow" in row:
-            prompt_tokens, context_tokens = row["overflow"]
-            return cls(None, 0.0, (prompt_tokens, context_tokens))
+            prompt_tokens, context_tokens, *estimated = row["overflow"]
+            return cls(None, 0.0, (prompt_tokens, context_tokens, estimated == [True]))
         return cls(response_of(row), float(row["seconds"]))
 
     def row(self) -> dict[str, Any] | None:
@@ -89,8 +91,8 @@ class _Reply:
     def result(self) -> Response:
         """Return the response, or raise the `ContextOverflow` it stands for."""
         if self.response is None:
-            prompt_tokens, context_tokens = self.overflow or (None, None)
-            raise context_overflow(prompt_tokens=prompt_tokens, context_tokens=context_tokens)
+            prompt, there, estimated = self.overflow or (None, None, False)
+            raise context_overflow(prompt_tokens=prompt, context_tokens=there, estimated=estimated)
         return self.response
 
 
@@ -111,10 +113,32 @@ class Stack:
         price: tuple[float, float] | None = None,
     ) -> None:
         self.engine, self.cache, self.price = engine, cache, price
-        self._flight = SingleFlight()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Stack":
         return self
+
+    @property
+    def identity(self) -> Identity:
+        """Which model answers; a server may have to be asked.
+
+        Raises:
+            StopSignal: inside a metered run, the server or the model is not there.
+            ModelMissing, ModelUnavailable: the same anywhere else.
+        """
+        try:
+            return self.engine.identity
+        except (ModelMissing, ModelUnavailable) as error:
+            _stop_if_metered(error, _scope())
+            raise
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine can do; raises as `identity`."""
+        try:
+            return self.engine.capabilities
+        except (ModelMissing, ModelUnavailable) as error:
+            _stop_if_metered(error, _scope())
+            raise
 
     def answer(self, request: Request, rollout: int, prefix: Prefix | None = None) -> tuple[Response, bool]:
         """Return the reply and whether it reached the engine now.
@@ -125,9 +149,9 @@ class Stack:
         """
         if prefix is None:
             request = replace(request, config=effective(request.config, rollout))
-            key = request_key(self.engine.identity, request, rollout)
+            key = request_key(self.identity, request, rollout)
         else:
-            key = prefix.key(self.engine.identity, request.messages[-1], rollout)
+            key = prefix.key(self.identity, request.messages[-1], rollout)
         scope = _scope()
         if scope.meters:
             _reserve(scope.meters, key)
@@ -136,10 +160,8 @@ class Stack:
         except BaseException as error:
             for meter in scope.meters:
                 meter.release(key)
-            # Inside a metered run nobody may take the model's absence for a wrong answer, not even a program
-            # that catches every `Exception`.
-            if scope.meters and isinstance(error, (ModelMissing, ModelUnavailable)):
-                raise StopSignal(error) from error
+            if isinstance(error, (ModelMissing, ModelUnavailable)):
+                _stop_if_metered(error, scope)
             raise
         if scope.meters or scope.sinks:
             self._settle(scope, key, reply, paid=paid)
@@ -159,7 +181,7 @@ class Stack:
             led = True
             return self._pay(key, request)
 
-        reply, paid = self._flight.run(key, pay)
+        reply, paid = self.cache.flight.run(key, pay)
         return reply, paid and led  # whoever waited for another thread's call has paid nothing
 
     def _cached(self, key: str) -> "_Reply | None":
@@ -172,7 +194,7 @@ class Stack:
             return None
 
     def _pay(self, key: str, request: Request) -> "tuple[_Reply, bool]":
-        # Between the look-up and the flight another thread may have finished this very request.
+        # Between the look-up and the flight another thread or process may have finished this very request.
         found = self._cached(key)
         if found is not None:
             return found, False
@@ -190,7 +212,7 @@ class Stack:
         try:
             response = self.engine.complete(request)
         except ContextOverflow as error:
-            return _Reply(None, 0.0, (error.prompt_tokens, error.context_tokens))
+            return _Reply(None, 0.0, (error.prompt_tokens, error.context_tokens, error.estimated))
         return _Reply(response, round(time.perf_counter() - start, 4))
 
     def _settle(self, scope: Scope, key: str, reply: "_Reply", *, paid: bool) -> None:
@@ -209,7 +231,7 @@ class Stack:
     def stream(self, request: Request, rollout: int) -> Iterator[StreamEvent]:
         """Yield the reply piece by piece; a cached one comes as a single piece."""
         request = replace(request, config=effective(request.config, rollout))
-        key = request_key(self.engine.identity, request, rollout)
+        key = request_key(self.identity, request, rollout)
         scope = _scope()
         _reserve(scope.meters, key)
         try:
@@ -219,9 +241,11 @@ class Stack:
                 self._settle(scope, key, found, paid=False)
                 return
             yield from self._stream_paid(request, key, scope)
-        except BaseException:
+        except BaseException as error:
             for meter in scope.meters:
                 meter.release(key)
+            if isinstance(error, (ModelMissing, ModelUnavailable)):
+                _stop_if_metered(error, scope)
             raise
 
     def _stream_paid(self, request: Request, key: str, scope: Scope) -> Iterator[StreamEvent]:
@@ -257,6 +281,16 @@ def _scope() -> Scope:
     return scope
 
 
+def _stop_if_metered(error: Exception, scope: Scope) -> None:
+    """Inside a metered run nobody may take the model's absence for a wrong answer, whatever `Exception` he catches.
+
+    Raises:
+        StopSignal: the run is metered.
+    """
+    if scope.meters:
+        raise StopSignal(error) from error
+
+
 def _reserve(meters: tuple[Meter, ...], key: str) -> None:
     done: list[Meter] = []
     try:
@@ -281,12 +315,29 @@ class SyncFacade:
 
     def __init__(self, stack: Stack, spec: str, options: dict[str, Any]) -> None:
         self.stack, self.spec, self.options = stack, spec, options
-        constraints = stack.engine.capabilities.constraints
-        self.supports_response_schema = "json_schema" in constraints
-        self.supports_function_calling = stack.engine.capabilities.tools
-        self.supports_reasoning = stack.engine.capabilities.thinking
+
+    # Asking an engine what it can do may mean asking a server, so it waits until DSPy asks.
+
+    @property
+    def supports_response_schema(self) -> bool:
+        """Whether replies can be held to a JSON Schema."""
+        return "json_schema" in self.stack.capabilities.constraints
+
+    @property
+    def supports_function_calling(self) -> bool:
+        """Whether the model calls tools natively."""
+        return self.stack.capabilities.tools
+
+    @property
+    def supports_reasoning(self) -> bool:
+        """Whether the model thinks natively."""
+        return self.stack.capabilities.thinking
+
+    @property
+    def supported_params(self) -> set[str]:
+        """What a request may set."""
         names = {"temperature", "max_tokens", "top_p", "top_k", "stop", "seed"}
-        self.supported_params = names | ({"response_format"} if constraints else set())
+        return names | ({"response_format"} if self.stack.capabilities.constraints else set())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "SyncFacade":
         return self
@@ -325,8 +376,12 @@ class AsyncFacade:
     async def stream(self, request: Request) -> AsyncIterator[StreamEvent]:
         """Answer through all layers, piece by piece."""
         events = self.stack.stream(request, ROLLOUT.get())
-        while (event := await asyncio.to_thread(next, events, None)) is not None:
-            yield event
+        try:
+            while (event := await asyncio.to_thread(next, events, None)) is not None:
+                yield event
+        finally:
+            with contextlib.suppress(ValueError):  # a thread is still in it, and closes it by leaving it
+                events.close()  # type: ignore[attr-defined]  # it is a generator
 
     async def aclose(self) -> None:
         """Free the engine."""

@@ -10,6 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 __all__ = ["RAW", "Damaged", "decoded", "encoded", "is_value_file", "read_value"]
 
 RAW = 1
@@ -55,7 +57,7 @@ def decoded(key: str, stored: object) -> dict[str, Any] | Damaged:
     if stored[64:65] != b"\n" or stored[:64] != _checksum(key, body):
         return Damaged("its checksum does not match")
     try:
-        value = _decode_json(body.decode())
+        value = _read_json(body)
     except (ValueError, RecursionError) as error:
         return Damaged(f"it is not JSON ({error})")
     return value if isinstance(value, dict) else Damaged("it is not a JSON object")
@@ -82,3 +84,10 @@ def _checksum(key: str, body: bytes) -> bytes:
     digest = sha256(key.encode() + b"\n")
     digest.update(body)
     return digest.hexdigest().encode()
+
+
+def _read_json(body: bytes) -> Any:
+    try:
+        return from_json(body)  # several times as fast as Python's own
+    except ValueError:
+        return _decode_json(body.decode())  # also reads a lone surrogate, deep nesting, and numbers of any length

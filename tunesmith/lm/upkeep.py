@@ -12,25 +12,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.errors import shown
+from tunesmith.lm.repair import DATABASE, set_aside_already
 from tunesmith.lm.stored import Damaged, decoded, is_value_file, read_value
 
 __all__ = [
-    "DATABASE",
     "BadRow",
     "CacheStats",
     "VerifyReport",
     "connection",
     "count",
+    "damage",
     "damaged_rows",
     "delete",
     "every_row",
+    "keys",
     "remove_orphans",
     "rows_before",
     "rows_beyond",
     "verify",
 ]
 
-DATABASE = "cache.db"
 _TIMEOUT = 60  # seconds to wait for another process's lock
 _ORPHAN_AGE = 600  # seconds; a younger value file may still wait for its row
 _BYTES = "LENGTH(key) + COALESCE(LENGTH(value), 0) + size"
@@ -43,8 +44,9 @@ class CacheStats:
     Attributes:
         rows: number of replies.
         bytes: of keys and values; the files on disk are a little larger.
-        corrupt: damaged rows that this cache object met so far.
-        lost_writes: replies that this cache object could not store.
+        corrupt: damaged rows that any process met since they were last pruned.
+        lost_writes: replies that any process could not store since the cache was last cleared, as far as that could
+            be written down: a full disk has room for the count, a folder that may not be written to has not.
         oldest: when the oldest reply was stored, in POSIX seconds; `None` for an empty cache.
         newest: the same of the newest.
     """
@@ -116,7 +118,8 @@ def count(database: sqlite3.Connection) -> tuple[int, int, float | None, float |
 def verify(database: sqlite3.Connection, folder: Path) -> VerifyReport:
     """Read and check every row, and the database; change nothing."""
     bad, rows, orphans = [], 0, 0
-    damage = [text for (text,) in database.execute("PRAGMA integrity_check") if text != "ok"]
+    problems = damage(database)
+    problems += [f"it was set aside as {path.name}" for path in set_aside_already(folder)]
     try:
         for number, key, reason in _examined(database, folder):
             rows += 1
@@ -124,8 +127,22 @@ def verify(database: sqlite3.Connection, folder: Path) -> VerifyReport:
                 bad.append(BadRow(number, key if isinstance(key, str) else shown(key), reason))
         orphans = len(_orphans(database, folder))
     except sqlite3.DatabaseError as error:
-        damage.append(f"{rows} rows were read, the others cannot be: {error}")
-    return VerifyReport(rows, tuple(bad), tuple(damage), orphans)
+        problems.append(f"{rows} rows were read, the others cannot be: {error}")
+    return VerifyReport(rows, tuple(bad), tuple(problems), orphans)
+
+
+def damage(database: sqlite3.Connection) -> list[str]:
+    """Return what SQLite says is wrong with the database itself, not with what is stored in it."""
+    try:
+        return [text for (text,) in database.execute("PRAGMA integrity_check") if text != "ok"]
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
+
+
+def keys(database: sqlite3.Connection) -> list[str]:
+    """Return the text keys of all rows; reads no value."""
+    query = "SELECT key FROM Cache WHERE raw = 1 AND typeof(key) = 'text' ORDER BY rowid"
+    return [key for (key,) in database.execute(query)]
 
 
 def every_row(database: sqlite3.Connection) -> list[int]:

@@ -148,9 +148,14 @@ def row_of(response: Response, seconds: float) -> dict[str, Any] | None:
     return row
 
 
-def overflow_row(prompt_tokens: int | None, context_tokens: int | None) -> dict[str, Any]:
+def overflow_row(
+    prompt_tokens: int | None,
+    context_tokens: int | None,
+    estimated: bool = False,  # noqa: FBT001, FBT002
+) -> dict[str, Any]:
     """Return the cache row of a prompt that does not fit: it will not fit tomorrow either."""
-    return {"v": _VERSION, "overflow": [prompt_tokens, context_tokens]}
+    numbers = [prompt_tokens, context_tokens]
+    return {"v": _VERSION, "overflow": [*numbers, True] if estimated else numbers}
 
 
 def response_of(row: dict[str, Any]) -> Response:

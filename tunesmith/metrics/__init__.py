@@ -1,6 +1,7 @@
 """Judge one prediction."""
 
 from tunesmith.metrics.combined import gated, weighted
+from tunesmith.metrics.judging import Judge, judge, judges_used
 from tunesmith.metrics.matching import contains, exact_match, one_of, regex_match
 from tunesmith.metrics.metric import Metric, metric_fingerprint, metric_name
 from tunesmith.metrics.numeric import numeric_close
@@ -12,6 +13,9 @@ __all__ = [
     "exact_match",
     "gated",
     "json_fields",
+    "Judge",
+    "judge",
+    "judges_used",
     "Metric",
     "metric_fingerprint",
     "metric_name",

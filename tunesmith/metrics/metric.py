@@ -97,6 +97,9 @@ def _identity(value: Any) -> Any:
     default = getattr(value, _DEFAULT, None)
     if default is not None:
         return _identity(default())
+    own = None if isinstance(value, type) else getattr(value, "metric_identity", None)
+    if callable(own):
+        return own()
     version = getattr(value, "metric_version", None)
     if isinstance(version, int) and is_dataclass(value):
         settings = {field.name: _setting(getattr(value, field.name)) for field in fields(value)}

@@ -3,6 +3,7 @@
 from tunesmith.modules.binding import bind, bound_format, with_default_formats
 from tunesmith.modules.candidate import Candidate, Part
 from tunesmith.modules.fingerprint import class_name, program_fingerprint, program_structure
+from tunesmith.modules.hearing import FieldDelta
 from tunesmith.modules.module import (
     DspyChainOfThought,
     DspyPredict,
@@ -16,6 +17,7 @@ from tunesmith.modules.module import (
 )
 from tunesmith.modules.predict import ChainOfThought, Predict
 from tunesmith.modules.rendering import render
+from tunesmith.modules.streaming import FieldStream, Finished, stream
 
 __all__ = [
     "bind",
@@ -28,6 +30,9 @@ __all__ = [
     "copy_program",
     "DspyChainOfThought",
     "DspyPredict",
+    "FieldDelta",
+    "FieldStream",
+    "Finished",
     "Module",
     "Part",
     "Predict",
@@ -36,6 +41,7 @@ __all__ = [
     "program_structure",
     "render",
     "settings",
+    "stream",
     "Tool",
     "with_default_formats",
 ]

@@ -30,17 +30,18 @@ class Predict(DspyPredict):
         """Predict; called by `__call__`."""
         if caller_adapter() is not None:
             return super().forward(**kwargs)  # type: ignore[no-untyped-call]
-        with context(adapter=self._format(kwargs)):
+        with context(adapter=self.chosen_format(kwargs)):
             return super().forward(**kwargs)  # type: ignore[no-untyped-call]
 
     async def aforward(self, **kwargs: Any) -> Any:
         """Predict asynchronously; called by `acall`."""
         if caller_adapter() is not None:
             return await super().aforward(**kwargs)  # type: ignore[no-untyped-call]
-        with context(adapter=self._format(kwargs)):
+        with context(adapter=self.chosen_format(kwargs)):
             return await super().aforward(**kwargs)  # type: ignore[no-untyped-call]
 
-    def _format(self, kwargs: dict[str, Any]) -> Any:
+    def chosen_format(self, kwargs: dict[str, Any]) -> Any:
+        """Return the format of a call with these arguments where nobody chose one."""
         given = kwargs.get("signature")
         return get_format(default_format(signature_of(self) if given is None else as_signature(given)))
 

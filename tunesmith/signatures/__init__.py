@@ -2,9 +2,10 @@
 
 from tunesmith.signatures.demo import Demo
 from tunesmith.signatures.derive import signature_from_function
-from tunesmith.signatures.gbnf import grammar
+from tunesmith.signatures.gbnf import grammar, grammar_rules, text_bounds
+from tunesmith.signatures.gbnfjson import gbnf_literal
 from tunesmith.signatures.render import is_plain, labels, render_json, render_text
-from tunesmith.signatures.reply import parse_json, parse_text, validate_output, validate_outputs
+from tunesmith.signatures.reply import absent_output, parse_json, parse_text, validate_output, validate_outputs
 from tunesmith.signatures.safe import is_safe
 from tunesmith.signatures.schema import field_schema, left_out, output_schema
 from tunesmith.signatures.signature import (
@@ -21,13 +22,16 @@ from tunesmith.signatures.signature import (
 )
 
 __all__ = [
+    "absent_output",
     "Demo",
     "describe",
     "Example",
     "field_description",
     "field_schema",
     "fingerprint",
+    "gbnf_literal",
     "grammar",
+    "grammar_rules",
     "input_types",
     "InputField",
     "is_plain",
@@ -43,6 +47,7 @@ __all__ = [
     "render_text",
     "Signature",
     "signature_from_function",
+    "text_bounds",
     "type_text",
     "validate_output",
     "validate_outputs",

@@ -1,23 +1,26 @@
-"""GBNF grammars for llama.cpp: one plain-text value and nothing else."""
+"""GBNF grammars for llama.cpp: one value as plain text or as one line of JSON, and nothing else."""
 
 from typing import Any
 
 from tunesmith.signatures.codec import Codec, codec_of
-from tunesmith.signatures.signature import Signature
+from tunesmith.signatures.gbnfjson import gbnf_literal, integer_rule, json_rules
+from tunesmith.signatures.schema import field_schema
+from tunesmith.signatures.signature import Signature, output_types
 
-__all__ = ["grammar"]
+__all__ = ["grammar", "grammar_rules", "text_bounds"]
 
 _MOST_LABELS = 200  # a grammar of 500 labels takes seconds per call to compile
-_MOST_DIGITS = 16
+_MOST_TEXT = 4000
 _DATE = '[0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | [1-2] [0-9] | "3" [0-1])'
 _TIME = '([0-1] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9]'
 _ZONE = '("Z" | [+-] [0-1] [0-9] ":" [0-5] [0-9])?'
+_HEX = "[0-9a-f]"
 _BY_NAME = {
-    "date": f"root ::= {_DATE}",
-    "datetime": f'root ::= {_DATE} "T" {_TIME} {_ZONE}',
-    "time": f"root ::= {_TIME} {_ZONE}",
-    "UUID": 'root ::= hex{8} "-" hex{4} "-" hex{4} "-" hex{4} "-" hex{12}\nhex ::= [0-9a-f]',
-    "Decimal": 'root ::= "-"? ("0" | [1-9] [0-9]{0,15}) ("." [0-9]{1,16})?',
+    "date": _DATE,
+    "datetime": f'{_DATE} "T" {_TIME} {_ZONE}',
+    "time": f"{_TIME} {_ZONE}",
+    "UUID": f'{_HEX}{{8}} "-" {_HEX}{{4}} "-" {_HEX}{{4}} "-" {_HEX}{{4}} "-" {_HEX}{{12}}',
+    "Decimal": '"-"? ("0" | [1-9] [0-9]{0,15}) ("." [0-9]{1,16})?',
 }
 
 
@@ -36,47 +39,65 @@ def grammar(signature: type[Signature], name: str) -> str | None:
         SignatureError: there is no such field.
     """
     codec = codec_of(signature, name)
+    if codec.kind == "label":
+        texts = list(codec.choices.texts)
+        if len(texts) > _MOST_LABELS:
+            return None
+        return "root ::= " + " | ".join(gbnf_literal(text) for text in texts)
+    body = _scalar(codec)
+    return None if body is None else f"root ::= {body}"
+
+
+def grammar_rules(signature: type[Signature], name: str, rule: str, *, avoid: str = "") -> str | None:
+    """Return rules, the first of them called `rule`, for one output within a larger grammar.
+
+    Numbers, dates and UUIDs are plain text as in `grammar`. What is not plain is one line of JSON, held to the safe
+    schema of the type: properties in their order, the required ones first, at most 60 keys in a mapping; patterns are
+    left to validation.
+
+    Args:
+        signature: whose field it is.
+        name: the output.
+        rule: letters, digits and hyphens; further rules begin with it.
+        avoid: characters that JSON texts must not hold as they are (they can be escaped).
+
+    Returns:
+        GBNF; `None` for text and labels, whose spelling depends on what stands around them.
+
+    Raises:
+        SignatureError: there is no such output, or its type cannot be carried as JSON.
+    """
+    codec = codec_of(signature, name)
+    if codec.kind == "json":
+        return json_rules(field_schema(signature, name), rule, avoid=avoid)
+    body = _scalar(codec)
+    return None if body is None else f"{rule} ::= {body}"
+
+
+def text_bounds(signature: type[Signature], name: str) -> tuple[int, int | None]:
+    """Return the least and the most characters of a text output, `None` where nobody said or it is over 4,000.
+
+    Raises:
+        SignatureError: there is no such field.
+    """
+    found: dict[str, int] = {}
+    for piece in getattr(output_types(signature).get(name), "__metadata__", ()):
+        for constraint in (piece, *getattr(piece, "metadata", ())):
+            for bound in ("min_length", "max_length"):
+                value = getattr(constraint, bound, None)
+                if isinstance(value, int):
+                    found[bound] = value
+    most = found.get("max_length")
+    return found.get("min_length", 0), most if most is not None and most <= _MOST_TEXT else None
+
+
+def _scalar(codec: Codec) -> str | None:
     match codec.kind:
-        case "label":
-            return _labels(list(codec.choices.texts))
         case "int":
-            return _integer(codec)
+            bounds: dict[str, Any] = codec.schema or {}
+            return integer_rule(bounds.get("minimum"), bounds.get("maximum"))
         case "float":
             return _BY_NAME["Decimal"]
         case "scalar":
             return _BY_NAME[codec.base.__name__]
     return None
-
-
-def _labels(texts: list[str]) -> str | None:
-    if len(texts) > _MOST_LABELS:
-        return None
-    return "root ::= " + " | ".join(_quoted(text) for text in texts)
-
-
-def _integer(codec: Codec) -> str | None:
-    bounds: dict[str, Any] = codec.schema or {}
-    low, high = bounds.get("minimum"), bounds.get("maximum")
-    if low is not None and high is not None and high - low < _MOST_LABELS:
-        return _labels([str(number) for number in range(low, high + 1)])
-    sign = "" if low is not None and low >= 0 else '"-"? '
-    digits = _MOST_DIGITS
-    if low is not None and high is not None:
-        digits = max(len(str(abs(low))), len(str(abs(high))))
-    rest = f" [0-9]{{0,{digits - 1}}}" if digits > 1 else ""
-    return f'root ::= {sign}("0" | [1-9]{rest})'
-
-
-def _quoted(text: str) -> str:
-    return f'"{"".join(map(_escaped, text))}"'
-
-
-def _escaped(char: str) -> str:
-    if char in '"\\':
-        return "\\" + char
-    if char.isprintable():
-        return char
-    code = ord(char)
-    if code < 0x100:
-        return f"\\x{code:02X}"
-    return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"

@@ -12,7 +12,7 @@ from tunesmith.signatures.atoms import InvalidError
 from tunesmith.signatures.codec import Codec, codec_of
 from tunesmith.signatures.signature import Signature, checked, output_types
 
-__all__ = ["parse_json", "parse_text", "validate_output", "validate_outputs"]
+__all__ = ["absent_output", "parse_json", "parse_text", "validate_output", "validate_outputs"]
 
 _FENCE = re.compile(r"```[A-Za-z]{0,8}[ \t]*\r?\n?")
 _WORDS = ("true", "false", "null")
@@ -103,11 +103,26 @@ def validate_outputs(signature: type[Signature], values: Mapping[str, Any], *, r
     for name, info in fields.items():
         if name in values:
             outputs[name] = _valid(codec_of(signature, name), name, values[name], raw)
-        elif info.is_required():
-            raise ParseError(f"Output `{name}` is missing.", reason="missing", raw=raw, field=name)
         else:
-            outputs[name] = _default(name, info)
+            outputs[name] = _absent(name, info, raw)
     return outputs
+
+
+def absent_output(signature: type[Signature], name: str, *, raw: str) -> Any:
+    """Return the declared default of an output that a reply does not hold.
+
+    Raises:
+        ParseError: `missing`, where it has none.
+        SignatureError: the default cannot be made.
+    """
+    fields: Mapping[str, FieldInfo] = checked(signature).output_fields
+    return _absent(name, fields[name], raw)
+
+
+def _absent(name: str, info: FieldInfo, raw: str) -> Any:
+    if info.is_required():
+        raise ParseError(f"Output `{name}` is missing.", reason="missing", raw=raw, field=name)
+    return _default(name, info)
 
 
 def _default(name: str, info: FieldInfo) -> Any:

@@ -1,0 +1,61 @@
+"""Every format on the embedded model, on twelve kinds of output."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import dspy
+import pytest
+from pydantic import TypeAdapter
+
+from tests.scale import scaled
+from tunesmith.errors import ParseError
+from tunesmith.formats import carries, format_names
+from tunesmith.lm import Meter, metered
+from tunesmith.lm import lm as model
+from tunesmith.modules import bind
+from tunesmith.signatures import output_types
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+UNFIT = {"chat"}  # of the embedded model, as docs/formats.md lists
+PAIRS = scaled(60)
+
+pytestmark = [pytest.mark.model, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        return importlib.import_module("formats_table")
+
+
+def chosen(script: ModuleType, name: str) -> list[tuple[Any, str]]:
+    """Return (signature, text) pairs; the few of a short run are others for each format, and together all kinds."""
+    kinds = [kind for kind in script.KINDS if carries(name, kind)]
+    start = format_names().index(name) * PAIRS
+    return [(kinds[(start + i) % len(kinds)], script.TEXTS[(start + i) // len(kinds) % 5]) for i in range(PAIRS)]
+
+
+@pytest.mark.parametrize("name", format_names())
+def test_a_reply_is_typed_outputs_or_a_parse_error_and_few_are_errors(script: ModuleType, name: str) -> None:
+    # What nothing holds to a shape is not worth the time of long replies.
+    lm = model("embedded", max_tokens=64 if name in UNFIT else script.KIND_TOKENS)
+    meter, errors = Meter(), []
+    pairs = chosen(script, name)
+    for signature, text in pairs:
+        predict = dspy.Predict(signature)
+        bind(predict, name)
+        try:
+            with dspy.context(lm=lm), metered(meter):
+                found = predict(text=text)
+        except ParseError as error:
+            errors.append((signature.__name__, error.reason))
+            continue
+        for field, annotation in output_types(signature).items():
+            TypeAdapter(annotation).validate_python(found[field], strict=True)
+
+    assert meter.charged.calls == len(set(pairs))
+    if name not in UNFIT:
+        assert len(errors) <= max(1, script.MOST_ERRORS * len(pairs)), errors

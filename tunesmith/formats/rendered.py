@@ -1,0 +1,70 @@
+"""Messages as DSPy's histories write them, and a request in readable form."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from tunesmith.lm import Message, Prefix, Request, message_text
+
+__all__ = ["Rendered", "message_of", "request_of", "turn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Exactly what would be sent.
+
+    Attributes:
+        messages: `{"role", "content"}` of every message, the system text first.
+        constraint: `{"grammar": ...}` or `{"schema": ...}`, `None` where the reply is free.
+        options: temperature, seed, max_tokens and whatever else is set.
+        request: the request itself.
+    """
+
+    messages: tuple[dict[str, str], ...]
+    constraint: Mapping[str, Any] | None
+    options: Mapping[str, Any]
+    request: Request
+
+    @classmethod
+    def of(cls, request: Request) -> "Rendered":
+        """Return `request` in readable form."""
+        system = [] if request.system is None else [{"role": "system", "content": request.system}]
+        turns = [{"role": m.role, "content": message_text(m) or ""} for m in request.messages]
+        config = request.config
+        extensions = dict(config.extensions or {})
+        grammar = extensions.pop("grammar", None)
+        constraint: dict[str, Any] | None = None if grammar is None else {"grammar": grammar}
+        if config.response_format is not None:
+            constraint = {"schema": config.response_format.get("schema", config.response_format)}
+        options = {
+            f.name: getattr(config, f.name)
+            for f in fields(config)
+            if f.name not in ("response_format", "extensions") and getattr(config, f.name) not in (None, ())
+        }
+        return cls((*system, *turns), constraint, {**options, **extensions}, request)  # type: ignore[arg-type]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return {
+            "messages": list(self.messages),
+            "constraint": None if self.constraint is None else dict(self.constraint),
+            "options": {n: list(v) if isinstance(v, tuple) else v for n, v in self.options.items()},
+        }
+
+
+def turn(role: str, message: Message) -> dict[str, str]:
+    """Return a text message in the form DSPy's histories use."""
+    return {"role": role, "content": message_text(message) or ""}
+
+
+def message_of(given: Mapping[str, str]) -> Message:
+    """Return the message that `turn` shows."""
+    return Message.user(given["content"]) if given["role"] == "user" else Message.assistant(given["content"])
+
+
+def request_of(prefix: Prefix, turns: Sequence[Mapping[str, str]], final: Message) -> Request:
+    """Return the request that ends with `turns` and `final`."""
+    if not turns:
+        return prefix.request(final)
+    messages = (*prefix.messages, *map(message_of, turns), final)
+    return Request(model=prefix.model, messages=messages, system=prefix.system, config=prefix.config)

@@ -1,0 +1,174 @@
+"""Formats in which the reply looks like the inputs: one section per field."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunesmith.errors import ParseError
+from tunesmith.formats.cut import cut_error, is_whole
+from tunesmith.formats.fields import json_text, spelled
+from tunesmith.formats.format import Format, field_notes
+from tunesmith.formats.incremental import FieldReader, GrowingReader
+from tunesmith.formats.layout import Section, unquoted
+from tunesmith.formats.options import Constraint
+from tunesmith.lm import Capabilities
+from tunesmith.signatures import (
+    Signature,
+    absent_output,
+    field_schema,
+    gbnf_literal,
+    grammar_rules,
+    is_plain,
+    labels,
+    output_types,
+    parse_json,
+    parse_text,
+    render_json,
+    render_text,
+    text_bounds,
+    type_text,
+)
+
+__all__ = ["SectionFormat"]
+
+_MOST_LISTED = 50
+_MOST_LABELS = 200  # see `tunesmith.signatures.grammar`
+
+
+class SectionFormat(Format):
+    """Inputs and outputs as sections of the same kind. A subclass is a `name` and a `layout`.
+
+    An output of a plain type is its text; every other is one line of JSON. Where the engine takes a grammar the reply
+    is held to the sections in their order; elsewhere it is free, and read with some patience: field names in any case,
+    a fence around the whole, quotes around a text. What comes twice counts once, the first time.
+    """
+
+    def check_outputs(self, signature: type[Signature]) -> None:
+        """Refuse output types that no reply can carry."""
+        for name in output_types(signature):
+            field_schema(signature, name)
+
+    def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
+        """Use a grammar wherever the engine takes one; a JSON Schema cannot describe sections."""
+        return "grammar" if "grammar" in capabilities.constraints else "none"
+
+    def system_text(self, signature: type[Signature], mode: str) -> str:
+        """Return instruction, notes and what the reply looks like."""
+        titles = self.layout.labels(signature)
+        shape = self.layout.between.join(
+            self.layout.section(titles[name], f"{{{_meant(signature, name, annotation)}}}")
+            for name, annotation in output_types(signature).items()
+        )
+        texts = any(_is_text(signature, name) for name in output_types(signature))
+        parts = (
+            signature.instructions,
+            field_notes(signature),
+            f"Reply in this form:\n{shape}",
+            self.layout.advice if texts else "",
+        )
+        return "\n".join(part for part in parts if part)
+
+    def demo_reply(self, signature: type[Signature], values: Mapping[str, Any], mode: str) -> str:
+        """Return the sections of these outputs as a reply shows them."""
+        titles = self.layout.labels(signature)
+        return self.layout.between.join(
+            self.layout.section(titles[name], _spelled(signature, name, value)) for name, value in values.items()
+        )
+
+    def constraint(self, signature: type[Signature], mode: str) -> Constraint:
+        """Return the grammar of all sections."""
+        if mode != "grammar":
+            return Constraint()
+        titles, parts, rules = self.layout.labels(signature), list[str](), list[str]()
+        before = ""
+        for at, name in enumerate(output_types(signature)):
+            parts.append(f"{gbnf_literal(before + self.layout.opening(titles[name]))} v{at}")
+            before = self.layout.closing(titles[name]) + self.layout.between
+            rules.append(self._value_rules(signature, name, f"v{at}"))
+        end = before.removesuffix(self.layout.between)
+        root = " ".join([*parts, *([gbnf_literal(end)] if end else [])])
+        return Constraint(grammar="\n".join([f"root ::= {root}", *rules]))
+
+    def _value_rules(self, signature: type[Signature], name: str, rule: str) -> str:
+        found = labels(signature, name)
+        if found is not None and len(found) <= _MOST_LABELS:
+            texts = (self.layout.write_text(spelled(text, text_field=True, name=name)) for text in found)
+            return f"{rule} ::= {' | '.join(map(gbnf_literal, texts))}"
+        body = grammar_rules(signature, name, f"{rule}-value", avoid=self.layout.avoid)
+        if body is not None:
+            prefix = f"{gbnf_literal(self.layout.inline)} " if self.layout.inline else ""
+            return f"{rule} ::= {prefix}{rule}-value\n{body}"
+        return f"{rule} ::= {self.layout.text_rule(*text_bounds(signature, name))}"
+
+    def read(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> dict[str, Any]:
+        """Return all outputs."""
+        try:
+            return self._read(signature, text, cut=cut)
+        except ParseError as error:
+            if not cut or error.reason == "truncated":
+                raise
+            raise cut_error(text, error.field) from error
+
+    def _read(self, signature: type[Signature], text: str, *, cut: bool) -> dict[str, Any]:
+        first: dict[str, Section] = {}
+        for section in self.layout.sections(self.layout.labels(signature), text):
+            first.setdefault(section.name, section)
+        found: dict[str, Any] = {}
+        for name in output_types(signature):
+            if name not in first:
+                found[name] = absent_output(signature, name, raw=text)
+                if cut:
+                    raise cut_error(text, name)
+                continue
+            said = self.layout.read_text(first[name].body)
+            found[name] = _typed(signature, name, said, text)
+            if cut and not first[name].closed and not (self._open_ends() and _is_complete(signature, name, said)):
+                raise cut_error(text, name)
+        return found
+
+    def reader(self, signature: type[Signature], mode: str) -> FieldReader:
+        """Return a reader of the sections."""
+        titles = self.layout.labels(signature)
+        return GrowingReader(lambda text: self._said(signature, titles, text), self.layout.certain)
+
+    def _said(self, signature: type[Signature], titles: Mapping[str, str], text: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for section in self.layout.sections(titles, text):
+            if section.name in signature.output_fields and section.name not in found:
+                said = self.layout.read_text(section.body).strip()
+                if said.startswith('"'):  # its quotes are taken off where both are there
+                    said = unquoted(said) if section.closed else ""
+                found[section.name] = said
+        return found
+
+    def _open_ends(self) -> bool:
+        return not self.layout.closing("x")
+
+
+def _is_text(signature: type[Signature], name: str) -> bool:
+    return labels(signature, name) is None and grammar_rules(signature, name, "v") is None
+
+
+def _meant(signature: type[Signature], name: str, annotation: Any) -> str:
+    found = labels(signature, name)
+    if found is not None and len(found) <= _MOST_LISTED:
+        return f"one of: {', '.join(found)}"
+    if not is_plain(signature, name):
+        return f"JSON of {type_text(annotation)}"
+    return "text" if _is_text(signature, name) else type_text(annotation)
+
+
+def _spelled(signature: type[Signature], name: str, value: Any) -> str:
+    if is_plain(signature, name):
+        return spelled(render_text(signature, name, value), text_field=True, name=name)
+    return json_text(render_json(signature, name, value), name)
+
+
+def _typed(signature: type[Signature], name: str, said: str, raw: str) -> Any:
+    return parse_text(signature, name, unquoted(said.strip()) if is_plain(signature, name) else said, raw=raw)
+
+
+def _is_complete(signature: type[Signature], name: str, said: str) -> bool:
+    """Return whether a value that ends a cut reply cannot go on."""
+    if is_plain(signature, name):
+        return is_whole(signature, name, unquoted(said.strip()))
+    return type(parse_json(said)) not in (int, float)

@@ -1,0 +1,174 @@
+"""An LM that lets somebody hear its replies while they are written."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from tunesmith.errors import BudgetExceeded
+from tunesmith.lm.engine import Engine, Request, Response, StreamDeltaEvent, StreamEndEvent, refused, text_response
+from tunesmith.lm.meter import StopSignal, current_scope
+from tunesmith.lm.model import LM
+from tunesmith.lm.stack import ROLLOUT, AsyncFacade, Stack, SyncFacade
+from tunesmith.lm.wire import Prefix
+
+__all__ = ["Hear", "listening"]
+
+Hear = Callable[[], Callable[[str], None]]
+"""Called once per request; what it returns is told each piece of the reply's text, in order."""
+
+
+def listening(lm: LM, hear: Hear) -> LM:
+    """Return a copy of `lm` whose replies are heard while they are written.
+
+    The copy has the same cache, meters, price and history, and sends the same requests. A reply from the cache is heard
+    in one piece, and so is one that is asked for with log-probabilities or tools, which streams cannot carry.
+
+    What hears may take its time: the engine is asked for the next piece when it has returned. It ends the reply at once
+    by raising a `StopSignal`; the engine's stream is closed then. A stream waits for nobody else's identical request,
+    since whoever hears it may be waiting as well.
+    """
+    facade = lm.engine
+    stack = _ListeningStack(lm._stack, hear)
+    copied: LM = lm.copy(  # type: ignore[no-untyped-call]
+        engine=SyncFacade(stack, facade.spec, facade.options),
+        async_engine=_AsyncFacade(stack, facade.spec, facade.options),
+    )
+    copied._stack = stack
+    copied.history = lm.history
+    return copied
+
+
+class _ListeningStack(Stack):
+    """A `Stack` that gives each request somebody who hears it."""
+
+    def __init__(self, inner: Stack, hear: Hear) -> None:
+        super().__init__(inner.engine, cache=inner.cache, price=inner.price)
+        self._hear = hear
+
+    def answer(self, request: Request, rollout: int, prefix: Prefix | None = None) -> tuple[Response, bool]:
+        engine = _HeardEngine(self.engine, self._hear())
+        response, paid = _Heard(engine, cache=self.cache, price=self.price).answer(request, rollout, prefix)
+        engine.tell_whole(response)
+        return response, paid
+
+
+class _Heard(Stack):
+    """The way of one request, which waits for no other."""
+
+    def _reply(self, key: str, request: Request) -> Any:
+        return self._pay(key, request)
+
+
+class _HeardEngine:
+    """An engine for one request, of which each piece of text is told on."""
+
+    def __init__(self, inner: Engine, tell: Callable[[str], None]) -> None:
+        self.identity, self.capabilities = inner.identity, inner.capabilities
+        self.stream, self.embed, self.close = inner.stream, inner.embed, inner.close
+        self._inner, self._tell, self._told = inner, tell, False
+
+    def complete(self, request: Request) -> Response:
+        """Answer `request`, piece by piece where a stream can carry the reply."""
+        if request.config.logprobs is not None or request.tools:
+            return self._inner.complete(request)
+        texts: list[str] = []
+        thoughts: list[str] = []
+        end = StreamEndEvent()
+        with _closed(self._inner.stream(request)) as events:
+            for event in events:
+                if isinstance(event, StreamDeltaEvent):
+                    self._take(event.delta, texts, thoughts)
+                elif isinstance(event, StreamEndEvent):
+                    end = event
+        response = text_response(
+            "".join(texts),
+            model=request.model,
+            finish_reason=end.finish_reason or "stop",
+            thinking="".join(thoughts) or None,
+            provider_data=end.provider_data,
+        )
+        return response if end.usage is None else replace(response, usage=end.usage)
+
+    def tell_whole(self, response: Response) -> None:
+        """Tell the whole text, where nothing was told before."""
+        if not self._told and response.text:
+            self._tell(response.text)
+
+    def _take(self, delta: Any, texts: list[str], thoughts: list[str]) -> None:
+        _check_clock()
+        if delta.type == "text":
+            texts.append(delta.text)
+            self._told = True
+            self._tell(delta.text)
+        elif delta.type == "thinking":
+            thoughts.append(delta.text)
+        else:
+            raise refused(f"A streamed reply holds text only. The engine sent a piece of type {delta.type!r}.")
+
+
+@contextmanager
+def _closed(events: Iterator[Any]) -> Iterator[Iterator[Any]]:
+    """Close `events` whatever happens, and at once: an exception that is kept would keep the connection open."""
+    try:
+        yield events
+    finally:
+        close = getattr(events, "close", None)
+        if close is not None:
+            close()
+
+
+def _check_clock() -> None:
+    """Raise a `StopSignal` where a budget of time on the clock ended while a reply was being written."""
+    for meter in current_scope().meters:
+        limit = meter.budget.wall_seconds
+        if limit is not None and meter.room().wall_seconds == 0:
+            raise StopSignal(
+                BudgetExceeded(
+                    f"The budget of {limit} wall_seconds is used up, in the middle of a reply. Raise it to go on; "
+                    "what was paid for before is in the cache.",
+                    spent=meter.charged.to_json(),
+                )
+            )
+
+
+class _AsyncFacade(AsyncFacade):
+    """Each reply is heard in a thread of its own: one that waits for its reader must not use up a pool of them."""
+
+    async def complete(self, request: Request) -> Response:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Response] = loop.create_future()
+        rollout = ROLLOUT.get()
+
+        def work() -> None:
+            try:
+                response, _ = self.stack.answer(request, rollout)
+            except BaseException as error:  # noqa: BLE001 - handed to the coroutine, which raises it
+                _settle(loop, done, None, error)
+            else:
+                _settle(loop, done, response, None)
+
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(work,), daemon=True, name="tunesmith-stream").start()
+        return await done
+
+
+def _settle(
+    loop: asyncio.AbstractEventLoop,
+    done: "asyncio.Future[Response]",
+    response: Response | None,
+    error: BaseException | None,
+) -> None:
+    def settle() -> None:
+        if done.done():  # cancelled
+            return
+        if error is not None:
+            done.set_exception(error)
+        elif response is not None:
+            done.set_result(response)
+
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(settle)

@@ -1,0 +1,245 @@
+"""What an Ollama server says about itself and its models, as values."""
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.lm.engine import Capabilities
+
+__all__ = [
+    "LoadedModel",
+    "ModelFacts",
+    "ServedModel",
+    "Version",
+    "find_served",
+    "is_cloud_name",
+    "loaded_models",
+    "model_facts",
+    "served_models",
+]
+
+MAX_CONTEXT = 8192
+MOST_LOGPROBS = 20
+_WORDS = re.compile(r"^(\S+)\s+(.*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A server's version; builds from source say 0.0.0 and count as new.
+
+    Attributes:
+        text: as the server says it.
+    """
+
+    text: str
+
+    def before(self, *numbers: int) -> bool:
+        """Return whether the server is known to be older than `numbers`."""
+        found = tuple(int(part) for part in re.findall(r"\d+", self.text.split("-")[0])[:3])
+        return any(found) and found < numbers
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One model that a server has.
+
+    Attributes:
+        name: with its tag.
+        size: in bytes.
+        digest: sha256 of its manifest, in hex; `None` where the server does not say.
+        details: family, parameter size, quantization, as the server says them.
+    """
+
+    name: str
+    size: int | None
+    digest: str | None
+    details: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """One model in a server's memory.
+
+    Attributes:
+        name: with its tag.
+        context: tokens of context that are really allocated; `None` where the server does not say.
+        size: in bytes, of which `vram` are on the graphics card.
+        vram: in bytes.
+        expires: when it is unloaded, as the server says it.
+    """
+
+    name: str
+    context: int | None
+    size: int | None
+    vram: int | None
+    expires: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What `/api/tags`, `/api/show` and `/api/version` say about one model.
+
+    Attributes:
+        name: as it was asked for.
+        version: of the server.
+        digest: of the model, `None` for one that runs elsewhere.
+        trained_context: tokens, `None` where unknown.
+        capabilities: such as `completion`, `thinking`, `tools`; `None` where the server does not say.
+        stops: the model's own stop texts, which a request's would replace.
+        remote: whether another machine answers for it.
+        texts: `template`, `parameters`, `system` and `license` as they are.
+        details: family, parameter size, quantization.
+    """
+
+    name: str
+    version: Version
+    digest: str | None
+    trained_context: int | None
+    capabilities: frozenset[str] | None
+    stops: tuple[str, ...]
+    remote: bool
+    texts: tuple[tuple[str, str], ...]
+    details: tuple[tuple[str, str], ...] = ()
+
+    def can(self, what: str) -> bool | None:
+        """Return whether the model has a capability, `None` where the server does not say."""
+        return None if self.capabilities is None else what in self.capabilities
+
+    def identity_details(self, num_ctx: int | None, think: Any) -> tuple[tuple[str, str], ...]:
+        """Return what changes replies beside the weights, as sorted pairs."""
+        found = {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in self.texts if name != "license"}
+        if num_ctx is not None:
+            found["num_ctx"] = str(num_ctx)
+        if think:
+            found["think"] = str(think).lower()
+        return tuple(sorted(found.items()))
+
+    def engine_capabilities(self) -> Capabilities:
+        """Return what an engine on this model can do."""
+        if self.remote:
+            constraints: frozenset[str] = frozenset()  # models elsewhere take no schema
+        elif self.version.before(0, 5, 0):
+            constraints = frozenset({"json_object"})
+        else:
+            constraints = frozenset({"json_object", "json_schema"})
+        # Up to 0.29 any model gives vectors; later one has to be made for it, or the server answers 501.
+        embeds = not self.remote and (self.can("embedding") is not False or self.version.before(0, 30, 0))
+        return Capabilities(
+            constraints=constraints,
+            logprobs=0 if self.remote or self.version.before(0, 12, 11) else MOST_LOGPROBS,
+            embeddings=embeds,
+            tools=bool(self.can("tools")),
+            thinking=bool(self.can("thinking")),
+            slots=1,
+        )
+
+
+def is_cloud_name(name: str) -> bool:
+    """Return whether the name says that the model runs in the cloud."""
+    tag = name.casefold().rpartition(":")[2] if ":" in name else ""
+    return tag == "cloud" or tag.endswith("-cloud") or name.casefold().endswith("-cloud")
+
+
+def full_name(name: str) -> str:
+    """Return the one spelling of a model's name: lower case, with its tag, without the default registry."""
+    name = name.casefold().removeprefix("registry.ollama.ai/").removeprefix("library/")
+    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+
+
+def served_models(reply: Mapping[str, Any]) -> list[ServedModel]:
+    """Return what `/api/tags` lists, sorted by name."""
+    found = [
+        ServedModel(
+            name=str(entry.get("name") or entry.get("model") or ""),
+            size=_whole(entry.get("size")),
+            digest=_digest(entry.get("digest")),
+            details=_details(entry.get("details")),
+        )
+        for entry in _entries(reply)
+    ]
+    return sorted(found, key=lambda model: model.name)
+
+
+def loaded_models(reply: Mapping[str, Any]) -> list[LoadedModel]:
+    """Return what `/api/ps` lists, sorted by name."""
+    found = [
+        LoadedModel(
+            name=str(entry.get("name") or entry.get("model") or ""),
+            context=_whole(entry.get("context_length")),
+            size=_whole(entry.get("size")),
+            vram=_whole(entry.get("size_vram")),
+            expires=entry.get("expires_at"),
+        )
+        for entry in _entries(reply)
+    ]
+    return sorted(found, key=lambda model: model.name)
+
+
+def find_served(models: Iterable[ServedModel], name: str) -> ServedModel | None:
+    """Return the listed model that `name` names, `None` where there is none."""
+    wanted = full_name(name)
+    return next((model for model in models if full_name(model.name) == wanted), None)
+
+
+def model_facts(name: str, version: Version, served: ServedModel | None, shown: Mapping[str, Any]) -> ModelFacts:
+    """Return the facts of one model.
+
+    Args:
+        name: as it was asked for.
+        version: of the server.
+        served: its entry in the list of models, where it has one.
+        shown: the reply of `/api/show`.
+    """
+    info = shown.get("model_info") or {}
+    arch = info.get("general.architecture")
+    capabilities = shown.get("capabilities")
+    texts = {key: shown.get(key) for key in ("license", "parameters", "system", "template")}
+    if shown.get("messages"):
+        texts["messages"] = json.dumps(shown["messages"], sort_keys=True)
+    return ModelFacts(
+        name=name,
+        version=version,
+        digest=None if served is None else served.digest,
+        trained_context=_whole(info.get(f"{arch}.context_length")),
+        capabilities=None if capabilities is None else frozenset(map(str, capabilities)),
+        stops=_stops(shown.get("parameters") or ""),
+        remote=bool(shown.get("remote_host") or shown.get("remote_model")),
+        texts=tuple(sorted((key, text) for key, text in texts.items() if isinstance(text, str) and text)),
+        details=_details(shown.get("details")),
+    )
+
+
+def _stops(parameters: str) -> tuple[str, ...]:
+    """Return the values of `stop` lines, which are written as quoted text."""
+    found = []
+    for line in parameters.splitlines():
+        match = _WORDS.match(line)
+        if match is not None and match[1] == "stop":
+            text = match[2].strip()
+            with contextlib.suppress(ValueError):
+                text = str(json.loads(text))
+            found.append(text)
+    return tuple(dict.fromkeys(text for text in found if text))
+
+
+def _entries(reply: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [entry for entry in reply.get("models") or () if isinstance(entry, Mapping)]
+
+
+def _details(found: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(found, Mapping):
+        return ()
+    names = ("family", "format", "parameter_size", "quantization_level")
+    return tuple((name, str(found[name])) for name in names if found.get(name))
+
+
+def _digest(value: Any) -> str | None:
+    return value.removeprefix("sha256:") if isinstance(value, str) and value else None
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,178 @@
+"""Servers that speak OpenAI's protocol: vLLM, TGI, llama.cpp's server, Ollama's `/v1`, and others.
+
+Such a server knows its model by a name only, so its identity is unverified: name, address and the `revision=` the
+user gives stand for the weights.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import httpx
+
+from tunesmith.errors import ModelUnavailable, UsageError, shown
+from tunesmith.lm.engine import (
+    Capabilities,
+    Identity,
+    Request,
+    Response,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+    refused,
+    unavailable,
+)
+from tunesmith.lm.openai_dialects import DIALECTS, Dialect, detect, get_dialect
+from tunesmith.lm.openai_reply import read_events, read_reply, sse_payloads
+from tunesmith.lm.openai_request import chat_body
+from tunesmith.lm.openai_server import Server
+
+__all__ = ["OpenAIEngine"]
+
+_ANSWER_SECONDS = 600.0  # a slow model on a slow machine
+_WAITS = (0.5, 1.0, 2.0)  # between attempts, in seconds
+_ABSENT_SECONDS = 10.0  # for so long a server that was away is not asked what it can do
+
+
+class OpenAIEngine:
+    """One model behind an OpenAI-compatible server.
+
+    A busy or faltering server is asked again up to three times; see `Server.ask`.
+
+    Args:
+        model: its name there.
+        base_url: address of the API, such as `http://localhost:8000/v1`; a bare host gets `/v1`.
+        api_key: sent as a bearer token, never in clear text to another machine.
+        dialect: which kind of server it is, one of `DIALECTS`; default: its own pages are asked at the first need.
+        revision: what you call these weights; part of the identity.
+        timeout: seconds for one attempt.
+        headers: sent with every request.
+        waits: seconds before each further attempt; empty for a single one.
+        slots: requests the server works on at once.
+        sleep: waits for seconds.
+
+    Raises:
+        UsageError: an argument that cannot be used, or a key that would travel in clear text.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str,
+        api_key: str | None = None,
+        dialect: str | None = None,
+        revision: str | None = None,
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        waits: tuple[float, ...] = _WAITS,
+        slots: int = 1,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if not isinstance(model, str) or not model:
+            raise UsageError(f"The model's name is a text. Given: {shown(model)}. Write `openai/<model>`.")
+        seconds = _ANSWER_SECONDS if timeout is None else timeout
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
+            raise UsageError(f"`timeout` must be a number of seconds above 0. Given: {shown(timeout)}.")
+        sent = dict(headers or {})
+        if api_key:
+            sent["Authorization"] = f"Bearer {api_key}"
+        self._model, self._slots = model, slots
+        self._server = Server(base_url, headers=sent, timeout=float(seconds), waits=waits, sleep=sleep)
+        self._dialect = None if dialect is None else get_dialect(dialect)
+        self._ask_again = 0.0
+        details = (("address", self._server.url), ("revision", revision))
+        self.identity = Identity("openai", model, details=tuple((n, v) for n, v in details if v is not None))
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which kind of server answers.
+
+        Raises:
+            ModelUnavailable: nobody does, so nobody can say.
+        """
+        return self._found(patient=True)
+
+    def _found(self, *, patient: bool) -> Dialect:
+        if self._dialect is None:
+            self._dialect = detect(lambda path: self._server.page(path, patient=patient))
+            if self._dialect.name == "ollama":
+                warnings.warn(
+                    "Ollama's `/v1` cuts a prompt that does not fit without a word and cannot be told the context "
+                    f"length. Use `ollama/{self._model}`, which has neither weakness.",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+        return self._dialect
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the server can do; while it is away, what every such server can."""
+        found = DIALECTS["openai"]
+        if self._dialect is not None or time.monotonic() >= self._ask_again:
+            try:
+                found = self._found(patient=False)
+            except ModelUnavailable:
+                # Programs ask before every call, also where all their replies are in the cache.
+                self._ask_again = time.monotonic() + _ABSENT_SECONDS
+        return replace(found.capabilities, slots=self._slots)
+
+    def complete(self, request: Request) -> Response:
+        """Answer `request`; see `Engine.complete`."""
+        body = chat_body(request, self._model, self.dialect)
+        data = self._server.ask("/chat/completions", body, falters=self._falters)
+        try:
+            return read_reply(data, request.model)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise self._server.no_api(f"it sent {shown(data)}") from error
+
+    def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+        """Answer piece by piece; closing the iterator closes the connection, which frees the server's slot."""
+        body = chat_body(request, self._model, self.dialect, stream=True)
+        reply = self._server.open("/chat/completions", body, falters=self._falters)
+        try:
+            yield from read_events(sse_payloads(reply.iter_bytes()), request.model)
+        except httpx.TransportError as error:
+            raise unavailable(
+                f"The server at {self._server.url} broke its reply off: {type(error).__name__}: {error}. "
+                "Run the same command again."
+            ) from error
+        finally:
+            reply.close()
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        """Return one vector per text, in order.
+
+        Raises:
+            RequestRefused: the server has no embeddings for this model, or a text is too long.
+        """
+        if not self.dialect.capabilities.embeddings:
+            raise refused(f"A server of the dialect `{self.dialect.name}` has no embeddings.")
+        if not texts:
+            return []
+        body: dict[str, Any] = {"model": self._model, "input": texts}
+        reply = self._server.ask("/embeddings", body, falters=self._falters)
+        try:
+            found = sorted(reply["data"], key=lambda item: item["index"])
+            return [[float(value) for value in item["embedding"]] for item in found]
+        except (KeyError, TypeError, ValueError) as error:
+            raise refused(f"The server at {self._server.url} sent no embeddings but {shown(reply)}.") from error
+
+    def ping(self) -> None:
+        """Ask the server for a sign of life.
+
+        Raises:
+            ModelUnavailable: there is none.
+        """
+        self._server.ping()
+
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        self._server.close()
+
+    @property
+    def _falters(self) -> bool:
+        # A service's 500 passes; a local server says so of the request that it failed on.
+        return self._dialect is DIALECTS["openai"]

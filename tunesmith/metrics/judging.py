@@ -1,0 +1,319 @@
+"""`judge`: an LM that judges one prediction. It is a program itself, so it can be compiled, cached and measured."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any, ClassVar, Literal
+
+from tunesmith.data import Score
+from tunesmith.errors import MetricError, UsageError, shown
+from tunesmith.lm import LM, BaseLM, as_lm, role
+from tunesmith.metrics.baseline import Baseline, Opponent, baseline_of, is_absence, shown_text
+from tunesmith.metrics.metric import metric_fingerprint
+from tunesmith.metrics.values import label_of, missing
+from tunesmith.modules import Candidate, Module, Predict, Prediction, context
+from tunesmith.signatures import Example, InputField, OutputField, Signature
+
+__all__ = ["Judge", "judge", "judges_used"]
+
+_ORDERS = ("first", "second")
+_USED: ContextVar[dict[int, "Judge"] | None] = ContextVar("tunesmith_judges_used", default=None)
+
+
+class Judge(Module):
+    """The metric that `judge` makes; also a program with one predictor, `verdict`.
+
+    Called with an example and a prediction it is a metric and returns a `Score`. Called with its own inputs (`task`,
+    `reference` where it has one, and `answer`, or `first` and `second`) it is a program and returns a prediction with
+    `verdict`, and `reason` where it gives one: so that a compiler can search its instruction, demos and format on
+    examples that `labelled` makes.
+
+    Attributes:
+        criteria, output, reference, scale, pairwise: as given to `judge`.
+        measured: what `evaluation.agreement` found, as JSON values; `None` where it was never measured.
+    """
+
+    metric_version: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        criteria: str,
+        *,
+        output: str | None,
+        reference: str | None,
+        opponent: Opponent | None,
+        pairwise: bool,
+        scale: int | None,
+        reason: bool,
+        lm: BaseLM | None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.criteria, self.output, self.reference = criteria, output, reference
+        self.pairwise, self.scale = pairwise, scale
+        self._opponent = opponent
+        self.measured: Mapping[str, Any] | None = None
+        self.verdict = Predict(_signature(criteria, pairwise, reference is not None, scale, reason))
+        if lm is not None:
+            self.verdict.lm = as_lm(lm)
+
+    @property
+    def metric_name(self) -> str:
+        """The name for reports."""
+        kind = "pairwise_judge" if self.pairwise else "judge"
+        return kind if self.output is None else f"{kind}({self.output[:60]})"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The judge's own inputs as a program."""
+        question = ("task",) if self.reference is None else ("task", "reference")
+        return (*question, *(_ORDERS if self.pairwise else ("answer",)))
+
+    def metric_identity(self) -> Any:
+        """Return what makes it this judge: its question, instruction, demos, format, model and baseline."""
+        with context(adapter=None):  # else it would depend on who asks
+            candidate = Candidate.of(self).to_json()
+        own = self.verdict.lm
+        model = [own.identity.to_json(), repr(sorted(own.kwargs.items()))] if isinstance(own, LM) else None
+        settings = [self.criteria, self.output, self.reference, self.pairwise, self.scale]
+        opponent = None if self._opponent is None else self._opponent.key
+        return ["judge", self.metric_version, settings, candidate, model, opponent]
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether its agreement with given labels was measured as it is now."""
+        return self.measured is not None and self.measured.get("judge") == metric_fingerprint(self.alone())
+
+    def remember(self, agreement: Mapping[str, Any]) -> None:
+        """Keep what `evaluation.agreement` found, as its `to_json()` gives it.
+
+        Raises:
+            UsageError: it was found for another judge, or for this one before it was changed.
+        """
+        if agreement.get("judge") != metric_fingerprint(self.alone()):
+            raise UsageError(
+                "This agreement was measured for another judge, or before this one was changed. "
+                "Measure it again with `evaluation.agreement(judge, labelled)`."
+            )
+        self.measured = dict(agreement)
+
+    def alone(self) -> "Judge":
+        """Return the judge without its baseline, which does not change how it judges."""
+        if self._opponent is None:
+            return self
+        return self._with(None)
+
+    def against(self, baseline: Baseline) -> "Judge":
+        """Return a pairwise judge with another baseline; see `judge`.
+
+        Raises:
+            UsageError: it does not judge pairs, or that is no baseline.
+        """
+        if not self.pairwise:
+            raise UsageError("This judge looks at one output at a time. Make one with `pairwise=True`.")
+        return self._with(baseline_of(baseline))
+
+    def _with(self, opponent: Opponent | None) -> "Judge":
+        copied: Judge = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        copied._opponent = opponent
+        return copied
+
+    def labelled(self, example: Example, *outputs: Any, verdict: Any) -> Example:
+        """Return an example for this judge as a program, with the verdict it should reach.
+
+        Args:
+            example: the judged program's example, with its inputs marked and the reference in it where there is one.
+            *outputs: the output that is judged, or the first and the second one; predictions, mappings or text.
+            verdict: `good` or `bad`, a number of the scale, or `first` or `second`.
+
+        Raises:
+            UsageError: another number of outputs, or no such verdict.
+            MetricError: the example lacks the reference, or an output its field.
+        """
+        names = _ORDERS if self.pairwise else ("answer",)
+        if len(outputs) != len(names):
+            raise UsageError(f"This judge looks at {len(names)} outputs at a time. Given: {len(outputs)}.")
+        if verdict not in _verdicts(self.pairwise, self.scale):
+            raise UsageError(
+                f"The verdict is one of {', '.join(map(str, _verdicts(self.pairwise, self.scale)))}. "
+                f"Given: {shown(verdict)}."
+            )
+        inputs = self._question(example)
+        for name, output in zip(names, outputs, strict=True):
+            text = shown_text(output, self.output)
+            if text is None:
+                raise MetricError(f"There is no output `{self.output}` to judge. Given: {shown(output)}.")
+            inputs[name] = text
+        return Example(**inputs, verdict=verdict).with_inputs(*inputs)
+
+    def forward(self, example: Any = None, prediction: Any = None, trace: Any = None, **fields: Any) -> Any:
+        """Judge a prediction, or give the verdict on the judge's own inputs; called by `__call__`.
+
+        Raises:
+            MetricError: the judge failed, or the example cannot be judged.
+        """
+        if example is None and prediction is None:
+            return self.verdict(**fields)
+        used = _USED.get()
+        if used is not None:
+            used[id(self)] = self
+        text = shown_text(prediction, self.output)
+        if text is None:
+            return missing(self.output or "output", prediction)
+        question = self._question(example)
+        return self._compared(example, question, text) if self.pairwise else self._single(question, text)
+
+    async def aforward(self, **fields: Any) -> Prediction:
+        """Give the verdict on the judge's own inputs."""
+        found: Prediction = await self.verdict.acall(**fields)  # type: ignore[no-untyped-call]
+        return found
+
+    def _question(self, example: Any) -> dict[str, Any]:
+        if not isinstance(example, Example):
+            raise MetricError(f"A metric judges an example. Given: {shown(example)}.")
+        try:
+            inputs = dict(example.inputs().items())
+        except ValueError as error:
+            raise MetricError(
+                "The example does not say which fields are its inputs. Call `with_inputs(...)` on it."
+            ) from error
+        task = shown_text(inputs)
+        question = {"task": "" if task is None else task}
+        if self.reference is not None:
+            reference = shown_text({self.reference: label_of(example, self.reference)})
+            question["reference"] = "" if reference is None else reference
+        return question
+
+    def _single(self, question: dict[str, Any], text: str) -> Score:
+        found = self._ask(**question, answer=text)
+        verdict = found.verdict
+        value = float(verdict == "good") if self.scale is None else (verdict - 1) / (self.scale - 1)
+        return Score(value, _words(f"judged {verdict}", found))
+
+    def _compared(self, example: Example, question: dict[str, Any], text: str) -> Score:
+        if self._opponent is None:
+            raise UsageError("This judge compares two outputs and has no baseline. Call `against(baseline)` first.")
+        try:
+            other = shown_text(self._opponent.find(example), self.output)
+        except MetricError:
+            raise
+        except Exception as error:
+            if is_absence(error):
+                raise
+            return Score(1.0, f"the baseline failed: {error}"[:500])
+        if other is None:
+            return Score(1.0, "the baseline has no output")
+        if other == text:
+            return Score(0.5, "equal to the baseline's output")
+        one, swapped = self._ask(**question, first=text, second=other), self._ask(**question, first=other, second=text)
+        value = ((one.verdict == "first") + (swapped.verdict == "second")) / 2
+        says = {1.0: "preferred to the baseline", 0.5: "a tie: the order decides", 0.0: "the baseline is preferred"}
+        return Score(value, _words(says[value], one, swapped))
+
+    def _ask(self, **fields: Any) -> Prediction:
+        try:
+            with role("judge"), context(trace=None, send_stream=None):
+                return self.verdict(**fields)
+        except Exception as error:
+            if is_absence(error):
+                raise
+            raise MetricError(f"The judge failed: {type(error).__name__}: {error}") from error
+
+
+def judge(
+    criteria: str,
+    *,
+    output: str | None = None,
+    reference: str | None = None,
+    baseline: Baseline | None = None,
+    pairwise: bool | None = None,
+    scale: int | None = None,
+    reason: bool = False,
+    lm: BaseLM | None = None,
+) -> Judge:
+    """Return a metric that asks a model whether an output meets `criteria`.
+
+    Alone, it is asked for `good` or `bad` (1 or 0), or for a number of a scale (Liu et al. 2023, "G-Eval", without the
+    weighting by token probabilities), which is brought to 0 to 1. In pairs, an output is compared with the baseline's
+    on the same example, twice, in both orders, since models prefer a place (Zheng et al. 2023, "Judging
+    LLM-as-a-Judge", section 3.4): preferred both times is 1, once is 0.5, never 0. Equal outputs are 0.5 at no call.
+    A baseline that fails on the example has lost.
+
+    A judge that fails (a reply that does not parse, a prompt that does not fit) is an error of the metric, never a 0.
+    Its calls are counted under the role `judge`. How far it can be trusted, `evaluation.agreement` measures.
+
+    Args:
+        criteria: what makes an output good, in words; part of the instruction, which a compiler may change.
+        output: the field that is judged; default the prediction's only field, or all of them.
+        reference: the example's field that holds a right answer to compare with; default none.
+        baseline: what to compare with: a program (run under the same model), outputs by example key, a function of the
+            example, or the name of the example's field that holds the output.
+        pairwise: whether it compares two outputs; default where there is a baseline.
+        scale: from 1 to which number; default `good` or `bad`.
+        reason: whether it first says why; the words are the score's feedback.
+        lm: the judge's own model; default the one the program runs under.
+
+    Raises:
+        UsageError: no criteria, a scale below 2 or above 100, a scale for pairs, a baseline for single outputs.
+    """
+    if not isinstance(criteria, str) or not criteria.strip():
+        raise UsageError(f"`criteria` says in words what makes an output good. Given: {shown(criteria)}.")
+    for name, value in (("output", output), ("reference", reference)):
+        if value is not None and (not isinstance(value, str) or not value):
+            raise UsageError(f"`{name}` is the name of a field. Given: {shown(value)}.")
+    pairs = baseline is not None if pairwise is None else pairwise
+    if baseline is not None and not pairs:
+        raise UsageError("A judge with a baseline compares pairs. Leave `pairwise` out, or the baseline.")
+    if scale is not None and (pairs or isinstance(scale, bool) or not isinstance(scale, int) or not 2 <= scale <= 100):
+        raise UsageError(f"`scale` is a whole number from 2 to 100, for single outputs. Given: {shown(scale)}.")
+    return Judge(
+        criteria,
+        output=output,
+        reference=reference,
+        opponent=None if baseline is None else baseline_of(baseline),
+        pairwise=pairs,
+        scale=scale,
+        reason=reason,
+        lm=lm,
+    )
+
+
+@contextlib.contextmanager
+def judges_used() -> Iterator[dict[int, Judge]]:
+    """Collect, by `id`, every judge that judges something inside, also as a part of another metric."""
+    used: dict[int, Judge] = {}
+    token = _USED.set(used)
+    try:
+        yield used
+    finally:
+        _USED.reset(token)
+
+
+def _verdicts(pairwise: bool, scale: int | None) -> tuple[Any, ...]:  # noqa: FBT001
+    if pairwise:
+        return _ORDERS
+    return ("good", "bad") if scale is None else tuple(range(1, scale + 1))
+
+
+def _signature(criteria: str, pairwise: bool, reference: bool, scale: int | None, reason: bool) -> type[Signature]:  # noqa: FBT001
+    fields: dict[str, Any] = {"task": (str, InputField())}
+    if reference:
+        fields["reference"] = (str, InputField(desc="a right answer"))
+    for name in _ORDERS if pairwise else ("answer",):
+        fields[name] = (str, InputField())
+    if reason:
+        fields["reason"] = (str, OutputField(desc="why, in one sentence", max_length=500))
+    fields["verdict"] = (Literal[_verdicts(pairwise, scale)], OutputField())
+    if pairwise:
+        question = "Two answers to the task are given, the first and the second. Say which one is better."
+    elif scale is None:
+        question = "Say whether the answer to the task is good or bad."
+    else:
+        question = f"Rate the answer to the task from 1 (worst) to {scale} (best)."
+    found: type[Signature] = Signature(fields, f"{question}\nWhat counts: {criteria.strip()}")  # type: ignore[assignment,call-arg]
+    return found
+
+
+def _words(verdict: str, *found: Prediction) -> str:
+    reasons = [str(one.reason) for one in found if "reason" in one]
+    return ": ".join([verdict, " / ".join(reasons)]) if reasons else verdict

@@ -1,0 +1,150 @@
+"""GBNF rules for one line of JSON, from a safe schema as `field_schema` gives it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["gbnf_literal", "integer_rule", "json_rules"]
+
+_MOST_RANGE = 200
+_MOST_DIGITS = 16
+_MOST_KEYS = 60
+_LISTED_OPTIONS = 40  # optional properties of which every subset is allowed
+_NUMBER = '"-"? ("0" | [1-9] [0-9]{0,15}) ("." [0-9]{1,16})?'
+_DAY = '[0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | [1-2] [0-9] | "3" [0-1])'
+_CLOCK = '([0-1] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] ("Z" | [+-] [0-1] [0-9] ":" [0-5] [0-9])'
+_FORMS = {
+    "date": _DAY,
+    "date-time": f'{_DAY} "T" {_CLOCK}',
+    "time": _CLOCK,
+    "uuid": '[0-9a-f]{8} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{12}',
+}
+
+
+def json_rules(schema: Mapping[str, Any], rule: str, *, avoid: str = "") -> str:
+    """Return rules, the first of them called `rule`, for JSON values of a safe schema on one line.
+
+    Patterns are left to validation.
+
+    Args:
+        schema: as `field_schema` returns it.
+        rule: name of the first rule; the names of the others begin with it.
+        avoid: characters that texts must not hold as they are.
+    """
+    return _Rules(rule, avoid).written(schema)
+
+
+def integer_rule(low: int | None, high: int | None) -> str:
+    """Return the body of a rule for an integer: exact up to 200 of them, else by sign and number of digits."""
+    if low is not None and high is not None and high - low < _MOST_RANGE:
+        return " | ".join(gbnf_literal(str(number)) for number in range(low, high + 1))
+    sign = "" if low is not None and low >= 0 else '"-"? '
+    digits = _MOST_DIGITS
+    if low is not None and high is not None:
+        digits = max(len(str(abs(low))), len(str(abs(high))))
+    rest = f" [0-9]{{0,{digits - 1}}}" if digits > 1 else ""
+    return f'{sign}("0" | [1-9]{rest})'
+
+
+def gbnf_literal(text: str) -> str:
+    """Return `text` as a literal of a grammar."""
+    return f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    if char.isprintable():
+        return char
+    code = ord(char)
+    if code < 0x100:
+        return f"\\x{code:02X}"
+    return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
+
+
+class _Rules:
+    def __init__(self, rule: str, avoid: str) -> None:
+        self._rule, self._lines, self._count = rule, list[str](), 0
+        escaped = "".join(f"\\x{ord(char):02X}" for char in avoid)
+        self._char = f'[^"\\\\\\x7F\\x00-\\x1F{escaped}] | "\\\\" (["\\\\bfnrt/] | "u" [0-9a-fA-F]{{4}})'
+
+    def written(self, schema: Mapping[str, Any]) -> str:
+        body = self._body(schema)
+        return "\n".join([f"{self._rule} ::= {body}", *self._lines, f"{self._rule}-char ::= {self._char}"])
+
+    def _named(self, body: str) -> str:
+        self._count += 1
+        name = f"{self._rule}-{self._count}"
+        self._lines.append(f"{name} ::= {body}")
+        return name
+
+    def _node(self, schema: Mapping[str, Any]) -> str:
+        """Return what stands for a value inside of another rule."""
+        return self._named(self._body(schema))
+
+    def _body(self, schema: Mapping[str, Any]) -> str:
+        if "anyOf" in schema:
+            return " | ".join(self._node(one) for one in schema["anyOf"])
+        if "enum" in schema:
+            return " | ".join(gbnf_literal(json.dumps(value, ensure_ascii=False)) for value in schema["enum"])
+        match schema.get("type"):
+            case "string":
+                return self._string(schema)
+            case "integer":
+                return integer_rule(schema.get("minimum"), schema.get("maximum"))
+            case "number":
+                return _NUMBER
+            case "boolean":
+                return '"true" | "false"'
+            case "array":
+                return self._array(schema)
+            case "object":
+                return self._object(schema)
+        return '"null"'
+
+    def _string(self, schema: Mapping[str, Any]) -> str:
+        form = schema.get("format")
+        if form in _FORMS:
+            return rf'"\"" {_FORMS[form]} "\""'
+        least, most = schema.get("minLength", 0), schema.get("maxLength", "")
+        return rf'"\"" {self._rule}-char{{{least},{most}}} "\""'
+
+    def _array(self, schema: Mapping[str, Any]) -> str:
+        if "prefixItems" in schema:
+            inside = ' ", " '.join(self._node(one) for one in schema["prefixItems"])
+            return f'"[" {inside} "]"'
+        least, most = schema.get("minItems", 0), schema.get("maxItems")
+        if most == 0:
+            return '"[]"'
+        item = self._node(schema["items"])
+        more = f'(", " {item}){{{max(least - 1, 0)},{"" if most is None else most - 1}}}'
+        filled = f'"[" {item} {more} "]"'
+        return filled if least else f'"[]" | {filled}'
+
+    def _object(self, schema: Mapping[str, Any]) -> str:
+        rest = schema.get("additionalProperties")
+        if isinstance(rest, Mapping):
+            pair = self._named(rf'"\"" {self._rule}-char{{1,100}} "\": " {self._node(rest)}')
+            return f'"{{}}" | "{{" {pair} (", " {pair}){{0,{_MOST_KEYS - 1}}} "}}"'
+        required = set(schema.get("required", ()))
+        pairs = {
+            name: f"{gbnf_literal(json.dumps(name, ensure_ascii=False) + ': ')} {self._node(value)}"
+            for name, value in schema.get("properties", {}).items()
+        }
+        must = [pair for name, pair in pairs.items() if name in required]
+        may = [self._named(pair) for name, pair in pairs.items() if name not in required]
+        return _closed(must, may)
+
+
+def _closed(must: Sequence[str], may: Sequence[str]) -> str:
+    """Return an object of all that it must hold, then of any of what it may hold, in order."""
+    if must:
+        inside = ' ", " '.join(must) + "".join(f' (", " {pair})?' for pair in may)
+        return f'"{{" {inside} "}}"'
+    if not may:
+        return '"{}"'
+    if len(may) > _LISTED_OPTIONS:
+        inside = ' ", " '.join(may)
+        return f'"{{" {inside} "}}"'
+    starts = [may[at] + "".join(f' (", " {pair})?' for pair in may[at + 1 :]) for at in range(len(may))]
+    return f'"{{}}" | "{{" ({" | ".join(starts)}) "}}"'
