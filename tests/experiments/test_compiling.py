@@ -264,7 +264,7 @@ def test_a_compile_that_was_stopped_goes_on_to_the_same_artifact(
         ({"lm": FunctionLM(world(), name="another")}, "lm"),
         ({"compiler": ts.LabeledFewShot(3)}, "compiler"),
     ],
-    ids=str,
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else str(value),
 )
 def test_a_run_of_something_else_is_refused_and_told_apart(tmp_path: Path, change: Any, named: str) -> None:
     compiled(run=tmp_path / "run")
@@ -356,9 +356,7 @@ def test_a_plan_makes_no_call_and_is_never_too_small(compiler: Any) -> None:
 # What is refused ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [("trainset", "valset"), ("trainset", "testset"), ("valset", "testset")], ids="-".join
-)
+@pytest.mark.parametrize(("one", "other"), [("trainset", "valset"), ("trainset", "testset"), ("valset", "testset")])
 def test_splits_that_share_examples_are_refused(one: str, other: str) -> None:
     model = FunctionLM(world())
     splits = {"trainset": TRAIN, "valset": VAL, "testset": TEST}
@@ -384,7 +382,7 @@ def test_splits_that_share_examples_are_refused(one: str, other: str) -> None:
         ({"budget": "100"}, "budget"),
         ({"lm": "embedded"}, "LM"),
     ],
-    ids=str,
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else str(value),
 )
 def test_what_cannot_be_used_is_refused_before_any_call(tmp_path: Path, change: Any, message: str) -> None:
     model = FunctionLM(world())

@@ -147,6 +147,7 @@ class Meter:
 
     def __init__(self, budget: Budget | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.budget = Budget() if budget is None else budget
+        self._limited = bool(self.budget.to_json())
         self._clock, self._start = clock, clock()
         self._lock = threading.Lock()
         self._seen: set[str] = set()  # charged already
@@ -162,7 +163,7 @@ class Meter:
             StopSignal: carrying `BudgetExceeded`, where the budget has no room for it.
         """
         with self._lock:
-            if key not in self._seen and key not in self._open:
+            if self._limited and key not in self._seen and key not in self._open:
                 self._check_room()
             self._open[key] = self._open.get(key, 0) + 1
 
