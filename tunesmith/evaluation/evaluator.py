@@ -11,7 +11,7 @@ from typing import Any
 from dspy import context
 from dspy.dsp.utils.settings import settings
 
-from tunesmith.data import Score, example_key
+from tunesmith.data import Score, example_key, fields_of
 from tunesmith.errors import (
     Interrupted,
     MetricError,
@@ -313,10 +313,13 @@ def _inputs(example: Example) -> dict[str, Any]:
     wanted = example._input_keys
     if wanted is None:
         return dict(example.inputs())  # raises DSPy's own error
-    return {name: value for name, value in example.items() if name in wanted}
+    return {name: value for name, value in fields_of(example).items() if name in wanted}
 
 
 def _tally(calls: list[Call]) -> dict[str, Any]:
+    if len(calls) == 1:  # nearly always
+        (call,) = calls
+        return {"calls": 1, "tokens": call.tokens, "seconds": call.seconds, "cached": not call.paid}
     return {
         "calls": len(calls),
         "tokens": sum(call.tokens for call in calls),
