@@ -10,6 +10,7 @@ from typing import Any
 from tunesmith.errors import UsageError, shown
 from tunesmith.lm.cache import ReplyCache
 from tunesmith.lm.engine import (
+    LM_CLASS_STATE_KEY,
     BaseLM,
     Capabilities,
     DspyLM,
@@ -34,6 +35,7 @@ from tunesmith.lm.wire import Prefix
 
 __all__ = ["LM", "as_lm", "build_lm", "lm", "reply_cache"]
 
+_PATH = f"{__name__}.LM"
 _DSPY_CALL = DspyLM.__call__
 _DSPY_ACALL = DspyLM.acall
 
@@ -45,12 +47,12 @@ class LM(DspyLM):
     and the seed. DSPy's own cache and retries are off.
     """
 
-    def __init__(self, model: str, stack: Stack, *, spec: str, options: dict[str, Any], **kwargs: Any) -> None:
-        self._stack = stack
+    def __init__(self, model: str, stack: Stack, *, options: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        self._stack, self._options = stack, options
         super().__init__(
             model,
-            engine=SyncFacade(stack, spec, options),
-            async_engine=AsyncFacade(stack, spec, options),
+            engine=SyncFacade(stack),
+            async_engine=AsyncFacade(stack),
             cache=False,
             num_retries=0,
             **kwargs,
@@ -92,6 +94,28 @@ class LM(DspyLM):
             return await super().acall(prompt, messages=messages, **kwargs)
         finally:
             ROLLOUT.reset(token)
+
+    def dump_state(self) -> dict[str, Any]:
+        """Return what `ts.lm` needs to make this LM again, without keys and headers.
+
+        DSPy writes it into the states of programs that an LM was set on, and loads it with
+        `allow_unsafe_lm_state=True`.
+
+        Raises:
+            UsageError: the LM was made from an engine or an LM object, which have no text form.
+        """
+        if self._options is None:
+            raise UsageError(
+                f"The LM {self.model!r} was not made by `ts.lm` and cannot be written into a program's state. "
+                "Save the program without it and set it again after loading."
+            )
+        kwargs = {name: value for name, value in self.kwargs.items() if value is not None}
+        return {LM_CLASS_STATE_KEY: _PATH, "spec": self.model, "slots": self.slots, **self._options, **kwargs}
+
+    @classmethod
+    def load_state(cls, state: dict[str, Any], *, allow_custom_lm_class: bool = False) -> "LM":
+        """Return the LM that `dump_state` described; DSPy asks for leave before it comes here."""
+        return lm(**{name: value for name, value in state.items() if name != LM_CLASS_STATE_KEY})
 
     def rolled(self, rollout: int) -> "LM":
         """Return a copy that draws afresh: its own rollout, at temperature 1."""
@@ -241,7 +265,7 @@ def build_lm(
 ) -> LM:
     """Return an `LM` over any object that implements `Engine`."""
     stack = Stack(engine, cache=cache, price=price)
-    found = LM(spec, stack, spec=spec, options=options or {}, **kwargs)
+    found = LM(spec, stack, options=options, **kwargs)
     found._slots = slots
     return found
 

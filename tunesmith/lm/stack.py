@@ -277,10 +277,10 @@ def _replay(response: Response) -> Iterator[StreamEvent]:
 
 
 class SyncFacade:
-    """A `Stack` as DSPy's synchronous engine; `load_state` rebuilds it from its spec."""
+    """A `Stack` as DSPy's synchronous engine."""
 
-    def __init__(self, stack: Stack, spec: str, options: dict[str, Any]) -> None:
-        self.stack, self.spec, self.options = stack, spec, options
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
         constraints = stack.engine.capabilities.constraints
         self.supports_response_schema = "json_schema" in constraints
         self.supports_function_calling = stack.engine.capabilities.tools
@@ -303,16 +303,12 @@ class SyncFacade:
         """Free the engine."""
         self.stack.engine.close()
 
-    def dump_state(self) -> dict[str, Any]:
-        """Return the spec and the options that build this engine again."""
-        return {"spec": self.spec, "options": self.options}
-
 
 class AsyncFacade:
     """A `Stack` as DSPy's asynchronous engine: the blocking call runs in a thread of its own."""
 
-    def __init__(self, stack: Stack, spec: str, options: dict[str, Any]) -> None:
-        self.stack, self.spec, self.options = stack, spec, options
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "AsyncFacade":
         return self
@@ -331,7 +327,3 @@ class AsyncFacade:
     async def aclose(self) -> None:
         """Free the engine."""
         self.stack.engine.close()
-
-    def dump_state(self) -> dict[str, Any]:
-        """Return the spec and the options that build this engine again."""
-        return {"spec": self.spec, "options": self.options}
