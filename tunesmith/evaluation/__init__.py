@@ -3,7 +3,7 @@
 from tunesmith.evaluation.evaluator import Metric, Runner, evaluate
 from tunesmith.evaluation.race import RACES, Standing, paired_halving
 from tunesmith.evaluation.report import Failure, Report, Row, Step, gain
-from tunesmith.evaluation.runs import RunFolder, write_atomically
+from tunesmith.evaluation.runs import RunFolder, run_path, write_atomically
 from tunesmith.evaluation.statistics import Interval, mean_interval, paired_gain, wilson
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "RACES",
     "Report",
     "Row",
+    "run_path",
     "RunFolder",
     "Runner",
     "Standing",

@@ -4,6 +4,7 @@ import contextlib
 import contextvars
 import inspect
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,7 +22,7 @@ from tunesmith.errors import (
     shown,
 )
 from tunesmith.evaluation.report import Failure, Report, Row, Step
-from tunesmith.lm import LM, BaseLM, Call, Meter, Spend, StopSignal, as_lm, current_scope, metered
+from tunesmith.lm import LM, BaseLM, Call, Meter, Spend, StopSignal, as_lm, current_scope, metered, run_under_way
 from tunesmith.modules import Module, with_default_formats
 from tunesmith.signatures import Example
 
@@ -126,10 +127,11 @@ class Runner:
         work = _Work(len(examples), progress, failed, len(examples) if total is None else total)
         count = self.lm.slots if slots is None else slots
         try:
-            if count <= 1 or len(examples) <= 1:
-                self._drain(examples, work)
-            else:
-                self._drain_threads(examples, work, count)
+            with run_under_way():
+                if count <= 1 or len(examples) <= 1:
+                    self._drain(examples, work)
+                else:
+                    self._drain_threads(examples, work, count)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Stopped after {work.done} of {len(examples)} examples. Finished calls are in the cache; "
@@ -174,7 +176,7 @@ class Runner:
 
     def _settings(self, shared: list[Any]) -> Any:
         # Threads that DSPy starts get its settings and nothing else of the running context, so the meters go there too.
-        return context(lm=self.lm, disable_history=True, trace=None, tunesmith_scope=shared)
+        return context(lm=self.lm, disable_history=True, trace=_NO_TRACE, tunesmith_scope=shared)
 
     def _row(self, example: Example, shared: list[Any]) -> Row:
         calls: list[Call] = []
@@ -212,6 +214,10 @@ class Runner:
             for predictor, inputs, prediction in trace
             if id(predictor) in self._paths
         )
+
+
+# DSPy's BestOfN and Refine extend the trace whatever it is; this one keeps nothing.
+_NO_TRACE: deque[Any] = deque(maxlen=0)
 
 
 class _Work:

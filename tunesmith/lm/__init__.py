@@ -30,7 +30,7 @@ from tunesmith.lm.engine import (
     text_response,
 )
 from tunesmith.lm.folders import cache_dir, home, models_dir
-from tunesmith.lm.meter import Budget, Call, Meter, Spend, StopSignal, current_scope, metered, role
+from tunesmith.lm.meter import Budget, Call, Meter, Spend, StopSignal, current_scope, metered, role, run_under_way
 from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
 from tunesmith.lm.models import ModelInfo, embedded_path, list_models, pull, show
 from tunesmith.lm.scripted import FunctionLM, ScriptedLM, Seen
@@ -76,6 +76,7 @@ __all__ = [
     "Response",
     "role",
     "rollout_number",
+    "run_under_way",
     "ScriptedLM",
     "Seen",
     "show",

@@ -56,6 +56,7 @@ __all__ = [
     "Identity",
     "LMAuthError",
     "LMConfigurationError",
+    "LMInvalidRequestError",
     "LMRateLimitError",
     "LMServerError",
     "LMTimeoutError",

@@ -264,6 +264,7 @@ def build_lm(
     **kwargs: Any,
 ) -> LM:
     """Return an `LM` over any object that implements `Engine`."""
+    _check_whole(slots=slots)
     stack = Stack(engine, cache=cache, price=price)
     found = LM(spec, stack, options=options, **kwargs)
     found._slots = slots
@@ -276,6 +277,12 @@ def as_lm(model: BaseLM) -> LM:
         return model
     options = {name: value for name, value in model.kwargs.items() if name not in _CLIENT_OPTIONS}
     return build_lm(model.model, ForeignEngine.over(model), **options)
+
+
+def _check_whole(**given: object) -> None:
+    for name, value in given.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise UsageError(f"`{name}` must be a whole number from 1. Given: {shown(value)}.")
 
 
 def _slots(given: int | None) -> int:
@@ -303,9 +310,7 @@ def _check(
         raise UsageError("`gguf:` needs a path behind it, as in `gguf:~/models/mine.gguf`.")
     if spec != "embedded" and ":" not in spec and "/" not in spec:
         raise UsageError(f"{spec!r} is no LM spec. Write `embedded`, `gguf:<path>` or `<provider>/<model>`.")
-    for name, value in (("slots", slots), ("num_ctx", num_ctx), ("threads", threads)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise UsageError(f"`{name}` must be a whole number from 1. Given: {shown(value)}.")
+    _check_whole(slots=slots, num_ctx=num_ctx, threads=threads)
     if price is not None and (
         not isinstance(price, tuple)
         or len(price) != 2

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from tunesmith.lm.engine import (
     text_response,
 )
 from tunesmith.lm.flight import SingleFlight
-from tunesmith.lm.meter import NOWHERE, Call, Meter, Scope, StopSignal, current_scope
+from tunesmith.lm.meter import NOWHERE, Call, Meter, Scope, StopSignal, current_scope, runs_under_way
 from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, row_of
 
 __all__ = ["ROLLOUT", "Stack", "effective", "rollout_number"]
@@ -248,12 +249,21 @@ class Stack:
             yield event
 
 
+_OUTSIDE = (
+    "A model call came from a thread that knows nothing of the evaluation under way: it is not counted, "
+    "no budget stops it, and it uses the globally configured model. Start threads with `dspy.Parallel`, or run "
+    "their work in `contextvars.copy_context()`."
+)
+
+
 def _scope() -> Scope:
     """Return the running scope; a thread that `dspy.Parallel` started has it in DSPy's settings only."""
     scope = current_scope()
     if scope is NOWHERE and "tunesmith_scope" in dspy_settings:
         found: Scope = dspy_settings.tunesmith_scope[0]
         return found
+    if scope is NOWHERE and runs_under_way():
+        warnings.warn(_OUTSIDE, UserWarning, stacklevel=2)
     return scope
 
 
