@@ -7,14 +7,16 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+UNIT := not model and not slow and not wheel and not live
 
-.PHONY: help demo test test-unit test-slow test-live check bench lint format model
+.PHONY: help demo test test-unit test-slow slow-current test-live check bench lint format model
 
 help:
 	@echo "demo        compile a small program on the embedded model"
 	@echo "test        every test; counts at 5 % of the full ones"
 	@echo "test-unit   no model, no installation; under a minute"
 	@echo "test-slow   every test at its full count; under an hour"
+	@echo "slow-current  fails unless test-slow has passed on this very tree"
 	@echo "test-live   against the server in OLLAMA_HOST with TUNESMITH_LIVE_MODEL"
 	@echo "check       format, lint and types, then test: what CI runs"
 	@echo "bench       measure, and write the results down"
@@ -33,14 +35,19 @@ model: $(READY)
 demo: model
 	$(BIN)/tunesmith demo
 
+# The model uses all cores by itself, so what runs it runs alone.
 test: model
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 -m "$(UNIT)"
+	$(BIN)/python -m pytest -q -m "not ($(UNIT))"
 
 test-unit: $(READY)
-	$(BIN)/python -m pytest -q -m "not model and not slow and not wheel and not live"
+	$(BIN)/python -m pytest -q -n 2 -m "$(UNIT)"
 
 test-slow: model
 	TUNESMITH_SLOW=1 $(BIN)/python -m pytest -q -m "not live"
+
+slow-current: $(READY)
+	$(BIN)/python benchmarks/slow_current.py
 
 test-live: $(READY)
 	$(BIN)/python -m pytest -q -m live

@@ -89,15 +89,21 @@ def _is_here(host: str) -> bool:
         return False
 
 
+def _git(root: Path, *words: str) -> str:
+    found = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+    return found.stdout.strip()
+
+
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int) -> None:
     """Write down what a slow run counted, so that a later change can be told from it."""
     if not os.environ.get("TUNESMITH_SLOW") or terminalreporter.config.option.collectonly:
         return
     root = Path(__file__).parents[1]
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    commit = _git(root, "rev-parse", "HEAD")
     stats = {name: len(terminalreporter.stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")}
     found = {
-        "commit": commit.stdout.strip(),
+        "commit": commit,
+        "changed": _git(root, "status", "--porcelain", "--", "tunesmith", "tests").splitlines(),
         "exit_status": int(exitstatus),
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "platform": sys.platform},
         "tests": stats,

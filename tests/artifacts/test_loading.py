@@ -520,3 +520,14 @@ def test_plain_dspy_loads_the_state_without_tunesmith(tmp_path, monkeypatch):
     assert "Yes or no?" in second
     assert "Andes." in second
     assert "mismatch" not in done.stderr
+
+
+def test_the_state_of_a_lone_predictor_is_flat_as_dspys_own(tmp_path):
+    student = dspy.Predict("question -> answer")
+    artifact = saved(tmp_path / "a", student, Candidate.of(student)).path
+
+    plain = dspy.Predict("question -> answer")
+    plain.load(artifact / "state.json")
+
+    assert plain.signature.instructions == student.signature.instructions
+    assert "self" not in json.loads((artifact / "state.json").read_text(encoding="utf-8"))

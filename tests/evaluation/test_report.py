@@ -98,3 +98,20 @@ def test_outputs_of_any_kind_become_json() -> None:
         "d": "odd thing",
         "e": {"mode": "json"},
     }
+
+
+def test_a_failure_never_counts_for_more_than_the_worst_score_of_either_side() -> None:
+    wrong = Report(tuple(Row(f"k{i}", {}, -1.0) for i in range(30)))
+    failed = Report(tuple(Row(f"k{i}", None, None, Failure("program", "ParseError", "no JSON")) for i in range(30)))
+
+    assert gain(wrong, failed).mean == 0.0
+    assert gain(failed, wrong).mean == 0.0
+
+
+def test_equal_examples_are_one_observation() -> None:
+    before = Report(tuple(Row("same", {}, 0.0) for _ in range(100)))
+    after = Report(tuple(Row("same", {}, 1.0) for _ in range(100)))
+
+    found = gain(before, after)
+
+    assert (found.mean, found.low, found.n) == (1.0, 0.0, 1)

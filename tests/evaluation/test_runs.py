@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.errors import RunMismatch, UsageError
-from tunesmith.evaluation import RunFolder, write_atomically
+from tunesmith.errors import ArtifactError, RunMismatch, UsageError
+from tunesmith.evaluation import RunFolder, run_path, write_atomically
 
 HOLD = """
 import sys
@@ -182,3 +182,16 @@ while True:
 def test_lines_end_alike_everywhere(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a.txt", "one\ntwo\n")
     assert (tmp_path / "a.txt").read_bytes() == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("name", ["", " ", ".", "..", "a/..", "a\0b", 5, None])
+def test_a_name_that_is_no_folder_of_the_runs_own_is_refused(name: object) -> None:
+    with pytest.raises(UsageError, match="folder of its own"):
+        run_path(name)  # type: ignore[arg-type]
+
+
+def test_a_disk_that_refuses_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run", {}) as folder:
+        (folder.path / "result.json").mkdir()
+        with pytest.raises(ArtifactError, match="make room"):
+            folder.write("result.json", {})

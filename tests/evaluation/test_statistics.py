@@ -139,3 +139,21 @@ def test_95_percent_intervals_hold_the_truth_about_95_times_of_100() -> None:
     allowed = 4 * math.sqrt(0.95 * 0.05 / runs)
     assert abs(binary - 0.95) < allowed + 0.015
     assert abs(graded - 0.95) < allowed + 0.015
+
+
+@pytest.mark.parametrize("unchanged", [0, 3, 200])
+def test_fewer_changes_than_a_sign_test_needs_never_exclude_zero(unchanged: int) -> None:
+    for changed in range(1, 12):
+        before, after = [0.0] * (changed + unchanged), [1.0] * changed + [0.0] * unchanged
+        least = stats.binomtest(changed, changed).pvalue  # two-sided: all of them went one way
+
+        up, down = paired_gain(before, after), paired_gain(after, before)
+
+        assert up.low is not None
+        assert down.high is not None
+        if least > 0.05:
+            assert up.low == 0
+            assert down.high == 0
+        elif unchanged < changed:
+            assert up.low > 0
+            assert down.high < 0

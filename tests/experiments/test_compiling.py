@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -264,7 +265,7 @@ def test_a_compile_that_was_stopped_goes_on_to_the_same_artifact(
         ({"lm": FunctionLM(world(), name="another")}, "lm"),
         ({"compiler": ts.LabeledFewShot(3)}, "compiler"),
     ],
-    ids=str,
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else str(value),
 )
 def test_a_run_of_something_else_is_refused_and_told_apart(tmp_path: Path, change: Any, named: str) -> None:
     compiled(run=tmp_path / "run")
@@ -356,9 +357,7 @@ def test_a_plan_makes_no_call_and_is_never_too_small(compiler: Any) -> None:
 # What is refused ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [("trainset", "valset"), ("trainset", "testset"), ("valset", "testset")], ids="-".join
-)
+@pytest.mark.parametrize(("one", "other"), [("trainset", "valset"), ("trainset", "testset"), ("valset", "testset")])
 def test_splits_that_share_examples_are_refused(one: str, other: str) -> None:
     model = FunctionLM(world())
     splits = {"trainset": TRAIN, "valset": VAL, "testset": TEST}
@@ -384,7 +383,7 @@ def test_splits_that_share_examples_are_refused(one: str, other: str) -> None:
         ({"budget": "100"}, "budget"),
         ({"lm": "embedded"}, "LM"),
     ],
-    ids=str,
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else str(value),
 )
 def test_what_cannot_be_used_is_refused_before_any_call(tmp_path: Path, change: Any, message: str) -> None:
     model = FunctionLM(world())
@@ -422,3 +421,86 @@ def test_where_nothing_better_was_found_testing_costs_one_program() -> None:
     assert not result.report.improved
     assert len(model.requests) == 2 * len(VAL) + len(TEST)
     assert result.compiled.rows == result.baseline.rows
+
+
+def test_a_program_that_fails_does_not_win_under_a_metric_below_zero() -> None:
+    def penalty(example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> float:
+        return 0.0 if prediction.colour == example.colour else -1.0
+
+    def reply(seen: Seen) -> str:
+        return "none of them" if len(seen.messages) > 2 or "{" in seen.text else "red"
+
+    result = compiled(FunctionLM(reply), metric=penalty, compiler=ts.RandomSearch(metric=penalty, num_candidates=6))
+
+    assert result.verdict != "ship"
+    assert result.compiled is not None
+    assert result.compiled.errors == 0
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "a", True])
+def test_a_seed_no_generator_takes_is_refused_before_any_call(seed: Any) -> None:
+    model = FunctionLM(world())
+
+    with pytest.raises(UsageError, match="seed"):
+        compiled(model, seed=seed, compiler=None)
+    with pytest.raises(UsageError, match="seed"):
+        ts.RandomSearch(metric=right, seed=seed)
+
+
+def test_a_program_with_best_of_n_inside_is_evaluated() -> None:
+    best = dspy.BestOfN(dspy.Predict(Colour), N=2, reward_fn=lambda inputs, prediction: 1.0, threshold=0.5)
+
+    report = ts.evaluate(best, TEST, right, lm=FunctionLM(world()))
+
+    assert report.errors == 0
+
+
+def test_calls_from_threads_that_know_nothing_of_the_run_are_told() -> None:
+    class Threaded(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.predict = dspy.Predict(Colour)
+            self.predict.lm = FunctionLM(world())
+
+        def forward(self, **inputs: Any) -> Any:
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(self.predict, **inputs).result()
+
+    with pytest.warns(UserWarning, match="not counted"):
+        ts.evaluate(Threaded(), TEST[:2], right, lm=FunctionLM(world()))
+
+
+def test_a_metric_that_changes_the_examples_is_refused() -> None:
+    data = [dspy.Example(thing=f"object {i}", colour="red").with_inputs("thing") for i in range(12)]
+
+    def vandal(example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> float:
+        example.colour = "blue"
+        return 1.0
+
+    with pytest.raises(UsageError, match="changed the examples"):
+        compiled(metric=vandal, valset=data, testset=None)
+
+
+def test_a_home_that_cannot_be_written_loses_no_compile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.write_text("a file where the folder should be")
+    monkeypatch.setenv("TUNESMITH_HOME", str(home))
+
+    result = compiled(run=tmp_path / "run")
+
+    assert result.opened is None
+    assert result.artifact is not None
+
+
+def test_a_program_that_always_fails_is_told(tmp_path: Path) -> None:
+    class Broken(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.predict = dspy.Predict(Colour)
+
+        def forward(self, **inputs: Any) -> Any:
+            raise LookupError("no such shelf")
+
+    result = compiled(program=Broken())
+
+    assert any("no such shelf" in note for note in result.notes)

@@ -11,7 +11,7 @@ import pytest
 from tests.contracts.engine import LABELS, EngineContract, ask
 from tests.scale import scaled
 from tunesmith.errors import ModelMissing, RequestRefused, UsageError
-from tunesmith.lm import Engine, Message, Request, lm
+from tunesmith.lm import Config, Engine, Message, Request, lm
 from tunesmith.lm.gguf import read_gguf
 from tunesmith.lm.llamacpp import LlamaCppEngine, load_engine
 from tunesmith.lm.models import embedded_path
@@ -115,6 +115,30 @@ def test_it_says_nothing_on_stderr_even_about_a_bad_grammar(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     assert done.stderr.replace("LM response was truncated", "").count("\n") <= 1, done.stderr
     assert "parse" not in done.stderr
+
+
+def test_replies_and_logprobs_do_not_depend_on_the_number_of_threads() -> None:
+    demos = tuple(
+        message
+        for number in range(40)
+        for message in (Message.user(f"Guest {number}: the room was fine."), Message.assistant(f'{{"room": {number}}}'))
+    )
+    greedy = Config(temperature=0, seed=0, max_tokens=8, logprobs=1)
+    asked = [
+        Request(model="embedded", messages=(*demos, Message.user(f"Guest: {text}")), config=greedy)
+        for text in ("the lift was broken", "too far from the station")
+    ]
+
+    def replies(threads: int) -> list[tuple[str | None, object]]:
+        engine = load_engine("embedded", embedded_path(), num_ctx=4096, threads=threads)
+        try:
+            found = [engine.complete(request) for request in asked]
+        finally:
+            engine.close()
+        assert all((reply.usage.input_tokens or 0) > 600 for reply in found)
+        return [(reply.text, reply.logprobs) for reply in found]
+
+    assert replies(1) == replies(2)
 
 
 def test_states_left_by_a_killed_process_are_removed_at_the_next_start(tmp_path: Path) -> None:

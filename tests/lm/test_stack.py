@@ -386,3 +386,27 @@ def test_a_thread_that_fails_lets_the_next_one_try(cache: ReplyCache) -> None:
     with ThreadPoolExecutor(4) as pool:
         replies = list(pool.map(attempt, range(4)))
     assert sorted(replies) == ["failed", "fine", "fine", "fine"]
+
+
+def test_a_program_is_saved_with_its_lm_and_loaded_with_leave(tmp_path: Path) -> None:
+    path, program = tmp_path / "program.json", dspy.Predict("question -> answer")
+    program.set_lm(lm("openai/small", host="http://127.0.0.1:9", api_key="secret", slots=3, top_p=0.5, cache=False))
+    program.save(path)
+
+    loaded = dspy.Predict("question -> answer")
+    with pytest.raises(ValueError, match="allow_unsafe_lm_state"):
+        loaded.load(path)
+    loaded.load(path, allow_unsafe_lm_state=True)
+
+    assert "secret" not in path.read_text(encoding="utf-8")
+    assert loaded.lm.identity == program.lm.identity
+    assert loaded.lm.slots == 3
+    assert loaded.lm.kwargs == program.lm.kwargs
+
+
+def test_an_lm_over_an_object_says_that_it_has_no_text_form(tmp_path: Path) -> None:
+    program = dspy.Predict("question -> answer")
+    program.set_lm(FunctionLM(lambda messages: "yes"))
+
+    with pytest.raises(UsageError, match="was not made by"):
+        program.save(tmp_path / "program.json")

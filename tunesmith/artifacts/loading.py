@@ -10,7 +10,7 @@ from tunesmith.artifacts.rebuild import find_program
 from tunesmith.artifacts.shape import ADAPTER
 from tunesmith.errors import ArtifactError, DataError, FormatError, UsageError, shown
 from tunesmith.lm import LM, BaseLM
-from tunesmith.modules import Candidate, Module, caller_adapter, class_name
+from tunesmith.modules import Candidate, DspyPredict, Module, caller_adapter, class_name
 
 __all__ = ["load"]
 
@@ -81,8 +81,8 @@ def _bind(program: Module, lm: BaseLM, artifact: Artifact) -> None:
             UserWarning,
             stacklevel=3,
         )
-    for _, predictor in program.named_predictors():
-        predictor.lm = lm
+    for _, predictor in program.named_sub_modules(DspyPredict):  # frozen ones included
+        predictor.lm = lm  # type: ignore[attr-defined]
 
 
 def _model(identity: Mapping[str, Any]) -> str:

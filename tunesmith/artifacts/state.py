@@ -13,6 +13,7 @@ __all__ = ["check_state", "program_state", "write_state"]
 
 _ENTRIES = {"demos", "lm", "signature", "traces", "train"}
 _METADATA = "metadata"
+_ROOT = "self"  # what DSPy calls the path of a program that is itself a predictor; its own state then is flat
 
 
 class _Finished(Module):
@@ -50,7 +51,7 @@ def program_state(program: Module, parts: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(parameter, DspyPredict)
             else parameter.dump_state()
         )
-    return state
+    return state[_ROOT] if isinstance(program, DspyPredict) and set(state) == {_ROOT} else state
 
 
 def _predictor_state(path: str, predictor: DspyPredict, part: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,6 +101,8 @@ def check_state(state: dict[str, Any], manifest: Mapping[str, Any], where: str) 
         ArtifactError: it does not.
     """
     predictors = manifest["program"]["predictors"]
+    if set(predictors) == {_ROOT} and _ROOT not in state:
+        state = {_ROOT: {n: v for n, v in state.items() if n != _METADATA}, _METADATA: state.get(_METADATA)}
     missing = sorted({*predictors, _METADATA} - set(state))
     if missing:
         raise _disagrees(where, f"it lacks {', '.join(missing)}")

@@ -65,6 +65,7 @@ class Application(click.Group):
         """Run the command line and exit: 0 done, 1 error, 2 usage, 3 stopped and resumable, 4 a gate failed."""
         arguments = list(sys.argv[1:] if args is None else args)
         prog_name = "tunesmith" if prog_name is None else prog_name
+        _open_closed_streams()
         if not standalone_mode:
             return super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
         try:
@@ -80,6 +81,13 @@ class Application(click.Group):
         except Exception as error:  # noqa: BLE001 - every failure ends as one message
             code = report_failure(error, as_json="--json" in arguments)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_closed_streams() -> None:
+    """Give a process that was started with closed streams (`2>&-`) empty ones: writing to them is no failure."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as the process
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

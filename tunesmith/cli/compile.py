@@ -1,6 +1,5 @@
 """`tunesmith compile`: find a better candidate, test it, save an artifact."""
 
-import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +16,7 @@ from tunesmith.cli.progress import Tell, shown_progress
 from tunesmith.cli.reports import gain_sentence, say_diff, say_next, say_notes, say_reports, say_spent
 from tunesmith.data import Splits
 from tunesmith.errors import ModelMissing, UsageError
-from tunesmith.evaluation import Runner
+from tunesmith.evaluation import Runner, run_path
 from tunesmith.experiments import COMPILERS, CompileResult, Project, compile_program, plan
 from tunesmith.lm import LM, Call, ScriptedLM, metered
 from tunesmith.modules import Module
@@ -84,7 +83,7 @@ def command(
     if as_json:
         emit({**result.to_json(), "diff": diff})
     else:
-        _say(result, diff, _first_input(student, splits))
+        _say(result, diff, _first_input(student, splits) + "=..." + ("" if spec is None else f" --lm {spec}"))
     if gate and result.verdict != "ship":
         note(f"error: the verdict is `{result.verdict}`, not `ship`: the gate failed.")
         return GATE
@@ -103,15 +102,10 @@ def _compile(project: Project, student: Module, splits: Splits, model: LM, tell:
         compiler=project.compiler(metric),
         lm=model,
         budget=project.budget(),
-        run=_run_folder(project, table_.run),
+        run=run_path(table_.run, project.root),
         seed=table_.seed,
         progress=tell,
     )
-
-
-def _run_folder(project: Project, name: str) -> Path:
-    """Return the run's folder: a name is below `runs` beside the project file, a path starts here."""
-    return Path(name) if os.sep in name else project.root / "runs" / name
 
 
 def _splits(project: Project, program: Module, train: Path | None, val: Path | None, test: Path | None) -> Splits:
@@ -128,7 +122,7 @@ def _first_input(program: Module, splits: Splits) -> str:
     return "field" if splits.train is None else splits.train.inputs[0]
 
 
-def _say(result: CompileResult, diff: str, field: str) -> None:
+def _say(result: CompileResult, diff: str, inputs: str) -> None:
     before = result.report.baseline if result.baseline is None else result.baseline
     after = result.report.compiled if result.compiled is None else result.compiled
     title = "on validation" if result.compiled is None else "on test"
@@ -142,7 +136,7 @@ def _say(result: CompileResult, diff: str, field: str) -> None:
     say_notes(result.notes)
     say_diff(diff)
     if result.artifact is not None:
-        say_next(result.artifact.path, f"{field}=...")
+        say_next(result.artifact.path, inputs)
 
 
 def _dry_run(
@@ -224,8 +218,12 @@ def _say_plan(found: dict[str, Any]) -> None:
     rows = [("", "expected", "at most")]
     for name in ("calls", "tokens", "seconds"):
         values = found[name]
-        shown = ("unknown", "unknown") if values is None else (f"{values['expected']:,}", f"{values['worst']:,}")
-        rows.append((name, *shown))
+        # Only calls are counted; the others follow from calls without demos, which are the shorter ones.
+        about = "" if name == "calls" else "about "
+        if values is None:
+            rows.append((name, "unknown", "unknown"))
+        else:
+            rows.append((name, f"{about}{values['expected']:,}", f"{about}{values['worst']:,}"))
     say(table(rows, numbers=2))
     budget = ", ".join(f"{value} {name}" for name, value in found["budget"].items())
     say(f"Budget: {budget or 'none'}")

@@ -56,7 +56,7 @@ def command(
     if as_json:
         emit({**result.to_json(), "diff": diff})
     else:
-        _say(result, diff)
+        _say(result, diff, model.model)
     return DONE
 
 
@@ -71,7 +71,7 @@ def _model(spec: str | None, *, store: bool, quiet: bool) -> LM:
     return lm(chosen, cache=store)
 
 
-def _say(result: DemoResult, diff: str) -> None:
+def _say(result: DemoResult, diff: str, spec: str) -> None:
     compiled = result.compiled
     before, after = compiled.baseline, compiled.compiled
     if before is None or after is None:
@@ -100,4 +100,4 @@ def _say(result: DemoResult, diff: str) -> None:
     say_notes(compiled.notes)
     say_diff(diff)
     if compiled.artifact is not None:
-        say_next(compiled.artifact.path, 'comment="The bed was hard."')
+        say_next(compiled.artifact.path, f'comment="The bed was hard." --lm {spec}')

@@ -82,7 +82,7 @@ def say_notes(notes: Sequence[str]) -> None:
 
 
 def say_next(path: Path, inputs: str) -> None:
-    """Write where the artifact is and what to type next."""
+    """Write where the artifact is and what to type next, with `inputs` for a first prediction."""
     shown = relative(path)
     heading("Next")
     say(f"The artifact is in {shown}")

@@ -4,7 +4,7 @@ from tunesmith.compilers.bootstrap import Bootstrapped
 from tunesmith.compilers.compiler import Compiler, as_dataset, as_model, split_validation
 from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
 from tunesmith.compilers.random_search import RandomSearch
-from tunesmith.compilers.session import CompileReport, Session, TrialRecord
+from tunesmith.compilers.session import CompileReport, Session, TrialRecord, check_seed
 from tunesmith.compilers.study import Study, Trial
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "as_model",
     "BootstrapFewShot",
     "Bootstrapped",
+    "check_seed",
     "Compiler",
     "CompileReport",
     "few_shot_candidate",

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 from dspy.dsp.utils.settings import settings
 from dspy.teleprompt.teleprompt import Teleprompter
 
-from tunesmith.compilers.session import CompileReport, Session
+from tunesmith.compilers.session import CompileReport, Session, check_seed
 from tunesmith.data import Dataset, check_disjoint
 from tunesmith.errors import BudgetExceeded, Interrupted, UsageError, shown
-from tunesmith.evaluation import Metric, RunFolder
+from tunesmith.evaluation import Metric, Report, RunFolder
 from tunesmith.lm import LM, BaseLM, Budget, Meter, StopSignal, as_lm, content_key
 from tunesmith.metrics import metric_fingerprint
 from tunesmith.modules import Module, program_fingerprint
@@ -50,7 +50,7 @@ class Compiler(Teleprompter):
         if metric is not None and not callable(metric):
             raise UsageError(f"A metric is a function of (example, prediction, trace=None). Given: {shown(metric)}.")
         self.metric, self.budget = metric, Budget.of(budget)
-        self.slots, self.seed = slots, seed
+        self.slots, self.seed = slots, check_seed(seed)
 
     def compile(
         self,
@@ -147,6 +147,7 @@ class Compiler(Teleprompter):
             Interrupted: by Ctrl-C.
         """
         base = session.report(session.baseline, label="program as given")
+        session.notes += _note_of_failures(base)
         session.record(session.baseline, "program as given", base.mean, base.n)
         try:
             self.search(session)
@@ -214,6 +215,18 @@ class Compiler(Teleprompter):
             "valset": Dataset.load(session.valset).fingerprint,
             "compiler": self.options(),
         }
+
+
+def _note_of_failures(base: Report) -> list[str]:
+    """Return what to tell the user where the program as given fails on every example."""
+    failures = [row.failure for row in base.rows if row.failure is not None and row.failure.fault == "program"]
+    if len(failures) < len(base.rows):
+        return []
+    first = failures[0]
+    return [
+        f"The program as given fails on all {len(base.rows)} validation examples, the first time with {first.kind}: "
+        f"{first.message} Unless demos repair that, call it once on an example to see where."
+    ]
 
 
 def check_program(given: object) -> None:

@@ -65,6 +65,8 @@ class RandomSearch(Compiler):
         seed: int = 0,
     ) -> None:
         super().__init__(metric=metric, budget=budget, slots=slots, seed=seed)
+        if formats is not None and not list(formats):
+            raise UsageError("`formats` is empty: there is no format to try. Name at least one, or leave it out.")
         for name in formats or ():
             get_format(name)
         if race not in RACES:

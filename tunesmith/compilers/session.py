@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.errors import UsageError
+from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import Interval, Metric, Report, Row, Runner, gain
 from tunesmith.lm import LM, Meter, Spend
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Example
 
-__all__ = ["CompileReport", "Session", "TrialRecord"]
+__all__ = ["check_seed", "CompileReport", "Session", "TrialRecord"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,17 @@ class CompileReport:
         return self.candidate != self.baseline_candidate
 
 
+def check_seed(seed: int) -> int:
+    """Return `seed` where every random generator in use takes it.
+
+    Raises:
+        UsageError: it is no whole number from 0 to 2**32 - 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise UsageError(f"`seed` must be a whole number from 0 to {2**32 - 1}. Given: {shown(seed)}.")
+    return seed
+
+
 class Session:
     """One compile in progress. Scores are kept per (candidate, validation example) and never asked for twice.
 
@@ -119,6 +130,7 @@ class Session:
         self._rows: dict[str, list[Row]] = {}
         self._runners: dict[str, Runner] = {}
         self._notes: tuple[str, ...] = ()  # of every report
+        self._worst = 0.0  # what a failure counts as: a metric may go below zero
 
     @property
     def size(self) -> int:
@@ -151,12 +163,13 @@ class Session:
             rows.extend(found.rows)
             self._notes = tuple(dict.fromkeys((*self._notes, *found.notes)))
             self.notes += [note for note in found.notes if note not in self.notes]
-        return Report(tuple(rows[:wanted]), charged=self.meter.charged, paid=self.meter.paid, notes=self._notes)
+        self._worst = min(self._worst, Report(tuple(rows)).worst)
+        return Report(tuple(rows[:wanted]), self._worst, self.meter.charged, self.meter.paid, notes=self._notes)
 
     def seen(self, candidate: Candidate) -> tuple[int, float | None]:
         """Return on how many validation examples the candidate was scored, and its mean there."""
         rows = self._rows.get(candidate.key, [])
-        return len(rows), Report(tuple(rows)).mean
+        return len(rows), Report(tuple(rows), self._worst).mean
 
     def forget(self, candidate: Candidate) -> None:
         """Free what evaluating the candidate needed; its scores stay."""

@@ -2,7 +2,7 @@
 
 from tunesmith.data.dataset import Dataset, Splits
 from tunesmith.data.disjoint import check_disjoint
-from tunesmith.data.keys import content_key, example_key
+from tunesmith.data.keys import content_key, example_key, fields_of
 from tunesmith.data.score import Score
 from tunesmith.data.text import normalize_text, tokens
 
@@ -11,6 +11,7 @@ __all__ = [
     "content_key",
     "Dataset",
     "example_key",
+    "fields_of",
     "normalize_text",
     "Score",
     "Splits",

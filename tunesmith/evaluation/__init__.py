@@ -4,7 +4,7 @@ from tunesmith.evaluation.evaluator import Metric, Runner, evaluate
 from tunesmith.evaluation.judge_agreement import Agreement, agreement
 from tunesmith.evaluation.race import RACES, Standing, paired_halving
 from tunesmith.evaluation.report import Failure, Report, Row, Step, gain
-from tunesmith.evaluation.runs import RunFolder, write_atomically
+from tunesmith.evaluation.runs import RunFolder, run_path, write_atomically
 from tunesmith.evaluation.statistics import Interval, mean_interval, paired_gain, wilson
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "RACES",
     "Report",
     "Row",
+    "run_path",
     "RunFolder",
     "Runner",
     "Standing",

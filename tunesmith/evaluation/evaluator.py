@@ -4,6 +4,7 @@ import contextlib
 import contextvars
 import inspect
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from dspy import context
 from dspy.dsp.utils.settings import settings
 
-from tunesmith.data import Score, example_key
+from tunesmith.data import Score, example_key, fields_of
 from tunesmith.errors import (
     Interrupted,
     MetricError,
@@ -21,7 +22,7 @@ from tunesmith.errors import (
     shown,
 )
 from tunesmith.evaluation.report import Failure, Report, Row, Step
-from tunesmith.lm import LM, BaseLM, Call, Meter, Spend, StopSignal, as_lm, current_scope, metered
+from tunesmith.lm import LM, BaseLM, Call, Meter, Spend, StopSignal, as_lm, current_scope, metered, run_under_way
 from tunesmith.metrics import Judge, judges_used, metric_name
 from tunesmith.modules import Module, with_default_formats
 from tunesmith.signatures import Example
@@ -128,7 +129,7 @@ class Runner:
         count = self.lm.slots if slots is None else slots
         used: dict[int, Judge] = {}
         try:
-            with judges_used() as used:
+            with run_under_way(), judges_used() as used:
                 if count <= 1 or len(examples) <= 1:
                     self._drain(examples, work)
                 else:
@@ -183,7 +184,7 @@ class Runner:
 
     def _settings(self, shared: list[Any]) -> Any:
         # Threads that DSPy starts get its settings and nothing else of the running context, so the meters go there too.
-        return context(lm=self.lm, disable_history=True, trace=None, tunesmith_scope=shared)
+        return context(lm=self.lm, disable_history=True, trace=_NO_TRACE, tunesmith_scope=shared)
 
     def _row(self, example: Example, shared: list[Any]) -> Row:
         calls: list[Call] = []
@@ -221,6 +222,10 @@ class Runner:
             for predictor, inputs, prediction in trace
             if id(predictor) in self._paths
         )
+
+
+# DSPy's BestOfN and Refine extend the trace whatever it is; this one keeps nothing.
+_NO_TRACE: deque[Any] = deque(maxlen=0)
 
 
 class _Work:
@@ -330,10 +335,13 @@ def _inputs(example: Example) -> dict[str, Any]:
     wanted = example._input_keys
     if wanted is None:
         return dict(example.inputs())  # raises DSPy's own error
-    return {name: value for name, value in example.items() if name in wanted}
+    return {name: value for name, value in fields_of(example).items() if name in wanted}
 
 
 def _tally(calls: list[Call]) -> dict[str, Any]:
+    if len(calls) == 1:  # nearly always
+        (call,) = calls
+        return {"calls": 1, "tokens": call.tokens, "seconds": call.seconds, "cached": not call.paid}
     return {
         "calls": len(calls),
         "tokens": sum(call.tokens for call in calls),

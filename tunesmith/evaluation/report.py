@@ -104,12 +104,17 @@ class Report:
     paid: Spend = field(default_factory=Spend)
     notes: tuple[str, ...] = ()
 
-    def values(self) -> list[float | None]:
-        """Return the score of each row as it counts; `None` where the metric failed."""
+    def values(self, floor: float | None = None) -> list[float | None]:
+        """Return the score of each row as it counts, failures as `floor`; `None` where the metric failed."""
+        least = self.floor if floor is None else floor
         return [
-            row.score if row.failure is None else self.floor if row.failure.fault == "program" else None
-            for row in self.rows
+            row.score if row.failure is None else least if row.failure.fault == "program" else None for row in self.rows
         ]
+
+    @property
+    def worst(self) -> float:
+        """The lowest score of any row, or the floor where that is lower: no failure may count for more."""
+        return min([self.floor, *(row.score for row in self.rows if row.score is not None)])
 
     @property
     def interval(self) -> Interval:
@@ -178,10 +183,17 @@ class Report:
 def gain(before: Report, after: Report) -> Interval:
     """Return the paired gain from one report to another of the same examples.
 
-    Examples on which the metric failed for either are left out of both.
+    Examples on which the metric failed for either are left out of both. A failure counts as the worst score of either
+    side, so that a metric below zero never favours a program that fails. Equal examples are one observation: their
+    scores are averaged.
     """
-    pairs = [(a, b) for a, b in zip(before.values(), after.values(), strict=True) if a is not None and b is not None]
-    return paired_gain([a for a, _ in pairs], [b for _, b in pairs])
+    floor = min(before.worst, after.worst)
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for row, a, b in zip(before.rows, before.values(floor), after.values(floor), strict=True):
+        if a is not None and b is not None:
+            pairs.setdefault(row.key, []).append((a, b))
+    means = [[sum(side) / len(found) for side in zip(*found, strict=True)] for found in pairs.values()]
+    return paired_gain([a for a, _ in means], [b for _, b in means])
 
 
 def _plain(value: Any) -> Any:

@@ -9,9 +9,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tunesmith.errors import RunMismatch, UsageError
+from tunesmith.errors import ArtifactError, RunMismatch, UsageError, shown
 
-__all__ = ["RunFolder", "write_atomically"]
+__all__ = ["RunFolder", "run_path", "write_atomically"]
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -32,6 +32,20 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
+def run_path(name: str | Path, root: Path | None = None) -> Path:
+    """Return the folder of the run `name`: a name is below `runs` in `root` (default: here), a path is a path.
+
+    Raises:
+        UsageError: the name cannot be a folder of the run's own.
+    """
+    text = str(name)
+    if not isinstance(name, (str, Path)) or not text.strip() or "\0" in text or Path(text).name in ("", ".."):
+        raise UsageError(f"A run needs a folder of its own. Given: run={shown(name)}. Name it, as in `run='first'`.")
+    if isinstance(name, Path) or os.sep in text:
+        return Path(name)
+    return (Path() if root is None else root) / "runs" / name
+
+
 class RunFolder:
     """`./runs/<name>`, locked while it is open; use it with `with`.
 
@@ -45,11 +59,7 @@ class RunFolder:
     """
 
     def __init__(self, name: str | Path, identity: dict[str, Any]) -> None:
-        if str(name) in ("", ".", ".."):
-            raise UsageError(
-                f"A run needs a folder of its own. Given: run={str(name)!r}. Name it, as in `run='first'`."
-            )
-        self.path = Path(name) if isinstance(name, Path) or os.sep in str(name) else Path("runs") / name
+        self.path = run_path(name)
         self._identity = identity
         self._lock = FileLock(self.path / ".lock")
 
@@ -90,9 +100,19 @@ class RunFolder:
             return None
 
     def write(self, name: str, value: Any) -> Path:
-        """Write `value` as the JSON file `name`, whole or not at all."""
+        """Write `value` as the JSON file `name`, whole or not at all.
+
+        Raises:
+            ArtifactError: the disk refuses.
+        """
         path = self.path / name
-        write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        try:
+            write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise ArtifactError(
+                f"{str(path)!r} cannot be written: {error.strerror}. What was there is untouched, paid "
+                "replies are in the cache: make room, then run the same again."
+            ) from error
         return path
 
     def _holder(self) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -60,7 +60,10 @@ def paired_gain(
 ) -> Interval:
     """Return the mean of `after - before` over the same examples, with a paired bootstrap interval.
 
-    The bootstrap draws examples, 10,000 times, and takes percentiles (Efron & Tibshirani 1993, chapter 13).
+    The bootstrap draws examples, 10,000 times, and takes percentiles (Efron & Tibshirani 1993, chapter 13). We differ
+    where few examples changed: the percentiles of a handful of equal differences lie on top of each other. The interval
+    then reaches to zero, as long as a two-sided sign test could not exclude it even if all went the same way
+    (five changed examples at 95 %).
 
     Args:
         before: scores.
@@ -71,7 +74,11 @@ def paired_gain(
     differences = [b - a for a, b in zip(before, after, strict=True)]
     if not differences:
         return Interval(None, None, None, 0)
-    return _bootstrap(differences, confidence=confidence, seed=seed)
+    found = _bootstrap(differences, confidence=confidence, seed=seed)
+    changed = sum(difference != 0 for difference in differences)
+    if 2 * 0.5**changed <= 1 - confidence or found.low is None or found.high is None:
+        return found
+    return replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))
 
 
 def _bootstrap(values: Sequence[float], *, confidence: float, seed: int) -> Interval:

@@ -14,9 +14,10 @@ from tunesmith.compilers import (
     Session,
     as_dataset,
     as_model,
+    check_seed,
     split_validation,
 )
-from tunesmith.data import Dataset, check_disjoint
+from tunesmith.data import Dataset, check_disjoint, example_key
 from tunesmith.errors import BudgetExceeded, UsageError, shown
 from tunesmith.evaluation import Interval, Metric, Report, RunFolder, evaluate, gain
 from tunesmith.experiments.verdict import count_opening, verdict_of
@@ -198,6 +199,7 @@ def plan(
     job = _job(program, metric, trainset, valset, testset, compiler, lm, budget, seed)
     calls = float(len(program.named_predictors()))
     found = job.compiler.plan(train=len(job.train), val=len(job.val), calls=calls)
+    _search_budget(job)  # says what a compile would say
     test = int(2 * (0 if job.test is None else len(job.test)) * calls)
     needed = {kind: count + test for kind, count in found["calls"].items()}
     if job.budget.calls is not None:
@@ -227,6 +229,7 @@ def _job(
     seed: int,
 ) -> _Job:
     model = as_model(lm)
+    check_seed(seed)
     if not isinstance(program, Module):
         raise UsageError(f"A program is a `dspy.Module`. Given: {shown(program)}. Pass an instance, not a class.")
     if compiler is not None and not isinstance(compiler, Compiler):
@@ -252,6 +255,7 @@ def _job(
 
 def _run(job: _Job, progress: Progress | None) -> CompileResult:
     meter = Meter(job.budget)
+    keys = _keys(job)
     with metered(meter):
         session = job.compiler.session(
             job.program,
@@ -262,13 +266,19 @@ def _run(job: _Job, progress: Progress | None) -> CompileResult:
             meter=Meter(_search_budget(job)),
             progress=progress,
         )
-        report = job.compiler.run(session)
+        try:
+            report = job.compiler.run(session)
+        except BudgetExceeded as stop:
+            raise _with_kept_calls(job, stop) from None
+        _check_unchanged(job, keys)
         program = report.candidate.apply(job.program)
         program._compiled = True
         program.compile_report = report  # type: ignore[attr-defined]  # promised
-        tested = _test(job, session, report, meter, progress)
-    before, after, notes = tested
+        before, after, notes = _test(job, session, report, meter, progress)
+    _check_unchanged(job, keys)
     found = None if before is None or after is None else gain(before, after)
+    if found is not None and job.test is not None and found.n < len(job.test):
+        notes = (*notes, f"The gain is over {found.n} different test examples of {len(job.test)}.")
     return CompileResult(
         program=program,
         report=report,
@@ -284,6 +294,33 @@ def _run(job: _Job, progress: Progress | None) -> CompileResult:
         else count_opening(job.test.fingerprint, content_key(job.identity())),
         notes=(*job.notes, *report.notes, *notes),
         seed=job.seed,
+    )
+
+
+def _keys(job: _Job) -> list[list[str]]:
+    splits = [split for split in (job.train, job.val, job.test) if split is not None]
+    return [[example_key(example) for example in split] for split in splits]
+
+
+def _check_unchanged(job: _Job, keys: list[list[str]]) -> None:
+    """Refuse scores of examples that changed under way: later candidates saw others than earlier ones."""
+    if _keys(job) != keys:
+        raise UsageError(
+            "The metric or the program changed the examples it was given, so the scores cannot be compared. Let it "
+            "work on a copy: `copy.deepcopy(example)`."
+        )
+
+
+def _with_kept_calls(job: _Job, stop: BudgetExceeded) -> BudgetExceeded:
+    """Return `stop` with what the search had: a part of the user's budget was kept for the test."""
+    kept = (job.budget.calls or 0) - (_search_budget(job).calls or 0)
+    if not kept:
+        return stop
+    return BudgetExceeded(
+        f"The budget of {job.budget.calls} calls is too small: {kept} are kept for testing on {len(job.test or ())} "
+        f"examples twice, and the rest ended before the program as given was scored on {len(job.val)} validation "
+        "examples. Raise it; what was paid for is in the cache.",
+        spent=stop.spent,
     )
 
 

@@ -69,11 +69,18 @@ class LmSettings(_Table):
 
     spec: str | None = None
     slots: int | None = Positive
-    host: str | None = None
+    host: str | list[str] | None = None
     num_ctx: int | None = Positive
     threads: int | None = Positive
     temperature: float | None = Field(default=None, ge=0)
     max_tokens: int | None = Positive
+    think: bool | str | None = None
+    keep_alive: str | float | None = None
+    timeout: float | None = Field(default=None, gt=0)
+    cloud: bool | None = None
+    base_url: str | list[str] | None = None
+    dialect: str | None = None
+    revision: str | None = None
 
 
 class CompileSettings(_Table):

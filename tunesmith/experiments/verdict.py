@@ -5,6 +5,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from tunesmith.errors import UsageError
 from tunesmith.evaluation import Interval, write_atomically
 from tunesmith.lm import home
 
@@ -26,23 +27,27 @@ def verdict_of(gain: Interval | None) -> str:
     return "regression" if gain.high < 0 else "no evidence"
 
 
-def count_opening(fingerprint: str, run: str) -> int:
+def count_opening(fingerprint: str, run: str) -> int | None:
     """Note that `run` looks at the test split `fingerprint`, and return by how many runs it was opened so far.
 
-    Replaying a run is not another opening. The counts are in `TUNESMITH_HOME/test-splits.json`.
+    Replaying a run is not another opening. The counts are in `TUNESMITH_HOME/test-splits.json`; where that cannot be
+    written the answer is `None`: a compile is not lost over it.
 
     Args:
         fingerprint: of the test split.
         run: identity of the run, by content.
     """
-    path = home() / "test-splits.json"
-    with FileLock(path.with_suffix(".lock")):
-        known = _read(path)
-        runs = known.setdefault(fingerprint, [])
-        if run not in runs:
-            runs.append(run)
-            write_atomically(path, json.dumps(known, indent=1) + "\n")
-        return len(runs)
+    try:
+        path = home() / "test-splits.json"
+        with FileLock(path.with_suffix(".lock")):
+            known = _read(path)
+            runs = known.setdefault(fingerprint, [])
+            if run not in runs:
+                runs.append(run)
+                write_atomically(path, json.dumps(known, indent=1) + "\n")
+            return len(runs)
+    except (OSError, UsageError):
+        return None
 
 
 def _read(path: Path) -> dict[str, list[str]]:

@@ -31,7 +31,7 @@ from tunesmith.lm.engine import (
 )
 from tunesmith.lm.folders import cache_dir, home, models_dir
 from tunesmith.lm.heard import listening
-from tunesmith.lm.meter import Budget, Call, Meter, Spend, StopSignal, current_scope, metered, role
+from tunesmith.lm.meter import Budget, Call, Meter, Spend, StopSignal, current_scope, metered, role, run_under_way
 from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
 from tunesmith.lm.models import ModelInfo, embedded_path, list_models, pull, show
 from tunesmith.lm.ollama_facts import LoadedModel, ModelFacts, ServedModel
@@ -83,6 +83,7 @@ __all__ = [
     "Response",
     "role",
     "rollout_number",
+    "run_under_way",
     "ScriptedLM",
     "Seen",
     "ServedModel",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from dspy import LM as DspyLM  # noqa: N811
-from dspy.clients.base_lm import BaseLM
+from dspy.clients.base_lm import LM_CLASS_STATE_KEY, BaseLM
 from dspy.dsp.utils.settings import settings as dspy_settings
 from dspy.lm15 import (
     Config,
@@ -52,6 +52,7 @@ from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable, Re
 
 __all__ = [
     "BaseLM",
+    "LM_CLASS_STATE_KEY",
     "Capabilities",
     "Config",
     "ContextWindowExceededError",
@@ -63,6 +64,7 @@ __all__ = [
     "ImagePart",
     "LMAuthError",
     "LMConfigurationError",
+    "LMInvalidRequestError",
     "LMRateLimitError",
     "LMServerError",
     "LMTimeoutError",

@@ -14,6 +14,7 @@ from tunesmith.lm.engine import (
     Identity,
     LMAuthError,
     LMConfigurationError,
+    LMInvalidRequestError,
     LMRateLimitError,
     LMServerError,
     LMTimeoutError,
@@ -86,6 +87,13 @@ class ForeignEngine:
             raise context_overflow(prompt_tokens=None, context_tokens=None) from error
         except _ABSENT as error:
             raise missing_model(f"The model {self.identity.model!r} refused the call: {error}.") from error
+        except LMInvalidRequestError as error:
+            if "provider" not in str(error).lower():
+                raise
+            raise missing_model(
+                f"DSPy knows no provider for the model {self.identity.model!r}: {error}. Write `<provider>/<model>`, "
+                "such as `openai/gpt-4o-mini`."
+            ) from error
         except _AWAY as error:
             raise unavailable(
                 f"The model {self.identity.model!r} does not answer: {error}. Check address and network, "

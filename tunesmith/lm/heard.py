@@ -31,11 +31,10 @@ def listening(lm: LM, hear: Hear) -> LM:
     by raising a `StopSignal`; the engine's stream is closed then. A stream waits for nobody else's identical request,
     since whoever hears it may be waiting as well.
     """
-    facade = lm.engine
     stack = _ListeningStack(lm._stack, hear)
     copied: LM = lm.copy(  # type: ignore[no-untyped-call]
-        engine=SyncFacade(stack, facade.spec, facade.options),
-        async_engine=_AsyncFacade(stack, facade.spec, facade.options),
+        engine=SyncFacade(stack),
+        async_engine=_AsyncFacade(stack),
     )
     copied._stack = stack
     copied.history = lm.history

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
+from math import inf
 from typing import Any
 
 from tunesmith.errors import BudgetExceeded, UsageError
@@ -119,10 +120,11 @@ class Budget:
             value = getattr(self, f.name)
             if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+            whole = f.name in ("calls", "tokens")
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not 0 <= value < inf:
                 raise UsageError(
-                    f"`{f.name}` of a budget must be a number that is not negative. Given: {value!r}. "
-                    "Leave it out for no limit."
+                    f"`{f.name}` of a budget must be a {'whole' if whole else 'finite'} number that is not negative. "
+                    f"Given: {value!r}. Leave it out for no limit."
                 )
 
     @classmethod
@@ -147,6 +149,7 @@ class Meter:
 
     def __init__(self, budget: Budget | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.budget = Budget() if budget is None else budget
+        self._limited = bool(self.budget.to_json())
         self._clock, self._start = clock, clock()
         self._lock = threading.Lock()
         self._seen: set[str] = set()  # charged already
@@ -162,7 +165,7 @@ class Meter:
             StopSignal: carrying `BudgetExceeded`, where the budget has no room for it.
         """
         with self._lock:
-            if key not in self._seen and key not in self._open:
+            if self._limited and key not in self._seen and key not in self._open:
                 self._check_room()
             self._open[key] = self._open.get(key, 0) + 1
 
@@ -259,6 +262,25 @@ _SCOPE: ContextVar[Scope] = ContextVar("tunesmith_scope", default=NOWHERE)
 def current_scope() -> Scope:
     """Return the scope of the running context."""
     return _SCOPE.get()
+
+
+_RUNS: set[object] = set()  # evaluations of this process that are under way
+
+
+@contextmanager
+def run_under_way() -> Iterator[None]:
+    """Note that an evaluation is under way: a call without a scope then comes from a thread it does not know."""
+    mark = object()
+    _RUNS.add(mark)
+    try:
+        yield
+    finally:
+        _RUNS.discard(mark)
+
+
+def runs_under_way() -> bool:
+    """Return whether any evaluation of this process is under way."""
+    return bool(_RUNS)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from tunesmith.errors import UsageError, shown
 from tunesmith.lm.cache import ReplyCache
 from tunesmith.lm.engine import (
+    LM_CLASS_STATE_KEY,
     BaseLM,
     Capabilities,
     DspyLM,
@@ -36,6 +37,7 @@ from tunesmith.lm.wire import Prefix
 
 __all__ = ["LM", "as_lm", "build_lm", "lm", "reply_cache"]
 
+_PATH = f"{__name__}.LM"
 _DSPY_CALL = DspyLM.__call__
 _DSPY_ACALL = DspyLM.acall
 
@@ -47,12 +49,12 @@ class LM(DspyLM):
     and the seed. DSPy's own cache and retries are off.
     """
 
-    def __init__(self, model: str, stack: Stack, *, spec: str, options: dict[str, Any], **kwargs: Any) -> None:
-        self._stack = stack
+    def __init__(self, model: str, stack: Stack, *, options: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        self._stack, self._options = stack, options
         super().__init__(
             model,
-            engine=SyncFacade(stack, spec, options),
-            async_engine=AsyncFacade(stack, spec, options),
+            engine=SyncFacade(stack),
+            async_engine=AsyncFacade(stack),
             cache=False,
             num_retries=0,
             **kwargs,
@@ -94,6 +96,28 @@ class LM(DspyLM):
             return await super().acall(prompt, messages=messages, **kwargs)
         finally:
             ROLLOUT.reset(token)
+
+    def dump_state(self) -> dict[str, Any]:
+        """Return what `ts.lm` needs to make this LM again, without keys and headers.
+
+        DSPy writes it into the states of programs that an LM was set on, and loads it with
+        `allow_unsafe_lm_state=True`.
+
+        Raises:
+            UsageError: the LM was made from an engine or an LM object, which have no text form.
+        """
+        if self._options is None:
+            raise UsageError(
+                f"The LM {self.model!r} was not made by `ts.lm` and cannot be written into a program's state. "
+                "Save the program without it and set it again after loading."
+            )
+        kwargs = {name: value for name, value in self.kwargs.items() if value is not None}
+        return {LM_CLASS_STATE_KEY: _PATH, "spec": self.model, "slots": self.slots, **self._options, **kwargs}
+
+    @classmethod
+    def load_state(cls, state: dict[str, Any], *, allow_custom_lm_class: bool = False) -> "LM":
+        """Return the LM that `dump_state` described; DSPy asks for leave before it comes here."""
+        return lm(**{name: value for name, value in state.items() if name != LM_CLASS_STATE_KEY})
 
     def rolled(self, rollout: int) -> "LM":
         """Return a copy that draws afresh: its own rollout, at temperature 1."""
@@ -272,8 +296,9 @@ def build_lm(
     **kwargs: Any,
 ) -> LM:
     """Return an `LM` over any object that implements `Engine`."""
+    _check_whole(slots=slots)
     stack = Stack(engine, cache=cache, price=price)
-    found = LM(spec, stack, spec=spec, options=options or {}, **kwargs)
+    found = LM(spec, stack, options=options, **kwargs)
     found._slots = slots
     return found
 
@@ -284,6 +309,12 @@ def as_lm(model: BaseLM) -> LM:
         return model
     options = {name: value for name, value in model.kwargs.items() if name not in _CLIENT_OPTIONS}
     return build_lm(model.model, ForeignEngine.over(model), **options)
+
+
+def _check_whole(**given: object) -> None:
+    for name, value in given.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise UsageError(f"`{name}` must be a whole number from 1. Given: {shown(value)}.")
 
 
 def _slots(given: int | None) -> int:
@@ -311,9 +342,7 @@ def _check(
         raise UsageError("`gguf:` needs a path behind it, as in `gguf:~/models/mine.gguf`.")
     if spec != "embedded" and ":" not in spec and "/" not in spec:
         raise UsageError(f"{spec!r} is no LM spec. Write `embedded`, `gguf:<path>` or `<provider>/<model>`.")
-    for name, value in (("slots", slots), ("num_ctx", num_ctx), ("threads", threads)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise UsageError(f"`{name}` must be a whole number from 1. Given: {shown(value)}.")
+    _check_whole(slots=slots, num_ctx=num_ctx, threads=threads)
     if price is not None and (
         not isinstance(price, tuple)
         or len(price) != 2

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from tunesmith.lm.engine import (
     dspy_settings,
     text_response,
 )
-from tunesmith.lm.meter import NOWHERE, Call, Meter, Scope, StopSignal, current_scope
+from tunesmith.lm.meter import NOWHERE, Call, Meter, Scope, StopSignal, current_scope, runs_under_way
 from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, row_of
 
 __all__ = ["ROLLOUT", "Stack", "effective", "rollout_number"]
@@ -272,12 +273,21 @@ class Stack:
             yield event
 
 
+_OUTSIDE = (
+    "A model call came from a thread that knows nothing of the evaluation under way: it is not counted, "
+    "no budget stops it, and it uses the globally configured model. Start threads with `dspy.Parallel`, or run "
+    "their work in `contextvars.copy_context()`."
+)
+
+
 def _scope() -> Scope:
     """Return the running scope; a thread that `dspy.Parallel` started has it in DSPy's settings only."""
     scope = current_scope()
     if scope is NOWHERE and "tunesmith_scope" in dspy_settings:
         found: Scope = dspy_settings.tunesmith_scope[0]
         return found
+    if scope is NOWHERE and runs_under_way():
+        warnings.warn(_OUTSIDE, UserWarning, stacklevel=2)
     return scope
 
 
@@ -311,10 +321,10 @@ def _replay(response: Response) -> Iterator[StreamEvent]:
 
 
 class SyncFacade:
-    """A `Stack` as DSPy's synchronous engine; `load_state` rebuilds it from its spec."""
+    """A `Stack` as DSPy's synchronous engine."""
 
-    def __init__(self, stack: Stack, spec: str, options: dict[str, Any]) -> None:
-        self.stack, self.spec, self.options = stack, spec, options
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
 
     # Asking an engine what it can do may mean asking a server, so it waits until DSPy asks.
 
@@ -354,16 +364,12 @@ class SyncFacade:
         """Free the engine."""
         self.stack.engine.close()
 
-    def dump_state(self) -> dict[str, Any]:
-        """Return the spec and the options that build this engine again."""
-        return {"spec": self.spec, "options": self.options}
-
 
 class AsyncFacade:
     """A `Stack` as DSPy's asynchronous engine: the blocking call runs in a thread of its own."""
 
-    def __init__(self, stack: Stack, spec: str, options: dict[str, Any]) -> None:
-        self.stack, self.spec, self.options = stack, spec, options
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "AsyncFacade":
         return self
@@ -386,7 +392,3 @@ class AsyncFacade:
     async def aclose(self) -> None:
         """Free the engine."""
         self.stack.engine.close()
-
-    def dump_state(self) -> dict[str, Any]:
-        """Return the spec and the options that build this engine again."""
-        return {"spec": self.spec, "options": self.options}
