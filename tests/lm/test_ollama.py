@@ -15,7 +15,7 @@ import tunesmith as ts
 from tests.contracts.engine import EngineContract, ask
 from tests.protocol import FakeModel, ProtocolServer, Reply, embedded_backend, scripted
 from tunesmith.errors import ContextOverflow, ModelMissing, RequestRefused, UsageError
-from tunesmith.lm import Config, Engine, Message, ReplyCache, Request, StreamDeltaEvent, lm, ollama_transport
+from tunesmith.lm import LM, Config, Engine, Message, ReplyCache, Request, StreamDeltaEvent, lm, ollama_transport
 from tunesmith.lm.engine import StreamEndEvent, ToolCallPart
 from tunesmith.lm.models import embedded_path
 from tunesmith.lm.ollama import OllamaEngine, server_at
@@ -374,7 +374,11 @@ def test_what_was_cached_is_not_asked_again(server: ProtocolServer, tmp_path: An
 
 def test_saved_programs_find_their_server_again(server: ProtocolServer) -> None:
     model = lm("ollama/m", host=server.url, num_ctx=1024, think=False, timeout=60, cache=False)
-    assert model.engine.options == {"host": server.url, "num_ctx": 1024, "think": False, "timeout": 60}
+    state = json.loads(json.dumps(model.dump_state()))
+    again = LM.load_state(state, allow_custom_lm_class=True)
+
+    assert {"host": server.url, "num_ctx": 1024, "think": False, "timeout": 60}.items() <= state.items()
+    assert again.identity == model.identity
 
 
 @pytest.mark.parametrize(

@@ -513,4 +513,4 @@ def test_no_message_names_a_secret(server: ProtocolServer, monkeypatch: pytest.M
     with pytest.raises(ModelUnavailable) as caught:
         model("x")
     assert "very-secret" not in str(caught.value)
-    assert "very-secret" not in json.dumps(model.engine.options)
+    assert "very-secret" not in json.dumps(model.dump_state())

@@ -63,7 +63,7 @@ def test_a_cancelled_task_ends_its_stream(server: ProtocolServer) -> None:
     model = lm("ollama/m", host=server.url, cache=False)
 
     async def read_some() -> None:
-        events = AsyncFacade(model._stack, "ollama/m", {}).stream(text_request("count", max_tokens=500))
+        events = AsyncFacade(model._stack).stream(text_request("count", max_tokens=500))
         async for event in events:
             if isinstance(event, StreamDeltaEvent):
                 break
@@ -73,6 +73,15 @@ def test_a_cancelled_task_ends_its_stream(server: ProtocolServer) -> None:
     assert until(lambda: server.requests[-1].disconnected)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as in a terminal: a process that was started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_a_call_at_once(server: ProtocolServer) -> None:
     engine = engine_on(server)
     assert engine.identity
@@ -84,6 +93,7 @@ def test_an_interrupt_ends_a_call_at_once(server: ProtocolServer) -> None:
     assert until(lambda: server.requests[-1].disconnected)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_a_stream_at_once(server: ProtocolServer) -> None:
     engine = engine_on(server)
     assert engine.identity

@@ -77,6 +77,11 @@ class LM(DspyLM):
 
     _slots = 1
 
+    @property
+    def caches(self) -> bool:
+        """Whether its replies are kept."""
+        return self._stack.cache is not None
+
     def embed(self, texts: list[str]) -> list[list[float]]:
         """Return one vector per text, in order."""
         return self._stack.engine.embed(texts)
@@ -112,7 +117,8 @@ class LM(DspyLM):
                 "Save the program without it and set it again after loading."
             )
         kwargs = {name: value for name, value in self.kwargs.items() if value is not None}
-        return {LM_CLASS_STATE_KEY: _PATH, "spec": self.model, "slots": self.slots, **self._options, **kwargs}
+        slots = self.slots // _hosts(self._options)
+        return {LM_CLASS_STATE_KEY: _PATH, "spec": self.model, "slots": slots, **self._options, **kwargs}
 
     @classmethod
     def load_state(cls, state: dict[str, Any], *, allow_custom_lm_class: bool = False) -> "LM":
@@ -274,9 +280,14 @@ def lm(
         engine = ForeignEngine(spec, client)
         options = {name: value for name, value in client.items() if name not in _SECRET}
     store = reply_cache() if cache is True else (None if cache is False else cache)
-    given_hosts = options.get("host") or options.get("base_url")
-    count = _slots(slots) * (len(given_hosts) if isinstance(given_hosts, list) else 1)
+    count = _slots(slots) * _hosts(options)
     return build_lm(spec, engine, cache=store, slots=count, price=price, options=options, **kwargs)
+
+
+def _hosts(options: dict[str, Any]) -> int:
+    """Return over how many hosts a model is spread; `slots` is said per host."""
+    given = options.get("host") or options.get("base_url")
+    return len(given) if isinstance(given, list) else 1
 
 
 _SECRET = ("api_key", "headers", "extra_headers")  # never written into a saved program
