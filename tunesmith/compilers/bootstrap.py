@@ -126,10 +126,12 @@ def _attempt(
     rounds: int,
     threshold: float | None,
 ) -> tuple[Row | None, int]:
-    program = _without(candidate, example).apply(teacher)
+    candidate = _without(candidate, example)
+    program = candidate.apply(teacher)
     for number in range(rounds):
         lm = session.lm if number == 0 else session.lm.rolled(number)
-        runner = Runner(program, session.metric, lm=lm, steps=True, show_trace=True, meter=session.meter)
+        shelf = session.shelf(candidate, program=teacher, lm=lm, mode="teach")
+        runner = Runner(program, session.metric, lm=lm, steps=True, show_trace=True, meter=session.meter, shelf=shelf)
         with role("teacher"):
             row = runner.one(example)
         if row.failure is not None and row.failure.fault == "metric":

@@ -1,0 +1,154 @@
+"""`tunesmith runs`, and the options of `compile` that are about a run."""
+
+import json
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+from filelock import FileLock
+
+from tests.cli.conftest import Workspace, check_failure, run
+from tests.cli.server import Server
+from tunesmith.cli import main
+
+
+def listed() -> dict[str, dict[str, Any]]:
+    return {info["run"]: info for info in json.loads(run("runs", "ls", "--json").stdout)["runs"]}
+
+
+def test_runs_are_listed_with_what_they_hold(workspace: Workspace) -> None:
+    info = listed()["first"]
+    assert (info["state"], info["verdict"]) == ("done", "ship")
+    assert info["path"] == "runs/first"
+    assert info["command"]["arguments"] == ["compile", "--run", "first"]
+    assert info["ledger"]["rows"] > 24
+    assert info["ledger"]["damaged"] == 0
+    text = run("runs", "ls").stdout
+    assert "first" in text
+    assert "ship" in text
+
+
+def test_without_runs_it_says_how_to_make_one() -> None:
+    assert "tunesmith compile" in run("runs", "ls").stdout
+    assert json.loads(run("runs", "ls", "--json").stdout) == {"runs": []}
+
+
+def test_a_run_is_shown_with_its_candidates(workspace: Workspace) -> None:
+    found = json.loads(run("runs", "show", "first", "--json").stdout)
+    assert set(found["identity"]) >= {"program", "source", "metric", "lm", "trainset", "valset", "testset", "seed"}
+    assert found["result"]["verdict"] == "ship"
+    best = found["candidates"][0]
+    assert best["rows"] == 24
+    assert 0 <= best["mean"] <= 1
+    text = run("runs", "show", "first").stdout
+    assert "started by: tunesmith compile --run first" in text
+    assert best["candidate"][:12] in text
+
+
+def test_a_run_that_was_stopped_goes_on_from_anywhere_in_the_project(
+    workspace: Workspace, server: Server, tmp_path: Path
+) -> None:
+    folder = workspace.folder / "runs" / "first"
+    shutil.rmtree(folder / "artifact")
+    (folder / "result.json").unlink()
+    stored = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    stored["command"]["folder"] = str(workspace.folder)  # the fixture is a copy of a folder
+    (folder / "run.json").write_text(json.dumps(stored), encoding="utf-8")
+    assert listed()["first"]["state"] == "stopped"
+    assert "Go on:  tunesmith runs resume first" in run("runs", "show", "first").stdout
+    before = len(server.requests)
+    os.chdir(workspace.folder / "data")
+
+    found = run("runs", "resume", str(folder), "--json")
+
+    assert found.exit_code == 0, found.stderr
+    assert "tunesmith compile --run first" in found.stderr
+    assert len(server.requests) == before
+    again = json.loads(found.stdout)
+    assert again["artifact"]["sha256"] == workspace.result["artifact"]["sha256"]
+    assert again["calls"]["paid"] == 0
+    os.chdir(workspace.folder)
+    assert listed()["first"]["state"] == "done"
+
+
+def test_the_command_is_kept_with_the_options_that_make_the_run(workspace: Workspace) -> None:
+    given = ("compile", "--run", "other", "--seed", "3", "--budget-calls", "90", "--lm", "openai/tiny", "--dry-run")
+    assert run(*given, "--json", "--quiet").exit_code == 0
+    assert "other" not in listed(), "a plan is no run"
+    assert run("compile", "--run", "other", "--seed", "3", "--compiler", "random-search", "--json", "-q").exit_code == 0
+    assert listed()["other"]["command"]["arguments"] == [
+        *("compile", "--compiler", "random-search", "--seed", "3", "--run", "other")
+    ]
+
+
+def test_a_run_from_python_is_resumed_in_python(workspace: Workspace) -> None:
+    path = workspace.folder / "runs" / "first" / "run.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    for command, message in (
+        (None, "not started from the command line"),
+        ({"arguments": ["models", "pull"], "folder": "."}, "no command that can be resumed"),
+        ({"arguments": ["compile"], "folder": "/not/there"}, "folder that the run was started in is gone"),
+    ):
+        path.write_text(json.dumps({**stored, "command": command}), encoding="utf-8")
+        assert message in check_failure(run("runs", "resume", "first"), 2)
+
+
+def test_a_run_is_removed_after_a_question(workspace: Workspace) -> None:
+    kept = CliRunner().invoke(main, ["runs", "rm", "first"], input="n\n")
+    assert "nothing was removed" in kept.stdout
+    assert (workspace.folder / "runs" / "first").exists()
+    gone = CliRunner().invoke(main, ["runs", "rm", "first", "--json"], input="y\n")
+    assert json.loads(gone.stdout) == {"removed": "runs/first"}
+    assert not (workspace.folder / "runs" / "first").exists()
+    assert listed() == {}
+
+
+def test_a_folder_that_is_no_run_is_never_removed(workspace: Workspace) -> None:
+    for name in ("../data", ".", "data", str(workspace.folder)):
+        check_failure(run("runs", "rm", name, "--yes"), 2)
+    assert (workspace.folder / "data").is_dir()
+
+
+def test_a_run_that_is_held_is_running_and_not_removed(workspace: Workspace) -> None:
+    with FileLock(workspace.folder / "runs" / "first" / ".lock"):
+        assert listed()["first"]["state"] == "running"
+        assert "held by a process" in check_failure(run("runs", "rm", "first", "--yes"), 2)
+
+
+def test_a_damaged_ledger_is_no_reason_to_list_nothing(workspace: Workspace) -> None:
+    path = workspace.folder / "runs" / "first" / "run.db"
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE rows SET score = 0.5 WHERE seq = 1")
+    connection.commit()
+    connection.close()
+    assert listed()["first"]["ledger"]["damaged"] == 1
+    path.write_bytes(b"nothing")
+    assert listed()["first"]["ledger"] is None
+    assert run("runs", "show", "first").exit_code == 3
+    assert run("compile", "--quiet").exit_code == 0
+    assert listed()["first"]["ledger"]["rows"] > 24
+
+
+# compile's options ----------------------------------------------------------------------------------------------
+
+
+def test_another_seed_is_refused_set_aside_or_forked(workspace: Workspace, server: Server) -> None:
+    assert "another compiler, seed" in check_failure(run("compile", "--seed", "7"), 2)
+    forked = run("compile", "--seed", "7", "--fork", "second", "--json", "--quiet")
+    assert forked.exit_code == 0, forked.stderr
+    assert listed()["second"]["command"]["arguments"] == ["compile", "--seed", "7", "--run", "second"]
+    assert run("compile", "--seed", "7", "--new", "--json", "--quiet").exit_code == 0
+    assert set(listed()) == {"first", "first.old-1", "second"}
+
+
+def test_a_changed_metric_scores_the_stored_outputs(workspace: Workspace, server: Server) -> None:
+    before = len(server.requests)
+    changed = ("compile", "--metric", "contains:team", "--json", "--quiet")
+    assert "--rescore" in check_failure(run(*changed), 2, as_json=True)
+    found = run(*changed, "--rescore")
+    assert found.exit_code == 0, found.stderr
+    assert len(server.requests) == before
+    assert json.loads(found.stdout)["baseline"]["mean"] is not None

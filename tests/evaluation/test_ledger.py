@@ -1,0 +1,224 @@
+"""The ledger: what is written is there, once, and readable while it is written."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.evaluation.ledgers import entry_of, filled, key_of
+from tests.scale import scaled
+from tunesmith.errors import LedgerError, UsageError
+from tunesmith.evaluation import Ledger, count_ledger, read_entries
+from tunesmith.evaluation.ledger_file import DamagedFile, connect, migrate, refuse_network
+
+
+def test_what_was_written_is_there_in_the_next_process(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "run.db") as ledger:
+        for number in range(20):
+            ledger.put(entry_of(number))
+
+    with Ledger(tmp_path / "run.db") as ledger:
+        assert len(ledger) == 20
+        for number in range(20):
+            wanted = entry_of(number)
+            assert ledger.get(wanted.key) == replace(wanted, seq=number + 1)
+        assert ledger.get(key_of(20)) is None
+        assert ledger.get(key_of(1, rollout=1)) is None
+        assert [entry.seq for entry in ledger.entries()] == list(range(1, 21))
+        assert ledger.damage == ()
+
+
+def test_a_row_is_written_once_and_the_first_one_stays(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "run.db") as ledger:
+        first = ledger.put(entry_of(1))
+        other = replace(entry_of(1), row=replace(entry_of(1).row, score=0.5))
+        assert ledger.put(other) == first
+        assert len(ledger) == 1
+
+
+def test_many_threads_write_each_row_once(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "run.db") as ledger:
+
+        def write() -> None:
+            for number in range(15):
+                ledger.put(entry_of(number))
+
+        threads = [threading.Thread(target=write) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(ledger) == 15
+        assert [entry.seq for entry in ledger.entries()] == list(range(1, 16))
+
+
+def test_it_is_durable_and_in_wal_mode(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "run.db") as ledger:
+        assert ledger._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert ledger._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_another_process_reads_while_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    read = "import sys; from pathlib import Path; from tunesmith.evaluation import count_ledger; "
+    read += "print(count_ledger(Path(sys.argv[1])).rows)"
+    with Ledger(path) as ledger:
+        for number in range(3):
+            ledger.put(entry_of(number))
+        done = subprocess.run([sys.executable, "-c", read, str(path)], capture_output=True, text=True, check=True)
+        assert done.stdout == "3\n"
+        ledger.put(entry_of(3))
+        assert count_ledger(path).rows == 4
+
+
+def test_a_killed_writer_loses_nothing_that_it_was_told_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    write = (
+        "import sys; from pathlib import Path; from tests.evaluation.ledgers import entry_of\n"
+        "from tunesmith.evaluation import Ledger\n"
+        "ledger = Ledger(Path(sys.argv[1]))\n"
+        "for n in range(100000):\n"
+        "    ledger.put(entry_of(n)); print(n, flush=True)\n"
+    )
+    for _ in range(scaled(40)):
+        writer = subprocess.Popen([sys.executable, "-c", write, str(path)], stdout=subprocess.PIPE, text=True)
+        assert writer.stdout is not None
+        acknowledged = [int(writer.stdout.readline()) for _ in range(30)]
+        writer.kill()
+        rest, _ = writer.communicate(timeout=60)
+        acknowledged += [int(line) for line in rest.splitlines() if line]
+        with Ledger(path) as ledger:
+            assert ledger.damage == ()
+            for number in acknowledged:
+                found = ledger.get(key_of(number))
+                assert found is not None
+                assert found.row == entry_of(number).row
+        path.unlink()
+
+
+def test_a_forked_child_may_not_write(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "run.db") as ledger:
+        ledger.put(entry_of(0))
+        child = os.fork()
+        if child == 0:
+            try:
+                ledger.put(entry_of(1))
+            except LedgerError:
+                os._exit(7)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        ledger.put(entry_of(1))
+    assert count_ledger(tmp_path / "run.db").rows == 2
+
+
+def test_a_private_ledger_keeps_scores_and_charges_and_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    with Ledger(path, private=True) as ledger:
+        for number in range(10):
+            ledger.put(entry_of(number))
+    for file in tmp_path.iterdir():
+        data = file.read_bytes()
+        assert not any(word in data for word in (b"an output", b"feedback", b"q1", b"no outputs"))
+    (first, *_, fourth) = read_entries(path)[:4]
+    assert (first.row.score, first.calls, first.whole) == (0.0, entry_of(0).calls, False)
+    assert fourth.row.failure is not None
+    assert (fourth.row.failure.kind, fourth.row.failure.message) == ("ParseError", "")
+
+
+def test_a_value_without_a_json_form_is_left_out_and_said(tmp_path: Path) -> None:
+    odd = replace(entry_of(1), row=replace(entry_of(1).row, outputs={"answer": "a", "thing": object()}))
+    with Ledger(tmp_path / "run.db") as ledger:
+        ledger.put(odd)
+        found = ledger.get(odd.key)
+    assert found is not None
+    assert (found.row.outputs, found.whole) == ({"answer": "a"}, False)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\0", "Grüße 🎈", "'; DROP TABLE rows; --", "[[ ## x ## ]]\n" * 1000])
+def test_any_text_comes_back(tmp_path: Path, text: str) -> None:
+    odd = replace(entry_of(1), row=replace(entry_of(1).row, outputs={"answer": text}, feedback=text))
+    with Ledger(tmp_path / "run.db") as ledger:
+        ledger.put(odd)
+        found = ledger.get(odd.key)
+    assert found is not None
+    assert (found.row.outputs, found.row.feedback) == ({"answer": text}, text)
+
+
+@pytest.mark.parametrize("score", [0.0, -0.0, 1.0, -3.0, 0.1, 1e-320, 1e308, 2.0**53, float(2**63)])
+def test_any_score_comes_back(tmp_path: Path, score: float) -> None:
+    odd = replace(entry_of(1), row=replace(entry_of(1).row, score=score))
+    with Ledger(tmp_path / "run.db") as ledger:
+        ledger.put(odd)
+    with Ledger(tmp_path / "run.db") as ledger:
+        found = ledger.get(odd.key)
+        assert ledger.damage == ()
+    assert found is not None
+    assert found.row.score == score
+
+
+def test_rows_of_another_run_are_taken_over_and_its_stops_are_not(tmp_path: Path) -> None:
+    filled(tmp_path / "one.db", 5)
+    with Ledger(tmp_path / "one.db") as one:
+        one.put(replace(entry_of(9), key=replace(entry_of(9).key, kind="stop")))
+        with Ledger(tmp_path / "two.db") as two:
+            assert two.copy(tmp_path / "one.db") == 5
+            assert two.copy(tmp_path / "one.db") == 0
+            assert [entry.row for entry in two.entries()] == [entry_of(n).row for n in range(5)]
+
+
+# Where it may be, and what it was written by ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "lustre", "cifs", "fuse.sshfs"])
+def test_a_network_file_system_is_refused_with_a_way_out(tmp_path: Path, kind: str) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {tmp_path}/far\\040away {kind} rw 0 0\n", encoding="utf-8")
+    far = tmp_path / "far away" / "runs"
+    far.mkdir(parents=True)
+    with pytest.raises(UsageError, match=rf"network file system \({kind}\).*local disk"):
+        refuse_network(far, mounts)
+    refuse_network(tmp_path, mounts)
+    refuse_network(tmp_path / "far", mounts)
+    refuse_network(far, tmp_path / "no such table")
+
+
+def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    filled(path, 3)
+    connection = connect(path)
+    connection.execute("ALTER TABLE rows ADD COLUMN judge TEXT")
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match="newer version"):
+        Ledger(path)
+    assert path.read_bytes() == before
+
+
+def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    connection = connect(tmp_path / "old.db")
+    connection.execute("CREATE TABLE rows (seq INTEGER PRIMARY KEY)")
+    connection.execute("INSERT INTO rows VALUES (1)")
+    steps = {0: ["ALTER TABLE rows ADD COLUMN score REAL"], 1: ["UPDATE rows SET score = 0.5"]}
+    migrate(connection, 0, target=2, steps=steps)
+    assert connection.execute("SELECT * FROM rows").fetchall() == [(1, 0.5)]
+    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    with pytest.raises(DamagedFile, match="no schema 7"):
+        migrate(connection, 7, target=9, steps=steps)
+    connection.close()
+
+
+def test_the_columns_can_be_read_with_sql(tmp_path: Path) -> None:
+    filled(tmp_path / "run.db", 10)
+    connection = sqlite3.connect(tmp_path / "run.db")
+    found = connection.execute("SELECT count(*), count(score), sum(calls), max(seq) FROM rows").fetchone()
+    (body,) = connection.execute("SELECT body FROM rows WHERE example = 'example 4'").fetchone()
+    connection.close()
+    assert found == (10, 9, 20, 10)
+    assert json.loads(body)["steps"][0][0] == "self"

@@ -1,0 +1,325 @@
+"""Every scored evaluation of a run, in one SQLite file that survives any interruption.
+
+A row is written when its evaluation is finished and never changed. It carries its sha256 and its number in the order
+of writing, so that a flipped bit and a missing row are both seen: such a row is dropped, said once, and evaluated
+again, at no LM call where the reply cache has the replies.
+"""
+
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tunesmith.errors import LedgerError
+from tunesmith.evaluation.ledger_entry import COLUMNS, DamagedRow, Entry, RowKey, columns_of, entry_of
+from tunesmith.evaluation.ledger_file import (
+    DamagedFile,
+    connect,
+    environment_error,
+    open_file,
+    refuse_network,
+    salvage,
+)
+
+__all__ = ["Ledger", "LedgerCounts", "count_ledger", "read_entries"]
+
+_log = logging.getLogger("tunesmith")
+_INSERT = f"INSERT INTO rows ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_FAR = 10_000  # rows that may be missing at the end
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM rows"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCounts:
+    """What a ledger holds.
+
+    Attributes:
+        rows: finished evaluations.
+        damaged: rows that were dropped because of damage, or are damaged now.
+        calls, tokens, seconds: of the rows, each call as often as a row needed it.
+    """
+
+    rows: int
+    damaged: int
+    calls: int
+    tokens: int
+    seconds: float
+
+
+class Ledger:
+    """The ledger at `path`, opened for writing; close it, or use it with `with`. Safe from many threads.
+
+    Only the holder of the run's folder may write: `RunFolder` sees to that.
+
+    Args:
+        path: of the file; made where it is missing.
+        private: keep outputs, traces, feedback and error texts out: keys, scores and charges stay.
+
+    Attributes:
+        damage: what was found damaged, in words; empty where all is well.
+
+    Raises:
+        LedgerError: the file cannot be used now, as on a full disk.
+        UsageError: it would be on a network file system.
+    """
+
+    def __init__(self, path: Path, *, private: bool = False) -> None:
+        self.path, self.private = path, private
+        self.damage: tuple[str, ...] = ()
+        self._gate, self._process = threading.RLock(), os.getpid()
+        self._rows: dict[RowKey, int] = {}  # their numbers
+        self._scored: dict[RowKey, list[RowKey]] = {}  # by key without metric
+        refuse_network(path.parent)
+        try:
+            self._open()
+        except DamagedFile as damage:
+            aside = salvage(path, _is_whole)
+            self._say(f"it is damaged ({damage}). What can be read was saved; the damaged file is {aside.name}")
+            self._open()
+
+    def _open(self) -> None:
+        self._rows, self._scored = {}, {}
+        self._connection = open_file(self.path)
+        try:
+            self._load()
+        except (sqlite3.Error, OverflowError) as error:
+            self._connection.close()
+            raise environment_error(self.path, error) or DamagedFile(str(error)) from error
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._gate:
+            self._connection.close()
+
+    def get(self, key: RowKey) -> Entry | None:
+        """Return the row of `key`; a row that turns out to be damaged is dropped, and `None` returned.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        with self._gate:
+            seq = self._rows.get(key)
+            if seq is None:
+                return None
+            try:
+                values = self._use().execute(f"{_SELECT} WHERE seq = ?", (seq,)).fetchone()
+                found = None if values is None else entry_of(values)
+            except DamagedRow as damage:
+                self._drop({seq: str(damage)})
+                return None
+            except sqlite3.Error as error:
+                raise self._refusal(error) from error
+            return found if found is not None and found.key == key else None
+
+    def with_another_metric(self, key: RowKey) -> Entry | None:
+        """Return the last whole row like `key` but for the metric."""
+        for other in reversed(self._scored.get(key.whatever_metric, [])):
+            found = self.get(other) if other.metric != key.metric else None
+            if found is not None and found.whole:
+                return found
+        return None
+
+    def put(self, entry: Entry) -> Entry:
+        """Write `entry` to the disk, unless there is a row of its key already; return what the ledger holds.
+
+        Raises:
+            LedgerError: the disk refuses; nothing was changed.
+        """
+        with self._gate:
+            there = self.get(entry.key)
+            if there is not None:
+                return there
+            return self._change([entry], None)[0]
+
+    def replace(self, entry: Entry) -> Entry:
+        """Write `entry` in place of the row of its key; see `put`."""
+        with self._gate:
+            return self._change([entry], self._rows.get(entry.key))[0]
+
+    def copy(self, source: Path) -> int:
+        """Take over every row of another run's ledger, all or none, and return how many; its stops are its own.
+
+        Raises:
+            LedgerError: the disk refuses, or the other ledger cannot be read.
+        """
+        return self.copy_entries([entry for entry in read_entries(source) if entry.key.kind == "row"])
+
+    def copy_entries(self, entries: Sequence[Entry]) -> int:
+        """Write all `entries` whose key is not here, or none where the disk refuses, and return how many."""
+        with self._gate:
+            return len(self._change([entry for entry in entries if entry.key not in self._rows], None))
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield every row, in the order of writing."""
+        for key, _ in sorted(self._rows.items(), key=lambda item: item[1]):
+            found = self.get(key)
+            if found is not None:
+                yield found
+
+    def _use(self) -> sqlite3.Connection:
+        if os.getpid() != self._process:
+            raise LedgerError(
+                f"The ledger {str(self.path)!r} was opened by another process. A run is evaluated by one process: "
+                "start threads, or a run of its own."
+            )
+        return self._connection
+
+    def _change(self, entries: Sequence[Entry], instead: int | None) -> list[Entry]:
+        connection = self._use()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            if instead is not None:
+                self._forget(connection, instead, "it was scored again")
+            seq = int(connection.execute("SELECT last FROM counter").fetchone()[0])
+            first = seq + 1
+            for seq, entry in enumerate(entries, start=first):
+                connection.execute(_INSERT, columns_of(entry, seq, private=self.private))
+            connection.execute("UPDATE counter SET last = ?", (seq,))
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back(connection)
+            if isinstance(error, sqlite3.Error):
+                raise self._refusal(error) from error
+            raise
+        for seq, entry in enumerate(entries, start=first):
+            self._note(entry.key, seq)
+        return [replace(entry, seq=number) for number, entry in enumerate(entries, start=first)]
+
+    def _note(self, key: RowKey, seq: int) -> None:
+        self._rows[key] = seq
+        others = self._scored.setdefault(key.whatever_metric, [])
+        if key not in others:
+            others.append(key)
+
+    def _forget(self, connection: sqlite3.Connection, seq: int, reason: str) -> None:
+        connection.execute("DELETE FROM rows WHERE seq = ?", (seq,))
+        connection.execute("INSERT OR REPLACE INTO dropped VALUES (?, ?)", (seq, reason))
+
+    def _drop(self, damaged: dict[int, str]) -> None:
+        connection = self._use()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for seq, reason in damaged.items():
+                self._forget(connection, seq, reason)
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back(connection)
+            if isinstance(error, sqlite3.Error):
+                raise self._refusal(error) from error
+            raise
+        self._rows = {key: seq for key, seq in self._rows.items() if seq not in damaged}
+        reasons = ", ".join(f"row {seq}: {reason}" for seq, reason in list(damaged.items())[:3])
+        more = "" if len(damaged) <= 3 else f" and {len(damaged) - 3} more"
+        self._say(f"{len(damaged)} rows were dropped and are evaluated again ({reasons}{more})")
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        with suppress(sqlite3.Error):  # the first error is the one to tell
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _load(self) -> None:
+        connection, present = self._connection, set()
+        damaged: dict[int, str] = {}
+        for values in connection.execute(f"{_SELECT} ORDER BY seq"):
+            try:
+                entry = entry_of(values)
+            except DamagedRow as error:
+                damaged[int(values[0])] = str(error)
+                continue
+            self._note(entry.key, entry.seq)
+            present.add(entry.seq)
+        counter = connection.execute("SELECT last FROM counter").fetchone()
+        known = {seq for (seq,) in connection.execute("SELECT seq FROM dropped")}
+        highest = max(present, default=0)
+        last = counter[0] if counter is not None and isinstance(counter[0], int) else -1
+        if not highest <= last <= highest + 10 * len(present) + _FAR:  # damage sent it somewhere else
+            self._say("its counter of rows was damaged")
+            last = highest
+            connection.execute("INSERT OR REPLACE INTO counter VALUES (1, ?)", (last,))
+        gone = (seq for seq in range(1, last + 1) if seq not in present and seq not in known and seq not in damaged)
+        damaged |= dict.fromkeys(gone, "it is missing")
+        if damaged:
+            self._drop(damaged)
+
+    def _say(self, text: str) -> None:
+        self.damage = (*self.damage, text)
+        _log.warning("The ledger %s: %s.", self.path, text)
+
+    def _refusal(self, error: sqlite3.Error) -> LedgerError:
+        return environment_error(self.path, error) or LedgerError(
+            f"The ledger {str(self.path)!r} was damaged while it was in use: {error}. Run the same again: what can be "
+            "read is saved, the rest is evaluated again from the reply cache."
+        )
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """Return the undamaged rows of the ledger at `path`, which may be written at the same time.
+
+    Raises:
+        LedgerError: it cannot be read.
+    """
+    return [entry for entry in _read(path) if entry is not None]
+
+
+def count_ledger(path: Path) -> LedgerCounts:
+    """Return what the ledger at `path` holds, which may be written at the same time.
+
+    Raises:
+        LedgerError: it cannot be read.
+    """
+    found = _read(path)
+    rows = [entry.row for entry in found if entry is not None and entry.key.kind == "row"]
+    return LedgerCounts(
+        len(rows),
+        sum(entry is None for entry in found) + _dropped(path),
+        sum(row.calls for row in rows),
+        sum(row.tokens for row in rows),
+        sum(row.seconds for row in rows),
+    )
+
+
+def _dropped(path: Path) -> int:
+    with closing(connect(path, readonly=True)) as connection:
+        return int(
+            connection.execute("SELECT count(*) FROM dropped WHERE reason != 'it was scored again'").fetchone()[0]
+        )
+
+
+def _read(path: Path) -> list[Entry | None]:
+    """Return the rows, `None` for a damaged one."""
+    try:
+        with closing(connect(path, readonly=True)) as connection:
+            found = connection.execute(f"{_SELECT} ORDER BY seq").fetchall()
+    except sqlite3.Error as error:
+        raise LedgerError(
+            f"The ledger {str(path)!r} cannot be read: {error}. Run the same command again: what can be read is saved."
+        ) from error
+    return [_entry_or_none(values) for values in found]
+
+
+def _entry_or_none(values: Sequence[Any]) -> Entry | None:
+    try:
+        return entry_of(values)
+    except DamagedRow:
+        return None
+
+
+def _is_whole(values: Sequence[Any]) -> bool:
+    return _entry_or_none(values) is not None

@@ -1,0 +1,188 @@
+"""One finished evaluation as the ledger keeps it, and the columns and checksum it is written with."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from tunesmith.evaluation.report import Failure, Row, Step
+from tunesmith.lm import Call
+from tunesmith.signatures import to_json_value
+
+__all__ = ["COLUMNS", "KEY", "DamagedRow", "Entry", "RowKey", "columns_of", "entry_of"]
+
+KEY = ("kind", "program", "candidate", "lm", "metric", "mode", "example", "rollout")
+"""What makes a row the only one of its kind."""
+
+COLUMNS = (
+    *("seq", *KEY),
+    *("score", "fault", "error", "calls", "tokens", "seconds", "cached", "time", "body", "sha256"),
+)
+
+
+class DamagedRow(Exception):
+    """A row whose checksum does not match, or that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowKey:
+    """What one row is about; a row is used again only where all of it is equal.
+
+    Attributes:
+        program: fingerprint of the program with its sources.
+        candidate: key of the candidate.
+        lm: identity of the model, with the options of the requests.
+        metric: fingerprint of the metric.
+        mode: `eval`, or `teach` where the metric is shown the trace.
+        example: content key of the example.
+        rollout: which of several draws.
+        kind: `row`, or `stop` for an evaluation that the budget ended on its way.
+    """
+
+    program: str
+    candidate: str
+    lm: str
+    metric: str
+    mode: str
+    example: str
+    rollout: int = 0
+    kind: Literal["row", "stop"] = "row"
+
+    @property
+    def whatever_metric(self) -> "RowKey":
+        """The key without its metric."""
+        return replace(self, metric="")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row.
+
+    Attributes:
+        key: what it is about.
+        row: the scored example; its outputs and steps are JSON values once they were read from the ledger.
+        calls: the LM calls it took, as they were charged.
+        notes: what a reader of the score has to know.
+        whole: whether outputs and steps are all here: in a private ledger they are not, and a value without a JSON
+            form is not either.
+        bare: whether the program returned something other than a prediction.
+        time: when it was finished, in seconds since 1970.
+        seq: its place in the order of writing; 0 before it is written.
+    """
+
+    key: RowKey
+    row: Row
+    calls: tuple[Call, ...] = ()
+    notes: tuple[str, ...] = ()
+    whole: bool = True
+    bare: bool = False
+    time: float = 0.0
+    seq: int = 0
+
+
+def columns_of(entry: Entry, seq: int, *, private: bool = False) -> tuple[Any, ...]:
+    """Return the values of `COLUMNS`; `private` leaves out outputs, traces and every text made of them."""
+    row, failure = entry.row, entry.row.failure
+    values = (
+        seq,
+        *(getattr(entry.key, name) for name in KEY),
+        None if row.score is None else float(row.score) + 0.0,  # SQLite has no negative zero
+        None if failure is None else failure.fault,
+        None if failure is None else failure.kind,
+        row.calls,
+        row.tokens,
+        float(row.seconds),
+        int(row.cached),
+        float(entry.time),
+        json.dumps(_body(entry, private=private), separators=(",", ":")),
+    )
+    return (*values, _checksum(values))
+
+
+def entry_of(values: Sequence[Any]) -> Entry:
+    """Return the entry that `columns_of` wrote.
+
+    Raises:
+        DamagedRow: the checksum does not match.
+    """
+    *given, checksum = values
+    try:
+        if _checksum(given) != checksum:
+            raise DamagedRow("its checksum does not match")
+        return _entry(dict(zip(COLUMNS, given, strict=False)))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedRow(f"it cannot be read ({error})") from error
+
+
+def _body(entry: Entry, *, private: bool) -> dict[str, Any]:
+    row = entry.row
+    body: dict[str, Any] = {
+        "calls": [[c.key, c.role, c.input_tokens, c.output_tokens, c.seconds, c.usd] for c in entry.calls],
+        "notes": list(entry.notes),
+    }
+    if private:
+        # What a budget's stop says holds nothing of the data, and is part of the result.
+        stop = entry.key.kind == "stop" and row.failure is not None
+        return {**body, "whole": False, "message": row.failure.message if stop and row.failure is not None else ""}
+    outputs, exact = _json_values(row.outputs)
+    steps = []
+    for step in row.steps:
+        (inputs, one), (found, other) = _json_values(step.inputs), _json_values(step.outputs)
+        exact = exact and one and other
+        steps.append([step.predictor, inputs, found])
+    return {
+        **body,
+        "feedback": row.feedback,
+        "message": "" if row.failure is None else row.failure.message,
+        "outputs": outputs,
+        "steps": steps,
+        "whole": exact and entry.whole,
+        "bare": entry.bare,
+    }
+
+
+def _json_values(values: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, bool]:
+    """Return `values` as JSON values, and whether each of them has such a form; one that has not is left out."""
+    if values is None:
+        return None, True
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            plain = to_json_value(value)
+            json.dumps(plain, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            continue
+        found[name] = plain
+    return found, len(found) == len(values)
+
+
+def _entry(found: dict[str, Any]) -> Entry:
+    body = json.loads(found["body"])
+    key = RowKey(**{name: found[name] for name in KEY})
+    failure = None
+    if found["fault"] is not None:
+        failure = Failure(found["fault"], found["error"], body["message"])
+    row = Row(
+        found["example"],
+        body.get("outputs"),
+        found["score"],
+        failure,
+        body.get("feedback"),
+        found["calls"],
+        found["tokens"],
+        found["seconds"],
+        bool(found["cached"]),
+        tuple(Step(*step) for step in body.get("steps", ())),
+    )
+    calls = tuple(
+        Call(key_, role, tokens_in, tokens_out, seconds, paid=False, usd=usd)
+        for key_, role, tokens_in, tokens_out, seconds, usd in body["calls"]
+    )
+    notes = tuple(body["notes"])
+    return Entry(key, row, calls, notes, body["whole"], body.get("bare", False), found["time"], found["seq"])
+
+
+def _checksum(values: Sequence[Any]) -> str:
+    # Escaped: text that damage made no UTF-8 has a checksum as well.
+    return hashlib.sha256(json.dumps(list(values), separators=(",", ":")).encode("ascii")).hexdigest()

@@ -1,0 +1,264 @@
+"""The ledger's file: where it may be, how it is opened, what is saved from a damaged one.
+
+SQLite in WAL mode with `synchronous=FULL`: a row is on the disk before the next evaluation begins, and others can read
+while a run writes. SQLite's locks and its shared memory do not work on network file systems.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import LedgerError, UsageError
+from tunesmith.evaluation.ledger_entry import COLUMNS, KEY
+
+__all__ = ["DamagedFile", "connect", "environment_error", "migrate", "open_file", "refuse_network", "salvage"]
+
+SCHEMA = 1
+_APPLICATION = 0x74736C67  # "tslg"
+_NAMES = ", ".join(COLUMNS)
+_TABLES = (
+    f"""CREATE TABLE rows (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, program TEXT NOT NULL, candidate TEXT NOT NULL,
+        lm TEXT NOT NULL, metric TEXT NOT NULL, mode TEXT NOT NULL, example TEXT NOT NULL, rollout INTEGER NOT NULL,
+        score REAL, fault TEXT, error TEXT, calls INTEGER NOT NULL, tokens INTEGER NOT NULL, seconds REAL NOT NULL,
+        cached INTEGER NOT NULL, time REAL NOT NULL, body TEXT NOT NULL, sha256 TEXT NOT NULL,
+        UNIQUE ({", ".join(KEY)}))""",
+    "CREATE TABLE dropped (seq INTEGER PRIMARY KEY, reason TEXT NOT NULL)",
+    "CREATE TABLE counter (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL)",
+    "INSERT INTO counter VALUES (1, 0)",
+)
+MIGRATIONS: Mapping[int, Sequence[str]] = {}
+"""Statements that make version n + 1 of version n."""
+
+# What the machine refuses; every other error of SQLite's is damage.
+_ENVIRONMENT = {
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
+_SHORT_READ = 522  # an I/O error that a truncated file causes
+_NETWORK = {
+    *("9p", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs"),
+    *("lustre", "ncpfs", "nfs", "nfs4", "orangefs", "pvfs2", "smb3", "smbfs", "vboxsf"),
+}
+_MOUNTS = Path("/proc/self/mounts")
+_READ_ONE_BY_ONE = 1_000_000
+
+
+class DamagedFile(Exception):
+    """The file is no ledger any more, or not all of it."""
+
+
+def refuse_network(folder: Path, mounts: Path = _MOUNTS) -> None:
+    """Raise `UsageError` where `folder` is on a network file system, as far as the system's table of mounts says."""
+    kind = _file_system(folder, mounts)
+    if kind in _NETWORK:
+        raise UsageError(
+            f"The run folder {str(folder)!r} is on a network file system ({kind}), where SQLite's locks do not hold "
+            "and a ledger can be lost. Name a folder of a local disk, as in `--run /var/tmp/first`; the artifact may "
+            "be copied anywhere afterwards."
+        )
+
+
+def _file_system(folder: Path, mounts: Path) -> str | None:
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # another kind of system: unknown
+        return None
+    here, best, kind = os.path.realpath(folder), "", None
+    for line in lines:
+        _, place, found, *_ = [*line.split(" "), "", ""]
+        point = place.replace("\\040", " ").rstrip("/")
+        if (here == point or here.startswith(f"{point}/")) and len(point) >= len(best):
+            best, kind = point, found
+    return kind
+
+
+def environment_error(path: Path, error: Exception) -> LedgerError | None:
+    """Return what to tell the user where the machine refused; `None` where the file itself is damaged."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if isinstance(error, sqlite3.Error) and (code is None or code & 0xFF not in _ENVIRONMENT or code == _SHORT_READ):
+        return None
+    if code is not None and code & 0xFF == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK):
+        return None  # a header that says so
+    advice = "Make room, or let this user write there"
+    if code is not None and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        advice = "Let the other process end"
+    return LedgerError(
+        f"The ledger {str(path)!r} cannot be written: {str(error).rstrip('.')}. Every finished evaluation is safe. "
+        f"{advice}, then run the same again: it goes on where it stopped."
+    )
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """Return a connection to the ledger at `path`, which is made where it is missing, and checked where it is not.
+
+    Raises:
+        DamagedFile: it is damaged; `salvage` saves what can be read.
+        LedgerError: the machine refuses, or a newer version wrote it.
+    """
+    if not path.exists():
+        _create(path)
+    try:
+        connection = connect(path)
+    except sqlite3.Error as error:
+        raise environment_error(path, error) or DamagedFile(str(error)) from error
+    try:
+        _prepare(connection, path)
+    except (sqlite3.Error, OverflowError) as error:
+        connection.close()
+        raise environment_error(path, error) or DamagedFile(str(error)) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
+    """Return a connection as every ledger's: plain SQL text, other threads welcome, damaged text kept as it is."""
+    where = f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}"
+    connection = sqlite3.connect(where, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    _configure(connection)
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+        raise DamagedFile("its header is no ledger's")
+    columns = tuple(name for _, name, *_ in connection.execute("PRAGMA table_info(rows)"))
+    if version > SCHEMA and columns != COLUMNS:
+        raise LedgerError(
+            f"The ledger {str(path)!r} was written by a newer version of tunesmith (schema {version}, known is "
+            f"{SCHEMA}). Upgrade tunesmith, or choose another `run=` name."
+        )
+    if version > SCHEMA:
+        raise DamagedFile(f"its header says schema {version}, and it is not")
+    migrate(connection, version)
+    problems = connection.execute("PRAGMA integrity_check(1)").fetchall()
+    if problems != [("ok",)]:
+        raise DamagedFile(str(problems[0][0]))
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA cell_size_check=ON")
+
+
+def _create(path: Path) -> None:
+    """Make an empty ledger, whole or not at all: a file without tables is a damaged one."""
+    fresh = path.with_name(f".{path.name}.new")
+    for left in (fresh, *(Path(f"{name}{end}") for name in (fresh, path) for end in ("-wal", "-shm"))):
+        left.unlink(missing_ok=True)  # a log of another file would be taken for this one's
+    try:
+        with closing(connect(fresh)) as connection:
+            _configure(connection)
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in _TABLES:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id={_APPLICATION}")
+            connection.execute(f"PRAGMA user_version={SCHEMA}")
+            connection.execute("COMMIT")
+        os.replace(fresh, path)
+    except (sqlite3.Error, OSError) as error:
+        raise environment_error(path, error) or DamagedFile(str(error)) from error
+
+
+def migrate(
+    connection: sqlite3.Connection,
+    version: int,
+    *,
+    target: int = SCHEMA,
+    steps: Mapping[int, Sequence[str]] = MIGRATIONS,
+) -> None:
+    """Bring a ledger of an older schema to `target`, each version in one transaction.
+
+    Raises:
+        DamagedFile: there is no such version.
+    """
+    while version < target:
+        if version not in steps:
+            raise DamagedFile(f"there is no schema {version}")
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in steps[version]:
+            connection.execute(statement)
+        version += 1
+        connection.execute(f"PRAGMA user_version={version}")
+        connection.execute("COMMIT")
+
+
+def set_aside(path: Path) -> Path:
+    """Rename the file at `path`, with what SQLite keeps beside it, and return its new name."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    for end in ("-wal", "-shm", ""):
+        with suppress(FileNotFoundError):
+            os.replace(f"{path}{end}", f"{aside}{end}")
+    return aside
+
+
+def salvage(path: Path, is_whole: Callable[[Sequence[Any]], bool]) -> Path:
+    """Put a new ledger in place of the damaged one, with every row that can be read and `is_whole`.
+
+    Returns:
+        The name that the damaged one has now.
+
+    Raises:
+        LedgerError: the machine refuses.
+    """
+    aside, fresh = set_aside(path), path.with_name(f"{path.name}.repair")
+    for end in ("", "-wal", "-shm"):
+        Path(f"{fresh}{end}").unlink(missing_ok=True)
+    try:
+        with closing(open_file(fresh)) as new:
+            rows = {values[0]: values for values in _readable(aside) if is_whole(values)}
+            last = max([*rows, _last(aside)])
+            new.execute("BEGIN IMMEDIATE")
+            marks = ", ".join("?" * len(COLUMNS))
+            for seq in sorted(rows):
+                new.execute(f"INSERT OR IGNORE INTO rows ({_NAMES}) VALUES ({marks})", rows[seq])
+            new.execute("UPDATE counter SET last = ?", (last,))
+            new.execute("COMMIT")
+        os.replace(fresh, path)
+    except (sqlite3.Error, OSError) as error:
+        found = environment_error(path, error)
+        if found is None:
+            raise
+        raise found from error
+    return aside
+
+
+def _last(path: Path) -> int:
+    """Return the number of the last row that was written; 0 where that cannot be read, or cannot be."""
+    with suppress(sqlite3.Error), closing(connect(path)) as old:
+        found = old.execute("SELECT last FROM counter").fetchone()
+        if found is not None and isinstance(found[0], int) and 0 <= found[0] < _READ_ONE_BY_ONE:
+            return found[0]
+    return 0
+
+
+def _readable(path: Path) -> Iterator[Sequence[Any]]:
+    """Yield the rows that can be read: in order up to the first damaged page, then one by one."""
+    seq = 0
+    with closing(connect(path)) as old:
+        try:
+            for values in old.execute(f"SELECT {_NAMES} FROM rows NOT INDEXED ORDER BY seq"):
+                seq = values[0] if isinstance(values[0], int) else seq
+                yield values
+            return
+        except (sqlite3.Error, OverflowError):
+            pass
+        for number in range(seq + 1, _last(path) + 1):
+            with suppress(sqlite3.Error, OverflowError):
+                yield from old.execute(f"SELECT {_NAMES} FROM rows WHERE seq = ?", (number,)).fetchall()

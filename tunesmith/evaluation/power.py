@@ -1,0 +1,72 @@
+"""What a number of examples can show: power, the smallest gain they detect, and how many a gain needs.
+
+All by the normal approximation of the paired mean difference (Cohen 1988, chapter 2), two-sided.
+"""
+
+import math
+from collections.abc import Hashable, Sequence
+from statistics import NormalDist, stdev
+
+from tunesmith.evaluation.resampling import group_sums
+
+__all__ = ["binary_spread", "examples_needed", "gain_spread", "minimum_detectable_effect", "power_of"]
+
+_NORMAL = NormalDist()
+
+
+def gain_spread(before: Sequence[float], after: Sequence[float], *, groups: Sequence[Hashable] | None = None) -> float:
+    """Return the standard deviation of one example's gain, as `spread` of the functions below.
+
+    With groups it is the one that gives the mean its true error: related examples count for less than their number.
+
+    Args:
+        before: scores, at least two.
+        after: scores of the same examples in the same order.
+        groups: the group of each example, where some are related; at least two groups.
+    """
+    differences = [b - a for a, b in zip(before, after, strict=True)]
+    if groups is None:
+        return stdev(differences)
+    sums, sizes = group_sums(differences, groups)
+    mean = sum(differences) / len(differences)
+    # Linearised variance of a ratio of sums (Cochran 1977, section 2.11).
+    variance = float(((sums - mean * sizes) ** 2).sum()) * len(sums) / (len(sums) - 1)
+    return math.sqrt(variance / len(differences))
+
+
+def binary_spread(before: float, after: float) -> float:
+    """Return the `spread` of two programs that are right with these chances, independently of each other.
+
+    Programs that get the same examples right have less.
+    """
+    return math.sqrt(before * (1 - before) + after * (1 - after))
+
+
+def power_of(n: int, effect: float, spread: float, *, confidence: float = 0.95) -> float:
+    """Return the chance that the interval of a true gain lies above zero.
+
+    Args:
+        n: examples.
+        effect: the true mean gain.
+        spread: standard deviation of one example's gain.
+        confidence: of the two-sided interval.
+    """
+    if spread <= 0:
+        return float(effect > 0)
+    return _NORMAL.cdf(effect * math.sqrt(n) / spread - _z(confidence))
+
+
+def minimum_detectable_effect(n: int, spread: float, *, power: float = 0.8, confidence: float = 0.95) -> float:
+    """Return the smallest true gain that `n` examples show with the chance `power`; arguments as `power_of`."""
+    return (_z(confidence) + _NORMAL.inv_cdf(power)) * spread / math.sqrt(n)
+
+
+def examples_needed(effect: float, spread: float, *, power: float = 0.8, confidence: float = 0.95) -> int | None:
+    """Return how many examples show a true gain of `effect` with the chance `power`; `None` where none are enough."""
+    if effect <= 0:
+        return None
+    return max(2, math.ceil(((_z(confidence) + _NORMAL.inv_cdf(power)) * spread / effect) ** 2))
+
+
+def _z(confidence: float) -> float:
+    return _NORMAL.inv_cdf(0.5 + confidence / 2)

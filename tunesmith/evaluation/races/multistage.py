@@ -1,0 +1,54 @@
+"""The multi-stage filter of APE."""
+
+import math
+
+from tunesmith.evaluation.race import Field
+
+__all__ = ["multistage", "stages_of"]
+
+
+def stages_of(count: int, share: float, few: int) -> list[int]:
+    """Return how many candidates are in each stage: the best `share` of each go on, until `few` are left."""
+    sizes = []
+    while count > few:
+        sizes.append(count)
+        count = max(few, min(count - 1, math.ceil(count * share)))
+    return sizes
+
+
+def multistage(field: Field, *, share: float = 0.5, few: int = 3, block: int | None = None) -> list[int]:
+    """Filter in stages, then show the few that are left everything.
+
+    APE's adaptive filtering (Zhou et al. 2022, arXiv 2211.01910, algorithm 1; not in the released
+    code): all candidates meet a small subset, the best `share` go on to a new, disjoint subset, scores are a running
+    average, and when `few` are left they are scored on all examples. The subsets are consecutive blocks of the common
+    order. Differences: the paper states no sizes, so the block is the largest that leaves the last stage whole within
+    the budget; where not even one example does, the last stage gets what is left.
+
+    Args:
+        field: the race's field.
+        share: of the candidates that go on.
+        few: when the filter ends.
+        block: examples of a stage.
+    """
+    sizes = stages_of(field.count, share, few)
+    step = _block(sizes, min(few, field.count), field.total, field.budget) if block is None else block
+    alive, n = list(range(field.count)), 0
+    for place in range(len(sizes)):
+        n = field.show(alive, n + step)
+        if n >= field.total:
+            break
+        following = sizes[place + 1] if place + 1 < len(sizes) else few
+        alive = sorted(field.ranked(alive, n)[:following])
+    field.show(alive, field.total)
+    return field.by_length(range(field.count))
+
+
+def _block(sizes: list[int], few: int, total: int, budget: int) -> int:
+    stages = max(1, len(sizes))
+    for step in range(math.ceil(total / stages), 1, -1):
+        ends = [min(total, step * (place + 1)) for place in range(len(sizes))]
+        stage = [size * (end - start) for size, start, end in zip(sizes, [0, *ends], ends, strict=False)]
+        if sum(stage) + few * (total - (ends[-1] if ends else 0)) <= budget:
+            return step
+    return 1
