@@ -27,8 +27,17 @@ LIMITS = {
     "calls_per_prediction": 1.0,
     "memory_evaluate": 10.0,
     "memory_load": 10.0,
+    "cache_lock_errors": 0,
+    "cache_lost_writes": 0,
+    "cache_single_flight": 1,
+    "ollama_call": 0.55,
+    "ollama_call_ms": 1.5,
+    "ollama_predict": 0.55,
+    "ollama_connections": 1,
+    "prefix_grouped": 1.05,
+    "prefix_alternating": 5.0,
 }
-AT_LEAST = {"cache_reads", "cache_writes", "evaluate_1_thread", "evaluate_8_threads"}
+AT_LEAST = {"cache_reads", "cache_writes", "evaluate_1_thread", "evaluate_8_threads", "prefix_alternating"}
 REQUIRED = {
     "predict_4_demos",
     "predict_16_demos",
@@ -37,6 +46,12 @@ REQUIRED = {
     "calls_per_prediction",
     "memory_evaluate",
     "memory_load",
+    "cache_lock_errors",
+    "cache_lost_writes",
+    "cache_single_flight",
+    "ollama_call",
+    "ollama_connections",
+    "prefix_grouped",
 }
 
 
