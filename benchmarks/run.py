@@ -24,18 +24,7 @@ from tunesmith.lm import models_dir
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results.json"
-NAMES = (
-    "predict",
-    "demo_cost",
-    "imports",
-    "cache",
-    "cache_processes",
-    "evaluate",
-    "embedded",
-    "memory",
-    "ollama",
-    "prefix",
-)
+NAMES = ("predict", "demo_cost", "imports", "cache", "evaluate", "embedded", "memory")
 PACKAGES = ("tunesmith", "dspy", "diskcache", "pydantic", "xllamacpp")
 TIMEOUT = 600
 

@@ -19,7 +19,6 @@ act on them without reading the text::
     │   ├── RequestRefused    the engine refused the request as it stands
     │   └── ContextOverflow   the prompt is longer than the context
     ├── CacheError            the reply cache cannot be used
-    ├── LedgerError           a run's ledger cannot be used now; what it holds is safe
     ├── BudgetExceeded        the budget ended before anything could be returned
     ├── Interrupted           stopped by the user; what was paid for is kept
     └── ArtifactError         an artifact that is damaged, incomplete or not allowed
@@ -35,7 +34,6 @@ __all__ = [
     "DataError",
     "FormatError",
     "Interrupted",
-    "LedgerError",
     "MetricError",
     "ModelError",
     "ModelMissing",
@@ -175,10 +173,6 @@ class ContextOverflow(ModelError):
 
 class CacheError(TunesmithError):
     """The reply cache cannot be used."""
-
-
-class LedgerError(TunesmithError):
-    """A run's ledger that cannot be read or written now, as on a full disk. What it holds is safe."""
 
 
 class BudgetExceeded(TunesmithError):

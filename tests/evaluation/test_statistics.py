@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tests.scale import scaled
-from tunesmith.evaluation import Interval, bootstrap_interval, mean_interval, paired_gain, wilson
+from tunesmith.evaluation import Interval, mean_interval, paired_gain, wilson
 
 few = settings(max_examples=30)
 scores = st.floats(0, 1, allow_nan=False)
@@ -157,86 +157,3 @@ def test_fewer_changes_than_a_sign_test_needs_never_exclude_zero(unchanged: int)
         elif unchanged < changed:
             assert up.low > 0
             assert down.high < 0
-
-
-@pytest.mark.parametrize("kind", ["three values", "gains of 0 and 1", "all different"])
-@pytest.mark.parametrize("n", [20, 100])
-def test_the_bca_interval_agrees_with_scipys(kind: str, n: int) -> None:
-    values = drawn(kind, n, seed=n)
-    theirs = stats.bootstrap(
-        (np.array(values),), np.mean, n_resamples=10_000, method="BCa", rng=np.random.default_rng(1)
-    ).confidence_interval
-
-    ours = bootstrap_interval(values)
-
-    spread = float(np.std(values)) / math.sqrt(n)
-    step = 0 if kind == "all different" else 1 / n  # means of few values lie on a grid
-    assert (ours.low, ours.high) == close((theirs.low, theirs.high), abs=0.15 * spread + 1.01 * step)
-
-
-def test_a_bootstrap_of_another_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="studentized"):
-        bootstrap_interval([1.0, 0.0], method="studentized")
-
-
-@few
-@given(st.lists(scores, min_size=2, max_size=40), st.sampled_from(["bca", "percentile"]))
-def test_groups_of_one_change_nothing(values: list[float], method: str) -> None:
-    plain = bootstrap_interval(values, method=method)
-    grouped = bootstrap_interval(values, method=method, groups=[f"g{n}" for n in range(len(values))])
-
-    assert grouped == plain
-
-
-def test_a_group_for_every_value() -> None:
-    with pytest.raises(ValueError, match="each value needs its group"):
-        mean_interval([1.0, 0.0], groups=["a"])
-
-
-@pytest.mark.parametrize("method", ["bca", "percentile"])
-def test_copies_of_an_example_narrow_no_interval(method: str) -> None:
-    values = drawn("three values", 30, seed=3)
-
-    once = bootstrap_interval(values, method=method)
-    copied = bootstrap_interval(values * 8, method=method, groups=list(range(30)) * 8)
-    blind = bootstrap_interval(values * 8, method=method)
-
-    assert (copied.low, copied.high) == close((once.low, once.high), abs=0.02)
-    assert None not in (blind.low, blind.high, once.low, once.high)
-    assert (blind.high or 0) - (blind.low or 0) < 0.5 * ((once.high or 0) - (once.low or 0))
-
-
-def test_a_gain_of_related_examples_needs_six_groups_that_changed() -> None:
-    before, after = [0.0] * 60, [1.0] * 60
-
-    assert paired_gain(before, after).low == 1.0
-    assert paired_gain(before, after, groups=[n % 5 for n in range(60)]).low == 0.0
-    assert paired_gain(before, after, groups=[n % 6 for n in range(60)]).low == 1.0
-
-
-def test_groups_that_are_alike_inside_are_covered_only_when_they_are_drawn_whole() -> None:
-    runs, rng = scaled(1_000), random.Random(8)
-    held = {True: 0, False: 0}
-    for seed in range(runs):
-        skills = [rng.choice([0.2, 0.8]) for _ in range(25)]
-        values = [float(rng.random() < skill) + 0.5 for skill in skills for _ in range(8)]
-        for grouped in held:
-            groups = [n // 8 for n in range(200)] if grouped else None
-            found = mean_interval(values, groups=groups, seed=seed)
-            held[grouped] += (found.low or 0) <= 1.0 <= (found.high or 0)
-
-    assert held[True] / runs > 0.95 - 4 * math.sqrt(0.05 * 0.95 / runs) - 0.02
-    assert held[False] < held[True]
-
-
-@pytest.mark.parametrize("kind", ["right or wrong", "graded"])
-@pytest.mark.parametrize("n", [20, *(pytest.param(n, marks=pytest.mark.slow) for n in (50, 100, 400))])
-def test_equal_programs_ship_at_most_5_times_of_100(n: int, kind: str) -> None:
-    """A/A: two programs with the same chances; one may be said to be better by its lower bound alone."""
-    runs, rng = max(100, scaled(1_000)), np.random.default_rng(n)
-    shipped = 0
-    for seed in range(runs):
-        sides = (rng.random((2, n)) < 0.7).astype(float) if kind == "right or wrong" else rng.beta(2, 2, (2, n))
-        shipped += (paired_gain(list(sides[0]), list(sides[1]), seed=seed).low or 0) > 0
-
-    assert shipped / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs) * (runs < 1_000)

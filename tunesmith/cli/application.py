@@ -21,7 +21,6 @@ VERBS = {
     "eval": "Score a program or an artifact on a dataset.",
     "compile": "Find what scores best within a budget, test it, save an artifact.",
     "show": "Show an artifact: what it holds, would send, and changed.",
-    "runs": "List, show, resume and remove runs.",
     "cache": "Count, check, prune and clear the cached replies.",
     "demo": "Compile a small program and say honestly what it gained.",
 }

@@ -1,6 +1,5 @@
 """`tunesmith compile`: find a better candidate, test it, save an artifact."""
 
-import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,10 +10,9 @@ import click
 
 from tunesmith.cli.choosing import chosen_lm, chosen_program, chosen_spec, current_project
 from tunesmith.cli.failures import DONE, GATE
-from tunesmith.cli.invoked import invoked_command
 from tunesmith.cli.options import allow_option, json_option, lm_option, no_store_option, quiet_option, slots_option
 from tunesmith.cli.output import emit, heading, note, say, table
-from tunesmith.cli.progress import shown_progress
+from tunesmith.cli.progress import Tell, shown_progress
 from tunesmith.cli.reports import gain_sentence, say_diff, say_next, say_notes, say_reports, say_spent
 from tunesmith.data import Splits
 from tunesmith.errors import ModelMissing, UsageError
@@ -39,9 +37,6 @@ _file = click.Path(path_type=Path)
 @click.option("--compiler", type=click.Choice(list(COMPILERS)), help="Default: random-search.")
 @click.option("--budget-calls", type=click.IntRange(min=1), help="The most LM calls, test included.")
 @click.option("--run", metavar="NAME", help="The run's folder: ./runs/NAME, or a path. The same run goes on.")
-@click.option("--new", is_flag=True, help="Set a run that is in the folder aside, and start afresh.")
-@click.option("--fork", metavar="NAME", help="Start the run NAME from what this one has evaluated.")
-@click.option("--rescore", is_flag=True, help="Score the run's outputs with a changed metric; call no LM but a judge.")
 @click.option("--seed", type=int, help="Of every draw. Default: 0.")
 @click.option("--dry-run", is_flag=True, help="Print the plan: candidates, calls, tokens, time; compile nothing.")
 @click.option("--gate", is_flag=True, help="Exit with 4 unless the verdict is `ship`.")
@@ -61,9 +56,6 @@ def command(
     allow: tuple[str, ...],
     dry_run: bool,  # noqa: FBT001
     gate: bool,  # noqa: FBT001
-    new: bool,  # noqa: FBT001
-    fork: str | None,
-    rescore: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
     metric: str | None,
@@ -71,9 +63,8 @@ def command(
 ) -> int:
     r"""Compile the project's program, test it, and save an artifact.
 
-    Options come before tunesmith.toml. Repeating the command after an interruption goes on where it stopped: finished
-    evaluations are in the run's ledger, replies in the cache. With --no-store replies, outputs and traces are kept
-    nowhere, and what was not finished is paid again; the artifact holds demos either way.
+    Options come before tunesmith.toml. Repeating the command after an interruption goes on where it stopped; with
+    --no-store it pays for every reply again. The run's folder and the artifact hold demos either way.
 
     \b
     tunesmith compile --dry-run
@@ -87,19 +78,7 @@ def command(
     student = chosen_program(program, project, model, allow)
     splits = _splits(project, student, train, val, test)
     with shown_progress(quiet=quiet, budget_calls=project.budget().calls) as tell:
-        root, named = project.root, project.settings.compile.run
-        result = compile_program(
-            student,
-            **_arguments(project, splits),
-            lm=model,
-            run=run_path(named, root),
-            progress=tell,
-            new=new,
-            fork=None if fork is None else run_path(fork, root),
-            rescore=rescore,
-            store=not no_store,
-            command=invoked_command(run=fork or named, spec=spec or os.environ.get("TUNESMITH_LM") or None),
-        )
+        result = _compile(project, student, splits, model, tell)
     diff = result.report.baseline_candidate.diff(result.report.candidate)
     if as_json:
         emit({**result.to_json(), "diff": diff})
@@ -111,18 +90,22 @@ def command(
     return DONE
 
 
-def _arguments(project: Project, splits: Splits) -> dict[str, Any]:
-    """Return what `compile_program` and `plan` are both given."""
-    metric = project.metric()
-    return {
-        "metric": metric,
-        "trainset": splits.train,
-        "valset": splits.val,
-        "testset": splits.test,
-        "compiler": project.compiler(metric),
-        "budget": project.budget(),
-        "seed": project.settings.compile.seed,
-    }
+def _compile(project: Project, student: Module, splits: Splits, model: LM, tell: Tell) -> CompileResult:
+    metric, table_ = project.metric(), project.settings.compile
+    assert splits.train is not None  # `_splits` has seen to it
+    return compile_program(
+        student,
+        metric=metric,
+        trainset=splits.train,
+        valset=splits.val,
+        testset=splits.test,
+        compiler=project.compiler(metric),
+        lm=model,
+        budget=project.budget(),
+        run=run_path(table_.run, project.root),
+        seed=table_.seed,
+        progress=tell,
+    )
 
 
 def _splits(project: Project, program: Module, train: Path | None, val: Path | None, test: Path | None) -> Splits:
@@ -170,14 +153,25 @@ def _dry_run(
     model, absent = _model_or_why(project, spec, store=store)
     student = chosen_program(program, project, model, allow)
     splits = _splits(project, student, *files)
-    given = _arguments(project, splits)
-    found = plan(student, **given, lm=ScriptedLM() if model is None else model)
+    metric = project.metric()
+    assert splits.train is not None  # `_splits` has seen to it
+    found = plan(
+        student,
+        metric=metric,
+        trainset=splits.train,
+        valset=splits.val,
+        testset=splits.test,
+        compiler=project.compiler(metric),
+        lm=ScriptedLM() if model is None else model,
+        budget=project.budget(),
+        seed=project.settings.compile.seed,
+    )
     local = (chosen_spec(spec, project) or "").partition(":")[0] in ("embedded", "gguf")
     speed = None
     if model is not None and local:
         with shown_progress(quiet=quiet) as tell:
             tell(f"timing {_TIMED_CALLS} calls", 0, 0)
-            speed = _speed(student, given["trainset"][:_TIMED_CALLS], given["metric"], model)
+            speed = _speed(student, splits.train[:_TIMED_CALLS], metric, model)
     found = {**found, **_estimates(found["calls"], speed)}
     if absent is not None:
         found["notes"] = [*found["notes"], absent]

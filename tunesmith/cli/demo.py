@@ -5,7 +5,6 @@ import os
 import click
 
 from tunesmith.cli.failures import DONE
-from tunesmith.cli.invoked import invoked_command
 from tunesmith.cli.models import pull_shown
 from tunesmith.cli.options import json_option, no_store_option, quiet_option
 from tunesmith.cli.output import emit, note, say
@@ -52,15 +51,7 @@ def command(
     model = _model(spec, store=not no_store, quiet=quiet)
     note(f"Sorting hotel guests' comments by topic. Budget: {DEMO_BUDGET} LM calls.", quiet=quiet)
     with shown_progress(quiet=quiet) as tell:
-        result = run_demo(
-            model,
-            run=run,
-            seed=seed,
-            progress=tell,
-            limit=limit,
-            store=not no_store,
-            command=invoked_command(run=run, spec=spec or os.environ.get("TUNESMITH_LM") or None),
-        )
+        result = run_demo(model, run=run, seed=seed, progress=tell, limit=limit)
     diff = result.compiled.report.baseline_candidate.diff(result.compiled.report.candidate)
     if as_json:
         emit({**result.to_json(), "diff": diff})

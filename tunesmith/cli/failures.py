@@ -6,13 +6,13 @@ import traceback
 import click
 
 from tunesmith.cli.output import emit
-from tunesmith.errors import BudgetExceeded, Interrupted, LedgerError, ModelUnavailable, TunesmithError, UsageError
+from tunesmith.errors import BudgetExceeded, Interrupted, ModelUnavailable, TunesmithError, UsageError
 
 __all__ = ["DONE", "ERROR", "GATE", "STOPPED", "USAGE", "exit_code", "report_failure"]
 
 DONE, ERROR, USAGE, STOPPED, GATE = range(5)
 
-_STOPS = (Interrupted, LedgerError, ModelUnavailable, BudgetExceeded)
+_STOPS = (Interrupted, ModelUnavailable, BudgetExceeded)
 _STOPPED_TEXT = "stopped. What was finished is in the reply cache; the same command goes on."
 
 

@@ -126,12 +126,10 @@ def _attempt(
     rounds: int,
     threshold: float | None,
 ) -> tuple[Row | None, int]:
-    candidate = _without(candidate, example)
-    program = candidate.apply(teacher)
+    program = _without(candidate, example).apply(teacher)
     for number in range(rounds):
         lm = session.lm if number == 0 else session.lm.rolled(number)
-        shelf = session.shelf(candidate, program=teacher, lm=lm, mode="teach")
-        runner = Runner(program, session.metric, lm=lm, steps=True, show_trace=True, meter=session.meter, shelf=shelf)
+        runner = Runner(program, session.metric, lm=lm, steps=True, show_trace=True, meter=session.meter)
         with role("teacher"):
             row = runner.one(example)
         if row.failure is not None and row.failure.fault == "metric":

@@ -10,8 +10,8 @@ from dspy.teleprompt.teleprompt import Teleprompter
 from tunesmith.compilers.session import CompileReport, Session, check_seed
 from tunesmith.data import Dataset, check_disjoint
 from tunesmith.errors import BudgetExceeded, Interrupted, UsageError, shown
-from tunesmith.evaluation import Ledger, Metric, Report, RunFolder, lm_key, program_source
-from tunesmith.lm import LM, BaseLM, Budget, Meter, StopSignal, as_lm
+from tunesmith.evaluation import Metric, Report, RunFolder
+from tunesmith.lm import LM, BaseLM, Budget, Meter, StopSignal, as_lm, content_key
 from tunesmith.metrics import metric_fingerprint
 from tunesmith.modules import Module, program_fingerprint
 from tunesmith.signatures import Example
@@ -86,12 +86,11 @@ class Compiler(Teleprompter):
             BudgetExceeded: the budget ended before the student was scored.
         """
         self._refuse(kwargs)
-        given: dict[str, Any] = {"trainset": trainset, "teacher": teacher, "valset": valset, "progress": progress}
-        session = self.session(student, **given)
+        session = self.session(student, trainset=trainset, teacher=teacher, valset=valset, progress=progress)
         if run is None:
             return self._apply(student, self.run(session))
-        with RunFolder(run, self._run_identity(student, session)) as folder, folder.ledger() as ledger:
-            report = self.run(self.session(student, **given, ledger=ledger))
+        with RunFolder(run, self._run_identity(student, session)) as folder:
+            report = self.run(session)
             folder.write("compile.json", _report_json(report))
         return self._apply(student, report)
 
@@ -106,8 +105,6 @@ class Compiler(Teleprompter):
         lm: BaseLM | None = None,
         meter: Meter | None = None,
         progress: Progress | None = None,
-        ledger: Ledger | None = None,
-        rescore: bool = False,
     ) -> Session:
         """Return what one compile works with, its arguments checked; `metric` replaces the constructor's."""
         check_program(student)
@@ -138,8 +135,6 @@ class Compiler(Teleprompter):
             slots=self.slots,
             teacher=teacher,
             progress=progress,
-            ledger=ledger,
-            rescore=rescore,
         )
         session.notes += notes
         return session
@@ -215,8 +210,7 @@ class Compiler(Teleprompter):
             "program": program_fingerprint(student),
             "candidate": session.baseline.key,
             "metric": metric_fingerprint(session.metric),
-            "source": program_source(student),
-            "lm": lm_key(session.lm, student),
+            "lm": content_key(session.lm.identity.to_json()),
             "trainset": Dataset.load(session.trainset).fingerprint,
             "valset": Dataset.load(session.valset).fingerprint,
             "compiler": self.options(),

@@ -21,9 +21,8 @@ __all__ = ["RandomSearch"]
 _COUNTS = (0, 4, 8, 16, 32)
 _ASKS_PER_CANDIDATE = 5
 _FINALISTS = 3  # a race's leaders that are scored on every example
-_WHOLE = ("full", "bound")  # races that get as many evaluations as there are
 _PROBE = 4  # examples that a race shows every candidate anyway
-_EFFORT = 0.35  # of the evaluations that scoring every candidate on every example would take
+_EFFORT = 0.5  # of the evaluations that scoring every candidate on every example would take
 
 
 class RandomSearch(Compiler):
@@ -42,9 +41,7 @@ class RandomSearch(Compiler):
             training set does not label every output of a predictor.
         metric_threshold, max_rounds: of bootstrapping, as `BootstrapFewShot`.
         sampler: `random`, or `tpe`, which learns from full scores and so evaluates one candidate at a time.
-        race: how candidates are compared, a name of `RACES`: `paired-halving`, `block-race`, `full` and others.
-        bounds: lowest and highest score the metric can give, failures included, where it has such: races then stop a
-            candidate that cannot catch up any more. `bound` needs them.
+        race: `paired-halving`, or `full`.
         budget, slots, seed: as `Compiler`.
     """
 
@@ -63,7 +60,6 @@ class RandomSearch(Compiler):
         max_rounds: int = 1,
         sampler: str = "random",
         race: str = "paired-halving",
-        bounds: tuple[float, float] | None = None,
         budget: Budget | int | None = None,
         slots: int | None = None,
         seed: int = 0,
@@ -75,10 +71,6 @@ class RandomSearch(Compiler):
             get_format(name)
         if race not in RACES:
             raise UsageError(f"There is no race {shown(race)}. Use one of: {', '.join(RACES)}.")
-        if race == "bound" and bounds is None:
-            raise UsageError("The race 'bound' stands on the scores' bounds. Give them, such as `bounds=(0, 1)`.")
-        if bounds is not None and not bounds[0] < bounds[1]:
-            raise UsageError(f"`bounds` must be the lowest and the highest score. Given: {shown(bounds)}.")
         if sampler not in SAMPLERS:
             raise UsageError(f"There is no sampler {shown(sampler)}. Use one of: {', '.join(SAMPLERS)}.")
         if num_candidates < 1:
@@ -88,7 +80,7 @@ class RandomSearch(Compiler):
         self.max_labeled_demos = max_labeled_demos
         self.max_bootstrapped_demos = max_bootstrapped_demos
         self.metric_threshold, self.max_rounds = metric_threshold, max_rounds
-        self.sampler, self.race, self.bounds = sampler, race, bounds
+        self.sampler, self.race = sampler, race
 
     def options(self) -> dict[str, Any]:
         """Return how the compiler is configured."""
@@ -104,7 +96,6 @@ class RandomSearch(Compiler):
             "max_rounds": self.max_rounds,
             "sampler": self.sampler,
             "race": self.race,
-            "bounds": None if self.bounds is None else list(self.bounds),
         }
 
     def search(self, session: Session) -> None:
@@ -144,18 +135,20 @@ class RandomSearch(Compiler):
         room, everything = session.room(), session.size * len(drawn)
         finalists = 1 if self.sampler != "random" else min(_FINALISTS, count)
         if room is None:
-            budget = everything if self.race in _WHOLE or count == 1 else int(everything * _EFFORT)
+            budget = everything if self.race == "full" or count == 1 else int(everything * _EFFORT)
         else:
             # The leaders are scored on every example at the end, so that much is kept back, but at most half of it.
             finalists = max(1, min(finalists, room // (2 * total)))
             budget = max(0, min(everything, room - finalists * total))
 
-        def extend(index: int, n: int) -> list[float | None]:
+        def extend(index: int, n: int) -> list[float]:
             label = f"candidate {index + 1} of {count} on {n} examples"
-            return session.report(drawn[index][1], n, label=label).values()
+            report = session.report(drawn[index][1], n, label=label)
+            mean = report.mean or 0.0  # an example the metric failed on moves no mean
+            return [mean if value is None else value for value in report.values()]
 
         try:
-            standings = RACES[self.race](count, extend, total, budget, bounds=self.bounds, seed=self.seed)
+            standings = RACES[self.race](count, extend, total, budget)
             leaders = [standing.candidate for standing in standings if standing.n][:finalists]
             if not leaders and (room is None or room >= total):
                 leaders = [0]  # no room for a race, but for one candidate
@@ -171,7 +164,7 @@ class RandomSearch(Compiler):
 
     def plan(self, *, train: int, val: int, calls: float = 1.0) -> dict[str, Any]:
         """Return what a compile will need; see `Compiler.plan`."""
-        effort = _EFFORT if self.race not in _WHOLE and self.sampler == "random" else 1.0
+        effort = _EFFORT if self.race != "full" and self.sampler == "random" else 1.0
         search = self.num_candidates * val
         extra = train * self.max_rounds if self.max_bootstrapped_demos else 0
         expected, worst = (2 * val + search * effort) * calls, (2 * val + search + extra) * calls

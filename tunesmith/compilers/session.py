@@ -6,20 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
-from tunesmith.evaluation import (
-    Interval,
-    Ledger,
-    Metric,
-    Report,
-    Row,
-    Runner,
-    Shelf,
-    gain,
-    lm_key,
-    program_key,
-)
+from tunesmith.evaluation import Interval, Metric, Report, Row, Runner, gain
 from tunesmith.lm import LM, Meter, Spend
-from tunesmith.metrics import metric_fingerprint
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Example
 
@@ -108,8 +96,6 @@ class Session:
         slots: requests on the way at once; default what the LM says.
         teacher: makes demos; default the program itself.
         progress: is told in words what goes on, with how many of how many evaluations are done.
-        ledger: where finished evaluations are kept and come from; default nowhere but in this object.
-        rescore: whether what another metric judged is scored again rather than evaluated.
 
     Raises:
         UsageError: student and teacher have different predictors.
@@ -128,8 +114,6 @@ class Session:
         slots: int | None = None,
         teacher: Module | None = None,
         progress: Callable[[str, int, int], None] | None = None,
-        ledger: Ledger | None = None,
-        rescore: bool = False,
     ) -> None:
         if teacher is not None:
             _check_same_predictors(program, teacher)
@@ -143,9 +127,6 @@ class Session:
         self.notes: list[str] = []
         self.trials: list[TrialRecord] = []
         self._progress = progress
-        self._ledger, self._rescore = ledger, rescore
-        self._fingerprint = "" if ledger is None else metric_fingerprint(metric)
-        self._program_keys: dict[int, str] = {}
         self._rows: dict[str, list[Row]] = {}
         self._runners: dict[str, Runner] = {}
         self._notes: tuple[str, ...] = ()  # of every report
@@ -193,33 +174,6 @@ class Session:
     def forget(self, candidate: Candidate) -> None:
         """Free what evaluating the candidate needed; its scores stay."""
         self._runners.pop(candidate.key, None)
-
-    def shelf(
-        self, candidate: Candidate, *, program: Module | None = None, lm: LM | None = None, mode: str = "eval"
-    ) -> Shelf | None:
-        """Return where evaluations of `candidate` are kept; `None` without a ledger.
-
-        Args:
-            candidate: what is evaluated.
-            program: of which program; default the one that is compiled.
-            lm: by which model; default the session's.
-            mode: `teach` where the metric is shown the trace.
-        """
-        if self._ledger is None:
-            return None
-        whose, model = self.program if program is None else program, self.lm if lm is None else lm
-        if id(whose) not in self._program_keys:
-            self._program_keys[id(whose)] = program_key(whose)
-        return Shelf.of(
-            self._ledger,
-            program=self._program_keys[id(whose)],
-            candidate=candidate.key,
-            models=lm_key(model, whose),
-            lm=model,
-            metric=self._fingerprint,
-            mode=mode,
-            rescore=self._rescore,
-        )
 
     def record(self, candidate: Candidate, origin: str, mean: float | None, n: int) -> None:
         """Note a candidate for the report."""
@@ -276,8 +230,7 @@ class Session:
     def _runner(self, candidate: Candidate) -> Runner:
         key = candidate.key
         if key not in self._runners:
-            program, shelf = candidate.apply(self.program), self.shelf(candidate)
-            self._runners[key] = Runner(program, self.metric, lm=self.lm, meter=self.meter, shelf=shelf)
+            self._runners[key] = Runner(candidate.apply(self.program), self.metric, lm=self.lm, meter=self.meter)
         return self._runners[key]
 
 

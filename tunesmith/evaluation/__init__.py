@@ -1,75 +1,29 @@
-"""Judge a program on a dataset: reports with intervals, whose-fault rules, races, statistics."""
+"""Judge a program on a dataset: reports with intervals, whose-fault rules, statistics."""
 
 from tunesmith.evaluation.evaluator import Metric, Runner, evaluate
 from tunesmith.evaluation.judge_agreement import Agreement, agreement
-from tunesmith.evaluation.ledger import Ledger, LedgerCounts, count_ledger, read_entries
-from tunesmith.evaluation.ledger_entry import Entry, RowKey
-from tunesmith.evaluation.ledger_shelf import Shelf, lm_key, program_key, program_source
-from tunesmith.evaluation.paired_tests import (
-    PairedTest,
-    mcnemar,
-    paired_t_test,
-    sign_flip_test,
-    sign_test,
-    signed_rank_test,
-)
-from tunesmith.evaluation.power import (
-    binary_spread,
-    examples_needed,
-    gain_spread,
-    minimum_detectable_effect,
-    power_of,
-)
-from tunesmith.evaluation.race import Race, Standing
-from tunesmith.evaluation.races.registry import RACES
+from tunesmith.evaluation.race import RACES, Standing, paired_halving
 from tunesmith.evaluation.report import Failure, Report, Row, Step, gain
-from tunesmith.evaluation.runs import RunFolder, RunInfo, run_path, runs_in, write_atomically
-from tunesmith.evaluation.selection import best_of_gain, corrected_confidence
-from tunesmith.evaluation.statistics import Interval, bootstrap_interval, mean_interval, paired_gain, wilson
+from tunesmith.evaluation.runs import RunFolder, run_path, write_atomically
+from tunesmith.evaluation.statistics import Interval, mean_interval, paired_gain, wilson
 
 __all__ = [
     "Agreement",
     "agreement",
-    "best_of_gain",
-    "binary_spread",
-    "bootstrap_interval",
-    "corrected_confidence",
-    "count_ledger",
-    "Entry",
     "evaluate",
-    "examples_needed",
     "Failure",
     "gain",
-    "gain_spread",
     "Interval",
-    "Ledger",
-    "LedgerCounts",
-    "lm_key",
-    "mcnemar",
     "mean_interval",
     "Metric",
-    "minimum_detectable_effect",
     "paired_gain",
-    "paired_t_test",
-    "PairedTest",
-    "power_of",
-    "program_key",
-    "program_source",
-    "Race",
+    "paired_halving",
     "RACES",
-    "read_entries",
     "Report",
     "Row",
-    "RowKey",
     "run_path",
     "RunFolder",
-    "RunInfo",
     "Runner",
-    "runs_in",
-    "Shelf",
-    "sign_flip_test",
-    "sign_test",
-    "signed_rank_test",
     "Standing",
     "Step",
     "wilson",

@@ -5,9 +5,8 @@ import contextvars
 import inspect
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 from dspy import context
@@ -15,7 +14,6 @@ from dspy.dsp.utils.settings import settings
 
 from tunesmith.data import Score, example_key, fields_of
 from tunesmith.errors import (
-    BudgetExceeded,
     Interrupted,
     MetricError,
     ModelMissing,
@@ -23,24 +21,10 @@ from tunesmith.errors import (
     UsageError,
     shown,
 )
-from tunesmith.evaluation.ledger_entry import Entry
-from tunesmith.evaluation.ledger_shelf import Shelf, typed_outputs, typed_steps
 from tunesmith.evaluation.report import Failure, Report, Row, Step
-from tunesmith.lm import (
-    LM,
-    BaseLM,
-    Call,
-    Meter,
-    Spend,
-    StopSignal,
-    as_lm,
-    current_scope,
-    metered,
-    replay_calls,
-    run_under_way,
-)
+from tunesmith.lm import LM, BaseLM, Call, Meter, Spend, StopSignal, as_lm, current_scope, metered, run_under_way
 from tunesmith.metrics import Judge, judges_used, metric_name
-from tunesmith.modules import Module, Prediction, with_default_formats
+from tunesmith.modules import Module, with_default_formats
 from tunesmith.signatures import Example
 
 __all__ = ["Metric", "Runner", "evaluate"]
@@ -98,8 +82,6 @@ class Runner:
 
     Args: as `evaluate`, and
         show_trace: whether the metric gets the trace, as DSPy's bootstrapping does it; an evaluation gives `None`.
-        shelf: where finished rows are kept and come from; default nowhere. A row that is there is charged as it was,
-            and makes no call.
     """
 
     def __init__(
@@ -112,7 +94,6 @@ class Runner:
         steps: bool = False,
         show_trace: bool = False,
         meter: Meter | None = None,
-        shelf: Shelf | None = None,
     ) -> None:
         if not isinstance(program, Module):
             raise UsageError(f"A program is a `dspy.Module`. Given: {shown(program)}. Pass an instance, not a class.")
@@ -122,14 +103,11 @@ class Runner:
         self.meter = Meter() if meter is None else meter
         self._program = with_default_formats(program)
         self._paths = {id(p): path for path, p in self._program.named_predictors()}
-        self._signatures = {path: p.signature for path, p in self._program.named_predictors()}
         for _, predictor in self._program.named_predictors():
             if predictor.lm is not None:
                 predictor.lm = as_lm(predictor.lm)
         self._metric, self._takes_trace = metric, _takes_trace(metric)
         self._floor, self._steps, self._show_trace = floor, steps, show_trace
-        self._shelf = shelf
-        self._tracing = steps or (shelf is not None and not shelf.ledger.private)
 
     def run(
         self,
@@ -149,82 +127,45 @@ class Runner:
         before = self.meter.charged, self.meter.paid
         work = _Work(len(examples), progress, failed, len(examples) if total is None else total)
         count = self.lm.slots if slots is None else slots
+        used: dict[int, Judge] = {}
         try:
-            with run_under_way():
-                stop = None if self._shelf is None else self._replay(self._shelf, examples, work)
-                if count <= 1 or len(work.left) <= 1:
+            with run_under_way(), judges_used() as used:
+                if count <= 1 or len(examples) <= 1:
                     self._drain(examples, work)
                 else:
                     self._drain_threads(examples, work, count)
-                if stop is not None:
-                    raise stop
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Stopped after {work.done} of {len(examples)} examples. Finished calls are in the cache; "
                 "the same command goes on.",
-                partial=self._report(work, before),
+                partial=self._report(work, before, used),
             ) from None
         except StopSignal as stop:
             raise stop.error from None
-        return self._report(work, before)
+        return self._report(work, before, used)
 
-    def _report(self, work: "_Work", before: tuple[Spend, Spend]) -> Report:
+    def _report(self, work: "_Work", before: tuple[Spend, Spend], used: Mapping[int, Judge]) -> Report:
         charged, paid = self.meter.charged, self.meter.paid
         return Report(
             tuple(row for row in work.rows if row is not None),
             self._floor,
             _minus(charged, before[0]),
             _minus(paid, before[1]),
-            tuple(sorted(work.notes)),
+            _notes(used.values()),
         )
-
-    def _replay(self, shelf: Shelf, examples: Sequence[Example], work: "_Work") -> StopSignal | None:
-        """Take over what an earlier process finished; return the budget's stop where it met one.
-
-        All of it before anything new is asked for, and in the order in which it was finished: whatever that process
-        was admitted to is charged first, so that the budget has room for the same as then.
-        """
-        keys = [example_key(example) for example in examples]
-        with self._settings([None]), metered(self.meter):
-            found = [(index, entry) for index, key in enumerate(keys) if (entry := self._kept(shelf, key)) is not None]
-            for index, entry in sorted(found, key=lambda pair: pair[1].seq):
-                work.finish(index, self._taken(entry), entry.notes)
-            work.left = [index for index, row in enumerate(work.rows) if row is None]
-            stops = [entry for index in work.left if (entry := shelf.stop(keys[index])) is not None]
-            for entry in sorted(stops, key=lambda entry: entry.seq):
-                replay_calls(entry.calls)
-        if not stops:
-            return None
-        stopped = {entry.key.example for entry in stops}
-        # What the clock stopped is not tried again; else what was on its way then still has its place in the budget.
-        clock = self.meter.budget.wall_seconds is not None
-        work.left = [] if clock else [index for index in work.left if keys[index] not in stopped]
-        return _stop_of(stops[0])
-
-    def _kept(self, shelf: Shelf, key: str) -> Entry | None:
-        """Return the row of an example that serves here: a metric that failed is asked again."""
-        entry = shelf.row(key)
-        if entry is None or (self._steps and not entry.whole):
-            return None
-        return None if entry.row.failure is not None and entry.row.failure.fault == "metric" else entry
-
-    def _taken(self, entry: Entry) -> Row:
-        """Charge what the row took and return it."""
-        replay_calls(entry.calls)
-        steps = typed_steps(entry.row.steps, self._signatures)
-        outputs = None if entry.row.outputs is None else typed_outputs(entry.row.outputs, steps)
-        return replace(entry.row, outputs=outputs, steps=steps if self._steps else (), cached=True)
 
     def _drain(self, examples: Sequence[Example], work: "_Work") -> None:
         shared: list[Any] = [None]
         with self._settings(shared), metered(self.meter):
             for index in work.indices():
-                work.finish(index, *self._row(examples[index], shared))
+                work.finish(index, self._row(examples[index], shared))
 
     def _drain_threads(self, examples: Sequence[Example], work: "_Work", count: int) -> None:
-        count = min(count, len(work.left))
-        with ThreadPoolExecutor(count, thread_name_prefix="tunesmith") as pool:
-            futures = [pool.submit(contextvars.copy_context().run, self._drain, examples, work) for _ in range(count)]
+        with ThreadPoolExecutor(min(count, len(examples)), thread_name_prefix="tunesmith") as pool:
+            futures = [
+                pool.submit(contextvars.copy_context().run, self._drain, examples, work)
+                for _ in range(min(count, len(examples)))
+            ]
             try:
                 for future in futures:
                     future.result()
@@ -239,52 +180,17 @@ class Runner:
         """
         shared: list[Any] = [None]
         with self._settings(shared), metered(self.meter):
-            if self._shelf is not None:
-                key = example_key(example)
-                entry = self._kept(self._shelf, key)
-                if entry is not None:
-                    return self._taken(entry)
-                stop = self._shelf.stop(key)
-                if stop is not None:
-                    replay_calls(stop.calls)
-                    raise _stop_of(stop)
-            return self._row(example, shared)[0]
+            return self._row(example, shared)
 
     def _settings(self, shared: list[Any]) -> Any:
         # Threads that DSPy starts get its settings and nothing else of the running context, so the meters go there too.
         return context(lm=self.lm, disable_history=True, trace=_NO_TRACE, tunesmith_scope=shared)
 
-    def _row(self, example: Example, shared: list[Any]) -> tuple[Row, tuple[str, ...]]:
-        """Return the example's row and what a reader of its score has to know."""
+    def _row(self, example: Example, shared: list[Any]) -> Row:
         calls: list[Call] = []
-        key, shelf = example_key(example), self._shelf
-        if shelf is not None:
-            there = self._kept(shelf, key)  # the same example twice
-            if there is not None:
-                return self._taken(there), there.notes
-        again = None if shelf is None else shelf.row_to_rescore(key)
-        try:
-            with judges_used() as used:
-                if again is None:
-                    row, bare = self._evaluated(key, example, shared, calls)
-                else:
-                    row, bare = self._rescored(example, again, shared, calls)
-        except StopSignal as stop:
-            if shelf is not None and isinstance(stop.error, BudgetExceeded) and current_scope().paying:
-                shelf.keep_stop(key, calls, stop.error)
-            raise
-        notes = _notes(used.values())
-        if shelf is not None:
-            kept = shelf.keep(row, calls, notes, bare=bare)
-            if kept.row is not row and (kept.whole or not self._steps):
-                # The same example twice, at once: all see what the ledger holds.
-                return self._taken(kept), kept.notes
-        return (row if self._steps or not row.steps else replace(row, steps=())), notes
-
-    def _evaluated(self, key: str, example: Example, shared: list[Any], calls: list[Call]) -> tuple[Row, bool]:
-        """Run the program; return the row, and whether the program returned something other than a prediction."""
+        key = example_key(example)
         trace: list[Any] = []
-        with metered(sink=calls.append), context(trace=trace) if self._tracing else _UNCHANGED:
+        with metered(sink=calls.append), context(trace=trace) if self._steps else _UNCHANGED:
             shared[0] = current_scope()
             try:
                 prediction = self._program(**_inputs(example))
@@ -292,28 +198,12 @@ class Runner:
                 raise StopSignal(error) from error
             except Exception as error:  # noqa: BLE001 - whatever a program raises is its own failure
                 failure = Failure("program", _kind(error), str(error))
-                return Row(key, None, None, failure, **_tally(calls)), False
-            return self._score(key, example, prediction, trace, calls), not hasattr(prediction, "items")
-
-    def _rescored(self, example: Example, entry: Entry, shared: list[Any], calls: list[Call]) -> tuple[Row, bool]:
-        """Score stored outputs and the stored trace; the program is not run, and charged as it was."""
-        old = entry.row
-        calls += [call for call in entry.calls if call.role != "judge"]
-        replay_calls(calls)
-        if old.outputs is None:  # the program failed, whatever the metric says
-            return replace(old, **_tally(calls)), entry.bare
-        steps = typed_steps(old.steps, self._signatures)
-        outputs = typed_outputs(old.outputs, steps)
-        prediction = outputs.get("result") if entry.bare else Prediction(**outputs)
-        predictors = dict(self._program.named_predictors())
-        trace = [(predictors[s.predictor], dict(s.inputs), Prediction(**s.outputs)) for s in steps]
-        with metered(sink=calls.append):
-            shared[0] = current_scope()
-            return self._score(old.key, example, prediction, trace, calls), entry.bare
+                return Row(key, None, None, failure, **_tally(calls))
+            return self._score(key, example, prediction, trace, calls)
 
     def _score(self, key: str, example: Example, prediction: Any, trace: list[Any], calls: list[Call]) -> Row:
         outputs = _outputs(prediction)
-        found = self._trace(trace) if self._tracing else ()
+        found = self._trace(trace) if self._steps else ()
         try:
             if self._takes_trace:
                 given = self._metric(example, prediction, trace if self._show_trace else None)
@@ -343,8 +233,6 @@ class _Work:
 
     def __init__(self, total: int, progress: Callable[[int, int], None] | None, failed: int, dataset: int) -> None:
         self.rows: list[Row | None] = [None] * total
-        self.notes: set[str] = set()
-        self.left = list(range(total))
         self.done = 0
         self._total, self._progress = total, progress
         self._next = 0
@@ -355,9 +243,9 @@ class _Work:
     def indices(self) -> Iterable[int]:
         while True:
             with self._lock:
-                if self._stopped or self._next >= len(self.left):
+                if self._stopped or self._next >= self._total:
                     return
-                index, self._next = self.left[self._next], self._next + 1
+                index, self._next = self._next, self._next + 1
             try:
                 yield index
             except GeneratorExit:
@@ -367,10 +255,9 @@ class _Work:
     def stop(self) -> None:
         self._stopped = True
 
-    def finish(self, index: int, row: Row, notes: Iterable[str]) -> None:
+    def finish(self, index: int, row: Row) -> None:
         with self._lock:
             self.rows[index] = row
-            self.notes.update(notes)
             self.done += 1
             done = self.done
             failure = row.failure
@@ -387,11 +274,6 @@ class _Work:
                     )
         if self._progress is not None:
             self._progress(done, self._total)
-
-
-def _stop_of(entry: Entry) -> StopSignal:
-    message = "" if entry.row.failure is None else entry.row.failure.message
-    return StopSignal(BudgetExceeded(message))
 
 
 def _notes(judges: Iterable[Judge]) -> tuple[str, ...]:

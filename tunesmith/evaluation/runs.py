@@ -2,9 +2,7 @@
 
 import json
 import os
-import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,12 +10,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tunesmith.errors import ArtifactError, RunMismatch, UsageError, shown
-from tunesmith.evaluation.ledger import Ledger
 
-__all__ = ["RunFolder", "RunInfo", "run_path", "runs_in", "write_atomically"]
-
-_COMMAND = "command"  # beside the identity in run.json, and no part of it
-_LEDGER = "run.db"
+__all__ = ["RunFolder", "run_path", "write_atomically"]
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -58,35 +52,21 @@ class RunFolder:
     Args:
         name: the run's name, or a path.
         identity: what the run is of; a folder that holds a run of something else is refused.
-        command: how the run was started, kept with it for `tunesmith runs resume`.
-        new: whether a run that is there is set aside, under a name of its own.
-        rescore: whether the run may go on with another metric.
 
     Raises:
         UsageError: the name cannot be a folder, or another process holds the run.
         RunMismatch: the folder holds a run of something else; the message names what differs.
     """
 
-    def __init__(
-        self,
-        name: str | Path,
-        identity: dict[str, Any],
-        *,
-        command: dict[str, Any] | None = None,
-        new: bool = False,
-        rescore: bool = False,
-    ) -> None:
+    def __init__(self, name: str | Path, identity: dict[str, Any]) -> None:
         self.path = run_path(name)
-        self._identity, self._command = identity, command
-        self._new, self._rescore = new, rescore
+        self._identity = identity
         self._lock = FileLock(self.path / ".lock")
 
     def __enter__(self) -> "RunFolder":
         try:
-            self._take()
-            if self._new and (self.path / "run.json").exists():
-                self.set_aside()
-                self._take()
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock.acquire(timeout=0)
         except Timeout:
             raise UsageError(
                 f"The run {str(self.path)!r} is held by {self._holder()}. Wait for it, or choose another `run=` name."
@@ -111,36 +91,6 @@ class RunFolder:
     ) -> None:
         (self.path / ".owner").unlink(missing_ok=True)
         self._lock.release()
-
-    def _take(self) -> None:
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock.acquire(timeout=0)
-
-    def set_aside(self) -> Path:
-        """Give the run's folder, which must be held, another name, and return that."""
-        number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
-            number += 1
-        os.replace(self.path, aside)
-        self._lock.release()
-        return aside
-
-    def ledger(self, *, private: bool = False) -> Ledger:
-        """Open the run's ledger; see `Ledger`."""
-        return Ledger(self.path / _LEDGER, private=private)
-
-    def copy_ledger(self, ledger: Ledger, source: str | Path) -> None:
-        """Take over what another run has evaluated, unless this one has begun.
-
-        Raises:
-            UsageError: there is no such run.
-            LedgerError: its ledger cannot be read.
-        """
-        path = run_path(source)
-        if not (path / "run.json").exists():
-            raise UsageError(f"There is no run in {str(path)!r} to start from; `tunesmith runs ls` lists the runs.")
-        if not len(ledger) and (path / _LEDGER).exists():
-            ledger.copy(path / _LEDGER)
 
     def read(self, name: str) -> Any:
         """Return the JSON file `name`, `None` where it is absent or damaged."""
@@ -174,105 +124,15 @@ class RunFolder:
     def _check(self) -> None:
         known = self.read("run.json")
         if not isinstance(known, dict):
-            self._write_identity(self._command)
+            self.write("run.json", self._identity)
             return
-        command = known.pop(_COMMAND, None)
         different = sorted(
             name
             for name in {*known, *self._identity}
             if known.get(name) != json.loads(json.dumps(self._identity.get(name)))
         )
-        if different == ["metric"] and self._rescore:
-            self._write_identity(command)
-        elif different:
-            advice = ", or --rescore to score its outputs with the new metric" if different == ["metric"] else ""
+        if different:
             raise RunMismatch(
-                f"The folder {str(self.path)!r} holds a run with another {', '.join(different)}. Choose another `run=` "
-                f"name, or pass --new to set that run aside, --fork NAME to start one from what it has evaluated"
-                f"{advice}; paid replies stay in the cache."
+                f"The folder {str(self.path)!r} holds a run with another {', '.join(different)}. "
+                "Choose another `run=` name, or delete the folder; paid replies stay in the cache."
             )
-
-    def _write_identity(self, command: Any) -> None:
-        self.write("run.json", {**self._identity, **({} if command is None else {_COMMAND: command})})
-
-
-@dataclass(frozen=True, slots=True)
-class RunInfo:
-    """What a run's folder says.
-
-    Attributes:
-        path: the folder.
-        state: `done`, `running` or `stopped`.
-        identity: what the run is of.
-        command: how it was started: `arguments` and `folder`; `None` where that was not from the command line.
-        result: what `result.json` holds, `None` before the end.
-        changed: when something was last written, in seconds since 1970.
-    """
-
-    path: Path
-    state: str
-    identity: dict[str, Any]
-    command: dict[str, Any] | None
-    result: dict[str, Any] | None
-    changed: float
-
-    @classmethod
-    def of(cls, path: Path) -> "RunInfo":
-        """Read the run in `path`.
-
-        Raises:
-            UsageError: there is none.
-        """
-        identity, result = _json_object(path / "run.json"), _json_object(path / "result.json")
-        if identity is None:
-            raise UsageError(f"There is no run in {str(path)!r}. `tunesmith runs ls` lists those there are.")
-        command = identity.pop(_COMMAND, None)
-        state = "running" if _is_held(path) else "stopped" if result is None else "done"
-        files = (path / name for name in ("run.json", "run.db", "run.db-wal", "result.json"))
-        changed = max(file.stat().st_mtime for file in files if file.exists())
-        return cls(path, state, identity, command if isinstance(command, dict) else None, result, changed)
-
-    @property
-    def ledger(self) -> Path | None:
-        """The run's ledger, `None` where it has none."""
-        path = self.path / _LEDGER
-        return path if path.exists() else None
-
-    def remove(self) -> None:
-        """Delete the folder.
-
-        Raises:
-            UsageError: a process holds the run, or the folder cannot be deleted.
-        """
-        if _is_held(self.path):
-            raise UsageError(f"The run {str(self.path)!r} is held by a process. End that first.")
-        try:
-            shutil.rmtree(self.path)
-        except OSError as error:
-            raise UsageError(f"The folder {str(self.path)!r} cannot be deleted: {error.strerror}.") from error
-
-
-def runs_in(folder: Path) -> list[RunInfo]:
-    """Return the runs in `folder`, by name."""
-    if not folder.is_dir():
-        return []
-    return [RunInfo.of(path) for path in sorted(folder.iterdir()) if _json_object(path / "run.json") is not None]
-
-
-def _is_held(path: Path) -> bool:
-    lock = FileLock(path / ".lock")
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # a folder that cannot be written to is held by nobody
-        return False
-
-
-def _json_object(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None

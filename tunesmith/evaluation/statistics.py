@@ -1,16 +1,16 @@
 """Intervals for means and for paired gains."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from tunesmith.evaluation.resampling import bca_ends, group_sums, percentile_ends, resampled_means
+__all__ = ["Interval", "mean_interval", "paired_gain", "wilson"]
 
-__all__ = ["bootstrap_interval", "Interval", "mean_interval", "paired_gain", "wilson"]
+_DRAWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,69 +43,20 @@ def wilson(successes: float, n: int, *, confidence: float = 0.95) -> Interval:
     return Interval(share, min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half)), n)
 
 
-def mean_interval(
-    values: Sequence[float],
-    *,
-    groups: Sequence[Hashable] | None = None,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Return the mean of `values` with an interval: Wilson's where all are 0 or 1, else a bootstrap BCa one.
+def mean_interval(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> Interval:
+    """Return the mean of `values` with an interval: Wilson's where all are 0 or 1, else a bootstrap percentile one.
 
     The mean of nothing is not a number: no values give `None` throughout.
-
-    Args:
-        values: scores.
-        groups: the group of each, where examples are related; then groups are drawn, whatever the values.
-        confidence: coverage, between 0 and 1.
-        seed: of the draws.
     """
     if not values:
         return Interval(None, None, None, 0)
-    if groups is None and all(value in (0.0, 1.0) for value in values):
+    if all(value in (0.0, 1.0) for value in values):
         return wilson(sum(values), len(values), confidence=confidence)
-    return bootstrap_interval(values, groups=groups, confidence=confidence, seed=seed)
-
-
-def bootstrap_interval(
-    values: Sequence[float],
-    *,
-    groups: Sequence[Hashable] | None = None,
-    method: str = "bca",
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Return the mean of `values` with a bootstrap interval of 10,000 draws.
-
-    Args:
-        values: at least one.
-        groups: the group of each: groups are drawn whole (Davison & Hinkley 1997, section 3.8), because related
-            examples are not as many observations as they are examples.
-        method: `bca` (Efron 1987) or `percentile` (Efron & Tibshirani 1993, chapter 13).
-        confidence: coverage, between 0 and 1.
-        seed: of the draws.
-
-    Raises:
-        ValueError: another method, or not as many groups as values.
-    """
-    if method not in ("bca", "percentile"):
-        raise ValueError(f"There is no bootstrap interval {method!r}. Use `bca` or `percentile`.")
-    sums, sizes = group_sums(values, groups)
-    means = resampled_means(sums, sizes, seed=seed)
-    low, high = (
-        percentile_ends(means, confidence) if method == "percentile" else bca_ends(means, sums, sizes, confidence)
-    )
-    mean = float(np.asarray(values, dtype=float).mean())
-    return Interval(mean, low, high, len(values))
+    return _bootstrap(values, confidence=confidence, seed=seed)
 
 
 def paired_gain(
-    before: Sequence[float],
-    after: Sequence[float],
-    *,
-    groups: Sequence[Hashable] | None = None,
-    confidence: float = 0.95,
-    seed: int = 0,
+    before: Sequence[float], after: Sequence[float], *, confidence: float = 0.95, seed: int = 0
 ) -> Interval:
     """Return the mean of `after - before` over the same examples, with a paired bootstrap interval.
 
@@ -117,16 +68,30 @@ def paired_gain(
     Args:
         before: scores.
         after: scores of the same examples in the same order.
-        groups: the group of each example, where some are related: groups are drawn whole, and a group is one
-            observation of the sign test.
         confidence: coverage, between 0 and 1.
         seed: of the draws.
     """
     differences = [b - a for a, b in zip(before, after, strict=True)]
     if not differences:
         return Interval(None, None, None, 0)
-    found = bootstrap_interval(differences, groups=groups, method="percentile", confidence=confidence, seed=seed)
-    changed = int(np.count_nonzero(group_sums(differences, groups)[0]))
+    found = _bootstrap(differences, confidence=confidence, seed=seed)
+    changed = sum(difference != 0 for difference in differences)
     if 2 * 0.5**changed <= 1 - confidence or found.low is None or found.high is None:
         return found
     return replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))
+
+
+def _bootstrap(values: Sequence[float], *, confidence: float, seed: int) -> Interval:
+    data = np.asarray(values, dtype=float)
+    rng = np.random.default_rng(seed)
+    # The mean of a resample depends only on how often each distinct value is drawn: a multinomial draw is the
+    # same distribution as drawing n items, at a fraction of the memory.
+    distinct, counts = np.unique(data, return_counts=True)
+    if len(distinct) <= max(32, len(data) // 2):
+        drawn = rng.multinomial(len(data), counts / len(data), size=_DRAWS)
+        means = drawn @ distinct / len(data)
+    else:
+        means = np.array([rng.choice(data, len(data)).mean() for _ in range(_DRAWS)])
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(data.mean()), float(low), float(high), len(data))

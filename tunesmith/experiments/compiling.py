@@ -1,6 +1,5 @@
 """`ts.compile`: compile, test, verdict, artifact, in one call that can be repeated."""
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -20,27 +19,15 @@ from tunesmith.compilers import (
 )
 from tunesmith.data import Dataset, check_disjoint, example_key
 from tunesmith.errors import BudgetExceeded, UsageError, shown
-from tunesmith.evaluation import (
-    Interval,
-    Ledger,
-    Metric,
-    Report,
-    RunFolder,
-    Runner,
-    gain,
-    lm_key,
-    program_source,
-    run_path,
-)
+from tunesmith.evaluation import Interval, Metric, Report, RunFolder, evaluate, gain
 from tunesmith.experiments.verdict import count_opening, verdict_of
-from tunesmith.lm import LM, BaseLM, Budget, Meter, Spend, content_key, metered, unpaid
+from tunesmith.lm import LM, BaseLM, Budget, Meter, Spend, content_key, metered
 from tunesmith.metrics import metric_fingerprint, metric_name
 from tunesmith.modules import Candidate, Module, caller_adapter, class_name, program_fingerprint
 from tunesmith.signatures import Example
 
 __all__ = ["CompileResult", "Progress", "compile_program", "plan"]
 
-_log = logging.getLogger("tunesmith")
 Progress = Callable[[str, int, int], None]
 
 
@@ -124,14 +111,11 @@ class _Job:
     seed: int
 
     def identity(self) -> dict[str, Any]:
-        adapter = caller_adapter()
         return {
             "program": program_fingerprint(self.program),
-            "source": program_source(self.program),
             "candidate": Candidate.of(self.program).key,
-            "adapter": None if adapter is None else class_name(adapter),
             "metric": metric_fingerprint(self.metric),
-            "lm": lm_key(self.lm, self.program),
+            "lm": content_key(self.lm.identity.to_json()),
             "trainset": self.train.fingerprint,
             "valset": self.val.fingerprint,
             "testset": None if self.test is None else self.test.fingerprint,
@@ -154,16 +138,11 @@ def compile_program(
     run: str | Path | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-    new: bool = False,
-    fork: str | Path | None = None,
-    rescore: bool = False,
-    store: bool = True,
-    command: dict[str, Any] | None = None,
 ) -> CompileResult:
     """Compile `program`, test it on examples nobody selected on, and save an artifact.
 
-    Every finished evaluation is in the run's ledger and every reply in the cache, so the same call after an
-    interruption repeats no finished LM call and ends in the same artifact.
+    Every reply is in the cache, so the same call after an interruption repeats no finished LM call and ends in the same
+    artifact.
 
     Args:
         program: any `dspy.Module`; it is not changed.
@@ -178,53 +157,24 @@ def compile_program(
         run: name of the run folder `./runs/<name>`, or a path; without one nothing is saved.
         seed: of every draw.
         progress: is told what goes on, and how many of how many evaluations are done.
-        new: set a run that is in the folder aside, under another name, and start afresh.
-        fork: name of a new run, or its path, that starts from what `run` has evaluated; whatever of that was of the
-            same program, model and metric is not evaluated again.
-        rescore: where only the metric changed, score the stored outputs and traces again. No LM but a judge's is
-            called; the search ends where it would need to, and the same call without `rescore` goes on.
-        store: whether the ledger keeps outputs and traces; keys, scores and charges are kept in any case.
-        command: how the run was started, for `tunesmith runs resume`: `arguments` and `folder`.
 
     Raises:
         UsageError: an argument that cannot be used.
         SplitError: two of the splits share examples.
         RunMismatch: the run folder holds a run of something else.
-        LedgerError: the run's ledger cannot be written, as on a full disk; the same call goes on later.
         BudgetExceeded: the budget ended before the program as given was scored.
         ModelMissing, ModelUnavailable: there is nobody to answer; the same call goes on later.
         Interrupted: by Ctrl-C; the same call goes on later.
     """
     job = _job(program, metric, trainset, valset, testset, compiler, lm, budget, seed)
-    if run is None:
-        if new or fork is not None or rescore:
-            raise UsageError("`new`, `fork` and `rescore` are about a run. Name it, as in `run='first'`.")
-        return _run(job, progress)
-    if fork is not None and run_path(fork) == run_path(run):
-        raise UsageError(f"A run cannot be forked from itself. Given: fork={shown(fork)}. Choose another name.")
-    _say_what_is_not_kept(job, store=store)
-    name = run if fork is None else fork
-    with (
-        RunFolder(name, job.identity(), command=command, new=new, rescore=rescore) as folder,
-        folder.ledger(private=not store) as ledger,
-    ):
-        if fork is not None:
-            folder.copy_ledger(ledger, run)
-        result = _run(job, progress, ledger, rescore=rescore)
-        artifact = _save(job, result, folder.path / "artifact")
-        result = replace(result, artifact=artifact)
-        folder.write("result.json", result.to_json())
+    folder = nullcontext() if run is None else RunFolder(run, job.identity())
+    with folder as opened:
+        result = _run(job, progress)
+        if opened is not None:
+            artifact = _save(job, result, opened.path / "artifact")
+            result = replace(result, artifact=artifact)
+            opened.write("result.json", result.to_json())
     return result
-
-
-def _say_what_is_not_kept(job: _Job, *, store: bool) -> None:
-    if not store:
-        _log.warning(
-            "Replies, outputs and traces are not kept, only scores: a resume pays again for every evaluation that was "
-            "not finished, and for every demo that a teacher made."
-        )
-    elif not job.lm.caches:
-        _log.warning("Replies are not kept: a resume pays again for every evaluation that was not finished.")
 
 
 def plan(
@@ -303,10 +253,10 @@ def _job(
     return _Job(program, metric, train, val, test, chosen, model, limit, tuple(notes), seed)
 
 
-def _run(job: _Job, progress: Progress | None, ledger: Ledger | None = None, *, rescore: bool = False) -> CompileResult:
+def _run(job: _Job, progress: Progress | None) -> CompileResult:
     meter = Meter(job.budget)
     keys = _keys(job)
-    with metered(meter), unpaid() if rescore else nullcontext():
+    with metered(meter):
         session = job.compiler.session(
             job.program,
             trainset=job.train,
@@ -315,8 +265,6 @@ def _run(job: _Job, progress: Progress | None, ledger: Ledger | None = None, *, 
             lm=job.lm,
             meter=Meter(_search_budget(job)),
             progress=progress,
-            ledger=ledger,
-            rescore=rescore,
         )
         try:
             report = job.compiler.run(session)
@@ -413,10 +361,15 @@ def _test(
                 progress(label, done, total)
 
         try:
-            runner = Runner(
-                candidate.apply(job.program), job.metric, lm=job.lm, meter=meter, shelf=session.shelf(candidate)
+            found = evaluate(
+                candidate.apply(job.program),
+                job.test,
+                job.metric,
+                lm=job.lm,
+                slots=session.slots,
+                meter=meter,
+                progress=tell,
             )
-            found = runner.run(job.test, slots=session.slots, progress=tell)
         except BudgetExceeded as stop:
             return None, None, (f"The budget ended while testing: {stop}",)
         reports.append(found)

@@ -97,8 +97,6 @@ def run_demo(
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
     limit: int | None = None,
-    store: bool = True,
-    command: dict[str, Any] | None = None,
 ) -> DemoResult:
     """Compile the demo's program and measure what it is compared with.
 
@@ -108,8 +106,6 @@ def run_demo(
         seed: of splits and draws.
         progress: is told what goes on.
         limit: at most this many examples per split, for a quick look.
-        store: as `compile_program`.
-        command: as `compile_program`.
 
     Raises: as `compile_program`.
     """
@@ -131,8 +127,6 @@ def run_demo(
         run=run,
         seed=seed,
         progress=progress,
-        store=store,
-        command=command,
     )
 
     def tell(done: int, total: int) -> None:

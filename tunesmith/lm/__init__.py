@@ -31,19 +31,7 @@ from tunesmith.lm.engine import (
 )
 from tunesmith.lm.folders import cache_dir, home, models_dir
 from tunesmith.lm.heard import listening
-from tunesmith.lm.meter import (
-    Budget,
-    Call,
-    Meter,
-    Spend,
-    StopSignal,
-    current_scope,
-    metered,
-    replay_calls,
-    role,
-    run_under_way,
-    unpaid,
-)
+from tunesmith.lm.meter import Budget, Call, Meter, Spend, StopSignal, current_scope, metered, role, run_under_way
 from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
 from tunesmith.lm.models import ModelInfo, embedded_path, list_models, pull, show
 from tunesmith.lm.ollama_facts import LoadedModel, ModelFacts, ServedModel
@@ -88,7 +76,6 @@ __all__ = [
     "ollama_server",
     "Prefix",
     "pull",
-    "replay_calls",
     "reply_cache",
     "ReplyCache",
     "Request",
@@ -111,7 +98,6 @@ __all__ = [
     "TextPart",
     "TokenLogprob",
     "TopLogprob",
-    "unpaid",
     "Usage",
     "VerifyReport",
 ]

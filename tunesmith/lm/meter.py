@@ -7,7 +7,7 @@ run that is repeated from the cache decides as the first one did.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
@@ -16,7 +16,7 @@ from typing import Any
 
 from tunesmith.errors import BudgetExceeded, UsageError
 
-__all__ = ["Budget", "Call", "Meter", "Spend", "StopSignal", "metered", "replay_calls", "role", "unpaid"]
+__all__ = ["Budget", "Call", "Meter", "Spend", "StopSignal", "metered", "role"]
 
 
 class StopSignal(BaseException):
@@ -186,13 +186,6 @@ class Meter:
             if call.paid:
                 self._paid[call.role] = self._paid.get(call.role, Spend()).plus(call)
 
-    def replay(self, call: Call) -> None:
-        """Charge a call that an earlier process made and was admitted then: nothing is reserved or refused."""
-        with self._lock:
-            if call.key not in self._seen:
-                self._seen.add(call.key)
-                self._charged[call.role] = self._charged.get(call.role, Spend()).plus(call)
-
     def _close(self, key: str) -> None:
         left = self._open.get(key, 0) - 1
         if left > 0:
@@ -255,12 +248,11 @@ def _left(limit: float | None, used: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The meters that see a call, the sinks that are told of it, what it is for, and whether it may be paid for."""
+    """The meters that see a call, the sinks that are told of it, and what it is for."""
 
     meters: tuple[Meter, ...] = ()
     sinks: tuple[Callable[[Call], None], ...] = ()
     role: str = "task"
-    paying: bool = True
 
 
 NOWHERE = Scope()
@@ -297,7 +289,7 @@ def metered(meter: Meter | None = None, *, sink: Callable[[Call], None] | None =
     scope = _SCOPE.get()
     meters = scope.meters if meter is None or meter in scope.meters else (*scope.meters, meter)
     sinks = scope.sinks if sink is None else (*scope.sinks, sink)
-    token = _SCOPE.set(Scope(meters, sinks, scope.role, scope.paying))
+    token = _SCOPE.set(Scope(meters, sinks, scope.role))
     try:
         yield
     finally:
@@ -312,26 +304,6 @@ def role(name: str) -> Iterator[None]:
         yield
     finally:
         _SCOPE.reset(token)
-
-
-@contextmanager
-def unpaid() -> Iterator[None]:
-    """Let no call made inside reach an engine, except a judge's: it ends the run with `BudgetExceeded` instead."""
-    token = _SCOPE.set(replace(_SCOPE.get(), paying=False))
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)
-
-
-def replay_calls(calls: Iterable[Call]) -> None:
-    """Charge every meter of the running context with `calls`, which an earlier process made, and tell its sinks."""
-    scope = _SCOPE.get()
-    for call in calls:
-        for meter in scope.meters:
-            meter.replay(call)
-        for sink in scope.sinks:
-            sink(call)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tunesmith.errors import BudgetExceeded, ContextOverflow, ModelMissing, ModelUnavailable
+from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable
 from tunesmith.lm.cache import ReplyCache
 from tunesmith.lm.engine import (
     Capabilities,
@@ -209,7 +209,6 @@ class Stack:
             self.cache.put(key, row)
 
     def _ask(self, request: Request) -> "_Reply":
-        _check_may_pay(_scope())
         start = time.perf_counter()
         try:
             response = self.engine.complete(request)
@@ -251,7 +250,6 @@ class Stack:
             raise
 
     def _stream_paid(self, request: Request, key: str, scope: Scope) -> Iterator[StreamEvent]:
-        _check_may_pay(scope)
         start, texts, plain = time.perf_counter(), [], True
         for event in self.engine.stream(request):
             if isinstance(event, StreamDeltaEvent):
@@ -291,17 +289,6 @@ def _scope() -> Scope:
     if scope is NOWHERE and runs_under_way():
         warnings.warn(_OUTSIDE, UserWarning, stacklevel=2)
     return scope
-
-
-def _check_may_pay(scope: Scope) -> None:
-    """Raise `StopSignal` where nothing but a judge may be paid for."""
-    if not scope.paying and scope.role != "judge":
-        raise StopSignal(
-            BudgetExceeded(
-                "Scoring stored outputs again pays for no call of the program, and here one is wanted that was never "
-                "made. The same command without `--rescore` goes on."
-            )
-        )
 
 
 def _stop_if_metered(error: Exception, scope: Scope) -> None:

@@ -4,7 +4,6 @@ from tunesmith.signatures.demo import Demo
 from tunesmith.signatures.derive import signature_from_function
 from tunesmith.signatures.gbnf import grammar, grammar_rules, text_bounds
 from tunesmith.signatures.gbnfjson import gbnf_literal
-from tunesmith.signatures.jsonable import to_json_value
 from tunesmith.signatures.render import is_plain, labels, render_json, render_text
 from tunesmith.signatures.reply import absent_output, parse_json, parse_text, validate_output, validate_outputs
 from tunesmith.signatures.safe import is_safe
@@ -49,7 +48,6 @@ __all__ = [
     "Signature",
     "signature_from_function",
     "text_bounds",
-    "to_json_value",
     "type_text",
     "validate_output",
     "validate_outputs",
