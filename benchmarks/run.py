@@ -24,7 +24,18 @@ from tunesmith.lm import models_dir
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results.json"
-NAMES = ("predict", "demo_cost", "imports", "cache", "evaluate", "embedded", "memory")
+NAMES = (
+    "predict",
+    "demo_cost",
+    "imports",
+    "cache",
+    "cache_processes",
+    "evaluate",
+    "embedded",
+    "memory",
+    "ollama",
+    "prefix",
+)
 PACKAGES = ("tunesmith", "dspy", "diskcache", "pydantic", "xllamacpp")
 TIMEOUT = 600
 
