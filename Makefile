@@ -37,11 +37,11 @@ demo: model
 
 # The model uses all cores by itself, so what runs it runs alone.
 test: model
-	$(BIN)/python -m pytest -q -n 2 -m "$(UNIT)"
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "$(UNIT)"
 	$(BIN)/python -m pytest -q -m "not ($(UNIT))"
 
 test-unit: $(READY)
-	$(BIN)/python -m pytest -q -n 2 -m "$(UNIT)"
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "$(UNIT)"
 
 test-slow: model
 	TUNESMITH_SLOW=1 $(BIN)/python -m pytest -q -m "not live"
