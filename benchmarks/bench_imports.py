@@ -20,7 +20,7 @@ from typing import Any
 
 import dspy
 from measure import ENVIRONMENT, Row, child, in_turn, main, medians, ratio, spread
-from noop import Mood, demos, label_of, text_of
+from noop import Mood, demos, label_of, save_untested, text_of
 
 import tunesmith as ts
 
@@ -114,19 +114,7 @@ def write_programs(folder: Path, address: str) -> None:
     theirs.save(str(folder / "program.json"))
     ours = ts.Predict(Mood)
     candidate = ts.Candidate.of(ours).with_part("self", demos=tuple(ts.Demo.of(Mood, d) for d in demos(4)))
-    ts.save(
-        folder / "artifact",
-        candidate.apply(ours),
-        candidate=candidate,
-        baseline=ts.Candidate.of(ours),
-        lm_identity=ts.lm(MODEL, host=address).identity.to_json(),
-        metric=None,
-        datasets={},
-        scores={},
-        verdict="untested",
-        charged={},
-        paid={},
-    )
+    save_untested(folder / "artifact", ours, candidate, ts.lm(MODEL, host=address))
 
 
 def loaded() -> list[Row]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import dspy
 import psutil
 from measure import Row, child, main
-from noop import Mood, demos, examples, label_of, our_lm, text_of
+from noop import Mood, demos, examples, label_of, our_lm, save_untested, text_of
 
 import tunesmith as ts
 from tunesmith.lm import ReplyCache
@@ -43,19 +43,7 @@ def fill(folder: str) -> int:
     lm, given = our_lm(cache=ReplyCache(Path(folder) / "cache")), program()
     ts.evaluate(given, examples(0, PREDICTIONS), same_label, lm=lm)
     candidate = ts.Candidate.of(given)
-    ts.save(
-        Path(folder) / "artifact",
-        candidate.apply(given),
-        candidate=candidate,
-        baseline=candidate,
-        lm_identity=lm.identity.to_json(),
-        metric=None,
-        datasets={},
-        scores={},
-        verdict="untested",
-        charged={},
-        paid={},
-    )
+    save_untested(Path(folder) / "artifact", given, candidate, lm)
     return int(lm._stack.engine.calls)  # type: ignore[attr-defined]
 
 

@@ -1,6 +1,7 @@
 """The model that costs nothing: one engine for both sides, whose reply depends on the input and can be checked."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import dspy
@@ -93,3 +94,20 @@ def examples(start: int, count: int) -> list[dspy.Example]:
 def demos(count: int) -> list[dspy.Example]:
     """Return `count` demos; their numbers are below 0, so that no text asks for one of them."""
     return examples(-count, count)
+
+
+def save_untested(folder: Path, program: dspy.Module, candidate: ts.Candidate, lm: ts.LM) -> None:
+    """Save `program` with `candidate` as an artifact that nobody scored."""
+    ts.save(
+        folder,
+        candidate.apply(program),
+        candidate=candidate,
+        baseline=ts.Candidate.of(program),
+        lm_identity=lm.identity.to_json(),
+        metric=None,
+        datasets={},
+        scores={},
+        verdict="untested",
+        charged={},
+        paid={},
+    )
