@@ -1,6 +1,7 @@
 """`tunesmith compile`."""
 
 import json
+import re
 
 import pytest
 
@@ -33,8 +34,11 @@ def test_the_same_command_makes_no_call_and_ends_in_the_same_artifact(workspace:
 def test_people_are_told_table_verdict_cost_diff_and_what_to_type_next(workspace: Workspace) -> None:
     text = run("compile", "--quiet").stdout
     assert "on test" in text
-    assert "Compiling changed the test score by +0.750 on 12 examples" in text
-    assert "the verdict is `ship`: the compiled program is better." in text
+    assert (
+        "Verdict `ship`. Ship it: the compiled program scores 0.750 more than the program as given on 12 test examples "
+        "(95 % interval +0.500 to +1.000)." in text
+    )
+    assert re.search(r"This test split was looked at (once|\d+ times) so far\.", text)
     assert "paid now" in text
     assert "+demo output team: " in text
     assert "  tunesmith predict runs/first/artifact report=..." in text
@@ -58,7 +62,7 @@ def test_a_compile_that_found_nothing_says_so_and_fails_the_gate(workspace: Work
     )
     found = run(*options)
     assert found.exit_code == 4, found.stderr
-    assert "none beat the program as given on validation" in found.stdout
+    assert "Verdict `no evidence`. There is nothing to ship: no candidate beat the program as given" in found.stdout
     assert "Nothing: no candidate beat" in found.stdout
     assert "error: the verdict is `no evidence`, not `ship`" in found.stderr
 

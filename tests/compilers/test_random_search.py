@@ -242,9 +242,9 @@ class Recorded(Study):
 
     told: ClassVar[list[tuple[float | None, int]]] = []
 
-    def tell(self, trial: Trial, value: float | None, *, seen: int = 0) -> None:
-        self.told.append((value, seen))
-        super().tell(trial, value, seen=seen)
+    def tell(self, trial: Trial, value: Any, *, seen: int = 0, over: Any = None) -> Any:
+        self.told.append((value[0] if isinstance(value, tuple) else value, seen))
+        return super().tell(trial, value, seen=seen, over=over)
 
 
 @variants
@@ -347,7 +347,9 @@ class Wide(dspy.Signature):
         ({"race": "derby"}, "no race 'derby'"),
         ({"race": "bound"}, "stands on the scores' bounds"),
         ({"bounds": (1, 0)}, "lowest and the highest"),
-        ({"sampler": "grid"}, "no sampler 'grid'"),
+        ({"sampler": "cma-es"}, "no sampler 'cma-es'"),
+        ({"objectives": ("tokens",)}, "Objectives are `score` and others"),
+        ({"limits": {"words": 5}}, "no limit on 'words'"),
         ({"formats": ["yaml"]}, "no format 'yaml'"),
         ({"num_candidates": 0}, "at least 1"),
     ],

@@ -232,3 +232,41 @@ def test_a_large_dataset_with_twins_is_split_near_its_fractions() -> None:
     splits = data.split(train=0.8, test=0.2, stratify="a")
 
     assert abs(len(splits.train) - 0.8 * len(data)) <= 10
+
+
+# A dataset that knows its groups ----------------------------------------------------------------------------
+
+
+def grouped(count: int = 24) -> Dataset:
+    return Dataset.load(
+        [{"q": f"q{i}", "doc": None if i < 2 else i // 4} for i in range(count)], inputs=["q"], group="doc"
+    )
+
+
+def test_a_group_is_named_by_its_value_and_nobody_is_related_by_having_none() -> None:
+    data = grouped(8)
+    assert data.groups == (f"alone {data.keys[0]}", f"alone {data.keys[1]}", "0", "0", "1", "1", "1", "1")
+    assert made([{"q": "a"}]).groups is None
+
+
+def test_parts_and_slices_keep_the_group_and_groups_stay_together() -> None:
+    parts = parts_of(grouped().split(train=0.5, val=0.25, test=0.25))
+    assert [part.group for part in parts] == ["doc"] * 3
+    groups = [set(part.groups or ()) for part in parts]
+    assert sum(map(len, groups)) == len(set().union(*groups))
+    assert grouped()[4:8].groups == ("1",) * 4
+
+
+def test_the_group_of_a_split_is_that_of_its_parts() -> None:
+    data = made([{"q": f"q{i}", "doc": i // 4} for i in range(24)])
+    assert [part.group for part in parts_of(data.split(train=0.5, test=0.5, group="doc"))] == ["doc", "doc"]
+
+
+def test_a_group_is_no_part_of_the_content() -> None:
+    data = grouped()
+    assert data.fingerprint == made([dict(example.items()) for example in data]).fingerprint
+
+
+def test_a_group_that_an_example_lacks_is_refused() -> None:
+    with pytest.raises(UsageError, match="`group` names the field `doc`, which example 2 lacks"):
+        Dataset.load([{"q": "a", "doc": 1}, {"q": "b"}], inputs=["q"], group="doc")

@@ -1,12 +1,12 @@
 """Reports: denominators, sums, gains."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunesmith.evaluation import Failure, Report, Row, gain
+from tunesmith.evaluation import Failure, Report, Row, gain, paired_scores
 
 PROGRAM, METRIC = Failure("program", "ParseError", "no"), Failure("metric", "KeyError", "colour")
 
@@ -115,3 +115,52 @@ def test_equal_examples_are_one_observation() -> None:
     found = gain(before, after)
 
     assert (found.mean, found.low, found.n) == (1.0, 0.0, 1)
+
+
+# Related examples -------------------------------------------------------------------------------------------
+
+
+def grouped(values: list[float | str], groups: list[str]) -> Report:
+    return replace(report_of(values), groups=tuple(groups))
+
+
+def test_related_examples_widen_the_interval_of_a_mean_and_of_a_gain() -> None:
+    groups = [f"g{i // 10}" for i in range(60)]
+    before: list[float | str] = [0.0] * 60
+    after: list[float | str] = [float(i // 10 in (0, 1, 2, 3)) for i in range(60)]
+    alone, related = report_of(after).interval, grouped(after, groups).interval
+    assert alone.mean == related.mean
+    assert related.high - related.low > 1.5 * (alone.high - alone.low)  # type: ignore[operator]
+    one, many = gain(report_of(before), report_of(after)), gain(grouped(before, groups), grouped(after, groups))
+    assert one.low is not None
+    assert one.low > 0.5
+    assert many.low == 0.0, "four groups changed: too few to say anything"
+
+
+def test_what_the_metric_failed_on_is_in_no_group() -> None:
+    groups = ["a", "a", "b", "c"]
+    found = grouped([1.0, "m", 0.0, "m"], groups)
+    assert found.interval.n == 2
+    pairs = paired_scores(found, grouped([1.0, 1.0, 1.0, 1.0], groups))
+    assert (pairs.groups, pairs.observations, pairs.before, pairs.after) == (("a", "b"), 2, (1.0, 0.0), (1.0, 1.0))
+
+
+def test_equal_examples_are_one_pair_of_one_group() -> None:
+    rows = (Row("same", {}, 0.0), Row("same", {}, 1.0), Row("other", {}, 0.5))
+    pairs = paired_scores(Report(rows, groups=("a", "a", "b")), Report(rows))
+    assert (pairs.groups, pairs.before) == (("a", "b"), (0.5, 0.5))
+
+
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=40))
+@settings(max_examples=30, deadline=None)
+def test_a_mean_without_its_interval_is_the_same_number(values: list[float]) -> None:
+    report = report_of(list(values))
+    assert report.mean == report.interval.mean
+    pairs = paired_scores(report, report_of([0.5] * len(values)))
+    assert pairs.mean == pairs.interval().mean
+
+
+def test_fewer_than_two_observations_have_no_spread() -> None:
+    assert paired_scores(report_of([1.0]), report_of([0.0])).spread is None
+    assert paired_scores(grouped([1.0, 0.0], ["a", "a"]), report_of([0.0, 0.0])).spread is None
+    assert paired_scores(report_of([1.0, 0.0]), report_of([0.0, 0.0])).spread == pytest.approx(0.5**0.5)

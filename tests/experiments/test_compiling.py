@@ -504,3 +504,37 @@ def test_a_program_that_always_fails_is_told(tmp_path: Path) -> None:
     result = compiled(program=Broken())
 
     assert any("no such shelf" in note for note in result.notes)
+
+
+# Related examples -------------------------------------------------------------------------------------------
+
+
+def families(examples: Sequence[dspy.Example], size: int, group: str | None) -> ts.Dataset:
+    rows = [dspy.Example(**example, family=i // size).with_inputs("thing") for i, example in enumerate(examples)]
+    return ts.Dataset.load(rows, group=group)
+
+
+def test_where_examples_are_related_the_verdict_counts_groups(tmp_path: Path) -> None:
+    def made(group: str | None, **options: Any) -> CompileResult:
+        return compiled(valset=families(VAL, 3, group), testset=families(TEST, 10, group), **options)
+
+    alone, related = made(None), made("family", run=tmp_path / "run")
+    assert alone.gain is not None
+    assert related.gain is not None
+    assert (alone.gain.mean, alone.finding.observations) == (related.gain.mean, 40)
+    assert related.finding.observations == 4
+    assert (alone.verdict, related.verdict) == ("ship", "no evidence"), "four families prove nothing"
+    assert related.gain.low == 0.0
+    assert related.report.gain != alone.report.gain
+    assert related.report.candidate == alone.report.candidate, "what is chosen stays"
+    assert "on 40 test examples in 4 groups" in related.finding.sentence
+    with pytest.raises(RunMismatch, match="another group"):
+        made(None, run=tmp_path / "run")
+
+
+def test_the_result_says_how_many_more_examples_would_settle_it() -> None:
+    result = compiled(testset=TEST[:8])
+    found = result.to_json()
+    assert (found["verdict"], found["sentence"]) == (result.verdict, result.finding.sentence)
+    assert result.verdict == "no evidence"
+    assert found["more_examples"] > 0

@@ -1,5 +1,6 @@
 """The project file, and what it names."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -300,3 +301,26 @@ def test_what_is_missing_is_named_with_both_ways_to_give_it(tmp_path: Path) -> N
         project.program()
     with pytest.raises(UsageError, match="--metric"):
         project.metric()
+
+
+@pytest.mark.parametrize(
+    "data", ["group = 'room'\nsplit = {train = 4, test = 4}", "split = {train = 4, test = 4, group = 'room'}"]
+)
+def test_the_group_of_related_rows_goes_with_every_split_and_file(tmp_path: Path, data: str) -> None:
+    rows = [{"comment": f"Comment {i}.", "topic": "room", "room": i // 2} for i in range(8)]
+    (tmp_path / "data.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    (tmp_path / "tunesmith.toml").write_text(
+        f"[data]\nfile = 'data.jsonl'\ninputs = ['comment']\n{data}\n", encoding="utf-8"
+    )
+    project = Project.load(tmp_path)
+    program = Predict("comment -> topic")
+    splits = project.data(program)
+    assert splits.test is not None
+    assert (splits.test.group, project.read(tmp_path / "data.jsonl", program).group) == ("room", "room")
+
+
+def test_two_groups_contradict_each_other(tmp_path: Path) -> None:
+    text = "[data]\nfile = 'x'\ngroup = 'a'\nsplit = {train = 1, group = 'b'}"
+    (tmp_path / "tunesmith.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="contradict"):
+        Project.load(tmp_path)

@@ -19,6 +19,7 @@ VERBS = {
     "models": "List, pull and show weight files.",
     "predict": "Run an artifact on the fields given, or on JSONL from stdin.",
     "eval": "Score a program or an artifact on a dataset.",
+    "check": "Hold an artifact against gates on test examples: a step of CI.",
     "compile": "Find what scores best within a budget, test it, save an artifact.",
     "show": "Show an artifact: what it holds, would send, and changed.",
     "runs": "List, show, resume and remove runs.",

@@ -15,7 +15,7 @@ from tunesmith.cli.invoked import invoked_command
 from tunesmith.cli.options import allow_option, json_option, lm_option, no_store_option, quiet_option, slots_option
 from tunesmith.cli.output import emit, heading, note, say, table
 from tunesmith.cli.progress import shown_progress
-from tunesmith.cli.reports import gain_sentence, say_diff, say_next, say_notes, say_reports, say_spent
+from tunesmith.cli.reports import say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
 from tunesmith.data import Splits
 from tunesmith.errors import ModelMissing, UsageError
 from tunesmith.evaluation import Runner, run_path
@@ -42,6 +42,12 @@ _file = click.Path(path_type=Path)
 @click.option("--new", is_flag=True, help="Set a run that is in the folder aside, and start afresh.")
 @click.option("--fork", metavar="NAME", help="Start the run NAME from what this one has evaluated.")
 @click.option("--rescore", is_flag=True, help="Score the run's outputs with a changed metric; call no LM but a judge.")
+@click.option(
+    "--study-url",
+    metavar="URL",
+    envvar="TUNESMITH_STUDY_URL",
+    help="Optuna database to show the search in. Default: TUNESMITH_STUDY_URL, else study.db in the run's folder.",
+)
 @click.option("--seed", type=int, help="Of every draw. Default: 0.")
 @click.option("--dry-run", is_flag=True, help="Print the plan: candidates, calls, tokens, time; compile nothing.")
 @click.option("--gate", is_flag=True, help="Exit with 4 unless the verdict is `ship`.")
@@ -64,6 +70,7 @@ def command(
     new: bool,  # noqa: FBT001
     fork: str | None,
     rescore: bool,  # noqa: FBT001
+    study_url: str | None,
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
     metric: str | None,
@@ -98,6 +105,7 @@ def command(
             fork=None if fork is None else run_path(fork, root),
             rescore=rescore,
             store=not no_store,
+            mirror=study_url,
             command=invoked_command(run=fork or named, spec=spec or os.environ.get("TUNESMITH_LM") or None),
         )
     diff = result.report.baseline_candidate.diff(result.report.candidate)
@@ -145,9 +153,7 @@ def _say(result: CompileResult, diff: str, inputs: str) -> None:
     title = "on validation" if result.compiled is None else "on test"
     say_reports([("program as given", before), ("compiled", after)], title=title)
     say()
-    say(gain_sentence(result))
-    if result.opened is not None:
-        say(f"This test split was looked at by {result.opened} run{'' if result.opened == 1 else 's'} so far.")
+    say_verdict(result)
     say()
     say_spent(result.charged, result.paid)
     say_notes(result.notes)

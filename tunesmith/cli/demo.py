@@ -10,14 +10,7 @@ from tunesmith.cli.models import pull_shown
 from tunesmith.cli.options import json_option, no_store_option, quiet_option
 from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.progress import shown_progress
-from tunesmith.cli.reports import (
-    gain_sentence,
-    say_diff,
-    say_next,
-    say_notes,
-    say_reports,
-    say_spent,
-)
+from tunesmith.cli.reports import say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
 from tunesmith.errors import ModelMissing
 from tunesmith.experiments import DEMO_BUDGET, DemoResult, run_demo
 from tunesmith.lm import LM, embedded_path, lm
@@ -99,9 +92,7 @@ def _say(result: DemoResult, diff: str, spec: str) -> None:
         title="on test",
     )
     say()
-    say(gain_sentence(compiled))
-    if compiled.opened is not None:
-        say(f"This test split was looked at by {compiled.opened} run{'' if compiled.opened == 1 else 's'} so far.")
+    say_verdict(compiled)
     say()
     say(f"Budget: {DEMO_BUDGET} calls for compiling and testing.")
     say_spent(compiled.charged, compiled.paid)

@@ -9,11 +9,11 @@ from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.options import allow_option, json_option, lm_option, no_store_option, quiet_option, slots_option
 from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.progress import shown_progress
-from tunesmith.cli.reports import say_notes, say_reports, say_spent
+from tunesmith.cli.reports import say_notes, say_opened, say_reports, say_spent
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import Report, evaluate
-from tunesmith.experiments import Project
+from tunesmith.experiments import Project, count_evaluation, is_test_split
 from tunesmith.metrics import metric_name
 from tunesmith.modules import Module
 
@@ -62,41 +62,46 @@ def command(
     model = chosen_lm(spec, project, slots=slots, store=not no_store)
     program = chosen_program(target, project, model, allow)
     judge = project.metric()
-    examples = _examples(project, program, data, split)
+    examples, is_test = _examples(project, program, data, split)
     with shown_progress(quiet=quiet) as tell:
         report = evaluate(
             program, examples, judge, lm=model, slots=slots, progress=lambda done, all_: tell("evaluating", done, all_)
         )
+    opened = count_evaluation(examples.fingerprint, program, judge, model) if is_test else None
     name = target if target is not None else project.settings.program or type(program).__name__
     passed = at_least is None or (report.mean is not None and report.mean >= at_least)
     if as_json:
         about = {"program": name, "data": examples.name, "metric": metric_name(judge), "lm": model.identity.to_json()}
         gate = {} if at_least is None else {"gate": {"at_least": at_least, "passed": passed}}
-        emit({**about, **gate, **report.to_json()})
+        emit({**about, **gate, "test_opened": opened, **report.to_json()})
     else:
-        _say(name, examples, metric_name(judge), report)
+        _say(name, examples, metric_name(judge), report, opened)
     if not passed:
         note(f"error: the mean is below {at_least}: the gate failed.")
         return GATE
     return DONE
 
 
-def _examples(project: Project, program: Module, data: Path | None, split: str | None) -> Dataset:
+def _examples(project: Project, program: Module, data: Path | None, split: str | None) -> tuple[Dataset, bool]:
+    """Return the examples, and whether they are a test split: the project's, or one that was opened before."""
     if data is not None:
         if split is not None:
             raise UsageError("--data and --split contradict each other: a file is scored whole.")
-        return project.read(data, program)
+        examples, own = project.read(data, program), project.settings.data.test
+        is_own = own is not None and (project.root / own).resolve() == data.resolve()
+        return examples, is_own or is_test_split(examples.fingerprint)
     splits = project.data(program)
     for name in _SPLITS if split is None else (split,):
         found: Dataset | None = getattr(splits, name)
         if found is not None:
-            return found
+            return found, name == "test"
     wanted = "data" if split is None else f"split `{split}`"
     raise UsageError(f"There is no {wanted}. Pass --data FILE, or name files under [data] in tunesmith.toml.")
 
 
-def _say(name: str, examples: Dataset, metric: str, report: Report) -> None:
+def _say(name: str, examples: Dataset, metric: str, report: Report, opened: int | None) -> None:
     say_reports([(name, report)], title=f"{metric} on {examples.name}")
+    say_opened(opened)
     say()
     say_spent(report.charged, report.paid)
     say_notes(report.notes)

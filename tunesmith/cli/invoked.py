@@ -9,8 +9,8 @@ from click.core import ParameterSource
 
 __all__ = ["invoked_command"]
 
-# What a repetition chooses for itself, or must not do twice.
-_NOT_KEPT = {"as_json", "quiet", "dry_run", "gate", "new", "fork", "rescore", "run", "spec"}
+# What a repetition chooses for itself, or must not do twice; a study's URL may hold a password.
+_NOT_KEPT = {"as_json", "quiet", "dry_run", "gate", "new", "fork", "rescore", "run", "spec", "study_url"}
 
 
 def invoked_command(*, run: str, spec: str | None) -> dict[str, Any]:

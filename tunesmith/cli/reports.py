@@ -6,25 +6,20 @@ from typing import Any
 
 from tunesmith.cli.output import heading, say, table
 from tunesmith.evaluation import Interval, Report
-from tunesmith.experiments import CompileResult
+from tunesmith.experiments import CompileResult, Finding
 
 __all__ = [
-    "gain_sentence",
     "interval_text",
     "relative",
     "say_diff",
+    "say_finding",
     "say_next",
     "say_notes",
+    "say_opened",
     "say_reports",
     "say_spent",
+    "say_verdict",
 ]
-
-_VERDICTS = {
-    "ship": "the compiled program is better",
-    "no evidence": "the difference may be chance",
-    "regression": "the compiled program is worse",
-    "untested": "no test split was looked at",
-}
 
 
 def say_reports(rows: Sequence[tuple[str, Report]], title: str = "program") -> None:
@@ -43,22 +38,28 @@ def interval_text(interval: Interval) -> str:
     return f"{interval.low:.3f} to {interval.high:.3f}"
 
 
-def gain_sentence(result: CompileResult) -> str:
-    """Return the gain with its interval and the verdict, in one sentence."""
-    tested = result.gain is not None
-    found = result.report.gain if result.gain is None else result.gain
-    split = "test" if tested else "validation"
-    amount = "an unknown amount" if found.mean is None else f"{found.mean:+.3f}"
-    if not result.report.improved:
-        return (
-            f"Of {len(result.report.trials)} candidates none beat the program as given on validation, so it is "
-            f"returned as it was; the verdict is `{result.verdict}`."
+def say_verdict(result: CompileResult) -> None:
+    """Write the verdict of a compile with its sentence, and how often the test split was looked at."""
+    validation = result.report.gain
+    if result.gain is None and result.report.improved and validation.mean is not None:
+        say(
+            f"Compiling changed the validation score by {validation.mean:+.3f} on {validation.n} examples "
+            f"(95 % interval {interval_text(validation)}), which flatters: the best of {len(result.report.trials)} was "
+            "chosen there."
         )
-    says = _VERDICTS.get(result.verdict, "")
-    return (
-        f"Compiling changed the {split} score by {amount} on {found.n} examples (95 % interval "
-        f"{interval_text(found)}), so the verdict is `{result.verdict}`: {says}."
-    )
+    say_finding(result.finding)
+    say_opened(result.opened)
+
+
+def say_finding(finding: Finding) -> None:
+    """Write what a test split says."""
+    say(f"Verdict `{finding.verdict}`. {finding.sentence}")
+
+
+def say_opened(count: int | None) -> None:
+    """Write how often a test split was looked at; every look makes it a little less of a test."""
+    if count is not None:
+        say(f"This test split was looked at {'once' if count == 1 else f'{count} times'} so far.")
 
 
 def say_spent(charged: Any, paid: Any) -> None:

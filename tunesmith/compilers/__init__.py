@@ -5,7 +5,9 @@ from tunesmith.compilers.compiler import Compiler, as_dataset, as_model, split_v
 from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
 from tunesmith.compilers.random_search import RandomSearch
 from tunesmith.compilers.session import CompileReport, Session, TrialRecord, check_seed
-from tunesmith.compilers.study import Study, Trial
+from tunesmith.compilers.study import SAMPLERS, StoredStudy, Study, Trial
+from tunesmith.compilers.study_mirror import Mirror, MirrorPlace, mirrored
+from tunesmith.compilers.study_objectives import OBJECTIVES, pareto_front
 
 __all__ = [
     "as_dataset",
@@ -17,9 +19,16 @@ __all__ = [
     "CompileReport",
     "few_shot_candidate",
     "LabeledFewShot",
+    "Mirror",
+    "mirrored",
+    "MirrorPlace",
+    "OBJECTIVES",
+    "pareto_front",
     "RandomSearch",
+    "SAMPLERS",
     "Session",
     "split_validation",
+    "StoredStudy",
     "Study",
     "Trial",
     "TrialRecord",

@@ -1,13 +1,15 @@
 """What a compiler is; the door to DSPy's `Teleprompter`."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from dspy.dsp.utils.settings import settings
 from dspy.teleprompt.teleprompt import Teleprompter
 
 from tunesmith.compilers.session import CompileReport, Session, check_seed
+from tunesmith.compilers.study_mirror import Mirror, MirrorPlace, mirrored
 from tunesmith.data import Dataset, check_disjoint
 from tunesmith.errors import BudgetExceeded, Interrupted, UsageError, shown
 from tunesmith.evaluation import Ledger, Metric, Report, RunFolder, lm_key, program_source
@@ -37,6 +39,8 @@ class Compiler(Teleprompter):
     """
 
     name: ClassVar[str] = ""
+    objectives: Sequence[str] = ("score",)
+    limits: Mapping[str, float] = MappingProxyType({})
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Compiler(Teleprompter):
         valset: Sequence[Example] | None = None,
         run: str | None = None,
         progress: Progress | None = None,
+        mirror: MirrorPlace = None,
         **kwargs: Any,
     ) -> Module:
         """Return a compiled copy of `student`; `student` is not changed.
@@ -75,6 +80,8 @@ class Compiler(Teleprompter):
             valset: examples that select; none of them may be in `trainset`.
             run: name of a run folder that keeps the report; it is refused to a compile of something else.
             progress: is told what goes on, and how many of how many evaluations are done.
+            mirror: Optuna URL of a database in which `optuna-dashboard` shows the search; it is only written to.
+                Default `study.db` in the run's folder; `False` for none.
             **kwargs: refused; DSPy passes what its own optimizers know.
 
         Returns:
@@ -87,11 +94,16 @@ class Compiler(Teleprompter):
         """
         self._refuse(kwargs)
         given: dict[str, Any] = {"trainset": trainset, "teacher": teacher, "valset": valset, "progress": progress}
-        session = self.session(student, **given)
+        session, about = self.session(student, **given), {"compiler": self.name, "seed": self.seed}
         if run is None:
-            return self._apply(student, self.run(session))
-        with RunFolder(run, self._run_identity(student, session)) as folder, folder.ledger() as ledger:
-            report = self.run(self.session(student, **given, ledger=ledger))
+            with mirrored(mirror, self.objectives, about=about) as written:
+                return self._apply(student, self.run(self.session(student, **given, mirror=written)))
+        with (
+            RunFolder(run, self._run_identity(student, session)) as folder,
+            folder.ledger() as ledger,
+            mirrored(mirror, self.objectives, folder=folder, about={**about, "run": str(run)}) as written,
+        ):
+            report = self.run(self.session(student, **given, ledger=ledger, mirror=written))
             folder.write("compile.json", _report_json(report))
         return self._apply(student, report)
 
@@ -108,6 +120,7 @@ class Compiler(Teleprompter):
         progress: Progress | None = None,
         ledger: Ledger | None = None,
         rescore: bool = False,
+        mirror: Mirror | None = None,
     ) -> Session:
         """Return what one compile works with, its arguments checked; `metric` replaces the constructor's."""
         check_program(student)
@@ -131,7 +144,7 @@ class Compiler(Teleprompter):
             student,
             metric=self._metric() if metric is None else metric,
             trainset=list(train),
-            valset=list(validation),
+            valset=validation,
             lm=model,
             meter=Meter(self.budget) if meter is None else meter,
             seed=self.seed,
@@ -140,6 +153,9 @@ class Compiler(Teleprompter):
             progress=progress,
             ledger=ledger,
             rescore=rescore,
+            objectives=self.objectives,
+            limits=self.limits,
+            mirror=mirror,
         )
         session.notes += notes
         return session

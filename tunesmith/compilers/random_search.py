@@ -8,7 +8,8 @@ from tunesmith.compilers.bootstrap import bootstrap
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.compilers.demos import closed_labels, draw, labelled_pools
 from tunesmith.compilers.session import Session
-from tunesmith.compilers.study import SAMPLERS, Study, Trial
+from tunesmith.compilers.study import Study, Trial, check_sampler
+from tunesmith.compilers.study_objectives import check_limits, check_objectives
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import RACES, Metric
 from tunesmith.formats import carries, get_format
@@ -21,6 +22,8 @@ __all__ = ["RandomSearch"]
 _COUNTS = (0, 4, 8, 16, 32)
 _ASKS_PER_CANDIDATE = 5
 _FINALISTS = 3  # a race's leaders that are scored on every example
+_AT_ONCE = ("random", "grid")  # samplers that learn nothing from what they are told
+_MOST_PER_GENERATION = 20
 _WHOLE = ("full", "bound")  # races that get as many evaluations as there are
 _PROBE = 4  # examples that a race shows every candidate anyway
 _EFFORT = 0.35  # of the evaluations that scoring every candidate on every example would take
@@ -41,8 +44,14 @@ class RandomSearch(Compiler):
         max_bootstrapped_demos: most bootstrapped demos of a predictor; 0 for none. Bootstrapping is used where the
             training set does not label every output of a predictor.
         metric_threshold, max_rounds: of bootstrapping, as `BootstrapFewShot`.
-        sampler: `random`, or `tpe`, which learns from full scores and so evaluates one candidate at a time.
-        race: how candidates are compared, a name of `RACES`: `paired-halving`, `block-race`, `full` and others.
+        sampler: a name of `SAMPLERS`: `random`; `grid`, every point once; or `tpe`, `nsga-ii`, and `gp` where torch and
+            scipy are installed, which learn from full scores and so evaluate one candidate at a time.
+        race: how candidates are compared, a name of `RACES`: `paired-halving`, `block-race`, `full` and others. Default
+            `paired-halving`; with several objectives `full`, because a race drops what scores less but costs less.
+        objectives: what the sampler looks for, names of `OBJECTIVES`: `score`, and of what one example is charged
+            `tokens`, `latency` or `calls`. The best score is returned; the report's notes name the others on the front.
+        limits: the most that one example may be charged on average, as in `{"tokens": 300}`. What is over on its first
+            examples is dropped, and nothing that is over is returned but the program as given.
         bounds: lowest and highest score the metric can give, failures included, where it has such: races then stop a
             candidate that cannot catch up any more. `bound` needs them.
         budget, slots, seed: as `Compiler`.
@@ -62,8 +71,10 @@ class RandomSearch(Compiler):
         metric_threshold: float | None = None,
         max_rounds: int = 1,
         sampler: str = "random",
-        race: str = "paired-halving",
+        race: str | None = None,
         bounds: tuple[float, float] | None = None,
+        objectives: Sequence[str] = ("score",),
+        limits: Mapping[str, float] | None = None,
         budget: Budget | int | None = None,
         slots: int | None = None,
         seed: int = 0,
@@ -73,14 +84,16 @@ class RandomSearch(Compiler):
             raise UsageError("`formats` is empty: there is no format to try. Name at least one, or leave it out.")
         for name in formats or ():
             get_format(name)
+        self.objectives, self.limits = check_objectives(objectives), check_limits(limits or {})
+        if race is None:
+            race = "paired-halving" if len(self.objectives) == 1 else "full"
         if race not in RACES:
             raise UsageError(f"There is no race {shown(race)}. Use one of: {', '.join(RACES)}.")
         if race == "bound" and bounds is None:
             raise UsageError("The race 'bound' stands on the scores' bounds. Give them, such as `bounds=(0, 1)`.")
         if bounds is not None and not bounds[0] < bounds[1]:
             raise UsageError(f"`bounds` must be the lowest and the highest score. Given: {shown(bounds)}.")
-        if sampler not in SAMPLERS:
-            raise UsageError(f"There is no sampler {shown(sampler)}. Use one of: {', '.join(SAMPLERS)}.")
+        check_sampler(sampler)
         if num_candidates < 1:
             raise UsageError(f"`num_candidates` must be at least 1. Given: {num_candidates}.")
         self.instructions, self.formats = instructions, formats
@@ -105,13 +118,21 @@ class RandomSearch(Compiler):
             "sampler": self.sampler,
             "race": self.race,
             "bounds": None if self.bounds is None else list(self.bounds),
+            "objectives": list(self.objectives),
+            "limits": dict(self.limits),
         }
 
     def search(self, session: Session) -> None:
         """Draw candidates and race them."""
         space = _Space(self, session)
-        study = Study(space.sizes, sampler=self.sampler, seed=self.seed)
-        batch = self.num_candidates if self.sampler == "random" else 1
+        study = Study(
+            space.sizes,
+            sampler=self.sampler,
+            seed=self.seed,
+            objectives=self.objectives,
+            population=max(2, min(_MOST_PER_GENERATION, self.num_candidates // 4)),
+        )
+        batch = self.num_candidates if self.sampler in _AT_ONCE else 1
         left = self.num_candidates
         seen = {session.baseline}
         while left > 0:
@@ -124,8 +145,8 @@ class RandomSearch(Compiler):
 
     def _draw(self, study: Study, space: "_Space", seen: set[Candidate], count: int) -> list[tuple[Trial, Candidate]]:
         drawn: list[tuple[Trial, Candidate]] = []
-        for _ in range(count * _ASKS_PER_CANDIDATE):
-            if len(drawn) == count:
+        for _ in range(study.size if self.sampler == "grid" else count * _ASKS_PER_CANDIDATE):
+            if len(drawn) == count or study.exhausted:
                 break
             trial = study.ask()
             candidate = space.candidate(trial)
@@ -137,12 +158,33 @@ class RandomSearch(Compiler):
         return drawn
 
     def _race(self, session: Session, study: Study, drawn: list[tuple[Trial, Candidate]]) -> None:
+        try:
+            within = self._within_limits(session, [candidate for _, candidate in drawn])
+            if within:
+                self._compare(session, within)
+        finally:  # also where the budget ends on the way: what was scored whole counts
+            for trial, candidate in drawn:
+                seen, mean = session.seen(candidate)
+                partly = 0 if seen >= session.size else seen
+                told = study.tell(trial, session.values(candidate), seen=partly, over=session.excess(candidate))
+                if seen:
+                    session.record(candidate, f"draw {trial.number}", mean, seen, told)
+                session.forget(candidate)
+
+    def _within_limits(self, session: Session, candidates: list[Candidate]) -> list[Candidate]:
+        if not self.limits:
+            return candidates
+        for candidate in candidates:
+            session.report(candidate, min(_PROBE, session.size), label="what a candidate costs")
+        return [candidate for candidate in candidates if not session.is_over(candidate)]
+
+    def _compare(self, session: Session, drawn: list[Candidate]) -> None:
         total, count = session.size, len(drawn)
         if session.meter.budget.tokens is not None or session.meter.budget.seconds is not None:
             # Demos make calls dearer than the student's: the longest candidate shows how much room there is.
-            session.report(max((c for _, c in drawn), key=_demos), min(_PROBE, total), label="longest candidate")
+            session.report(max(drawn, key=_demos), min(_PROBE, total), label="longest candidate")
         room, everything = session.room(), session.size * len(drawn)
-        finalists = 1 if self.sampler != "random" else min(_FINALISTS, count)
+        finalists = min(_FINALISTS, count) if self.sampler in _AT_ONCE else 1
         if room is None:
             budget = everything if self.race in _WHOLE or count == 1 else int(everything * _EFFORT)
         else:
@@ -152,26 +194,18 @@ class RandomSearch(Compiler):
 
         def extend(index: int, n: int) -> list[float | None]:
             label = f"candidate {index + 1} of {count} on {n} examples"
-            return session.report(drawn[index][1], n, label=label).values()
+            return session.report(drawn[index], n, label=label).values()
 
-        try:
-            standings = RACES[self.race](count, extend, total, budget, bounds=self.bounds, seed=self.seed)
-            leaders = [standing.candidate for standing in standings if standing.n][:finalists]
-            if not leaders and (room is None or room >= total):
-                leaders = [0]  # no room for a race, but for one candidate
-            for leader in leaders:
-                session.report(drawn[leader][1], label="leader on all examples")
-        finally:  # also where the budget ends on the way: what was scored whole counts
-            for trial, candidate in drawn:
-                seen, mean = session.seen(candidate)
-                if seen:
-                    session.record(candidate, f"draw {trial.number}", mean, seen)
-                study.tell(trial, mean, seen=0 if seen >= total else seen)
-                session.forget(candidate)
+        standings = RACES[self.race](count, extend, total, budget, bounds=self.bounds, seed=self.seed)
+        leaders = [standing.candidate for standing in standings if standing.n][:finalists]
+        if not leaders and (room is None or room >= total):
+            leaders = [0]  # no room for a race, but for one candidate
+        for leader in leaders:
+            session.report(drawn[leader], label="leader on all examples")
 
     def plan(self, *, train: int, val: int, calls: float = 1.0) -> dict[str, Any]:
         """Return what a compile will need; see `Compiler.plan`."""
-        effort = _EFFORT if self.race not in _WHOLE and self.sampler == "random" else 1.0
+        effort = _EFFORT if self.race not in _WHOLE and self.sampler in _AT_ONCE else 1.0
         search = self.num_candidates * val
         extra = train * self.max_rounds if self.max_bootstrapped_demos else 0
         expected, worst = (2 * val + search * effort) * calls, (2 * val + search + extra) * calls
@@ -200,7 +234,8 @@ class _Space:
             self._choices[f"{path}:instruction"] = self._instructions(compiler, path)
             self._choices[f"{path}:format"] = self._formats(compiler, path, signature)
             self._choices[f"{path}:demos"] = self._counts(compiler, path, signature)
-            self._choices[f"{path}:set"] = list(range(max(1, compiler.num_candidates)))
+            has_demos = any(count for _, count in self._choices[f"{path}:demos"])
+            self._choices[f"{path}:set"] = list(range(compiler.num_candidates if has_demos else 1))
         self.sizes = {name: len(values) for name, values in self._choices.items()}
 
     def candidate(self, trial: Trial) -> Candidate:

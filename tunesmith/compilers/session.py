@@ -1,10 +1,14 @@
 """What one compile shares with its compiler: data, model, meter, and every score paid for so far."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tunesmith.compilers.study import FrozenTrial
+from tunesmith.compilers.study_mirror import Mirror
+from tunesmith.compilers.study_objectives import front_in_words
+from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import (
     Interval,
@@ -16,6 +20,7 @@ from tunesmith.evaluation import (
     Shelf,
     gain,
     lm_key,
+    paired_scores,
     program_key,
 )
 from tunesmith.lm import LM, Meter, Spend
@@ -110,6 +115,9 @@ class Session:
         progress: is told in words what goes on, with how many of how many evaluations are done.
         ledger: where finished evaluations are kept and come from; default nowhere but in this object.
         rescore: whether what another metric judged is scored again rather than evaluated.
+        objectives: names of `OBJECTIVES`; the score decides what is returned, the others what the search looks for.
+        limits: the most that one example may cost, by objective; what costs more is not returned.
+        mirror: is told of every candidate that is compared.
 
     Raises:
         UsageError: student and teacher have different predictors.
@@ -130,6 +138,9 @@ class Session:
         progress: Callable[[str, int, int], None] | None = None,
         ledger: Ledger | None = None,
         rescore: bool = False,
+        objectives: Sequence[str] = ("score",),
+        limits: Mapping[str, float] | None = None,
+        mirror: Mirror | None = None,
     ) -> None:
         if teacher is not None:
             _check_same_predictors(program, teacher)
@@ -139,11 +150,14 @@ class Session:
         random.Random(seed).shuffle(order)
         # One shuffled order for all candidates: prefixes of it are comparable.
         self.valset = [valset[index] for index in order]
+        groups = valset.groups if isinstance(valset, Dataset) else None
+        self._groups = None if groups is None else tuple(groups[index] for index in order)
         self.baseline = Candidate.of(program)
         self.notes: list[str] = []
         self.trials: list[TrialRecord] = []
         self._progress = progress
-        self._ledger, self._rescore = ledger, rescore
+        self._ledger, self._rescore, self._mirror = ledger, rescore, mirror
+        self._objectives, self._limits = tuple(objectives), dict(limits or {})
         self._fingerprint = "" if ledger is None else metric_fingerprint(metric)
         self._program_keys: dict[int, str] = {}
         self._rows: dict[str, list[Row]] = {}
@@ -183,12 +197,29 @@ class Session:
             self._notes = tuple(dict.fromkeys((*self._notes, *found.notes)))
             self.notes += [note for note in found.notes if note not in self.notes]
         self._worst = min(self._worst, Report(tuple(rows)).worst)
-        return Report(tuple(rows[:wanted]), self._worst, self.meter.charged, self.meter.paid, notes=self._notes)
+        groups = None if self._groups is None else self._groups[:wanted]
+        return Report(tuple(rows[:wanted]), self._worst, self.meter.charged, self.meter.paid, self._notes, groups)
 
     def seen(self, candidate: Candidate) -> tuple[int, float | None]:
         """Return on how many validation examples the candidate was scored, and its mean there."""
         rows = self._rows.get(candidate.key, [])
         return len(rows), Report(tuple(rows), self._worst).mean
+
+    def values(self, candidate: Candidate) -> tuple[float, ...] | None:
+        """Return how the candidate did in each objective, on the examples it was seen on; `None` without a score."""
+        rows, (_, mean) = self._rows.get(candidate.key, []), self.seen(candidate)
+        if mean is None:
+            return None
+        return tuple(mean if name == "score" else _cost(rows, name) for name in self._objectives)
+
+    def excess(self, candidate: Candidate) -> dict[str, float]:
+        """Return by how much the candidate is over each limit; zero or less is within."""
+        rows = self._rows.get(candidate.key, [])
+        return {name: _cost(rows, name) - limit for name, limit in self._limits.items()} if rows else {}
+
+    def is_over(self, candidate: Candidate) -> bool:
+        """Whether the candidate is over a limit, on the examples it was seen on."""
+        return any(excess > 0 for excess in self.excess(candidate).values())
 
     def forget(self, candidate: Candidate) -> None:
         """Free what evaluating the candidate needed; its scores stay."""
@@ -221,9 +252,15 @@ class Session:
             rescore=self._rescore,
         )
 
-    def record(self, candidate: Candidate, origin: str, mean: float | None, n: int) -> None:
-        """Note a candidate for the report."""
+    def record(
+        self, candidate: Candidate, origin: str, mean: float | None, n: int, told: FrozenTrial | None = None
+    ) -> None:
+        """Note a candidate for the report, and for the mirror; `told` is what the study that asked for it returned."""
         self.trials.append(TrialRecord(len(self.trials), candidate, origin, mean, n))
+        if self._mirror is not None:
+            report = Report(tuple(self._rows.get(candidate.key, ())), self._worst)
+            seen = 0 if n >= self.size else n
+            self._mirror.add(candidate, origin, report, self.values(candidate), seen=seen, told=told)
 
     def room(self) -> int | None:
         """Return how many more evaluations of one example the budget has room for; `None` without a limit.
@@ -243,15 +280,15 @@ class Session:
     def best(self) -> tuple[Candidate, Report, Report]:
         """Return the best fully scored candidate, its report and the baseline's.
 
-        The program as given wins ties: a candidate must have a paired gain above zero.
+        The program as given wins ties: a candidate must have a paired gain above zero, and be within the limits.
         """
         base = self.report(self.baseline)
         chosen, chosen_report, lead = self.baseline, base, 0.0
         for trial in self.trials:
-            if len(self._rows.get(trial.candidate.key, ())) < self.size:
+            if len(self._rows.get(trial.candidate.key, ())) < self.size or self.is_over(trial.candidate):
                 continue
             report = self.report(trial.candidate)
-            found = gain(base, report).mean
+            found = paired_scores(base, report).mean
             if found is not None and found > lead:
                 chosen, chosen_report, lead = trial.candidate, report, found
         return chosen, chosen_report, base
@@ -259,6 +296,9 @@ class Session:
     def finish(self, compiler: str) -> CompileReport:
         """Return what was found."""
         chosen, report, base = self.best()
+        self.notes += self._notes_of_costs()
+        if self._mirror is not None:
+            self._mirror.note("chosen", chosen.key)
         return CompileReport(
             compiler=compiler,
             baseline=base,
@@ -273,12 +313,27 @@ class Session:
             seed=self.seed,
         )
 
+    def _notes_of_costs(self) -> list[str]:
+        notes = []
+        if self.is_over(self.baseline):
+            notes.append("The program as given is over a limit itself; it is returned where nothing within is better.")
+        if len(self._objectives) > 1:
+            whole = [(t.origin, self.values(t.candidate)) for t in self.trials if t.n >= self.size]
+            tried = [(origin, values) for origin, values in whole if values is not None]
+            notes.append(front_in_words(tried, self._objectives))
+        return notes
+
     def _runner(self, candidate: Candidate) -> Runner:
         key = candidate.key
         if key not in self._runners:
             program, shelf = candidate.apply(self.program), self.shelf(candidate)
             self._runners[key] = Runner(program, self.metric, lm=self.lm, meter=self.meter, shelf=shelf)
         return self._runners[key]
+
+
+def _cost(rows: Sequence[Row], name: str) -> float:
+    """Return the mean of what one example is charged: `tokens`, `calls`, or `latency` in seconds."""
+    return sum(getattr(row, "seconds" if name == "latency" else name) for row in rows) / max(1, len(rows))
 
 
 def _check_same_predictors(student: Module, teacher: Module) -> None:

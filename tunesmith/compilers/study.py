@@ -1,16 +1,32 @@
-"""The door to Optuna: ask for a point of a space of choices, tell how it did."""
+"""The door to Optuna: ask for a point of a space of choices, tell how it did; and a study that a dashboard opens."""
 
+import importlib.util
+import logging
+import math
+import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 
+from tunesmith.compilers.study_grid import grid_points
+from tunesmith.compilers.study_objectives import OBJECTIVES, check_objectives
 from tunesmith.errors import UsageError, shown
 
-__all__ = ["SAMPLERS", "Study", "Trial"]
+__all__ = ["check_sampler", "FrozenTrial", "SAMPLERS", "StoredStudy", "Study", "Trial"]
 
-SAMPLERS = ("random", "tpe")
+SAMPLERS = ("random", "tpe", "gp", "nsga-ii", "grid")
+"""Optuna's `random`, `tpe` (Bergstra et al. 2011; multivariate, Falkner et al. 2018), `gp` (Gaussian processes;
+expected improvement, of the hypervolume with several objectives) and `nsga-ii` (Deb et al. 2002), and `grid`: every
+point once, in random order."""
+
+_POPULATION = 20
+_NEEDED = ("torch", "scipy")  # by Optuna's GPSampler, which imports them at its first fit
+_METRIC_NAMES = "study:metric_names"  # `set_metric_names` warns that it is experimental, and filters are every thread's
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,70 +37,244 @@ class Trial:
     choices: Mapping[str, int]
 
 
+def check_sampler(sampler: str) -> str:
+    """Return the name of a sampler that can be used here.
+
+    Raises:
+        UsageError: there is none of this name, or what it needs is not installed.
+    """
+    if sampler not in SAMPLERS:
+        raise UsageError(f"There is no sampler {shown(sampler)}. Use one of: {', '.join(SAMPLERS)}.")
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None] if sampler == "gp" else []
+    if missing:
+        raise UsageError(
+            f"The sampler 'gp' needs {' and '.join(missing)}, which tunesmith does not install. Run "
+            "`pip install 'torch>=2' scipy` (torch for the CPU is enough), or use 'tpe'."
+        )
+    return sampler
+
+
 class Study:
     """A search over named lists of choices. In memory, seeded: equal seeds and equal tells give equal asks.
 
+    It is rebuilt by asking and telling the same again, never loaded: a TPE that Optuna loads from storage goes on
+    otherwise than the one that was interrupted.
+
     Args:
         space: how many choices each name has, at least 1.
-        sampler: `random`, or `tpe` (Bergstra et al. 2011; multivariate, as Optuna implements it).
+        sampler: a name of `SAMPLERS`.
         seed: of the sampler.
+        objectives: names of `OBJECTIVES`, in the order in which `tell` is given their values.
+        population: individuals of a generation of `nsga-ii`.
 
     Raises:
-        UsageError: an unknown sampler, or a name without choices.
+        UsageError: an unknown sampler or objective, a sampler whose packages are not installed, or a name without
+            choices.
     """
 
-    def __init__(self, space: Mapping[str, int], *, sampler: str = "random", seed: int = 0) -> None:
-        if sampler not in SAMPLERS:
-            raise UsageError(f"There is no sampler {shown(sampler)}. Use one of: {', '.join(SAMPLERS)}.")
+    def __init__(
+        self,
+        space: Mapping[str, int],
+        *,
+        sampler: str = "random",
+        seed: int = 0,
+        objectives: Sequence[str] = ("score",),
+        population: int = _POPULATION,
+    ) -> None:
+        check_sampler(sampler)
         empty = [name for name, count in space.items() if count < 1]
         if empty:
             raise UsageError(f"Nothing can be chosen for {', '.join(empty)}. Give at least one choice.")
-        self._space = dict(space)
+        self._space, self.objectives = dict(space), check_objectives(objectives)
         self._open: dict[int, optuna.Trial] = {}
-        with warnings.catch_warnings():
+        self._grid = grid_points(self._space, seed) if sampler == "grid" else None
+        self._asked = 0
+        with _quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            chosen: optuna.samplers.BaseSampler = (
-                optuna.samplers.RandomSampler(seed=seed)
-                if sampler == "random"
-                else optuna.samplers.TPESampler(seed=seed, multivariate=True)
+            self._study = optuna.create_study(
+                directions=[OBJECTIVES[name] for name in self.objectives], sampler=_sampler(sampler, seed, population)
             )
-        level = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # create_study announces itself on stderr
-        try:
-            self._study = optuna.create_study(direction="maximize", sampler=chosen)
-        finally:
-            optuna.logging.set_verbosity(level)
 
     @property
     def size(self) -> int:
         """How many different points the space has."""
-        product = 1
-        for count in self._space.values():
-            product *= count
-        return product
+        return math.prod(self._space.values())
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether a grid has no point left to ask for."""
+        return self._grid is not None and self._asked == self.size
 
     def ask(self) -> Trial:
-        """Return the next point to try."""
+        """Return the next point to try.
+
+        Raises:
+            UsageError: the grid has no point left.
+        """
+        if self._grid is not None:
+            point = next(self._grid, None)
+            if point is None:
+                raise UsageError(f"All {self.size} points of the grid were asked for. Look at `exhausted` first.")
+            self._study.enqueue_trial(point)
         trial = self._study.ask()
         choices = {name: trial.suggest_categorical(name, list(range(count))) for name, count in self._space.items()}
         self._open[trial.number] = trial
+        self._asked += 1
         return Trial(trial.number, choices)
 
-    def tell(self, trial: Trial, value: float | None, *, seen: int = 0) -> None:
-        """Report the score of an asked point.
+    def tell(
+        self,
+        trial: Trial,
+        value: float | Sequence[float] | None,
+        *,
+        seen: int = 0,
+        over: Mapping[str, float] | None = None,
+    ) -> FrozenTrial:
+        """Report how an asked point did. Only what was scored in full competes.
 
         Args:
             trial: what `ask` returned.
-            value: its full score; `None` where it has none.
-            seen: on how many examples a dropped one was seen; only full scores may be compared, so a dropped
-                trial counts as pruned.
+            value: its full score, or with several objectives the value of each; `None` where it has none.
+            seen: on how many examples a dropped one was seen. Its value is no full score's equal: with one objective
+                the trial counts as pruned after so many steps, with several, which Optuna cannot prune, as failed.
+            over: for each constraint by how much it is exceeded; zero or less is within. Samplers prefer points within,
+                whatever the others' value.
+
+        Returns:
+            The finished trial, for `StoredStudy.add`.
+
+        Raises:
+            UsageError: the point was not asked for or is told already, or a value is not finite.
         """
-        asked = self._open.pop(trial.number)
+        values = self._values(value)
+        asked = self._open.pop(trial.number, None)
+        if asked is None:
+            raise UsageError(f"Trial {trial.number} is not open: it was never asked for, or is told already.")
+        for name, excess in (over or {}).items():
+            asked.set_constraint(name, excess)
+        state = _state(values, seen)
+        if values is not None and state is TrialState.PRUNED:
+            asked.report(values[0], step=seen)
+        return self._study.tell(asked, values if state is TrialState.COMPLETE else None, state=state)
+
+    def _values(self, value: float | Sequence[float] | None) -> list[float] | None:
         if value is None:
-            self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
-            return
-        if seen:
-            asked.report(value, step=seen)
-            self._study.tell(asked, state=optuna.trial.TrialState.PRUNED)
-            return
-        self._study.tell(asked, value)
+            return None
+        values = [float(v) for v in value] if isinstance(value, Sequence) else [float(value)]
+        if len(values) != len(self.objectives) or not all(math.isfinite(v) for v in values):
+            raise UsageError(
+                f"A trial is told a finite value for each of {', '.join(self.objectives)}, or `None`. "
+                f"Given: {shown(value)}."
+            )
+        return values
+
+
+class StoredStudy:
+    """A study in a database that is only ever written to: what `optuna-dashboard` opens.
+
+    Args:
+        url: Optuna's URL of a relational database.
+        name: of the study; one that is there is deleted, with its trials.
+        objectives: names of `OBJECTIVES`.
+        alone: whether the database holds nothing but this study's former versions, which are deleted whatever their
+            name.
+        options: further arguments of SQLAlchemy's `create_engine`.
+
+    Raises:
+        Exception: whatever Optuna, SQLAlchemy or the driver raise, here and in every method.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        objectives: Sequence[str],
+        *,
+        alone: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._storage = optuna.storages.RDBStorage(url, engine_kwargs=dict(options or {}))
+        known = optuna.get_all_study_names(self._storage)
+        for old in known if alone else [name] if name in known else []:
+            optuna.delete_study(study_name=old, storage=self._storage)
+        with _quiet():
+            self._study = optuna.create_study(
+                storage=self._storage, study_name=name, directions=[OBJECTIVES[name] for name in objectives]
+            )
+        self._storage.set_study_system_attr(self._study._study_id, _METRIC_NAMES, list(objectives))
+
+    def add(
+        self,
+        values: Sequence[float] | None,
+        attributes: Mapping[str, Any],
+        *,
+        seen: int = 0,
+        told: FrozenTrial | None = None,
+    ) -> None:
+        """Add a finished trial.
+
+        Args:
+            values: as in `Study.tell`.
+            attributes: JSON values to show beside it.
+            seen: as in `Study.tell`.
+            told: what `Study.tell` returned; `None` for a trial that no study asked for.
+        """
+        given = None if values is None else list(values)
+        state = _state(given, seen) if told is None else told.state
+        pruned = state is TrialState.PRUNED and given is not None
+        trial = optuna.trial.create_trial(
+            state=state,
+            values=given if state is TrialState.COMPLETE or pruned else None,
+            params={} if told is None else told.params,
+            distributions={} if told is None else told.distributions,
+            user_attrs=dict(attributes),
+            intermediate_values={seen: given[0]} if pruned and given is not None else {},
+            constraints=None if told is None else dict(told.constraints),
+        )
+        if told is not None:
+            trial.datetime_start, trial.datetime_complete = told.datetime_start, told.datetime_complete
+        self._study.add_trial(trial)
+
+    def note(self, name: str, value: Any) -> None:
+        """Set an attribute of the study to a JSON value."""
+        self._study.set_user_attr(name, value)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+
+def _state(values: Sequence[float] | None, seen: int) -> TrialState:
+    if values is None or (seen and len(values) > 1):
+        return TrialState.FAIL
+    return TrialState.PRUNED if seen else TrialState.COMPLETE
+
+
+def _sampler(name: str, seed: int, population: int) -> optuna.samplers.BaseSampler:
+    if name == "tpe":
+        return optuna.samplers.TPESampler(seed=seed, multivariate=True)
+    if name == "gp":
+        return optuna.samplers.GPSampler(seed=seed)
+    if name == "nsga-ii":
+        return optuna.samplers.NSGAIISampler(seed=seed, population_size=population)
+    return optuna.samplers.RandomSampler(seed=seed)  # a grid's points are given to it one by one
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Optuna from announcing a new study on stderr; what it logs for others goes on."""
+    _creating.here = True
+    try:
+        yield
+    finally:
+        _creating.here = False
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    return not getattr(_creating, "here", False)
+
+
+_creating = threading.local()
+for _name in ("optuna.storages._in_memory", "optuna.storages._rdb.storage"):
+    logging.getLogger(_name).addFilter(_is_wanted)

@@ -36,12 +36,15 @@ class Dataset(Sequence[Example]):
         inputs: names of the input fields; every other field is a label or an extra column.
         name: what reports call it.
         skipped: the rows that were left out, where bad rows are skipped.
+        group: the field whose value related examples share, such as a customer; intervals then count groups, not
+            examples, and splits keep groups together. `None` where no two are related.
     """
 
     examples: tuple[Example, ...]
     inputs: tuple[str, ...]
     name: str = "data"
     skipped: tuple[RowError, ...] = ()
+    group: str | None = None
     _keys: tuple[str, ...] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +54,8 @@ class Dataset(Sequence[Example]):
                 raise RowError("An example is wanted.", source=self.name, line=row, value=example)
         object.__setattr__(self, "examples", examples)
         object.__setattr__(self, "inputs", tuple(self.inputs))
+        if self.group is not None:
+            self._check_field("group", self.group)
 
     @classmethod
     def load(
@@ -62,6 +67,7 @@ class Dataset(Sequence[Example]):
         require_outputs: bool = True,
         on_bad: OnBad = "raise",
         name: str | None = None,
+        group: str | None = None,
     ) -> "Dataset":
         """Read and check a dataset.
 
@@ -80,11 +86,12 @@ class Dataset(Sequence[Example]):
             on_bad: `raise` stops at the first bad row, `skip` leaves bad rows out and lists them in
                 `skipped`. A fault of the file as a whole is always raised.
             name: what reports call it; by default the name of the file without its suffix.
+            group: the field whose value related examples share.
 
         Raises:
             RowError: a row does not fit; with file, line, field and value.
             DataError: the file cannot be read, or no row is left.
-            UsageError: a wrong argument or file name, or an extra that is not installed.
+            UsageError: a wrong argument or file name, an extra that is not installed, or no field `group`.
             SignatureError: `signature` is no signature class.
         """
         check_arguments(signature, inputs, on_bad)
@@ -97,7 +104,7 @@ class Dataset(Sequence[Example]):
         if not pairs:
             first = f" First of {len(skipped)} skipped: {skipped[0]}" if skipped else ""
             raise DataError(f"`{where}` has no rows to use.{first}")
-        dataset = cls(tuple(pair[0] for pair in pairs), columns.inputs, own, tuple(skipped))
+        dataset = cls(tuple(pair[0] for pair in pairs), columns.inputs, own, tuple(skipped), group)
         object.__setattr__(dataset, "_keys", tuple(pair[1] for pair in pairs))
         return dataset
 
@@ -140,6 +147,17 @@ class Dataset(Sequence[Example]):
         """The sha256 of the sorted keys and input names: equal for the same rows in any order."""
         return content_key({"inputs": sorted(self.inputs), "keys": sorted(self.keys)})
 
+    @property
+    def groups(self) -> tuple[str, ...] | None:
+        """The group of each example, in order; `None` where no two are related.
+
+        An example whose group is `None` is related to those alone that have the same content.
+        """
+        if self.group is None:
+            return None
+        values = [canonical_json(example[self.group]) for example in self.examples]
+        return tuple(f"alone {key}" if value == "null" else value for value, key in zip(values, self.keys, strict=True))
+
     def duplicates(self) -> list[tuple[int, ...]]:
         """Return the positions of examples with the same content, one tuple for each content."""
         places: dict[str, list[int]] = {}
@@ -169,7 +187,7 @@ class Dataset(Sequence[Example]):
             test: as `train`.
             seed: another seed gives another split.
             stratify: a field whose values keep their proportions in every part, within a few rows.
-            group: a field that names what must stay together.
+            group: a field that names what must stay together; default the dataset's own. The parts keep it.
 
         A number of rows is met exactly. A fraction may miss its share where groups are large.
 
@@ -178,6 +196,7 @@ class Dataset(Sequence[Example]):
             SplitError: the sizes do not fit.
         """
         wanted = parts_of(len(self), {"train": train, "val": val, "test": test})
+        group = self.group if group is None else group
         order = sorted(range(len(self)), key=lambda row: self.keys[row])
         random.Random(seed).shuffle(order)
         links = [[("inputs", inputs_key(example))] for example in self.examples]
@@ -188,26 +207,29 @@ class Dataset(Sequence[Example]):
         strata = [""] * len(self) if stratify is None else self._texts("stratify", stratify)
         chosen = allocate(units_of(order, links), wanted, strata, seed)
         parts = {
-            part.name: self._taken([row for row in order if row in rows], f".{part.name}")
+            part.name: self._taken([row for row in order if row in rows], f".{part.name}", group)
             for part, rows in zip(wanted[:-1], chosen, strict=False)
         }
         return Splits(**parts)
 
-    def _taken(self, rows: Iterable[int], suffix: str = "") -> "Dataset":
+    def _taken(self, rows: Iterable[int], suffix: str, group: str | None) -> "Dataset":
         rows = list(rows)
-        taken = Dataset(tuple(self.examples[row] for row in rows), self.inputs, f"{self.name}{suffix}")
+        taken = Dataset(tuple(self.examples[row] for row in rows), self.inputs, f"{self.name}{suffix}", group=group)
         if self._keys is not None:
             object.__setattr__(taken, "_keys", tuple(self._keys[row] for row in rows))
         return taken
 
     def _texts(self, argument: str, name: str) -> list[str]:
+        self._check_field(argument, name)
+        return [canonical_json(example[name]) for example in self.examples]
+
+    def _check_field(self, argument: str, name: str) -> None:
         for row, example in enumerate(self.examples, 1):
             if name not in example:
                 raise UsageError(
                     f"`{argument}` names the field `{name}`, which example {row} lacks. It has: "
                     f"{', '.join(example.keys())}."
                 )
-        return [canonical_json(example[name]) for example in self.examples]
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -221,7 +243,7 @@ class Dataset(Sequence[Example]):
     def __getitem__(self, index: slice) -> "Dataset": ...
     def __getitem__(self, index: int | slice) -> "Example | Dataset":
         if isinstance(index, slice):
-            return self._taken(range(len(self))[index])
+            return self._taken(range(len(self))[index], "", self.group)
         return self.examples[index]
 
     def __eq__(self, other: object) -> bool:

@@ -22,10 +22,17 @@ from tunesmith.evaluation.power import (
 )
 from tunesmith.evaluation.race import Race, Standing
 from tunesmith.evaluation.races.registry import RACES
-from tunesmith.evaluation.report import Failure, Report, Row, Step, gain
+from tunesmith.evaluation.report import Failure, PairedScores, Report, Row, Step, gain, paired_scores
 from tunesmith.evaluation.runs import RunFolder, RunInfo, run_path, runs_in, write_atomically
 from tunesmith.evaluation.selection import best_of_gain, corrected_confidence
-from tunesmith.evaluation.statistics import Interval, bootstrap_interval, mean_interval, paired_gain, wilson
+from tunesmith.evaluation.statistics import (
+    Interval,
+    bootstrap_interval,
+    least_changed,
+    mean_interval,
+    paired_gain,
+    wilson,
+)
 
 __all__ = [
     "Agreement",
@@ -42,6 +49,7 @@ __all__ = [
     "gain",
     "gain_spread",
     "Interval",
+    "least_changed",
     "Ledger",
     "LedgerCounts",
     "lm_key",
@@ -50,7 +58,9 @@ __all__ = [
     "Metric",
     "minimum_detectable_effect",
     "paired_gain",
+    "paired_scores",
     "paired_t_test",
+    "PairedScores",
     "PairedTest",
     "power_of",
     "program_key",

@@ -13,7 +13,7 @@ from typing import Any
 from dspy import context
 from dspy.dsp.utils.settings import settings
 
-from tunesmith.data import Score, example_key, fields_of
+from tunesmith.data import Dataset, Score, example_key, fields_of
 from tunesmith.errors import (
     BudgetExceeded,
     Interrupted,
@@ -147,6 +147,7 @@ class Runner:
             total: how many examples that dataset has, where these are a part of it; the 2 % are of it.
         """
         before = self.meter.charged, self.meter.paid
+        groups = examples.groups if isinstance(examples, Dataset) else None
         work = _Work(len(examples), progress, failed, len(examples) if total is None else total)
         count = self.lm.slots if slots is None else slots
         try:
@@ -162,13 +163,13 @@ class Runner:
             raise Interrupted(
                 f"Stopped after {work.done} of {len(examples)} examples. Finished calls are in the cache; "
                 "the same command goes on.",
-                partial=self._report(work, before),
+                partial=self._report(work, before, groups),
             ) from None
         except StopSignal as stop:
             raise stop.error from None
-        return self._report(work, before)
+        return self._report(work, before, groups)
 
-    def _report(self, work: "_Work", before: tuple[Spend, Spend]) -> Report:
+    def _report(self, work: "_Work", before: tuple[Spend, Spend], groups: Sequence[str] | None) -> Report:
         charged, paid = self.meter.charged, self.meter.paid
         return Report(
             tuple(row for row in work.rows if row is not None),
@@ -176,6 +177,9 @@ class Runner:
             _minus(charged, before[0]),
             _minus(paid, before[1]),
             tuple(sorted(work.notes)),
+            None
+            if groups is None
+            else tuple(group for row, group in zip(work.rows, groups, strict=True) if row is not None),
         )
 
     def _replay(self, shelf: Shelf, examples: Sequence[Example], work: "_Work") -> StopSignal | None:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tunesmith.evaluation.statistics import Interval, mean_interval, paired_gain
+from tunesmith.evaluation.power import gain_spread
+from tunesmith.evaluation.statistics import Interval, mean_interval, mean_of, paired_gain
 from tunesmith.lm import Spend
 
-__all__ = ["Failure", "Report", "Row", "Step", "gain"]
+__all__ = ["Failure", "gain", "paired_scores", "PairedScores", "Report", "Row", "Step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Report:
         charged: distinct requests with tokens and engine seconds, cached or not.
         paid: what reached an engine.
         notes: what a reader of the scores has to know, such as that a judge was never measured.
+        groups: the group of each row where some examples are related, as `Dataset.groups`; intervals then count groups.
     """
 
     rows: tuple[Row, ...]
@@ -103,6 +105,7 @@ class Report:
     charged: Spend = field(default_factory=Spend)
     paid: Spend = field(default_factory=Spend)
     notes: tuple[str, ...] = ()
+    groups: tuple[str, ...] | None = None
 
     def values(self, floor: float | None = None) -> list[float | None]:
         """Return the score of each row as it counts, failures as `floor`; `None` where the metric failed."""
@@ -119,12 +122,16 @@ class Report:
     @property
     def interval(self) -> Interval:
         """The mean with its 95 % interval."""
-        return mean_interval([value for value in self.values() if value is not None])
+        values, groups = self.values(), self.groups
+        kept = [value for value in values if value is not None]
+        if groups is None:
+            return mean_interval(kept)
+        return mean_interval(kept, groups=[g for g, value in zip(groups, values, strict=True) if value is not None])
 
     @property
     def mean(self) -> float | None:
         """Mean score; the program's failures count as the floor."""
-        return self.interval.mean
+        return mean_of([value for value in self.values() if value is not None])
 
     @property
     def low(self) -> float | None:
@@ -180,8 +187,41 @@ class Report:
         return "; ".join([text + (f", {self.errors} errors" if self.errors else ""), *self.notes])
 
 
-def gain(before: Report, after: Report) -> Interval:
-    """Return the paired gain from one report to another of the same examples.
+@dataclass(frozen=True, slots=True)
+class PairedScores:
+    """The scores of two programs on the same different examples.
+
+    Attributes:
+        before, after: one score per example, in the same order.
+        groups: the group of each example, `None` where no two are related.
+    """
+
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+    groups: tuple[str, ...] | None = None
+
+    @property
+    def mean(self) -> float | None:
+        """The mean gain, as the interval has it, without the interval's cost."""
+        return mean_of([b - a for a, b in zip(self.before, self.after, strict=True)])
+
+    @property
+    def observations(self) -> int:
+        """How many observations the gain rests on: groups where there are some, else examples."""
+        return len(self.before if self.groups is None else set(self.groups))
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation of one example's gain, for the functions of `power`; `None` of fewer than two."""
+        return None if self.observations < 2 else gain_spread(self.before, self.after, groups=self.groups)
+
+    def interval(self) -> Interval:
+        """Return the mean gain with its 95 % interval; groups are drawn whole."""
+        return paired_gain(self.before, self.after, groups=self.groups)
+
+
+def paired_scores(before: Report, after: Report) -> PairedScores:
+    """Return the scores of two reports of the same examples, by example.
 
     Examples on which the metric failed for either are left out of both. A failure counts as the worst score of either
     side, so that a metric below zero never favours a program that fails. Equal examples are one observation: their
@@ -193,7 +233,20 @@ def gain(before: Report, after: Report) -> Interval:
         if a is not None and b is not None:
             pairs.setdefault(row.key, []).append((a, b))
     means = [[sum(side) / len(found) for side in zip(*found, strict=True)] for found in pairs.values()]
-    return paired_gain([a for a, _ in means], [b for _, b in means])
+    known = before.groups if before.groups is not None else after.groups
+    groups = None
+    if known is not None:
+        group_of = {row.key: group for row, group in zip(before.rows, known, strict=True)}
+        groups = tuple(group_of[key] for key in pairs)
+    return PairedScores(tuple(a for a, _ in means), tuple(b for _, b in means), groups)
+
+
+def gain(before: Report, after: Report) -> Interval:
+    """Return the paired gain from one report to another of the same examples; see `paired_scores`.
+
+    Where a dataset has groups of related examples, the interval is of groups.
+    """
+    return paired_scores(before, after).interval()
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tunesmith.evaluation.resampling import bca_ends, group_sums, percentile_ends, resampled_means
 
-__all__ = ["bootstrap_interval", "Interval", "mean_interval", "paired_gain", "wilson"]
+__all__ = ["bootstrap_interval", "Interval", "least_changed", "mean_interval", "mean_of", "paired_gain", "wilson"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,16 @@ class Interval:
     def to_json(self) -> dict[str, Any]:
         """Return the interval as JSON values."""
         return {"mean": self.mean, "low": self.low, "high": self.high, "n": self.n}
+
+
+def mean_of(values: Sequence[float]) -> float | None:
+    """Return the mean, as the intervals below have it, without their cost; `None` of no values."""
+    return float(np.asarray(values, dtype=float).mean()) if len(values) else None
+
+
+def least_changed(confidence: float = 0.95) -> int:
+    """Return how many changed observations a two-sided sign test needs to exclude chance if all went the same way."""
+    return math.ceil(1 - math.log2(1 - confidence))
 
 
 def wilson(successes: float, n: int, *, confidence: float = 0.95) -> Interval:
@@ -95,8 +105,7 @@ def bootstrap_interval(
     low, high = (
         percentile_ends(means, confidence) if method == "percentile" else bca_ends(means, sums, sizes, confidence)
     )
-    mean = float(np.asarray(values, dtype=float).mean())
-    return Interval(mean, low, high, len(values))
+    return Interval(mean_of(values), low, high, len(values))
 
 
 def paired_gain(
@@ -127,6 +136,6 @@ def paired_gain(
         return Interval(None, None, None, 0)
     found = bootstrap_interval(differences, groups=groups, method="percentile", confidence=confidence, seed=seed)
     changed = int(np.count_nonzero(group_sums(differences, groups)[0]))
-    if 2 * 0.5**changed <= 1 - confidence or found.low is None or found.high is None:
+    if changed >= least_changed(confidence) or found.low is None or found.high is None:
         return found
     return replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))

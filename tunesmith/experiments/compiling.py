@@ -11,11 +11,14 @@ from tunesmith.artifacts import Artifact, save
 from tunesmith.compilers import (
     Compiler,
     CompileReport,
+    Mirror,
+    MirrorPlace,
     RandomSearch,
     Session,
     as_dataset,
     as_model,
     check_seed,
+    mirrored,
     split_validation,
 )
 from tunesmith.data import Dataset, check_disjoint, example_key
@@ -27,12 +30,12 @@ from tunesmith.evaluation import (
     Report,
     RunFolder,
     Runner,
-    gain,
     lm_key,
+    paired_scores,
     program_source,
     run_path,
 )
-from tunesmith.experiments.verdict import count_opening, verdict_of
+from tunesmith.experiments.verdict import Finding, count_opening, finding_of
 from tunesmith.lm import LM, BaseLM, Budget, Meter, Spend, content_key, metered, unpaid
 from tunesmith.metrics import metric_fingerprint, metric_name
 from tunesmith.modules import Candidate, Module, caller_adapter, class_name, program_fingerprint
@@ -53,8 +56,7 @@ class CompileResult:
         report: what the search found, decided on validation.
         baseline: the program as given on the test split, `None` without one.
         compiled: the compiled program on the test split, `None` without one.
-        gain: paired gain on the test split with its 95 % interval, `None` without one.
-        verdict: `ship`, `no evidence`, `regression` or `untested`.
+        finding: what the test split says: verdict, gain, how many more examples would settle it, one sentence.
         artifact: the saved artifact, `None` without `run`.
         charged, paid: what the whole compile cost, test included.
         opened: how many runs looked at this test split so far, `None` without one.
@@ -66,14 +68,23 @@ class CompileResult:
     report: CompileReport
     baseline: Report | None
     compiled: Report | None
-    gain: Interval | None
-    verdict: str
+    finding: Finding
     artifact: Artifact | None
     charged: Spend
     paid: Spend
     opened: int | None
     notes: tuple[str, ...]
     seed: int
+
+    @property
+    def verdict(self) -> str:
+        """`ship`, `no evidence`, `regression` or `untested`."""
+        return self.finding.verdict
+
+    @property
+    def gain(self) -> Interval | None:
+        """Paired gain on the test split with its 95 % interval, `None` without one."""
+        return self.finding.gain
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values: what `result.json` holds."""
@@ -85,7 +96,7 @@ class CompileResult:
             "baseline": base.summary(),
             "compiled": done.summary(),
             "gain": found.to_json(),
-            "verdict": self.verdict,
+            **self.finding.to_json(),
             "validation": {
                 "baseline": self.report.baseline.summary(),
                 "compiled": self.report.compiled.summary(),
@@ -135,10 +146,15 @@ class _Job:
             "trainset": self.train.fingerprint,
             "valset": self.val.fingerprint,
             "testset": None if self.test is None else self.test.fingerprint,
+            "group": [self.val.group, None if self.test is None else self.test.group],
             "compiler": self.compiler.options(),
             "budget": self.budget.to_json(),
             "seed": self.seed,
         }
+
+    def about(self, **more: str) -> dict[str, Any]:
+        """What a mirror of the search says of it."""
+        return {"compiler": self.compiler.name, "metric": metric_name(self.metric), "seed": self.seed, **more}
 
 
 def compile_program(
@@ -159,6 +175,7 @@ def compile_program(
     rescore: bool = False,
     store: bool = True,
     command: dict[str, Any] | None = None,
+    mirror: MirrorPlace = None,
 ) -> CompileResult:
     """Compile `program`, test it on examples nobody selected on, and save an artifact.
 
@@ -185,6 +202,9 @@ def compile_program(
             called; the search ends where it would need to, and the same call without `rescore` goes on.
         store: whether the ledger keeps outputs and traces; keys, scores and charges are kept in any case.
         command: how the run was started, for `tunesmith runs resume`: `arguments` and `folder`.
+        mirror: URL of an Optuna database, such as 'postgresql+psycopg://...', in which `optuna-dashboard` shows the
+            search; it is only written to, and no failure of it stops a compile that has begun. Default `study.db` in
+            the run's folder; `False` for none.
 
     Raises:
         UsageError: an argument that cannot be used.
@@ -199,7 +219,8 @@ def compile_program(
     if run is None:
         if new or fork is not None or rescore:
             raise UsageError("`new`, `fork` and `rescore` are about a run. Name it, as in `run='first'`.")
-        return _run(job, progress)
+        with mirrored(mirror, job.compiler.objectives, about=job.about(), private=not store) as written:
+            return _run(job, progress, mirror=written)
     if fork is not None and run_path(fork) == run_path(run):
         raise UsageError(f"A run cannot be forked from itself. Given: fork={shown(fork)}. Choose another name.")
     _say_what_is_not_kept(job, store=store)
@@ -207,10 +228,13 @@ def compile_program(
     with (
         RunFolder(name, job.identity(), command=command, new=new, rescore=rescore) as folder,
         folder.ledger(private=not store) as ledger,
+        mirrored(
+            mirror, job.compiler.objectives, folder=folder, about=job.about(run=str(name)), private=not store
+        ) as written,
     ):
         if fork is not None:
             folder.copy_ledger(ledger, run)
-        result = _run(job, progress, ledger, rescore=rescore)
+        result = _run(job, progress, ledger, rescore=rescore, mirror=written)
         artifact = _save(job, result, folder.path / "artifact")
         result = replace(result, artifact=artifact)
         folder.write("result.json", result.to_json())
@@ -303,7 +327,14 @@ def _job(
     return _Job(program, metric, train, val, test, chosen, model, limit, tuple(notes), seed)
 
 
-def _run(job: _Job, progress: Progress | None, ledger: Ledger | None = None, *, rescore: bool = False) -> CompileResult:
+def _run(
+    job: _Job,
+    progress: Progress | None,
+    ledger: Ledger | None = None,
+    *,
+    rescore: bool = False,
+    mirror: Mirror | None = None,
+) -> CompileResult:
     meter = Meter(job.budget)
     keys = _keys(job)
     with metered(meter), unpaid() if rescore else nullcontext():
@@ -317,6 +348,7 @@ def _run(job: _Job, progress: Progress | None, ledger: Ledger | None = None, *, 
             progress=progress,
             ledger=ledger,
             rescore=rescore,
+            mirror=mirror,
         )
         try:
             report = job.compiler.run(session)
@@ -328,7 +360,9 @@ def _run(job: _Job, progress: Progress | None, ledger: Ledger | None = None, *, 
         program.compile_report = report  # type: ignore[attr-defined]  # promised
         before, after, notes = _test(job, session, report, meter, progress)
     _check_unchanged(job, keys)
-    found = None if before is None or after is None else gain(before, after)
+    scores = None if before is None or after is None else paired_scores(before, after)
+    finding = finding_of(scores, changed=report.improved)
+    found = finding.gain
     if found is not None and job.test is not None and found.n < len(job.test):
         notes = (*notes, f"The gain is over {found.n} different test examples of {len(job.test)}.")
     return CompileResult(
@@ -336,8 +370,7 @@ def _run(job: _Job, progress: Progress | None, ledger: Ledger | None = None, *, 
         report=report,
         baseline=before,
         compiled=after,
-        gain=found,
-        verdict=verdict_of(found),
+        finding=finding,
         artifact=None,
         charged=meter.charged,
         paid=meter.paid,

@@ -42,7 +42,10 @@ class SplitSettings(_Table):
 
 
 class DataSettings(_Table):
-    """`[data]`: a file for each split, or one file with `split`; paths start at the project file."""
+    """`[data]`: a file for each split, or one file with `split`; paths start at the project file.
+
+    `group` names the field whose value related examples share; it is that of `split` as well.
+    """
 
     train: str | None = None
     val: str | None = None
@@ -51,6 +54,7 @@ class DataSettings(_Table):
     split: SplitSettings | None = None
     inputs: list[str] | None = None
     signature: str | None = None
+    group: str | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -61,7 +65,14 @@ class DataSettings(_Table):
             raise ValueError("`file` and `split` belong together")
         if self.inputs is not None and self.signature is not None:
             raise ValueError("`inputs` and `signature` contradict each other: a signature names its inputs")
+        if self.group is not None and self.split is not None and self.split.group not in (None, self.group):
+            raise ValueError("`group` and `split.group` contradict each other: give one")
         return self
+
+    @property
+    def related(self) -> str | None:
+        """The field whose value related examples share, wherever it is named."""
+        return self.group if self.group is not None or self.split is None else self.split.group
 
 
 class LmSettings(_Table):
@@ -231,10 +242,10 @@ class Project:
         Raises:
             UsageError, DataError: it cannot be read, or a row does not fit.
         """
-        needed = self.inputs(program)
+        needed, group = self.inputs(program), self.settings.data.related
         if needed.signature is not None:
-            return Dataset.load(path, signature=needed.signature)
-        return Dataset.load(path, inputs=needed.names)
+            return Dataset.load(path, signature=needed.signature, group=group)
+        return Dataset.load(path, inputs=needed.names, group=group)
 
     def data(self, program: Module) -> Splits:
         """Read the data; a split that is not named is `None`.

@@ -1,17 +1,70 @@
 """What a test split says about a compile, and how often it was asked."""
 
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from filelock import FileLock
 
 from tunesmith.errors import UsageError
-from tunesmith.evaluation import Interval, write_atomically
-from tunesmith.lm import home
+from tunesmith.evaluation import (
+    Interval,
+    Metric,
+    PairedScores,
+    examples_needed,
+    least_changed,
+    lm_key,
+    minimum_detectable_effect,
+    program_key,
+    write_atomically,
+)
+from tunesmith.lm import LM, content_key, home
+from tunesmith.metrics import metric_fingerprint
+from tunesmith.modules import Candidate, Module
 
-__all__ = ["VERDICTS", "count_opening", "verdict_of"]
+__all__ = ["VERDICTS", "Finding", "count_evaluation", "count_opening", "finding_of", "is_test_split", "verdict_of"]
 
 VERDICTS = ("ship", "no evidence", "regression", "untested")
+
+POWER = 0.8
+"""The chance with which `Finding.more_examples` settle it, if the true gain is the one that was seen."""
+
+_COUNTS = "test-splits.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a test split says.
+
+    Attributes:
+        verdict: one of `VERDICTS`.
+        gain: the paired gain with its 95 % interval, `None` where nothing was tested.
+        observations: how many observations that rests on: groups of related examples where there are such.
+        more_examples: how many more examples would settle it in 4 of 5 cases, were the true gain the one that was seen;
+            0 where it is settled, `None` where no number can be said. An estimate: the gain that was seen is one, too.
+        detectable: the smallest true gain that as many examples show in 4 of 5 cases; `None` where unknown.
+        sentence: all of that in one sentence.
+    """
+
+    verdict: str
+    gain: Interval | None
+    observations: int
+    more_examples: int | None
+    detectable: float | None
+    sentence: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the gain as JSON values."""
+        return {
+            "verdict": self.verdict,
+            "observations": self.observations,
+            "more_examples": self.more_examples,
+            "detectable_gain": self.detectable,
+            "sentence": self.sentence,
+        }
 
 
 def verdict_of(gain: Interval | None) -> str:
@@ -27,6 +80,87 @@ def verdict_of(gain: Interval | None) -> str:
     return "regression" if gain.high < 0 else "no evidence"
 
 
+def finding_of(scores: PairedScores | None, *, changed: bool = True, subject: str = "the compiled program") -> Finding:
+    """Return what the scores of both programs on the test split say.
+
+    Args:
+        scores: of the program as given and the other, `None` where nothing was tested.
+        changed: whether the other program is another one at all.
+        subject: what the sentence calls the other.
+    """
+    gain = None if scores is None else scores.interval()
+    verdict = verdict_of(gain)
+    if scores is None or gain is None or gain.mean is None:
+        why = "no test split was looked at" if scores is None else "the metric failed on every test example"
+        return Finding(verdict, gain, 0, None, None, f"Nothing is known about new examples: {why}.")
+    spread = scores.spread
+    detectable = None if spread is None else minimum_detectable_effect(gain.n, spread, power=POWER)
+    more = _more_examples(scores, gain, spread) if verdict == "no evidence" else 0
+    if not changed:
+        more, detectable = None, None
+        text = "There is nothing to ship: no candidate beat the program as given on validation, so it is as it was."
+    else:
+        text = _sentence(verdict, gain, scores, more, detectable, subject)
+    return Finding(verdict, gain, scores.observations, more, detectable, text)
+
+
+def _more_examples(scores: PairedScores, gain: Interval, spread: float | None) -> int | None:
+    """Return how many more examples put zero outside the interval of a gain like this one."""
+    if spread is None or not gain.mean:
+        return None
+    wanted = examples_needed(abs(gain.mean), spread, power=POWER)
+    if wanted is None:
+        return None
+    # An interval of few changed examples reaches to zero whatever their spread, see `paired_gain`.
+    wanted = max(wanted, math.ceil(least_changed() * gain.n / max(1, _changed(scores))))
+    return max(1, wanted - gain.n)
+
+
+def _changed(scores: PairedScores) -> int:
+    differences = np.asarray(scores.after) - np.asarray(scores.before)
+    if scores.groups is None:
+        return int(np.count_nonzero(differences))
+    return len({group for group, apart in zip(scores.groups, differences, strict=True) if apart})
+
+
+def _sentence(
+    verdict: str,
+    gain: Interval,
+    scores: PairedScores,
+    more: int | None,
+    detectable: float | None,
+    subject: str,
+) -> str:
+    mean = 0.0 if gain.mean is None else gain.mean
+    apart = f"{abs(mean):.3f} {'more' if mean > 0 else 'less'} than" if mean else "the same as"
+    related = "" if scores.groups is None else f" in {scores.observations} groups"
+    seen = (
+        f"{subject} scores {apart} the program as given on {gain.n} test examples{related} "
+        f"(95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
+    )
+    if verdict == "ship":
+        return f"Ship it: {seen}."
+    if verdict == "regression":
+        return f"Do not ship it: {seen}, which is worse by more than chance explains."
+    if more is not None:
+        return (
+            f"Not shown to be better yet: {seen}, which may be chance; about {_rounded_up(more)} more examples would "
+            "settle a difference of this size."
+        )
+    if detectable is None:
+        return f"Not shown to be better yet: {seen}, which is too few to say anything."
+    return (
+        f"Not shown to be better: {seen}; as many examples would most likely have shown a gain of {detectable:.3f} or "
+        "more."
+    )
+
+
+def _rounded_up(count: int) -> str:
+    """Return a count with two digits that count: it is an estimate."""
+    step = 10 ** max(0, len(str(count)) - 2)
+    return f"{-(-count // step) * step:,}"
+
+
 def count_opening(fingerprint: str, run: str) -> int | None:
     """Note that `run` looks at the test split `fingerprint`, and return by how many runs it was opened so far.
 
@@ -38,7 +172,7 @@ def count_opening(fingerprint: str, run: str) -> int | None:
         run: identity of the run, by content.
     """
     try:
-        path = home() / "test-splits.json"
+        path = home() / _COUNTS
         with FileLock(path.with_suffix(".lock")):
             known = _read(path)
             runs = known.setdefault(fingerprint, [])
@@ -48,6 +182,23 @@ def count_opening(fingerprint: str, run: str) -> int | None:
             return len(runs)
     except (OSError, UsageError):
         return None
+
+
+def count_evaluation(fingerprint: str, program: Module, metric: Metric, lm: LM) -> int | None:
+    """Note that `program` was scored on the test split `fingerprint`; see `count_opening`.
+
+    Scoring the same program by the same metric and model again is a replay.
+    """
+    identity = [program_key(program), Candidate.of(program).key, metric_fingerprint(metric), lm_key(lm, program)]
+    return count_opening(fingerprint, content_key(identity))
+
+
+def is_test_split(fingerprint: str) -> bool:
+    """Return whether a dataset was opened as a test split before."""
+    try:
+        return fingerprint in _read(home() / _COUNTS)
+    except UsageError:
+        return False
 
 
 def _read(path: Path) -> dict[str, list[str]]:

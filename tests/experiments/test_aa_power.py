@@ -1,0 +1,82 @@
+"""A compile that cannot help seldom ships, one that can often does: at a small scale here, and the committed figures."""
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.scale import scaled
+
+ROOT = Path(__file__).parents[2]
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("aa_power", ROOT / "benchmarks" / "aa_power.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["aa_power"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+aa = load()
+FULL = os.environ.get("TUNESMITH_SLOW") is not None
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path))
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "setting", aa.SETTINGS if FULL else [aa.SETTINGS[0], aa.SETTINGS[-1]], ids=lambda one: one.name
+)
+def test_a_setting_keeps_its_promise(setting: object) -> None:
+    row = aa.row_of(setting, [aa.shipped(seed, setting) for seed in range(scaled(aa.RUNS))])
+    if FULL:
+        assert not aa.broken(row), row
+    elif setting.better:  # type: ignore[attr-defined]
+        assert row["high"] >= aa.LEAST_POWER, row
+        assert row["shipped"] > row["runs"] / 2, row
+    else:
+        assert row["shipped"] <= 4, row  # of 20: at a rate of 5 % that happens in 99.7 of 100 cases
+
+
+def test_the_simulated_model_has_the_chances_it_says() -> None:
+    for graded in (False, True):
+        setting = aa.Setting(400, graded, better=True)
+        result = aa.compiled(0, setting)
+        means = sorted(trial.mean for trial in result.report.trials if trial.n == aa.VALIDATION)
+        assert means[-1] == pytest.approx(aa.BETTER, abs=0.1)
+        assert result.baseline is not None
+        assert result.baseline.mean == pytest.approx(aa.AS_GIVEN, abs=0.08)
+
+
+def test_equal_seeds_give_equal_compiles() -> None:
+    setting = aa.SETTINGS[1]
+    one, other = (aa.compiled(3, setting).to_json() for _ in range(2))
+    assert {**one, "seconds": None} == {**other, "seconds": None}
+
+
+def test_a_row_that_breaks_a_promise_is_named() -> None:
+    lucky, unlucky = [("ship", 1, 0.0)] * 30, [("no evidence", 1, 0.0)] * 370
+    assert aa.broken(aa.row_of(aa.SETTINGS[0], lucky + unlucky))
+    assert aa.broken(aa.row_of(aa.SETTINGS[-1], lucky + unlucky))
+    assert not aa.broken(aa.row_of(aa.SETTINGS[0], lucky[:19] + unlucky + [unlucky[0]] * 11))
+
+
+@pytest.mark.skipif(not aa.OUT.exists(), reason="not measured yet: python benchmarks/aa_power.py")
+def test_the_committed_figures_keep_every_promise_and_stand_in_the_docs() -> None:
+    found = json.loads(aa.OUT.read_text(encoding="utf-8"))
+    assert [row["setting"] for row in found["rows"]] == [setting.name for setting in aa.SETTINGS]
+    for row in found["rows"]:
+        assert row["runs"] == aa.RUNS
+        assert not aa.broken(row)
+    page = aa.PAGE.read_text(encoding="utf-8")
+    assert aa.rendered(page, found) == page, "run `python benchmarks/aa_power.py --table`"

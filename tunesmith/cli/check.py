@@ -1,0 +1,192 @@
+"""`tunesmith check`: hold an artifact against gates, as a step of CI."""
+
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tunesmith.artifacts import Artifact, load, verify
+from tunesmith.cli.choosing import allowed, chosen_lm, current_project
+from tunesmith.cli.failures import DONE, GATE
+from tunesmith.cli.junit import junit_xml
+from tunesmith.cli.options import (
+    allow_option,
+    artifact_argument,
+    json_option,
+    lm_option,
+    no_store_option,
+    quiet_option,
+    slots_option,
+)
+from tunesmith.cli.output import emit, note, say, table
+from tunesmith.cli.progress import shown_progress
+from tunesmith.cli.reports import say_finding, say_notes, say_opened, say_reports, say_spent
+from tunesmith.data import Dataset
+from tunesmith.errors import TunesmithError, UsageError
+from tunesmith.evaluation import Metric, write_atomically
+from tunesmith.experiments import CheckResult, Gates, Project, check_artifact
+from tunesmith.lm import LM
+from tunesmith.metrics import metric_name
+from tunesmith.modules import Module
+
+__all__ = ["command"]
+
+_file = click.Path(path_type=Path)
+
+
+@click.command(name="check")
+@artifact_argument
+@click.option("--data", type=_file, help="The test examples: JSONL, JSON or CSV. Default: the project's test split.")
+@click.option("--min-gain", type=float, metavar="GAIN", help="The gain over the program as given is surely above this.")
+@click.option("--min-score", type=float, metavar="MEAN", help="The mean score is at least this.")
+@click.option("--max-latency", type=float, metavar="SECONDS", help="95 of 100 examples take the model at most this.")
+@click.option("--max-errors", type=int, metavar="N", help="The program fails on at most N examples.")
+@click.option("--metric", metavar="NAME", help="MODULE:ATTR, or a built-in one as exact_match:FIELD.")
+@click.option("--junit", type=_file, metavar="FILE", help="Write the result as JUnit XML, one test case per gate.")
+@lm_option
+@slots_option
+@no_store_option
+@allow_option
+@json_option
+@quiet_option
+def command(
+    artifact: Path,
+    data: Path | None,
+    metric: str | None,
+    junit: Path | None,
+    spec: str | None,
+    slots: int | None,
+    no_store: bool,  # noqa: FBT001 - click passes flags so
+    allow: tuple[str, ...],
+    as_json: bool,  # noqa: FBT001
+    quiet: bool,  # noqa: FBT001
+    **limits: Any,
+) -> int:
+    r"""Hold ARTIFACT against gates on examples nobody selected on.
+
+    --min-gain compares the lower end of the 95 % interval of the paired gain: with 0 the gate is the verdict `ship`,
+    below 0 it says how much worse would still do. It scores the program as given as well. The other gates compare the
+    figure itself. Exits with 0 where every gate holds, with 4 where one fails, with 1 or 2 where nothing could be
+    checked.
+
+    \b
+    tunesmith check runs/first/artifact --min-gain 0 --junit check.xml
+    tunesmith check runs/first/artifact --data test.jsonl --min-score 0.8 --max-latency 0.5 --max-errors 0
+    """
+    if junit is not None and not junit.absolute().parent.is_dir():
+        raise UsageError(f"There is no folder {str(junit.parent)!r} for --junit. Make it, or name another file.")
+    when, start = datetime.now(UTC), time.monotonic()
+    try:
+        gates = Gates(**limits)
+        project = current_project().changed(metric=metric)
+        judge = project.metric()
+        found = verify(artifact)
+        model = chosen_lm(spec, project, slots=slots, store=not no_store)
+        allowed(allow, project.root)
+        program = load(artifact, lm=model, allow=allow)
+        examples = _examples(project, program, data)
+        with shown_progress(quiet=quiet) as tell:
+            result = check_artifact(program, found, examples, judge, gates=gates, lm=model, slots=slots, progress=tell)
+    except TunesmithError as error:
+        if junit is not None:
+            took = time.monotonic() - start
+            _write(junit, junit_xml(str(artifact), (), properties={}, when=when, seconds=took, error=error))
+        raise
+    about = _about(found, examples, judge, model)
+    if junit is not None:
+        took, figures, text = time.monotonic() - start, _properties(about, result), result.sentence
+        _write(
+            junit,
+            junit_xml(str(artifact), result.gates, properties=figures, when=when, seconds=took, text=text),
+        )
+    if as_json:
+        emit({**about, **result.to_json()})
+    else:
+        _say(result, examples, metric_name(judge))
+    if not result.passed:
+        failed = [gate.name for gate in result.gates if not gate.passed]
+        note(f"error: {len(failed)} of {len(result.gates)} gates failed: {', '.join(failed)}.")
+        return GATE
+    return DONE
+
+
+def _examples(project: Project, program: Module, data: Path | None) -> Dataset:
+    if data is not None:
+        return project.read(data, program)
+    found = project.data(program).test
+    if found is None:
+        raise UsageError("There is no test split. Pass --data FILE, or name one under [data] in tunesmith.toml.")
+    return found
+
+
+def _about(artifact: Artifact, examples: Dataset, metric: Metric, model: LM) -> dict[str, Any]:
+    return {
+        "artifact": {"path": os.fspath(artifact.path), "sha256": artifact.sha256},
+        "data": {"name": examples.name, "fingerprint": examples.fingerprint, "examples": len(examples)},
+        "metric": metric_name(metric),
+        "lm": model.identity.to_json(),
+    }
+
+
+def _properties(about: dict[str, Any], result: CheckResult) -> dict[str, object]:
+    """Return the figures as JUnit properties."""
+    gain = None if result.finding is None else result.finding.gain
+    found: dict[str, object] = {
+        "artifact.sha256": about["artifact"]["sha256"],
+        "data.fingerprint": about["data"]["fingerprint"],
+        "metric": about["metric"],
+        "lm": about["lm"].get("model"),
+        "score.mean": result.compiled.mean,
+        "score.low": result.compiled.low,
+        "score.high": result.compiled.high,
+        "score.n": result.compiled.n,
+        "errors": result.compiled.errors,
+        "latency.median": result.latency["median"],
+        "latency.p95": result.latency["p95"],
+        "test_opened": result.opened,
+    }
+    if result.baseline is not None and gain is not None and result.finding is not None:
+        found |= {
+            "baseline.mean": result.baseline.mean,
+            "gain.mean": gain.mean,
+            "gain.low": gain.low,
+            "gain.high": gain.high,
+            "gain.n": gain.n,
+            "verdict": result.finding.verdict,
+            "more_examples": result.finding.more_examples,
+        }
+    for gate in result.gates:
+        found[f"gate.{gate.name}.limit"] = gate.limit
+        found[f"gate.{gate.name}.value"] = gate.value
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise UsageError(
+            f"{str(path)!r} cannot be written: {error.strerror}. Name another file for --junit."
+        ) from error
+
+
+def _say(result: CheckResult, examples: Dataset, metric: str) -> None:
+    reports = [("artifact", result.compiled)]
+    if result.baseline is not None:
+        reports.insert(0, ("program as given", result.baseline))
+    say_reports(reports, title=f"{metric} on {examples.name}")
+    say()
+    rows = [("gate", "wanted", "found", "")]
+    rows += [(gate.name, gate.wanted, gate.found, "holds" if gate.passed else "fails") for gate in result.gates]
+    say(table(rows))
+    say()
+    say(result.sentence)
+    if result.finding is not None:
+        say_finding(result.finding)
+    say_opened(result.opened)
+    say()
+    say_spent(result.charged, result.paid)
+    say_notes(result.notes)

@@ -1,0 +1,259 @@
+"""Gates: does an artifact hold on new examples what a team asks of it?"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.artifacts import Artifact
+from tunesmith.data import Dataset
+from tunesmith.errors import UsageError, shown
+from tunesmith.evaluation import Metric, Report, evaluate, paired_scores
+from tunesmith.experiments.verdict import Finding, count_evaluation, finding_of
+from tunesmith.lm import LM, Meter, Spend
+from tunesmith.modules import Candidate, Module
+
+__all__ = ["CheckResult", "Gate", "Gates", "check_artifact"]
+
+_SELECTED_ON = ("trainset", "valset")
+_SAID = {
+    "min-gain": "the gain over the program as given is",
+    "min-score": "the mean score is",
+    "max-latency": "the model needs",
+    "max-errors": "the program fails on",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """What is asked; `None` asks nothing, and at least one must ask.
+
+    Attributes:
+        min_gain: the lower end of the 95 % interval of the paired gain over the program as given must be above it. With
+            0 that is the verdict `ship`; below 0 it is how much worse would still do.
+        min_score: the mean score must reach it.
+        max_latency: seconds that the model may need for 95 of 100 examples.
+        max_errors: how many examples the program may fail on.
+
+    Raises:
+        UsageError: nothing is asked, or a limit that cannot be.
+    """
+
+    min_gain: float | None = None
+    min_score: float | None = None
+    max_latency: float | None = None
+    max_errors: int | None = None
+
+    def __post_init__(self) -> None:
+        limits = {name: getattr(self, name) for name in self.__slots__}
+        if all(limit is None for limit in limits.values()):
+            names = ", ".join(f"`{name}`" for name in limits)
+            raise UsageError(f"A check without a gate holds whatever happens. Give at least one of {names}.")
+        for name, limit in limits.items():
+            if limit is not None and not math.isfinite(limit):
+                raise UsageError(f"`{name}` must be a finite number. Given: {shown(limit)}.")
+        for name in ("max_latency", "max_errors"):
+            if limits[name] is not None and limits[name] < 0:
+                raise UsageError(f"`{name}` cannot be below 0. Given: {shown(limits[name])}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One gate and what was found.
+
+    Attributes:
+        name: as the option, such as `min-gain`.
+        wanted, found: in words with the numbers.
+        limit: what was asked.
+        value: what it was compared with, `None` where there is no such number.
+        passed: whether the gate holds; without a number it does not.
+    """
+
+    name: str
+    wanted: str
+    found: str
+    limit: float
+    value: float | None
+    passed: bool
+
+    @property
+    def sentence(self) -> str:
+        """What was found, and where the gate fails what was wanted, as a part of a sentence."""
+        return f"{_SAID[self.name]} {self.found}" + ("" if self.passed else f", wanted {self.wanted}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the gate as JSON values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check found.
+
+    Attributes:
+        gates: one per limit that was asked for.
+        compiled: the artifact on the examples.
+        baseline: the program as given, `None` where no gate is about the gain.
+        finding: what both say, `None` likewise.
+        latency: seconds of the model per example: `median`, `p95`, `max`.
+        charged, paid: what both evaluations cost together.
+        opened: how often this test split was looked at so far, `None` where that cannot be known.
+        notes: what a reader of the numbers has to know.
+    """
+
+    gates: tuple[Gate, ...]
+    compiled: Report
+    baseline: Report | None
+    finding: Finding | None
+    latency: Mapping[str, float]
+    charged: Spend
+    paid: Spend
+    opened: int | None
+    notes: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate holds."""
+        return all(gate.passed for gate in self.gates)
+
+    @property
+    def sentence(self) -> str:
+        """The result in one sentence."""
+        failed = [gate for gate in self.gates if not gate.passed]
+        parts = "; ".join(gate.sentence for gate in failed or self.gates)
+        return f"{'Failed' if failed else 'Passed'}: on {len(self.compiled.rows)} examples {parts}."
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON values, without rows."""
+        return {
+            "passed": self.passed,
+            "sentence": self.sentence,
+            "gates": [gate.to_json() for gate in self.gates],
+            "compiled": self.compiled.summary(),
+            "baseline": None if self.baseline is None else self.baseline.summary(),
+            "gain": None if self.finding is None or self.finding.gain is None else self.finding.gain.to_json(),
+            "finding": None if self.finding is None else self.finding.to_json(),
+            "latency": {name: round(value, 4) for name, value in self.latency.items()},
+            "metric_errors": self.compiled.metric_errors,
+            "charged": self.charged.to_json(),
+            "paid": self.paid.to_json(),
+            "test_opened": self.opened,
+            "notes": list(self.notes),
+        }
+
+
+def check_artifact(
+    program: Module,
+    artifact: Artifact,
+    data: Dataset,
+    metric: Metric,
+    *,
+    gates: Gates,
+    lm: LM,
+    slots: int | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> CheckResult:
+    """Score an artifact on examples that did not select it, and hold the numbers against `gates`.
+
+    The program as given is scored beside it where a gate is about the gain; replies that are in the cache are not paid
+    for again. It counts as an opening of this test split, once for the same artifact, metric and model.
+
+    Args:
+        program: the loaded artifact.
+        artifact: the same, as it lies on disk.
+        data: the test examples.
+        metric: judges one prediction.
+        gates: what is asked.
+        lm: the model.
+        slots: examples on the way at once; default what the LM says.
+        progress: is told what goes on, and how many of how many examples are done.
+
+    Raises:
+        UsageError: `data` is what the artifact was selected on.
+        MetricError, ModelUnavailable, ModelMissing, Interrupted: as `evaluate`.
+    """
+    _refuse_selected_on(artifact, data)
+    meter = Meter()
+
+    def scored(label: str, candidate: Module) -> Report:
+        def tell(done: int, total: int) -> None:
+            if progress is not None:
+                progress(label, done, total)
+
+        return evaluate(candidate, data, metric, lm=lm, slots=slots, meter=meter, progress=tell)
+
+    compiled = scored("artifact", program)
+    baseline, finding, notes = None, None, [*compiled.notes]
+    if gates.min_gain is not None:
+        baseline = scored("program as given", _baseline(artifact, program))
+        changed = artifact.baseline_json != artifact.candidate_json
+        finding = finding_of(paired_scores(baseline, compiled), changed=changed, subject="the artifact")
+        if finding.gain is not None and finding.gain.n < len(data):
+            notes.append(f"The gain is over {finding.gain.n} different examples of {len(data)}.")
+    latency = _latency(compiled)
+    cached = sum(row.cached for row in compiled.rows)
+    if gates.max_latency is not None and cached:
+        notes.append(f"{cached} of {len(compiled.rows)} replies came from the cache, with the latency they had then.")
+    return CheckResult(
+        _held(gates, compiled, finding, latency),
+        compiled,
+        baseline,
+        finding,
+        latency,
+        meter.charged,
+        meter.paid,
+        count_evaluation(data.fingerprint, program, metric, lm),
+        tuple(notes),
+    )
+
+
+def _refuse_selected_on(artifact: Artifact, data: Dataset) -> None:
+    datasets = artifact.manifest["datasets"]
+    for name in _SELECTED_ON:
+        if datasets.get(name) == data.fingerprint:
+            raise UsageError(
+                f"`{data.name}` is the {name} the artifact was compiled on: its score there flatters, so it is no "
+                "gate. Give examples that did not take part, such as the test split."
+            )
+
+
+def _baseline(artifact: Artifact, program: Module) -> Module:
+    signatures = {path: predictor.signature for path, predictor in program.named_predictors()}
+    return Candidate.from_json(artifact.baseline_json, signatures).apply(program)
+
+
+def _latency(report: Report) -> dict[str, float]:
+    """Return the nearest-rank quantiles of the engine's seconds per example."""
+    seconds = sorted(row.seconds for row in report.rows)
+    rank = {"median": 0.5, "p95": 0.95, "max": 1.0}
+    return {name: seconds[math.ceil(share * len(seconds)) - 1] for name, share in rank.items()}
+
+
+def _held(gates: Gates, compiled: Report, finding: Finding | None, latency: Mapping[str, float]) -> tuple[Gate, ...]:
+    held = []
+    if gates.min_gain is not None:
+        held.append(_gain_gate(gates.min_gain, finding))
+    if gates.min_score is not None:
+        found = "unknown: no example has a score" if compiled.mean is None else f"{compiled.mean:.3f}"
+        passed = compiled.mean is not None and compiled.mean >= gates.min_score
+        held.append(
+            Gate("min-score", f"at least {gates.min_score:g}", found, gates.min_score, compiled.mean, passed),
+        )
+    if gates.max_latency is not None:
+        limit, value = gates.max_latency, latency["p95"]
+        found = f"{value:.3f} s for 95 of 100 examples"
+        held.append(Gate("max-latency", f"at most {limit:g} s", found, limit, value, value <= limit))
+    if gates.max_errors is not None:
+        count, most = compiled.errors, gates.max_errors
+        found = f"{count} of {len(compiled.rows)} examples"
+        held.append(Gate("max-errors", f"at most {most}", found, most, count, count <= most))
+    return tuple(held)
+
+
+def _gain_gate(limit: float, finding: Finding | None) -> Gate:
+    gain = None if finding is None else finding.gain
+    wanted = f"a lower end above {limit:g}"
+    if gain is None or gain.low is None or gain.mean is None:
+        return Gate("min-gain", wanted, "unknown: no example has a score", limit, None, passed=False)
+    found = f"{gain.mean:+.3f} (95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
+    return Gate("min-gain", wanted, found, limit, gain.low, gain.low > limit)
