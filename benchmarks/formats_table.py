@@ -241,17 +241,18 @@ TEXTS = (
     "Best pizza in town. The waiter, everybody calls him Gus, even sang for us.",
 )
 KIND_TOKENS = 640
+ESSAY_TOKENS = 1600  # a token can be a single character
 
 
 def kind_row(name: str, texts: int) -> dict[str, Any]:
     """Return how many replies on the twelve kinds of output could not be read in a format."""
-    lm = ts.lm("embedded", max_tokens=KIND_TOKENS)
     calls, errors = 0, dict[str, int]()
     for signature in KINDS:
         if not carries(name, signature):
             continue
         predict = dspy.Predict(signature)
         bind(predict, name)
+        lm = ts.lm("embedded", max_tokens=ESSAY_TOKENS if signature is Essay else KIND_TOKENS)
         for text in TEXTS[:texts]:
             calls += 1
             try:

@@ -27,7 +27,7 @@ from tunesmith.metrics import Judge, judges_used, metric_name
 from tunesmith.modules import Module, with_default_formats
 from tunesmith.signatures import Example
 
-__all__ = ["Metric", "Runner", "evaluate"]
+__all__ = ["Metric", "Runner", "as_model", "evaluate"]
 
 Metric = Callable[..., Any]
 
@@ -99,7 +99,7 @@ class Runner:
             raise UsageError(f"A program is a `dspy.Module`. Given: {shown(program)}. Pass an instance, not a class.")
         if not callable(metric):
             raise UsageError(f"A metric is a function of (example, prediction, trace=None). Given: {shown(metric)}.")
-        self.lm = _model(lm)
+        self.lm = as_model(lm)
         self.meter = Meter() if meter is None else meter
         self._program = with_default_formats(program)
         self._paths = {id(p): path for path, p in self._program.named_predictors()}
@@ -151,7 +151,7 @@ class Runner:
             self._floor,
             _minus(charged, before[0]),
             _minus(paid, before[1]),
-            _notes(used.values()),
+            _notes(used.values(), self.lm),
         )
 
     def _drain(self, examples: Sequence[Example], work: "_Work") -> None:
@@ -276,11 +276,12 @@ class _Work:
             self._progress(done, self._total)
 
 
-def _notes(judges: Iterable[Judge]) -> tuple[str, ...]:
-    names = {metric_name(judge) for judge in judges if not judge.is_measured}
+def _notes(judges: Iterable[Judge], lm: LM) -> tuple[str, ...]:
+    found = {(metric_name(judge), judge.is_measured) for judge in judges if not judge.is_measured_under(lm)}
     return tuple(
-        f"the agreement of `{name}` with given labels was not measured (see `evaluation.agreement`)"
-        for name in sorted(names)
+        f"the agreement of `{name}` with given labels was not measured{' under this model' if elsewhere else ''} "
+        "(see `evaluation.agreement`)"
+        for name, elsewhere in sorted(found)
     )
 
 
@@ -300,7 +301,12 @@ def _examples(dataset: Sequence[Example]) -> Sequence[Example]:
     return dataset
 
 
-def _model(lm: BaseLM | None) -> LM:
+def as_model(lm: BaseLM | None) -> LM:
+    """Return the model to ask, metered.
+
+    Raises:
+        UsageError: there is none, or it is no LM.
+    """
     model = settings.lm if lm is None else lm
     if model is None:
         raise UsageError("There is no model. Pass `lm=ts.lm(...)`, or set one with `dspy.configure(lm=...)`.")

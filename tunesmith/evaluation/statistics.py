@@ -11,6 +11,7 @@ import numpy as np
 __all__ = ["Interval", "mean_interval", "paired_gain", "wilson"]
 
 _DRAWS = 10_000
+_BLOCK = 65_536  # values drawn at once: many are drawn faster together, and a block still fits a cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,9 @@ def _bootstrap(values: Sequence[float], *, confidence: float, seed: int) -> Inte
         drawn = rng.multinomial(len(data), counts / len(data), size=_DRAWS)
         means = drawn @ distinct / len(data)
     else:
-        means = np.array([rng.choice(data, len(data)).mean() for _ in range(_DRAWS)])
+        rows = max(1, _BLOCK // len(data))
+        blocks = (min(rows, _DRAWS - first) for first in range(0, _DRAWS, rows))
+        means = np.concatenate([rng.choice(data, (block, len(data))).mean(axis=1) for block in blocks])
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(data.mean()), float(low), float(high), len(data))
