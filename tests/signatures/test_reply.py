@@ -11,6 +11,7 @@ import dspy
 import pytest
 from pydantic import AfterValidator, BaseModel, Field
 
+from tests.scale import FULL
 from tests.signatures.strategies import Color, Level, Mixed, signature_of
 from tunesmith.errors import ParseError, SignatureError
 from tunesmith.signatures import Signature, parse_json, parse_text, validate_output, validate_outputs
@@ -296,7 +297,7 @@ def test_a_json_value_of_another_type_is_an_error(kind: Any, given: Any) -> None
 def nested() -> Any:
     """Lists in lists, very deep."""
     value: Any = 1
-    for _ in range(100_000):
+    for _ in range(100_000 if FULL else 20_000):
         value = [value]
     return value
 
