@@ -44,7 +44,8 @@ test-unit: $(READY)
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "$(UNIT)"
 
 test-slow: model
-	TUNESMITH_SLOW=1 $(BIN)/python -m pytest -q -m "not live"
+	TUNESMITH_SLOW=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "$(UNIT)"
+	TUNESMITH_SLOW=1 $(BIN)/python -m pytest -q -m "not ($(UNIT))"
 
 slow-current: $(READY)
 	$(BIN)/python benchmarks/slow_current.py

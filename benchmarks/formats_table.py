@@ -240,18 +240,19 @@ TEXTS = (
     "Please cancel my order of 17 March 2023; I was charged 3.20 twice. Sam, 19, Elm Way 2, Cork",
     "Best pizza in town. The waiter, everybody calls him Gus, even sang for us.",
 )
-KIND_TOKENS = 640
+KIND_TOKENS = 1600  # of the 1,500 characters of an essay each can be a token
+SHORT_KIND_TOKENS = 640
 
 
 def kind_row(name: str, texts: int) -> dict[str, Any]:
     """Return how many replies on the twelve kinds of output could not be read in a format."""
-    lm = ts.lm("embedded", max_tokens=KIND_TOKENS)
     calls, errors = 0, dict[str, int]()
     for signature in KINDS:
         if not carries(name, signature):
             continue
         predict = dspy.Predict(signature)
         bind(predict, name)
+        lm = ts.lm("embedded", max_tokens=KIND_TOKENS if signature is Essay else SHORT_KIND_TOKENS)
         for text in TEXTS[:texts]:
             calls += 1
             try:

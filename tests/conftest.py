@@ -16,7 +16,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.scale import COUNTS
+from tests.scale import COUNTS, FULL
 from tunesmith.lm.folders import home_path
 
 _STARTED = time.monotonic()
@@ -24,7 +24,9 @@ _VARIABLES = ("TUNESMITH_LM", "TUNESMITH_SLOTS")
 _LIVE = ("OLLAMA_HOST", "TUNESMITH_LIVE_MODEL")
 _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
 
-hypothesis.settings.register_profile("tunesmith", deadline=None, derandomize=os.environ.get("CI") is not None)
+hypothesis.settings.register_profile(
+    "tunesmith", deadline=None, derandomize=os.environ.get("CI") is not None, max_examples=100 if FULL else 40
+)
 hypothesis.settings.load_profile("tunesmith")
 
 
@@ -94,21 +96,40 @@ def _git(root: Path, *words: str) -> str:
     return found.stdout.strip()
 
 
-def pytest_terminal_summary(terminalreporter: Any, exitstatus: int) -> None:
-    """Write down what a slow run counted, so that a later change can be told from it."""
-    if not os.environ.get("TUNESMITH_SLOW") or terminalreporter.config.option.collectonly:
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the counts of a parallel worker to the run that started it."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["counts"] = dict(COUNTS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a parallel worker counted."""
+    COUNTS.update(getattr(node, "workeroutput", {}).get("counts", {}))
+
+
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    """Write down what a slow run of all tests with some marker counted, so that a later change can be told from it."""
+    partial = config.args_source is pytest.Config.ArgsSource.ARGS or config.option.keyword or config.option.collectonly
+    if not os.environ.get("TUNESMITH_SLOW") or partial:
         return
     root = Path(__file__).parents[1]
-    commit = _git(root, "rev-parse", "HEAD")
-    stats = {name: len(terminalreporter.stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")}
-    found = {
-        "commit": commit,
-        "changed": _git(root, "status", "--porcelain", "--", "tunesmith", "tests").splitlines(),
-        "exit_status": int(exitstatus),
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "platform": sys.platform},
-        "tests": stats,
-        "seconds": round(time.monotonic() - _STARTED),
-        "counts": dict(sorted(COUNTS.items())),
-    }
     path = root / "benchmarks" / "slow.json"
+    found: dict[str, Any] = {
+        "commit": _git(root, "rev-parse", "HEAD"),
+        "changed": _git(root, "status", "--porcelain", "--", "tunesmith", "tests").splitlines(),
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "platform": sys.platform},
+    }
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    same = all(before.get(key) == value for key, value in found.items())
+    stats = {name: len(terminalreporter.stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")}
+    found["runs"] = (before["runs"] if same else {}) | {
+        config.option.markexpr: {
+            "exit_status": int(exitstatus),
+            "tests": stats,
+            "seconds": round(time.monotonic() - _STARTED),
+            "counts": dict(sorted(COUNTS.items())),
+        }
+    }
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

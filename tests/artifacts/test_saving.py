@@ -3,7 +3,6 @@ import os
 import resource
 import signal
 import stat
-import subprocess
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -35,14 +34,6 @@ def test_the_same_compile_gives_the_same_bytes(tmp_path):
     first, second = saved(tmp_path / "a"), saved(tmp_path / "b")
     assert first.sha256 == second.sha256
     assert files_of(first.path) == files_of(second.path)
-
-
-def test_the_same_compile_gives_the_same_bytes_in_another_process(tmp_path):
-    here = saved(tmp_path / "here")
-    code = "import sys; from pathlib import Path; from tests.artifacts.programs import saved; saved(Path(sys.argv[1]))"
-    environment = {**os.environ, "PYTHONHASHSEED": "7"}
-    subprocess.run([sys.executable, "-c", code, tmp_path / "there"], check=True, env=environment)
-    assert files_of(tmp_path / "there") == files_of(here.path)
 
 
 def test_times_and_what_was_paid_are_not_part_of_the_identity(tmp_path):

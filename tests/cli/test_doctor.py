@@ -33,6 +33,14 @@ def test_problems_are_listed_and_exit_with_one(tmp_path: Path, monkeypatch: pyte
     assert run("doctor").stdout.count("Problem: ") == 4
 
 
+@pytest.mark.parametrize("spec", ["nonsense", "gguf:nowhere.gguf", "ollama/a b"])
+def test_a_spec_that_cannot_be_used_is_a_problem(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
+    found = run("doctor", "--lm", spec, "--json")
+    assert found.exit_code == 1
+    assert json.loads(found.stdout)["problems"]
+
+
 def test_probing_without_any_model_names_every_way_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
     message = check_failure(run("doctor", "--probe"), 2)

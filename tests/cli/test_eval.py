@@ -1,11 +1,14 @@
 """`tunesmith eval`."""
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Workspace, check_failure, rows, run
+from tunesmith.lm import reply_cache
 
 A = Workspace.artifact
 
@@ -86,6 +89,27 @@ def test_without_a_project_everything_comes_from_options(
     assert "no metric" in check_failure(run(*given, "--data", data), 2)
     assert "no data" in check_failure(run(*given, "--metric", "exact_match:team"), 2)
     assert "no program" in check_failure(run("eval", "--lm", "openai/tiny", "--data", data), 2)
+
+
+def test_a_report_ends_with_what_went_wrong_with_the_cache(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
+    assert json.loads(run("eval", "--json", "--quiet").stdout)["cache"] == {"corrupt": 0, "lost_writes": 0}
+    cache = reply_cache()
+    with contextlib.closing(sqlite3.connect(cache.folder / "cache.db")) as database:
+        database.execute("UPDATE Cache SET value = CAST('damaged' AS BLOB)")
+        database.commit()
+    found = run("eval", "--quiet")
+    assert "Note: 12 cached replies were damaged and asked for again" in found.stdout
+
+    blocked = tmp_path / "blocked"
+    (blocked / "cache" / "cache.db").mkdir(parents=True)  # a folder where the file should be
+    monkeypatch.setenv("TUNESMITH_HOME", str(blocked))
+    found = run("compile", "--json", "--quiet")
+    assert found.exit_code == 0
+    assert json.loads(found.stdout)["cache"]["lost_writes"] > 12
+    assert "Note: 12 replies could not be stored" in run("eval", "--quiet").stdout
 
 
 def test_a_metric_that_fails_stops_with_its_own_error(workspace: Workspace) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.cli.conftest import Workspace, run
 from tests.cli.server import Server
+from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.lm import reply_cache
 
 A = Workspace.artifact
@@ -25,19 +26,23 @@ def home(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("eval",),
         ("compile", "--run", "private"),
         ("compile", "--dry-run"),
-        ("demo", "--limit", "5"),
     ],
     ids=" ".join,
 )
-def test_no_store_leaves_no_cache_in_the_home(
-    arguments: tuple[str, ...], home: Path, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TUNESMITH_LM", "openai/tiny")
-    monkeypatch.setenv("OPENAI_API_BASE", server.address)
+def test_no_store_leaves_no_cache_in_the_home(arguments: tuple[str, ...], home: Path, server: Server) -> None:
     before = len(server.requests)
     found = run(*arguments, "--no-store", "--json", "--quiet")
     assert found.exit_code == 0, found.stderr
     assert (len(server.requests) > before) == ("--dry-run" not in arguments)
+    assert not (home / "cache").exists()
+
+
+def test_a_demo_without_a_store_leaves_no_cache_either(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ProtocolServer([FakeModel("m", reply=lambda messages, options: '"room"')]) as there:
+        monkeypatch.setenv("OLLAMA_HOST", there.url)
+        found = run("demo", "--lm", "ollama/m", "--limit", "5", "--no-store", "--json", "--quiet")
+        assert found.exit_code == 0, found.stderr
+        assert any(entry.path == "/api/chat" for entry in there.requests)
     assert not (home / "cache").exists()
 
 

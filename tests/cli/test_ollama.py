@@ -1,7 +1,6 @@
 """The verbs on an Ollama server: what they say of it, and that each of them works with `ollama/<model>`."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import REPORTS, check_failure, rows, run
+from tests.cli.verbs import as_json, differences, every_verb
 from tests.protocol import FakeModel, ProtocolServer, embedded_backend
 from tunesmith.cli.application import VERBS
 from tunesmith.experiments.demo import demo_data
@@ -33,12 +33,6 @@ def server(answers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator
     with ProtocolServer(models, catalogue=[FakeModel("new:1b")]) as found:
         monkeypatch.setenv("OLLAMA_HOST", found.url)
         yield found
-
-
-def as_json(*arguments: str) -> Any:
-    found = run(*arguments, "--json")
-    assert found.exit_code == 0, found.stderr
-    return json.loads(found.stdout)
 
 
 # models -----------------------------------------------------------------------------------------------------
@@ -125,6 +119,38 @@ def test_doctor_says_what_to_set(server: ProtocolServer, monkeypatch: pytest.Mon
     assert run("doctor").stdout.count("Advice: ") == len(advice)
 
 
+def test_doctor_looks_at_every_host_of_a_pool(
+    server: ProtocolServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f'[lm]\nspec = "ollama/m"\nhost = ["{server.url}", "http://127.0.0.1:9"]\n'
+    (tmp_path / "tunesmith.toml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    found = run("doctor", "--json")
+    said = json.loads(found.stdout)
+    assert found.exit_code == 1
+    assert said["ollama"]["version"] == "0.24.0"
+    assert [state["version"] for state in said["other_hosts"]] == [None]
+    assert len(said["problems"]) == 1
+    assert "127.0.0.1:9" in said["problems"][0]
+    assert "no server at http://127.0.0.1:9" in run("doctor").stdout
+
+
+def test_an_address_in_the_environment_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "tcp://x")
+    found = run("models", "ls")
+    assert found.exit_code == 0
+    assert "OLLAMA_HOST must be http or https" in found.stderr
+    assert run("models", "ls", "--quiet").stderr == ""
+
+
+def test_errors_in_json_have_their_public_names(server: ProtocolServer) -> None:
+    kinds = {"ollama/nowhere": "ModelMissing", "ollama/": "UsageError"}
+    for name, kind in kinds.items():
+        assert json.loads(run("models", "show", name, "--json").stdout)["error"]["type"] == kind
+    server.stop()
+    assert json.loads(run("models", "show", "ollama/m", "--json").stdout)["error"]["type"] == "ModelUnavailable"
+
+
 @pytest.mark.parametrize("there", [True, False], ids=["no such model", "no server"])
 def test_doctor_calls_a_missing_model_a_problem_where_it_is_used(
     server: ProtocolServer, monkeypatch: pytest.MonkeyPatch, there: bool
@@ -140,48 +166,6 @@ def test_doctor_calls_a_missing_model_a_problem_where_it_is_used(
 
 
 # Every verb -------------------------------------------------------------------------------------------------
-
-
-def every_verb(spec: str, *, full: bool) -> dict[str, Any]:
-    """Run each verb in this folder, and return what it printed as JSON."""
-    os.environ["TUNESMITH_LM"] = spec
-    size = ["--budget-calls", "60"] if full else ["--budget-calls", "120"]
-    toml = Path("tunesmith.toml")
-    found = {"init": as_json("init")}
-    toml.write_text(
-        toml.read_text(encoding="utf-8").replace("seed = 0\n#", "seed = 0\nnum_candidates = 2\n#"), encoding="utf-8"
-    )
-    artifact = "runs/first/artifact"
-    found |= {
-        "doctor": as_json("doctor", *(["--probe"] if full else [])),
-        "models ls": as_json("models", "ls"),
-        "models show": as_json("models", "show", spec),
-        "models pull": as_json("models", "pull", spec, "--quiet"),
-        "eval": as_json("eval", "--quiet"),
-        "compile": as_json("compile", "--quiet", *size),
-        "runs ls": as_json("runs", "ls"),
-        "runs show": as_json("runs", "show", "first"),
-        "runs resume": as_json("runs", "resume", "first"),
-        "show": as_json("show", artifact),
-        "show messages": as_json("show", artifact, "--messages", "report=The bin is full."),
-        "predict": as_json("predict", artifact, "report=The bin is full."),
-        "cache stats": as_json("cache", "stats"),
-        "cache verify": as_json("cache", "verify"),
-        "cache prune": as_json("cache", "prune", "--older-than", "10w"),
-        "demo": as_json("demo", "--limit", "5", "--quiet"),
-    }
-    return found
-
-
-def shape(value: Any, path: str = "") -> Any:
-    """Return keys, kinds and counts, where two models cannot differ in them."""
-    if isinstance(value, dict):
-        free = path.endswith((".details", ".identity", ".ollama", ".server", ".environment"))
-        return "free" if free else {key: shape(one, f"{path}.{key}") for key, one in sorted(value.items())}
-    if isinstance(value, list):
-        free = path.endswith((".advice", ".models", ".candidates", ".demos", ".changes", ".predictors", ".messages"))
-        return "free" if free else [shape(one, path) for one in value]
-    return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else "value"
 
 
 @pytest.fixture
@@ -206,7 +190,7 @@ def test_every_verb_prints_on_a_server_what_it_prints_on_the_embedded_model(
             printed[spec] = every_verb(spec, full=True)
     assert {verb.split()[0] for verb in printed["embedded"]} == set(VERBS)
     for verb, found in printed["ollama/m"].items():
-        assert shape(found) == shape(printed["embedded"][verb]), verb
+        assert differences(printed["embedded"][verb], found, verb) == []
 
 
 def test_every_verb_works_on_a_server(server: ProtocolServer, own_place: Path) -> None:

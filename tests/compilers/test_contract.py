@@ -1,12 +1,8 @@
 """Every compiler keeps the contract."""
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import dspy
-import pytest
 
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
 from tests.contracts.compiler import CompilerContract
@@ -26,13 +22,7 @@ class TestBootstrapFewShot(CompilerContract):
 
 class TestRandomSearch(CompilerContract):
     def make(self, **options: Any) -> Compiler:
-        return RandomSearch(**{"metric": right, "num_candidates": 6, **options})
-
-
-KEYS = """
-import tests.compilers.test_contract as contract
-print("\\n".join(contract.keys()))
-"""
+        return RandomSearch(**{"metric": right, "num_candidates": 4, **options})
 
 
 def keys() -> list[str]:
@@ -44,17 +34,3 @@ def keys() -> list[str]:
             program = compiler.compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL)
         found += [program.compile_report.candidate.key, *(t.candidate.key for t in program.compile_report.trials)]
     return found
-
-
-@pytest.mark.parametrize("hash_seed", ["0", "1"])
-def test_results_are_the_same_in_processes_with_other_hashes(hash_seed: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", KEYS],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == keys()

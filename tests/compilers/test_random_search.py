@@ -8,23 +8,27 @@ import pytest
 
 from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, chance, colour_of, helpful, right, world
 from tests.evaluation.replies import number, written
-from tests.scale import scaled
+from tests.scale import FULL, scaled
 from tunesmith.compilers import CompileReport, LabeledFewShot, RandomSearch, Study, Trial, random_search
 from tunesmith.errors import BudgetExceeded, UsageError
 from tunesmith.evaluation import RACES, evaluate
 from tunesmith.lm import LM, Budget, FunctionLM, ReplyCache, Seen
 
-variants = pytest.mark.parametrize(
-    "options",
-    [
-        {"sampler": "random", "race": "paired-halving"},
-        {"sampler": "random", "race": "full"},
-        {"sampler": "random", "race": "block-race"},
-        {"sampler": "tpe", "race": "paired-halving"},
-        {"sampler": "tpe", "race": "full"},
-    ],
-    ids=lambda o: "-".join(o.values()),
-)
+HALVED, ALL = ({"sampler": "random", "race": "paired-halving"}, {"sampler": "tpe", "race": "full"})
+OTHERS = [
+    {"sampler": "random", "race": "full"},
+    {"sampler": "random", "race": "block-race"},
+    {"sampler": "tpe", "race": "paired-halving"},
+]
+
+
+def named(options: dict[str, str]) -> str:
+    return "-".join(options.values())
+
+
+every_variant = pytest.mark.parametrize("options", [HALVED, ALL, *OTHERS], ids=named)
+variants = pytest.mark.parametrize("options", [HALVED, ALL, *(OTHERS if FULL else [])], ids=named)
+"""Each sampler and each race; `make test-slow` takes each sampler with each race."""
 
 
 def search(lm: LM | None = None, *, student: Any = None, **options: Any) -> Any:
@@ -117,7 +121,7 @@ def test_steps_without_labels_get_bootstrapped_demos() -> None:
 
 
 def test_every_number_of_bootstrapped_demos_up_to_the_limit_is_tried() -> None:
-    for limit in (1, 3):
+    for limit in (1, 3) if FULL else (2,):
         report = report_of(
             FunctionLM(two_steps), student=TwoSteps(), num_candidates=16, max_bootstrapped_demos=limit, formats=["json"]
         )
@@ -142,9 +146,9 @@ def test_a_small_space_is_tried_whole_and_said_so() -> None:
 # How it races -----------------------------------------------------------------------------------------------
 
 
-@variants
+@every_variant
 def test_every_variant_is_deterministic_and_keeps_its_budget(options: dict[str, Any]) -> None:
-    for cap in (31, 61, 95, 200):
+    for cap in (31, 61, 95, 200) if FULL else (95,):
         one, other = (report_of(budget=cap, slots=slots, **options) for slots in (1, 8))
         assert one.candidate == other.candidate
         assert one.charged.calls == other.charged.calls <= cap
@@ -351,6 +355,8 @@ class Wide(dspy.Signature):
         ({"objectives": ("tokens",)}, "Objectives are `score` and others"),
         ({"limits": {"words": 5}}, "no limit on 'words'"),
         ({"formats": ["yaml"]}, "no format 'yaml'"),
+        ({"formats": "json"}, "a list of names"),
+        ({"formats": {"json", "bare"}}, "a list of names"),
         ({"num_candidates": 0}, "at least 1"),
     ],
 )

@@ -10,7 +10,7 @@ from dspy.dsp.utils.settings import settings
 from dspy.utils.callback import BaseCallback
 
 from tests.compilers.worlds import TRAIN, VAL, Colour, harmful, helpful, right, state_of, world
-from tests.scale import scaled
+from tests.scale import FULL, scaled
 from tunesmith.compilers import Compiler, CompileReport
 from tunesmith.errors import (
     BudgetExceeded,
@@ -24,6 +24,11 @@ from tunesmith.errors import (
 from tunesmith.evaluation import evaluate
 from tunesmith.lm import LM, Budget, FunctionLM, Meter, ReplyCache, Seen
 from tunesmith.modules import Candidate
+
+
+def crossed(cases: list[tuple[int, int]], *, slots: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Return `cases`, or in `make test-slow` each of their first values with each of `slots`."""
+    return [(after, count) for after, _ in cases for count in slots] if FULL else cases
 
 
 class Told(BaseCallback):
@@ -357,8 +362,7 @@ class CompilerContract:
         with pytest.raises(UsageError, match="A metric is a function"):
             self.make(metric="accuracy")
 
-    @pytest.mark.parametrize("slots", [1, 8])
-    @pytest.mark.parametrize("after", [0, 35, 50])
+    @pytest.mark.parametrize(("after", "slots"), crossed([(0, 1), (35, 8), (50, 1)], slots=(1, 8)))
     def test_the_absence_of_the_model_stops_it_with_the_typed_error(self, after: int, slots: int) -> None:
         left, answer = iter(range(after)), world()
 
@@ -370,8 +374,7 @@ class CompilerContract:
         with pytest.raises(ModelUnavailable, match="the server is gone"):
             self.compiled(FunctionLM(fails), slots=slots)
 
-    @pytest.mark.parametrize("slots", [1, 8])
-    @pytest.mark.parametrize("after", [10, 50])
+    @pytest.mark.parametrize(("after", "slots"), crossed([(10, 8), (50, 1)], slots=(1, 8)))
     def test_ctrl_c_stops_it_and_the_same_command_goes_on(self, after: int, slots: int, tmp_path: Path) -> None:
         left, answer, patient = iter(range(after)), world(), False
 

@@ -8,6 +8,7 @@ import dspy
 import numpy as np
 import pytest
 
+from tests.scale import scaled
 from tunesmith.data import Score
 from tunesmith.errors import MetricError
 from tunesmith.metrics import Metric, metric_fingerprint, metric_name
@@ -24,8 +25,8 @@ JUNK: list[Any] = [
     dspy.Prediction(),
     dspy.Prediction(answer=None),
     dspy.Prediction(answer=""),
-    dspy.Prediction(answer="word " * 200_000),
-    dspy.Prediction(answer="9" * 1_000_000),
+    dspy.Prediction(answer="word " * scaled(200_000)),
+    dspy.Prediction(answer="9" * scaled(1_000_000)),
     dspy.Prediction(answer="1e99999999999999999999"),
     dspy.Prediction(answer="\ud800\0"),
     dspy.Prediction(answer=b"bytes"),

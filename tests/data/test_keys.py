@@ -3,8 +3,6 @@
 import datetime
 import enum
 import json
-import subprocess
-import sys
 from decimal import Decimal
 
 import dspy
@@ -137,14 +135,3 @@ def test_nesting_without_end_is_an_error() -> None:
 
     with pytest.raises(DataError, match="canonical"):
         content_key(value)
-
-
-def test_keys_are_the_same_in_another_process_which_loads_no_extra() -> None:
-    code = (
-        "import sys, dspy; from tunesmith.data import example_key;"
-        "assert not {'pandas', 'pyarrow', 'optuna'} & set(sys.modules);"
-        "print(example_key(dspy.Example(q='é', tags={'b', 'a'}, n=1.5)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert done.stdout.strip() == example_key(dspy.Example(q="é", tags={"b", "a"}, n=1.5))

@@ -248,13 +248,13 @@ def test_a_metric_that_fails_on_more_than_2_percent_stops_the_evaluation(slots: 
     model = FunctionLM(knows)
 
     def metric(example: dspy.Example, prediction: dspy.Prediction) -> bool:
-        if example.number in (10, 20, 30):
+        if example.number % 10 == 0:
             raise KeyError("colour")
         return True
 
     with pytest.raises(MetricError, match=r"KeyError.*colour"):
-        evaluate(dspy.Predict(Parity), numbers(100), metric, lm=model, slots=slots)
-    assert len(model.requests) < 50, "nothing is asked that nobody will score"
+        evaluate(dspy.Predict(Parity), numbers(400), metric, lm=model, slots=slots)
+    assert len(model.requests) < 300, "nothing is asked that nobody will score"
 
 
 def test_one_failure_of_the_metric_stops_a_short_evaluation() -> None:

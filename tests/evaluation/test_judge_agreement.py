@@ -121,7 +121,7 @@ def test_calls_are_the_judges() -> None:
     assert list(meter.by_role()["charged"]) == ["judge"]
     assert metric.measured == found.to_json()
     assert isinstance(found, Agreement)
-    assert set(found.to_json()) == {"judge", "labels", "agreement", "kappa", "flips", "steady", "errors"}
+    assert set(found.to_json()) == {"judge", "model", "labels", "agreement", "kappa", "flips", "steady", "errors"}
 
 
 def test_the_labels_have_a_fingerprint() -> None:
@@ -138,6 +138,13 @@ def test_the_labels_have_a_fingerprint() -> None:
         (lambda metric: agreement(metric, []), "empty"),
         (lambda metric: agreement(metric, [example(1)]), "lacks answer, task, verdict"),
         (lambda metric: agreement(metric, ["text"]), "lacks"),
+        (lambda metric: agreement(metric, None), "are a list"),
+        (lambda metric: agreement(metric, [dspy.Example(task="t", answer="a", verdict="fine")]), "one of good, bad"),
+        (lambda metric: agreement(metric, [dspy.Example(task="t", answer="a", verdict="good")]), "are inputs"),
+        (
+            lambda metric: agreement(judge("It is good."), [metric.labelled(example(1), "a", verdict="good")]),
+            "no model",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_refused(ask: Callable[[Any], Any], says: str) -> None:

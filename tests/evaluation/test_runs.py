@@ -12,13 +12,19 @@ import pytest
 from tunesmith.errors import ArtifactError, RunMismatch, UsageError
 from tunesmith.evaluation import RunFolder, run_path, write_atomically
 
-HOLD = """
+WRITE = """
 import sys
 from pathlib import Path
-from tunesmith.evaluation import RunFolder
-with RunFolder(Path(sys.argv[1]), {"seed": 0}):
+from tunesmith.evaluation import RunFolder, write_atomically
+with RunFolder(Path(sys.argv[1]), {"seed": 0}) as folder:
     print("held", flush=True)
     sys.stdin.readline()
+    n = 0
+    while True:
+        write_atomically(folder.path / "result.json", str(n % 10) * 200_000)
+        n += 1
+        if n == 20:
+            print("going", flush=True)
 """
 
 
@@ -38,33 +44,28 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path, kind: type) -> None:
         assert folder.path == tmp_path / "elsewhere" / "mine"
 
 
-def test_a_second_process_is_refused_and_told_who_holds_the_run(tmp_path: Path) -> None:
+def test_a_run_of_another_process_is_refused_and_free_with_whole_files_when_that_is_killed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITE, str(run)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert holder.stdout is not None
     assert holder.stdin is not None
+    assert holder.stdout is not None
     try:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(UsageError, match=rf"held by process {holder.pid}\b"), RunFolder(tmp_path / "run", {}):
+        with pytest.raises(UsageError, match=rf"held by process {holder.pid}\b"), RunFolder(run, {}):
             pytest.fail("two processes hold one run")
+        holder.stdin.write("\n")
+        holder.stdin.flush()
+        assert holder.stdout.readline() == "going\n"
     finally:
-        holder.communicate("\n", timeout=60)
+        holder.kill()
+        holder.communicate(timeout=60)
 
-    with RunFolder(tmp_path / "run", {"seed": 0}) as folder:
-        assert folder.path.is_dir(), "the run is free again"
-
-
-def test_a_run_of_a_killed_process_is_free(tmp_path: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    holder.kill()
-    holder.communicate(timeout=60)
-
-    with RunFolder(tmp_path / "run", {"seed": 0}) as folder:
+    text = (run / "result.json").read_text()
+    assert len(text) == 200_000
+    assert len(set(text)) == 1
+    with RunFolder(run, {"seed": 0}) as folder:
         assert folder.read("run.json") == {"seed": 0}
 
 
@@ -153,30 +154,6 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
 
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
-
-
-def test_a_process_killed_while_it_writes_leaves_a_whole_file(tmp_path: Path) -> None:
-    path = tmp_path / "result.json"
-    write = """
-import sys
-from pathlib import Path
-from tunesmith.evaluation import write_atomically
-n = 0
-while True:
-    write_atomically(Path(sys.argv[1]), str(n % 10) * 200_000)
-    n += 1
-    if n == 20:
-        print("going", flush=True)
-"""
-    writer = subprocess.Popen([sys.executable, "-c", write, str(path)], stdout=subprocess.PIPE, text=True)
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "going\n"
-    writer.kill()
-    writer.communicate(timeout=60)
-
-    text = path.read_text()
-    assert len(text) == 200_000
-    assert len(set(text)) == 1
 
 
 def test_lines_end_alike_everywhere(tmp_path: Path) -> None:

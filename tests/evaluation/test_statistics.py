@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tests.scale import scaled
+from tests.scale import FULL, scaled
 from tunesmith.evaluation import Interval, bootstrap_interval, mean_interval, paired_gain, wilson
 
-few = settings(max_examples=30)
+few = settings(max_examples=30 if FULL else 12)
 scores = st.floats(0, 1, allow_nan=False)
 close = pytest.approx
 

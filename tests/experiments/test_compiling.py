@@ -29,7 +29,7 @@ from tests.compilers.worlds import (
 from tests.evaluation.replies import number, written
 from tests.experiments.plain_programs import Pipeline
 from tests.experiments.worlds import model as plain_model
-from tests.scale import scaled
+from tests.scale import FULL, scaled
 from tunesmith.errors import (
     BudgetExceeded,
     Interrupted,
@@ -49,7 +49,7 @@ def compiled(lm: LM | None = None, **options: Any) -> CompileResult:
         "trainset": TRAIN,
         "valset": VAL,
         "testset": TEST,
-        "compiler": ts.RandomSearch(metric=right, num_candidates=6, seed=options.get("seed", 0)),
+        "compiler": ts.RandomSearch(metric=right, num_candidates=4, seed=options.get("seed", 0)),
         "lm": FunctionLM(world()) if lm is None else lm,
     }
     return compile_program(**{**given, **options})
@@ -73,7 +73,7 @@ def test_the_result_file_holds_what_was_promised(tmp_path: Path) -> None:
     assert kept["seed"] == 0
     assert kept["artifact"]["sha256"] == result.artifact.sha256
     assert kept["verdict"] == result.verdict
-    assert kept["candidates"] == 7
+    assert kept["candidates"] == 5
 
 
 def test_calls_are_counted_whole(tmp_path: Path) -> None:
@@ -211,12 +211,11 @@ def test_a_second_call_pays_nothing_and_ends_in_the_same_artifact(tmp_path: Path
     assert elsewhere.artifact.sha256 == first.artifact.sha256
 
 
-@pytest.mark.parametrize("slots", [1, 8])
-def test_an_artifact_does_not_depend_on_slots_or_cache(tmp_path: Path, slots: int) -> None:
+def test_an_artifact_does_not_depend_on_slots_or_cache(tmp_path: Path) -> None:
     cached = compiled(FunctionLM(world(), cache=ReplyCache(tmp_path / "cache")), run=tmp_path / "a")
-    plain = compiled(FunctionLM(world(), slots=slots), run=tmp_path / "b")
-
-    assert cached.artifact.sha256 == plain.artifact.sha256
+    for slots in (1, 8):
+        plain = compiled(FunctionLM(world(), slots=slots), run=tmp_path / f"b{slots}")
+        assert cached.artifact.sha256 == plain.artifact.sha256
 
 
 def stops(after: int, error: BaseException) -> Callable[[Seen], str]:
@@ -230,9 +229,15 @@ def stops(after: int, error: BaseException) -> Callable[[Seen], str]:
     return function
 
 
-@pytest.mark.parametrize("after", [0, 70, 150])
+PRESSED, GONE = (KeyboardInterrupt(), Interrupted), (ModelUnavailable("gone"), ModelUnavailable)
+STOPS = [(0, *PRESSED), (70, *PRESSED), (150, *GONE)]
+"""After how many calls what stops a compile; `make test-slow` takes each number with each reason."""
+
+
 @pytest.mark.parametrize(
-    ("error", "kind"), [(KeyboardInterrupt(), Interrupted), (ModelUnavailable("gone"), ModelUnavailable)], ids=repr
+    ("after", "error", "kind"),
+    [(after, *why) for after in (0, 70, 150) for why in (PRESSED, GONE)] if FULL else STOPS,
+    ids=repr,
 )
 def test_a_compile_that_was_stopped_goes_on_to_the_same_artifact(
     tmp_path: Path, after: int, error: BaseException, kind: type[Exception]
@@ -253,6 +258,14 @@ def test_a_compile_that_was_stopped_goes_on_to_the_same_artifact(
     assert len(model.requests) <= whole.charged.calls - after, "no finished call is repeated"
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nobody may go on with but the same compile."""
+    run = tmp_path_factory.mktemp("finished") / "run"
+    compiled(run=run)
+    return run
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -267,20 +280,18 @@ def test_a_compile_that_was_stopped_goes_on_to_the_same_artifact(
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, dict) else str(value),
 )
-def test_a_run_of_something_else_is_refused_and_told_apart(tmp_path: Path, change: Any, named: str) -> None:
-    compiled(run=tmp_path / "run")
-    kept = (tmp_path / "run" / "result.json").read_bytes()
+def test_a_run_of_something_else_is_refused_and_told_apart(finished: Path, change: Any, named: str) -> None:
+    kept = (finished / "result.json").read_bytes()
 
     with pytest.raises(RunMismatch, match=rf"another {named}\."):
-        compiled(run=tmp_path / "run", **change)
-    assert (tmp_path / "run" / "result.json").read_bytes() == kept
+        compiled(run=finished, **change)
+    assert (finished / "result.json").read_bytes() == kept
 
 
-def test_another_instruction_or_other_demos_are_another_program(tmp_path: Path) -> None:
-    compiled(run=tmp_path / "run")
+def test_another_instruction_or_other_demos_are_another_program(finished: Path) -> None:
     student = dspy.Predict(Colour.with_instructions("Name the colour."))
     with pytest.raises(RunMismatch, match=r"another candidate\."):
-        compiled(run=tmp_path / "run", program=student)
+        compiled(run=finished, program=student)
 
 
 # The budget -----------------------------------------------------------------------------------------------------
@@ -331,10 +342,9 @@ def test_a_test_that_the_budget_cannot_pay_leaves_the_result_untested() -> None:
     [
         ts.LabeledFewShot(4),
         ts.BootstrapFewShot(metric=right, max_rounds=2),
-        ts.RandomSearch(metric=right, num_candidates=6),
         ts.RandomSearch(metric=right, num_candidates=6, race="full"),
         ts.RandomSearch(metric=right, num_candidates=4, sampler="tpe"),
-        None,
+        *([ts.RandomSearch(metric=right, num_candidates=6), None] if FULL else []),
     ],
     ids=lambda c: "default" if c is None else f"{c.name} {getattr(c, 'race', '')} {getattr(c, 'sampler', '')}",
 )

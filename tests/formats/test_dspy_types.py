@@ -1,5 +1,7 @@
 """DSPy's own types: each works under some format of ours, one call per prediction, sync and async."""
 
+import asyncio
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import dspy
@@ -7,10 +9,12 @@ import pytest
 from dspy.adapters.types.decision import Choice, Noul, Score
 
 from tests.contracts.format import MODES, CustomEngine, ask, ask_async
+from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import FormatError, ParseError
 from tunesmith.evaluation import evaluate
 from tunesmith.formats import carries, default_format, format_names, get_format
 from tunesmith.lm import Capabilities, FunctionLM, ReplyCache, ScriptedLM, message_text, text_response
+from tunesmith.lm import lm as make_lm
 from tunesmith.modules import Candidate, ChainOfThought, Predict, bind, bound_format, render, with_default_formats
 
 CALLS = pytest.mark.parametrize("call", [ask, ask_async])
@@ -122,7 +126,7 @@ def test_a_history_stands_behind_the_demos_and_may_be_partial_or_absent(name: st
     program = bound(Talk, name)
     program.demos = [dspy.Example(question="demo", answer="d")]
     lm = FunctionLM(lambda seen: SECTIONED[name].format("yes"))
-    partial = dspy.History(messages=[{"question": "only asked"}, {"answer": "only said"}, {"other": 1}])
+    partial = dspy.History(messages=[{"question": "only asked"}, {"answer": "only said", "other": 1}])
 
     ask(lm, program, question="q", history=partial)
     assert [role for role, _ in turns(lm)] == ["user", "assistant", "user", "assistant", "user"]
@@ -155,7 +159,16 @@ def test_what_is_shown_of_a_history_is_what_is_sent() -> None:
     assert tuple(entry) == shown.messages
 
 
-@pytest.mark.parametrize("history", ["text", [1], {"messages": []}, dspy.History(messages=[{"question": object()}])])
+@pytest.mark.parametrize(
+    "history",
+    [
+        "text",
+        [1],
+        {"messages": []},
+        dspy.History(messages=[{"question": object()}]),
+        dspy.History(messages=[{"role": "user", "content": "Hi"}]),
+    ],
+)
 def test_a_history_that_cannot_be_carried_never_reaches_the_engine(history: Any) -> None:
     lm = FunctionLM(lambda seen: "yes")
     with pytest.raises(FormatError):
@@ -294,6 +307,33 @@ def test_a_model_that_did_not_think_leaves_the_reasoning_empty() -> None:
     lm = ScriptedLM('{"answer": "a"}', capabilities=THINKS, think=True)
 
     assert ask(lm, ChainOfThought("question -> answer"), question="?").toDict() == {"reasoning": "", "answer": "a"}
+
+
+@pytest.mark.parametrize("engine", ["plain", "streamed", "cached"])
+def test_the_option_of_an_ollama_model_fills_the_reasoning(engine: str, tmp_path: Path) -> None:
+    model = FakeModel("deep", reply='{"answer": "4"}', thinking=True, thought="Two and two.")
+    program = ChainOfThought("question -> answer")
+    with ProtocolServer([model]) as server:
+        deep = make_lm("ollama/deep", host=server.url, cache=ReplyCache(tmp_path), think=True)
+        for _ in range(1 + (engine == "cached")):
+            if engine == "plain":
+                found = ask(deep, program, question="2 + 2?")
+            else:
+                found = streamified(deep, program, question="2 + 2?")
+        body = [entry.body for entry in server.requests if entry.path == "/api/chat"][-1]
+        assert "easoning" not in render(program, lm=deep, question="?").messages[0]["content"]
+
+    assert found.toDict() == {"reasoning": "Two and two.", "answer": "4"}
+    assert body["think"] is True
+    assert "easoning" not in body["messages"][0]["content"]
+
+
+def streamified(lm: Any, program: Any, **inputs: Any) -> Any:
+    async def read() -> Any:
+        with dspy.context(lm=lm):
+            return [piece async for piece in dspy.streamify(program)(**inputs)][-1]
+
+    return asyncio.run(read())
 
 
 def test_an_effort_that_does_not_exist_is_a_typed_error() -> None:

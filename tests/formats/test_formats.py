@@ -5,9 +5,12 @@ from typing import Any, Literal
 import dspy
 import pytest
 
+from tests.contracts.format import ask
 from tests.strategies import CASES
-from tunesmith.errors import UsageError
+from tunesmith.errors import FormatError, SignatureError, UsageError
 from tunesmith.formats import Format, carries, default_format, format_names, get_format
+from tunesmith.lm import FunctionLM
+from tunesmith.modules import Predict
 
 
 class Pictured(dspy.Signature):
@@ -66,7 +69,7 @@ def test_every_format_has_its_name() -> None:
     assert format_names() == ("bare", "json", "lines", "markdown", "xml", "chat")
 
 
-@pytest.mark.parametrize("name", ["", "Json", "json ", "yaml"])
+@pytest.mark.parametrize("name", ["", "Json", "json ", "yaml", ["json"], None])
 def test_an_unknown_format_is_an_error_that_lists_the_known_ones(name: str) -> None:
     with pytest.raises(UsageError, match="bare, json, lines, markdown, xml, chat"):
         get_format(name)
@@ -99,6 +102,17 @@ def test_what_other_formats_cannot_carry_gets_chat(signature: Any, name: str) ->
     assert default_format(signature) == name
     assert carries("chat", signature)
     assert carries("json", signature) is (name != "chat")
+
+
+def test_a_signature_without_outputs_is_refused_before_a_call() -> None:
+    with pytest.raises(SignatureError, match="no output"):
+        ask(FunctionLM(lambda seen: "{}"), Predict("question ->"), question="?")
+
+
+@pytest.mark.parametrize("n", [-1, 2.5])
+def test_a_number_of_draws_that_cannot_be_is_refused(n: Any) -> None:
+    with pytest.raises(FormatError, match="whole number"):
+        ask(FunctionLM(lambda seen: "yes"), Predict("question -> answer", n=n), question="?")
 
 
 def test_a_label_set_is_listed_up_to_fifty() -> None:

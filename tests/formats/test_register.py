@@ -1,7 +1,7 @@
 """A format is one file and its line in `formats/__init__.py`: what such a file holds, and that it keeps the contract."""
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import dspy
 import pytest
@@ -76,3 +76,9 @@ def test_a_name_is_given_once() -> None:
     for kind in (BarsFormat, type("Nameless", (BarsFormat,), {"name": ""})):
         with pytest.raises(UsageError, match="name of its own"):
             register(kind())
+
+
+@pytest.mark.parametrize("given", [BarsFormat, "bars", None])
+def test_what_is_no_format_is_not_registered(given: Any) -> None:
+    with pytest.raises(UsageError, match="an object of a class"):
+        register(given)

@@ -86,10 +86,22 @@ class Front:
 
             do_POST = do_GET
 
-        self._server = _Server(("127.0.0.1", port), Handler)
-        self.port = self._server.server_address[1]
+        self._handler, self.port = Handler, port
+        self.start()
         self.url = f"http://127.0.0.1:{self.port}/v1"
+
+    def start(self) -> None:
+        """Listen; after `stop`, at the same port."""
+        self._server = _Server(("127.0.0.1", self.port), self._handler)
+        self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def refuse(self, seconds: float) -> None:
+        """Be away for a while."""
+        self.stop()
+        back = threading.Timer(seconds, self.start)
+        back.daemon = True
+        back.start()
 
     def stop(self) -> None:
         """Refuse connections from now on, and break those that are open."""

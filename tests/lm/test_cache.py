@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.lm.test_flight import fork, processes, run_in_threads
@@ -65,6 +65,7 @@ def as_a_plain_user() -> Iterator[Path]:
 
 
 def test_what_is_put_comes_back(cache: ReplyCache) -> None:
+    @settings(max_examples=max(30, scaled(100)))
     @given(st.dictionaries(st.text(st.characters()), JSON, max_size=5))
     def check(value: dict[str, Any]) -> None:
         cache.put("key", value)
@@ -483,7 +484,7 @@ def test_a_fork_uses_the_cache_while_threads_of_the_parent_write(cache: ReplyCac
     thread = threading.Thread(target=keep_writing)
     thread.start()
     try:
-        for n in range(scaled(100)):
+        for n in range(max(3, scaled(100))):
             child = fork.Process(target=use_in_child, args=(cache, n))
             child.start()
             child.join(60)

@@ -34,7 +34,7 @@ class Stored:
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
     rng = random.Random(0)
     values = {}
-    for number in range(max(200, scaled(ROWS))):
+    for number in range(max(100, scaled(ROWS))):
         size = rng.randint(33_000, 40_000) if number % LARGE == 0 else rng.randint(10, 700)
         values[f"key {number}"] = {"v": 1, "text": rng.randbytes(size // 2).hex(), "n": number}
     folder = tmp_path_factory.mktemp("stored") / "replies"
@@ -51,7 +51,7 @@ def busy(stored: Stored, tmp_path_factory: pytest.TempPathFactory) -> Stored:
     folder = tmp_path_factory.mktemp("busy") / "replies"
     shutil.copytree(stored.folder, folder)
     cache, values = ReplyCache(folder), dict(stored.values)
-    for number in range(50):
+    for number in range(max(20, scaled(50))):
         values[f"late {number}"] = {"v": 1, "text": f"{number} " * 100}
         cache.put(f"late {number}", values[f"late {number}"])
     left = folder.with_name("left")

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.scale import scaled
 from tunesmith.lm.cache import ReplyCache, SingleFlight
 from tunesmith.lm.flight import FolderFlight
 from tunesmith.lm.keylocks import KeyLocks
@@ -214,10 +215,11 @@ def hold(folder: Path, held: Any) -> None:
 
 def test_processes_that_ask_the_same_at_once_call_the_model_once(tmp_path: Path) -> None:
     log = tmp_path / "calls"
-    with processes(8, call_the_model, tmp_path / "replies", log, fork.Barrier(8)) as callers:
+    count = max(3, scaled(8))
+    with processes(count, call_the_model, tmp_path / "replies", log, fork.Barrier(count)) as callers:
         for caller in callers:
             caller.join(60)
-        assert [caller.exitcode for caller in callers] == [0] * 8
+        assert [caller.exitcode for caller in callers] == [0] * count
     assert sorted(log.read_text().split()) == ["a", "b", "c"]
 
 
@@ -229,7 +231,7 @@ def test_a_lock_ends_with_its_holder(number: signal.Signals, tmp_path: Path) -> 
         waiting = threading.Thread(target=lambda: flight.run("k", lambda: took.append(time.monotonic())))
         waiting.start()
         assert flight.run("another key", lambda: 1) == 1, "no other key waits"
-        time.sleep(0.2)
+        time.sleep(0.1)
         assert took == []
         killed = time.monotonic()
         os.kill(holder.pid, number)
@@ -260,7 +262,7 @@ def test_a_fork_waits_for_its_parent_and_leaves_it_its_locks(tmp_path: Path) -> 
                 flight.run("k", lambda: note("child"))
             finally:
                 os._exit(0)
-        time.sleep(0.2)
+        time.sleep(0.1)
         note("parent")
         return child
 

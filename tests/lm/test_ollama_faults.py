@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ import tunesmith as ts
 from tests.lm.test_ollama import chats, engine_on, schema, text_request
 from tests.protocol import FakeModel, Fault, ProtocolServer
 from tests.scale import scaled
-from tunesmith.errors import ContextOverflow, ModelError, ModelMissing, ModelUnavailable, RequestRefused
-from tunesmith.lm import ReplyCache, Request, Response, StreamDeltaEvent, build_lm, lm
+from tunesmith.errors import ContextOverflow, ModelError, ModelMissing, ModelUnavailable, RequestRefused, UsageError
+from tunesmith.lm import LM, ReplyCache, Request, Response, StreamDeltaEvent, build_lm, lm
 from tunesmith.lm.ollama import OllamaEngine, _connect, server_at
 from tunesmith.lm.ollama_client import Policy
 from tunesmith.lm.ollama_errors import Fault as OurFault
@@ -57,6 +58,13 @@ class Naps:
         self.taken.append(seconds)
 
 
+def in_no_time(model: LM) -> LM:
+    """Return the model, whose pauses between attempts take no time."""
+    server = model._stack.engine.server
+    server.policy = replace(server.policy, sleep=Naps())
+    return model
+
+
 def number_request(number: int, **config: Any) -> Request:
     return text_request(f"number {number}", **config)
 
@@ -80,7 +88,7 @@ def number_request(number: int, **config: Any) -> Request:
 def test_what_passes_is_tried_again(server: ProtocolServer, kind: str, pauses: list[float], streamed: bool) -> None:
     naps = Naps()
     engine = engine_on(server, policy=Policy(sleep=naps))
-    server.fault(kind)
+    server.fault(kind, **({"size": 7} if kind == "drip" and not os.environ.get("TUNESMITH_SLOW") else {}))
     if streamed:
         deltas = [e.delta for e in engine.stream(number_request(3)) if isinstance(e, StreamDeltaEvent)]
         text = "".join(delta.text for delta in deltas)
@@ -123,19 +131,21 @@ def test_a_server_that_only_loads_is_a_typed_error(server: ProtocolServer) -> No
 def test_a_silent_server_is_asked_again_within_the_deadline(server: ProtocolServer) -> None:
     server.fault("stall")
     engine = engine_on(server, policy=Policy(timeout=1.0))
+    assert engine.identity
     start = time.monotonic()
     assert engine.complete(number_request(1)).text == '"odd"'
     assert 0.4 < time.monotonic() - start < 1.0
+    engine = engine_on(server, policy=Policy(timeout=0.4))
     server.fault("stall", times=None)
     start = time.monotonic()
     with pytest.raises(ModelUnavailable, match="in time"):
         engine.complete(number_request(2))
-    assert time.monotonic() - start < 1.3
+    assert time.monotonic() - start < 1.0
 
 
 def test_a_stream_that_stalls_ends_at_the_deadline(server: ProtocolServer) -> None:
     server.fault("stall", lines=1)
-    engine = engine_on(server, policy=Policy(timeout=0.6))
+    engine = engine_on(server, policy=Policy(timeout=0.4))
     with pytest.raises(ModelUnavailable, match="in time"):
         list(engine.stream(number_request(1)))
 
@@ -144,7 +154,7 @@ def test_a_slow_drip_ends_at_the_deadline(server: ProtocolServer) -> None:
     server.fault("drip", seconds=0.05, times=None)
     start = time.monotonic()
     with pytest.raises(ModelUnavailable):
-        engine_on(server, policy=Policy(timeout=0.6)).complete(number_request(1))
+        engine_on(server, policy=Policy(timeout=0.4)).complete(number_request(1))
     assert time.monotonic() - start < 1.2
 
 
@@ -273,7 +283,7 @@ def free_port() -> int:
 
 def test_without_a_server_the_error_says_how_to_start_one_and_what_else_there_is() -> None:
     with pytest.raises(ModelUnavailable) as caught:
-        lm("ollama/m", host=f"127.0.0.1:{free_port()}", cache=False)("x")
+        in_no_time(lm("ollama/m", host=f"127.0.0.1:{free_port()}", cache=False))("x")
     text = str(caught.value)
     assert all(word in text for word in ("ollama serve", "OLLAMA_HOST", "embedded", "models pull embedded"))
 
@@ -471,8 +481,10 @@ class Timed(OllamaEngine):
 @pytest.mark.timeout(600)
 def test_nearly_all_calls_are_right_in_bad_weather(tmp_path: Path) -> None:
     calls, timeout = max(60, scaled(1000)), 3.0
+    # The default policy, with a deadline that so many silent servers can be waited for.
+    policy = Policy(timeout=timeout) if calls == 1000 else Policy(timeout=timeout, busy_pause=0.2)
     with ProtocolServer([FakeModel("m", reply=parity)], "0.24.0") as server:
-        engine = Timed("m", server_at(server.url, Policy(timeout=timeout, busy_pause=0.2)))
+        engine = Timed("m", server_at(server.url, policy))
         cache = ReplyCache(tmp_path)
         model = build_lm("ollama/m", engine, cache=cache)
         assert model.identity
@@ -485,8 +497,8 @@ def test_nearly_all_calls_are_right_in_bad_weather(tmp_path: Path) -> None:
         server.faults.rule = None
         sent = [entry for entry in server.requests if entry.path == "/api/chat"]
         assert right >= 0.99 * calls
-        assert len(sent) <= 1.2 * calls
-        assert engine.longest < timeout + 0.5
+        assert len(server.requests) <= 1.2 * calls, "facts included"
+        assert engine.longest < timeout
         assert all(weather.met.count(kind) >= max(1, calls // 100) for kind in KINDS)
         bodies = [json.dumps(entry.body, sort_keys=True) for entry in sent]
         crashed = [number for number, entry in enumerate(sent) if entry.fault == "crash"]
@@ -508,8 +520,11 @@ def wanted(number: int) -> str:
 
 def test_no_message_names_a_secret(server: ProtocolServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_API_KEY", "very-secret")
-    host = f"http://user:very-secret@127.0.0.1:{free_port()}"
-    model = lm("ollama/m", host=host, cache=False)
+    host = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(UsageError) as told:
+        lm("ollama/m", host=host.replace("//", "//user:very-secret@"), cache=False)
+    assert "very-secret" not in str(told.value)
+    model = in_no_time(lm("ollama/m", host=host, cache=False))
     with pytest.raises(ModelUnavailable) as caught:
         model("x")
     assert "very-secret" not in str(caught.value)

@@ -16,6 +16,7 @@ from tunesmith.errors import BudgetExceeded, ModelMissing, ModelUnavailable
 from tunesmith.lm import Budget, Meter, ReplyCache, StopSignal, StreamDeltaEvent, build_lm, lm, metered
 from tunesmith.lm.ollama_client import Policy
 from tunesmith.lm.stack import AsyncFacade
+from tunesmith.modules import stream
 
 LONG = " ".join(str(number) for number in range(400))
 
@@ -36,7 +37,7 @@ def until(true: Callable[[], bool], seconds: float = 3) -> bool:
 def interrupt_soon() -> None:
     main = threading.main_thread().ident
     assert main is not None
-    threading.Timer(0.3, signal.pthread_kill, [main, signal.SIGINT]).start()
+    threading.Timer(0.15, signal.pthread_kill, [main, signal.SIGINT]).start()
 
 
 def test_a_stream_that_is_left_ends_on_the_server(server: ProtocolServer) -> None:
@@ -164,3 +165,48 @@ def test_the_models_absence_passes_through(server: ProtocolServer, name: str, mi
     ):
         PROGRAMS[name]()(question="2 + 2?")
     assert isinstance(caught.value.error, ModelMissing if missing else ModelUnavailable)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_budget_on_the_clock_ends_a_stream_and_the_server_sees_it(server: ProtocolServer, name: str) -> None:
+    def clock() -> float:
+        """Stand still until the server has been busy with a reply for a while."""
+        asked = [entry.time for entry in server.requests if entry.path == "/api/chat"]
+        return 100.0 if asked and time.time() - asked[0] > 0.1 else 0.0
+
+    model = lm("ollama/m", host=server.url, cache=False)
+    with (
+        dspy.context(adapter=dspy.ChatAdapter(use_json_adapter_fallback=False)),
+        metered(Meter(Budget(wall_seconds=10), clock=clock)),
+        pytest.raises(BudgetExceeded),
+    ):
+        list(stream(PROGRAMS[name](), lm=model, question="2 + 2?"))
+    asked = [entry for entry in server.requests if entry.path == "/api/chat"]
+    assert len(asked) == 1, "nobody asks again"
+    assert until(lambda: asked[0].disconnected)
+    assert asked[0].tokens < 400
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_an_interrupt_passes_through_and_the_server_sees_it(server: ProtocolServer, name: str, streamed: bool) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt() -> None:
+        until(lambda: bool(chats(server)), 30)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    model = lm("ollama/m", host=server.url, cache=False)
+    threading.Thread(target=interrupt, daemon=True).start()
+    with (
+        dspy.context(lm=model, adapter=dspy.ChatAdapter(use_json_adapter_fallback=False)),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        if streamed:
+            list(stream(PROGRAMS[name](), question="2 + 2?"))
+        else:
+            PROGRAMS[name]()(question="2 + 2?")
+    assert len(chats(server)) == 1
+    assert until(lambda: server.requests[-1].disconnected)

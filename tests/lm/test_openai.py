@@ -21,6 +21,7 @@ from dspy.lm15 import (
 )
 
 from tests.lm.front import Act, Asked, Front, chat_reply, free_port, front
+from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable, RequestRefused, UsageError
 from tunesmith.lm import Config, Message, Request, StreamDeltaEvent, StreamEndEvent, lm
 from tunesmith.lm.openai_dialects import DIALECTS
@@ -197,6 +198,23 @@ def test_ollamas_v1_says_that_it_cuts_in_silence() -> None:
 
     with front(script) as server, pytest.warns(RuntimeWarning, match="ollama/m"):
         assert engine(server, dialect=None).dialect.name == "ollama"
+
+
+@pytest.mark.parametrize("version", ["0.24.0", "0.33.0"])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_prompt_that_ollamas_v1_cut_is_found_out_afterwards(version: str, streamed: bool) -> None:
+    long = (Message.user("word " * 3000),)
+    demos = tuple(Message.user("Some words to read here. " * 8) for _ in range(40))
+    with ProtocolServer([FakeModel("m")], version, num_ctx=512) as server:
+        found = engine(f"{server.url}/v1", dialect="ollama")
+        with pytest.warns(RuntimeWarning, match="cuts a prompt"):
+            assert found.complete(Request(model="m", messages=(Message.user("short"),))).text == "ok"
+        for messages in (long, demos):
+            request = Request(model="m", messages=messages)
+            with pytest.raises(ContextOverflow) as caught:
+                _ = list(found.stream(request)) if streamed else found.complete(request)
+            assert caught.value.context_tokens == 512
+            assert caught.value.estimated
 
 
 def test_what_a_server_can_do_is_told_even_while_it_is_away() -> None:
@@ -464,8 +482,8 @@ def test_a_connection_that_breaks_twice_ends_it() -> None:
 
 
 def test_a_stalled_server_is_asked_once_more() -> None:
-    with front(in_turn(Act("stall", seconds=3.0), GOOD)) as server:
-        assert engine(server, timeout=1.0).complete(asking()).text == "fine"
+    with front(in_turn(Act("stall", seconds=2.0), GOOD)) as server:
+        assert engine(server, timeout=0.5).complete(asking()).text == "fine"
     with front(in_turn(Act("stall", seconds=1.0))) as server, pytest.raises(ModelUnavailable, match="ReadTimeout"):
         engine(server, timeout=0.2).complete(asking())
     assert len(server.chats()) == 2

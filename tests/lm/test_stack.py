@@ -8,16 +8,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
+from typing import Any
 
 import dspy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contracts.engine import EngineContract
+from tests.scale import scaled
 from tunesmith.errors import BudgetExceeded, ContextOverflow, ModelUnavailable, UsageError
 from tunesmith.lm import (
     Budget,
+    Capabilities,
     Config,
     Engine,
     FunctionLM,
@@ -30,6 +33,7 @@ from tunesmith.lm import (
     ScriptedLM,
     Seen,
     StopSignal,
+    build_lm,
     effective,
     lm,
     metered,
@@ -37,6 +41,7 @@ from tunesmith.lm import (
     role,
 )
 from tunesmith.lm.engine import context_overflow, unavailable
+from tunesmith.lm.scripted import FunctionEngine
 from tunesmith.lm.wire import response_of, row_of
 
 
@@ -145,6 +150,23 @@ def test_an_overflow_is_cached_and_an_absence_is_not(cache: ReplyCache) -> None:
     assert len(model.requests) == 3
 
 
+def test_the_overflow_of_a_server_known_by_name_only_is_asked_again(cache: ReplyCache) -> None:
+    """Its context may have been raised since, as the error advises, and no key of the cache would tell."""
+    replies: list[Any] = [context_overflow(prompt_tokens=9, context_tokens=5), "fits"]
+
+    def answer(seen: Seen) -> str:
+        reply = replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        return str(reply)
+
+    engine = FunctionEngine(answer, Identity("openai", "m"), Capabilities())
+    model = build_lm("openai/m", engine, cache=cache)
+    with pytest.raises(ContextOverflow):
+        model("long")
+    assert model("long") == ["fits"]
+
+
 def test_dspy_modules_know_the_overflow_as_their_own() -> None:
     from dspy.utils.exceptions import ContextWindowExceededError
 
@@ -249,6 +271,31 @@ def test_a_stream_is_cached_and_replayed(cache: ReplyCache) -> None:
     assert "".join(e.delta.text for e in second if e.type == "delta") == "one two three"
 
 
+@pytest.mark.parametrize("logprobs", [None, 1])
+def test_nothing_of_a_streamed_reply_is_lost(cache: ReplyCache, logprobs: int | None) -> None:
+    from dspy.lm15 import ThinkingPart, TokenLogprob, ToolCallPart, materialize_response
+
+    from tunesmith.lm import Response, TextPart, Usage
+
+    whole = Response(
+        id=None,
+        model="function",
+        message=Message("assistant", (ThinkingPart("hm"), TextPart("one two"), ToolCallPart("1", "f", {"a": [1]}))),
+        finish_reason="tool_call",
+        usage=Usage(1, 2),
+        logprobs=None if logprobs is None else (TokenLogprob("one", -0.5), TokenLogprob(" two", -1.5)),
+        provider_data={"seen": 1},
+    )
+    model = FunctionLM(lambda seen: whole, cache=cache)
+    request = Request(model="function", messages=(Message.user("x"),), config=Config(logprobs=logprobs))
+
+    streamed, replayed = (materialize_response(model.engine.stream(request), request) for _ in range(2))
+    unstreamed = model.engine.complete(request)
+
+    assert streamed == replayed == unstreamed == whole
+    assert len(model.requests) == 1
+
+
 def test_a_script_that_ends_says_so() -> None:
     model = ScriptedLM("a")
     model("x")
@@ -259,6 +306,7 @@ def test_a_script_that_ends_says_so() -> None:
 texts = st.text(max_size=40)
 
 
+@settings(max_examples=max(20, scaled(100)))
 @given(system=texts | st.none(), turns=st.lists(texts, min_size=1, max_size=4), rollout=st.integers(0, 5))
 def test_a_key_made_from_a_prefix_is_the_key_of_the_request(system: str | None, turns: list[str], rollout: int) -> None:
     identity = Identity("double", "m", "d")
@@ -268,6 +316,7 @@ def test_a_key_made_from_a_prefix_is_the_key_of_the_request(system: str | None, 
     assert prefix.key(identity, messages[-1], rollout) == request_key(identity, request, rollout)
 
 
+@settings(max_examples=max(20, scaled(100)))
 @given(st.lists(st.tuples(texts, st.lists(texts, min_size=1, max_size=3)), min_size=2, max_size=5, unique_by=str))
 def test_different_requests_have_different_keys(requests: list[tuple[str, list[str]]]) -> None:
     identity = Identity("double", "m", "d")

@@ -2,8 +2,6 @@
 
 import functools
 import operator
-import subprocess
-import sys
 
 import dspy
 import pytest
@@ -214,17 +212,6 @@ def test_a_metric_typed_at_a_prompt_has_a_fingerprint() -> None:
     exec("def one(e, p, trace=None): return 1\ndef two(e, p, trace=None): return p", space)
 
     assert metric_fingerprint(space["one"]) != metric_fingerprint(space["two"])
-
-
-def test_fingerprints_are_the_same_in_another_process() -> None:
-    code = (
-        "from tests.metrics.test_composition import METRICS\n"
-        "from tunesmith.metrics import metric_fingerprint\n"
-        "print([metric_fingerprint(m) for m in METRICS])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert done.stdout.strip() == str([metric_fingerprint(metric) for metric in METRICS])
 
 
 def test_dspy_can_use_a_score_as_a_number() -> None:

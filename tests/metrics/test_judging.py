@@ -213,6 +213,26 @@ def test_a_report_says_that_its_judge_was_never_measured() -> None:
     assert notes(exact_match("polite")) == ()
 
 
+def test_what_was_measured_holds_for_the_model_that_judged() -> None:
+    metric = judge(KIND)
+    one, other = saying(lambda seen: "good"), saying(lambda seen: "good", name="other")
+    agreement(metric, [metric.labelled(ASK, "yes", verdict="good")], lm=one)
+    program = Predict("question -> answer")
+    program.lm = FunctionLM(lambda seen: "x")
+
+    assert metric.is_measured
+    assert evaluate(program, [ASK], metric, lm=one).notes == ()
+    (note,) = evaluate(program, [ASK], metric, lm=other).notes
+    assert "not measured under this model" in note
+
+
+def test_a_baseline_of_other_outputs_is_another_judge() -> None:
+    key = example_key(ASK)
+    judges = [judge(KIND, baseline={key: text}) for text in ("a", "b", "a")]
+    first, second, third = map(metric_fingerprint, judges)
+    assert first == third != second
+
+
 def test_what_was_measured_is_forgotten_when_the_judge_changes() -> None:
     metric = judge(KIND, lm=saying(lambda seen: "good"))
     found = agreement(metric, [metric.labelled(ASK, "yes", verdict="good")])
@@ -251,6 +271,9 @@ def test_names_tell_judges_apart() -> None:
         lambda: judge(KIND, pairwise=False, baseline="polite"),
         lambda: judge(KIND, output=3),  # type: ignore[arg-type]
         lambda: judge(KIND, baseline=3),  # type: ignore[arg-type]
+        lambda: judge(KIND, lm="embedded"),  # type: ignore[arg-type]
+        lambda: judge(KIND, pairwise="yes"),  # type: ignore[arg-type]
+        lambda: judge(KIND).remember(None),  # type: ignore[arg-type]
         lambda: judge(KIND).against("polite"),
         lambda: judge(KIND).labelled(ASK, "x", verdict="first"),
         lambda: judge(KIND).labelled(ASK, "x", "y", verdict="good"),

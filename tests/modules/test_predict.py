@@ -11,6 +11,7 @@ from dspy.utils.exceptions import AdapterParseError
 
 from tests.contracts.module import answering, run, run_async
 from tests.modules.plain_programs import Route
+from tunesmith.errors import UsageError
 from tunesmith.lm import FunctionLM
 from tunesmith.modules import ChainOfThought, Predict, bind, bound_format, with_default_formats
 
@@ -111,6 +112,13 @@ def test_binding_can_be_taken_off_again() -> None:
 
     assert bound_format(program) is None
     assert vars(program) == before
+
+
+def test_a_format_is_bound_to_a_predictor_alone() -> None:
+    with pytest.raises(UsageError, match="Bind its predictors: predict"):
+        bind(ChainOfThought(Route), "json")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="Give a `Predict`"):
+        bind("predict", "json")  # type: ignore[arg-type]
 
 
 def test_default_formats_are_bound_in_a_copy_and_only_where_nothing_is_bound() -> None:

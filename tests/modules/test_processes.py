@@ -1,45 +1,42 @@
-"""What other processes see: the same keys, and states that need DSPy alone."""
+"""What another process sees: the same keys and fingerprints, and states that need DSPy alone."""
 
 import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import dspy
 import pytest
 
 from tests.contracts.module import changed
 from tests.modules import plain_programs
 from tunesmith.modules import Candidate, program_fingerprint
+from tunesmith.signatures import fingerprint
 
 NAMES = ("Listed", "Pipeline", "Agent", "Frozen")
 
-KEYS = """
-import sys
-from tests.contracts.module import changed
-from tests.modules import plain_programs
-from tunesmith.modules import Candidate, program_fingerprint
-for name in sys.argv[1:]:
-    program = plain_programs.made(name)
-    print(changed(Candidate.of(program), program).key, program_fingerprint(program))
-"""
+SIGNATURE = "context: list[str], q: Literal['x','y'] -> a: dict[str,int], b: frozenset[int]"
 
-# The double speaks DSPy's own format, so that each state is used as plain DSPy uses it.
-PLAIN = """
+# The double speaks DSPy's own format, so that each state is used as plain DSPy uses it. One process answers all: it
+# imports tunesmith only after the states have run without it.
+CODE = """
 import importlib.abc, importlib.util, json, re, sys
+
+question = json.load(sys.stdin)
 
 class Refuse(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ("tunesmith", "tests"):
             raise ImportError("not installed here")
 
-sys.meta_path.insert(0, Refuse())
+refuse = Refuse()
+sys.meta_path.insert(0, refuse)
 import dspy
 from dspy.lm15 import Message, Response, TextPart, Usage
 
-spec = importlib.util.spec_from_file_location("plain_programs", sys.argv[1])
+spec = importlib.util.spec_from_file_location("plain_programs", question["file"])
 programs = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(programs)
 values = {"queue": "billing", "next_tool_name": "finish", "next_tool_args": "{}"}
@@ -57,7 +54,7 @@ class Engine:
         pass
 
 answers = {}
-for name, (state, inputs) in json.load(sys.stdin).items():
+for name, (state, inputs) in question["states"].items():
     program = programs.made(name)
     program.load_state(state)
     engine = Engine()
@@ -66,17 +63,29 @@ for name, (state, inputs) in json.load(sys.stdin).items():
     answers[name] = {"outputs": {k: str(v) for k, v in found.items()}, "sent": engine.sent}
 try:
     import tunesmith
+    sys.exit("tunesmith was there")
 except ImportError:
-    print(json.dumps(answers))
+    sys.meta_path.remove(refuse)
+
+from tests.contracts.module import changed
+from tests.modules import plain_programs
+from tunesmith.modules import Candidate, program_fingerprint
+from tunesmith.signatures import fingerprint
+
+keys = {}
+for name in answers:
+    program = plain_programs.made(name)
+    keys[name] = changed(Candidate.of(program), program).key, program_fingerprint(program)
+print(json.dumps([answers, keys, fingerprint(dspy.Signature(question["signature"]))]))
 """
 
 
-def python(code: str, *arguments: str, stdin: str = "", seed: str = "0") -> str:
+def python(code: str, *, stdin: str, seed: str) -> str:
     """Return what a new process prints."""
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)}
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", code],
         input=stdin,
         capture_output=True,
         text=True,
@@ -102,26 +111,29 @@ def states() -> dict[str, tuple[dict[str, Any], dict[str, str]]]:
 
 
 @pytest.fixture(scope="module")
-def processes(states: dict[str, Any]) -> tuple[str, str]:
-    """Return what the two processes print; they run side by side."""
-    with ThreadPoolExecutor(2) as pool:
-        keys = pool.submit(python, KEYS, *NAMES, seed="12345")
-        plain = pool.submit(python, PLAIN, plain_programs.__file__, stdin=json.dumps(states))
-        return keys.result(), plain.result()
+def there(states: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Return what another process finds: outputs and what was sent, keys, and the fingerprint of `SIGNATURE`."""
+    question = {"file": plain_programs.__file__, "states": states, "signature": SIGNATURE}
+    answers, keys, found = json.loads(python(CODE, stdin=json.dumps(question), seed="12345"))
+    return answers, keys, found
 
 
-def test_keys_and_fingerprints_are_the_same_in_every_process(processes: tuple[str, str]) -> None:
-    for name, line in zip(NAMES, processes[0].splitlines(), strict=True):
+def test_keys_and_fingerprints_are_the_same_in_every_process(there: tuple[Any, dict[str, Any], str]) -> None:
+    assert list(there[1]) == list(NAMES)
+    for name, (key, print_there) in there[1].items():
         program = plain_programs.made(name)
-        key, fingerprint = line.split()
         assert changed(Candidate.of(program), program).key == key
-        assert program_fingerprint(program) == fingerprint
+        assert program_fingerprint(program) == print_there
+
+
+def test_the_fingerprint_of_a_signature_is_the_same_in_every_process(there: tuple[Any, Any, str]) -> None:
+    assert there[2] == fingerprint(dspy.Signature(SIGNATURE))
 
 
 def test_a_state_runs_where_tunesmith_is_not_installed(
-    processes: tuple[str, str], states: dict[str, tuple[dict[str, Any], dict[str, str]]]
+    there: tuple[dict[str, Any], Any, str], states: dict[str, tuple[dict[str, Any], dict[str, str]]]
 ) -> None:
-    answers = json.loads(processes[1])
+    answers = there[0]
 
     assert list(answers) == list(NAMES)
     for name, (state, _) in states.items():

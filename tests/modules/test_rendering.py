@@ -158,6 +158,11 @@ def test_an_input_that_cannot_be_carried_is_an_error() -> None:
         render(Predict(Route), lm=answering(), message=object())
 
 
+def test_what_is_no_lm_is_refused() -> None:
+    with pytest.raises(UsageError, match="must be an LM"):
+        render(Predict(Route), lm="embedded", message="x")  # type: ignore[arg-type]
+
+
 def test_an_error_of_the_program_is_raised_as_it_is() -> None:
     with pytest.raises(TypeError):
         render(Listed(), lm=answering(), nonsense=1)

@@ -80,7 +80,7 @@ def many(system: str, question: str, label: str, count: int) -> list[dict[str, s
 
 def send(port: int, method: str, path: str, body: Any, headers: dict[str, str] | None = None) -> Answer:
     """Send `body` as it was sent: a mapping as JSON, a text as it is."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     raw = body.encode() if isinstance(body, str) else None if body is None else json.dumps(body).encode()
     try:
         connection.request(method, path, raw, {"Content-Type": "application/json", **(headers or {})})

@@ -177,7 +177,8 @@ class ProtocolServer:
             return {}
         if path == "/_test/requests":
             return [dataclasses.asdict(entry) for entry in self.requests]
-        return {"loads": self.loads, "processed_tokens": self.processed_tokens}
+        packages = sorted({name.partition(".")[0] for name in sys.modules})
+        return {"loads": self.loads, "processed_tokens": self.processed_tokens, "packages": packages}
 
     def _back(self, stops: int) -> None:
         if stops == self._stops:  # nobody has stopped the server since
@@ -251,7 +252,7 @@ class ServerProcess:
         return self._ask("/_test/requests")
 
     def stats(self) -> dict[str, Any]:
-        """Return `loads` and `processed_tokens`."""
+        """Return `loads`, `processed_tokens`, and which `packages` the process has loaded."""
         return self._ask("/_test/stats")
 
     def fault(self, kind: str, **details: Any) -> None:

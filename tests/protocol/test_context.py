@@ -180,7 +180,7 @@ def test_four_slots_answer_four_at_once() -> None:
 
 
 def test_the_queue_is_only_bounded_while_a_model_loads() -> None:
-    with ProtocolServer([FakeModel("m", "ok", delay=0.02, load_delay=0.6)], max_queue=2) as at:
+    with ProtocolServer([FakeModel("m", "ok", delay=0.02, load_delay=0.4)], max_queue=2) as at:
         cold = sorted(status for status, _ in together(at, [{}] * 4))
         warm = sorted(status for status, _ in together(at, [{}] * 4))
 

@@ -184,15 +184,17 @@ def test_a_server_that_is_down_comes_back_on_its_port(behind: Behind) -> None:
 
 def test_connections_are_refused_for_a_while_after_some_replies(behind: Behind) -> None:
     with server(behind) as at:
-        at.fault("refuse", after=2, seconds=0.3)
+        at.fault("refuse", after=2, seconds=0.25)
         client = ollama.Client(at.url, verify=False)
         for _ in range(2):
             client.chat("m", HELLO, options=FEW)
 
-        time.sleep(0.1)
+        time.sleep(0.05)
         with pytest.raises(ConnectionError):
             client.chat("m", HELLO, options=FEW)
-        time.sleep(0.5)
+        until = time.monotonic() + 5
+        while not at.is_running and time.monotonic() < until:
+            time.sleep(0.01)
 
         assert client.chat("m", HELLO, options=FEW).message.content == behind.text
         assert len(at.requests) == 3

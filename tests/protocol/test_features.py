@@ -4,8 +4,6 @@ import hashlib
 import http.client
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -273,13 +271,3 @@ def test_json_is_written_and_read_as_go_does() -> None:
 def test_bad_json_names_the_character(text: str) -> None:
     with pytest.raises(GoError, match=r"^invalid character '.*' (in|looking) "):
         decode(text.encode())
-
-
-def test_the_server_loads_neither_tunesmith_nor_llama_cpp_for_scripted_models() -> None:
-    code = (
-        "import sys; from tests.protocol import FakeModel, ProtocolServer\n"
-        "with ProtocolServer([FakeModel('m')]): pass\n"
-        "sys.exit(bool({'tunesmith', 'dspy', 'xllamacpp'} & set(sys.modules)))"
-    )
-    root = Path(__file__).parents[2]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

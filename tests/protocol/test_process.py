@@ -23,7 +23,9 @@ def test_a_process_is_killed_and_started_again_and_can_die_of_a_schema(tmp_path:
         with pytest.raises(ollama.ResponseError, match="server busy"):
             client.chat("m", HELLO)
         assert [entry["fault"] for entry in server.requests()] == [None, None, None, "busy"]
-        assert server.stats()["loads"] == {"m:latest": 1}
+        stats = server.stats()
+        assert stats["loads"] == {"m:latest": 1}
+        assert {"tunesmith", "dspy", "xllamacpp"}.isdisjoint(stats["packages"]), "scripted models need none of them"
 
         server.kill()
         with pytest.raises(ConnectionError):

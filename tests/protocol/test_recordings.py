@@ -99,16 +99,39 @@ def test_the_same_holds_with_the_embedded_model_behind_it(real: ProtocolServer, 
     assert counts(found) == counts(case.answer)
 
 
-@pytest.mark.parametrize("case", [c for c in ALL if c.method == "POST"], ids=lambda case: case.name)
-def test_under_another_name_only_the_name_in_the_texts_changes(case: Recording) -> None:
+# The variations ---------------------------------------------------------------------------------------------
+
+
+def on(place: str) -> Any:
+    """Return the fixture's name as a parameter; behind `real` stands the embedded model."""
+    return pytest.param(place, marks=[pytest.mark.model, pytest.mark.slow] if "real" in place else [])
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[ProtocolServer]:
+    with serve(("other", "other-think")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def real_other() -> Iterator[ProtocolServer]:
+    models = two_models(("other", "other-think"), embedded_backend(), "embedded")
+    with ProtocolServer(models, "0.24.0", reported_version="0.0.0") as found:
+        yield found
+
+
+@pytest.mark.parametrize("place", [on("other"), on("real_other")])
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+def test_under_another_name_only_the_name_in_the_texts_changes(
+    case: Recording, place: str, request: pytest.FixtureRequest
+) -> None:
     body = renamed(case.body)
     wanted = Answer(case.answer.status, case.answer.content_type, case.answer.text.replace("smollm2", "other"))
 
-    with serve(("other", "other-think")) as server:
-        found = ask(server, case, body)
+    found = ask(request.getfixturevalue(place), case, body)
 
     agree(found, wanted, case)
-    if found.status == 200 and case.path.startswith("/api") and case.name != "show":
+    if found.status == 200 and case.path.startswith("/api") and case.method == "POST" and case.name != "show":
         assert found.lines[0]["model"] == body["model"]
 
 
@@ -118,25 +141,38 @@ def renamed(body: Any) -> Any:
     return {**body, "model": body["model"].replace("smollm2", "other")}
 
 
+@pytest.mark.parametrize("place", [on("server"), on("real")])
 @pytest.mark.parametrize("case", [c for c in ALL if isinstance(c.body, dict)], ids=lambda case: case.name)
-def test_with_another_text_only_the_token_count_changes(server: ProtocolServer, case: Recording) -> None:
+def test_with_another_text_only_the_token_count_changes(
+    case: Recording, place: str, request: pytest.FixtureRequest
+) -> None:
+    server, more = request.getfixturevalue(place), " And why, my friend?"
     body = copy.deepcopy(case.body)
     if "prompt" in body:
-        body["prompt"] += " And why, my friend?"
+        body["prompt"] += more
     elif body.get("messages"):
-        body["messages"][-1]["content"] += " And why, my friend?"
+        body["messages"][-1]["content"] += more
+    elif "input" in body:
+        body["input"] = [text + more for text in body["input"]]
 
     found = ask(server, case, body)
 
     agree(found, case.answer, case)
-    if counts(case.answer) and case.name not in {"chat_too_long", "chat_many_demos", "embed"}:
-        assert counts(found) - counts(ask(server, case)) == len(default_tokenizer().ids(" And why, my friend?"))
+    if counts(case.answer) and case.name not in {"chat_too_long", "chat_many_demos"}:
+        added = len(default_tokenizer().ids(more)) * len(body.get("input", [more]))
+        assert counts(found) - counts(ask(server, case)) == added
 
 
-@pytest.mark.parametrize("case", [c for c in ALL if c.path == "/api/chat" and c.method == "POST"], ids=lambda c: c.name)
-def test_with_half_the_context_the_limits_are_half(server: ProtocolServer, case: Recording) -> None:
-    if not isinstance(case.body, dict) or isinstance(case.body.get("options", {}).get("num_ctx"), str):
-        pytest.skip("no context to halve")
+def has_context(case: Recording) -> bool:
+    """Return whether the request can name a context: those of `/v1` cannot, and one names it as a word."""
+    asks = case.path in ("/api/chat", "/api/generate", "/api/embed") and isinstance(case.body, dict)
+    return asks and not isinstance(case.body.get("options", {}).get("num_ctx"), str)
+
+
+@pytest.mark.parametrize("place", [on("server"), on("real")])
+@pytest.mark.parametrize("case", [case for case in ALL if has_context(case)], ids=lambda case: case.name)
+def test_with_half_the_context_the_limits_are_half(case: Recording, place: str, request: pytest.FixtureRequest) -> None:
+    server = request.getfixturevalue(place)
     half = case.body.get("options", {}).get("num_ctx", 4096) // 2
     body = {**case.body, "options": {**case.body.get("options", {}), "num_ctx": half}}
 
@@ -149,9 +185,12 @@ def test_with_half_the_context_the_limits_are_half(server: ProtocolServer, case:
         assert half - 30 < counts(found) <= half
 
 
+@pytest.mark.parametrize("place", [on("server"), on("real")])
 @pytest.mark.parametrize("case", [c for c in ALL if c.name.startswith("chat_many_demos")], ids=lambda c: c.name)
-def test_twice_the_demos_are_dropped_or_refused_by_the_same_rule(server: ProtocolServer, case: Recording) -> None:
-    messages = case.body["messages"]
+def test_twice_the_demos_are_dropped_or_refused_by_the_same_rule(
+    case: Recording, place: str, request: pytest.FixtureRequest
+) -> None:
+    server, messages = request.getfixturevalue(place), case.body["messages"]
     doubled = many(messages[0]["content"], messages[1]["content"], messages[2]["content"], len(messages) - 2)
     tokenizer = default_tokenizer()
     fits = (

@@ -2,13 +2,13 @@
 
 import functools
 import math
+import mmap
 import os
 import struct
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
@@ -48,36 +48,50 @@ def embedded_header() -> Header | None:
 
 def read_header(path: Path) -> Header:
     """Read a GGUF header (ggml `docs/gguf.md`, version 3)."""
-    with path.open("rb") as file:
-        magic, _, tensors, count = struct.unpack("<4sIQQ", file.read(24))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        found = _Reader(data)
+        magic, _, tensors, count = found.numbers("4sIQQ")
         assert magic == b"GGUF"
         facts = {}
         for _ in range(count):
-            name = _string(file)
-            facts[name] = _value(file, _number(file, "I"))
-        return Header(facts, [_tensor(file) for _ in range(tensors)])
+            name = found.strings(1)[0]
+            facts[name] = _value(found, *found.numbers("I"))
+        return Header(facts, [_tensor(found) for _ in range(tensors)])
 
 
-def _tensor(file: BinaryIO) -> dict[str, Any]:
-    name = _string(file)
-    shape = [_number(file, "Q") for _ in range(_number(file, "I"))]
-    kind, _ = struct.unpack("<IQ", file.read(12))
+class _Reader:
+    """Reads on from where it stands."""
+
+    def __init__(self, data: mmap.mmap) -> None:
+        self._data, self._at = data, 0
+
+    def numbers(self, form: str) -> tuple[Any, ...]:
+        found = struct.unpack_from(f"<{form}", self._data, self._at)
+        self._at += struct.calcsize(f"<{form}")
+        return found
+
+    def strings(self, count: int) -> list[str]:
+        """Return so many texts: there are 100,000, so this is one tight loop."""
+        data, at, length, found = self._data, self._at, struct.Struct("<Q").unpack_from, []
+        for _ in range(count):
+            end = at + 8 + length(data, at)[0]
+            found.append(data[at + 8 : end].decode())
+            at = end
+        self._at = at
+        return found
+
+
+def _tensor(found: _Reader) -> dict[str, Any]:
+    name = found.strings(1)[0]
+    shape = list(found.numbers(f"{found.numbers('I')[0]}Q"))
+    kind, _ = found.numbers("IQ")
     return {"name": name, "type": _TENSOR_TYPES.get(kind, str(kind)), "shape": shape}
 
 
-def _value(file: BinaryIO, kind: int) -> Any:
+def _value(found: _Reader, kind: int) -> Any:
     if kind == _STRING:
-        return _string(file)
+        return found.strings(1)[0]
     if kind != _ARRAY:
-        return _number(file, _SCALARS[kind])
-    kind, count = struct.unpack("<IQ", file.read(12))
-    read: Callable[[], Any] = (lambda: _string(file)) if kind == _STRING else (lambda: _number(file, _SCALARS[kind]))
-    return [read() for _ in range(count)]
-
-
-def _number(file: BinaryIO, code: str) -> Any:
-    return struct.unpack(f"<{code}", file.read(struct.calcsize(f"<{code}")))[0]
-
-
-def _string(file: BinaryIO) -> str:
-    return file.read(_number(file, "Q")).decode()
+        return found.numbers(_SCALARS[kind])[0]
+    kind, count = found.numbers("IQ")
+    return found.strings(count) if kind == _STRING else list(found.numbers(f"{count}{_SCALARS[kind]}"))

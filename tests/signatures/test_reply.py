@@ -11,6 +11,7 @@ import dspy
 import pytest
 from pydantic import AfterValidator, BaseModel, Field
 
+from tests.scale import FULL
 from tests.signatures.strategies import Color, Level, Mixed, signature_of
 from tunesmith.errors import ParseError, SignatureError
 from tunesmith.signatures import Signature, parse_json, parse_text, validate_output, validate_outputs
@@ -292,17 +293,19 @@ def test_a_json_value_of_another_type_is_an_error(kind: Any, given: Any) -> None
     assert caught.value.field == "o0"
 
 
-def _nested(depth: int) -> Any:
+@pytest.fixture(scope="module")
+def nested() -> Any:
+    """Lists in lists, very deep."""
     value: Any = 1
-    for _ in range(depth):
+    for _ in range(100_000 if FULL else 20_000):
         value = [value]
     return value
 
 
 @pytest.mark.parametrize("kind", [Any, list[Any], Person, dict[str, Any]])
-def test_a_value_nested_too_deeply_is_an_error(kind: Any) -> None:
+def test_a_value_nested_too_deeply_is_an_error(kind: Any, nested: Any) -> None:
     with pytest.raises(ParseError):
-        validate_output(signature_of(kind), "o0", _nested(100_000), raw="raw")
+        validate_output(signature_of(kind), "o0", nested, raw="raw")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.signatures import is_safe
+from tunesmith.signatures import is_safe, server_schema
 
 _TEXT = {"type": "string", "maxLength": 10}
 _DEEP: dict[str, Any] = dict(_TEXT)
@@ -47,12 +47,15 @@ def test_the_safe_subset_passes(schema: dict[str, Any]) -> None:
         {"type": ["string", "null"]},
         {"not": _TEXT},
         {"$ref": "#/$defs/A"},
+        {"$ref": "#"},
+        {"anyOf": [{"$ref": "#"}]},
         {"type": "string"},
-        {"type": "string", "maxLength": 3000},
-        {"type": "string", "maxLength": 1001},
+        {"type": "string", "maxLength": 4001},
         {"type": "string", "maxLength": True},
         {"type": "string", "minLength": 5, "maxLength": 2},
         {"type": "string", "pattern": "^(?=a)b$"},
+        {"type": "string", "pattern": "^(?:a|b)$"},
+        {"type": "string", "pattern": "^[(?:]$"},
         {"type": "string", "pattern": r"^\d{3}$"},
         {"type": "string", "pattern": "abc"},
         {"type": "string", "pattern": "^a*$"},
@@ -105,3 +108,18 @@ def test_the_safe_subset_passes(schema: dict[str, Any]) -> None:
 )
 def test_everything_else_does_not(schema: Any) -> None:
     assert not is_safe(schema)
+
+
+def test_a_server_gets_no_bound_that_its_runner_dies_of() -> None:
+    long, short = {"type": "string", "maxLength": 1001}, {"type": "string", "maxLength": 1000}
+    fields = {"maxLength": long, "b": {"type": "array", "items": long, "maxItems": 2}, "c": short}
+    schema = {"type": "object", "properties": fields, "required": ["b"], "additionalProperties": False}
+
+    sent = server_schema(schema)
+
+    open_ended = {"type": "string"}
+    wanted = {"maxLength": open_ended, "b": {"type": "array", "items": open_ended, "maxItems": 2}, "c": short}
+    assert sent == schema | {"properties": wanted}
+    assert server_schema({"anyOf": [long, {"enum": ["x"]}]}) == {"anyOf": [open_ended, {"enum": ["x"]}]}
+    assert server_schema({"type": "string", "minLength": 3000, "maxLength": 4000}) == {"type": "string"}
+    assert server_schema({"not": short}) is None

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter
 
-from tests.scale import scaled
+from tests.scale import FULL, scaled
 from tests.signatures.strategies import Color, Mixed, Tree, Typed, any_types, signature_of, typed_values
 from tunesmith.errors import ParseError, SignatureError
 from tunesmith.signatures import (
@@ -32,7 +32,7 @@ from tunesmith.signatures import (
 _quick = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=scaled(10_000), **_quick)
+@settings(max_examples=scaled(10_000) if FULL else 300, **_quick)
 @given(st.lists(any_types, min_size=1, max_size=2))
 def test_every_schema_of_every_signature_is_safe_or_refused(kinds: list[Any]) -> None:
     try:
@@ -61,7 +61,7 @@ def _same(back: Any, value: Any) -> bool:
     return bool(back == value)
 
 
-@settings(max_examples=scaled(3_000), **_quick)
+@settings(max_examples=scaled(3_000) if FULL else 100, **_quick)
 @given(typed_values, st.data())
 def test_a_value_is_read_back_from_its_text_and_from_its_json(typed: Typed, data: st.DataObject) -> None:
     kind, strategy = typed
@@ -74,11 +74,11 @@ def test_a_value_is_read_back_from_its_text_and_from_its_json(typed: Typed, data
     assert _same(validate_output(signature, "o0", back, raw=text), value)
 
 
-_json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
-    max_leaves=6,
-)
+_keys = st.text(max_size=5)
+_scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+# Levels written out are drawn in half the time that `st.recursive` needs.
+_flat = _scalars | st.lists(_scalars, max_size=4) | st.dictionaries(_keys, _scalars, max_size=3)
+_json_values = _flat | st.lists(_flat, max_size=3) | st.dictionaries(_keys, _flat, max_size=4)
 _junk = (
     st.text(st.characters(), max_size=60)
     | _json_values.map(json.dumps)
@@ -112,7 +112,7 @@ def _failure(attempt: Callable[[], Any]) -> ParseError | None:
     return None
 
 
-@settings(max_examples=scaled(10_000), **_quick)
+@settings(max_examples=scaled(10_000) if FULL else 300, **_quick)
 @given(st.sampled_from(_SIGNATURES), _junk, _json_values)
 def test_junk_ends_in_a_parse_error_or_a_value(signature: type[Signature], junk: str, value: Any) -> None:
     for attempt in (
@@ -125,8 +125,9 @@ def test_junk_ends_in_a_parse_error_or_a_value(signature: type[Signature], junk:
         assert error is None or (error.reason in _REASONS and error.raw == junk)
 
 
-_HUGE = ["x" * 2**20, "[" * 100_000, '{"a":' * 100_000, '"' + "a" * 2**20, "[" * 900 + "]" * 900]
-_HUGE += ["\ud800", '"\\ud800"', "9" * 5000, "1e999", "```" * 2**18, "-" * 2**20, "\\" * 2**20]
+_MUCH = 2**20 if FULL else 2**18
+_HUGE = ["x" * _MUCH, "[" * 100_000, '{"a":' * 100_000, '"' + "a" * _MUCH, "[" * 900 + "]" * 900]
+_HUGE += ["\ud800", '"\\ud800"', "9" * 5000, "1e999", "```" * (_MUCH // 4), "-" * _MUCH, "\\" * _MUCH]
 
 
 @pytest.mark.parametrize("kind", [str, int, float, bool, Literal["a"], list[str], dict[str, Any], Any])

@@ -1,8 +1,6 @@
 """What is read from a signature."""
 
 import json
-import subprocess
-import sys
 from enum import Enum
 from typing import Annotated, Any, Literal
 
@@ -133,21 +131,6 @@ def test_the_content_of_a_model_counts_and_its_name_does_not() -> None:
 @pytest.mark.parametrize("kind", [dspy.Image, dspy.Tool, dspy.History, Color, dict[str, Any], type[int], Enum])
 def test_inputs_of_any_type_have_a_fingerprint(kind: Any) -> None:
     assert len(fingerprint(signature_of(int, inputs=kind))) == 64
-
-
-_SCRIPT = """
-import dspy
-from tunesmith.signatures import fingerprint
-print(fingerprint(dspy.Signature("context: list[str], q: Literal['x','y'] -> a: dict[str,int], b: frozenset[int]")))
-"""
-
-
-def test_the_fingerprint_is_the_same_in_every_process() -> None:
-    here = Signature("context: list[str], q: Literal['x','y'] -> a: dict[str,int], b: frozenset[int]")
-    env = {"PYTHONHASHSEED": "1", "PYTHONPATH": ".", "HOME": "/nonexistent"}
-    done = subprocess.run([sys.executable, "-c", _SCRIPT], env=env, capture_output=True, check=True, text=True)
-
-    assert done.stdout.strip() == fingerprint(here)
 
 
 @pytest.mark.parametrize("read", [describe, fingerprint, input_types, output_types])

@@ -86,10 +86,12 @@ def _read_file(folder: int, name: str) -> bytes:
     # Without O_NONBLOCK a named pipe would wait for a writer for ever.
     handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is not a plain file", name)
-        raw = file.read(_LIMIT + 1)
-    if len(raw) > _LIMIT:
+        # What is too large already is not read at all; a file may also grow meanwhile.
+        raw = b"" if found.st_size > _LIMIT else file.read(_LIMIT + 1)
+    if max(found.st_size, len(raw)) > _LIMIT:
         raise OSError(errno.EFBIG, f"it is larger than {_LIMIT} bytes", name)
     return raw
 

@@ -15,7 +15,7 @@ from tunesmith.cli.invoked import invoked_command
 from tunesmith.cli.options import allow_option, json_option, lm_option, no_store_option, quiet_option, slots_option
 from tunesmith.cli.output import emit, heading, note, say, table
 from tunesmith.cli.progress import shown_progress
-from tunesmith.cli.reports import say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
+from tunesmith.cli.reports import CacheWatch, say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
 from tunesmith.data import Splits
 from tunesmith.errors import ModelMissing, UsageError
 from tunesmith.evaluation import Runner, run_path
@@ -93,6 +93,7 @@ def command(
     model = chosen_lm(spec, project, slots=options["slots"], store=not no_store)
     student = chosen_program(program, project, model, allow)
     splits = _splits(project, student, train, val, test)
+    watch = CacheWatch(model)
     with shown_progress(quiet=quiet, budget_calls=project.budget().calls) as tell:
         root, named = project.root, project.settings.compile.run
         result = compile_program(
@@ -110,9 +111,9 @@ def command(
         )
     diff = result.report.baseline_candidate.diff(result.report.candidate)
     if as_json:
-        emit({**result.to_json(), "diff": diff})
+        emit({**result.to_json(), "diff": diff, "cache": watch.to_json()})
     else:
-        _say(result, diff, _first_input(student, splits) + "=..." + ("" if spec is None else f" --lm {spec}"))
+        _say(result, diff, _first_input(student, splits) + "=..." + ("" if spec is None else f" --lm {spec}"), watch)
     if gate and result.verdict != "ship":
         note(f"error: the verdict is `{result.verdict}`, not `ship`: the gate failed.")
         return GATE
@@ -147,7 +148,7 @@ def _first_input(program: Module, splits: Splits) -> str:
     return "field" if splits.train is None else splits.train.inputs[0]
 
 
-def _say(result: CompileResult, diff: str, inputs: str) -> None:
+def _say(result: CompileResult, diff: str, inputs: str, watch: CacheWatch) -> None:
     before = result.report.baseline if result.baseline is None else result.baseline
     after = result.report.compiled if result.compiled is None else result.compiled
     title = "on validation" if result.compiled is None else "on test"
@@ -156,7 +157,7 @@ def _say(result: CompileResult, diff: str, inputs: str) -> None:
     say_verdict(result)
     say()
     say_spent(result.charged, result.paid)
-    say_notes(result.notes)
+    say_notes((*result.notes, *watch.notes()))
     say_diff(diff)
     if result.artifact is not None:
         say_next(result.artifact.path, inputs)

@@ -10,7 +10,7 @@ from tunesmith.cli.models import pull_shown
 from tunesmith.cli.options import json_option, no_store_option, quiet_option
 from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.progress import shown_progress
-from tunesmith.cli.reports import say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
+from tunesmith.cli.reports import CacheWatch, say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
 from tunesmith.errors import ModelMissing
 from tunesmith.experiments import DEMO_BUDGET, DemoResult, run_demo
 from tunesmith.lm import LM, embedded_path, lm
@@ -44,6 +44,7 @@ def command(
     """
     model = _model(spec, store=not no_store, quiet=quiet)
     note(f"Sorting hotel guests' comments by topic. Budget: {DEMO_BUDGET} LM calls.", quiet=quiet)
+    watch = CacheWatch(model)
     with shown_progress(quiet=quiet) as tell:
         result = run_demo(
             model,
@@ -56,9 +57,9 @@ def command(
         )
     diff = result.compiled.report.baseline_candidate.diff(result.compiled.report.candidate)
     if as_json:
-        emit({**result.to_json(), "diff": diff})
+        emit({**result.to_json(), "diff": diff, "cache": watch.to_json()})
     else:
-        _say(result, diff, model.model)
+        _say(result, diff, model.model, watch)
     return DONE
 
 
@@ -73,11 +74,12 @@ def _model(spec: str | None, *, store: bool, quiet: bool) -> LM:
     return lm(chosen, cache=store)
 
 
-def _say(result: DemoResult, diff: str, spec: str) -> None:
+def _say(result: DemoResult, diff: str, spec: str, watch: CacheWatch) -> None:
     compiled = result.compiled
+    notes = (*compiled.notes, *watch.notes())
     before, after = compiled.baseline, compiled.compiled
     if before is None or after is None:
-        say_notes(compiled.notes)
+        say_notes(notes)
         return
     sizes = result.sizes
     say(f"{sizes['train']} comments give demos, {sizes['val']} select, {sizes['test']} test.")
@@ -97,7 +99,7 @@ def _say(result: DemoResult, diff: str, spec: str) -> None:
     say(f"Budget: {DEMO_BUDGET} calls for compiling and testing.")
     say_spent(compiled.charged, compiled.paid)
     say(f"{result.wall_seconds:.1f} seconds on the clock, the comparisons included.")
-    say_notes(compiled.notes)
+    say_notes(notes)
     say_diff(diff)
     if compiled.artifact is not None:
         say_next(compiled.artifact.path, f'comment="The bed was hard." --lm {spec}')

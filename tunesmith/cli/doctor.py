@@ -17,7 +17,7 @@ from tunesmith.cli.probing import Probe, probe
 from tunesmith.cli.servers import OLLAMA, server_advice, server_state, server_text
 from tunesmith.errors import ModelMissing, TunesmithError, UsageError
 from tunesmith.experiments import Project
-from tunesmith.lm import embedded_path, home, list_models, reply_cache
+from tunesmith.lm import embedded_path, home, list_models, lm, reply_cache
 
 __all__ = ["command"]
 
@@ -57,11 +57,14 @@ def command(wants_probe: bool, spec: str | None, as_json: bool, quiet: bool) -> 
     if wants_probe:
         measured = _probed(chosen, options, quiet=quiet)
         found["probe"] = measured.to_json()
-    state = server_state(options.get("host"), chosen)
-    advice = server_advice(state, chosen, options.get("num_ctx"))
-    if state["problem"] is not None and chosen is not None and chosen.startswith(OLLAMA):
-        problems.append(state["problem"])
-    found |= {"ollama": state, "advice": advice}
+    host: Any = options.get("host")
+    states = [server_state(one, chosen) for one in (host if isinstance(host, list) and host else [host])]
+    advice = list(dict.fromkeys(text for one in states for text in server_advice(one, chosen, options.get("num_ctx"))))
+    if chosen is not None and chosen.startswith(OLLAMA):
+        problems += [state["problem"] for state in states if state["problem"] is not None]
+    if chosen is not None and _is_made_here(chosen, options):
+        _try(lambda: lm(chosen, **{**options, "cache": False}), problems)
+    found |= {"ollama": states[0], "other_hosts": states[1:], "advice": advice}
     if as_json:
         emit({**found, "problems": problems})
     else:
@@ -128,6 +131,13 @@ def _chosen(given: str | None) -> tuple[str | None, dict[str, Any]]:
     return settings.spec, settings.model_dump(exclude={"spec"}, exclude_none=True)
 
 
+def _is_made_here(spec: str, options: dict[str, Any]) -> bool:
+    """Return whether making the model, which says what is wrong with its spec and options, asks no server."""
+    if isinstance(options.get("host"), list) or isinstance(options.get("base_url"), list):
+        return False
+    return "base_url" in options or spec.startswith(("gguf:", OLLAMA)) or "/" not in spec
+
+
 def _probed(chosen: str | None, options: dict[str, Any], *, quiet: bool) -> Probe:
     if chosen is None:
         try:
@@ -157,7 +167,8 @@ def _say(found: dict[str, Any]) -> None:
         say(f"models:   {names or 'none; get the small one with `tunesmith models pull embedded`'}")
     if cache is not None:
         say(f"cache:    {cache['rows']:,} replies, {bytes_text(cache['bytes'])}")
-    say(f"ollama:   {server_text(found['ollama'])}")
+    for state in (found["ollama"], *found["other_hosts"]):
+        say(f"ollama:   {server_text(state)}")
     say(f"project:  {found['project'] or 'no tunesmith.toml in this folder or above'}")
     for name, value in found["environment"].items():
         say(f"{name}={value}")

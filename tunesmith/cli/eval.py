@@ -9,7 +9,7 @@ from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.options import allow_option, json_option, lm_option, no_store_option, quiet_option, slots_option
 from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.progress import shown_progress
-from tunesmith.cli.reports import say_notes, say_opened, say_reports, say_spent
+from tunesmith.cli.reports import CacheWatch, say_notes, say_opened, say_reports, say_spent
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import Report, evaluate
@@ -61,6 +61,7 @@ def command(
     project = current_project().changed(metric=metric)
     model = chosen_lm(spec, project, slots=slots, store=not no_store)
     program = chosen_program(target, project, model, allow)
+    watch = CacheWatch(model)
     judge = project.metric()
     examples, is_test = _examples(project, program, data, split)
     with shown_progress(quiet=quiet) as tell:
@@ -73,9 +74,10 @@ def command(
     if as_json:
         about = {"program": name, "data": examples.name, "metric": metric_name(judge), "lm": model.identity.to_json()}
         gate = {} if at_least is None else {"gate": {"at_least": at_least, "passed": passed}}
-        emit({**about, **gate, "test_opened": opened, **report.to_json()})
+        emit({**about, **gate, "test_opened": opened, **report.to_json(), "cache": watch.to_json()})
     else:
         _say(name, examples, metric_name(judge), report, opened)
+        say_notes(watch.notes())
     if not passed:
         note(f"error: the mean is below {at_least}: the gate failed.")
         return GATE

@@ -5,6 +5,7 @@ import traceback
 
 import click
 
+from tunesmith import errors
 from tunesmith.cli.output import emit
 from tunesmith.errors import BudgetExceeded, Interrupted, LedgerError, ModelUnavailable, TunesmithError, UsageError
 
@@ -47,7 +48,8 @@ def _is_plain_help(error: Exception) -> bool:
 
 def _described(error: Exception) -> tuple[str, str]:
     if isinstance(error, TunesmithError):
-        return type(error).__name__.lstrip("_"), str(error)
+        # What engines raise is an error of DSPy's as well, of a class that has no public name.
+        return next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in errors.__all__), str(error)
     if isinstance(error, click.Abort):
         return "Interrupted", _STOPPED_TEXT
     if isinstance(error, click.ClickException):

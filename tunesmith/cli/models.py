@@ -1,5 +1,6 @@
 """`tunesmith models`: the weight files on this machine, and the models of an Ollama server."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ import click
 
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.options import json_option, quiet_option, unneeded_quiet_option
-from tunesmith.cli.output import bytes_text, emit, say, table
+from tunesmith.cli.output import bytes_text, emit, note, say, table
 from tunesmith.cli.servers import OLLAMA, model_details, server_state
 from tunesmith.errors import UsageError
 from tunesmith.lm import ModelInfo, list_models, models_dir, ollama_server, pull, show
@@ -36,13 +37,15 @@ def command() -> None:
 @command.command("ls")
 @_host_option
 @json_option
-@unneeded_quiet_option
-def list_all(host: str | None, as_json: bool) -> int:  # noqa: FBT001 - click passes flags so
+@quiet_option
+def list_all(host: str | None, as_json: bool, quiet: bool) -> int:  # noqa: FBT001 - click passes flags so
     """List the weight files that are here, and the models of the Ollama server where one answers."""
     found = list_models()
     server = server_state(host, None)
     if host is not None and server["problem"] is not None:
         raise UsageError(server["problem"])
+    if server["problem"] is not None and os.environ.get("OLLAMA_HOST"):
+        note(server["problem"], quiet=quiet)
     if as_json:
         emit({"folder": str(models_dir()), "models": [_json(info) for info in found], "server": server})
         return DONE

@@ -26,6 +26,7 @@ from tunesmith.cli.options import (
     slots_option,
 )
 from tunesmith.cli.output import emit, note, say
+from tunesmith.cli.reports import CacheWatch
 from tunesmith.errors import DataError, ModelMissing, ModelUnavailable, RowError, UsageError, shown
 from tunesmith.experiments import ProgramInputs, program_inputs
 from tunesmith.lm import LM, Meter, StopSignal, metered
@@ -67,9 +68,12 @@ def command(
     if allow:
         allowed(allow, current_project().root)
     program = load(artifact, lm=model, allow=allow)
-    call = _Caller(program, model)
+    watch, call = CacheWatch(model), _Caller(program, model)
     if fields in ((), ("-",)):
-        return _predict_lines(call, explicit=fields == ("-",), quiet=quiet)
+        code = _predict_lines(call, explicit=fields == ("-",), quiet=quiet)
+        for text in watch.notes():
+            note(f"warning: {text}")
+        return code
     values = pairs_of(fields, call.inputs.names)
     found = call(typed_pairs(values, call.inputs))
     if as_json:

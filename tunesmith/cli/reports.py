@@ -7,8 +7,10 @@ from typing import Any
 from tunesmith.cli.output import heading, say, table
 from tunesmith.evaluation import Interval, Report
 from tunesmith.experiments import CompileResult, Finding
+from tunesmith.lm import LM
 
 __all__ = [
+    "CacheWatch",
     "interval_text",
     "relative",
     "say_diff",
@@ -20,6 +22,34 @@ __all__ = [
     "say_spent",
     "say_verdict",
 ]
+
+
+class CacheWatch:
+    """What goes wrong with the reply cache of a model from now on."""
+
+    def __init__(self, model: LM) -> None:
+        self._model, self._before = model, model.cache_trouble
+
+    def to_json(self) -> dict[str, int]:
+        """Return both counts for `--json`."""
+        corrupt, lost = (now - then for now, then in zip(self._model.cache_trouble, self._before, strict=True))
+        return {"corrupt": corrupt, "lost_writes": lost}
+
+    def notes(self) -> tuple[str, ...]:
+        """Return a sentence for each kind of trouble; none where all is well."""
+        found = self.to_json()
+        texts = []
+        if count := found["corrupt"]:
+            texts.append(
+                f"{count} cached {'reply was' if count == 1 else 'replies were'} damaged and asked for again; see "
+                "`tunesmith cache verify`."
+            )
+        if count := found["lost_writes"]:
+            texts.append(
+                f"{count} {'reply' if count == 1 else 'replies'} could not be stored: the same command will pay for "
+                "them again. See that the cache's disk has room and can be written to."
+            )
+        return tuple(texts)
 
 
 def say_reports(rows: Sequence[tuple[str, Report]], title: str = "program") -> None:

@@ -80,7 +80,10 @@ class RandomSearch(Compiler):
         seed: int = 0,
     ) -> None:
         super().__init__(metric=metric, budget=budget, slots=slots, seed=seed)
-        if formats is not None and not list(formats):
+        if formats is not None and not isinstance(formats, (list, tuple)):
+            # A text would be taken letter by letter, and a set has another order in every process.
+            raise UsageError(f'`formats` is a list of names, such as ["bare", "json"]. Given: {shown(formats)}.')
+        if formats is not None and not formats:
             raise UsageError("`formats` is empty: there is no format to try. Name at least one, or leave it out.")
         for name in formats or ():
             get_format(name)

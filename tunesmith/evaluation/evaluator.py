@@ -43,7 +43,7 @@ from tunesmith.metrics import Judge, judges_used, metric_name
 from tunesmith.modules import Module, Prediction, with_default_formats
 from tunesmith.signatures import Example
 
-__all__ = ["Metric", "Runner", "evaluate"]
+__all__ = ["Metric", "Runner", "as_model", "evaluate"]
 
 Metric = Callable[..., Any]
 
@@ -118,7 +118,7 @@ class Runner:
             raise UsageError(f"A program is a `dspy.Module`. Given: {shown(program)}. Pass an instance, not a class.")
         if not callable(metric):
             raise UsageError(f"A metric is a function of (example, prediction, trace=None). Given: {shown(metric)}.")
-        self.lm = _model(lm)
+        self.lm = as_model(lm)
         self.meter = Meter() if meter is None else meter
         self._program = with_default_formats(program)
         self._paths = {id(p): path for path, p in self._program.named_predictors()}
@@ -277,7 +277,7 @@ class Runner:
             if shelf is not None and isinstance(stop.error, BudgetExceeded) and current_scope().paying:
                 shelf.keep_stop(key, calls, stop.error)
             raise
-        notes = _notes(used.values())
+        notes = _notes(used.values(), self.lm)
         if shelf is not None:
             kept = shelf.keep(row, calls, notes, bare=bare)
             if kept.row is not row and (kept.whole or not self._steps):
@@ -398,11 +398,12 @@ def _stop_of(entry: Entry) -> StopSignal:
     return StopSignal(BudgetExceeded(message))
 
 
-def _notes(judges: Iterable[Judge]) -> tuple[str, ...]:
-    names = {metric_name(judge) for judge in judges if not judge.is_measured}
+def _notes(judges: Iterable[Judge], lm: LM) -> tuple[str, ...]:
+    found = {(metric_name(judge), judge.is_measured) for judge in judges if not judge.is_measured_under(lm)}
     return tuple(
-        f"the agreement of `{name}` with given labels was not measured (see `evaluation.agreement`)"
-        for name in sorted(names)
+        f"the agreement of `{name}` with given labels was not measured{' under this model' if elsewhere else ''} "
+        "(see `evaluation.agreement`)"
+        for name, elsewhere in sorted(found)
     )
 
 
@@ -422,7 +423,12 @@ def _examples(dataset: Sequence[Example]) -> Sequence[Example]:
     return dataset
 
 
-def _model(lm: BaseLM | None) -> LM:
+def as_model(lm: BaseLM | None) -> LM:
+    """Return the model to ask, metered.
+
+    Raises:
+        UsageError: there is none, or it is no LM.
+    """
     model = settings.lm if lm is None else lm
     if model is None:
         raise UsageError("There is no model. Pass `lm=ts.lm(...)`, or set one with `dspy.configure(lm=...)`.")

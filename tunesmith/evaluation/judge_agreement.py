@@ -7,10 +7,10 @@ from typing import Any
 
 from tunesmith.data import content_key, example_key
 from tunesmith.errors import UsageError, shown
-from tunesmith.evaluation.evaluator import evaluate
+from tunesmith.evaluation.evaluator import as_model, evaluate
 from tunesmith.evaluation.report import Row
 from tunesmith.evaluation.statistics import Interval, wilson
-from tunesmith.lm import BaseLM, Meter, role
+from tunesmith.lm import LM, BaseLM, Meter, role
 from tunesmith.metrics import Judge, metric_fingerprint
 from tunesmith.signatures import Example
 
@@ -26,6 +26,7 @@ class Agreement:
 
     Attributes:
         judge: fingerprint of the judge, without its baseline.
+        model: fingerprint of the model that judged, with the options of its requests.
         labels: fingerprint of the labelled examples.
         agreement: share of the examples judged as labelled, with Wilson's 95 % interval. A pair counts 1 where both
             orders give the labelled answer, 0.5 where one does: as it scores. (With halves, Wilson's interval is wider
@@ -38,6 +39,7 @@ class Agreement:
     """
 
     judge: str
+    model: str
     labels: str
     agreement: Interval
     kappa: float | None
@@ -54,6 +56,7 @@ class Agreement:
         """Return everything as JSON values; what `Judge.remember` takes."""
         return {
             "judge": self.judge,
+            "model": self.model,
             "labels": self.labels,
             "agreement": self.agreement.to_json(),
             "kappa": self.kappa,
@@ -103,24 +106,41 @@ def agreement(
         raise UsageError(f"A judge is what `metrics.judge(...)` makes. Given: {shown(judge)}.")
     _check(judge, labelled)
     asked = list(labelled)
+    own = as_model(judge.verdict.lm if lm is None else lm)
     if judge.pairwise:
         asked = [turned for example in labelled for turned in (example, _swapped(example))]
-    own = judge.verdict.lm if lm is None else lm
     with role("judge"):
         report = evaluate(judge, asked, _as_labelled, lm=own, slots=slots, meter=meter, progress=progress)
-    found = _summed(judge, labelled, asked, report.rows)
+    found = _summed(judge, own, labelled, asked, report.rows)
     judge.remember(found.to_json())
     return found
 
 
 def _check(judge: Judge, labelled: Sequence[Example]) -> None:
+    if not isinstance(labelled, Sequence) or isinstance(labelled, str):
+        raise UsageError(
+            f"Labelled examples are a list, as `judge.labelled(...)` makes them. Given: {shown(labelled)}."
+        )
+    if not labelled:
+        raise UsageError("The list of labelled examples is empty: there is nothing to judge. Pass at least one.")
     wanted = {"verdict", *judge.inputs}
+    verdicts = judge.verdicts
     for index, example in enumerate(labelled):
         names = set(example.keys()) if isinstance(example, Example) else set()
         if not wanted <= names:
             raise UsageError(
                 f"Example {index} lacks {', '.join(sorted(wanted - names))}. Given: {shown(example)}. "
                 "Make labelled examples with `judge.labelled(example, output, verdict=...)`."
+            )
+        if example["verdict"] not in verdicts:
+            raise UsageError(
+                f"The verdict of example {index} is {shown(example['verdict'])}. This judge says one of "
+                f"{', '.join(map(str, verdicts))}."
+            )
+        if getattr(example, "_input_keys", None) is None:
+            raise UsageError(
+                f"Example {index} does not say which fields are inputs. Given: {shown(example)}. Make labelled "
+                "examples with `judge.labelled(example, output, verdict=...)`."
             )
 
 
@@ -133,7 +153,7 @@ def _as_labelled(example: Example, prediction: Any, trace: object = None) -> boo
     return bool(example["verdict"] == prediction["verdict"])
 
 
-def _summed(judge: Judge, labelled: Sequence[Example], asked: list[Example], rows: Sequence[Row]) -> Agreement:
+def _summed(judge: Judge, lm: LM, labelled: Sequence[Example], asked: list[Example], rows: Sequence[Row]) -> Agreement:
     width = len(asked) // len(labelled)
     groups = [rows[at : at + width] for at in range(0, len(rows), width)]
     whole = [[row.score for row in group if row.score is not None] for group in groups]
@@ -142,6 +162,7 @@ def _summed(judge: Judge, labelled: Sequence[Example], asked: list[Example], row
     steady = [scores[0] for scores in whole if len(set(scores)) == 1]
     return Agreement(
         judge=metric_fingerprint(judge.alone()),
+        model=judge.model_key(lm),
         labels=content_key([example_key(example) for example in labelled]),
         agreement=_share(sum(sum(scores) / width for scores in whole), len(whole)),
         kappa=_kappa(judged),

@@ -46,8 +46,13 @@ def register(adapter: Format | ChatFormat) -> None:
     """Add a format, which is then known by its `name` everywhere: to `bind`, compilers, artifacts, the CLI.
 
     Raises:
-        UsageError: it has no name, or another format has it.
+        UsageError: it is no format, it has no name, or another format has it.
     """
+    if not isinstance(adapter, Format | ChatFormat):
+        raise UsageError(
+            f"A format is an object of a class below `Format` or `SectionFormat`. Given: {shown(adapter)}. "
+            "Register `MyFormat()`, not its class or name."
+        )
     if not adapter.name or adapter.name in _FORMATS:
         raise UsageError(f"A format needs a name of its own. Given: {shown(adapter.name)}. Set `name` on its class.")
     _FORMATS[adapter.name] = adapter
@@ -72,7 +77,7 @@ def get_format(name: str) -> Adapter:
     Raises:
         UsageError: there is none.
     """
-    if name not in _FORMATS:
+    if not isinstance(name, str) or name not in _FORMATS:
         raise UsageError(f"There is no format {shown(name)}. Use one of: {', '.join(_FORMATS)}.")
     return _FORMATS[name]
 
@@ -105,9 +110,14 @@ def default_format(signature: type[Signature]) -> str:
     """Return the format a predictor gets when nobody chose: `bare` for one output, else `json`.
 
     A signature that neither can carry gets `chat`.
+
+    Raises:
+        SignatureError: the signature has no output.
     """
     found = _DEFAULTS.get(signature)
     if found is None:
+        if not signature.output_fields:
+            raise SignatureError(f"Signature `{signature.__name__}` has no output field. Declare one.")
         found = next(name for name in ("bare", "json", "chat") if carries(name, signature))
         _DEFAULTS[signature] = found
     return found

@@ -84,9 +84,9 @@ class Format(HeardOnce, Adapter):
     A subclass sets `name` and overrides `system_text`, `demo_reply`, `constraint` and `read`, and where the input
     side differs `layout` and `cue`. It must be constructible without arguments: `dspy.Refine` makes its own.
 
-    A `dspy.History` is no field of a message: its entries are turns before the last one. Where the caller asked the
-    model to think (`think=True` or `reasoning_effort=` among the request options, and an engine that can), an output
-    `reasoning` is not asked for in the reply but filled from what was thought, and nothing constrains the reply:
+    A `dspy.History` is no field of a message: its entries are turns before the last one. Where the caller asked a model
+    that can think to do so (`think=` of the LM, or `reasoning_effort=` of the LM or the call, which goes before it), an
+    output `reasoning` is not asked for in the reply but filled from what was thought, and nothing constrains the reply:
     servers disagree on what a constraint means for a model that thinks.
     """
 
@@ -333,8 +333,14 @@ class Format(HeardOnce, Adapter):
         if field is None or inputs.get(field) is None:
             return []
         write, names = self._writer(signature), _written(signature)
+        known = (*names, *signature.output_fields)
         found: list[dict[str, str]] = []
         for entry in _entries(inputs[field], field):
+            if not any(name in entry for name in known):
+                raise FormatError(
+                    f"An entry of the history `{field}` holds none of the signature's fields ({', '.join(known)}), so "
+                    f"nothing of it would be sent. Given: {shown(entry)}."
+                )
             if any(name in entry for name in names):
                 found.append({"role": "user", "content": write(entry)})
             outputs = {name: entry[name] for name in signature.output_fields if entry.get(name) is not None}
@@ -372,7 +378,7 @@ class Format(HeardOnce, Adapter):
     ) -> Plan:
         system, turns = self._prefix_texts(signature, demos, mode)
         merged = {**lm.kwargs, **lm_kwargs}
-        count = merged.pop("n", None) or 1
+        count = _count(merged.pop("n", None))
         rollout = rollout_number(merged.pop("rollout_id", None))
         effort = merged.pop("reasoning_effort", None)
         if effort is not None:
@@ -478,7 +484,8 @@ def _reply_side(
     if not isinstance(lm, LM) or not lm.capabilities.thinking:
         return signature, None
     options = {**lm.kwargs, **lm_kwargs}
-    if all(options.get(name) in _NO_THINKING for name in ("think", "reasoning_effort")):
+    effort = options.get("reasoning_effort")
+    if (options.get("think", lm.think) if effort is None else effort) in _NO_THINKING:
         return signature, None
     outputs = signature.output_fields
     for name, info in outputs.items():
@@ -492,6 +499,15 @@ def _reply_side(
 
 def _thinking(response: Response) -> str:
     return "".join(part.text for part in response.message.parts if isinstance(part, ThinkingPart)).strip()
+
+
+def _count(given: Any) -> int:
+    """Return how many draws `n` asks for."""
+    if given is None or given == 0:  # DSPy's own adapters take 0 for 1 as well
+        return 1
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise FormatError(f"`n` is how many replies to draw: a whole number from 1. Given: {shown(given)}.")
+    return given
 
 
 def _effort(given: Any) -> Effort:

@@ -148,6 +148,7 @@ class ReplyCache:
         self.corrupt = 0
         self.lost_writes = 0
         self._warned: set[str] = set()
+        self._damaged: set[str] = set()  # keys of damaged rows that were met and not replaced yet
         self._cache: _SharedCache | None = None
         self._failure: str | None = None
         self._corrupt, self._lost = Tally(self.folder / "corrupt.count"), Tally(self.folder / "lost.count")
@@ -201,6 +202,7 @@ class ReplyCache:
                 return
             try:
                 self._store(cache, key, blob)
+                self._damaged.discard(key)
             except Exception as error:  # noqa: BLE001 - see `get`; the reply matters, its row does not
                 self._refuse(f"A reply could not be stored: {_cause(error)}", losing=True)
             except BaseException:
@@ -383,6 +385,9 @@ class ReplyCache:
 
     def _meet_damage(self, key: str, reason: str) -> None:
         with _gate:
+            if key in self._damaged:  # who asks looks twice: before it waits for others, and after
+                return
+            self._damaged.add(key)
             self.corrupt += 1
         self._corrupt.add()
         self._warn_once(

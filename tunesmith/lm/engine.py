@@ -7,7 +7,7 @@ such an object through `dspy.LM(engine=...)`; the layers in `stack.py` stand bet
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from dspy import LM as DspyLM  # noqa: N811
@@ -15,6 +15,7 @@ from dspy.clients.base_lm import LM_CLASS_STATE_KEY, BaseLM
 from dspy.dsp.utils.settings import settings as dspy_settings
 from dspy.lm15 import (
     Config,
+    DataPart,
     FunctionTool,
     ImagePart,
     Message,
@@ -34,6 +35,8 @@ from dspy.lm15 import (
     ToolResultPart,
     TopLogprob,
     Usage,
+    materialize_response,
+    response_to_events,
 )
 from dspy.utils.exceptions import (
     ContextWindowExceededError,
@@ -91,11 +94,13 @@ __all__ = [
     "content_key",
     "context_overflow",
     "dspy_settings",
+    "materialize_response",
     "message_text",
     "missing_model",
     "refused",
     "text_response",
     "unavailable",
+    "whole_events",
 ]
 
 
@@ -227,6 +232,18 @@ def text_response(
     )
 
 
+def whole_events(response: Response) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+    """Yield a stream that gives `response` in whole parts: data as its JSON text, a refusal as nothing."""
+    parts: list[Any] = []
+    for part in response.message.parts:
+        if isinstance(part, DataPart):
+            parts.append(TextPart(json.dumps(part.value, ensure_ascii=False)))
+        elif not isinstance(part, RefusalPart):
+            parts.append(part)
+    message = replace(response.message, parts=tuple(parts) or (TextPart(""),))
+    yield from response_to_events(replace(response, message=message))  # type: ignore[misc]  # none of them an error
+
+
 # DSPy's own modules catch DSPy's error types (ReAct shortens its trajectory on a context overflow), tunesmith's
 # callers catch tunesmith's. What an engine raises is both.
 
@@ -265,7 +282,8 @@ def context_overflow(
     room = "the context" if context_tokens is None else f"the context of {context_tokens} tokens"
     return _ContextOverflow(
         f"{size} does not fit {room}. Use fewer or shorter demos, shorten the inputs, "
-        "or raise the context length with `num_ctx=` if the model allows it.",
+        "or raise the context length if the model allows it: `num_ctx=` for Ollama and models in this process, a "
+        "setting of the server for others.",
         prompt_tokens=prompt_tokens,
         context_tokens=context_tokens,
         estimated=estimated,

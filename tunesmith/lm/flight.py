@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tunesmith.errors import ModelUnavailable
 from tunesmith.lm.keylocks import KeyLocks
 
 __all__ = ["FolderFlight", "SingleFlight"]
@@ -19,9 +20,12 @@ class SingleFlight:
     """The first caller of a key does the work; those who come meanwhile wait and get its result.
 
     Where the first one fails, by any exception, one of the waiting takes its place with its own
-    function; the exception goes to its own caller only. The result is shared, so nobody may change
-    it. A function that asks for its own key runs at once. Threads and coroutines do not wait for
-    each other, nor do coroutines of different event loops.
+    function; the exception goes to its own caller only. But whoever has waited for two calls, the
+    second of which has therefore begun after he came, and the second found the server away
+    (`ModelUnavailable`), takes that for his own: each call may last as long as its deadline, and
+    the last caller would wait for all of them. The result is shared, so nobody may change it. A
+    function that asks for its own key runs at once. Threads and coroutines do not wait for each
+    other, nor do coroutines of different event loops.
     """
 
     def __init__(self) -> None:
@@ -39,7 +43,7 @@ class SingleFlight:
         """Return `function()`, or what another thread's function for `key` returns meanwhile."""
         if self._pid != os.getpid():
             self._start()  # the threads that would finish these flights are not in this process
-        own = _Flight()
+        own, waited = _Flight(), False
         while True:
             with self._lock:
                 flight = self._flights.setdefault(key, own)
@@ -50,12 +54,18 @@ class SingleFlight:
             flight.done.wait()
             if flight.result is not None:
                 return flight.result[0]
+            if flight.absence is not None and waited:
+                raise flight.absence
+            waited = True
 
     def _lead(self, key: str, flight: "_Flight", function: Callable[[], _T]) -> _T:
         try:
             result = function()
             flight.result = (result,)
             return result
+        except ModelUnavailable as error:
+            flight.absence = error
+            raise
         finally:
             with self._lock:
                 self._flights.pop(key, None)  # absent where `function` forked, in the child
@@ -111,9 +121,10 @@ class FolderFlight:
 class _Flight:
     """One call under way. `result` is a tuple of one, and stays `None` where the call failed."""
 
-    __slots__ = ("done", "result", "thread")
+    __slots__ = ("absence", "done", "result", "thread")
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
         self.done = threading.Event()
         self.result: tuple[Any] | None = None
+        self.absence: ModelUnavailable | None = None

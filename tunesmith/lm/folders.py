@@ -1,5 +1,6 @@
 """Where tunesmith keeps what it may share between projects: weights and cached replies."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 from tunesmith.errors import UsageError, shown
 
 __all__ = ["cache_dir", "home", "home_path", "make_private", "models_dir"]
+
+
+_UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
 
 
 def home() -> Path:
@@ -32,12 +36,14 @@ def models_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """Return `home()/cache`, made (0700) where it is missing.
+    """Return `home()/cache`, made (0700) where it is missing and something can be written.
+
+    On a disk that is read-only or full the reply cache goes without its folder, and says so at its first use.
 
     Raises:
         UsageError: the folder is a file, or cannot be made or entered.
     """
-    return _private_folder(home_path() / "cache")
+    return _private_folder(home_path() / "cache", unless=_UNWRITABLE)
 
 
 def home_path() -> Path:
@@ -65,10 +71,12 @@ def _user_cache() -> Path:
     return given if given.is_absolute() else Path.home() / ".cache"
 
 
-def _private_folder(folder: Path) -> Path:
+def _private_folder(folder: Path, *, unless: frozenset[int] = frozenset()) -> Path:
     try:
         make_private(folder)
     except OSError as error:
+        if error.errno in unless:
+            return folder
         raise UsageError(
             f"The folder {shown(str(folder))} cannot be used: {error.strerror or error}. "
             "Set TUNESMITH_HOME to a folder you may write to."

@@ -25,11 +25,11 @@ from tunesmith.lm.engine import (
     StreamDeltaEvent,
     StreamEndEvent,
     StreamStartEvent,
-    TextDelta,
     context_overflow,
     missing_model,
     refused,
     unavailable,
+    whole_events,
 )
 from tunesmith.lm.meter import unmetered
 
@@ -89,7 +89,9 @@ class ForeignEngine:
             raise missing_model(f"The model {self.identity.model!r} refused the call: {error}.") from error
         except LMInvalidRequestError as error:
             if "provider" not in str(error).lower():
-                raise
+                raise refused(
+                    f"The model {self.identity.model!r} refused the request: {error}.{self._hint()}"
+                ) from error
             raise missing_model(
                 f"DSPy knows no provider for the model {self.identity.model!r}: {error}. Write `<provider>/<model>`, "
                 "such as `openai/gpt-4o-mini`."
@@ -100,13 +102,15 @@ class ForeignEngine:
                 "then run the same command again."
             ) from error
 
+    def _hint(self) -> str:
+        for name in ("ollama_chat/", "ollama:"):
+            if self.identity.model.startswith(name):
+                return f" For a model on an Ollama server write `ollama/{self.identity.model.removeprefix(name)}`."
+        return ""
+
     def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
         """Answer in one piece."""
-        response = self.complete(request)
-        yield StreamStartEvent(model=response.model)
-        if response.text:
-            yield StreamDeltaEvent(TextDelta(response.text))
-        yield StreamEndEvent(finish_reason=response.finish_reason, usage=response.usage)
+        yield from whole_events(self.complete(request))
 
     def embed(self, texts: list[str]) -> list[list[float]]:
         """Refuse: DSPy's LM has no embeddings."""

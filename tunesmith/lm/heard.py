@@ -3,8 +3,7 @@
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,13 +11,13 @@ from tunesmith.errors import BudgetExceeded
 from tunesmith.lm.engine import Engine, Request, Response, StreamDeltaEvent, StreamEndEvent, refused, text_response
 from tunesmith.lm.meter import StopSignal, current_scope
 from tunesmith.lm.model import LM
-from tunesmith.lm.stack import ROLLOUT, AsyncFacade, Stack, SyncFacade
+from tunesmith.lm.stack import ROLLOUT, AsyncFacade, Stack, SyncFacade, closed
 from tunesmith.lm.wire import Prefix
 
 __all__ = ["Hear", "listening"]
 
 Hear = Callable[[], Callable[[str], None]]
-"""Called once per request; what it returns is told each piece of the reply's text, in order."""
+"""Called once per request; what it returns is told each piece of the reply's text, in order, `""` for a thought."""
 
 
 def listening(lm: LM, hear: Hear) -> LM:
@@ -77,7 +76,7 @@ class _HeardEngine:
         texts: list[str] = []
         thoughts: list[str] = []
         end = StreamEndEvent()
-        with _closed(self._inner.stream(request)) as events:
+        with closed(self._inner.stream(request)) as events:
             for event in events:
                 if isinstance(event, StreamDeltaEvent):
                     self._take(event.delta, texts, thoughts)
@@ -105,19 +104,9 @@ class _HeardEngine:
             self._tell(delta.text)
         elif delta.type == "thinking":
             thoughts.append(delta.text)
+            self._tell("")  # whoever hears may have gone
         else:
             raise refused(f"A streamed reply holds text only. The engine sent a piece of type {delta.type!r}.")
-
-
-@contextmanager
-def _closed(events: Iterator[Any]) -> Iterator[Iterator[Any]]:
-    """Close `events` whatever happens, and at once: an exception that is kept would keep the connection open."""
-    try:
-        yield events
-    finally:
-        close = getattr(events, "close", None)
-        if close is not None:
-            close()
 
 
 def _check_clock() -> None:

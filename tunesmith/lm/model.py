@@ -78,9 +78,21 @@ class LM(DspyLM):
     _slots = 1
 
     @property
+    def think(self) -> bool | str | None:
+        """Whether, or how much, it may think: the option `think` of `ts.lm`, `None` where that was not given."""
+        found: bool | str | None = (self._options or {}).get("think")
+        return found
+
+    @property
     def caches(self) -> bool:
         """Whether its replies are kept."""
         return self._stack.cache is not None
+
+    @property
+    def cache_trouble(self) -> tuple[int, int]:
+        """How many damaged rows this process met in its cache, and how many replies could not be stored there."""
+        cache = self._stack.cache
+        return (0, 0) if cache is None else (cache.corrupt, cache.lost_writes)
 
     def embed(self, texts: list[str]) -> list[list[float]]:
         """Return one vector per text, in order."""

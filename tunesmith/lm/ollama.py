@@ -43,6 +43,7 @@ from tunesmith.lm.ollama_request import (
     Settings,
     arguments,
     estimated_tokens,
+    is_shortened,
     response_of_reply,
     tool_calls,
 )
@@ -127,14 +128,16 @@ class OllamaEngine:
 
     def complete(self, request: Request) -> Response:
         """Answer `request`; see `Engine.complete`."""
-        known = self._known()
-        reply = self._sent(request, known, self.server.chat)
+        deadline = self.server.policy.deadline()
+        known = self._known(deadline)
+        reply = self._sent(request, known, self.server.chat, deadline)
         self._check_whole(reply.get("prompt_eval_count"), request, known)
         return response_of_reply(reply, request)
 
     def stream(self, request: Request) -> Iterator[Event]:
         """Answer piece by piece; closing the iterator breaks the connection, and the server stops."""
-        known = self._known()
+        deadline = self.server.policy.deadline()
+        known = self._known(deadline)
 
         def begin(given: dict[str, Any], patch: dict[str, Any], end: float) -> tuple[Any, Iterator[Any], str]:
             chunks = self.server.chat_stream(given, patch, end)
@@ -143,18 +146,18 @@ class OllamaEngine:
                 raise Fault(Kind.EMPTY, "it gave no reply")
             return first, chunks, _content(given, patch)
 
-        first, chunks, content = self._sent(request, known, begin)
+        first, chunks, content = self._sent(request, known, begin, deadline)
         try:
             yield from self._events(first, chunks, request, known)
         except Fault as fault:
             if fault.sort is Sort.CRASH:
                 self._crashed.add(content)
-            raise self._error(fault, request, known) from fault
+            raise self._error(fault, request, known, deadline=deadline) from fault
         finally:
             chunks.close()  # type: ignore[attr-defined]  # it is a generator
 
     def embed(self, texts: list[str]) -> list[list[float]]:
-        """Return one vector per text, in order.
+        """Return one vector per text, in order. Every request, of 64 texts, may take as long as a call.
 
         Raises:
             RequestRefused: the model gives no vectors.
@@ -182,19 +185,26 @@ class OllamaEngine:
 
     # The model ----------------------------------------------------------------------------------------------
 
-    def _known(self) -> _Known:
+    def _known(self, deadline: float | None = None) -> _Known:
         found = self._found
         if found is None:
-            with self._lock:
+            policy = self.server.policy
+            deadline = policy.deadline() if deadline is None else deadline
+            # One thread asks. Where it gets no answer, the others have waited as long as they may.
+            if not self._lock.acquire(timeout=max(0.0, deadline - policy.clock())):
+                raise self.server.error(Fault(Kind.STALLED, "it does not say what the model is"), self._model)
+            try:
                 found = self._found
                 if found is None:
-                    found = self._found = self._ask()
+                    found = self._found = self._ask(deadline)
+            finally:
+                self._lock.release()
         return found
 
-    def _ask(self) -> _Known:
+    def _ask(self, deadline: float) -> _Known:
         if is_cloud_name(self._model) and not self._cloud:
             raise self._cloudy()
-        facts = self.server.facts(self._model)
+        facts = self.server.facts(self._model, deadline)
         if facts.remote and not self._cloud:
             raise self._cloudy()
         trained = facts.trained_context
@@ -218,13 +228,18 @@ class OllamaEngine:
 
     # One call -----------------------------------------------------------------------------------------------
 
-    def _sent(self, request: Request, known: _Known, send: Callable[[dict[str, Any], dict[str, Any], float], T]) -> T:
+    def _sent(
+        self,
+        request: Request,
+        known: _Known,
+        send: Callable[[dict[str, Any], dict[str, Any], float], T],
+        deadline: float,
+    ) -> T:
         """Return what `send(arguments, patch, deadline)` gives for `request`.
 
         A request that has stopped the runner is sent once more without its schema, which mostly is the cause; the
         reply's format validates it all the same.
         """
-        deadline = self.server.policy.deadline()
         constrained = not self._schema_crashes or self._schema_crashes.get(_schema(request), 0) < _CRASHES
         while True:
             given, patch = arguments(request, known.facts, known.settings, constrained=constrained)
@@ -237,7 +252,7 @@ class OllamaEngine:
                 found = self.server.retried(partial(send, given, patch), deadline)
             except Fault as fault:
                 if fault.sort is not Sort.CRASH or not self._freed(given, patch, request):
-                    raise self._error(fault, request, known) from fault
+                    raise self._error(fault, request, known, deadline=deadline) from fault
                 constrained = False
                 continue
             if self._schema_crashes and given["format"] is not None:
@@ -255,18 +270,23 @@ class OllamaEngine:
             _LOG.warning("a schema has stopped the runner of %s %d times; it is left out now", self._model, count)
         return True
 
-    def _error(self, fault: Fault, request: Request | None, known: _Known, estimate: int | None = None) -> ModelError:
+    def _error(
+        self,
+        fault: Fault,
+        request: Request | None,
+        known: _Known,
+        estimate: int | None = None,
+        deadline: float | None = None,
+    ) -> ModelError:
         if fault.sort is Sort.OVERFLOW:
             if request is not None:
                 estimate = estimated_tokens(request)
             # The server has counted more than there is room for, whatever the guess says.
             estimate = max(estimate or 0, (known.room or 0) + 1)
-        return self.server.error(fault, self._model, estimate, known.room)
+        return self.server.error(fault, self._model, estimate, known.room, deadline)
 
     def _check_whole(self, counted: int | None, request: Request, known: _Known) -> None:
         """Find out a prompt that was shortened in silence, on servers that know no `truncate`.
-
-        They drop the oldest messages, then cut the rest to the context, or to about half of it.
 
         Raises:
             ContextOverflow: it was.
@@ -275,8 +295,7 @@ class OllamaEngine:
         if counted is None or room is None or not known.facts.version.before(0, 12, 6):
             return
         guess = estimated_tokens(request)
-        halves = {room - (room - keep) // 2 for keep in (4, 5)}
-        if counted >= room or (guess > room and (counted in halves or counted < guess // 2)):
+        if is_shortened(counted, guess, room):
             raise context_overflow(prompt_tokens=max(guess, room + 1), context_tokens=room, estimated=True)
 
     # Streams ------------------------------------------------------------------------------------------------

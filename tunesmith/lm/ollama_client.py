@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import httpx
 
 from tunesmith.errors import ModelError
+from tunesmith.lm.bounded import sooner
+from tunesmith.lm.connection import made
 from tunesmith.lm.ollama_errors import Fault, Kind, Sort, error_of, no_such_model
 from tunesmith.lm.ollama_facts import (
     LoadedModel,
@@ -45,7 +47,8 @@ class Policy:
     """How often and how long.
 
     Attributes:
-        timeout: seconds a call may take, all attempts together. An attempt may be silent for half of what is left.
+        timeout: seconds a call may take: all attempts together, and at the first call what the server is asked about
+            the model before. An attempt may be silent for half of what is left.
         attempts: at most, for a fault that passes.
         pause: seconds before the second attempt; doubled before each further one.
         busy_pause: the same after "busy" and "loading".
@@ -61,8 +64,8 @@ class Policy:
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def deadline(self) -> float:
-        """Return when a call that starts now has to be over."""
-        return self.clock() + self.timeout
+        """Return when a call that starts now has to be over; no later than the call that it is a part of."""
+        return sooner(self.clock() + self.timeout)
 
     def waited(self, fault: Fault, attempt: int, deadline: float) -> bool:
         """Wait after attempt number `attempt`; return whether there may be one more."""
@@ -140,38 +143,42 @@ class OllamaServer:
 
     # What the server says -----------------------------------------------------------------------------------
 
-    def version(self) -> Version:
+    def version(self, deadline: float | None = None) -> Version:
         """Return the server's version.
+
+        Args:
+            deadline: when the answer has to be here, on the policy's clock; by default as for any call.
 
         Raises:
             ModelUnavailable: no server answers.
             ModelMissing: what answers is another server, or does not let us in.
         """
-        reply = self._told(self._get_version)
+        reply = self._told(self._get_version, deadline)
         if not isinstance(reply.get("version"), str):
             raise error_of(Fault(Kind.FOREIGN, json.dumps(reply)[:80]), self.address, None)
         return Version(reply["version"])
 
-    def models(self) -> list[ServedModel]:
+    def models(self, deadline: float | None = None) -> list[ServedModel]:
         """Return the models that the server has; raises as `version`."""
-        return served_models(self._told(lambda end: self._ask(lambda client: client.list(), end)))
+        return served_models(self._told(lambda end: self._ask(lambda client: client.list(), end), deadline))
 
     def loaded(self) -> list[LoadedModel]:
         """Return the models in the server's memory; raises as `version`."""
-        return loaded_models(self._told(lambda end: self._ask(lambda client: client.ps(), end)))
+        return loaded_models(self._told(lambda end: self._ask(lambda client: client.ps(), end), None))
 
-    def facts(self, name: str) -> ModelFacts:
-        """Return what the server says about one model.
+    def facts(self, name: str, deadline: float | None = None) -> ModelFacts:
+        """Return what the server says about one model: three requests with one deadline.
 
         Raises:
             ModelMissing: the server has no such model; says how to get it and which similar ones are there.
             ModelUnavailable: the server does not answer.
         """
-        version, models = self.version(), self.models()
+        deadline = self.policy.deadline() if deadline is None else deadline
+        version, models = self.version(deadline), self.models(deadline)
         try:
-            shown = self.retried(lambda end: self._ask(lambda client: client.show(name), end))
+            shown = self.retried(lambda end: self._ask(lambda client: client.show(name), end), deadline)
         except Fault as fault:
-            raise self.error(fault, name) from fault
+            raise self.error(fault, name, deadline=deadline) from fault
         return model_facts(name, version, find_served(models, name), shown)
 
     def pull(self, name: str, progress: PullProgress | None = None) -> None:
@@ -189,7 +196,14 @@ class OllamaServer:
         except Fault as fault:
             raise error_of(fault, self.address, name, pulling=True) from fault
 
-    def error(self, fault: Fault, model: str, prompt: int | None = None, room: int | None = None) -> ModelError:
+    def error(
+        self,
+        fault: Fault,
+        model: str,
+        prompt: int | None = None,
+        room: int | None = None,
+        deadline: float | None = None,
+    ) -> ModelError:
         """Return the error that `fault` is to a caller.
 
         Args:
@@ -197,12 +211,13 @@ class OllamaServer:
             model: which model was asked.
             prompt: estimated tokens of the prompt.
             room: tokens of context.
+            deadline: of the call; the server is not asked for similar models any longer.
         """
         if fault.sort is not Sort.MISSING:
             return error_of(fault, self.address, model, prompt=prompt, room=room)
         names: list[str] = []
         with contextlib.suppress(ModelError):
-            names = [served.name for served in self.models()]
+            names = [served.name for served in self.models(deadline)]
         return no_such_model(model, self.address, names)
 
     def close(self) -> None:
@@ -214,9 +229,9 @@ class OllamaServer:
 
     # Below --------------------------------------------------------------------------------------------------
 
-    def _told(self, once: Callable[[float], dict[str, Any]]) -> dict[str, Any]:
+    def _told(self, once: Callable[[float], dict[str, Any]], deadline: float | None) -> dict[str, Any]:
         try:
-            return self.retried(once)
+            return self.retried(once, deadline)
         except Fault as fault:
             raise error_of(fault, self.address, None) from fault
 
@@ -247,10 +262,13 @@ class OllamaServer:
             with self._lock:
                 found = self._open
                 if found is None or found[0] != pid:
-                    wire = wire_to(httpx.URL(self.address), self.policy.clock)
-                    plain = httpx.Client(base_url=self.address, transport=wire, trust_env=False)
-                    found = self._open = (pid, self._connect(self.address, wire), plain)
+                    found = self._open = made(self.address, self._new_clients)
         return found[1], found[2]
+
+    def _new_clients(self) -> tuple[int, Any, httpx.Client]:
+        wire = wire_to(httpx.URL(self.address), self.policy.clock)
+        plain = httpx.Client(base_url=self.address, transport=wire, trust_env=False)
+        return os.getpid(), self._connect(self.address, wire), plain
 
 
 def _pieces(chunks: Any, exchange: Exchange) -> Iterator[Any]:

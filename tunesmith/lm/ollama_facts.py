@@ -16,6 +16,7 @@ __all__ = [
     "ServedModel",
     "Version",
     "find_served",
+    "full_name",
     "is_cloud_name",
     "loaded_models",
     "model_facts",
@@ -227,7 +228,8 @@ def _stops(parameters: str) -> tuple[str, ...]:
 
 
 def _entries(reply: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [entry for entry in reply.get("models") or () if isinstance(entry, Mapping)]
+    found = reply.get("models")
+    return [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
 
 
 def _details(found: Any) -> tuple[tuple[str, str], ...]:

@@ -2,14 +2,16 @@
 
 import ipaddress
 import os
-from urllib.parse import urlsplit
+import re
+from urllib.parse import SplitResult, urlsplit
 
 from tunesmith.errors import UsageError, shown
 
-__all__ = ["server_address"]
+__all__ = ["is_host_name", "server_address"]
 
 _PORTS = {"http": 80, "https": 443}
 _OLLAMA_PORT = 11434
+_NO_HOST = re.compile(r"[\s\x00-\x1f\"'<>*,\\^`{|}]")
 
 
 def server_address(host: str | None) -> str:
@@ -22,19 +24,48 @@ def server_address(host: str | None) -> str:
     Raises:
         UsageError: it cannot be read.
     """
-    text = (os.environ.get("OLLAMA_HOST", "") if host is None else host).strip()
+    given: object = os.environ.get("OLLAMA_HOST", "") if host is None else host
+    if not isinstance(given, str):
+        raise UsageError(f"`host` is the address of one server, as text. Given: {shown(given)}.")
+    text = given.strip()
     scheme, mark, rest = text.partition("://")
-    if not mark:
-        scheme, rest = "http", text
+    scheme, rest = (scheme.lower(), rest) if mark else ("http", text)
     try:
         parts = urlsplit(f"{scheme}://{rest}")
         port = parts.port or (_PORTS.get(scheme, _OLLAMA_PORT) if mark else _OLLAMA_PORT)
     except ValueError as error:
-        raise UsageError(f"{_where(host)} is no address: {error}. Given: {shown(text)}.") from error
+        brackets = " An IPv6 address stands in brackets: `[::1]:11434`." if _is_ipv6(rest) else ""
+        raise UsageError(f"{_where(host)} is no address: {error}. Given: {shown(text)}.{brackets}") from error
     if scheme not in _PORTS:
         raise UsageError(f"{_where(host)} must be http or https. Given: {shown(text)}.")
+    _check(_where(host), text, rest, parts)
     path = parts.path.strip("/")
     return f"{scheme}://{_bracketed(parts.hostname or '127.0.0.1')}:{port}" + (f"/{path}" if path else "")
+
+
+def is_host_name(name: str) -> bool:
+    """Return whether a connection to `name` can be tried: what is no name at all fails in ways of its own."""
+    try:
+        name.encode("idna")
+    except UnicodeError:  # a label that is empty or too long
+        return False
+    return _NO_HOST.search(name) is None
+
+
+def _check(where: str, text: str, rest: str, parts: SplitResult) -> None:
+    if parts.username is not None or parts.password is not None:  # without showing them
+        raise UsageError(f"{where} holds a user name or a password, which no Ollama server asks for. Leave it out.")
+    if parts.query or parts.fragment or any(char.isspace() for char in rest):
+        raise UsageError(f"{where} is a host, a port and at most a path. Given: {shown(text)}.")
+    if not is_host_name(parts.hostname or "127.0.0.1") or (parts.hostname is None and parts.path.strip("/")):
+        raise UsageError(f"{where} names no host: {shown(text)}. Write `host:port` or `http://host:port`.")
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text.strip("/")).version == 6
+    except ValueError:
+        return False
 
 
 def _where(host: str | None) -> str:

@@ -23,9 +23,17 @@ from tunesmith.lm.engine import (
     refused,
 )
 from tunesmith.lm.ollama_facts import MOST_LOGPROBS, ModelFacts
-from tunesmith.signatures import is_safe
+from tunesmith.signatures import server_schema
 
-__all__ = ["BYTES_PER_TOKEN", "Settings", "arguments", "estimated_tokens", "response_of_reply", "tool_calls"]
+__all__ = [
+    "BYTES_PER_TOKEN",
+    "Settings",
+    "arguments",
+    "estimated_tokens",
+    "is_shortened",
+    "response_of_reply",
+    "tool_calls",
+]
 
 BYTES_PER_TOKEN = 4  # a guess, for prompts that no server has counted
 _TEMPLATE_TOKENS = 4  # around each message
@@ -103,6 +111,21 @@ def estimated_tokens(request: Request) -> int:
     return written // BYTES_PER_TOKEN + _TEMPLATE_TOKENS * len(request.messages)
 
 
+def is_shortened(counted: int, guess: int, room: int) -> bool:
+    """Return whether a prompt was plainly shortened by a server that does so in silence.
+
+    It drops the oldest messages, then cuts the rest to the context, or to about half of it. A prompt that is a little
+    too long and lost a message is not told from one that fits.
+
+    Args:
+        counted: tokens of the prompt that the server read.
+        guess: estimated tokens of the prompt that was sent.
+        room: tokens of context.
+    """
+    halves = {room - (room - keep) // 2 for keep in (4, 5)}
+    return counted >= room or (guess > room and (counted in halves or counted < guess // 2))
+
+
 def _think(config: Config, facts: ModelFacts, settings: Settings) -> bool | str | None:
     """Return what to send as `think`: nothing to a model that does not know it, off unless it was asked for."""
     wanted = settings.think if config.reasoning is None else _LEVELS[config.reasoning.effort]
@@ -119,8 +142,7 @@ def _format(wanted: Any, facts: ModelFacts) -> Any:
         return None
     if wanted["type"] == "json_object":
         return "json"
-    schema = wanted["schema"]
-    return schema if not facts.version.before(0, 5, 0) and is_safe(schema) else None
+    return None if facts.version.before(0, 5, 0) else server_schema(wanted["schema"])
 
 
 def _options(config: Config, facts: ModelFacts, settings: Settings, *, thinking: bool) -> dict[str, Any]:

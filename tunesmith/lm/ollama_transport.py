@@ -10,13 +10,14 @@ import contextlib
 import functools
 import ipaddress
 import json
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
 import httpx
 
+from tunesmith.lm.bounded import keep_deadline
+from tunesmith.lm.connection import proxy_for
 from tunesmith.lm.ollama_errors import Fault, Kind
 
 __all__ = ["Exchange", "Wire", "exchanging", "is_loopback", "wire_to"]
@@ -71,13 +72,12 @@ def is_loopback(host: str) -> bool:
 
 def wire_to(url: httpx.URL, clock: Callable[[], float]) -> "Wire":
     """Return the transport for the server at `url`: past every proxy where that is this machine."""
-    proxy = None
-    if not is_loopback(url.host) and not urllib.request.proxy_bypass(url.host):
-        found = urllib.request.getproxies()
-        proxy = found.get(url.scheme) or found.get("all")
+    proxy = None if is_loopback(url.host) else proxy_for(url.scheme, url.host)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS)
     verify = url.scheme == "https"  # reading certificates takes a while
-    return Wire(httpx.HTTPTransport(verify=verify, limits=limits, proxy=proxy), clock)
+    inner = httpx.HTTPTransport(verify=verify, limits=limits, proxy=proxy)
+    keep_deadline(inner, lambda: _EXCHANGE.get().deadline - clock())
+    return Wire(inner, clock)
 
 
 class Wire(httpx.BaseTransport):

@@ -8,7 +8,7 @@ from typing import Any
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.lm.engine import Capabilities, refused
-from tunesmith.signatures import is_safe
+from tunesmith.signatures import server_schema
 
 __all__ = ["DIALECTS", "Dialect", "detect", "get_dialect"]
 
@@ -59,9 +59,9 @@ class Dialect:
             return {}
         if wanted["type"] == "json_object":
             return {} if self.name == "tgi" else {"response_format": {"type": "json_object"}}
-        schema = wanted["schema"]
         # Some schemas stop real servers; such a reply is validated here and not held there.
-        return self.schema(schema, _name(wanted), bool(wanted.get("strict", True))) if is_safe(schema) else {}
+        schema = server_schema(wanted["schema"])
+        return {} if schema is None else self.schema(schema, _name(wanted), bool(wanted.get("strict", True)))
 
 
 def _name(wanted: Mapping[str, Any]) -> str:
@@ -151,7 +151,7 @@ def get_dialect(name: str) -> Dialect:
     Raises:
         UsageError: there is none.
     """
-    if name not in DIALECTS:
+    if not isinstance(name, str) or name not in DIALECTS:
         raise UsageError(f"There is no dialect {shown(name)}. Use one of: {', '.join(DIALECTS)}; leave it out to ask.")
     return DIALECTS[name]
 

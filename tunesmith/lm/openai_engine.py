@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from tunesmith.errors import ModelUnavailable, UsageError, shown
+from tunesmith.lm.connection import is_time_limit
 from tunesmith.lm.engine import (
     Capabilities,
     Identity,
@@ -21,9 +22,13 @@ from tunesmith.lm.engine import (
     StreamDeltaEvent,
     StreamEndEvent,
     StreamStartEvent,
+    context_overflow,
     refused,
     unavailable,
 )
+from tunesmith.lm.ollama_facts import full_name, loaded_models
+from tunesmith.lm.ollama_request import estimated_tokens, is_shortened
+from tunesmith.lm.openai_address import checked_headers
 from tunesmith.lm.openai_dialects import DIALECTS, Dialect, detect, get_dialect
 from tunesmith.lm.openai_reply import read_events, read_reply, sse_payloads
 from tunesmith.lm.openai_request import chat_body
@@ -33,6 +38,7 @@ __all__ = ["OpenAIEngine"]
 
 _ANSWER_SECONDS = 600.0  # a slow model on a slow machine
 _WAITS = (0.5, 1.0, 2.0)  # between attempts, in seconds
+_SMALLEST_CONTEXT = 128  # tokens; a prompt below it fits anywhere
 _ABSENT_SECONDS = 10.0  # for so long a server that was away is not asked what it can do
 
 
@@ -47,7 +53,8 @@ class OpenAIEngine:
         api_key: sent as a bearer token, never in clear text to another machine.
         dialect: which kind of server it is, one of `DIALECTS`; default: its own pages are asked at the first need.
         revision: what you call these weights; part of the identity.
-        timeout: seconds for one attempt.
+        timeout: seconds for one attempt, from connecting to the last byte of the reply; of a stream to its beginning,
+            and for every pause in it.
         headers: sent with every request.
         waits: seconds before each further attempt; empty for a single one.
         slots: requests the server works on at once.
@@ -74,15 +81,13 @@ class OpenAIEngine:
         if not isinstance(model, str) or not model:
             raise UsageError(f"The model's name is a text. Given: {shown(model)}. Write `openai/<model>`.")
         seconds = _ANSWER_SECONDS if timeout is None else timeout
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
-            raise UsageError(f"`timeout` must be a number of seconds above 0. Given: {shown(timeout)}.")
-        sent = dict(headers or {})
-        if api_key:
-            sent["Authorization"] = f"Bearer {api_key}"
+        if not is_time_limit(seconds):
+            raise UsageError(f"`timeout` must be a number of seconds above 0, at most a year. Given: {shown(timeout)}.")
+        sent = checked_headers(headers or {}, api_key)
         self._model, self._slots = model, slots
         self._server = Server(base_url, headers=sent, timeout=float(seconds), waits=waits, sleep=sleep)
         self._dialect = None if dialect is None else get_dialect(dialect)
-        self._ask_again = 0.0
+        self._ask_again, self._warned = 0.0, False
         details = (("address", self._server.url), ("revision", revision))
         self.identity = Identity("openai", model, details=tuple((n, v) for n, v in details if v is not None))
 
@@ -98,14 +103,36 @@ class OpenAIEngine:
     def _found(self, *, patient: bool) -> Dialect:
         if self._dialect is None:
             self._dialect = detect(lambda path: self._server.page(path, patient=patient))
-            if self._dialect.name == "ollama":
-                warnings.warn(
-                    "Ollama's `/v1` cuts a prompt that does not fit without a word and cannot be told the context "
-                    f"length. Use `ollama/{self._model}`, which has neither weakness.",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
+        if self._dialect.name == "ollama" and not self._warned:
+            self._warned = True
+            warnings.warn(
+                "Ollama's `/v1` cuts a prompt that does not fit without a word and cannot be told the context length. "
+                "Only a plain cut is found out afterwards, by the tokens it counted. Use "
+                f"`ollama/{self._model}`, which has neither weakness.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
         return self._dialect
+
+    def _check_whole(self, counted: int | None, request: Request) -> None:
+        """Find out a prompt that Ollama's `/v1` shortened in silence, as far as the tokens that it counted show it.
+
+        The context that the model really has is asked of the server's own API, after the call that loaded it.
+
+        Raises:
+            ContextOverflow: it was shortened.
+        """
+        guess = estimated_tokens(request)
+        if counted is None or self._dialect is not DIALECTS["ollama"] or max(counted, guess) < _SMALLEST_CONTEXT:
+            return
+        try:
+            loaded = loaded_models(self._server.page("/api/ps", patient=False) or {})
+        except ModelUnavailable:
+            return  # the reply came and is kept; nobody can say more about it
+        wanted = full_name(self._model)
+        room = next((model.context for model in loaded if full_name(model.name) == wanted), None)
+        if room is not None and is_shortened(counted, guess, room):
+            raise context_overflow(prompt_tokens=max(guess, room + 1), context_tokens=room, estimated=True)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -124,16 +151,21 @@ class OpenAIEngine:
         body = chat_body(request, self._model, self.dialect)
         data = self._server.ask("/chat/completions", body, falters=self._falters)
         try:
-            return read_reply(data, request.model)
+            reply = read_reply(data, request.model)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise self._server.no_api(f"it sent {shown(data)}") from error
+        self._check_whole(reply.usage.input_tokens, request)
+        return reply
 
     def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
         """Answer piece by piece; closing the iterator closes the connection, which frees the server's slot."""
         body = chat_body(request, self._model, self.dialect, stream=True)
         reply = self._server.open("/chat/completions", body, falters=self._falters)
         try:
-            yield from read_events(sse_payloads(reply.iter_bytes()), request.model)
+            for event in read_events(sse_payloads(reply.iter_bytes()), request.model):
+                if isinstance(event, StreamEndEvent) and event.usage is not None:
+                    self._check_whole(event.usage.input_tokens, request)
+                yield event
         except httpx.TransportError as error:
             raise unavailable(
                 f"The server at {self._server.url} broke its reply off: {type(error).__name__}: {error}. "

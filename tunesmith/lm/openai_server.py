@@ -6,11 +6,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import httpx
 
 from tunesmith.errors import ModelError, shown
+from tunesmith.lm.bounded import ending, keep_deadline, sooner, time_left
+from tunesmith.lm.connection import made
 from tunesmith.lm.engine import context_overflow, missing_model, refused, unavailable
 from tunesmith.lm.ollama_transport import is_loopback
 from tunesmith.lm.openai_address import checked_address
@@ -34,7 +37,8 @@ class Server:
     Args:
         base_url: address of the API; a bare host gets `/v1`.
         headers: sent with every request.
-        timeout: seconds for one attempt.
+        timeout: seconds for one attempt, from connecting to the last byte of the reply; of a stream to its beginning,
+            and for every pause in it.
         waits: seconds before each further attempt; empty for a single one.
         sleep: waits for seconds.
 
@@ -97,7 +101,8 @@ class Server:
             ModelUnavailable: there is none.
         """
         try:
-            self._http().get(f"{self.url}/models", timeout=_PROBE_SECONDS)
+            with _within(_PROBE_SECONDS):
+                self._http().get(f"{self.url}/models", timeout=_PROBE_SECONDS)
         except httpx.HTTPError as error:
             raise self._away(_said(error)) from error
 
@@ -136,12 +141,19 @@ class Server:
                 client = self._client
                 if client is None or self._pid != os.getpid():
                     self._pid = os.getpid()
-                    client = self._client = httpx.Client(
-                        headers=self._headers,
-                        limits=_LIMITS,
-                        timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, _CONNECT_SECONDS)),
-                        trust_env=not self._local,  # a proxy of the environment has no business with loopback
-                    )
+                    client = self._client = made(self.url, self._new_client)
+        return client
+
+    def _new_client(self) -> httpx.Client:
+        client = httpx.Client(
+            headers=self._headers,
+            limits=_LIMITS,
+            timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, _CONNECT_SECONDS)),
+            trust_env=not self._local,  # a proxy of the environment has no business with loopback
+            verify=self.url.startswith("https:"),  # reading certificates takes a while
+        )
+        for transport in (client._transport, *client._mounts.values()):
+            keep_deadline(transport, time_left)
         return client
 
     def _trying(self, call: Callable[[], _T], *, falters: bool = False, waits: tuple[float, ...] | None = None) -> _T:
@@ -153,7 +165,9 @@ class Server:
                 if again.status == 500 and not falters:
                     raise refused(f"The server at {self.url} failed on the request ({again.problem}).") from None
                 longer = again.after is not None and again.after > _LONGEST_WAIT
-                dead = again.sent and (broken or not self._lives())
+                dead = (
+                    wait is not None and again.sent and (broken or not self._lives())
+                )  # no look after the last attempt
                 broken = broken or again.sent
                 if wait is None or longer or dead:
                     asked = f" (it asks to wait {again.after:.0f} s)" if longer else ""
@@ -169,13 +183,14 @@ class Server:
         return True
 
     def _json(self, method: str, path: str, body: Any, *, seconds: float | None = None) -> Any:
-        reply = self._open(method, path, body, seconds=seconds)
-        try:
-            text = reply.read()
-        except httpx.TransportError as error:
-            raise _Again(_said(error), sent=True) from error
-        finally:
-            reply.close()
+        with _within(self._timeout if seconds is None else seconds):
+            reply = self._open(method, path, body, seconds=seconds)
+            try:
+                text = reply.read()
+            except httpx.TransportError as error:
+                raise _Again(_said(error), sent=True) from error
+            finally:
+                reply.close()
         try:
             return json.loads(text)
         except ValueError as error:
@@ -191,13 +206,14 @@ class Server:
             timeout=httpx.USE_CLIENT_DEFAULT if seconds is None else seconds,
         )
         try:
-            reply = client.send(request, stream=True)
-            if reply.status_code == 200:
-                return reply
-            try:
-                reply.read()
-            finally:
-                reply.close()
+            with _within(self._timeout if seconds is None else seconds):
+                reply = client.send(request, stream=True)
+                if reply.status_code == 200:
+                    return reply
+                try:
+                    reply.read()
+                finally:
+                    reply.close()
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise _Again(_said(error)) from error
         except httpx.TransportError as error:
@@ -233,7 +249,9 @@ class Server:
 
     def _get(self, url: str) -> httpx.Response:
         try:
-            reply = self._http().get(url, timeout=_CONNECT_SECONDS)
+            seconds = min(self._timeout, _CONNECT_SECONDS)
+            with _within(seconds):
+                reply = self._http().get(url, timeout=seconds)
         except httpx.TransportError as error:
             raise _Again(_said(error)) from error
         if reply.status_code in (429, 503):
@@ -262,6 +280,10 @@ class _Again(Exception):
     ) -> None:
         self.problem, self.status, self.after, self.sent = problem, status, after, sent
         super().__init__(problem)
+
+
+def _within(seconds: float) -> AbstractContextManager[None]:
+    return ending(sooner(time.monotonic() + seconds))
 
 
 def _said(error: Exception) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import httpx
 
 from tunesmith.errors import ModelUnavailable, UsageError
+from tunesmith.lm.bounded import ending
 from tunesmith.lm.engine import (
     Capabilities,
     Engine,
@@ -49,6 +50,8 @@ class PoolEngine:
             comes back with another model is noticed.
         slots: requests that one host works on at once.
         hold: over how many requests a prefix keeps others from its host.
+        timeout: seconds that a call may take on all hosts together, waiting for one included; `None` where only the
+            engines of the hosts limit it. Of a stream, the time to find a host that begins it.
         clock: monotonic seconds.
         sleep: waits for seconds.
 
@@ -63,12 +66,14 @@ class PoolEngine:
         *,
         slots: int = 1,
         hold: int = 8,
+        timeout: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if not hosts:
             raise UsageError("A pool needs at least one host.")
         self._hosts, self._slots, self._sleep = Hosts(hosts, slots=slots, hold=hold, clock=clock), slots, sleep
+        self._timeout, self._clock = timeout, clock
         self.identity = placeless(self._hosts.start())
         self.capabilities = self._common()
 
@@ -82,7 +87,7 @@ class PoolEngine:
 
     def stream(self, request: Request) -> Iterator[_Event]:
         """Answer piece by piece; once a piece was given, no other host takes over."""
-        visit = _Visit(self._hosts, _prefix(request), self._sleep)
+        visit = self._visit(_prefix(request))
         while True:
             with visit.host() as host, closing(_generator(host.engine.stream(request))) as events:
                 for event in events:
@@ -106,10 +111,14 @@ class PoolEngine:
                 host.made.close()
 
     def _somewhere(self, prefix: str | None, call: Callable[[Engine], _T]) -> _T:
-        visit = _Visit(self._hosts, prefix, self._sleep)
+        visit = self._visit(prefix)
         while True:
-            with visit.host() as host:
+            with visit.host() as host, ending(visit.end):
                 return call(host.engine)
+
+    def _visit(self, prefix: str | None) -> "_Visit":
+        end = None if self._timeout is None else self._clock() + self._timeout
+        return _Visit(self._hosts, prefix, self._sleep, self._clock, end)
 
     def _common(self) -> Capabilities:
         """Return what every host can do that answers now."""
@@ -129,10 +138,18 @@ class _Visit:
 
     Attributes:
         over: whether a part of the reply was given out, so that no other host may start it again.
+        end: when the call has to be over, `None` for no limit.
     """
 
-    def __init__(self, hosts: Hosts, prefix: str | None, sleep: Callable[[float], None]) -> None:
-        self._hosts, self._prefix, self._sleep = hosts, prefix, sleep
+    def __init__(
+        self,
+        hosts: Hosts,
+        prefix: str | None,
+        sleep: Callable[[float], None],
+        clock: Callable[[], float],
+        end: float | None,
+    ) -> None:
+        self._hosts, self._prefix, self._sleep, self._clock, self.end = hosts, prefix, sleep, clock, end
         self._tried: set[str] = set()
         self._broken = 0
         self._waits = list(_PATIENCE)
@@ -152,19 +169,23 @@ class _Visit:
             self._hosts.lost(host, error)
             self._tried.add(host.name)
             self._broken += not _never_sent(error)
-            if self.over or self._broken > 1:
+            if self.over or self._broken > 1 or self._late(0.0):
                 raise
         finally:
             self._hosts.leave(host)
 
     def _next(self) -> Host:
         while (host := self._hosts.take(self._prefix, self._tried)) is None:
-            if not self._waits:
+            if not self._waits or self._late(self._waits[0]):
                 raise self._hosts.nobody()
             self._sleep(self._waits.pop(0))
             self._tried.clear()
-            self._hosts.revive()
+            with ending(self.end):
+                self._hosts.revive()
         return host
+
+    def _late(self, wait: float) -> bool:
+        return self.end is not None and self._clock() + wait >= self.end
 
 
 def _generator(events: Iterator[_Event]) -> Generator[_Event, None, None]:

@@ -42,7 +42,7 @@ def ollama_hosts(model: str, host: object, num_ctx: int | None, slots: int, give
         server.policy = replace(server.policy, attempts=1)  # the pool tries another host instead
         return engine, options
 
-    return _pool(make, host, name="host", slots=slots)
+    return _pool(make, host, name="host", slots=slots, timeout=given.get("timeout"))
 
 
 def openai_hosts(model: str, base_url: object, slots: int, given: Mapping[str, Any]) -> Built:
@@ -66,7 +66,7 @@ def openai_hosts(model: str, base_url: object, slots: int, given: Mapping[str, A
 
 def _openai(model: str, base_url: str, slots: int, options: Mapping[str, Any], **own: Any) -> Built:
     given = {name: value for name, value in options.items() if value is not None}
-    headers = {**given.pop("headers", {}), **given.pop("extra_headers", {})}
+    headers = {**_headers(given, "headers"), **_headers(given, "extra_headers")}
     if headers:
         given["headers"] = headers
     made: Engine = importlib.import_module("tunesmith.lm.openai_engine").OpenAIEngine(
@@ -75,13 +75,27 @@ def _openai(model: str, base_url: str, slots: int, options: Mapping[str, Any], *
     return made, {"base_url": base_url, **{name: value for name, value in given.items() if name not in _SECRET}}
 
 
-def _pool(make: Callable[[str], Built], hosts: object, *, name: str, slots: int) -> Built:
+def _headers(given: dict[str, Any], name: str) -> Mapping[str, str]:
+    found = given.pop(name, {})
+    if not isinstance(found, Mapping):  # not shown: it may hold a key
+        raise UsageError(f"`{name}` is a mapping of names to texts. Given: a value of type {type(found).__name__}.")
+    return found
+
+
+def _machine(address: str) -> str:
+    """Return an address with one name for this machine."""
+    start, slashes, rest = address.partition("://")
+    name = next((name for name in ("localhost", "0.0.0.0") if rest.startswith(f"{name}:")), None)
+    return address if name is None else f"{start}{slashes}127.0.0.1{rest.removeprefix(name)}"
+
+
+def _pool(make: Callable[[str], Built], hosts: object, *, name: str, slots: int, timeout: float | None = None) -> Built:
     if not isinstance(hosts, Sequence) or not all(isinstance(host, str) for host in hosts):
         raise UsageError(f"`{name}` is an address or a list of addresses. Given: {shown(hosts)}.")
     kept = [make(host)[1] for host in hosts]
     places = [options[name] for options in kept]
-    if not places or len(set(places)) < len(places):
+    if not places or len({_machine(place) for place in places}) < len(places):
         raise UsageError(f"`{name}` must list at least one address, each once. Given: {shown(hosts)}.")
     makers = {place: lambda place=place: make(place)[0] for place in places}
-    pool: Engine = importlib.import_module("tunesmith.lm.pool").PoolEngine(makers, slots=slots)
+    pool: Engine = importlib.import_module("tunesmith.lm.pool").PoolEngine(makers, slots=slots, timeout=timeout)
     return pool, {**kept[0], name: places}

@@ -20,6 +20,7 @@ from tunesmith.lm.engine import (
     content_key,
     message_text,
     text_response,
+    whole_events,
 )
 from tunesmith.lm.model import LM, build_lm
 
@@ -142,11 +143,12 @@ class FunctionEngine:
 
     def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
         """Answer word by word."""
-        response = self.complete(request)
-        yield StreamStartEvent(model=response.model)
-        for piece in _pieces(response.text or ""):
-            yield StreamDeltaEvent(TextDelta(piece))
-        yield StreamEndEvent(finish_reason=response.finish_reason, usage=response.usage)
+        for event in whole_events(self.complete(request)):
+            if isinstance(event, StreamDeltaEvent) and isinstance(event.delta, TextDelta):
+                for piece in _pieces(event.delta.text):
+                    yield StreamDeltaEvent(TextDelta(piece, event.delta.part_index))
+            else:
+                yield event
 
     def embed(self, texts: list[str]) -> list[list[float]]:
         """Return vectors that depend on nothing but the text."""

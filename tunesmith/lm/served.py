@@ -5,6 +5,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import UsageError, shown
+from tunesmith.lm.connection import is_header_value, is_time_limit
 from tunesmith.lm.engine import Engine
 from tunesmith.lm.ollama_host import server_address
 
@@ -34,6 +35,8 @@ def ollama_engine(
     """
     if not model.strip():
         raise UsageError("`ollama/` needs a model behind it, as in `ollama/llama3.2` or `ollama/qwen3:8b`.")
+    if any(char.isspace() for char in model):
+        raise UsageError(f"The name of a model holds no space. Given: {shown(model)}. `ollama list` shows the names.")
     _check(options)
     timeout = options.get("timeout")
     own = {name: value for name, value in options.items() if name != "timeout" and value is not None}
@@ -64,6 +67,8 @@ def _policy(fields: dict[str, Any]) -> "Policy":
 
 
 def _library() -> Any:
+    if not is_header_value(os.environ.get("OLLAMA_API_KEY", "")):  # the client reads it; errors below would show it
+        raise UsageError("OLLAMA_API_KEY is no key: it holds a line end, an outer space or a letter beyond ASCII.")
     try:
         return importlib.import_module("tunesmith.lm.ollama")
     except ValueError as error:  # the client reads OLLAMA_HOST while it is imported
@@ -77,7 +82,7 @@ def _check(options: dict[str, Any]) -> None:
         raise UsageError(f"`think` is true, false or one of {', '.join(_LEVELS)}. Given: {shown(think)}.")
     if keep is not None and (isinstance(keep, bool) or not isinstance(keep, (int, float, str))):
         raise UsageError(f"`keep_alive` is seconds, or a text such as '10m'. Given: {shown(keep)}.")
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0):
-        raise UsageError(f"`timeout` is a number of seconds above 0. Given: {shown(timeout)}.")
+    if timeout is not None and not is_time_limit(timeout):
+        raise UsageError(f"`timeout` is a number of seconds above 0, at most a year. Given: {shown(timeout)}.")
     if not isinstance(options.get("cloud", False), bool):
         raise UsageError(f"`cloud` is true or false. Given: {shown(options['cloud'])}.")

@@ -21,16 +21,16 @@ from tunesmith.lm.engine import (
     StreamDeltaEvent,
     StreamEndEvent,
     StreamStartEvent,
-    TextDelta,
     content_key,
     context_overflow,
     dspy_settings,
-    text_response,
+    materialize_response,
+    whole_events,
 )
 from tunesmith.lm.meter import NOWHERE, Call, Meter, Scope, StopSignal, current_scope, runs_under_way
 from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, row_of
 
-__all__ = ["ROLLOUT", "Stack", "effective", "rollout_number"]
+__all__ = ["ROLLOUT", "Stack", "closed", "effective", "rollout_number"]
 
 ROLLOUT: ContextVar[int] = ContextVar("tunesmith_rollout", default=0)
 """The rollout of the running call: DSPy keeps it out of the request, so it travels beside it."""
@@ -204,6 +204,8 @@ class Stack:
         return reply, True
 
     def _store(self, key: str, reply: "_Reply") -> None:
+        if reply.overflow is not None and self.identity.digest is None:
+            return  # who is known by name only may have more room tomorrow
         row = reply.row()
         if row is not None and self.cache is not None:
             self.cache.put(key, row)
@@ -231,7 +233,7 @@ class Stack:
             sink(call)
 
     def stream(self, request: Request, rollout: int) -> Iterator[StreamEvent]:
-        """Yield the reply piece by piece; a cached one comes as a single piece."""
+        """Yield the reply piece by piece; a cached one, and one with log-probabilities, comes in whole parts."""
         request = replace(request, config=effective(request.config, rollout))
         key = request_key(self.identity, request, rollout)
         scope = _scope()
@@ -239,10 +241,16 @@ class Stack:
         try:
             found = self._cached(key)
             if found is not None:
-                yield from _replay(found.result())
+                events = whole_events(found.result())
                 self._settle(scope, key, found, paid=False)
-                return
-            yield from self._stream_paid(request, key, scope)
+                yield from events
+            elif request.config.logprobs is not None:  # most engines leave them out of their streams
+                reply = self._ask(request)
+                self._store(key, reply)
+                self._settle(scope, key, reply, paid=True)
+                yield from whole_events(reply.result())
+            else:
+                yield from self._stream_paid(request, key, scope)
         except BaseException as error:
             for meter in scope.meters:
                 meter.release(key)
@@ -252,27 +260,32 @@ class Stack:
 
     def _stream_paid(self, request: Request, key: str, scope: Scope) -> Iterator[StreamEvent]:
         _check_may_pay(scope)
-        start, texts, plain = time.perf_counter(), [], True
-        for event in self.engine.stream(request):
-            if isinstance(event, StreamDeltaEvent):
-                if isinstance(event.delta, TextDelta):
-                    texts.append(event.delta.text)
-                else:
-                    plain = False
-            elif isinstance(event, StreamEndEvent):
-                usage = event.usage
-                response = text_response(
-                    "".join(texts),
-                    model=request.model,
-                    finish_reason=event.finish_reason or "stop",
-                    input_tokens=None if usage is None else usage.input_tokens,
-                    output_tokens=None if usage is None else usage.output_tokens,
-                )
-                reply = _Reply(response, round(time.perf_counter() - start, 4))
-                if plain:
+        start, said = time.perf_counter(), list[StreamEvent]()
+        with closed(self.engine.stream(request)) as events:
+            for event in events:
+                said.append(event)
+                if isinstance(event, StreamEndEvent):
+                    reply = _Reply(_said(said, request), round(time.perf_counter() - start, 4))
                     self._store(key, reply)
-                self._settle(scope, key, reply, paid=True)
-            yield event
+                    self._settle(scope, key, reply, paid=True)
+                yield event
+
+
+@contextlib.contextmanager
+def closed(events: Iterator[Any]) -> Iterator[Iterator[Any]]:
+    """Close `events` whatever happens, and at once: an exception that is kept would keep the connection open."""
+    try:
+        yield events
+    finally:
+        close = getattr(events, "close", None)
+        if close is not None:
+            close()
+
+
+def _said(events: list[StreamEvent], request: Request) -> Response:
+    """Return the reply that a stream gave. Without the request's options, which would make data of its text."""
+    plain = Request(model=request.model, messages=request.messages)
+    return materialize_response(iter(events), plain)
 
 
 _OUTSIDE = (
@@ -324,13 +337,6 @@ def _reserve(meters: tuple[Meter, ...], key: str) -> None:
         for meter in done:
             meter.release(key)
         raise
-
-
-def _replay(response: Response) -> Iterator[StreamEvent]:
-    yield StreamStartEvent(model=response.model)
-    if response.text:
-        yield StreamDeltaEvent(TextDelta(response.text))
-    yield StreamEndEvent(finish_reason=response.finish_reason, usage=response.usage)
 
 
 class SyncFacade:

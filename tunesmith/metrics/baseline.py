@@ -47,7 +47,7 @@ def baseline_of(value: Baseline) -> Opponent:
     if isinstance(value, str):
         return Opponent(lambda example: _field(example, value), f"field {value}")
     if isinstance(value, Mapping):
-        return Opponent(lambda example: _row(example, value), f"outputs {content_key(sorted(value))}")
+        return Opponent(lambda example: _row(example, value), f"outputs {_outputs_key(value)}")
     if callable(value):
         return Opponent(value, f"function {metric_fingerprint(value)}")
     raise UsageError(
@@ -79,6 +79,10 @@ def _row(example: Example, outputs: Mapping[str, Any]) -> Any:
     if key not in outputs:
         raise MetricError(f"The baseline has no output for the example {key}: {shown(example)}.")
     return outputs[key]
+
+
+def _outputs_key(outputs: Mapping[str, Any]) -> str:
+    return content_key(sorted([str(key), shown_text(output)] for key, output in outputs.items()))
 
 
 def shown_text(value: Any, field: str | None = None) -> str | None:

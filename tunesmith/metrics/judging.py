@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, ClassVar, Literal
 
-from tunesmith.data import Score
+from tunesmith.data import Score, content_key
 from tunesmith.errors import MetricError, UsageError, shown
 from tunesmith.lm import LM, BaseLM, as_lm, role
 from tunesmith.metrics.baseline import Baseline, Opponent, baseline_of, is_absence, shown_text
@@ -68,20 +68,32 @@ class Judge(Module):
         question = ("task",) if self.reference is None else ("task", "reference")
         return (*question, *(_ORDERS if self.pairwise else ("answer",)))
 
+    @property
+    def verdicts(self) -> tuple[Any, ...]:
+        """What it can say."""
+        return _verdicts(self.pairwise, self.scale)
+
     def metric_identity(self) -> Any:
         """Return what makes it this judge: its question, instruction, demos, format, model and baseline."""
         with context(adapter=None):  # else it would depend on who asks
             candidate = Candidate.of(self).to_json()
-        own = self.verdict.lm
-        model = [own.identity.to_json(), repr(sorted(own.kwargs.items()))] if isinstance(own, LM) else None
+        model = _model(self.verdict.lm)
         settings = [self.criteria, self.output, self.reference, self.pairwise, self.scale]
         opponent = None if self._opponent is None else self._opponent.key
         return ["judge", self.metric_version, settings, candidate, model, opponent]
 
     @property
     def is_measured(self) -> bool:
-        """Whether its agreement with given labels was measured as it is now."""
+        """Whether its agreement with given labels was measured as it is now, under whichever model."""
         return self.measured is not None and self.measured.get("judge") == metric_fingerprint(self.alone())
+
+    def is_measured_under(self, lm: BaseLM) -> bool:
+        """Return whether `is_measured` holds for its own model, or for `lm` where it has none of its own."""
+        return self.is_measured and (self.measured or {}).get("model") == self.model_key(lm)
+
+    def model_key(self, lm: BaseLM) -> str:
+        """Return which model answers: its own, or `lm` where it has none; with the options of its requests."""
+        return content_key(_model(self.verdict.lm or lm))
 
     def remember(self, agreement: Mapping[str, Any]) -> None:
         """Keep what `evaluation.agreement` found, as its `to_json()` gives it.
@@ -89,6 +101,11 @@ class Judge(Module):
         Raises:
             UsageError: it was found for another judge, or for this one before it was changed.
         """
+        if not isinstance(agreement, Mapping):
+            raise UsageError(
+                "What `evaluation.agreement` found is a mapping, as its `to_json()` gives it. "
+                f"Given: {shown(agreement)}."
+            )
         if agreement.get("judge") != metric_fingerprint(self.alone()):
             raise UsageError(
                 "This agreement was measured for another judge, or before this one was changed. "
@@ -133,16 +150,14 @@ class Judge(Module):
         names = _ORDERS if self.pairwise else ("answer",)
         if len(outputs) != len(names):
             raise UsageError(f"This judge looks at {len(names)} outputs at a time. Given: {len(outputs)}.")
-        if verdict not in _verdicts(self.pairwise, self.scale):
-            raise UsageError(
-                f"The verdict is one of {', '.join(map(str, _verdicts(self.pairwise, self.scale)))}. "
-                f"Given: {shown(verdict)}."
-            )
+        if verdict not in self.verdicts:
+            raise UsageError(f"The verdict is one of {', '.join(map(str, self.verdicts))}. Given: {shown(verdict)}.")
         inputs = self._question(example)
         for name, output in zip(names, outputs, strict=True):
             text = shown_text(output, self.output)
             if text is None:
-                raise MetricError(f"There is no output `{self.output}` to judge. Given: {shown(output)}.")
+                named = "" if self.output is None else f" `{self.output}`"
+                raise MetricError(f"There is no output{named} to judge. Given: {shown(output)}.")
             inputs[name] = text
         return Example(**inputs, verdict=verdict).with_inputs(*inputs)
 
@@ -254,13 +269,19 @@ def judge(
         lm: the judge's own model; default the one the program runs under.
 
     Raises:
-        UsageError: no criteria, a scale below 2 or above 100, a scale for pairs, a baseline for single outputs.
+        UsageError: no criteria, a scale below 2 or above 100, a scale for pairs, a baseline for single outputs, an
+            `lm` that is none.
     """
     if not isinstance(criteria, str) or not criteria.strip():
         raise UsageError(f"`criteria` says in words what makes an output good. Given: {shown(criteria)}.")
     for name, value in (("output", output), ("reference", reference)):
         if value is not None and (not isinstance(value, str) or not value):
             raise UsageError(f"`{name}` is the name of a field. Given: {shown(value)}.")
+    for name, flag in (("pairwise", pairwise), ("reason", reason)):
+        if flag is not None and not isinstance(flag, bool):
+            raise UsageError(f"`{name}` is True or False. Given: {shown(flag)}.")
+    if lm is not None and not isinstance(lm, BaseLM):
+        raise UsageError(f"`lm` must be an LM, such as `ts.lm('embedded')`. Given: {shown(lm)}.")
     pairs = baseline is not None if pairwise is None else pairwise
     if baseline is not None and not pairs:
         raise UsageError("A judge with a baseline compares pairs. Leave `pairwise` out, or the baseline.")
@@ -287,6 +308,10 @@ def judges_used() -> Iterator[dict[int, Judge]]:
         yield used
     finally:
         _USED.reset(token)
+
+
+def _model(lm: Any) -> Any:
+    return [lm.identity.to_json(), repr(sorted(lm.kwargs.items()))] if isinstance(lm, LM) else None
 
 
 def _verdicts(pairwise: bool, scale: int | None) -> tuple[Any, ...]:  # noqa: FBT001

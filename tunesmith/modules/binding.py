@@ -8,6 +8,7 @@ they are, and a copy of the program copies the binding with it.
 from types import MethodType
 from typing import Any
 
+from tunesmith.errors import UsageError, shown
 from tunesmith.formats import default_format, get_format
 from tunesmith.modules.module import DspyPredict, Module, caller_adapter, context, copy_program
 
@@ -20,8 +21,12 @@ def bind(predictor: DspyPredict, format_name: str | None) -> None:
     """Let `predictor` use the format of that name from now on; `None` removes the binding.
 
     Raises:
-        UsageError: there is no format of that name.
+        UsageError: there is no format of that name, or `predictor` is none: a program has several, each with its own.
     """
+    if not isinstance(predictor, DspyPredict):
+        paths = [path for path, _ in predictor.named_predictors()] if isinstance(predictor, Module) else []
+        hint = f" Bind its predictors: {', '.join(paths)}." if paths else " Give a `Predict`."
+        raise UsageError(f"A format is bound to a predictor. Given: {shown(type(predictor))}.{hint}")
     for name in ("forward", "aforward", _MARK):
         predictor.__dict__.pop(name, None)
     if format_name is None:

@@ -145,6 +145,7 @@ class _Call:
         self._sent: dict[str, str] = {}
 
     def hear(self, text: str) -> None:
+        self._ear.line.check()  # also where a text has no field in it, and nothing is said
         if self._reader is not None:
             self._say(self._reader.feed(text))
 

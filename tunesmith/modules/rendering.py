@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tunesmith.errors import UsageError
+from tunesmith.errors import UsageError, shown
 from tunesmith.formats import Rendered
 from tunesmith.lm import (
     LM,
@@ -66,9 +66,11 @@ def render(program: Module, *, lm: BaseLM | None = None, **inputs: Any) -> Rende
         **inputs: the program's inputs.
 
     Raises:
-        UsageError: the program ends without asking a model.
+        UsageError: the program ends without asking a model, or `lm` is no LM.
         FormatError: an input cannot be carried by the format.
     """
+    if lm is not None and not isinstance(lm, BaseLM):
+        raise UsageError(f"`lm` must be an LM, such as `ts.lm('embedded')`. Given: {shown(lm)}.")
     target = settings.lm if lm is None else lm
     copied = copy_with_lms(with_default_formats(program), _catching)
     try:
@@ -84,7 +86,7 @@ def _catching(target: BaseLM | None) -> BaseLM:
         every = Capabilities(frozenset({"grammar", "json_schema", "json_object"}))
         return build_lm("any", _Catcher(every))
     if isinstance(target, LM):
-        return build_lm(target.model, _Catcher(target.capabilities), **target.kwargs)
+        return build_lm(target.model, _Catcher(target.capabilities), options={"think": target.think}, **target.kwargs)
     found = DspyLM(target.model, engine=_Catcher(Capabilities()), cache=False, num_retries=0)
     found.kwargs = dict(target.kwargs)  # with what an engine of one's own refuses, such as keys and addresses
     return found

@@ -55,13 +55,15 @@ def stream(program: Module, /, *, lm: BaseLM | None = None, **inputs: Any) -> "F
         An iterator for `for` or `async for`, to be used once.
 
     Raises:
-        UsageError: `program` is no module.
+        UsageError: `program` is no module, or `lm` no LM.
 
     While it is read it raises what the program raises; a budget that ends, or a model that goes away in a metered run,
     ends it at once with the error of that (`BudgetExceeded`, `ModelUnavailable`, ...), whatever the program catches.
     """
     if not isinstance(program, Module):
         raise UsageError(f"A program is a `dspy.Module`. Given: {shown(program)}. Pass an instance, not a class.")
+    if lm is not None and not isinstance(lm, BaseLM):
+        raise UsageError(f"`lm` must be an LM, such as `ts.lm('embedded')`. Given: {shown(lm)}.")
     return FieldStream(program, lm, inputs)
 
 

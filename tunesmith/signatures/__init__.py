@@ -7,7 +7,7 @@ from tunesmith.signatures.gbnfjson import gbnf_literal
 from tunesmith.signatures.jsonable import to_json_value
 from tunesmith.signatures.render import is_plain, labels, render_json, render_text
 from tunesmith.signatures.reply import absent_output, parse_json, parse_text, validate_output, validate_outputs
-from tunesmith.signatures.safe import is_safe
+from tunesmith.signatures.safe import is_safe, server_schema
 from tunesmith.signatures.schema import field_schema, left_out, output_schema
 from tunesmith.signatures.signature import (
     Example,
@@ -46,6 +46,7 @@ __all__ = [
     "parse_text",
     "render_json",
     "render_text",
+    "server_schema",
     "Signature",
     "signature_from_function",
     "text_bounds",

@@ -4,7 +4,8 @@ Every string and array that is sent has a bound, so that a reply always ends. Wh
 1,000 characters for a string alone, 11 strings of 136 characters for a list of strings, 61 numbers for a list of
 numbers: one list never holds more than 1,500 characters. Lists within lists keep these bounds at every level, since
 smaller ones would be met by chance. The odd numbers are on purpose, because a reply that fills one exactly is taken
-as cut. The user's own bounds are sent up to 1,000 characters and 500 items (a server's runner crashes at 3,000).
+as cut. The user's own bounds are sent up to 4,000 characters and 500 items; to a server up to 1,000 characters, because
+a runner crashes at 3,000.
 """
 
 from typing import Any
@@ -13,6 +14,7 @@ __all__ = [
     "LISTED_CHARACTERS",
     "LONG_ITEMS",
     "MOST_CHARACTERS",
+    "MOST_DECLARED",
     "MOST_ITEMS",
     "OWN_ITEMS",
     "OWN_LENGTH",
@@ -31,6 +33,7 @@ OWN_LENGTH = "x-own-length"
 OWN_ITEMS = "x-own-items"
 
 MOST_CHARACTERS = 1000
+MOST_DECLARED = 4000
 MOST_ITEMS = 500
 LONG_ITEMS = 11
 _SHORT_ITEMS = 61

@@ -29,7 +29,10 @@ from tunesmith.signatures.scalars import (
     string_node,
 )
 
-__all__ = ["Reducer"]
+__all__ = ["ELSEWHERE", "Reducer"]
+
+ELSEWHERE = "https://elsewhere.invalid/"
+"""Before a reference that is no definition."""
 
 _LEVELS = 3
 _MOST_NODES = 2000
@@ -82,7 +85,7 @@ class Reducer:
             if key in schema:
                 return self._options(schema[key], path, room, refs)
         if "allOf" in schema:
-            return self._node(self._merged(schema), path, room, refs)
+            return self._node(self._merged(schema, path), path, room, refs)
         return self._typed(schema, path, room, refs)
 
     def _typed(self, schema: Node, path: str, room: int, refs: tuple[str, ...]) -> Node | None:
@@ -103,13 +106,17 @@ class Reducer:
         return _scalar(kind, schema, room, partial(self._note, path))
 
     def _definition(self, reference: Any) -> Any:
-        definition = self._definitions.get(str(reference).removeprefix("#/$defs/"))
-        if definition is None:
-            raise UnsupportedError(f"its schema refers to {reference!r}, which is not there")
-        return definition
+        return self._definitions.get(str(reference).removeprefix("#/$defs/"))
+
+    def _note_reference(self, path: str, reference: Any) -> None:
+        name = str(reference).removeprefix(ELSEWHERE)
+        self._note(path, f"the reference {name!r} is not sent, because engines fail on such")
 
     def _reference(self, reference: Any, path: str, room: int, refs: tuple[str, ...]) -> Node | None:
         definition, name = self._definition(reference), str(reference)
+        if definition is None:
+            self._note_reference(path, reference)
+            return any_node(room, partial(self._note, path))
         if refs.count(name) >= _LEVELS:
             self._note(path, f"recursion is asked for {_LEVELS} levels deep")
             return None
@@ -128,13 +135,16 @@ class Reducer:
             return None
         return reduced[0] if len(reduced) == 1 else {"anyOf": reduced}
 
-    def _merged(self, schema: Node) -> Node:
+    def _merged(self, schema: Node, path: str) -> Node:
         """Return an `allOf` as one node: later keywords win, properties and required are joined."""
         merged: Node = {}
         for part in ({key: schema[key] for key in schema if key != "allOf"}, *schema["allOf"]):
             resolved = part
             if isinstance(part, dict) and "$ref" in part:
                 resolved = self._definition(part["$ref"])
+                if resolved is None:
+                    self._note_reference(path, part["$ref"])
+                    continue
             if not isinstance(resolved, dict) or "$ref" in resolved:
                 raise UnsupportedError("its schema joins parts that cannot be joined")
             properties = {**merged.get("properties", {}), **resolved.get("properties", {})}

@@ -7,9 +7,10 @@ does with the rest (crash, refuse, ignore, never end) was measured; see the note
 import re
 from typing import Any
 
-__all__ = ["is_safe"]
+__all__ = ["is_safe", "server_schema"]
 
-MOST_CHARACTERS = 1000
+MOST_CHARACTERS = 4000
+_MOST_ON_SERVERS = 1000
 MOST_ITEMS = 500
 MOST_LABELS = 200
 _MOST_NODES = 3000
@@ -35,7 +36,7 @@ def is_safe(schema: Any) -> bool:
     """Return whether `schema` may be sent to an engine.
 
     That is: only keywords that engines enforce or ignore without harm, no reference, every string and
-    array bounded (at most 1,000 characters and 500 items), at most 200 labels in an enum, and a pattern only
+    array bounded (at most 4,000 characters and 500 items), at most 200 labels in an enum, and a pattern only
     if it is anchored and made of literals, plain classes and bounded counts.
     """
     budget = [_MOST_NODES]
@@ -43,6 +44,33 @@ def is_safe(schema: Any) -> bool:
         return _node(schema, budget, 0)
     except (TypeError, ValueError, RecursionError):
         return False
+
+
+def server_schema(schema: Any) -> dict[str, Any] | None:
+    """Return what of `schema` may be sent to a server, `None` where nothing may.
+
+    A text that may be longer than 1,000 characters is sent without its bound, because the runner of a real server
+    crashes at 3,000: `max_tokens` ends it, and its length is checked in the reply.
+    """
+    return _without_long_bounds(schema) if is_safe(schema) else None
+
+
+def _without_long_bounds(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_long_bounds(one) for one in schema]
+    if not isinstance(schema, dict) or "enum" in schema or "const" in schema:
+        return schema
+    found: dict[str, Any] = {
+        key: {name: _without_long_bounds(inside) for name, inside in value.items()}
+        if key == "properties"  # a property may bear any name
+        else _without_long_bounds(value)
+        for key, value in schema.items()
+    }
+    if found.get("type") == "string" and found.get("maxLength", 0) > _MOST_ON_SERVERS:
+        del found["maxLength"]
+        if found.get("minLength", 0) > _MOST_ON_SERVERS:
+            del found["minLength"]
+    return found
 
 
 def _node(schema: Any, budget: list[int], depth: int) -> bool:
@@ -103,7 +131,7 @@ def _shaped_string(schema: dict[str, Any], given: set[str]) -> bool:
     if given != {"pattern"}:
         return False
     pattern = schema["pattern"]
-    if not isinstance(pattern, str) or len(pattern) > 2000 or _PATTERN.fullmatch(pattern) is None:
+    if not isinstance(pattern, str) or len(pattern) > 2000 or _PATTERN.fullmatch(pattern) is None or "(?" in pattern:
         return False
     try:
         re.compile(pattern)
@@ -111,7 +139,7 @@ def _shaped_string(schema: dict[str, Any], given: set[str]) -> bool:
         return False
     counts = re.findall(r"\{([0-9]+)(?:,([0-9]+))?\}", re.sub(r"\[[^\]]*\]", "x", pattern))
     most = [int(high or low) for low, high in counts]
-    return 0 not in most and sum(most) <= MOST_CHARACTERS
+    return 0 not in most and sum(most) <= _MOST_ON_SERVERS
 
 
 def _is_count(value: Any) -> bool:

@@ -8,6 +8,7 @@ from tunesmith.signatures.bounds import (
     LISTED_CHARACTERS,
     LONG_ITEMS,
     MOST_CHARACTERS,
+    MOST_DECLARED,
     OWN_ITEMS,
     OWN_LENGTH,
     Node,
@@ -76,10 +77,11 @@ def string_node(schema: Node, room: int, note: Note) -> Node:
             f"{MOST_CHARACTERS}. Lower `min_length`"
         )
     node: Node = {"type": "string", "minLength": least} if least else {"type": "string"}
-    if most is not None and most <= MOST_CHARACTERS:
+    if most is not None and most > MOST_CHARACTERS:
+        who = "servers" if most <= MOST_DECLARED else "engines"
+        note(f"a length over {MOST_CHARACTERS if who == 'servers' else MOST_DECLARED} is not sent to {who}")
+    if most is not None and most <= MOST_DECLARED:
         return node | {"maxLength": most}
-    if most is not None:
-        note(f"a length over {MOST_CHARACTERS} is not sent to engines")
     own = MOST_CHARACTERS if most is not None else room
     own = min(MOST_CHARACTERS, max(own, 2 * least))
     return node | {"maxLength": own, OWN_LENGTH: own}

@@ -7,6 +7,7 @@ inlined and bounded. What is left out is validated in the reply; `left_out` name
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -14,12 +15,12 @@ from typing import Any
 
 from pydantic import PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic.json_schema import DefsRef, GenerateJsonSchema, JsonRef, JsonSchemaValue
 from pydantic_core import core_schema
 
 from tunesmith.errors import SignatureError
 from tunesmith.signatures.bounds import Node, UnsupportedError, without_marks
-from tunesmith.signatures.reduce import Reducer
+from tunesmith.signatures.reduce import ELSEWHERE, Reducer
 from tunesmith.signatures.signature import (
     DSPY_TYPES,
     TEXT_TYPES,
@@ -135,6 +136,15 @@ def _built(annotation: Any) -> TypeSchema:
     return TypeSchema(marked, tuple(reducer.notes))
 
 
+def _references(schema: Any) -> Iterator[str]:
+    for value in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(value, (dict, list)):
+            yield from _references(value)
+    reference = schema.get("$ref") if isinstance(schema, dict) else None
+    if isinstance(reference, str):
+        yield reference
+
+
 def _first_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     line = text.splitlines()[0]
@@ -145,6 +155,17 @@ class _Generator(GenerateJsonSchema):
     """pydantic's generator, with what dspy's types and a few of python's need."""
 
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
+
+    def get_json_ref_counts(self, json_schema: JsonSchemaValue) -> dict[JsonRef, int]:
+        # A type that brings its own schema may refer to what is no definition, such as `#`. pydantic fails on that,
+        # unless it is an address; `Reducer` leaves it out.
+        for reference in [*_references(json_schema), *_references(self.definitions)]:
+            if reference not in self.json_to_defs_refs:
+                name = DefsRef(f"{ELSEWHERE}{reference}")
+                self.json_to_defs_refs[JsonRef(reference)] = name
+                self.definitions[name] = {"$ref": name}
+                self._prioritized_defsref_choices[name] = [name]
+        return super().get_json_ref_counts(json_schema)
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         cls = schema["cls"]

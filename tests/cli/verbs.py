@@ -1,0 +1,81 @@
+"""Every verb, run with one model and no other change, and how what two models print is compared."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.cli.conftest import run
+
+ITS_OWN = {
+    "doctor.advice", "doctor.ollama.loaded", "doctor.ollama.model", "models ls.server.loaded",
+    "models show.details", "models show.licence", "models show.path", "models show.server",
+    "models pull.path", "models pull.server", "eval.lm.details", "show.manifest.lm.details",
+}  # fmt: skip
+"""What a weight file and a model on a server cannot have in common, and what a server has in memory."""
+CHOSEN = ("candidates", "changes", "demos", "diff", "messages", "notes")
+"""Lists as long as what a compile finds: with other weights it may find something else."""
+
+
+def as_json(*arguments: str) -> Any:
+    found = run(*arguments, "--json")
+    assert found.exit_code == 0, found.stderr
+    return json.loads(found.stdout)
+
+
+def every_verb(spec: str, *, full: bool) -> dict[str, Any]:
+    """Run each verb in this folder, and return what it printed as JSON."""
+    os.environ["TUNESMITH_LM"] = spec
+    size = ["--budget-calls", "60"] if full else ["--budget-calls", "120"]
+    toml = Path("tunesmith.toml")
+    found = {"init": as_json("init")}
+    toml.write_text(
+        toml.read_text(encoding="utf-8").replace("seed = 0\n#", "seed = 0\nnum_candidates = 2\n#"), encoding="utf-8"
+    )
+    artifact = "runs/first/artifact"
+    found |= {
+        "doctor": as_json("doctor", *(["--probe"] if full else [])),
+        "models ls": as_json("models", "ls"),
+        "models show": as_json("models", "show", spec),
+        "models pull": as_json("models", "pull", spec, "--quiet"),
+        "eval": as_json("eval", "--quiet"),
+        "compile": as_json("compile", "--quiet", *size),
+        "runs ls": as_json("runs", "ls"),
+        "runs show": as_json("runs", "show", "first"),
+        "runs resume": as_json("runs", "resume", "first"),
+        "show": as_json("show", artifact),
+        "show messages": as_json("show", artifact, "--messages", "report=The bin is full."),
+        "show schema": as_json("show", artifact, "--schema"),
+        "predict": as_json("predict", artifact, "report=The bin is full."),
+        "cache stats": as_json("cache", "stats"),
+        "cache verify": as_json("cache", "verify"),
+        "cache prune": as_json("cache", "prune", "--older-than", "10w"),
+        "demo": as_json("demo", "--limit", "5", "--quiet"),
+    }
+    return found
+
+
+def differences(one: Any, other: Any, path: str, *, same_weights: bool = True) -> list[str]:
+    """Return where two documents differ in keys, kinds or counts.
+
+    Args:
+        one, other: what a verb printed.
+        path: the verb, then the keys.
+        same_weights: whether also the lists that depend on what was found are equally long.
+    """
+    if path in ITS_OWN:
+        return []
+    if isinstance(one, dict) and isinstance(other, dict):
+        found = [f"{path}: {key} in one alone" for key in sorted(set(one) ^ set(other))]
+        pairs = [(f"{path}.{key}", one[key], other[key]) for key in one if key in other]
+    elif isinstance(one, list) and isinstance(other, list):
+        free = not same_weights and path.rpartition(".")[2] in CHOSEN
+        found = [] if free or len(one) == len(other) else [f"{path}: {len(one)} and {len(other)}"]
+        pairs = [(path, a, b) for a, b in zip(one, other, strict=False)]
+    else:
+        return [] if _kind(one) == _kind(other) else [f"{path}: {one!r} and {other!r}"]
+    return found + [line for where, a, b in pairs for line in differences(a, b, where, same_weights=same_weights)]
+
+
+def _kind(value: Any) -> str:
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__

@@ -1,0 +1,80 @@
+"""Every example runs as it is, on the model that the environment names."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.protocol import FakeModel, ProtocolServer, ServerProcess
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+by_name = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+
+
+def run_example(example: Path, folder: Path, spec: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run an example in a process and a folder of its own, with the model `spec`."""
+    given = {**os.environ, "PYTHONPATH": str(ROOT), "TUNESMITH_LM": spec, **environment}
+    return subprocess.run(
+        [sys.executable, str(example)], cwd=folder, env=given, capture_output=True, text=True, check=False, timeout=900
+    )
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    with ServerProcess("--embedded") as found:
+        yield found
+
+
+def test_there_are_examples() -> None:
+    assert {path.stem for path in EXAMPLES} >= {"first_compile", "judging", "streaming"}
+    assert all("TUNESMITH_LM" in path.read_text(encoding="utf-8") for path in EXAMPLES)
+
+
+@by_name
+@pytest.mark.model
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_an_example_prints_on_a_server_what_it_prints_on_the_embedded_model(
+    example: Path, server: ServerProcess, tmp_path: Path
+) -> None:
+    here = run_example(example, tmp_path, "embedded")
+    assert here.returncode == 0, here.stderr
+    there = run_example(example, tmp_path_of(tmp_path), "ollama/smollm2", OLLAMA_HOST=server.url)
+    assert there.returncode == 0, there.stderr
+    assert here.stdout.strip()
+    assert len(there.stdout.splitlines()) == len(here.stdout.splitlines())
+    assert any(entry["path"] == "/api/chat" for entry in server.requests())
+
+
+def tmp_path_of(folder: Path) -> Path:
+    """Return another empty folder."""
+    found = folder / "there"
+    found.mkdir()
+    return found
+
+
+@pytest.mark.slow
+@by_name
+def test_without_a_server_an_example_says_how_to_start_one_and_how_to_do_without(example: Path, tmp_path: Path) -> None:
+    found = run_example(example, tmp_path, "ollama/m", OLLAMA_HOST="http://127.0.0.1:9")
+    assert found.returncode != 0
+    assert "ollama serve" in found.stderr
+    assert "embedded" in found.stderr
+
+
+def test_the_five_lines_of_the_readme_run(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```\w+\n(import dspy, tunesmith as ts\n.*?)```", readme, re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 5
+    [name] = re.findall(r"ollama/([\w.:-]+)", code)
+    script = tmp_path / "five.py"
+    script.write_text(code, encoding="utf-8")
+    with ProtocolServer([FakeModel(name, reply='"sunny"')]) as server:
+        found = run_example(script, tmp_path, "nothing", OLLAMA_HOST=server.url)
+    assert (found.returncode, found.stdout.strip()) == (0, "sunny"), found.stderr

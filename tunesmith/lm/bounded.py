@@ -1,0 +1,138 @@
+"""A deadline over a whole exchange: httpx limits each read and each write, not what they add up to.
+
+A server that sends a byte now and then keeps every such limit for ever, in the header of a reply as well as in its
+body, and a pause that begins just before the deadline may last as long as any other.
+"""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import httpx
+
+__all__ = ["ending", "keep_deadline", "sooner", "time_left"]
+
+_END: ContextVar[float | None] = ContextVar("tunesmith_end", default=None)
+
+_PIECE = 1 << 16  # bytes written at once: the socket's own limit starts anew with each piece
+
+
+@contextlib.contextmanager
+def ending(end: float | None) -> Iterator[None]:
+    """Let the calls inside the block, which are parts of one call, be over at `end` (monotonic seconds)."""
+    token = _END.set(end)
+    try:
+        yield
+    finally:
+        _END.reset(token)
+
+
+def sooner(end: float) -> float:
+    """Return `end`, or the end of the call that the running one is a part of."""
+    outer = _END.get()
+    return end if outer is None else min(end, outer)
+
+
+def time_left() -> float | None:
+    """Return the seconds until the end of the running call, `None` where it has none."""
+    end = _END.get()
+    return None if end is None else end - time.monotonic()
+
+
+def keep_deadline(transport: Any, left: Callable[[], float | None]) -> None:
+    """Let `transport` end what takes longer than `left()` says, with `httpx.TimeoutException`.
+
+    httpx has no public place for this, httpcore below has (its network backend). Where a later version has it no more,
+    its own limits stay; a test tells. Only the look-up of a host's name cannot be ended.
+
+    Args:
+        transport: an `httpx.HTTPTransport`.
+        left: seconds that the exchange of the running thread has left, `None` for any number.
+    """
+    pool = getattr(transport, "_pool", None)
+    backend = getattr(pool, "_network_backend", None)
+    if pool is not None and backend is not None:
+        pool._network_backend = _Backend(backend, left)
+
+
+class _Backend:
+    """Opens connections that keep the deadline."""
+
+    def __init__(self, inner: Any, left: Callable[[], float | None]) -> None:
+        self._inner, self._left = inner, left
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> "_Stream":
+        """Connect to the first address of `host` that answers; `timeout` is for all of them together."""
+        end = None if timeout is None else time.monotonic() + timeout
+        addresses = _addresses(host, port)
+        for number, address in enumerate(addresses):
+            share = None if end is None else max(0.001, (end - time.monotonic()) / (len(addresses) - number))
+            limit = _within(share, self._left(), httpx.ConnectTimeout)
+            try:
+                made = self._inner.connect_tcp(address, port, limit, local_address, socket_options)
+            except Exception:
+                if number == len(addresses) - 1:
+                    raise
+            else:
+                return _Stream(made, self._left)
+        raise AssertionError("a host has at least one address")
+
+    def connect_unix_socket(self, *given: Any, **named: Any) -> "_Stream":
+        return _Stream(self._inner.connect_unix_socket(*given, **named), self._left)
+
+    def sleep(self, seconds: float) -> None:
+        self._inner.sleep(seconds)
+
+
+class _Stream:
+    """One connection."""
+
+    def __init__(self, inner: Any, left: Callable[[], float | None]) -> None:
+        self._inner, self._left = inner, left
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        found: bytes = self._inner.read(max_bytes, _within(timeout, self._left(), httpx.ReadTimeout))
+        return found
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), _PIECE):
+            limit = _within(timeout, self._left(), httpx.WriteTimeout)
+            self._inner.write(buffer[start : start + _PIECE], limit)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> "_Stream":
+        limit = _within(timeout, self._left(), httpx.ConnectTimeout)
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, limit), self._left)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+def _within(timeout: float | None, left: float | None, error: type[httpx.TimeoutException]) -> float | None:
+    if left is None:
+        return timeout
+    if left <= 0:
+        raise error("the time for this call is over")
+    return left if timeout is None else min(timeout, left)
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    """Return the addresses of `host` in the system's order; itself where it has none, so that connecting says why."""
+    with contextlib.suppress(OSError, UnicodeError):
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found)) or [host]
+    return [host]
