@@ -140,7 +140,7 @@ def prepare(arguments: tuple[str, ...], request: pytest.FixtureRequest) -> None:
 
 
 QUICK = [case for case in GOOD if case[0] != "demo"]  # which is in test_demo.py, on the real model
-OWN_PROCESS = [case for case in QUICK if case[0] in {"compile", "predict"}]  # together they import what all verbs do
+OWN_PROCESS = [("compile",)]  # it reads data, asks the model, searches and writes an artifact
 """Cases that a process of its own runs always; `make test-slow` runs all of them both ways, from a wheel too."""
 OWN_PROCESS_BAD = [(2, ("dance",))]  # a failure inside a verb is that of Ctrl-C in test_application.py
 

@@ -24,7 +24,7 @@ def home(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         ("predict", A, "report=My private swing is broken."),
         ("eval",),
-        ("compile", "--run", "private"),
+        ("compile", "--run", "private", "--budget-calls", "60"),
         ("compile", "--dry-run"),
     ],
     ids=" ".join,

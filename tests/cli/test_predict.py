@@ -67,7 +67,7 @@ def test_typed_inputs_are_read_as_their_type_or_as_json(workspace: Workspace) ->
         "Count",
         [{"report": f"r{i}", "amount": i, "tags": ["a"], "team": "streets"} for i in range(20)],
     )
-    done = run("compile", "--run", "typed", "--quiet")
+    done = run("compile", "--run", "typed", "--budget-calls", "40", "--quiet")
     assert done.exit_code == 0, done.stderr
     path = "runs/typed/artifact"
     assert run("predict", path, "report=5", "amount=3", 'tags=["x", "y"]').stdout == "team: streets\n"
@@ -87,7 +87,7 @@ def test_a_class_of_the_user_runs_only_where_it_is_allowed(workspace: Workspace)
         "        return self.route(report=report.strip())\n",
         encoding="utf-8",
     )
-    done = run("compile", "--program", "steps:Steps", "--run", "steps", "--quiet")
+    done = run("compile", "--program", "steps:Steps", "--run", "steps", "--budget-calls", "60", "--quiet")
     assert done.exit_code == 0, done.stderr
     path = "runs/steps/artifact"
     assert "steps:Steps" in check_failure(run("predict", path, "report=x"), 1)

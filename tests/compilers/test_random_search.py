@@ -45,16 +45,13 @@ def report_of(*args: Any, **options: Any) -> CompileReport:
 # What it draws ----------------------------------------------------------------------------------------------
 
 
-def test_candidates_differ_and_none_is_tried_twice() -> None:
+def test_candidates_differ_none_is_tried_twice_and_demos_come_from_the_training_examples_alone() -> None:
     report = report_of(num_candidates=20)
 
     keys = [trial.candidate.key for trial in report.trials]
     assert len(set(keys)) == len(keys) == 21
-
-
-def test_demos_come_from_the_training_examples_alone() -> None:
     known = {(e.thing, e.colour) for e in TRAIN}
-    for trial in report_of(num_candidates=20).trials:
+    for trial in report.trials:
         for demo in trial.candidate.parts["self"].demos:
             assert (demo.inputs["thing"], demo.outputs["colour"]) in known
 
