@@ -106,7 +106,7 @@ def test_a_report_ends_with_what_went_wrong_with_the_cache(
     blocked = tmp_path / "blocked"
     (blocked / "cache" / "cache.db").mkdir(parents=True)  # a folder where the file should be
     monkeypatch.setenv("TUNESMITH_HOME", str(blocked))
-    found = run("compile", "--json", "--quiet")
+    found = run("compile", "--new", "--json", "--quiet")
     assert found.exit_code == 0
     assert json.loads(found.stdout)["cache"]["lost_writes"] > 12
     assert "Note: 12 replies could not be stored" in run("eval", "--quiet").stdout

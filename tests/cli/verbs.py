@@ -43,6 +43,7 @@ def every_verb(spec: str, *, full: bool) -> dict[str, Any]:
         "runs ls": as_json("runs", "ls"),
         "runs show": as_json("runs", "show", "first"),
         "runs resume": as_json("runs", "resume", "first"),
+        "check": as_json("check", artifact, "--max-errors", "1000", "--quiet"),
         "show": as_json("show", artifact),
         "show messages": as_json("show", artifact, "--messages", "report=The bin is full."),
         "show schema": as_json("show", artifact, "--schema"),

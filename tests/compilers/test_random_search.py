@@ -229,15 +229,6 @@ def test_no_variant_needs_more_than_its_plan(options: dict[str, Any]) -> None:
             assert plan["candidates"] == 8
 
 
-def test_the_plan_counts_both_finals_every_candidate_and_every_attempt() -> None:
-    compiler = RandomSearch(metric=right, num_candidates=5, max_rounds=3)
-
-    assert compiler.plan(train=10, val=20, calls=2.0) == {
-        "candidates": 6,
-        "calls": {"expected": 2 * (2 * 20 + 5 * 7), "worst": 2 * (2 * 20 + 5 * 20 + 3 * 10)},
-    }
-
-
 class Recorded(Study):
     """A study that notes what it is told."""
 

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -72,6 +73,29 @@ def test_an_error_inside_still_ends_the_live_line() -> None:
         line.tell("testing", 1, 2)
         1 / 0  # noqa: B018
     assert "\x1b[?25h" in out.getvalue(), "the cursor is shown again"
+
+
+@pytest.mark.usefixtures("_terminal")
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_a_narrow_terminal_cuts_the_end_of_the_note_first(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = Terminal()
+
+    with ProgressLine(out, note=lambda: "ETA 3 min, 120 of 400 calls charged (280 left), 12,345 tokens") as line:
+        line.tell("candidate 12 of 16 on 88 examples", 30, 88)
+
+    for part in ("candidate 12 of 16 on 88 examples", "30/88", "ETA 3 min"):
+        assert part in out.getvalue()
+    assert ("tokens" in out.getvalue()) == (columns > 110)
+    assert out.getvalue().count("\n") == 1, "one line"
+
+
+@pytest.mark.usefixtures("_terminal")
+def test_threads_share_one_line() -> None:
+    out = Terminal()
+    with ProgressLine(out) as line, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda done: line.tell("testing", done, 40), range(40)))
+    assert out.getvalue().count("\n") == 1
 
 
 def test_it_writes_to_stderr_so_that_results_stay_clean(capsys: pytest.CaptureFixture[str]) -> None:

@@ -275,6 +275,14 @@ def test_compilers_take_their_options_and_no_others(tmp_path: Path) -> None:
     assert isinstance(search, RandomSearch)
     assert (search.num_candidates, search.max_labeled_demos, search.seed) == (5, 0, 3)
     assert (search.budget.calls, search.formats) == (7, ["json"])
+    search = compiler(
+        "race = 'bound'\nbounds = [0, 1]\nsampler = 'tpe'\nlimits = {tokens = 300}\nobjectives = ['score']"
+    )
+    assert isinstance(search, RandomSearch)
+    assert (search.race, search.bounds, search.sampler) == ("bound", (0.0, 1.0), "tpe")
+    assert (search.limits, search.objectives) == ({"tokens": 300.0}, ("score",))
+    with pytest.raises(UsageError, match="no race 'derby'"):
+        compiler("race = 'derby'")
     few = compiler("compiler = 'labeled-few-shot'\nk = 3")
     assert isinstance(few, LabeledFewShot)
     assert few.k == 3

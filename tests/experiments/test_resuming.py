@@ -364,7 +364,11 @@ def test_what_is_about_no_run_is_refused(
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [({"temperature": 0.7}, "lm"), ({"max_tokens": 7}, "lm"), ({"version": "2"}, "lm")],
+    [
+        ({"temperature": 0.7}, "lm option temperature"),
+        ({"max_tokens": 7}, "lm option max_tokens"),
+        ({"version": "2"}, "lm digest"),
+    ],
     ids=str,
 )
 def test_another_option_or_digest_of_the_model_is_another_run(

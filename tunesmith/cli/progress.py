@@ -1,42 +1,157 @@
 """Live progress on stderr with what is spent and left, around whatever calls the model."""
 
+import math
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tunesmith.experiments import ProgressLine
-from tunesmith.lm import Meter, StopSignal, metered
+from tunesmith.lm import Budget, Meter, StopSignal, metered
 
-__all__ = ["Tell", "shown_progress"]
+__all__ = ["shown_progress", "Spending", "Tell"]
 
 Tell = Callable[[str, int, int], None]
 
+_KEPT = 0.98  # of what was measured, with every further call: demos make later calls slower than the first ones
+
 
 @contextmanager
-def shown_progress(*, quiet: bool, budget_calls: int | None = None) -> Iterator[Tell]:
+def shown_progress(
+    *,
+    quiet: bool,
+    budget: Budget | None = None,
+    budget_calls: int | None = None,
+    expected_calls: int | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Tell]:
     """Yield a function that shows progress; calls made inside are counted beside it.
 
     Args:
         quiet: show nothing.
-        budget_calls: calls there are, where there is a limit.
+        budget: the most that may be charged.
+        budget_calls: calls there are, where `budget` is not given.
+        expected_calls: charged calls that a plan expects in all.
+        clock: seconds now.
     """
     meter = Meter()
-
-    def spent() -> str:
-        charged, paid = meter.charged, meter.paid
-        if charged.calls == 0:
-            return ""
-        left = "" if budget_calls is None else f" of {budget_calls}"
-        return f"{charged.calls}{left} calls charged, {paid.calls} paid, {charged.tokens:,} tokens"
-
+    limits = Budget(calls=budget_calls) if budget is None else budget
+    spending = Spending(meter, limits, expected_calls=expected_calls, clock=clock)
     try:
         with metered(meter):
             if quiet:
                 yield _say_nothing
             else:
-                with ProgressLine(note=spent) as line:
-                    yield line.tell
+                with ProgressLine(note=spending.note, clock=clock) as line:
+                    yield spending.around(line.tell)
     except StopSignal as stop:
         raise stop.error from None
+
+
+class Spending:
+    """Says what is spent, what is left of the budget, and how long the rest takes.
+
+    The time is that of the calls that are still to come, at the speed of the paid ones so far, as many at once as they
+    were: up to what a plan expects; without a plan, or beyond it, up to the budget's end, as "at most"; without either,
+    up to the end of what is going on. What the cache answers is faster.
+
+    Args:
+        meter: counts the calls.
+        budget: the most that may be charged.
+        expected_calls: charged calls that a plan expects in all.
+        clock: seconds now.
+    """
+
+    def __init__(
+        self,
+        meter: Meter,
+        budget: Budget,
+        *,
+        expected_calls: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._meter, self._budget, self._expected, self._clock = meter, budget, expected_calls, clock
+        self._lock = threading.Lock()
+        self._then, self._charged, self._paid = clock(), 0, 0  # when it was told of something
+        self._seconds = self._calls = 0.0  # of paid calls
+        self._part, self._before = "", 0  # what goes on, and what was charged before it
+        self._done, self._to_do = 0, 0
+
+    def around(self, tell: Tell) -> Tell:
+        """Return `tell`, with the speed measured whenever it is told something."""
+
+        def measured(text: str, done: int, total: int) -> None:
+            self.see(text, done, total)
+            tell(text, done, total)
+
+        return measured
+
+    def see(self, text: str, done: int, total: int) -> None:
+        """Measure, now that `done` of `total` parts of `text` are finished."""
+        with self._lock:
+            now, charged, paid = self._clock(), self._meter.charged.calls, self._meter.paid.calls
+            more = paid - self._paid
+            if more > 0:  # what came from the cache says nothing of the model
+                kept = _KEPT**more
+                self._seconds = self._seconds * kept + now - self._then
+                self._calls = self._calls * kept + more
+            if text != self._part:
+                self._part, self._before = text, self._charged
+            self._done, self._to_do = done, max(0, total - done)
+            self._then, self._charged, self._paid = now, charged, paid
+
+    def note(self) -> str:
+        """Return it in words; empty before the first call."""
+        charged, paid, limits = self._meter.charged, self._meter.paid, self._budget
+        if charged.calls == 0:
+            return ""
+        words = [
+            _spent(charged.calls, limits.calls, "calls charged"),
+            f"{paid.calls:,} paid",
+            _spent(charged.tokens, limits.tokens, "tokens"),
+        ]
+        if limits.seconds is not None:
+            words.append(_spent(int(charged.seconds), int(limits.seconds), "s of the model"))
+        return ", ".join([*self._eta(), *words])
+
+    def _eta(self) -> list[str]:
+        with self._lock:
+            calls, bound = self._calls_left()
+            if not self._calls or calls <= 0:
+                return []
+            return [f"ETA {bound}{_duration(calls * self._seconds / self._calls)}"]
+
+    def _calls_left(self) -> tuple[float, str]:
+        """Return how many calls are still to come, and whether that is a bound, in words."""
+        charged, limits = self._meter.charged, self._budget
+        kinds = (
+            (limits.calls, charged.calls),
+            (limits.tokens, charged.tokens),
+            (limits.seconds, charged.seconds),
+        )
+        rooms = [(limit - used) * charged.calls / used for limit, used in kinds if limit is not None and used > 0]
+        room = min(rooms, default=math.inf)
+        if self._expected is not None and charged.calls < self._expected:
+            return min(room, self._expected - charged.calls), ""
+        if room < math.inf:
+            return room, "at most "
+        each = (charged.calls - self._before) / self._done if self._done else 0.0
+        return self._to_do * each, ""
+
+
+def _spent(used: int, limit: int | None, unit: str) -> str:
+    if limit is None:
+        return f"{used:,} {unit}"
+    return f"{used:,} of {limit:,} {unit} ({max(0, limit - used):,} left)"
+
+
+def _duration(seconds: float) -> str:
+    """Return a number of seconds in words, rounded up."""
+    seconds = round(seconds, 3)
+    if seconds < 60:
+        return f"{math.ceil(seconds)} s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _say_nothing(text: str, done: int, total: int) -> None:

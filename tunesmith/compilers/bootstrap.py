@@ -1,5 +1,6 @@
 """Demos from a teacher's own successful runs (bootstrapping; Khattab et al. 2023, "DSPy", section 4)."""
 
+import math
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from tunesmith.lm import role
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Demo, Example, Signature
 
-__all__ = ["Bootstrapped", "bootstrap"]
+__all__ = ["Bootstrapped", "bootstrap", "expected_attempts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,16 @@ def bootstrap(
             _collect(row, signatures, pools)
         session.say("bootstrapping demos", len(used), wanted)
     return Bootstrapped(pools, tuple(used), attempts)
+
+
+def expected_attempts(wanted: int, *, train: int, rounds: int, slots: int | None) -> int:
+    """Return how many runs of a teacher find `wanted` successes, where it fails on every other of `train` examples.
+
+    On what it fails on, it fails in every round; `slots` examples start together, and what started is finished.
+    """
+    wave = 1 if slots is None else max(1, slots)
+    examples = min(train, math.ceil(2 * wanted / wave) * wave)
+    return round(examples * (1 + rounds) / 2)
 
 
 def _with_labels(

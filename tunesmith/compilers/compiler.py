@@ -1,5 +1,6 @@
 """What a compiler is; the door to DSPy's `Teleprompter`."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -198,12 +199,23 @@ class Compiler(Teleprompter):
         Args:
             train: training examples.
             val: validation examples.
-            calls: LM calls of one run of the program.
+            calls: LM calls of one run of the program, those of a metric that calls an LM included; of a program that
+                now makes more and now fewer, the most, for `worst` to hold.
 
         Returns:
-            `candidates`, and `calls` as `expected` and `worst`.
+            `candidates`, the program as given included, and charged `calls`, the baseline included: `expected`, and
+            `worst`, which is never exceeded. A budget of calls limits both.
         """
-        return {"candidates": 1, "calls": {"expected": int(val * calls), "worst": int(val * calls)}}
+        return self._planned(1, val * calls, val * calls)
+
+    def _planned(self, candidates: int, expected: float, worst: float) -> dict[str, Any]:
+        """Return what `plan` promises, within the budget."""
+        limit = math.inf if self.budget.calls is None else self.budget.calls
+        worst = min(worst, limit)
+        return {
+            "candidates": candidates,
+            "calls": {"expected": round(min(expected, worst)), "worst": math.ceil(worst)},
+        }
 
     def _refuse(self, unknown: dict[str, Any]) -> None:
         if unknown:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from tunesmith.compilers.bootstrap import bootstrap
+from tunesmith.compilers.bootstrap import bootstrap, expected_attempts
 from tunesmith.compilers.compiler import Compiler, Progress, as_dataset, check_program
 from tunesmith.compilers.demos import draw, labelled_pools
 from tunesmith.compilers.session import Session
@@ -82,9 +82,9 @@ class LabeledFewShot(Compiler):
         session.record(candidate, f"{self.k} labelled demos", report.mean, report.n)
 
     def plan(self, *, train: int, val: int, calls: float = 1.0) -> dict[str, Any]:
-        """Return what a compile will need; see `Compiler.plan`."""
-        need = int(2 * val * calls)
-        return {"candidates": 2, "calls": {"expected": need, "worst": need}}
+        """Return what a compile with a metric will need: `2 * val`, for the program as given and the demos."""
+        tried = 1 if self.k == 0 else 2  # without demos it is the program as given
+        return self._planned(2, tried * val * calls, 2 * val * calls)
 
 
 def few_shot_candidate(program: Module, examples: Sequence[Example], k: int, seed: int) -> Candidate:
@@ -166,12 +166,11 @@ class BootstrapFewShot(Compiler):
         session.record(candidate, "bootstrapped demos", report.mean, report.n)
 
     def plan(self, *, train: int, val: int, calls: float = 1.0) -> dict[str, Any]:
-        """Return what a compile will need; see `Compiler.plan`."""
-        few = min(train, 2 * self.max_bootstrapped_demos)
-        return {
-            "candidates": 2,
-            "calls": {
-                "expected": int((2 * val + few) * calls),
-                "worst": int((2 * val + train * self.max_rounds) * calls),
-            },
-        }
+        """Return what a compile will need: `2 * val`, and `train * max_rounds` of bootstrapping at most.
+
+        Expected is a teacher that succeeds on every other example.
+        """
+        rounds, wanted = self.max_rounds, self.max_bootstrapped_demos
+        most = train * rounds if wanted else 0
+        few = expected_attempts(wanted, train=train, rounds=rounds, slots=self.slots)
+        return self._planned(2, (2 * val + few) * calls, (2 * val + most) * calls)

@@ -4,9 +4,10 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from tunesmith.compilers.bootstrap import bootstrap
+from tunesmith.compilers.bootstrap import bootstrap, expected_attempts
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.compilers.demos import closed_labels, draw, labelled_pools
+from tunesmith.compilers.forecast import race_evaluations
 from tunesmith.compilers.session import Session
 from tunesmith.compilers.study import Study, Trial, check_sampler
 from tunesmith.compilers.study_objectives import check_limits, check_objectives
@@ -207,17 +208,34 @@ class RandomSearch(Compiler):
             session.report(drawn[leader], label="leader on all examples")
 
     def plan(self, *, train: int, val: int, calls: float = 1.0) -> dict[str, Any]:
-        """Return what a compile will need; see `Compiler.plan`."""
-        effort = _EFFORT if self.race not in _WHOLE and self.sampler in _AT_ONCE else 1.0
-        search = self.num_candidates * val
-        extra = train * self.max_rounds if self.max_bootstrapped_demos else 0
-        expected, worst = (2 * val + search * effort) * calls, (2 * val + search + extra) * calls
-        if self.budget.calls is not None:
-            expected, worst = min(expected, self.budget.calls), min(worst, self.budget.calls)
-        return {
-            "candidates": self.num_candidates + 1,
-            "calls": {"expected": int(expected), "worst": int(worst)},
-        }
+        """Return what a compile will need: the program as given, the race, its leaders scored whole, bootstrapping.
+
+        At most `val * (1 + num_candidates) + train * max_rounds` runs of the program. Expected is what the race takes
+        on drawn scores, and, where a run makes more than one call, bootstrapping from every other example: data seldom
+        labels every step of a program of several.
+        """
+        rounds, wanted = self.max_rounds, 3 * self.max_bootstrapped_demos
+        attempts = train * rounds if wanted else 0
+        few = expected_attempts(wanted, train=train, rounds=rounds, slots=self.slots) if calls > 1 else 0
+        limit = self.budget.calls
+        room = None if limit is None or calls <= 0 else max(0, int(limit / calls) - val - few)
+        race, most = self._expected_race(val, room), self.num_candidates * val
+        return self._planned(self.num_candidates + 1, (val + race + few) * calls, (val + most + attempts) * calls)
+
+    def _expected_race(self, val: int, room: int | None) -> int:
+        """Return how many evaluations the race of all candidates takes by `_compare`'s shares, leaders included."""
+        count, everything = self.num_candidates, self.num_candidates * val
+        if self.sampler not in _AT_ONCE or not val:
+            return everything  # one candidate at a time is scored whole
+        finalists = min(_FINALISTS, count)
+        if room is None:
+            budget = everything if self.race in _WHOLE or count == 1 else int(everything * _EFFORT)
+        else:
+            finalists = max(1, min(finalists, room // (2 * val)))
+            budget = max(0, min(everything, room - finalists * val))
+        return race_evaluations(
+            self.race, count=count, total=val, budget=budget, finalists=finalists, bounds=self.bounds
+        )
 
 
 def _demos(candidate: Candidate) -> int:

@@ -1,5 +1,6 @@
 """A run's folder: one owner at a time, files written whole or not at all, one run per folder."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -96,7 +97,8 @@ class RunFolder:
                 f"The run folder {str(self.path)!r} cannot be used: {error.strerror}. Choose another `run=` name."
             ) from error
         try:
-            (self.path / ".owner").write_text(str(os.getpid()), encoding="utf-8")
+            with contextlib.suppress(OSError):  # on a full disk: it only says whose the lock is
+                (self.path / ".owner").write_text(str(os.getpid()), encoding="utf-8")
             self._check()
         except BaseException:
             self._lock.release()

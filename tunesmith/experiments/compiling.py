@@ -22,7 +22,7 @@ from tunesmith.compilers import (
     split_validation,
 )
 from tunesmith.data import Dataset, check_disjoint, example_key
-from tunesmith.errors import BudgetExceeded, UsageError, shown
+from tunesmith.errors import BudgetExceeded, DataError, UsageError, shown
 from tunesmith.evaluation import (
     Interval,
     Ledger,
@@ -44,6 +44,7 @@ from tunesmith.signatures import Example
 __all__ = ["CompileResult", "Progress", "compile_program", "plan"]
 
 _log = logging.getLogger("tunesmith")
+_NOT_OF_A_RUN = ("api_key", "headers", "extra_headers", "rollout_id")
 Progress = Callable[[str, int, int], None]
 
 
@@ -142,7 +143,7 @@ class _Job:
             "candidate": Candidate.of(self.program).key,
             "adapter": None if adapter is None else class_name(adapter),
             "metric": metric_fingerprint(self.metric),
-            "lm": lm_key(self.lm, self.program),
+            **_lm_parts(self.lm, self.program),
             "trainset": self.train.fingerprint,
             "valset": self.val.fingerprint,
             "testset": None if self.test is None else self.test.fingerprint,
@@ -155,6 +156,37 @@ class _Job:
     def about(self, **more: str) -> dict[str, Any]:
         """What a mirror of the search says of it."""
         return {"compiler": self.compiler.name, "metric": metric_name(self.metric), "seed": self.seed, **more}
+
+
+def _lm_parts(lm: LM, program: Module) -> dict[str, Any]:
+    """Return what the models of a run are, so that a change of the digest or of one option is named as such.
+
+    The hash of everything stands under `lm` only where a predictor has a model or options of its own: else it would
+    differ whatever differs.
+    """
+    about = lm.identity.to_json()
+    own = any(predictor.lm is not None or predictor.config for _, predictor in program.named_predictors())
+    return {
+        "lm": lm_key(lm, program) if own else f"{about['backend']} {about['model']}",
+        "lm digest": about["digest"],
+        **{f"lm option {name}": value for name, value in about["details"].items()},
+        **{f"lm option {name}": _shown_option(value) for name, value in lm.kwargs.items() if _counts(name, value)},
+    }
+
+
+def _counts(name: str, value: Any) -> bool:
+    """Whether an option makes another run; what is secret is never written down, and no reply depends on it."""
+    return value is not None and name not in _NOT_OF_A_RUN
+
+
+def _shown_option(value: Any) -> Any:
+    """Return a number as it is and a hash of any other value: a text may be private."""
+    if isinstance(value, (bool, int, float)):
+        return value
+    try:
+        return content_key(value)
+    except DataError:
+        return class_name(value)
 
 
 def compile_program(

@@ -111,6 +111,11 @@ class CompileSettings(_Table):
     metric_threshold: float | None = None
     formats: list[str] | None = None
     instructions: list[str] | None = None
+    race: str | None = None
+    bounds: tuple[float, float] | None = Field(default=None, strict=False)  # TOML has arrays alone
+    sampler: str | None = None
+    objectives: list[str] | None = None
+    limits: dict[str, float] | None = None
     k: int | None = Positive
 
 
@@ -125,8 +130,9 @@ class ProjectSettings(_Table):
 
 
 _BOOTSTRAP = ("max_bootstrapped_demos", "max_labeled_demos", "max_rounds", "metric_threshold")
+_SEARCH = ("bounds", "formats", "instructions", "limits", "num_candidates", "objectives", "race", "sampler")
 COMPILERS: Mapping[str, tuple[type[Compiler], tuple[str, ...]]] = {
-    "random-search": (RandomSearch, (*_BOOTSTRAP, "formats", "instructions", "num_candidates")),
+    "random-search": (RandomSearch, (*_BOOTSTRAP, *_SEARCH)),
     "bootstrap-few-shot": (BootstrapFewShot, _BOOTSTRAP),
     "labeled-few-shot": (LabeledFewShot, ("k",)),
 }

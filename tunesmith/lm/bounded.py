@@ -13,9 +13,10 @@ from typing import Any
 
 import httpx
 
-__all__ = ["ending", "keep_deadline", "sooner", "time_left"]
+__all__ = ["ending", "is_sent_once", "keep_deadline", "sent_once", "sooner", "time_left"]
 
 _END: ContextVar[float | None] = ContextVar("tunesmith_end", default=None)
+_ONCE: ContextVar[bool] = ContextVar("tunesmith_sent_once", default=False)
 
 _PIECE = 1 << 16  # bytes written at once: the socket's own limit starts anew with each piece
 
@@ -28,6 +29,25 @@ def ending(end: float | None) -> Iterator[None]:
         yield
     finally:
         _END.reset(token)
+
+
+@contextlib.contextmanager
+def sent_once(end: float) -> Iterator[None]:
+    """Let the call inside the block be over at `end`, and let nobody send it again who has waited in vain for a reply.
+
+    The server may still be working on it: a second one would double its load at the worst moment.
+    """
+    token = _ONCE.set(True)
+    try:
+        with ending(sooner(end)):
+            yield
+    finally:
+        _ONCE.reset(token)
+
+
+def is_sent_once() -> bool:
+    """Return whether the running call may not be sent again once it hangs."""
+    return _ONCE.get()
 
 
 def sooner(end: float) -> float:

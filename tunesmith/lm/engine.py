@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
 from dspy import LM as DspyLM  # noqa: N811
@@ -76,6 +77,7 @@ __all__ = [
     "Message",
     "RefusalPart",
     "Request",
+    "Resend",
     "Response",
     "StreamDeltaEvent",
     "StreamEndEvent",
@@ -98,6 +100,7 @@ __all__ = [
     "message_text",
     "missing_model",
     "refused",
+    "resend_of",
     "text_response",
     "unavailable",
     "whole_events",
@@ -264,8 +267,16 @@ class _Missing(ModelMissing, LMUnsupportedModelError):
     pass
 
 
+class Resend(Enum):
+    """Whether a request that nobody answered may be sent again later."""
+
+    FREELY = "freely"  # nobody has worked on it
+    ONCE = "once"  # the connection broke over it: it may be what stopped the server
+    NEVER = "never"  # the server may still be at work, or says that waiting is no help
+
+
 class _Unavailable(ModelUnavailable, LMTransportError):
-    pass
+    resend = Resend.FREELY
 
 
 def context_overflow(
@@ -300,6 +311,14 @@ def missing_model(problem: str) -> ModelMissing:
     return _Missing(problem)
 
 
-def unavailable(problem: str) -> ModelUnavailable:
+def unavailable(problem: str, *, resend: Resend = Resend.FREELY) -> ModelUnavailable:
     """Return the error for an engine that does not answer."""
-    return _Unavailable(problem)
+    error = _Unavailable(problem)
+    error.resend = resend
+    return error
+
+
+def resend_of(error: ModelUnavailable) -> Resend:
+    """Return whether the request that `error` came of may be sent again later."""
+    found: Resend = getattr(error, "resend", Resend.FREELY)
+    return found

@@ -21,6 +21,7 @@ from tunesmith.lm.engine import (
     LMTransportError,
     LMUnsupportedModelError,
     Request,
+    Resend,
     Response,
     StreamDeltaEvent,
     StreamEndEvent,
@@ -99,7 +100,8 @@ class ForeignEngine:
         except _AWAY as error:
             raise unavailable(
                 f"The model {self.identity.model!r} does not answer: {error}. Check address and network, "
-                "then run the same command again."
+                "then run the same command again.",
+                resend=Resend.NEVER if isinstance(error, LMTimeoutError) else Resend.FREELY,
             ) from error
 
     def _hint(self) -> str:

@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.lm.cache import ReplyCache
+from tunesmith.lm.connection import is_time_limit
 from tunesmith.lm.engine import (
     LM_CLASS_STATE_KEY,
     BaseLM,
@@ -24,6 +26,7 @@ from tunesmith.lm.folders import cache_dir
 from tunesmith.lm.foreign import ForeignEngine
 from tunesmith.lm.llamacpp import load_engine
 from tunesmith.lm.models import embedded_path
+from tunesmith.lm.patience import Patience
 from tunesmith.lm.pooled import OPENAI_OPTIONS, ollama_hosts, openai_hosts
 from tunesmith.lm.served import OLLAMA_OPTIONS
 from tunesmith.lm.stack import (
@@ -37,6 +40,7 @@ from tunesmith.lm.wire import Prefix
 
 __all__ = ["LM", "as_lm", "build_lm", "lm", "reply_cache"]
 
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _PATH = f"{__name__}.LM"
 _DSPY_CALL = DspyLM.__call__
 _DSPY_ACALL = DspyLM.acall
@@ -230,6 +234,7 @@ def lm(
     price: tuple[float, float] | None = None,
     num_ctx: int | None = None,
     threads: int | None = None,
+    patience: float | None = None,
     **kwargs: Any,
 ) -> LM:
     """Return the model that `spec` names, as a `dspy.LM`.
@@ -245,6 +250,8 @@ def lm(
         price: US dollars per million input and output tokens, for budgets in dollars.
         num_ctx: context length in tokens, for Ollama and in-process engines; default the trained one up to 8192.
         threads: computing threads of in-process engines; default one per core.
+        patience: seconds that an evaluation or a compile waits for a server that answered before and went away, until
+            it stops and can be resumed; default `TUNESMITH_PATIENCE`, else 120. 0 stops at once.
         **kwargs: request defaults as `dspy.LM` takes them: `temperature`, `max_tokens`, `seed`, `rollout_id`, ... For
             `ollama/<model>` also `think` (whether, or how much, a model that can think may: off by default),
             `keep_alive` (how long the server keeps it loaded: seconds or `10m`), `timeout` (seconds a call may take,
@@ -259,12 +266,13 @@ def lm(
         ModelMissing: the weight file is not there.
     """
     _check(spec, slots, price, num_ctx, threads)
-    if spec in ("embedded",) or spec.startswith("gguf:"):
+    local = spec == "embedded" or spec.startswith("gguf:")
+    if local:
         if host is not None:
             raise UsageError(f"{spec!r} runs in this process and has no host. Given: host={host!r}. Leave `host` out.")
         path = embedded_path() if spec == "embedded" else Path(spec.removeprefix("gguf:")).expanduser()
         engine: Engine = load_engine(spec, path, num_ctx=num_ctx, threads=threads)
-        options = {"num_ctx": num_ctx, "threads": threads}
+        options: dict[str, Any] = {"num_ctx": num_ctx, "threads": threads}
         kwargs = {"temperature": None, **kwargs}
     elif spec.startswith("ollama/"):
         given = {name: kwargs.pop(name) for name in OLLAMA_OPTIONS if name in kwargs}
@@ -293,7 +301,10 @@ def lm(
         options = {name: value for name, value in client.items() if name not in _SECRET}
     store = reply_cache() if cache is True else (None if cache is False else cache)
     count = _slots(slots) * _hosts(options)
-    return build_lm(spec, engine, cache=store, slots=count, price=price, options=options, **kwargs)
+    waiting = None if local else Patience(seconds=_patience(patience))
+    if patience is not None:
+        options = {**options, "patience": patience}
+    return build_lm(spec, engine, cache=store, slots=count, price=price, patience=waiting, options=options, **kwargs)
 
 
 def _hosts(options: dict[str, Any]) -> int:
@@ -315,12 +326,13 @@ def build_lm(
     cache: ReplyCache | None = None,
     slots: int = 1,
     price: tuple[float, float] | None = None,
+    patience: Patience | None = None,
     options: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> LM:
-    """Return an `LM` over any object that implements `Engine`."""
+    """Return an `LM` over any object that implements `Engine`; see `Stack`."""
     _check_whole(slots=slots)
-    stack = Stack(engine, cache=cache, price=price)
+    stack = Stack(engine, cache=cache, price=price, patience=patience)
     found = LM(spec, stack, options=options, **kwargs)
     found._slots = slots
     return found
@@ -347,6 +359,20 @@ def _slots(given: int | None) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"TUNESMITH_SLOTS must be a whole number from 1. Given: {text!r}. Unset it for 1.")
     return int(text)
+
+
+def _patience(given: float | None) -> float:
+    """Return the seconds that a run waits for its server."""
+    name, value = "patience", given
+    text = os.environ.get("TUNESMITH_PATIENCE")
+    if given is None and text is not None:
+        name, value = "TUNESMITH_PATIENCE", float(text) if _NUMBER.fullmatch(text) else -1.0
+    if value is None:
+        return Patience().seconds
+    if not (is_time_limit(value) or value == 0) or isinstance(value, bool):
+        said = text if given is None else given
+        raise UsageError(f"`{name}` is a number of seconds from 0, at most a year. Given: {shown(said)}.")
+    return float(value)
 
 
 def _check(

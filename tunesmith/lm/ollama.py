@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import httpx
 import ollama
 
-from tunesmith.errors import ModelError
+from tunesmith.errors import ModelError, shown
 from tunesmith.lm.engine import (
     Capabilities,
     Identity,
@@ -125,6 +125,24 @@ class OllamaEngine:
     def capabilities(self) -> Capabilities:
         """What the model can do on this server; raises as `identity`."""
         return self._known().capabilities
+
+    def recheck(self) -> None:
+        """Look whether the server, after it was away, still serves what it served before.
+
+        Raises:
+            ModelUnavailable: it does not answer.
+            ModelMissing: the model is gone, or is another one.
+        """
+        before = self._found
+        if before is None:
+            return
+        now = self._ask(self.server.policy.deadline()).identity
+        if now != before.identity:
+            raise missing_model(
+                f"The Ollama server at {self.server.address} came back with another model {self._model!r}: "
+                f"{_told_apart(before.identity, now)}. Replies of the two are never mixed. Bring the first one back, "
+                "then run the same command again, or start anew with this one."
+            )
 
     def complete(self, request: Request) -> Response:
         """Answer `request`; see `Engine.complete`."""
@@ -325,6 +343,11 @@ class OllamaEngine:
         if repeated < _REPEATED:
             raise Fault(Kind.CUT, "the stream ended without its last piece")
         yield _end("length", Usage())  # the server breaks off what repeats itself, and says no more
+
+
+def _told_apart(before: Identity, now: Identity) -> str:
+    old, new = before.to_json(), now.to_json()
+    return "; ".join(f"{name} was {shown(old[name])}, is {shown(new[name])}" for name in old if old[name] != new[name])
 
 
 def _content(given: dict[str, Any], patch: dict[str, Any]) -> str:

@@ -48,7 +48,8 @@ class Policy:
 
     Attributes:
         timeout: seconds a call may take: all attempts together, and at the first call what the server is asked about
-            the model before. An attempt may be silent for half of what is left.
+            the model before. An attempt may be silent for half of what is left; in a run, where a silent call is not
+            sent again, for all of it.
         attempts: at most, for a fault that passes.
         pause: seconds before the second attempt; doubled before each further one.
         busy_pause: the same after "busy" and "loading".

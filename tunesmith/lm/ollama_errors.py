@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from tunesmith.errors import ModelError, shown
-from tunesmith.lm.engine import context_overflow, missing_model, refused, unavailable
+from tunesmith.lm.engine import Resend, context_overflow, missing_model, refused, unavailable
 
 __all__ = ["Fault", "Kind", "Sort", "error_of", "no_such_model"]
 
@@ -217,12 +217,14 @@ def _away(fault: Fault, address: str, model: str | None) -> ModelError:
         case Kind.CUT:
             return unavailable(
                 f"The connection to Ollama at {address} broke off: {fault.text}. Look at the server's log, then run "
-                "the same command again."
+                "the same command again.",
+                resend=Resend.ONCE,
             )
         case Kind.STALLED:
             return unavailable(
                 f"Ollama at {address} said nothing in time: {fault.text}. It may be loading a model or serving others; "
-                "raise `timeout=`, or look at `ollama ps`."
+                "raise `timeout=`, or look at `ollama ps`.",
+                resend=Resend.NEVER,
             )
         case Kind.EMPTY:
             return unavailable(f"Ollama at {address} loads {model!r} and gives no reply. Run the same command again.")

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from tunesmith.lm.bounded import keep_deadline
+from tunesmith.lm.bounded import is_sent_once, keep_deadline
 from tunesmith.lm.connection import proxy_for
 from tunesmith.lm.ollama_errors import Fault, Kind
 
@@ -125,8 +125,9 @@ class Wire(httpx.BaseTransport):
             request.stream = httpx.ByteStream(content)
             request.headers["content-length"] = str(len(content))
         # Of what is left a quarter each is for connecting and sending, half for waiting: a request that is sent again
-        # has time to be answered.
-        waits = {"connect": min(_CONNECT_SECONDS, left / 4), "write": left / 4, "pool": left / 4, "read": left / 2}
+        # has time to be answered. One that is not sent again may be waited for to the end.
+        read = left if is_sent_once() else left / 2
+        waits = {"connect": min(_CONNECT_SECONDS, left / 4), "write": left / 4, "pool": left / 4, "read": read}
         request.extensions["timeout"] = waits
 
     def _read(self, response: httpx.Response, exchange: Exchange) -> bytes:

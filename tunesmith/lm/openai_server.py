@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import httpx
 
 from tunesmith.errors import ModelError, shown
-from tunesmith.lm.bounded import ending, keep_deadline, sooner, time_left
+from tunesmith.lm.bounded import ending, is_sent_once, keep_deadline, sooner, time_left
 from tunesmith.lm.connection import made
-from tunesmith.lm.engine import context_overflow, missing_model, refused, unavailable
+from tunesmith.lm.engine import Resend, context_overflow, missing_model, refused, unavailable
 from tunesmith.lm.ollama_transport import is_loopback
 from tunesmith.lm.openai_address import checked_address
 from tunesmith.lm.openai_reply import read_problem
@@ -68,7 +68,7 @@ class Server:
 
         A busy server is asked again after the time it names (`Retry-After`), else after the usual waits. A request
         whose connection broke or that got no answer in time is sent once more, and only if the server still lives: it
-        may have died of it.
+        may have died of it. In a run one that got no answer in time is not sent again.
 
         Args:
             path: below the address.
@@ -165,13 +165,16 @@ class Server:
                 if again.status == 500 and not falters:
                     raise refused(f"The server at {self.url} failed on the request ({again.problem}).") from None
                 longer = again.after is not None and again.after > _LONGEST_WAIT
+                hangs = again.hung and is_sent_once()
                 dead = (
-                    wait is not None and again.sent and (broken or not self._lives())
+                    wait is not None and again.sent and not hangs and (broken or not self._lives())
                 )  # no look after the last attempt
-                broken = broken or again.sent
-                if wait is None or longer or dead:
+                twice, broken = broken and again.sent, broken or again.sent
+                if wait is None or longer or dead or hangs:
                     asked = f" (it asks to wait {again.after:.0f} s)" if longer else ""
-                    raise self._away(again.problem + asked) from again.__cause__
+                    no_more = longer or again.hung or twice
+                    resend = Resend.NEVER if no_more else Resend.ONCE if again.sent else Resend.FREELY
+                    raise self._away(again.problem + asked, resend) from again.__cause__
                 self._sleep(wait if again.after is None else again.after)
         raise AssertionError("the last round returns or raises")
 
@@ -188,7 +191,7 @@ class Server:
             try:
                 text = reply.read()
             except httpx.TransportError as error:
-                raise _Again(_said(error), sent=True) from error
+                raise _broken(error) from error
             finally:
                 reply.close()
         try:
@@ -217,7 +220,7 @@ class Server:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise _Again(_said(error)) from error
         except httpx.TransportError as error:
-            raise _Again(_said(error), sent=True) from error
+            raise _broken(error) from error
         raise self._error(reply)
 
     def _error(self, reply: httpx.Response) -> "ModelError | _Again":
@@ -258,10 +261,11 @@ class Server:
             raise _Again(str(reply.status_code), after=_retry_after(reply.headers.get("Retry-After")))
         return reply
 
-    def _away(self, problem: str) -> ModelError:
+    def _away(self, problem: str, resend: Resend = Resend.FREELY) -> ModelError:
         return unavailable(
             f"The server at {self.url} does not answer: {problem}. Check that it runs and that the address is right, "
-            "then run the same command again."
+            "then run the same command again.",
+            resend=resend,
         )
 
 
@@ -273,13 +277,24 @@ class _Again(Exception):
         status: of HTTP, where the server gave one.
         after: seconds the server asks to wait.
         sent: whether the server may have read the request, and may have died of it.
+        hung: whether it got the request and gave no reply in time.
     """
 
     def __init__(
-        self, problem: str, *, status: int | None = None, after: float | None = None, sent: bool = False
+        self,
+        problem: str,
+        *,
+        status: int | None = None,
+        after: float | None = None,
+        sent: bool = False,
+        hung: bool = False,
     ) -> None:
-        self.problem, self.status, self.after, self.sent = problem, status, after, sent
+        self.problem, self.status, self.after, self.sent, self.hung = problem, status, after, sent, hung
         super().__init__(problem)
+
+
+def _broken(error: httpx.TransportError) -> _Again:
+    return _Again(_said(error), sent=True, hung=isinstance(error, httpx.ReadTimeout))
 
 
 def _within(seconds: float) -> AbstractContextManager[None]:

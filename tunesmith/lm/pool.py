@@ -1,5 +1,6 @@
 """Several hosts that serve the same model, as one engine."""
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -9,17 +10,20 @@ from typing import Any, TypeVar, cast
 import httpx
 
 from tunesmith.errors import ModelUnavailable, UsageError
-from tunesmith.lm.bounded import ending
+from tunesmith.lm.bounded import ending, is_sent_once, sooner
 from tunesmith.lm.engine import (
     Capabilities,
     Engine,
     Identity,
     Message,
     Request,
+    Resend,
     Response,
     StreamDeltaEvent,
     StreamEndEvent,
     StreamStartEvent,
+    resend_of,
+    unavailable,
 )
 from tunesmith.lm.pool_hosts import Host, Hosts, HostStatus, placeless
 from tunesmith.lm.wire import request_key
@@ -43,7 +47,8 @@ class PoolEngine:
     costs as much as several calls, and would push the other one out.
 
     A host that does not answer gets no requests until it answers a probe; then its prefixes come back to it. A request
-    that it left behind goes to another host. Two broken connections end a request: it may be what stops the hosts.
+    that it left behind goes to another host. Two broken connections end a request: it may be what stops the hosts. In a
+    run no other host gets a request that hangs.
 
     Args:
         hosts: by address, what makes the engine of a host. It is called again after an outage, so that a host which
@@ -117,8 +122,8 @@ class PoolEngine:
                 return call(host.engine)
 
     def _visit(self, prefix: str | None) -> "_Visit":
-        end = None if self._timeout is None else self._clock() + self._timeout
-        return _Visit(self._hosts, prefix, self._sleep, self._clock, end)
+        end = sooner(math.inf if self._timeout is None else self._clock() + self._timeout)
+        return _Visit(self._hosts, prefix, self._sleep, self._clock, None if end == math.inf else end)
 
     def _common(self) -> Capabilities:
         """Return what every host can do that answers now."""
@@ -169,7 +174,9 @@ class _Visit:
             self._hosts.lost(host, error)
             self._tried.add(host.name)
             self._broken += not _never_sent(error)
-            if self.over or self._broken > 1 or self._late(0.0):
+            if self._broken > 1:
+                raise unavailable(str(error), resend=Resend.NEVER) from error
+            if self.over or self._late(0.0) or (is_sent_once() and resend_of(error) is Resend.NEVER):
                 raise
         finally:
             self._hosts.leave(host)

@@ -28,6 +28,7 @@ from tunesmith.lm.engine import (
     whole_events,
 )
 from tunesmith.lm.meter import NOWHERE, Call, Meter, Scope, StopSignal, current_scope, runs_under_way
+from tunesmith.lm.patience import Patience, Watch
 from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, row_of
 
 __all__ = ["ROLLOUT", "Stack", "closed", "effective", "rollout_number"]
@@ -104,6 +105,8 @@ class Stack:
         engine: what answers.
         cache: where replies are kept; `None` asks the engine every time.
         price: US dollars per million input and output tokens.
+        patience: how long a run waits for the engine's server; `None` where it has none. A call outside of a run is
+            never waited for.
     """
 
     def __init__(
@@ -112,8 +115,10 @@ class Stack:
         *,
         cache: ReplyCache | None,
         price: tuple[float, float] | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.engine, self.cache, self.price = engine, cache, price
+        self._watch = None if patience is None else Watch(patience, getattr(engine, "recheck", None))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Stack":
         return self
@@ -211,7 +216,18 @@ class Stack:
             self.cache.put(key, row)
 
     def _ask(self, request: Request) -> "_Reply":
-        _check_may_pay(_scope())
+        scope = _scope()
+        _check_may_pay(scope)
+        if self._watch is None or not scope.meters:
+            return self._asked(request)
+        return self._watch.through(
+            lambda: self._asked(request),
+            kind=request.config.max_tokens,
+            known=self.engine.identity.digest is not None,  # only its server can have told
+            left=lambda: min((s for m in scope.meters if (s := m.room().wall_seconds) is not None), default=None),
+        )
+
+    def _asked(self, request: Request) -> "_Reply":
         start = time.perf_counter()
         try:
             response = self.engine.complete(request)
