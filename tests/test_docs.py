@@ -1,15 +1,14 @@
 """What the documents say is so: their code runs, their links lead somewhere, their numbers are the committed ones."""
 
-import importlib.util
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from tests.scripts import benchmark
 from tunesmith.experiments import VERDICTS
 
 ROOT = Path(__file__).parents[1]
@@ -17,15 +16,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted(p for p in ROOT.rglob("*.md") if not {".venv", "runs", ".pytest_cache"} & set(p.relative_to(ROOT).parts))
 FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 EXAMPLE, SNIPPET = FENCE.findall(README)
-
-
-def tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def run(code: str, folder: Path) -> str:
@@ -67,7 +57,7 @@ def test_the_snippet_uses_the_demos_artifact(folder: Path) -> None:
 
 
 def test_the_tables_are_the_committed_results() -> None:
-    assert tables().rendered(README) == README, "run `python benchmarks/tables.py`"
+    assert benchmark("tables").rendered(README) == README, "run `python benchmarks/tables.py`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

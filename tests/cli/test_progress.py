@@ -137,6 +137,6 @@ def test_calls_inside_are_counted_and_told_on_stderr(capsys: pytest.CaptureFixtu
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with shown_progress(quiet=True, budget_calls=3) as tell:
+    with shown_progress(quiet=True, budget=Budget(calls=3)) as tell:
         tell("program as given", 1, 10)
     assert capsys.readouterr() == ("", "")

@@ -1,14 +1,13 @@
 """The comparison of samplers in synthetic worlds, and its committed figures."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from tests.scale import scaled
+from tests.scripts import benchmark
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "sampler_worlds.json"
@@ -18,13 +17,7 @@ PAGE = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
 @pytest.fixture
 def worlds(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    spec = importlib.util.spec_from_file_location("sampler_worlds", ROOT / "benchmarks" / "sampler_worlds.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "sampler_worlds", module)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("sampler_worlds")
 
 
 def test_the_page_shows_the_committed_figures(worlds: ModuleType) -> None:

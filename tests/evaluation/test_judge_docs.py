@@ -1,25 +1,16 @@
 """The page on judges shows the committed figures."""
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
+
+from tests.scripts import benchmark
 
 ROOT = Path(__file__).parents[2]
 
 
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("judge_agreement", ROOT / "benchmarks" / "judge_agreement.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_table_is_the_committed_results() -> None:
     page = (ROOT / "docs" / "judge.md").read_text(encoding="utf-8")
-    assert script().rendered(page) == page, "run `python benchmarks/judge_agreement.py --docs`"
+    assert benchmark("judge_agreement").rendered(page) == page, "run `python benchmarks/judge_agreement.py --docs`"
 
 
 def test_every_judge_has_agreement_with_interval_and_pairs_have_flips() -> None:

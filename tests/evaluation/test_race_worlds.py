@@ -1,31 +1,15 @@
 """The synthetic worlds: at a small scale here, and the committed figures of 1,000 seeds each."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 from tests.scale import scaled
+from tests.scripts import benchmark
 from tunesmith.evaluation import RACES, paired_gain
 
-ROOT = Path(__file__).parents[2]
-
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("race_worlds", ROOT / "benchmarks" / "race_worlds.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["race_worlds"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-worlds = load()
+worlds = benchmark("race_worlds")
 FOUND = json.loads(worlds.OUT.read_text(encoding="utf-8"))
 PAGE = worlds.PAGE.read_text(encoding="utf-8")
 

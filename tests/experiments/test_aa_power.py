@@ -1,30 +1,15 @@
 """A compile that cannot help seldom ships, one that can often does: at a small scale here, and the committed figures."""
 
-import importlib.util
 import json
 import os
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from tests.scale import scaled
+from tests.scripts import benchmark
 
-ROOT = Path(__file__).parents[2]
-
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("aa_power", ROOT / "benchmarks" / "aa_power.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["aa_power"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-aa = load()
+aa = benchmark("aa_power")
 FULL = os.environ.get("TUNESMITH_SLOW") is not None
 
 

@@ -94,7 +94,7 @@ def command(
     student = chosen_program(program, project, model, allow)
     splits = _splits(project, student, train, val, test)
     watch = CacheWatch(model)
-    with shown_progress(quiet=quiet, budget_calls=project.budget().calls) as tell:
+    with shown_progress(quiet=quiet, budget=project.budget()) as tell:
         root, named = project.root, project.settings.compile.run
         result = compile_program(
             student,

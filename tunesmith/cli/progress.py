@@ -21,7 +21,6 @@ def shown_progress(
     *,
     quiet: bool,
     budget: Budget | None = None,
-    budget_calls: int | None = None,
     expected_calls: int | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Tell]:
@@ -30,12 +29,11 @@ def shown_progress(
     Args:
         quiet: show nothing.
         budget: the most that may be charged.
-        budget_calls: calls there are, where `budget` is not given.
         expected_calls: charged calls that a plan expects in all.
         clock: seconds now.
     """
     meter = Meter()
-    limits = Budget(calls=budget_calls) if budget is None else budget
+    limits = Budget() if budget is None else budget
     spending = Spending(meter, limits, expected_calls=expected_calls, clock=clock)
     try:
         with metered(meter):
