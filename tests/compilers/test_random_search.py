@@ -174,7 +174,7 @@ def test_every_race_drives_a_search_and_its_leaders_are_scored_whole(race: str) 
     report = report_of(race=race, num_candidates=6, bounds=(0, 1) if race == "bound" else None)
 
     whole = [trial for trial in report.trials if trial.n == len(VAL)]
-    assert len(whole) >= 4, "the program as given and three leaders"
+    assert len(whole) >= 3, "the program as given and two leaders"
     assert report.compiled.mean == max(trial.mean for trial in whole if trial.mean is not None)
 
 

@@ -180,11 +180,19 @@ def test_a_block_is_finished_by_everybody_before_the_next_begins(race: str) -> N
 def test_halving_asks_the_losers_for_less_than_the_winner() -> None:
     world = Table([[k / 16] * 100 for k in range(16)])
 
-    paired_halving(16, world.extend, 100, 800)
+    paired_halving(16, world.extend, 100, 800, alpha=None)
 
-    assert world.asked[15] == 100
-    assert world.asked[0] == 20
-    assert world.spent <= 800
+    assert [world.asked[k] for k in range(16)] == [25] * 8 + [50] * 4 + [100] * 4
+    assert world.spent == 800
+
+
+def test_halving_drops_at_once_who_is_clearly_beaten() -> None:
+    world = Table([[k / 16] * 100 for k in range(16)])
+
+    standings = paired_halving(16, world.extend, 100, 800)
+
+    assert standings[0].candidate == 15
+    assert set(world.asked.values()) == {standings[0].n}
 
 
 def test_halving_halves_on_common_prefixes() -> None:
@@ -203,7 +211,7 @@ def test_halving_uses_its_budget(count: int, total: int, percent: int) -> None:
     budget = count * total * percent // 100
     world = table(count, total, 0)
 
-    paired_halving(count, world.extend, total, budget)
+    paired_halving(count, world.extend, total, budget, alpha=None)
 
     # What is left does not reach for one more example of everybody, round by round.
     assert budget - world.spent <= max(count, 2 * count) or world.spent == count * total or budget < 8 * count

@@ -19,7 +19,7 @@ from tunesmith.evaluation.races.eliminations import beaten
 from tunesmith.evaluation.races.halving import sizes_of
 from tunesmith.evaluation.races.multistage import stages_of
 
-LONG = 1_000  # examples enough that no race comes to their end
+LONG = 2_000  # examples enough that no race comes to their end
 few = settings(max_examples=40)
 fields = st.tuples(st.integers(2, 24), st.integers(0, 50))
 

@@ -22,12 +22,12 @@ __all__ = ["RandomSearch"]
 
 _COUNTS = (0, 4, 8, 16, 32)
 _ASKS_PER_CANDIDATE = 5
-_FINALISTS = 3  # a race's leaders that are scored on every example
+_FINALISTS = 2  # a race's leaders that are scored on every example
 _AT_ONCE = ("random", "grid")  # samplers that learn nothing from what they are told
 _MOST_PER_GENERATION = 20
 _WHOLE = ("full", "bound")  # races that get as many evaluations as there are
 _PROBE = 4  # examples that a race shows every candidate anyway
-_EFFORT = 0.35  # of the evaluations that scoring every candidate on every example would take
+_EFFORT = 0.65  # of the evaluations that scoring every candidate on every example would take
 
 
 class RandomSearch(Compiler):
@@ -183,28 +183,25 @@ class RandomSearch(Compiler):
         return [candidate for candidate in candidates if not session.is_over(candidate)]
 
     def _compare(self, session: Session, drawn: list[Candidate]) -> None:
+        drawn = sorted(drawn, key=_beginning)
         total, count = session.size, len(drawn)
         if session.meter.budget.tokens is not None or session.meter.budget.seconds is not None:
             # Demos make calls dearer than the student's: the longest candidate shows how much room there is.
             session.report(max(drawn, key=_demos), min(_PROBE, total), label="longest candidate")
-        room, everything = session.room(), session.size * len(drawn)
-        finalists = min(_FINALISTS, count) if self.sampler in _AT_ONCE else 1
-        if room is None:
-            budget = everything if self.race in _WHOLE or count == 1 else int(everything * _EFFORT)
-        else:
-            # The leaders are scored on every example at the end, so that much is kept back, but at most half of it.
-            finalists = max(1, min(finalists, room // (2 * total)))
-            budget = max(0, min(everything, room - finalists * total))
+        budget, finalists = self._shares(count, total, session.room())
+
+        shown: list[int] = []  # the candidate shown last
 
         def extend(index: int, n: int) -> list[float | None]:
+            shown[:] = [index]
             label = f"candidate {index + 1} of {count} on {n} examples"
             return session.report(drawn[index], n, label=label).values()
 
         standings = RACES[self.race](count, extend, total, budget, bounds=self.bounds, seed=self.seed)
         leaders = [standing.candidate for standing in standings if standing.n][:finalists]
-        if not leaders and (room is None or room >= total):
+        if not leaders and finalists:
             leaders = [0]  # no room for a race, but for one candidate
-        for leader in leaders:
+        for leader in sorted(leaders, key=lambda index: index not in shown):
             session.report(drawn[leader], label="leader on all examples")
 
     def plan(self, *, train: int, val: int, calls: float = 1.0) -> dict[str, Any]:
@@ -222,20 +219,35 @@ class RandomSearch(Compiler):
         race, most = self._expected_race(val, room), self.num_candidates * val
         return self._planned(self.num_candidates + 1, (val + race + few) * calls, (val + most + attempts) * calls)
 
+    def _shares(self, count: int, total: int, room: int | None) -> tuple[int, int]:
+        """Return how many evaluations the race gets, and how many of its leaders are scored on every example.
+
+        What the leaders need is kept back from `room`, but at most half of it.
+        """
+        everything = count * total
+        budget = everything if self.race in _WHOLE or count == 1 else int(everything * _EFFORT)
+        finalists = min(_FINALISTS, count) if self.sampler in _AT_ONCE else 1
+        if room is None:
+            return budget, finalists
+        if room < total:
+            return 0, 0  # nobody could be scored on every example, so nobody could be chosen
+        finalists = max(1, min(finalists, room // (2 * total)))
+        return max(0, min(budget, room - finalists * total)), finalists
+
     def _expected_race(self, val: int, room: int | None) -> int:
         """Return how many evaluations the race of all candidates takes by `_compare`'s shares, leaders included."""
         count, everything = self.num_candidates, self.num_candidates * val
         if self.sampler not in _AT_ONCE or not val:
             return everything  # one candidate at a time is scored whole
-        finalists = min(_FINALISTS, count)
-        if room is None:
-            budget = everything if self.race in _WHOLE or count == 1 else int(everything * _EFFORT)
-        else:
-            finalists = max(1, min(finalists, room // (2 * val)))
-            budget = max(0, min(everything, room - finalists * val))
+        budget, finalists = self._shares(count, val, room)
         return race_evaluations(
             self.race, count=count, total=val, budget=budget, finalists=finalists, bounds=self.bounds
         )
+
+
+def _beginning(candidate: Candidate) -> list[tuple[str, str, int]]:
+    """Return what a candidate's prompts begin with, to sort by: of a prompt like the last one little is read anew."""
+    return [(str(part.format), part.instruction or "", len(part.demos)) for part in candidate.parts.values()]
 
 
 def _demos(candidate: Candidate) -> int:

@@ -63,6 +63,7 @@ class Field:
         self.rng = random.Random(seed)
         self.spent = 0
         self._extend = extend
+        self._last: int | None = None  # shown last: its prefix is what a server with one slot still holds
         self._scores: list[NDArray[np.float64]] = [np.empty(0) for _ in range(count)]
 
     @property
@@ -101,10 +102,11 @@ class Field:
             UsageError: a score outside the bounds.
         """
         reached = self.reach(candidates, n)
-        for candidate in candidates:
+        for candidate in sorted(candidates, key=lambda k: (k != self._last, k == max(candidates, key=self.mean), k)):
             more = reached - self.seen(candidate)
             if more > 0:
                 self.spent += more
+                self._last = candidate
                 self._take(candidate, self._extend(candidate, reached), reached)
         return reached
 
