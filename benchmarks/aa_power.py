@@ -27,6 +27,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tables import filled
+
 import tunesmith as ts
 from tunesmith.evaluation import wilson
 from tunesmith.lm import Seen
@@ -195,9 +197,7 @@ def table(found: dict[str, Any]) -> str:
 
 def rendered(page: str, found: dict[str, Any]) -> str:
     """Return the page with the table of the figures in its place."""
-    head, rest = page.split("<!-- aa power -->\n", 1)
-    tail = rest.split("<!-- end -->", 1)[1]
-    return f"{head}<!-- aa power -->\n{table(found)}\n<!-- end -->{tail}"
+    return filled(page, {"aa_power": lambda: table(found)})
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tables import filled
 
 from tunesmith.evaluation import RACES, paired_gain
 
@@ -198,9 +199,7 @@ def _shown(values: list[float]) -> str:
 
 def rendered(page: str, found: dict[str, Any]) -> str:
     """Return the page with the table of the figures in its place."""
-    head, rest = page.split("<!-- race worlds -->\n", 1)
-    tail = rest.split("<!-- end -->", 1)[1]
-    return f"{head}<!-- race worlds -->\n{table(found)}\n<!-- end -->{tail}"
+    return filled(page, {"race_worlds": lambda: table(found)})
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from race_worlds import ITEMS
+from tables import filled
 
 from tunesmith.compilers import SAMPLERS, Study
 from tunesmith.evaluation import RACES, paired_gain
@@ -195,9 +196,7 @@ def _shown(values: list[float]) -> str:
 
 def rendered(page: str, found: dict[str, Any]) -> str:
     """Return the page with the table of the figures in its place."""
-    head, rest = page.split("<!-- sampler worlds -->\n", 1)
-    tail = rest.split("<!-- end -->", 1)[1]
-    return f"{head}<!-- sampler worlds -->\n{table(found)}\n<!-- end -->{tail}"
+    return filled(page, {"sampler_worlds": lambda: table(found)})
 
 
 def main() -> None:

@@ -81,9 +81,21 @@ def public_tasks() -> str:
 TABLES: dict[str, Callable[[], str]] = {"demo": demo, "demo_seeds": demo_seeds, "public_tasks": public_tasks}
 
 
+def filled(text: str, tables: dict[str, Callable[[], str]]) -> str:
+    """Return `text` with each of `tables` made anew between its `<!-- table: NAME -->` and `<!-- end -->`.
+
+    Raises:
+        ValueError: the text has no place for one of them.
+    """
+    places = {name for _, name, _ in _BLOCK.findall(text)}
+    if not places >= set(tables):
+        raise ValueError(f"There is no place for {', '.join(sorted(set(tables) - places))}.")
+    return _BLOCK.sub(lambda m: f"{m[1]}{tables[m[2]]()}\n{m[3]}" if m[2] in tables else m[0], text)
+
+
 def rendered(text: str) -> str:
-    """Return `text` with every table made anew."""
-    return _BLOCK.sub(lambda m: f"{m.group(1)}{TABLES[m.group(2)]()}\n{m.group(3)}", text)
+    """Return `text` with every table of the README made anew."""
+    return filled(text, TABLES)
 
 
 def main() -> None:

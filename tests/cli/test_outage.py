@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 
 from tests.cli.conftest import REPORTS, check_failure, rows, run
 from tests.lm.front import Act, free_port, front
 from tests.lm.test_openai import in_turn
 from tests.protocol import FakeModel, ProtocolServer, ServerProcess
-
-pytestmark = pytest.mark.slow
+from tests.scale import FULL
 
 OPTIONS = ("--lm", "ollama/m", "--slots", "2", "--budget-calls", "120", "--json")
 
@@ -113,7 +113,8 @@ def finished(project: Path) -> list[tuple[Any, ...]]:
         return sorted(ledger.execute(asked).fetchall(), key=repr)
 
 
-@pytest.mark.parametrize("gap", [2.5, pytest.param(30.0, marks=pytest.mark.slow)], ids=["short", "30 s"])
+@pytest.mark.slow
+@pytest.mark.parametrize("gap", [2.5, 30.0], ids=["short", "30 s"])
 def test_a_server_that_is_gone_for_a_while_changes_nothing(
     calm: Calm, project: Path, tmp_path: Path, gap: float
 ) -> None:
@@ -122,20 +123,25 @@ def test_a_server_that_is_gone_for_a_while_changes_nothing(
         wait_for_calls(server, len(calm.requests) // 2, process)
         before = chats(server)
         server.kill()
+        start = time.monotonic()
         time.sleep(gap)
-        assert process.poll() is None
+        assert process.poll() is None, "it waits"
         server.start()
+        gone = time.monotonic() - start
         done = ended(process)
         after = chats(server)
     assert done.returncode == 0, done.stderr
+    assert gone >= gap
+    [waited] = re.findall(r"The server answers again after (\d+) s", done.stderr)
+    assert int(waited) >= gap - 1, "it was missed from its first refused call on"
     assert done.stderr.count("The server does not answer; trying again for 60 s.") == 1
-    assert done.stderr.count("The server answers again after ") == 1
     assert artifact(project) == calm.artifact
     assert finished(project) == calm.finished
     assert {*before, *after} <= calm.requests
     assert len(before) + len(after) <= len(calm.requests) + 2, "only what was on its way is sent again"
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_for_good_ends_the_run_and_the_same_command_goes_on(
     calm: Calm, project: Path, tmp_path: Path
 ) -> None:
@@ -160,43 +166,135 @@ def test_a_server_that_is_gone_for_good_ends_the_run_and_the_same_command_goes_o
     assert len(before) + len(after) <= len(calm.requests) + 2
 
 
-def test_a_model_that_is_removed_meanwhile_stops_the_run_at_once(
-    calm: Calm, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    [given] = json.loads(calm.script.read_text(encoding="utf-8"))["models"]
+# In this process, on a smaller compile ----------------------------------------------------------------------
+
+
+@dataclass
+class Small:
+    """A project as the current folder, its model's replies, and a server that knows the model."""
+
+    project: Path
+    server: ProtocolServer
+
+    def compile(self, home: Path, patch: pytest.MonkeyPatch, *, patience: float = 5.0) -> Result:
+        """Compile with the caches of `home`."""
+        patch.setenv("TUNESMITH_HOME", str(home))
+        patch.setenv("TUNESMITH_PATIENCE", str(patience))
+        return run("compile", "--lm", "ollama/m", "--slots", "2", "--json")
+
+    def ended(self) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
+        """Return the rows and the artifact of the run, which is put out of the way."""
+        found = finished(self.project), artifact(self.project)
+        shutil.rmtree(self.project / "runs")
+        return found
+
+    def asked(self) -> int:
+        return sum(entry.path == "/api/chat" for entry in self.server.requests)
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Small]:
+    project = tmp_path / "small"
+    project.mkdir()
     monkeypatch.chdir(project)
-    monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
-    with ProtocolServer([FakeModel(**given)], slots=2) as server:
+    assert run("init").exit_code == 0
+    file = project / "tunesmith.toml"
+    text = file.read_text(encoding="utf-8").replace("train = 16, val = 12, test = 12", "train = 16, val = 6, test = 4")
+    file.write_text(text.replace("budget_calls = 240", "budget_calls = 60\nnum_candidates = 2"), encoding="utf-8")
+    replies = {row["report"]: json.dumps(row["team"] if n % 3 else "streets") for n, row in enumerate(rows(REPORTS))}
+    with ProtocolServer([FakeModel("m", reply=replies)], slots=2) as server:
         monkeypatch.setenv("OLLAMA_HOST", server.url)
-        server.fault("error", status=404, text="model 'm' not found", after=20, times=None)
-        stopped = run("compile", *OPTIONS)
-        sent = [entry for entry in server.requests if entry.path == "/api/chat"]
-    assert "ollama pull m" in check_failure(stopped, 1, as_json=True)
+        yield Small(project, server)
+
+
+def test_an_outage_under_way_pauses_a_compile_or_stops_it_resumably(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert small.compile(tmp_path / "calm", monkeypatch).exit_code == 0
+    calm, calls = small.ended(), small.asked()
+    assert calls > 15
+
+    small.server.fault("refuse", after=calls // 2, seconds=0.2)
+    found = small.compile(tmp_path / "brief", monkeypatch, patience=1.0)
+    assert found.exit_code == 0, found.stderr
+    assert small.ended() == calm
+    assert small.asked() <= 2 * calls + 2, "only what was on its way is sent again"
+
+    small.server.fault("die", after=calls // 2)
+    stopped = small.compile(tmp_path / "good", monkeypatch, patience=0.2)
+    assert "No Ollama server answers at" in check_failure(stopped, 3, as_json=True)
+    assert 0 < len(finished(small.project)) <= calls // 2, "what was not answered has no row"
+    assert set(finished(small.project)) < set(calm[0])
+    small.server.start()
+    assert small.compile(tmp_path / "good", monkeypatch).exit_code == 0
+    assert small.ended() == calm
+
+
+BARRED = {
+    "model removed": ({"kind": "error", "status": 404, "text": "model 'm' not found"}, "ollama pull m"),
+    "key refused": ({"kind": "unauthorized"}, "Sign in"),
+    "forbidden": ({"kind": "error", "status": 403, "text": ""}, "refuses us"),
+    "another server": ({"kind": "error", "status": 405, "text": "no"}, "is no Ollama server"),
+}
+
+
+@pytest.mark.parametrize(("fault", "said"), list(BARRED.values())[: None if FULL else 2])
+def test_what_waiting_does_not_help_stops_a_run_at_once_and_the_same_command_goes_on(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], said: str
+) -> None:
+    playing = small.server.fault(**fault, after=8, times=None)
+    stopped = small.compile(tmp_path / "home", monkeypatch)
+    message = check_failure(stopped, 3, as_json=True)
+    assert said in message
+    assert "is kept: once that is put right, the same command goes on." in message
+    assert json.loads(stopped.stdout)["error"]["type"] == "ModelMissing"
     assert "trying again" not in stopped.stderr
-    assert len(sent) <= 22, "each of two slots asked once"
-    assert 10 < len(finished(project)) <= 20
-    assert set(finished(project)) < set(calm.finished)
+    assert small.asked() <= 10, "each of two slots asked once"
+    assert 0 < len(finished(small.project)) <= 8
+
+    playing.times = 0
+    before = small.asked()
+    done = small.compile(tmp_path / "home", monkeypatch)
+    assert done.exit_code == 0, done.stderr
+    paid = json.loads(done.stdout)["calls"]
+    assert small.asked() - before == paid["paid"] == paid["charged"] - 8
 
 
-def test_a_wrong_host_stops_the_run_at_once_and_leaves_no_row(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(project)
+def test_a_model_that_is_missing_is_an_error_before_the_run_and_a_stop_after(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = small.server.world.library
+    library.remove("m")
+    message = check_failure(small.compile(tmp_path / "home", monkeypatch), 1, as_json=True)
+    assert "is kept" not in message
+    assert not (small.project / "runs").exists()
+
+    library.add(FakeModel("m", reply=json.dumps("streets")))
+    small.server.fault("die", after=8)
+    check_failure(small.compile(tmp_path / "home", monkeypatch, patience=0.0), 3, as_json=True)
+    library.remove("m")
+    small.server.start()
+    for options, way in ((), "the same command goes on"), (("--new",), "the same command without --new goes on"):
+        found = run("compile", "--lm", "ollama/m", *options)
+        assert way in check_failure(found, 3)
+
+
+def test_a_wrong_host_stops_the_run_at_once_and_leaves_no_row(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{free_port()}")
     start = time.monotonic()
-    assert "ollama serve" in check_failure(run("compile", *OPTIONS), 3, as_json=True)
-    assert time.monotonic() - start < 60
-    assert not (project / "runs" / "first" / "run.db").exists() or finished(project) == []
+    assert "ollama serve" in check_failure(run("compile", "--lm", "ollama/m", "--json"), 3, as_json=True)
+    assert time.monotonic() - start < 30
+    assert not (small.project / "runs" / "first" / "run.db").exists()
 
 
-def test_a_key_that_is_refused_stops_the_run_at_once_and_leaves_no_row(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(project)
-    file = project / "tunesmith.toml"
+def test_a_key_that_is_refused_stops_the_run_at_once_and_leaves_no_row(small: Small) -> None:
+    file = small.project / "tunesmith.toml"
     with front(in_turn(Act(status=401, body={"error": {"message": "Invalid API Key"}}))) as server:
         text = file.read_text(encoding="utf-8")
         named = f'spec = "openai/m"\nbase_url = "{server.url}"\ndialect = "vllm"'
         file.write_text(text.replace('spec = "embedded"', named), encoding="utf-8")
-        found = run("compile", "--json")
-        assert "refused the key" in json.loads(found.stdout)["error"]["message"]
+        message = check_failure(run("compile", "--json"), 3, as_json=True)
+        assert "refused the key" in message
+        assert "the same command goes on" in message
         assert len(server.chats()) == 1
-    assert finished(project) == []
+    assert finished(small.project) == []

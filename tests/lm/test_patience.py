@@ -19,7 +19,9 @@ from tests.lm.test_openai import GOOD, asking, in_turn
 from tests.lm.test_openai import engine as openai_engine
 from tests.lm.test_pool import Clock, Machine, call, down, pool_of
 from tests.protocol import FakeModel, ProtocolServer
+from tunesmith.cli.choosing import chosen_lm
 from tunesmith.errors import ModelMissing, ModelUnavailable, UsageError
+from tunesmith.experiments import Project
 from tunesmith.lm import LM, Budget, Engine, Meter, ReplyCache, Request, Response, StopSignal, build_lm, lm, metered
 from tunesmith.lm.engine import Resend, missing_model, refused, resend_of, unavailable
 from tunesmith.lm.ollama_client import Policy
@@ -351,6 +353,25 @@ def test_patience_is_an_option_and_a_variable(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(UsageError, match="`patience`"):
         seconds(patience=-1)
     assert replace(Patience(), seconds=1.0).seconds == 1.0
+
+
+def test_patience_is_a_key_of_the_project_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "tunesmith.toml"
+
+    def model(value: str) -> LM:
+        file.write_text(f'[lm]\nspec = "ollama/m"\nhost = "127.0.0.1:{free_port()}"\npatience = {value}\n', "utf-8")
+        return chosen_lm(None, Project.load(file), store=False)
+
+    monkeypatch.setenv("TUNESMITH_PATIENCE", "3")
+    for value, seconds in (("7.5", 7.5), ("30", 30.0), ("0", 0.0)):
+        assert model(value)._stack._watch._policy.seconds == seconds, (
+            "what is said in the file comes before the variable"
+        )
+    for wrong in ("-1", "'long'", "true"):
+        with pytest.raises(UsageError, match=r"tunesmith\.toml: `lm\.patience`"):
+            model(wrong)
+    with pytest.raises(UsageError, match="`patience` is a number of seconds"):
+        model("inf")
 
 
 def test_the_identity_and_the_key_do_not_depend_on_patience() -> None:

@@ -16,6 +16,7 @@ from tunesmith.cli.options import allow_option, json_option, lm_option, no_store
 from tunesmith.cli.output import emit, heading, note, say, table
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch, say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
+from tunesmith.cli.resumable import may_be_resumed
 from tunesmith.data import Splits
 from tunesmith.errors import ModelMissing, UsageError
 from tunesmith.evaluation import Runner, run_path
@@ -90,25 +91,27 @@ def command(
     if dry_run:
         files = (train, val, test)
         return _dry_run(project, program, files, spec, allow, store=not no_store, as_json=as_json, quiet=quiet)
-    model = chosen_lm(spec, project, slots=options["slots"], store=not no_store)
-    student = chosen_program(program, project, model, allow)
-    splits = _splits(project, student, train, val, test)
-    watch = CacheWatch(model)
-    with shown_progress(quiet=quiet, budget=project.budget()) as tell:
-        root, named = project.root, project.settings.compile.run
-        result = compile_program(
-            student,
-            **_arguments(project, splits),
-            lm=model,
-            run=run_path(named, root),
-            progress=tell,
-            new=new,
-            fork=None if fork is None else run_path(fork, root),
-            rescore=rescore,
-            store=not no_store,
-            mirror=study_url,
-            command=invoked_command(run=fork or named, spec=spec or os.environ.get("TUNESMITH_LM") or None),
-        )
+    root, named = project.root, project.settings.compile.run
+    with may_be_resumed(run_path(named if fork is None else fork, root), new=new):
+        model = chosen_lm(spec, project, slots=options["slots"], store=not no_store)
+        student = chosen_program(program, project, model, allow)
+        splits = _splits(project, student, train, val, test)
+        given, watch = _arguments(project, splits), CacheWatch(model)
+        calls = plan(student, **given, lm=model)["calls"]["expected"]
+        with shown_progress(quiet=quiet, budget=project.budget(), expected_calls=calls) as tell:
+            result = compile_program(
+                student,
+                **given,
+                lm=model,
+                run=run_path(named, root),
+                progress=tell,
+                new=new,
+                fork=None if fork is None else run_path(fork, root),
+                rescore=rescore,
+                store=not no_store,
+                mirror=study_url,
+                command=invoked_command(run=fork or named, spec=spec or os.environ.get("TUNESMITH_LM") or None),
+            )
     diff = result.report.baseline_candidate.diff(result.report.candidate)
     if as_json:
         emit({**result.to_json(), "diff": diff, "cache": watch.to_json()})
@@ -212,13 +215,13 @@ def _speed(program: Module, examples: Sequence[Example], metric: Any, model: LM)
     return statistics.median(c.tokens for c in calls), statistics.median(c.seconds for c in calls)
 
 
-def _estimates(calls: dict[str, int], speed: tuple[float, float] | None) -> dict[str, Any]:
+def _estimates(calls: dict[str, int | None], speed: tuple[float, float] | None) -> dict[str, Any]:
     if speed is None:
         return {"tokens": None, "seconds": None, "measured": None}
     tokens, seconds = speed
     return {
-        "tokens": {kind: int(count * tokens) for kind, count in calls.items()},
-        "seconds": {kind: round(count * seconds, 1) for kind, count in calls.items()},
+        "tokens": {kind: None if count is None else int(count * tokens) for kind, count in calls.items()},
+        "seconds": {kind: None if count is None else round(count * seconds, 1) for kind, count in calls.items()},
         "measured": {"tokens_per_call": tokens, "seconds_per_call": round(seconds, 4)},
     }
 
@@ -230,13 +233,10 @@ def _say_plan(found: dict[str, Any]) -> None:
     heading("What it will need")
     rows = [("", "expected", "at most")]
     for name in ("calls", "tokens", "seconds"):
-        values = found[name]
+        values = {"expected": None, "worst": None} if found[name] is None else found[name]
         # Only calls are counted; the others follow from calls without demos, which are the shorter ones.
         about = "" if name == "calls" else "about "
-        if values is None:
-            rows.append((name, "unknown", "unknown"))
-        else:
-            rows.append((name, f"{about}{values['expected']:,}", f"{about}{values['worst']:,}"))
+        rows.append((name, _shown_figure(values["expected"], about), _shown_figure(values["worst"], about)))
     say(table(rows, numbers=2))
     budget = ", ".join(f"{value} {name}" for name, value in found["budget"].items())
     say(f"Budget: {budget or 'none'}")
@@ -245,3 +245,7 @@ def _say_plan(found: dict[str, Any]) -> None:
     else:
         say(f"Tokens and time are from {_TIMED_CALLS} calls of the program as given; demos make calls longer.")
     say_notes(found["notes"])
+
+
+def _shown_figure(value: float | None, about: str) -> str:
+    return "unknown" if value is None else f"{about}{value:,}"

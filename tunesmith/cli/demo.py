@@ -11,7 +11,9 @@ from tunesmith.cli.options import json_option, no_store_option, quiet_option
 from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch, say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
+from tunesmith.cli.resumable import may_be_resumed
 from tunesmith.errors import ModelMissing
+from tunesmith.evaluation import run_path
 from tunesmith.experiments import DEMO_BUDGET, DemoResult, run_demo
 from tunesmith.lm import LM, embedded_path, lm
 
@@ -42,19 +44,20 @@ def command(
     vote of similar comments without any model. The model is the embedded one (93 MB, pulled if it is not here).
     Repeating the command makes no call that was answered before, unless --no-store is given.
     """
-    model = _model(spec, store=not no_store, quiet=quiet)
-    note(f"Sorting hotel guests' comments by topic. Budget: {DEMO_BUDGET} LM calls.", quiet=quiet)
-    watch = CacheWatch(model)
-    with shown_progress(quiet=quiet) as tell:
-        result = run_demo(
-            model,
-            run=run,
-            seed=seed,
-            progress=tell,
-            limit=limit,
-            store=not no_store,
-            command=invoked_command(run=run, spec=spec or os.environ.get("TUNESMITH_LM") or None),
-        )
+    with may_be_resumed(run_path(run)):
+        model = _model(spec, store=not no_store, quiet=quiet)
+        note(f"Sorting hotel guests' comments by topic. Budget: {DEMO_BUDGET} LM calls.", quiet=quiet)
+        watch = CacheWatch(model)
+        with shown_progress(quiet=quiet) as tell:
+            result = run_demo(
+                model,
+                run=run,
+                seed=seed,
+                progress=tell,
+                limit=limit,
+                store=not no_store,
+                command=invoked_command(run=run, spec=spec or os.environ.get("TUNESMITH_LM") or None),
+            )
     diff = result.compiled.report.baseline_candidate.diff(result.compiled.report.candidate)
     if as_json:
         emit({**result.to_json(), "diff": diff, "cache": watch.to_json()})

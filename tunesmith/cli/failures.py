@@ -2,6 +2,7 @@
 
 import os
 import traceback
+from pathlib import Path
 
 import click
 
@@ -9,7 +10,7 @@ from tunesmith import errors
 from tunesmith.cli.output import emit
 from tunesmith.errors import BudgetExceeded, Interrupted, LedgerError, ModelUnavailable, TunesmithError, UsageError
 
-__all__ = ["DONE", "ERROR", "GATE", "STOPPED", "USAGE", "exit_code", "report_failure"]
+__all__ = ["DONE", "ERROR", "GATE", "STOPPED", "USAGE", "RunStopped", "exit_code", "report_failure"]
 
 DONE, ERROR, USAGE, STOPPED, GATE = range(5)
 
@@ -17,9 +18,22 @@ _STOPS = (Interrupted, LedgerError, ModelUnavailable, BudgetExceeded)
 _STOPPED_TEXT = "stopped. What was finished is in the reply cache; the same command goes on."
 
 
+class RunStopped(Exception):
+    """A run that was begun cannot go on as things are.
+
+    Attributes:
+        error: why.
+        run: the run's folder.
+    """
+
+    def __init__(self, error: TunesmithError, run: Path, way: str) -> None:
+        self.error, self.run = error, run
+        super().__init__(f"{error} The run {str(run)!r} is kept: once that is put right, {way}.")
+
+
 def exit_code(error: Exception) -> int:
     """Return the exit code that `error` ends a verb with."""
-    if isinstance(error, (click.Abort, *_STOPS)):
+    if isinstance(error, (click.Abort, RunStopped, *_STOPS)):
         return STOPPED
     if isinstance(error, click.UsageError | UsageError):
         return USAGE
@@ -32,7 +46,7 @@ def report_failure(error: Exception, *, as_json: bool) -> int:
         click.echo(str(error), err=True)
         return USAGE
     kind, message = _described(error)
-    unexpected = not isinstance(error, TunesmithError | click.ClickException | click.Abort)
+    unexpected = not isinstance(error, TunesmithError | RunStopped | click.ClickException | click.Abort)
     if unexpected and os.environ.get("TUNESMITH_DEBUG"):
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     click.echo(f"error: {message}", err=True)
@@ -50,6 +64,8 @@ def _described(error: Exception) -> tuple[str, str]:
     if isinstance(error, TunesmithError):
         # What engines raise is an error of DSPy's as well, of a class that has no public name.
         return next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in errors.__all__), str(error)
+    if isinstance(error, RunStopped):
+        return _described(error.error)[0], str(error)
     if isinstance(error, click.Abort):
         return "Interrupted", _STOPPED_TEXT
     if isinstance(error, click.ClickException):

@@ -1,10 +1,11 @@
 """What a compiler is; the door to DSPy's `Teleprompter`."""
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from dspy.dsp.utils.settings import settings
 from dspy.teleprompt.teleprompt import Teleprompter
@@ -207,6 +208,12 @@ class Compiler(Teleprompter):
             `worst`, which is never exceeded. A budget of calls limits both.
         """
         return self._planned(1, val * calls, val * calls)
+
+    def with_budget(self, budget: Budget) -> Self:
+        """Return a copy that differs in the budget alone."""
+        found = copy.copy(self)
+        found.budget = budget
+        return found
 
     def _planned(self, candidates: int, expected: float, worst: float) -> dict[str, Any]:
         """Return what `plan` promises, within the budget."""

@@ -63,7 +63,7 @@ class Field:
         self.rng = random.Random(seed)
         self.spent = 0
         self._extend = extend
-        self._last: int | None = None  # shown last: its prefix is what a server with one slot still holds
+        self._last: int | None = None  # shown last: a server with one slot still holds what its prompts begin with
         self._scores: list[NDArray[np.float64]] = [np.empty(0) for _ in range(count)]
 
     @property
@@ -102,13 +102,18 @@ class Field:
             UsageError: a score outside the bounds.
         """
         reached = self.reach(candidates, n)
-        for candidate in sorted(candidates, key=lambda k: (k != self._last, k == max(candidates, key=self.mean), k)):
+        for candidate in self._in_turn(candidates):
             more = reached - self.seen(candidate)
             if more > 0:
                 self.spent += more
                 self._last = candidate
                 self._take(candidate, self._extend(candidate, reached), reached)
         return reached
+
+    def _in_turn(self, candidates: Sequence[int]) -> list[int]:
+        """Begin with who was shown last, and end with the best so far, who is likely to begin the next block."""
+        best = max(candidates, key=lambda k: (self.mean(k), -k))
+        return sorted(candidates, key=lambda k: (k != self._last, k == best and self.seen(k) > 0, k))
 
     def scores(self, candidates: Sequence[int], n: int) -> NDArray[np.float64]:
         """Return the first `n` scores of each candidate, a row each; not a number where the metric failed."""

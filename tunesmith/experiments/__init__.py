@@ -1,6 +1,7 @@
 """Compiling in full: splits, budget, test, verdict, run folder; projects and the demo."""
 
-from tunesmith.experiments.compiling import CompileResult, compile_program, plan
+from tunesmith.experiments.compiling import CompileResult, compile_program
+from tunesmith.experiments.compiling_plan import plan
 from tunesmith.experiments.demo import BUDGET as DEMO_BUDGET
 from tunesmith.experiments.demo import DemoResult, run_demo
 from tunesmith.experiments.gates import CheckResult, Gate, Gates, check_artifact

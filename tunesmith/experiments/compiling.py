@@ -8,43 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.artifacts import Artifact, save
-from tunesmith.compilers import (
-    Compiler,
-    CompileReport,
-    Mirror,
-    MirrorPlace,
-    RandomSearch,
-    Session,
-    as_dataset,
-    as_model,
-    check_seed,
-    mirrored,
-    split_validation,
-)
-from tunesmith.data import Dataset, check_disjoint, example_key
-from tunesmith.errors import BudgetExceeded, DataError, UsageError, shown
-from tunesmith.evaluation import (
-    Interval,
-    Ledger,
-    Metric,
-    Report,
-    RunFolder,
-    Runner,
-    lm_key,
-    paired_scores,
-    program_source,
-    run_path,
-)
+from tunesmith.compilers import Compiler, CompileReport, Mirror, MirrorPlace, Session, mirrored
+from tunesmith.data import example_key
+from tunesmith.errors import BudgetExceeded, UsageError, shown
+from tunesmith.evaluation import Interval, Ledger, Metric, Report, RunFolder, Runner, paired_scores, run_path
+from tunesmith.experiments.compiling_calls import calls_of_example
+from tunesmith.experiments.compiling_job import Job, job_of
+from tunesmith.experiments.compiling_plan import search_budget
 from tunesmith.experiments.verdict import Finding, count_opening, finding_of
-from tunesmith.lm import LM, BaseLM, Budget, Meter, Spend, content_key, metered, unpaid
-from tunesmith.metrics import metric_fingerprint, metric_name
-from tunesmith.modules import Candidate, Module, caller_adapter, class_name, program_fingerprint
+from tunesmith.lm import BaseLM, Budget, Meter, Spend, content_key, metered, unpaid
+from tunesmith.metrics import metric_name
+from tunesmith.modules import Module, caller_adapter, class_name
 from tunesmith.signatures import Example
 
-__all__ = ["CompileResult", "Progress", "compile_program", "plan"]
+__all__ = ["CompileResult", "Progress", "compile_program"]
 
 _log = logging.getLogger("tunesmith")
-_NOT_OF_A_RUN = ("api_key", "headers", "extra_headers", "rollout_id")
 Progress = Callable[[str, int, int], None]
 
 
@@ -120,75 +99,6 @@ class CompileResult:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """The checked arguments of one compile."""
-
-    program: Module
-    metric: Metric
-    train: Dataset
-    val: Dataset
-    test: Dataset | None
-    compiler: Compiler
-    lm: LM
-    budget: Budget
-    notes: tuple[str, ...]
-    seed: int
-
-    def identity(self) -> dict[str, Any]:
-        adapter = caller_adapter()
-        return {
-            "program": program_fingerprint(self.program),
-            "source": program_source(self.program),
-            "candidate": Candidate.of(self.program).key,
-            "adapter": None if adapter is None else class_name(adapter),
-            "metric": metric_fingerprint(self.metric),
-            **_lm_parts(self.lm, self.program),
-            "trainset": self.train.fingerprint,
-            "valset": self.val.fingerprint,
-            "testset": None if self.test is None else self.test.fingerprint,
-            "group": [self.val.group, None if self.test is None else self.test.group],
-            "compiler": self.compiler.options(),
-            "budget": self.budget.to_json(),
-            "seed": self.seed,
-        }
-
-    def about(self, **more: str) -> dict[str, Any]:
-        """What a mirror of the search says of it."""
-        return {"compiler": self.compiler.name, "metric": metric_name(self.metric), "seed": self.seed, **more}
-
-
-def _lm_parts(lm: LM, program: Module) -> dict[str, Any]:
-    """Return what the models of a run are, so that a change of the digest or of one option is named as such.
-
-    The hash of everything stands under `lm` only where a predictor has a model or options of its own: else it would
-    differ whatever differs.
-    """
-    about = lm.identity.to_json()
-    own = any(predictor.lm is not None or predictor.config for _, predictor in program.named_predictors())
-    return {
-        "lm": lm_key(lm, program) if own else f"{about['backend']} {about['model']}",
-        "lm digest": about["digest"],
-        **{f"lm option {name}": value for name, value in about["details"].items()},
-        **{f"lm option {name}": _shown_option(value) for name, value in lm.kwargs.items() if _counts(name, value)},
-    }
-
-
-def _counts(name: str, value: Any) -> bool:
-    """Whether an option makes another run; what is secret is never written down, and no reply depends on it."""
-    return value is not None and name not in _NOT_OF_A_RUN
-
-
-def _shown_option(value: Any) -> Any:
-    """Return a number as it is and a hash of any other value: a text may be private."""
-    if isinstance(value, (bool, int, float)):
-        return value
-    try:
-        return content_key(value)
-    except DataError:
-        return class_name(value)
-
-
 def compile_program(
     program: Module,
     *,
@@ -247,7 +157,7 @@ def compile_program(
         ModelMissing, ModelUnavailable: there is nobody to answer; the same call goes on later.
         Interrupted: by Ctrl-C; the same call goes on later.
     """
-    job = _job(program, metric, trainset, valset, testset, compiler, lm, budget, seed)
+    job = job_of(program, metric, trainset, valset, testset, compiler, lm, budget, seed)
     if run is None:
         if new or fork is not None or rescore:
             raise UsageError("`new`, `fork` and `rescore` are about a run. Name it, as in `run='first'`.")
@@ -273,7 +183,7 @@ def compile_program(
     return result
 
 
-def _say_what_is_not_kept(job: _Job, *, store: bool) -> None:
+def _say_what_is_not_kept(job: Job, *, store: bool) -> None:
     if not store:
         _log.warning(
             "Replies, outputs and traces are not kept, only scores: a resume pays again for every evaluation that was "
@@ -283,84 +193,8 @@ def _say_what_is_not_kept(job: _Job, *, store: bool) -> None:
         _log.warning("Replies are not kept: a resume pays again for every evaluation that was not finished.")
 
 
-def plan(
-    program: Module,
-    *,
-    metric: Metric,
-    trainset: Sequence[Example],
-    valset: Sequence[Example] | None = None,
-    testset: Sequence[Example] | None = None,
-    compiler: Compiler | None = None,
-    lm: BaseLM | None = None,
-    budget: Budget | int | None = None,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Return what `compile_program` with the same arguments would need, at no LM call.
-
-    Args: as `compile_program`.
-
-    Returns:
-        `candidates`, `calls` (`expected`, `worst`), numbers of examples, and the notes.
-    """
-    job = _job(program, metric, trainset, valset, testset, compiler, lm, budget, seed)
-    calls = float(len(program.named_predictors()))
-    found = job.compiler.plan(train=len(job.train), val=len(job.val), calls=calls)
-    _search_budget(job)  # says what a compile would say
-    test = int(2 * (0 if job.test is None else len(job.test)) * calls)
-    needed = {kind: count + test for kind, count in found["calls"].items()}
-    if job.budget.calls is not None:
-        needed = {kind: min(count, job.budget.calls) for kind, count in needed.items()}
-    return {
-        **found,
-        "calls": needed,
-        "examples": {
-            "train": len(job.train),
-            "val": len(job.val),
-            "test": 0 if job.test is None else len(job.test),
-        },
-        "budget": job.budget.to_json(),
-        "notes": list(job.notes),
-    }
-
-
-def _job(
-    program: Module,
-    metric: Metric,
-    trainset: Sequence[Example],
-    valset: Sequence[Example] | None,
-    testset: Sequence[Example] | None,
-    compiler: Compiler | None,
-    lm: BaseLM | None,
-    budget: Budget | int | None,
-    seed: int,
-) -> _Job:
-    model = as_model(lm)
-    check_seed(seed)
-    if not isinstance(program, Module):
-        raise UsageError(f"A program is a `dspy.Module`. Given: {shown(program)}. Pass an instance, not a class.")
-    if compiler is not None and not isinstance(compiler, Compiler):
-        raise UsageError(
-            f"`compiler` is one of tunesmith's, such as `ts.RandomSearch(metric=...)`. Given: {shown(compiler)}."
-        )
-    notes = []
-    train = as_dataset(trainset, "trainset")
-    if valset is None:
-        train, val = split_validation(train, seed)
-        notes.append(
-            f"No validation set was given: {len(train)} examples of the training set give demos and {len(val)} select."
-        )
-    else:
-        val = as_dataset(valset, "valset")
-    test = None if testset is None else as_dataset(testset, "testset")
-    splits = {"trainset": train, "valset": val} | ({} if test is None else {"testset": test})
-    check_disjoint(**splits)
-    chosen = RandomSearch(metric=metric, seed=seed) if compiler is None else compiler
-    limit = chosen.budget if budget is None else Budget.of(budget)
-    return _Job(program, metric, train, val, test, chosen, model, limit, tuple(notes), seed)
-
-
 def _run(
-    job: _Job,
+    job: Job,
     progress: Progress | None,
     ledger: Ledger | None = None,
     *,
@@ -376,13 +210,14 @@ def _run(
             valset=job.val,
             metric=job.metric,
             lm=job.lm,
-            meter=Meter(_search_budget(job)),
+            meter=Meter(search_budget(job)),
             progress=progress,
             ledger=ledger,
             rescore=rescore,
             mirror=mirror,
         )
         try:
+            _keep_room(job, session)
             report = job.compiler.run(session)
         except BudgetExceeded as stop:
             raise _with_kept_calls(job, stop) from None
@@ -414,12 +249,24 @@ def _run(
     )
 
 
-def _keys(job: _Job) -> list[list[str]]:
+def _keep_room(job: Job, session: Session) -> None:
+    """Keep more calls for the test, where the program as given makes more than its code tells."""
+    limit, test = job.budget.calls, job.test
+    if limit is None or test is None or calls_of_example(job.program, job.metric).known:
+        return
+    rows = session.report(session.baseline, label="program as given").rows
+    room = limit - 2 * len(test) * max(row.calls for row in rows)
+    if room < (session.meter.budget.calls or 0):
+        room = max(room, session.meter.charged.calls)  # what is spent is spent
+        session.meter.budget = replace(session.meter.budget, calls=room)
+
+
+def _keys(job: Job) -> list[list[str]]:
     splits = [split for split in (job.train, job.val, job.test) if split is not None]
     return [[example_key(example) for example in split] for split in splits]
 
 
-def _check_unchanged(job: _Job, keys: list[list[str]]) -> None:
+def _check_unchanged(job: Job, keys: list[list[str]]) -> None:
     """Refuse scores of examples that changed under way: later candidates saw others than earlier ones."""
     if _keys(job) != keys:
         raise UsageError(
@@ -428,9 +275,9 @@ def _check_unchanged(job: _Job, keys: list[list[str]]) -> None:
         )
 
 
-def _with_kept_calls(job: _Job, stop: BudgetExceeded) -> BudgetExceeded:
+def _with_kept_calls(job: Job, stop: BudgetExceeded) -> BudgetExceeded:
     """Return `stop` with what the search had: a part of the user's budget was kept for the test."""
-    kept = (job.budget.calls or 0) - (_search_budget(job).calls or 0)
+    kept = (job.budget.calls or 0) - (search_budget(job).calls or 0)
     if not kept:
         return stop
     return BudgetExceeded(
@@ -441,22 +288,8 @@ def _with_kept_calls(job: _Job, stop: BudgetExceeded) -> BudgetExceeded:
     )
 
 
-def _search_budget(job: _Job) -> Budget:
-    """Return what the search may be charged: all but the calls that testing both programs takes."""
-    limit = job.budget.calls
-    if limit is None or job.test is None:
-        return job.budget
-    kept = 2 * len(job.test) * len(job.program.named_predictors())
-    if kept >= limit:
-        raise UsageError(
-            f"The budget of {limit} calls has no room for a search: testing on {len(job.test)} examples "
-            f"alone takes {kept}. Raise the budget or pass a smaller test split."
-        )
-    return replace(job.budget, calls=limit - kept)
-
-
 def _test(
-    job: _Job,
+    job: Job,
     session: Session,
     report: CompileReport,
     meter: Meter,
@@ -488,7 +321,7 @@ def _test(
     return reports[0], reports[1], ()
 
 
-def _save(job: _Job, result: CompileResult, folder: Path) -> Artifact:
+def _save(job: Job, result: CompileResult, folder: Path) -> Artifact:
     adapter = caller_adapter()
     numbers, seconds = result.to_json(), result.charged.to_json()["seconds"]
     datasets = {"trainset": job.train.fingerprint, "valset": job.val.fingerprint}

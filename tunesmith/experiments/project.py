@@ -88,6 +88,7 @@ class LmSettings(_Table):
     think: bool | str | None = None
     keep_alive: str | float | None = None
     timeout: float | None = Field(default=None, gt=0)
+    patience: float | None = Field(default=None, ge=0)
     cloud: bool | None = None
     base_url: str | list[str] | None = None
     dialect: str | None = None

@@ -86,14 +86,14 @@ class Spend:
         return Spend(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Spend)))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the sums as JSON values."""
+        """Return the sums as JSON values; of dollars nine decimals, as the rest depends on the order of the calls."""
         return {
             "calls": self.calls,
             "tokens": self.tokens,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "seconds": round(self.seconds, 3),
-            "usd": self.usd,
+            "usd": round(self.usd, 9),
         }
 
 

@@ -1,0 +1,35 @@
+"""What `tunesmith compile` says of its plan, before and during the run."""
+
+import json
+import re
+
+from tests.cli.conftest import Workspace, run
+
+LOOP = (
+    "import dspy\n\nfrom program import RouteReport\n\n\n"
+    "class Looping(dspy.Module):\n"
+    "    def __init__(self):\n        super().__init__()\n        self.step = dspy.Predict(RouteReport)\n\n"
+    "    def forward(self, report):\n"
+    "        return [self.step(report=report) for _ in range(2)][-1]\n\n\n"
+    "program = Looping()\n"
+)
+
+
+def test_the_live_line_says_how_long_what_is_planned_takes(workspace: Workspace) -> None:
+    planned = json.loads(run("compile", "--dry-run", "--json", "--quiet", "--budget-calls", "900").stdout)["calls"]
+    assert planned["expected"] < 300
+    found = run("compile", "--json", "--run", "other", "--seed", "7", "--budget-calls", "900")
+    assert found.exit_code == 0, found.stderr
+    spent = [int(used) for used in re.findall(r"ETA \d+ s, (\d+) of 900 calls charged", found.stderr)]
+    assert spent
+    assert max(spent) < planned["expected"]
+
+
+def test_a_plan_that_stands_on_an_estimate_says_so(workspace: Workspace) -> None:
+    (workspace.folder / "loop.py").write_text(LOOP, encoding="utf-8")
+    file = workspace.folder / "tunesmith.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace("budget_calls = 120\n", ""), encoding="utf-8")
+    options = ("compile", "--dry-run", "--quiet", "--program", "loop:program")
+    assert "Calls per example are taken as 1: 1 of the program, 0 of the metric." in run(*options).stdout
+    assert not json.loads(run(*options, "--json").stdout)["calls_per_example"]["known"]
+    assert json.loads(run(*options, "--json", "--budget-calls", "200").stdout)["calls"]["worst"] <= 200

@@ -1,0 +1,85 @@
+"""What a compile will need, before its first call, and what of its budget is kept for the test."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from tunesmith.compilers import Compiler
+from tunesmith.errors import UsageError
+from tunesmith.evaluation import Metric
+from tunesmith.experiments.compiling_calls import calls_of_example
+from tunesmith.experiments.compiling_job import Job, job_of
+from tunesmith.lm import BaseLM, Budget
+from tunesmith.modules import Module
+from tunesmith.signatures import Example
+
+__all__ = ["plan", "search_budget"]
+
+
+def plan(
+    program: Module,
+    *,
+    metric: Metric,
+    trainset: Sequence[Example],
+    valset: Sequence[Example] | None = None,
+    testset: Sequence[Example] | None = None,
+    compiler: Compiler | None = None,
+    lm: BaseLM | None = None,
+    budget: Budget | int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return what `compile_program` with the same arguments would need, at no LM call.
+
+    Args: as `compile_program`.
+
+    Returns:
+        `candidates`; `calls`: `expected`, and `worst`, which is never exceeded where the `calls_per_example` are
+        `known`; these, of the `program` and of the metric's `judge`: one of each predictor and judge;
+        numbers of `examples`, the `budget` and the `notes`.
+
+    Raises:
+        UsageError: an argument that cannot be used, or a budget without room for a search.
+        SplitError: two of the splits share examples.
+    """
+    job = job_of(program, metric, trainset, valset, testset, compiler, lm, budget, seed)
+    each = calls_of_example(program, metric)
+    planned = job.compiler.with_budget(search_budget(job))
+    found = planned.plan(train=len(job.train), val=len(job.val), calls=float(each.total))
+    return {
+        **found,
+        "calls": {kind: _within(count + _test_calls(job), job.budget) for kind, count in found["calls"].items()},
+        "calls_per_example": {"program": each.program, "judge": each.judge, "known": each.known},
+        "examples": {
+            "train": len(job.train),
+            "val": len(job.val),
+            "test": 0 if job.test is None else len(job.test),
+        },
+        "budget": job.budget.to_json(),
+        "notes": [*job.notes, *([each.note] if each.note else [])],
+    }
+
+
+def _within(count: int, budget: Budget) -> int:
+    return count if budget.calls is None else min(count, budget.calls)
+
+
+def _test_calls(job: Job) -> int:
+    """Return how many calls it takes to test both programs."""
+    return 0 if job.test is None else 2 * len(job.test) * calls_of_example(job.program, job.metric).total
+
+
+def search_budget(job: Job) -> Budget:
+    """Return what the search may be charged: all but the calls that testing both programs takes.
+
+    Of tokens and seconds nothing is kept: what the compiled program needs is not known before it is found.
+    """
+    limit = job.budget.calls
+    if limit is None or job.test is None:
+        return job.budget
+    kept = _test_calls(job)
+    if kept >= limit:
+        raise UsageError(
+            f"The budget of {limit} calls has no room for a search: testing on {len(job.test)} examples "
+            f"alone takes {kept}. Raise the budget or pass a smaller test split."
+        )
+    return replace(job.budget, calls=limit - kept)
