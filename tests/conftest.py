@@ -1,9 +1,12 @@
 """What holds for every test: no network, an own home, nothing of the caller's environment."""
 
+import functools
+import gc
 import ipaddress
 import json
 import os
 import platform
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import alembic.util
 import hypothesis
 import pytest
 
@@ -23,9 +27,11 @@ _STARTED = time.monotonic()
 _VARIABLES = ("TUNESMITH_LM", "TUNESMITH_SLOTS")
 _LIVE = ("OLLAMA_HOST", "TUNESMITH_LIVE_MODEL")
 _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
+_MEMORY = Path("/dev/shm")
+_ROOM = 4 * 1024**3
 
 hypothesis.settings.register_profile(
-    "tunesmith", deadline=None, derandomize=os.environ.get("CI") is not None, max_examples=100 if FULL else 40
+    "tunesmith", deadline=None, derandomize=os.environ.get("CI") is not None, max_examples=100 if FULL else 25
 )
 hypothesis.settings.load_profile("tunesmith")
 
@@ -45,13 +51,49 @@ def _own_home() -> Iterator[None]:
             os.environ["TUNESMITH_HOME"] = before
 
 
-@pytest.fixture(autouse=True)
-def _own_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def pytest_configure() -> None:
+    """Keep what tests write in memory where that can be: what is forced to the disk there costs nothing.
+
+    A folder that the environment names as `TMPDIR` stays, and `make test-slow` writes where a user would.
+    """
+    if not FULL and "TMPDIR" not in os.environ and _holds_all(_MEMORY):
+        os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
+
+
+def _holds_all(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return shutil.disk_usage(folder).free >= _ROOM and not os.statvfs(folder).f_flag & os.ST_NOEXEC
+    except (AttributeError, OSError):  # not there, not ours, or not Linux
+        return False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Keep what is imported and collected out of every collection of garbage, now and later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Nothing of the caller's environment, and no network but in the tests that are about it."""
     for name in _VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    if request.node.get_closest_marker("live") is None:
-        monkeypatch.setattr(socket.socket, "connect", _connect_here)
-        monkeypatch.setattr(socket.socket, "connect_ex", _connect_ex_here)
+        os.environ.pop(name, None)
+    live = item.get_closest_marker("live") is not None
+    socket.socket.connect = _connect if live else _connect_here  # type: ignore[method-assign]
+    socket.socket.connect_ex = _connect_ex if live else _connect_ex_here  # type: ignore[method-assign]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _revisions_are_read_once() -> Iterator[None]:
+    """For every database Optuna has alembic run the files of all its revisions three times: half of what it takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alembic.util, "load_python_file", functools.cache(alembic.util.load_python_file))
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

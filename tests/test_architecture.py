@@ -56,10 +56,14 @@ DOORS = {  # third-party package: the only files that may import it
 }
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
-TREES = {file: ast.parse((ROOT / file).read_text(encoding="utf-8")) for file in FILES}
 PARTS = {part: [file for file in FILES if file.split("/")[0] == part] for part in {f.split("/")[0] for f in FILES}}
 every_part = pytest.mark.parametrize("part", sorted(PARTS))
 PACKAGES = [file for file in FILES if file.endswith("__init__.py")]
+
+
+@cache
+def tree(file: str) -> ast.Module:
+    return ast.parse((ROOT / file).read_text(encoding="utf-8"))
 
 
 def layer_of(file: str) -> str:
@@ -73,7 +77,7 @@ def imports(file: str) -> list[tuple[str, str]]:
     `importlib.import_module("...")` counts where the name is written out.
     """
     found = []
-    for node in ast.walk(TREES[file]):
+    for node in ast.walk(tree(file)):
         if isinstance(node, ast.Import):
             found += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -152,7 +156,7 @@ def test_nothing_turns_data_into_code(part: str) -> None:
     for file in PARTS[part]:
         used = {module.split(".")[0] for module, _ in imports(file)} & RUNS_CODE
         assert not used, f"{file} imports {used}"
-        for node in (node for node in ast.walk(TREES[file]) if isinstance(node, ast.Call)):
+        for node in (node for node in ast.walk(tree(file)) if isinstance(node, ast.Call)):
             is_name = isinstance(node.func, ast.Name)
             bad = is_name and called(node) in {"eval", "exec", "compile", "__import__"}
             assert not bad, f"{file}:{node.lineno} calls {called(node)}"
@@ -166,7 +170,7 @@ def test_nothing_turns_data_into_code(part: str) -> None:
 @every_part
 def test_only_the_command_line_prints(part: str) -> None:
     for file in (file for file in PARTS[part] if not writes_to_the_terminal(file)):
-        for node in ast.walk(TREES[file]):
+        for node in ast.walk(tree(file)):
             prints = isinstance(node, ast.Name) and node.id == "print"
             assert not prints, f"{file}:{node.lineno} prints"
 
@@ -195,8 +199,8 @@ def test_no_file_is_named_for_nothing(word: str) -> None:
 
 @pytest.mark.parametrize("file", PACKAGES)
 def test_public_names_are_sorted_exist_and_hide_no_file(file: str) -> None:
-    assert ast.get_docstring(TREES[file]), f"{file} does not say what the package is"
-    if len(TREES[file].body) == 1:
+    assert ast.get_docstring(tree(file)), f"{file} does not say what the package is"
+    if len(tree(file).body) == 1:
         return  # a folder of files that are imported by name
     dotted = ".".join([ROOT.name, *Path(file).parent.parts])
     module = importlib.import_module(dotted)

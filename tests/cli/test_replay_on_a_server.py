@@ -13,6 +13,7 @@ import pytest
 import tunesmith as ts
 from tests.cli.conftest import REPORTS, check_failure, rows, run
 from tests.protocol import FakeModel, ProtocolServer
+from tests.scale import FULL, MIRROR
 from tunesmith.errors import RunMismatch
 from tunesmith.lm import ReplyCache
 from tunesmith.metrics import contains, exact_match
@@ -257,7 +258,7 @@ def test_a_run_of_something_else_is_refused_by_name_and_kept(name: str, project:
     assert contents(project / "runs" / "first") == kept
 
 
-@pytest.mark.parametrize("name", ["validation data", "metric", "digest"])
+@pytest.mark.parametrize("name", ["validation data", "metric", "digest"] if FULL else ["digest"])
 def test_it_can_be_forked_or_set_aside(name: str, project: Path, server: ProtocolServer) -> None:
     arguments = CHANGES[name][1](project, server)
     kept = contents(project / "runs" / "first")
@@ -292,6 +293,7 @@ def test_the_same_holds_from_python(server: ProtocolServer, tmp_path: Path) -> N
             compiler=ts.RandomSearch(metric=metric, num_candidates=3, max_labeled_demos=4),
             lm=ts.lm("ollama/m", host=server.url, cache=ReplyCache(tmp_path / "cache"), **lm_options),
             run=tmp_path / "run",
+            mirror=MIRROR,
             **options,
         )
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, things, world
+from tests.scale import FULL
 from tunesmith.compilers import LabeledFewShot, few_shot_candidate
 from tunesmith.compilers.demos import closed_labels, draw, labelled_pool, labelled_pools
 from tunesmith.errors import UsageError
@@ -49,7 +50,7 @@ def test_predictors_that_no_label_serves_have_an_empty_pool() -> None:
     assert all(part.demos == () for part in candidate.parts.values())
 
 
-@settings(max_examples=60)
+@settings(max_examples=60 if FULL else 15)
 @given(st.integers(0, 50), st.integers(0, 1000), st.sampled_from([Colour, dspy.Signature("thing -> colour")]))
 def test_a_draw_has_so_many_different_demos_of_the_pool(count: int, seed: int, signature: Any) -> None:
     drawn = draw(signature, POOL, count, random.Random(seed))
@@ -60,7 +61,7 @@ def test_a_draw_has_so_many_different_demos_of_the_pool(count: int, seed: int, s
     assert drawn == draw(signature, POOL, count, random.Random(seed))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60 if FULL else 15)
 @given(st.integers(1, 24), st.integers(0, 1000))
 def test_labels_of_a_closed_set_are_drawn_alike(count: int, seed: int) -> None:
     seen = Counter(demo.outputs["colour"] for demo in draw(Colour, POOL, count, random.Random(seed)))

@@ -7,13 +7,20 @@ import dspy
 import pytest
 
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
-from tests.scale import scaled
+from tests.scale import FULL, scaled
 from tunesmith.compilers import SAMPLERS, CompileReport, RandomSearch, Study, Trial, random_search
 from tunesmith.errors import UsageError
 from tunesmith.lm import LM, FunctionLM
 
 HERE = [name for name in SAMPLERS if name != "gp" or importlib.util.find_spec("torch") is not None]
 samplers = pytest.mark.parametrize("sampler", HERE)
+
+
+def crossed(other: tuple[Any, ...]) -> list[tuple[str, Any]]:
+    """Return the samplers with the values of `other` in turn, in `make test-slow` each with each."""
+    if FULL:
+        return [(sampler, value) for sampler in HERE for value in other]
+    return [(sampler, other[i % len(other)]) for i, sampler in enumerate(HERE)]
 
 
 def report_of(lm: LM | None = None, **options: Any) -> CompileReport:
@@ -37,8 +44,7 @@ def tokens_of(report: CompileReport) -> dict[str, float]:
     return found
 
 
-@samplers
-@pytest.mark.parametrize("objectives", [("score",), ("score", "tokens")], ids=["score", "score-tokens"])
+@pytest.mark.parametrize(("sampler", "objectives"), crossed((("score",), ("score", "tokens"))), ids=str)
 def test_every_sampler_drives_a_search_that_is_deterministic(sampler: str, objectives: tuple[str, ...]) -> None:
     one, other = (report_of(sampler=sampler, objectives=objectives, num_candidates=12, seed=3) for _ in range(2))
 
@@ -78,8 +84,7 @@ class Recorded(Study):
         return super().tell(trial, value, seen=seen, over=over)
 
 
-@samplers
-@pytest.mark.parametrize("race", ["paired-halving", "full"])
+@pytest.mark.parametrize(("sampler", "race"), crossed(("paired-halving", "full")))
 def test_a_full_value_and_a_raced_one_never_mix(sampler: str, race: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A value told as full is the mean over every example, whatever the race; every other tell says its number."""
     monkeypatch.setattr(random_search, "Study", Recorded)

@@ -1,39 +1,58 @@
 """One server for all crash tests of a process, and what undisturbed compiles do on it."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.crash.victims import RuleServer, Whole, Work, finish
+from tests.crash.victims import RuleServer, Whole, Work, finish, warm_up
 from tests.scale import FULL
+
+MEMORY = Path("/dev/shm")  # a kill leaves the same there as on a disk, and nobody waits for it
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[RuleServer]:
+    warm_up()
     with RuleServer() as found:
         yield found
 
 
+@pytest.fixture(scope="session")
+def place() -> Iterator[Path]:
+    """Where everything is kept, in memory where that can be had."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def tmp_path(place: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session", params=["random search", "teacher"])
-def whole(request: pytest.FixtureRequest, server: RuleServer, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+def whole(request: pytest.FixtureRequest, server: RuleServer, place: Path) -> Whole:
     """An undisturbed compile of at least 300 calls, fewer in `make test`."""
     teacher = request.param == "teacher"
-    work = Work(server, (32 if teacher else 48) if FULL else 8, teacher, 4 if teacher else 1)
-    found = Whole.of(work, tmp_path_factory.mktemp("whole"))
+    work = Work(server.url, (24 if teacher else 35) if FULL else 8, teacher, 4 if teacher else 1)
+    found = Whole.of(work, server, place / f"whole, {request.param}")
     assert len(found.calls) >= (300 if FULL else 50)
     return found
 
 
 @pytest.fixture(scope="session")
-def small(server: RuleServer, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+def small(server: RuleServer, place: Path) -> Whole:
     """A compile with few steps."""
-    return Whole.of(Work(server, 4, candidates=2), tmp_path_factory.mktemp("small"))
+    return Whole.of(Work(server.url, 4, candidates=2), server, place / "small")
 
 
 @pytest.fixture(scope="session")
-def older(server: RuleServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def older(server: RuleServer, place: Path) -> Path:
     """An artifact that a compile of the same name left earlier."""
-    folder = tmp_path_factory.mktemp("older")
-    finish(Work(server, 5, candidates=2), folder)
+    folder = place / "older"
+    finish(Work(server.url, 5, candidates=2), folder)
+    server.take()
     return folder / "run" / "artifact"

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 COLOURS = ("red", "green", "blue")
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 def chance(*parts: object) -> float:
@@ -17,15 +18,19 @@ def colour_of(thing: int) -> str:
     return COLOURS[int(chance("colour", thing) * 3)]
 
 
+def mark_of(messages: list[dict[str, Any]], schema: Any) -> str:
+    """Return what a call is known by, to the server and in the reply that a client stores: letters, so one token."""
+    digest = hashlib.sha256(json.dumps([messages, schema], sort_keys=True).encode()).hexdigest()
+    return digest[:20].translate(_LETTERS)
+
+
 def answer(messages: list[dict[str, Any]], options: dict[str, Any]) -> str:
-    """Fill in what the schema asks for; every demo shown makes the answer right more often."""
+    """Fill in what the schema asks for, and the call's mark; every demo shown makes the answer right more often."""
     found = re.findall(r"thing (\d+)", messages[-1]["content"])
     thing = int(found[-1]) if found else 0
     able = min(0.95, 0.5 + 0.05 * (len(messages) - 2))
     colour = colour_of(thing)
     said = colour if chance("difficulty", thing) < able else COLOURS[(COLOURS.index(colour) + 1) % 3]
-    values = {"reasoning": f"thing {thing} is what it is", "guess": f"maybe {colour}", "colour": said}
-    schema = options.get("format") or {}
-    if schema.get("type") == "object":
-        return json.dumps({name: values[name] for name in schema["properties"]})
-    return json.dumps(said)
+    schema = options["format"]
+    values = {"reasoning": f"mark {mark_of(messages, schema)}", "guess": f"maybe {colour}", "colour": said}
+    return json.dumps({name: values[name] for name in schema["properties"]})

@@ -36,7 +36,7 @@ def harm(path: Path, place: int, rng: random.Random) -> None:
 @pytest.mark.timeout(3600)
 def test_flips_inside_payloads_are_all_seen_and_repaired_at_no_call(whole: Whole, tmp_path: Path) -> None:
     rng, left, turn = random.Random(0), scaled(1_000), 0
-    whole.work.server.take()
+    whole.server.take()
     while left > 0:
         turn, folder = turn + 1, tmp_path / str(turn)
         shutil.copytree(whole.folder, folder)
@@ -53,7 +53,7 @@ def test_flips_inside_payloads_are_all_seen_and_repaired_at_no_call(whole: Whole
         with closing(sqlite3.connect(database)) as connection:
             dropped = [seq for (seq,) in connection.execute("SELECT seq FROM dropped ORDER BY seq")]
         assert dropped == sorted(harmed)
-        assert whole.work.server.take() == []
+        assert whole.server.take() == []
         left -= len(harmed)
         shutil.rmtree(folder)
 
@@ -62,7 +62,7 @@ def test_flips_inside_payloads_are_all_seen_and_repaired_at_no_call(whole: Whole
 def test_damage_anywhere_ends_in_the_same_artifact(whole: Whole, tmp_path: Path) -> None:
     """Flips and cuts of the ledger, the replies and the mirror; only lost replies may cost calls."""
     rng = random.Random(1)
-    whole.work.server.take()
+    whole.server.take()
     for number in range(scaled(80)):
         folder = tmp_path / str(number)
         shutil.copytree(whole.folder, folder)
@@ -76,7 +76,7 @@ def test_damage_anywhere_ends_in_the_same_artifact(whole: Whole, tmp_path: Path)
 
         whole.check_end(folder)
 
-        calls = whole.work.server.take()
+        calls = whole.server.take()
         assert set(calls) <= set(whole.calls)
         assert len(calls) == len(set(calls))
         assert hit == [run, cache] or calls == [], "what is left of the two makes the other whole"

@@ -5,52 +5,65 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
+from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.crash.victims import Whole, counted, ended, finish, killed_at, started
+from tests.crash.victims import Whole, content_of, counted, ended, finish, killed_at, started
 from tests.scale import FULL, scaled
 from tunesmith.artifacts import verify
 
-pytestmark = pytest.mark.slow
+KILLS = scaled(100) if FULL else 1
+MIRRORED = 5  # one of so many compiles writes a mirror
 
-KILLS = scaled(100) if FULL else 3
+
+def turns(whole: Whole) -> list[Whole]:
+    """Return the compile once for every kill."""
+    without = replace(whole, work=replace(whole.work, mirrored=False))
+    return [whole if number % MIRRORED == 0 else without for number in range(KILLS)]
 
 
 @pytest.mark.timeout(3600)
 def test_killed_at_a_random_moment(whole: Whole, tmp_path: Path) -> None:
-    work, calls, rng, within = whole.work, len(whole.calls), random.Random(0), 0
-    for number in range(KILLS):
-        folder, start = tmp_path / str(number), time.monotonic()
+    server, calls, rng, within = whole.server, len(whole.calls), random.Random(0), 0
+    for number, turn in enumerate(turns(whole)):
+        work, folder, start = turn.work, tmp_path / str(number), time.monotonic()
         child = started(work, folder)
         # One of five at the start or the end, else between two calls, or in the middle of one.
         early = number % 10 == 4
         late = number % 10 == 9
-        work.server.wait_for(1 if early else calls if late else rng.randrange(1, calls - work.slots))
+        server.wait_for(1 if early else calls if late else rng.randrange(1, calls - work.slots))
         pace = (time.monotonic() - start) / calls
         if not early:
             time.sleep(rng.random() * pace * (30 if late else 1))
         os.kill(child, signal.SIGKILL)
         assert ended(child) in (-signal.SIGKILL, 0)
-        before = work.server.take()
-        within += 0 < len(before) < calls
-        whole.check(folder, before)
+        within += 0 < turn.check(folder) < calls
+        shutil.rmtree(folder)
     assert within >= 0.8 * KILLS
 
 
 @pytest.mark.timeout(3600)
 def test_killed_before_or_after_a_commit_a_stored_reply_or_a_rename(whole: Whole, tmp_path: Path) -> None:
-    for number, (name, count) in enumerate(enumerated(whole.moments, KILLS)):
+    moments = enumerated(whole.moments, KILLS)
+    for number, (turn, (name, count)) in enumerate(zip(turns(whole), moments, strict=True)):
         folder = tmp_path / str(number)
-        child = started(partial(killed_at, whole.work, name=name, number=count), folder)
+        child = started(partial(killed_at, turn.work, name=name, number=count), folder)
         assert ended(child) == -signal.SIGKILL, f"{name}, number {count}, did not come"
-        whole.check(folder, whole.work.server.take())
+        turn.check(folder)
+        shutil.rmtree(folder)
 
 
+@pytest.mark.timeout(600)
 def test_killed_while_an_artifact_is_replaced(whole: Whole, tmp_path: Path) -> None:
+    whole.server.take()
+
     def again(folder: Path) -> None:
         shutil.copytree(whole.folder, folder)
 
@@ -64,7 +77,18 @@ def test_killed_while_an_artifact_is_replaced(whole: Whole, tmp_path: Path) -> N
         again(folder)
         assert ended(started(partial(killed_at, whole.work, name=name, number=count), folder)) == -signal.SIGKILL
         assert verify(folder / "run" / "artifact").sha256 == verify(whole.folder / "run" / "artifact").sha256
-        whole.check(folder, whole.calls)
+        whole.check_end(folder)
+        assert whole.server.take() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_process_of_its_own_leaves_the_same_artifact(whole: Whole, tmp_path: Path) -> None:
+    """Nothing that a process did before is in an artifact: the others are forked from one that has compiled already."""
+    code = f"from pathlib import Path\nfrom tests.crash.victims import Work\n{whole.work!r}(Path({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
+    assert content_of(tmp_path / "run" / "artifact") == whole.artifact
+    assert Counter(whole.server.take()) == Counter(whole.calls)
 
 
 def enumerated(moments: dict[str, int], wanted: int) -> list[tuple[str, int]]:

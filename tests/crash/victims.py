@@ -1,12 +1,16 @@
 """A compile to be killed: in a child of its own, against a server in another process that knows what was paid."""
 
+import gc
 import json
 import os
+import re
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from collections import Counter
@@ -19,14 +23,16 @@ from typing import Any
 import dspy
 
 import tunesmith as ts
-from tests.crash.rule import colour_of
+from tests.crash.rule import answer, colour_of
 from tests.experiments.plain_programs import Pipeline
-from tests.protocol import ServerProcess
+from tests.protocol import FakeModel, ProtocolServer, ServerProcess
+from tunesmith.artifacts import verify
 from tunesmith.errors import TunesmithError
 from tunesmith.experiments import compile_program
 from tunesmith.lm import ReplyCache
 
 INSTRUCTIONS = ("Name the colour.", "Which colour is it?", "Think of the thing, then of its colour.")
+PRICE = (0.15, 0.6)  # dollars of many calls, added up in another order, are other numbers
 REFUSED = 7  # the exit status of a child that ended with an error of tunesmith's
 KEY = "kind, program, candidate, lm, metric, mode, example, rollout"
 
@@ -45,7 +51,9 @@ class RuleServer(ServerProcess):
 
     def wait_for(self, calls: int) -> None:
         """Return when that many calls have come since the last `take`."""
-        self._ask(f"/_test/wait/{calls}")
+        while not self._ask(f"/_test/wait/{calls}"):
+            assert self._process is not None
+            assert self._process.poll() is None, "the server is gone"
 
     def take(self) -> list[str]:
         """Return what every call since the last time was about, in the order of arrival."""
@@ -65,18 +73,20 @@ class Work:
     """One compile of two predictors, with 8 candidates.
 
     Attributes:
-        server: who is asked.
+        url: of the server that is asked.
         val: how many examples validate, and as many test.
         teacher: whether demos are bootstrapped, from runs of the program itself: nothing labels its first predictor.
         slots: calls on the way at once.
         candidates: how many are drawn.
+        mirrored: whether a mirror is written, which takes longer than all else but the calls.
     """
 
-    server: RuleServer
+    url: str
     val: int
     teacher: bool = False
     slots: int = 1
     candidates: int = 8
+    mirrored: bool = True
 
     def __call__(self, folder: Path) -> None:
         """Compile in `folder`, or go on there."""
@@ -94,9 +104,22 @@ class Work:
                 max_labeled_demos=4,
                 max_bootstrapped_demos=4 if self.teacher else 0,
             ),
-            lm=ts.lm("ollama/m", host=self.server.url, cache=ReplyCache(folder / "cache"), slots=self.slots),
+            lm=ts.lm("ollama/m", host=self.url, cache=ReplyCache(folder / "cache"), slots=self.slots, price=PRICE),
             run=folder / "run",
+            mirror=None if self.mirrored else False,
         )
+
+
+def warm_up() -> None:
+    """Do small compiles in this process, with a server of their own: what is done once per process is then done."""
+    before = os.environ.get("TUNESMITH_HOME")
+    with ProtocolServer([FakeModel("m", reply=answer)]) as server, tempfile.TemporaryDirectory() as folder:
+        for teacher in (False, True):
+            work = Work(server.url, 4, teacher, candidates=2)
+            for _ in range(2):
+                work(Path(folder) / str(teacher))
+    if before is not None:
+        os.environ["TUNESMITH_HOME"] = before
 
 
 def started(work: Callable[[Path], object], folder: Path) -> int:
@@ -106,6 +129,7 @@ def started(work: Callable[[Path], object], folder: Path) -> int:
     if child == 0:
         code = 1
         try:
+            gc.freeze()  # what was there before is shared with the parent as long as nobody goes through it
             work(folder)
             code = 0
         except TunesmithError as error:
@@ -132,12 +156,35 @@ def finish(work: Callable[[Path], object], folder: Path) -> None:
 # What it left -----------------------------------------------------------------------------------------------------
 
 
-def artifact_of(folder: Path) -> tuple[bytes, bytes]:
-    """Return the bytes of an artifact's files, but for times and paid counts, which are no part of its identity."""
-    artifact = folder / "run" / "artifact"
-    manifest = json.loads((artifact / "manifest.json").read_text(encoding="utf-8"))
-    identity = {name: value for name, value in manifest.items() if not name.startswith("unhashed")}
-    return (artifact / "state.json").read_bytes(), json.dumps(identity).encode()
+def content_of(artifact: Path) -> tuple[bytes, str, str]:
+    """Return the bytes of an artifact's files, and its identity.
+
+    Only the values of `unhashed` and `unhashed_sha256` are left out, which are times and what was paid.
+    """
+    assert sorted(path.name for path in artifact.iterdir()) == ["manifest.json", "state.json"]
+    manifest = (artifact / "manifest.json").read_bytes().decode()
+    for pattern in (
+        r'(?ms)(?<=^  "unhashed": )\{$.*?^  \}(?=,$)',
+        r'(?m)(?<=^  "unhashed_sha256": )"[0-9a-f]{64}"(?=,$)',
+    ):
+        manifest, found = re.subn(pattern, "?", manifest)
+        assert found == 1
+    return (artifact / "state.json").read_bytes(), manifest, verify(artifact).sha256
+
+
+def stored_in(folder: Path) -> set[str]:
+    """Return the marks of all calls whose replies a killed compile has stored; its files are left as they are."""
+    if not (folder / "cache" / "cache.db").exists():
+        return set()
+    with tempfile.TemporaryDirectory(dir=folder) as copies:
+        for path in (folder / "cache").glob("cache.db*"):
+            shutil.copy(path, copies)
+        with closing(sqlite3.connect(Path(copies) / "cache.db")) as connection:
+            has_rows = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'Cache'").fetchone()
+            rows = connection.execute("SELECT value FROM Cache").fetchall() if has_rows else []
+    marks = [mark for (value,) in rows for mark in re.findall(rb"mark ([a-p]{20})", value)]
+    assert len(marks) == len(set(marks)) == len(rows)
+    return {mark.decode() for mark in marks}
 
 
 def rows_of(folder: Path) -> list[tuple[Any, ...]]:
@@ -156,6 +203,7 @@ class Whole:
 
     Attributes:
         work: the compile.
+        server: who was asked.
         folder: where it was.
         artifact, rows: what it left.
         calls: what was asked, in order.
@@ -164,34 +212,48 @@ class Whole:
     """
 
     work: Work
+    server: RuleServer
     folder: Path
-    artifact: tuple[bytes, bytes]
+    artifact: tuple[bytes, str, str]
     rows: list[tuple[Any, ...]]
     calls: list[str]
     moments: dict[str, int]
     largest: int
 
     @classmethod
-    def of(cls, work: Work, folder: Path) -> "Whole":
-        work.server.take()
+    def of(cls, work: Work, server: RuleServer, folder: Path) -> "Whole":
+        server.take()
         finish(lambda place: counted(work, place), folder)
-        calls = work.server.take()
+        calls = server.take()
         assert len(calls) == len(set(calls)), "nothing is asked twice"
+        assert stored_in(folder) == set(calls)
         moments = json.loads((folder / "moments").read_text(encoding="utf-8"))
         largest = int((folder / "largest").read_text(encoding="utf-8"))
-        return cls(work, folder, artifact_of(folder), rows_of(folder), calls, moments, largest)
+        return cls(
+            work, server, folder, content_of(folder / "run" / "artifact"), rows_of(folder), calls, moments, largest
+        )
 
-    def check(self, folder: Path, before: list[str]) -> None:
-        """Go on in `folder`, where a compile was killed that had asked `before`, and compare the end."""
+    def check(self, folder: Path) -> int:
+        """Go on in `folder`, where a compile was killed, and compare the end; return how many calls it had paid for.
+
+        Exactly those calls are paid again that had reached the server, and whose replies were not stored yet: at most
+        one for each slot.
+        """
+        before, stored = self.server.take(), stored_in(folder)
+        on_the_way = set(before) - stored
+        assert len(before) == len(set(before))
+        assert stored <= set(before)
+        assert len(on_the_way) <= self.work.slots
         self.check_end(folder)
-        calls = before + self.work.server.take()
-        assert set(calls) == set(self.calls)
-        assert len(calls) - len(set(calls)) <= self.work.slots, "only what was on the way is paid again"
+        after = self.server.take()
+        assert Counter(after) == Counter(set(self.calls) - stored), "what was stored is never paid again"
+        assert Counter(before) + Counter(after) == Counter(self.calls) + Counter(on_the_way)
+        return len(before)
 
     def check_end(self, folder: Path) -> None:
         """Go on in `folder`, and compare what is there then."""
         finish(self.work, folder)
-        assert artifact_of(folder) == self.artifact
+        assert content_of(folder / "run" / "artifact") == self.artifact
         assert rows_of(folder) == self.rows
 
 

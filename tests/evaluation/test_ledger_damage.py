@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.evaluation.ledgers import assert_no_wrong_number, entry_of, filled, flip, key_of
-from tests.scale import scaled
+from tests.scale import FULL, scaled
 from tunesmith.errors import LedgerError
 from tunesmith.evaluation import Ledger, count_ledger
 from tunesmith.evaluation.ledger_file import connect
 
-ROWS = 400 if not os.environ.get("TUNESMITH_SLOW") else 2000
+ROWS = 2000 if FULL else 150
 
 
 @pytest.fixture(scope="module")

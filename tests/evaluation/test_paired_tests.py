@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tests.scale import scaled
+from tests.scale import FULL, scaled
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import (
     PairedTest,
@@ -21,7 +21,7 @@ from tunesmith.evaluation import (
     signed_rank_test,
 )
 
-few = settings(max_examples=40)
+few = settings(max_examples=40 if FULL else 10)
 close = pytest.approx
 bits = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=120)
 grades = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.scale import FULL
 from tunesmith.evaluation import Failure, Report, Row, gain, paired_scores
 
 PROGRAM, METRIC = Failure("program", "ParseError", "no"), Failure("metric", "KeyError", "colour")
@@ -30,7 +31,7 @@ def report_of(marks: list[float | str], floor: float = 0.0) -> Report:
 marks = st.lists(st.one_of(st.sampled_from([0.0, 1.0, 0.25]), st.sampled_from(["p", "m"])), max_size=30)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40 if FULL else 10)
 @given(marks, st.sampled_from([0.0, -1.0, 0.5]))
 def test_every_row_is_a_score_an_error_or_left_out(given_marks: list[float | str], floor: float) -> None:
     report = report_of(given_marks, floor)
@@ -54,7 +55,7 @@ def test_every_row_is_a_score_an_error_or_left_out(given_marks: list[float | str
     assert report.mean_of_scored == (pytest.approx(sum(scores) / len(scores)) if scores else None)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40 if FULL else 10)
 @given(st.data())
 def test_a_gain_leaves_out_what_the_metric_failed_on_for_either(data: st.DataObject) -> None:
     before = data.draw(marks)
@@ -152,7 +153,7 @@ def test_equal_examples_are_one_pair_of_one_group() -> None:
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=40))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30 if FULL else 7, deadline=None)
 def test_a_mean_without_its_interval_is_the_same_number(values: list[float]) -> None:
     report = report_of(list(values))
     assert report.mean == report.interval.mean

@@ -29,7 +29,7 @@ from tests.compilers.worlds import (
 from tests.evaluation.replies import number, written
 from tests.experiments.plain_programs import Pipeline
 from tests.experiments.worlds import model as plain_model
-from tests.scale import FULL, scaled
+from tests.scale import FULL, MIRROR, scaled
 from tunesmith.errors import (
     BudgetExceeded,
     Interrupted,
@@ -51,6 +51,7 @@ def compiled(lm: LM | None = None, **options: Any) -> CompileResult:
         "testset": TEST,
         "compiler": ts.RandomSearch(metric=right, num_candidates=4, seed=options.get("seed", 0)),
         "lm": FunctionLM(world()) if lm is None else lm,
+        "mirror": MIRROR,
     }
     return compile_program(**{**given, **options})
 
@@ -229,6 +230,11 @@ def stops(after: int, error: BaseException) -> Callable[[Seen], str]:
     return function
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> CompileResult:
+    return compiled(FunctionLM(world(), version="1"), run=tmp_path_factory.mktemp("undisturbed") / "run")
+
+
 PRESSED, GONE = (KeyboardInterrupt(), Interrupted), (ModelUnavailable("gone"), ModelUnavailable)
 STOPS = [(0, *PRESSED), (70, *PRESSED), (150, *GONE)]
 """After how many calls what stops a compile; `make test-slow` takes each number with each reason."""
@@ -240,7 +246,7 @@ STOPS = [(0, *PRESSED), (70, *PRESSED), (150, *GONE)]
     ids=repr,
 )
 def test_a_compile_that_was_stopped_goes_on_to_the_same_artifact(
-    tmp_path: Path, after: int, error: BaseException, kind: type[Exception]
+    tmp_path: Path, undisturbed: CompileResult, after: int, error: BaseException, kind: type[Exception]
 ) -> None:
     def version(function: Callable[[Seen], str]) -> LM:
         return FunctionLM(function, cache=ReplyCache(tmp_path / "cache"), version="1")
@@ -252,10 +258,9 @@ def test_a_compile_that_was_stopped_goes_on_to_the_same_artifact(
 
     result = compiled(model, run=tmp_path / "run")
 
-    whole = compiled(FunctionLM(world(), version="1"), run=tmp_path / "undisturbed")
-    assert result.artifact.sha256 == whole.artifact.sha256
-    assert result.charged.calls == whole.charged.calls
-    assert len(model.requests) <= whole.charged.calls - after, "no finished call is repeated"
+    assert result.artifact.sha256 == undisturbed.artifact.sha256
+    assert result.charged.calls == undisturbed.charged.calls
+    assert len(model.requests) <= undisturbed.charged.calls - after, "no finished call is repeated"
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.scale import FULL
 from tunesmith.data import example_key
 from tunesmith.errors import UsageError
 from tunesmith.experiments import nearest_neighbour_vote
@@ -56,7 +57,7 @@ texts = st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join)
 labels = st.sampled_from(["room", "food", "staff"])
 
 
-@settings(max_examples=80)
+@settings(max_examples=80 if FULL else 20)
 @given(
     st.lists(st.tuples(texts, labels), min_size=1, max_size=12),
     st.lists(texts, min_size=1, max_size=4),

@@ -4,11 +4,13 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import tunesmith as ts
 from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, right, world
 from tests.experiments.plain_programs import Pipeline
 from tests.experiments.worlds import model as plain_model
-from tests.scale import scaled
+from tests.scale import FULL, MIRROR, scaled
 from tunesmith.errors import LedgerError, MetricError, ModelUnavailable, RunMismatch, UsageError
 from tunesmith.evaluation import Ledger, read_entries
 from tunesmith.experiments import CompileResult, compile_program
@@ -40,7 +42,14 @@ def search(program: str = "pipeline", slots: int = 1) -> dict[str, Any]:
 
 
 def compiled(lm: LM, run: Path | None, **options: Any) -> CompileResult:
-    given: dict[str, Any] = {"metric": right, "valset": VAL, "testset": TEST, "lm": lm, "run": run}
+    given: dict[str, Any] = {
+        "metric": right,
+        "valset": VAL,
+        "testset": TEST,
+        "lm": lm,
+        "run": run,
+        "mirror": MIRROR,
+    }
     return compile_program(**{**given, **search(), **options})
 
 
@@ -89,6 +98,36 @@ def artifact_bytes(run: Path) -> tuple[bytes, dict[str, Any]]:
     return (run / "artifact" / "state.json").read_bytes(), manifest["sha256"]
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A compile that has ended.
+
+    Attributes:
+        folder: of its replies, its log and its run.
+        result: what it returned; the artifact's path is that of the first folder.
+    """
+
+    folder: Path
+    result: CompileResult
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "run"
+
+
+@pytest.fixture(scope="module")
+def _finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder = tmp_path_factory.mktemp("finished")
+    return Finished(folder, compiled(model(folder), folder / "run"))
+
+
+@pytest.fixture
+def finished(_finished: Finished, tmp_path: Path) -> Finished:
+    """A copy of a compile that kept its replies."""
+    shutil.copytree(_finished.folder, tmp_path, dirs_exist_ok=True)
+    return Finished(tmp_path, _finished.result)
+
+
 def assert_one_row_each(run: Path) -> int:
     connection = sqlite3.connect(run / "run.db")
     twice = connection.execute(
@@ -103,7 +142,7 @@ def assert_one_row_each(run: Path) -> int:
 
 @pytest.mark.parametrize(("kind", "slots"), [("pipeline", 1), ("teacher", 4)])
 def test_a_compile_that_was_killed_anywhere_ends_in_the_same_artifact(tmp_path: Path, kind: str, slots: int) -> None:
-    given = search(kind, slots)
+    given = {**search(kind, slots), "mirror": None}
     (tmp_path / "whole").mkdir()
     start = time.monotonic()
     assert in_child(lambda: compiled(model(tmp_path / "whole"), tmp_path / "whole" / "run", **given)) == 0
@@ -116,7 +155,9 @@ def test_a_compile_that_was_killed_anywhere_ends_in_the_same_artifact(tmp_path: 
     for number in range(scaled(60)):
         folder = tmp_path / str(number)
         folder.mkdir()
-        endings = [killed_once(folder, given, rng, len(calls), took, thinking=number % 2 == 1) for _ in range(2)]
+        given["mirror"] = None if number == 0 else MIRROR
+        times = 2 if FULL or number == 0 else 1
+        endings = [killed_once(folder, given, rng, len(calls), took, thinking=number % 2 == 1) for _ in range(times)]
         assert in_child(partial(go_on, folder, given)) == 0
 
         assert artifact_bytes(folder / "run") == wanted
@@ -163,10 +204,15 @@ def test_finished_evaluations_come_from_the_ledger_where_no_reply_is_kept(tmp_pa
     assert all(row.cached for row in again.compiled.rows)
 
 
-@pytest.mark.parametrize("slots", [1, 6])
-@pytest.mark.parametrize("cap", [{"calls": 260}, {"calls": 333}, {"tokens": 9000}], ids=str)
+CAPS: list[tuple[dict[str, Any], int]] = [({"calls": 260}, 6), ({"calls": 333}, 1), ({"tokens": 9000}, 6)]
+"""Budgets, each with a number of slots; `make test-slow` takes each with one slot and with six."""
+
+
+@pytest.mark.parametrize(
+    ("cap", "slots"), [(cap, slots) for cap, _ in CAPS for slots in (1, 6)] if FULL else CAPS, ids=str
+)
 def test_a_budget_that_ended_the_search_ends_it_at_the_same_place(
-    tmp_path: Path, slots: int, cap: dict[str, Any]
+    tmp_path: Path, cap: dict[str, Any], slots: int
 ) -> None:
     given = {**search(slots=slots), "budget": Budget(**cap)}
     whole = compiled(model(tmp_path), tmp_path / "run", **given)
@@ -181,8 +227,8 @@ def test_a_budget_that_ended_the_search_ends_it_at_the_same_place(
     assert again.artifact.sha256 == whole.artifact.sha256
 
 
-def test_a_damaged_row_is_repaired_from_the_cache_without_a_call(tmp_path: Path) -> None:
-    whole = compiled(model(tmp_path), tmp_path / "run")
+def test_a_damaged_row_is_repaired_from_the_cache_without_a_call(finished: Finished) -> None:
+    tmp_path, whole = finished.folder, finished.result
     before, rng = len(asked(tmp_path)), random.Random(0)
     for _ in range(scaled(40)):
         connection = sqlite3.connect(tmp_path / "run" / "run.db")
@@ -197,8 +243,8 @@ def test_a_damaged_row_is_repaired_from_the_cache_without_a_call(tmp_path: Path)
         assert again.artifact.sha256 == whole.artifact.sha256
 
 
-def test_a_ledger_that_is_lost_is_made_again_from_the_cache(tmp_path: Path) -> None:
-    whole = compiled(model(tmp_path), tmp_path / "run")
+def test_a_ledger_that_is_lost_is_made_again_from_the_cache(finished: Finished) -> None:
+    tmp_path, whole = finished.folder, finished.result
     rows, before = assert_one_row_each(tmp_path / "run"), len(asked(tmp_path))
     for harm in (lambda path: path.unlink(), lambda path: path.write_bytes(b"x"), lambda path: os.truncate(path, 9000)):
         harm(tmp_path / "run" / "run.db")
@@ -208,8 +254,9 @@ def test_a_ledger_that_is_lost_is_made_again_from_the_cache(tmp_path: Path) -> N
     assert len(asked(tmp_path)) == before
 
 
-def test_a_full_disk_stops_a_compile_that_goes_on_later(tmp_path: Path) -> None:
-    whole = compiled(model(tmp_path), tmp_path / "whole")
+def test_a_full_disk_stops_a_compile_that_goes_on_later(finished: Finished) -> None:
+    tmp_path, whole = finished.folder, finished.result
+    finished.run.rename(tmp_path / "whole")
     child = os.fork()
     if child == 0:
         import resource
@@ -249,8 +296,8 @@ def strict(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None
     return 0.5 * right(example, prediction)
 
 
-def test_another_metric_scores_what_is_stored_at_no_call(tmp_path: Path) -> None:
-    compiled(model(tmp_path), tmp_path / "run")
+def test_another_metric_scores_what_is_stored_at_no_call(finished: Finished) -> None:
+    tmp_path = finished.folder
     before = len(asked(tmp_path))
     with pytest.raises(RunMismatch, match=r"another metric\..*--rescore"):
         compiled(model(tmp_path), tmp_path / "run", metric=strict)
@@ -266,17 +313,17 @@ def test_another_metric_scores_what_is_stored_at_no_call(tmp_path: Path) -> None
     assert compiled(model(tmp_path), tmp_path / "run", metric=lenient).artifact.sha256 == fresh.artifact.sha256
 
 
-def test_a_metric_that_orders_alike_ends_in_the_same_candidate(tmp_path: Path) -> None:
-    whole = compiled(model(tmp_path), tmp_path / "run")
-    again = compiled(model(tmp_path), tmp_path / "run", metric=strict, rescore=True)
+def test_a_metric_that_orders_alike_ends_in_the_same_candidate(finished: Finished) -> None:
+    whole = finished.result
+    again = compiled(model(finished.folder), finished.run, metric=strict, rescore=True)
     assert again.report.candidate == whole.report.candidate
     assert again.compiled.mean == pytest.approx(whole.compiled.mean / 2)
     assert again.verdict == whole.verdict
     assert again.charged == whole.charged
 
 
-def test_a_new_judge_is_asked_and_the_program_is_not(tmp_path: Path) -> None:
-    compiled(model(tmp_path), tmp_path / "run")
+def test_a_new_judge_is_asked_and_the_program_is_not(finished: Finished) -> None:
+    tmp_path = finished.folder
     before, judged = len(asked(tmp_path)), tmp_path / "judged"
     judged.mkdir()
     critic = FunctionLM(logged(judged / "log", lambda seen: "good"), version="2", name="critic")
@@ -315,8 +362,8 @@ def test_a_metric_that_failed_is_asked_again_about_the_stored_outputs(tmp_path: 
 # Other runs -------------------------------------------------------------------------------------------------------
 
 
-def test_new_sets_the_old_run_aside(tmp_path: Path) -> None:
-    compiled(model(tmp_path), tmp_path / "run")
+def test_new_sets_the_old_run_aside(finished: Finished) -> None:
+    tmp_path = finished.folder
     kept = artifact_bytes(tmp_path / "run")
     for number in (1, 2):
         compiled(model(tmp_path), tmp_path / "run", metric=lenient, new=True)
@@ -337,9 +384,8 @@ def test_a_fork_starts_from_what_the_other_run_has_evaluated(tmp_path: Path) -> 
     assert forked.artifact.path == tmp_path / "two" / "artifact"
 
 
-def test_a_fork_with_another_metric_uses_no_score_of_the_old_one(tmp_path: Path) -> None:
-    compiled(model(tmp_path), tmp_path / "run")
-    forked = compiled(model(tmp_path), tmp_path / "run", metric=lenient, fork=tmp_path / "two")
+def test_a_fork_with_another_metric_uses_no_score_of_the_old_one(finished: Finished) -> None:
+    forked = compiled(model(finished.folder), finished.run, metric=lenient, fork=finished.folder / "two")
     assert forked.report.baseline.mean == 1.0
 
 
@@ -433,9 +479,9 @@ def test_a_compiler_of_its_own_keeps_a_ledger_too(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     lm = model(tmp_path, cached=False)
     with dspy.context(lm=lm):
-        first = search()["compiler"].compile(Pipeline(), trainset=TRAIN[:20], valset=VAL, run="mine")
+        first = search()["compiler"].compile(Pipeline(), trainset=TRAIN[:20], valset=VAL, run="mine", mirror=MIRROR)
         before = len(asked(tmp_path))
-        again = search()["compiler"].compile(Pipeline(), trainset=TRAIN[:20], valset=VAL, run="mine")
+        again = search()["compiler"].compile(Pipeline(), trainset=TRAIN[:20], valset=VAL, run="mine", mirror=MIRROR)
     assert len(asked(tmp_path)) == before > 0
     assert again.compile_report.candidate == first.compile_report.candidate
     assert again.compile_report.charged == first.compile_report.charged

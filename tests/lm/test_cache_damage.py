@@ -17,7 +17,7 @@ from tests.scale import scaled
 from tunesmith.errors import CacheError
 from tunesmith.lm.cache import ReplyCache
 
-FLIPS = 500
+FLIPS = 1_000
 ROWS = 2_000
 LARGE = 40  # every so many rows one has more than 32 KB and lies in a file
 

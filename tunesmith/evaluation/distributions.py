@@ -35,7 +35,7 @@ def student_t_tail(t: float, df: int) -> float:
     """
     if math.isinf(t):
         return 0.0 if t > 0 else 1.0
-    tail = 0.5 * _incomplete_beta(df / 2, 0.5, df / (df + t * t))
+    tail = 0.5 * _incomplete_beta(df / 2, 0.5, df / (df + t * t), t * t / (df + t * t))
     return tail if t >= 0 else 1 - tail
 
 
@@ -57,15 +57,14 @@ def _log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    if x <= 0 or x >= 1:
-        return min(1.0, max(0.0, x))
-    front = math.exp(
-        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    )  # fmt: skip
+def _incomplete_beta(a: float, b: float, x: float, y: float) -> float:
+    """Return the integral from 0 to `x`; `y` is `1 - x`, which near 0 cannot be had from `x` exactly."""
+    if x <= 0 or y <= 0:
+        return 0.0 if x <= 0 else 1.0
+    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(y))
     if x < (a + 1) / (a + b + 2):
         return front * _fraction(a, b, x) / a
-    return 1 - front * _fraction(b, a, 1 - x) / b
+    return 1 - front * _fraction(b, a, y) / b
 
 
 def _fraction(a: float, b: float, x: float) -> float:

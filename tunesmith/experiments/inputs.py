@@ -40,7 +40,8 @@ def program_inputs(program: Module) -> ProgramInputs:
     own = getattr(program, "signature", None)
     if isinstance(own, type) and issubclass(own, Signature):
         return ProgramInputs.of(own)
-    parameters = list(inspect.signature(program.forward).parameters.values()) if hasattr(program, "forward") else []
+    forward = getattr(type(program), "forward", None)  # DSPy warns whoever looks it up in an instance
+    parameters = [] if forward is None else list(inspect.signature(forward).parameters.values())[1:]
     names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
     if names:
         return ProgramInputs(names)

@@ -57,7 +57,7 @@ _DUMMY = "."  # stands for the last message while a prefix is read for the first
 
 
 def load_engine(name: str, path: Path, *, num_ctx: int | None, threads: int | None) -> "LlamaCppEngine":
-    """Return the engine for a weight file; one model is loaded once per process.
+    """Return the engine for a weight file; what is asked for under one name is loaded once per process.
 
     Raises:
         UsageError: the file is no GGUF file, or a setting is out of range.
@@ -69,7 +69,7 @@ def load_engine(name: str, path: Path, *, num_ctx: int | None, threads: int | No
         raise UsageError(f"`num_ctx` must be at least 16 tokens. Given: {context}.")
     count = threads or _cores()
     digest = file_sha256(path)
-    key = (digest, context, count)
+    key = (name, digest, context, count)  # the name is part of the identity that an artifact holds
     with _LOADED_LOCK:
         engine = _LOADED.get(key)
         if engine is None:
@@ -256,7 +256,7 @@ class LlamaCppEngine:
         return json.loads(text)
 
 
-_LOADED: dict[tuple[str, int, int], LlamaCppEngine] = {}
+_LOADED: dict[tuple[str, str, int, int], LlamaCppEngine] = {}
 _LOADED_LOCK = threading.Lock()
 _STDERR_LOCK = threading.RLock()
 
