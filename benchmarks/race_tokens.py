@@ -2,11 +2,11 @@
 
     python benchmarks/race_tokens.py        about half an hour on one core
 
-Writes benchmarks/race_tokens.json after each compile. Guest comments of the demo are sorted by a raced compile (`RandomSearch`, its
-default race, one call at a time) on the embedded model behind the protocol server, run as Ollama runs it: one slot,
-prompt cache on, `cache_ram_mib` 0, no saved states. What the server read is llama.cpp's `timings.prompt_n`, from the
-server's log. The very same requests are then sent to a server that has read nothing yet, in two other orders, the second
-one of a small compile alone, because it reads so much:
+Writes benchmarks/race_tokens.json after each compile. Guest comments of the demo are sorted by a raced compile
+(`RandomSearch`, its default race, one call at a time) on the embedded model behind the protocol server, run as Ollama
+runs it: one slot, prompt cache on, `cache_ram_mib` 0, no saved states. What the server read is llama.cpp's
+`timings.prompt_n`, from the server's log. The very same requests are then sent to a server that has read nothing yet,
+in two other orders, the second one of a small compile alone, because it reads so much:
 
 - best order: block by block, each candidate's calls together, the candidates of a block in the order that reads least.
   That is found by counting the tokens that each prompt shares with the one before it; it knows who will survive.
