@@ -1,7 +1,5 @@
 """What an evaluation is filed under, and the part of the ledger that one program with one model uses."""
 
-import hashlib
-import inspect
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +12,7 @@ from tunesmith.evaluation.ledger import Ledger
 from tunesmith.evaluation.ledger_entry import Entry, RowKey
 from tunesmith.evaluation.report import Failure, Row, Step
 from tunesmith.lm import LM, Call, as_lm, rollout_number
+from tunesmith.metrics import code_identity, source_key
 from tunesmith.modules import Module, caller_adapter, class_name, program_fingerprint
 from tunesmith.signatures import Demo, Signature, to_json_value
 
@@ -26,24 +25,22 @@ _told: set[str] = set()
 
 
 def program_source(program: Module) -> str:
-    """Return the sha256 of the sources of the program's own classes.
+    """Return the sha256 of the sources of the program's own classes and what they use (`code_identity`).
 
-    Best effort: what the classes call is not seen, and a class without a source, as one typed in at a prompt, counts by
-    its name, with one warning.
+    Best effort: a class without a source, as one typed in at a prompt, counts by its name, with one warning.
     """
     classes = {class_name(module): type(module) for _, module in program.named_sub_modules()}
     own = {name: kind for name, kind in classes.items() if kind.__module__.partition(".")[0] not in _OURS}
     return content_key({name: _source(name, kind) for name, kind in own.items()})
 
 
-def _source(name: str, kind: type) -> str:
-    try:
-        return hashlib.sha256(inspect.getsource(kind).encode()).hexdigest()
-    except (OSError, TypeError):
-        if name not in _told:
-            _told.add(name)
-            _log.warning("The source of %s cannot be had: a change of it is not seen when a run goes on.", name)
-        return name
+def _source(name: str, kind: type) -> Any:
+    if source_key(kind) is not None:
+        return code_identity(kind)
+    if name not in _told:
+        _told.add(name)
+        _log.warning("The source of %s cannot be had: a change of it is not seen when a run goes on.", name)
+    return name
 
 
 def program_key(program: Module) -> str:

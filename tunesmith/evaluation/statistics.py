@@ -121,7 +121,8 @@ def paired_gain(
     The bootstrap draws examples, 10,000 times, and takes percentiles (Efron & Tibshirani 1993, chapter 13). We differ
     where few examples changed: the percentiles of a handful of equal differences lie on top of each other. The interval
     then reaches to zero, as long as a two-sided sign test could not exclude it even if all went the same way
-    (five changed examples at 95 %).
+    (five changed examples at 95 %); and where all differences are equal, it reaches as far towards zero as if only the
+    share of examples gained that much which the exact interval allows (Clopper & Pearson 1934).
 
     Args:
         before: scores.
@@ -135,7 +136,11 @@ def paired_gain(
     if not differences:
         return Interval(None, None, None, 0)
     found = bootstrap_interval(differences, groups=groups, method="percentile", confidence=confidence, seed=seed)
-    changed = int(np.count_nonzero(group_sums(differences, groups)[0]))
+    sums = group_sums(differences, groups)[0]
+    if min(differences) == max(differences):
+        least = differences[0] * ((1 - confidence) / 2) ** (1 / len(sums))
+        found = replace(found, low=min(least, differences[0]), high=max(least, differences[0]))
+    changed = int(np.count_nonzero(sums))
     if changed >= least_changed(confidence) or found.low is None or found.high is None:
         return found
     return replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))

@@ -1,8 +1,6 @@
 """What a metric is, and how it is named and identified."""
 
 import functools
-import hashlib
-import inspect
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -10,6 +8,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from tunesmith.data import Score, content_key
 from tunesmith.errors import DataError, UsageError, shown
+from tunesmith.metrics.sources import code_identity, place, source_key
 from tunesmith.signatures import Example
 
 __all__ = ["Metric", "MetricFactory", "factory", "metric_fingerprint", "metric_name"]
@@ -77,10 +76,9 @@ def metric_fingerprint(metric: Callable[..., Any]) -> str:
     """Return the identity of a metric: the sha256 of what it is, 64 hexadecimal digits.
 
     For a metric of this package that is its kind, its version and its settings. For a function it
-    is the module, the name and the source (the byte code where there is no source), with defaults
-    and the values it closes over; for an object of a class the same of the class, with its
-    attributes. Not seen: what other functions it calls, and values that have no JSON form, of which
-    only the type counts.
+    is its code and what that uses of the caller's own (`code_identity`), with defaults and the
+    values it closes over; for an object of a class the source of the class, with its attributes.
+    Of values that have no JSON form only the type counts.
 
     Raises:
         UsageError: `metric` cannot be called.
@@ -112,8 +110,8 @@ def _identity(value: Any) -> Any:
     if isinstance(value, FunctionType):
         return _function_identity(value)
     if isinstance(value, (type, BuiltinFunctionType)):
-        return ["named", *_place(value), _source(value)]
-    return ["object", *_place(type(value)), _source(type(value)), _attributes(value)]
+        return ["named", *place(value), source_key(value)]
+    return ["object", *place(type(value)), source_key(type(value)), _attributes(value)]
 
 
 def _function_identity(function: FunctionType) -> Any:
@@ -121,8 +119,7 @@ def _function_identity(function: FunctionType) -> Any:
     defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     return [
         "function",
-        *_place(function),
-        _source(function) or hashlib.sha256(function.__code__.co_code).hexdigest(),
+        *code_identity(function),
         [_setting(value) for value in (*defaults, *cells) if value is not function],
     ]
 
@@ -143,20 +140,8 @@ def _setting(value: Any) -> Any:
         content_key(value)
     except DataError:
         # An address in a repr would make another identity in every process.
-        return ["type", *_place(value if isinstance(value, type) else type(value))]
+        return ["type", *place(value if isinstance(value, type) else type(value))]
     return value
-
-
-def _place(value: Any) -> tuple[str, str]:
-    name = getattr(value, "__qualname__", type(value).__qualname__)
-    return str(getattr(value, "__module__", "")), str(name)
-
-
-def _source(value: Any) -> str | None:
-    try:
-        return hashlib.sha256(inspect.getsource(value).encode()).hexdigest()
-    except (OSError, TypeError):  # typed in at a prompt, or written in C
-        return None
 
 
 def _is_filled(cell: Any) -> bool:
