@@ -29,6 +29,7 @@ _LIVE = ("OLLAMA_HOST", "TUNESMITH_LIVE_MODEL")
 _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
 _MEMORY = Path("/dev/shm")
 _ROOM = 4 * 1024**3
+_LONGEST = 1800  # seconds for one test at its full count, on a busy machine
 
 hypothesis.settings.register_profile(
     "tunesmith", deadline=None, derandomize=os.environ.get("CI") is not None, max_examples=100 if FULL else 25
@@ -103,6 +104,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"needs {' and '.join(_LIVE)}"))
         if item.get_closest_marker("slow") is not None and not os.environ.get("TUNESMITH_SLOW"):
             item.add_marker(pytest.mark.skip(reason="runs in `make test-slow`"))
+        if FULL and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_LONGEST))
 
 
 class NetworkUsed(Exception):

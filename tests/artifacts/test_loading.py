@@ -180,6 +180,16 @@ def test_an_allowed_class_that_needs_arguments_says_what_to_do(tmp_path):
     assert type(load(folder, program=NeedsArgument(4))) is NeedsArgument
 
 
+def test_code_that_ends_the_process_is_no_program(two_steps, tmp_path, monkeypatch):
+    (tmp_path / "leaves_at_import.py").write_text("raise SystemExit(0)", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ArtifactError, match=r"SystemExit\(0\)"):
+        load(two_steps.path, program=lambda: sys.exit(0))
+    forge(two_steps.path, lambda manifest: manifest["program"].update({"class": "leaves_at_import:Thing"}))
+    with pytest.raises(ArtifactError, match=r"SystemExit\(0\)"):
+        load(two_steps.path, allow=("leaves_at_import:Thing",))
+
+
 @pytest.mark.parametrize("program", [3, "x", TwoSteps.__module__, lambda: 3])
 def test_what_makes_no_program_is_refused(two_steps, program):
     with pytest.raises(UsageError):

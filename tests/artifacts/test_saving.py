@@ -26,6 +26,10 @@ from tunesmith.lm import ScriptedLM
 from tunesmith.modules import Candidate
 
 
+def asked(*questions: str) -> list[dspy.Example]:
+    return [dspy.Example(question=text, answer="yes").with_inputs("question") for text in questions]
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -55,10 +59,29 @@ def test_times_and_what_was_paid_are_not_part_of_the_identity(tmp_path):
         {"scores": {"baseline": 0.25, "compiled": 0.5000001}},
         {"charged": {"calls": 13}},
         {"lm_identity": {"model": "other"}},
+        {"selected_on": {"valset": asked("x")}},
     ],
 )
 def test_everything_else_is_part_of_the_identity(tmp_path, change):
     assert saved(tmp_path / "a").sha256 != saved(tmp_path / "b", **change).sha256
+
+
+def test_examples_that_took_part_are_found_again_by_their_inputs(tmp_path):
+    took_part = {"trainset": asked("a", "b", "b"), "valset": asked("c", "d")}
+    artifact = saved(tmp_path / "a", selected_on=took_part)
+    kept = artifact.manifest["selected_on"]
+    assert {split: len(keys) for split, keys in kept.items()} == {"trainset": 2, "valset": 2}
+    assert all(keys == sorted(keys) for keys in kept.values())
+    assert artifact.known(asked("new", "d", "c", "d", "a")) == {"trainset": 1, "valset": 3}
+    assert artifact.known(asked("new")) == {}
+    other_label = [dspy.Example(question="c", answer="another", city="Lima").with_inputs("question")]
+    assert artifact.known(other_label) == {"valset": 1}
+
+
+def test_an_artifact_of_before_has_no_keys_and_knows_no_example(tmp_path):
+    artifact = saved(tmp_path / "a")
+    assert "selected_on" not in artifact.manifest
+    assert artifact.known(asked("a")) == {}
 
 
 def test_the_manifest_says_what_was_compiled(tmp_path):

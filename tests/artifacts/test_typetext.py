@@ -30,7 +30,8 @@ TYPES = st.recursive(
 def test_a_simple_type_comes_back_from_its_text(annotation):
     back = parse_type(type_text(annotation))
     assert back == annotation
-    assert type_text(back) == type_text(annotation)
+    # Of unions that are equal Python gives the one that was made first, in whatever order.
+    assert parse_type(type_text(back)) == annotation
 
 
 @settings(max_examples=scaled(2000), deadline=None)

@@ -95,7 +95,15 @@ def test_a_reader_that_stops_reading_is_no_error() -> None:
     assert (process.wait(60), said) == (1, b"")
 
 
-def test_ctrl_c_stops_with_one_message_and_the_same_command_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", ["", "0", "3"])
+def test_code_that_ends_the_process_ends_no_verb_in_silence(workspace: Workspace, code: str) -> None:
+    Path("leaves.py").write_text(f"import sys\n\ndef make():\n    sys.exit({code})\n", encoding="utf-8")
+    message = check_failure(run("eval", "leaves:make", "--json"), 1, as_json=True)
+    assert f"ended the process by `sys.exit({code or None})`" in message
+
+
+@pytest.mark.parametrize("again", [0.0, 0.2])
+def test_ctrl_c_stops_with_one_message_and_the_same_command_goes_on(tmp_path: Path, again: float) -> None:
     run("init")
     count = 12
     with served(Server({}, habit="water", delay=0.25)) as slow:
@@ -112,6 +120,8 @@ def test_ctrl_c_stops_with_one_message_and_the_same_command_goes_on(tmp_path: Pa
         deadline = time.monotonic() + 60
         while len(slow.requests) < 3 and time.monotonic() < deadline:
             time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(again)
         os.killpg(process.pid, signal.SIGINT)
         stdout, stderr = process.communicate(timeout=60)
         found = subprocess.CompletedProcess([], process.returncode, "", stderr)

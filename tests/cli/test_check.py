@@ -1,8 +1,12 @@
 """`tunesmith check`: gates, exit codes, JUnit XML."""
 
 import json
+import os
 import re
 import shutil
+import stat
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -184,6 +188,71 @@ def test_examples_that_selected_the_artifact_are_no_gate(workspace: Workspace) -
     chosen = [row for row, key in zip(rows(Path("data/reports.jsonl")), data.keys, strict=True) if key in keys]
     Path("val.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in chosen), encoding="utf-8")
     assert "is the valset" in check_failure(run("check", A, "--min-gain", "0", "--data", "val.jsonl"), 2)
+
+
+def test_one_example_that_selected_the_artifact_is_enough_to_refuse(workspace: Workspace, server: Server) -> None:
+    text = json.loads(run("eval", "--split", "val", "--json", "--quiet").stdout)
+    data = Dataset.load("data/reports.jsonl", inputs=["report"])
+    known = [row for row, key in zip(rows(Path("data/reports.jsonl")), data.keys, strict=True)
+             if key == text["rows"][0]["key"]]  # fmt: skip
+    mixed = [{**known[0], "team": "parks"}, *({"report": f"Nobody knows {i}.", "team": "streets"} for i in range(4))]
+    Path("mixed.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in mixed), encoding="utf-8")
+    given = ("check", A, "--min-gain", "0", "--data", "mixed.jsonl", "--quiet")
+    before = len(server.requests)
+    message = check_failure(run(*given), 2)
+    assert "Of the 5 examples of `mixed` the artifact was compiled on 1 in its valset" in message
+    assert "Leave them out" in message
+    assert len(server.requests) == before
+    Path("mixed.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in mixed[1:]), encoding="utf-8")
+    assert run(*given, "--json").exit_code == 4
+
+
+@pytest.mark.parametrize("verb", ["check", "compile", "eval"])
+def test_a_metric_that_ends_the_process_passes_no_gate(workspace: Workspace, verb: str) -> None:
+    Path("leaves.py").write_text(
+        "import sys\n\ndef metric(example, prediction, trace=None):\n    sys.exit(0)\n", encoding="utf-8"
+    )
+    given = {"check": (A, "--min-gain", "0.99", "--junit", "check.xml"), "compile": ("--run", "x"), "eval": ()}[verb]
+    message = check_failure(run(verb, *given, "--metric", "leaves:metric", "--json", "--quiet"), 1, as_json=True)
+    assert "The metric failed on 1 examples" in message
+    assert "SystemExit: 0" in message
+    if verb == "check":
+        error = check_junit(Path("check.xml").read_text(encoding="utf-8")).find("testcase/error")
+        assert error is not None
+        assert error.attrib["type"] == "MetricError"
+
+
+def test_a_junit_file_that_is_a_link_or_a_pipe_stays_one(workspace: Workspace, tmp_path: Path) -> None:
+    Path("target.xml").write_text("old", encoding="utf-8")
+    Path("link.xml").symlink_to("target.xml")
+    Path("dangling.xml").symlink_to("new.xml")
+    for name, target in (("link.xml", "target.xml"), ("dangling.xml", "new.xml")):
+        assert run("check", A, "--max-errors", "0", "--quiet", "--junit", name).exit_code == 0
+        assert Path(name).is_symlink()
+        check_junit(Path(target).read_text(encoding="utf-8"))
+
+    os.mkfifo("pipe.xml")
+    reader = os.open("pipe.xml", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run("check", A, "--max-errors", "0", "--quiet", "--junit", "pipe.xml").exit_code == 0
+        check_junit(os.read(reader, 2**20).decode())
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(Path("pipe.xml").stat().st_mode)
+
+
+def test_a_junit_file_may_be_where_the_output_goes(workspace: Workspace) -> None:
+    with Path("all.txt").open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "tunesmith", "check", A, "--max-errors", "0", "--quiet", "--junit", "/dev/stdout"],
+            stdout=out,
+            check=False,
+            timeout=280,
+        )
+    assert done.returncode == 0
+    xml, end, report = Path("all.txt").read_text(encoding="utf-8").partition("</testsuites>\n")
+    check_junit(xml + end)
+    assert "Passed: on 12 examples" in report
 
 
 def test_without_a_gate_on_the_gain_the_program_as_given_costs_nothing(workspace: Workspace) -> None:

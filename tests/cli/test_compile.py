@@ -118,4 +118,23 @@ def test_a_budget_that_ends_before_the_first_score_is_a_stop(workspace: Workspac
     file = workspace.folder / "tunesmith.toml"
     text = file.read_text(encoding="utf-8").replace("budget_calls = 120", "budget_tokens = 1")
     file.write_text(text, encoding="utf-8")
-    assert "budget of 1 tokens" in check_failure(run("compile", "--run", "poor", "--quiet"), 3)
+    for _ in range(2):
+        said = check_failure(run("compile", "--run", "poor", "--quiet"), 3)
+        assert "budget of 1 tokens" in said
+        assert "--fork NAME" in said
+    shown = run("runs", "show", "poor").stdout
+    assert "Its budget of 1 tokens is used up." in shown
+    assert "Go on" not in shown
+    file.write_text(text.replace("budget_tokens = 1", "budget_tokens = 1000000"), encoding="utf-8")
+    assert "--fork NAME" in check_failure(run("compile", "--run", "poor", "--quiet"), 2)
+    assert run("compile", "--run", "poor", "--fork", "rich", "--quiet").exit_code == 0
+
+
+def test_an_empty_instruction_is_refused_before_any_call(workspace: Workspace, server: Server) -> None:
+    file, before = workspace.folder / "tunesmith.toml", len(server.requests)
+    text = file.read_text(encoding="utf-8").replace("budget_calls = 120", "budget_calls = 120\ninstructions = ['']")
+    file.write_text(text, encoding="utf-8")
+    for options in (("--dry-run",), ("--run", "other")):
+        assert "`instructions` holds" in check_failure(run("compile", "--quiet", *options), 2)
+    assert len(server.requests) == before
+    assert not (workspace.folder / "runs" / "other").exists()

@@ -73,6 +73,8 @@ BAD: list[tuple[int, tuple[str, ...]]] = [
     (2, ("compile", "--compiler", "magic")),
     (2, ("compile", "--budget-calls", "0")),
     (2, ("compile", "--budget-calls", "20", "--run", "small")),  # no room beside the test
+    (2, ("compile", "--budget-calls", "30", "--run", "small", "--dry-run")),  # nor for one score of the program
+    (2, ("compile", "--run", "nothing", "--rescore")),
     (2, ("compile", "--train", "missing.jsonl")),
     (1, ("compile", "--train", "data/reports.jsonl", "--run", "leak")),
     (2, ("compile", "--seed", "7")),  # the run `first` is of another seed

@@ -1,6 +1,7 @@
 """`tunesmith predict`."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,16 @@ def test_a_class_of_the_user_runs_only_where_it_is_allowed(workspace: Workspace)
     asked = json.loads(sent.stdout)["messages"]["messages"][-1]["content"]
     assert "x" in asked
     assert " x " not in asked, "the class strips its input"
+    steps = workspace.folder / "steps.py"
+    text = steps.read_text(encoding="utf-8").replace("import dspy\n", "import sys\n\nimport dspy\n")
+    steps.write_text(
+        text.replace("        return self.", "        sys.exit(0)\n        return self."), encoding="utf-8"
+    )
+    del sys.modules["steps"]
+    given = ("predict", path, "--allow", "steps:Steps")
+    assert "by `sys.exit(0)`" in check_failure(run(*given, "report=x", "--json"), 1, as_json=True)
+    answers = lines(run(*given, "-", stdin='{"report": "x"}\n').stdout)
+    assert answers == [{"error": {"type": "SystemExit", "message": "0"}, "line": 1}]
 
 
 def write_program(folder: Path, signature: str, name: str, examples: list[dict[str, Any]]) -> None:

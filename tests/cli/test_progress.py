@@ -51,6 +51,12 @@ def test_spent_and_left_of_every_limit_are_said() -> None:
     assert _after_three(Run()) == "ETA 37 s, 3 calls charged, 3 paid, 300 tokens"
 
 
+def test_a_small_budget_of_seconds_is_said_with_decimals() -> None:
+    run = Run(seconds=0.75)
+    note = [run.evaluate("testing", done, 40) for done in (1, 2, 3)][-1]
+    assert note.endswith(", 1.5 of 0.75 s of the model (0 left)")
+
+
 def _after_three(run: Run) -> str:
     return [run.evaluate("testing", done, 40) for done in (1, 2, 3)][-1]
 

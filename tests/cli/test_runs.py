@@ -112,6 +112,15 @@ def test_a_folder_that_is_no_run_is_never_removed(workspace: Workspace) -> None:
     assert (workspace.folder / "data").is_dir()
 
 
+def test_a_run_that_is_a_link_is_left_alone(workspace: Workspace) -> None:
+    shutil.move("runs/first", "elsewhere")
+    Path("runs/first").symlink_to("../elsewhere")
+    message = check_failure(run("runs", "rm", "first", "--yes", "--json"), 2, as_json=True)
+    assert "is a link to " in message
+    assert "Delete the link itself" in message
+    assert Path("elsewhere/run.json").is_file()
+
+
 def test_a_run_that_is_held_is_running_and_not_removed(workspace: Workspace) -> None:
     with FileLock(workspace.folder / "runs" / "first" / ".lock"):
         assert listed()["first"]["state"] == "running"

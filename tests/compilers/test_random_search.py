@@ -1,5 +1,6 @@
 """RandomSearch: what it draws, how it races, what it finds."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -339,6 +340,15 @@ class Wide(dspy.Signature):
         ({"race": "derby"}, "no race 'derby'"),
         ({"race": "bound"}, "stands on the scores' bounds"),
         ({"bounds": (1, 0)}, "lowest and the highest"),
+        ({"bounds": (-math.inf, math.inf)}, "both finite"),
+        ({"bounds": (0, math.inf)}, "both finite"),
+        ({"bounds": (0, math.nan)}, "both finite"),
+        ({"instructions": [""]}, r"`instructions` holds what is no instruction: ''\. Write a text"),
+        ({"instructions": ["Name it.", " \n"]}, "no instruction"),
+        ({"instructions": {"self": [""]}}, r"`instructions\['self'\]` holds what is no instruction: ''"),
+        ({"instructions": [3]}, "no instruction: 3"),
+        ({"instructions": "Name it."}, "is a list of texts"),
+        ({"instructions": {"self": "Name it."}}, r"`instructions\['self'\]` is a list of texts"),
         ({"sampler": "cma-es"}, "no sampler 'cma-es'"),
         ({"objectives": ("tokens",)}, "Objectives are `score` and others"),
         ({"limits": {"words": 5}}, "no limit on 'words'"),

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import sys
 import threading
 import time
 from pathlib import Path
@@ -189,6 +190,26 @@ def test_an_exception_in_forward_is_the_programs_failure() -> None:
 
 
 @pytest.mark.parametrize("slots", [1, 8])
+def test_a_program_that_ends_the_process_fails_on_its_example_alone(slots: int) -> None:
+    class Leaves(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.predict = dspy.Predict(Parity)
+
+        def forward(self, number: int) -> dspy.Prediction:
+            if number == 2:
+                sys.exit(0)
+            return self.predict(number=number)
+
+    report = evaluate(Leaves(), numbers(4), right, lm=FunctionLM(knows), slots=slots)
+
+    failure = report.rows[2].failure
+    assert failure is not None
+    assert (failure.fault, failure.kind, failure.message) == ("program", "SystemExit", "0")
+    assert (report.mean, report.errors) == (0.75, 1)
+
+
+@pytest.mark.parametrize("slots", [1, 8])
 def test_a_prompt_that_does_not_fit_is_the_programs_failure(slots: int) -> None:
     def answer(seen: Seen) -> str:
         if number(seen.text) == 1:
@@ -223,12 +244,14 @@ def test_a_program_that_returns_something_else_than_a_prediction_is_scored_by_th
 
 
 @pytest.mark.parametrize("slots", [1, 8])
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), "good", None, [], object(), ZeroDivisionError("no")])
+@pytest.mark.parametrize(
+    "bad", [float("nan"), float("inf"), "good", None, [], object(), ZeroDivisionError("no"), SystemExit(0)]
+)
 def test_a_metric_that_gives_no_score_leaves_the_example_out(bad: Any, slots: int) -> None:
     def metric(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> Any:
         if example.number not in (7, 8):
             return right(example, prediction)
-        if isinstance(bad, Exception):
+        if isinstance(bad, BaseException):
             raise bad
         return bad
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith.errors import ArtifactError, RunMismatch, UsageError
-from tunesmith.evaluation import RunFolder, run_path, write_atomically
+from tunesmith.evaluation import RunFolder, RunInfo, run_path, write_atomically
 
 WRITE = """
 import sys
@@ -67,6 +67,15 @@ def test_a_run_of_another_process_is_refused_and_free_with_whole_files_when_that
     assert len(set(text)) == 1
     with RunFolder(run, {"seed": 0}) as folder:
         assert folder.read("run.json") == {"seed": 0}
+
+
+def test_a_run_that_is_a_link_is_not_removed(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run", {"seed": 0}):
+        pass
+    (tmp_path / "link").symlink_to("run")
+    with pytest.raises(UsageError, match=rf"a link to '{tmp_path}/run', so nothing was removed\. Delete the link"):
+        RunInfo.of(tmp_path / "link").remove()
+    assert (tmp_path / "run" / "run.json").is_file()
 
 
 def test_the_same_process_cannot_open_a_run_twice(tmp_path: Path) -> None:

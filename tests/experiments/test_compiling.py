@@ -322,14 +322,66 @@ def test_a_budget_of_the_compiler_holds_where_the_call_names_none() -> None:
     assert compiled(compiler=compiler, budget=200).charged.calls > 130
 
 
-def test_a_budget_without_room_is_refused_before_any_call() -> None:
+def test_a_budget_without_room_is_refused_before_any_call(tmp_path: Path) -> None:
     model = FunctionLM(world())
-    with pytest.raises(UsageError, match="testing on 40 examples alone takes 80"):
-        compiled(model, budget=80)
+    splits = {"metric": right, "trainset": TRAIN, "valset": VAL, "testset": TEST, "lm": model}
+    for budget, message in (
+        (80, "testing on 40 examples alone takes 80"),
+        (109, "80 are kept for testing on 40 examples twice, and scoring the program as given on 30 .* takes 30"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            compiled(model, budget=budget, run=tmp_path / "run")
+        with pytest.raises(UsageError, match=message):
+            plan(dspy.Predict(Colour), **splits, budget=budget)
+    with pytest.raises(UsageError, match="of 29 calls has no room for a search: scoring the program"):
+        compiled(model, budget=29, testset=None)
     assert model.requests == []
-    with pytest.raises(BudgetExceeded):
-        compiled(model, budget=85)
-    assert len(model.requests) <= 85
+    assert list(tmp_path.iterdir()) == []
+    assert compiled(model, budget=110).charged.calls <= 110
+
+
+def test_equal_validation_examples_are_one_call_of_a_budget() -> None:
+    assert compiled(valset=[*VAL[:5], *VAL[:5]], testset=None, budget=5).report.baseline.n == 10
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [({"tokens": 1}, "1 tokens"), ({"seconds": 0}, "0 seconds"), ({"wall_seconds": 0.0}, "0.0 wall_seconds")],
+    ids=str,
+)
+def test_a_budget_that_ends_before_the_first_score_is_named_and_can_be_raised(
+    tmp_path: Path, limits: dict[str, Any], said: str
+) -> None:
+    def attempt(budget: Budget | None, **options: Any) -> CompileResult:
+        return compiled(FunctionLM(world(), version="1"), budget=budget, **options)
+
+    ends = f"The budget of {said} is too small: it ended before .* on 30 validation examples. Raise it"
+    with pytest.raises(BudgetExceeded, match=f"{ends}; what was paid"):
+        attempt(Budget(calls=500, **limits))
+    with pytest.raises(BudgetExceeded, match=f"{ends}, with --fork NAME .* or --new "):
+        attempt(Budget(calls=500, **limits), run=tmp_path / "run")
+    with pytest.raises(RunMismatch, match="--fork NAME"):
+        attempt(None, run=tmp_path / "run")
+
+    result = attempt(None, run=tmp_path / "run", fork=tmp_path / "two")
+
+    assert result.charged.calls - result.paid.calls == (limits == {"tokens": 1}), "what was evaluated is not paid again"
+
+
+def test_a_budget_of_calls_that_a_loop_uses_up_says_what_was_kept_of_it() -> None:
+    class Twice(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.step = dspy.Predict(Colour)
+
+        def forward(self, thing: str) -> dspy.Prediction:
+            self.step(thing=f"{thing}0")
+            return self.step(thing=thing)
+
+    with pytest.raises(
+        BudgetExceeded, match=r"The budget of 120 calls is too small: 80 are kept .* and the rest ended"
+    ):
+        compiled(program=Twice(), budget=120)
 
 
 def test_a_test_that_the_budget_cannot_pay_leaves_the_result_untested() -> None:
@@ -373,6 +425,17 @@ def test_a_plan_makes_no_call_and_is_never_too_small(compiler: Any) -> None:
 
 
 # What is refused ------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_says_which_limits_it_does_not_count() -> None:
+    def notes(budget: Budget) -> list[str]:
+        given = {"metric": right, "trainset": TRAIN, "valset": VAL, "lm": FunctionLM(world())}
+        return plan(dspy.Predict(Colour), **given, budget=budget)["notes"]
+
+    assert notes(Budget(calls=90)) == []
+    assert notes(Budget(calls=90, tokens=1, seconds=0.1)) == [
+        "Only calls are planned: the budget of 1 tokens and 0.1 seconds may end the compile earlier."
+    ]
 
 
 @pytest.mark.parametrize(("one", "other"), [("trainset", "valset"), ("trainset", "testset"), ("valset", "testset")])

@@ -90,6 +90,10 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
         ("program = 3", "`program`: Input should be a valid string. Given: 3."),
         ("[compile]\nseed = '3'", "`compile.seed`: Input should be a valid integer. Given: '3'."),
         ("[compile]\nbudget_calls = -1", "`compile.budget_calls`"),
+        (
+            "[compile]\nbudget_calls = 0",
+            "`compile.budget_calls`: Input should be greater than or equal to 1. Given: 0.",
+        ),
         ("[compile]\nbudget_calls = true", "`compile.budget_calls`"),
         ("[compile]\ncompiler = 'magic'", "'random-search', 'bootstrap-few-shot' or 'labeled-few-shot'"),
         ("[compile]\nformats = 'bare'", "`compile.formats`"),

@@ -394,7 +394,10 @@ def test_a_fork_with_another_metric_uses_no_score_of_the_old_one(finished: Finis
     [
         ({"run": None, "new": True}, "Name it"),
         ({"run": None, "rescore": True}, "Name it"),
-        ({"fork": "run"}, "from itself"),
+        ({"fork": "run"}, "Given: fork='run'"),
+        ({"rescore": True}, "nothing to rescore: there is no run in 'runs/run'"),
+        ({"rescore": True, "new": True}, "nothing to rescore: `new`"),
+        ({"rescore": True, "fork": "two"}, "nothing to rescore: there is no run in 'runs/run'"),
         ({"run": "nothing", "fork": "two"}, "no run in"),
     ],
     ids=str,
@@ -406,6 +409,7 @@ def test_what_is_about_no_run_is_refused(
     with pytest.raises(UsageError, match=message):
         compiled(**{"lm": model(tmp_path), "run": "run", **options})
     assert asked(tmp_path) == []
+    assert not (tmp_path / "runs" / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -342,11 +342,13 @@ def test_patience_is_an_option_and_a_variable(monkeypatch: pytest.MonkeyPatch) -
         return lm("ollama/m", host=address, cache=False, **given)._stack._watch._policy.seconds
 
     assert seconds() == 120.0
+    monkeypatch.setenv("TUNESMITH_PATIENCE", "")
+    assert seconds() == 120.0
     monkeypatch.setenv("TUNESMITH_PATIENCE", "7.5")
     assert seconds() == 7.5
     assert seconds(patience=0) == 0.0
     assert lm("ollama/m", host=address, patience=3).dump_state()["patience"] == 3
-    for wrong in ("-1", "soon", "nan", ""):
+    for wrong in ("-1", "soon", "nan"):
         monkeypatch.setenv("TUNESMITH_PATIENCE", wrong)
         with pytest.raises(UsageError, match="TUNESMITH_PATIENCE"):
             seconds()

@@ -1,7 +1,7 @@
 """A compiled program as it lies on disk, verified."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,11 @@ from typing import Any
 from tunesmith.artifacts.folder import MANIFEST, STATE, locate, read_files
 from tunesmith.artifacts.manifest import parse_json, parse_manifest, sha256_of
 from tunesmith.artifacts.rebuild import make_signature
+from tunesmith.artifacts.selected import count_known
 from tunesmith.artifacts.state import check_state
 from tunesmith.errors import ArtifactError
 from tunesmith.modules import Candidate
+from tunesmith.signatures import Example
 
 __all__ = ["Artifact", "read_manifest", "verified", "verify"]
 
@@ -68,6 +70,13 @@ class Artifact:
     def lm(self) -> dict[str, Any]:
         """The identity of the model it was compiled for, as `Identity.to_json` gives it."""
         return dict(self.manifest["lm"])
+
+    def known(self, examples: Sequence[Example]) -> dict[str, int]:
+        """Return how many of `examples`, inputs marked, took part in choosing it, per split that holds any.
+
+        The inputs decide: the same ones under another label are known. Empty for an artifact that keeps no keys.
+        """
+        return count_known(examples, self.manifest.get("selected_on", {}))
 
     def diff(self) -> str:
         """Return what the compile changed, as a unified diff from the baseline; empty where nothing was."""

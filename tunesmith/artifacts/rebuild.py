@@ -127,7 +127,7 @@ def _imported(name: str) -> type[Module]:
         found: Any = importlib.import_module(module)
         for attribute in attributes.split("."):
             found = getattr(found, attribute)
-    except Exception as error:  # an import may run and raise anything
+    except (Exception, SystemExit) as error:  # an import may run and raise anything
         raise ArtifactError(
             f"The allowed class {name!r} cannot be imported: {error!r}. Make its module importable, or pass the "
             "program itself with `program=`."
@@ -142,7 +142,7 @@ def _called(make: Any, title: str) -> Module:
         raise UsageError(f"`program` is a program, or a class or function that makes one. Given: {shown(make)}.")
     try:
         made = make()
-    except Exception as error:  # the caller's code may raise anything
+    except (Exception, SystemExit) as error:  # the caller's code may raise anything
         raise ArtifactError(
             f"{title} cannot be called without arguments: {error!r}. Make the program yourself and pass it with "
             "`program=`."

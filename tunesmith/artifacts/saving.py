@@ -11,10 +11,12 @@ from tunesmith.artifacts.artifact import Artifact, verified, verify
 from tunesmith.artifacts.folder import MANIFEST, STATE, locate, read_files, replace_folder
 from tunesmith.artifacts.manifest import SCHEMA_VERSION, plain, render, seal, sha256_of
 from tunesmith.artifacts.rebuild import describe_program
+from tunesmith.artifacts.selected import short_keys
 from tunesmith.artifacts.shape import ADAPTER
 from tunesmith.artifacts.state import program_state, write_state
 from tunesmith.errors import ArtifactError, UsageError
 from tunesmith.modules import Candidate, Module
+from tunesmith.signatures import Example
 
 __all__ = ["save"]
 
@@ -32,6 +34,7 @@ def save(
     verdict: str,
     charged: Mapping[str, Any],
     paid: Mapping[str, Any],
+    selected_on: Mapping[str, Sequence[Example]] | None = None,
     notes: Sequence[str] = (),
     seed: int | None = None,
     extra: Mapping[str, Any] | None = None,
@@ -56,6 +59,8 @@ def save(
         charged: calls, tokens and seconds the run was charged for.
         paid: what reached an engine; not part of the identity. `test_opened` in it, how often the test split was
             opened, is kept beside it.
+        selected_on: the examples that took part in choosing it, per split, with their inputs marked. The manifest keeps
+            a short key of each one's inputs, no text, so that `Artifact.known` finds them again.
         notes: what was decided for the user, in words.
         seed: of every draw.
         extra: whatever else belongs to the identity.
@@ -96,6 +101,8 @@ def save(
         "extra": {} if extra is None else extra,
         "notes": list(notes),
     }
+    if selected_on is not None:
+        content["selected_on"] = {split: short_keys(examples) for split, examples in selected_on.items()}
     content = {name: plain(name, _mapping(value)) for name, value in content.items()}
     spent = dict(paid)
     opened = spent.pop("test_opened", None)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tunesmith.artifacts.selected import KEY_DIGITS
 from tunesmith.errors import ArtifactError
 
 __all__ = ["ADAPTER", "CLASS_NAME", "REQUEST_OPTIONS", "check_shape", "is_option_value"]
@@ -88,6 +89,7 @@ _ClassName = Annotated[str, AfterValidator(_class)]
 _FieldName = Annotated[str, AfterValidator(_field_name)]
 _Options = Annotated[dict[str, Any], AfterValidator(_options)]
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_ShortKey = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{KEY_DIGITS}}}$")]
 
 
 class _Shape(BaseModel):
@@ -162,6 +164,7 @@ class _ManifestShape(_Shape):
     lm: dict[str, Any]
     metric: str | None
     datasets: dict[str, str]
+    selected_on: dict[str, list[_ShortKey]] = Field(default_factory=dict)  # absent before there was one
     scores: dict[str, Any]
     verdict: str
     charged: dict[str, Any]

@@ -1,7 +1,9 @@
 """`tunesmith`: the group of all verbs. A verb's file is imported when the verb is used, so that `--help` is quick."""
 
+import atexit
 import importlib
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -9,7 +11,8 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.failures import STOPPED, report_failure
+from tunesmith.cli.failures import STOPPED, exit_code, report_failure
+from tunesmith.errors import TunesmithError
 
 __all__ = ["VERBS", "Application", "main"]
 
@@ -55,6 +58,11 @@ class Application(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise click.Abort from None  # before click writes a line of its own
+        except SystemExit as stop:  # a verb returns its code: this came from the code that it runs
+            raise TunesmithError(
+                f"The code that this runs ended the process by `sys.exit({stop.code!r})`, so nothing came of it. "
+                "Let the program, the metric and the modules they import raise an error or return instead."
+            ) from stop
 
     def main(
         self,
@@ -81,7 +89,11 @@ class Application(click.Group):
         except KeyboardInterrupt:
             code = STOPPED
         except Exception as error:  # noqa: BLE001 - every failure ends as one message
+            if args is None and exit_code(error) == STOPPED:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C again: the message comes all the same
             code = report_failure(error, as_json="--json" in arguments)
+        if args is None and code == STOPPED:
+            _end_at_once_on_another_interrupt()
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -95,6 +107,13 @@ def _open_closed_streams() -> None:
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Write a warning as a sentence, without the place in the code that gave it."""
     click.echo(f"warning: {message}", err=True)
+
+
+def _end_at_once_on_another_interrupt() -> None:
+    """Let Ctrl-C end the process as it ends anyway, but without waiting for threads that still talk to a model."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(STOPPED))
+    # When the modules go, Python gives a signal that had a handler back to the system, which would kill the process.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def _forget_stdout() -> None:

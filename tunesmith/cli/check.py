@@ -11,7 +11,7 @@ import click
 from tunesmith.artifacts import Artifact, load, verify
 from tunesmith.cli.choosing import allowed, chosen_lm, current_project
 from tunesmith.cli.failures import DONE, GATE
-from tunesmith.cli.junit import junit_xml
+from tunesmith.cli.junit import junit_xml, write_junit
 from tunesmith.cli.options import (
     allow_option,
     artifact_argument,
@@ -25,8 +25,8 @@ from tunesmith.cli.output import emit, note, say, table
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import say_finding, say_notes, say_opened, say_reports, say_spent
 from tunesmith.data import Dataset
-from tunesmith.errors import TunesmithError, UsageError
-from tunesmith.evaluation import Metric, write_atomically
+from tunesmith.errors import UsageError
+from tunesmith.evaluation import Metric
 from tunesmith.experiments import CheckResult, Gates, Project, check_artifact
 from tunesmith.lm import LM
 from tunesmith.metrics import metric_name
@@ -76,7 +76,7 @@ def command(
     tunesmith check runs/first/artifact --min-gain 0 --junit check.xml
     tunesmith check runs/first/artifact --data test.jsonl --min-score 0.8 --max-latency 0.5 --max-errors 0
     """
-    if junit is not None and not junit.absolute().parent.is_dir():
+    if junit is not None and not Path(os.path.realpath(junit)).parent.is_dir():
         raise UsageError(f"There is no folder {str(junit.parent)!r} for --junit. Make it, or name another file.")
     when, start = datetime.now(UTC), time.monotonic()
     try:
@@ -90,15 +90,15 @@ def command(
         examples = _examples(project, program, data)
         with shown_progress(quiet=quiet) as tell:
             result = check_artifact(program, found, examples, judge, gates=gates, lm=model, slots=slots, progress=tell)
-    except TunesmithError as error:
+    except (Exception, SystemExit) as error:
         if junit is not None:
             took = time.monotonic() - start
-            _write(junit, junit_xml(str(artifact), (), properties={}, when=when, seconds=took, error=error))
+            write_junit(junit, junit_xml(str(artifact), (), properties={}, when=when, seconds=took, error=error))
         raise
     about = _about(found, examples, judge, model)
     if junit is not None:
         took, figures, text = time.monotonic() - start, _properties(about, result), result.sentence
-        _write(
+        write_junit(
             junit,
             junit_xml(str(artifact), result.gates, properties=figures, when=when, seconds=took, text=text),
         )
@@ -162,15 +162,6 @@ def _properties(about: dict[str, Any], result: CheckResult) -> dict[str, object]
         found[f"gate.{gate.name}.limit"] = gate.limit
         found[f"gate.{gate.name}.value"] = gate.value
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_atomically(path, text)
-    except OSError as error:
-        raise UsageError(
-            f"{str(path)!r} cannot be written: {error.strerror}. Name another file for --junit."
-        ) from error
 
 
 def _say(result: CheckResult, examples: Dataset, metric: str) -> None:

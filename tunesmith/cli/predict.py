@@ -129,7 +129,7 @@ def _answer(call: _Caller, number: int, line: bytes) -> dict[str, Any]:
     """Return the outputs for one line, or what was wrong with it."""
     try:
         return call(row_of(_decoded(number, line), call.inputs, "stdin"))
-    except Exception as error:  # whatever a program raises belongs to its line
+    except (Exception, SystemExit) as error:  # whatever a program raises belongs to its line
         if isinstance(error, (ModelMissing, ModelUnavailable)):
             raise  # every further line would fail as well
         message = _row_text(error) if isinstance(error, RowError) else str(error)

@@ -109,7 +109,7 @@ class Spending:
             _spent(charged.tokens, limits.tokens, "tokens"),
         ]
         if limits.seconds is not None:
-            words.append(_spent(int(charged.seconds), int(limits.seconds), "s of the model"))
+            words.append(_spent_seconds(charged.seconds, limits.seconds))
         return ", ".join([*self._eta(), *words])
 
     def _eta(self) -> list[str]:
@@ -141,6 +141,15 @@ def _spent(used: int, limit: int | None, unit: str) -> str:
     if limit is None:
         return f"{used:,} {unit}"
     return f"{used:,} of {limit:,} {unit} ({max(0, limit - used):,} left)"
+
+
+def _spent_seconds(used: float, limit: float) -> str:
+    """Return it in whole seconds, of a budget under ten seconds with decimals."""
+    said = [f"{value:.3g}" if limit < 10 and value < 100 else f"{int(value):,}" for value in (used, limit)]
+    left = max(0.0, limit - used)
+    return (
+        f"{said[0]} of {said[1]} s of the model ({f'{left:.3g}' if limit < 10 else f'{int(limit) - int(used):,}'} left)"
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -79,7 +79,11 @@ def show(name: str, as_json: bool) -> int:  # noqa: FBT001
         say(table(rows, numbers=3))
     if info.state == "stopped" and info.command is not None:
         say()
-        say(f"Go on:  tunesmith runs resume {name}")
+        ended = _ended_budget(info, summary)
+        if ended is None:
+            say(f"Go on:  tunesmith runs resume {name}")
+        else:
+            say(f"Its budget of {ended} is used up. Raise it: the command above with --fork NAME starts from this run.")
     return DONE
 
 
@@ -181,6 +185,19 @@ def _candidates(info: RunInfo) -> list[dict[str, Any]]:
             }
         )
     return sorted(found, key=lambda one: (-one["rows"], -(one["mean"] or 0.0), one["candidate"]))
+
+
+def _ended_budget(info: RunInfo, summary: dict[str, Any]) -> str | None:
+    """Return the limit that a run ended at before the program as given was scored: with it the run cannot go on.
+
+    Once another candidate was evaluated it can: a budget that ends later only ends the search.
+    """
+    if any(found["candidate"] != info.identity.get("candidate") for found in summary["candidates"]):
+        return None
+    limits, spent = info.identity.get("budget") or {}, summary["ledger"] or {}
+    reached = (name for name in ("calls", "tokens", "seconds") if name in limits and spent.get(name, 0) >= limits[name])
+    name = next(reached, None)
+    return None if name is None else f"{limits[name]} {name}"
 
 
 def _command_of(info: RunInfo) -> tuple[list[str], Path]:

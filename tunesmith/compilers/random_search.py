@@ -1,5 +1,6 @@
 """`RandomSearch`: instructions given, demo sets, demo counts and formats, drawn by an Optuna sampler and raced."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -88,6 +89,8 @@ class RandomSearch(Compiler):
             raise UsageError("`formats` is empty: there is no format to try. Name at least one, or leave it out.")
         for name in formats or ():
             get_format(name)
+        for path, texts in (instructions if isinstance(instructions, Mapping) else {"": instructions}).items():
+            _check_instructions(texts, f"instructions[{path!r}]" if path else "instructions")
         self.objectives, self.limits = check_objectives(objectives), check_limits(limits or {})
         if race is None:
             race = "paired-halving" if len(self.objectives) == 1 else "full"
@@ -95,8 +98,11 @@ class RandomSearch(Compiler):
             raise UsageError(f"There is no race {shown(race)}. Use one of: {', '.join(RACES)}.")
         if race == "bound" and bounds is None:
             raise UsageError("The race 'bound' stands on the scores' bounds. Give them, such as `bounds=(0, 1)`.")
-        if bounds is not None and not bounds[0] < bounds[1]:
-            raise UsageError(f"`bounds` must be the lowest and the highest score. Given: {shown(bounds)}.")
+        if bounds is not None and not -math.inf < bounds[0] < bounds[1] < math.inf:
+            raise UsageError(
+                f"`bounds` must be the lowest and the highest score, both finite. Given: {shown(bounds)}. Leave it out "
+                "where the metric has none."
+            )
         check_sampler(sampler)
         if num_candidates < 1:
             raise UsageError(f"`num_candidates` must be at least 1. Given: {num_candidates}.")
@@ -243,6 +249,18 @@ class RandomSearch(Compiler):
         return race_evaluations(
             self.race, count=count, total=val, budget=budget, finalists=finalists, bounds=self.bounds
         )
+
+
+def _check_instructions(texts: Sequence[str], name: str) -> None:
+    if not isinstance(texts, (list, tuple)):
+        raise UsageError(f'`{name}` is a list of texts, such as ["Answer in one word."]. Given: {shown(texts)}.')
+    for text in texts:
+        if not isinstance(text, str) or not text.strip():
+            # DSPy puts a sentence of its own in the place of an empty instruction.
+            raise UsageError(
+                f"`{name}` holds what is no instruction: {shown(text)}. Write a text, or leave it out: the program's "
+                "own instruction is tried anyway."
+            )
 
 
 def _beginning(candidate: Candidate) -> list[tuple[str, str, int]]:

@@ -294,7 +294,7 @@ class Runner:
                 prediction = self._program(**_inputs(example))
             except (ModelUnavailable, ModelMissing) as error:
                 raise StopSignal(error) from error
-            except Exception as error:  # noqa: BLE001 - whatever a program raises is its own failure
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a program raises is its own failure
                 failure = Failure("program", _kind(error), str(error))
                 return Row(key, None, None, failure, **_tally(calls)), False
             return self._score(key, example, prediction, trace, calls), not hasattr(prediction, "items")
@@ -324,7 +324,7 @@ class Runner:
             else:
                 given = self._metric(example, prediction)
             score = Score.of(given)
-        except Exception as error:  # noqa: BLE001 - whatever a metric raises is its own failure
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a metric raises is its own failure
             failure = Failure("metric", _kind(error), str(error))
             return Row(key, outputs, None, failure, steps=found, **_tally(calls))
         return Row(key, outputs, score.value, feedback=score.feedback, steps=found, **_tally(calls))
@@ -446,7 +446,7 @@ def _takes_trace(metric: Metric) -> bool:
     return len(positional) >= 3 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
-def _kind(error: Exception) -> str:
+def _kind(error: BaseException) -> str:
     """Return the error's name in `tunesmith.errors`, where engines and formats raise subclasses of their own."""
     kinds = type(error).__mro__
     return next((kind.__name__ for kind in kinds if kind.__module__ == MetricError.__module__), kinds[0].__name__)

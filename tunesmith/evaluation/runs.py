@@ -244,8 +244,13 @@ class RunInfo:
         """Delete the folder.
 
         Raises:
-            UsageError: a process holds the run, or the folder cannot be deleted.
+            UsageError: a process holds the run, or the folder is a link or cannot be deleted.
         """
+        if self.path.is_symlink():
+            raise UsageError(
+                f"The run {str(self.path)!r} is a link to {os.path.realpath(self.path)!r}, so nothing was removed. "
+                "Delete the link itself, or remove the run that it points to by its path."
+            )
         if _is_held(self.path):
             raise UsageError(f"The run {str(self.path)!r} is held by a process. End that first.")
         try:

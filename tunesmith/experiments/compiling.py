@@ -14,7 +14,7 @@ from tunesmith.errors import BudgetExceeded, UsageError, shown
 from tunesmith.evaluation import Interval, Ledger, Metric, Report, RunFolder, Runner, paired_scores, run_path
 from tunesmith.experiments.compiling_calls import calls_of_example
 from tunesmith.experiments.compiling_job import Job, job_of
-from tunesmith.experiments.compiling_plan import search_budget
+from tunesmith.experiments.compiling_plan import search_budget, stop_of_compile
 from tunesmith.experiments.verdict import Finding, count_opening, finding_of
 from tunesmith.lm import BaseLM, Budget, Meter, Spend, content_key, metered, unpaid
 from tunesmith.metrics import metric_name
@@ -158,15 +158,19 @@ def compile_program(
         Interrupted: by Ctrl-C; the same call goes on later.
     """
     job = job_of(program, metric, trainset, valset, testset, compiler, lm, budget, seed)
+    search_budget(job)  # refuses one that is too small, before a folder is made
     if run is None:
         if new or fork is not None or rescore:
             raise UsageError("`new`, `fork` and `rescore` are about a run. Name it, as in `run='first'`.")
         with mirrored(mirror, job.compiler.objectives, about=job.about(), private=not store) as written:
             return _run(job, progress, mirror=written)
     if fork is not None and run_path(fork) == run_path(run):
-        raise UsageError(f"A run cannot be forked from itself. Given: fork={shown(fork)}. Choose another name.")
-    _say_what_is_not_kept(job, store=store)
+        raise UsageError(f"A run cannot be forked from itself. Given: fork={shown(str(fork))}. Choose another name.")
     name = run if fork is None else fork
+    if rescore and ((new and fork is None) or not (run_path(run) / "run.json").exists()):
+        why = "`new` sets the run aside" if new and fork is None else f"there is no run in {str(run_path(run))!r}"
+        raise UsageError(f"There is nothing to rescore: {why}. Leave `rescore` out, or name the run that has outputs.")
+    _say_what_is_not_kept(job, store=store)
     with (
         RunFolder(name, job.identity(), command=command, new=new, rescore=rescore) as folder,
         folder.ledger(private=not store) as ledger,
@@ -220,7 +224,7 @@ def _run(
             _keep_room(job, session)
             report = job.compiler.run(session)
         except BudgetExceeded as stop:
-            raise _with_kept_calls(job, stop) from None
+            raise stop_of_compile(job, session, stop, in_run=ledger is not None) from None
         _check_unchanged(job, keys)
         program = report.candidate.apply(job.program)
         program._compiled = True
@@ -275,19 +279,6 @@ def _check_unchanged(job: Job, keys: list[list[str]]) -> None:
         )
 
 
-def _with_kept_calls(job: Job, stop: BudgetExceeded) -> BudgetExceeded:
-    """Return `stop` with what the search had: a part of the user's budget was kept for the test."""
-    kept = (job.budget.calls or 0) - (search_budget(job).calls or 0)
-    if not kept:
-        return stop
-    return BudgetExceeded(
-        f"The budget of {job.budget.calls} calls is too small: {kept} are kept for testing on {len(job.test or ())} "
-        f"examples twice, and the rest ended before the program as given was scored on {len(job.val)} validation "
-        "examples. Raise it; what was paid for is in the cache.",
-        spent=stop.spent,
-    )
-
-
 def _test(
     job: Job,
     session: Session,
@@ -335,6 +326,7 @@ def _save(job: Job, result: CompileResult, folder: Path) -> Artifact:
         lm_identity=job.lm.identity.to_json(),
         metric=metric_name(job.metric),
         datasets=datasets,
+        selected_on={"trainset": job.train, "valset": job.val},
         scores={name: numbers[name] for name in ("split", "baseline", "compiled", "gain", "validation")},
         verdict=result.verdict,
         # What the clock said is no part of an artifact's identity: the same replies give the same artifact.

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.compilers import Compiler
-from tunesmith.errors import UsageError
+from tunesmith.compilers import Compiler, Session
+from tunesmith.data import example_key
+from tunesmith.errors import BudgetExceeded, UsageError
 from tunesmith.evaluation import Metric
 from tunesmith.experiments.compiling_calls import calls_of_example
 from tunesmith.experiments.compiling_job import Job, job_of
@@ -13,7 +14,7 @@ from tunesmith.lm import BaseLM, Budget
 from tunesmith.modules import Module
 from tunesmith.signatures import Example
 
-__all__ = ["plan", "search_budget"]
+__all__ = ["plan", "search_budget", "stop_of_compile"]
 
 
 def plan(
@@ -55,8 +56,15 @@ def plan(
             "test": 0 if job.test is None else len(job.test),
         },
         "budget": job.budget.to_json(),
-        "notes": [*job.notes, *([each.note] if each.note else [])],
+        "notes": [*job.notes, *([each.note] if each.note else []), *_notes_of_other_limits(job.budget)],
     }
+
+
+def _notes_of_other_limits(budget: Budget) -> list[str]:
+    limits = [f"{value} {name}" for name, value in budget.to_json().items() if name != "calls"]
+    if not limits:
+        return []
+    return [f"Only calls are planned: the budget of {' and '.join(limits)} may end the compile earlier."]
 
 
 def _within(count: int, budget: Budget) -> int:
@@ -72,14 +80,47 @@ def search_budget(job: Job) -> Budget:
     """Return what the search may be charged: all but the calls that testing both programs takes.
 
     Of tokens and seconds nothing is kept: what the compiled program needs is not known before it is found.
+
+    Raises:
+        UsageError: the calls that are left cannot even score the program as given on validation.
     """
     limit = job.budget.calls
-    if limit is None or job.test is None:
+    if limit is None:
         return job.budget
     kept = _test_calls(job)
-    if kept >= limit:
+    if kept and job.test is not None and kept >= limit:
         raise UsageError(
             f"The budget of {limit} calls has no room for a search: testing on {len(job.test)} examples "
             f"alone takes {kept}. Raise the budget or pass a smaller test split."
         )
+    # Equal inputs are one request, which is charged once.
+    needed = (
+        len({example_key(example.inputs()) for example in job.val}) * calls_of_example(job.program, job.metric).total
+    )
+    if kept + needed > limit:
+        aside = "" if job.test is None else f"{kept} are kept for testing on {len(job.test)} examples twice, and "
+        raise UsageError(
+            f"The budget of {limit} calls has no room for a search: {aside}scoring the program as given on "
+            f"{len(job.val)} validation examples takes {needed}. Raise the budget to more than {kept + needed}, or "
+            "pass smaller splits."
+        )
     return replace(job.budget, calls=limit - kept)
+
+
+def stop_of_compile(job: Job, session: Session, stop: BudgetExceeded, *, in_run: bool) -> BudgetExceeded:
+    """Return `stop` with the limit that was reached, and with what helps: with another budget a run is another one."""
+    room = session.meter.room()
+    reached = next((name for name in job.budget.to_json() if getattr(room, name) == 0), None)
+    if reached is None:
+        return stop
+    limit, searched = getattr(job.budget, reached), session.meter.budget.calls
+    kept = limit - searched if reached == "calls" and searched is not None else 0
+    aside = f"{kept} are kept for testing on {len(job.test or ())} examples twice, and the rest" if kept else "it"
+    way = "Raise it"
+    if in_run:
+        way += ", with --fork NAME to start a run from what this one has evaluated, or --new to set this one aside"
+    return BudgetExceeded(
+        f"The budget of {limit} {reached} is too small: {aside} ended before the program as given was scored on "
+        f"{len(job.val)} validation examples. {way}; what was paid for is in the cache.",
+        spent=stop.spent or session.meter.charged.to_json(),
+    )

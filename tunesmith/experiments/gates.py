@@ -169,7 +169,7 @@ def check_artifact(
         progress: is told what goes on, and how many of how many examples are done.
 
     Raises:
-        UsageError: `data` is what the artifact was selected on.
+        UsageError: `data` holds an example that the artifact was selected on.
         MetricError, ModelUnavailable, ModelMissing, Interrupted: as `evaluate`.
     """
     _refuse_selected_on(artifact, data)
@@ -215,6 +215,13 @@ def _refuse_selected_on(artifact: Artifact, data: Dataset) -> None:
                 f"`{data.name}` is the {name} the artifact was compiled on: its score there flatters, so it is no "
                 "gate. Give examples that did not take part, such as the test split."
             )
+    known = artifact.known(data)
+    if known:
+        where = " and ".join(f"{count} in its {split}" for split, count in known.items())
+        raise UsageError(
+            f"Of the {len(data)} examples of `{data.name}` the artifact was compiled on {where}, by their inputs: its "
+            "score there flatters, so it is no gate. Leave them out, or give examples that did not take part."
+        )
 
 
 def _baseline(artifact: Artifact, program: Module) -> Module:

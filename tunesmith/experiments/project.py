@@ -101,7 +101,7 @@ class CompileSettings(_Table):
     compiler: CompilerName = "random-search"
     run: str = "compile"
     seed: int = 0
-    budget_calls: int | None = Count
+    budget_calls: int | None = Positive
     budget_tokens: int | None = Count
     budget_seconds: float | None = Count
     slots: int | None = Positive

@@ -364,8 +364,8 @@ def _slots(given: int | None) -> int:
 def _patience(given: float | None) -> float:
     """Return the seconds that a run waits for its server."""
     name, value = "patience", given
-    text = os.environ.get("TUNESMITH_PATIENCE")
-    if given is None and text is not None:
+    text = os.environ.get("TUNESMITH_PATIENCE", "")
+    if given is None and text:
         name, value = "TUNESMITH_PATIENCE", float(text) if _NUMBER.fullmatch(text) else -1.0
     if value is None:
         return Patience().seconds

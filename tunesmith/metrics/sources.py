@@ -10,6 +10,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from tunesmith.signatures import Signature
+
 __all__ = ["code_identity", "place", "source_key"]
 
 _INSTALLED = (
@@ -93,6 +95,8 @@ def _is_own(value: Any) -> bool:
     """Whether something is defined in the caller's own code."""
     module = value if isinstance(value, ModuleType) else sys.modules.get(value.__module__)
     file = getattr(module, "__file__", None)
+    if isinstance(value, type) and issubclass(value, Signature):
+        return False  # it is part of the program that it stands in
     if file is None:
         return getattr(module, "__name__", None) == "__main__"
     return not any(Path(file).resolve().is_relative_to(folder) for folder in _INSTALLED)
