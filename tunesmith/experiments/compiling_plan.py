@@ -93,10 +93,9 @@ def search_budget(job: Job) -> Budget:
             f"The budget of {limit} calls has no room for a search: testing on {len(job.test)} examples "
             f"alone takes {kept}. Raise the budget or pass a smaller test split."
         )
-    # Equal inputs are one request, which is charged once.
-    needed = (
-        len({example_key(example.inputs()) for example in job.val}) * calls_of_example(job.program, job.metric).total
-    )
+    each = calls_of_example(job.program, job.metric)
+    least = each.total if each.known else 1  # which of its predictors a program calls is its own affair
+    needed = least * len({example_key(example.inputs()) for example in job.val})  # equal inputs are charged once
     if kept + needed > limit:
         aside = "" if job.test is None else f"{kept} are kept for testing on {len(job.test)} examples twice, and "
         raise UsageError(
