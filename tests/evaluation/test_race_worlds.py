@@ -68,5 +68,13 @@ def test_the_page_shows_the_committed_figures() -> None:
     assert worlds.rendered(PAGE, FOUND) == PAGE, "run `python benchmarks/race_worlds.py --table`"
 
 
+def test_the_page_shows_the_committed_figures_on_the_embedded_model() -> None:
+    raced = benchmark("raced_full")
+    found = json.loads(raced.OUT.read_text(encoding="utf-8"))
+    assert found["pooled"] == raced.summary(found["rows"])
+    assert raced.broken(found["pooled"]) == []
+    assert raced.rendered(PAGE, found) == PAGE, "run `python benchmarks/raced_full.py --table`"
+
+
 def test_the_page_names_every_race() -> None:
     assert [race for race in RACES if f"| `{race}` |" not in PAGE] == []
