@@ -19,11 +19,12 @@ import json
 import re
 import sys
 import tempfile
-import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from bench_prefix import chats, replay
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import tunesmith as ts
@@ -95,22 +96,6 @@ def compiled(server: ProtocolServer, seed: int, *, candidates: int, examples: in
         )
     assert blocks.taken == len(chats(server))
     return [block for _, block in blocks.blocks]
-
-
-def chats(server: ProtocolServer) -> list[Any]:
-    """Return the log of the chat requests."""
-    return [entry for entry in server.requests if entry.path == "/api/chat"]
-
-
-def replay(server: ProtocolServer, bodies: Iterable[Body]) -> int:
-    """Send `bodies` in that order to a server that has read nothing, and return what it read."""
-    server.stop()
-    server.start()
-    before = len(chats(server))
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    for body in bodies:
-        opener.open(urllib.request.Request(f"{server.url}/api/chat", json.dumps(body).encode()), timeout=120).read()
-    return sum(entry.processed_tokens for entry in chats(server)[before:])
 
 
 def alternating(blocks: list[Block]) -> list[Body]:

@@ -8,8 +8,6 @@ import resource
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
 import traceback
@@ -40,14 +38,7 @@ KEY = "kind, program, candidate, lm, metric, mode, example, rollout"
 class RuleServer(ServerProcess):
     """`python -m tests.crash`, killed at the end."""
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "tests.crash", "--port", str(self.port)]
-        root = Path(__file__).parents[2]
-        self._process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the server did not start"
-        self.port = json.loads(line)["port"]
+    module = "tests.crash"
 
     def wait_for(self, calls: int) -> None:
         """Return when that many calls have come since the last `take`."""

@@ -205,7 +205,13 @@ class ProtocolServer:
 
 
 class ServerProcess:
-    """`python -m tests.protocol` in a process of its own, which can be killed and started again on the same port."""
+    """`python -m tests.protocol` in a process of its own, which can be killed and started again on the same port.
+
+    Attributes:
+        module: what is run.
+    """
+
+    module = "tests.protocol"
 
     def __init__(self, *arguments: str, port: int = 0) -> None:
         self.port = port
@@ -225,7 +231,7 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start it and wait until it listens."""
-        command = [sys.executable, "-m", "tests.protocol", "--port", str(self.port), *self._arguments]
+        command = [sys.executable, "-m", self.module, "--port", str(self.port), *self._arguments]
         root = Path(__file__).parents[2]
         self._process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None

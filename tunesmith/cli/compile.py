@@ -215,13 +215,13 @@ def _speed(program: Module, examples: Sequence[Example], metric: Any, model: LM)
     return statistics.median(c.tokens for c in calls), statistics.median(c.seconds for c in calls)
 
 
-def _estimates(calls: dict[str, int | None], speed: tuple[float, float] | None) -> dict[str, Any]:
+def _estimates(calls: dict[str, int], speed: tuple[float, float] | None) -> dict[str, Any]:
     if speed is None:
         return {"tokens": None, "seconds": None, "measured": None}
     tokens, seconds = speed
     return {
-        "tokens": {kind: None if count is None else int(count * tokens) for kind, count in calls.items()},
-        "seconds": {kind: None if count is None else round(count * seconds, 1) for kind, count in calls.items()},
+        "tokens": {kind: int(count * tokens) for kind, count in calls.items()},
+        "seconds": {kind: round(count * seconds, 1) for kind, count in calls.items()},
         "measured": {"tokens_per_call": tokens, "seconds_per_call": round(seconds, 4)},
     }
 
@@ -233,10 +233,13 @@ def _say_plan(found: dict[str, Any]) -> None:
     heading("What it will need")
     rows = [("", "expected", "at most")]
     for name in ("calls", "tokens", "seconds"):
-        values = {"expected": None, "worst": None} if found[name] is None else found[name]
+        values = found[name]
         # Only calls are counted; the others follow from calls without demos, which are the shorter ones.
         about = "" if name == "calls" else "about "
-        rows.append((name, _shown_figure(values["expected"], about), _shown_figure(values["worst"], about)))
+        if values is None:
+            rows.append((name, "unknown", "unknown"))
+        else:
+            rows.append((name, f"{about}{values['expected']:,}", f"{about}{values['worst']:,}"))
     say(table(rows, numbers=2))
     budget = ", ".join(f"{value} {name}" for name, value in found["budget"].items())
     say(f"Budget: {budget or 'none'}")
@@ -245,7 +248,3 @@ def _say_plan(found: dict[str, Any]) -> None:
     else:
         say(f"Tokens and time are from {_TIMED_CALLS} calls of the program as given; demos make calls longer.")
     say_notes(found["notes"])
-
-
-def _shown_figure(value: float | None, about: str) -> str:
-    return "unknown" if value is None else f"{about}{value:,}"

@@ -196,10 +196,10 @@ class RandomSearch(Compiler):
             session.report(max(drawn, key=_demos), min(_PROBE, total), label="longest candidate")
         budget, finalists = self._shares(count, total, session.room())
 
-        shown: list[int] = []  # the candidate shown last
+        last: list[int] = []  # the candidate shown last
 
         def extend(index: int, n: int) -> list[float | None]:
-            shown[:] = [index]
+            last[:] = [index]
             label = f"candidate {index + 1} of {count} on {n} examples"
             return session.report(drawn[index], n, label=label).values()
 
@@ -207,7 +207,7 @@ class RandomSearch(Compiler):
         leaders = [standing.candidate for standing in standings if standing.n][:finalists]
         if not leaders and finalists:
             leaders = [0]  # no room for a race, but for one candidate
-        for leader in sorted(leaders, key=lambda index: index not in shown):
+        for leader in sorted(leaders, key=lambda index: index not in last):
             session.report(drawn[leader], label="leader on all examples")
 
     def plan(self, *, train: int, val: int, calls: float = 1.0) -> dict[str, Any]:

@@ -43,12 +43,12 @@ def plan(
         SplitError: two of the splits share examples.
     """
     job = job_of(program, metric, trainset, valset, testset, compiler, lm, budget, seed)
-    each = calls_of_example(program, metric)
+    each, tested = calls_of_example(program, metric), _test_calls(job)
     planned = job.compiler.with_budget(search_budget(job))
     found = planned.plan(train=len(job.train), val=len(job.val), calls=float(each.total))
     return {
         **found,
-        "calls": {kind: _within(count + _test_calls(job), job.budget) for kind, count in found["calls"].items()},
+        "calls": {kind: _within(count + tested, job.budget) for kind, count in found["calls"].items()},
         "calls_per_example": {"program": each.program, "judge": each.judge, "known": each.known},
         "examples": {
             "train": len(job.train),
