@@ -24,7 +24,7 @@ from tests.scale import COUNTS, FULL
 from tunesmith.lm.folders import home_path
 
 _STARTED = time.monotonic()
-_VARIABLES = ("TUNESMITH_LM", "TUNESMITH_SLOTS")
+_VARIABLES = ("TUNESMITH_LM", "TUNESMITH_SLOTS", "TUNESMITH_PATIENCE")
 _LIVE = ("OLLAMA_HOST", "TUNESMITH_LIVE_MODEL")
 _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
 _MEMORY = Path("/dev/shm")

@@ -379,6 +379,8 @@ def test_a_wrong_argument_is_a_usage_error(call: Callable[[], object]) -> None:
 def test_slots_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNESMITH_SLOTS", "3")
     assert lm("openai/gpt-4o-mini", cache=False, api_key="x").slots == 3
+    monkeypatch.setenv("TUNESMITH_SLOTS", "")  # empty is unset, as everywhere
+    assert lm("openai/gpt-4o-mini", cache=False, api_key="x").slots == 1
     monkeypatch.setenv("TUNESMITH_SLOTS", "many")
     with pytest.raises(UsageError, match="TUNESMITH_SLOTS"):
         lm("openai/gpt-4o-mini", cache=False, api_key="x")

@@ -22,7 +22,14 @@ from tunesmith.lm import embedded_path, home, list_models, lm, reply_cache
 __all__ = ["command"]
 
 _PACKAGES = ("tunesmith", "dspy", "optuna", "pydantic", "diskcache", "ollama", "bm25s", "xllamacpp", "click", "rich")
-_VARIABLES = ("TUNESMITH_HOME", "TUNESMITH_LM", "TUNESMITH_SLOTS", "TUNESMITH_DEBUG", "OLLAMA_HOST")
+_VARIABLES = (
+    "TUNESMITH_HOME",
+    "TUNESMITH_LM",
+    "TUNESMITH_SLOTS",
+    "TUNESMITH_PATIENCE",
+    "TUNESMITH_DEBUG",
+    "OLLAMA_HOST",
+)
 _LOW_DISK = 500 * 10**6
 
 

@@ -355,7 +355,7 @@ def _check_whole(**given: object) -> None:
 def _slots(given: int | None) -> int:
     if given is not None:
         return given
-    text = os.environ.get("TUNESMITH_SLOTS", "1")
+    text = os.environ.get("TUNESMITH_SLOTS") or "1"
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"TUNESMITH_SLOTS must be a whole number from 1. Given: {text!r}. Unset it for 1.")
     return int(text)
