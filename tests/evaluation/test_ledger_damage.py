@@ -45,6 +45,18 @@ def test_a_flipped_bit_anywhere_is_seen_or_harmless(whole: Path, tmp_path: Path)
         clean(tmp_path)
 
 
+def test_a_schema_that_is_no_text_any_more_is_seen_or_harmless(whole: Path, tmp_path: Path) -> None:
+    rng, data = random.Random(3), whole.read_bytes()
+    schema = range(data.index(b"CREATE TABLE"), 4096)
+    for _ in range(scaled(100)):
+        path, harmed = copied(whole, tmp_path), bytearray(data)
+        harmed[rng.choice(schema)] |= 0x80
+        path.write_bytes(harmed)
+        there, seen = assert_no_wrong_number(path, ROWS)
+        assert there == ROWS or seen
+        clean(tmp_path)
+
+
 def test_a_flipped_bit_in_a_payload_is_seen_every_time(whole: Path, tmp_path: Path) -> None:
     rng, data = random.Random(2), whole.read_bytes()
     marks = [f"an output, number {n}. ".encode() for n in range(ROWS)]

@@ -158,6 +158,20 @@ def test_a_flip_in_a_value_costs_that_row_alone(stored: Stored, tmp_path: Path) 
         shutil.rmtree(folder)
 
 
+def test_a_schema_that_is_no_text_any_more_gives_right_replies_or_misses(stored: Stored, tmp_path: Path) -> None:
+    data = (stored.folder / "cache.db").read_bytes()
+    schema = range(data.index(b"CREATE "), 4096)
+    for number in range(scaled(100)):
+        folder, harmed = copied(stored.folder, tmp_path / "broken"), bytearray(data)
+        harmed[random.Random(number).choice(schema)] |= 0x80
+        (folder / "cache.db").write_bytes(harmed)
+        found = in_a_fresh_process(folder, stored.values)
+        assert found["wrong"] == [], number
+        assert len(found["said"]) <= 1, number
+        assert found["healed"], number
+        shutil.rmtree(folder)
+
+
 def test_a_flip_or_a_cut_anywhere_gives_right_replies_or_misses(stored: Stored, busy: Stored, tmp_path: Path) -> None:
     read = 0
     for number in range(scaled(FLIPS // 2)):

@@ -93,14 +93,21 @@ class ProtocolHandler(http.server.BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            return self._read(int(self.headers.get("Content-Length") or 0))
         parts = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            parts.append(self.rfile.read(size))
+        while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
+            parts.append(self._read(size))
             self.rfile.readline()
         while self.rfile.readline().strip():
             pass
         return b"".join(parts)
+
+    def _read(self, size: int) -> bytes:
+        """Return so many bytes of the request; one that ends before them gets no answer."""
+        found = self.rfile.read(size)
+        if len(found) < size:
+            raise Gone
+        return found
 
     def _gone(self) -> bool:
         """Return whether the client has closed its end."""

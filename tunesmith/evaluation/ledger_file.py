@@ -8,11 +8,13 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import LedgerError, UsageError
 from tunesmith.evaluation.ledger_entry import COLUMNS, KEY
+from tunesmith.lm import Database
 
 __all__ = ["DamagedFile", "connect", "environment_error", "migrate", "open_file", "refuse_network", "salvage"]
 
@@ -125,7 +127,9 @@ def open_file(path: Path) -> sqlite3.Connection:
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     """Return a connection as every ledger's: plain SQL text, other threads welcome, damaged text kept as it is."""
     where = f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}"
-    connection = sqlite3.connect(where, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        where, uri=True, timeout=30, isolation_level=None, check_same_thread=False, factory=Database
+    )
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     return connection
 
@@ -144,9 +148,23 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     if version > SCHEMA:
         raise DamagedFile(f"its header says schema {version}, and it is not")
     migrate(connection, version)
+    if _columns(connection) != _whole_columns():
+        raise DamagedFile("its tables are no ledger's")
     problems = connection.execute("PRAGMA integrity_check(1)").fetchall()
     if problems != [("ok",)]:
         raise DamagedFile(str(problems[0][0]))
+
+
+def _columns(connection: sqlite3.Connection) -> list[Any]:
+    return [connection.execute(f"PRAGMA table_info({table})").fetchall() for table in ("rows", "dropped", "counter")]
+
+
+@cache
+def _whole_columns() -> list[Any]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in _TABLES:
+            connection.execute(statement)
+        return _columns(connection)
 
 
 def _configure(connection: sqlite3.Connection) -> None:

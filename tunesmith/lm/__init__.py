@@ -5,6 +5,7 @@ import types
 from typing import Any
 
 from tunesmith.lm.cache import CacheStats, ReplyCache, VerifyReport
+from tunesmith.lm.database import Database
 from tunesmith.lm.engine import (
     BaseLM,
     Capabilities,
@@ -65,6 +66,7 @@ __all__ = [
     "Config",
     "content_key",
     "current_scope",
+    "Database",
     "DspyLM",
     "DspyLMError",
     "effective",

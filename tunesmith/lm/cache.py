@@ -29,6 +29,7 @@ import diskcache
 
 from tunesmith.errors import CacheError, UsageError, shown
 from tunesmith.lm import repair, upkeep
+from tunesmith.lm.database import Database
 from tunesmith.lm.flight import FolderFlight, SingleFlight
 from tunesmith.lm.folders import make_private
 from tunesmith.lm.stored import Damaged, decoded, encoded, is_value_file, read_value
@@ -108,7 +109,11 @@ class _SharedCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no t
         finally:
             self.close()
         shared = sqlite3.connect(
-            folder / repair.DATABASE, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False
+            folder / repair.DATABASE,
+            timeout=_TIMEOUT,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=Database,
         )
         self.inode = _inode(folder)
         self._local = SimpleNamespace(pid=os.getpid(), con=shared)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tunesmith.lm.database import Database
 from tunesmith.lm.stored import Damaged, decoded, read_value
 
 __all__ = [
@@ -38,7 +39,7 @@ def probe(database: sqlite3.Connection) -> None:
     Raises:
         sqlite3.Error: the table is not the one we make.
     """
-    database.execute(f"SELECT {_COLUMNS} FROM Cache WHERE key = '' AND raw = 1").fetchall()
+    database.execute(f"SELECT rowid, {_COLUMNS} FROM Cache WHERE key = '' AND raw = 1").fetchall()
 
 
 def set_aside(folder: Path) -> Path:
@@ -67,7 +68,7 @@ def salvage(source: Path, database: sqlite3.Connection, folder: Path) -> int:
     """
     copied, marks = 0, ", ".join("?" * len(_COLUMNS.split(", ")))
     database.execute("BEGIN IMMEDIATE")
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(source)) as old:
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(source, factory=Database)) as old:
         old.execute("PRAGMA writable_schema = ON")  # or SQLite would not read a file that was cut off
         for row in _readable(old):
             if _is_whole(folder, dict(zip(_COLUMNS.split(", "), row, strict=True))):
@@ -96,7 +97,7 @@ def _readable(database: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
     """Yield the rows that SQLite can read, going on behind each page that it cannot."""
     database.text_factory = lambda raw: raw.decode(errors="replace")
     last, step, top = 0, 1, None
-    query = f"SELECT rowid, {_COLUMNS} FROM Cache WHERE rowid > ? ORDER BY rowid"
+    query = f"SELECT rowid AS number, {_COLUMNS} FROM Cache WHERE rowid > ? ORDER BY rowid"
     while top is None or last < top:
         try:
             for number, *row in database.execute(query, (last,)):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.errors import shown
+from tunesmith.lm.database import Database
 from tunesmith.lm.repair import DATABASE, set_aside_already
 from tunesmith.lm.stored import Damaged, decoded, is_value_file, read_value
 
@@ -99,7 +100,7 @@ class VerifyReport:
 @contextlib.contextmanager
 def connection(folder: Path) -> Iterator[sqlite3.Connection]:
     """Open the database in `folder` for the time of a `with` block."""
-    database = sqlite3.connect(folder / DATABASE, timeout=_TIMEOUT, isolation_level=None)
+    database = sqlite3.connect(folder / DATABASE, timeout=_TIMEOUT, isolation_level=None, factory=Database)
     database.text_factory = lambda raw: raw.decode(errors="replace")  # damaged text is to be listed
     try:
         yield database
