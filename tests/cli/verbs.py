@@ -13,6 +13,8 @@ ITS_OWN = {
     "models pull.path", "models pull.server", "eval.lm.details", "show.manifest.lm.details",
 }  # fmt: skip
 """What a weight file and a model on a server cannot have in common, and what a server has in memory."""
+OPTION = "lm option "
+"""How the names of a model's options begin in a run's identity: each engine has its own."""
 CHOSEN = ("candidates", "changes", "demos", "diff", "messages", "notes")
 """Lists as long as what a compile finds: with other weights it may find something else."""
 
@@ -67,7 +69,8 @@ def differences(one: Any, other: Any, path: str, *, same_weights: bool = True) -
     if path in ITS_OWN:
         return []
     if isinstance(one, dict) and isinstance(other, dict):
-        found = [f"{path}: {key} in one alone" for key in sorted(set(one) ^ set(other))]
+        alone = [key for key in sorted(set(one) ^ set(other)) if not key.startswith(OPTION)]
+        found = [f"{path}: {key} in one alone" for key in alone]
         pairs = [(f"{path}.{key}", one[key], other[key]) for key in one if key in other]
     elif isinstance(one, list) and isinstance(other, list):
         free = not same_weights and path.rpartition(".")[2] in CHOSEN
