@@ -10,7 +10,7 @@ from tests.cli.conftest import run
 ITS_OWN = {
     "doctor.advice", "doctor.ollama.loaded", "doctor.ollama.model", "models ls.server.loaded",
     "models show.details", "models show.licence", "models show.path", "models show.server",
-    "models pull.path", "models pull.server", "eval.lm.details", "show.manifest.lm.details",
+    "models pull.path", "models pull.server", "check.lm.details", "eval.lm.details", "show.manifest.lm.details",
 }  # fmt: skip
 """What a weight file and a model on a server cannot have in common, and what a server has in memory."""
 OPTION = "lm option "
