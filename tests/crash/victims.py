@@ -27,7 +27,7 @@ from tests.protocol import FakeModel, ProtocolServer, ServerProcess
 from tunesmith.artifacts import verify
 from tunesmith.errors import TunesmithError
 from tunesmith.experiments import compile_program
-from tunesmith.lm import ReplyCache
+from tunesmith.lm import Database, ReplyCache
 
 INSTRUCTIONS = ("Name the colour.", "Which colour is it?", "Think of the thing, then of its colour.")
 PRICE = (0.15, 0.6)  # dollars of many calls, added up in another order, are other numbers
@@ -267,7 +267,7 @@ class Moments:
         self._act, self._lock = act, threading.Lock()
         moments, connect = self, sqlite3.connect
 
-        class Watched(sqlite3.Connection):
+        class Watched(Database):
             def __init__(self, database: Any, *given: Any, **options: Any) -> None:
                 super().__init__(database, *given, **options)
                 self.name = Path(os.fsdecode(database)).name.partition("?")[0]
@@ -283,7 +283,9 @@ class Moments:
                 return found
 
         def watched(database: Any, *given: Any, **options: Any) -> sqlite3.Connection:
-            return connect(database, *given, **{"factory": Watched, **options})  # the mirror has one of its own
+            if options.get("factory") in (None, Database):  # the mirror has one of its own
+                options["factory"] = Watched
+            return connect(database, *given, **options)
 
         sqlite3.connect = watched  # type: ignore[assignment]
         os.rename, os.replace = self._watched(os.rename), self._watched(os.replace)
