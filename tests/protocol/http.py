@@ -95,10 +95,10 @@ class ProtocolHandler(http.server.BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             return self._read(int(self.headers.get("Content-Length") or 0))
         parts = []
-        while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
+        while size := int(self._read_line().split(b";")[0], 16):
             parts.append(self._read(size))
-            self.rfile.readline()
-        while self.rfile.readline().strip():
+            self._read_line()
+        while self._read_line().strip():
             pass
         return b"".join(parts)
 
@@ -108,6 +108,12 @@ class ProtocolHandler(http.server.BaseHTTPRequestHandler):
         if len(found) < size:
             raise Gone
         return found
+
+    def _read_line(self) -> bytes:
+        line = self.rfile.readline()
+        if not line.endswith(b"\n"):
+            raise Gone
+        return line
 
     def _gone(self) -> bool:
         """Return whether the client has closed its end."""

@@ -139,8 +139,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
         raise DamagedFile("its header is no ledger's")
-    columns = tuple(name for _, name, *_ in connection.execute("PRAGMA table_info(rows)"))
-    if version > SCHEMA and columns != COLUMNS:
+    if version > SCHEMA and _columns(connection) != _whole_columns():
         raise LedgerError(
             f"The ledger {str(path)!r} was written by a newer version of tunesmith (schema {version}, known is "
             f"{SCHEMA}). Upgrade tunesmith, or choose another `run=` name."
