@@ -1,6 +1,7 @@
 """`tunesmith demo`."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,15 @@ from tests.cli.conftest import check_failure, run, run_process
 from tunesmith.experiments import DEMO_BUDGET
 
 
-def test_a_run_of_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_run_of_something_else_is_left_alone_and_what_is_advised_can_be_done(tmp_path: Path) -> None:
     (tmp_path / "runs" / "demo").mkdir(parents=True)
     (tmp_path / "runs" / "demo" / "run.json").write_text('{"program": "other"}', encoding="utf-8")
-    assert "runs/demo" in check_failure(run("demo", "--lm", "openai/tiny", "--limit", "5", "--quiet"), 2)
+    told = check_failure(run("demo", "--lm", "openai/tiny", "--limit", "5", "--quiet"), 2)
+    assert "runs/demo" in told
+    options = run("demo", "--help").stdout
+    assert {"--new", "--fork"} == set(re.findall(r"--\w+", told))
+    assert "--new" in options
+    assert "--fork" in options
 
 
 @pytest.mark.model
@@ -45,6 +51,9 @@ def test_it_compiles_on_the_embedded_model_in_an_empty_folder(tmp_path: Path) ->
         assert part in again.stdout
     paid_now = next(line for line in again.stdout.splitlines() if line.startswith("paid now"))
     assert paid_now.split()[2] == "0"
+    assert run("demo", "--limit", "6", "--quiet").exit_code == 2  # another run
+    assert run("demo", "--limit", "5", "--quiet", "--new").exit_code == 0
+    assert len(list((tmp_path / "runs").iterdir())) == 2
 
     told = run("predict", "runs/demo/artifact", "comment=The soup was cold.", "--lm", "embedded", "--json")
     assert json.loads(told.stdout)["topic"] in {"room", "food", "staff", "location", "price"}

@@ -189,6 +189,26 @@ def test_an_exception_in_forward_is_the_programs_failure() -> None:
     assert report.rows[2].calls == 0
 
 
+def test_a_forward_that_forgets_to_return_is_the_programs_failure_and_not_a_wrong_answer() -> None:
+    class Forgets(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.predict = dspy.Predict(Parity)
+
+        def forward(self, number: int) -> dspy.Prediction | None:
+            found = self.predict(number=number)
+            return None if number == 2 else found
+
+    report = evaluate(Forgets(), numbers(4), right, lm=FunctionLM(knows))
+
+    row = report.rows[2]
+    assert row.failure is not None
+    assert row.failure.fault == "program"
+    assert "returned None" in row.failure.message
+    assert row.calls == 1
+    assert (report.mean, report.errors) == (0.75, 1)
+
+
 @pytest.mark.parametrize("slots", [1, 8])
 def test_a_program_that_ends_the_process_fails_on_its_example_alone(slots: int) -> None:
     class Leaves(dspy.Module):

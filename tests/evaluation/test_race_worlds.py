@@ -75,7 +75,6 @@ def test_the_page_shows_the_committed_figures_on_the_embedded_model() -> None:
     assert raced.rendered(PAGE, found) == PAGE, "run `python benchmarks/raced_full.py --table`"
 
 
-@pytest.mark.xfail(strict=True, reason="with an effort of 0.65 a race takes 61 % of the calls; 60 % are allowed")
 def test_a_race_on_the_embedded_model_keeps_its_promise() -> None:
     raced = benchmark("raced_full")
     assert raced.broken(json.loads(raced.OUT.read_text(encoding="utf-8"))["pooled"]) == []

@@ -12,7 +12,16 @@ import click
 from tunesmith.cli.choosing import chosen_lm, chosen_program, chosen_spec, current_project
 from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.invoked import invoked_command
-from tunesmith.cli.options import allow_option, json_option, lm_option, no_store_option, quiet_option, slots_option
+from tunesmith.cli.options import (
+    allow_option,
+    fork_option,
+    json_option,
+    lm_option,
+    new_option,
+    no_store_option,
+    quiet_option,
+    slots_option,
+)
 from tunesmith.cli.output import emit, heading, note, say, table
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch, say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
@@ -40,8 +49,8 @@ _file = click.Path(path_type=Path)
 @click.option("--compiler", type=click.Choice(list(COMPILERS)), help="Default: random-search.")
 @click.option("--budget-calls", type=click.IntRange(min=1), help="The most LM calls, test included.")
 @click.option("--run", metavar="NAME", help="The run's folder: ./runs/NAME, or a path. The same run goes on.")
-@click.option("--new", is_flag=True, help="Set a run that is in the folder aside, and start afresh.")
-@click.option("--fork", metavar="NAME", help="Start the run NAME from what this one has evaluated.")
+@new_option
+@fork_option
 @click.option("--rescore", is_flag=True, help="Score the run's outputs with a changed metric; call no LM but a judge.")
 @click.option(
     "--study-url",

@@ -7,7 +7,7 @@ import click
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.invoked import invoked_command
 from tunesmith.cli.models import pull_shown
-from tunesmith.cli.options import json_option, no_store_option, quiet_option
+from tunesmith.cli.options import fork_option, json_option, new_option, no_store_option, quiet_option
 from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch, say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
@@ -25,6 +25,8 @@ __all__ = ["command"]
 @click.option("--run", metavar="NAME", default="demo", show_default=True, help="The folder: ./runs/NAME, or a path.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the splits and every draw.")
 @click.option("--limit", type=click.IntRange(min=5), metavar="N", help="At most N examples per split: a quick look.")
+@new_option
+@fork_option
 @no_store_option
 @json_option
 @quiet_option
@@ -33,7 +35,9 @@ def command(
     run: str,
     seed: int,
     limit: int | None,
-    no_store: bool,  # noqa: FBT001 - click passes flags so
+    new: bool,  # noqa: FBT001 - click passes flags so
+    fork: str | None,
+    no_store: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
 ) -> int:
@@ -44,7 +48,7 @@ def command(
     vote of similar comments without any model. The model is the embedded one (93 MB, pulled if it is not here).
     Repeating the command makes no call that was answered before, unless --no-store is given.
     """
-    with may_be_resumed(run_path(run)):
+    with may_be_resumed(run_path(run if fork is None else fork), new=new):
         model = _model(spec, store=not no_store, quiet=quiet)
         note(f"Sorting hotel guests' comments by topic. Budget: {DEMO_BUDGET} LM calls.", quiet=quiet)
         watch = CacheWatch(model)
@@ -55,8 +59,10 @@ def command(
                 seed=seed,
                 progress=tell,
                 limit=limit,
+                new=new,
+                fork=fork,
                 store=not no_store,
-                command=invoked_command(run=run, spec=spec or os.environ.get("TUNESMITH_LM") or None),
+                command=invoked_command(run=fork or run, spec=spec or os.environ.get("TUNESMITH_LM") or None),
             )
     diff = result.compiled.report.baseline_candidate.diff(result.compiled.report.candidate)
     if as_json:

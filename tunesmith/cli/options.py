@@ -9,8 +9,10 @@ import click
 __all__ = [
     "allow_option",
     "artifact_argument",
+    "fork_option",
     "json_option",
     "lm_option",
+    "new_option",
     "no_store_option",
     "quiet_option",
     "slots_option",
@@ -38,6 +40,12 @@ slots_option: _Decorator = click.option(
 )
 no_store_option: _Decorator = click.option(
     "--no-store", is_flag=True, help="Keep no replies and use none that were kept: for private data."
+)
+new_option: _Decorator = click.option(
+    "--new", is_flag=True, help="Set a run that is in the folder aside, and start afresh."
+)
+fork_option: _Decorator = click.option(
+    "--fork", metavar="NAME", help="Start the run NAME from what this one has evaluated."
 )
 allow_option: _Decorator = click.option(
     "--allow",

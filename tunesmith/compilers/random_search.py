@@ -28,7 +28,7 @@ _AT_ONCE = ("random", "grid")  # samplers that learn nothing from what they are 
 _MOST_PER_GENERATION = 20
 _WHOLE = ("full", "bound")  # races that get as many evaluations as there are
 _PROBE = 4  # examples that a race shows every candidate anyway
-_EFFORT = 0.65  # of the evaluations that scoring every candidate on every example would take
+_EFFORT = 0.62  # of the evaluations that scoring every candidate on every example would take
 
 
 class RandomSearch(Compiler):

@@ -297,6 +297,8 @@ class Runner:
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a program raises is its own failure
                 failure = Failure("program", _kind(error), str(error))
                 return Row(key, None, None, failure, **_tally(calls)), False
+            if prediction is None:
+                return Row(key, None, None, _NOTHING, **_tally(calls)), False
             return self._score(key, example, prediction, trace, calls), not hasattr(prediction, "items")
 
     def _rescored(self, example: Example, entry: Entry, shared: list[Any], calls: list[Call]) -> tuple[Row, bool]:
@@ -337,6 +339,8 @@ class Runner:
             if id(predictor) in self._paths
         )
 
+
+_NOTHING = Failure("program", "TypeError", "The program returned None. Let its `forward` return a `dspy.Prediction`.")
 
 # DSPy's BestOfN and Refine extend the trace whatever it is; this one keeps nothing.
 _NO_TRACE: deque[Any] = deque(maxlen=0)

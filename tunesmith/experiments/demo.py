@@ -97,6 +97,8 @@ def run_demo(
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
     limit: int | None = None,
+    new: bool = False,
+    fork: str | Path | None = None,
     store: bool = True,
     command: dict[str, Any] | None = None,
 ) -> DemoResult:
@@ -108,6 +110,8 @@ def run_demo(
         seed: of splits and draws.
         progress: is told what goes on.
         limit: at most this many examples per split, for a quick look.
+        new: as `compile_program`.
+        fork: as `compile_program`.
         store: as `compile_program`.
         command: as `compile_program`.
 
@@ -131,6 +135,8 @@ def run_demo(
         run=run,
         seed=seed,
         progress=progress,
+        new=new,
+        fork=fork,
         store=store,
         command=command,
     )
