@@ -238,7 +238,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "context": ("lm option num_ctx", edited("tunesmith.toml", "[lm]\n", "[lm]\nnum_ctx = 4096\n")),
     "option of the compiler": ("compiler", edited("tunesmith.toml", "num_candidates = 3", "num_candidates = 4")),
     "seed": ("compiler, seed", given("--seed", "1")),
-    "budget": ("budget, compiler", given("--budget-calls", "119")),
+    "budget": ("budget", given("--budget-calls", "119")),
 }
 
 

@@ -47,7 +47,8 @@ class Job:
             "valset": self.val.fingerprint,
             "testset": None if self.test is None else self.test.fingerprint,
             "group": [self.val.group, None if self.test is None else self.test.group],
-            "compiler": self.compiler.options(),
+            # Its own budget gives way to the run's, which stands for itself.
+            "compiler": {name: value for name, value in self.compiler.options().items() if name != "budget"},
             "budget": self.budget.to_json(),
             "seed": self.seed,
         }
