@@ -33,7 +33,7 @@ def test_feedback_is_kept() -> None:
     assert Score.of(dspy.Prediction(score=1)).feedback is None
 
 
-@pytest.mark.parametrize("result", [None, "1", [1], math.nan, math.inf, dspy.Prediction(a=1)])
+@pytest.mark.parametrize("result", [None, "1", [1], math.nan, math.inf, 1e101, -1e308, dspy.Prediction(a=1)])
 def test_what_is_no_finite_number_is_refused(result) -> None:
     with pytest.raises(MetricError):
         Score.of(result)

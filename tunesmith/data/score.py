@@ -1,16 +1,17 @@
 """What a metric says about one prediction."""
 
-import math
 from dataclasses import dataclass
 
 from tunesmith.errors import MetricError, shown
 
 __all__ = ["Score"]
 
+_LARGEST = 1e100  # sums and squares of such scores are still finite
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One judgement: a finite number and, where there is one, the reason in words.
+    """One judgement: a finite number of at most 1e100 either way and, where there is one, the reason in words.
 
     A metric may return a bool, a number or a `Score`; `Score.of` makes a `Score` of any of them.
     A score adds, compares and is true or false as its number does, because DSPy's own optimizers
@@ -34,10 +35,10 @@ class Score:
                     "Return a bool, a number or `Score(value, feedback)` from the metric."
                 )
             value = number
-        if not math.isfinite(value):
+        if not abs(value) <= _LARGEST:
             raise MetricError(
-                f"A score must be finite. Given: {value}. Return a number for every prediction, "
-                "or raise where the prediction cannot be judged."
+                f"A score must be finite, and no larger than {_LARGEST:g} either way. Given: {value}. Return a number "
+                "for every prediction, or raise where the prediction cannot be judged."
             )
         object.__setattr__(self, "value", float(value))
 
