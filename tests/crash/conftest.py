@@ -37,7 +37,7 @@ def tmp_path(place: Path) -> Iterator[Path]:
 def whole(request: pytest.FixtureRequest, server: RuleServer, place: Path) -> Whole:
     """An undisturbed compile of at least 300 calls, fewer in `make test`."""
     teacher = request.param == "teacher"
-    work = Work(server.url, (24 if teacher else 35) if FULL else 8, teacher, 4 if teacher else 1)
+    work = Work(server.url, (27 if teacher else 38) if FULL else 8, teacher, 4 if teacher else 1)
     found = Whole.of(work, server, place / f"whole, {request.param}")
     assert len(found.calls) >= (300 if FULL else 50)
     return found
