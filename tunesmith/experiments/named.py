@@ -59,7 +59,7 @@ def find_program(reference: str, root: Path) -> Module:
     if callable(found):
         try:
             made = found()
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             raise UsageError(
                 f"`{reference}` could not make the program: {_described(error, root)}. "
                 "It is called without arguments; name a finished instance instead where it needs some."
