@@ -101,7 +101,8 @@ def command(
         files = (train, val, test)
         return _dry_run(project, program, files, spec, allow, store=not no_store, as_json=as_json, quiet=quiet)
     root, named = project.root, project.settings.compile.run
-    with may_be_resumed(run_path(named if fork is None else fork, root), new=new):
+    name = named if fork is None else fork
+    with may_be_resumed(run_path(name, root), new=new):
         model = chosen_lm(spec, project, slots=options["slots"], store=not no_store)
         student = chosen_program(program, project, model, allow)
         splits = _splits(project, student, train, val, test)
@@ -119,7 +120,7 @@ def command(
                 rescore=rescore,
                 store=not no_store,
                 mirror=study_url,
-                command=invoked_command(run=fork or named, spec=spec or os.environ.get("TUNESMITH_LM") or None),
+                command=invoked_command(run=name, spec=spec or os.environ.get("TUNESMITH_LM") or None),
             )
     diff = result.report.baseline_candidate.diff(result.report.candidate)
     if as_json:

@@ -48,7 +48,8 @@ def command(
     vote of similar comments without any model. The model is the embedded one (93 MB, pulled if it is not here).
     Repeating the command makes no call that was answered before, unless --no-store is given.
     """
-    with may_be_resumed(run_path(run if fork is None else fork), new=new):
+    name = run if fork is None else fork
+    with may_be_resumed(run_path(name), new=new):
         model = _model(spec, store=not no_store, quiet=quiet)
         note(f"Sorting hotel guests' comments by topic. Budget: {DEMO_BUDGET} LM calls.", quiet=quiet)
         watch = CacheWatch(model)
@@ -62,7 +63,7 @@ def command(
                 new=new,
                 fork=fork,
                 store=not no_store,
-                command=invoked_command(run=fork or run, spec=spec or os.environ.get("TUNESMITH_LM") or None),
+                command=invoked_command(run=name, spec=spec or os.environ.get("TUNESMITH_LM") or None),
             )
     diff = result.compiled.report.baseline_candidate.diff(result.compiled.report.candidate)
     if as_json:
