@@ -30,6 +30,8 @@ _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
 _MEMORY = Path("/dev/shm")
 _ROOM = 4 * 1024**3
 _LONGEST = 1800  # seconds for one test at its full count, on a busy machine
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")  # its number, where tests run in parallel
+_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 hypothesis.settings.register_profile(
     "tunesmith", deadline=None, derandomize=os.environ.get("CI") is not None, max_examples=100 if FULL else 25
@@ -55,9 +57,9 @@ def _own_home() -> Iterator[None]:
 def pytest_configure() -> None:
     """Keep what tests write in memory where that can be: what is forced to the disk there costs nothing.
 
-    A folder that the environment names as `TMPDIR` stays, and `make test-slow` writes where a user would.
+    A kill leaves the same there as on a disk. A folder that the environment names as `TMPDIR` stays.
     """
-    if not FULL and "TMPDIR" not in os.environ and _holds_all(_MEMORY):
+    if "TMPDIR" not in os.environ and _holds_all(_MEMORY):
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
 
@@ -81,12 +83,19 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Nothing of the caller's environment, and no network but in the tests that are about it."""
+    """Nothing of the caller's environment, no network but in the tests that are about it, a core to a model."""
+    _stay_on_one_core(item.get_closest_marker("model") is not None and item.get_closest_marker("cores") is None)
     for name in _VARIABLES:
         os.environ.pop(name, None)
     live = item.get_closest_marker("live") is not None
     socket.socket.connect = _connect if live else _connect_here  # type: ignore[method-assign]
     socket.socket.connect_ex = _connect_ex if live else _connect_ex_here  # type: ignore[method-assign]
+
+
+def _stay_on_one_core(wanted: bool) -> None:
+    """Have one core compute for a model where tests run in parallel: two are no faster on two cores each."""
+    if _WORKER and _CORES:
+        os.sched_setaffinity(0, {_CORES[int(_WORKER) % len(_CORES)]} if wanted else _CORES)
 
 
 @pytest.fixture(scope="session", autouse=True)

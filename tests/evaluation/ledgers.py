@@ -1,17 +1,20 @@
 """Rows for ledgers, and ways to harm a file."""
 
 import random
+from functools import cache
 from pathlib import Path
 
 from tunesmith.evaluation import Entry, Failure, Ledger, Row, RowKey, Step
 from tunesmith.lm import Call
 
 
+@cache
 def key_of(number: int, **changes: object) -> RowKey:
     given = {"program": "p", "candidate": f"c{number % 7}", "lm": "l", "metric": "m", "mode": "eval"}
     return RowKey(**{**given, "example": f"example {number}", **changes})  # type: ignore[arg-type]
 
 
+@cache
 def entry_of(number: int, **changes: object) -> Entry:
     """Return a row whose content depends on its number alone."""
     key = key_of(number, **changes)

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from tunesmith.errors import LedgerError
-from tunesmith.evaluation.ledger_entry import COLUMNS, DamagedRow, Entry, RowKey, columns_of, entry_of
+from tunesmith.evaluation.ledger_entry import COLUMNS, DamagedRow, Entry, RowKey, columns_of, entry_of, key_of
 from tunesmith.evaluation.ledger_file import (
     DamagedFile,
     connect,
@@ -238,13 +238,13 @@ class Ledger:
         connection, present = self._connection, set()
         damaged: dict[int, str] = {}
         for values in connection.execute(f"{_SELECT} ORDER BY seq"):
+            seq = int(values[0])
             try:
-                entry = entry_of(values)
+                self._note(key_of(values), seq)
             except DamagedRow as error:
-                damaged[int(values[0])] = str(error)
-                continue
-            self._note(entry.key, entry.seq)
-            present.add(entry.seq)
+                damaged[seq] = str(error)
+            else:
+                present.add(seq)
         counter = connection.execute("SELECT last FROM counter").fetchone()
         known = {seq for (seq,) in connection.execute("SELECT seq FROM dropped")}
         highest = max(present, default=0)

@@ -3,14 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from tunesmith.evaluation.report import Failure, Row, Step
 from tunesmith.lm import Call
 from tunesmith.signatures import to_json_value
 
-__all__ = ["COLUMNS", "KEY", "DamagedRow", "Entry", "RowKey", "columns_of", "entry_of"]
+__all__ = ["COLUMNS", "KEY", "DamagedRow", "Entry", "RowKey", "columns_of", "entry_of", "key_of"]
 
 KEY = ("kind", "program", "candidate", "lm", "metric", "mode", "example", "rollout")
 """What makes a row the only one of its kind."""
@@ -52,7 +52,7 @@ class RowKey:
     @property
     def whatever_metric(self) -> "RowKey":
         """The key without its metric."""
-        return replace(self, metric="")
+        return RowKey(self.program, self.candidate, self.lm, "", self.mode, self.example, self.rollout, self.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +106,25 @@ def entry_of(values: Sequence[Any]) -> Entry:
     Raises:
         DamagedRow: the checksum does not match.
     """
-    *given, checksum = values
     try:
-        if _checksum(given) != checksum:
-            raise DamagedRow("its checksum does not match")
-        return _entry(dict(zip(COLUMNS, given, strict=False)))
+        return _entry(_whole(values))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DamagedRow(f"it cannot be read ({error})") from error
+
+
+def key_of(values: Sequence[Any]) -> RowKey:
+    """Return the key of the entry that `columns_of` wrote; see `entry_of`, which takes longer."""
+    try:
+        return _key(_whole(values))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedRow(f"it cannot be read ({error})") from error
+
+
+def _whole(values: Sequence[Any]) -> dict[str, Any]:
+    *given, checksum = values
+    if _checksum(given) != checksum:
+        raise DamagedRow("its checksum does not match")
+    return dict(zip(COLUMNS, given, strict=False))
 
 
 def _body(entry: Entry, *, private: bool) -> dict[str, Any]:
@@ -159,7 +171,6 @@ def _json_values(values: Mapping[str, Any] | None) -> tuple[dict[str, Any] | Non
 
 def _entry(found: dict[str, Any]) -> Entry:
     body = json.loads(found["body"])
-    key = RowKey(**{name: found[name] for name in KEY})
     failure = None
     if found["fault"] is not None:
         failure = Failure(found["fault"], found["error"], body["message"])
@@ -180,7 +191,11 @@ def _entry(found: dict[str, Any]) -> Entry:
         for key_, role, tokens_in, tokens_out, seconds, usd in body["calls"]
     )
     notes = tuple(body["notes"])
-    return Entry(key, row, calls, notes, body["whole"], body.get("bare", False), found["time"], found["seq"])
+    return Entry(_key(found), row, calls, notes, body["whole"], body.get("bare", False), found["time"], found["seq"])
+
+
+def _key(found: dict[str, Any]) -> RowKey:
+    return RowKey(**{name: found[name] for name in KEY})
 
 
 def _checksum(values: Sequence[Any]) -> str:
