@@ -7,9 +7,6 @@ from pathlib import Path
 FULL = bool(os.environ.get("TUNESMITH_SLOW"))
 """Whether `make test-slow` runs, which tries every combination where `make test` tries some that cover them."""
 
-MIRROR = None if FULL else False
-"""The `mirror=` of compiles that are about something else: in `make test` none, since it takes as long as the rest."""
-
 COUNTS: dict[str, int] = {}
 """Every count that was asked for in this session, by file and line; `make test-slow` writes them down."""
 

@@ -13,7 +13,7 @@ import pytest
 import tunesmith as ts
 from tests.cli.conftest import REPORTS, check_failure, rows, run
 from tests.protocol import FakeModel, ProtocolServer
-from tests.scale import FULL, MIRROR
+from tests.scale import FULL
 from tunesmith.errors import RunMismatch
 from tunesmith.lm import ReplyCache
 from tunesmith.metrics import contains, exact_match
@@ -293,7 +293,7 @@ def test_the_same_holds_from_python(server: ProtocolServer, tmp_path: Path) -> N
             compiler=ts.RandomSearch(metric=metric, num_candidates=3, max_labeled_demos=4),
             lm=ts.lm("ollama/m", host=server.url, cache=ReplyCache(tmp_path / "cache"), **lm_options),
             run=tmp_path / "run",
-            mirror=MIRROR,
+            mirror=False,
             **options,
         )
 

@@ -12,6 +12,7 @@ import pytest
 from tests.crash.victims import Whole
 from tests.scale import scaled
 
+FLIPS = 500  # in each of the two compiles
 AT_ONCE = 25  # rows that are damaged before one resume
 
 
@@ -35,7 +36,7 @@ def harm(path: Path, place: int, rng: random.Random) -> None:
 
 @pytest.mark.timeout(3600)
 def test_flips_inside_payloads_are_all_seen_and_repaired_at_no_call(whole: Whole, tmp_path: Path) -> None:
-    rng, left, turn = random.Random(0), scaled(1_000), 0
+    rng, left, turn = random.Random(0), scaled(FLIPS), 0
     whole.server.take()
     while left > 0:
         turn, folder = turn + 1, tmp_path / str(turn)

@@ -29,7 +29,7 @@ from tests.compilers.worlds import (
 from tests.evaluation.replies import number, written
 from tests.experiments.plain_programs import Pipeline
 from tests.experiments.worlds import model as plain_model
-from tests.scale import FULL, MIRROR, scaled
+from tests.scale import FULL, scaled
 from tunesmith.errors import (
     BudgetExceeded,
     Interrupted,
@@ -51,7 +51,7 @@ def compiled(lm: LM | None = None, **options: Any) -> CompileResult:
         "testset": TEST,
         "compiler": ts.RandomSearch(metric=right, num_candidates=4, seed=options.get("seed", 0)),
         "lm": FunctionLM(world()) if lm is None else lm,
-        "mirror": MIRROR,
+        "mirror": False,
     }
     return compile_program(**{**given, **options})
 

@@ -14,7 +14,6 @@ from tests.compilers.worlds import right, state_of
 from tests.experiments import plain_programs
 from tests.experiments.plain_programs import PROGRAMS
 from tests.experiments.worlds import TEST, TRAIN, VAL, model
-from tests.scale import MIRROR
 from tunesmith.evaluation import evaluate
 from tunesmith.lm import FunctionLM
 
@@ -85,7 +84,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
                 testset=TEST,
                 compiler=ts.RandomSearch(metric=right, num_candidates=3),
                 run=folder / f"run-{name}",
-                mirror=MIRROR,
+                mirror=False,
             )
         (folder / "short").mkdir(exist_ok=True)
         (folder / "full").mkdir(exist_ok=True)
