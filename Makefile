@@ -14,7 +14,7 @@ UNIT := not model and not slow and not wheel and not live
 help:
 	@echo "demo        compile a small program on the embedded model"
 	@echo "test        every test; counts at 5 % of the full ones"
-	@echo "test-unit   no model, no installation; under a minute"
+	@echo "test-unit   no model, no installation; under three minutes"
 	@echo "test-slow   every test at its full count; under an hour"
 	@echo "slow-current  fails unless test-slow has passed on this very tree"
 	@echo "test-live   against the server in OLLAMA_HOST with TUNESMITH_LIVE_MODEL"
