@@ -15,7 +15,7 @@ help:
 	@echo "demo        compile a small program on the embedded model"
 	@echo "test        every test; counts at 5 % of the full ones"
 	@echo "test-unit   no model, no installation; under three minutes"
-	@echo "test-slow   every test at its full count; about an hour"
+	@echo "test-slow   every test at its full count; a little over an hour"
 	@echo "slow-current  fails unless test-slow has passed on this very tree"
 	@echo "test-live   against the server in OLLAMA_HOST with TUNESMITH_LIVE_MODEL"
 	@echo "check       format, lint and types, then test: what CI runs"
