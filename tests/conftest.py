@@ -3,15 +3,10 @@
 import functools
 import gc
 import ipaddress
-import json
 import os
-import platform
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +15,9 @@ import alembic.util
 import hypothesis
 import pytest
 
-from tests.scale import COUNTS, FULL
+from tests.scale import FULL
 from tunesmith.lm.folders import home_path
 
-_STARTED = time.monotonic()
 _VARIABLES = ("TUNESMITH_LM", "TUNESMITH_SLOTS", "TUNESMITH_PATIENCE")
 _LIVE = ("OLLAMA_HOST", "TUNESMITH_LIVE_MODEL")
 _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
@@ -143,47 +137,3 @@ def _is_here(host: str) -> bool:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return False
-
-
-def _git(root: Path, *words: str) -> str:
-    found = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
-    return found.stdout.strip()
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand the counts of a parallel worker to the run that started it."""
-    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
-    if output is not None:
-        output["counts"] = dict(COUNTS)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """Take over what a parallel worker counted."""
-    COUNTS.update(getattr(node, "workeroutput", {}).get("counts", {}))
-
-
-def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
-    """Write down what a slow run of all tests with some marker counted, so that a later change can be told from it."""
-    partial = config.args_source is pytest.Config.ArgsSource.ARGS or config.option.keyword or config.option.collectonly
-    if not os.environ.get("TUNESMITH_SLOW") or partial:
-        return
-    root = Path(__file__).parents[1]
-    path = root / "benchmarks" / "slow.json"
-    found: dict[str, Any] = {
-        "commit": _git(root, "rev-parse", "HEAD"),
-        "changed": _git(root, "status", "--porcelain", "--", "tunesmith", "tests").splitlines(),
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "platform": sys.platform},
-    }
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    same = all(before.get(key) == value for key, value in found.items())
-    stats = {name: len(terminalreporter.stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")}
-    found["runs"] = (before["runs"] if same else {}) | {
-        config.option.markexpr: {
-            "exit_status": int(exitstatus),
-            "tests": stats,
-            "seconds": round(time.monotonic() - _STARTED),
-            "counts": dict(sorted(COUNTS.items())),
-        }
-    }
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
