@@ -1,4 +1,4 @@
-"""A server that speaks Ollama's protocol, faults included, for tests.
+r"""A server that speaks Ollama's protocol, faults included, for tests.
 
 In this process::
 
@@ -17,18 +17,36 @@ In this process::
 
 `reply` of a model is a text, `scripted([...])` (in order, the last one repeats), `scripted({"part of the last message":
 "reply", "": "else"})`, a function `(messages, options) -> str | Reply`, or `embedded_backend()`. A reply that does not
-fit the request's `format` is replaced by an instance of the schema (`obeys_format=False` leaves it).
+fit the request's `format` is replaced by an instance of the schema. `dressed(reply, THOUGHT, FENCE)` puts a thought
+and a fence around what a function says.
+
+What the versions do differently follows `version`. From 0.30 on (`"0.32.15"`) there are two ways to a prompt::
+
+    FakeModel("m", reply)                       # the Go template: neighbours of one role are merged
+    FakeModel("m", reply, legacy=True)          # an old one: empty turns are dropped
+    FakeModel("m", reply, native=True)          # the GGUF's jinja template; a schema allows white space first, and a
+                                                # scripted model uses that: under a stop at the line end its reply is empty
+    FakeModel("m", reply, leading=True)         # the same white space, on the Go path
+
+Servers and models that do not hold what they are asked to::
+
+    FakeModel("m", dressed(reply, THOUGHT), thinking=True, obeys_format=False)    # drops `format`
+    ProtocolServer(models, constraints=False)                  # drops every constraint, on `/api` and on `/v1`
+    ProtocolServer(models, constraints=False, only_v1=True)    # as LM Studio or a proxy: no Ollama can be seen
+    ProtocolServer(models, offline=True)                       # nothing can be pulled
+
+`server.create("mine", "FROM m\nSYSTEM Be kind.")` plays `ollama create -f`; JSON goes to `/api/create`.
 
 In a process of its own::
 
-    python -m tests.protocol --port 0 --embedded [--model NAME] [--version 0.33.0]
+    python -m tests.protocol --port 0 --embedded [--model NAME] [--version 0.32.15] [--native] [--offline]
     python -m tests.protocol --port 0 --script FILE     # {"version": ..., "models": [{"name": ..., "reply": [...]}]}
 
 The first line on its standard output is `{"port": ..., "url": ...}`. `ServerProcess("--embedded")` starts, kills and
 asks such a process.
 """
 
-from tests.protocol.backends import Reply, scripted
+from tests.protocol.backends import FENCE, THOUGHT, Reply, dressed, scripted
 from tests.protocol.calls import Entry
 from tests.protocol.embedded import EmbeddedBackend, embedded_backend
 from tests.protocol.faults import KINDS, Fault
@@ -41,9 +59,12 @@ __all__ = [
     "Entry",
     "FakeModel",
     "Fault",
+    "FENCE",
     "KINDS",
     "ProtocolServer",
     "Reply",
-    "scripted",
     "ServerProcess",
+    "THOUGHT",
+    "dressed",
+    "scripted",
 ]

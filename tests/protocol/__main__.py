@@ -20,6 +20,8 @@ def main() -> None:
     parser.add_argument("--script", type=Path, help="a JSON file that names models and replies")
     parser.add_argument("--model", default="smollm2", help="the embedded model's name on the server")
     parser.add_argument("--version", default="0.24.0")
+    parser.add_argument("--offline", action="store_true", help="it has no network: nothing can be pulled")
+    parser.add_argument("--native", action="store_true", help="the embedded model without a Go template")
     parser.add_argument("--num-ctx", type=int, default=4096)
     parser.add_argument("--slots", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
@@ -28,10 +30,12 @@ def main() -> None:
     models = [FakeModel(**model) for model in script.get("models", [])]
     if given.embedded:
         backend = embedded_backend(threads=given.threads)
-        models.append(FakeModel(given.model, backend, weights="embedded"))
+        models.append(FakeModel(given.model, backend, weights="embedded", native=given.native))
         models.append(FakeModel(f"{given.model}-think", backend, weights="embedded", thinking=True))
     version = script.get("version", given.version)
-    server = ProtocolServer(models, version, port=given.port, num_ctx=given.num_ctx, slots=given.slots)
+    server = ProtocolServer(
+        models, version, port=given.port, num_ctx=given.num_ctx, slots=given.slots, offline=given.offline
+    )
     server.on_death = lambda: os._exit(_SEGFAULT)
     with server:
         sys.stdout.write(json.dumps({"port": server.port, "url": server.url}) + "\n")

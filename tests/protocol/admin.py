@@ -119,7 +119,11 @@ def _progress(events: Iterator[dict[str, Any]], body: dict[str, Any]) -> Json | 
 def _pulling(call: Call, name: str) -> Iterator[dict[str, Any]]:
     yield {"status": "pulling manifest"}
     library = call.world.library
-    model = library.catalogue.get(full_name(name).lower()) or library.get(name)
+    if call.world.offline:
+        address = f"https://registry.ollama.ai/v2/library/{full_name(name).replace(':', '/manifests/')}"
+        reason = "dial tcp: lookup registry.ollama.ai: Temporary failure in name resolution"
+        raise Refusal(500, f'pull model manifest: Get "{address}": {reason}')
+    model = library.catalogue.get(full_name(name).lower())
     if model is None:
         raise Refusal(500, _UNKNOWN)
     digest, total = "sha256:" + hashlib.sha256(model.weights.encode()).hexdigest(), 98_362_432

@@ -28,6 +28,7 @@ class Job:
         request: the whole request body.
         top: how many alternatives per token; `None` for no log-probabilities.
         gone: raises `Gone` when the client has closed its connection.
+        leading: whether the grammar of the format allows white space before the value.
     """
 
     messages: list[dict[str, Any]]
@@ -38,6 +39,7 @@ class Job:
     request: dict[str, Any]
     top: int | None
     gone: Callable[[], None]
+    leading: bool = False
 
 
 @dataclass
@@ -83,15 +85,34 @@ class Reply:
         thinking: what it thinks first, where it thinks; `None` for the model's usual thought.
         tool_calls: `{"name": ..., "arguments": {...}}`.
         tops: per token of the text, alternatives with their log-probabilities.
+        own: what the model would have written, where a format made another text of it. Log-probabilities are its own.
     """
 
     text: str
     thinking: str | None = None
     tool_calls: Sequence[dict[str, Any]] = ()
     tops: Sequence[Mapping[str, float] | None] = ()
+    own: str | None = None
 
 
 Answer = Callable[[list[dict[str, Any]], dict[str, Any]], "str | Reply"]
+
+
+THOUGHT = ("<think>\nThe text says it.\n</think>\n\n", "")
+FENCE = ("```json\n", "\n```")
+
+
+def dressed(answer: Answer, *dresses: tuple[str, str]) -> Answer:
+    """Return a function whose texts stand between others: `THOUGHT`, `FENCE`, both, or a pair of your own."""
+
+    def found(messages: list[dict[str, Any]], options: dict[str, Any]) -> Reply:
+        given = answer(messages, options)
+        reply = Reply(given) if isinstance(given, str) else given
+        for before, after in reversed(dresses):
+            reply = replace(reply, text=f"{before}{reply.text}{after}")
+        return reply
+
+    return found
 
 
 def scripted(replies: "Sequence[str | Reply] | Mapping[str, str | Reply]") -> Answer:
@@ -152,9 +173,14 @@ class FunctionBackend:
             yield Piece("", tool_calls=[dict(call) for call in reply.tool_calls])
             reply = replace(reply, text="")
         ending = Ending(job.options["stop"], job.options["num_predict"])
+        own = (
+            None
+            if reply.own is None
+            else [piece.decode("utf-8", "replace") for piece in self.tokenizer.pieces(reply.own)]
+        )
         for number, text in enumerate(self._texts(reply, job)):
             wait(self._token_delay, job.gone)
-            logprobs = [] if job.top is None else [_logprob(text, number, job.top, reply.tops)]
+            logprobs = [] if job.top is None else [_logprob(text, number, job.top, reply.tops, own)]
             yield from ending.take(text, logprobs)
             if ending.reason is not None:
                 break
@@ -186,7 +212,7 @@ class FunctionBackend:
         found = self._answer(job.messages, {**job.options, **asked})
         reply = Reply(found) if isinstance(found, str) else found
         if job.format is not None and self._obeys:
-            reply = replace(reply, text=shaped(reply.text, job.format))
+            reply = _held(reply, job)
         if job.think and job.format is None:
             thought = self._thought if reply.thinking is None else reply.thinking
             reply = replace(reply, text=f"{thought}\n</think>\n\n{reply.text}")
@@ -203,6 +229,14 @@ class FunctionBackend:
                 continue  # half a character: the rest is in the next token
             held = b""
             yield text
+
+
+def _held(reply: Reply, job: Job) -> Reply:
+    """Return the reply that the grammar lets through; what the model wanted to write stays beside it."""
+    text = shaped(reply.text, job.format)
+    if job.leading:
+        text = f"\n{text}"
+    return reply if text == reply.text else replace(reply, text=text, own=reply.text)
 
 
 class Ending:
@@ -255,15 +289,22 @@ def _cut(pieces: list[Piece], length: int) -> list[Piece]:
     return kept
 
 
-def _logprob(text: str, at: int, top: int, tops: Sequence[Mapping[str, float] | None]) -> Logprob:
-    """Return the entry of one token; without `tops` the numbers only depend on the text."""
+def _logprob(
+    text: str, at: int, top: int, tops: Sequence[Mapping[str, float] | None], own: Sequence[str] | None
+) -> Logprob:
+    """Return the entry of one token; without `tops` the numbers only depend on the text.
+
+    They are those of the model before the constraint: with `own` the best token is the one that it would have written,
+    and the one that it had to write is far below, mostly not among the best.
+    """
     given = tops[at] if at < len(tops) else None
-    chance = 0.5 + _share(text) / 2
-    found = {text: math.log(chance)} | {f"{text}{n}": math.log((1 - chance) / 2**n) for n in range(1, 20)}
+    best = text if own is None else own[at] if at < len(own) else "<|im_end|>"
+    chance = 0.5 + _share(best) / 2
+    found = {best: math.log(chance)} | {f"{best}{n}": math.log((1 - chance) / 2**n) for n in range(1, 20)}
     if given is not None:
         found = dict(given)
     ranked = sorted(found.items(), key=lambda item: -item[1])
-    entry = _entry(text, found.get(text, -12.0))
+    entry = _entry(text, found.get(text, -12.0 - _share(text)))
     if top:
         entry["top_logprobs"] = [_entry(token, value) for token, value in ranked[:top]]
     return entry

@@ -55,6 +55,9 @@ class World:
     num_ctx: int
     library: Library
     scheduler: Scheduler
+    constraints: bool = True
+    only_v1: bool = False
+    offline: bool = False
     blobs: dict[str, bytes] = field(default_factory=dict)
 
     def tokenizer_ids(self, name: str, text: str) -> list[int]:

@@ -117,7 +117,8 @@ class Generation:
 
     def _passes(self, runner: Runner, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield chunks; thinking with a format in chat takes two passes, the second one constrained."""
-        model, wanted = runner.model, self.body.get("format")
+        model, wanted = runner.model, self._format(runner.model)
+        self.native = model.native and self.new and self.is_chat
         messages = self._messages(model)
         think = model.thinking and bool(self.body.get("think", True)) and not self.body.get("raw")
         parser = ThinkParser() if think else None
@@ -134,8 +135,21 @@ class Generation:
             form = check_format(self.call.world.version, wanted)
             messages = [*messages, {"role": "assistant", "content": "", "thinking": self.thought}]
             with runner.slots.one(self.call.check):
-                prompt = render(messages, thinking=True, think=True)
+                prompt = render(messages, style=self._style(model), thinking=True, think=True)
                 yield from self._pieces(runner, self._job(runner, messages, prompt, options, form, False), parser)
+
+    def _format(self, model: FakeModel) -> Any:
+        """Return the format that is kept: some models and some servers drop it in silence."""
+        wanted = self.body.get("format")
+        if not self.call.world.constraints:
+            return None
+        if not model.obeys_format:
+            check_format(self.call.world.version, wanted)
+            return None
+        return wanted
+
+    def _style(self, model: FakeModel) -> str:
+        return "native" if self.native else "legacy" if model.legacy else "go"
 
     def _messages(self, model: FakeModel) -> list[dict[str, Any]]:
         if self.is_chat:
@@ -155,7 +169,7 @@ class Generation:
             return self.body["prompt"], messages
 
         def rendered(found: list[dict[str, Any]]) -> str:
-            return render(found, thinking=model.thinking, think=think)
+            return render(found, style=self._style(model), thinking=model.thinking, think=think)
 
         tokenizer = model.backend.tokenizer
         if self.body.get("truncate", True):
@@ -185,7 +199,8 @@ class Generation:
         top = self.body.get("top_logprobs", 0) if self.body.get("logprobs") else None
         self.prompt, self.ids = prompt, ids
         options = {**options, "num_predict": limit}
-        return Job(messages, ids, options, form, think, self.body, top, self.call.check)
+        leading = self.native if runner.model.leading is None else runner.model.leading
+        return Job(messages, ids, options, form, think, self.body, top, self.call.check, leading)
 
     def _pieces(
         self, runner: Runner, job: Job, parser: ThinkParser | None, *, stops_at_answer: bool = False

@@ -79,6 +79,8 @@ def _prepare(call: Call, name: str, body: dict[str, Any]) -> tuple[FakeModel, di
 def _one(call: Call, model: FakeModel, text: str, num_ctx: int, *, truncate: bool) -> tuple[list[float], int]:
     tokenizer = model.backend.tokenizer
     ids = tokenizer.ids(text)
+    if not ids and call.world.version >= (0, 30):
+        raise nested(400, "Input content cannot be empty", "invalid_request_error")
     if len(ids) > num_ctx:
         if not truncate:
             raise Refusal(400, TOO_LONG)

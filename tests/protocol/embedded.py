@@ -132,7 +132,7 @@ class EmbeddedBackend:
             **{name: options[name] for name in _SAMPLING},
         }
         if job.format is not None:
-            body["grammar"] = grammar(job.format)
+            body["grammar"] = grammar(job.format, leading=job.leading)
         if job.top is not None:
             body["n_probs"] = max(1, job.top)
         return body

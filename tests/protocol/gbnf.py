@@ -41,9 +41,18 @@ ws ::= ([ \\t\\n] ws)?"""
 _MOST_NUMBERS = 1000
 
 
-def grammar(wanted: Any) -> str:
-    """Return GBNF for `"json"` or for a schema that the server has accepted."""
-    return _ANY_JSON if wanted == "json" else _Converter(wanted).text()
+def grammar(wanted: Any, *, leading: bool = False) -> str:
+    """Return GBNF for `"json"` or for a schema that the server has accepted.
+
+    Args:
+        wanted: the format.
+        leading: whether white space may stand first, as on the native path of the newer servers.
+    """
+    found = _ANY_JSON if wanted == "json" else _Converter(wanted).text()
+    if not leading:
+        return found
+    space = "ws" if wanted == "json" else "space"
+    return found.replace("root ::= ", f"root ::= {space} value-alone\nvalue-alone ::= ", 1)
 
 
 class _Converter:
@@ -179,7 +188,7 @@ def _literal(text: str) -> str:
 def _pattern(body: str) -> str:
     """Return the rule of a pattern made of literals, classes, groups and counts."""
     if "(?" in body:
-        return "char*"  # 0.33 reads look-around as: any string
+        return "char*"  # the newer servers read look-around as: any string
     out, at = [], 0
     atom = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\{\d*,?\d*\}|.", re.DOTALL)
     while at < len(body):

@@ -48,7 +48,8 @@ def completions(call: Call, body: dict[str, Any]) -> Json:
 
 def embeddings(call: Call, body: dict[str, Any]) -> Json:
     """Answer `/v1/embeddings`."""
-    found = embed.embed(call, body).body
+    # What it has no field for, such as `truncate`, does not get through.
+    found = embed.embed(call, {name: body[name] for name in ("model", "input", "dimensions") if name in body}).body
     data = [{"object": "embedding", "embedding": v, "index": n} for n, v in enumerate(found["embeddings"])]
     tokens = found.get("prompt_eval_count", 0)
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}

@@ -15,23 +15,48 @@ NO_SHIFT = (
 _IMAGE_TOKENS = 768
 
 
-def render(messages: list[dict[str, Any]], *, thinking: bool, think: bool) -> str:
+# What the embedded model's own jinja template puts first where the messages do not begin with a system message.
+NATIVE_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+
+
+def render(messages: list[dict[str, Any]], *, style: str = "go", thinking: bool = False, think: bool = False) -> str:
     """Return the prompt in ChatML.
 
     Args:
         messages: role and content; a last message of the assistant with `thinking` is left open after its thought.
+        style: `go`: a Go template over `.Messages`, which gets neighbours of one role as one message; `legacy`: a Go
+            template over `.System`, `.Prompt` and `.Response`, which leaves empty turns out; `native`: the GGUF's own
+            jinja template, which takes the messages as they are.
         thinking: the model can think, so that its template opens or closes the thought.
         think: it shall.
     """
     open_thought = bool(messages) and messages[-1]["role"] == "assistant" and messages[-1].get("thinking")
-    finished = messages[:-1] if open_thought else messages
-    text = "".join(f"<|im_start|>{m['role']}\n{m.get('content') or ''}<|im_end|>\n" for m in finished)
+    turns = [(m["role"], m.get("content") or "") for m in (messages[:-1] if open_thought else messages)]
+    turns = _native(turns) if style == "native" else _collated(turns)
+    if style == "legacy":
+        turns = [turn for turn in turns if turn[1]]
+    text = "".join(f"<|im_start|>{role}\n{content}<|im_end|>\n" for role, content in turns)
     text += "<|im_start|>assistant\n"
     if open_thought:
         return f"{text}<think>\n{messages[-1]['thinking']}\n</think>\n\n"
     if thinking:
         text += "<think>" if think else "<think></think>"
     return text
+
+
+def _native(turns: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return turns if turns and turns[0][0] == "system" else [("system", NATIVE_SYSTEM), *turns]
+
+
+def _collated(turns: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Join neighbours of one role with an empty line (template/template.go, `collate`)."""
+    found: list[tuple[str, str]] = []
+    for role, content in turns:
+        if found and found[-1][0] == role != "tool":
+            found[-1] = (role, f"{found[-1][1]}\n\n{content}")
+        else:
+            found.append((role, content))
+    return found
 
 
 def fitting(
@@ -51,7 +76,7 @@ def cut(
 ) -> list[int]:
     """Return the prompt as the runner reads it.
 
-    0.24 keeps `num_keep` tokens and the end, `num_ctx` in all. 0.33 leaves room for half the window once the prompt
+    0.24 keeps `num_keep` tokens and the end, `num_ctx` in all. The newer ones leave room for half the window once the prompt
     has `num_ctx` tokens or more; its native chat path refuses.
 
     Raises:

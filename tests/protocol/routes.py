@@ -42,6 +42,8 @@ def route(call: Call, raw: bytes) -> Json | Stream | Text:
         Refusal: with the server's words.
     """
     path, method = call.entry.path, call.entry.method
+    if call.world.only_v1 and not path.startswith("/v1/"):
+        return Text("404 page not found", 404)
     if not _is_allowed(call.entry.headers.get("host", "")):
         return Json(None, 403)
     if path.startswith("/api/blobs/") and method in ("POST", "HEAD"):

@@ -1,7 +1,7 @@
 """What a server makes of a schema in `format`, and replies that fit one.
 
 The rules of 0.24 were measured on a real server and read in the llama.cpp that it holds
-(`common/json-schema-to-grammar.cpp`, `src/llama-grammar.cpp`); those of 0.33 were read and deduced, not measured.
+(`common/json-schema-to-grammar.cpp`, `src/llama-grammar.cpp`); those of 0.32 and later were read and deduced, not measured.
 """
 
 import json

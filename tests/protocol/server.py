@@ -16,6 +16,7 @@ from typing import Any
 from tests.protocol.calls import Entry, World
 from tests.protocol.faults import Fault, Faults
 from tests.protocol.http import ProtocolHandler, abort
+from tests.protocol.modelfile import create_body
 from tests.protocol.models import FakeModel, Library, full_name
 from tests.protocol.runners import Scheduler
 
@@ -37,13 +38,17 @@ class ProtocolServer:
 
     Args:
         models: what is there.
-        version: `0.24.0` (as recorded) or `0.33.0` (as in the sources); the whole behaviour follows it.
+        version: `0.24.0` (as recorded), or `0.32.15` and later (as measured and as in the sources); the whole behaviour
+            follows it: what is new has been so since 0.30.
         reported_version: what `/api/version` says, `version` unless given.
         port: 0 takes a free one, kept over `stop()` and `start()`.
         num_ctx: `OLLAMA_CONTEXT_LENGTH`.
         slots: `OLLAMA_NUM_PARALLEL`.
         max_queue: `OLLAMA_MAX_QUEUE`, requests that wait for a load.
-        catalogue: models that `/api/pull` finds.
+        catalogue: models that `/api/pull` finds beside `models`; one that was made with `/api/create` it does not.
+        constraints: whether `format` and `response_format` hold a reply; else they are dropped in silence.
+        only_v1: whether it answers below `/v1` alone, as other servers and proxies of that protocol do.
+        offline: whether it has no network, so that nothing can be pulled.
 
     Attributes:
         requests: the log, one `Entry` per request, in the order of arrival.
@@ -62,6 +67,9 @@ class ProtocolServer:
         slots: int = 1,
         max_queue: int = 512,
         catalogue: Sequence[FakeModel] = (),
+        constraints: bool = True,
+        only_v1: bool = False,
+        offline: bool = False,
     ) -> None:
         numbers = tuple(int(part) for part in version.split("-")[0].split("."))
         self.world = World(
@@ -70,6 +78,9 @@ class ProtocolServer:
             num_ctx=num_ctx,
             library=Library(models, catalogue),
             scheduler=Scheduler(slots=slots, max_queue=max_queue),
+            constraints=constraints,
+            only_v1=only_v1,
+            offline=offline,
         )
         self.requests: list[Entry] = []
         self.faults = Faults()
@@ -136,6 +147,17 @@ class ProtocolServer:
         if self.on_death is not None:
             self.on_death()
         self.stop()
+
+    def create(self, name: str, modelfile: str) -> None:
+        """Make a model as `ollama create NAME -f MODELFILE` does: the command reads the file, the server gets JSON.
+
+        Raises:
+            ModelfileError: the command does not read it.
+            urllib.error.HTTPError: the server refuses it.
+        """
+        raw = json.dumps({**create_body(name, modelfile), "stream": False}).encode()
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener.open(urllib.request.Request(f"{self.url}/api/create", raw), timeout=10).close()
 
     def unload(self, name: str) -> None:
         """Forget the runner of a model."""

@@ -17,7 +17,7 @@ from tests.protocol.replay import many, send
 from tests.protocol.tokens import default_tokenizer
 
 LONG = [{"role": "user", "content": "word " * 900}]
-BOTH = pytest.mark.parametrize("version", ["0.24.0", "0.33.0"])
+BOTH = pytest.mark.parametrize("version", ["0.24.0", "0.32.15"])
 TWO = {"num_predict": 2, "temperature": 0}
 
 
@@ -36,9 +36,9 @@ def ask(at: ProtocolServer, **body: Any) -> tuple[int, Any]:
     ("version", "body", "text"),
     [
         ("0.24.0", {"truncate": False, "shift": False}, TOO_LONG),
-        ("0.33.0", {"shift": False}, NO_SHIFT),
-        ("0.33.0", {"truncate": False}, "exceed_context_size_error"),
-        ("0.33.0", {"model": "native"}, "exceed_context_size_error"),
+        ("0.32.15", {"shift": False}, NO_SHIFT),
+        ("0.32.15", {"truncate": False}, "exceed_context_size_error"),
+        ("0.32.15", {"model": "native"}, "exceed_context_size_error"),
     ],
 )
 def test_a_prompt_that_must_not_be_cut_is_refused(
@@ -49,7 +49,7 @@ def test_a_prompt_that_must_not_be_cut_is_refused(
     assert (status, text in reply["error"]) == (400, True)
 
 
-@pytest.mark.parametrize(("version", "limit"), [("0.24.0", 256), ("0.33.0", 256 - (256 - 4) // 2)])
+@pytest.mark.parametrize(("version", "limit"), [("0.24.0", 256), ("0.32.15", 256 - (256 - 4) // 2)])
 def test_one_that_may_be_cut_is_cut_by_the_rule(behind: Behind, version: str, limit: int) -> None:
     with serve(behind, version) as at:
         assert ask(at, messages=LONG, options={"num_ctx": 256})[1]["prompt_eval_count"] == limit

@@ -1,4 +1,4 @@
-"""What a schema does to a server, per version (a real 0.24 was measured; 0.33 is read and deduced)."""
+"""What a schema does to a server, per version (a real 0.24 was measured; 0.32 and later are read and deduced)."""
 
 import json
 from typing import Any
@@ -74,7 +74,7 @@ def server(version: str, behind: Behind | None = None) -> ProtocolServer:
     return ProtocolServer([FakeModel("m", "hello there") if behind is None else behind.model("m")], version)
 
 
-@pytest.mark.parametrize("version", ["0.24.0", "0.33.0"])
+@pytest.mark.parametrize("version", ["0.24.0", "0.32.15"])
 @pytest.mark.parametrize("schema", [*FINE, PERSON], ids=json.dumps)
 def test_a_good_schema_gets_a_value_that_fits(version: str, schema: Any) -> None:
     with server(version) as at:
@@ -107,7 +107,7 @@ def test_a_model_may_ignore_the_format() -> None:
 def test_an_invalid_schema_is_refused(behind: Behind, schema: Any) -> None:
     with server("0.24.0", behind) as old, pytest.raises(ollama.ResponseError) as before:
         ask(old, schema)
-    with server("0.33.0", behind) as new, pytest.raises(ollama.ResponseError) as after:
+    with server("0.32.15", behind) as new, pytest.raises(ollama.ResponseError) as after:
         ask(new, schema)
 
     assert (before.value.status_code, before.value.error) == (500, "invalid JSON schema in format")
@@ -124,7 +124,7 @@ def test_a_schema_kills_the_old_runner_and_the_model_is_loaded_again(behind: Beh
 
         assert (caught.value.status_code, caught.value.error) == (500, CRASHED)
         assert at.loads == {"m:latest": 2}
-    with server("0.33.0", behind) as at, pytest.raises(ollama.ResponseError) as caught:
+    with server("0.32.15", behind) as at, pytest.raises(ollama.ResponseError) as caught:
         ask(at, schema)
     assert caught.value.status_code == 400
 
@@ -137,11 +137,11 @@ def test_a_schema_kills_the_old_server(behind: Behind, schema: Any) -> None:
         with pytest.raises(ConnectionError):
             ask(at, {"enum": ["yes"]})
         assert not at.is_running
-    with server("0.33.0", behind) as at:
+    with server("0.32.15", behind) as at:
         assert ask(at, schema)
 
 
 def test_an_empty_enum_is_refused_by_the_new_server_alone() -> None:
-    with server("0.33.0") as at, pytest.raises(ollama.ResponseError) as caught:
+    with server("0.32.15") as at, pytest.raises(ollama.ResponseError) as caught:
         ask(at, {"enum": []})
     assert caught.value.status_code == 400
