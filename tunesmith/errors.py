@@ -25,6 +25,8 @@ act on them without reading the text::
     └── ArtifactError         an artifact that is damaged, incomplete or not allowed
 """
 
+import errno
+from pathlib import Path
 from typing import Any
 
 __all__ = [
@@ -60,6 +62,17 @@ def shown(value: object, limit: int = _SHOWN) -> str:
     except Exception:  # noqa: BLE001 - a user's __repr__ may do anything; the message must still come
         text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def refusal_advice(path: Path, error: OSError) -> str:
+    """Return what to do about a file that could not be written, as the beginning of a sentence."""
+    if path.is_dir():
+        return "It is a folder and has to be a file: rename or remove that folder"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Make room"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "Let this user write there"
+    return "Make room, or let this user write there"
 
 
 class TunesmithError(Exception):

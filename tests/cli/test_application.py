@@ -14,7 +14,7 @@ import pytest
 from tests.cli.conftest import Workspace, check_failure, name_the_server, rows, run
 from tests.cli.server import Server, served
 from tunesmith import errors
-from tunesmith.cli.application import VERBS
+from tunesmith.cli.application import VERBS, main
 from tunesmith.cli.failures import exit_code, report_failure
 
 
@@ -30,6 +30,27 @@ def test_help_lists_every_verb_and_imports_nothing_heavy() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     assert all(f"\n  {verb} " in found.stdout for verb in VERBS)
+
+
+def every_command() -> list[tuple[str, ...]]:
+    """Return every group, verb and verb of a group, as it is typed."""
+    context = click.Context(main)
+    found: list[tuple[str, ...]] = [()]
+    for verb in VERBS:
+        command = main.get_command(context, verb)
+        inner = list(command.commands) if isinstance(command, click.Group) else []
+        found += [(verb,), *((verb, name) for name in inner)]
+    return found
+
+
+@pytest.mark.parametrize("command", every_command(), ids=" ".join)
+def test_the_help_of_every_command_shows_its_examples_on_lines_of_their_own(command: tuple[str, ...]) -> None:
+    text = run(*command, "--help").stdout
+    assert "Usage: tunesmith" in text
+    assert "\\b" not in text
+    assert "\b" not in text
+    examples = [line.strip() for line in text.splitlines() if line.strip().startswith("tunesmith ")]
+    assert all(line.count("tunesmith ") == 1 for line in examples), examples
 
 
 def test_the_version_is_shown() -> None:

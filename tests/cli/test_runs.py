@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
@@ -141,6 +142,63 @@ def test_a_damaged_ledger_is_no_reason_to_list_nothing(workspace: Workspace) -> 
     assert listed()["first"]["ledger"]["rows"] > 24
 
 
+JUNK = {
+    "empty": "",
+    "no JSON": "{",
+    "a list": "[]",
+    "gone": None,
+}
+
+
+@pytest.mark.parametrize("identity", JUNK.values(), ids=list(JUNK))
+def test_a_run_that_lost_its_identity_is_listed_shown_and_not_taken_over(
+    workspace: Workspace, identity: str | None
+) -> None:
+    folder = workspace.folder / "runs" / "first"
+    before = (folder / "artifact" / "manifest.json").read_bytes()
+    (folder / "run.json").unlink()
+    if identity is not None:
+        (folder / "run.json").write_text(identity)
+
+    assert listed()["first"]["state"] == "damaged"
+    assert "Nothing says what it is a run of: its run.json is" in run("runs", "show", "first").stdout
+    assert "Put that file back" in check_failure(run("runs", "resume", "first"), 2)
+    assert "--fork NAME" in check_failure(run("compile", "--seed", "7", "--json", "-q"), 2, as_json=True)
+    assert (folder / "artifact" / "manifest.json").read_bytes() == before
+    assert json.loads(run("runs", "rm", "first", "--yes", "--json").stdout) == {"removed": "runs/first"}
+
+
+WRONG_TYPES: dict[str, dict[str, Any]] = {
+    "a command that is a number": {"command": 5},
+    "arguments that are a number": {"command": {"arguments": 5, "folder": 5}},
+    "arguments of numbers": {"command": {"arguments": ["compile", 5], "folder": "."}},
+    "a budget that is a list": {"budget": [1]},
+    "limits that are texts": {"budget": {"calls": "many", "tokens": None, "seconds": True}},
+    "parts of every type": {"seed": {"a": [1]}, "lm": [[]], "metric": None, "source": True, "compiler": "x"},
+    "deep": {"compiler": json.loads('{"a":' * 300 + "1" + "}" * 300)},
+    "nothing": {"identity": {}},
+}
+
+
+@pytest.mark.parametrize("changes", WRONG_TYPES.values(), ids=list(WRONG_TYPES))
+@pytest.mark.parametrize("result", [None, "[]", '{"verdict": 5}', '{"verdict": ["ship"], "calls": 7}'])
+def test_values_of_other_types_in_a_runs_files_are_no_crash(
+    workspace: Workspace, changes: dict[str, Any], result: str | None
+) -> None:
+    folder = workspace.folder / "runs" / "first"
+    stored = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    (folder / "run.json").write_text(json.dumps({**stored, **changes}), encoding="utf-8")
+    (folder / "result.json").unlink()
+    if result is not None:
+        (folder / "result.json").write_text(result)
+    for verb in (("ls",), ("show", "first")):
+        for form in ((), ("--json",)):
+            found = run("runs", *verb, *form)
+            assert found.exit_code == 0, found.stderr
+    if "command" in changes:
+        check_failure(run("runs", "resume", "first"), 2)
+
+
 # compile's options ----------------------------------------------------------------------------------------------
 
 
@@ -161,3 +219,19 @@ def test_a_changed_metric_scores_the_stored_outputs(workspace: Workspace, server
     assert found.exit_code == 0, found.stderr
     assert len(server.requests) == before
     assert json.loads(found.stdout)["baseline"]["mean"] is not None
+
+
+@pytest.mark.parametrize("option", ["--fork", "--run"])
+def test_a_folder_with_other_files_is_not_made_a_run(workspace: Workspace, option: str) -> None:
+    before = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()}
+    assert "is not a run's: it holds reports.jsonl" in check_failure(run("compile", option, "./data"), 2)
+    assert {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_in_the_place_of_the_ledger_is_said_to_be_one(workspace: Workspace) -> None:
+    path = workspace.folder / "runs" / "first" / "run.db"
+    path.unlink()
+    path.mkdir()
+    assert listed()["first"]["ledger"] is None
+    assert "run.db is a folder and has to be a file" in check_failure(run("compile", "--json", "-q"), 3, as_json=True)
+    assert run("runs", "show", "first").exit_code == 3

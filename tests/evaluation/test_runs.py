@@ -1,5 +1,6 @@
 """Run folders: one owner, one run, files whole or not at all."""
 
+import errno
 import json
 import os
 import stat
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.errors import ArtifactError, RunMismatch, UsageError
-from tunesmith.evaluation import RunFolder, RunInfo, run_path, write_atomically
+from tests.evaluation.ledgers import entry_of
+from tunesmith import errors
+from tunesmith.errors import ArtifactError, LedgerError, RunMismatch, UsageError
+from tunesmith.evaluation import RunFolder, RunInfo, read_entries, run_path, write_atomically
 
 WRITE = """
 import sys
@@ -117,13 +120,72 @@ def test_an_identity_is_compared_as_the_json_it_becomes(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("damaged", ["", "{", "[1, 2]", '"text"', "null"])
-def test_a_damaged_identity_is_written_anew(tmp_path: Path, damaged: str) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "run.json").write_text(damaged)
+UNREADABLE = ["", " \n", "{", "[1, 2]", '"text"', "null", "7", "[" * 100_000, "\0", "gone", "a folder"]
 
-    with RunFolder(tmp_path / "run", {"seed": 0}) as folder:
+
+def harmed(run: Path, identity: str) -> Path:
+    """Make a run with one row in its ledger, and harm its run.json."""
+    with RunFolder(run, {"seed": 0}) as folder, folder.ledger() as ledger:
+        ledger.put(entry_of(1))
+    (run / "run.json").unlink()
+    if identity == "a folder":
+        (run / "run.json").mkdir()
+    elif identity != "gone":
+        (run / "run.json").write_text(identity)
+    return run
+
+
+@pytest.mark.parametrize("identity", UNREADABLE)
+def test_a_run_that_does_not_say_what_it_is_of_is_never_taken_over(tmp_path: Path, identity: str) -> None:
+    run = harmed(tmp_path / "run", identity)
+
+    with pytest.raises(RunMismatch, match=r"its run\.json .*Put that file back.*--new.*--fork"), RunFolder(run, {}):
+        pytest.fail("another run was let in")
+
+    assert len(read_entries(run / "run.db")) == 1
+    with RunFolder(run, {"seed": 1}, new=True) as folder, folder.ledger() as ledger:
+        assert len(ledger) == 0
+    assert len(read_entries(tmp_path / "run.old-1" / "run.db")) == 1
+
+
+@pytest.mark.parametrize("identity", UNREADABLE)
+def test_another_run_starts_from_what_a_damaged_one_has_evaluated(tmp_path: Path, identity: str) -> None:
+    run = harmed(tmp_path / "run", identity)
+    with RunFolder(tmp_path / "other", {"seed": 1}) as folder, folder.ledger() as ledger:
+        folder.copy_ledger(ledger, run)
+        assert len(ledger) == 1
+
+
+def test_a_run_that_was_killed_while_its_folder_was_made_begins_again(tmp_path: Path) -> None:
+    for name in (".lock", ".owner", ".run.json-x1"):
+        (tmp_path / name).write_text("")
+    with RunFolder(tmp_path, {"seed": 0}) as folder:
         assert folder.read("run.json") == {"seed": 0}
+
+
+@pytest.mark.parametrize("new", [False, True])
+@pytest.mark.parametrize("name", ["rows.csv", "result.json", ".env", "sub/notes.txt", "artifact/state.json"])
+def test_a_folder_with_other_files_is_not_taken(tmp_path: Path, name: str, new: bool) -> None:
+    file = tmp_path / "mine" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+
+    with (
+        pytest.raises(UsageError, match=f"it holds {name.partition('/')[0]}.*Nothing was written"),
+        RunFolder(tmp_path / "mine", {}, new=new),
+    ):
+        pytest.fail("it was taken")
+
+    assert [path for path in (tmp_path / "mine").rglob("*") if path.is_file()] == [file]
+
+
+@pytest.mark.parametrize("name", ["run.db", "run.db-wal", "run.db-shm", ".run.db.new"])
+def test_a_folder_in_the_place_of_the_ledger_is_said_to_be_one(tmp_path: Path, name: str) -> None:
+    with RunFolder(tmp_path / "run", {}) as folder:
+        (folder.path / name / "inside").mkdir(parents=True)
+        with pytest.raises(LedgerError, match=rf"{name} is a folder and has to be a file: rename or remove") as caught:
+            folder.ledger()
+    assert "ake room" not in str(caught.value)
 
 
 def test_a_name_that_is_a_file_is_refused(tmp_path: Path) -> None:
@@ -176,8 +238,17 @@ def test_a_name_that_is_no_folder_of_the_runs_own_is_refused(name: object) -> No
         run_path(name)  # type: ignore[arg-type]
 
 
-def test_a_disk_that_refuses_is_told_with_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["result.json", "compile.json", "run.json"])
+def test_a_folder_in_the_place_of_a_file_is_said_to_be_one(tmp_path: Path, name: str) -> None:
     with RunFolder(tmp_path / "run", {}) as folder:
-        (folder.path / "result.json").mkdir()
-        with pytest.raises(ArtifactError, match="make room"):
-            folder.write("result.json", {})
+        (folder.path / name).unlink(missing_ok=True)
+        (folder.path / name).mkdir()
+        with pytest.raises(ArtifactError, match="is a folder and has to be a file: rename or remove") as caught:
+            folder.write(name, {})
+    assert "make room" not in str(caught.value)
+
+
+def test_a_full_disk_is_told_to_make_room(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert errors.refusal_advice(tmp_path / "result.json", full) == "Make room"
+    assert "this user" in errors.refusal_advice(tmp_path / "result.json", OSError(errno.EACCES, "Permission denied"))

@@ -65,7 +65,7 @@ def command(
     quiet: bool,  # noqa: FBT001
     **limits: Any,
 ) -> int:
-    r"""Hold ARTIFACT against gates on examples nobody selected on.
+    """Hold ARTIFACT against gates on examples nobody selected on.
 
     --min-gain compares the lower end of the 95 % interval of the paired gain: with 0 the gate is the verdict `ship`,
     below 0 it says how much worse would still do. It scores the program as given as well. The other gates compare the
@@ -75,7 +75,7 @@ def command(
     \b
     tunesmith check runs/first/artifact --min-gain 0 --junit check.xml
     tunesmith check runs/first/artifact --data test.jsonl --min-score 0.8 --max-latency 0.5 --max-errors 0
-    """
+    """  # noqa: D301 - click's mark for text that keeps its lines
     if junit is not None and not Path(os.path.realpath(junit)).parent.is_dir():
         raise UsageError(f"There is no folder {str(junit.parent)!r} for --junit. Make it, or name another file.")
     when, start = datetime.now(UTC), time.monotonic()

@@ -86,7 +86,7 @@ def command(
     metric: str | None,
     **options: Any,
 ) -> int:
-    r"""Compile the project's program, test it, and save an artifact.
+    """Compile the project's program, test it, and save an artifact.
 
     Options come before tunesmith.toml. Repeating the command after an interruption goes on where it stopped: finished
     evaluations are in the run's ledger, replies in the cache. With --no-store replies, outputs and traces are kept
@@ -95,7 +95,7 @@ def command(
     \b
     tunesmith compile --dry-run
     tunesmith compile --budget-calls 400 --run first
-    """
+    """  # noqa: D301 - click's mark for text that keeps its lines
     project = current_project().changed(metric=metric, compile=options)
     if dry_run:
         files = (train, val, test)

@@ -50,14 +50,14 @@ def command(
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
 ) -> int:
-    r"""Score a program on a dataset.
+    """Score a program on a dataset.
 
     Without arguments everything comes from tunesmith.toml. Wrong answers and errors are counted apart.
 
     \b
     tunesmith eval
     tunesmith eval runs/demo/artifact --data more.jsonl --metric exact_match:topic
-    """
+    """  # noqa: D301 - click's mark for text that keeps its lines
     project = current_project().changed(metric=metric)
     model = chosen_lm(spec, project, slots=slots, store=not no_store)
     program = chosen_program(target, project, model, allow)

@@ -55,7 +55,7 @@ def command(
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
 ) -> int:
-    r"""Run the compiled program in ARTIFACT.
+    """Run the compiled program in ARTIFACT.
 
     Give its inputs as FIELD=VALUE, or pipe JSONL in: one object a line, answered by one line each, in order. A line
     that fails is answered by {"error": ...}; the others are not affected, and the exit code is 1.
@@ -63,7 +63,7 @@ def command(
     \b
     tunesmith predict runs/demo/artifact comment="The bed was hard."
     tunesmith predict runs/demo/artifact - < comments.jsonl > topics.jsonl
-    """
+    """  # noqa: D301 - click's mark for text that keeps its lines
     model = chosen_lm(spec, slots=slots, store=not no_store)
     if allow:
         allowed(allow, current_project().root)

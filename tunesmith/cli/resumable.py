@@ -34,6 +34,6 @@ def may_be_resumed(run: Path, *, new: bool = False) -> Iterator[None]:
 
 def _is_begun(run: Path) -> bool:
     try:
-        return RunInfo.of(run).state != "done"
+        return RunInfo.of(run).state in ("running", "stopped")
     except UsageError:
         return False

@@ -18,6 +18,7 @@ from tunesmith.evaluation import RunInfo, count_ledger, read_entries, run_path, 
 __all__ = ["command"]
 
 _RESUMED = ("compile", "demo")
+_DEEP, _WIDEST = 3, 200  # of an identity's part that people are shown
 _IDENTITY = 12  # digits of a fingerprint that people are shown
 _name = click.argument("name", metavar="RUN")
 
@@ -61,8 +62,11 @@ def show(name: str, as_json: bool) -> int:  # noqa: FBT001
         emit(summary)
         return DONE
     say(f"{summary['path']}: {summary['state']}, last written {summary['changed']}")
-    if info.command is not None:
-        say(f"started by: tunesmith {' '.join(info.command['arguments'])}")
+    if info.problem is not None:
+        say(f"Nothing says what it is a run of: {info.problem}. Put that file back, or start another run from what")
+        say(f"this one has evaluated: the command that made it, with --run {info.path.name} --fork NAME.")
+    if info.arguments is not None:
+        say(f"started by: tunesmith {' '.join(info.arguments)}")
     counts = summary["ledger"]
     if counts is not None:
         say(f"{counts['rows']:,} evaluations, {counts['calls']:,} calls, {counts['tokens']:,} tokens")
@@ -77,7 +81,7 @@ def show(name: str, as_json: bool) -> int:  # noqa: FBT001
             mean = "" if found["mean"] is None else f"{found['mean']:.3f}"
             rows.append((found["candidate"][:_IDENTITY], str(found["rows"]), str(found["errors"]), mean))
         say(table(rows, numbers=3))
-    if info.state == "stopped" and info.command is not None:
+    if info.state == "stopped" and info.arguments is not None:
         say()
         ended = _ended_budget(info, summary)
         if ended is None:
@@ -136,14 +140,14 @@ def _found(name: str) -> RunInfo:
 
 
 def _summary(info: RunInfo) -> dict[str, Any]:
-    result = info.result or {}
     moment = datetime.datetime.fromtimestamp(info.changed, datetime.UTC)
     return {
         "run": info.path.name,
         "path": str(info.path),
         "state": info.state,
         "changed": moment.isoformat(timespec="seconds"),
-        "verdict": result.get("verdict"),
+        "verdict": info.verdict,
+        "problem": info.problem,
         "command": info.command,
         "ledger": _counts(info),
     }
@@ -194,7 +198,7 @@ def _ended_budget(info: RunInfo, summary: dict[str, Any]) -> str | None:
     """
     if any(found["candidate"] != info.identity.get("candidate") for found in summary["candidates"]):
         return None
-    limits, spent = info.identity.get("budget") or {}, summary["ledger"] or {}
+    limits, spent = info.budget, summary["ledger"] or {}
     reached = (name for name in ("calls", "tokens", "seconds") if name in limits and spent.get(name, 0) >= limits[name])
     name = next(reached, None)
     return None if name is None else f"{limits[name]} {name}"
@@ -206,9 +210,13 @@ def _command_of(info: RunInfo) -> tuple[list[str], Path]:
     Raises:
         UsageError: it was not started from the command line, or its folder is gone.
     """
-    given = info.command or {}
-    arguments, folder = given.get("arguments"), given.get("folder")
-    if not isinstance(arguments, list) or not all(isinstance(part, str) for part in arguments):
+    if info.problem is not None:
+        raise UsageError(
+            f"The run {str(info.path)!r} cannot go on: {info.problem}. Put that file back, or start another run from "
+            f"what it has evaluated: the command that made it, with --run {info.path.name} --fork NAME."
+        )
+    arguments, folder = info.arguments, (info.command or {}).get("folder")
+    if arguments is None:
         raise UsageError(
             f"The run {str(info.path)!r} was not started from the command line. The same call of `ts.compile` goes on."
         )
@@ -222,8 +230,9 @@ def _command_of(info: RunInfo) -> tuple[list[str], Path]:
     return list(arguments), Path(folder)
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={_short(item)}" for name, item in value.items() if item not in (None, {}, []))
-    text = "none" if value is None else str(value)
-    return text[:_IDENTITY] if len(text) == 64 else text
+def _short(value: Any, depth: int = 0) -> str:
+    if isinstance(value, dict) and depth < _DEEP:
+        inside = ((name, item) for name, item in value.items() if item not in (None, {}, []))
+        return ", ".join(f"{name}={_short(item, depth + 1)}" for name, item in inside)
+    text = "none" if value is None else shown(value) if isinstance(value, dict | list) else str(value)
+    return text[:_IDENTITY] if len(text) == 64 else text[:_WIDEST]

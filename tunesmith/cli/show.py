@@ -43,7 +43,7 @@ def command(
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
 ) -> int:
-    r"""Verify ARTIFACT and show what it holds.
+    """Verify ARTIFACT and show what it holds.
 
     What is sent depends on what the model's engine can do; --messages assumes one that takes every constraint where no
     model is named.
@@ -51,7 +51,7 @@ def command(
     \b
     tunesmith show runs/demo/artifact --diff
     tunesmith show runs/demo/artifact --messages comment="The bed was hard."
-    """
+    """  # noqa: D301 - click's mark for text that keeps its lines
     if fields and not messages:
         raise UsageError(f"{fields[0]!r} is for --messages: `tunesmith show ARTIFACT --messages field=value`.")
     found = verify(artifact)

@@ -23,7 +23,8 @@ from tunesmith.evaluation.power import (
 from tunesmith.evaluation.race import Race, Standing
 from tunesmith.evaluation.races.registry import RACES
 from tunesmith.evaluation.report import Failure, PairedScores, Report, Row, Step, gain, paired_scores
-from tunesmith.evaluation.runs import RunFolder, RunInfo, run_path, runs_in, write_atomically
+from tunesmith.evaluation.run_info import RunInfo, runs_in
+from tunesmith.evaluation.runs import RunFolder, run_path, write_atomically
 from tunesmith.evaluation.selection import best_of_gain, corrected_confidence
 from tunesmith.evaluation.statistics import (
     Interval,

@@ -296,22 +296,22 @@ def count_ledger(path: Path) -> LedgerCounts:
 
 
 def _dropped(path: Path) -> int:
-    with closing(connect(path, readonly=True)) as connection:
-        return int(
-            connection.execute("SELECT count(*) FROM dropped WHERE reason != 'it was scored again'").fetchone()[0]
-        )
+    return int(_fetched(path, "SELECT count(*) FROM dropped WHERE reason != 'it was scored again'")[0][0])
 
 
 def _read(path: Path) -> list[Entry | None]:
     """Return the rows, `None` for a damaged one."""
+    return [_entry_or_none(values) for values in _fetched(path, f"{_SELECT} ORDER BY seq")]
+
+
+def _fetched(path: Path, statement: str) -> list[Any]:
     try:
         with closing(connect(path, readonly=True)) as connection:
-            found = connection.execute(f"{_SELECT} ORDER BY seq").fetchall()
-    except sqlite3.Error as error:
+            return connection.execute(statement).fetchall()
+    except (sqlite3.Error, OverflowError) as error:
         raise LedgerError(
             f"The ledger {str(path)!r} cannot be read: {error}. Run the same command again: what can be read is saved."
         ) from error
-    return [_entry_or_none(values) for values in found]
 
 
 def _entry_or_none(values: Sequence[Any]) -> Entry | None:

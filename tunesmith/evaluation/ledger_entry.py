@@ -104,7 +104,7 @@ def entry_of(values: Sequence[Any]) -> Entry:
     """Return the entry that `columns_of` wrote.
 
     Raises:
-        DamagedRow: the checksum does not match.
+        DamagedRow: the checksum does not match, or what it covers is not what `columns_of` writes.
     """
     try:
         return _entry(_whole(values))
@@ -170,32 +170,108 @@ def _json_values(values: Mapping[str, Any] | None) -> tuple[dict[str, Any] | Non
 
 
 def _entry(found: dict[str, Any]) -> Entry:
-    body = json.loads(found["body"])
+    body = _Reader(json.loads(found["body"]))
+    columns = _Reader(found)
+    score, whole, message = columns.number_or_none("score"), body.flag("whole"), body.text("message")
     failure = None
     if found["fault"] is not None:
-        failure = Failure(found["fault"], found["error"], body["message"])
+        failure = Failure(columns.text("fault"), columns.text("error"), message)
+    elif score is None:
+        raise TypeError("it has neither a score nor a failure")
     row = Row(
-        found["example"],
-        body.get("outputs"),
-        found["score"],
+        columns.text("example"),
+        body.object_or_none("outputs"),
+        score,
         failure,
-        body.get("feedback"),
-        found["calls"],
-        found["tokens"],
-        found["seconds"],
-        bool(found["cached"]),
-        tuple(Step(*step) for step in body.get("steps", ())),
+        body.text_or_none("feedback"),
+        columns.count("calls"),
+        columns.count("tokens"),
+        columns.number("seconds"),
+        bool(columns.count("cached")),
+        tuple(_step(item) for item in body.items("steps")),
     )
-    calls = tuple(
-        Call(key_, role, tokens_in, tokens_out, seconds, paid=False, usd=usd)
-        for key_, role, tokens_in, tokens_out, seconds, usd in body["calls"]
-    )
-    notes = tuple(body["notes"])
-    return Entry(_key(found), row, calls, notes, body["whole"], body.get("bare", False), found["time"], found["seq"])
+    calls = tuple(_call(item) for item in body.items("calls", required=True))
+    notes = tuple(_Reader({"note": note}).text("note") for note in body.items("notes", required=True))
+    bare = "bare" in body and body.flag("bare")
+    return Entry(_key(found), row, calls, notes, whole, bare, columns.number("time"), columns.count("seq"))
+
+
+def _call(given: Any) -> Call:
+    names = ("key", "role", "input_tokens", "output_tokens", "seconds", "usd")
+    found = _Reader.of_list(given, names)
+    counts = (found.count_or_none("input_tokens"), found.count_or_none("output_tokens"))
+    usd = found.number_or_none("usd")
+    return Call(found.text("key"), found.text("role"), *counts, found.number("seconds"), paid=False, usd=usd)
+
+
+def _step(given: Any) -> Step:
+    found = _Reader.of_list(given, ("predictor", "inputs", "outputs"))
+    return Step(found.text("predictor"), found.object("inputs"), found.object("outputs"))
 
 
 def _key(found: dict[str, Any]) -> RowKey:
-    return RowKey(**{name: found[name] for name in KEY})
+    columns = _Reader(found)
+    if found["kind"] not in ("row", "stop"):
+        raise TypeError(f"there is no row of the kind {found['kind']!r}")
+    texts = {name: columns.text(name) for name in KEY if name not in ("kind", "rollout")}
+    return RowKey(**texts, rollout=columns.count("rollout"), kind=found["kind"])
+
+
+class _Reader:
+    """Reads the parts of a JSON object, each of which must have the type that was written.
+
+    A checksum only says that nobody changed a row by accident. All methods raise `TypeError` or `KeyError`.
+    """
+
+    def __init__(self, given: Any) -> None:
+        if not isinstance(given, dict):
+            raise TypeError(f"a {type(given).__name__} stands in the place of an object")
+        self._given = given
+
+    @classmethod
+    def of_list(cls, given: Any, names: Sequence[str]) -> "_Reader":
+        if not isinstance(given, list) or len(given) != len(names):
+            raise TypeError(f"{given!r:.40} is not a list of {len(names)}")
+        return cls(dict(zip(names, given, strict=True)))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._given
+
+    def text(self, name: str) -> str:
+        return self._typed(name, str)
+
+    def text_or_none(self, name: str) -> str | None:
+        return None if self._given.get(name) is None else self.text(name)
+
+    def flag(self, name: str) -> bool:
+        return self._typed(name, bool)
+
+    def count(self, name: str) -> int:
+        return self._typed(name, int)
+
+    def count_or_none(self, name: str) -> int | None:
+        return None if self._given[name] is None else self.count(name)
+
+    def number(self, name: str) -> float:
+        return self._typed(name, float, int)
+
+    def number_or_none(self, name: str) -> float | None:
+        return None if self._given[name] is None else self.number(name)
+
+    def object(self, name: str) -> dict[str, Any]:
+        return self._typed(name, dict)
+
+    def object_or_none(self, name: str) -> dict[str, Any] | None:
+        return None if self._given.get(name) is None else self.object(name)
+
+    def items(self, name: str, *, required: bool = False) -> list[Any]:
+        return [] if name not in self._given and not required else self._typed(name, list)
+
+    def _typed(self, name: str, *kinds: type) -> Any:
+        value = self._given[name]
+        if type(value) not in kinds:  # not isinstance: true is no number
+            raise TypeError(f"`{name}` is a {type(value).__name__}")
+        return value
 
 
 def _checksum(values: Sequence[Any]) -> str:

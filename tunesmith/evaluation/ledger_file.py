@@ -92,12 +92,24 @@ def environment_error(path: Path, error: Exception) -> LedgerError | None:
     if code is not None and code & 0xFF == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK):
         return None  # a header that says so
     advice = "Make room, or let this user write there"
-    if code is not None and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+    folder = next((name for name in (path, *_beside(path), _fresh(path)) if name.is_dir()), None)
+    if folder is not None:
+        advice = f"{folder.name} is a folder and has to be a file: rename or remove that folder"
+    elif code is not None and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         advice = "Let the other process end"
     return LedgerError(
         f"The ledger {str(path)!r} cannot be written: {str(error).rstrip('.')}. Every finished evaluation is safe. "
         f"{advice}, then run the same again: it goes on where it stopped."
     )
+
+
+def _beside(path: Path) -> list[Path]:
+    """Return the files that SQLite keeps beside the database at `path`."""
+    return [Path(f"{path}{end}") for end in ("-wal", "-shm")]
+
+
+def _fresh(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
 
 
 def open_file(path: Path) -> sqlite3.Connection:
@@ -174,10 +186,10 @@ def _configure(connection: sqlite3.Connection) -> None:
 
 def _create(path: Path) -> None:
     """Make an empty ledger, whole or not at all: a file without tables is a damaged one."""
-    fresh = path.with_name(f".{path.name}.new")
-    for left in (fresh, *(Path(f"{name}{end}") for name in (fresh, path) for end in ("-wal", "-shm"))):
-        left.unlink(missing_ok=True)  # a log of another file would be taken for this one's
+    fresh = _fresh(path)
     try:
+        for left in (fresh, *_beside(fresh), *_beside(path)):
+            left.unlink(missing_ok=True)  # a log of another file would be taken for this one's
         with closing(connect(fresh)) as connection:
             _configure(connection)
             connection.execute("BEGIN IMMEDIATE")

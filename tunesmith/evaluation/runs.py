@@ -3,22 +3,18 @@
 import contextlib
 import json
 import os
-import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tunesmith.errors import ArtifactError, RunMismatch, UsageError, shown
+from tunesmith.errors import ArtifactError, RunMismatch, UsageError, refusal_advice, shown
 from tunesmith.evaluation.ledger import Ledger
+from tunesmith.evaluation.run_info import COMMAND, IDENTITY, LEDGER, foreign_names, holds_run, json_object, problem_of
 
-__all__ = ["RunFolder", "RunInfo", "run_path", "runs_in", "write_atomically"]
-
-_COMMAND = "command"  # beside the identity in run.json, and no part of it
-_LEDGER = "run.db"
+__all__ = ["RunFolder", "run_path", "write_atomically"]
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -64,8 +60,9 @@ class RunFolder:
         rescore: whether the run may go on with another metric.
 
     Raises:
-        UsageError: the name cannot be a folder, or another process holds the run.
-        RunMismatch: the folder holds a run of something else; the message names what differs.
+        UsageError: the name cannot be a folder, the folder holds files that are not a run's, or another process holds
+            the run.
+        RunMismatch: the folder holds a run of something else, or one whose `run.json` cannot be read any more.
     """
 
     def __init__(
@@ -84,8 +81,9 @@ class RunFolder:
 
     def __enter__(self) -> "RunFolder":
         try:
+            self._refuse_other_files()
             self._take()
-            if self._new and (self.path / "run.json").exists():
+            if self._new and holds_run(self.path):
                 self.set_aside()
                 self._take()
         except Timeout:
@@ -111,8 +109,18 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        (self.path / ".owner").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (self.path / ".owner").unlink(missing_ok=True)
         self._lock.release()
+
+    def _refuse_other_files(self) -> None:
+        """A run has its folder to itself: `runs rm` removes all of it."""
+        if self.path.is_dir() and not holds_run(self.path) and (names := foreign_names(self.path)):
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise UsageError(
+                f"The folder {str(self.path)!r} is not a run's: it holds {', '.join(names[:3])}{more}. Nothing was "
+                "written. Choose another `run=` or --fork name, or empty the folder first."
+            )
 
     def _take(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -129,7 +137,7 @@ class RunFolder:
 
     def ledger(self, *, private: bool = False) -> Ledger:
         """Open the run's ledger; see `Ledger`."""
-        return Ledger(self.path / _LEDGER, private=private)
+        return Ledger(self.path / LEDGER, private=private)
 
     def copy_ledger(self, ledger: Ledger, source: str | Path) -> None:
         """Take over what another run has evaluated, unless this one has begun.
@@ -139,16 +147,16 @@ class RunFolder:
             LedgerError: its ledger cannot be read.
         """
         path = run_path(source)
-        if not (path / "run.json").exists():
+        if not holds_run(path):
             raise UsageError(f"There is no run in {str(path)!r} to start from; `tunesmith runs ls` lists the runs.")
-        if not len(ledger) and (path / _LEDGER).exists():
-            ledger.copy(path / _LEDGER)
+        if not len(ledger) and (path / LEDGER).exists():
+            ledger.copy(path / LEDGER)
 
     def read(self, name: str) -> Any:
         """Return the JSON file `name`, `None` where it is absent or damaged."""
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
 
     def write(self, name: str, value: Any) -> Path:
@@ -162,8 +170,8 @@ class RunFolder:
             write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
         except OSError as error:
             raise ArtifactError(
-                f"{str(path)!r} cannot be written: {error.strerror}. What was there is untouched, paid "
-                "replies are in the cache: make room, then run the same again."
+                f"{str(path)!r} cannot be written: {error.strerror}. What was there is untouched, paid replies are in "
+                f"the cache. {refusal_advice(path, error)}, then run the same again."
             ) from error
         return path
 
@@ -174,11 +182,18 @@ class RunFolder:
             return "another process"
 
     def _check(self) -> None:
-        known = self.read("run.json")
-        if not isinstance(known, dict):
+        if not holds_run(self.path):
             self._write_identity(self._command)
             return
-        command = known.pop(_COMMAND, None)
+        known = json_object(self.path / IDENTITY)
+        if known is None:
+            # Whatever it was of, its ledger and its artifact must not become those of another run.
+            raise RunMismatch(
+                f"The folder {str(self.path)!r} holds a run, but {problem_of(self.path)}, so nobody can say what it is "
+                "a run of. Nothing was changed. Put that file back, choose another `run=` name, or pass --new to set "
+                "the run aside or --fork NAME to start one from what it has evaluated; paid replies stay in the cache."
+            )
+        command = known.pop(COMMAND, None)
         different = sorted(
             name
             for name in {*known, *self._identity}
@@ -195,91 +210,4 @@ class RunFolder:
             )
 
     def _write_identity(self, command: Any) -> None:
-        self.write("run.json", {**self._identity, **({} if command is None else {_COMMAND: command})})
-
-
-@dataclass(frozen=True, slots=True)
-class RunInfo:
-    """What a run's folder says.
-
-    Attributes:
-        path: the folder.
-        state: `done`, `running` or `stopped`.
-        identity: what the run is of.
-        command: how it was started: `arguments` and `folder`; `None` where that was not from the command line.
-        result: what `result.json` holds, `None` before the end.
-        changed: when something was last written, in seconds since 1970.
-    """
-
-    path: Path
-    state: str
-    identity: dict[str, Any]
-    command: dict[str, Any] | None
-    result: dict[str, Any] | None
-    changed: float
-
-    @classmethod
-    def of(cls, path: Path) -> "RunInfo":
-        """Read the run in `path`.
-
-        Raises:
-            UsageError: there is none.
-        """
-        identity, result = _json_object(path / "run.json"), _json_object(path / "result.json")
-        if identity is None:
-            raise UsageError(f"There is no run in {str(path)!r}. `tunesmith runs ls` lists those there are.")
-        command = identity.pop(_COMMAND, None)
-        state = "running" if _is_held(path) else "stopped" if result is None else "done"
-        files = (path / name for name in ("run.json", "run.db", "run.db-wal", "result.json"))
-        changed = max(file.stat().st_mtime for file in files if file.exists())
-        return cls(path, state, identity, command if isinstance(command, dict) else None, result, changed)
-
-    @property
-    def ledger(self) -> Path | None:
-        """The run's ledger, `None` where it has none."""
-        path = self.path / _LEDGER
-        return path if path.exists() else None
-
-    def remove(self) -> None:
-        """Delete the folder.
-
-        Raises:
-            UsageError: a process holds the run, or the folder is a link or cannot be deleted.
-        """
-        if self.path.is_symlink():
-            raise UsageError(
-                f"The run {str(self.path)!r} is a link to {os.path.realpath(self.path)!r}, so nothing was removed. "
-                "Delete the link itself, or remove the run that it points to by its path."
-            )
-        if _is_held(self.path):
-            raise UsageError(f"The run {str(self.path)!r} is held by a process. End that first.")
-        try:
-            shutil.rmtree(self.path)
-        except OSError as error:
-            raise UsageError(f"The folder {str(self.path)!r} cannot be deleted: {error.strerror}.") from error
-
-
-def runs_in(folder: Path) -> list[RunInfo]:
-    """Return the runs in `folder`, by name."""
-    if not folder.is_dir():
-        return []
-    return [RunInfo.of(path) for path in sorted(folder.iterdir()) if _json_object(path / "run.json") is not None]
-
-
-def _is_held(path: Path) -> bool:
-    lock = FileLock(path / ".lock")
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # a folder that cannot be written to is held by nobody
-        return False
-
-
-def _json_object(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+        self.write(IDENTITY, {**self._identity, **({} if command is None else {COMMAND: command})})

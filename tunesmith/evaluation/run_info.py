@@ -1,0 +1,198 @@
+"""What a run's folder says to somebody who only looks: nothing here writes into it."""
+
+import fnmatch
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tunesmith.errors import UsageError
+
+__all__ = [
+    "COMMAND",
+    "IDENTITY",
+    "LEDGER",
+    "RunInfo",
+    "foreign_names",
+    "holds_run",
+    "json_object",
+    "problem_of",
+    "runs_in",
+]
+
+COMMAND = "command"  # beside the identity in run.json, and not a part of it
+IDENTITY = "run.json"
+LEDGER = "run.db"
+_RESULT = "result.json"
+# What a process that was killed at the very beginning leaves, and what systems put into every folder.
+_NOTHING = (".lock", ".owner", f".{IDENTITY}-*", ".gitkeep", ".gitignore", ".DS_Store")
+_OURS = (*_NOTHING, "run.json", "run.db*", ".run.db*", "*result.json*", "*compile.json*", "*artifact*", "study.db*")
+
+
+def holds_run(path: Path) -> bool:
+    """Whether `path` is the folder of a run, whole or damaged."""
+    return any(os.path.lexists(path / name) for name in (IDENTITY, LEDGER))
+
+
+def foreign_names(path: Path, ours: tuple[str, ...] = _NOTHING) -> list[str]:
+    """Return the names in the folder `path` that match none of the patterns `ours`."""
+    names = sorted(file.name for file in path.iterdir())
+    return [name for name in names if not any(fnmatch.fnmatchcase(name, pattern) for pattern in ours)]
+
+
+def problem_of(path: Path) -> str | None:
+    """Return in words why the run in `path` does not say what it is of; `None` if it does."""
+    file = path / IDENTITY
+    if json_object(file) is not None:
+        return None
+    if not os.path.lexists(file):
+        return "its run.json is gone"
+    try:
+        return "its run.json is empty" if not file.read_bytes().strip() else "its run.json is damaged"
+    except OSError as error:
+        return f"its run.json cannot be read ({error.strerror})"
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What a run's folder says.
+
+    Attributes:
+        path: the folder.
+        state: `done`, `running`, `stopped`, or `damaged` if nothing says what it is a run of.
+        identity: what the run is of; empty if it is damaged.
+        command: how it was started: `arguments` and `folder`; `None` if that was not from the command line.
+        result: what `result.json` holds, `None` before the end.
+        changed: when something was last written, in seconds since 1970.
+        problem: why it is damaged, in words.
+    """
+
+    path: Path
+    state: str
+    identity: dict[str, Any]
+    command: dict[str, Any] | None
+    result: dict[str, Any] | None
+    changed: float
+    problem: str | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> "RunInfo":
+        """Read the run in `path`.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if not holds_run(path):
+            raise UsageError(f"There is no run in {str(path)!r}. `tunesmith runs ls` lists those there are.")
+        identity, result, problem = json_object(path / IDENTITY) or {}, json_object(path / _RESULT), problem_of(path)
+        command = identity.pop(COMMAND, None)
+        state = "damaged" if problem else "stopped" if result is None else "done"
+        return cls(
+            path,
+            "running" if _is_held(path) else state,
+            identity,
+            command if isinstance(command, dict) else None,
+            result,
+            _changed(path),
+            problem,
+        )
+
+    @property
+    def arguments(self) -> tuple[str, ...] | None:
+        """The command line that started the run, `None` if there is none or it is not one."""
+        given = (self.command or {}).get("arguments")
+        if not isinstance(given, list) or not all(isinstance(part, str) for part in given):
+            return None
+        return tuple(given)
+
+    @property
+    def budget(self) -> dict[str, float]:
+        """The limits of the run by kind; what is not a number is left out."""
+        given = self.identity.get("budget")
+        return {name: value for name, value in given.items() if _is_number(value)} if isinstance(given, dict) else {}
+
+    @property
+    def verdict(self) -> str | None:
+        """The verdict of its result, `None` before the end."""
+        found = (self.result or {}).get("verdict")
+        return found if isinstance(found, str) else None
+
+    @property
+    def ledger(self) -> Path | None:
+        """The run's ledger, `None` if there is none."""
+        path = self.path / LEDGER
+        return path if path.exists() else None
+
+    def remove(self) -> None:
+        """Delete the folder.
+
+        Raises:
+            UsageError: a process holds the run, the folder is a link or cannot be deleted, or it is damaged and holds
+                files that are not a run's.
+        """
+        if self.path.is_symlink():
+            raise UsageError(
+                f"The run {str(self.path)!r} is a link to {os.path.realpath(self.path)!r}, so nothing was removed. "
+                "Delete the link itself, or remove the run that it points to by its path."
+            )
+        if _is_held(self.path):
+            raise UsageError(f"The run {str(self.path)!r} is held by a process. End that first.")
+        if self.problem is not None and (names := foreign_names(self.path, _OURS)):
+            raise UsageError(
+                f"{str(self.path)!r} may not be a run: {self.problem}, and there is {', '.join(names[:3])} in it. "
+                "Nothing was removed. Delete the folder yourself if you do not need it."
+            )
+        try:
+            shutil.rmtree(self.path)
+        except OSError as error:
+            raise UsageError(f"The folder {str(self.path)!r} cannot be deleted: {error.strerror}.") from error
+
+
+def runs_in(folder: Path) -> list[RunInfo]:
+    """Return the runs in `folder`, by name, the damaged ones too."""
+    if not folder.is_dir():
+        return []
+    return [RunInfo.of(path) for path in sorted(folder.iterdir()) if path.is_dir() and holds_run(path)]
+
+
+def json_object(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in the file `path`, `None` if there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _is_held(path: Path) -> bool:
+    if not (path / ".lock").is_file():
+        return False  # to try the lock would make it
+    lock = FileLock(path / ".lock")
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # nobody holds a folder that cannot be written to
+        return False
+
+
+def _changed(path: Path) -> float:
+    """Return when a file of the run was last written; an empty log is what somebody who looked has left."""
+    times = [path.stat().st_mtime] if not os.path.lexists(path / IDENTITY) else []
+    for name in (IDENTITY, LEDGER, f"{LEDGER}-wal", _RESULT):
+        try:
+            found = (path / name).stat()
+        except OSError:
+            continue
+        if found.st_size or not name.endswith("-wal"):
+            times.append(found.st_mtime)
+    return max(times, default=0.0)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
