@@ -24,7 +24,7 @@ from tunesmith.errors import FormatError, ParseError, shown
 from tunesmith.formats.incremental import FieldReader, WholeReader
 from tunesmith.formats.labelled import LINES
 from tunesmith.formats.layout import Layout
-from tunesmith.formats.options import Constraint, request_config
+from tunesmith.formats.options import Constraint, check_call, request_config
 from tunesmith.formats.plan import Plan, Plans, source_of, values_of
 from tunesmith.formats.rendered import Rendered, message_of, request_of, turn
 from tunesmith.lm import (
@@ -196,6 +196,7 @@ class Format(HeardOnce, Adapter):
                         rollout=plan.rollout + draw,
                         prefix=None if turns else prefix,
                         messages=lambda: [*plan.history, *turns, turn("user", final)],
+                        cache=plan.cache,
                     ),
                     thought=thought,
                 )
@@ -207,7 +208,7 @@ class Format(HeardOnce, Adapter):
             self._outputs(
                 signature,
                 plan,
-                lm(request_of(prefix, turns, final), **_rollout(plan, draw)),
+                lm(request_of(prefix, turns, final), **plan.beside(draw)),
                 thought=thought,
                 visible=True,
             )
@@ -235,7 +236,7 @@ class Format(HeardOnce, Adapter):
             self._outputs(
                 signature,
                 plan,
-                await lm.acall(request_of(prefix, turns, final), **_rollout(plan, draw)),
+                await lm.acall(request_of(prefix, turns, final), **plan.beside(draw)),
                 thought=thought,
                 visible=visible,
             )
@@ -376,8 +377,10 @@ class Format(HeardOnce, Adapter):
         mode: str,
         source: tuple[Any, ...],
     ) -> Plan:
+        check_call(lm_kwargs, lm, self.name)
         system, turns = self._prefix_texts(signature, demos, mode)
         merged = {**lm.kwargs, **lm_kwargs}
+        cache = merged.pop("cache", None)
         count = _count(merged.pop("n", None))
         rollout = rollout_number(merged.pop("rollout_id", None))
         effort = merged.pop("reasoning_effort", None)
@@ -394,6 +397,7 @@ class Format(HeardOnce, Adapter):
             history=[{"role": "system", "content": system}, *turns],
             rollout=rollout,
             turns=_history_field(signature),
+            cache=cache,
         )
 
 
@@ -430,11 +434,6 @@ def _has_parts(annotation: Any) -> bool:
     if isinstance(annotation, type) and issubclass(annotation, _PARTS):
         return not issubclass(annotation, _TEXTS)
     return any(map(_has_parts, get_args(annotation)))
-
-
-def _rollout(plan: Plan, draw: int) -> dict[str, Any]:
-    number = plan.rollout + draw
-    return {"rollout_id": number} if number else {}
 
 
 def _history_field(signature: type[Signature]) -> str | None:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from tunesmith.errors import FormatError
-from tunesmith.lm import Config
+from tunesmith.errors import FormatError, UsageError
+from tunesmith.lm import LM, NEVER_SENT, BaseLM, Config, check_options, plain_options
 
-__all__ = ["Constraint", "request_config"]
+__all__ = ["Constraint", "check_call", "request_config"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,35 @@ _CONFIG_NAMES = frozenset(field.name for field in fields(Config)) - {
     "response_format",
     "stop",
 }
-# What DSPy's own engines read from the LM itself, and what only messages= calls know.
-_NOT_SENT = frozenset(
-    {
-        "api_key", "api_base", "base_url", "timeout", "headers", "extra_headers", "cache", "num_retries",
-        "num_generations", "response_format", "tools", "tool_choice", "parallel_tool_calls", "prediction",
-        "model_list", "api_version", "prompt_cache",
-    }
-)  # fmt: skip
+_OTHER_NAMES = {"max_completion_tokens": "max_tokens", "prompt_cache": "cache", "user": "user_id"}
+# What a format says by itself.
+_SHAPE = ("grammar", "parallel_tool_calls", "response_format", "tool_choice", "tools")
+_LEFT_OUT = NEVER_SENT | {"cache", *_SHAPE}
+
+
+def check_call(given: Mapping[str, Any], lm: BaseLM, format_name: str) -> None:
+    """Check the options of a predictor's call: each can be sent, and none says what the format says.
+
+    Args:
+        given: of the predictor and the call.
+        lm: who is called; options of its own that say what the format says are refused as well.
+        format_name: for the message.
+
+    Raises:
+        UsageError: one cannot.
+    """
+    names = [name for name, value in given.items() if value is not None]
+    if isinstance(lm, LM):
+        lm.check_options(names)
+    else:
+        check_options(names, None, f"A request to {lm.model!r}")
+    taken = {**lm.kwargs, **given}
+    shape = next((name for name in _SHAPE if taken.get(name) not in (None, [], ())), None)
+    if shape is not None:
+        raise UsageError(
+            f"The format `{format_name}` says what a reply looks like, so `{shape}` cannot be set beside it. Leave it "
+            "out and declare typed outputs, use `dspy.ReAct` for tools, or use the format `chat`, which takes it."
+        )
 
 
 def request_config(options: dict[str, Any], constraint: Constraint) -> Config:
@@ -40,13 +61,16 @@ def request_config(options: dict[str, Any], constraint: Constraint) -> Config:
 
     Raises:
         FormatError: an option of a wrong type or value.
+        UsageError: one that needs another.
     """
-    options = {name: value for name, value in options.items() if value is not None and name not in _NOT_SENT}
+    options = {
+        name: value for name, value in plain_options(options).items() if value is not None and name not in _LEFT_OUT
+    }
     known: dict[str, Any] = {}
     extensions: dict[str, Any] = {}
     for name, value in options.items():
-        if name == "max_completion_tokens":
-            known["max_tokens"] = value
+        if name in _OTHER_NAMES:
+            known[_OTHER_NAMES[name]] = value
         elif name == "logprobs" and value is not False:
             known["logprobs"] = options.get("top_logprobs") or (5 if value is True else value)
         elif name in ("stop", "logprobs", "top_logprobs"):

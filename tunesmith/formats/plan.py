@@ -28,6 +28,7 @@ class Plan:
         history: the messages before it, in DSPy's form.
         rollout: number of the first draw.
         turns: the input whose entries are turns, `None` where there is none.
+        cache: whether the LM's cache is used, `None` if the call does not say.
     """
 
     source: tuple[Any, ...]
@@ -37,6 +38,13 @@ class Plan:
     history: list[dict[str, Any]]
     rollout: int
     turns: str | None
+    cache: bool | None = None
+
+    def beside(self, draw: int) -> dict[str, Any]:
+        """Return what DSPy takes beside the request of a draw."""
+        number = self.rollout + draw
+        cache = {} if self.cache is None else {"cache": self.cache}
+        return {**cache, "rollout_id": number} if number else cache
 
 
 class Plans:

@@ -48,6 +48,7 @@ from tunesmith.lm.meter import (
 from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
 from tunesmith.lm.models import ModelInfo, embedded_path, list_models, pull, show
 from tunesmith.lm.ollama_facts import LoadedModel, ModelFacts, ServedModel
+from tunesmith.lm.options import NEVER_SENT, check_options, plain_options
 from tunesmith.lm.scripted import FunctionLM, ScriptedLM, Seen
 from tunesmith.lm.served import ollama_server
 from tunesmith.lm.stack import effective, rollout_number
@@ -63,6 +64,7 @@ __all__ = [
     "Call",
     "canonical_json",
     "Capabilities",
+    "check_options",
     "Config",
     "content_key",
     "current_scope",
@@ -87,7 +89,9 @@ __all__ = [
     "ModelFacts",
     "ModelInfo",
     "models_dir",
+    "NEVER_SENT",
     "ollama_server",
+    "plain_options",
     "Prefix",
     "pull",
     "replay_calls",

@@ -75,6 +75,7 @@ __all__ = [
     "LMTransportError",
     "LMUnsupportedModelError",
     "Message",
+    "OwnCacheLM",
     "RefusalPart",
     "Request",
     "Resend",
@@ -157,9 +158,19 @@ class Identity:
         }
 
 
+class OwnCacheLM(DspyLM):
+    """A `dspy.LM` whose replies never enter DSPy's own cache, whatever `cache` says."""
+
+    _cache_responses = False  # DSPy's switch for LMs that must not be cached
+
+
 @runtime_checkable
 class Engine(Protocol):
-    """One way to reach a model. `complete` may be called from many threads at once."""
+    """One way to reach a model. `complete` may be called from many threads at once.
+
+    An engine may have `request_options`: what a request to it may set besides the options that every engine has, by
+    name. Without it, its server decides.
+    """
 
     @property
     def identity(self) -> Identity:

@@ -1,5 +1,6 @@
 """Any other model: DSPy's own engine behind tunesmith's cache and meters."""
 
+import copy
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -57,8 +58,9 @@ class ForeignEngine:
     def __init__(self, model: str, client: dict[str, Any]) -> None:
         # DSPy downloads a price list at first use otherwise.
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
+        self._call: dict[str, Any] = {}
         try:
-            self._lm: BaseLM = DspyLM(model, cache=False, num_retries=_RETRIES, **client)
+            self._lm: BaseLM = DspyLM(model, cache=False, **{"num_retries": _RETRIES, **client})
         except (TypeError, ValueError) as error:
             raise UsageError(f"DSPy does not accept the model {model!r}: {error}") from error
         address = client.get("api_base") or client.get("base_url") or ""
@@ -70,7 +72,7 @@ class ForeignEngine:
     def over(cls, lm: BaseLM) -> "ForeignEngine":
         """Return an engine over an LM object that the caller made."""
         engine = object.__new__(cls)
-        engine._lm = lm
+        engine._lm, engine._call = lm, {}
         # Addresses may change replies; keys and headers never belong in an identity, which artifacts show.
         details = {n: v for n, v in lm.kwargs.items() if n in ("api_base", "base_url") and v is not None}
         engine.identity = Identity(
@@ -79,11 +81,22 @@ class ForeignEngine:
         engine.capabilities = Capabilities()
         return engine
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the LM keeps replies in DSPy's cache."""
+        return bool(getattr(self._lm, "cache", False))
+
+    def without_cache(self) -> "ForeignEngine":
+        """Return the same engine, which leaves DSPy's cache alone."""
+        found = copy.copy(self)
+        found._call = {"cache": False}
+        return found
+
     def complete(self, request: Request) -> Response:
         """Answer through DSPy."""
         try:
             with unmetered():
-                return self._lm(replace(request, model=self._lm.model))
+                return self._lm(replace(request, model=self._lm.model), **self._call)
         except ContextWindowExceededError as error:
             raise context_overflow(prompt_tokens=None, context_tokens=None) from error
         except _ABSENT as error:

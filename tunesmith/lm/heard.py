@@ -11,7 +11,7 @@ from tunesmith.errors import BudgetExceeded
 from tunesmith.lm.engine import Engine, Request, Response, StreamDeltaEvent, StreamEndEvent, refused, text_response
 from tunesmith.lm.meter import StopSignal, current_scope
 from tunesmith.lm.model import LM
-from tunesmith.lm.stack import ROLLOUT, AsyncFacade, Stack, SyncFacade, closed
+from tunesmith.lm.stack import BESIDE, AsyncFacade, Stack, SyncFacade, closed
 from tunesmith.lm.wire import Prefix
 
 __all__ = ["Hear", "listening"]
@@ -31,13 +31,7 @@ def listening(lm: LM, hear: Hear) -> LM:
     since whoever hears it may be waiting as well.
     """
     stack = _ListeningStack(lm._stack, hear)
-    copied: LM = lm.copy(  # type: ignore[no-untyped-call]
-        engine=SyncFacade(stack),
-        async_engine=_AsyncFacade(stack),
-    )
-    copied._stack = stack
-    copied.history = lm.history
-    return copied
+    return lm.over(stack, SyncFacade(stack), _AsyncFacade(stack))
 
 
 class _ListeningStack(Stack):
@@ -129,11 +123,11 @@ class _AsyncFacade(AsyncFacade):
     async def complete(self, request: Request) -> Response:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Response] = loop.create_future()
-        rollout = ROLLOUT.get()
+        beside = BESIDE.get()
 
         def work() -> None:
             try:
-                response, _ = self.stack.answer(request, rollout)
+                response, _ = beside.stack(self.stack).answer(beside.request(request), beside.rollout)
             except BaseException as error:  # noqa: BLE001 - handed to the coroutine, which raises it
                 _settle(loop, done, None, error)
             else:

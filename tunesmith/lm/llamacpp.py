@@ -47,6 +47,7 @@ from tunesmith.lm.engine import (
 )
 from tunesmith.lm.gguf import read_gguf
 from tunesmith.lm.models import file_sha256
+from tunesmith.lm.options import LLAMACPP
 from tunesmith.lm.states import StateFolder
 
 __all__ = ["LlamaCppEngine", "load_engine"]
@@ -95,6 +96,7 @@ class LlamaCppEngine:
         embeddings=True,
         slots=1,
     )
+    request_options = LLAMACPP
 
     def __init__(self, name: str, path: Path, *, digest: str, num_ctx: int, threads: int) -> None:
         self._path, self._num_ctx, self._threads = path, num_ctx, threads

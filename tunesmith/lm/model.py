@@ -1,10 +1,11 @@
 """`ts.lm(spec)`: a model as a `dspy.LM` that works anywhere in DSPy."""
 
+import copy
 import datetime
 import os
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tunesmith.lm.engine import (
     DspyLM,
     Engine,
     Identity,
+    OwnCacheLM,
     Request,
     Response,
     dspy_settings,
@@ -26,41 +28,42 @@ from tunesmith.lm.folders import cache_dir
 from tunesmith.lm.foreign import ForeignEngine
 from tunesmith.lm.llamacpp import load_engine
 from tunesmith.lm.models import embedded_path
+from tunesmith.lm.options import CARRIED, CLIENT_OPTIONS, HOSTED, NEVER_SENT, check_options, plain_options
 from tunesmith.lm.patience import Patience
 from tunesmith.lm.pooled import OPENAI_OPTIONS, ollama_hosts, openai_hosts
 from tunesmith.lm.served import OLLAMA_OPTIONS
-from tunesmith.lm.stack import (
-    ROLLOUT,
-    AsyncFacade,
-    Stack,
-    SyncFacade,
-    rollout_number,
-)
+from tunesmith.lm.stack import BESIDE, AsyncFacade, Beside, Stack, SyncFacade, rollout_number
 from tunesmith.lm.wire import Prefix
 
 __all__ = ["LM", "as_lm", "build_lm", "lm", "reply_cache"]
 
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _PATH = f"{__name__}.LM"
+_DSPY_CARRIES = CARRIED | HOSTED - {"logit_bias"} | {"request"}
 _DSPY_CALL = DspyLM.__call__
 _DSPY_ACALL = DspyLM.acall
 
 
-class LM(DspyLM):
+class LM(OwnCacheLM):
     """A `dspy.LM` over one tunesmith engine, with cache, meters and price.
 
-    It subclasses `dspy.LM` only so that `rollout_id`, which DSPy keeps out of requests, reaches the cache key
-    and the seed. DSPy's own cache and retries are off.
+    It subclasses `dspy.LM` only so that what DSPy keeps out of requests reaches the engine: `rollout_id` (for the cache
+    key and the seed), `cache` (for tunesmith's cache) and the engine's own options. DSPy's cache and retries are off.
     """
 
-    def __init__(self, model: str, stack: Stack, *, options: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def __init__(self, model: str, stack: Stack, /, *, options: dict[str, Any] | None = None, **kwargs: Any) -> None:
         self._stack, self._options = stack, options
+        self._title = f"A request to {model!r}"
+        self._own: frozenset[str] | None = getattr(stack.engine, "request_options", None)
+        callbacks = kwargs.pop("callbacks", None)
+        self.check_options(kwargs)
         super().__init__(
             model,
             engine=SyncFacade(stack),
             async_engine=AsyncFacade(stack),
-            cache=False,
+            cache=stack.cache is not None or getattr(stack.engine, "keeps", False),
             num_retries=0,
+            callbacks=callbacks,
             **kwargs,
         )
 
@@ -90,7 +93,7 @@ class LM(DspyLM):
     @property
     def caches(self) -> bool:
         """Whether its replies are kept."""
-        return self._stack.cache is not None
+        return self._stack.cache is not None and self.cache is not False
 
     @property
     def cache_trouble(self) -> tuple[int, int]:
@@ -104,19 +107,49 @@ class LM(DspyLM):
 
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer as `dspy.LM` does."""
-        token = ROLLOUT.set(self._rollout(kwargs))
+        beside, plain, kwargs = self._split(prompt, kwargs)
+        token = BESIDE.set(beside)
         try:
-            return super().__call__(prompt, messages=messages, **kwargs)
+            return DspyLM.__call__(plain, prompt, messages=messages, **kwargs)
         finally:
-            ROLLOUT.reset(token)
+            BESIDE.reset(token)
 
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer as `dspy.LM.acall` does."""
-        token = ROLLOUT.set(self._rollout(kwargs))
+        beside, plain, kwargs = self._split(prompt, kwargs)
+        token = BESIDE.set(beside)
         try:
-            return await super().acall(prompt, messages=messages, **kwargs)
+            return await DspyLM.acall(plain, prompt, messages=messages, **kwargs)
         finally:
-            ROLLOUT.reset(token)
+            BESIDE.reset(token)
+
+    def copy(self, **kwargs: Any) -> "LM":
+        """Return a copy with other request options, as `dspy.LM.copy` does; `cache=False` turns the cache off for it.
+
+        Raises:
+            UsageError: an option that a request cannot carry.
+        """
+        self.check_options(name for name in kwargs if name != "callbacks")
+        if "think" in kwargs:
+            raise UsageError("`think` of an LM stays as it is. Make another one with `ts.lm(..., think=...)`.")
+        if kwargs.get("cache") is not None:
+            self._cached(kwargs["cache"])
+        copied: LM = super().copy(**kwargs)  # type: ignore[no-untyped-call]
+        return copied
+
+    def over(self, stack: Stack, engine: SyncFacade, async_engine: AsyncFacade) -> "LM":
+        """Return a copy with the same history whose requests go through `stack`."""
+        copied: LM = super().copy(engine=engine, async_engine=async_engine)  # type: ignore[no-untyped-call]
+        copied._stack, copied.history = stack, self.history
+        return copied
+
+    def check_options(self, names: Iterable[str]) -> None:
+        """Check that a request can carry each of these options.
+
+        Raises:
+            UsageError: it cannot; the message says what to use instead.
+        """
+        check_options(names, self._own, self._title)
 
     def dump_state(self) -> dict[str, Any]:
         """Return what `ts.lm` needs to make this LM again, without keys and headers.
@@ -134,7 +167,8 @@ class LM(DspyLM):
             )
         kwargs = {name: value for name, value in self.kwargs.items() if value is not None}
         slots = self.slots // _hosts(self._options)
-        return {LM_CLASS_STATE_KEY: _PATH, "spec": self.model, "slots": slots, **self._options, **kwargs}
+        uncached = {} if self.caches else {"cache": False}
+        return {LM_CLASS_STATE_KEY: _PATH, "spec": self.model, "slots": slots, **uncached, **self._options, **kwargs}
 
     @classmethod
     def load_state(cls, state: dict[str, Any], *, allow_custom_lm_class: bool = False) -> "LM":
@@ -143,12 +177,38 @@ class LM(DspyLM):
 
     def rolled(self, rollout: int) -> "LM":
         """Return a copy that draws afresh: its own rollout, at temperature 1."""
-        copied: LM = self.copy(rollout_id=rollout, temperature=1.0)  # type: ignore[no-untyped-call]
-        return copied
+        return self.copy(rollout_id=rollout, temperature=1.0)
 
-    def _rollout(self, kwargs: dict[str, Any]) -> int:
-        given = kwargs.get("rollout_id")
-        return rollout_number(self.kwargs.get("rollout_id") if given is None else given)
+    def _split(self, prompt: object, kwargs: dict[str, Any]) -> "tuple[Beside, LM, dict[str, Any]]":
+        """Return what travels beside the request of a call, the LM for DSPy's part of it, and the options for that."""
+        self.check_options(name for name in kwargs if name != "request")
+        given = kwargs.pop("cache", None)
+        rollout = kwargs.get("rollout_id")
+        rollout = rollout_number(self.kwargs.get("rollout_id") if rollout is None else rollout)
+        whole = isinstance(prompt, Request) or "request" in kwargs
+        options = {} if whole else plain_options({**self.kwargs, **kwargs})
+        own = {name: value for name, value in options.items() if name not in _DSPY_CARRIES}
+        plain = self
+        if own:
+            plain = copy.copy(self)  # with the same history
+            plain.kwargs = {name: value for name, value in self.kwargs.items() if name not in own}
+            kwargs = {name: value for name, value in kwargs.items() if name not in own}
+        extensions = {name: value for name, value in own.items() if value is not None}
+        return Beside(rollout, self._cached(given), extensions), plain, kwargs
+
+    def _cached(self, given: object) -> bool:
+        """Return whether a call with `cache=given` uses a cache; `None` leaves it to the LM's own `cache`."""
+        wanted = self.cache if given is None else given
+        if not isinstance(wanted, bool):
+            raise UsageError(f"`cache` of a call is true or false. Given: {shown(wanted)}.")
+        if wanted and given and self._stack.cache is None and not getattr(self._stack.engine, "keeps", False):
+            if self._options is None:
+                raise UsageError(
+                    f"The LM {self.model!r} was made without a cache, so `cache=True` has nowhere to keep its replies. "
+                    "Make it with `cache=ReplyCache(folder)`, or leave the option out."
+                )
+            self._stack.cache = reply_cache()
+        return wanted
 
     def direct(self) -> bool:
         """Return whether `send` may replace a call: nobody listens in between.
@@ -171,6 +231,7 @@ class LM(DspyLM):
         rollout: int = 0,
         prefix: Prefix | None = None,
         messages: Callable[[], list[dict[str, Any]]] | None = None,
+        cache: bool | None = None,
     ) -> Response:
         """Answer `request` on the short path, keeping usage and histories as DSPy does.
 
@@ -179,8 +240,10 @@ class LM(DspyLM):
             rollout: 0, or the number of a repeated draw.
             prefix: what `request` was made from, where it was; saves hashing it again.
             messages: gives the messages for the history entry.
+            cache: whether the cache may answer, and keeps the reply; `None` leaves it to the LM.
         """
-        response, paid = self._stack.answer(request, rollout, prefix)
+        stack = self._stack if self._cached(cache) else self._stack.without_cache()
+        response, paid = stack.answer(request, rollout, prefix)
         if paid and dspy_settings.usage_tracker:
             dspy_settings.usage_tracker.add_usage(self.model, _usage(response))
         if not dspy_settings.disable_history:
@@ -245,7 +308,8 @@ def lm(
             cached and metered.
         host: address of the server, for engines that have one; for Ollama by default OLLAMA_HOST. Several addresses
             make a pool of hosts that serve the same model; see `PoolEngine`.
-        cache: whether replies are kept in `TUNESMITH_HOME/cache`; or a `ReplyCache` of your own.
+        cache: whether replies are kept in `TUNESMITH_HOME/cache`; or a `ReplyCache` of your own. `cache=False` of a call,
+            of a predictor or of `lm.copy` leaves the cache alone there, as in DSPy.
         slots: requests on the way at once, on each host of a pool; default `TUNESMITH_SLOTS`, else 1.
         price: US dollars per million input and output tokens, for budgets in dollars.
         num_ctx: context length in tokens, for Ollama and in-process engines; default the trained one up to 8192.
@@ -259,7 +323,8 @@ def lm(
             `openai/<model>` also `base_url` (address, or addresses, of a server that speaks OpenAI's protocol; without
             it DSPy's own engine answers), `api_key`, `dialect` (`llamacpp`, `ollama`, `openai`, `tgi`, `vllm`,
             `vllm-guided`; by default the server is asked), `revision` (your name for the weights), `timeout`
-            (seconds for one attempt: 600) and `headers`.
+            (seconds for one attempt: 600) and `headers`. An option that the model does not take is refused, here and in
+            each call, with words that say what to use instead.
 
     Raises:
         UsageError: a spec or an option that cannot be used.
@@ -267,6 +332,8 @@ def lm(
     """
     _check(spec, slots, price, num_ctx, threads)
     local = spec == "embedded" or spec.startswith("gguf:")
+    if threads is not None and not local:
+        raise UsageError(f"{spec!r} does not run in this process, so it has no option `threads`. Leave it out.")
     if local:
         if host is not None:
             raise UsageError(f"{spec!r} runs in this process and has no host. Given: host={host!r}. Leave `host` out.")
@@ -279,26 +346,9 @@ def lm(
         engine, options = ollama_hosts(spec.removeprefix("ollama/"), host, num_ctx, _slots(slots), given)
         kwargs = {"temperature": None, **kwargs}
     elif spec.startswith("openai/") and kwargs.get("base_url") is not None:
-        given = {name: kwargs.pop(name) for name in ("base_url", *OPENAI_OPTIONS) if name in kwargs}
-        strange = sorted(_CLIENT_OPTIONS & kwargs.keys())
-        strange += [name for name, value in (("host", host), ("num_ctx", num_ctx)) if value is not None]
-        if strange:
-            raise UsageError(
-                f"{spec!r} with `base_url` has no option `{strange[0]}`: `base_url` holds the address, and the server "
-                "has its own context length."
-            )
-        engine, options = openai_hosts(spec.removeprefix("openai/"), given.pop("base_url"), _slots(slots), given)
-        kwargs = {"temperature": None, **kwargs}
+        engine, options, kwargs = _openai(spec, host, num_ctx, slots, kwargs)
     else:
-        if own := sorted({"dialect", "revision"} & kwargs.keys()):
-            raise UsageError(f"`{own[0]}` is an option of `openai/<model>` with `base_url=`. Given: {spec!r}.")
-        client = {name: kwargs.pop(name) for name in list(kwargs) if name in _CLIENT_OPTIONS}
-        if host is not None:
-            if not isinstance(host, str):
-                raise UsageError(f"{spec!r} takes one `host`. Given: {shown(host)}. Use `base_url=` for several.")
-            client["api_base"] = host
-        engine = ForeignEngine(spec, client)
-        options = {name: value for name, value in client.items() if name not in _SECRET}
+        engine, options, kwargs = _foreign(spec, host, num_ctx, kwargs)
     store = reply_cache() if cache is True else (None if cache is False else cache)
     count = _slots(slots) * _hosts(options)
     waiting = None if local else Patience(seconds=_patience(patience))
@@ -307,23 +357,54 @@ def lm(
     return build_lm(spec, engine, cache=store, slots=count, price=price, patience=waiting, options=options, **kwargs)
 
 
+_Made = tuple[Engine, dict[str, Any], dict[str, Any]]  # the engine, what builds it again, request defaults
+
+
+def _openai(spec: str, host: object, num_ctx: int | None, slots: int | None, kwargs: dict[str, Any]) -> _Made:
+    given = {name: kwargs.pop(name) for name in ("base_url", *OPENAI_OPTIONS) if name in kwargs}
+    strange: list[str] = [name for name in ("api_base", "api_version") if name in kwargs]
+    if host is not None or num_ctx is not None:
+        strange.append("host" if host is not None else "num_ctx")
+    if strange:
+        raise UsageError(
+            f"{spec!r} with `base_url` has no option `{strange[0]}`: `base_url` holds the address, and the server "
+            "has its own context length."
+        )
+    engine, options = openai_hosts(spec.removeprefix("openai/"), given.pop("base_url"), _slots(slots), given)
+    return engine, options, {"temperature": None, **kwargs}
+
+
+def _foreign(spec: str, host: object, num_ctx: int | None, kwargs: dict[str, Any]) -> _Made:
+    if own := sorted({"dialect", "revision"} & kwargs.keys()):
+        raise UsageError(f"`{own[0]}` is an option of `openai/<model>` with `base_url=`. Given: {spec!r}.")
+    if num_ctx is not None:
+        raise UsageError(f"{spec!r} is answered by DSPy's own engine, which has no option `num_ctx`. Leave it out.")
+    client = {name: kwargs.pop(name) for name in list(kwargs) if name in _DSPY_OPTIONS}
+    if host is not None:
+        if not isinstance(host, str):
+            raise UsageError(f"{spec!r} takes one `host`. Given: {shown(host)}. Use `base_url=` for several.")
+        client["api_base"] = host
+    kept = {name: value for name, value in client.items() if name not in _SECRET}
+    return ForeignEngine(spec, client), kept, kwargs
+
+
 def _hosts(options: dict[str, Any]) -> int:
     """Return over how many hosts a model is spread; `slots` is said per host."""
     given = options.get("host") or options.get("base_url")
     return len(given) if isinstance(given, list) else 1
 
 
-_SECRET = ("api_key", "headers", "extra_headers")  # never written into a saved program
-_CLIENT_OPTIONS = frozenset(
-    {"api_key", "api_base", "base_url", "timeout", "headers", "extra_headers", "api_version", "model_type"}
-)
+_SECRET = ("api_key", "azure_ad_token_provider", "headers", "extra_headers")  # never written into a saved program
+# What `dspy.LM` takes besides, for a model that DSPy's own engine answers.
+_DSPY_OPTIONS = CLIENT_OPTIONS | {"engine", "model_type", "num_retries", "use_developer_role"}
 
 
 def build_lm(
     spec: str,
     engine: Engine,
+    /,
     *,
-    cache: ReplyCache | None = None,
+    cache: ReplyCache | bool | None = None,
     slots: int = 1,
     price: tuple[float, float] | None = None,
     patience: Patience | None = None,
@@ -332,7 +413,9 @@ def build_lm(
 ) -> LM:
     """Return an `LM` over any object that implements `Engine`; see `Stack`."""
     _check_whole(slots=slots)
-    stack = Stack(engine, cache=cache, price=price, patience=patience)
+    if not (cache is None or cache is False or isinstance(cache, ReplyCache)):
+        raise UsageError(f"`cache` is a `ReplyCache` here, or false for none. Given: {shown(cache)}.")
+    stack = Stack(engine, cache=cache if isinstance(cache, ReplyCache) else None, price=price, patience=patience)
     found = LM(spec, stack, options=options, **kwargs)
     found._slots = slots
     return found
@@ -342,7 +425,7 @@ def as_lm(model: BaseLM) -> LM:
     """Return `model` itself, or a metered LM over an LM that was made elsewhere (its own cache stays its own)."""
     if isinstance(model, LM):
         return model
-    options = {name: value for name, value in model.kwargs.items() if name not in _CLIENT_OPTIONS}
+    options = {name: value for name, value in model.kwargs.items() if name not in NEVER_SENT}
     return build_lm(model.model, ForeignEngine.over(model), **options)
 
 

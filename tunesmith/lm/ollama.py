@@ -47,6 +47,7 @@ from tunesmith.lm.ollama_request import (
     response_of_reply,
     tool_calls,
 )
+from tunesmith.lm.options import OLLAMA
 
 __all__ = ["OllamaEngine", "server_at"]
 
@@ -93,6 +94,8 @@ class OllamaEngine:
         keep_alive: how long the server keeps the model loaded: seconds, or a text such as `10m`.
         cloud: whether the model may be one that runs in the cloud.
     """
+
+    request_options = OLLAMA
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ from tunesmith.lm.engine import (
     refused,
 )
 from tunesmith.lm.ollama_facts import MOST_LOGPROBS, ModelFacts
+from tunesmith.lm.options import OLLAMA
 from tunesmith.signatures import server_schema
 
 __all__ = [
@@ -37,9 +38,6 @@ __all__ = [
 
 BYTES_PER_TOKEN = 4  # a guess, for prompts that no server has counted
 _TEMPLATE_TOKENS = 4  # around each message
-# What a request may set beside the universal fields. The rest of Ollama's options decide how a model is loaded: a
-# change reloads it, and whoever shares the server waits.
-_OPTIONS = frozenset({"min_p", "typical_p", "repeat_last_n", "repeat_penalty", "num_keep", "mirostat"})
 _LEVELS: dict[str, bool | str] = {
     "off": False,
     "minimal": "low",
@@ -161,10 +159,10 @@ def _options(config: Config, facts: ModelFacts, settings: Settings, *, thinking:
         "stop": stop or None,
     }
     for name, value in (config.extensions or {}).items():
-        if name not in _OPTIONS:
+        if name not in OLLAMA:
             raise refused(
                 f"Ollama has no request option {name!r} that may change from call to call. It has: "
-                f"{', '.join(sorted(_OPTIONS))}; `num_ctx`, `think` and `keep_alive` are set once, in `ts.lm(...)`."
+                f"{', '.join(sorted(OLLAMA))}; `num_ctx`, `think` and `keep_alive` are set once, in `ts.lm(...)`."
             )
         found[name] = value
     return {name: value for name, value in found.items() if value is not None}

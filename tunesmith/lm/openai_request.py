@@ -34,6 +34,8 @@ def _options(config: Config, dialect: Dialect) -> dict[str, Any]:
             f"A server of the dialect `{dialect.name}` does not know `top_k`. Given: {config.top_k}. Leave it out, "
             "or name the server's dialect with `dialect=`."
         )
+    if config.cache is not None:
+        raise refused("This protocol has no word for a cache of prompts on the server. Leave `prompt_cache` out.")
     options: dict[str, Any] = {
         "temperature": config.temperature,
         "max_tokens": config.max_tokens,
@@ -43,6 +45,9 @@ def _options(config: Config, dialect: Dialect) -> dict[str, Any]:
         "frequency_penalty": config.frequency_penalty,
         "presence_penalty": config.presence_penalty,
         "stop": list(config.stop) or None,
+        "user": config.user_id,
+        "store": config.store,
+        "service_tier": config.service_tier,
         **dialect.constraint(config.response_format, grammar),
         **_thinking(config, dialect),
     }
@@ -50,6 +55,7 @@ def _options(config: Config, dialect: Dialect) -> dict[str, Any]:
         # llama.cpp reports nothing at all for 0 alternatives.
         least = 1 if dialect.name == "llamacpp" else 0
         options |= {"logprobs": True, "top_logprobs": max(least, config.logprobs)}
+    options |= extensions.pop("extra_body", None) or {}
     options |= extensions
     return {name: value for name, value in options.items() if value is not None}
 

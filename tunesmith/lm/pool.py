@@ -81,6 +81,9 @@ class PoolEngine:
         self._timeout, self._clock = timeout, clock
         self.identity = placeless(self._hosts.start())
         self.capabilities = self._common()
+        self.request_options: frozenset[str] | None = next(
+            getattr(host.made, "request_options", None) for host in self._hosts.all if host.live
+        )
 
     def complete(self, request: Request) -> Response:
         """Answer `request` on one of the hosts; see `Engine.complete`."""

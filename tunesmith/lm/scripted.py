@@ -23,6 +23,7 @@ from tunesmith.lm.engine import (
     whole_events,
 )
 from tunesmith.lm.model import LM, build_lm
+from tunesmith.lm.options import HOSTED, LLAMACPP, OLLAMA
 
 __all__ = ["FunctionLM", "ScriptedLM", "Seen"]
 
@@ -48,7 +49,7 @@ class Seen:
 
 def ScriptedLM(  # noqa: N802 - used like a class
     *replies: str | Exception | Response,
-    cache: ReplyCache | None = None,
+    cache: ReplyCache | bool | None = None,
     capabilities: Capabilities = _ALL,
     name: str = "scripted",
     **kwargs: Any,
@@ -85,7 +86,7 @@ def ScriptedLM(  # noqa: N802 - used like a class
 def FunctionLM(  # noqa: N802 - used like a class
     function: "Callable[[Seen], str | Response]",
     *,
-    cache: ReplyCache | None = None,
+    cache: ReplyCache | bool | None = None,
     capabilities: Capabilities = _ALL,
     name: str = "function",
     version: str | None = None,
@@ -113,7 +114,9 @@ def FunctionLM(  # noqa: N802 - used like a class
 
 
 class FunctionEngine:
-    """The engine behind both doubles. Tokens are counted as words."""
+    """The engine behind both doubles. Tokens are counted as words. It takes the options of every engine."""
+
+    request_options = HOSTED | LLAMACPP | OLLAMA | {"think"}
 
     def __init__(
         self,

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import copy
 import time
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,10 +32,37 @@ from tunesmith.lm.meter import NOWHERE, Call, Meter, Scope, StopSignal, current_
 from tunesmith.lm.patience import Patience, Watch
 from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, row_of
 
-__all__ = ["ROLLOUT", "Stack", "closed", "effective", "rollout_number"]
+__all__ = ["BESIDE", "Beside", "Stack", "closed", "effective", "rollout_number"]
 
-ROLLOUT: ContextVar[int] = ContextVar("tunesmith_rollout", default=0)
-"""The rollout of the running call: DSPy keeps it out of the request, so it travels beside it."""
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What DSPy keeps out of the request of the running call, so that it travels beside it.
+
+    Attributes:
+        rollout: 0, or the number of a repeated draw.
+        cached: whether the cache may answer, and keeps the reply.
+        extensions: options of the engine that DSPy has no word for.
+    """
+
+    rollout: int = 0
+    cached: bool = True
+    extensions: Mapping[str, Any] | None = None
+
+    def stack(self, stack: "Stack") -> "Stack":
+        """Return the layers that the call goes through."""
+        return stack if self.cached else stack.without_cache()
+
+    def request(self, request: Request) -> Request:
+        """Return the whole request."""
+        if not self.extensions:
+            return request
+        extensions = {**(request.config.extensions or {}), **self.extensions}
+        return replace(request, config=replace(request.config, extensions=extensions))
+
+
+_NOTHING_BESIDE = Beside()
+BESIDE: ContextVar[Beside] = ContextVar("tunesmith_beside", default=_NOTHING_BESIDE)
 
 MAX_TOKENS = 512
 StreamEvent = StreamStartEvent | StreamDeltaEvent | StreamEndEvent
@@ -122,6 +150,15 @@ class Stack:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Stack":
         return self
+
+    def without_cache(self) -> "Stack":
+        """Return the same layers without any cache: each request reaches the model."""
+        found = copy.copy(self)
+        found.cache = None
+        own = getattr(self.engine, "without_cache", None)
+        if own is not None:
+            found.engine = own()
+        return found
 
     @property
     def identity(self) -> Identity:
@@ -389,11 +426,13 @@ class SyncFacade:
 
     def complete(self, request: Request) -> Response:
         """Answer through all layers."""
-        return self.stack.answer(request, ROLLOUT.get())[0]
+        beside = BESIDE.get()
+        return beside.stack(self.stack).answer(beside.request(request), beside.rollout)[0]
 
     def stream(self, request: Request) -> Iterator[StreamEvent]:
         """Answer through all layers, piece by piece."""
-        return self.stack.stream(request, ROLLOUT.get())
+        beside = BESIDE.get()
+        return beside.stack(self.stack).stream(beside.request(request), beside.rollout)
 
     def close(self) -> None:
         """Free the engine."""
@@ -411,12 +450,15 @@ class AsyncFacade:
 
     async def complete(self, request: Request) -> Response:
         """Answer through all layers."""
-        response, _ = await asyncio.to_thread(self.stack.answer, request, ROLLOUT.get())
+        beside = BESIDE.get()
+        answer = beside.stack(self.stack).answer
+        response, _ = await asyncio.to_thread(answer, beside.request(request), beside.rollout)
         return response
 
     async def stream(self, request: Request) -> AsyncIterator[StreamEvent]:
         """Answer through all layers, piece by piece."""
-        events = self.stack.stream(request, ROLLOUT.get())
+        beside = BESIDE.get()
+        events = beside.stack(self.stack).stream(beside.request(request), beside.rollout)
         try:
             while (event := await asyncio.to_thread(next, events, None)) is not None:
                 yield event

@@ -1,0 +1,118 @@
+"""The options of DSPy's LMs and predictors: each is sent, or refused with words that say what to use instead."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tunesmith.errors import UsageError
+
+__all__ = ["CARRIED", "CLIENT_OPTIONS", "HOSTED", "LLAMACPP", "NEVER_SENT", "OLLAMA", "check_options", "plain_options"]
+
+CLIENT_OPTIONS = frozenset(
+    {
+        "api_base", "api_key", "api_version", "azure_ad_token_provider", "base_url", "custom_llm_provider",
+        "extra_headers", "extra_query", "headers", "organization", "project", "timeout",
+    }
+)  # fmt: skip
+"""What decides where and how a request is sent."""
+
+CARRIED = frozenset(
+    {
+        "cache", "frequency_penalty", "logprobs", "max_completion_tokens", "max_tokens", "n", "parallel_tool_calls",
+        "presence_penalty", "reasoning_effort", "response_format", "rollout_id", "seed", "stop", "temperature",
+        "tool_choice", "tools", "top_k", "top_logprobs", "top_p",
+    }
+)  # fmt: skip
+"""What every engine is asked for in one way."""
+
+HOSTED = frozenset({"logit_bias", "metadata", "prediction", "prompt_cache", "service_tier", "store", "user"})
+"""What hosted models take besides, and DSPy puts into a request by itself."""
+
+LLAMACPP = frozenset(
+    {
+        "dry_allowed_length", "dry_base", "dry_multiplier", "dry_penalty_last_n", "dry_sequence_breakers",
+        "dynatemp_exponent", "dynatemp_range", "grammar", "ignore_eos", "logit_bias", "min_keep", "min_p", "mirostat",
+        "mirostat_eta", "mirostat_tau", "repeat_last_n", "repeat_penalty", "samplers", "top_n_sigma", "typical_p",
+        "xtc_probability", "xtc_threshold",
+    }
+)  # fmt: skip
+"""What llama.cpp in this process takes besides."""
+
+OLLAMA = frozenset({"min_p", "mirostat", "num_keep", "repeat_last_n", "repeat_penalty", "typical_p"})
+"""What a request to Ollama may set besides. The rest of its options decide how a model is loaded: a change reloads it,
+and everybody who shares the server waits."""
+
+_CONNECTION = "It belongs to the connection: give it to `ts.lm(...)`, for a model that has one"
+_OF_THE_LM = "It is an argument of `dspy.LM(...)`, which `ts.lm(...)` and its requests do not have"
+_ONCE = dict.fromkeys(
+    ("host", "keep_alive", "num_ctx", "patience", "price", "slots", "think", "threads"),
+    "It is set once, in `ts.lm(...)`, for a model that has it",
+)
+_ADVICE = {
+    **dict.fromkeys((*CLIENT_OPTIONS, "model_list"), _CONNECTION),
+    **dict.fromkeys(("async_engine", "engine", "model", "model_type", "use_developer_role"), _OF_THE_LM),
+    **dict.fromkeys(
+        ("finetuning_model", "launch_kwargs", "provider", "train_kwargs"),
+        "tunesmith trains no weights: use `dspy.LM(...)` for that",
+    ),
+    "callbacks": "Give it to `ts.lm(...)` or `dspy.configure(callbacks=[...])`",
+    "num_generations": "Use `n`",
+    "num_predict": "Use `max_tokens`",
+    "max_output_tokens": "Use `max_tokens`",
+    "num_retries": "A run waits for its server `patience=` seconds, an argument of `ts.lm(...)`; a reply that does not "
+    "parse is never asked for again",
+    "stream": "Use `ts.stream(program, ...)`, or `dspy.streamify`",
+}
+NEVER_SENT = frozenset(_ADVICE)
+"""What no request can hold."""
+
+_KNOWN = CARRIED | HOSTED | LLAMACPP | OLLAMA | _ONCE.keys() | _ADVICE.keys()
+_ALIKE = 0.84
+
+
+def check_options(names: Iterable[str], own: frozenset[str] | None, title: str) -> None:
+    """Check that each option can be sent.
+
+    Args:
+        names: the options that are given.
+        own: what the engine takes besides `CARRIED`; `None` if its server decides. Then only what no request can hold,
+            and what looks like a misspelt option, is refused.
+        title: who has the options, for the message, such as "A request to 'embedded'".
+
+    Raises:
+        UsageError: one cannot.
+    """
+    for name in names:
+        if name in CARRIED or (_may_be(name) if own is None else name in own):
+            continue
+        advice = {**_ONCE, **_ADVICE}.get(name)
+        raise UsageError(f"{title} has no option `{name}`. {_near(name, own) if advice is None else f'{advice}.'}")
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a request with those together that need each other, and with keys that JSON has.
+
+    Raises:
+        UsageError: one is there without the other.
+    """
+    found = dict(options)
+    if found.get("top_logprobs") is not None and not found.get("logprobs"):
+        raise UsageError("`top_logprobs` says how many alternatives `logprobs=True` reports. Set both.")
+    if isinstance(found.get("logit_bias"), Mapping):
+        found["logit_bias"] = {str(token): bias for token, bias in found["logit_bias"].items()}
+    return found
+
+
+def _may_be(name: str) -> bool:
+    """Return whether a server may know an option of that name."""
+    if name in _ADVICE:
+        return False
+    return name in _KNOWN or not difflib.get_close_matches(name, _KNOWN, 1, _ALIKE)
+
+
+def _near(name: str, own: frozenset[str] | None) -> str:
+    if name in _KNOWN:
+        return "Other models have it; leave it out for this one."
+    known = CARRIED | (HOSTED if own is None else own)
+    near = difflib.get_close_matches(name, known, 1)
+    return f"Did you mean `{near[0]}`?" if near else f"It has: {', '.join(sorted(known))}."
