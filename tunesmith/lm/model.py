@@ -308,8 +308,8 @@ def lm(
             cached and metered.
         host: address of the server, for engines that have one; for Ollama by default OLLAMA_HOST. Several addresses
             make a pool of hosts that serve the same model; see `PoolEngine`.
-        cache: whether replies are kept in `TUNESMITH_HOME/cache`; or a `ReplyCache` of your own. `cache=False` of a call,
-            of a predictor or of `lm.copy` leaves the cache alone there, as in DSPy.
+        cache: whether replies are kept in `TUNESMITH_HOME/cache`; or a `ReplyCache` of your own. `cache=False` of a
+            call, of a predictor or of `lm.copy` leaves the cache alone there, as in DSPy.
         slots: requests on the way at once, on each host of a pool; default `TUNESMITH_SLOTS`, else 1.
         price: US dollars per million input and output tokens, for budgets in dollars.
         num_ctx: context length in tokens, for Ollama and in-process engines; default the trained one up to 8192.
