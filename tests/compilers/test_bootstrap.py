@@ -10,7 +10,7 @@ import pytest
 from tests.compilers.worlds import TRAIN, VAL, Colour, chance, colour_of, right, things, world
 from tests.evaluation.replies import number, written
 from tests.scale import FULL
-from tunesmith.compilers import BootstrapFewShot, CompileReport
+from tunesmith.compilers import BootstrapFewShot, CompileReport, RandomSearch
 from tunesmith.lm import LM, FunctionLM, Meter, ReplyCache, Request, Seen, message_text, metered
 from tunesmith.modules import Candidate, Part
 
@@ -147,6 +147,33 @@ def test_eight_at_once_find_the_demos_that_one_by_one_finds(rounds: int) -> None
             tried(ours(FunctionLM(model), slots=slots, max_rounds=rounds, max_bootstrapped_demos=5)) for slots in (1, 8)
         )
         assert one == eight
+
+
+@pytest.mark.parametrize("slots", [2, 3, 8, 50])
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_attempts_and_charges_do_not_depend_on_how_many_run_at_once(rounds: int, slots: int) -> None:
+    options = {"max_rounds": rounds, "max_bootstrapped_demos": 5, "max_labeled_demos": 0}
+    for model in (luck, world(able)):
+        one = ours(FunctionLM(model), slots=1, **options)
+        many = ours(FunctionLM(model), slots=slots, **options)
+        assert many.notes == one.notes  # "Bootstrapped 5 examples in 11 runs of the teacher."
+        assert many.charged.calls == one.charged.calls
+        assert many.charged.tokens == one.charged.tokens
+
+
+@pytest.mark.parametrize("slots", [2, 16])
+def test_the_plan_of_a_compile_that_bootstraps_does_not_depend_on_how_many_run_at_once(slots: int) -> None:
+    for kind in (BootstrapFewShot, RandomSearch):
+        plans = [kind(metric=right, slots=count).plan(train=30, val=10, calls=2.0) for count in (1, slots)]
+        assert plans[0] == plans[1]
+
+
+def test_as_many_runs_of_the_teacher_as_with_dspy_whatever_runs_at_once() -> None:
+    model = FunctionLM(world(able))
+    with dspy.context(adapter=dspy.ChatAdapter()):
+        theirs(model, max_bootstrapped_demos=4, max_labeled_demos=0)
+    options = {"max_bootstrapped_demos": 4, "max_labeled_demos": 0, "slots": 8}
+    assert of_teacher(lambda: ours(FunctionLM(world(able)), **options)) == len(model.requests)
 
 
 def test_the_teacher_is_never_shown_the_example_it_is_asked_about() -> None:

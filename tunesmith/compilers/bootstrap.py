@@ -1,7 +1,7 @@
 """Demos from a teacher's own successful runs (bootstrapping; Khattab et al. 2023, "DSPy", section 4)."""
 
-import math
 import random
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -50,8 +50,8 @@ def bootstrap(
     A run passes where the metric gives at least `threshold`, or without one where its value is not zero. A first round
     uses the LM as it is, later ones a fresh rollout. Of several predictions of one predictor in one run, the last is
     taken with probability one half, else one of the others, as in DSPy. An example is never shown to the teacher as
-    its own demo. Where DSPy goes one by one, `session.slots` examples run at once; what counts is decided in order, so
-    the demos are the same.
+    its own demo. DSPy goes one by one; here as many examples as are still wanted are run together, `session.slots` at
+    once. Each of them would have been run one by one as well, so demos, attempts and charges do not depend on `slots`.
 
     Args:
         session: gives teacher, metric, model and meter.
@@ -73,30 +73,27 @@ def bootstrap(
     pools: dict[str, list[Demo]] = {path: [] for path in signatures}
     used: list[int] = []
     attempts = 0
-    wave = max(1, session.lm.slots if session.slots is None else session.slots)
-    for start in range(0, len(examples), wave):
-        if len(used) >= wanted:
-            break
-        indices = range(start, min(start + wave, len(examples)))
-        tries = _wave(session, teacher, candidate, [examples[i] for i in indices], rounds, threshold)
+    start = 0
+    while start < len(examples) and len(used) < wanted:
+        indices = range(start, min(start + wanted - len(used), len(examples)))
+        start = indices.stop
+        work = _Attempts(session, teacher, candidate, rounds, threshold, len(used), wanted)
+        tries = work.run([examples[index] for index in indices])
         for index, (row, tried) in zip(indices, tries, strict=True):
             attempts += tried
-            if row is None or len(used) >= wanted:
+            if row is None:
                 continue
             used.append(index)
             _collect(row, signatures, pools)
-        session.say("bootstrapping demos", len(used), wanted)
     return Bootstrapped(pools, tuple(used), attempts)
 
 
-def expected_attempts(wanted: int, *, train: int, rounds: int, slots: int | None) -> int:
-    """Return how many runs of a teacher find `wanted` successes, where it fails on every other of `train` examples.
+def expected_attempts(wanted: int, *, train: int, rounds: int) -> int:
+    """Return how many runs of a teacher find `wanted` successes, if it fails on every other of `train` examples.
 
-    On what it fails on, it fails in every round; `slots` examples start together, and what started is finished.
+    On what it fails on, it fails in every round.
     """
-    wave = 1 if slots is None else max(1, slots)
-    examples = min(train, math.ceil(2 * wanted / wave) * wave)
-    return round(examples * (1 + rounds) / 2)
+    return round(min(train, 2 * wanted) * (1 + rounds) / 2)
 
 
 def _with_labels(
@@ -109,47 +106,60 @@ def _with_labels(
     return candidate
 
 
-def _wave(
-    session: Session,
-    teacher: Module,
-    candidate: Candidate,
-    examples: Sequence[Example],
-    rounds: int,
-    threshold: float | None,
-) -> list[tuple[Row | None, int]]:
-    """Return, per example, the passing row or `None`, and the number of attempts."""
+class _Attempts:
+    """Runs the teacher on examples, several at once, and tells how many of them passed so far."""
 
-    def one(example: Example) -> tuple[Row | None, int]:
-        return _attempt(session, teacher, candidate, example, rounds, threshold)
+    def __init__(
+        self,
+        session: Session,
+        teacher: Module,
+        candidate: Candidate,
+        rounds: int,
+        threshold: float | None,
+        passed: int,
+        wanted: int,
+    ) -> None:
+        self._session, self._teacher, self._candidate = session, teacher, candidate
+        self._rounds, self._threshold = rounds, threshold
+        self._passed, self._wanted = passed, wanted
+        self._lock = threading.Lock()
 
-    if len(examples) == 1:
-        return [one(examples[0])]
-    with ThreadPoolExecutor(len(examples), thread_name_prefix="tunesmith") as pool:
-        futures = [pool.submit(copy_context().run, one, example) for example in examples]
-        return [future.result() for future in futures]
+    def run(self, examples: Sequence[Example]) -> list[tuple[Row | None, int]]:
+        """Return, per example, the passing row or `None`, and the number of attempts."""
+        slots = self._session.lm.slots if self._session.slots is None else self._session.slots
+        if slots <= 1 or len(examples) == 1:
+            return [self._one(example) for example in examples]
+        with ThreadPoolExecutor(min(slots, len(examples)), thread_name_prefix="tunesmith") as pool:
+            futures = [pool.submit(copy_context().run, self._one, example) for example in examples]
+            return [future.result() for future in futures]
 
+    def _one(self, example: Example) -> tuple[Row | None, int]:
+        row, tried = self._tried(example)
+        with self._lock:
+            self._passed += row is not None
+            passed = self._passed
+        self._session.say("bootstrapping demos", passed, self._wanted)
+        return row, tried
 
-def _attempt(
-    session: Session,
-    teacher: Module,
-    candidate: Candidate,
-    example: Example,
-    rounds: int,
-    threshold: float | None,
-) -> tuple[Row | None, int]:
-    candidate = _without(candidate, example)
-    program = candidate.apply(teacher)
-    for number in range(rounds):
-        lm = session.lm if number == 0 else session.lm.rolled(number)
-        shelf = session.shelf(candidate, program=teacher, lm=lm, mode="teach")
-        runner = Runner(program, session.metric, lm=lm, steps=True, show_trace=True, meter=session.meter, shelf=shelf)
-        with role("teacher"):
-            row = runner.one(example)
-        if row.failure is not None and row.failure.fault == "metric":
-            continue
-        if row.score is not None and (row.score >= threshold if threshold is not None else row.score != 0):
-            return row, number + 1
-    return None, rounds
+    def _tried(self, example: Example) -> tuple[Row | None, int]:
+        candidate, session = _without(self._candidate, example), self._session
+        program = candidate.apply(self._teacher)
+        for number in range(self._rounds):
+            lm = session.lm if number == 0 else session.lm.rolled(number)
+            shelf = session.shelf(candidate, program=self._teacher, lm=lm, mode="teach")
+            runner = Runner(
+                program, session.metric, lm=lm, steps=True, show_trace=True, meter=session.meter, shelf=shelf
+            )
+            with role("teacher"):
+                row = runner.one(example)
+            if self._passes(row):
+                return row, number + 1
+        return None, self._rounds
+
+    def _passes(self, row: Row) -> bool:
+        if row.score is None or (row.failure is not None and row.failure.fault == "metric"):
+            return False
+        return row.score != 0 if self._threshold is None else row.score >= self._threshold
 
 
 def _without(candidate: Candidate, example: Example) -> Candidate:

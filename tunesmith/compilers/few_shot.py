@@ -172,5 +172,5 @@ class BootstrapFewShot(Compiler):
         """
         rounds, wanted = self.max_rounds, self.max_bootstrapped_demos
         most = train * rounds if wanted else 0
-        few = expected_attempts(wanted, train=train, rounds=rounds, slots=self.slots)
+        few = expected_attempts(wanted, train=train, rounds=rounds)
         return self._planned(2, (2 * val + few) * calls, (2 * val + most) * calls)

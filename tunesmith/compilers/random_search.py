@@ -219,7 +219,7 @@ class RandomSearch(Compiler):
         """
         rounds, wanted = self.max_rounds, 3 * self.max_bootstrapped_demos
         attempts = train * rounds if wanted else 0
-        few = expected_attempts(wanted, train=train, rounds=rounds, slots=self.slots) if calls > 1 else 0
+        few = expected_attempts(wanted, train=train, rounds=rounds) if calls > 1 else 0
         limit = self.budget.calls
         room = None if limit is None or calls <= 0 else max(0, int(limit / calls) - val - few)
         race, most = self._expected_race(val, room), self.num_candidates * val
