@@ -310,3 +310,25 @@ def test_a_key_that_is_refused_stops_the_run_at_once_and_leaves_no_row(small: Sm
         assert "the same command goes on" in message
         assert len(server.chats()) == 1
     assert finished(small.project) == []
+
+
+@pytest.mark.parametrize("verb", [("eval",), ("compile",), ("compile", "--dry-run"), ("doctor",)], ids=" ".join)
+def test_the_key_that_the_project_names_reaches_its_server_and_no_file(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
+    file, secret = small.project / "tunesmith.toml", "a-secret-9137"
+    choice = {"index": 0, "message": {"role": "assistant", "content": "streets"}, "finish_reason": "stop"}
+    body = {"object": "chat.completion", "model": "m", "choices": [choice]}
+    with front(in_turn(Act(body={**body, "usage": {"prompt_tokens": 9, "completion_tokens": 1}}))) as server:
+        text = file.read_text(encoding="utf-8")
+        named = f'spec = "openai/m"\nbase_url = "{server.url}"\ndialect = "vllm"\napi_key_env = "MY_SERVER_KEY"'
+        file.write_text(text.replace('spec = "embedded"', named), encoding="utf-8")
+        assert "MY_SERVER_KEY" in run(*verb, "--json").stdout
+        monkeypatch.setenv("MY_SERVER_KEY", secret)
+        shown = run(*verb, "--json")
+        assert all(asked.headers["Authorization"] == f"Bearer {secret}" for asked in server.chats())
+        assert server.chats() or verb[-1] in ("--dry-run", "doctor")
+    assert secret not in shown.stdout + shown.stderr
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in written if secret.encode() in path.read_bytes()] == []

@@ -12,6 +12,7 @@ from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, RandomSearch
 from tunesmith.errors import RowError, UsageError
 from tunesmith.experiments import Project, find_object, find_program, program_inputs
 from tunesmith.experiments.named import find_metric
+from tunesmith.experiments.project import LmSettings
 from tunesmith.modules import ChainOfThought, Predict
 
 CODE = """
@@ -336,3 +337,47 @@ def test_two_groups_contradict_each_other(tmp_path: Path) -> None:
     (tmp_path / "tunesmith.toml").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match="contradict"):
         Project.load(tmp_path)
+
+
+# The key of a server -------------------------------------------------------------------------------------------
+
+
+def settings_of(folder: Path, spec: str, name: str) -> LmSettings:
+    (folder / "tunesmith.toml").write_text(f"[lm]\nspec = {spec!r}\napi_key_env = {name!r}\n", encoding="utf-8")
+    return Project.load(folder).settings.lm
+
+
+@pytest.mark.parametrize("spec", ["openai/mine", "anthropic/claude-sonnet-4-5", "hosted_vllm/m"])
+def test_a_key_comes_from_the_variable_that_the_file_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    monkeypatch.setenv("MY_SERVER_KEY", "abc")
+    assert settings_of(tmp_path, spec, "MY_SERVER_KEY").options() == {"api_key": "abc"}
+
+
+@pytest.mark.parametrize("name", ["sk-1234-secret", "a secret", "", "Bearer abc", "9KEY"])
+def test_what_may_be_the_key_itself_is_refused_and_not_shown(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="the name of an environment variable") as caught:
+        settings_of(tmp_path, "openai/mine", name).options()
+    assert not name or name not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("openai/mine", r"MY_UNSET_KEY, which `api_key_env` .* is not set"),
+        ("ollama/mine", "OLLAMA_API_KEY"),
+        ("embedded", "takes no key"),
+        ("gguf:a/b.gguf", "takes no key"),
+    ],
+)
+def test_a_key_that_cannot_be_had_or_sent_is_said(tmp_path: Path, spec: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        settings_of(tmp_path, spec, "MY_UNSET_KEY").options()
+
+
+def test_a_key_in_the_file_is_an_unknown_option_and_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "tunesmith.toml").write_text("[lm]\nspec = 'openai/m'\napi_key = 'sk-secret'\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"no key `lm\.api_key`.*Did you mean `api_key_env`") as caught:
+        Project.load(tmp_path)
+    assert "sk-secret" not in str(caught.value)

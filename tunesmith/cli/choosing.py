@@ -51,7 +51,7 @@ def chosen_lm(given: str | None, project: Project | None = None, *, slots: int |
     if given is not None or os.environ.get("TUNESMITH_LM"):
         return lm(spec, slots=slots, cache=store)
     settings = (current_project() if project is None else project).settings.lm
-    options = settings.model_dump(exclude={"spec"}, exclude_none=True)
+    options = settings.options()
     if slots is not None:
         options["slots"] = slots
     return lm(spec, cache=store, **options)

@@ -60,7 +60,7 @@ def command(wants_probe: bool, spec: str | None, as_json: bool, quiet: bool) -> 
         "cache": _try(_cache, problems),
         "project": _try(_project, problems),
     }
-    chosen, options = _chosen(spec)
+    chosen, options = _chosen(spec, problems)
     if wants_probe:
         measured = _probed(chosen, options, quiet=quiet)
         found["probe"] = measured.to_json()
@@ -127,7 +127,7 @@ def _project() -> str | None:
     return None if found is None else str(found.path)
 
 
-def _chosen(given: str | None) -> tuple[str | None, dict[str, Any]]:
+def _chosen(given: str | None, problems: list[str]) -> tuple[str | None, dict[str, Any]]:
     """Return the spec and the options of the model; a broken project file, told of elsewhere, names none."""
     try:
         if given is not None or os.environ.get("TUNESMITH_LM"):
@@ -135,7 +135,7 @@ def _chosen(given: str | None) -> tuple[str | None, dict[str, Any]]:
         settings = current_project().settings.lm
     except UsageError:
         return given, {}
-    return settings.spec, settings.model_dump(exclude={"spec"}, exclude_none=True)
+    return settings.spec, _try(settings.options, problems) or {}
 
 
 def _is_made_here(spec: str, options: dict[str, Any]) -> bool:

@@ -1,6 +1,8 @@
 """The project file: names program, metric, data, model and compiler, so that verbs need no arguments."""
 
 import difflib
+import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +26,7 @@ PROJECT_FILE = "tunesmith.toml"
 CompilerName = Literal["random-search", "bootstrap-few-shot", "labeled-few-shot"]
 Count = Field(default=None, ge=0)
 Positive = Field(default=None, ge=1)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class _Table(BaseModel):
@@ -76,7 +79,7 @@ class DataSettings(_Table):
 
 
 class LmSettings(_Table):
-    """`[lm]`: the model and the options of `ts.lm`."""
+    """`[lm]`: the model and the options of `ts.lm`; of a key the name of the environment variable that holds it."""
 
     spec: str | None = None
     slots: int | None = Positive
@@ -93,6 +96,34 @@ class LmSettings(_Table):
     base_url: str | list[str] | None = None
     dialect: str | None = None
     revision: str | None = None
+    api_key_env: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Return the options of `ts.lm`, the key from the environment among them: it stands in no file.
+
+        Raises:
+            UsageError: `api_key_env` is not the name of a variable, or that is not set, or the model takes no key.
+        """
+        found = self.model_dump(exclude={"spec", "api_key_env"}, exclude_none=True)
+        return found if self.api_key_env is None else {**found, "api_key": self._key(self.api_key_env)}
+
+    def _key(self, name: str) -> str:
+        if not _VARIABLE.fullmatch(name):
+            raise UsageError(
+                "`api_key_env` under [lm] is the name of an environment variable, such as MY_SERVER_KEY. What stands "
+                "there is not one, and is not shown, as it may be the key itself: a key belongs into no file."
+            )
+        spec = self.spec or ""
+        if spec.startswith("ollama/"):
+            raise UsageError("`api_key_env` under [lm]: an Ollama server's key is read from OLLAMA_API_KEY. Set that.")
+        if "/" not in spec or spec.startswith("gguf:"):
+            raise UsageError(f"`api_key_env` under [lm]: {shown(spec)} runs in this process and takes no key.")
+        if not os.environ.get(name):
+            raise UsageError(
+                f"The variable {name}, which `api_key_env` under [lm] names, is not set. Set it to the server's key: "
+                f"`export {name}=...`."
+            )
+        return os.environ[name]
 
 
 class CompileSettings(_Table):
