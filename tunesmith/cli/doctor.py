@@ -14,7 +14,7 @@ from tunesmith.cli.failures import DONE, ERROR
 from tunesmith.cli.options import json_option, lm_option, quiet_option
 from tunesmith.cli.output import bytes_text, emit, heading, note, say, table
 from tunesmith.cli.probing import Probe, probe
-from tunesmith.cli.servers import OLLAMA, server_advice, server_state, server_text
+from tunesmith.cli.servers import OLLAMA, cloud_advice, server_advice, server_states, server_text
 from tunesmith.errors import ModelMissing, TunesmithError, UsageError
 from tunesmith.experiments import Project
 from tunesmith.lm import embedded_path, home, list_models, lm, reply_cache
@@ -64,9 +64,9 @@ def command(wants_probe: bool, spec: str | None, as_json: bool, quiet: bool) -> 
     if wants_probe:
         measured = _probed(chosen, options, quiet=quiet)
         found["probe"] = measured.to_json()
-    host: Any = options.get("host")
-    states = [server_state(one, chosen) for one in (host if isinstance(host, list) and host else [host])]
+    states = server_states(chosen, options)
     advice = list(dict.fromkeys(text for one in states for text in server_advice(one, chosen, options.get("num_ctx"))))
+    advice += cloud_advice(chosen, options, states)
     if chosen is not None and chosen.startswith(OLLAMA):
         problems += [state["problem"] for state in states if state["problem"] is not None]
     if chosen is not None and _is_made_here(chosen, options):

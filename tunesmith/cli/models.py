@@ -50,7 +50,10 @@ def list_all(host: str | None, as_json: bool, quiet: bool) -> int:  # noqa: FBT0
         emit({"folder": str(models_dir()), "models": [_json(info) for info in found], "server": server})
         return DONE
     rows = [(info.name, bytes_text(info.size), info.licence or "-") for info in found]
-    rows += [(f"{OLLAMA}{m['name']}", bytes_text(m["bytes"] or 0), "-") for m in server["models"] or ()]
+    rows += [
+        (f"{OLLAMA}{m['name']}", "cloud" if m["cloud"] else bytes_text(m["bytes"] or 0), "-")
+        for m in server["models"] or ()
+    ]
     if rows:
         say(table([("name", "size", "licence"), *rows]))
     if not found:
@@ -95,8 +98,14 @@ def show_model(name: str, host: str | None, as_json: bool) -> int:  # noqa: FBT0
         if label != "details":
             say(f"{label}: {value if value is not None else 'unknown'}")
     for label, value in found["details"].items():
-        say(f"{label}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
+        say(f"{label}: {_said(label, value)}")
     return DONE
+
+
+def _said(label: str, value: Any) -> str:
+    if label == "cloud":
+        return "yes, so texts leave this machine; it is not asked without `cloud=True`" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def pull_shown(name: str, *, quiet: bool) -> Path:

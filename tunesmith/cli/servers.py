@@ -4,15 +4,61 @@ from typing import Any
 
 from tunesmith.cli.output import bytes_text
 from tunesmith.errors import ModelError, UsageError
-from tunesmith.lm import ModelFacts, ollama_server
+from tunesmith.lm import ModelFacts, is_cloud_name, ollama_server
 
-__all__ = ["OLLAMA", "model_details", "server_advice", "server_state", "server_text"]
+__all__ = [
+    "OLLAMA",
+    "cloud_advice",
+    "model_details",
+    "server_advice",
+    "server_state",
+    "server_states",
+    "server_text",
+]
 
 OLLAMA = "ollama/"
 """What a spec of a model on an Ollama server begins with."""
 
+_OPENAI = "openai/"
 _PATIENCE = {"timeout": 8.0, "attempts": 1}  # looking may not take long
 _DEFAULT_CONTEXT = 8192
+
+
+def server_states(spec: str | None, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the state of every Ollama server that there is to look at, the usual one first; see `server_state`.
+
+    Args:
+        spec: of the model that is used.
+        options: of `ts.lm`: `host` and, of `openai/<model>`, `base_url`, behind which there may be an Ollama server.
+    """
+    found = [server_state(one, spec) for one in _several(options.get("host"))]
+    if spec is not None and spec.startswith(_OPENAI) and options.get("base_url") is not None:
+        name = spec.removeprefix(_OPENAI)
+        roots = [str(url).rstrip("/").removesuffix("/v1") for url in _several(options["base_url"])]
+        found += [state for root in roots if (state := server_state(root, OLLAMA + name))["version"] is not None]
+    return found
+
+
+def _several(given: Any) -> list[Any]:
+    return given if isinstance(given, list) and given else [given]
+
+
+def cloud_advice(spec: str | None, options: dict[str, Any], states: list[dict[str, Any]]) -> list[str]:
+    """Return what to know of a model that another machine answers for.
+
+    Args:
+        spec: of the model that is used.
+        options: of `ts.lm`.
+        states: of the servers.
+    """
+    for start in (OLLAMA, _OPENAI, "ollama_chat/"):
+        if spec is not None and spec.startswith(start):
+            name = spec.removeprefix(start)
+            if not is_cloud_name(name) and not any((state["model"] or {}).get("cloud") for state in states):
+                return []
+            leave = "`cloud = true` gives leave" if options.get("cloud") else "it is not asked without `cloud = true`"
+            return [f"{name} is a cloud model: your texts would leave this machine; {leave}."]
+    return []
 
 
 def server_state(host: str | None, spec: str | None) -> dict[str, Any]:
@@ -37,7 +83,10 @@ def server_state(host: str | None, spec: str | None) -> dict[str, Any]:
     found["address"] = server.address
     try:
         found["version"] = server.version().text
-        found["models"] = [{"name": m.name, "bytes": m.size, "digest": m.digest} for m in server.models()]
+        found["models"] = [
+            {"name": m.name, "bytes": m.size, "digest": m.digest, "cloud": m.remote or is_cloud_name(m.name)}
+            for m in server.models()
+        ]
         found["loaded"] = [
             {"name": m.name, "context": m.context, "bytes": m.size, "vram_bytes": m.vram, "expires": m.expires}
             for m in server.loaded()
@@ -60,7 +109,7 @@ def model_details(facts: ModelFacts) -> dict[str, Any]:
         "trained_context": facts.trained_context,
         "capabilities": None if facts.capabilities is None else sorted(facts.capabilities),
         "stop": list(facts.stops),
-        "cloud": facts.remote,
+        "cloud": facts.remote or is_cloud_name(facts.name),
     }
 
 

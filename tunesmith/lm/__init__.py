@@ -5,6 +5,7 @@ import types
 from typing import Any
 
 from tunesmith.lm.cache import CacheStats, ReplyCache, VerifyReport
+from tunesmith.lm.cloud import is_cloud_name
 from tunesmith.lm.database import Database
 from tunesmith.lm.engine import (
     BaseLM,
@@ -77,6 +78,7 @@ __all__ = [
     "FunctionLM",
     "home",
     "Identity",
+    "is_cloud_name",
     "list_models",
     "listening",
     "LM",

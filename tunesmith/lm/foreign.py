@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.errors import UsageError
+from tunesmith.errors import UsageError, shown
+from tunesmith.lm.cloud import cloud_model_refused, is_cloud_name, is_cloud_tag
 from tunesmith.lm.engine import (
     BaseLM,
     Capabilities,
@@ -40,6 +41,7 @@ __all__ = ["ForeignEngine"]
 # DSPy waits 1, 2, 4 ... seconds between attempts; what it repeats never reached a finished reply.
 _RETRIES = 3
 
+_OLLAMA = ("ollama_chat/", "ollama:")  # what DSPy calls a model on an Ollama server
 _ABSENT = (LMAuthError, LMConfigurationError, LMUnsupportedModelError)
 _AWAY = (LMTransportError, LMRateLimitError, LMTimeoutError, LMServerError)
 
@@ -50,12 +52,18 @@ class ForeignEngine:
     Args:
         model: DSPy's model string, for instance `openai/gpt-4o-mini`.
         client: connection settings as `dspy.LM` takes them (`api_base`, `api_key`, `timeout`, ...).
+        cloud: whether the model may be one that an Ollama server hands on to the cloud.
 
     Raises:
         UsageError: DSPy refuses the model string or a setting.
     """
 
-    def __init__(self, model: str, client: dict[str, Any]) -> None:
+    _barred = False
+
+    def __init__(self, model: str, client: dict[str, Any], *, cloud: bool = False) -> None:
+        if not isinstance(cloud, bool):
+            raise UsageError(f"`cloud` is true or false. Given: {shown(cloud)}.")
+        self._barred = not cloud and _is_handed_on(model)
         # DSPy downloads a price list at first use otherwise.
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
         self._call: dict[str, Any] = {}
@@ -94,6 +102,8 @@ class ForeignEngine:
 
     def complete(self, request: Request) -> Response:
         """Answer through DSPy."""
+        if self._barred:
+            raise cloud_model_refused(self.identity.model)
         try:
             with unmetered():
                 return self._lm(replace(request, model=self._lm.model), **self._call)
@@ -118,7 +128,7 @@ class ForeignEngine:
             ) from error
 
     def _hint(self) -> str:
-        for name in ("ollama_chat/", "ollama:"):
+        for name in _OLLAMA:
             if self.identity.model.startswith(name):
                 return f" For a model on an Ollama server write `ollama/{self.identity.model.removeprefix(name)}`."
         return ""
@@ -139,3 +149,11 @@ class ForeignEngine:
         close = getattr(self._lm, "close", None)
         if close is not None:
             close()
+
+
+def _is_handed_on(spec: str) -> bool:
+    """Return whether the spec names a cloud model of an Ollama server, by the name alone."""
+    for name in _OLLAMA:
+        if spec.startswith(name):
+            return is_cloud_name(spec)
+    return spec.startswith("openai/") and is_cloud_tag(spec)

@@ -319,12 +319,12 @@ def lm(
         **kwargs: request defaults as `dspy.LM` takes them: `temperature`, `max_tokens`, `seed`, `rollout_id`, ... For
             `ollama/<model>` also `think` (whether, or how much, a model that can think may: off by default),
             `keep_alive` (how long the server keeps it loaded: seconds or `10m`), `timeout` (seconds a call may take,
-            all attempts together: 1200), and `cloud=True`, without which no model that runs in the cloud is asked. For
-            `openai/<model>` also `base_url` (address, or addresses, of a server that speaks OpenAI's protocol; without
-            it DSPy's own engine answers), `api_key`, `dialect` (`llamacpp`, `ollama`, `openai`, `tgi`, `vllm`,
-            `vllm-guided`; by default the server is asked), `revision` (your name for the weights), `timeout`
-            (seconds for one attempt: 600) and `headers`. An option that the model does not take is refused, here and in
-            each call, with words that say what to use instead.
+            all attempts together: 1200), and `cloud=True`, without which no model that Ollama hands on to the cloud is
+            asked, through `openai/` neither. For `openai/<model>` also `base_url` (address, or addresses, of a server
+            that speaks OpenAI's protocol; without it DSPy's own engine answers), `api_key`, `dialect` (`llamacpp`,
+            `ollama`, `openai`, `tgi`, `vllm`, `vllm-guided`; by default the server is asked), `revision` (your name
+            for the weights), `timeout` (seconds for one attempt: 600), `headers` and `cloud`. An option that the model
+            does not take is refused, here and in each call, with words that say what to use instead.
 
     Raises:
         UsageError: a spec or an option that cannot be used.
@@ -384,8 +384,9 @@ def _foreign(spec: str, host: object, num_ctx: int | None, kwargs: dict[str, Any
         if not isinstance(host, str):
             raise UsageError(f"{spec!r} takes one `host`. Given: {shown(host)}. Use `base_url=` for several.")
         client["api_base"] = host
+    leave = {"cloud": kwargs.pop("cloud")} if kwargs.get("cloud") is not None else {}
     kept = {name: value for name, value in client.items() if name not in _SECRET}
-    return ForeignEngine(spec, client), kept, kwargs
+    return ForeignEngine(spec, client, **leave), {**kept, **leave}, kwargs
 
 
 def _hosts(options: dict[str, Any]) -> int:

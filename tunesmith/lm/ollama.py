@@ -16,6 +16,7 @@ import httpx
 import ollama
 
 from tunesmith.errors import ModelError, shown
+from tunesmith.lm.cloud import cloud_model_refused, is_cloud_name
 from tunesmith.lm.engine import (
     Capabilities,
     Identity,
@@ -36,7 +37,7 @@ from tunesmith.lm.engine import (
 )
 from tunesmith.lm.ollama_client import OllamaServer, Policy
 from tunesmith.lm.ollama_errors import Fault, Kind, Sort
-from tunesmith.lm.ollama_facts import MAX_CONTEXT, ModelFacts, is_cloud_name
+from tunesmith.lm.ollama_facts import MAX_CONTEXT, ModelFacts
 from tunesmith.lm.ollama_host import server_address
 from tunesmith.lm.ollama_request import (
     BYTES_PER_TOKEN,
@@ -223,11 +224,11 @@ class OllamaEngine:
         return found
 
     def _ask(self, deadline: float) -> _Known:
-        if is_cloud_name(self._model) and not self._cloud:
-            raise self._cloudy()
+        if is_cloud_name(self._model) and not self._cloud:  # by its name alone, before anything is sent
+            raise cloud_model_refused(self._model)
         facts = self.server.facts(self._model, deadline)
         if facts.remote and not self._cloud:
-            raise self._cloudy()
+            raise cloud_model_refused(self._model)
         trained = facts.trained_context
         wanted = min(trained or MAX_CONTEXT, MAX_CONTEXT) if self._num_ctx is None else self._num_ctx
         num_ctx = None if facts.remote else wanted  # what runs elsewhere has the context it has
@@ -240,12 +241,6 @@ class OllamaEngine:
             details=facts.identity_details(room, self._think),
         )
         return _Known(facts, settings, identity, facts.engine_capabilities(), room)
-
-    def _cloudy(self) -> ModelError:
-        return missing_model(
-            f"The model {self._model!r} runs in the cloud: your texts would leave this machine. If you mean that, say "
-            f"`cloud=True` in `ts.lm(...)`; else choose a model that runs on your server."
-        )
 
     # One call -----------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from tunesmith.errors import ModelError, shown
+from tunesmith.lm.cloud import is_cloud_name
 from tunesmith.lm.engine import Resend, context_overflow, missing_model, refused, unavailable
 
 __all__ = ["Fault", "Kind", "Sort", "error_of", "no_such_model"]
@@ -49,6 +50,7 @@ _CRASHES = (
 _LENGTHS = ("exceeds the context length", "longer than the context length", "exceeds the available context size")
 _LATER = ("server busy", "loading model")
 _WRONG = ("invalid json schema", "invalid format", "failed to parse grammar", 'option "', "invalid think value")
+_CLOUD = " By its name it runs in the cloud: your texts would leave this machine."
 _NO_NAME = ("name or service not known", "nodename nor servname", "getaddrinfo", "name resolution", "no address")
 
 
@@ -174,7 +176,7 @@ def no_such_model(model: str, address: str, names: Sequence[str]) -> ModelError:
         there = ""
     return missing_model(
         f"The model {model!r} is not on the Ollama server at {address}. Get it with `ollama pull {model}` or "
-        f"`tunesmith models pull ollama/{model}`.{there}"
+        f"`tunesmith models pull ollama/{model}`.{there}{_CLOUD if is_cloud_name(model) else ''}"
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tunesmith.lm.cloud import is_cloud_tag
 from tunesmith.lm.engine import Capabilities
 
 __all__ = [
@@ -17,7 +18,7 @@ __all__ = [
     "Version",
     "find_served",
     "full_name",
-    "is_cloud_name",
+    "is_remote",
     "loaded_models",
     "model_facts",
     "served_models",
@@ -53,12 +54,14 @@ class ServedModel:
         size: in bytes.
         digest: sha256 of its manifest, in hex; `None` where the server does not say.
         details: family, parameter size, quantization, as the server says them.
+        remote: whether the server says that another machine answers for it.
     """
 
     name: str
     size: int | None
     digest: str | None
     details: tuple[tuple[str, str], ...] = ()
+    remote: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +142,15 @@ class ModelFacts:
         )
 
 
-def is_cloud_name(name: str) -> bool:
-    """Return whether the name says that the model runs in the cloud."""
-    tag = name.casefold().rpartition(":")[2] if ":" in name else ""
-    return tag == "cloud" or tag.endswith("-cloud") or name.casefold().endswith("-cloud")
-
-
 def full_name(name: str) -> str:
     """Return the one spelling of a model's name: lower case, with its tag, without the default registry."""
     name = name.casefold().removeprefix("registry.ollama.ai/").removeprefix("library/")
     return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+
+
+def is_remote(said: Mapping[str, Any]) -> bool:
+    """Return whether a server says of a model, in `/api/show` or `/api/tags`, that another machine answers for it."""
+    return bool(said.get("remote_host") or said.get("remote_model"))
 
 
 def served_models(reply: Mapping[str, Any]) -> list[ServedModel]:
@@ -159,6 +161,7 @@ def served_models(reply: Mapping[str, Any]) -> list[ServedModel]:
             size=_whole(entry.get("size")),
             digest=_digest(entry.get("digest")),
             details=_details(entry.get("details")),
+            remote=is_remote(entry),
         )
         for entry in _entries(reply)
     ]
@@ -208,7 +211,7 @@ def model_facts(name: str, version: Version, served: ServedModel | None, shown: 
         trained_context=_whole(info.get(f"{arch}.context_length")),
         capabilities=None if capabilities is None else frozenset(map(str, capabilities)),
         stops=_stops(shown.get("parameters") or ""),
-        remote=bool(shown.get("remote_host") or shown.get("remote_model")),
+        remote=is_remote(shown) or (served is not None and served.remote) or is_cloud_tag(name),
         texts=tuple(sorted((key, text) for key, text in texts.items() if isinstance(text, str) and text)),
         details=_details(shown.get("details")),
     )

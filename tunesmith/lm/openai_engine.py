@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from tunesmith.errors import ModelUnavailable, UsageError, shown
+from tunesmith.lm.cloud import cloud_model_refused, is_cloud_name, is_cloud_tag
 from tunesmith.lm.connection import is_time_limit
 from tunesmith.lm.engine import (
     Capabilities,
@@ -26,7 +27,7 @@ from tunesmith.lm.engine import (
     refused,
     unavailable,
 )
-from tunesmith.lm.ollama_facts import full_name, loaded_models
+from tunesmith.lm.ollama_facts import full_name, is_remote, loaded_models
 from tunesmith.lm.ollama_request import estimated_tokens, is_shortened
 from tunesmith.lm.openai_address import checked_headers
 from tunesmith.lm.openai_dialects import DIALECTS, Dialect, detect, get_dialect
@@ -58,6 +59,7 @@ class OpenAIEngine:
         headers: sent with every request.
         waits: seconds before each further attempt; empty for a single one.
         slots: requests the server works on at once.
+        cloud: whether the model may be one that an Ollama server hands on to the cloud.
         sleep: waits for seconds.
 
     Raises:
@@ -76,15 +78,18 @@ class OpenAIEngine:
         headers: Mapping[str, str] | None = None,
         waits: tuple[float, ...] = _WAITS,
         slots: int = 1,
+        cloud: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        if not isinstance(cloud, bool):
+            raise UsageError(f"`cloud` is true or false. Given: {shown(cloud)}.")
         if not isinstance(model, str) or not model:
             raise UsageError(f"The model's name is a text. Given: {shown(model)}. Write `openai/<model>`.")
         seconds = _ANSWER_SECONDS if timeout is None else timeout
         if not is_time_limit(seconds):
             raise UsageError(f"`timeout` must be a number of seconds above 0, at most a year. Given: {shown(timeout)}.")
         sent = checked_headers(headers or {}, api_key)
-        self._model, self._slots = model, slots
+        self._model, self._slots, self._admitted = model, slots, cloud
         self._server = Server(base_url, headers=sent, timeout=float(seconds), waits=waits, sleep=sleep)
         self._dialect = None if dialect is None else get_dialect(dialect)
         self._ask_again, self._warned = 0.0, False
@@ -113,6 +118,23 @@ class OpenAIEngine:
                 stacklevel=3,
             )
         return self._dialect
+
+    def _admitting(self) -> Dialect:
+        """Return the dialect, once it is known that the model may be asked.
+
+        Raises:
+            ModelMissing: an Ollama server would hand the request on to the cloud, and nobody gave leave.
+            ModelUnavailable: nobody answers.
+        """
+        if not self._admitted and is_cloud_tag(self._model):  # by its name alone, before anything is sent
+            raise cloud_model_refused(self._model)
+        dialect = self.dialect
+        if not self._admitted and dialect.name == "ollama":
+            said = {} if is_cloud_name(self._model) else self._server.page("/api/show", {"model": self._model})
+            if is_cloud_name(self._model) or is_remote(said or {}):
+                raise cloud_model_refused(self._model)
+        self._admitted = True
+        return dialect
 
     def _check_whole(self, counted: int | None, request: Request) -> None:
         """Find out a prompt that Ollama's `/v1` shortened in silence, as far as the tokens that it counted show it.
@@ -148,7 +170,7 @@ class OpenAIEngine:
 
     def complete(self, request: Request) -> Response:
         """Answer `request`; see `Engine.complete`."""
-        body = chat_body(request, self._model, self.dialect)
+        body = chat_body(request, self._model, self._admitting())
         data = self._server.ask("/chat/completions", body, falters=self._falters)
         try:
             reply = read_reply(data, request.model)
@@ -159,7 +181,7 @@ class OpenAIEngine:
 
     def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
         """Answer piece by piece; closing the iterator closes the connection, which frees the server's slot."""
-        body = chat_body(request, self._model, self.dialect, stream=True)
+        body = chat_body(request, self._model, self._admitting(), stream=True)
         reply = self._server.open("/chat/completions", body, falters=self._falters)
         try:
             for event in read_events(sse_payloads(reply.iter_bytes()), request.model):
@@ -178,15 +200,22 @@ class OpenAIEngine:
         """Return one vector per text, in order.
 
         Raises:
-            RequestRefused: the server has no embeddings for this model, or a text is too long.
+            RequestRefused: the server has no embeddings for this model.
+            ContextOverflow: a text is too long.
         """
-        if not self.dialect.capabilities.embeddings:
-            raise refused(f"A server of the dialect `{self.dialect.name}` has no embeddings.")
+        dialect = self._admitting()
+        if not dialect.capabilities.embeddings:
+            raise refused(f"A server of the dialect `{dialect.name}` has no embeddings.")
         if not texts:
             return []
         body: dict[str, Any] = {"model": self._model, "input": texts}
-        reply = self._server.ask("/embeddings", body, falters=self._falters)
+        if dialect.name == "ollama":  # its `/v1` cuts a text that does not fit, and cannot be forbidden to
+            reply = self._server.ask("/api/embed", {**body, "truncate": False}, rooted=True)
+        else:
+            reply = self._server.ask("/embeddings", body, falters=self._falters)
         try:
+            if dialect.name == "ollama":
+                return [[float(value) for value in vector] for vector in reply["embeddings"]]
             found = sorted(reply["data"], key=lambda item: item["index"])
             return [[float(value) for value in item["embedding"]] for item in found]
         except (KeyError, TypeError, ValueError) as error:

@@ -63,7 +63,7 @@ class Server:
         self._client: httpx.Client | None = None
         self._pid = os.getpid()
 
-    def ask(self, path: str, body: Mapping[str, Any], *, falters: bool = False) -> Any:
+    def ask(self, path: str, body: Mapping[str, Any], *, falters: bool = False, rooted: bool = False) -> Any:
         """Return the JSON that the server answers to a POST of `body`.
 
         A busy server is asked again after the time it names (`Retry-After`), else after the usual waits. A request
@@ -74,15 +74,17 @@ class Server:
             path: below the address.
             body: JSON values.
             falters: whether status 500 is a passing weakness, as with services, and not about the request.
+            rooted: whether the path is one of the server's own interface, below its root.
 
         Raises:
             ContextOverflow, RequestRefused, ModelMissing, ModelUnavailable: what the server said, or that it is away.
         """
-        return self._trying(lambda: self._json("POST", path, body), falters=falters)
+        start = self._root if rooted else self.url
+        return self._trying(lambda: self._json("POST", start + path, body), falters=falters)
 
     def open(self, path: str, body: Mapping[str, Any], *, falters: bool = False) -> httpx.Response:
         """Return the reply to a POST, its body not read yet; close it. Repeats and raises as `ask`."""
-        return self._trying(lambda: self._open("POST", path, body), falters=falters)
+        return self._trying(lambda: self._open("POST", self.url + path, body), falters=falters)
 
     def models(self) -> list[str]:
         """Return the names of the models that the server has, sorted.
@@ -90,7 +92,7 @@ class Server:
         Raises:
             ModelUnavailable, ModelMissing: nobody answers there, or nobody who speaks this protocol.
         """
-        found = self._trying(lambda: self._json("GET", "/models", None, seconds=_PROBE_SECONDS))
+        found = self._trying(lambda: self._json("GET", f"{self.url}/models", None, seconds=_PROBE_SECONDS))
         items = found.get("data") if isinstance(found, dict) else None
         return sorted(str(item.get("id")) for item in items or () if isinstance(item, dict))
 
@@ -106,14 +108,19 @@ class Server:
         except httpx.HTTPError as error:
             raise self._away(_said(error)) from error
 
-    def page(self, path: str, *, patient: bool = True) -> Mapping[str, Any] | None:
+    def page(self, path: str, body: Any = None, *, patient: bool = True) -> Mapping[str, Any] | None:
         """Return the JSON object at `path` below the server's root, `None` where there is none.
+
+        Args:
+            path: of the server's own interface.
+            body: JSON values, which are sent with POST.
+            patient: whether a server that does not answer is asked again.
 
         Raises:
             ModelUnavailable: nobody answers; without `patient`, at the first attempt.
         """
         waits = self._waits if patient else ()
-        reply = self._trying(lambda: self._get(self.url.removesuffix("/v1") + path), waits=waits)
+        reply = self._trying(lambda: self._look(self._root + path, body), waits=waits)
         try:
             found = reply.json()
         except ValueError:
@@ -185,9 +192,9 @@ class Server:
             return False
         return True
 
-    def _json(self, method: str, path: str, body: Any, *, seconds: float | None = None) -> Any:
+    def _json(self, method: str, url: str, body: Any, *, seconds: float | None = None) -> Any:
         with _within(self._timeout if seconds is None else seconds):
-            reply = self._open(method, path, body, seconds=seconds)
+            reply = self._open(method, url, body, seconds=seconds)
             try:
                 text = reply.read()
             except httpx.TransportError as error:
@@ -199,11 +206,11 @@ class Server:
         except ValueError as error:
             raise self.no_api(f"it sent {shown(text[:200])}") from error
 
-    def _open(self, method: str, path: str, body: Any, *, seconds: float | None = None) -> httpx.Response:
+    def _open(self, method: str, url: str, body: Any, *, seconds: float | None = None) -> httpx.Response:
         client = self._http()
         request = client.build_request(
             method,
-            self.url + path,
+            url,
             content=None if body is None else json.dumps(body, ensure_ascii=False).encode(),
             headers=None if body is None else {"Content-Type": "application/json"},
             timeout=httpx.USE_CLIENT_DEFAULT if seconds is None else seconds,
@@ -250,11 +257,16 @@ class Server:
         hint = f" It has: {there}." if there else ""
         return missing_model(f"The server at {self.url} has no such model ({said}).{hint}")
 
-    def _get(self, url: str) -> httpx.Response:
+    @property
+    def _root(self) -> str:
+        return self.url.removesuffix("/v1")
+
+    def _look(self, url: str, body: Any) -> httpx.Response:
         try:
             seconds = min(self._timeout, _CONNECT_SECONDS)
             with _within(seconds):
-                reply = self._http().get(url, timeout=seconds)
+                method = "GET" if body is None else "POST"
+                reply = self._http().request(method, url, json=body, timeout=seconds)
         except httpx.TransportError as error:
             raise _Again(_said(error)) from error
         if reply.status_code in (429, 503):

@@ -11,7 +11,7 @@ from tunesmith.lm.served import ollama_engine
 
 __all__ = ["OPENAI_OPTIONS", "ollama_hosts", "openai_hosts"]
 
-OPENAI_OPTIONS = ("api_key", "dialect", "extra_headers", "headers", "revision", "timeout")
+OPENAI_OPTIONS = ("api_key", "cloud", "dialect", "extra_headers", "headers", "revision", "timeout")
 """Options of `ts.lm` that `openai/<model>` with `base_url=` has."""
 _SECRET = ("api_key", "headers")
 
