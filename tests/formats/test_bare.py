@@ -2,13 +2,29 @@
 
 import datetime
 import json
+import random
 import uuid
-from typing import Any, Literal
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import dspy
 import pytest
+from pydantic import (
+    UUID4,
+    AwareDatetime,
+    Field,
+    FileUrl,
+    HttpUrl,
+    IPvAnyAddress,
+    NaiveDatetime,
+    PostgresDsn,
+    SecretStr,
+)
 
 from tests.contracts.format import MODES
+from tests.formats.gbnf import allows, written
+from tests.scale import scaled
 from tunesmith.errors import FormatError, ParseError
 from tunesmith.formats import default_format, get_format, read_inputs
 from tunesmith.lm import ScriptedLM, message_text, text_response
@@ -120,6 +136,39 @@ def test_a_value_of_several_lines_has_no_stop_at_the_first(annotation: Any) -> N
         request = asked(annotation, "[]" if annotation != dict[str, int] else "{}", mode=mode, finish="stop")[1]
         assert request.config.stop == ()
         assert request.config.response_format is not None
+
+
+SCALARS: list[Any] = [
+    HttpUrl, FileUrl, PostgresDsn, datetime.timedelta, IPv4Address, IPv6Address, IPv4Network, IPvAnyAddress, UUID4,
+    AwareDatetime, NaiveDatetime, bytes, Path, SecretStr, Literal["a", None], Literal["", "x"], Literal[0.5, 1.5],
+    Literal["two\nlines", 3], Annotated[datetime.timedelta, Field(strict=False)],
+]  # fmt: skip
+
+
+def reason_of(found: Any, signature: Any, mode: str, reply: str) -> str | None:
+    """Return why a reply cannot be read, `None` where it can."""
+    try:
+        found.read(signature, reply, mode, cut=False)
+    except ParseError as error:
+        return error.reason
+    return None
+
+
+@pytest.mark.parametrize("annotation", SCALARS, ids=str)
+def test_a_scalar_that_is_json_is_held_by_our_own_grammar_where_the_engine_takes_one(annotation: Any) -> None:
+    """llama.cpp's grammar of a schema lets a reply begin with a Markdown fence, and the stop ended it there."""
+    signature = dspy.Signature({"text": (str, dspy.InputField()), "kind": (annotation, dspy.OutputField())})
+    found = get_format("bare")
+    mode = found.mode(signature, MODES["grammar"])
+    held = found.constraint(signature, mode)
+
+    assert held.grammar is not None
+    assert (held.schema, held.stop) == (None, ())
+    for reply in ("", "```json", '```json\n"a"\n```', "\n", " null", "Sure!"):
+        assert not allows(held.grammar, reply)
+    for at in range(scaled(200)):
+        reply = written(held.grammar, random.Random(at))
+        assert reason_of(found, signature, mode, reply) in (None, "truncated")  # it fills a bound of ours
 
 
 def test_a_huge_label_set_is_not_sent_as_a_grammar() -> None:

@@ -1,17 +1,20 @@
 """Grammars of plain-text replies."""
 
-from datetime import date, datetime, time
+import json
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import UUID4, AwareDatetime, Field, FileUrl, HttpUrl, NaiveDatetime, RedisDsn
 
+from tests.formats.gbnf import allows
 from tests.signatures.strategies import Color, Tree, signature_of
-from tunesmith.signatures import grammar
+from tunesmith.signatures import grammar, json_grammar, render_json
 
 
 @pytest.mark.parametrize(
@@ -98,3 +101,57 @@ def test_a_label_is_quoted_so_that_it_is_read_back(label: str) -> None:
     assert found is not None
     assert "\n" not in found
     assert _unquoted(found.removeprefix("root ::= ")) == label
+
+
+@pytest.mark.parametrize(
+    ("kind", "right", "wrong"),
+    [
+        (date, "2024-02-29", "2023-02-29"),
+        (date, "2000-02-29", "1900-02-29"),
+        (date, "2024-04-30", "2024-04-31"),
+        (date, "0001-01-01", "0000-01-01"),
+        (datetime, "2024-12-31T23:59:59Z", "2024-06-31T00:00:00Z"),
+        (UUID4, "12345678-1234-4234-9234-567812345678", "12345678-1234-1234-9234-567812345678"),
+    ],
+)
+def test_a_date_that_there_is_not_cannot_be_written(kind: Any, right: str, wrong: str) -> None:
+    found = grammar(signature_of(kind), "o0")
+
+    assert found is not None
+    assert allows(found, right)
+    assert not allows(found, wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (HttpUrl, "https://a-b.example.org:8080/x?y=1#z"),
+        (HttpUrl, "http://localhost"),
+        (FileUrl, "file:///etc/hosts"),
+        (RedisDsn, "redis://cache.local:6379/0"),
+        (timedelta, timedelta(days=-3, hours=2, seconds=1.5)),
+        (timedelta, timedelta(0)),
+        (IPv4Address, "255.255.255.255"),
+        (IPv6Address, "2001:db8::8a2e:370:7334"),
+        (IPv4Network, "10.0.0.0/8"),
+        (IPv4Interface, "10.0.0.7/8"),
+        (AwareDatetime, "2024-05-01T10:00:00+02:00"),
+        (NaiveDatetime, "2024-05-01T10:00:00"),
+        (Literal["", None, 0.5, "two\nlines"], 0.5),
+        (bytes, b"ab"),
+    ],
+    ids=str,
+)
+def test_a_value_of_one_line_of_json_is_in_its_grammar(kind: Any, value: Any) -> None:
+    signature = signature_of(kind)
+    found = json_grammar(signature, "o0")
+
+    assert found is not None
+    assert allows(found, json.dumps(render_json(signature, "o0", value), ensure_ascii=False))
+    for junk in ("", " ", "```", "{}", "null x", '"\n"'):
+        assert not allows(found, junk)
+
+
+@pytest.mark.parametrize("kind", [str, int, date, list[int], Tree, int | None, dict[str, int]])
+def test_plain_text_and_values_of_several_lines_have_no_grammar_of_one_line(kind: Any) -> None:
+    assert json_grammar(signature_of(kind), "o0") is None

@@ -16,6 +16,7 @@ from tunesmith.signatures import (
     field_schema,
     grammar,
     is_plain,
+    json_grammar,
     labels,
     parse_json,
     parse_text,
@@ -51,9 +52,10 @@ class BareFormat(Format):
         field_schema(signature, names[0])  # refuses types that no reply can carry
 
     def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
-        """Plain text where a grammar can hold it or nothing can hold anything, JSON in between."""
+        """A grammar where the engine takes one; objects, arrays and unions by their schema."""
         if "grammar" in capabilities.constraints:
-            return "grammar" if is_plain(signature, _output(signature)) else "schema"
+            name = _output(signature)
+            return "grammar" if is_plain(signature, name) or json_grammar(signature, name) is not None else "schema"
         return "schema" if "json_schema" in capabilities.constraints else "none"
 
     def system_text(self, signature: type[Signature], mode: str) -> str:
@@ -82,7 +84,8 @@ class BareFormat(Format):
         """Return the grammar of the value, or its schema with a stop at the first newline."""
         name = _output(signature)
         if mode == "grammar":
-            return Constraint(grammar=grammar(signature, name) or _bounded_text(signature, name))
+            held = json_grammar(signature, name) or grammar(signature, name) or _bounded_text(signature, name)
+            return Constraint(grammar=held)
         if mode == "schema":
             schema = field_schema(signature, name)
             # A raw newline cannot stand inside a one-line JSON value, and small models like to go on after it;

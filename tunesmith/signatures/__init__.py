@@ -2,7 +2,7 @@
 
 from tunesmith.signatures.demo import Demo
 from tunesmith.signatures.derive import signature_from_function
-from tunesmith.signatures.gbnf import grammar, grammar_rules, text_bounds
+from tunesmith.signatures.gbnf import grammar, grammar_rules, json_grammar, text_bounds
 from tunesmith.signatures.gbnfjson import gbnf_literal
 from tunesmith.signatures.jsonable import to_json_value
 from tunesmith.signatures.render import is_plain, labels, render_json, render_text
@@ -37,6 +37,7 @@ __all__ = [
     "InputField",
     "is_plain",
     "is_safe",
+    "json_grammar",
     "labels",
     "left_out",
     "output_schema",

@@ -10,7 +10,10 @@ a runner crashes at 3,000.
 
 from typing import Any
 
+from tunesmith.signatures.forms import fills_form
+
 __all__ = [
+    "HELD",
     "LISTED_CHARACTERS",
     "LONG_ITEMS",
     "MOST_CHARACTERS",
@@ -31,6 +34,8 @@ Node = dict[str, Any]
 # Marks on a node whose bound is ours and not the user's; taken off before a schema is sent.
 OWN_LENGTH = "x-own-length"
 OWN_ITEMS = "x-own-items"
+# A mark that holds what a schema must or cannot say, and a grammar can; taken off as well.
+HELD = "x-held"
 
 MOST_CHARACTERS = 1000
 MOST_DECLARED = 4000
@@ -70,7 +75,7 @@ def without_marks(node: Any) -> Any:
         return {
             key: value if key in ("enum", "required") else _unmarked(key, value)
             for key, value in node.items()
-            if key not in (OWN_LENGTH, OWN_ITEMS)
+            if key not in (OWN_LENGTH, OWN_ITEMS, HELD)
         }
     return [without_marks(item) for item in node] if isinstance(node, list) else node
 
@@ -86,7 +91,7 @@ def fills_own_bound(node: Node, value: Any) -> bool:
     if "anyOf" in node:
         return any(fills_own_bound(one, value) for one in node["anyOf"])
     if isinstance(value, str):
-        return len(value) == node.get(OWN_LENGTH)
+        return len(value) == node.get(OWN_LENGTH) or fills_form(node.get(HELD, {}).get("form", ""), value)
     if isinstance(value, list):
         if len(value) == node.get(OWN_ITEMS):
             return True

@@ -2,24 +2,23 @@
 
 from typing import Any
 
+from tunesmith.signatures.bounds import HELD
 from tunesmith.signatures.codec import Codec, codec_of
+from tunesmith.signatures.forms import FORMS
 from tunesmith.signatures.gbnfjson import gbnf_literal, integer_rule, json_rules
-from tunesmith.signatures.schema import field_schema
+from tunesmith.signatures.schema import marked_schema
 from tunesmith.signatures.signature import Signature, output_types
 
-__all__ = ["grammar", "grammar_rules", "text_bounds"]
+__all__ = ["grammar", "grammar_rules", "json_grammar", "text_bounds"]
 
 _MOST_LABELS = 200  # a grammar of 500 labels takes seconds per call to compile
 _MOST_TEXT = 4000
-_DATE = '[0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | [1-2] [0-9] | "3" [0-1])'
-_TIME = '([0-1] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9]'
 _ZONE = '("Z" | [+-] [0-1] [0-9] ":" [0-5] [0-9])?'
-_HEX = "[0-9a-f]"
 _BY_NAME = {
-    "date": _DATE,
-    "datetime": f'{_DATE} "T" {_TIME} {_ZONE}',
-    "time": f"{_TIME} {_ZONE}",
-    "UUID": f'{_HEX}{{8}} "-" {_HEX}{{4}} "-" {_HEX}{{4}} "-" {_HEX}{{4}} "-" {_HEX}{{12}}',
+    "date": FORMS["date"],
+    "datetime": f"{FORMS['local-date-time']} {_ZONE}",
+    "time": f"{FORMS['local-time']} {_ZONE}",
+    "UUID": FORMS["uuid"],
     "Decimal": '"-"? ("0" | [1-9] [0-9]{0,15}) ("." [0-9]{1,16})?',
 }
 
@@ -69,9 +68,29 @@ def grammar_rules(signature: type[Signature], name: str, rule: str, *, avoid: st
     """
     codec = codec_of(signature, name)
     if codec.kind == "json":
-        return json_rules(field_schema(signature, name), rule, avoid=avoid)
+        return json_rules(marked_schema(signature, name), rule, avoid=avoid)
     body = _scalar(codec)
     return None if body is None else f"{rule} ::= {body}"
+
+
+def json_grammar(signature: type[Signature], name: str) -> str | None:
+    """Return the grammar of one output as one line of JSON, where a grammar holds it better than its schema does.
+
+    A server's own grammar of a schema may let a reply begin with a Markdown fence or white space. Nothing goes wrong
+    with that in objects and arrays, which are written over several lines.
+
+    Returns:
+        GBNF with the root rule `root`; `None` for what is plain text, and for objects, arrays and unions.
+
+    Raises:
+        SignatureError: there is no such output, or its type cannot be carried as JSON.
+    """
+    if codec_of(signature, name).kind != "json":
+        return None
+    schema = marked_schema(signature, name)
+    if schema.get("type") in ("object", "array") or "anyOf" in schema:
+        return None
+    return json_rules(schema, "root")
 
 
 def text_bounds(signature: type[Signature], name: str) -> tuple[int, int | None]:
@@ -99,5 +118,6 @@ def _scalar(codec: Codec) -> str | None:
         case "float":
             return _BY_NAME["Decimal"]
         case "scalar":
-            return _BY_NAME[codec.base.__name__]
+            form = (codec.schema or {}).get(HELD, {}).get("form")
+            return FORMS[form] if form is not None else _BY_NAME[codec.base.__name__]
     return None

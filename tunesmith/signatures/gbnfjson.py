@@ -1,8 +1,11 @@
-"""GBNF rules for one line of JSON, from a safe schema as `field_schema` gives it."""
+"""GBNF rules for one line of JSON, from a safe schema with its marks."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from tunesmith.signatures.bounds import HELD
+from tunesmith.signatures.forms import FORMS, uri_rule
 
 __all__ = ["gbnf_literal", "integer_rule", "json_rules"]
 
@@ -10,15 +13,8 @@ _MOST_RANGE = 200
 _MOST_DIGITS = 16
 _MOST_KEYS = 60
 _LISTED_OPTIONS = 40  # optional properties of which every subset is allowed
+_CODE = "([0-9a-ce-fA-CE-F] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2})"  # no half of a surrogate pair
 _NUMBER = '"-"? ("0" | [1-9] [0-9]{0,15}) ("." [0-9]{1,16})?'
-_DAY = '[0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | [1-2] [0-9] | "3" [0-1])'
-_CLOCK = '([0-1] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] ("Z" | [+-] [0-1] [0-9] ":" [0-5] [0-9])'
-_FORMS = {
-    "date": _DAY,
-    "date-time": f'{_DAY} "T" {_CLOCK}',
-    "time": _CLOCK,
-    "uuid": '[0-9a-f]{8} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{12}',
-}
 
 
 def json_rules(schema: Mapping[str, Any], rule: str, *, avoid: str = "") -> str:
@@ -27,7 +23,7 @@ def json_rules(schema: Mapping[str, Any], rule: str, *, avoid: str = "") -> str:
     Patterns are left to validation.
 
     Args:
-        schema: as `field_schema` returns it.
+        schema: as `marked_schema` returns it.
         rule: name of the first rule; the names of the others begin with it.
         avoid: characters that texts must not hold as they are.
     """
@@ -66,7 +62,7 @@ class _Rules:
     def __init__(self, rule: str, avoid: str) -> None:
         self._rule, self._lines, self._count = rule, list[str](), 0
         escaped = "".join(f"\\x{ord(char):02X}" for char in avoid)
-        self._char = f'[^"\\\\\\x7F\\x00-\\x1F{escaped}] | "\\\\" (["\\\\bfnrt/] | "u" [0-9a-fA-F]{{4}})'
+        self._char = f'[^"\\\\\\x7F\\x00-\\x1F{escaped}] | "\\\\" (["\\\\bfnrt/] | "u" {_CODE})'
 
     def written(self, schema: Mapping[str, Any]) -> str:
         body = self._body(schema)
@@ -103,9 +99,11 @@ class _Rules:
         return '"null"'
 
     def _string(self, schema: Mapping[str, Any]) -> str:
-        form = schema.get("format")
-        if form in _FORMS:
-            return rf'"\"" {_FORMS[form]} "\""'
+        held = schema.get(HELD, {})
+        form = held.get("form", schema.get("format"))
+        body = uri_rule(held["schemes"]) if form == "uri" else FORMS.get(form)
+        if body is not None:
+            return rf'"\"" ({body}) "\""'
         least, most = schema.get("minLength", 0), schema.get("maxLength", "")
         return rf'"\"" {self._rule}-char{{{least},{most}}} "\""'
 

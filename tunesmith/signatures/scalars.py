@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tunesmith.signatures.bounds import (
+    HELD,
     LISTED_CHARACTERS,
     LONG_ITEMS,
     MOST_CHARACTERS,
@@ -14,13 +15,18 @@ from tunesmith.signatures.bounds import (
     Node,
     UnsupportedError,
 )
+from tunesmith.signatures.forms import FORMS
 from tunesmith.signatures.pattern import rewrite_pattern
 
-__all__ = ["any_node", "integer_node", "labels_node", "number_node", "ordered", "string_node"]
+__all__ = ["SCHEMES", "ZONE", "any_node", "integer_node", "labels_node", "number_node", "ordered", "string_node"]
 
 Note = Callable[[str], None]
 
 MOST_LABELS = 200
+SCHEMES = "x-schemes"
+"""The key under which the schema of a URL names its schemes."""
+ZONE = "x-zone"
+"""The key under which the schema of a moment says `aware` or `naive` where it must be one of them."""
 _MOST_LABEL_TEXT = 20_000
 _MOST_INTEGER = 10**15
 _RANGE = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
@@ -77,6 +83,7 @@ def string_node(schema: Node, room: int, note: Note) -> Node:
             f"{MOST_CHARACTERS}. Lower `min_length`"
         )
     node: Node = {"type": "string", "minLength": least} if least else {"type": "string"}
+    node |= _held(schema)
     if most is not None and most > MOST_CHARACTERS:
         who = "servers" if most <= MOST_DECLARED else "engines"
         note(f"a length over {MOST_CHARACTERS if who == 'servers' else MOST_DECLARED} is not sent to {who}")
@@ -87,6 +94,14 @@ def string_node(schema: Node, room: int, note: Note) -> Node:
     return node | {"maxLength": own, OWN_LENGTH: own}
 
 
+def _held(schema: Node) -> Node:
+    """Return what a grammar can hold of a text's form, for engines that take one."""
+    form = schema.get("format")
+    if form in ("uri", "multi-host-uri"):
+        return {HELD: {"form": "uri", "schemes": schema.get(SCHEMES, [])}}
+    return {HELD: {"form": form}} if isinstance(form, str) and form in FORMS else {}
+
+
 def _shaped(schema: Node, note: Note) -> Node | None:
     form = schema.get("format")
     if form == "date":
@@ -94,10 +109,12 @@ def _shaped(schema: Node, note: Note) -> Node | None:
     if form in ("date-time", "time"):
         # Engines' own formats ask for a time zone; a time without one is as good.
         local = f"{_DATE}T{_TIME}" if form == "date-time" else _TIME
-        without_zone = {"type": "string", "pattern": f"^{local}$"}
-        return {"anyOf": [without_zone, {"type": "string", "format": form}]}
+        without_zone: Node = {"type": "string", "pattern": f"^{local}$", HELD: {"form": f"local-{form}"}}
+        kinds = {"naive": [without_zone], "aware": [{"type": "string", "format": form}]}
+        found = kinds.get(str(schema.get(ZONE)), [*kinds["naive"], *kinds["aware"]])
+        return found[0] if len(found) == 1 else {"anyOf": found}
     if isinstance(form, str) and form.startswith("uuid"):
-        return {"type": "string", "format": "uuid"}
+        return {"type": "string", "format": "uuid", **_held(schema)}
     if form is not None:
         note(f"the format {form!r} is not enforced by engines")
     pattern = schema.get("pattern")

@@ -21,6 +21,7 @@ from pydantic_core import core_schema
 from tunesmith.errors import SignatureError
 from tunesmith.signatures.bounds import Node, UnsupportedError, without_marks
 from tunesmith.signatures.reduce import ELSEWHERE, Reducer
+from tunesmith.signatures.scalars import SCHEMES, ZONE
 from tunesmith.signatures.signature import (
     DSPY_TYPES,
     TEXT_TYPES,
@@ -29,7 +30,7 @@ from tunesmith.signatures.signature import (
     type_text,
 )
 
-__all__ = ["TypeSchema", "field_schema", "left_out", "output_schema", "type_schema"]
+__all__ = ["TypeSchema", "field_schema", "left_out", "marked_schema", "output_schema", "type_schema"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,11 @@ def field_schema(signature: type[Signature], name: str) -> dict[str, Any]:
         SignatureError: there is no such output, or its type cannot be carried as JSON.
     """
     return without_marks(_of_field(signature, name).marked)
+
+
+def marked_schema(signature: type[Signature], name: str) -> Node:
+    """Return the schema of one output alone with the marks of `bounds`: what a grammar is made of."""
+    return _of_field(signature, name).marked
 
 
 def left_out(signature: type[Signature]) -> list[str]:
@@ -182,6 +188,18 @@ class _Generator(GenerateJsonSchema):
         # pydantic also offers a string, with a look-ahead pattern.
         bounded = any(key in schema for key in ("ge", "gt", "le", "lt"))
         return {"type": "number", "minimum": 0} if bounded else {"type": "number"}
+
+    def url_schema(self, schema: core_schema.UrlSchema) -> JsonSchemaValue:
+        return {**super().url_schema(schema), SCHEMES: list(schema.get("allowed_schemes") or ())}
+
+    def multi_host_url_schema(self, schema: core_schema.MultiHostUrlSchema) -> JsonSchemaValue:
+        return {**super().multi_host_url_schema(schema), SCHEMES: list(schema.get("allowed_schemes") or ())}
+
+    def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
+        return {**super().datetime_schema(schema), ZONE: schema.get("tz_constraint")}
+
+    def time_schema(self, schema: core_schema.TimeSchema) -> JsonSchemaValue:
+        return {**super().time_schema(schema), ZONE: schema.get("tz_constraint")}
 
     def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
         for value in schema["expected"]:
