@@ -32,7 +32,7 @@ def test_a_value_may_hold_equals_signs_and_lines(workspace: Workspace, server: S
 def test_lines_are_answered_in_order_and_a_bad_one_loses_nothing(workspace: Workspace, slots: str) -> None:
     known = rows(workspace.folder / "data" / "reports.jsonl")
     given = [json.dumps(row) for row in known]
-    given[3:3] = ["", "not json", '{"report": 5}', "[1]", '{"other": "x"}', '{"report": "\\ud800"}', "{" * 5000]
+    given[3:3] = ["", "not json", '{"report": true}', "[1]", '{"other": "x"}', '{"report": "\\ud800"}', "{" * 5000]
     found = run("predict", A, "-", "--slots", slots, "--quiet", stdin="\n".join(given))
     assert (found.exit_code, found.stderr) == (1, "")
     answers = lines(found.stdout)

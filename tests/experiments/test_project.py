@@ -10,10 +10,10 @@ import pytest
 
 from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, RandomSearch
 from tunesmith.errors import RowError, UsageError
-from tunesmith.experiments import Project, find_object, find_program, program_inputs
+from tunesmith.experiments import Project, find_object, find_program
 from tunesmith.experiments.named import find_metric
 from tunesmith.experiments.project import LmSettings
-from tunesmith.modules import ChainOfThought, Predict
+from tunesmith.modules import ChainOfThought, Predict, program_inputs
 
 CODE = """
 import dspy

@@ -148,7 +148,7 @@ def test_a_demo_may_lack_fields_but_not_every_output() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("text", 5),
+        ("text", True),
         ("text", None),
         ("text", "\ud800"),
         ("day", "tomorrow"),
@@ -156,7 +156,7 @@ def test_a_demo_may_lack_fields_but_not_every_output() -> None:
         ("label", "c"),
         ("label", None),
         ("tags", "t"),
-        ("tags", [1]),
+        ("tags", [True]),
         ("item", {"price": 1}),
         ("item", object()),
     ],

@@ -8,7 +8,7 @@ from pydantic_core import to_jsonable_python
 
 from tunesmith.data import Dataset
 from tunesmith.errors import RowError, UsageError, shown
-from tunesmith.experiments import ProgramInputs
+from tunesmith.modules import ProgramInputs
 from tunesmith.signatures import Example
 
 __all__ = ["json_values", "pairs_of", "row_of", "typed_pairs"]

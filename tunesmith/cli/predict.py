@@ -28,9 +28,8 @@ from tunesmith.cli.options import (
 from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.reports import CacheWatch
 from tunesmith.errors import DataError, ModelMissing, ModelUnavailable, RowError, UsageError, shown
-from tunesmith.experiments import ProgramInputs, program_inputs
 from tunesmith.lm import LM, Meter, StopSignal, metered
-from tunesmith.modules import Module, context
+from tunesmith.modules import Module, ProgramInputs, context, program_inputs
 from tunesmith.signatures import Example
 
 __all__ = ["command"]

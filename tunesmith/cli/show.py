@@ -14,9 +14,8 @@ from tunesmith.cli.fields import pairs_of, typed_pairs
 from tunesmith.cli.options import allow_option, artifact_argument, json_option, lm_option, quiet_option
 from tunesmith.cli.output import emit, heading, note, say, table
 from tunesmith.errors import UsageError
-from tunesmith.experiments import program_inputs
 from tunesmith.lm import LM
-from tunesmith.modules import Module, render
+from tunesmith.modules import Module, program_inputs, render
 from tunesmith.signatures import left_out, output_schema
 
 __all__ = ["command"]

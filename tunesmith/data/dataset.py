@@ -75,11 +75,12 @@ class Dataset(Sequence[Example]):
             source: a `.jsonl`, `.ndjson`, `.json` (a list of objects, or `{"data": [...]}`),
                 `.csv`, `.tsv` or `.parquet` file (the last with the extra `parquet`) in UTF-8; or
                 examples, mappings or a data frame. In a data frame NaN, NaT and NA mean absent.
-            signature: checks and types every field that it declares. Values are converted as
-                pydantic does by default, except that text is never made of something else, and a
-                number never of true or false. A CSV cell is read as its type, or as JSON; an empty
-                cell of an optional field is `None`. An optional field that is absent is `None`, a
-                field with a default has its default. Other columns are kept as they are.
+            signature: checks and types every field that it declares. Values are converted where only
+                one value can be meant (`docs/data.md` has the table): a number to the text that writes
+                it, "Good" to the label `good`, JSON text to a list or an object. A CSV cell is text; an
+                empty cell of an optional field is `None`. An optional field that is absent is `None`, a
+                field with a default has its default; an output that no row has is refused. Other columns
+                are kept as they are.
             inputs: names the input fields where there is no signature. Examples that know their
                 inputs need neither.
             require_outputs: `False` accepts rows without labels; such an output stays absent.
@@ -90,7 +91,7 @@ class Dataset(Sequence[Example]):
 
         Raises:
             RowError: a row does not fit; with file, line, field and value.
-            DataError: the file cannot be read, or no row is left.
+            DataError: the file cannot be read, no row is left, or no row has an output.
             UsageError: a wrong argument or file name, an extra that is not installed, or no field `group`.
             SignatureError: `signature` is no signature class.
         """

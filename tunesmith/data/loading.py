@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from tunesmith.data.frames import rows_of
 from tunesmith.data.readers import Row, read_file
-from tunesmith.data.rows import Columns
+from tunesmith.data.rows import Columns, names_of
 from tunesmith.errors import RowError, UsageError, shown
 from tunesmith.signatures import Example, Signature
 
@@ -65,18 +65,26 @@ def columns_of(
 def examples_of(
     rows: Rows, columns: Columns, report: Callable[[RowError], None] | None
 ) -> Iterator[tuple[Example, str]]:
-    """Yield each example with its key; a bad row is raised, or given to `report`."""
+    """Yield each example with its key; a bad row is raised, or given to `report`.
+
+    Raises:
+        DataError: an output that is filled in where it is absent stands in no row.
+    """
+    seen: set[str] = set()
     for row in rows:
         try:
             if isinstance(row, RowError):
                 raise row
             pair = columns.example(row)
+            seen.update(names_of(row.value))
         except RowError as error:
             if report is None:
                 raise
             report(error)
         else:
             yield pair
+    if seen:
+        columns.check_seen(seen)
 
 
 def scanned(rows: Rows, columns: Columns, on_bad: OnBad) -> Iterator[Example]:

@@ -1,78 +1,77 @@
 """One row to one example: fields checked against the types of a signature."""
 
+import logging
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
-
-from tunesmith.data.jsontext import JsonError, decode_json
 from tunesmith.data.keys import content_key, fields_of
 from tunesmith.data.readers import Row
 from tunesmith.errors import DataError, RowError, shown
-from tunesmith.signatures import Example, Signature, input_types, output_types
+from tunesmith.signatures import Example, InvalidError, Signature, given_value, input_types, output_types
 
-__all__ = ["Columns"]
+__all__ = ["Column", "Columns", "columns_for", "missing_text", "names_of", "near_name"]
 
-
-_COMPOSITE = frozenset({"dict_type", "list_type", "model_attributes_type", "model_type", "set_type", "tuple_type"})
-
-
-class _MisfitError(ValueError):
-    """A value that does not fit its field; the text says why."""
+_log = logging.getLogger("tunesmith")
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
-    """One field of a signature, as rows must give it."""
+class Column:
+    """One field of a signature, as rows must give it.
+
+    Attributes:
+        name: of the field.
+        signature: whose field it is.
+        takes_none: whether `None` is a value of its type.
+        fills: whether an absent field is filled with its default, or `None`.
+        required: whether a row without it is refused.
+        is_input: whether it is an input.
+        default: what fills it.
+    """
 
     name: str
-    adapter: TypeAdapter[Any]
+    signature: type[Signature]
     takes_none: bool
-    fills: bool  # an absent field is filled with its default, or None
+    fills: bool
     required: bool
+    is_input: bool
     default: Any = None
 
-    def value_of(self, given: object, *, is_text: bool) -> Any:
+    def value_of(self, given: object, *, is_text: bool = False) -> Any:
+        """Return the typed value; see `given_value`. In a row of text, such as one of a CSV file, "" is absent.
+
+        Raises:
+            InvalidError: it is no such value.
+        """
         absent = given is None or (is_text and given == "")
         if absent and (self.takes_none or (self.fills and self.default is None)):
             return None
         try:
-            return self._checked(given)
-        except _MisfitError:
-            if not is_text or not isinstance(given, str):
-                raise
-            return self._from_cell(given)
-
-    def _from_cell(self, given: str) -> Any:
-        """Return the value of a CSV cell that holds a number, a list or an object as JSON."""
-        try:
-            decoded = decode_json(given)
-        except JsonError:
-            decoded = given
-        try:
-            return self._checked(decoded)
-        except _MisfitError as error:
-            if given == "":
-                raise _MisfitError("The cell is empty.") from error
+            return given_value(self.signature, self.name, given)
+        except InvalidError as error:
+            if is_text and given == "":
+                raise InvalidError("The cell is empty") from error
             raise
 
-    def _checked(self, given: object) -> Any:
-        try:
-            value = self.adapter.validate_python(given)
-        except ValidationError as error:
-            raise _MisfitError(_reason(error, given)) from error
-        except RecursionError as error:
-            raise _MisfitError("The value is nested too deeply.") from error
-        except UnicodeEncodeError as error:
-            raise _MisfitError("The text holds a lone surrogate.") from error
-        if isinstance(given, bool) and type(value) in (int, float):
-            raise _MisfitError("A number is wanted, not true or false.")
-        if isinstance(given, (bytes, bytearray)) and isinstance(value, str):
-            raise _MisfitError("Text is wanted, not bytes.")
-        return value
+
+def missing_text(name: str, names: Iterable[object]) -> str:
+    """Return what to say of a row that has `names` and not `name`."""
+    names = list(names)
+    has, near = [shown(other, 80) for other in names], near_name(name, names)
+    meant = f" Is `{near}` meant? Rename it to `{name}`." if near is not None else ""
+    return f"The field is missing. The row has: {', '.join(has[:20]) or 'no fields'}.{meant}"
+
+
+def near_name(name: str, names: Iterable[object]) -> str | None:
+    """Return the one of `names` that differs from `name` in case, outer white space, `-` or `_` alone."""
+    return next(
+        (other for other in names if isinstance(other, str) and other != name and _bare(other) == _bare(name)), None
+    )
+
+
+def _bare(name: str) -> str:
+    return "".join(sign for sign in name.casefold() if sign not in " _-\t\ufeff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +86,13 @@ class Columns:
 
     source: str
     inputs: tuple[str, ...]
-    columns: tuple[_Column, ...] = ()
+    columns: tuple[Column, ...] = ()
 
     @classmethod
     def of(cls, source: str, signature: type[Signature], *, require_outputs: bool) -> "Columns":
         """Return the columns that `signature` asks for."""
-        inputs = input_types(signature)
-        columns = [_column(signature, name, kind, required=True) for name, kind in inputs.items()]
-        columns += [
-            _column(signature, name, kind, required=require_outputs) for name, kind in output_types(signature).items()
-        ]
-        return cls(source, tuple(inputs), tuple(columns))
+        inputs = tuple(input_types(signature))
+        return cls(source, inputs, columns_for(signature, require_outputs=require_outputs))
 
     def example(self, row: Row) -> tuple[Example, str]:
         """Return the example of a row, and its content key.
@@ -122,23 +117,49 @@ class Columns:
         example: Example = Example(base=fields).with_inputs(*self.inputs)
         return example, self._key(example, row)
 
-    def _fill(self, fields: dict[str, Any], column: _Column, row: Row) -> None:
+    def check_seen(self, seen: Set[str]) -> None:
+        """Refuse rows of which none has an output: every label would be its default, and be judged as one.
+
+        Raises:
+            DataError: an output that is filled in stands in no row.
+        """
+        labelled = any(column.required and not column.is_input for column in self.columns)
+        for column in self.columns:
+            if column.fills and not column.is_input and column.name not in seen:
+                near = near_name(column.name, seen)
+                rename = "the column that holds it" if near is None else f"`{near}`"
+                raise DataError(
+                    f"`{self.source}`: no row has the output `{column.name}`, so every label would be "
+                    f"{shown(column.default)}. Their fields: {', '.join(sorted(seen)[:20])}. Rename {rename} to "
+                    f"`{column.name}`. Without labels, pass `require_outputs=False`, or give the column with "
+                    "empty values."
+                )
+            if labelled and column.fills and column.is_input and column.name not in seen:
+                _log.warning(
+                    "%s: no row has the input `%s`; it is %s in all of them.",
+                    self.source,
+                    column.name,
+                    shown(column.default),
+                )
+
+    def _fill(self, fields: dict[str, Any], column: Column, row: Row) -> None:
         name = column.name
         if name not in fields:
-            if column.fills:
+            # A column with nearly that name is misspelt, not absent.
+            if column.fills and near_name(name, _others(fields, self.columns)) is None:
                 fields[name] = column.default
-            elif column.required:
+            elif column.fills or column.required:
                 raise self._missing(row, name)
             return
         given = fields[name]
         absent = given is None or (row.is_text and given == "")
         try:
             fields[name] = column.value_of(given, is_text=row.is_text)
-        except _MisfitError as error:
+        except InvalidError as error:
             if absent and not column.required:
                 del fields[name]
                 return
-            raise RowError(str(error), source=self.source, line=row.line, field=name, value=given) from error
+            raise RowError(f"{error}.", source=self.source, line=row.line, field=name, value=given) from error
 
     def _key(self, example: Example, row: Row) -> str:
         fields = fields_of(example)
@@ -158,7 +179,7 @@ class Columns:
 
     def _missing(self, row: Row, name: str) -> RowError:
         has = [shown(given, 80) for given in row.value]
-        problem = f"The field is missing. The row has: {', '.join(has[:20]) or 'no fields'}."
+        problem = missing_text(name, row.value)
         if row.is_text and len(has) == 1 and any(sign in has[0] for sign in (",", ";", "|", "\\t")):
             problem += " Separate columns by a comma in a `.csv` file and by a tab in a `.tsv` file."
         return RowError(problem, source=self.source, line=row.line, field=name)
@@ -168,25 +189,39 @@ class Columns:
         return RowError(problem, source=self.source, line=row.line, field=field, value=row.value)
 
 
-def _column(signature: type[Signature], name: str, kind: object, *, required: bool) -> _Column:
+def columns_for(signature: type[Signature], *, require_outputs: bool) -> tuple[Column, ...]:
+    """Return a column for every field of `signature`, inputs first."""
+    found = [_column(signature, name, kind, required=True) for name, kind in input_types(signature).items()]
+    found += [
+        _column(signature, name, kind, required=require_outputs) for name, kind in output_types(signature).items()
+    ]
+    return tuple(found)
+
+
+def _column(signature: type[Signature], name: str, kind: object, *, required: bool) -> Column:
     info = signature.fields[name]
     takes_none, has_default = _takes_none(kind), not info.is_required()
-    return _Column(
+    return Column(
         name,
-        _adapter(kind),
+        signature,
         takes_none,
         # An output that nobody labelled stays absent: None would be a label.
         fills=required and (takes_none or has_default),
         required=required,
+        is_input=name in signature.input_fields,
         default=info.get_default(call_default_factory=True) if has_default else None,
     )
 
 
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    try:
-        return TypeAdapter(kind)
-    except PydanticSchemaGenerationError:
-        return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
+def names_of(value: object) -> Iterable[str]:
+    """Return the names of the fields of a row."""
+    return value.keys() if isinstance(value, (Mapping, Example)) else ()
+
+
+def _others(fields: Mapping[str, Any], columns: Iterable[Column]) -> list[str]:
+    """Return the names in a row that are no field's of the signature."""
+    known = {column.name for column in columns}
+    return [name for name in fields if name not in known]
 
 
 def _takes_none(kind: Any) -> bool:
@@ -194,15 +229,6 @@ def _takes_none(kind: Any) -> bool:
         return _takes_none(get_args(kind)[0])
     if get_origin(kind) in (Union, types.UnionType):
         return any(_takes_none(part) for part in get_args(kind))
+    if get_origin(kind) is Literal:
+        return None in get_args(kind)
     return kind is None or kind is type(None) or kind is Any
-
-
-def _reason(error: ValidationError, given: object) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    text = f"At `{where}`: {first['msg']}." if where else f"{first['msg']}."
-    if first["type"] == "string_type" and isinstance(given, (bool, int, float)):
-        return f"{text} Write it in quotes, or declare the field as a number."
-    if first["type"] in _COMPOSITE and isinstance(given, str):
-        return f"{text} Write it as JSON."
-    return text

@@ -5,7 +5,6 @@ from tunesmith.experiments.compiling_plan import plan
 from tunesmith.experiments.demo import BUDGET as DEMO_BUDGET
 from tunesmith.experiments.demo import DemoResult, run_demo
 from tunesmith.experiments.gates import CheckResult, Gate, Gates, check_artifact
-from tunesmith.experiments.inputs import ProgramInputs, program_inputs
 from tunesmith.experiments.named import find_object, find_program
 from tunesmith.experiments.neighbours import nearest_neighbour_vote
 from tunesmith.experiments.progress import ProgressLine
@@ -31,8 +30,6 @@ __all__ = [
     "is_test_split",
     "nearest_neighbour_vote",
     "plan",
-    "program_inputs",
-    "ProgramInputs",
     "ProgressLine",
     "Project",
     "ProjectSettings",

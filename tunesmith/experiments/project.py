@@ -15,10 +15,9 @@ from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, Rand
 from tunesmith.data import Dataset, Splits
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import Metric
-from tunesmith.experiments.inputs import ProgramInputs, program_inputs
 from tunesmith.experiments.named import find_metric, find_program, find_signature
 from tunesmith.lm import Budget
-from tunesmith.modules import Module
+from tunesmith.modules import Module, ProgramInputs, program_inputs
 
 __all__ = ["COMPILERS", "PROJECT_FILE", "Project", "ProjectSettings"]
 

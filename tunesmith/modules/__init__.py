@@ -4,6 +4,7 @@ from tunesmith.modules.binding import bind, bound_format, with_default_formats
 from tunesmith.modules.candidate import Candidate, Part
 from tunesmith.modules.fingerprint import class_name, program_fingerprint, program_structure
 from tunesmith.modules.hearing import FieldDelta
+from tunesmith.modules.inputs import ProgramInputs, program_inputs
 from tunesmith.modules.module import (
     DspyChainOfThought,
     DspyPredict,
@@ -38,7 +39,9 @@ __all__ = [
     "Predict",
     "Prediction",
     "program_fingerprint",
+    "program_inputs",
     "program_structure",
+    "ProgramInputs",
     "render",
     "settings",
     "stream",

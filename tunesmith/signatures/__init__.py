@@ -1,9 +1,11 @@
 """Declare what a step does: typed signatures, the schema of their outputs, typed replies and demos."""
 
+from tunesmith.signatures.atoms import InvalidError
 from tunesmith.signatures.demo import Demo
 from tunesmith.signatures.derive import signature_from_function
 from tunesmith.signatures.gbnf import grammar, grammar_rules, json_grammar, text_bounds
 from tunesmith.signatures.gbnfjson import gbnf_literal
+from tunesmith.signatures.given import given_value
 from tunesmith.signatures.jsonable import to_json_value
 from tunesmith.signatures.render import is_plain, labels, render_json, render_text
 from tunesmith.signatures.reply import absent_output, parse_json, parse_text, validate_output, validate_outputs
@@ -31,10 +33,12 @@ __all__ = [
     "field_schema",
     "fingerprint",
     "gbnf_literal",
+    "given_value",
     "grammar",
     "grammar_rules",
     "input_types",
     "InputField",
+    "InvalidError",
     "is_plain",
     "is_safe",
     "json_grammar",

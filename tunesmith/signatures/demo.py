@@ -13,7 +13,7 @@ from uuid import UUID
 
 from tunesmith.errors import DataError, FormatError, ParseError, shown
 from tunesmith.signatures.atoms import InvalidError
-from tunesmith.signatures.codec import codec_of
+from tunesmith.signatures.given import given_value
 from tunesmith.signatures.jsonable import canonical_text, to_json_value
 from tunesmith.signatures.render import render_json
 from tunesmith.signatures.signature import Example, Signature, checked
@@ -91,7 +91,7 @@ class Demo:
     def of(cls, signature: type[Signature], example: "Example | Mapping[str, Any] | Demo") -> "Demo":
         """Return the demo that `example` holds for `signature`; fields of other names are left out.
 
-        Values may be typed, or the JSON form of typed values (`"2024-05-01"` for a date). An `augmented` that is
+        Values may be typed, or whatever `given_value` reads (`"2024-05-01"` for a date). An `augmented` that is
         `True`, as dspy's bootstrapping sets it, is kept.
 
         Raises:
@@ -180,9 +180,9 @@ def _items(example: Any) -> dict[str, Any]:
 
 def _checked(signature: type[Signature], name: str, value: Any) -> tuple[Any, Any]:
     """Return the typed value and its JSON form."""
-    codec = codec_of(signature, name)
     try:
-        return codec.from_python(value), render_json(signature, name, value)
+        typed = given_value(signature, name, value)
+        return typed, render_json(signature, name, typed)
     except (InvalidError, FormatError, ParseError, RecursionError) as error:
         raise DataError(
             f"Demo field `{name}` does not fit its type: {error} Given: {shown(value)}. Correct the value, or "
