@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_twenty_lines_run(folder: Path) -> None:
     code, tested = EXAMPLE, 120
     if not FULL:
-        code, tested = _smaller(EXAMPLE), 20
+        code, tested = _smaller(EXAMPLE), 10
     scores, verdict = run(code, folder).splitlines()
     assert re.fullmatch(rf"0\.\d+ \[.*\] on {tested} examples -> 0\.\d+ \[.*\] on {tested} examples", scores)
     assert verdict.startswith(VERDICTS)
@@ -47,8 +47,8 @@ def test_the_twenty_lines_run(folder: Path) -> None:
 
 
 def _smaller(code: str) -> str:
-    """Return the twenty lines with a sixth of the calls."""
-    for large, small in (("train=100, val=60, test=120", "train=20, val=10, test=20"), ("budget=600", "budget=100")):
+    """Return the twenty lines with a twelfth of the calls."""
+    for large, small in (("train=100, val=60, test=120", "train=10, val=5, test=10"), ("budget=600", "budget=50")):
         assert code.count(large) == 1
         code = code.replace(large, small)
     return code
@@ -58,8 +58,8 @@ def _smaller(code: str) -> str:
 @pytest.mark.timeout(900)
 def test_the_snippet_uses_the_demos_artifact(folder: Path) -> None:
     run(
-        "import tunesmith as ts\nfrom tunesmith.experiments import run_demo\n"
-        "run_demo(ts.lm('embedded'), run='demo', limit=5)\n",
+        "from tunesmith.experiments import run_demo\nfrom tunesmith.lm import FunctionLM\n"
+        "run_demo(FunctionLM(lambda seen: 'room'), run='demo', limit=5)\n",
         folder,
     )
     lines = run(SNIPPET, folder).splitlines()

@@ -90,7 +90,7 @@ def check(folder: Path, kills: Sequence[int], *arguments: str) -> None:
 
 @pytest.mark.timeout(900)
 def test_a_small_demo_that_was_killed_ends_in_the_same_artifact(tmp_path: Path) -> None:
-    check(tmp_path, [40], "--limit", "7")  # of each split: 21 examples in all
+    check(tmp_path, [20], "--limit", "5")  # of each split: 15 examples in all
 
 
 @pytest.mark.slow
