@@ -10,6 +10,7 @@ import json
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, ClassVar, get_args
 
 from dspy.adapters import Adapter, ChatAdapter
@@ -387,7 +388,10 @@ class Format(HeardOnce, Adapter):
         if effort is not None:
             merged["reasoning"] = _effort(effort)
         config = request_config(merged, self.constraint(signature, mode))
-        configs = [effective(config, rollout + draw) if isinstance(lm, LM) else config for draw in range(count)]
+        if isinstance(lm, LM):
+            configs = [effective(config, rollout + draw, draw) for draw in range(count)]
+        else:
+            configs = [config if config.seed is None else replace(config, seed=config.seed + n) for n in range(count)]
         messages = tuple(map(message_of, turns))
         return Plan(
             source=source,

@@ -124,10 +124,11 @@ class _AsyncFacade(AsyncFacade):
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Response] = loop.create_future()
         beside = BESIDE.get()
+        whole, rollout = beside.whole(request)
 
         def work() -> None:
             try:
-                response, _ = beside.stack(self.stack).answer(beside.request(request), beside.rollout)
+                response, _ = beside.stack(self.stack).answer(whole, rollout)
             except BaseException as error:  # noqa: BLE001 - handed to the coroutine, which raises it
                 _settle(loop, done, None, error)
             else:

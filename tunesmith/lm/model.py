@@ -2,6 +2,7 @@
 
 import copy
 import datetime
+import itertools
 import os
 import re
 import uuid
@@ -194,7 +195,7 @@ class LM(OwnCacheLM):
             plain.kwargs = {name: value for name, value in self.kwargs.items() if name not in own}
             kwargs = {name: value for name, value in kwargs.items() if name not in own}
         extensions = {name: value for name, value in own.items() if value is not None}
-        return Beside(rollout, self._cached(given), extensions), plain, kwargs
+        return Beside(rollout, self._cached(given), extensions, itertools.count()), plain, kwargs
 
     def _cached(self, given: object) -> bool:
         """Return whether a call with `cache=given` uses a cache; `None` leaves it to the LM's own `cache`."""

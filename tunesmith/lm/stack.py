@@ -43,22 +43,26 @@ class Beside:
         rollout: 0, or the number of a repeated draw.
         cached: whether the cache may answer, and keeps the reply.
         extensions: options of the engine that DSPy has no word for.
+        draws: numbers the requests of the call, of which DSPy makes `n` equal ones; `None` where there is one.
     """
 
     rollout: int = 0
     cached: bool = True
     extensions: Mapping[str, Any] | None = None
+    draws: Iterator[int] | None = None
 
     def stack(self, stack: "Stack") -> "Stack":
         """Return the layers that the call goes through."""
         return stack if self.cached else stack.without_cache()
 
-    def request(self, request: Request) -> Request:
-        """Return the whole request."""
-        if not self.extensions:
-            return request
-        extensions = {**(request.config.extensions or {}), **self.extensions}
-        return replace(request, config=replace(request.config, extensions=extensions))
+    def whole(self, request: Request) -> tuple[Request, int]:
+        """Return the next request of the call as it is sent, and its rollout."""
+        config, draw = request.config, 0 if self.draws is None else next(self.draws)
+        if self.extensions:
+            config = replace(config, extensions={**(config.extensions or {}), **self.extensions})
+        if draw:
+            config = effective(config, self.rollout + draw, draw)
+        return request if config is request.config else replace(request, config=config), self.rollout + draw
 
 
 _NOTHING_BESIDE = Beside()
@@ -68,12 +72,20 @@ MAX_TOKENS = 512
 StreamEvent = StreamStartEvent | StreamDeltaEvent | StreamEndEvent
 
 
-def effective(config: Config, rollout: int) -> Config:
+def effective(config: Config, rollout: int, draw: int = 0) -> Config:
     """Return `config` with tunesmith's defaults where the caller set nothing.
 
     Temperature 0 and seed 0 for rollout 0. Greedy decoding ignores the seed, so rollout k > 0 gets seed k and
     temperature 1. A reply is at most 512 tokens long.
+
+    Args:
+        config: what the caller set.
+        rollout: its number.
+        draw: which of the `n` draws of one call it is. A seed that the caller set counts on from draw to draw: with one
+            seed they would be one text.
     """
+    if draw and config.seed is not None:
+        config = replace(config, seed=config.seed + draw)
     if config.temperature is not None and config.seed is not None and config.max_tokens is not None:
         return config
     temperature = config.temperature
@@ -427,12 +439,12 @@ class SyncFacade:
     def complete(self, request: Request) -> Response:
         """Answer through all layers."""
         beside = BESIDE.get()
-        return beside.stack(self.stack).answer(beside.request(request), beside.rollout)[0]
+        return beside.stack(self.stack).answer(*beside.whole(request))[0]
 
     def stream(self, request: Request) -> Iterator[StreamEvent]:
         """Answer through all layers, piece by piece."""
         beside = BESIDE.get()
-        return beside.stack(self.stack).stream(beside.request(request), beside.rollout)
+        return beside.stack(self.stack).stream(*beside.whole(request))
 
     def close(self) -> None:
         """Free the engine."""
@@ -452,13 +464,13 @@ class AsyncFacade:
         """Answer through all layers."""
         beside = BESIDE.get()
         answer = beside.stack(self.stack).answer
-        response, _ = await asyncio.to_thread(answer, beside.request(request), beside.rollout)
+        response, _ = await asyncio.to_thread(answer, *beside.whole(request))
         return response
 
     async def stream(self, request: Request) -> AsyncIterator[StreamEvent]:
         """Answer through all layers, piece by piece."""
         beside = BESIDE.get()
-        events = beside.stack(self.stack).stream(beside.request(request), beside.rollout)
+        events = beside.stack(self.stack).stream(*beside.whole(request))
         try:
             while (event := await asyncio.to_thread(next, events, None)) is not None:
                 yield event
