@@ -381,3 +381,12 @@ def test_a_key_in_the_file_is_an_unknown_option_and_not_shown(tmp_path: Path) ->
     with pytest.raises(UsageError, match=r"no key `lm\.api_key`.*Did you mean `api_key_env`") as caught:
         Project.load(tmp_path)
     assert "sk-secret" not in str(caught.value)
+
+
+def test_the_data_table_says_how_files_are_read(tmp_path: Path) -> None:
+    options = "delimiter = '^'\nencoding = 'cp1252'\ncolumns = {queue = 'labels.0'}\n"
+    write(tmp_path, f"program = 'code_of_it:program'\n[data]\ntrain = 'rows.csv'\n{options}")
+    (tmp_path / "rows.csv").write_text('message^labels\ncafé^["bar"]\n', encoding="cp1252")
+    project = Project.load(tmp_path)
+    (example,) = project.data(project.program()).train or ()
+    assert (example.message, example.queue) == ("café", "bar")

@@ -71,10 +71,17 @@ def row_of(row: object, inputs: ProgramInputs, source: str) -> Example:
         RowError: it does not fit.
     """
     kept = {name: value for name, value in row.items() if name in inputs.names} if isinstance(row, dict) else row
-    if inputs.signature is not None:
-        data = Dataset.load([kept], signature=inputs.signature, require_outputs=False, name=source)
-    else:
-        data = Dataset.load([kept], inputs=inputs.names, name=source)
+    try:
+        if inputs.signature is not None:
+            data = Dataset.load([kept], signature=inputs.signature, require_outputs=False, name=source)
+        else:
+            data = Dataset.load([kept], inputs=inputs.names, name=source)
+    except RowError as error:
+        if not isinstance(row, dict) or error.field is None or error.field in row:
+            raise
+        has = ", ".join(shown(name, 80) for name in list(row)[:20])
+        problem = f"The field is missing. The row has: {has or 'no fields'}. The inputs are: {', '.join(inputs.names)}."
+        raise RowError(problem, source=source, line=error.line, field=error.field) from error
     return data[0].inputs()
 
 

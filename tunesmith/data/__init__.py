@@ -3,15 +3,18 @@
 from tunesmith.data.dataset import Dataset, Splits
 from tunesmith.data.disjoint import check_disjoint
 from tunesmith.data.keys import content_key, example_key, fields_of
+from tunesmith.data.paths import MISSING, at_path
 from tunesmith.data.score import Score
 from tunesmith.data.text import normalize_text, tokens
 
 __all__ = [
+    "at_path",
     "check_disjoint",
     "content_key",
     "Dataset",
     "example_key",
     "fields_of",
+    "MISSING",
     "normalize_text",
     "Score",
     "Splits",

@@ -1,7 +1,8 @@
 """A dataset: examples with their inputs, known by content."""
 
+import logging
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -14,14 +15,18 @@ from tunesmith.data.loading import (
     columns_of,
     examples_of,
     open_source,
+    picked,
     scanned,
 )
 from tunesmith.data.partition import allocate, parts_of, units_of
 from tunesmith.data.readers import read_file
+from tunesmith.data.source import Reading
 from tunesmith.errors import DataError, RowError, UsageError
 from tunesmith.signatures import Example, Signature
 
 __all__ = ["Dataset", "Splits"]
+
+_log = logging.getLogger("tunesmith")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -38,6 +43,7 @@ class Dataset(Sequence[Example]):
         skipped: the rows that were left out, where bad rows are skipped.
         group: the field whose value related examples share, such as a customer; intervals then count groups, not
             examples, and splits keep groups together. `None` where no two are related.
+        notes: what was left out or guessed when the file was read.
     """
 
     examples: tuple[Example, ...]
@@ -45,6 +51,7 @@ class Dataset(Sequence[Example]):
     name: str = "data"
     skipped: tuple[RowError, ...] = ()
     group: str | None = None
+    notes: tuple[str, ...] = ()
     _keys: tuple[str, ...] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +71,9 @@ class Dataset(Sequence[Example]):
         *,
         signature: type[Signature] | None = None,
         inputs: Iterable[str] | None = None,
+        columns: Mapping[str, str] | None = None,
+        delimiter: str | None = None,
+        encoding: str | None = None,
         require_outputs: bool = True,
         on_bad: OnBad = "raise",
         name: str | None = None,
@@ -72,9 +82,9 @@ class Dataset(Sequence[Example]):
         """Read and check a dataset.
 
         Args:
-            source: a `.jsonl`, `.ndjson`, `.json` (a list of objects, or `{"data": [...]}`),
-                `.csv`, `.tsv` or `.parquet` file (the last with the extra `parquet`) in UTF-8; or
-                examples, mappings or a data frame. In a data frame NaN, NaT and NA mean absent.
+            source: a `.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv` or `.parquet` file (the last with the extra
+                `parquet`), text also with `.gz` after it; or examples, mappings, columns by name or a data frame. In a
+                data frame NaN, NaT and NA mean absent. `docs/data.md` lists the shapes of files.
             signature: checks and types every field that it declares. Values are converted where only
                 one value can be meant (`docs/data.md` has the table): a number to the text that writes
                 it, "Good" to the label `good`, JSON text to a list or an object. A CSV cell is text; an
@@ -83,6 +93,10 @@ class Dataset(Sequence[Example]):
                 are kept as they are.
             inputs: names the input fields where there is no signature. Examples that know their
                 inputs need neither.
+            columns: where fields stand in a row, if not under their own name: `{"answer": "answers.text.0"}` takes the
+                first of the list `text` in the column `answers`.
+            delimiter: what separates the cells of a `.csv` or `.tsv` file; by default it is found.
+            encoding: of a text file; by default UTF-8, or what a byte order mark says.
             require_outputs: `False` accepts rows without labels; such an output stays absent.
             on_bad: `raise` stops at the first bad row, `skip` leaves bad rows out and lists them in
                 `skipped`. A fault of the file as a whole is always raised.
@@ -95,17 +109,23 @@ class Dataset(Sequence[Example]):
             UsageError: a wrong argument or file name, an extra that is not installed, or no field `group`.
             SignatureError: `signature` is no signature class.
         """
-        check_arguments(signature, inputs, on_bad)
-        rows, where, own = open_source(source, name)
+        check_arguments(signature, inputs, on_bad, columns)
+        notes: list[str] = []
+        rows, where, own = open_source(source, name, Reading(notes.append, delimiter, encoding))
         if signature is None and inputs is None and not isinstance(source, (str, Path)):
             rows, inputs = own_inputs(rows, where)
-        columns = columns_of(where, signature, inputs, require_outputs=require_outputs)
+            new_names = {path: field for field, path in (columns or {}).items()}
+            inputs = tuple(new_names.get(name, name) for name in inputs)
+        rows = picked(rows, columns)
+        wanted = columns_of(where, signature, inputs, require_outputs=require_outputs, rows=rows)
         skipped: list[RowError] = []
-        pairs = list(examples_of(rows, columns, skipped.append if on_bad == "skip" else None))
+        pairs = list(examples_of(rows, wanted, skipped.append if on_bad == "skip" else None, columns))
         if not pairs:
             first = f" First of {len(skipped)} skipped: {skipped[0]}" if skipped else ""
             raise DataError(f"`{where}` has no rows to use.{first}")
-        dataset = cls(tuple(pair[0] for pair in pairs), columns.inputs, own, tuple(skipped), group)
+        for text in notes:
+            _log.warning(text)
+        dataset = cls(tuple(pair[0] for pair in pairs), wanted.inputs, own, tuple(skipped), group, tuple(notes))
         object.__setattr__(dataset, "_keys", tuple(pair[1] for pair in pairs))
         return dataset
 
@@ -116,6 +136,9 @@ class Dataset(Sequence[Example]):
         *,
         signature: type[Signature] | None = None,
         inputs: Iterable[str] | None = None,
+        columns: Mapping[str, str] | None = None,
+        delimiter: str | None = None,
+        encoding: str | None = None,
         require_outputs: bool = True,
         on_bad: OnBad = "raise",
     ) -> Iterator[Example]:
@@ -128,11 +151,11 @@ class Dataset(Sequence[Example]):
             UsageError, SignatureError: at the call.
             RowError, DataError: while iterating.
         """
-        check_arguments(signature, inputs, on_bad)
+        check_arguments(signature, inputs, on_bad, columns)
         path = Path(path)
-        rows = read_file(path, stream=True)
-        columns = columns_of(str(path), signature, inputs, require_outputs=require_outputs)
-        return scanned(rows, columns, on_bad)
+        rows = picked(read_file(path, Reading(_log.warning, delimiter, encoding), stream=True), columns)
+        wanted = columns_of(str(path), signature, inputs, require_outputs=require_outputs, rows=rows)
+        return scanned(rows, wanted, on_bad, columns)
 
     @property
     def keys(self) -> tuple[str, ...]:

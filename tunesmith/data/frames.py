@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tunesmith.data.readers import Row
+from tunesmith.data.source import Row
 from tunesmith.errors import DataError, RowError, UsageError, shown
 from tunesmith.signatures import Example
 
@@ -19,12 +19,25 @@ def rows_of(source: Any, where: str) -> Iterator[Row]:
     """
     if hasattr(source, "columns") and hasattr(source, "to_dict"):
         return _numbered(_frame_rows(source, where))
-    if isinstance(source, (bytes, Mapping, Example)) or not isinstance(source, Iterable):
+    if isinstance(source, Mapping) and not isinstance(source, Example):
+        return _numbered(_column_rows(source))
+    if isinstance(source, (bytes, Example)) or not isinstance(source, Iterable):
         raise UsageError(
             f"A dataset is read from a file name, a list of examples or mappings, or a data frame. "
             f"Given: {shown(source)}, a {type(source).__name__}."
         )
     return _numbered(source)
+
+
+def _column_rows(columns: Mapping[Any, Any]) -> list[dict[Any, Any]]:
+    """Return the rows of columns: lists of the same length by name, as a dict for pandas has them."""
+    cells = list(columns.values())
+    if cells and all(isinstance(column, (list, tuple)) for column in cells) and len(set(map(len, cells))) == 1:
+        return [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True)]
+    raise UsageError(
+        "A mapping is a dataset if it holds columns, lists of the same length by name. Pass one part of it, as in "
+        f"`splits['train']`, or a list of rows. Given: {shown(columns, 80)}."
+    )
 
 
 def own_inputs(rows: Iterable[Row | RowError], where: str) -> tuple[list[Row | RowError], tuple[str, ...]]:

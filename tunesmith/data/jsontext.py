@@ -3,12 +3,13 @@
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 __all__ = ["JsonError", "decode_json", "located_items"]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+_DATA = re.compile(r"\[[ \t\r\n]*[{\]]")  # an array of objects, or of nothing
 
 
 class JsonError(ValueError):
@@ -38,27 +39,23 @@ def decode_json(text: str) -> Any:
 
 
 def located_items(text: str) -> Iterator[tuple[int, Any]]:
-    """Yield (line, value) for each item of an array, or of the array `data` of an object.
+    """Yield (line, value) for each row of a JSON text.
+
+    The rows are the items of an array; the objects, if one follows the other; the items of the array `data` of a single
+    object; or what its columns hold, as `DataFrame.to_json` writes them with any `orient`: lists of the same length,
+    objects with the same names, or `columns` and `data`. A row of a table of columns has its number for a line.
 
     Raises:
         JsonError: the text is no such JSON. Items before the fault have been yielded by then.
     """
     start = _skip(text, 0)
     if text[start : start + 1] == "[":
-        yield from _finished(text, _items(text, start))
+        end = yield from _items(text, start)
     elif text[start : start + 1] == "{":
-        yield from _finished(text, _data_items(text, start))
+        end = yield from _object_rows(text, start)
     else:
         value = decode_json(text)
         raise JsonError(f"The file holds one {type(value).__name__}, not a list of objects.", 1)
-
-
-def _finished(text: str, items: Iterator[tuple[int, Any, int]]) -> Iterator[tuple[int, Any]]:
-    end = 0
-    for line, value, after in items:
-        if line > 0:
-            yield line, value
-        end = after
     end = _skip(text, end)
     if end != len(text):
         raise JsonError(
@@ -67,50 +64,86 @@ def _finished(text: str, items: Iterator[tuple[int, Any, int]]) -> Iterator[tupl
         )
 
 
-def _items(text: str, start: int) -> Iterator[tuple[int, Any, int]]:
-    """Yield (line, value, end) for each item of the array at `start`, and (0, None, end) last."""
+def _items(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
+    """Yield (line, value) for each item of the array at `start`; return where the array ends."""
     here, line, counted = _skip(text, start + 1), _line(text, start), start
     if text[here : here + 1] == "]":
-        yield 0, None, here + 1
-        return
+        return here + 1
     while True:
         line += text.count("\n", counted, here)
         counted = here
         value, end = _value_at(text, here)
-        yield line, value, end
+        yield line, value
         end = _skip(text, end)
         if text[end : end + 1] == "]":
-            yield 0, None, end + 1
-            return
+            return end + 1
         here = _expect(text, end, ",", "A comma or `]` is missing after an item.")
 
 
-def _data_items(text: str, start: int) -> Iterator[tuple[int, Any, int]]:
-    """Yield the same for the array `data` of the object at `start`."""
-    names: list[str] = []
+def _object_rows(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
+    """Yield the rows of the object at `start`, and of those that follow it; return where the last ends."""
+    fields: dict[str, Any] = {}
     here = _skip(text, start + 1)
     more, found = text[here : here + 1] != "}", False
     while more:
         name, here = _name_at(text, here)
-        names.append(name)
-        if name == "data" and text[here : here + 1] == "[":
+        if name == "data" and _DATA.match(text, here):
             found = True
-            for item in _items(text, here):
-                here = item[2]
-                yield item
+            here = yield from _items(text, here)
         else:
-            _, here = _value_at(text, here)
+            fields[name], here = _value_at(text, here)
         here = _skip(text, here)
         more = text[here : here + 1] != "}"
         if more:
             here = _expect(text, here, ",", "A comma or `}` is missing.")
-    if not found:
-        raise JsonError(
-            f"The file holds one object without a list `data`; it has {names[:8]}. "
-            "Give a list of objects, or one object a line in a `.jsonl` file.",
-            1,
-        )
-    yield 0, None, here + 1
+    here += 1
+    if found:
+        return here
+    if text.startswith("{", _skip(text, here)):
+        yield _line(text, start), fields
+        return (yield from _objects(text, _skip(text, here)))
+    yield from enumerate(_table_rows(fields), 1)
+    return here
+
+
+def _objects(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
+    """Yield the values that follow each other from `start`."""
+    here, line, counted = start, _line(text, start), start
+    while here < len(text):
+        line += text.count("\n", counted, here)
+        counted = here
+        value, here = _value_at(text, here)
+        yield line, value
+        here = _skip(text, here)
+    return here
+
+
+def _table_rows(fields: Mapping[str, Any]) -> list[Any]:
+    """Return the rows of an object that holds a whole table.
+
+    Raises:
+        JsonError: it holds none.
+    """
+    names, data = fields.get("columns"), fields.get("data")
+    if isinstance(names, list) and isinstance(data, list) and all(isinstance(name, str) for name in names):
+        return [dict(zip(names, row, strict=False)) if _fits(names, row) else row for row in data]
+    columns = list(fields.values())
+    if columns and all(isinstance(column, list) for column in columns) and len(set(map(len, columns))) == 1:
+        return [dict(zip(fields, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    if columns and all(isinstance(column, dict) for column in columns):
+        if all(name.isdigit() for name in fields):
+            return columns  # rows by number
+        if all(column.keys() == columns[0].keys() for column in columns) and all(map(str.isdigit, columns[0])):
+            return [{name: column[row] for name, column in fields.items()} for row in columns[0]]
+    raise JsonError(
+        f"The file holds one object without a list `data` of objects; it has {list(fields)[:8]}. Give a list of "
+        "objects, one object a line in a `.jsonl` file, or an object of columns that are lists of the same length.",
+        1,
+    )
+
+
+def _fits(names: list[str], row: object) -> bool:
+    return isinstance(row, list) and len(row) == len(names)
 
 
 def _name_at(text: str, here: int) -> tuple[str, int]:

@@ -1,17 +1,20 @@
 """From a source to checked examples: the steps that `Dataset.load` and `Dataset.scan` share."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tunesmith.data.frames import rows_of
-from tunesmith.data.readers import Row, read_file
+from tunesmith.data.paths import MISSING, at_path
+from tunesmith.data.readers import read_file
 from tunesmith.data.rows import Columns, names_of
+from tunesmith.data.source import Reading, Row
 from tunesmith.errors import RowError, UsageError, shown
 from tunesmith.signatures import Example, Signature
 
-__all__ = ["OnBad", "check_arguments", "columns_of", "examples_of", "open_source", "scanned"]
+__all__ = ["OnBad", "check_arguments", "columns_of", "examples_of", "open_source", "picked", "scanned"]
 
 _log = logging.getLogger("tunesmith")
 
@@ -19,7 +22,7 @@ OnBad = Literal["raise", "skip"]
 Rows = Iterable[Row | RowError]
 
 
-def check_arguments(signature: object, inputs: object, on_bad: object) -> None:
+def check_arguments(signature: object, inputs: object, on_bad: object, columns: object = None) -> None:
     """Raise `UsageError` for arguments that contradict each other."""
     if on_bad not in ("raise", "skip"):
         raise UsageError(f"`on_bad` is `raise` or `skip`. Given: {shown(on_bad)}.")
@@ -27,15 +30,48 @@ def check_arguments(signature: object, inputs: object, on_bad: object) -> None:
         raise UsageError("Give `signature` or `inputs`, not both: a signature names its inputs.")
     if isinstance(inputs, str):
         raise UsageError(f"`inputs` is a list of field names. Given: {inputs!r}.")
+    if columns is None:
+        return
+    texts = [*columns.keys(), *columns.values()] if isinstance(columns, Mapping) else [None]
+    if not all(isinstance(text, str) and text for text in texts):
+        raise UsageError(
+            "`columns` says where each field stands in a row, as in `columns={'answer': 'answers.text.0'}`. "
+            f"Given: {shown(columns)}."
+        )
 
 
-def open_source(source: Any, name: str | None) -> tuple[Rows, str, str]:
+def open_source(source: Any, name: str | None, reading: Reading) -> tuple[Rows, str, str]:
     """Return the rows of a source, where errors say they are, and the name of the dataset."""
     if isinstance(source, (str, Path)):
         path = Path(source)
-        return read_file(path), str(path), path.stem if name is None else name
+        stem = path.name.removesuffix(".gz") if path.name.endswith(".gz") else path.name
+        return read_file(path, reading), str(path), Path(stem).stem if name is None else name
+    for option in ("delimiter", "encoding"):
+        if getattr(reading, option) is not None:
+            raise UsageError(f"`{option}` is for files. Given: {shown(source, 80)}, a {type(source).__name__}.")
     where = "rows" if name is None else name
     return rows_of(source, where), where, where
+
+
+def picked(rows: Rows, columns: Mapping[str, str] | None) -> Rows:
+    """Return the rows with each field of `columns` taken from where it says.
+
+    A column that is renamed so goes by its new name alone; what is taken from inside a column is a copy.
+    """
+    if not columns:
+        return rows
+    return (row if isinstance(row, RowError) else _picked(row, columns) for row in rows)
+
+
+def _picked(row: Row, columns: Mapping[str, str]) -> Row:
+    value = row.value
+    if isinstance(value, Example):
+        value = dict(value.items(include_dspy=True))
+    if not isinstance(value, Mapping):
+        return row
+    found = {name: at_path(value, path) for name, path in columns.items()}
+    rest = {name: item for name, item in value.items() if name not in columns.values() and name not in columns}
+    return replace(row, value={**rest, **{name: item for name, item in found.items() if item is not MISSING}})
 
 
 def columns_of(
@@ -44,8 +80,9 @@ def columns_of(
     inputs: Iterable[str] | None,
     *,
     require_outputs: bool,
+    rows: Rows = (),
 ) -> Columns:
-    """Return what every row must hold.
+    """Return what every row must hold; `rows` tells an error what there is.
 
     Raises:
         UsageError: neither a signature nor names of inputs.
@@ -55,17 +92,31 @@ def columns_of(
         return Columns.of(where, signature, require_outputs=require_outputs)
     names = () if inputs is None else tuple(inputs)
     if not names or not all(isinstance(name, str) for name in names):
+        given = "" if inputs is None else f" Given: {shown(inputs)}."
         raise UsageError(
-            f"The input fields of `{where}` are not known. Give `signature=`, or name them as in "
-            f"`inputs=['question']`. Given: {shown(inputs)}."
+            f"The input fields of `{where}` are not known.{_there(rows)} Give `signature=`, or name them as in "
+            f"`inputs=['question']`.{given}"
         )
     return Columns(where, tuple(dict.fromkeys(names)))
 
 
+def _there(rows: Rows) -> str:
+    """Return what the first row holds, in words."""
+    first = next(iter(rows), None)
+    value = first.value if isinstance(first, Row) else None
+    names = [str(name) for name in value] if isinstance(value, Mapping) else []
+    return f" It has the columns {', '.join(names[:20])}." if names else ""
+
+
 def examples_of(
-    rows: Rows, columns: Columns, report: Callable[[RowError], None] | None
+    rows: Rows,
+    columns: Columns,
+    report: Callable[[RowError], None] | None,
+    paths: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Example, str]]:
     """Yield each example with its key; a bad row is raised, or given to `report`.
+
+    `paths` says where `picked` took the fields from, for errors.
 
     Raises:
         DataError: an output that is filled in where it is absent stands in no row.
@@ -78,16 +129,33 @@ def examples_of(
             pair = columns.example(row)
             seen.update(names_of(row.value))
         except RowError as error:
+            told = _with_path(error, row, paths or {})
             if report is None:
-                raise
-            report(error)
+                raise told from error.__cause__
+            report(told)
         else:
             yield pair
     if seen:
         columns.check_seen(seen)
 
 
-def scanned(rows: Rows, columns: Columns, on_bad: OnBad) -> Iterator[Example]:
+def _with_path(error: RowError, row: Row | RowError, paths: Mapping[str, str]) -> RowError:
+    """Return the error, saying where a field was looked for that is not there."""
+    if error.field is None or error.field not in paths or isinstance(row, RowError):
+        return error
+    path = paths[error.field]
+    text = f"{error.problem} `columns` takes it from `{path}`.{_inside(path, error.value)}"
+    return RowError(text, source=error.source, line=error.line, field=error.field, value=error.value)
+
+
+def _inside(path: str, value: object) -> str:
+    """Return how to name what a value holds, in words; nothing for a value that holds none."""
+    if isinstance(value, Mapping) and value:
+        return f" Inside it are {', '.join(f'`{path}.{name}`' for name in list(value)[:8])}."
+    return f" Its first item is `{path}.0`." if isinstance(value, (list, tuple)) and value else ""
+
+
+def scanned(rows: Rows, columns: Columns, on_bad: OnBad, paths: Mapping[str, str] | None = None) -> Iterator[Example]:
     """Yield the examples; skipped rows are counted in the log, not kept."""
     count = 0
 
@@ -96,7 +164,7 @@ def scanned(rows: Rows, columns: Columns, on_bad: OnBad) -> Iterator[Example]:
         count += 1
         _log.debug("skipped %s", error)
 
-    for example, _ in examples_of(rows, columns, skip if on_bad == "skip" else None):
+    for example, _ in examples_of(rows, columns, skip if on_bad == "skip" else None, paths):
         yield example
     if count > 0:
         _log.warning("%s: skipped %d bad rows", columns.source, count)

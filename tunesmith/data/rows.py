@@ -1,5 +1,6 @@
 """One row to one example: fields checked against the types of a signature."""
 
+import difflib
 import logging
 import types
 from collections.abc import Iterable, Mapping, Set
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from tunesmith.data.keys import content_key, fields_of
-from tunesmith.data.readers import Row
+from tunesmith.data.source import Row
 from tunesmith.errors import DataError, RowError, shown
 from tunesmith.signatures import Example, InvalidError, Signature, given_value, input_types, output_types
 
@@ -131,8 +132,8 @@ class Columns:
                 raise DataError(
                     f"`{self.source}`: no row has the output `{column.name}`, so every label would be "
                     f"{shown(column.default)}. Their fields: {', '.join(sorted(seen)[:20])}. Rename {rename} to "
-                    f"`{column.name}`. Without labels, pass `require_outputs=False`, or give the column with "
-                    "empty values."
+                    f"`{column.name}`, or say where it stands with `columns=`. Without labels, pass "
+                    "`require_outputs=False`, or give the column with empty values."
                 )
             if labelled and column.fills and column.is_input and column.name not in seen:
                 _log.warning(
@@ -178,10 +179,16 @@ class Columns:
             raise RowError(problem, source=self.source, line=row.line, field=name, value=value) from error
 
     def _missing(self, row: Row, name: str) -> RowError:
-        has = [shown(given, 80) for given in row.value]
         problem = missing_text(name, row.value)
-        if row.is_text and len(has) == 1 and any(sign in has[0] for sign in (",", ";", "|", "\\t")):
-            problem += " Separate columns by a comma in a `.csv` file and by a tab in a `.tsv` file."
+        close = difflib.get_close_matches(name.lower(), [str(other).lower() for other in row.value], n=1)
+        if close:
+            meant = next(other for other in row.value if str(other).lower() == close[0])
+            problem += f" Or let `Dataset.load` take it from there: `columns={{{name!r}: {meant!r}}}`."
+        if row.is_text and not {*self.inputs, *(column.name for column in self.columns)} & set(row.value):
+            problem += (
+                " The first line of a table names its columns; if they are not cut where they should be, give "
+                "`delimiter=`, as in `delimiter=';'`."
+            )
         return RowError(problem, source=self.source, line=row.line, field=name)
 
     def _error(self, row: Row, name: object, problem: str) -> RowError:

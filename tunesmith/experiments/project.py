@@ -46,7 +46,8 @@ class SplitSettings(_Table):
 class DataSettings(_Table):
     """`[data]`: a file for each split, or one file with `split`; paths start at the project file.
 
-    `group` names the field whose value related examples share; it is that of `split` as well.
+    `group` names the field whose value related examples share; it is that of `split` as well. `columns`, `delimiter`
+    and `encoding` say how the files are read, as in `Dataset.load`.
     """
 
     train: str | None = None
@@ -57,6 +58,9 @@ class DataSettings(_Table):
     inputs: list[str] | None = None
     signature: str | None = None
     group: str | None = None
+    columns: dict[str, str] | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -279,10 +283,16 @@ class Project:
         Raises:
             UsageError, DataError: it cannot be read, or a row does not fit.
         """
-        needed, group = self.inputs(program), self.settings.data.related
-        if needed.signature is not None:
-            return Dataset.load(path, signature=needed.signature, group=group)
-        return Dataset.load(path, inputs=needed.names, group=group)
+        needed, data = self.inputs(program), self.settings.data
+        return Dataset.load(
+            path,
+            signature=needed.signature,
+            inputs=needed.names if needed.signature is None else None,
+            columns=data.columns,
+            delimiter=data.delimiter,
+            encoding=data.encoding,
+            group=data.related,
+        )
 
     def data(self, program: Module) -> Splits:
         """Read the data; a split that is not named is `None`.

@@ -1,14 +1,13 @@
 """Answers with several fields, each with its weight."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from tunesmith.data import Score
+from tunesmith.data import MISSING, Score, at_path
 from tunesmith.errors import MetricError, UsageError, shown
-from tunesmith.metrics.values import MISSING, checked_fields, given, judged, label_of, plain, same
+from tunesmith.metrics.values import checked_fields, judged, label_of, same
 from tunesmith.signatures import Example
 
 __all__ = ["JsonFields", "checked_weights", "json_fields"]
@@ -43,14 +42,12 @@ class JsonFields:
         return Score(min(1.0, value), "; ".join(wrong) if wrong else "all fields: correct")
 
     def _field(self, example: Example, prediction: object, name: str) -> Score:
-        first, *rest = [name] if name in example else name.split(".")
-        expected = _follow(label_of(example, first), rest)
+        if name not in example:
+            label_of(example, name.partition(".")[0])
+        expected, got = at_path(example, name), at_path(prediction, name)
         if expected is MISSING:
-            raise MetricError(f"The label `{first}` has no `{'.'.join(rest)}`. Given: {shown(example[first])}.")
-        got = given(prediction, name)
-        if got is MISSING:
-            first, *rest = name.split(".")
-            got = _follow(given(prediction, first), rest)
+            first, _, rest = name.partition(".")
+            raise MetricError(f"The label `{first}` has no `{rest}`. Given: {shown(example[first])}.")
         if got is MISSING:
             return Score(0.0, f"{name}: missing; expected {shown(expected, 80)}")
         return judged(name, same(expected, got, normalize=self.normalize), expected, got)
@@ -83,29 +80,3 @@ def checked_weights(weights: Iterable[object]) -> None:
             raise UsageError(f"A weight is a number above zero. Given: {shown(weight)}.")
     if count == 0:
         raise UsageError("There is nothing to weigh. Give at least one weight.")
-
-
-def _follow(value: Any, names: Iterable[str]) -> Any:
-    for name in names:
-        value = _step(_opened(plain(value)), name)
-        if value is MISSING:
-            return MISSING
-    return value
-
-
-def _step(value: Any, name: str) -> Any:
-    if isinstance(value, Mapping):
-        return value.get(name, MISSING)
-    if isinstance(value, (list, tuple)) and name.isascii() and name.isdigit() and len(name) < 10:
-        return value[int(name)] if int(name) < len(value) else MISSING
-    return given(value, name)
-
-
-def _opened(value: Any) -> Any:
-    """Return what a JSON text holds; any other value as it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value

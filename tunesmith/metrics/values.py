@@ -5,12 +5,12 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
 
-from tunesmith.data import Score, content_key
+from tunesmith.data import MISSING, Score, content_key
 from tunesmith.errors import DataError, MetricError, UsageError, shown
 from tunesmith.metrics.digits import as_decimal, is_near, whole_number
 from tunesmith.metrics.wording import same_text
@@ -30,13 +30,6 @@ __all__ = [
     "text_of",
 ]
 
-
-class _Missing(Enum):
-    MISSING = "missing"
-
-
-MISSING: Final = _Missing.MISSING
-"""What `given` returns for a field that a prediction lacks; `None` is a value."""
 
 _SHOWN = 80
 

@@ -1,0 +1,330 @@
+"""Data files as spreadsheets, pandas, dumps and downloads write them load, or the error says what to do."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Literal
+
+import dspy
+import pytest
+
+from tunesmith.data import Dataset
+from tunesmith.errors import DataError, TunesmithError
+
+
+class Rate(dspy.Signature):
+    comment: str = dspy.InputField()
+    label: Literal["good", "bad"] = dspy.OutputField()
+
+
+ROWS = [("Nice, really: very", "good"), ("cold; and | dark", "bad"), ("un café à 3 €", "good")]
+OBJECTS = [{"comment": comment, "label": label} for comment, label in ROWS]
+
+
+def table(delimiter: str, end: str = "\n", *, index: bool = False, sep: str = "", tail: str = "") -> str:
+    names = ["comment", "label"]
+    lines = [names, *([f'"{comment}"', label] for comment, label in ROWS)]
+    numbered = [["" if i == 0 else str(i - 1), *line] for i, line in enumerate(lines)] if index else lines
+    return sep + "".join(delimiter.join(line) + tail + end for line in numbered)
+
+
+COMMAS = table(",")
+LINES = "".join(json.dumps(row) + "\n" for row in OBJECTS)
+COLUMNS = {name: [row[name] for row in OBJECTS] for name in ("comment", "label")}
+BY_NUMBER = {name: {str(i): value for i, value in enumerate(column)} for name, column in COLUMNS.items()}
+SPLIT = {"columns": ["label", "comment"], "index": [0, 1, 2], "data": [[label, comment] for comment, label in ROWS]}
+
+SHAPES = {
+    "semicolons": ("a.csv", table(";")),
+    "semicolons, commas in the text, no quotes": (
+        "a.csv",
+        table(";")
+        .replace('"cold; and | dark"', '"cold; and | dark"')
+        .replace('"Nice, really: very"', "Nice, really: very"),
+    ),
+    "tabs in a .csv": ("a.csv", table("\t")),
+    "tabs": ("a.tsv", table("\t")),
+    "commas in a .tsv": ("a.tsv", COMMAS),
+    "bars": ("a.csv", table("|")),
+    "sep line": ("a.csv", table(";", sep="sep=;\n")),
+    "sep line of Excel": ("a.csv", table(",", "\r\n", sep="sep=,\r\n")),
+    "quoted sep line of an unusual sign": ("a.csv", table("^", sep='"sep=^"\n')),
+    "CRLF": ("a.csv", table(",", "\r\n")),
+    "CR of old Macs": ("a.csv", table(",", "\r")),
+    "no end of the last line": ("a.csv", COMMAS.rstrip()),
+    "pandas index": ("a.csv", table(",", index=True)),
+    "pandas index, semicolons": ("a.csv", table(";", index=True)),
+    "pandas index, tabs": ("a.tsv", table("\t", index=True)),
+    "blank rows": ("a.csv", ",\n" + COMMAS.replace("bad\n", 'bad\n,\n" ", \n"",""\n\n') + ",,,\n"),
+    "blank rows with semicolons": ("a.csv", table(";") + ";\n;;;;\n"),
+    "blank before a name": ("a.csv", COMMAS.replace("comment,label", "comment, label")),
+    "blanks after every delimiter": ("a.csv", table(", ")),
+    "blanks around names": ("a.csv", COMMAS.replace("comment,label", " comment ,\tlabel ")),
+    "trailing delimiters": ("a.csv", table(",", tail=",")),
+    "trailing delimiters of rows alone": ("a.csv", table(";", tail=";;").replace("label;;", "label")),
+    "trailing delimiter of the header alone": ("a.csv", COMMAS.replace("label\n", "label,\n")),
+    "byte order mark": ("a.csv", "\ufeff" + COMMAS),
+    "byte order mark and sep line": ("a.csv", "\ufeff" + table(";", sep="sep=;\n")),
+    "UTF-16 text of Excel": ("a.csv", table("\t", "\r\n").encode("utf-16")),
+    "UTF-16 JSONL": ("a.jsonl", LINES.encode("utf-16")),
+    "UTF-16, the other way": ("a.tsv", b"\xfe\xff" + table("\t").encode("utf-16-be")),
+    "UTF-32": ("a.json", json.dumps(OBJECTS).encode("utf-32")),
+    "gzip, CSV": ("a.csv.gz", gzip.compress(COMMAS.encode())),
+    "gzip, TSV": ("a.tsv.gz", gzip.compress(table("\t").encode())),
+    "gzip, JSONL": ("a.jsonl.gz", gzip.compress(LINES.encode())),
+    "gzip, JSON": ("a.json.gz", gzip.compress(json.dumps(OBJECTS).encode())),
+    "gzip, UTF-16": ("a.csv.gz", gzip.compress(COMMAS.encode("utf-16"))),
+    "gzip without its suffix": ("a.csv", gzip.compress(COMMAS.encode())),
+    "unpacked, with the suffix left": ("a.csv.gz", COMMAS),
+    "array in .jsonl": ("a.jsonl", json.dumps(OBJECTS)),
+    "indented array in .ndjson": ("a.ndjson", json.dumps(OBJECTS, indent=2)),
+    "JSONL in .json": ("a.json", LINES),
+    "JSONL in .json, blank lines between": ("a.json", LINES.replace("\n", "\r\n\r\n")),
+    "indented objects, one after the other": ("a.json", "\n".join(json.dumps(row, indent=2) for row in OBJECTS)),
+    "JSONL of old Macs": ("a.jsonl", LINES.replace("\n", "\r")),
+    "object with data": ("a.json", json.dumps({"version": 1, "data": OBJECTS})),
+    "array with a byte order mark in .jsonl": ("a.jsonl", "\ufeff" + json.dumps(OBJECTS)),
+    "columns": ("a.json", json.dumps(COLUMNS)),
+    "columns as pandas writes them": ("a.json", json.dumps(BY_NUMBER)),
+    "rows by number as pandas writes them": ("a.json", json.dumps(dict(enumerate(OBJECTS)))),
+    "split as pandas writes it": ("a.json", json.dumps(SPLIT)),
+    "table as pandas writes it": ("a.json", json.dumps({"schema": {"fields": []}, "data": OBJECTS})),
+}
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    file = folder / name
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return file
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_file_loads_in_the_shape_that_others_write(tmp_path, shape) -> None:
+    data = Dataset.load(write(tmp_path, *SHAPES[shape]), signature=Rate)
+
+    assert [(example.comment, example.label) for example in data] == ROWS
+    assert data.name == "a"
+
+
+@pytest.mark.parametrize("delimiter", [";", "^", "~", ":", " "])
+def test_a_delimiter_can_be_given(tmp_path, delimiter) -> None:
+    file = write(tmp_path, "a.csv", f"comment{delimiter}label\nwarm{delimiter}good\n")
+
+    data = Dataset.load(file, signature=Rate, delimiter=delimiter)
+
+    assert [(example.comment, example.label) for example in data] == [("warm", "good")]
+
+
+def test_a_given_delimiter_wins_over_what_the_file_looks_like(tmp_path) -> None:
+    file = write(tmp_path, "a.csv", "sep=,\na,b;label\nx,y;good\n")
+
+    assert dict(Dataset.load(file, inputs=["a,b"], delimiter=";")[0].items()) == {"a,b": "x,y", "label": "good"}
+
+
+def test_one_column_of_text_is_one_column(tmp_path) -> None:
+    file = write(tmp_path, "a.csv", 'comment\nwarm; and | dry\n"so, so"\n')
+
+    assert [example.comment for example in Dataset.load(file, inputs=["comment"])] == ["warm; and | dry", "so, so"]
+
+
+def test_line_breaks_in_quotes_stay(tmp_path) -> None:
+    file = write(tmp_path, "a.csv", 'comment;label\r\n"one\r\n\r\n;;\r\ntwo";good\r\n')
+
+    assert Dataset.load(file, signature=Rate)[0].comment == "one\r\n\r\n;;\r\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("content", "column"),
+    [
+        (",comment,label\n0,warm,good\n1,cold,bad\n", 1),
+        ("comment;;label\nwarm;x;good\ncold;;bad\n", 2),
+        ("comment,label,,\nwarm,good,,3\ncold,bad\n", 4),
+        ('" ","comment","label"\n"7","warm","good"\n"8","cold","bad"\n', 1),
+    ],
+)
+def test_a_column_without_a_name_is_left_out_with_a_note(tmp_path, caplog, content, column) -> None:
+    data = Dataset.load(write(tmp_path, "a.csv", content), signature=Rate)
+
+    assert [dict(example.items()) for example in data] == [
+        {"comment": "warm", "label": "good"},
+        {"comment": "cold", "label": "bad"},
+    ]
+    (note,) = data.notes
+    assert f"column {column} has no name" in note
+    assert caplog.messages == [note]
+
+
+def test_nothing_is_noted_about_empty_cells_at_the_end(tmp_path) -> None:
+    assert Dataset.load(write(tmp_path, "a.csv", table(",", tail=",,")), signature=Rate).notes == ()
+
+
+@pytest.mark.parametrize(("name", "encoding"), [("a.csv", "latin-1"), ("a.csv", "cp1252"), ("a.jsonl", "cp1252"), ("a.json", "latin-1"), ("a.tsv", "cp1251")])  # fmt: skip
+def test_the_error_of_another_encoding_is_enough_to_load_the_file(tmp_path, name, encoding) -> None:
+    word = "тест" if encoding == "cp1251" else "café"
+    text = {".csv": f"comment,label\n{word},good\n", ".tsv": f"comment\tlabel\n{word}\tgood\n"}.get(
+        name[1:], json.dumps([{"comment": word, "label": "good"}], ensure_ascii=False)
+    )
+    file = write(tmp_path, name, (text if name != "a.jsonl" else text[1:-1]).encode(encoding))
+
+    with pytest.raises(DataError, match=r"encoding='cp1252'"):
+        Dataset.load(file, signature=Rate)
+
+    assert Dataset.load(file, signature=Rate, encoding=encoding)[0].comment == word
+    assert next(iter(Dataset.load(file, signature=Rate, encoding=encoding))).label == "good"
+
+
+def test_the_error_of_another_encoding_shows_how_it_would_read(tmp_path) -> None:
+    with pytest.raises(DataError, match="un café à"):
+        Dataset.load(write(tmp_path, "a.csv", COMMAS.encode("cp1252")), signature=Rate)
+
+
+WAYS_OUT = {
+    "zip": ("a.csv.zip", b"PK\x03\x04", "gzip"),
+    "bzip2": ("a.jsonl.bz2", b"BZh9", "gzip"),
+    "xz": ("a.csv.xz", b"\xfd7zXZ\0", "gzip"),
+    "zstd": ("a.jsonl.zst", b"\x28\xb5\x2f\xfd", "gzip"),
+    "zstd by content": ("a.jsonl", b"\x28\xb5\x2f\xfd\0", "gzip"),
+    "a workbook": ("a.xlsx", b"PK\x03\x04", "pandas.read_excel"),
+    "a workbook called .csv": ("a.csv", b"PK\x03\x04\x14\0", "CSV UTF-8"),
+    "an old workbook called .csv": ("a.csv", b"\xd0\xcf\x11\xe0\xa1", "CSV UTF-8"),
+    "Parquet called .json": ("a.json", b"PAR1", "`.parquet`"),
+    "a Git LFS pointer": ("a.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+    "a web page": ("a.csv", b"<!DOCTYPE html>\n<html>\n", "Download the file itself"),
+    "text without a suffix that says what": ("a.txt", COMMAS.encode(), "`.csv`"),
+    "no suffix": ("rows", COMMAS.encode(), "Rename"),
+    "gzip that is cut": ("a.csv.gz", gzip.compress(COMMAS.encode() * 99)[:-30], "cannot be read to its end"),
+    "gzip that is damaged": ("a.csv.gz", gzip.compress(COMMAS.encode())[:20] + b"\xff" * 30, "cannot be read"),
+    "Parquet with gzip around it": ("a.parquet.gz", gzip.compress(b"PAR1"), "Rename"),
+    "UTF-16 without a mark": ("a.csv", COMMAS.encode("utf-16-le"), "encoding='utf-16-le'"),
+    "an unusual delimiter": ("a.csv", b"comment^label\nwarm^good\n", "delimiter="),
+    "no header": ("a.csv", b"warm,good\ncold,bad\n", "first line of a table names its columns"),
+    "a comma in the text without quotes": ("a.csv", b"comment,label\nso, so,good\n", "double quotes"),
+    "a semicolon in the text without quotes": ("a.csv", b"comment;label\nwarm;good\nso; so;good\n", "double quotes"),
+    "a missing cell": ("a.csv", b"comment,label\nwarm\n", "also if a cell is empty"),
+    "the same name twice": ("a.csv", b"comment,label,label\nwarm,good,bad\n", "Rename one"),
+    "the same name twice but for a blank": ("a.csv", b"comment,label, label\nwarm,good,bad\n", "Rename one"),
+    "quotes that are plain text": ("a.tsv", b'comment\tlabel\n"warm" they say\tgood\n', "quoting=3"),
+    "a quote that never ends": ("a.tsv", b'comment\tlabel\n"warm\tgood\n', "quoting=3"),
+    "another capital letter": ("a.csv", b"Comment,label\nwarm,good\n", "columns={'comment': 'Comment'}"),
+    "another spelling": ("a.jsonl", b'{"comments": "warm", "label": "good"}', "columns={'comment': 'comments'}"),
+    "an object around the rows": ("a.json", b'{"train": [], "test": [1]}', "a list of objects"),
+    "columns of other lengths": ("a.json", b'{"comment": ["a", "b"], "label": ["good"]}', "of the same length"),
+    "one object": ("a.json", b'{"comment": "a", "label": "good"}', "one object a line in a `.jsonl` file"),
+    "an indented object in .jsonl": ("a.jsonl", json.dumps(OBJECTS[0], indent=1).encode(), "call the file `.json`"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WAYS_OUT)
+def test_the_error_names_the_way_out(tmp_path, case) -> None:
+    name, content, words = WAYS_OUT[case]
+
+    with pytest.raises(TunesmithError) as caught:
+        Dataset.load(write(tmp_path, name, content), signature=Rate)
+
+    assert words in str(caught.value)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("a.csv", {"delimiter": ";;"}, "one character"),
+        ("a.csv", {"delimiter": ""}, "one character"),
+        ("a.csv", {"delimiter": '"'}, "one character"),
+        ("a.jsonl", {"delimiter": ";"}, r"for `\.csv` and `\.tsv` files"),
+        ("a.csv", {"encoding": "cp-nothing"}, "no text encoding"),
+        ("a.csv", {"encoding": "base64"}, "no text encoding"),
+        ("a.csv", {"encoding": 8}, "no text encoding"),
+        ("a.csv", {"columns": "comment"}, "where each field stands"),
+        ("a.csv", {"columns": {"comment": 0}}, "where each field stands"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_with_the_right_one(tmp_path, name, options, words) -> None:
+    with pytest.raises(TunesmithError, match=words):
+        Dataset.load(write(tmp_path, name, COMMAS), signature=Rate, **options)
+
+
+def test_options_of_files_are_refused_for_rows_in_memory() -> None:
+    with pytest.raises(TunesmithError, match="`delimiter` is for files"):
+        Dataset.load(OBJECTS, signature=Rate, delimiter=";")
+
+
+def test_columns_in_memory_are_rows_too() -> None:
+    assert [(e.comment, e.label) for e in Dataset.load(COLUMNS, signature=Rate)] == ROWS
+    with pytest.raises(TunesmithError, match=r"splits\['train'\]"):
+        Dataset.load({"train": OBJECTS, "test": OBJECTS[1:]}, signature=Rate)
+
+
+def test_a_scan_reads_the_same_shapes(tmp_path) -> None:
+    for shape in ("semicolons", "sep line", "pandas index", "gzip, JSONL", "UTF-16 text of Excel"):
+        file = write(tmp_path, *SHAPES[shape])
+        assert [(e.comment, e.label) for e in Dataset.scan(file, signature=Rate)] == ROWS
+    with pytest.raises(TunesmithError, match="cannot be streamed"):
+        Dataset.scan(write(tmp_path, *SHAPES["array in .jsonl"]), signature=Rate)
+
+
+class Answer(dspy.Signature):
+    question: str = dspy.InputField()
+    answer: str = dspy.OutputField()
+
+
+SQUAD = {"question": "Where?", "context": "c", "answers": {"text": ["Paris", "in Paris"], "answer_start": [3, 4]}}
+NESTED = [
+    (SQUAD, {"answer": "answers.text.0"}, "Paris"),
+    (SQUAD, {"answer": "answers.text.-1"}, "in Paris"),
+    ({"question": "q", "out": {"a": {"b": "x"}}}, {"answer": "out.a.b"}, "x"),
+    ({"question": "q", "messages": [{"content": "a"}, {"content": "b"}]}, {"answer": "messages.1.content"}, "b"),
+    ({"question": "q", "answers.text": "flat"}, {"answer": "answers.text"}, "flat"),
+    ({"question": "q", "answers": '{"text": ["in a text"]}'}, {"answer": "answers.text.0"}, "in a text"),
+    ({"Frage": "q", "Antwort": "ja"}, {"question": "Frage", "answer": "Antwort"}, "ja"),
+    ({"question": "ja", "answer": "q"}, {"question": "answer", "answer": "question"}, "ja"),
+]
+
+
+@pytest.mark.parametrize(("row", "columns", "answer"), NESTED)
+def test_a_field_is_taken_from_where_columns_says(tmp_path, row, columns, answer) -> None:
+    file = write(tmp_path, "a.jsonl", json.dumps(row))
+
+    for source in (file, [row]):
+        assert Dataset.load(source, signature=Answer, columns=columns)[0].answer == answer
+    assert next(Dataset.scan(file, signature=Answer, columns=columns)).answer == answer
+
+
+def test_a_path_leads_into_a_cell_of_a_table_that_holds_json(tmp_path) -> None:
+    file = write(tmp_path, "a.csv", 'question,answers\nWhere?,"{""text"": [""Paris""]}"\n')
+
+    assert Dataset.load(file, signature=Answer, columns={"answer": "answers.text.0"})[0].answer == "Paris"
+
+
+def test_a_renamed_column_makes_the_same_content_as_a_renamed_file() -> None:
+    renamed = Dataset.load([{"Q": "x", "answer": "y"}], signature=Answer, columns={"question": "Q"})
+
+    assert renamed == Dataset.load([{"question": "x", "answer": "y"}], signature=Answer)
+
+
+def test_examples_keep_their_inputs_under_the_new_name() -> None:
+    data = Dataset.load([dspy.Example(text="x", a="y").with_inputs("text")], columns={"comment": "text"})
+
+    assert data.inputs == ("comment",)
+    assert data[0].comment == "x"
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"answer": "answers.texts.0"}, "takes it from `answers.texts.0`"),
+        ({"answer": "answers"}, "Inside it are `answers.text`, `answers.answer_start`"),
+        ({"answer": "answers.text"}, "Its first item is `answers.text.0`"),
+        ({"answer": "answers.text.9"}, "takes it from `answers.text.9`"),
+    ],
+)
+def test_a_path_that_leads_nowhere_or_too_short_is_told(columns, words) -> None:
+    with pytest.raises(DataError, match=words):
+        Dataset.load([SQUAD], signature=Answer, columns=columns)
+
+
+def test_without_inputs_the_error_says_what_columns_there_are(tmp_path) -> None:
+    with pytest.raises(TunesmithError, match="It has the columns comment, label") as caught:
+        Dataset.load(write(tmp_path, "a.csv", COMMAS))
+
+    assert "Given" not in str(caught.value)

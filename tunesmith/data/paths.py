@@ -1,0 +1,75 @@
+"""Values inside values: `answers.text.0`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any, Final
+
+import numpy as np
+from pydantic import BaseModel
+
+from tunesmith.signatures import Example
+
+__all__ = ["MISSING", "at_path", "Missing"]
+
+
+class Missing(Enum):
+    """What stands for nothing, since `None` is a value."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
+
+
+def at_path(value: Any, path: str) -> Any:
+    """Return the value at `path` inside `value`, `MISSING` if there is none.
+
+    A name that holds the dots itself comes first: `{"answers.text": "x"}`. A step is the name of a field, or the place
+    of an item: `messages.0` is the first, `messages.-1` the last. A text on the way is read as JSON.
+
+    Example:
+        >>> at_path({"answers": {"text": ["Paris"]}}, "answers.text.0")
+        'Paris'
+    """
+    whole = _step(value, path)
+    if whole is not MISSING:
+        return whole
+    for name in path.split("."):
+        value = _step(_opened(value), name)
+        if value is MISSING:
+            return MISSING
+    return value
+
+
+def _step(value: Any, name: str) -> Any:
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, (Mapping, Example)):
+        return value.get(name, MISSING)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        place = _place(name)
+        return MISSING if place is None or not -len(value) <= place < len(value) else value[place]
+    if isinstance(value, BaseModel):
+        return getattr(value, name, MISSING) if name in type(value).model_fields else MISSING
+    if is_dataclass(value) and not isinstance(value, type):
+        return getattr(value, name, MISSING) if name in {field.name for field in fields(value)} else MISSING
+    return MISSING
+
+
+def _place(name: str) -> int | None:
+    digits = name.removeprefix("-")
+    return int(name) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
+
+
+def _opened(value: Any) -> Any:
+    """Return what a JSON text holds; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
