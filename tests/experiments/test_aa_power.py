@@ -1,6 +1,7 @@
 """A compile that cannot help seldom ships, one that can often does: at a small scale here, and the committed figures."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -17,19 +18,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    "setting", aa.SETTINGS if FULL else [aa.SETTINGS[0], aa.SETTINGS[-1]], ids=lambda one: one.name
-)
+@pytest.mark.parametrize("setting", aa.SETTINGS if FULL else aa.SETTINGS[:1], ids=lambda one: one.name)
 def test_a_setting_keeps_its_promise(setting: object) -> None:
-    runs = scaled(aa.RUNS) // (1 if FULL else 2)
-    row = aa.row_of(setting, [aa.shipped(seed, setting) for seed in range(runs)])
-    if FULL:
-        assert not aa.broken(row), row
-    elif setting.better:  # type: ignore[attr-defined]
+    """With a tenth of the runs of the committed figures, whose promises the last test below holds."""
+    row = aa.row_of(setting, [aa.shipped(seed, setting) for seed in range(max(8, scaled(aa.RUNS // 10)))])
+    if setting.better:  # type: ignore[attr-defined]
         assert row["high"] >= aa.LEAST_POWER, row
         assert row["shipped"] > row["runs"] / 2, row
     else:
-        assert row["shipped"] <= 3, row  # of 10: at a rate of 5 % that happens in 99.9 of 100 cases
+        assert binomial(row["shipped"], row["runs"], aa.MOST_SHIPPED) > 0.001, row
+
+
+def binomial(least: int, runs: int, rate: float) -> float:
+    """Return how likely so many of the runs, or more, are at that rate."""
+    return sum(math.comb(runs, n) * rate**n * (1 - rate) ** (runs - n) for n in range(least, runs + 1))
 
 
 def test_the_simulated_model_has_the_chances_it_says() -> None:

@@ -34,9 +34,10 @@ MIRRORED = 5  # one of so many compiles writes a mirror
 
 
 def search(program: str = "pipeline", slots: int = 1) -> dict[str, Any]:
-    """Return a compile of at least 300 calls, by name."""
-    if program == "pipeline":
-        compiler: Any = ts.RandomSearch(metric=right, num_candidates=8, max_labeled_demos=4, slots=slots)
+    """Return a compile by name, of at least 300 calls unless it is called small."""
+    if program in ("pipeline", "small"):
+        count = 8 if program == "pipeline" else 3
+        compiler: Any = ts.RandomSearch(metric=right, num_candidates=count, max_labeled_demos=4, slots=slots)
         return {"program": Pipeline(), "compiler": compiler, "trainset": TRAIN[:20]}
     compiler = ts.BootstrapFewShot(metric=right, max_bootstrapped_demos=8, slots=slots)
     return {"program": Pipeline(), "compiler": compiler, "trainset": TRAIN}
@@ -51,7 +52,7 @@ def compiled(lm: LM, run: Path | None, **options: Any) -> CompileResult:
         "run": run,
         "mirror": False,
     }
-    return compile_program(**{**given, **search(), **options})
+    return compile_program(**{**given, **search("small"), **options})
 
 
 def logged(log: Path, answer: Answer = plain_model, hook: Callable[[int], None] | None = None) -> Answer:
@@ -141,7 +142,7 @@ def assert_one_row_each(run: Path) -> int:
     return int(rows)
 
 
-@pytest.mark.parametrize(("kind", "slots"), [("pipeline", 1), ("teacher", 4)])
+@pytest.mark.parametrize(("kind", "slots"), [("pipeline", 1), ("teacher", 4)] if FULL else [("teacher", 4)])
 def test_a_compile_that_was_killed_anywhere_ends_in_the_same_artifact(tmp_path: Path, kind: str, slots: int) -> None:
     given = {**search(kind, slots), "mirror": None}
     (tmp_path / "whole").mkdir()
@@ -153,7 +154,7 @@ def test_a_compile_that_was_killed_anywhere_ends_in_the_same_artifact(tmp_path: 
     rows = assert_one_row_each(tmp_path / "whole" / "run")
 
     rng = random.Random(kind)
-    for number in range(scaled(20)):
+    for number in range(scaled(8)):
         folder = tmp_path / str(number)
         folder.mkdir()
         given["mirror"] = None if number % MIRRORED == 0 else False
@@ -231,7 +232,7 @@ def test_a_budget_that_ended_the_search_ends_it_at_the_same_place(
 def test_a_damaged_row_is_repaired_from_the_cache_without_a_call(finished: Finished) -> None:
     tmp_path, whole = finished.folder, finished.result
     before, rng = len(asked(tmp_path)), random.Random(0)
-    for _ in range(scaled(40)):
+    for _ in range(scaled(20)):
         connection = sqlite3.connect(tmp_path / "run" / "run.db")
         last = connection.execute("SELECT max(seq) FROM rows").fetchone()[0]
         connection.execute("UPDATE rows SET score = 1 - score WHERE seq = ?", (rng.randint(1, last),))
@@ -373,7 +374,7 @@ def test_new_sets_the_old_run_aside(finished: Finished) -> None:
 
 
 def test_a_fork_starts_from_what_the_other_run_has_evaluated(tmp_path: Path) -> None:
-    compiled(model(tmp_path, cached=False), tmp_path / "run")
+    compiled(model(tmp_path, cached=False), tmp_path / "run", **search())
     before = len(asked(tmp_path))
 
     other = {"compiler": ts.RandomSearch(metric=right, num_candidates=9, max_labeled_demos=4), "fork": tmp_path / "two"}
