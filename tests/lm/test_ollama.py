@@ -22,7 +22,7 @@ from tunesmith.lm.models import embedded_path
 from tunesmith.lm.ollama import OllamaEngine, server_at
 from tunesmith.lm.ollama_client import Policy
 
-VERSIONS = ("0.24.0", "0.33.0")
+VERSIONS = ("0.24.0", "0.32.15")
 PIXEL = base64.b64encode(b"\x89PNG not really").decode()
 
 
@@ -121,7 +121,7 @@ def test_the_identity_holds_version_digest_and_what_else_changes_replies(either:
     identity = engine_on(either).identity
     assert identity.backend == f"ollama {either.world.reported_version}"
     assert identity.digest == either.world.library.get("m").digest  # type: ignore[union-attr]
-    assert {name for name, _ in identity.details} == {"num_ctx", "parameters", "template"}
+    assert {name for name, _ in identity.details} == {"num_ctx", "parameters", "repeat_penalty", "template"}
     assert engine_on(either, num_ctx=1024).identity.key != identity.key
     assert engine_on(either, "thinker", think=True).identity.key != engine_on(either, "thinker").identity.key
     assert engine_on(either, keep_alive="1h").identity.key == identity.key
@@ -133,10 +133,39 @@ def test_a_request_carries_what_the_client_cannot_say(server: ProtocolServer) ->
     body = chats(server)[-1]
     assert (body["truncate"], body["shift"], body["stream"], body["keep_alive"]) == (False, False, False, "10m")
     assert body["options"] == {
-        "num_ctx": 8192, "temperature": 0.0, "seed": 3, "num_predict": 20, "top_p": 0.5, "min_p": 0.1
+        "num_ctx": 8192, "temperature": 0.0, "seed": 3, "num_predict": 20, "top_p": 0.5, "min_p": 0.1,
+        "repeat_penalty": 1.0,
     }  # fmt: skip
     assert "think" not in body
     assert "format" not in body
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_no_default_of_the_server_punishes_repetition(either: ProtocolServer, streamed: bool) -> None:
+    engine = engine_on(either)
+    _ = list(engine.stream(text_request("x"))) if streamed else engine.complete(text_request("x"))
+    assert chats(either)[-1]["options"]["repeat_penalty"] == 1.0
+
+
+def test_a_penalty_that_the_user_set_stays(either: ProtocolServer) -> None:
+    made = lm("ollama/m", host=either.url, cache=False, repeat_penalty=1.2)
+    made("x")
+    lm("ollama/m", host=either.url, cache=False)("x", repeat_penalty=1.3)
+    with dspy.context(lm=made):
+        ts.Predict("text -> label", repeat_penalty=1.4)(text="x")
+    assert [body["options"]["repeat_penalty"] for body in chats(either)] == [1.2, 1.3, 1.4]
+
+
+def test_a_penalty_that_the_model_was_made_with_stays(either: ProtocolServer) -> None:
+    either.create("mine", "FROM m\nPARAMETER repeat_penalty 1.15\n")
+    engine = engine_on(either, "mine")
+    engine.complete(text_request("x"))
+    assert "repeat_penalty" not in chats(either)[-1]["options"]
+    assert "repeat_penalty" not in dict(engine.identity.details)
+
+
+def test_replies_under_the_server_s_own_penalty_are_not_taken_for_those_without(either: ProtocolServer) -> None:
+    assert dict(engine_on(either).identity.details)["repeat_penalty"] == "1.0"
 
 
 def test_the_context_is_one_size_for_the_whole_run(server: ProtocolServer) -> None:
@@ -299,7 +328,7 @@ def test_a_lone_surrogate_is_refused(server: ProtocolServer) -> None:
 def test_a_prompt_that_does_not_fit_says_how_many_tokens_there_are(either: ProtocolServer) -> None:
     with pytest.raises(ContextOverflow) as caught:
         engine_on(either).complete(text_request("word " * 9000))
-    error, exact = caught.value, either.world.reported_version == "0.33.0"  # which gives the numbers
+    error, exact = caught.value, either.world.reported_version == "0.32.15"  # which gives the numbers
     assert error.context_tokens == 8192
     assert error.prompt_tokens is not None
     assert error.prompt_tokens > 8192

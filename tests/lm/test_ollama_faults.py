@@ -36,7 +36,7 @@ def parity(messages: list[dict[str, Any]], options: dict[str, Any]) -> str:
     return json.dumps("odd" if int(messages[-1]["content"].split()[-1]) % 2 else "even")
 
 
-@pytest.fixture(params=["0.24.0", "0.33.0"] if os.environ.get("TUNESMITH_SLOW") else ["0.24.0"])
+@pytest.fixture(params=["0.24.0", "0.32.15"] if os.environ.get("TUNESMITH_SLOW") else ["0.24.0"])
 def server(request: pytest.FixtureRequest) -> Iterator[ProtocolServer]:
     models = [
         FakeModel("m", reply=parity),
@@ -374,9 +374,9 @@ def test_a_cloud_model_is_never_asked_unless_the_caller_says_so(server: Protocol
 
 
 def test_a_cloud_model_under_another_name_is_found_out() -> None:
-    assert model_facts("mine", Version("0.33.0"), None, {"remote_host": "https://ollama.com:443"}).remote
-    assert model_facts("mine", Version("0.33.0"), None, {"remote_model": "gpt-oss:120b"}).remote
-    assert not model_facts("mine", Version("0.33.0"), None, {}).remote
+    assert model_facts("mine", Version("0.32.15"), None, {"remote_host": "https://ollama.com:443"}).remote
+    assert model_facts("mine", Version("0.32.15"), None, {"remote_model": "gpt-oss:120b"}).remote
+    assert not model_facts("mine", Version("0.32.15"), None, {}).remote
 
 
 def test_with_leave_a_cloud_model_is_asked(server: ProtocolServer) -> None:

@@ -201,7 +201,7 @@ def test_ollamas_v1_says_that_it_cuts_in_silence() -> None:
         assert engine(server, dialect=None).dialect.name == "ollama"
 
 
-@pytest.mark.parametrize("version", ["0.24.0", "0.33.0"])
+@pytest.mark.parametrize("version", ["0.24.0", "0.32.15"])
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_prompt_that_ollamas_v1_cut_is_found_out_afterwards(version: str, streamed: bool) -> None:
     long = (Message.user("word " * 3000),)
@@ -216,6 +216,61 @@ def test_a_prompt_that_ollamas_v1_cut_is_found_out_afterwards(version: str, stre
                 _ = list(found.stream(request)) if streamed else found.complete(request)
             assert caught.value.context_tokens == 512
             assert caught.value.estimated
+
+
+FEW = "Some words to read here, and some more of them. "
+OVER = ("word " * 3000, FEW * 400)  # each far over 2,048 tokens
+LATER = {
+    "nothing is loaded": {"kind": "error", "status": 200, "body": {"models": []}},
+    "another model is loaded": {
+        "kind": "error",
+        "status": 200,
+        "body": {"models": [{"name": "o", "context_length": 9}]},
+    },
+    "it is loaded with more": {
+        "kind": "error",
+        "status": 200,
+        "body": {"models": [{"name": "m:latest", "context_length": 16384}]},
+    },
+    "it is loaded with less": {
+        "kind": "error",
+        "status": 200,
+        "body": {"models": [{"name": "m:latest", "context_length": 512}]},
+    },
+    "nobody answers": {"kind": "reset"},
+}
+
+
+@pytest.mark.filterwarnings("ignore:Ollama's `/v1`")
+@pytest.mark.parametrize("version", ["0.24.0", "0.32.15"])
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("later", LATER)
+def test_a_cut_shows_though_another_client_has_had_the_model_loaded_anew(
+    version: str, streamed: bool, later: str
+) -> None:
+    with ProtocolServer([FakeModel("m")], version, num_ctx=2048) as server:
+        server.fault(path="/api/ps", times=None, **LATER[later])
+        found = engine(f"{server.url}/v1", dialect="ollama")
+        for text in OVER:
+            request = Request(model="m", messages=(Message.user(text),))
+            with pytest.raises(ContextOverflow):
+                _ = list(found.stream(request)) if streamed else found.complete(request)
+
+
+@pytest.mark.filterwarnings("ignore:Ollama's `/v1`")
+@pytest.mark.parametrize("version", ["0.24.0", "0.32.15"])
+@pytest.mark.parametrize(
+    ("later", "text"),
+    [
+        *((later, text) for later in LATER for text in ("word " * 1900, FEW * 120, "日本 " * 700)),
+        *((later, text) for later in list(LATER)[:3] for text in ((" " * 39 + "x\n") * 230, ("=" * 40 + "\n") * 230)),
+    ],
+)
+def test_a_prompt_that_fitted_is_not_taken_for_a_cut_one(version: str, later: str, text: str) -> None:
+    with ProtocolServer([FakeModel("m")], version, num_ctx=8192) as server:
+        server.fault(path="/api/ps", times=None, **LATER[later])
+        request = Request(model="m", messages=(Message.user(text),))
+        assert engine(f"{server.url}/v1", dialect="ollama").complete(request).text == "ok"
 
 
 def test_what_a_server_can_do_is_told_even_while_it_is_away() -> None:

@@ -310,9 +310,9 @@ class OllamaEngine:
         room = known.room
         if counted is None or room is None or not known.facts.version.before(0, 12, 6):
             return
-        guess = estimated_tokens(request)
-        if is_shortened(counted, guess, room):
-            raise context_overflow(prompt_tokens=max(guess, room + 1), context_tokens=room, estimated=True)
+        if is_shortened(counted, request, room):
+            guess = max(estimated_tokens(request), room + 1)
+            raise context_overflow(prompt_tokens=guess, context_tokens=room, estimated=True)
 
     # Streams ------------------------------------------------------------------------------------------------
 

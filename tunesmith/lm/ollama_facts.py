@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 MAX_CONTEXT = 8192
+_NO_PENALTY = 1.0  # for repetition; the server's own default was 1.1 up to 0.24 and is 1.0 in 0.32
 MOST_LOGPROBS = 20
 _WORDS = re.compile(r"^(\S+)\s+(.*)$")
 
@@ -113,6 +114,16 @@ class ModelFacts:
         """Return whether the model has a capability, `None` where the server does not say."""
         return None if self.capabilities is None else what in self.capabilities
 
+    @property
+    def repeat_penalty(self) -> float | None:
+        """What to send where a request does not say; `None` leaves it to the model, or to who runs it elsewhere.
+
+        A default of the server's would change replies, and scores, with an update of the server.
+        """
+        return (
+            None if self.remote or "repeat_penalty" in _names(dict(self.texts).get("parameters", "")) else _NO_PENALTY
+        )
+
     def identity_details(self, num_ctx: int | None, think: Any) -> tuple[tuple[str, str], ...]:
         """Return what changes replies beside the weights, as sorted pairs."""
         found = {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in self.texts if name != "license"}
@@ -120,6 +131,8 @@ class ModelFacts:
             found["num_ctx"] = str(num_ctx)
         if think:
             found["think"] = str(think).lower()
+        if self.repeat_penalty is not None:
+            found["repeat_penalty"] = str(self.repeat_penalty)
         return tuple(sorted(found.items()))
 
     def engine_capabilities(self) -> Capabilities:
@@ -215,6 +228,10 @@ def model_facts(name: str, version: Version, served: ServedModel | None, shown: 
         texts=tuple(sorted((key, text) for key, text in texts.items() if isinstance(text, str) and text)),
         details=_details(shown.get("details")),
     )
+
+
+def _names(parameters: str) -> set[str]:
+    return {match[1] for line in parameters.splitlines() if (match := _WORDS.match(line)) is not None}
 
 
 def _stops(parameters: str) -> tuple[str, ...]:

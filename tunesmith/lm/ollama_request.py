@@ -38,6 +38,8 @@ __all__ = [
 
 BYTES_PER_TOKEN = 4  # a guess, for prompts that no server has counted
 _TEMPLATE_TOKENS = 4  # around each message
+_WORDS_JOINED = 0.9  # the fewest tokens that a word takes, on average over a long prompt
+_USUAL_CONTEXTS = tuple(2**power for power in range(11, 19))
 _LEVELS: dict[str, bool | str] = {
     "off": False,
     "minimal": "low",
@@ -103,13 +105,19 @@ def arguments(
 
 def estimated_tokens(request: Request) -> int:
     """Return a guess of how many tokens a request has, with what a chat template puts around each message."""
-    system = request.system if isinstance(request.system, str) else ""
-    texts = [part.text for message in request.messages for part in message.parts if isinstance(part, TextPart)]
-    written = sum(len(text.encode("utf-8", "replace")) for text in (system, *texts))
+    written = sum(len(text.encode("utf-8", "replace")) for text in _texts(request))
     return written // BYTES_PER_TOKEN + _TEMPLATE_TOKENS * len(request.messages)
 
 
-def is_shortened(counted: int, guess: int, room: int) -> bool:
+def _texts(request: Request) -> list[str]:
+    system = request.system if isinstance(request.system, str) else ""
+    return [
+        system,
+        *(part.text for message in request.messages for part in message.parts if isinstance(part, TextPart)),
+    ]
+
+
+def is_shortened(counted: int, request: Request, room: int | None) -> bool:
     """Return whether a prompt was plainly shortened by a server that does so in silence.
 
     It drops the oldest messages, then cuts the rest to the context, or to about half of it. A prompt that is a little
@@ -117,11 +125,22 @@ def is_shortened(counted: int, guess: int, room: int) -> bool:
 
     Args:
         counted: tokens of the prompt that the server read.
-        guess: estimated tokens of the prompt that was sent.
-        room: tokens of context.
+        request: what was sent.
+        room: tokens of context; `None` where nobody can say, for instance since another client had the model loaded
+            with another context right after.
     """
-    halves = {room - (room - keep) // 2 for keep in (4, 5)}
-    return counted >= room or (guess > room and (counted in halves or counted < guess // 2))
+    # No tokenizer joins words, but for a few that join frequent pairs.
+    if counted < _WORDS_JOINED * sum(len(text.split()) for text in _texts(request)):
+        return True
+    guess = estimated_tokens(request)
+    if room is None or counted > room:  # more than fits: that was not the context
+        return any(guess > usual and counted in (usual, *_halves(usual)) for usual in _USUAL_CONTEXTS)
+    return counted >= room or (guess > room and (counted in _halves(room) or counted < guess // 2))
+
+
+def _halves(room: int) -> set[int]:
+    """Return what newer servers leave of a prompt that is too long."""
+    return {room - (room - keep) // 2 for keep in (4, 5)}
 
 
 def _think(config: Config, facts: ModelFacts, settings: Settings) -> bool | str | None:
@@ -157,6 +176,7 @@ def _options(config: Config, facts: ModelFacts, settings: Settings, *, thinking:
         "frequency_penalty": config.frequency_penalty,
         "presence_penalty": config.presence_penalty,
         "stop": stop or None,
+        "repeat_penalty": facts.repeat_penalty,
     }
     for name, value in (config.extensions or {}).items():
         if name not in OLLAMA:

@@ -112,8 +112,9 @@ class OpenAIEngine:
             self._warned = True
             warnings.warn(
                 "Ollama's `/v1` cuts a prompt that does not fit without a word and cannot be told the context length. "
-                "Only a plain cut is found out afterwards, by the tokens it counted. Use "
-                f"`ollama/{self._model}`, which has neither weakness.",
+                "Only a plain cut is found out afterwards, by the tokens it counted. It takes no `repeat_penalty`, "
+                "whose default was 1.1 up to version 0.24 and is 1.0 now: replies change with an update. Use "
+                f"`ollama/{self._model}`, which has none of these weaknesses.",
                 RuntimeWarning,
                 stacklevel=3,
             )
@@ -139,7 +140,8 @@ class OpenAIEngine:
     def _check_whole(self, counted: int | None, request: Request) -> None:
         """Find out a prompt that Ollama's `/v1` shortened in silence, as far as the tokens that it counted show it.
 
-        The context that the model really has is asked of the server's own API, after the call that loaded it.
+        The context that the model really has is asked of the server's own API, after the call that loaded it. Another
+        client may have had it loaded with another one since.
 
         Raises:
             ContextOverflow: it was shortened.
@@ -147,14 +149,19 @@ class OpenAIEngine:
         guess = estimated_tokens(request)
         if counted is None or self._dialect is not DIALECTS["ollama"] or max(counted, guess) < _SMALLEST_CONTEXT:
             return
+        room = self._room()
+        if is_shortened(counted, request, room):
+            room = None if room is None or room < counted or room > guess else room
+            raise context_overflow(prompt_tokens=max(guess, (room or counted) + 1), context_tokens=room, estimated=True)
+
+    def _room(self) -> int | None:
+        """Return the tokens of context that the model has in the server's memory, `None` where it is not there now."""
         try:
             loaded = loaded_models(self._server.page("/api/ps", patient=False) or {})
         except ModelUnavailable:
-            return  # the reply came and is kept; nobody can say more about it
+            return None
         wanted = full_name(self._model)
-        room = next((model.context for model in loaded if full_name(model.name) == wanted), None)
-        if room is not None and is_shortened(counted, guess, room):
-            raise context_overflow(prompt_tokens=max(guess, room + 1), context_tokens=room, estimated=True)
+        return next((model.context for model in loaded if full_name(model.name) == wanted), None)
 
     @property
     def capabilities(self) -> Capabilities:
