@@ -68,6 +68,11 @@ def test_the_snippet_uses_the_demos_artifact(folder: Path) -> None:
     assert len(SNIPPET.strip().splitlines()) <= 10
 
 
+def test_the_examples_of_saving_run(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "artifacts.md").read_text(encoding="utf-8")
+    run("".join(FENCE.findall(page)), tmp_path)
+
+
 def test_the_tables_are_the_committed_results() -> None:
     assert benchmark("tables").rendered(README) == README, "run `python benchmarks/tables.py`"
 

@@ -4,6 +4,7 @@ import resource
 import signal
 import stat
 import sys
+import warnings
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -21,9 +22,10 @@ from tests.artifacts.programs import (
     saved,
 )
 from tunesmith.artifacts import load, save, verify
+from tunesmith.artifacts.state import check_state
 from tunesmith.errors import ArtifactError, UsageError
 from tunesmith.lm import ScriptedLM
-from tunesmith.modules import Candidate
+from tunesmith.modules import Candidate, ChainOfThought, Predict, bind, bound_format, render
 
 
 def asked(*questions: str) -> list[dspy.Example]:
@@ -127,7 +129,7 @@ def test_state_json_is_what_plain_dspy_writes(tmp_path):
     assert (artifact.path / "state.json").read_bytes() == (tmp_path / "plain.json").read_bytes()
 
 
-def test_state_json_holds_nothing_but_instructions_and_demos(tmp_path):
+def test_state_json_holds_nothing_but_instructions_demos_and_formats(tmp_path):
     program = TwoSteps()
     program._compiled = True
     program.locate.lm = ScriptedLM("unused")
@@ -139,11 +141,11 @@ def test_state_json_holds_nothing_but_instructions_and_demos(tmp_path):
     assert set(state) == {"locate", "answer.predict", "metadata"}
     assert set(state["metadata"]) == {"dependency_versions"}
     for path in ("locate", "answer.predict"):
-        assert set(state[path]) == {"demos", "lm", "signature", "traces", "train"}
+        assert set(state[path]) == {"demos", "lm", "signature", "traces", "train", "tunesmith_format"}
         assert state[path]["lm"] is None
         assert state[path]["traces"] == []
         assert state[path]["train"] == []
-    assert not any(word in raw for word in ("tunesmith", "_compiled", "secret", "scripted"))
+    assert not any(word in raw for word in ("_compiled", "secret", "scripted"))
     assert program.locate.traces == [{"secret": 1}], "the program itself is not changed"
 
 
@@ -385,7 +387,7 @@ def _save_uncompiled(folder, program, candidate, manifest):
         {"datasets": {"train": 3}},
         {"paid": {"test_opened": "often"}},
         {"adapter": "no class"},
-        {"verdict": None},
+        {"verdict": 3},
     ],
 )
 def test_what_json_cannot_hold_is_refused_before_anything_is_replaced(tmp_path, change):
@@ -427,3 +429,101 @@ def test_sampling_options_come_back(tmp_path):
     artifact = saved(tmp_path / "a", program, candidate)
     assert artifact.manifest["sampling"] == {"temperature": 0.5, "stop": ["\n"]}
     assert load(artifact.path).predict.config == {"temperature": 0.5, "stop": ["\n"]}
+
+
+def sent_by(program, **inputs):
+    sent = render(program, **inputs)
+    return sent.messages, sent.options
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs"),
+    [
+        (lambda: dspy.Predict("question -> answer"), {"question": "?"}),
+        (lambda: dspy.Predict("question -> answer: int", temperature=0.5), {"question": "?"}),
+        (lambda: Predict("question -> answer", max_tokens=9), {"question": "?"}),
+        (lambda: ChainOfThought("question -> answer"), {"question": "?"}),
+        (lambda: dspy.ChainOfThought("question -> answer"), {"question": "?"}),
+        (TwoSteps, {"text": "Lima is old."}),
+    ],
+)
+@pytest.mark.parametrize("format_name", [None, "xml"])
+def test_any_program_can_be_saved_by_itself(tmp_path, make, inputs, format_name):
+    program = make()
+    for _, predictor in program.named_predictors():
+        bind(predictor, format_name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        artifact = save(tmp_path / "a", program)
+        loaded = load(artifact.path, program=make)
+    assert sent_by(loaded, **inputs) == sent_by(program, **inputs)
+    assert [bound_format(one) for _, one in loaded.named_predictors()] == [format_name] * len(program.predictors())
+    assert [one.config for one in loaded.predictors()] == [one.config for one in program.predictors()]
+
+
+def test_what_nobody_said_is_unknown_in_the_manifest(tmp_path):
+    artifact = save(tmp_path / "a", one_step())
+    assert artifact.lm["model"] == "unknown"
+    assert artifact.verdict == "unknown"
+    assert artifact.baseline_json is None
+    assert artifact.diff() == ""
+    assert artifact.manifest["notes"] == [
+        "Unknown, since it was not said when this was saved: baseline, model, data, scores, cost."
+    ]
+
+
+def test_what_was_said_is_not_unknown(tmp_path):
+    artifact = save(tmp_path / "a", one_step(), scores={"compiled": 0.5}, lm_identity={"model": "mine"})
+    assert artifact.manifest["notes"] == ["Unknown, since it was not said when this was saved: baseline, data, cost."]
+    assert saved(tmp_path / "b").manifest["notes"] == []
+
+
+@pytest.mark.parametrize("lm", [None, ScriptedLM("Lima")])
+def test_a_program_of_no_known_model_loads_with_and_without_one(tmp_path, lm):
+    artifact = save(tmp_path / "a", Predict("question -> answer"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = load(artifact.path, lm=lm)
+    with dspy.context(lm=ScriptedLM("Lima")):
+        assert loaded(question="Capital of Peru?").answer == "Lima"
+
+
+def test_a_program_under_the_callers_own_adapter_says_so(tmp_path):
+    with dspy.context(adapter=dspy.JSONAdapter()):
+        artifact = save(tmp_path / "a", dspy.Predict("question -> answer"))
+        assert load(artifact.path)
+    with pytest.raises(ArtifactError, match="JSONAdapter"):
+        load(artifact.path)
+
+
+def test_the_state_beside_a_manifest_brings_formats_and_options_to_a_predictor_of_tunesmiths(tmp_path):
+    program = dspy.Predict("question -> answer", temperature=0.5)
+    bind(program, "markdown")
+    artifact = save(tmp_path / "a", program)
+    loaded = Predict("question -> answer")
+    loaded.load(artifact.path / "state.json")
+    assert (bound_format(loaded), loaded.config) == ("markdown", {"temperature": 0.5})
+
+
+def test_a_changed_format_in_the_state_is_damage(tmp_path):
+    program = Predict("question -> answer", temperature=0.5)
+    bind(program, "markdown")
+    artifact = save(tmp_path / "a", program)
+    for name, value in (("tunesmith_format", "xml"), ("config", {"temperature": 0.9})):
+        state = json.loads((artifact.path / "state.json").read_text())
+        with pytest.raises(ArtifactError, match=name):
+            check_state({**state, name: value}, artifact.manifest, "here")
+
+
+def test_a_frozen_part_is_not_saved_in_silence(tmp_path):
+    program = TwoSteps()
+    bind(program.answer.predict, "json")
+    program.answer._compiled = True
+    with pytest.warns(UserWarning, match=r"answer\.predict"):
+        save(tmp_path / "a", program)
+
+
+def test_a_program_without_predictors_has_nothing_to_save(tmp_path):
+    with pytest.raises(UsageError, match="no predictors"):
+        save(tmp_path / "a", dspy.Module())
+    assert not (tmp_path / "a").exists()

@@ -15,7 +15,16 @@ from tunesmith.errors import ArtifactError
 from tunesmith.modules import Candidate
 from tunesmith.signatures import Example
 
-__all__ = ["Artifact", "read_manifest", "verified", "verify"]
+__all__ = ["UNKNOWN_MODEL", "Artifact", "read_manifest", "verified", "verify"]
+
+UNKNOWN_MODEL: dict[str, Any] = {
+    "backend": "unknown",
+    "model": "unknown",
+    "digest": None,
+    "details": {},
+    "verified": False,
+}
+"""Stands for the model of a program that was saved without saying which."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,9 +61,10 @@ class Artifact:
         return dict(self.manifest["candidate"])
 
     @property
-    def baseline_json(self) -> dict[str, Any]:
-        """The program as it was given, as `Candidate.to_json` gives it."""
-        return dict(self.manifest["baseline"])
+    def baseline_json(self) -> dict[str, Any] | None:
+        """The program as it was given, as `Candidate.to_json` gives it; `None` if it is unknown."""
+        found = self.manifest["baseline"]
+        return None if found is None else dict(found)
 
     @property
     def scores(self) -> dict[str, Any]:
@@ -63,12 +73,12 @@ class Artifact:
 
     @property
     def verdict(self) -> str:
-        """What the compile concluded: `ship`, `no evidence`, `regression` or `untested`."""
+        """What the compile concluded: `ship`, `no evidence`, `regression`, `untested`; `unknown` without a compile."""
         return str(self.manifest["verdict"])
 
     @property
     def lm(self) -> dict[str, Any]:
-        """The identity of the model it was compiled for, as `Identity.to_json` gives it."""
+        """The identity of the model it was compiled for, as `Identity.to_json` gives it, or `UNKNOWN_MODEL`."""
         return dict(self.manifest["lm"])
 
     def known(self, examples: Sequence[Example]) -> dict[str, int]:
@@ -79,7 +89,9 @@ class Artifact:
         return count_known(examples, self.manifest.get("selected_on", {}))
 
     def diff(self) -> str:
-        """Return what the compile changed, as a unified diff from the baseline; empty where nothing was."""
+        """Return what the compile changed, as a unified diff; empty if nothing was, or the baseline is unknown."""
+        if self.baseline_json is None:
+            return ""
         # Demos are shown as they are in the manifest, whatever classes their types were.
         signatures = {path: make_signature(fields, lambda _: Any) for path, fields in self.signatures.items()}
         before, after = (Candidate.from_json(data, signatures) for data in (self.baseline_json, self.candidate_json))

@@ -1,11 +1,11 @@
-"""Load a compiled program, without running code that nobody asked for."""
+"""Load a program, without running code that nobody asked for."""
 
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tunesmith.artifacts.artifact import Artifact, verify
+from tunesmith.artifacts.artifact import UNKNOWN_MODEL, Artifact, verify
 from tunesmith.artifacts.rebuild import find_program
 from tunesmith.artifacts.shape import ADAPTER
 from tunesmith.errors import ArtifactError, DataError, FormatError, UsageError, shown
@@ -74,7 +74,9 @@ def _check_adapter(artifact: Artifact, where: str) -> None:
 def _bind(program: Module, lm: BaseLM, artifact: Artifact) -> None:
     given = lm.identity.to_json() if isinstance(lm, LM) else {"backend": "dspy", "model": lm.model, "digest": None}
     wanted = artifact.lm
-    if any(given.get(name) != wanted.get(name) for name in {*given, *(wanted if isinstance(lm, LM) else ())}):
+    if wanted != UNKNOWN_MODEL and any(
+        given.get(name) != wanted.get(name) for name in {*given, *(wanted if isinstance(lm, LM) else ())}
+    ):
         warnings.warn(
             f"The artifact was compiled for the model {_model(wanted)} and is loaded with {_model(given)}. Its scores "
             "are not known to hold there: evaluate it, or compile again.",

@@ -4,9 +4,10 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tunesmith.artifacts.shape import CLASS_NAME, REQUEST_OPTIONS, is_option_value
+from tunesmith.artifacts.shape import CLASS_NAME
 from tunesmith.artifacts.typetext import parse_type
 from tunesmith.errors import ArtifactError, UsageError, shown
+from tunesmith.lm import is_portable
 from tunesmith.modules import ChainOfThought, DspyPredict, Module, Predict, program_structure
 from tunesmith.signatures import (
     InputField,
@@ -45,7 +46,7 @@ def describe_program(program: Module) -> dict[str, Any]:
 
 def _carried(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return a predictor's request options, `None` where an artifact cannot carry them all."""
-    if all(name in REQUEST_OPTIONS and is_option_value(value) for name, value in config.items()):
+    if all(is_portable(name, value) for name, value in config.items()):
         return dict(config)
     return None
 

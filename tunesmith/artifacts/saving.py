@@ -1,13 +1,14 @@
-"""Save a compiled program."""
+"""Save a program."""
 
 import importlib.metadata
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.artifacts.artifact import Artifact, verified, verify
+from tunesmith.artifacts.artifact import UNKNOWN_MODEL, Artifact, verified, verify
 from tunesmith.artifacts.folder import MANIFEST, STATE, locate, read_files, replace_folder
 from tunesmith.artifacts.manifest import SCHEMA_VERSION, plain, render, seal, sha256_of
 from tunesmith.artifacts.rebuild import describe_program
@@ -15,7 +16,7 @@ from tunesmith.artifacts.selected import short_keys
 from tunesmith.artifacts.shape import ADAPTER
 from tunesmith.artifacts.state import program_state, write_state
 from tunesmith.errors import ArtifactError, UsageError
-from tunesmith.modules import Candidate, Module
+from tunesmith.modules import Candidate, DspyPredict, Module, bound_format, caller_adapter, class_name
 from tunesmith.signatures import Example
 
 __all__ = ["save"]
@@ -25,15 +26,15 @@ def save(
     folder: str | os.PathLike[str],
     program: Module,
     *,
-    candidate: Candidate,
-    baseline: Candidate,
-    lm_identity: Mapping[str, Any],
-    metric: str | None,
-    datasets: Mapping[str, str],
-    scores: Mapping[str, Any],
-    verdict: str,
-    charged: Mapping[str, Any],
-    paid: Mapping[str, Any],
+    candidate: Candidate | None = None,
+    baseline: Candidate | None = None,
+    lm_identity: Mapping[str, Any] | None = None,
+    metric: str | None = None,
+    datasets: Mapping[str, str] | None = None,
+    scores: Mapping[str, Any] | None = None,
+    verdict: str | None = None,
+    charged: Mapping[str, Any] | None = None,
+    paid: Mapping[str, Any] | None = None,
     selected_on: Mapping[str, Sequence[Example]] | None = None,
     notes: Sequence[str] = (),
     seed: int | None = None,
@@ -41,15 +42,21 @@ def save(
     adapter: str | None = None,
     created: str | None = None,
 ) -> Artifact:
-    """Write a compiled program as a folder of JSON, whole or not at all, and return it verified.
+    """Write a program as a folder of JSON, whole or not at all, and return it verified.
 
-    The same arguments give the same bytes with the same versions of Python, tunesmith and DSPy. An artifact that is
-    already in `folder` is replaced; anything else there is left alone.
+    `save(folder, program)` works for any program: compiled by `ts.compile`, by a compiler of DSPy's, or by hand. What
+    is not given is said to be unknown in the manifest. The same arguments give the same bytes with the same versions
+    of Python, tunesmith and DSPy. An artifact that is already in `folder` is replaced; anything else there is left
+    alone.
+
+        ts.save("triage", program)
+        program = ts.load("triage", lm=ts.lm("embedded"))
 
     Args:
         folder: where; its parents are made. The folder itself is readable by its owner only.
-        program: the compiled program, `candidate` applied.
-        candidate: what the compile chose.
+        program: the program, `candidate` applied.
+        candidate: what the compile chose; by default what `program` uses now. A predictor without a format of its own
+            stays without one.
         baseline: the program as it was given.
         lm_identity: `Identity.to_json()` of the model.
         metric: name of the metric, `None` where there was none.
@@ -64,7 +71,8 @@ def save(
         notes: what was decided for the user, in words.
         seed: of every draw.
         extra: whatever else belongs to the identity.
-        adapter: `module:Class` of the caller's own adapter, where one was in charge.
+        adapter: `module:Class` of the caller's own adapter, where one was in charge. Without a `candidate`, the
+            configured one is taken if a predictor has no format of its own.
         created: when, as text; not part of the identity.
 
     Raises:
@@ -72,9 +80,15 @@ def save(
         ArtifactError: a value has no place in an artifact, or the disk refuses. What was there before is untouched.
     """
     target = locate(folder)
+    if candidate is None:
+        candidate = _as_it_is(program)
+        if caller_adapter() is not None and any(part.format is None for part in candidate.parts.values()):
+            adapter = class_name(caller_adapter()) if adapter is None else adapter
+    _warn_of_frozen(program)
+    notes = [*notes, *_unknown(baseline=baseline, model=lm_identity, data=datasets, scores=scores, cost=charged)]
     try:
         chosen = plain("candidate", candidate.to_json())
-        given = plain("baseline", baseline.to_json())
+        given = None if baseline is None else plain("baseline", baseline.to_json())
     except (TypeError, ValueError) as error:
         raise ArtifactError(f"A demo of the candidate has no JSON form: {error}. Leave it out.") from error
     if set(chosen["parts"]) != {path for path, _ in program.named_predictors()}:
@@ -89,22 +103,22 @@ def save(
         "candidate": chosen,
         "baseline": given,
         "sampling": chosen["sampling"],
-        "lm": lm_identity,
+        "lm": UNKNOWN_MODEL if lm_identity is None else lm_identity,
         "metric": metric,
-        "datasets": datasets,
-        "scores": scores,
-        "verdict": verdict,
-        "charged": charged,
+        "datasets": datasets or {},
+        "scores": scores or {},
+        "verdict": "unknown" if verdict is None else verdict,
+        "charged": charged or {},
         "seed": seed,
         "versions": _versions(),
         "adapter": None if adapter is None else ADAPTER + adapter.removeprefix(ADAPTER),
         "extra": {} if extra is None else extra,
-        "notes": list(notes),
+        "notes": notes,
     }
     if selected_on is not None:
         content["selected_on"] = {split: short_keys(examples) for split, examples in selected_on.items()}
     content = {name: plain(name, _mapping(value)) for name, value in content.items()}
-    spent = dict(paid)
+    spent = dict(paid or {})
     opened = spent.pop("test_opened", None)
     unhashed = plain("paid", {"created": created, "paid": spent, "test_opened": opened})
 
@@ -118,6 +132,38 @@ def save(
 
     replace_folder(target, fill)
     return verify(target)
+
+
+def _as_it_is(program: Module) -> Candidate:
+    """Return what `program` uses now; a predictor that is bound to no format stays so."""
+    found = Candidate.of(program)
+    for path, predictor in program.named_predictors():
+        found = found.with_part(path, format=bound_format(predictor))
+    return found
+
+
+def _unknown(**given: Any) -> list[str]:
+    names = [name for name, value in given.items() if value is None]
+    return [f"Unknown, since it was not said when this was saved: {', '.join(names)}."] if names else []
+
+
+def _warn_of_frozen(program: Module) -> None:
+    """Warn of predictors that neither DSPy's state nor the manifest holds."""
+    held = {id(predictor) for _, predictor in program.named_predictors()}
+    frozen = [
+        name.removeprefix("self.")
+        for name, predictor in program.named_sub_modules(DspyPredict)
+        if isinstance(predictor, DspyPredict)
+        and id(predictor) not in held
+        and (predictor.demos or bound_format(predictor) is not None)
+    ]
+    if frozen:
+        warnings.warn(
+            f"Not saved, since they are in a part that was compiled before and is frozen: {', '.join(frozen)}. Save "
+            "that part by itself, or set `_compiled = False` on it to save it with the rest.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _mapping(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """The shape of `manifest.json`, version 1."""
 
-import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -8,8 +7,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from tunesmith.artifacts.selected import KEY_DIGITS
 from tunesmith.errors import ArtifactError
+from tunesmith.lm import PORTABLE, is_portable
 
-__all__ = ["ADAPTER", "CLASS_NAME", "REQUEST_OPTIONS", "check_shape", "is_option_value"]
+__all__ = ["ADAPTER", "CLASS_NAME", "check_shape"]
 
 # What the name of a caller's own adapter starts with, so that nobody takes it for a format of tunesmith's.
 ADAPTER = "adapter:"
@@ -20,48 +20,14 @@ _LOCAL = rf"(?:{_NAME}|<locals>)"
 # `module:Class`. `<locals>` is a class made inside a function: it can be named, not imported.
 CLASS_NAME = re.compile(rf"{_NAME}(?:\.{_NAME})*:{_LOCAL}(?:\.{_LOCAL})*")
 
-# What a request may be told by an artifact. Everything else stays out, above all `api_base`, `api_key`, `headers`
-# and `model`: DSPy hands a predictor's configuration to the LM, so they would choose where a prompt is sent.
-REQUEST_OPTIONS = frozenset(
-    {
-        "frequency_penalty",
-        "logprobs",
-        "max_completion_tokens",
-        "max_tokens",
-        "min_p",
-        "n",
-        "num_predict",
-        "presence_penalty",
-        "reasoning_effort",
-        "repeat_penalty",
-        "rollout_id",
-        "seed",
-        "stop",
-        "temperature",
-        "top_k",
-        "top_logprobs",
-        "top_p",
-    }
-)
-
-
-def is_option_value(value: object) -> bool:
-    """Return whether a request option may have this value: a scalar, or a list of texts."""
-    if isinstance(value, list):
-        return all(isinstance(item, str) for item in value)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or isinstance(value, bool | int | str)
-
 
 def _options(options: dict[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
-        if name not in REQUEST_OPTIONS:
+        if name not in PORTABLE:
             raise ValueError(
-                f"{name!r} is no request option that an artifact may carry; allowed are "
-                f"{', '.join(sorted(REQUEST_OPTIONS))}"
+                f"{name!r} is no request option that an artifact may carry; allowed are {', '.join(sorted(PORTABLE))}"
             )
-        if not is_option_value(value):
+        if not is_portable(name, value):
             raise ValueError(f"the request option {name!r} must be a scalar or a list of texts")
     return options
 
@@ -159,7 +125,7 @@ class _ManifestShape(_Shape):
     schema_version: Literal[1]
     program: _ProgramShape
     candidate: _CandidateShape
-    baseline: _CandidateShape
+    baseline: _CandidateShape | None  # `None` is unknown
     sampling: dict[str, Any]
     lm: dict[str, Any]
     metric: str | None
@@ -184,6 +150,8 @@ class _ManifestShape(_Shape):
             raise ValueError("`sampling` is not the candidate's")
         predictors = self.program.predictors
         for title, candidate in (("candidate", self.candidate), ("baseline", self.baseline)):
+            if candidate is None:
+                continue
             if set(candidate.parts) != set(predictors):
                 raise ValueError(f"the {title} is for other predictors than the program's")
             for path, part in candidate.parts.items():

@@ -1,4 +1,4 @@
-"""`state.json`: instructions and demos as plain DSPy reads them with `program.load`."""
+"""`state.json`: instructions, demos, request options and formats, as `program.load` of DSPy reads them."""
 
 import copy
 import inspect
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import ArtifactError, UsageError
-from tunesmith.modules import DspyPredict, Module
+from tunesmith.modules import DspyPredict, Module, saved_settings
 
 __all__ = ["check_state", "program_state", "write_state"]
 
 _ENTRIES = {"demos", "lm", "signature", "traces", "train"}
+_MORE = {"config", "fields", "tunesmith_format"}
 _METADATA = "metadata"
 _ROOT = "self"  # what DSPy calls the path of a program that is itself a predictor; its own state then is flat
 
@@ -65,8 +66,8 @@ def _predictor_state(path: str, predictor: DspyPredict, part: Mapping[str, Any])
     bare = copy.copy(predictor)
     bare.lm, bare.traces, bare.train = None, [], []
     bare.demos = [_demo(demo, list(signature.fields)) for demo in part["demos"]]
-    state: dict[str, Any] = bare.dump_state()
-    return state
+    state: dict[str, Any] = DspyPredict.dump_state(bare)
+    return {**state, **saved_settings(predictor.config, part["format"])}
 
 
 def _demo(demo: Mapping[str, Any], order: list[str]) -> dict[str, Any]:
@@ -111,14 +112,19 @@ def check_state(state: dict[str, Any], manifest: Mapping[str, Any], where: str) 
             raise _disagrees(where, f"{path!r} holds a language model, or is no object")
     for path, predictor in predictors.items():
         part = manifest["candidate"]["parts"][path]
-        _check_predictor(path, state[path], part, predictor["signature"]["fields"], where)
+        _check_predictor(path, state[path], part, predictor, where)
 
 
 def _check_predictor(
-    path: str, entry: dict[str, Any], part: Mapping[str, Any], fields: list[dict[str, Any]], where: str
+    path: str, entry: dict[str, Any], part: Mapping[str, Any], predictor: Mapping[str, Any], where: str
 ) -> None:
-    if set(entry) - {"fields"} != _ENTRIES or entry["traces"] != [] or entry["train"] != []:
+    fields = predictor["signature"]["fields"]
+    if set(entry) - _MORE != _ENTRIES or entry["traces"] != [] or entry["train"] != []:
         raise _disagrees(where, f"{path!r} has other entries than instructions and demos")
+    settings = {"config": predictor["config"], "tunesmith_format": part["format"]}
+    for name, promised in settings.items():
+        if name in entry and entry[name] != promised and promised is not None:
+            raise _disagrees(where, f"{path!r} has another `{name}` than {promised!r}")
     signature = entry["signature"]
     if not isinstance(signature, dict) or not isinstance(signature.get("fields"), list):
         raise _disagrees(where, f"{path!r} has no signature")

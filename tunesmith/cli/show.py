@@ -105,7 +105,7 @@ def _say_parts(parts: dict[str, Any]) -> None:
         for line in one["checked_here"]:
             say(f"Not sent: {line}")
     if "diff" in parts:
-        say(parts["diff"] or "Compiling changed nothing.")
+        say(parts["diff"] or "Compiling changed nothing, or what was there before is unknown.")
 
 
 def _say_messages(sent: dict[str, Any]) -> None:
@@ -132,7 +132,7 @@ def _say(artifact: Artifact) -> None:
         ("model", f"{model.get('model')} ({model.get('backend')}{'' if model.get('verified') else ', unverified'})"),
         ("metric", str(manifest["metric"])),
         ("verdict", artifact.verdict),
-        ("charged", f"{manifest['charged'].get('calls')} calls, {manifest['charged'].get('tokens')} tokens"),
+        ("charged", _charged(manifest["charged"])),
         ("seed", str(manifest["seed"])),
     ]
     width = max(len(name) for name, _ in rows)
@@ -143,6 +143,10 @@ def _say(artifact: Artifact) -> None:
         _say_part(path, part, artifact.signatures[path])
     for text in manifest["notes"]:
         say(f"Note: {text}")
+
+
+def _charged(charged: dict[str, Any]) -> str:
+    return f"{charged.get('calls')} calls, {charged.get('tokens')} tokens" if charged else "unknown"
 
 
 def _say_scores(scores: dict[str, Any]) -> None:
@@ -162,7 +166,7 @@ def _say_part(path: str, part: dict[str, Any], fields: Sequence[dict[str, Any]])
     for field in fields:
         desc = f"  {field['desc']}" if field["desc"] else ""
         say(f"{field['role']} {field['name']}: {field['type']}{desc}")
-    say(f"format: {part['format'] or 'the caller’s adapter'}")
+    say(f"format: {part['format'] or 'the caller’s adapter, or else the default of the class'}")
     say(f"instruction: {part['instruction']}")
     for name, value in part["settings"].items():
         say(f"setting {name}: {value}")

@@ -182,10 +182,11 @@ def check_artifact(
 
         return evaluate(candidate, data, metric, lm=lm, slots=slots, meter=meter, progress=tell)
 
+    before = None if gates.min_gain is None else _baseline(artifact, program)
     compiled = scored("artifact", program)
     baseline, finding, notes = None, None, [*compiled.notes]
-    if gates.min_gain is not None:
-        baseline = scored("program as given", _baseline(artifact, program))
+    if before is not None:
+        baseline = scored("program as given", before)
         changed = artifact.baseline_json != artifact.candidate_json
         finding = finding_of(paired_scores(baseline, compiled), changed=changed, subject="the artifact")
         if finding.gain is not None and finding.gain.n < len(data):
@@ -225,8 +226,14 @@ def _refuse_selected_on(artifact: Artifact, data: Dataset) -> None:
 
 
 def _baseline(artifact: Artifact, program: Module) -> Module:
+    before = artifact.baseline_json
+    if before is None:
+        raise UsageError(
+            "The artifact does not say what the program was before, so there is no gain to hold against a gate: it was "
+            "saved without a `baseline`. Leave the gate `min-gain` out and use `min-score`."
+        )
     signatures = {path: predictor.signature for path, predictor in program.named_predictors()}
-    return Candidate.from_json(artifact.baseline_json, signatures).apply(program)
+    return Candidate.from_json(before, signatures).apply(program)
 
 
 def _latency(report: Report) -> dict[str, float]:

@@ -49,7 +49,7 @@ from tunesmith.lm.meter import (
 from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
 from tunesmith.lm.models import ModelInfo, embedded_path, list_models, pull, show
 from tunesmith.lm.ollama_facts import LoadedModel, ModelFacts, ServedModel
-from tunesmith.lm.options import NEVER_SENT, check_options, plain_options
+from tunesmith.lm.options import NEVER_SENT, PORTABLE, check_options, is_portable, plain_options
 from tunesmith.lm.scripted import FunctionLM, ScriptedLM, Seen
 from tunesmith.lm.served import ollama_server
 from tunesmith.lm.stack import effective, rollout_number
@@ -79,6 +79,7 @@ __all__ = [
     "home",
     "Identity",
     "is_cloud_name",
+    "is_portable",
     "list_models",
     "listening",
     "LM",
@@ -94,6 +95,7 @@ __all__ = [
     "NEVER_SENT",
     "ollama_server",
     "plain_options",
+    "PORTABLE",
     "Prefix",
     "pull",
     "replay_calls",

@@ -1,12 +1,24 @@
 """The options of DSPy's LMs and predictors: each is sent, or refused with words that say what to use instead."""
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunesmith.errors import UsageError
 
-__all__ = ["CARRIED", "CLIENT_OPTIONS", "HOSTED", "LLAMACPP", "NEVER_SENT", "OLLAMA", "check_options", "plain_options"]
+__all__ = [
+    "CARRIED",
+    "CLIENT_OPTIONS",
+    "HOSTED",
+    "LLAMACPP",
+    "NEVER_SENT",
+    "OLLAMA",
+    "PORTABLE",
+    "check_options",
+    "is_portable",
+    "plain_options",
+]
 
 CLIENT_OPTIONS = frozenset(
     {
@@ -41,6 +53,16 @@ LLAMACPP = frozenset(
 OLLAMA = frozenset({"min_p", "mirostat", "num_keep", "repeat_last_n", "repeat_penalty", "typical_p"})
 """What a request to Ollama may set besides. The rest of its options decide how a model is loaded: a change reloads it,
 and everybody who shares the server waits."""
+
+PORTABLE = frozenset(
+    {
+        "cache", "frequency_penalty", "logprobs", "max_completion_tokens", "max_tokens", "min_p", "n", "num_predict",
+        "presence_penalty", "reasoning_effort", "repeat_penalty", "rollout_id", "seed", "stop", "temperature", "top_k",
+        "top_logprobs", "top_p",
+    }
+)  # fmt: skip
+"""What a saved program may set. Everything else stays out, above all `api_base`, `api_key`, `headers` and `model`: DSPy
+hands a predictor's options to the LM, so they would choose where a prompt is sent."""
 
 _CONNECTION = "It belongs to the connection: give it to `ts.lm(...)`, for a model that has one"
 _OF_THE_LM = "It is an argument of `dspy.LM(...)`, which `ts.lm(...)` and its requests do not have"
@@ -87,6 +109,17 @@ def check_options(names: Iterable[str], own: frozenset[str] | None, title: str) 
             continue
         advice = {**_ONCE, **_ADVICE}.get(name)
         raise UsageError(f"{title} has no option `{name}`. {_near(name, own) if advice is None else f'{advice}.'}")
+
+
+def is_portable(name: str, value: object) -> bool:
+    """Return whether a saved program may set this option: one of `PORTABLE`, a scalar or a list of texts."""
+    if name not in PORTABLE:
+        return False
+    if isinstance(value, list):
+        return all(isinstance(item, str) for item in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int | str)
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Programs: named predictors, how they use a format, and everything a compiler may change about them."""
 
-from tunesmith.modules.binding import bind, bound_format, with_default_formats
+from tunesmith.modules.binding import bind, bound_format, saved_settings, with_default_formats
 from tunesmith.modules.candidate import Candidate, Part
 from tunesmith.modules.fingerprint import class_name, program_fingerprint, program_structure
 from tunesmith.modules.hearing import FieldDelta
@@ -43,6 +43,7 @@ __all__ = [
     "program_structure",
     "ProgramInputs",
     "render",
+    "saved_settings",
     "settings",
     "stream",
     "Tool",

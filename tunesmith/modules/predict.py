@@ -3,6 +3,7 @@
 from typing import Any
 
 from tunesmith.formats import default_format, get_format
+from tunesmith.modules.binding import settle, with_settings
 from tunesmith.modules.module import (
     DspyChainOfThought,
     DspyPredict,
@@ -39,6 +40,21 @@ class Predict(DspyPredict):
             return await super().aforward(**kwargs)  # type: ignore[no-untyped-call]
         with context(adapter=self.chosen_format(kwargs)):
             return await super().aforward(**kwargs)  # type: ignore[no-untyped-call]
+
+    def dump_state(self, json_mode: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - DSPy's signature
+        """Return DSPy's state, with the request options and the format that this predictor is bound to."""
+        return with_settings(self, super().dump_state(json_mode))  # type: ignore[no-untyped-call]
+
+    def load_state(self, state: dict[str, Any], *, allow_unsafe_lm_state: bool = False) -> "Predict":
+        """Load what `dump_state` gave, of any predictor. A state of plain DSPy leaves the format as it is.
+
+        Raises:
+            UsageError: the state names a format that is not there.
+        """
+        before = self.config
+        super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
+        settle(self, before, state)
+        return self
 
     def chosen_format(self, kwargs: dict[str, Any]) -> Any:
         """Return the format of a call with these arguments where nobody chose one."""
