@@ -12,6 +12,7 @@ import pytest
 
 from tests.artifacts.programs import saved
 from tests.compilers.test_contract import keys
+from tests.compilers.test_study import HERE, asked
 from tests.metrics.test_composition import METRICS
 from tests.scale import FULL
 from tunesmith.data import example_key
@@ -49,6 +50,7 @@ def answers(folder: str) -> dict[str, Any]:
     artifact = saved(Path(folder) / "artifact")
     return {
         "candidates": keys(),
+        "asks": {sampler: asked(sampler, 3, 25) for sampler in HERE if sampler != "gp"},
         "metrics": [metric_fingerprint(metric) for metric in METRICS],
         "files": {path.name: path.read_text(encoding="utf-8") for path in sorted(artifact.path.iterdir())},
     }
@@ -77,7 +79,7 @@ def test_compiling_and_predicting_never_load_litellm(there: dict[str, Any]) -> N
     assert there["loaded"]["compile"] == []
 
 
-def test_keys_fingerprints_candidates_and_artifacts_are_the_same(there: dict[str, Any], tmp_path: Path) -> None:
+def test_keys_fingerprints_candidates_asks_and_artifacts_are_the_same(there: dict[str, Any], tmp_path: Path) -> None:
     here = answers(str(tmp_path))
     assert there["key"] == example_key(dspy.Example(q="é", tags={"b", "a"}, n=1.5))
     assert {name: there[name] for name in here} == here

@@ -25,7 +25,7 @@ TYPES = st.recursive(
 )
 
 
-@settings(max_examples=scaled(2000), deadline=None)
+@settings(max_examples=scaled(1000), deadline=None)
 @given(annotation=TYPES)
 def test_a_simple_type_comes_back_from_its_text(annotation):
     back = parse_type(type_text(annotation))
@@ -34,7 +34,7 @@ def test_a_simple_type_comes_back_from_its_text(annotation):
     assert parse_type(type_text(back)) == annotation
 
 
-@settings(max_examples=scaled(2000), deadline=None)
+@settings(max_examples=scaled(1000), deadline=None)
 @given(text=st.text(alphabet="strintliLea[]|,' \"\\()._0123NoneTrue\n", max_size=40))
 def test_any_other_text_is_a_value_error(text):
     try:

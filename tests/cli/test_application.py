@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.conftest import Workspace, check_failure, name_the_server, rows, run
 from tests.cli.server import Server, served
+from tests.scale import FULL
 from tunesmith import errors
 from tunesmith.cli.application import VERBS, main
 from tunesmith.cli.failures import exit_code, report_failure
@@ -123,7 +124,7 @@ def test_code_that_ends_the_process_ends_no_verb_in_silence(workspace: Workspace
     assert f"ended the process by `sys.exit({code or None})`" in message
 
 
-@pytest.mark.parametrize("again", [0.0, 0.2])
+@pytest.mark.parametrize("again", [0.0, 0.2] if FULL else [0.2])
 def test_ctrl_c_stops_with_one_message_and_the_same_command_goes_on(tmp_path: Path, again: float) -> None:
     run("init")
     count = 12

@@ -196,7 +196,7 @@ def test_halving_needs_fewer_calls_than_scoring_everything() -> None:
 
 def test_a_mean_on_few_examples_wins_nothing() -> None:
     """A candidate that was dropped early is not returned, however good its first examples were."""
-    for seed in range(scaled(60)):
+    for seed in range(scaled(40)):
         report = report_of(seed=seed, num_candidates=10)
         assert next(t for t in report.trials if t.candidate == report.candidate).n == len(VAL)
 
@@ -284,7 +284,7 @@ def mean_on_test(program: dspy.Module, lm: LM) -> float:
 def test_it_beats_labelled_demos_drawn_once() -> None:
     """Where some demo sets are good, searching for one beats drawing one, on average and on examples nobody saw."""
     searched, drawn = [], []
-    for seed in range(scaled(80)):
+    for seed in range(scaled(40)):
         model = FunctionLM(world(helpful))
         program = search(model, seed=seed, num_candidates=16, max_labeled_demos=6)
         with dspy.context(lm=model):

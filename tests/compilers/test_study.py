@@ -3,9 +3,6 @@
 import importlib.util
 import logging
 import math
-import os
-import subprocess
-import sys
 from collections import Counter
 from typing import Any
 
@@ -62,14 +59,6 @@ def test_equal_seeds_and_equal_tells_give_equal_asks(sampler: str, batch: int, o
 @samplers
 def test_another_seed_gives_other_asks(sampler: str) -> None:
     assert asked(sampler, 0) != asked(sampler, 9)
-
-
-def test_asks_are_equal_in_every_process() -> None:
-    names = [name for name in HERE if name != "gp"]
-    code = f"from tests.compilers.test_study import asked\nprint([asked(s, 3, 25) for s in {names}])"
-    environment = {"PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
-    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert found.stdout == f"{[asked(name, 3, 25) for name in names]}\n"
 
 
 @pytest.mark.parametrize("sampler", [name for name in HERE if name not in ("random", "grid")])

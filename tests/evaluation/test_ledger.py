@@ -86,7 +86,7 @@ def test_a_killed_writer_loses_nothing_that_it_was_told_is_written(tmp_path: Pat
         "for n in range(100000):\n"
         "    ledger.put(entry_of(n)); print(n, flush=True)\n"
     )
-    for _ in range(scaled(40)):
+    for _ in range(scaled(20)):
         writer = subprocess.Popen([sys.executable, "-c", write, str(path)], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
         acknowledged = [int(writer.stdout.readline()) for _ in range(30)]

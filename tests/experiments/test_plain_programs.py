@@ -75,14 +75,14 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         student, lm = make(), FunctionLM(model)
         before = state_of(student)
         with dspy.context(lm=lm):
-            short = ts.RandomSearch(metric=right, num_candidates=3).compile(student, trainset=TRAIN, valset=VAL)
+            short = ts.RandomSearch(metric=right, num_candidates=2).compile(student, trainset=TRAIN, valset=VAL)
             full = ts.compile(
                 student,
                 metric=right,
                 trainset=TRAIN,
                 valset=VAL,
                 testset=TEST,
-                compiler=ts.RandomSearch(metric=right, num_candidates=3),
+                compiler=ts.RandomSearch(metric=right, num_candidates=2),
                 run=folder / f"run-{name}",
                 mirror=False,
             )

@@ -124,7 +124,7 @@ FULL = st.fixed_dictionaries(
         "extra": json_values(),
     }
 )
-QUIET = settings(max_examples=scaled(10_000), suppress_health_check=[HealthCheck.too_slow])
+QUIET = settings(max_examples=scaled(4_000), suppress_health_check=[HealthCheck.too_slow])
 
 
 @QUIET

@@ -17,8 +17,8 @@ from tests.scale import scaled
 from tunesmith.errors import CacheError
 from tunesmith.lm.cache import ReplyCache
 
-FLIPS = 1_000
-ROWS = 2_000
+FLIPS = 400
+ROWS = 400
 LARGE = 40  # every so many rows one has more than 32 KB and lies in a file
 
 

@@ -130,7 +130,7 @@ def _text_of(rewritten: str, chance: random.Random) -> str:
     return text
 
 
-@settings(max_examples=scaled(10_000), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=scaled(2_000), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(_parts, _counts), max_size=4), st.integers(0, 2**32))
 def test_what_a_rewritten_pattern_matches_the_pattern_matches(parts: list[tuple[str, str]], seed: int) -> None:
     pattern = "^" + "".join(map("".join, parts)) + "$"
@@ -143,7 +143,7 @@ def test_what_a_rewritten_pattern_matches_the_pattern_matches(parts: list[tuple[
     assert re.fullmatch(pattern, text)
 
 
-@settings(max_examples=scaled(10_000), deadline=None)
+@settings(max_examples=scaled(2_000), deadline=None)
 @given(st.text('^$[]{}()\\dw-az09?,*+.| "&') | st.sampled_from(EVIL_PATTERNS))
 def test_a_rewritten_pattern_is_always_safe(pattern: str) -> None:
     for one in (pattern, f"^{pattern}$"):

@@ -32,7 +32,7 @@ from tunesmith.signatures import (
 _quick = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=scaled(10_000) if FULL else 300, **_quick)
+@settings(max_examples=scaled(2_000), **_quick)
 @given(st.lists(any_types, min_size=1, max_size=2))
 def test_every_schema_of_every_signature_is_safe_or_refused(kinds: list[Any]) -> None:
     try:
@@ -61,7 +61,7 @@ def _same(back: Any, value: Any) -> bool:
     return bool(back == value)
 
 
-@settings(max_examples=scaled(3_000) if FULL else 100, **_quick)
+@settings(max_examples=scaled(1_000), **_quick)
 @given(typed_values, st.data())
 def test_a_value_is_read_back_from_its_text_and_from_its_json(typed: Typed, data: st.DataObject) -> None:
     kind, strategy = typed
@@ -112,7 +112,7 @@ def _failure(attempt: Callable[[], Any]) -> ParseError | None:
     return None
 
 
-@settings(max_examples=scaled(10_000) if FULL else 300, **_quick)
+@settings(max_examples=scaled(2_000), **_quick)
 @given(st.sampled_from(_SIGNATURES), _junk, _json_values)
 def test_junk_ends_in_a_parse_error_or_a_value(signature: type[Signature], junk: str, value: Any) -> None:
     for attempt in (
