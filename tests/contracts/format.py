@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import itertools
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,9 +18,10 @@ from hypothesis import strategies as st
 from tests.scale import FULL, scaled
 from tests.strategies import CASES, MARKERS, Case, by_name, junk_replies, plain_text
 from tunesmith.errors import FormatError, ParseError
-from tunesmith.formats import Format, carries, get_format
+from tunesmith.formats import BareFormat, Format, carries, get_format
 from tunesmith.lm import LM, Capabilities, FunctionLM, Request, ScriptedLM, message_text, text_response
 from tunesmith.modules import bind
+from tunesmith.signatures import is_plain, render_json
 
 MODES = {
     "none": Capabilities(),
@@ -60,8 +62,12 @@ def echo(mode: str = "grammar") -> LM:
 
 
 def reply_of(case: Case, format_name: str, mode: str, values: dict[str, Any]) -> str:
-    """Return the reply that holds `values`, as the format shows it in a demo."""
-    lm = echo(mode)
+    """Return the reply that holds `values`, as the format shows it in a demo, or as JSON if a schema holds it."""
+    found, lm = get_format(format_name), echo(mode)
+    ((name, value), *rest) = values.items()
+    by_schema = isinstance(found, BareFormat) and found.mode(case.signature, MODES[mode]) == "schema"
+    if by_schema and not rest and is_plain(case.signature, name):
+        return json.dumps(render_json(case.signature, name, value), ensure_ascii=False)
     with dspy.context(lm=lm):
         predictor(case, format_name, {"text": "a", **values})(text="b")
     return lm.requests[0].messages[-2].text
@@ -307,8 +313,9 @@ class FormatContract:
         assert lm.requests[0] == lm.requests[1]
 
     def test_two_draws_are_two_calls(self) -> None:
-        replies = [self.reply(mood="positive"), self.reply(mood="negative")]
-        program = predictor(self.sample(), self.name)
+        case = by_name("Sentiment")
+        replies = [reply_of(case, self.name, "grammar", {"mood": mood}) for mood in ("positive", "negative")]
+        program = predictor(case, self.name)
         for call in (ask, ask_async):
             lm = ScriptedLM(*replies)
             found = call(lm, program, text="a", config={"n": 2})

@@ -28,8 +28,9 @@ from tests.scale import scaled
 from tunesmith.errors import FormatError, ParseError
 from tunesmith.formats import default_format, get_format, read_inputs
 from tunesmith.lm import ScriptedLM, message_text, text_response
-from tunesmith.modules import bind
+from tunesmith.modules import bind, render
 
+Code = Annotated[str, Field(max_length=3)]
 CARDS = Literal["card", "card_arrival", "Exchange", "été"]
 
 
@@ -48,6 +49,8 @@ def asked(annotation: Any, reply: str, *, mode: str = "grammar", finish: str = "
     [
         (CARDS, "grammar", "card_arrival", "card_arrival"),
         (CARDS, "none", " Card_Arrival\n", "card_arrival"),
+        (CARDS, "none", "card\nIt says so, and then", "card"),
+        (CARDS, "none", "```\ncard\n```\nIt says so, and", "card"),
         (CARDS, "grammar", "été", "été"),
         (CARDS, "schema", '"card"', "card"),
         (bool, "grammar", "true", True),
@@ -56,7 +59,7 @@ def asked(annotation: Any, reply: str, *, mode: str = "grammar", finish: str = "
         (datetime.date, "schema", '"2024-02-29"', datetime.date(2024, 2, 29)),
         (uuid.UUID, "none", "12345678-1234-5678-1234-567812345678", uuid.UUID("12345678123456781234567812345678")),
         (int, "schema", "12 ", 12),
-        (str, "schema", '"a whole text"', "a whole text"),
+        (Code, "schema", '"ABC"', "ABC"),
         (list[int], "schema", "[1, 2]", [1, 2]),
         (list[int], "none", "```json\n[1, 2]\n", [1, 2]),
         (dict[str, int], "grammar", '{"a": 1}', {"a": 1}),
@@ -82,7 +85,10 @@ def test_a_cut_reply_whose_value_is_complete_is_a_good_reply(
         (float, "grammar", "1.5"),
         (int | None, "schema", "1"),
         (str, "grammar", "a whole text."),
-        (str, "schema", '"a whole'),
+        (Code, "schema", '"AB'),
+        (str, "schema", "a whole text"),
+        (CARDS, "none", "card because it"),
+        (CARDS, "none", "```\ncard"),
         (datetime.date, "grammar", "2024-02-2"),
         (datetime.datetime, "grammar", "2024-02-29T10:00:00"),
         (list[int], "schema", "[1, 2"),
@@ -114,20 +120,51 @@ def test_a_reply_that_was_not_cut_may_be_the_beginning_of_another() -> None:
     assert asked(int, "12", finish="stop")[0] == 12
 
 
-def test_a_label_goes_out_as_grammar_where_the_engine_has_one_and_as_schema_else() -> None:
+def test_a_label_goes_out_as_grammar_and_is_free_up_to_the_line_end_if_the_engine_has_none() -> None:
     by_grammar = asked(CARDS, "card", finish="stop")[1].config
     assert by_grammar.response_format is None
     assert by_grammar.extensions["grammar"] == 'root ::= "card" | "card_arrival" | "Exchange" | "été"'
     assert by_grammar.stop == ()
 
-    by_schema = asked(CARDS, '"card"', mode="schema", finish="stop")[1].config
-    assert by_schema.response_format["schema"]["enum"] == ["card", "card_arrival", "Exchange", "été"]
-    assert not by_schema.extensions
-    assert by_schema.stop == ("\n",)
+    for mode, name, stop in (("schema", "bare", ("\n",)), ("grammar", "bare-free", ("\n",)), ("none", "bare", ())):
+        free = asked(CARDS, "card", mode=mode, finish="stop", name=name)[1].config
+        assert free.response_format is None
+        assert not free.extensions
+        assert free.stop == stop
 
-    free = asked(CARDS, "card", mode="none", finish="stop")[1].config
-    assert free.response_format is None
-    assert not free.extensions
+
+@pytest.mark.parametrize(
+    ("annotation", "reply", "name"),
+    [
+        (CARDS, '"card"', "bare-schema"),
+        (int, "12", "bare"),
+        (bool, "true", "bare"),
+        (datetime.date, '"2024-02-29"', "bare"),
+        (Code, '"ABC"', "bare"),
+        (list[int], "[1]", "bare"),
+    ],
+)
+def test_no_stop_goes_out_with_a_schema(annotation: Any, reply: str, name: str) -> None:
+    _, request = asked(annotation, reply, mode="schema", finish="stop", name=name)
+
+    assert request.config.response_format["schema"]
+    assert request.config.stop == ()
+
+
+@pytest.mark.parametrize("annotation", [CARDS, int, bool, datetime.date, str, list[int], Code])
+def test_every_engine_gets_the_same_messages_in_every_way_of_holding(annotation: Any) -> None:
+    signature = dspy.Signature({"text": (str, dspy.InputField()), "kind": (annotation, dspy.OutputField())})
+    values = {str: "a", int: 1, bool: True, datetime.date: "2024-02-29", Code: "ABC", CARDS: "card"}
+    sent = set()
+    for name in ("bare", "bare-schema", "bare-free", "bare-nearest"):
+        for capabilities in MODES.values():
+            program = dspy.Predict(signature)
+            program.demos = [dspy.Example(text="a", kind=values.get(annotation, [1])).with_inputs("text")]
+            bind(program, name)
+            request = render(program, lm=ScriptedLM("x", capabilities=capabilities), text="x").request
+            sent.add((request.system, tuple((m.role, message_text(m)) for m in request.messages)))
+
+    assert len(sent) == 1
 
 
 @pytest.mark.parametrize("annotation", [list[int], dict[str, int], list[str] | None])
@@ -135,7 +172,7 @@ def test_a_value_of_several_lines_has_no_stop_at_the_first(annotation: Any) -> N
     for mode in ("schema", "grammar"):
         request = asked(annotation, "[]" if annotation != dict[str, int] else "{}", mode=mode, finish="stop")[1]
         assert request.config.stop == ()
-        assert request.config.response_format is not None
+        assert request.config.response_format or request.config.extensions["grammar"]
 
 
 SCALARS: list[Any] = [
@@ -197,7 +234,7 @@ def test_several_outputs_are_refused_with_what_to_do() -> None:
 def test_a_text_of_1500_characters_is_read_whole(name: str, mode: str) -> None:
     text = "a word, " * 187 + "1500"
     reply = json.dumps({"kind": text} if name == "json" else text)
-    if name == "bare" and mode != "schema":
+    if name == "bare":
         reply = text
 
     assert asked(str, reply, mode=mode, finish="stop", name=name)[0] == text
@@ -205,9 +242,10 @@ def test_a_text_of_1500_characters_is_read_whole(name: str, mode: str) -> None:
 
 def test_a_text_that_fills_a_bound_of_ours_is_taken_as_cut() -> None:
     for length in (999, 1001):
-        assert asked(str, json.dumps("x" * length), mode="schema", finish="stop")[0] == "x" * length
+        reply = json.dumps({"kind": "x" * length})
+        assert asked(str, reply, mode="schema", finish="stop", name="json")[0] == "x" * length
     with pytest.raises(ParseError) as caught:
-        asked(str, json.dumps("x" * 1000), mode="schema", finish="stop")
+        asked(str, json.dumps({"kind": "x" * 1000}), mode="schema", finish="stop", name="json")
     assert caught.value.reason == "truncated"
 
 

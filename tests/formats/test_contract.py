@@ -1,13 +1,32 @@
 """Every format keeps the contract."""
 
 from tests.contracts.format import FormatContract, OwnFormatContract
-from tests.strategies import CASES
+from tests.strategies import CASES, Case, by_name
+from tunesmith.signatures import labels
+
+LABELLED = [c.name for c in CASES if c.single and labels(c.signature, next(iter(c.signature.output_fields)))]
 
 
 class TestBare(OwnFormatContract):
     name = "bare"
     carried = tuple(case.name for case in CASES if case.single)
     free = ("Poem", "Essay")
+
+
+class TestBareSchema(TestBare):
+    name = "bare-schema"
+
+
+class TestBareFree(TestBare):
+    name = "bare-free"
+
+
+class TestBareNearest(TestBare):
+    name = "bare-nearest"
+    free = ("Poem", "Essay", *LABELLED)
+
+    def sample(self) -> Case:
+        return by_name("Rating")
 
 
 class TestJson(OwnFormatContract):

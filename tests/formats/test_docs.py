@@ -26,7 +26,7 @@ def test_the_tables_are_the_committed_results(script: ModuleType) -> None:
 
 
 def test_every_format_is_there() -> None:
-    assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)[: len(format_names())] == list(format_names())
+    assert re.findall(r"^\| `([\w-]+)` \|", PAGE, re.MULTILINE)[: len(format_names())] == list(format_names())
 
 
 def test_the_tables_can_be_rendered(script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

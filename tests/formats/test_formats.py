@@ -66,7 +66,10 @@ class Calling(dspy.Signature):
 
 def test_every_format_has_its_name() -> None:
     assert {name: get_format(name).name for name in format_names()} == {name: name for name in format_names()}
-    assert format_names() == ("bare", "json", "lines", "markdown", "xml", "chat")
+    assert format_names() == (
+        *("bare", "json", "lines", "markdown", "xml", "chat"),
+        *("bare-schema", "bare-free", "bare-nearest"),
+    )
 
 
 @pytest.mark.parametrize("name", ["", "Json", "json ", "yaml", ["json"], None])
@@ -121,8 +124,8 @@ def test_a_label_set_is_listed_up_to_fifty() -> None:
     for name in ("bare", "json"):
         found = get_format(name)
         assert isinstance(found, Format)
-        assert "label49" in found.system_text(few, "none")
-        assert "one of" not in found.system_text(many, "none")
+        assert "label49" in found.system_text(few)
+        assert "one of" not in found.system_text(many)
 
 
 def test_the_system_text_names_what_the_user_described_and_nothing_else() -> None:
@@ -133,14 +136,11 @@ def test_the_system_text_names_what_the_user_described_and_nothing_else() -> Non
         plain: str = dspy.InputField()
         queue: Literal["a", "b"] = dspy.OutputField(desc="where it goes")
 
-    assert get_format("bare").system_text(Described, "grammar") == (
+    assert get_format("bare").system_text(Described) == (
         "Route.\ntext: as the customer wrote it\nqueue: where it goes\nQueue is one of: a, b."
     )
-    assert get_format("bare").system_text(Described, "schema").endswith("\nReply with the JSON value only.")
     assert (
-        get_format("json")
-        .system_text(Described, "schema")
-        .endswith('Reply with one JSON object: {"queue": <one of "a", "b">}')
+        get_format("json").system_text(Described).endswith('Reply with one JSON object: {"queue": <one of "a", "b">}')
     )
 
 

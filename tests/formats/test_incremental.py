@@ -106,7 +106,7 @@ def test_a_text_is_told_while_it_is_written(name: str, mode: str) -> None:
     assert told.rstrip() == "Roses are red, violets are"  # the blank may be the last
 
 
-@pytest.mark.parametrize("name", [name for name in format_names() if name != "bare"])
+@pytest.mark.parametrize("name", [name for name in format_names() if not name.startswith("bare")])
 def test_a_field_is_told_before_the_next_one_begins(name: str) -> None:
     case = by_name("Two")
     reply = reply_of(case, name, "none", {"answer": "forty two", "sure": True})
@@ -132,7 +132,7 @@ def test_no_reply_upsets_a_reader(name: str, reply: str, points: list[int], data
 @pytest.mark.parametrize("name", format_names())
 @pytest.mark.parametrize("junk", HUGE)
 def test_no_reply_takes_long(name: str, junk: str) -> None:
-    signature = by_name("Two" if name != "bare" else "Tags").signature
+    signature = by_name("Tags" if name.startswith("bare") else "Two").signature
     text = HUGE[junk][: max(10_000, scaled(50_000))]
     started = time.process_time()
 

@@ -122,6 +122,18 @@ class TestBareOnTheWire(Wire, suites.TestBare):
     pass
 
 
+class TestBareSchemaOnTheWire(Wire, suites.TestBareSchema):
+    pass
+
+
+class TestBareFreeOnTheWire(Wire, suites.TestBareFree):
+    pass
+
+
+class TestBareNearestOnTheWire(Wire, suites.TestBareNearest):
+    pass
+
+
 class TestJsonOnTheWire(Wire, suites.TestJson):
     pass
 

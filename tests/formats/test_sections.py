@@ -127,7 +127,7 @@ def test_what_is_not_there_is_a_parse_error(name: str, reply: str, reason: str) 
 def test_a_text_may_hold_what_looks_like_another_field_of_another_format() -> None:
     text = "Stars: 1\n## Stars\n<stars>1</stars>\n{}"
     for name in NAMES:
-        reply = form(name).demo_reply(Two, {"short_answer": text, "stars": 5}, "none")
+        reply = form(name).demo_reply(Two, {"short_answer": text, "stars": 5})
         assert asked(name, Two, reply)[0] == {"short_answer": text, "stars": 5}
 
 
@@ -155,14 +155,14 @@ def test_declared_defaults_stand_for_absent_outputs() -> None:
     ],
 )
 def test_a_cut_reply_whose_values_are_complete_is_a_good_reply(name: str, annotation: Any, value: Any) -> None:
-    reply = form(name).demo_reply(one(annotation), {"kind": value}, "none")
+    reply = form(name).demo_reply(one(annotation), {"kind": value})
     assert asked(name, one(annotation), reply, finish="length")[0] == {"kind": value}
 
 
 @pytest.mark.parametrize("name", ["lines", "markdown"])
 @pytest.mark.parametrize(("annotation", "value"), [(Literal["card", "card_arrival"], "card"), (int, 1), (str, "a")])
 def test_a_cut_reply_whose_last_value_may_go_on_is_truncated(name: str, annotation: Any, value: Any) -> None:
-    reply = form(name).demo_reply(one(annotation), {"kind": value}, "none")
+    reply = form(name).demo_reply(one(annotation), {"kind": value})
     with pytest.raises(ParseError) as caught:
         asked(name, one(annotation), reply, finish="length")
     assert caught.value.reason == "truncated"
@@ -170,7 +170,7 @@ def test_a_cut_reply_whose_last_value_may_go_on_is_truncated(name: str, annotati
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_a_grammar_constrains_the_reply(name: str) -> None:
-    reply = form(name).demo_reply(Two, {"short_answer": "a", "stars": 1}, "none")
+    reply = form(name).demo_reply(Two, {"short_answer": "a", "stars": 1})
     assert asked(name, Two, reply)[1].config.extensions["grammar"].startswith("root ::= ")
     for mode in ("schema", "none"):
         config = asked(name, Two, reply, mode=mode)[1].config
@@ -184,8 +184,8 @@ def test_the_grammar_allows_what_a_demo_shows(name: str, case: Any) -> None:
     good = {"tags": ["a", "b"]} if case.name == "Tags" else case.good
     grammar = grammar_of(name, case.signature)
 
-    assert allows(grammar, form(name).demo_reply(case.signature, good, "grammar"))
-    for reply in ("", "~", form(name).demo_reply(case.signature, good, "grammar") + "\x00", json.dumps({"a": 1})):
+    assert allows(grammar, form(name).demo_reply(case.signature, good))
+    for reply in ("", "~", form(name).demo_reply(case.signature, good) + "\x00", json.dumps({"a": 1})):
         assert not allows(grammar, reply)
 
 
@@ -237,7 +237,7 @@ def test_the_grammar_allows_every_value_of_a_type(annotation: Any, values: Any) 
     @given(values)
     def check(value: Any) -> None:
         for name, grammar in grammars.items():
-            assert allows(grammar, form(name).demo_reply(signature, {"kind": value}, "grammar")), name
+            assert allows(grammar, form(name).demo_reply(signature, {"kind": value})), name
 
     check()
 
@@ -253,7 +253,7 @@ def test_what_the_grammar_allows_is_read() -> None:
         if not text:
             return
         for name, grammar in grammars.items():
-            reply = form(name).demo_reply(signature, {"kind": text}, "grammar")
+            reply = form(name).demo_reply(signature, {"kind": text})
             if allows(grammar, reply):
                 assert asked(name, signature, reply)[0]["kind"] == text
 
@@ -263,7 +263,7 @@ def test_what_the_grammar_allows_is_read() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_five_hundred_labels_are_not_a_grammar_but_are_checked(name: str) -> None:
     signature = one(Literal[tuple(f"label {i}" for i in range(500))])  # type: ignore[valid-type]
-    reply = form(name).demo_reply(signature, {"kind": "label 499"}, "grammar")
+    reply = form(name).demo_reply(signature, {"kind": "label 499"})
 
     assert asked(name, signature, reply)[0]["kind"] == "label 499"
     assert "label 7" not in grammar_of(name, signature)
@@ -274,7 +274,7 @@ def test_five_hundred_labels_are_not_a_grammar_but_are_checked(name: str) -> Non
 @pytest.mark.parametrize("name", NAMES)
 def test_no_demo_reply_holds_a_turn_marker(name: str) -> None:
     for marker in MARKERS:
-        reply = form(name).demo_reply(Two, {"short_answer": f"a {marker} b", "stars": 1}, "none")
+        reply = form(name).demo_reply(Two, {"short_answer": f"a {marker} b", "stars": 1})
         assert marker.casefold() not in reply.casefold()
         assert asked(name, Two, reply)[0]["short_answer"] == f"a {marker} b"
 

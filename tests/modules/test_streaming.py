@@ -105,8 +105,8 @@ def spoken(engine: Any, **options: Any) -> LM:
 @pytest.mark.parametrize("name", format_names())
 @pytest.mark.parametrize("mode", MODES)
 def test_deltas_join_to_the_fields(name: str, mode: str, read_all: Callable[..., list[Any]]) -> None:
-    case = by_name("Poem" if name == "bare" else "Two")
-    values = {"poem": POEM} if name == "bare" else {"answer": POEM, "sure": True}
+    case = by_name("Poem" if name.startswith("bare") else "Two")
+    values = {"poem": POEM} if name.startswith("bare") else {"answer": POEM, "sure": True}
     reply = reply_of(case, name, mode, values)
     model = FunctionLM(lambda seen: reply, capabilities=MODES[mode])
     program = predictor(case, name)
@@ -470,8 +470,8 @@ class Withholding(FunctionBackend):
 @pytest.mark.parametrize("way", ["sync", "async"])
 @pytest.mark.parametrize("name", format_names())
 def test_the_first_delta_is_read_before_the_second_chunk_is_sent(name: str, way: str) -> None:
-    case = by_name("Poem" if name == "bare" else "Two")
-    values = {"poem": POEM} if name == "bare" else {"answer": POEM, "sure": True}
+    case = by_name("Poem" if name.startswith("bare") else "Two")
+    values = {"poem": POEM} if name.startswith("bare") else {"answer": POEM, "sure": True}
     reply = reply_of(case, name, "schema", values)
     backend = Withholding(reply, reply.index("red"))
     program, events = predictor(case, name), []

@@ -126,6 +126,8 @@ class Runner:
         for _, predictor in self._program.named_predictors():
             if predictor.lm is not None:
                 predictor.lm = as_lm(predictor.lm)
+        own = (predictor.lm for _, predictor in self._program.named_predictors() if predictor.lm is not None)
+        self._models = (self.lm, *own)
         self._metric, self._takes_trace = metric, _takes_trace(metric)
         self._floor, self._steps, self._show_trace = floor, steps, show_trace
         self._shelf = shelf
@@ -213,8 +215,10 @@ class Runner:
         return None if entry.row.failure is not None and entry.row.failure.fault == "metric" else entry
 
     def _taken(self, entry: Entry) -> Row:
-        """Charge what the row took and return it."""
+        """Charge what the row took, take over what was found out with it about the models, and return it."""
         replay_calls(entry.calls)
+        for model in self._models:
+            model.findings.recall(entry.notes)
         steps = typed_steps(entry.row.steps, self._signatures)
         outputs = None if entry.row.outputs is None else typed_outputs(entry.row.outputs, steps)
         return replace(entry.row, outputs=outputs, steps=steps if self._steps else (), cached=True)
@@ -278,6 +282,7 @@ class Runner:
                 shelf.keep_stop(key, calls, stop.error)
             raise
         notes = _notes(used.values(), self.lm)
+        notes += tuple(note for model in self._models for note in model.findings.notes)
         if shelf is not None:
             kept = shelf.keep(row, calls, notes, bare=bare)
             if kept.row is not row and (kept.whole or not self._steps):

@@ -3,7 +3,7 @@
 from weakref import WeakKeyDictionary
 
 from tunesmith.errors import FormatError, SignatureError, UsageError, shown
-from tunesmith.formats.bare import BareFormat
+from tunesmith.formats.bare import BareFormat, BareFree, BareNearest, BareSchema
 from tunesmith.formats.chat import ChatFormat
 from tunesmith.formats.fields import field_titles, read_inputs
 from tunesmith.formats.format import Adapter, ChatAdapter, Format, Rendered
@@ -20,6 +20,7 @@ from tunesmith.signatures import Signature
 
 __all__ = [
     "Adapter",
+    "BareFormat",
     "carries",
     "ChatAdapter",
     "Constraint",
@@ -64,6 +65,9 @@ register(LinesFormat())
 register(MarkdownFormat())
 register(XmlFormat())
 register(ChatFormat())
+register(BareSchema())
+register(BareFree())
+register(BareNearest())
 
 
 def format_names() -> tuple[str, ...]:

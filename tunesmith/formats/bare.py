@@ -1,9 +1,12 @@
-"""`bare`: the single output alone, as plain text where it can be, else as its JSON value."""
+"""`bare`: the single output alone, as plain text if it can be, else as its JSON value."""
 
-from collections.abc import Mapping
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from tunesmith.errors import FormatError
+from tunesmith.errors import FormatError, ParseError
 from tunesmith.formats.cut import cut_error, is_whole
 from tunesmith.formats.fields import field_titles, json_text
 from tunesmith.formats.format import Format, field_notes
@@ -15,7 +18,9 @@ from tunesmith.signatures import (
     Signature,
     field_schema,
     grammar,
+    is_any_text,
     is_plain,
+    is_text,
     json_grammar,
     labels,
     parse_json,
@@ -26,17 +31,27 @@ from tunesmith.signatures import (
     validate_output,
 )
 
-__all__ = ["BareFormat"]
+__all__ = ["BareFormat", "BareFree", "BareNearest", "BareSchema"]
 
 _MOST_LISTED = 50
 _CHARACTER = "[^\\x00-\\x08\\x0B-\\x1F\\x7F]"
+_FENCED = re.compile(r"```\w*[ \t]*\n(.*?)```", re.DOTALL)
+_QUOTES = "\"'`*"
 
 
 class BareFormat(Format):
     """Inputs as labelled lines, then the output's name as a cue; the reply is the value and nothing else.
 
-    With a grammar the reply is plain text (`billing`), with a schema only it is JSON (`"billing"`). Measured on
-    small models this beats every format that asks for markers or keys, for single outputs.
+    Measured on small models this beats every format that asks for markers or keys, for single outputs.
+
+    The messages are the same for every engine. How the reply is held to its shape depends on what the engine takes:
+
+    - `grammar`: the value and nothing else, if the engine takes a grammar.
+    - `schema`: the value as JSON, if the engine takes a JSON Schema only. No stop goes with it: a server may allow
+      white space first, and a stop at the line end would end the reply before it begins.
+    - `free`: nothing but a stop at the line end; the value is checked in the reply. Labels are held so if the engine
+      takes a schema only, because small models choose worse between labels in JSON quotes (`docs/formats.md`).
+    - `none`: nothing at all.
     """
 
     name: ClassVar[str] = "bare"
@@ -46,26 +61,28 @@ class BareFormat(Format):
         names = list(signature.output_fields)
         if len(names) != 1:
             raise FormatError(
-                f"The format `bare` carries one output. {signature.__name__} has {len(names)}: "
+                f"The format `{self.name}` carries one output. {signature.__name__} has {len(names)}: "
                 f"{', '.join(names)}. Use the format `json`."
             )
         field_schema(signature, names[0])  # refuses types that no reply can carry
 
     def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
-        """A grammar where the engine takes one; objects, arrays and unions by their schema."""
-        if "grammar" in capabilities.constraints:
-            name = _output(signature)
-            return "grammar" if is_plain(signature, name) or json_grammar(signature, name) is not None else "schema"
-        return "schema" if "json_schema" in capabilities.constraints else "none"
+        """Return the way of holding that keeps the value's plain text if there is one, and its bounds."""
+        name = _output(signature)
+        if "grammar" in capabilities.constraints and _has_grammar(signature, name):
+            return "grammar"
+        if "json_schema" not in capabilities.constraints or is_any_text(signature, name):
+            return "none"
+        return "free" if _is_quoted_label(signature, name) else "schema"
 
-    def system_text(self, signature: type[Signature], mode: str) -> str:
+    def system_text(self, signature: type[Signature]) -> str:
         """Return instruction, notes and, for a closed set, its labels."""
         name = _output(signature)
         parts = [signature.instructions, field_notes(signature)]
         found = labels(signature, name)
         if found is not None and len(found) <= _MOST_LISTED:
             parts.append(f"{field_titles(signature)[name]} is one of: {', '.join(found)}.")
-        if not _is_text(signature, name, mode):
+        if not is_plain(signature, name):
             parts.append("Reply with the JSON value only.")
         return "\n".join(part for part in parts if part)
 
@@ -73,52 +90,181 @@ class BareFormat(Format):
         """Return the output's name with a colon."""
         return f"\n{field_titles(signature)[_output(signature)]}:"
 
-    def demo_reply(self, signature: type[Signature], values: Mapping[str, Any], mode: str) -> str:
+    def demo_reply(self, signature: type[Signature], values: Mapping[str, Any]) -> str:
         """Return the value as a reply shows it."""
         name = _output(signature)
-        if _is_text(signature, name, mode):
+        if is_plain(signature, name):
             return render_text(signature, name, values[name])
         return json_text(render_json(signature, name, values[name]), name)
 
     def constraint(self, signature: type[Signature], mode: str) -> Constraint:
-        """Return the grammar of the value, or its schema with a stop at the first newline."""
+        """Return the grammar of the value, its schema, or a stop at the line end."""
         name = _output(signature)
         if mode == "grammar":
             held = json_grammar(signature, name) or grammar(signature, name) or _bounded_text(signature, name)
             return Constraint(grammar=held)
         if mode == "schema":
-            schema = field_schema(signature, name)
-            # A raw newline cannot stand inside a one-line JSON value, and small models like to go on after it;
-            # objects and arrays are written over several lines.
-            scalar = schema.get("type") not in ("object", "array") and "anyOf" not in schema
-            return Constraint(schema=schema, stop=("\n",) if scalar else ())
-        return Constraint()
+            return Constraint(schema=field_schema(signature, name))
+        return Constraint(stop=("\n",) if mode == "free" else ())
 
     def read(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> dict[str, Any]:
         """Return the one output."""
         name = _output(signature)
-        if not _is_text(signature, name, mode):
-            value = parse_json(text)
-            # Only a number can be cut and still be JSON; white space behind it says that it had ended.
-            if cut and type(value) in (int, float) and text == text.rstrip():
-                raise cut_error(text, name)
-            return {name: validate_output(signature, name, value, raw=text)}
-        if cut and not is_whole(signature, name, text):
-            raise cut_error(text, name)
-        return {name: parse_text(signature, name, text, raw=text)}
+        if mode == "schema" or not is_plain(signature, name):
+            return {name: _json_value(signature, name, text, cut=cut)}
+        if not cut or is_whole(signature, name, text):
+            try:
+                return {name: parse_text(signature, name, text, raw=text)}
+            except ParseError as error:
+                problem = error
+        else:
+            problem = cut_error(text, name)
+        if is_text(signature, name):
+            raise problem
+        return {name: self.patient(signature, text, problem, cut=cut)}
+
+    def patient(self, signature: type[Signature], text: str, problem: ParseError, *, cut: bool) -> Any:
+        """Return the value of a reply that nothing held, and that is more than the value.
+
+        A fence, quotes, bold marks and a full stop around the value are taken off, and so is what stands below it.
+        It is never looked for inside of a sentence.
+
+        Raises:
+            ParseError: `problem`, if none of these is the value.
+        """
+        name = _output(signature)
+        for said in _spoken(text, cut=cut):
+            try:
+                return parse_text(signature, name, said, raw=text)
+            except ParseError:
+                continue
+        raise problem
+
+    def disproves(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> bool:
+        """Return whether the value's grammar or schema cannot have allowed the reply."""
+        name = _output(signature)
+        found = labels(signature, name)
+        if mode != "grammar" or found is None or grammar(signature, name) is None:
+            return super().disproves(signature, text, mode, cut=cut)
+        return not any(label.startswith(text) if cut else label == text for label in found)
 
     def reader(self, signature: type[Signature], mode: str) -> FieldReader:
         """Return a reader of the value."""
         name = _output(signature)
-        return TextReader(name) if _is_text(signature, name, mode) else JsonReader((), root=name)
+        is_json = mode == "schema" or not is_plain(signature, name)
+        return JsonReader((), root=name) if is_json else TextReader(name)
+
+
+class BareSchema(BareFormat):
+    """`bare`, held by a JSON Schema wherever the engine takes one."""
+
+    name: ClassVar[str] = "bare-schema"
+
+    def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
+        """Use the schema, unless the value may be any text: then there is nothing to hold."""
+        able = "json_schema" in capabilities.constraints and not is_any_text(signature, _output(signature))
+        return "schema" if able else "none"
+
+
+class BareFree(BareFormat):
+    """`bare`, held by nothing but a stop at the line end, and checked in the reply."""
+
+    name: ClassVar[str] = "bare-free"
+
+    def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
+        """Leave the reply free; it stops at the line end if the value has one line."""
+        name = _output(signature)
+        one_line = is_plain(signature, name) and not is_text(signature, name)
+        return "free" if one_line and capabilities.constraints else "none"
+
+
+class BareNearest(BareFree):
+    """`bare-free`, and a reply that is not one of the labels is read as the label that is nearest to it.
+
+    Nearest is the one label that stands in the reply as words, else the one with the most characters in common
+    (`difflib`). A reply is then never unreadable, and may be a guess: choose it if that serves better than an error.
+    """
+
+    name: ClassVar[str] = "bare-nearest"
+
+    def patient(self, signature: type[Signature], text: str, problem: ParseError, *, cut: bool) -> Any:
+        """Return the label nearest to the reply, if the output has labels."""
+        name = _output(signature)
+        try:
+            return super().patient(signature, text, problem, cut=cut)
+        except ParseError:
+            found = labels(signature, name)
+            if found is None or cut:
+                raise
+            return parse_text(signature, name, _nearest(text, found), raw=text)
 
 
 def _output(signature: type[Signature]) -> str:
     return next(iter(signature.output_fields))
 
 
-def _is_text(signature: type[Signature], name: str, mode: str) -> bool:
-    return mode != "schema" and is_plain(signature, name)
+def _has_grammar(signature: type[Signature], name: str) -> bool:
+    return is_plain(signature, name) or json_grammar(signature, name) is not None
+
+
+def _is_quoted_label(signature: type[Signature], name: str) -> bool:
+    """Return whether the output is a label that JSON writes in quotes and plain text without them."""
+    if not is_plain(signature, name) or labels(signature, name) is None:
+        return False
+    return any(isinstance(value, str) for value in field_schema(signature, name).get("enum", ()))
+
+
+def _json_value(signature: type[Signature], name: str, text: str, *, cut: bool) -> Any:
+    value = parse_json(text)
+    # Only a number can be cut and still be JSON; white space behind it says that it had ended.
+    if cut and type(value) in (int, float) and text == text.rstrip():
+        raise cut_error(text, name)
+    return validate_output(signature, name, value, raw=text)
+
+
+def _spoken(text: str, *, cut: bool) -> Iterator[str]:
+    """Yield what may be the value in a reply that is more than the value, the likeliest first.
+
+    Of a reply that was cut, only what has ended before.
+    """
+    fenced, line = _FENCED.search(text), text.strip().partition("\n")
+    whole = [
+        (text, not cut),
+        (fenced.group(1) if fenced is not None else "", True),
+        (line[0], line[1] != "" or not cut),
+    ]
+    for said, ended in ((said.strip(), ended) for said, ended in whole):
+        quoted = _quoted(said)
+        if quoted is not None:
+            yield quoted
+        if ended and said:
+            yield said
+            yield said.strip(_QUOTES).removesuffix(".").strip(_QUOTES)
+
+
+def _quoted(said: str) -> str | None:
+    """Return the text of a JSON string, or of the one value in a JSON object."""
+    try:
+        value = json.loads(said)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, dict) and len(value) == 1:
+        value = next(iter(value.values()))
+        if isinstance(value, bool | int | float):
+            return json.dumps(value)
+    return value if isinstance(value, str) else None
+
+
+def _nearest(text: str, found: tuple[str, ...]) -> str:
+    said = text.casefold()
+    within = [label for label in found if re.search(rf"\b{re.escape(label.casefold())}\b", said)]
+    if len(within) == 1:
+        return within[0]
+
+    def likeness(label: str) -> float:
+        return difflib.SequenceMatcher(None, said, label.casefold()).ratio()
+
+    return max(within or found, key=likeness)
 
 
 def _bounded_text(signature: type[Signature], name: str) -> str | None:

@@ -8,9 +8,8 @@ A format renders (signature, demos, inputs) to one request and reads the reply i
 import contextlib
 import json
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, get_args
 
 from dspy.adapters import Adapter, ChatAdapter
@@ -28,17 +27,19 @@ from tunesmith.formats.layout import Layout
 from tunesmith.formats.options import Constraint, check_call, request_config
 from tunesmith.formats.plan import Plan, Plans, source_of, values_of
 from tunesmith.formats.rendered import Rendered, message_of, request_of, turn
+from tunesmith.formats.thoughts import is_around, without_thoughts
 from tunesmith.lm import (
     LM,
     BaseLM,
     Capabilities,
     Message,
     Prefix,
+    Request,
     Response,
     effective,
     rollout_number,
 )
-from tunesmith.signatures import Signature, field_description, input_types, type_text
+from tunesmith.signatures import Signature, could_hold, field_description, input_types, type_text
 
 __all__ = ["Adapter", "AdapterParseError", "ChatAdapter", "Format", "HeardOnce", "Rendered", "ReplyError", "turn"]
 
@@ -47,9 +48,6 @@ _PARTS = (Type, History, ToolCallResults)
 _TEXTS = (Code, Reasoning, Tool, Noul, Choice, Score)
 _DECISIONS = (Noul, Choice, Score)
 _NO_THINKING = (None, False, "none", "off", "")
-
-_SENT: ContextVar[str | None] = ContextVar("tunesmith_sent_mode", default=None)
-"""The mode of the call that `format` is shown for, `None` outside of one."""
 
 
 class ReplyError(ParseError, AdapterParseError):
@@ -110,10 +108,13 @@ class Format(HeardOnce, Adapter):
         """Raise `FormatError` or `SignatureError` where this format cannot carry the outputs."""
 
     def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
-        """Return how the reply will be held to its shape: `grammar`, `schema` or `none`."""
+        """Return how the reply will be held to its shape: `grammar`, `schema`, `none` or a way of the format's own.
+
+        `none` must be one: an engine that can hold nothing gets it. The messages never depend on it.
+        """
         return "schema" if "json_schema" in capabilities.constraints else "none"
 
-    def system_text(self, signature: type[Signature], mode: str) -> str:
+    def system_text(self, signature: type[Signature]) -> str:
         """Return the system message: the instruction and what the reply looks like."""
         raise NotImplementedError
 
@@ -121,7 +122,7 @@ class Format(HeardOnce, Adapter):
         """Return what ends each user message, with its own leading newline; empty for nothing."""
         return ""
 
-    def demo_reply(self, signature: type[Signature], values: Mapping[str, Any], mode: str) -> str:
+    def demo_reply(self, signature: type[Signature], values: Mapping[str, Any]) -> str:
         """Return the assistant message of a demo: exactly what a reply looks like.
 
         Raises:
@@ -140,6 +141,11 @@ class Format(HeardOnce, Adapter):
             ParseError: the outputs are not all there.
         """
         raise NotImplementedError
+
+    def disproves(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> bool:
+        """Return whether what `constraint` sends in `mode` cannot have allowed the reply: then nothing enforces it."""
+        schema = self.constraint(signature, mode).schema
+        return schema is not None and not could_hold(schema, text, cut=cut)
 
     def reader(self, signature: type[Signature], mode: str) -> FieldReader:
         """Return what reads one reply while it is written; by default its fields are known when it has ended."""
@@ -183,38 +189,20 @@ class Format(HeardOnce, Adapter):
             FormatError: a value cannot be carried; nothing was sent.
             ParseError: the reply does not hold the outputs.
         """
-        signature, thought = _reply_side(lm, lm_kwargs, signature)
-        plan = self._plan(lm, lm_kwargs, signature, demos, thinking=thought is not None)
-        turns = [] if plan.turns is None else self._turns(signature, inputs, plan.mode)
-        final = Message.user(plan.write_inputs(inputs))
-        if isinstance(lm, LM) and lm.direct() and not self.callbacks:
-            return [
-                self._outputs(
-                    signature,
-                    plan,
-                    lm.send(
-                        request_of(prefix, turns, final),
-                        rollout=plan.rollout + draw,
-                        prefix=None if turns else prefix,
-                        messages=lambda: [*plan.history, *turns, turn("user", final)],
-                        cache=plan.cache,
-                    ),
-                    thought=thought,
-                )
-                for draw, prefix in enumerate(plan.prefixes)
-            ]
-        with _shown_as(plan.mode):
-            self.format(signature, demos, inputs)  # for callbacks: what is sent was rendered above
-        return [
-            self._outputs(
-                signature,
-                plan,
-                lm(request_of(prefix, turns, final), **plan.beside(draw)),
-                thought=thought,
-                visible=True,
-            )
-            for draw, prefix in enumerate(plan.prefixes)
-        ]
+        draws = self._draws(lm, lm_kwargs, signature, demos, inputs)
+        direct = isinstance(lm, LM) and lm.direct() and not self.callbacks
+        try:
+            asked = next(draws)
+            while True:
+                if direct and isinstance(lm, LM):
+                    response = asked.send(lm)
+                else:
+                    self._show(asked)
+                    response = lm(asked.request(), **asked.options())
+                    self._tell(asked, response)
+                asked = draws.send(response)
+        except StopIteration as done:
+            return done.value
 
     async def acall(
         self,
@@ -225,31 +213,91 @@ class Format(HeardOnce, Adapter):
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """Do what `__call__` does, asynchronously."""
+        draws = self._draws(lm, lm_kwargs, signature, demos, inputs)
+        direct = isinstance(lm, LM) and lm.direct() and not self.callbacks
+        try:
+            asked = next(draws)
+            while True:
+                if not direct:
+                    self._show(asked)
+                response = await lm.acall(asked.request(), **asked.options())
+                if not direct:
+                    self._tell(asked, response)
+                asked = draws.send(response)
+        except StopIteration as done:
+            return done.value
+
+    def _draws(
+        self,
+        lm: BaseLM,
+        lm_kwargs: dict[str, Any],
+        signature: type[Signature],
+        demos: list[Any],
+        inputs: dict[str, Any],
+    ) -> "Generator[_Asked, Response, list[dict[str, Any]]]":
+        """Yield what to ask, take the replies, and return the outputs of every draw.
+
+        It does not matter who asks, a call or a coroutine. One reply is asked for per draw. The first one that begins
+        with thoughts or a fence, so that our stop ended it before its answer, is asked for once more without the stop.
+        """
         signature, thought = _reply_side(lm, lm_kwargs, signature)
-        plan = self._plan(lm, lm_kwargs, signature, demos, thinking=thought is not None)
-        turns = [] if plan.turns is None else self._turns(signature, inputs, plan.mode)
-        final = Message.user(plan.write_inputs(inputs))
-        visible = not isinstance(lm, LM) or not lm.direct() or bool(self.callbacks)
-        if visible:
-            with _shown_as(plan.mode):
-                self.format(signature, demos, inputs)
-        return [
-            self._outputs(
-                signature,
-                plan,
-                await lm.acall(request_of(prefix, turns, final), **plan.beside(draw)),
-                thought=thought,
-                visible=visible,
-            )
-            for draw, prefix in enumerate(plan.prefixes)
-        ]
+
+        def planned() -> Plan:
+            return self._plan(lm, lm_kwargs, signature, demos, thinking=thought is not None)
+
+        plan, found, draw = planned(), list[dict[str, Any]](), 0
+        while draw < len(plan.prefixes):
+            asked = _Asked(plan, draw, signature, demos, inputs, self._turns_of(signature, plan, inputs))
+            response = yield asked
+            if isinstance(lm, LM) and self._is_unheld(signature, plan, response):
+                lm.findings.give_up()
+                plan = planned()
+                outputs = self._freely(signature, plan, asked.plan, response)
+                if outputs is None:
+                    continue
+            else:
+                outputs = self._outputs(signature, plan, response)
+            found.append(_with_thoughts(outputs, response, thought))
+            draw += 1
+        return found
+
+    def _turns_of(self, signature: type[Signature], plan: Plan, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
+        return [] if plan.turns is None else self._turns(signature, inputs)
+
+    def _is_unheld(self, signature: type[Signature], plan: Plan, response: Response) -> bool:
+        """Return whether the reply proves that the server does not enforce what was sent with the request."""
+        if not (plan.held or plan.stop):
+            return False
+        text = _text_of(response) or ""
+        if is_around(text):
+            return True
+        # A stop of the caller's may have ended the reply anywhere.
+        cut = response.finish_reason == "length" or plan.cuts
+        return plan.held and self.disproves(signature, text, plan.mode, cut=cut)
+
+    def _freely(
+        self, signature: type[Signature], plan: Plan, before: Plan, response: Response
+    ) -> dict[str, Any] | None:
+        """Return the outputs of a reply that was not held, `None` if it has to be asked for again, without our stop."""
+        try:
+            return self._outputs(signature, plan, response)
+        except ParseError:
+            if not before.stop:  # without the constraint the same would come again
+                raise
+            return None
+
+    def _show(self, asked: "_Asked") -> None:
+        self.format(asked.signature, asked.demos, asked.inputs)  # for callbacks: what is sent was rendered before
+
+    def _tell(self, asked: "_Asked", response: Response) -> None:
+        with contextlib.suppress(ParseError):  # for callbacks: what counts is read later
+            self.parse(asked.signature, _text_of(response) or "")
 
     def format(self, signature: type[Signature], demos: list[Any], inputs: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the messages for display and export, as an engine with every constraint would get them."""
-        mode = _SENT.get() or self.mode(signature, Capabilities(frozenset({"grammar", "json_schema"})))
-        system, turns = self._prefix_texts(signature, demos, mode)
+        """Return the messages for display and export; they are the same for every engine."""
+        system, turns = self._prefix_texts(signature, demos)
         final = turn("user", Message.user(self._writer(signature)(inputs)))
-        return [{"role": "system", "content": system}, *turns, *self._turns(signature, inputs, mode), final]
+        return [{"role": "system", "content": system}, *turns, *self._turns(signature, inputs), final]
 
     def format_user_message_content(
         self,
@@ -273,34 +321,17 @@ class Format(HeardOnce, Adapter):
             return self.read(signature, completion, "schema", cut=False)
         except ParseError:
             try:
-                return self.read(signature, completion, "grammar", cut=False)
+                return self.read(signature, without_thoughts(completion), "none", cut=False)
             except ParseError as error:
                 raise ReplyError(error, self.name, signature) from error
 
-    def _outputs(
-        self,
-        signature: type[Signature],
-        plan: Plan,
-        response: Response,
-        *,
-        thought: tuple[str, Any] | None = None,
-        visible: bool = False,
-    ) -> dict[str, Any]:
-        text = _text_of(response)
+    def _outputs(self, signature: type[Signature], plan: Plan, response: Response) -> dict[str, Any]:
         cut = response.finish_reason == "length"
-        if visible:
-            with contextlib.suppress(ParseError):  # for callbacks: what counts is read below
-                self.parse(signature, text or "")
         try:
-            found = self.read(signature, _said(text, cut=cut), plan.mode, cut=cut)
+            text = _said(_text_of(response), cut=cut)
+            return self.read(signature, text if plan.held else without_thoughts(text, cut=cut), plan.mode, cut=cut)
         except ParseError as error:
             raise ReplyError(error, self.name, signature) from error
-        if thought is not None:
-            name, kind = thought
-            found = {name: kind(content=_thinking(response)) if kind is Reasoning else _thinking(response), **found}
-        if response.logprobs is not None:
-            found["logprobs"] = response.logprobs
-        return found
 
     def _writer(self, signature: type[Signature]) -> Callable[[Mapping[str, Any]], str]:
         write, cue = self.layout.writer(signature, _written(signature)), self.cue(signature)
@@ -308,9 +339,7 @@ class Format(HeardOnce, Adapter):
             return write
         return lambda inputs: write(inputs) + cue
 
-    def _prefix_texts(
-        self, signature: type[Signature], demos: Sequence[Any], mode: str
-    ) -> tuple[str, list[dict[str, str]]]:
+    def _prefix_texts(self, signature: type[Signature], demos: Sequence[Any]) -> tuple[str, list[dict[str, str]]]:
         write, inputs_of, turns_of = self._writer(signature), _written(signature), _history_field(signature)
         whole: list[list[dict[str, str]]] = []
         partial: list[list[dict[str, str]]] = []
@@ -321,15 +350,15 @@ class Format(HeardOnce, Adapter):
             if not outputs or not inputs:
                 continue
             pair = [
-                *(self._turns(signature, values, mode) if turns_of is not None else ()),
+                *(self._turns(signature, values) if turns_of is not None else ()),
                 {"role": "user", "content": write(inputs)},
-                {"role": "assistant", "content": self.demo_reply(signature, outputs, mode)},
+                {"role": "assistant", "content": self.demo_reply(signature, outputs)},
             ]
             (whole if len(outputs) == len(signature.output_fields) else partial).append(pair)
         # DSPy's order too: what looks exactly like a whole answer stands last, nearest to the question.
-        return self.system_text(signature, mode), [message for pair in (*partial, *whole) for message in pair]
+        return self.system_text(signature), [message for pair in (*partial, *whole) for message in pair]
 
-    def _turns(self, signature: type[Signature], inputs: Mapping[str, Any], mode: str) -> list[dict[str, str]]:
+    def _turns(self, signature: type[Signature], inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         """Return the entries of the history among `inputs` as turns; each looks like a demo's."""
         field = _history_field(signature)
         if field is None or inputs.get(field) is None:
@@ -347,7 +376,7 @@ class Format(HeardOnce, Adapter):
                 found.append({"role": "user", "content": write(entry)})
             outputs = {name: entry[name] for name in signature.output_fields if entry.get(name) is not None}
             if outputs:
-                found.append({"role": "assistant", "content": self.demo_reply(signature, outputs, mode)})
+                found.append({"role": "assistant", "content": self.demo_reply(signature, outputs)})
         return found
 
     def _plan(
@@ -378,8 +407,7 @@ class Format(HeardOnce, Adapter):
         mode: str,
         source: tuple[Any, ...],
     ) -> Plan:
-        check_call(lm_kwargs, lm, self.name)
-        system, turns = self._prefix_texts(signature, demos, mode)
+        system, turns = self._prefix_texts(signature, demos)
         merged = {**lm.kwargs, **lm_kwargs}
         cache = merged.pop("cache", None)
         count = _count(merged.pop("n", None))
@@ -387,7 +415,8 @@ class Format(HeardOnce, Adapter):
         effort = merged.pop("reasoning_effort", None)
         if effort is not None:
             merged["reasoning"] = _effort(effort)
-        config = request_config(merged, self.constraint(signature, mode))
+        constraint = self.constraint(signature, mode)
+        config = request_config(merged, constraint)
         if isinstance(lm, LM):
             configs = [effective(config, rollout + draw, draw) for draw in range(count)]
         else:
@@ -396,6 +425,9 @@ class Format(HeardOnce, Adapter):
         return Plan(
             source=source,
             mode=mode,
+            held=constraint.grammar is not None or constraint.schema is not None,
+            stop=bool(constraint.stop),
+            cuts=len(config.stop) > len(constraint.stop),
             prefixes=tuple(Prefix(lm.model, system, messages, one) for one in configs),
             write_inputs=self._writer(signature),
             history=[{"role": "system", "content": system}, *turns],
@@ -425,19 +457,51 @@ def _said(text: str | None, *, cut: bool) -> str:
     return text
 
 
-@contextlib.contextmanager
-def _shown_as(mode: str) -> Iterator[None]:
-    token = _SENT.set(mode)
-    try:
-        yield
-    finally:
-        _SENT.reset(token)
-
-
 def _has_parts(annotation: Any) -> bool:
     if isinstance(annotation, type) and issubclass(annotation, _PARTS):
         return not issubclass(annotation, _TEXTS)
     return any(map(_has_parts, get_args(annotation)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request: a draw of a plan, with what stands behind the plan's prefix."""
+
+    plan: Plan
+    draw: int
+    signature: type[Signature]
+    demos: list[Any]
+    inputs: dict[str, Any]
+    turns: list[dict[str, str]]
+
+    def request(self) -> Request:
+        return request_of(self.plan.prefixes[self.draw], self.turns, self._final())
+
+    def options(self) -> dict[str, Any]:
+        return self.plan.beside(self.draw)
+
+    def send(self, lm: LM) -> Response:
+        """Ask on the short path."""
+        prefix, final = self.plan.prefixes[self.draw], self._final()
+        return lm.send(
+            request_of(prefix, self.turns, final),
+            rollout=self.plan.rollout + self.draw,
+            prefix=None if self.turns else prefix,
+            messages=lambda: [*self.plan.history, *self.turns, turn("user", final)],
+            cache=self.plan.cache,
+        )
+
+    def _final(self) -> Message:
+        return Message.user(self.plan.write_inputs(self.inputs))
+
+
+def _with_thoughts(outputs: dict[str, Any], response: Response, thought: tuple[str, Any] | None) -> dict[str, Any]:
+    """Return the outputs of a reply with what came beside its text: thoughts that fill an output, log-probabilities."""
+    if thought is not None:
+        name, kind = thought
+        said = _thinking(response)
+        outputs = {name: kind(content=said) if kind is Reasoning else said, **outputs}
+    return outputs if response.logprobs is None else {**outputs, "logprobs": response.logprobs}
 
 
 def _history_field(signature: type[Signature]) -> str | None:

@@ -40,7 +40,7 @@ class JsonFormat(Format):
         """Use the schema wherever the engine takes one."""
         return "schema" if "json_schema" in capabilities.constraints else "none"
 
-    def system_text(self, signature: type[Signature], mode: str) -> str:
+    def system_text(self, signature: type[Signature]) -> str:
         """Return instruction, notes and the shape of the object."""
         shape = ", ".join(
             f'"{name}": {_shape(signature, name, annotation)}' for name, annotation in output_types(signature).items()
@@ -52,7 +52,7 @@ class JsonFormat(Format):
         )
         return "\n".join(part for part in parts if part)
 
-    def demo_reply(self, signature: type[Signature], values: Mapping[str, Any], mode: str) -> str:
+    def demo_reply(self, signature: type[Signature], values: Mapping[str, Any]) -> str:
         """Return the object as a reply shows it."""
         found = {name: render_json(signature, name, value) for name, value in values.items()}
         return json_text(found, ", ".join(found))

@@ -23,6 +23,9 @@ class Plan:
     Attributes:
         source: what it was rendered from; see `source_of`.
         mode: how the reply is held to its shape.
+        held: whether a grammar or schema goes out.
+        stop: whether a stop of ours does.
+        cuts: whether a stop of the caller's does.
         prefixes: one per draw, equal but for what a repeated draw changes.
         write_inputs: writes the last message.
         history: the messages before it, in DSPy's form.
@@ -33,6 +36,9 @@ class Plan:
 
     source: tuple[Any, ...]
     mode: str
+    held: bool
+    stop: bool
+    cuts: bool
     prefixes: tuple[Prefix, ...]
     write_inputs: Callable[[Mapping[str, Any]], str]
     history: list[dict[str, Any]]

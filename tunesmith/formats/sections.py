@@ -51,7 +51,7 @@ class SectionFormat(Format):
         """Use a grammar wherever the engine takes one; a JSON Schema cannot describe sections."""
         return "grammar" if "grammar" in capabilities.constraints else "none"
 
-    def system_text(self, signature: type[Signature], mode: str) -> str:
+    def system_text(self, signature: type[Signature]) -> str:
         """Return instruction, notes and what the reply looks like."""
         titles = self.layout.labels(signature)
         shape = self.layout.between.join(
@@ -67,7 +67,7 @@ class SectionFormat(Format):
         )
         return "\n".join(part for part in parts if part)
 
-    def demo_reply(self, signature: type[Signature], values: Mapping[str, Any], mode: str) -> str:
+    def demo_reply(self, signature: type[Signature], values: Mapping[str, Any]) -> str:
         """Return the sections of these outputs as a reply shows them."""
         titles = self.layout.labels(signature)
         return self.layout.between.join(
@@ -124,6 +124,16 @@ class SectionFormat(Format):
             if cut and not first[name].closed and not (self._open_ends() and _is_complete(signature, name, said)):
                 raise cut_error(text, name)
         return found
+
+    def disproves(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> bool:
+        """Return whether sections are missing that the grammar asks for."""
+        if mode != "grammar" or cut:
+            return False
+        try:
+            self.read(signature, text, mode, cut=False)
+        except ParseError as error:
+            return error.reason == "missing"
+        return False
 
     def reader(self, signature: type[Signature], mode: str) -> FieldReader:
         """Return a reader of the sections."""

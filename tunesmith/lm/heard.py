@@ -38,7 +38,7 @@ class _ListeningStack(Stack):
     """A `Stack` that gives each request somebody who hears it."""
 
     def __init__(self, inner: Stack, hear: Hear) -> None:
-        super().__init__(inner.engine, cache=inner.cache, price=inner.price)
+        super().__init__(inner.engine, cache=inner.cache, price=inner.price, findings=inner.findings)
         self._hear = hear
 
     def answer(self, request: Request, rollout: int, prefix: Prefix | None = None) -> tuple[Response, bool]:

@@ -25,6 +25,7 @@ from tunesmith.lm.engine import (
     Response,
     dspy_settings,
 )
+from tunesmith.lm.findings import Findings
 from tunesmith.lm.folders import cache_dir
 from tunesmith.lm.foreign import ForeignEngine
 from tunesmith.lm.llamacpp import load_engine
@@ -77,6 +78,11 @@ class LM(OwnCacheLM):
     def capabilities(self) -> Capabilities:
         """What its engine can do."""
         return self._stack.capabilities
+
+    @property
+    def findings(self) -> Findings:
+        """What was found out about the model while it was used."""
+        return self._stack.findings
 
     @property
     def slots(self) -> int:
@@ -417,7 +423,8 @@ def build_lm(
     _check_whole(slots=slots)
     if not (cache is None or cache is False or isinstance(cache, ReplyCache)):
         raise UsageError(f"`cache` is a `ReplyCache` here, or false for none. Given: {shown(cache)}.")
-    stack = Stack(engine, cache=cache if isinstance(cache, ReplyCache) else None, price=price, patience=patience)
+    kept = cache if isinstance(cache, ReplyCache) else None
+    stack = Stack(engine, cache=kept, price=price, patience=patience, findings=Findings(spec))
     found = LM(spec, stack, options=options, **kwargs)
     found._slots = slots
     return found

@@ -28,6 +28,7 @@ from tunesmith.lm.engine import (
     materialize_response,
     whole_events,
 )
+from tunesmith.lm.findings import Findings
 from tunesmith.lm.meter import NOWHERE, Call, Meter, Scope, StopSignal, current_scope, runs_under_way
 from tunesmith.lm.patience import Patience, Watch
 from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, row_of
@@ -147,6 +148,7 @@ class Stack:
         price: US dollars per million input and output tokens.
         patience: how long a run waits for the engine's server; `None` where it has none. A call outside of a run is
             never waited for.
+        findings: what was found out about the model; shared by all who ask it.
     """
 
     def __init__(
@@ -156,8 +158,10 @@ class Stack:
         cache: ReplyCache | None,
         price: tuple[float, float] | None = None,
         patience: Patience | None = None,
+        findings: Findings | None = None,
     ) -> None:
         self.engine, self.cache, self.price = engine, cache, price
+        self.findings = findings or Findings("the model")
         self._watch = None if patience is None else Watch(patience, getattr(engine, "recheck", None))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Stack":
@@ -190,7 +194,7 @@ class Stack:
     def capabilities(self) -> Capabilities:
         """What the engine can do; raises as `identity`."""
         try:
-            return self.engine.capabilities
+            return self.findings.usable(self.engine.capabilities)
         except (ModelMissing, ModelUnavailable) as error:
             _stop_if_metered(error, _scope())
             raise

@@ -7,8 +7,15 @@ from tunesmith.signatures.gbnf import grammar, grammar_rules, json_grammar, text
 from tunesmith.signatures.gbnfjson import gbnf_literal
 from tunesmith.signatures.given import given_value
 from tunesmith.signatures.jsonable import to_json_value
-from tunesmith.signatures.render import is_plain, labels, render_json, render_text
-from tunesmith.signatures.reply import absent_output, parse_json, parse_text, validate_output, validate_outputs
+from tunesmith.signatures.render import is_any_text, is_plain, is_text, labels, render_json, render_text
+from tunesmith.signatures.reply import (
+    absent_output,
+    could_hold,
+    parse_json,
+    parse_text,
+    validate_output,
+    validate_outputs,
+)
 from tunesmith.signatures.safe import is_safe, server_schema
 from tunesmith.signatures.schema import field_schema, left_out, output_schema
 from tunesmith.signatures.signature import (
@@ -26,6 +33,7 @@ from tunesmith.signatures.signature import (
 
 __all__ = [
     "absent_output",
+    "could_hold",
     "Demo",
     "describe",
     "Example",
@@ -39,8 +47,10 @@ __all__ = [
     "input_types",
     "InputField",
     "InvalidError",
+    "is_any_text",
     "is_plain",
     "is_safe",
+    "is_text",
     "json_grammar",
     "labels",
     "left_out",

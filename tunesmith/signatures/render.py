@@ -9,7 +9,7 @@ from tunesmith.signatures.codec import Codec, codec_of
 from tunesmith.signatures.jsonable import canonical_text, to_json_value
 from tunesmith.signatures.signature import Signature
 
-__all__ = ["is_plain", "labels", "render_json", "render_text"]
+__all__ = ["is_any_text", "is_plain", "is_text", "labels", "render_json", "render_text"]
 
 
 def is_plain(signature: type[Signature], name: str) -> bool:
@@ -22,6 +22,24 @@ def is_plain(signature: type[Signature], name: str) -> bool:
         SignatureError: there is no such field.
     """
     return codec_of(signature, name).kind != "json"
+
+
+def is_text(signature: type[Signature], name: str) -> bool:
+    """Return whether a field is text of one or many lines: a `str`, or one of dspy's text types.
+
+    Raises:
+        SignatureError: there is no such field.
+    """
+    return codec_of(signature, name).kind in ("text", "wrapped")
+
+
+def is_any_text(signature: type[Signature], name: str) -> bool:
+    """Return whether every text is a value of the field: it is text, and has no length or pattern to keep.
+
+    Raises:
+        SignatureError: there is no such field.
+    """
+    return is_text(signature, name) and not codec_of(signature, name).constrained
 
 
 def labels(signature: type[Signature], name: str) -> tuple[str, ...] | None:

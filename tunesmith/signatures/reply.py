@@ -12,9 +12,19 @@ from tunesmith.signatures.atoms import InvalidError
 from tunesmith.signatures.codec import Codec, codec_of
 from tunesmith.signatures.signature import Signature, checked, output_types
 
-__all__ = ["absent_output", "parse_json", "parse_text", "validate_output", "validate_outputs"]
+__all__ = ["absent_output", "could_hold", "parse_json", "parse_text", "validate_output", "validate_outputs"]
 
+_FENCED = re.compile(r"```[A-Za-z]{0,8}[ \t]*\r?\n(.*?)```", re.DOTALL)
 _FENCE = re.compile(r"```[A-Za-z]{0,8}[ \t]*\r?\n?")
+_ROOT_TYPES: Mapping[str, Any] = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "null": type(None),
+    "array": list,
+    "object": dict,
+}
 _WORDS = ("true", "false", "null")
 _END_OF_NUMBER = frozenset("-+.eE")
 
@@ -22,13 +32,52 @@ _END_OF_NUMBER = frozenset("-+.eE")
 def parse_json(raw: str) -> Any:
     """Return the one JSON value that `raw` holds.
 
-    White space around it and one Markdown fence around that are taken off. A reply that was cut after the
-    value is whole. `NaN` and `Infinity` are no JSON.
+    White space around it and one Markdown fence around that are taken off, and so is what stands around a reply's only
+    fence. A reply that was cut after the value is whole. `NaN` and `Infinity` are no JSON.
 
     Raises:
         ParseError: `empty`; `truncated` where it ends inside a value; else `syntax`.
     """
-    return _json(raw, raw, None)
+    try:
+        return _json(raw, raw, None)
+    except ParseError as error:
+        fenced = _FENCED.findall(raw) if error.reason == "syntax" else []
+        if len(fenced) != 1 or raw.count("```") != 2:
+            raise
+        return _json(fenced[0], raw, None)
+
+
+def could_hold(schema: Mapping[str, Any], text: str, *, cut: bool = False) -> bool:
+    """Return whether an engine that holds replies to `schema` could have written `text`.
+
+    It looks at the outermost value alone: whether it is JSON, of the right type, one of the choices, with the required
+    keys. What it refuses proves that the schema was not enforced.
+
+    Args:
+        schema: as `field_schema` and `output_schema` return it.
+        text: the whole reply, white space around it included.
+        cut: whether the reply ended at a length limit or a stop.
+    """
+    text = text.strip()
+    if not text:
+        return True
+    try:
+        value = _json(text, text, None) if not text.startswith("`") else None
+    except ParseError as error:
+        return error.reason == "truncated" and cut
+    return not text.startswith("`") and _fits_root(schema, value)
+
+
+def _fits_root(schema: Mapping[str, Any], value: Any) -> bool:
+    if "anyOf" in schema:
+        return any(_fits_root(one, value) for one in schema["anyOf"])
+    if "enum" in schema:
+        return any(type(one) is type(value) and one == value for one in schema["enum"])
+    wanted = _ROOT_TYPES.get(schema.get("type", ""))
+    if wanted is None:
+        return True
+    is_of_type = isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
+    return is_of_type and (wanted is not dict or all(key in value for key in schema.get("required", ())))
 
 
 def parse_text(signature: type[Signature], name: str, text: str, *, raw: str) -> Any:

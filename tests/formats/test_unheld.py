@@ -1,0 +1,305 @@
+"""Servers that do not hold a reply to what was sent with its request, and models that write around their answers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import dspy
+import pytest
+from pydantic import BaseModel
+
+import tunesmith as ts
+from tests.protocol import FakeModel, ProtocolServer
+from tunesmith.errors import Interrupted, ParseError
+from tunesmith.evaluation import Report, evaluate
+from tunesmith.lm import LM, Capabilities, FunctionLM, ScriptedLM, Seen, lm, text_response
+from tunesmith.metrics import exact_match
+from tunesmith.modules import bind
+
+ROWS = 20
+NOTE = "does not hold replies"
+
+
+class Mood(dspy.Signature):
+    """Judge the mood."""
+
+    text: str = dspy.InputField()
+    mood: Literal["good", "bad"] = dspy.OutputField()
+
+
+class Stars(dspy.Signature):
+    """Rate from 1 to 5."""
+
+    text: str = dspy.InputField()
+    stars: int = dspy.OutputField(ge=1, le=5)
+
+
+class Tags(dspy.Signature):
+    """Tag the text."""
+
+    text: str = dspy.InputField()
+    tags: list[str] = dspy.OutputField()
+
+
+class Two(dspy.Signature):
+    """Judge the mood, and rate from 1 to 5."""
+
+    text: str = dspy.InputField()
+    mood: Literal["good", "bad"] = dspy.OutputField()
+    stars: int = dspy.OutputField()
+
+
+class Guest(BaseModel):
+    name: str
+
+
+class Who(dspy.Signature):
+    """Who is it?"""
+
+    text: str = dspy.InputField()
+    guest: Guest = dspy.OutputField()
+
+
+RIGHT: dict[type[dspy.Signature], dict[str, Any]] = {
+    Mood: {"mood": "good"},
+    Stars: {"stars": 4},
+    Tags: {"tags": ["a", "b"]},
+    Two: {"mood": "good", "stars": 4},
+    Who: {"guest": Guest(name="Ann")},
+}
+
+
+def scored(model: LM, signature: type[dspy.Signature], name: str | None = None, rows: int = ROWS) -> Report:
+    program = ts.Predict(signature)
+    if name is not None:
+        bind(program, name)
+    data = [dspy.Example(text=f"text {n}", **RIGHT[signature]).with_inputs("text") for n in range(rows)]
+    return evaluate(program, data, exact_match(), lm=model)
+
+
+@contextmanager
+def ollama(reply: str, *, version: str = "0.32.15", constraints: bool = True, **facts: Any) -> Iterator[LM]:
+    with ProtocolServer([FakeModel("m", reply=reply, **facts)], version=version, constraints=constraints) as server:
+        yield lm("ollama/m", host=server.url, cache=False)
+
+
+@contextmanager
+def proxy(reply: str) -> Iterator[LM]:
+    """A server that speaks OpenAI's protocol and drops what would hold a reply."""
+    with ProtocolServer([FakeModel("m", reply=reply)], only_v1=True, constraints=False) as server:
+        yield lm("openai/m", base_url=f"{server.url}/v1", dialect="openai", cache=False)
+
+
+@pytest.mark.parametrize("version", ["0.24.0", "0.32.15"])
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("signature", [Mood, Stars, Tags, Who])
+def test_the_default_format_is_read_on_both_ways_of_rendering(version: str, native: bool, signature: Any) -> None:
+    reply = {Mood: "good", Stars: "4", Tags: '["a", "b"]', Who: '{"name": "Ann"}'}[signature]
+    facts = {"native": native} if version == "0.32.15" else {}
+    with ollama(reply, version=version, **facts) as model:
+        report = scored(model, signature, rows=5)
+
+    assert (report.mean, report.charged.calls, report.notes) == (1.0, 5, ())
+
+
+@pytest.mark.parametrize("name", ["bare-schema", "json"])
+def test_white_space_before_what_a_schema_holds_ends_no_reply(name: str) -> None:
+    reply = '"good"' if name == "bare-schema" else '{"mood": "good"}'
+    with ollama(reply, leading=True) as model:
+        report = scored(model, Mood, name, rows=5)
+
+    assert (report.mean, report.charged.calls, report.notes) == (1.0, 5, ())
+
+
+WRITTEN = [
+    (Mood, None, "good"),
+    (Mood, None, '"good"'),
+    (Mood, None, '```json\n"good"\n```'),
+    (Mood, None, "```\ngood\n```\n"),
+    (Mood, None, "<think>\nIt is fine.\n</think>\n\ngood"),
+    (Mood, None, '<think>\nIt is fine.\n</think>\n\n```json\n{"mood": "good"}\n```'),
+    (Mood, None, "**good**\n\nThe text praises it."),
+    (Mood, "bare-schema", "good"),
+    (Mood, "bare-schema", "Good."),
+    (Mood, "bare-schema", "<think>\nIt is fine.\n</think>\n\ngood"),
+    (Mood, "json", '```json\n{"mood": "good"}\n```'),
+    (Mood, "json", '<think>\nIt is fine.\n</think>\n\n{"mood": "good"}'),
+    (Mood, "json", 'Here you are:\n```json\n{"mood": "good"}\n```\nIs there more?'),
+    (Stars, None, "<think>\nIt is fine.\n</think>\n4"),
+    (Stars, None, "```json\n4\n```"),
+    (Tags, None, '```json\n["a", "b"]\n```'),
+    (Tags, None, 'Sure:\n```json\n["a", "b"]\n```'),
+    (Tags, None, '<think>Which?</think>["a", "b"]'),
+    (Who, None, '<think>Who?</think>\n```json\n{\n "name": "Ann"\n}\n```'),
+    (Two, None, '<think>\nIt is fine.\n</think>\n\n```json\n{"mood": "good", "stars": 4}\n```'),
+    (Two, "lines", "<think>\nMood: bad?\n</think>\n\nMood: good\nStars: 4"),
+    (Two, "xml", "```xml\n<mood>good</mood>\n<stars>4</stars>\n```"),
+    (Mood, "bare-free", "<think>\nIt is fine.\n</think>\n\ngood"),
+]
+
+
+@pytest.mark.parametrize(("signature", "name", "reply"), WRITTEN)
+@pytest.mark.parametrize("server", ["drops format with think off", "drops every constraint", "drops it on /v1"])
+def test_a_model_that_is_always_right_scores_1_whatever_it_writes_around_its_answer(
+    signature: type[dspy.Signature], name: str | None, reply: str, server: str
+) -> None:
+    if server == "drops it on /v1":
+        serving = proxy(reply)
+    elif server == "drops every constraint":
+        serving = ollama(reply, constraints=False)
+    else:
+        serving = ollama(reply, thinking=True, obeys_format=False, version="0.30.7")
+    with serving as model:
+        report = scored(model, signature, name)
+
+    assert (report.mean, report.errors) == (1.0, 0)
+    assert report.charged.calls <= 1.1 * ROWS
+
+
+@pytest.mark.parametrize(
+    ("signature", "name", "reply"),
+    [
+        (Mood, None, "<think>\nIt is fine.\n</think>\n\ngood"),
+        (Mood, None, '```json\n"good"\n```'),
+        (Mood, "bare-schema", "good"),
+        (Mood, "json", "It is good."),
+        (Stars, None, "four"),
+        (Stars, None, '{"stars": 4}'),
+        (Tags, None, "a, b"),
+        (Who, None, "Ann"),
+        (Two, None, "good, 4"),
+    ],
+)
+def test_a_reply_that_the_constraint_could_not_have_produced_is_noted_once_and_is_not_asked_for_again(
+    signature: type[dspy.Signature], name: str | None, reply: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ollama(reply, constraints=False) as model:
+        report = scored(model, signature, name)
+        again = scored(model, signature, name)
+
+    assert [NOTE in note for note in report.notes] == [True]
+    assert "ollama/m" in report.notes[0]
+    assert [NOTE in record.message for record in caplog.records if record.name == "tunesmith"] == [True]
+    assert report.charged.calls <= ROWS + 1
+    assert again.charged.calls == ROWS
+
+
+@pytest.mark.parametrize(
+    ("signature", "reply", "finish"),
+    [
+        (Mood, '{"mood": "go', "length"),
+        (Mood, '{"mood": "good"}', "stop"),
+        (Mood, '\n\n {"mood":\n"good"}\n', "stop"),
+        (Two, '{"mood": "good", "stars": 4, "more": 1}', "stop"),
+        (Mood, "", "stop"),
+    ],
+)
+def test_a_reply_that_the_constraint_allows_proves_nothing(signature: Any, reply: str, finish: str) -> None:
+    model = ScriptedLM(
+        text_response(reply, model="m", finish_reason=finish), capabilities=Capabilities(frozenset({"json_schema"}))
+    )
+    program = ts.Predict(signature)
+    bind(program, "json")
+    with dspy.context(lm=model):
+        try:
+            program(text="x")
+        except ParseError:
+            assert reply != '{"mood": "good"}'
+
+    assert model.findings.notes == ()
+
+
+def test_a_stop_of_the_callers_may_end_a_reply_anywhere() -> None:
+    model = ScriptedLM(text_response("go", model="m"), capabilities=Capabilities(frozenset({"grammar"})), stop=["o"])
+    with dspy.context(lm=model), pytest.raises(ParseError):
+        ts.Predict(Mood)(text="x")
+
+    assert model.findings.notes == ()
+
+
+def test_a_grammar_that_is_not_enforced_is_noticed_and_not_sent_again() -> None:
+    model = FunctionLM(lambda seen: "I think it is good.")
+    program = ts.Predict(Mood)
+    bind(program, "bare-nearest")
+    bound = ts.Predict(Mood)
+    for text in "ab":
+        with dspy.context(lm=model), pytest.raises(ParseError):
+            bound(text=text)
+
+    first, second = model.requests
+    assert "grammar" in first.config.extensions
+    assert not second.config.extensions
+    assert model.findings.notes
+
+
+def test_a_reply_that_is_all_thoughts_is_told_from_an_answer() -> None:
+    model = FunctionLM(lambda seen: "<think>\nIt may be", capabilities=Capabilities())
+    with dspy.context(lm=model), pytest.raises(ParseError, match="finished its thoughts"):
+        ts.Predict("text -> answer")(text="x")
+
+
+@pytest.mark.parametrize("capabilities", [Capabilities(), Capabilities(frozenset({"json_schema", "grammar"}))])
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        ("<think>\nHm.\n</think>\n\nParis", "Paris"),
+        ("Hm.\n</think>\n\nParis", "Paris"),
+        ("<think></think>Paris", "Paris"),
+        ("<thinking>a</thinking>\nParis", "Paris"),
+        ("Write <think> and </think> around it", "Write <think> and </think> around it"),
+    ],
+)
+def test_thoughts_are_not_part_of_a_text(capabilities: Capabilities, reply: str, answer: str) -> None:
+    model = FunctionLM(lambda seen: reply, capabilities=capabilities)
+    with dspy.context(lm=model):
+        assert ts.Predict("text -> answer")(text="x").answer == answer
+
+
+def test_a_resumed_run_knows_it_before_its_first_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [dspy.Example(text=f"text {n}", mood="good").with_inputs("text") for n in range(12)]
+
+    def compiled(model: LM, budget: int) -> ts.CompileResult:
+        return ts.compile(
+            ts.Predict(Mood),
+            metric=exact_match("mood"),
+            trainset=rows[:4],
+            valset=rows[4:],
+            compiler=ts.LabeledFewShot(k=2, metric=exact_match("mood")),
+            lm=model,
+            budget=budget,
+            run="r",
+        )
+
+    replies = iter(range(1000))
+
+    def answer(seen: Seen) -> str:
+        if next(replies) == 6:
+            raise KeyboardInterrupt
+        return "<think>\nIt is fine.\n</think>\n\ngood"
+
+    model = FunctionLM(answer, capabilities=Capabilities(frozenset({"json_schema"})))
+    with pytest.raises(Interrupted):
+        compiled(model, 40)
+    fresh = FunctionLM(answer, capabilities=Capabilities(frozenset({"json_schema"})))
+    result = compiled(fresh, 40)
+
+    assert [NOTE in note for note in result.notes if "reply" in note or "replies" in note] == [True]
+    assert all(request.config.stop == () for request in fresh.requests)
+
+
+@pytest.mark.parametrize(
+    ("reply", "mood"),
+    [("good", "good"), ("It is rather Bad.", "bad"), ("goo", "good"), ("awfully baad", "bad"), ("?", "good")],
+)
+def test_the_nearest_label_is_taken_only_if_it_was_asked_for(reply: str, mood: str) -> None:
+    model = FunctionLM(lambda seen: reply)
+    program = ts.Predict(Mood)
+    bind(program, "bare-nearest")
+    with dspy.context(lm=model):
+        assert program(text="x").mood == mood
+    if reply != "good":
+        bind(program, "bare-free")
+        with dspy.context(lm=model), pytest.raises(ParseError):
+            program(text="x")
