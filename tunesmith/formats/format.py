@@ -407,6 +407,7 @@ class Format(HeardOnce, Adapter):
         mode: str,
         source: tuple[Any, ...],
     ) -> Plan:
+        check_call(lm_kwargs, lm, self.name)
         system, turns = self._prefix_texts(signature, demos)
         merged = {**lm.kwargs, **lm_kwargs}
         cache = merged.pop("cache", None)
