@@ -75,6 +75,6 @@ def test_the_five_lines_of_the_readme_run(tmp_path: Path) -> None:
     [name] = re.findall(r"ollama/([\w.:-]+)", code)
     script = tmp_path / "five.py"
     script.write_text(code, encoding="utf-8")
-    with ProtocolServer([FakeModel(name, reply='"sunny"')]) as server:
+    with ProtocolServer([FakeModel(name, reply="sunny")]) as server:
         found = run_example(script, tmp_path, "nothing", OLLAMA_HOST=server.url)
     assert (found.returncode, found.stdout.strip()) == (0, "sunny"), found.stderr
