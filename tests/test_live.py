@@ -33,8 +33,8 @@ def test_without_a_server_the_live_suite_is_skipped_with_a_reason() -> None:
 @pytest.mark.model
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_live_suite_passes_on_the_protocol_server() -> None:
-    with ServerProcess("--embedded") as server:
+def test_the_live_suite_passes_on_a_server_without_a_network() -> None:
+    with ServerProcess("--embedded", "--offline") as server:
         said = run_live(OLLAMA_HOST=server.url, TUNESMITH_LIVE_MODEL="smollm2")
         asked = [entry for entry in server.requests() if entry["path"] == "/api/chat"]
     passed = re.search(r"(\d+) passed", said)

@@ -54,3 +54,26 @@ def test_models_show_and_ls_say_so(server: ProtocolServer) -> None:
 def test_a_cloud_model_that_is_not_on_the_server_is_called_one(server: ProtocolServer) -> None:
     assert "runs in the cloud" in check_failure(run("models", "show", "ollama/kimi:cloud"), 1)
     assert "runs in the cloud" not in check_failure(run("models", "show", "ollama/kimi"), 1)
+
+
+# Pulling ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["m", "m:latest", "M", "library/m", "mine", "hidden", "gpt-oss:120b-cloud"])
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_model_that_is_on_the_server_is_not_pulled(server: ProtocolServer, name: str, offline: bool) -> None:
+    server.create("mine", "FROM m\nSYSTEM Be kind.\n")
+    server.world.offline = offline
+    before = [model["digest"] for model in as_json("models", "ls")["server"]["models"]]
+    found = run("models", "pull", f"ollama/{name}")
+    assert (found.exit_code, found.stdout) == (0, f"ollama/{name} is on {server.url}\n"), found.stderr
+    assert f"{name} is there already; `ollama pull {name}` looks for a newer one" in found.stderr
+    assert [model["digest"] for model in as_json("models", "ls")["server"]["models"]] == before
+    assert not [entry for entry in server.requests if entry.path == "/api/pull"]
+
+
+def test_one_that_is_not_there_is_an_error_without_a_network(server: ProtocolServer) -> None:
+    server.world.offline = True
+    message = check_failure(run("models", "pull", "ollama/other", "--quiet"), 1)
+    assert "cannot pull 'other'" in message
+    assert "server's network" in message

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,10 @@ def list_all(host: str | None, as_json: bool, quiet: bool) -> int:  # noqa: FBT0
 @json_option
 @quiet_option
 def pull_model(name: str, host: str | None, as_json: bool, quiet: bool) -> int:  # noqa: FBT001
-    """Download a model, unless it is here and right: `embedded`, or `ollama/NAME` on the server."""
+    """Download a model, unless it is here and right: `embedded`, or `ollama/NAME` on the server.
+
+    A model that is on the server stays as it is; `ollama pull NAME` looks for a newer one.
+    """
     if name.startswith(OLLAMA):
         address = _pull_served(_served_name(name), host, quiet=quiet)
         found = {"name": name, "path": None, "server": address}
@@ -133,18 +136,17 @@ def _bar(name: str) -> Iterator[_Tell]:
 
 
 def _pull_served(name: str, host: str | None, *, quiet: bool) -> str:
-    """Let the server pull a model, with a progress bar on stderr, and return the server's address.
+    """Let the server pull a model that it lacks, with a progress bar on stderr, and return the server's address.
 
     Raises:
         ModelMissing: it cannot be had.
         ModelUnavailable: the server does not answer.
     """
     server = ollama_server(host)
-    if quiet:
-        server.pull(name)
-        return server.address
-    with _bar(name) as tell:
-        server.pull(name, lambda _, done, total: tell(done, total) if total else None)
+    with nullcontext() if quiet else _bar(name) as tell:
+        pulled = server.pull(name, lambda _, done, total: tell(done, total) if tell and total else None)
+    if not pulled:
+        note(f"{name} is there already; `ollama pull {name}` looks for a newer one", quiet=quiet)
     return server.address
 
 

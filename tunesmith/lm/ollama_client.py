@@ -182,13 +182,18 @@ class OllamaServer:
             raise self.error(fault, name, deadline=deadline) from fault
         return model_facts(name, version, find_served(models, name), shown)
 
-    def pull(self, name: str, progress: PullProgress | None = None) -> None:
-        """Let the server download a model.
+    def pull(self, name: str, progress: PullProgress | None = None) -> bool:
+        """Let the server download a model, and return whether it did; one that is there stays as it is.
+
+        It may have been made on the server, or there may be no network. A registry's model of the same name would take
+        its place.
 
         Raises:
             ModelMissing: there is no such model, or it cannot be had.
             ModelUnavailable: the server does not answer, or the download broke off.
         """
+        if find_served(self.models(), name) is not None:
+            return False
         client, _ = self._clients()
         try:
             for step in _pieces(client.pull(name, stream=True), Exchange(self.policy.clock() + _PULL_SECONDS)):
@@ -196,6 +201,7 @@ class OllamaServer:
                     progress(step.status or "", step.completed or 0, step.total)
         except Fault as fault:
             raise error_of(fault, self.address, name, pulling=True) from fault
+        return True
 
     def error(
         self,
