@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cli.conftest import check_failure, run
+from tests.cli.conftest import Workspace, check_failure, run
 from tests.cli.verbs import as_json
 from tests.protocol import FakeModel, ProtocolServer
+from tunesmith.lm import ScriptedLM, lm
 
 VERSIONS = ("0.24.0", "0.32.15")
 
 
 @pytest.fixture(params=VERSIONS)
-def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProtocolServer]:
+def at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProtocolServer]:
     models = [FakeModel("m"), FakeModel("gpt-oss:120b-cloud", remote=True), FakeModel("hidden", remote=True)]
     with ProtocolServer(models, request.param) as found:
         monkeypatch.setenv("OLLAMA_HOST", found.url)
@@ -24,7 +26,7 @@ def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.mark.parametrize("name", ["gpt-oss:120b-cloud", "hidden"])
-def test_doctor_says_that_a_model_runs_in_the_cloud(server: ProtocolServer, name: str) -> None:
+def test_doctor_says_that_a_model_runs_in_the_cloud(at: ProtocolServer, name: str) -> None:
     [advice] = as_json("doctor", "--lm", f"ollama/{name}")["advice"]
     assert advice == (
         f"{name} is a cloud model: your texts would leave this machine; it is not asked without `cloud = true`."
@@ -33,17 +35,17 @@ def test_doctor_says_that_a_model_runs_in_the_cloud(server: ProtocolServer, name
 
 
 @pytest.mark.parametrize("spec", ["openai/gpt-oss:120b-cloud", "openai/hidden", "ollama_chat/far:cloud"])
-def test_it_says_so_of_openai_s_protocol_too(server: ProtocolServer, spec: str, tmp_path: Path) -> None:
-    address = f'base_url = "{server.url}/v1"\n' if spec.startswith("openai/") else ""
+def test_it_says_so_of_openai_s_protocol_too(at: ProtocolServer, spec: str, tmp_path: Path) -> None:
+    address = f'base_url = "{at.url}/v1"\n' if spec.startswith("openai/") else ""
     (tmp_path / "tunesmith.toml").write_text(f'[lm]\nspec = "{spec}"\n{address}', encoding="utf-8")
     [advice] = as_json("doctor")["advice"]
     assert "is a cloud model: your texts would leave this machine" in advice
     (tmp_path / "tunesmith.toml").write_text(f'[lm]\nspec = "{spec}"\n{address}cloud = true\n', encoding="utf-8")
     assert "`cloud = true` gives leave" in as_json("doctor")["advice"][0]
-    assert not [entry for entry in server.requests if "chat" in entry.path]
+    assert not [entry for entry in at.requests if "chat" in entry.path]
 
 
-def test_models_show_and_ls_say_so(server: ProtocolServer) -> None:
+def test_models_show_and_ls_say_so(at: ProtocolServer) -> None:
     for name in ("gpt-oss:120b-cloud", "hidden"):
         assert as_json("models", "show", f"ollama/{name}")["details"]["cloud"] is True
         assert "cloud: yes, so texts leave this machine" in run("models", "show", f"ollama/{name}").stdout
@@ -51,7 +53,7 @@ def test_models_show_and_ls_say_so(server: ProtocolServer) -> None:
     assert "ollama/gpt-oss:120b-cloud  cloud" in run("models", "ls").stdout
 
 
-def test_a_cloud_model_that_is_not_on_the_server_is_called_one(server: ProtocolServer) -> None:
+def test_a_cloud_model_that_is_not_on_the_server_is_called_one(at: ProtocolServer) -> None:
     assert "runs in the cloud" in check_failure(run("models", "show", "ollama/kimi:cloud"), 1)
     assert "runs in the cloud" not in check_failure(run("models", "show", "ollama/kimi"), 1)
 
@@ -61,19 +63,94 @@ def test_a_cloud_model_that_is_not_on_the_server_is_called_one(server: ProtocolS
 
 @pytest.mark.parametrize("name", ["m", "m:latest", "M", "library/m", "mine", "hidden", "gpt-oss:120b-cloud"])
 @pytest.mark.parametrize("offline", [False, True])
-def test_a_model_that_is_on_the_server_is_not_pulled(server: ProtocolServer, name: str, offline: bool) -> None:
-    server.create("mine", "FROM m\nSYSTEM Be kind.\n")
-    server.world.offline = offline
+def test_a_model_that_is_on_the_server_is_not_pulled(at: ProtocolServer, name: str, offline: bool) -> None:
+    at.create("mine", "FROM m\nSYSTEM Be kind.\n")
+    at.world.offline = offline
     before = [model["digest"] for model in as_json("models", "ls")["server"]["models"]]
     found = run("models", "pull", f"ollama/{name}")
-    assert (found.exit_code, found.stdout) == (0, f"ollama/{name} is on {server.url}\n"), found.stderr
+    assert (found.exit_code, found.stdout) == (0, f"ollama/{name} is on {at.url}\n"), found.stderr
     assert f"{name} is there already; `ollama pull {name}` looks for a newer one" in found.stderr
     assert [model["digest"] for model in as_json("models", "ls")["server"]["models"]] == before
-    assert not [entry for entry in server.requests if entry.path == "/api/pull"]
+    assert not [entry for entry in at.requests if entry.path == "/api/pull"]
 
 
-def test_one_that_is_not_there_is_an_error_without_a_network(server: ProtocolServer) -> None:
-    server.world.offline = True
+def test_one_that_is_not_there_is_an_error_without_a_network(at: ProtocolServer) -> None:
+    at.world.offline = True
     message = check_failure(run("models", "pull", "ollama/other", "--quiet"), 1)
     assert "cannot pull 'other'" in message
     assert "server's network" in message
+
+
+# Texts of the model's own -----------------------------------------------------------------------------------
+
+OWN = 'FROM m\nSYSTEM """Be kind.\nAlways."""\nMESSAGE user one\nMESSAGE assistant 1\n'
+TURNS = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "1"}]
+
+
+def test_models_show_says_what_the_server_puts_into_every_prompt(at: ProtocolServer) -> None:
+    at.create("mine", OWN)
+    details = as_json("models", "show", "ollama/mine")["details"]
+    assert (details["system"], details["messages"]) == ("Be kind.\nAlways.", TURNS)
+    text = run("models", "show", "ollama/mine").stdout
+    assert "system: left out, since prompts begin with a system message: Be kind.\nAlways.\n" in text
+    assert "messages: before every prompt\n  user: one\n  assistant: 1\n" in text
+    bare = run("models", "show", "ollama/m").stdout
+    assert "system: none of its own" in bare
+    assert "messages: none of its own" in bare
+
+
+def test_doctor_says_so(at: ProtocolServer, tmp_path: Path) -> None:
+    at.create("mine", OWN)
+    at.create("kind", "FROM m\nSYSTEM Be kind.\n")
+    advice = as_json("doctor", "--lm", "ollama/mine")["advice"]
+    assert "mine has 2 messages of its own (MESSAGE), which its server puts before every prompt" in advice[0]
+    assert "mine has a system text of its own (SYSTEM), which its server leaves out here" in advice[1]
+    assert ["system text" in line for line in as_json("doctor", "--lm", "ollama/kind")["advice"]] == [True]
+    (tmp_path / "tunesmith.toml").write_text(
+        f'[lm]\nspec = "openai/mine"\nbase_url = "{at.url}/v1"\n', encoding="utf-8"
+    )
+    assert as_json("doctor")["advice"] == advice
+
+
+@pytest.mark.filterwarnings("ignore:Ollama's `/v1`")
+@pytest.mark.parametrize("start", ["ollama", "openai"])
+@pytest.mark.parametrize("modelfile", [OWN, "FROM m\nSYSTEM Be kind.\n", "FROM m\nMESSAGE user one\n"])
+def test_show_has_every_message_that_reaches_the_model(
+    workspace: Workspace, start: str, modelfile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[dict[str, Any]]] = []
+    model = FakeModel("m", lambda messages, _: seen.append(messages) or '"streets"')
+    with ProtocolServer([model], "0.32.15") as server:
+        server.create("mine", modelfile)
+        name_the_model(workspace.folder, f"{start}/mine", server.url)
+        shown = as_json("show", workspace.artifact, "--messages", "report=The bin is full.")["messages"]
+        assert run("predict", workspace.artifact, "report=The bin is full.").exit_code == 0
+        text = run("show", workspace.artifact, "--messages", "report=The bin is full.").stdout
+    assert [turns(message) for message in seen[-1]] == [
+        turns(message) for message in (*shown["server"]["before"], *shown["messages"])
+    ]
+    assert ("(not sent: the model's own, put here by its server)" in text) == ("MESSAGE" in modelfile)
+    assert ("Left out by the server" in text) == ("SYSTEM" in modelfile)
+    assert (shown["server"]["left_out"] is not None) == ("SYSTEM" in modelfile)
+
+
+def turns(message: dict[str, Any]) -> tuple[str, str]:
+    return message["role"], message["content"]
+
+
+def name_the_model(folder: Path, spec: str, url: str) -> None:
+    """Have the project use a model of the protocol server."""
+    file = folder / "tunesmith.toml"
+    before, _, rest = file.read_text(encoding="utf-8").partition("[lm]")
+    _, _, after = rest.partition("\n[")
+    place = f'host = "{url}"' if spec.startswith("ollama/") else f'base_url = "{url}/v1"'
+    file.write_text(f'{before}[lm]\nspec = "{spec}"\n{place}\n\n[{after}', encoding="utf-8")
+
+
+def test_a_request_without_a_system_message_gets_that_of_the_model(at: ProtocolServer) -> None:
+    at.create("mine", OWN)
+    own = lm("ollama/mine", host=at.url).own_turns
+    assert own.before(has_system=True) == TURNS
+    assert own.before(has_system=False) == [{"role": "system", "content": "Be kind.\nAlways."}, *TURNS]
+    for other in (lm("ollama/m", host=at.url), ScriptedLM(["x"]), lm("ollama/mine", host=[at.url])):
+        assert bool(other.own_turns.messages) == (other.model == "ollama/mine")

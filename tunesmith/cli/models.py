@@ -106,6 +106,11 @@ def show_model(name: str, host: str | None, as_json: bool) -> int:  # noqa: FBT0
 
 
 def _said(label: str, value: Any) -> str:
+    if label == "messages":
+        turns = [f"\n  {turn['role']}: {turn['content']}" for turn in value]
+        return "".join(("before every prompt", *turns)) if turns else "none of its own"
+    if label == "system":
+        return f"left out, since prompts begin with a system message: {value}" if value else "none of its own"
     if label == "cloud":
         return "yes, so texts leave this machine; it is not asked without `cloud=True`" if value else "no"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

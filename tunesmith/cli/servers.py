@@ -110,7 +110,25 @@ def model_details(facts: ModelFacts) -> dict[str, Any]:
         "capabilities": None if facts.capabilities is None else sorted(facts.capabilities),
         "stop": list(facts.stops),
         "cloud": facts.remote or is_cloud_name(facts.name),
+        "system": facts.own.system or None,
+        "messages": [{"role": role, "content": content} for role, content in facts.own.messages],
     }
+
+
+def _own_turns_advice(model: dict[str, Any]) -> list[str]:
+    """Say which texts the server puts into every prompt, and which it leaves out."""
+    name, found = model["name"], []
+    if model["messages"]:
+        found.append(
+            f"{name} has {len(model['messages'])} messages of its own (MESSAGE), which its server puts before every "
+            f"prompt; `tunesmith models show` shows them. Use a model without, for prompts as they were compiled."
+        )
+    if model["system"]:
+        found.append(
+            f"{name} has a system text of its own (SYSTEM), which its server leaves out here: tunesmith's prompts "
+            "begin with a system message."
+        )
+    return found
 
 
 def server_text(state: dict[str, Any]) -> str:
@@ -134,12 +152,12 @@ def server_advice(state: dict[str, Any], spec: str | None, num_ctx: int | None) 
         spec: the model in use, `None` for none.
         num_ctx: the context that is asked for, `None` for the default.
     """
-    if state["version"] is None or spec is None or not spec.startswith(OLLAMA):
-        return []
     model = state["model"]
-    if model is None:
+    if model is None or spec is None:
         return []
-    found = []
+    found = _own_turns_advice(model)
+    if not spec.startswith(OLLAMA):
+        return found
     trained = model["trained_context"]
     wanted = min(trained or _DEFAULT_CONTEXT, _DEFAULT_CONTEXT) if num_ctx is None else num_ctx
     name = model["name"]

@@ -14,7 +14,7 @@ from tunesmith.cli.fields import pairs_of, typed_pairs
 from tunesmith.cli.options import allow_option, artifact_argument, json_option, lm_option, quiet_option
 from tunesmith.cli.output import emit, heading, note, say, table
 from tunesmith.errors import UsageError
-from tunesmith.lm import LM
+from tunesmith.lm import LM, OwnTurns
 from tunesmith.modules import Module, program_inputs, render
 from tunesmith.signatures import left_out, output_schema
 
@@ -45,7 +45,8 @@ def command(
     """Verify ARTIFACT and show what it holds.
 
     What is sent depends on what the model's engine can do; --messages assumes one that takes every constraint where no
-    model is named.
+    model is named. A model on an Ollama server may have texts of its own, which the server puts before what is sent:
+    they are shown too.
 
     \b
     tunesmith show runs/demo/artifact --diff
@@ -86,7 +87,11 @@ def _messages(program: Module, fields: Sequence[str], spec: str | None, *, quiet
         note("No model is named, so one that takes every constraint is assumed.", quiet=quiet)
     else:
         model = chosen_lm(spec)
-    return render(program, lm=model, **values).to_json()
+    rendered = render(program, lm=model, **values)
+    own = OwnTurns() if model is None else model.own_turns
+    has_system = rendered.request.system is not None
+    left_out = own.system if has_system else ""
+    return {**rendered.to_json(), "server": {"before": own.before(has_system=has_system), "left_out": left_out or None}}
 
 
 def _schemas(program: Module) -> dict[str, Any]:
@@ -109,9 +114,15 @@ def _say_parts(parts: dict[str, Any]) -> None:
 
 
 def _say_messages(sent: dict[str, Any]) -> None:
+    for message in sent["server"]["before"]:
+        heading(f"{message['role']} (not sent: the model's own, put here by its server)")
+        say(message["content"])
     for message in sent["messages"]:
         heading(message["role"])
         say(message["content"])
+    if sent["server"]["left_out"]:
+        heading("Left out by the server: the model's own system text, since a system message is sent")
+        say(sent["server"]["left_out"])
     constraint = sent["constraint"] or {}
     heading("Constraint")
     if not constraint:

@@ -48,7 +48,7 @@ from tunesmith.lm.meter import (
 )
 from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
 from tunesmith.lm.models import ModelInfo, embedded_path, list_models, pull, show
-from tunesmith.lm.ollama_facts import LoadedModel, ModelFacts, ServedModel
+from tunesmith.lm.ollama_facts import LoadedModel, ModelFacts, OwnTurns, ServedModel
 from tunesmith.lm.options import NEVER_SENT, PORTABLE, check_options, is_portable, plain_options
 from tunesmith.lm.scripted import FunctionLM, ScriptedLM, Seen
 from tunesmith.lm.served import ollama_server
@@ -94,6 +94,7 @@ __all__ = [
     "models_dir",
     "NEVER_SENT",
     "ollama_server",
+    "OwnTurns",
     "plain_options",
     "PORTABLE",
     "Prefix",

@@ -169,7 +169,7 @@ class Engine(Protocol):
     """One way to reach a model. `complete` may be called from many threads at once.
 
     An engine may have `request_options`: what a request to it may set besides the options that every engine has, by
-    name. Without it, its server decides.
+    name. Without it, its server decides. It may have `own_turns`: what its server puts into every prompt.
     """
 
     @property

@@ -30,6 +30,7 @@ from tunesmith.lm.folders import cache_dir
 from tunesmith.lm.foreign import ForeignEngine
 from tunesmith.lm.llamacpp import load_engine
 from tunesmith.lm.models import embedded_path
+from tunesmith.lm.ollama_facts import OwnTurns
 from tunesmith.lm.options import CARRIED, CLIENT_OPTIONS, HOSTED, NEVER_SENT, check_options, plain_options
 from tunesmith.lm.patience import Patience
 from tunesmith.lm.pooled import OPENAI_OPTIONS, ollama_hosts, openai_hosts
@@ -96,6 +97,14 @@ class LM(OwnCacheLM):
         """Whether, or how much, it may think: the option `think` of `ts.lm`, `None` where that was not given."""
         found: bool | str | None = (self._options or {}).get("think")
         return found
+
+    @property
+    def own_turns(self) -> OwnTurns:
+        """What its server puts into every prompt, besides what is sent: a model's own `SYSTEM` and `MESSAGE`.
+
+        Raises: as `identity`.
+        """
+        return getattr(self._stack.engine, "own_turns", None) or OwnTurns()
 
     @property
     def caches(self) -> bool:

@@ -37,7 +37,7 @@ from tunesmith.lm.engine import (
 )
 from tunesmith.lm.ollama_client import OllamaServer, Policy
 from tunesmith.lm.ollama_errors import Fault, Kind, Sort
-from tunesmith.lm.ollama_facts import MAX_CONTEXT, ModelFacts
+from tunesmith.lm.ollama_facts import MAX_CONTEXT, ModelFacts, OwnTurns
 from tunesmith.lm.ollama_host import server_address
 from tunesmith.lm.ollama_request import (
     BYTES_PER_TOKEN,
@@ -129,6 +129,11 @@ class OllamaEngine:
     def capabilities(self) -> Capabilities:
         """What the model can do on this server; raises as `identity`."""
         return self._known().capabilities
+
+    @property
+    def own_turns(self) -> OwnTurns:
+        """What the server puts into every prompt of its own; raises as `identity`."""
+        return self._known().facts.own
 
     def recheck(self) -> None:
         """Look whether the server, after it was away, still serves what it served before.

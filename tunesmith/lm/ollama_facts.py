@@ -14,6 +14,7 @@ from tunesmith.lm.engine import Capabilities
 __all__ = [
     "LoadedModel",
     "ModelFacts",
+    "OwnTurns",
     "ServedModel",
     "Version",
     "find_served",
@@ -21,6 +22,7 @@ __all__ = [
     "is_remote",
     "loaded_models",
     "model_facts",
+    "own_turns",
     "served_models",
 ]
 
@@ -85,6 +87,27 @@ class LoadedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnTurns:
+    """`SYSTEM` and `MESSAGE` of a model: texts that its server puts into every prompt.
+
+    The messages stand first, after the system text. That one is left out where a request begins with a system message,
+    even an empty one; then the messages stand before that.
+
+    Attributes:
+        system: the text, empty for none.
+        messages: role and content of each.
+    """
+
+    system: str = ""
+    messages: tuple[tuple[str, str], ...] = ()
+
+    def before(self, *, has_system: bool) -> list[dict[str, str]]:
+        """Return what the server puts before a request, which may begin with a system message, as messages."""
+        first = [("system", self.system)] if self.system and not has_system else []
+        return [{"role": role, "content": content} for role, content in (*first, *self.messages)]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """What `/api/tags`, `/api/show` and `/api/version` say about one model.
 
@@ -98,6 +121,7 @@ class ModelFacts:
         remote: whether another machine answers for it.
         texts: `template`, `parameters`, `system` and `license` as they are.
         details: family, parameter size, quantization.
+        own: texts that the server puts into every prompt.
     """
 
     name: str
@@ -109,6 +133,7 @@ class ModelFacts:
     remote: bool
     texts: tuple[tuple[str, str], ...]
     details: tuple[tuple[str, str], ...] = ()
+    own: OwnTurns = OwnTurns()
 
     def can(self, what: str) -> bool | None:
         """Return whether the model has a capability, `None` where the server does not say."""
@@ -227,7 +252,15 @@ def model_facts(name: str, version: Version, served: ServedModel | None, shown: 
         remote=is_remote(shown) or (served is not None and served.remote) or is_cloud_tag(name),
         texts=tuple(sorted((key, text) for key, text in texts.items() if isinstance(text, str) and text)),
         details=_details(shown.get("details")),
+        own=own_turns(shown),
     )
+
+
+def own_turns(shown: Mapping[str, Any]) -> OwnTurns:
+    """Return the texts that the reply of `/api/show` says are put into every prompt."""
+    messages = [entry for entry in shown.get("messages") or () if isinstance(entry, Mapping)]
+    turns = tuple((str(entry.get("role") or ""), str(entry.get("content") or "")) for entry in messages)
+    return OwnTurns(str(shown.get("system") or ""), turns)
 
 
 def _names(parameters: str) -> set[str]:

@@ -27,7 +27,7 @@ from tunesmith.lm.engine import (
     refused,
     unavailable,
 )
-from tunesmith.lm.ollama_facts import full_name, is_remote, loaded_models
+from tunesmith.lm.ollama_facts import OwnTurns, full_name, is_remote, loaded_models, own_turns
 from tunesmith.lm.ollama_request import estimated_tokens, is_shortened
 from tunesmith.lm.openai_address import checked_headers
 from tunesmith.lm.openai_dialects import DIALECTS, Dialect, detect, get_dialect
@@ -174,6 +174,17 @@ class OpenAIEngine:
                 # Programs ask before every call, also where all their replies are in the cache.
                 self._ask_again = time.monotonic() + _ABSENT_SECONDS
         return replace(found.capabilities, slots=self._slots)
+
+    @property
+    def own_turns(self) -> OwnTurns:
+        """What an Ollama server puts into every prompt of its own; of other servers nothing is known.
+
+        Raises:
+            ModelUnavailable: nobody answers.
+        """
+        if self.dialect.name != "ollama":
+            return OwnTurns()
+        return own_turns(self._server.page("/api/show", {"model": self._model}) or {})
 
     def complete(self, request: Request) -> Response:
         """Answer `request`; see `Engine.complete`."""

@@ -89,6 +89,11 @@ class PoolEngine:
         """Answer `request` on one of the hosts; see `Engine.complete`."""
         return self._somewhere(_prefix(request), lambda engine: engine.complete(request))
 
+    @property
+    def own_turns(self) -> Any:
+        """What the hosts put into every prompt, `None` where they put nothing; see `tunesmith.lm.OwnTurns`."""
+        return next((getattr(host.engine, "own_turns", None) for host in self._hosts.all if host.live), None)
+
     def embed(self, texts: list[str]) -> list[list[float]]:
         """Return one vector per text, in order, from the host with the least to do."""
         return self._somewhere(None, lambda engine: engine.embed(texts))
