@@ -186,7 +186,7 @@ def test_the_worst_case_of_a_plan_is_never_exceeded_and_its_expectation_is_near(
 @pytest.mark.parametrize("race", sorted(RACES) if FULL else ["block-race", "paired-halving"])
 def test_the_expectation_of_a_race_is_what_it_takes(race: str) -> None:
     runs, bounds = [], (0, 1) if race == "bound" else None
-    for seed in range(scaled(40)):
+    for seed in range(scaled(20)):
         search = RandomSearch(metric=right, num_candidates=6, race=race, seed=seed, bounds=bounds)
         with dspy.context(lm=FunctionLM(world())):
             program = search.compile(dspy.Predict(Colour), trainset=things(*range(30)), valset=things(*range(100, 120)))

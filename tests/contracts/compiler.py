@@ -142,7 +142,7 @@ class CompilerContract:
 
     @pytest.mark.parametrize("ability", [helpful, harmful])
     def test_the_result_is_never_worse_than_the_student_on_validation(self, ability: Any) -> None:
-        for seed in range(scaled(40)):
+        for seed in range(scaled(20)):
             model = FunctionLM(world(ability))
             program = self.compiled(model, seed=seed)
             before = evaluate(dspy.Predict(Colour), VAL, right, lm=model).mean
@@ -180,7 +180,7 @@ class CompilerContract:
 
     @pytest.mark.parametrize("slots", [1, 8])
     def test_no_more_is_charged_than_the_budget(self, slots: int) -> None:
-        for run in range(slots == 8 and not FULL, scaled(60), 1 if FULL else 2):
+        for run in range(slots == 8 and not FULL, scaled(40), 1 if FULL else 2):
             cap = 30 + (run * 37) % 300
             model = FunctionLM(world())
             report = self.compiled(model, budget=cap, slots=slots, seed=run).compile_report

@@ -305,7 +305,7 @@ def test_another_instruction_or_other_demos_are_another_program(finished: Path) 
 @pytest.mark.parametrize("slots", [1, 8])
 def test_search_and_test_together_keep_the_budget(slots: int) -> None:
     rng = random.Random(slots)
-    for _ in range(scaled(40)):
+    for _ in range(scaled(20)):
         cap = rng.randint(2 * len(TEST) + len(VAL), 500)
         model = FunctionLM(world(), slots=slots)
 

@@ -103,7 +103,7 @@ def on_the_wire(wired: Callable[..., LM], monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(contract, "FunctionLM", wired)
     monkeypatch.setattr(contract, "ScriptedLM", in_turn)
-    monkeypatch.setattr(contract, "scaled", lambda count: scaled(max(20, count // 4)))
+    monkeypatch.setattr(contract, "scaled", lambda count: scaled(max(20, count // 20)))
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ class TestEmbeddedEngine(EngineContract):
 
     def test_replies_and_logprobs_do_not_depend_on_the_order_of_calls(self, engine: Engine) -> None:
         texts = [f"{word} number {i} was {how}" for i, (word, how) in enumerate(_pairs())]
-        requests = [ask(engine, text, extensions={"grammar": LABELS}, logprobs=5) for text in texts[: scaled(240)]]
+        requests = [ask(engine, text, extensions={"grammar": LABELS}, logprobs=5) for text in texts[: scaled(100)]]
         # A second prefix in between, as when candidates alternate.
         requests += [
             Request(
@@ -52,7 +52,7 @@ class TestEmbeddedEngine(EngineContract):
                 messages=(Message.user(text),),
                 config=requests[0].config,
             )
-            for text in texts[: scaled(60)]
+            for text in texts[: scaled(40)]
         ]
         first = [engine.complete(request) for request in requests]
         order = list(range(len(requests)))
