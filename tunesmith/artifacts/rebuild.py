@@ -1,6 +1,5 @@
 """A program to load an artifact into, without running code that nobody asked for."""
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,15 @@ from tunesmith.artifacts.shape import CLASS_NAME
 from tunesmith.artifacts.typetext import parse_type
 from tunesmith.errors import ArtifactError, UsageError, shown
 from tunesmith.lm import is_portable
-from tunesmith.modules import ChainOfThought, DspyPredict, Module, Predict, program_structure
+from tunesmith.modules import (
+    ChainOfThought,
+    DspyPredict,
+    Module,
+    Predict,
+    find_class,
+    program_structure,
+    why_not_importable,
+)
 from tunesmith.signatures import (
     InputField,
     OutputField,
@@ -17,7 +24,9 @@ from tunesmith.signatures import (
     output_types,
 )
 
-__all__ = ["check_structure", "describe_program", "find_program", "make_signature"]
+__all__ = ["check_structure", "describe_program", "find_program", "make_signature", "note_on_loading"]
+
+_MAIN = "__main__"
 
 # DSPy's own chain of thought is the parent of ours; `modules` does not name it.
 (_DspyChainOfThought,) = ChainOfThought.__bases__
@@ -42,6 +51,20 @@ def describe_program(program: Module) -> dict[str, Any]:
         entry["config"] = _carried(predictor.config)
     found["rebuildable"] = _is_rebuildable(program, found)
     return found
+
+
+def note_on_loading(program: Module) -> str | None:
+    """Return what to know about loading `program` again, `None` if its name is enough."""
+    described = describe_program(program)
+    why = None if described["rebuildable"] else why_not_importable(program)
+    if why is None:
+        return None
+    name = type(program).__name__
+    return (
+        f"The class `{name}` cannot be made from its name when the artifact is loaded: {why}. Load it with "
+        f"`ts.load(folder, program=...)`, giving a program as you made this one; to use the command line, define it at "
+        "the top of a module and make it without arguments."
+    )
 
 
 def _carried(config: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -101,16 +124,33 @@ def find_program(
         made = program if isinstance(program, Module) else _called(program, "The function or class given as `program=`")
     elif described["rebuildable"]:
         made = _rebuilt(described)
-    elif name in allowed:
-        made = _called(_imported(name), f"The allowed class {name!r}")
+    elif (usable := _usable(name, allowed)) is not None:
+        made = _called(_imported(usable), f"The allowed class {usable!r}")
     else:
         raise ArtifactError(
             f"{where} is a program of the class {name!r}, and code is not imported unasked. Pass the program itself, "
-            f"`program={name.rpartition(':')[2].rpartition('.')[2]}(...)`, or allow the import with "
-            f"`allow=({name!r},)` in Python or `--allow {name}` on the command line."
+            f"`ts.load(..., program={name.rpartition(':')[2].rpartition('.')[2]}())`{_hint(name)}."
         )
     check_structure(made, described, where)
     return made
+
+
+def _usable(name: str, allowed: Sequence[str]) -> str | None:
+    """Return the allowed name of the class `name`. One that was saved as `__main__`'s has another module by now."""
+    module, _, local = name.partition(":")
+    return next((one for one in allowed if one == name or (module == _MAIN and one.partition(":")[2] == local)), None)
+
+
+def _hint(name: str) -> str:
+    module, _, local = name.partition(":")
+    if "<locals>" in name:
+        return "; its class is defined inside a function and cannot be imported"
+    if module == _MAIN:
+        return f", or allow its class under the name it is imported by, as in `--allow my_module:{local}`"
+    return (
+        f", or allow the import with `allow=({name!r},)` in Python or `--allow {name}` on the command line, in the "
+        "folder of that module"
+    )
 
 
 def _checked_allow(allow: object) -> tuple[str, ...]:
@@ -123,11 +163,8 @@ def _checked_allow(allow: object) -> tuple[str, ...]:
 
 
 def _imported(name: str) -> type[Module]:
-    module, _, attributes = name.partition(":")
     try:
-        found: Any = importlib.import_module(module)
-        for attribute in attributes.split("."):
-            found = getattr(found, attribute)
+        found = find_class(name)
     except (Exception, SystemExit) as error:  # an import may run and raise anything
         raise ArtifactError(
             f"The allowed class {name!r} cannot be imported: {error!r}. Make its module importable, or pass the "

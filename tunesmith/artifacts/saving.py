@@ -11,7 +11,7 @@ from typing import Any
 from tunesmith.artifacts.artifact import UNKNOWN_MODEL, Artifact, verified, verify
 from tunesmith.artifacts.folder import MANIFEST, STATE, locate, read_files, replace_folder
 from tunesmith.artifacts.manifest import SCHEMA_VERSION, plain, render, seal, sha256_of
-from tunesmith.artifacts.rebuild import describe_program
+from tunesmith.artifacts.rebuild import describe_program, note_on_loading
 from tunesmith.artifacts.selected import short_keys
 from tunesmith.artifacts.shape import ADAPTER
 from tunesmith.artifacts.state import program_state, write_state
@@ -85,6 +85,10 @@ def save(
         if caller_adapter() is not None and any(part.format is None for part in candidate.parts.values()):
             adapter = class_name(caller_adapter()) if adapter is None else adapter
     _warn_of_frozen(program)
+    hint = note_on_loading(program)
+    if hint is not None and hint not in notes:
+        notes = [*notes, hint]
+        warnings.warn(hint, UserWarning, stacklevel=2)
     notes = [*notes, *_unknown(baseline=baseline, model=lm_identity, data=datasets, scores=scores, cost=charged)]
     try:
         chosen = plain("candidate", candidate.to_json())

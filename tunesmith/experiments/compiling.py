@@ -1,13 +1,14 @@
 """`ts.compile`: compile, test, verdict, artifact, in one call that can be repeated."""
 
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunesmith.artifacts import Artifact, save
+from tunesmith.artifacts import Artifact, note_on_loading, save
 from tunesmith.compilers import Compiler, CompileReport, Mirror, MirrorPlace, Session, mirrored
 from tunesmith.data import example_key
 from tunesmith.errors import BudgetExceeded, UsageError, shown
@@ -171,6 +172,10 @@ def compile_program(
         why = "`new` sets the run aside" if new and fork is None else f"there is no run in {str(run_path(run))!r}"
         raise UsageError(f"There is nothing to rescore: {why}. Leave `rescore` out, or name the run that has outputs.")
     _say_what_is_not_kept(job, store=store)
+    hint = note_on_loading(job.program)
+    if hint is not None:
+        warnings.warn(hint, UserWarning, stacklevel=2)
+        job = replace(job, notes=(*job.notes, hint))
     with (
         RunFolder(name, job.identity(), command=command, new=new, rescore=rescore) as folder,
         folder.ledger(private=not store) as ledger,

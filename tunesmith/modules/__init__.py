@@ -2,7 +2,13 @@
 
 from tunesmith.modules.binding import bind, bound_format, saved_settings, with_default_formats
 from tunesmith.modules.candidate import Candidate, Part
-from tunesmith.modules.fingerprint import class_name, program_fingerprint, program_structure
+from tunesmith.modules.fingerprint import (
+    class_name,
+    find_class,
+    program_fingerprint,
+    program_structure,
+    why_not_importable,
+)
 from tunesmith.modules.hearing import FieldDelta
 from tunesmith.modules.inputs import ProgramInputs, program_inputs
 from tunesmith.modules.module import (
@@ -33,6 +39,7 @@ __all__ = [
     "DspyPredict",
     "FieldDelta",
     "FieldStream",
+    "find_class",
     "Finished",
     "Module",
     "Part",
@@ -47,5 +54,6 @@ __all__ = [
     "settings",
     "stream",
     "Tool",
+    "why_not_importable",
     "with_default_formats",
 ]

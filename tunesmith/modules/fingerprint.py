@@ -1,18 +1,73 @@
 """Which program this is."""
 
+import importlib
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tunesmith.lm import content_key
 from tunesmith.modules.module import Module
 from tunesmith.signatures import describe, fingerprint
 
-__all__ = ["class_name", "program_fingerprint", "program_structure"]
+__all__ = ["class_name", "find_class", "program_fingerprint", "program_structure", "why_not_importable"]
+
+_MAIN = ("__main__", "__mp_main__")  # the second one in a process that `multiprocessing` spawned
 
 
 def class_name(value: object) -> str:
-    """Return `module:Class` of an object."""
+    """Return `module:Class` of an object; a class of the running script has the name that other programs import."""
     kind = type(value)
-    return f"{kind.__module__}:{kind.__qualname__}"
+    return f"{_module_name(kind.__module__)}:{kind.__qualname__}"
+
+
+def find_class(name: str) -> Any:
+    """Return what `module:Class` names. The running script is not imported a second time.
+
+    Raises:
+        Exception: whatever importing the module raises.
+    """
+    module_name, _, path = name.partition(":")
+    main = next((main for main in _MAIN if main in sys.modules and _module_name(main) == module_name), None)
+    found: Any = importlib.import_module(module_name) if main is None else sys.modules[main]
+    for attribute in path.split("."):
+        found = getattr(found, attribute)
+    return found
+
+
+def why_not_importable(program: Module) -> str | None:
+    """Return why another program cannot make `program` from the name of its class, `None` if it can."""
+    kind, name = type(program), class_name(program)
+    if "<locals>" in name:
+        return "it is defined inside a function"
+    if name.partition(":")[0] in _MAIN:
+        return "it is defined in a notebook, in standard input, or in a script whose name cannot be imported"
+    try:
+        found = find_class(name)
+    except Exception:  # noqa: BLE001 - a module may have any `__getattr__`
+        found = None
+    if found is not kind:
+        return f"{name!r} is not there"
+    needed = [
+        parameter.name
+        for parameter in list(inspect.signature(kind.__init__).parameters.values())[1:]  # DSPy's metaclass hides it
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    return f"it is made with arguments ({', '.join(needed)})" if needed else None
+
+
+def _module_name(name: str) -> str:
+    """Return the name under which a module is imported, which for the running script is not its own."""
+    if name not in _MAIN or name not in sys.modules:
+        return name
+    main: ModuleType = sys.modules[name]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:  # `python -m package.module`
+        return str(spec.name)
+    file = Path(getattr(main, "__file__", None) or "")
+    return file.stem if file.suffix == ".py" and file.stem.isidentifier() and file.stem not in _MAIN else name
 
 
 def program_structure(program: Module) -> dict[str, Any]:

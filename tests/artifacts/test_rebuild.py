@@ -1,0 +1,187 @@
+"""A program that is defined in a script is loaded again as the errors and warnings advise."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dspy
+import pytest
+
+import tunesmith as ts
+from tunesmith.errors import ArtifactError
+from tunesmith.modules import why_not_importable
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import dspy
+import tunesmith as ts
+
+
+class Triage(dspy.Module):
+    def __init__(self):
+        super().__init__()
+        self.mood = ts.Predict("text -> mood")
+        self.team = ts.Predict("text, mood -> team")
+
+    def forward(self, text):
+        return self.team(text=text, mood=self.mood(text=text).mood)
+
+
+def say(seen):
+    return "x"
+
+
+def main():
+    data = [dspy.Example(text=f"t{i}", team="x").with_inputs("text") for i in range(24)]
+    metric = ts.metrics.exact_match("team")
+    ts.compile(
+        Triage(), metric=metric, trainset=data[:8], valset=data[8:16], testset=data[16:], lm=ts.FunctionLM(say),
+        compiler=ts.LabeledFewShot(k=1), run="first",
+    )
+
+
+if __name__ == "__main__":
+    main()
+"""
+ARTIFACT = "runs/first/artifact"
+
+
+def python(*arguments: str, folder: Path, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment,
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def manifest(folder: Path) -> Any:
+    return json.loads((folder / ARTIFACT / "manifest.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("script")
+    (folder / "two.py").write_text(SCRIPT, encoding="utf-8")
+    done = python("two.py", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "cannot be made from its name" not in done.stderr
+    return folder
+
+
+def test_a_class_of_a_script_is_stored_under_the_name_that_others_import(compiled: Path) -> None:
+    assert manifest(compiled)["program"]["class"] == "two:Triage"
+
+
+def test_the_command_that_the_error_advises_works(compiled: Path) -> None:
+    command = ["-m", "tunesmith", "show", ARTIFACT, "--messages", "text=hello"]
+    refused = python(*command, folder=compiled)
+    assert refused.returncode == 1
+    advised = re.search(r"`(--allow [^`]+)`", refused.stderr)
+    assert advised is not None
+    done = python(*command, *shlex.split(advised[1]), folder=compiled)
+    assert done.returncode == 0, done.stderr
+    assert "hello" in done.stdout
+
+
+def test_python_loads_it_as_the_error_advises(compiled: Path) -> None:
+    ways = ["allow=('two:Triage',)", "program=two.Triage()", "program=two.Triage", "program=lambda: two.Triage()"]
+    loads = "; ".join(f"print(type(ts.load({ARTIFACT!r}, {way})).__name__)" for way in ways)
+    done = python("-c", f"import tunesmith as ts, two; {loads}", folder=compiled)
+    assert (done.stdout, done.returncode) == ("Triage\n" * 4, 0), done.stderr
+
+
+def test_the_script_itself_loads_it_without_being_imported_again(compiled: Path) -> None:
+    load = f"ts.load({str(compiled / ARTIFACT)!r}, allow=('two:Triage',))"
+    again = SCRIPT.replace("    main()\n", f"    print(type({load}) is Triage)\n") + "\nprint('once')\n"
+    folder = compiled / "again"
+    folder.mkdir()
+    (folder / "two.py").write_text(again, encoding="utf-8")
+    done = python("two.py", folder=folder)
+    assert done.stdout == "True\nonce\n", done.stderr
+
+
+def test_a_module_that_is_run_by_name_has_that_name(compiled: Path) -> None:
+    package = compiled / "shop"
+    package.mkdir()
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    (package / "three.py").write_text(SCRIPT.replace('run="first"', 'run="third"'), encoding="utf-8")
+    done = python("-m", "shop.three", folder=compiled)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((compiled / "runs/third/artifact/manifest.json").read_text(encoding="utf-8"))
+    assert found["program"]["class"] == "shop.three:Triage"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "why"),
+    [
+        (["-"], SCRIPT, "a notebook, in standard input"),
+        (["my-script.py"], None, "a script whose name cannot be imported"),
+    ],
+)
+def test_a_class_that_nobody_can_import_is_warned_about_when_it_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], given: str | None, why: str
+) -> None:
+    (tmp_path / "my-script.py").write_text(SCRIPT, encoding="utf-8")
+    done = python(*arguments, folder=tmp_path, given=given)
+    assert done.returncode == 0, done.stderr
+    assert "cannot be made from its name" in done.stderr
+    assert why in done.stderr
+    assert any("ts.load(folder, program=...)" in note for note in manifest(tmp_path)["notes"])
+
+    with pytest.raises(ArtifactError, match="--allow my_module:Triage"):
+        ts.load(tmp_path / ARTIFACT)
+    (tmp_path / "my_module.py").write_text(SCRIPT, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert type(ts.load(tmp_path / ARTIFACT, allow=("my_module:Triage",))).__module__ == "my_module"
+    monkeypatch.delitem(sys.modules, "my_module")
+
+
+class Wide(dspy.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.step = ts.Predict("a -> b")
+        self.width = width
+
+
+class Plain(Wide):
+    def __init__(self) -> None:
+        super().__init__(3)
+
+
+def test_a_class_that_is_made_with_arguments_is_warned_about(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"made with arguments \(width\)"):
+        ts.save(tmp_path / "a", Wide(3))
+    assert why_not_importable(Plain()) is None
+
+
+def test_a_class_inside_a_function_is_warned_about_and_not_advised_to_be_imported(tmp_path: Path) -> None:
+    class Local(Plain):
+        pass
+
+    with pytest.warns(UserWarning, match="inside a function"):
+        ts.save(tmp_path / "a", Local())
+    with pytest.raises(ArtifactError) as caught:
+        ts.load(tmp_path / "a")
+    assert "--allow" not in str(caught.value)
+    assert type(ts.load(tmp_path / "a", program=Local)) is Local
+
+
+def test_a_class_that_its_module_has_lost_is_warned_about(tmp_path: Path) -> None:
+    gone = type("Gone", (Plain,), {"__module__": __name__})
+    with pytest.warns(UserWarning, match="is not there"):
+        ts.save(tmp_path / "a", gone())
+
+
+def test_a_predictor_needs_no_import_and_no_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    ts.save(tmp_path / "a", ts.ChainOfThought("question -> answer"))
+    assert not recwarn.list
