@@ -1,8 +1,10 @@
 """Intervals: against SciPy, and properties that hold for every input."""
 
+import itertools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -240,3 +242,68 @@ def test_equal_programs_ship_at_most_5_times_of_100(n: int, kind: str) -> None:
         shipped += (paired_gain(list(sides[0]), list(sides[1]), seed=seed).low or 0) > 0
 
     assert shipped / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs) * (runs < 1_000)
+
+
+# Few graded scores ----------------------------------------------------------------------------------------------
+
+LONG_TAILS = {
+    "lognormal": lambda rng, n: rng.lognormal(0, 2, n),
+    "t with 2 degrees of freedom": lambda rng, n: rng.standard_t(2, n),
+    "Pareto": lambda rng, n: rng.pareto(1.2, n),
+    "graded and skewed": lambda rng, n: 1 - rng.beta(0.5, 1.2, n) ** 3,
+}
+
+
+@pytest.mark.parametrize("draw", LONG_TAILS.values(), ids=list(LONG_TAILS))
+def test_equal_programs_are_seldom_told_apart_by_few_graded_scores(draw: Callable[..., Any]) -> None:
+    """A/A: the verdict `ship` is a low end above zero, and at most 5 % of the runs may have it."""
+    rng, runs, shipped, worse = np.random.default_rng(3), 100, 0, 0
+    for n in (6, 7) * (runs // 2):
+        found = paired_gain(draw(rng, n).tolist(), draw(rng, n).tolist())
+        assert found.low is not None
+        assert found.high is not None
+        shipped, worse = shipped + (found.low > 0), worse + (found.high < 0)
+    assert shipped <= 0.05 * runs
+    assert worse <= 0.05 * runs
+
+
+@pytest.mark.parametrize("n", [6, 8, 11])
+def test_the_interval_of_few_scores_excludes_zero_only_if_a_sign_flip_test_does(n: int) -> None:
+    rng = np.random.default_rng(n)
+    for shift in np.linspace(0, 3, 15):
+        gains = rng.standard_t(2, n) + shift
+        found = paired_gain([0.0] * n, gains.tolist())
+        flips = np.array(list(itertools.product((1, -1), repeat=n))) @ gains
+        chance = float((flips >= gains.sum() - 1e-9).mean())
+        assert found.low is not None
+        if found.low > 0:
+            assert chance <= 0.025
+
+
+def test_a_large_gain_on_few_graded_scores_is_still_seen() -> None:
+    rng = np.random.default_rng(0)
+    before, after = rng.uniform(0.2, 0.4, 8), rng.uniform(0.6, 0.9, 8)
+    found = paired_gain(before.tolist(), after.tolist())
+    assert found.low is not None
+    assert found.low > 0.2
+
+
+def test_groups_are_drawn_whole_where_there_are_few_too() -> None:
+    gains, groups = [0.5, 0.5, 0.4, 0.6, 0.5, 0.7] * 3, list("abcdef") * 3
+    found = paired_gain([0.0] * 18, gains, groups=groups)
+    assert (found.low, found.high) == (close(0.4), close(0.7)), "six groups: from the lowest mean to the highest"
+
+
+def test_gains_that_cancel_are_nothing_to_the_last_digit() -> None:
+    found = paired_gain([0.0] * 6, [0.1, 0.2, -0.3, 0.1, 0.2, -0.3])
+    assert found.low is not None
+    assert found.low < 0 < (found.high or 0)
+    assert paired_gain([0.1 + 0.2] * 8, [0.3] * 8).mean == close(0.0)
+
+
+@pytest.mark.parametrize("n", [20, 50])
+def test_from_twenty_examples_on_the_interval_is_the_bootstraps(n: int) -> None:
+    rng = np.random.default_rng(n)
+    before, after = rng.uniform(0, 1, n).tolist(), rng.uniform(0, 1, n).tolist()
+    gains = [b - a for a, b in zip(before, after, strict=True)]
+    assert paired_gain(before, after) == bootstrap_interval(gains, method="percentile")
