@@ -1,5 +1,7 @@
 """What the verbs say of an Ollama server and the models on it, in both of its versions."""
 
+import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ import pytest
 
 from tests.cli.conftest import Workspace, check_failure, run
 from tests.cli.verbs import as_json
-from tests.protocol import FakeModel, ProtocolServer
+from tests.protocol import FakeModel, ProtocolServer, Reply, scripted
 from tunesmith.lm import ScriptedLM, lm
 
 VERSIONS = ("0.24.0", "0.32.15")
@@ -154,3 +156,82 @@ def test_a_request_without_a_system_message_gets_that_of_the_model(at: ProtocolS
     assert own.before(has_system=False) == [{"role": "system", "content": "Be kind.\nAlways."}, *TURNS]
     for other in (lm("ollama/m", host=at.url), ScriptedLM(["x"]), lm("ollama/mine", host=[at.url])):
         assert bool(other.own_turns.messages) == (other.model == "ollama/mine")
+
+
+# Probing ----------------------------------------------------------------------------------------------------
+
+
+def probed(reply: Any, version: str = "0.32.15", **more: Any) -> tuple[dict[str, Any], str]:
+    """Return what `doctor --probe` measures of a model, and what it prints."""
+    with ProtocolServer([FakeModel("m", reply, **more)], version) as server:
+        os.environ["OLLAMA_HOST"] = server.url
+        found = as_json("doctor", "--probe", "--lm", "ollama/m", "--quiet")["probe"]
+        return found, run("doctor", "--probe", "--lm", "ollama/m", "--quiet").stdout
+
+
+def after_its_cache() -> Any:
+    """Reply as a server does whose prompt cache changes a reply: as before after itself, otherwise after another."""
+    before = [""]
+
+    def reply(messages: list[dict[str, Any]], options: dict[str, Any]) -> Reply:
+        text = messages[-1]["content"]
+        same, before[0] = text == before[0], text
+        return Reply(
+            "one two three" if same else "two three four", tops=[{"one" if same else "two": -5.0 - 0.1 * same}]
+        )
+
+    return reply
+
+
+def never_twice() -> Any:
+    numbers = itertools.count()
+    return lambda messages, options: f"reply number {next(numbers)}"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_server_that_repeats_itself_is_said_to(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "")
+    found, text = probed("one two three four", version)
+    assert found["repeats"] == {"times": 4, "at_once": 4, "after_another": 4, "apart": 0.0}
+    assert "repeats itself:       4 of 4 replies at once, 4 of 4 after another one; log-probabilities equal" in text
+    assert "another artifact" not in found["advice"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_one_whose_cache_changes_its_replies_is_found_out(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "")
+    found, text = probed(after_its_cache(), version)
+    assert found["repeats"] == {"times": 4, "at_once": 0, "after_another": 4, "apart": 0.1}
+    assert "0 of 4 replies at once, 4 of 4 after another one; log-probabilities up to 0.100 apart" in text
+    assert "a compile that asks anew may find another artifact" in found["advice"]
+
+
+def test_one_that_never_says_the_same_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "")
+    found, _ = probed(never_twice())
+    assert (found["repeats"]["at_once"], found["repeats"]["after_another"]) == (0, 0)
+    assert "another artifact" in found["advice"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_reply_that_was_broken_off_is_not_called_a_matter_of_the_engine(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "")
+    found, text = probed(" so" * 60, version)
+    assert (found["generation_tokens_per_second"], found["unknown"]) == (None, "the reply was broken off")
+    assert found["prompt_tokens_per_second"] > 0
+    assert "writes:               unknown: the reply was broken off\n" in text
+
+
+def test_another_text_is_asked_for_where_one_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "")
+    found, _ = probed(scripted({"Count": " so" * 60, "": "many words of a reply"}), token_delay=0.005)
+    assert found["generation_tokens_per_second"] > 0
+    assert found["unknown"] == ""
+
+
+def test_a_reply_of_one_token_is_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "")
+    found, _ = probed("")
+    assert found["unknown"] in ("the reply was too short", "the reply was broken off")

@@ -13,7 +13,7 @@ from tunesmith.cli.choosing import chosen_spec, current_project
 from tunesmith.cli.failures import DONE, ERROR
 from tunesmith.cli.options import json_option, lm_option, quiet_option
 from tunesmith.cli.output import bytes_text, emit, heading, note, say, table
-from tunesmith.cli.probing import Probe, probe
+from tunesmith.cli.probing import Probe, Repeats, probe
 from tunesmith.cli.servers import OLLAMA, cloud_advice, server_advice, server_states, server_text
 from tunesmith.errors import ModelMissing, TunesmithError, UsageError
 from tunesmith.experiments import Project
@@ -42,7 +42,8 @@ def command(wants_probe: bool, spec: str | None, as_json: bool, quiet: bool) -> 
     """Say what is installed, where things are, and what is wrong.
 
     --probe loads the model (the embedded one where none is named and it is here) and measures how long loading takes,
-    how fast it reads and writes, and whether two requests at once are faster than one after the other.
+    how fast it reads and writes, whether two requests at once are faster than one after the other, and how far it gives
+    the same reply to the same request.
 
     An Ollama server is looked for at OLLAMA_HOST, else on this machine: its version, its models, and the context that
     is really allocated.
@@ -184,11 +185,20 @@ def _say(found: dict[str, Any]) -> None:
 def _say_probe(found: Probe) -> None:
     heading(f"Probe of {found.spec}")
     say(f"load and first call:  {found.load_seconds:.2f} s")
-    say(f"reads:                {_rate(found.prompt_tokens_per_second)}")
-    say(f"writes:               {_rate(found.generation_tokens_per_second)}")
+    say(f"reads:                {_rate(found.prompt_tokens_per_second, 'the engine counts no tokens')}")
+    say(f"writes:               {_rate(found.generation_tokens_per_second, found.unknown)}")
     say(f"two requests at once: {found.speedup:.2f} times as fast as one after the other")
+    say(f"repeats itself:       {_repeated(found.repeats)}")
     say(found.advice)
 
 
-def _rate(value: float | None) -> str:
-    return "unknown: the engine counts no tokens" if value is None else f"{value:,.0f} tokens a second"
+def _rate(value: float | None, unknown: str) -> str:
+    return f"unknown: {unknown}" if value is None else f"{value:,.0f} tokens a second"
+
+
+def _repeated(found: Repeats) -> str:
+    replies = (
+        f"{found.at_once} of {found.times} replies at once, {found.after_another} of {found.times} after another one"
+    )
+    apart = "unknown" if found.apart is None else f"up to {found.apart:.3f} apart" if round(found.apart, 3) else "equal"
+    return f"{replies}; log-probabilities {apart}"

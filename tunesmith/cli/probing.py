@@ -1,4 +1,4 @@
-"""How fast a model is on this machine."""
+"""How fast a model is on this machine, and how far it repeats itself."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -7,14 +7,43 @@ from contextvars import copy_context
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tunesmith.lm import LM, Call, Config, Message, Request, lm, metered
+from tunesmith.lm import LM, Call, Config, Message, Request, Response, lm, metered
 
-__all__ = ["Probe", "probe"]
+__all__ = ["Probe", "Repeats", "probe"]
 
 _WORDS = 400  # of the long prompt
 _REPLY = 48  # tokens at most of a written reply
 _PARALLEL = 4  # requests timed one after the other, then two at once
 _WORTH = 1.25  # speedup from which a second slot pays
+_TIMES = 4  # that one request is repeated at once, and after another one
+_WRITINGS = (
+    "Count from one to one hundred in words.",
+    "Describe a morning at the harbour in detail.",
+    "Name the months of the year with a word on the weather in each.",
+)
+"""What to write: servers break a reply off that repeats itself, and count none of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """How far a model gives the same reply to the same request, at temperature 0.
+
+    Attributes:
+        times: how often the request was repeated at once, and how often after another one.
+        at_once, after_another: how many of each were equal to the first reply.
+        apart: how far the log-probabilities of the first token were from each other, all replies together; `None` where
+            the engine reports none.
+    """
+
+    times: int
+    at_once: int
+    after_another: int
+    apart: float | None
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing differed."""
+        return self.at_once == self.after_another == self.times and round(self.apart or 0.0, 3) == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +54,11 @@ class Probe:
         spec: the model.
         load_seconds: first call, loading included, less what the same call takes afterwards.
         prompt_tokens_per_second: reading a long prompt; `None` where the engine counts no tokens.
-        generation_tokens_per_second: writing a reply; `None` likewise.
+        generation_tokens_per_second: writing a reply; `None` likewise, or where each was broken off or too short.
+        unknown: why that is not known, empty where it is.
         speedup: time of requests one after the other by their time two at once.
         slots: what to set.
+        repeats: how far it repeats itself.
         advice: the same in words.
     """
 
@@ -35,19 +66,28 @@ class Probe:
     load_seconds: float
     prompt_tokens_per_second: float | None
     generation_tokens_per_second: float | None
+    unknown: str
     speedup: float
     slots: int
+    repeats: Repeats
     advice: str
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON values."""
-        return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(self).items()}
+        found: dict[str, Any] = _rounded(asdict(self))
+        return found
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    return round(value, 3) if isinstance(value, float) else value
 
 
 def probe(
     spec: str, *, options: Mapping[str, Any] | None = None, clock: Callable[[], float] = time.perf_counter
 ) -> Probe:
-    """Load the model and measure it with about a dozen calls.
+    """Load the model and measure it with about two dozen calls.
 
     Args:
         spec: the model.
@@ -60,17 +100,20 @@ def probe(
     first, _ = _timed(model, "Say yes.", 1, clock)
     again, _ = _timed(model, "Say no.", 1, clock)
     reading, read = _timed(model, _long_text(), 1, clock)
-    writing, written = _timed(model, "Count from one to one hundred in words.", _REPLY, clock)
+    generation, unknown = _generation(model, again, clock, counts=read.output_tokens is not None)
     speedup = _speedup(model, clock)
     slots = 2 if speedup >= _WORTH else 1
+    repeats = _repeats(model)
     return Probe(
         spec=spec,
         load_seconds=max(0.0, first - again),
         prompt_tokens_per_second=None if not read.input_tokens else read.input_tokens / reading,
-        generation_tokens_per_second=_generation(written, writing - again),
+        generation_tokens_per_second=generation,
+        unknown=unknown,
         speedup=speedup,
         slots=slots,
-        advice=_advice(slots),
+        repeats=repeats,
+        advice=" ".join((_advice(slots), *(() if repeats.exact else (_NOT_EXACT,)))),
     )
 
 
@@ -83,11 +126,43 @@ def _timed(model: LM, prompt: str, tokens: int, clock: Callable[[], float]) -> t
     return clock() - start, calls[0]
 
 
-def _generation(call: Call, seconds: float) -> float | None:
-    # The first token comes with the prompt, which the shorter call has paid for.
-    if call.output_tokens is None or call.output_tokens < 2 or seconds <= 0:
-        return None
-    return (call.output_tokens - 1) / seconds
+def _generation(model: LM, base: float, clock: Callable[[], float], *, counts: bool) -> tuple[float | None, str]:
+    """Return the tokens a second that it writes, or why they are not known."""
+    why = ""
+    for prompt in _WRITINGS:
+        seconds, call = _timed(model, prompt, _REPLY, clock)
+        written, taken = call.output_tokens, seconds - base  # the first token comes with the prompt
+        if written is None:
+            # Who counts the tokens of other replies has broken this one off, as one that repeats itself.
+            why = "the reply was broken off" if counts else "the engine counts no tokens"
+        elif written < 2 or taken <= 0:
+            why = "the reply was too short"
+        else:
+            return (written - 1) / taken, ""
+    return None, why
+
+
+def _repeats(model: LM) -> Repeats:
+    """Ask one request again and again, at once and after another one."""
+    logprobs = 1 if model.capabilities.logprobs else None
+
+    def ask(prompt: str) -> Response:
+        config = Config(max_tokens=_REPLY // 2, temperature=0.0, seed=0, logprobs=logprobs)
+        return model.send(Request(model=model.model, messages=(Message.user(prompt),), config=config))
+
+    first = ask(_WRITINGS[1])
+    at_once = [ask(_WRITINGS[1]) for _ in range(_TIMES)]
+    after = []
+    for number in range(_TIMES):
+        ask(f"Write {number + 2} sentences about the sea.")
+        after.append(ask(_WRITINGS[1]))
+    firsts = [reply.logprobs[0].logprob for reply in (first, *at_once, *after) if reply.logprobs]
+    return Repeats(
+        times=_TIMES,
+        at_once=sum(reply.text == first.text for reply in at_once),
+        after_another=sum(reply.text == first.text for reply in after),
+        apart=max(firsts) - min(firsts) if firsts else None,
+    )
 
 
 def _speedup(model: LM, clock: Callable[[], float]) -> float:
@@ -104,6 +179,12 @@ def _speedup(model: LM, clock: Callable[[], float]) -> float:
         for future in [pool.submit(copy_context().run, one, topic) for topic in topics[_PARALLEL:]]:
             future.result()
     return alone / max(clock() - start, 1e-9)
+
+
+_NOT_EXACT = (
+    "It does not repeat itself exactly, so a compile that asks anew may find another artifact. Finished calls are "
+    "kept: the cache and the run's ledger give them back as they were."
+)
 
 
 def _advice(slots: int) -> str:
