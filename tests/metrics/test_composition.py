@@ -225,3 +225,13 @@ def test_dspy_can_use_a_score_as_a_number() -> None:
     evaluate = dspy.Evaluate(devset=[example, wrong], metric=exact_match("a"), num_threads=1)
 
     assert evaluate(Echo()).score == 50.0
+
+
+def test_the_package_lists_its_metrics_and_nothing_else() -> None:
+    import tunesmith as ts
+
+    listed = dir(ts.metrics)
+
+    assert {"exact_match", "judge", "set_match", "token_f1", "weighted"} <= set(listed)
+    assert not {"code_identity", "source_key", "judges_used", "metric", "values", "Metric"} & set(listed)
+    assert all(callable(getattr(ts.metrics, name)) for name in listed)

@@ -13,6 +13,7 @@ from tunesmith.metrics import (
     one_of,
     regex_match,
     rouge_l,
+    set_match,
     token_f1,
     weighted,
 )
@@ -74,6 +75,20 @@ class TestTokenF1AsAMetric(TextContract):
     @pytest.fixture
     def metric(self):
         return token_f1
+
+
+class TestSetMatch(MetricContract):
+    @pytest.fixture
+    def metric(self):
+        return set_match("answer")
+
+    @pytest.fixture
+    def example(self):
+        return dspy.Example(question="?", answer=["fox", "dog"]).with_inputs("question")
+
+    @pytest.fixture
+    def perfect(self):
+        return dspy.Prediction(answer=["dog", "fox"])
 
 
 class TestRougeL(TextContract):

@@ -15,7 +15,7 @@ from tunesmith.data import Score, example_key
 from tunesmith.errors import BudgetExceeded, MetricError, ModelUnavailable, ParseError, UsageError
 from tunesmith.evaluation import agreement, evaluate
 from tunesmith.lm import LM, Budget, FunctionLM, Meter, ReplyCache, ScriptedLM, Seen, lm
-from tunesmith.metrics import exact_match, gated, judge, metric_fingerprint, metric_name, weighted
+from tunesmith.metrics import exact_match, gated, judge, metric_fingerprint, metric_name, regex_match, weighted
 from tunesmith.modules import Predict
 
 ASK = dspy.Example(question="How are you?", polite="Very well, thank you").with_inputs("question")
@@ -210,7 +210,7 @@ def test_a_report_says_that_its_judge_was_never_measured() -> None:
     agreement(metric, [metric.labelled(ASK, "yes", verdict="good"), metric.labelled(ASK, "no", verdict="bad")])
 
     assert notes(metric) == notes(weighted({metric: 1})) == ()
-    assert notes(exact_match("polite")) == ()
+    assert notes(regex_match("x", "answer")) == ()
 
 
 def test_what_was_measured_holds_for_the_model_that_judged() -> None:

@@ -78,7 +78,7 @@ def test_a_prediction_without_a_number_scores_zero(got) -> None:
     assert close(1, got, rel=1, abs=10) == 0
 
 
-@pytest.mark.parametrize("label", [None, True, "one", [1], float("nan")])
+@pytest.mark.parametrize("label", ["one", "", float("nan"), float("inf")])
 def test_a_label_without_a_number_is_an_error(label) -> None:
     with pytest.raises(MetricError, match="no number"):
         close(label, 1)

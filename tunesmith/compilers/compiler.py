@@ -14,7 +14,7 @@ from tunesmith.compilers.session import CompileReport, Session, check_seed
 from tunesmith.compilers.study_mirror import Mirror, MirrorPlace, mirrored
 from tunesmith.data import Dataset, check_disjoint
 from tunesmith.errors import BudgetExceeded, Interrupted, UsageError, shown
-from tunesmith.evaluation import Ledger, Metric, Report, RunFolder, lm_key, program_source
+from tunesmith.evaluation import Ledger, Metric, Report, RunFolder, check_compared, lm_key, program_source
 from tunesmith.lm import LM, BaseLM, Budget, Meter, StopSignal, as_lm
 from tunesmith.metrics import metric_fingerprint
 from tunesmith.modules import Module, program_fingerprint
@@ -142,9 +142,11 @@ class Compiler(Teleprompter):
         else:
             validation = as_dataset(valset, "valset")
             check_disjoint(trainset=train, valset=validation)
+        judge = self._metric() if metric is None else metric
+        check_compared(judge, validation, student)
         session = Session(
             student,
-            metric=self._metric() if metric is None else metric,
+            metric=judge,
             trainset=list(train),
             valset=validation,
             lm=model,

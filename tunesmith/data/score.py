@@ -1,5 +1,7 @@
 """What a metric says about one prediction."""
 
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tunesmith.errors import MetricError, shown
@@ -15,7 +17,8 @@ class Score:
 
     A metric may return a bool, a number or a `Score`; `Score.of` makes a `Score` of any of them.
     A score adds, compares and is true or false as its number does, because DSPy's own optimizers
-    and `dspy.Evaluate` treat what a metric returns as a number. Equality also looks at `feedback`.
+    and `dspy.Evaluate` treat what a metric returns as a number. It equals a number of its value, and another score of
+    the same value and feedback.
 
     Attributes:
         value: the score, higher is better; the shipped metrics stay in 0 to 1.
@@ -41,6 +44,15 @@ class Score:
                 "for every prediction, or raise where the prediction cannot be judged."
             )
         object.__setattr__(self, "value", float(value))
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Score):
+            return (self.value, self.feedback) == (other.value, other.feedback)
+        number = _number(other)
+        return NotImplemented if number is None else self.value == number
+
+    def __hash__(self) -> int:
+        return hash(self.value)
 
     def __float__(self) -> float:
         return self.value
@@ -71,7 +83,7 @@ class Score:
         """Return `result` of a metric as a `Score`.
 
         Raises:
-            MetricError: `result` is no bool, finite number, `Score`, or object with `score` and
+            MetricError: `result` is no bool, finite number, `Score`, or object or mapping with `score` and
                 `feedback`.
         """
         if isinstance(result, Score):
@@ -79,11 +91,11 @@ class Score:
         number = _number(result)
         if number is not None:
             return cls(number)
-        # DSPy's feedback metrics return a Prediction(score=..., feedback=...).
-        score = getattr(result, "score", None)
-        number = _number(score)
+        # DSPy's feedback metrics return a Prediction(score=..., feedback=...), or a dict.
+        held = result.get if isinstance(result, Mapping) else functools.partial(getattr, result)
+        number = _number(held("score", None))
         if number is not None:
-            feedback = getattr(result, "feedback", None)
+            feedback = held("feedback", None)
             return cls(number, None if feedback is None else str(feedback))
         raise MetricError(
             f"The metric returned {shown(result)}, a {type(result).__name__}. "
@@ -92,7 +104,7 @@ class Score:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, (bool, int, float)):
+    if isinstance(value, (bool, int, float, Score)):
         return float(value)
     item = getattr(value, "item", None)  # numpy scalars, without importing numpy
     if callable(item) and getattr(value, "shape", None) == ():

@@ -1,5 +1,6 @@
 """Judge a program on a dataset: reports with intervals, whose-fault rules, races, statistics."""
 
+from tunesmith.evaluation.compared import check_compared
 from tunesmith.evaluation.evaluator import Metric, Runner, evaluate
 from tunesmith.evaluation.judge_agreement import Agreement, agreement
 from tunesmith.evaluation.ledger import Ledger, LedgerCounts, count_ledger, read_entries
@@ -41,6 +42,7 @@ __all__ = [
     "best_of_gain",
     "binary_spread",
     "bootstrap_interval",
+    "check_compared",
     "corrected_confidence",
     "count_ledger",
     "Entry",

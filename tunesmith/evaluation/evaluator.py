@@ -2,7 +2,6 @@
 
 import contextlib
 import contextvars
-import inspect
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from dspy import context
 from dspy.dsp.utils.settings import settings
 
-from tunesmith.data import Dataset, Score, example_key, fields_of
+from tunesmith.data import Dataset, example_key, fields_of
 from tunesmith.errors import (
     BudgetExceeded,
     Interrupted,
@@ -23,9 +22,10 @@ from tunesmith.errors import (
     UsageError,
     shown,
 )
+from tunesmith.evaluation.compared import check_compared
 from tunesmith.evaluation.ledger_entry import Entry
 from tunesmith.evaluation.ledger_shelf import Shelf, typed_outputs, typed_steps
-from tunesmith.evaluation.report import Failure, Report, Row, Step
+from tunesmith.evaluation.report import METRIC_ERROR_LIMIT, Failure, Report, Row, Step
 from tunesmith.lm import (
     LM,
     BaseLM,
@@ -39,7 +39,7 @@ from tunesmith.lm import (
     replay_calls,
     run_under_way,
 )
-from tunesmith.metrics import Judge, judges_used, metric_name
+from tunesmith.metrics import Judge, check_metric, judges_used, metric_name, score_of
 from tunesmith.modules import Module, Prediction, with_default_formats
 from tunesmith.signatures import Example
 
@@ -47,7 +47,6 @@ __all__ = ["Metric", "Runner", "as_model", "evaluate"]
 
 Metric = Callable[..., Any]
 
-METRIC_ERROR_LIMIT = 0.02
 _UNCHANGED = contextlib.nullcontext()
 
 
@@ -71,7 +70,8 @@ def evaluate(
     Args:
         program: any `dspy.Module`.
         dataset: examples with their inputs marked, such as a `Dataset` or a list of `dspy.Example`.
-        metric: `metric(example, prediction, trace=None)`, returning a bool, a number or a `Score`.
+        metric: `metric(example, prediction, trace=None)`, or with the five arguments of `dspy.GEPA`'s metrics; it
+            returns a bool, a number, a `Score`, or what has a `score` and `feedback`.
         lm: the model; default `dspy.settings.lm`.
         slots: examples on the way at once; default what the LM says.
         meter: counts the calls and holds the budget; default a fresh one.
@@ -83,14 +83,16 @@ def evaluate(
         One row per example in the dataset's order, whatever the order they finished in.
 
     Raises:
-        UsageError: an argument that cannot be used.
+        UsageError: an argument that cannot be used, or a metric that names a field which is not there.
         MetricError: the metric failed on more than 2 % of the examples.
         ModelUnavailable, ModelMissing: there is nobody to answer; finished calls are in the cache.
         BudgetExceeded: the budget ended first.
         Interrupted: by Ctrl-C; `partial` holds the finished rows.
     """
     runner = Runner(program, metric, lm=lm, floor=floor, steps=steps, meter=meter)
-    return runner.run(_examples(dataset), slots=slots, progress=progress)
+    examples = _examples(dataset)
+    check_compared(metric, examples, program)
+    return runner.run(examples, slots=slots, progress=progress)
 
 
 class Runner:
@@ -116,8 +118,7 @@ class Runner:
     ) -> None:
         if not isinstance(program, Module):
             raise UsageError(f"A program is a `dspy.Module`. Given: {shown(program)}. Pass an instance, not a class.")
-        if not callable(metric):
-            raise UsageError(f"A metric is a function of (example, prediction, trace=None). Given: {shown(metric)}.")
+        check_metric(metric)
         self.lm = as_model(lm)
         self.meter = Meter() if meter is None else meter
         self._program = with_default_formats(program)
@@ -128,7 +129,7 @@ class Runner:
                 predictor.lm = as_lm(predictor.lm)
         own = (predictor.lm for _, predictor in self._program.named_predictors() if predictor.lm is not None)
         self._models = (self.lm, *own)
-        self._metric, self._takes_trace = metric, _takes_trace(metric)
+        self._metric = metric
         self._floor, self._steps, self._show_trace = floor, steps, show_trace
         self._shelf = shelf
         self._tracing = steps or (shelf is not None and not shelf.ledger.private)
@@ -326,11 +327,7 @@ class Runner:
         outputs = _outputs(prediction)
         found = self._trace(trace) if self._tracing else ()
         try:
-            if self._takes_trace:
-                given = self._metric(example, prediction, trace if self._show_trace else None)
-            else:
-                given = self._metric(example, prediction)
-            score = Score.of(given)
+            score = score_of(self._metric, example, prediction, trace if self._show_trace else None)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a metric raises is its own failure
             failure = Failure("metric", _kind(error), str(error))
             return Row(key, outputs, None, failure, steps=found, **_tally(calls))
@@ -444,15 +441,6 @@ def as_model(lm: BaseLM | None) -> LM:
     if not isinstance(model, BaseLM):
         raise UsageError(f"`lm` must be an LM, such as `ts.lm('embedded')`. Given: {shown(model)}.")
     return as_lm(model)
-
-
-def _takes_trace(metric: Metric) -> bool:
-    try:
-        parameters = inspect.signature(metric).parameters.values()
-    except (TypeError, ValueError):
-        return True
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return len(positional) >= 3 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
 def _kind(error: BaseException) -> str:

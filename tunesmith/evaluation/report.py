@@ -11,6 +11,10 @@ from tunesmith.lm import Spend
 __all__ = ["Failure", "gain", "paired_scores", "PairedScores", "Report", "Row", "Step"]
 
 
+METRIC_ERROR_LIMIT = 0.02
+"""The share of examples on which a metric may fail; they are in no mean."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why an example has no score of its own.

@@ -7,7 +7,7 @@ from typing import Any
 from tunesmith.compilers import Compiler, RandomSearch, as_dataset, as_model, check_seed, split_validation
 from tunesmith.data import Dataset, check_disjoint
 from tunesmith.errors import DataError, UsageError, shown
-from tunesmith.evaluation import Metric, lm_key, program_source
+from tunesmith.evaluation import Metric, check_compared, lm_key, program_source
 from tunesmith.lm import LM, BaseLM, Budget, content_key
 from tunesmith.metrics import metric_fingerprint, metric_name
 from tunesmith.modules import Candidate, Module, caller_adapter, class_name, program_fingerprint
@@ -121,6 +121,9 @@ def job_of(
     test = None if testset is None else as_dataset(testset, "testset")
     splits = {"trainset": train, "valset": val} | ({} if test is None else {"testset": test})
     check_disjoint(**splits)
+    for judged in (val, test):
+        if judged is not None and metric is not None:
+            check_compared(metric, judged, program)
     chosen = RandomSearch(metric=metric, seed=seed) if compiler is None else compiler
     limit = chosen.budget if budget is None else Budget.of(budget)
     return Job(program, metric, train, val, test, chosen, model, limit, tuple(notes), seed)

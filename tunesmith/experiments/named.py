@@ -19,7 +19,7 @@ from tunesmith.signatures import Signature
 
 __all__ = ["BUILT_IN_METRICS", "find_metric", "find_object", "find_program", "find_signature"]
 
-BUILT_IN_METRICS = ("contains", "exact_match", "numeric_close", "one_of", "rouge_l", "token_f1")
+BUILT_IN_METRICS = ("contains", "exact_match", "numeric_close", "one_of", "rouge_l", "set_match", "token_f1")
 """Metrics that can be named as `exact_match:field`, or `exact_match:field,other`."""
 
 _imported: set[str] = set()

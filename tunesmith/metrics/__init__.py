@@ -3,13 +3,15 @@
 from tunesmith.metrics.combined import gated, weighted
 from tunesmith.metrics.judging import Judge, judge, judges_used
 from tunesmith.metrics.matching import contains, exact_match, one_of, regex_match
-from tunesmith.metrics.metric import Metric, metric_fingerprint, metric_name
+from tunesmith.metrics.metric import Metric, Scorer, check_metric, metric_fingerprint, metric_name, score_of
 from tunesmith.metrics.numeric import numeric_close
 from tunesmith.metrics.overlap import rouge_l, token_f1
+from tunesmith.metrics.sets import set_match
 from tunesmith.metrics.sources import code_identity, source_key
 from tunesmith.metrics.structured import json_fields
 
 __all__ = [
+    "check_metric",
     "code_identity",
     "contains",
     "exact_match",
@@ -25,7 +27,16 @@ __all__ = [
     "one_of",
     "regex_match",
     "rouge_l",
+    "score_of",
+    "Scorer",
+    "set_match",
     "source_key",
     "token_f1",
     "weighted",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the metrics: what a user looks for here. All else that is public serves other packages."""
+    made = {name: getattr(globals()[name], "__annotations__", {}).get("return") for name in __all__}
+    return sorted(n for n, kind in made.items() if isinstance(kind, type) and issubclass(kind, (Scorer, Judge)))

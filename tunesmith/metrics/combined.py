@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from tunesmith.data import Score
 from tunesmith.errors import UsageError, shown
-from tunesmith.metrics.metric import Metric, metric_name
+from tunesmith.metrics.metric import Metric, Scorer, check_metric, metric_name, score_of
 from tunesmith.metrics.structured import checked_weights
 from tunesmith.signatures import Example
 
@@ -15,7 +15,7 @@ __all__ = ["Gated", "Weighted", "gated", "weighted"]
 
 
 @dataclass(frozen=True, slots=True)
-class Weighted:
+class Weighted(Scorer):
     """The metric that `weighted` makes."""
 
     parts: tuple[tuple[Metric, float], ...]
@@ -23,7 +23,7 @@ class Weighted:
 
     def __post_init__(self) -> None:
         for metric, _ in self.parts:
-            _check_metric(metric)
+            check_metric(metric)
         checked_weights(weight for _, weight in self.parts)
 
     @property
@@ -31,9 +31,19 @@ class Weighted:
         """The name for reports."""
         return f"weighted({', '.join(metric_name(metric) for metric, _ in self.parts)})"
 
-    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Those of the parts."""
+        return _named((metric for metric, _ in self.parts), "labels")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Those of the parts."""
+        return _named((metric for metric, _ in self.parts), "outputs")
+
+    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
         """Return the weighted mean of the parts."""
-        scores = [Score.of(metric(example, prediction, trace)) for metric, _ in self.parts]
+        scores = [score_of(metric, example, prediction, trace) for metric, _ in self.parts]
         weights = [weight for _, weight in self.parts]
         total = math.fsum(s.value * weight for s, weight in zip(scores, weights, strict=True))
         return Score(total / math.fsum(weights), "; ".join(self._feedback(scores)))
@@ -62,7 +72,7 @@ def weighted(parts: Mapping[Any, float] | Iterable[tuple[Metric, float]]) -> Wei
 
 
 @dataclass(frozen=True, slots=True)
-class Gated:
+class Gated(Scorer):
     """The metric that `gated` makes."""
 
     gate: Metric
@@ -71,8 +81,8 @@ class Gated:
     metric_version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        _check_metric(self.gate)
-        _check_metric(self.metric)
+        check_metric(self.gate)
+        check_metric(self.metric)
         if not isinstance(self.at_least, (int, float)) or not math.isfinite(self.at_least):
             raise UsageError(f"`at_least` is a number. Given: {shown(self.at_least)}.")
 
@@ -81,13 +91,23 @@ class Gated:
         """The name for reports."""
         return f"gated({metric_name(self.gate)}, {metric_name(self.metric)})"
 
-    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Those of both."""
+        return _named((self.gate, self.metric), "labels")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Those of both."""
+        return _named((self.gate, self.metric), "outputs")
+
+    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
         """Return what the metric says where the gate passes, else 0."""
-        gate = Score.of(self.gate(example, prediction, trace))
+        gate = score_of(self.gate, example, prediction, trace)
         if gate.value < self.at_least:
             text = f": {gate.feedback}" if gate.feedback else ""
             return Score(0.0, f"{metric_name(self.gate)} did not pass{text}")
-        return Score.of(self.metric(example, prediction, trace))
+        return score_of(self.metric, example, prediction, trace)
 
 
 def gated(gate: Metric, metric: Metric, *, at_least: float = 1.0) -> Gated:
@@ -99,6 +119,6 @@ def gated(gate: Metric, metric: Metric, *, at_least: float = 1.0) -> Gated:
     return Gated(gate, metric, at_least)
 
 
-def _check_metric(metric: object) -> None:
-    if not callable(metric):
-        raise UsageError(f"A metric is a function. Given: {shown(metric)}.")
+def _named(parts: Iterable[Metric], what: str) -> tuple[str, ...]:
+    own = [part for part in parts if isinstance(part, Scorer)]
+    return tuple(dict.fromkeys(name for part in own for name in getattr(part, what)))

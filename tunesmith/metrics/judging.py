@@ -9,7 +9,7 @@ from tunesmith.data import Score, content_key
 from tunesmith.errors import MetricError, UsageError, shown
 from tunesmith.lm import LM, BaseLM, as_lm, role
 from tunesmith.metrics.baseline import Baseline, Opponent, baseline_of, is_absence, shown_text
-from tunesmith.metrics.metric import metric_fingerprint
+from tunesmith.metrics.metric import judgement, metric_fingerprint
 from tunesmith.metrics.values import label_of, missing
 from tunesmith.modules import Candidate, Module, Predict, Prediction, context
 from tunesmith.signatures import Example, InputField, OutputField, Signature
@@ -161,7 +161,15 @@ class Judge(Module):
             inputs[name] = text
         return Example(**inputs, verdict=verdict).with_inputs(*inputs)
 
-    def forward(self, example: Any = None, prediction: Any = None, trace: Any = None, **fields: Any) -> Any:
+    def forward(
+        self,
+        example: Any = None,
+        prediction: Any = None,
+        trace: Any = None,
+        pred_name: Any = None,
+        pred_trace: Any = None,
+        **fields: Any,
+    ) -> Any:
         """Judge a prediction, or give the verdict on the judge's own inputs; called by `__call__`.
 
         Raises:
@@ -174,9 +182,10 @@ class Judge(Module):
             used[id(self)] = self
         text = shown_text(prediction, self.output)
         if text is None:
-            return missing(self.output or "output", prediction)
+            return judgement(missing(self.output or "output", prediction), pred_name)
         question = self._question(example)
-        return self._compared(example, question, text) if self.pairwise else self._single(question, text)
+        score = self._compared(example, question, text) if self.pairwise else self._single(question, text)
+        return judgement(score, pred_name)
 
     async def aforward(self, **fields: Any) -> Prediction:
         """Give the verdict on the judge's own inputs."""

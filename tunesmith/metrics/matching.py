@@ -6,12 +6,13 @@ from typing import ClassVar
 
 from tunesmith.data import Score
 from tunesmith.errors import MetricError, UsageError, shown
-from tunesmith.metrics.metric import factory
+from tunesmith.metrics.metric import Scorer, factory
 from tunesmith.metrics.values import (
     MISSING,
     checked_fields,
     common_fields,
     given,
+    items_of,
     judged,
     label_of,
     missing,
@@ -35,7 +36,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class ExactMatch:
+class ExactMatch(Scorer):
     """The metric that `exact_match` makes."""
 
     fields: tuple[str, ...]
@@ -46,11 +47,16 @@ class ExactMatch:
         checked_fields(self.fields)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The fields, if they are named."""
+        return self.fields
+
+    @property
     def metric_name(self) -> str:
         """The name for reports."""
         return f"exact_match({', '.join(self.fields)})" if self.fields else "exact_match"
 
-    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
         """Return 1 where all fields match, else 0 with what was wrong."""
         scores = [
             self._field(example, prediction, field) for field in self.fields or common_fields(example, prediction)
@@ -90,38 +96,55 @@ def exact_match(*fields: str, normalize: bool = True) -> ExactMatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Contains:
+class Contains(Scorer):
     """The metric that `contains` makes."""
 
     field: str | None
     normalize: bool
-    metric_version: ClassVar[int] = 1
+    metric_version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         checked_fields(() if self.field is None else (self.field,))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The field, if it is named."""
+        return () if self.field is None else (self.field,)
 
     @property
     def metric_name(self) -> str:
         """The name for reports."""
         return "contains" if self.field is None else f"contains({self.field})"
 
-    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
         """Return 1 where the predicted text contains the label, else 0."""
         field = one_field(example, prediction, self.field)
         label, got = label_of(example, field), given(prediction, field)
-        expected = text_of(label)
-        if expected is None or expected.strip() == "":
+        wanted = items_of(label)
+        texts = [text_of(item) for item in ([label] if wanted is None else wanted)]
+        if any(text is not None and text.strip() == "" for text in texts):
             raise MetricError(f"The label `{field}` is no text to look for. Given: {shown(label)}.")
         if got is MISSING:
             return missing(field, prediction)
-        text = text_of(got)
-        found = text is not None and (holds_text(expected, text) if self.normalize else expected in text)
+        if None in texts or not texts:
+            return judged(field, same(label, got, normalize=self.normalize), label, got)
+        found = all(self._holds(got, text) for text in texts if text is not None)
         return judged(field, found, label, got, "not contained; ")
+
+    def _holds(self, got: object, expected: str) -> bool:
+        items = items_of(got)
+        texts = [text_of(item) for item in ([got] if items is None else items)]
+        return any(
+            holds_text(expected, text) if self.normalize else expected in text for text in texts if text is not None
+        )
 
 
 @factory
 def contains(field: str | None = None, *, normalize: bool = True) -> Contains:
     """Return a metric: 1 where the predicted text contains the label as whole words, else 0.
+
+    Of a label that is a list or set every item must be contained; of a predicted list any item may contain it. A label
+    that has no text (`None`, an object, an empty list) must be the same.
 
     Args:
         field: the field to compare; by default the only label that the prediction has.
@@ -130,44 +153,55 @@ def contains(field: str | None = None, *, normalize: bool = True) -> Contains:
 
     Raises:
         UsageError: a field name that is no text.
-        MetricError: when scoring, where the label is absent, blank, or no text, number or date.
+        MetricError: when scoring, if the label is absent or blank.
     """
     return Contains(field, normalize)
 
 
 @dataclass(frozen=True, slots=True)
-class OneOf:
+class OneOf(Scorer):
     """The metric that `one_of` makes."""
 
     field: str
     accepted_field: str
     normalize: bool
-    metric_version: ClassVar[int] = 1
+    metric_version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         checked_fields((self.field, self.accepted_field))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The field that lists what is accepted."""
+        return (self.accepted_field,)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The predicted field."""
+        return (self.field,)
 
     @property
     def metric_name(self) -> str:
         """The name for reports."""
         return f"one_of({self.field})"
 
-    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
         """Return 1 where the predicted value is one of those accepted, else 0."""
-        accepted, got = label_of(example, self.accepted_field), given(prediction, self.field)
-        if not isinstance(accepted, (list, tuple, set, frozenset)) or len(accepted) == 0:
+        label, got = label_of(example, self.accepted_field), given(prediction, self.field)
+        accepted = items_of(label)
+        if not accepted:
             raise MetricError(
                 f"The label `{self.accepted_field}` is a list of accepted answers with at least "
-                f"one. Given: {shown(accepted)}."
+                f"one. Given: {shown(label)}."
             )
         if got is MISSING:
             return missing(self.field, prediction)
-        found = any(same(value, got, normalize=self.normalize) for value in accepted)
+        found = any(same(value, got, normalize=self.normalize) for value in (*accepted, label))
         return judged(self.field, found, accepted, got, "none of those accepted; ")
 
 
 def one_of(field: str, *, accepted_field: str | None = None, normalize: bool = True) -> OneOf:
-    """Return a metric: 1 where the predicted value equals any of the accepted ones, else 0.
+    """Return a metric: 1 where the predicted value equals any of the accepted ones, or is the list of them, else 0.
 
     Args:
         field: the predicted field.
@@ -182,12 +216,12 @@ def one_of(field: str, *, accepted_field: str | None = None, normalize: bool = T
 
 
 @dataclass(frozen=True, slots=True)
-class RegexMatch:
+class RegexMatch(Scorer):
     """The metric that `regex_match` makes."""
 
     pattern: str
     field: str
-    metric_version: ClassVar[int] = 1
+    metric_version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         checked_fields((self.field,))
@@ -197,24 +231,31 @@ class RegexMatch:
             raise UsageError(f"Not a regular expression: {error}. Given: {shown(self.pattern)}.") from error
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """The predicted field."""
+        return (self.field,)
+
+    @property
     def metric_name(self) -> str:
         """The name for reports."""
         return f"regex_match({self.field})"
 
-    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
         """Return 1 where the pattern is found in the predicted text, else 0."""
         got = given(prediction, self.field)
         if got is MISSING:
             return missing(self.field, prediction)
-        text = text_of(got)
-        found = text is not None and re.search(self.pattern, text) is not None
+        items = items_of(got)
+        texts = [text_of(item) for item in ([got] if items is None else items)]
+        found = bool(texts) and all(text is not None and re.search(self.pattern, text) for text in texts)
         return judged(self.field, found, f"text with /{self.pattern}/", got)
 
 
 def regex_match(pattern: str, field: str) -> RegexMatch:
     r"""Return a metric: 1 where `re.search(pattern, text)` finds something, else 0.
 
-    No label is needed. Anchor the pattern (`^...$`, `\A...\Z`) to match the whole text.
+    No label is needed. Anchor the pattern (`^...$`, `\A...\Z`) to match the whole text. Every item of a predicted list
+    or set must match, and there must be one.
 
     Raises:
         UsageError: `pattern` is no regular expression of Python.

@@ -1,6 +1,7 @@
 """What a metric is, and how it is named and identified."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -9,9 +10,20 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 from tunesmith.data import Score, content_key
 from tunesmith.errors import DataError, UsageError, shown
 from tunesmith.metrics.sources import code_identity, place, source_key
+from tunesmith.modules import Prediction
 from tunesmith.signatures import Example
 
-__all__ = ["Metric", "MetricFactory", "factory", "metric_fingerprint", "metric_name"]
+__all__ = [
+    "Metric",
+    "MetricFactory",
+    "Scorer",
+    "check_metric",
+    "factory",
+    "judgement",
+    "metric_fingerprint",
+    "metric_name",
+    "score_of",
+]
 
 # The metrics of this package are frozen dataclasses with two more attributes: `metric_name`, and
 # `metric_version`, which goes up whenever the same settings begin to give other scores.
@@ -23,7 +35,7 @@ M_co = TypeVar("M_co", covariant=True)
 
 
 class Metric(Protocol):
-    """Judges one prediction. Any DSPy metric is one.
+    """Judges one prediction. Any DSPy metric is one, also those of five arguments that `dspy.GEPA` takes.
 
     It must not change its arguments, and must return the same for the same arguments. It raises
     `MetricError` where the example cannot be judged; what the program did wrong is a low score.
@@ -39,11 +51,107 @@ class Metric(Protocol):
         ...
 
 
+class Scorer:
+    """A metric of this package: a subclass scores, and says which fields it compares.
+
+    It takes the three arguments of DSPy's metrics and the five of `dspy.GEPA`'s. For a single predictor, which GEPA
+    alone asks for, it returns what GEPA reads: a `dspy.Prediction` with `score` and `feedback`.
+    """
+
+    __slots__ = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The fields that every example must have; empty if they are chosen by the example."""
+        return ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The fields that every prediction should have; empty if they are chosen by the example."""
+        return self.labels
+
+    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
+        """Return the score of a prediction."""
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        example: Example,
+        prediction: object,
+        trace: object = None,
+        pred_name: str | None = None,
+        pred_trace: object = None,
+    ) -> Score:
+        """Return the score of a prediction; see the class for `pred_name`."""
+        return judgement(self.score(example, prediction, trace), pred_name)
+
+
+def judgement(score: Score, pred_name: str | None) -> Score:
+    """Return a score as the caller reads it: `dspy.GEPA`, which gives `pred_name`, wants a prediction."""
+    if pred_name is None:
+        return score
+    return cast("Score", Prediction(score=score.value, feedback=score.feedback))
+
+
+def score_of(
+    metric: Callable[..., Any],
+    example: Example,
+    prediction: object,
+    trace: object = None,
+) -> Score:
+    """Return what a metric says, called with as many arguments as it takes: two, three, or the five of `dspy.GEPA`.
+
+    Raises:
+        MetricError: it returned no score.
+    """
+    if isinstance(metric, Scorer):
+        return metric.score(example, prediction, trace)
+    return Score.of(metric(*(example, prediction, trace, None, None)[: _taken(metric)]))
+
+
+def check_metric(metric: object) -> None:
+    """Raise `UsageError` for what cannot be called as a metric."""
+    if isinstance(metric, type) or not callable(metric):
+        instance = " Pass an instance, not a class." if isinstance(metric, type) else ""
+        raise UsageError(
+            f"A metric is a function of (example, prediction, trace=None). Given: {shown(metric)}.{instance}"
+        )
+    try:
+        signature = inspect.signature(metric)
+        signature.bind(*range(_taken(metric)))
+    except TypeError as error:
+        raise UsageError(
+            f"`{metric_name(metric)}` cannot be called as a metric, with (example, prediction, trace=None): {error}. "
+            f"It takes {signature}."
+        ) from error
+    except ValueError:  # what is written in C may have no signature
+        return
+
+
+def _taken(metric: Callable[..., Any]) -> int:
+    """Return how many arguments to give a metric: what it needs, and the trace if it takes one."""
+    try:
+        parameters = inspect.signature(metric).parameters.values()
+    except (TypeError, ValueError):
+        return 3
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = sum(p.default is p.empty for p in places)
+    usual = 3 if any(p.kind is p.VAR_POSITIONAL for p in parameters) else min(3, len(places))
+    return max(2, usual, min(needed, 5))
+
+
 class MetricFactory(Protocol[P, M_co]):
     """A function that makes a metric, and is itself the metric with the default settings."""
 
     @overload
-    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score: ...
+    def __call__(
+        self,
+        example: Example,
+        prediction: object,
+        trace: object = None,
+        pred_name: str | None = None,
+        pred_trace: object = None,
+    ) -> Score: ...
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> M_co: ...
 
@@ -57,6 +165,13 @@ def factory(make: Callable[P, M]) -> MetricFactory[P, M]:
             return cast("Any", make)()(*args, **kwargs)
         return make(*args, **kwargs)
 
+    own = inspect.signature(make)
+    if not any(p.kind is p.VAR_POSITIONAL for p in own.parameters.values()):
+        # `dspy.GEPA` asks the signature whether a metric takes five arguments.
+        named = [p for p in own.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        rest = [p for p in own.parameters.values() if p.kind is p.KEYWORD_ONLY]
+        scored = inspect.Parameter("scored", inspect.Parameter.VAR_POSITIONAL)
+        make_or_score.__signature__ = own.replace(parameters=[*named, scored, *rest])  # type: ignore[attr-defined]
     setattr(make_or_score, _DEFAULT, make)
     return cast("MetricFactory[P, M]", make_or_score)
 

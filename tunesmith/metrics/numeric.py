@@ -1,6 +1,7 @@
 """Answers that are numbers."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -8,16 +9,18 @@ from typing import Any, ClassVar
 from tunesmith.data import Score
 from tunesmith.errors import MetricError, UsageError, shown
 from tunesmith.metrics.digits import as_decimal, is_near, last_number
-from tunesmith.metrics.metric import factory
+from tunesmith.metrics.metric import Scorer, factory
 from tunesmith.metrics.values import (
     MISSING,
     checked_fields,
     given,
+    items_of,
     judged,
     label_of,
     missing,
     one_field,
     plain,
+    same,
 )
 from tunesmith.signatures import Example
 
@@ -25,13 +28,13 @@ __all__ = ["NumericClose", "numeric_close"]
 
 
 @dataclass(frozen=True, slots=True)
-class NumericClose:
+class NumericClose(Scorer):
     """The metric that `numeric_close` makes."""
 
     field: str | None
     rel: float
     abs: float
-    metric_version: ClassVar[int] = 1
+    metric_version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         checked_fields(() if self.field is None else (self.field,))
@@ -43,24 +46,44 @@ class NumericClose:
                 raise UsageError(f"`{name}` is finite and not negative. Given: {value}.")
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The field, if it is named."""
+        return () if self.field is None else (self.field,)
+
+    @property
     def metric_name(self) -> str:
         """The name for reports."""
         return "numeric_close" if self.field is None else f"numeric_close({self.field})"
 
-    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
         """Return 1 where the predicted number is near the label, else 0."""
         field = one_field(example, prediction, self.field)
         label = label_of(example, field)
-        expected = _number(label)
-        if expected is None:
+        if _is_number(label) and _number(label) is None:
             raise MetricError(f"The label `{field}` is no number. Given: {shown(label)}.")
         got = given(prediction, field)
         if got is MISSING:
             return missing(field, prediction)
-        number = _number(got)
-        if number is None:
-            return judged(field, 0, label, got, "no number; ")
-        return judged(field, is_near(expected, number, self.rel, self.abs), label, got)
+        note = "no number; " if _number(label) is not None and _number(got) is None else ""
+        try:
+            return judged(field, self._near(label, got), label, got, note)
+        except RecursionError:  # nested deeper than any label
+            return judged(field, 0, label, got)
+
+    def _near(self, expected: Any, got: Any) -> bool:
+        """Return whether all numbers are near, item by item and field by field, and all else is the same."""
+        one, other = _number(expected), _number(got)
+        if one is not None:
+            return other is not None and is_near(one, other, self.rel, self.abs)
+        wanted, have = items_of(expected), items_of(got)
+        if wanted is not None and have is not None:
+            if any(isinstance(plain(value), (set, frozenset)) for value in (expected, got)):
+                wanted, have = (sorted(items, key=_place) for items in (wanted, have))
+            return len(wanted) == len(have) and all(map(self._near, wanted, have))
+        expected, got = plain(expected), plain(got)
+        if isinstance(expected, Mapping) and isinstance(got, Mapping):
+            return expected.keys() == got.keys() and all(self._near(expected[name], got[name]) for name in expected)
+        return same(expected, got)
 
 
 @factory
@@ -73,7 +96,9 @@ def numeric_close(
     """Return a metric: 1 where the predicted number is near the labelled one, else 0.
 
     A text counts as its last number, so that "so the answer is $1,234.50." is 1234.5; currency and
-    percent signs are ignored ("45%" is 45). Label and prediction are read alike.
+    percent signs are ignored ("45%" is 45). Label and prediction are read alike. Lists are compared item by item, sets
+    in the order of their numbers, mappings and models field by field; what is no number (`None`, true and false) must
+    be the same.
 
     Args:
         field: the field to compare; by default the only label that the prediction has.
@@ -82,7 +107,7 @@ def numeric_close(
 
     Raises:
         UsageError: a tolerance that is negative or not finite.
-        MetricError: when scoring, where the label is absent or holds no number.
+        MetricError: when scoring, if the label is absent, or a text or number that holds no number.
     """
     return NumericClose(field, rel, abs)
 
@@ -95,3 +120,14 @@ def _number(value: Any) -> Decimal | None:
         number = as_decimal(value)
         return number if number.is_finite() else None
     return last_number(value) if isinstance(value, str) else None
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a label should hold a number: a number or a text."""
+    value = plain(value)
+    return isinstance(value, (int, float, Decimal, str)) and not isinstance(value, bool)
+
+
+def _place(value: Any) -> tuple[Decimal, str]:
+    number = _number(value)
+    return (Decimal(0) if number is None else number, repr(plain(value)))

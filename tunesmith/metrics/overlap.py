@@ -10,16 +10,17 @@ from typing import ClassVar
 
 from tunesmith.data import Score, tokens
 from tunesmith.errors import MetricError, UsageError, shown
-from tunesmith.metrics.metric import factory
+from tunesmith.metrics.metric import Scorer, factory
 from tunesmith.metrics.values import (
     MISSING,
     checked_fields,
     given,
+    items_of,
     judged,
     label_of,
     missing,
     one_field,
-    plain,
+    same,
     text_of,
 )
 from tunesmith.metrics.wording import same_text
@@ -31,21 +32,26 @@ _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
-class TokenF1:
+class TokenF1(Scorer):
     """The metric that `token_f1` makes."""
 
     field: str | None
-    metric_version: ClassVar[int] = 1
+    metric_version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         checked_fields(() if self.field is None else (self.field,))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The field, if it is named."""
+        return () if self.field is None else (self.field,)
 
     @property
     def metric_name(self) -> str:
         """The name for reports."""
         return "token_f1" if self.field is None else f"token_f1({self.field})"
 
-    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
         """Return the F1 of the words in common."""
         return _best(self, example, prediction, "F1")
 
@@ -63,25 +69,27 @@ def token_f1(field: str | None = None) -> TokenF1:
     """Return a metric: the F1 of the words that prediction and label have in common, 0 to 1.
 
     This is the F1 of the official SQuAD script (Rajpurkar et al., 2016): words of `normalize_text`,
-    counted with their number, and the best of the labels where the label is a list of texts. The
-    one difference: a label without words ("A", "?") scores 1 for the same text, else 0.
+    counted with their number, and the best of the labels if the label is a list of texts and the prediction a text.
+    Three differences: a label without words ("A", "?") scores 1 for the same text, else 0; a predicted list or set
+    counts with the words of all its items, as does its label then; and a label that has no text (`None`, an object)
+    scores 1 for an equal value, else 0.
 
     Args:
         field: the field to compare; by default the only label that the prediction has.
 
     Raises:
-        MetricError: when scoring, where the label is absent or no text.
+        MetricError: when scoring, if the label is absent, or lists no texts for a predicted text.
     """
     return TokenF1(field)
 
 
 @dataclass(frozen=True, slots=True)
-class RougeL:
+class RougeL(Scorer):
     """The metric that `rouge_l` makes."""
 
     field: str | None
     beta: float
-    metric_version: ClassVar[int] = 1
+    metric_version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         checked_fields(() if self.field is None else (self.field,))
@@ -90,11 +98,16 @@ class RougeL:
             raise UsageError(f"`beta` is a number above zero. Given: {shown(beta)}.")
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The field, if it is named."""
+        return () if self.field is None else (self.field,)
+
+    @property
     def metric_name(self) -> str:
         """The name for reports."""
         return "rouge_l" if self.field is None else f"rouge_l({self.field})"
 
-    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
         """Return the F-measure of the longest common subsequence of words."""
         return _best(self, example, prediction, "ROUGE-L")
 
@@ -114,8 +127,8 @@ def rouge_l(field: str | None = None, *, beta: float = 1.0) -> RougeL:
     F = (1 + beta^2) R P / (R + beta^2 P), with R and P the length of the subsequence as a part of
     the label's and the prediction's words (Lin, 2004, "ROUGE: A Package for Automatic Evaluation of
     Summaries", section 3.1, the sentence level). Words are runs of letters, digits and underscores
-    in lower case, in any script; nothing is stemmed or left out. Where the label is a list of
-    texts, the best counts.
+    in lower case, in any script; nothing is stemmed or left out. Lists, sets and labels without a
+    text count as in `token_f1`; the items of a set are taken in order of their text.
 
     Args:
         field: the field to compare; by default the only label that the prediction has.
@@ -124,7 +137,7 @@ def rouge_l(field: str | None = None, *, beta: float = 1.0) -> RougeL:
 
     Raises:
         UsageError: `beta` is not above zero and finite.
-        MetricError: when scoring, where the label is absent or no text.
+        MetricError: when scoring, if the label is absent, or lists no texts for a predicted text.
     """
     return RougeL(field, beta)
 
@@ -151,17 +164,29 @@ def longest_common(one: Sequence[str], other: Sequence[str]) -> int:
 def _best(metric: TokenF1 | RougeL, example: Example, prediction: object, name: str) -> Score:
     field = one_field(example, prediction, metric.field)
     label, got = label_of(example, field), given(prediction, field)
-    wanted = plain(label)
-    texts = [text_of(item) for item in (wanted if isinstance(wanted, (list, tuple)) else [wanted])]
-    if not texts or None in texts:
+    labels, items = items_of(label), items_of(got)
+    wanted, have = _texts(label), _texts(got)
+    if labels is not None and items is None and not wanted:
         raise MetricError(f"The label `{field}` is no text. Given: {shown(label)}.")
     if got is MISSING:
         return missing(field, prediction)
-    text = text_of(got)
-    if text is None:
+    if wanted is None:
+        return judged(field, same(label, got), label, got)
+    if have is None:
         return judged(field, 0, label, got, "no text; ")
-    value = max(metric.of(expected, text) for expected in texts if expected is not None)
+    if items is not None or labels is None:
+        value = metric.of(" ".join(wanted), " ".join(have))
+    else:
+        value = max(metric.of(expected, have[0]) for expected in wanted)
     return judged(field, value, label, got, f"{name} {value:.2f}; ")
+
+
+def _texts(value: object) -> list[str] | None:
+    """Return the text of a scalar, or those of a list or set of scalars; `None` for anything else."""
+    items = items_of(value)
+    texts = [text_of(item) for item in ([value] if items is None else items)]
+    found = [text for text in texts if text is not None]
+    return found if len(found) == len(texts) else None
 
 
 def _f_measure(precision: float, recall: float, beta: float) -> float:

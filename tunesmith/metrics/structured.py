@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from tunesmith.data import MISSING, Score, at_path
 from tunesmith.errors import MetricError, UsageError, shown
+from tunesmith.metrics.metric import Scorer
 from tunesmith.metrics.values import checked_fields, judged, label_of, same
 from tunesmith.signatures import Example
 
@@ -14,7 +15,7 @@ __all__ = ["JsonFields", "checked_weights", "json_fields"]
 
 
 @dataclass(frozen=True, slots=True)
-class JsonFields:
+class JsonFields(Scorer):
     """The metric that `json_fields` makes."""
 
     weights: tuple[tuple[str, float], ...]
@@ -26,11 +27,16 @@ class JsonFields:
         checked_weights(weight for _, weight in self.weights)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The first part of each name."""
+        return tuple(dict.fromkeys(name.partition(".")[0] for name, _ in self.weights))
+
+    @property
     def metric_name(self) -> str:
         """The name for reports."""
         return f"json_fields({', '.join(name for name, _ in self.weights)})"
 
-    def __call__(self, example: Example, prediction: object, trace: object = None) -> Score:
+    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
         """Return the weighted share of the fields that are right."""
         right, wrong = [], []
         for name, weight in self.weights:

@@ -21,6 +21,7 @@ __all__ = [
     "checked_fields",
     "common_fields",
     "given",
+    "items_of",
     "judged",
     "label_of",
     "missing",
@@ -130,6 +131,14 @@ def text_of(value: object) -> str | None:
     if isinstance(value, (int, float, Decimal)):
         return format(as_decimal(value), "f") if _is_short(value) else None
     return value.isoformat() if isinstance(value, (date, time)) else None
+
+
+def items_of(value: object) -> list[Any] | None:
+    """Return the items of a list or a set, those of a set in one order; `None` for anything else."""
+    value = plain(value)
+    if isinstance(value, _SETS):
+        return sorted(value, key=lambda item: (type(item).__name__, repr(plain(item))))
+    return list(value) if isinstance(value, _LISTS) else None
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,132 @@
+"""A prediction that equals its label scores 1, whatever kind of value it is; one that does not, does not."""
+
+from enum import Enum
+
+import dspy
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from tunesmith.data import Score
+from tunesmith.metrics import contains, exact_match, numeric_close, one_of, regex_match, rouge_l, token_f1
+
+
+class Color(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Level(Enum):
+    LOW = 1
+    HIGH = 5
+
+
+class Item(BaseModel):
+    name: str
+    price: float
+
+
+def value(metric, label, got) -> float:
+    return Score.of(metric(dspy.Example(q="?", a=label).with_inputs("q"), dspy.Prediction(a=got))).value
+
+
+# label, an equal prediction, one that is not
+KINDS = {
+    "list": (["red car", "blue"], ["red car", "blue"], ["green"]),
+    "tuple": (("red", "blue"), ["red", "blue"], ["green"]),
+    "set": ({"red", "blue", "green"}, {"green", "blue", "red"}, {"grey"}),
+    "set and list": ({"red", "blue"}, ["blue", "red"], ["grey"]),
+    "frozenset": (frozenset({"red"}), {"red"}, {"grey"}),
+    "array": (np.array(["red", "blue"]), ["red", "blue"], ["grey"]),
+    "list of numbers": ([1, 2.5], [1, 2.5], [7]),
+    "list of Enum": ([Color.RED, Color.BLUE], [Color.RED, Color.BLUE], [Color.BLUE]),
+    "None": (None, None, "something"),
+    "Enum": (Color.RED, Color.RED, Color.BLUE),
+    "Enum and its text": (Color.RED, "red", "blue"),
+    "Enum of numbers": (Level.HIGH, Level.HIGH, Level.LOW),
+    "true": (True, True, False),
+    "false": (False, False, True),
+    "model": (Item(name="a", price=2), Item(name="a", price=2.0), Item(name="b", price=3)),
+    "mapping": ({"name": "a", "price": 2}, {"name": "a", "price": 2}, {"name": "b", "price": 3}),
+    "model and its fields": (Item(name="a", price=2), {"name": "a", "price": 2}, {"name": "b"}),
+    "empty list": ([], [], ["red"]),
+    "empty set": (set(), set(), {"red"}),
+    "list of lists": ([["red"], ["blue"]], [["red"], ["blue"]], [["red"]]),
+    "list of models": ([Item(name="a", price=2)], [Item(name="a", price=2)], []),
+}
+NUMERIC = ("list of numbers", "None", "Enum of numbers", "true", "false", "model", "mapping", "model and its fields", "empty list", "empty set", "list of models")  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "metric", [token_f1("a"), rouge_l("a"), contains("a"), exact_match("a")], ids=lambda m: m.metric_name
+)
+def test_a_text_metric_scores_equal_values_one_and_others_less(metric, kind) -> None:
+    label, equal, other = KINDS[kind]
+
+    assert value(metric, label, equal) == 1
+    assert value(metric, label, other) < 1
+
+
+@pytest.mark.parametrize("kind", NUMERIC)
+def test_numeric_close_scores_equal_values_one_and_others_zero(kind) -> None:
+    label, equal, other = KINDS[kind]
+
+    assert value(numeric_close("a"), label, equal) == 1
+    assert value(numeric_close("a"), label, other) == 0
+
+
+@pytest.mark.parametrize(
+    ("accepted", "got", "right"),
+    [
+        ([["red"], ["blue"]], ["blue"], 1),
+        (["red", "blue"], ["red", "blue"], 1),
+        (["red", "blue"], ["red", "green"], 0),
+        ([None, "red"], None, 1),
+        ([Color.RED], Color.RED, 1),
+        ([Color.RED], "red", 1),
+        ([True], True, 1),
+        ([True], False, 0),
+        ([Item(name="a", price=2)], Item(name="a", price=2), 1),
+        (np.array(["red", "blue"]), "blue", 1),
+        ({"red"}, {"red"}, 1),
+    ],
+)
+def test_one_of_takes_values_of_every_kind(accepted, got, right) -> None:
+    assert value(one_of("a"), accepted, got) == right
+
+
+def test_the_best_of_a_list_of_labels_still_counts_for_a_text() -> None:
+    assert value(token_f1("a"), ["Paris", "in Paris, France"], "Paris") == 1
+    assert value(rouge_l("a"), {"Paris", "London"}, "london") == 1
+    assert value(token_f1("a"), {"red car"}, "red") == pytest.approx(2 / 3)
+
+
+def test_words_of_a_list_count_partly() -> None:
+    assert value(token_f1("a"), ["red", "blue"], ["red", "green"]) == 0.5
+    assert value(token_f1("a"), "red blue", ["red", "blue"]) == 1
+    assert value(rouge_l("a"), ["one", "two", "three"], ["one", "three"]) == pytest.approx(0.8)
+
+
+def test_numbers_of_lists_and_fields_are_near_each_by_itself() -> None:
+    metric = numeric_close("a", rel=0.01)
+
+    assert value(metric, [100, 200], [100.5, "about 201"]) == 1
+    assert value(metric, [100, 200], [200, 100]) == 0
+    assert value(metric, {100, 200}, [200.5, 100]) == 1
+    assert value(metric, [100, 200], [100]) == 0
+    assert value(metric, Item(name="a", price=100), Item(name="a", price=100.5)) == 1
+    assert value(metric, Item(name="a", price=100), Item(name="b", price=100)) == 0
+
+
+def test_a_label_is_looked_for_in_lists() -> None:
+    assert value(contains("a"), "red", ["blue", "a red car"]) == 1
+    assert value(contains("a"), ["red", "car"], "a red car") == 1
+    assert value(contains("a"), ["red", "bus"], "a red car") == 0
+
+
+@pytest.mark.parametrize(
+    ("got", "right"), [(["x1", "x2"], 1), ({"x1"}, 1), (["x1", "y"], 0), ([], 0), (None, 0), (["x1", None], 0)]
+)
+def test_a_pattern_must_be_in_every_item(got, right) -> None:
+    assert value(regex_match(r"^x\d$", "a"), None, got) == right

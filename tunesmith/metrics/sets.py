@@ -1,0 +1,143 @@
+"""Answers that are sets of labels: tags, topics, entities."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+from tunesmith.data import MISSING, Score
+from tunesmith.errors import MetricError, UsageError, shown
+from tunesmith.metrics.metric import Scorer, factory
+from tunesmith.metrics.values import checked_fields, given, items_of, label_of, missing, one_field, plain, same
+from tunesmith.signatures import Example
+
+__all__ = ["SetMatch", "set_match"]
+
+Measure = Literal["f1", "precision", "recall", "exact"]
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SetMatch(Scorer):
+    """The metric that `set_match` makes."""
+
+    field: str | None
+    measure: str
+    separator: str | None
+    normalize: bool
+    metric_version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        checked_fields(() if self.field is None else (self.field,))
+        if self.measure not in get_args(Measure):
+            raise UsageError(f"`measure` is one of {', '.join(get_args(Measure))}. Given: {shown(self.measure)}.")
+        if self.separator is not None and (not isinstance(self.separator, str) or not self.separator):
+            raise UsageError(f"`separator` is the text between two labels, as `','`. Given: {shown(self.separator)}.")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The field, if it is named."""
+        return () if self.field is None else (self.field,)
+
+    @property
+    def metric_name(self) -> str:
+        """The name for reports."""
+        name = "set_match" if self.measure == "f1" else f"set_match[{self.measure}]"
+        return name if self.field is None else f"{name}({self.field})"
+
+    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
+        """Return how far the predicted set is the labelled one."""
+        field = one_field(example, prediction, self.field)
+        label, got = label_of(example, field), given(prediction, field)
+        wanted = self._members(label)
+        if wanted is None:
+            raise MetricError(f"The label `{field}` is no set of labels. Given: {shown(label)}.")
+        if got is MISSING:
+            return missing(field, prediction)
+        have = self._members(got)
+        if have is None:
+            return Score(0.0, f"{field}: no set of labels; got {shown(got, 80)}")
+        lacking, extra = self._without(wanted, have), self._without(have, wanted)
+        value = self._value(len(wanted) - len(lacking), len(wanted), len(have))
+        if not lacking and not extra:
+            return Score(value, f"{field}: correct")
+        words = [f"missing {_listed(lacking)}"] if lacking else []
+        words += [f"not wanted {_listed(extra)}"] if extra else []
+        return Score(value, f"{field}: {'; '.join(words)}")
+
+    def _value(self, common: int, wanted: int, have: int) -> float:
+        if not wanted and not have:
+            return 1.0
+        if self.measure == "exact":
+            return float(common == wanted == have)
+        total = {"precision": have, "recall": wanted, "f1": (wanted + have) / 2}[self.measure]
+        return common / total if total else 0.0
+
+    def _members(self, value: object) -> list[Any] | None:
+        """Return the different members of a set; `None` for an object, which is none."""
+        value = plain(value)
+        if isinstance(value, str):
+            value = self._read(value)
+        items = [] if value is None else items_of(value)
+        if items is None:
+            items = None if isinstance(value, Mapping) else [value]
+        if items is None:
+            return None
+        members: list[Any] = []
+        for item in items:
+            if not any(self._same(item, member) for member in members):
+                members.append(item)
+        return members
+
+    def _read(self, text: str) -> Any:
+        """Return the members of a text: cut by the separator, or a JSON list; else the text is the only one."""
+        if self.separator is not None:
+            return [part.strip() for part in text.split(self.separator) if part.strip()]
+        if text.lstrip().startswith("["):
+            try:
+                found = json.loads(text)
+            except (ValueError, RecursionError):
+                return [text]
+            return found if isinstance(found, list) else [text]
+        return [text] if text.strip() else []
+
+    def _without(self, members: list[Any], others: list[Any]) -> list[Any]:
+        return [member for member in members if not any(self._same(member, other) for other in others)]
+
+    def _same(self, one: object, other: object) -> bool:
+        return same(one, other, normalize=self.normalize)
+
+
+@factory
+def set_match(
+    field: str | None = None, *, measure: Measure = "f1", separator: str | None = None, normalize: bool = True
+) -> SetMatch:
+    """Return a metric: how far a predicted set of labels is the labelled one, 0 to 1.
+
+    Order and repetition do not count. Two empty sets match; if one of them is empty, the score is 0. The mean over a
+    dataset is scikit-learn's `average="samples"` with `zero_division=1` for two empty sets.
+
+    Args:
+        field: the field to compare; by default the only label that the prediction has. It holds a list, a set, a
+            single label, `None` (no labels), or a text that is a JSON list.
+        measure: `precision` (how many of the predicted labels are right), `recall` (how many of the right ones are
+            predicted), `f1` (their harmonic mean), or `exact` (1 for the very set, else 0).
+        separator: cuts a text into labels, as `","` does with "bug, urgent".
+        normalize: compare labels as `exact_match` does.
+
+    Raises:
+        UsageError: a measure or separator that cannot be.
+        MetricError: when scoring, if the label is absent or an object.
+
+    Example:
+        >>> tags = set_match("tags")
+        >>> example = Example(text="x", tags=["bug", "urgent"]).with_inputs("text")
+        >>> tags(example, {"tags": ["urgent", "new"]}).value
+        0.5
+    """
+    return SetMatch(field, measure, separator, normalize)
+
+
+def _listed(members: list[Any]) -> str:
+    more = ", ..." if len(members) > _SHOWN else ""
+    return ", ".join(shown(member, 40) for member in members[:_SHOWN]) + more
