@@ -34,11 +34,14 @@ Code = Annotated[str, Field(max_length=3)]
 CARDS = Literal["card", "card_arrival", "Exchange", "été"]
 
 
-def asked(annotation: Any, reply: str, *, mode: str = "grammar", finish: str = "length", name: str = "bare") -> Any:
+def asked(
+    annotation: Any, reply: str, *, mode: str = "grammar", finish: str = "length", name: str = "bare", demos: Any = ()
+) -> Any:
     """Return the output that is read from a reply which ended so, and the request."""
     signature = dspy.Signature({"text": (str, dspy.InputField()), "kind": (annotation, dspy.OutputField())})
     lm = ScriptedLM(text_response(reply, model="m", finish_reason=finish), capabilities=MODES[mode])
     program = dspy.Predict(signature)
+    program.demos = [dspy.Example(text="a", kind=kind).with_inputs("text") for kind in demos]
     bind(program, name)
     with dspy.context(lm=lm):
         return program(text="x").kind, lm.requests[0]
@@ -120,14 +123,18 @@ def test_a_reply_that_was_not_cut_may_be_the_beginning_of_another() -> None:
     assert asked(int, "12", finish="stop")[0] == 12
 
 
-def test_a_label_goes_out_as_grammar_and_is_free_up_to_the_line_end_if_the_engine_has_none() -> None:
+def test_a_label_is_held_by_a_grammar_else_by_a_schema_until_demos_show_how_it_looks() -> None:
     by_grammar = asked(CARDS, "card", finish="stop")[1].config
     assert by_grammar.response_format is None
     assert by_grammar.extensions["grammar"] == 'root ::= "card" | "card_arrival" | "Exchange" | "été"'
     assert by_grammar.stop == ()
 
+    by_schema = asked(CARDS, '"card"', mode="schema", finish="stop")[1].config
+    assert by_schema.response_format["schema"] == {"enum": ["card", "card_arrival", "Exchange", "été"]}
+    assert by_schema.stop == ()
+
     for mode, name, stop in (("schema", "bare", ("\n",)), ("grammar", "bare-free", ("\n",)), ("none", "bare", ())):
-        free = asked(CARDS, "card", mode=mode, finish="stop", name=name)[1].config
+        free = asked(CARDS, "card", mode=mode, finish="stop", name=name, demos=["Exchange"])[1].config
         assert free.response_format is None
         assert not free.extensions
         assert free.stop == stop

@@ -98,10 +98,12 @@ def carries(name: str, signature: type[Signature]) -> bool:
     return True
 
 
-def field_reader(adapter: Adapter, signature: type[Signature], capabilities: Capabilities) -> FieldReader:
-    """Return what reads a reply under any adapter while it is written; see `FieldReader`."""
+def field_reader(
+    adapter: Adapter, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False
+) -> FieldReader:
+    """Return what reads a reply under any adapter while it is written; `shown` says whether there are demos."""
     if isinstance(adapter, Format):
-        return adapter.reader(signature, adapter.mode(signature, capabilities))
+        return adapter.reader(signature, adapter.mode(signature, capabilities, shown=shown))
     if isinstance(adapter, ChatFormat) or type(adapter) is ChatAdapter:
         return marked(signature.output_fields)
     return WholeReader()

@@ -50,7 +50,8 @@ class BareFormat(Format):
     - `schema`: the value as JSON, if the engine takes a JSON Schema only. No stop goes with it: a server may allow
       white space first, and a stop at the line end would end the reply before it begins.
     - `free`: nothing but a stop at the line end; the value is checked in the reply. Labels are held so if the engine
-      takes a schema only, because small models choose worse between labels in JSON quotes (`docs/formats.md`).
+      takes a schema only and demos show how they look: small models then choose worse between labels in JSON quotes.
+      Without demos they do not know what is wanted, and a schema has to hold them (measured: `docs/formats.md`).
     - `none`: nothing at all.
     """
 
@@ -66,14 +67,14 @@ class BareFormat(Format):
             )
         field_schema(signature, names[0])  # refuses types that no reply can carry
 
-    def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
+    def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
         """Return the way of holding that keeps the value's plain text if there is one, and its bounds."""
         name = _output(signature)
         if "grammar" in capabilities.constraints and _has_grammar(signature, name):
             return "grammar"
         if "json_schema" not in capabilities.constraints or is_any_text(signature, name):
             return "none"
-        return "free" if _is_quoted_label(signature, name) else "schema"
+        return "free" if shown and _is_quoted_label(signature, name) else "schema"
 
     def system_text(self, signature: type[Signature]) -> str:
         """Return instruction, notes and, for a closed set, its labels."""
@@ -160,7 +161,7 @@ class BareSchema(BareFormat):
 
     name: ClassVar[str] = "bare-schema"
 
-    def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
+    def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
         """Use the schema, unless the value may be any text: then there is nothing to hold."""
         able = "json_schema" in capabilities.constraints and not is_any_text(signature, _output(signature))
         return "schema" if able else "none"
@@ -171,7 +172,7 @@ class BareFree(BareFormat):
 
     name: ClassVar[str] = "bare-free"
 
-    def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
+    def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
         """Leave the reply free; it stops at the line end if the value has one line."""
         name = _output(signature)
         one_line = is_plain(signature, name) and not is_text(signature, name)

@@ -107,10 +107,15 @@ class Format(HeardOnce, Adapter):
     def check_outputs(self, signature: type[Signature]) -> None:
         """Raise `FormatError` or `SignatureError` where this format cannot carry the outputs."""
 
-    def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
+    def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
         """Return how the reply will be held to its shape: `grammar`, `schema`, `none` or a way of the format's own.
 
         `none` must be one: an engine that can hold nothing gets it. The messages never depend on it.
+
+        Args:
+            signature: of the predictor.
+            capabilities: of the engine.
+            shown: whether demos show the model what a reply looks like.
         """
         return "schema" if "json_schema" in capabilities.constraints else "none"
 
@@ -389,7 +394,7 @@ class Format(HeardOnce, Adapter):
         thinking: bool = False,
     ) -> Plan:
         able = lm.capabilities if isinstance(lm, LM) and not thinking else Capabilities()
-        mode = self.mode(signature, able)
+        mode = self.mode(signature, able, shown=bool(demos))
         source = source_of(lm, lm_kwargs, signature, demos, mode)
         plan = self._plans.get(signature, source)
         if plan is None:

@@ -36,7 +36,7 @@ class JsonFormat(Format):
         """Refuse output types that no reply can carry."""
         output_schema(signature)
 
-    def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
+    def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
         """Use the schema wherever the engine takes one."""
         return "schema" if "json_schema" in capabilities.constraints else "none"
 

@@ -47,7 +47,7 @@ class SectionFormat(Format):
         for name in output_types(signature):
             field_schema(signature, name)
 
-    def mode(self, signature: type[Signature], capabilities: Capabilities) -> str:
+    def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
         """Use a grammar wherever the engine takes one; a JSON Schema cannot describe sections."""
         return "grammar" if "grammar" in capabilities.constraints else "none"
 

@@ -107,7 +107,7 @@ class _HeardAdapter:
         self, lm: Any, lm_kwargs: dict[str, Any], signature: type[Signature], demos: list[Any], inputs: dict[str, Any]
     ) -> list[dict[str, Any]]:
         calls: list[_Call] = []
-        found = self.inner(self._heard(lm, signature, calls), lm_kwargs, signature, demos, inputs)
+        found = self.inner(self._heard(lm, signature, demos, calls), lm_kwargs, signature, demos, inputs)
         self._settle(signature, calls, found)
         return found
 
@@ -115,17 +115,18 @@ class _HeardAdapter:
         self, lm: Any, lm_kwargs: dict[str, Any], signature: type[Signature], demos: list[Any], inputs: dict[str, Any]
     ) -> list[dict[str, Any]]:
         calls: list[_Call] = []
-        found = await self.inner.acall(self._heard(lm, signature, calls), lm_kwargs, signature, demos, inputs)
+        found = await self.inner.acall(self._heard(lm, signature, demos, calls), lm_kwargs, signature, demos, inputs)
         self._settle(signature, calls, found)
         return found
 
-    def _heard(self, lm: Any, signature: type[Signature], calls: "list[_Call]") -> Any:
+    def _heard(self, lm: Any, signature: type[Signature], demos: list[Any], calls: "list[_Call]") -> Any:
         self._ear.line.check()
         if not isinstance(lm, LM):
             return lm
 
         def hear() -> Callable[[str], None]:
-            calls.append(_Call(self._ear, field_reader(self.inner, signature, lm.capabilities)))
+            reader = field_reader(self.inner, signature, lm.capabilities, shown=bool(demos))
+            calls.append(_Call(self._ear, reader))
             return calls[-1].hear
 
         return listening(lm, hear)
