@@ -311,7 +311,12 @@ def rendered(text: str) -> str:
     if not OUT.exists():
         return text
     found = json.loads(OUT.read_text(encoding="utf-8"))
-    return _BLOCK.sub(lambda m: f"{m.group(1)}{TABLES[m.group(2)](found)}\n{m.group(3)}", text)
+
+    def block(match: re.Match[str]) -> str:
+        table = TABLES.get(match.group(2))  # others have scripts of their own
+        return match.group(0) if table is None else f"{match.group(1)}{table(found)}\n{match.group(3)}"
+
+    return _BLOCK.sub(block, text)
 
 
 def measure(items: int, draws: int, texts: int, out: Path | None) -> None:

@@ -66,7 +66,7 @@ def cell(task: Task, engine: str, lm: ts.LM, name: str, draw: int | None) -> dic
 def table(found: dict[str, Any]) -> str:
     """Return one line per task, number of demos, engine and way of holding: means over draws."""
     lines = [
-        "| task | demos | engine | format | score | mean 95 % interval | n | draws | unreadable | tokens out per call |",
+        "| task | demos | engine | format | score | mean 95 % interval | n | draws | unreadable | tokens out |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     groups: dict[tuple[str, int, str, str], list[dict[str, Any]]] = {}
