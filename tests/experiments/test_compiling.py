@@ -391,6 +391,43 @@ def test_a_test_that_the_budget_cannot_pay_leaves_the_result_untested() -> None:
     assert any("The budget ended while testing" in note for note in result.notes)
 
 
+@pytest.mark.parametrize("kind", ["tokens", "usd"])
+@pytest.mark.parametrize(
+    "compiler",
+    [
+        ts.RandomSearch(metric=right, num_candidates=6, max_labeled_demos=16),
+        ts.RandomSearch(metric=right, num_candidates=3, race="full", sampler="tpe"),
+        ts.LabeledFewShot(12),
+        ts.BootstrapFewShot(metric=right),
+    ],
+    ids=["race", "one by one", "labelled", "bootstrapped"],
+)
+def test_a_search_that_uses_up_its_tokens_or_dollars_leaves_enough_for_the_test(compiler: Any, kind: str) -> None:
+    def done(limit: float | None) -> CompileResult:
+        model = FunctionLM(world(), price=(1.0, 2.0))
+        budget = None if limit is None else Budget(**{kind: limit if kind == "usd" else int(limit)})
+        return compiled(model, compiler=compiler, budget=budget)
+
+    whole = done(None)
+    spent = getattr(whole.charged, kind)
+    least = getattr(whole.report.baseline.charged, kind) * (1 + 2.2 * len(TEST) / len(VAL))
+    for share in (0.0, 0.15, 0.4, 0.7, 0.95):
+        limit = least + share * (spent - least)
+        result = done(limit)
+        assert result.verdict != "untested", (share, result.notes)
+        assert getattr(result.charged, kind) <= limit * 1.01
+
+
+def test_a_run_with_a_reserve_is_repeated_as_it_was(tmp_path: Path) -> None:
+    free = compiled(compiler=ts.LabeledFewShot(12))
+    options: dict[str, Any] = {"compiler": ts.LabeledFewShot(12), "budget": Budget(tokens=free.charged.tokens // 2)}
+    whole = compiled(run=tmp_path / "run", **options)
+    again = compiled(run=tmp_path / "run", **options)
+    assert whole.verdict != "untested"
+    assert (again.charged, again.report.candidate) == (whole.charged, whole.report.candidate)
+    assert any("kept for the test" in note for note in whole.notes)
+
+
 # The plan -------------------------------------------------------------------------------------------------------
 
 

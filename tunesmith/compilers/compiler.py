@@ -177,11 +177,11 @@ class Compiler(Teleprompter):
         try:
             self.search(session)
         except BudgetExceeded as stop:
-            session.notes.append(f"The search ended early: {stop}")
+            session.notes.append(_note_of_end(session, stop))
         except StopSignal as signal:
             if not isinstance(signal.error, BudgetExceeded):
                 raise signal.error from None
-            session.notes.append(f"The search ended early: {signal.error}")
+            session.notes.append(_note_of_end(session, signal.error))
         except KeyboardInterrupt:  # outside an evaluation, which says how far it came
             raise Interrupted(
                 "Stopped during the search. Finished calls are in the cache; the same command goes on."
@@ -258,6 +258,11 @@ class Compiler(Teleprompter):
             "valset": Dataset.load(session.valset).fingerprint,
             "compiler": self.options(),
         }
+
+
+def _note_of_end(session: Session, stop: Exception) -> str:
+    kept = " What is left of the whole budget is kept for the test." if session.keeps else ""
+    return f"The search ended early: {stop}{kept}"
 
 
 def _note_of_failures(base: Report) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tunesmith.compilers.reserve import Reserve
 from tunesmith.compilers.study import FrozenTrial
 from tunesmith.compilers.study_mirror import Mirror
 from tunesmith.compilers.study_objectives import front_in_words
@@ -29,6 +30,8 @@ from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Example
 
 __all__ = ["check_seed", "CompileReport", "Session", "TrialRecord"]
+
+_PROBE = 4  # examples that show what a candidate costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,17 @@ class Session:
         self._runners: dict[str, Runner] = {}
         self._notes: tuple[str, ...] = ()  # of every report
         self._worst = 0.0  # what a failure counts as: a metric may go below zero
+        self._reserve: Reserve | None = None
+
+    def keep_for_test(self, examples: int) -> None:
+        """Leave as much of the budget as testing two programs on `examples` examples takes; of calls see `Job`."""
+        found = Reserve(examples, self.meter, self.lm.slots if self.slots is None else self.slots)
+        self._reserve = found if found.active else None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a part of the budget is kept for the test by what the rows so far cost."""
+        return self._reserve is not None
 
     @property
     def size(self) -> int:
@@ -184,21 +198,34 @@ class Session:
         wanted = self.size if n is None else min(n, self.size)
         key = candidate.key
         rows = self._rows.setdefault(key, [])
-        if len(rows) < wanted:
+        first = len(rows)
+        for stop in self._stops(first, wanted):
             start = len(rows)
             found = self._runner(candidate).run(
-                self.valset[start:wanted],
+                self.valset[start:stop],
                 slots=self.slots,
-                progress=lambda done, total: self.say(label, done, total),
+                progress=self._teller(label, start - first, wanted - first),
                 failed=Report(tuple(rows)).metric_errors,
                 total=self.size,
             )
             rows.extend(found.rows)
             self._notes = tuple(dict.fromkeys((*self._notes, *found.notes)))
             self.notes += [note for note in found.notes if note not in self.notes]
+            base = self._rows.get(self.baseline.key, [])
+            if self._reserve is not None and len(base) >= self.size:
+                self._reserve.keep(base, self._rows.values())
         self._worst = min(self._worst, Report(tuple(rows)).worst)
         groups = None if self._groups is None else self._groups[:wanted]
         return Report(tuple(rows[:wanted]), self._worst, self.meter.charged, self.meter.paid, self._notes, groups)
+
+    def _teller(self, label: str, before: int, total: int) -> Callable[[int, int], None]:
+        """Return what is told of a part of `total` rows, `before` of which are done."""
+        return lambda done, _: self.say(label, before + done, total)
+
+    def _stops(self, seen: int, wanted: int) -> list[int]:
+        """Return up to where rows are evaluated, one part after the other; a first few show what a candidate costs."""
+        first = [_PROBE] if self._reserve is not None and seen < _PROBE < wanted else []
+        return [*first, wanted] if seen < wanted else []
 
     def seen(self, candidate: Candidate) -> tuple[int, float | None]:
         """Return on how many validation examples the candidate was scored, and its mean there."""

@@ -133,8 +133,8 @@ def compile_program(
         testset: examples that only label the result.
         compiler: default `RandomSearch`.
         lm: the model; default `dspy.settings.lm`.
-        budget: the most everything together may be charged: a `Budget`, or a number of calls. Of calls, those for
-            testing are kept back from the search.
+        budget: the most everything together may be charged: a `Budget`, or a number of calls. What testing takes is
+            kept back from the search: calls by their number, every other kind by what the examples so far cost.
         run: name of the run folder `./runs/<name>`, or a path; without one nothing is saved.
         seed: of every draw.
         progress: is told what goes on, and how many of how many evaluations are done.
@@ -225,6 +225,8 @@ def _run(
             rescore=rescore,
             mirror=mirror,
         )
+        if job.test is not None:
+            session.keep_for_test(len(job.test))
         try:
             _keep_room(job, session)
             report = job.compiler.run(session)

@@ -79,7 +79,7 @@ def _test_calls(job: Job) -> int:
 def search_budget(job: Job) -> Budget:
     """Return what the search may be charged: all but the calls that testing both programs takes.
 
-    Of tokens and seconds nothing is kept: what the compiled program needs is not known before it is found.
+    Of tokens, seconds and dollars the session keeps something once it knows what examples cost: `Reserve`.
 
     Raises:
         UsageError: the calls that are left cannot even score the program as given on validation.
