@@ -235,3 +235,34 @@ def test_a_reply_of_one_token_is_too_short(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("OLLAMA_HOST", "")
     found, _ = probed("")
     assert found["unknown"] in ("the reply was too short", "the reply was broken off")
+
+
+# What holds replies -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("serving", "said"),
+    [
+        ({}, "to a schema or grammar"),
+        ({"constraints": False}, "no, to no schema that is sent"),
+    ],
+)
+def test_the_probe_says_whether_a_server_holds_replies(
+    serving: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ProtocolServer([FakeModel("m", reply="Paris")], "0.32.15", **serving) as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        found = run("doctor", "--probe", "--quiet", "--lm", "ollama/m")
+
+    assert f"holds replies:        {said}" in found.stdout
+    assert ("not held to the schema" in found.stdout) == bool(serving)
+
+
+@pytest.mark.parametrize("thought", ["<think>\nWell.\n</think>\n\nParis", '```json\n"Paris"\n```', '"Paris"', "Paris"])
+def test_the_probe_notices_a_model_that_thinks_and_drops_the_format(
+    thought: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = FakeModel("m", reply=thought, thinking=True, obeys_format=False)
+    with ProtocolServer([model], "0.30.7") as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        assert as_json("doctor", "--probe", "--quiet", "--lm", "ollama/m")["probe"]["holds"] is False

@@ -189,7 +189,11 @@ def _say_probe(found: Probe) -> None:
     say(f"writes:               {_rate(found.generation_tokens_per_second, found.unknown)}")
     say(f"two requests at once: {found.speedup:.2f} times as fast as one after the other")
     say(f"repeats itself:       {_repeated(found.repeats)}")
+    say(f"holds replies:        {_HOLDS[found.holds]}")
     say(found.advice)
+
+
+_HOLDS = {True: "to a schema or grammar", False: "no, to no schema that is sent", None: "the engine takes no schema"}
 
 
 def _rate(value: float | None, unknown: str) -> str:

@@ -1,5 +1,6 @@
 """How fast a model is on this machine, and how far it repeats itself."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tunesmith.lm import LM, Call, Config, Message, Request, Response, lm, metered
+from tunesmith.signatures import could_hold, gbnf_literal
 
 __all__ = ["Probe", "Repeats", "probe"]
 
@@ -59,6 +61,7 @@ class Probe:
         speedup: time of requests one after the other by their time two at once.
         slots: what to set.
         repeats: how far it repeats itself.
+        holds: whether a reply is held to the schema or grammar that was sent with it; `None` if the engine takes none.
         advice: the same in words.
     """
 
@@ -70,6 +73,7 @@ class Probe:
     speedup: float
     slots: int
     repeats: Repeats
+    holds: bool | None
     advice: str
 
     def to_json(self) -> dict[str, Any]:
@@ -103,7 +107,8 @@ def probe(
     generation, unknown = _generation(model, again, clock, counts=read.output_tokens is not None)
     speedup = _speedup(model, clock)
     slots = 2 if speedup >= _WORTH else 1
-    repeats = _repeats(model)
+    repeats, holds = _repeats(model), _holds(model)
+    said = (_advice(slots), "" if repeats.exact else _NOT_EXACT, _NOT_HELD if holds is False else "")
     return Probe(
         spec=spec,
         load_seconds=max(0.0, first - again),
@@ -113,8 +118,28 @@ def probe(
         speedup=speedup,
         slots=slots,
         repeats=repeats,
-        advice=" ".join((_advice(slots), *(() if repeats.exact else (_NOT_EXACT,)))),
+        holds=holds,
+        advice=" ".join(text for text in said if text),
     )
+
+
+_CHOICES: dict[str, Any] = {"enum": ["quartz-17", "basalt-29"]}
+"""What no model answers by itself."""
+
+
+def _holds(model: LM) -> bool | None:
+    able = model.capabilities.constraints
+    if "json_schema" in able:
+        form: dict[str, Any] = {"type": "json_schema", "name": "reply", "schema": _CHOICES, "strict": True}
+        config = Config(max_tokens=_REPLY, response_format=form)
+    elif "grammar" in able:
+        words = " | ".join(gbnf_literal(json.dumps(choice)) for choice in _CHOICES["enum"])
+        config = Config(max_tokens=_REPLY, extensions={"grammar": f"root ::= {words}"})
+    else:
+        return None
+    messages = (Message.user("Name the capital of France in one word."),)
+    reply = model.send(Request(model=model.model, messages=messages, config=config))
+    return could_hold(_CHOICES, reply.text or "-")
 
 
 def _timed(model: LM, prompt: str, tokens: int, clock: Callable[[], float]) -> tuple[float, Call]:
@@ -184,6 +209,13 @@ def _speedup(model: LM, clock: Callable[[], float]) -> float:
 _NOT_EXACT = (
     "It does not repeat itself exactly, so a compile that asks anew may find another artifact. Finished calls are "
     "kept: the cache and the run's ledger give them back as they were."
+)
+
+
+_NOT_HELD = (
+    "A reply is not held to the schema that was sent with it. Programs run all the same: the first such reply is "
+    "noticed, and replies are then asked for freely and checked here, so more of them may be unreadable. A newer "
+    "server, another model, or a server without a proxy in between may hold them."
 )
 
 
