@@ -54,7 +54,17 @@ def test_every_key_in_the_comments_is_a_real_one(tmp_path: Path) -> None:
     run("init")
     file = tmp_path / "tunesmith.toml"
     text = file.read_text(encoding="utf-8")
-    for key in ("slots", "max_tokens", "num_candidates", "max_labeled_demos", "formats", "instructions", "inputs"):
+    assert '"ollama/NAME"' in text
+    for key in (
+        "num_ctx",
+        "slots",
+        "max_tokens",
+        "num_candidates",
+        "max_labeled_demos",
+        "formats",
+        "instructions",
+        "inputs",
+    ):
         assert f"\n# {key} = " in text
         text = text.replace(f"\n# {key} = ", f"\n{key} = ")
     file.write_text(text, encoding="utf-8")

@@ -60,6 +60,21 @@ def test_a_cloud_model_that_is_not_on_the_server_is_called_one(at: ProtocolServe
     assert "runs in the cloud" not in check_failure(run("models", "show", "ollama/kimi"), 1)
 
 
+# The context ------------------------------------------------------------------------------------------------
+
+
+def test_doctor_says_that_ollama_run_has_another_context_by_default(at: ProtocolServer) -> None:
+    """`/v1` without a word on the context loads the model as `ollama run` does."""
+    with pytest.warns(RuntimeWarning, match="cannot be told the context length"):
+        lm("openai/m", base_url=f"{at.url}/v1", cache=False)("x")
+    [advice] = as_json("doctor", "--lm", "ollama/m")["advice"]
+    assert "4096 tokens of context, which `ollama run` asks for by default, and 8192 are asked for" in advice
+    assert "each change loads it again" in advice
+    assert "`num_ctx = 4096` under [lm], or OLLAMA_CONTEXT_LENGTH=8192" in advice
+    lm("ollama/m", host=at.url, cache=False, num_ctx=2048)("x")
+    assert "`ollama run`" not in as_json("doctor", "--lm", "ollama/m")["advice"][0]
+
+
 # Pulling ----------------------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ OLLAMA = "ollama/"
 _OPENAI = "openai/"
 _PATIENCE = {"timeout": 8.0, "attempts": 1}  # looking may not take long
 _DEFAULT_CONTEXT = 8192
+_OLLAMA_CONTEXT = 4096  # what `ollama run` asks for, where no large graphics card is
 
 
 def server_states(spec: str | None, options: dict[str, Any]) -> list[dict[str, Any]]:
@@ -115,6 +116,10 @@ def model_details(facts: ModelFacts) -> dict[str, Any]:
     }
 
 
+def _usual(context: int) -> str:
+    return ", which `ollama run` asks for by default" if context == _OLLAMA_CONTEXT else ""
+
+
 def _own_turns_advice(model: dict[str, Any]) -> list[str]:
     """Say which texts the server puts into every prompt, and which it leaves out."""
     name, found = model["name"], []
@@ -164,9 +169,9 @@ def server_advice(state: dict[str, Any], spec: str | None, num_ctx: int | None) 
     here = next((m for m in state["loaded"] if m["name"].removesuffix(":latest") == name.removesuffix(":latest")), None)
     if here is not None and here["context"] not in (None, wanted):
         found.append(
-            f"{name} is in memory with {here['context']} tokens of context, and {wanted} are asked for: each change "
-            f"loads it again. Set `num_ctx = {here['context']}` under [lm], or OLLAMA_CONTEXT_LENGTH={wanted} for the "
-            "server."
+            f"{name} is in memory with {here['context']} tokens of context{_usual(here['context'])}, and {wanted} are "
+            "asked for: each change loads it again, which takes seconds. Set "
+            f"`num_ctx = {here['context']}` under [lm], or OLLAMA_CONTEXT_LENGTH={wanted} for the server."
         )
     if trained is not None and num_ctx is not None and num_ctx > trained:
         found.append(f"{name} was trained for {trained} tokens of context: `num_ctx = {num_ctx}` brings no more.")

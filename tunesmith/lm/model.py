@@ -118,8 +118,22 @@ class LM(OwnCacheLM):
         return (0, 0) if cache is None else (cache.corrupt, cache.lost_writes)
 
     def embed(self, texts: list[str]) -> list[list[float]]:
-        """Return one vector per text, in order."""
-        return self._stack.engine.embed(texts)
+        """Return one vector per text, in order.
+
+        Raises:
+            UsageError: what was given is no list of texts, or one is empty; nothing was sent.
+            RequestRefused: the model gives no vectors.
+            ContextOverflow: a text is longer than the context.
+        """
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise UsageError(f"`embed` takes a list of texts. Given: {shown(texts)}.")
+        empty = [number for number, text in enumerate(texts, 1) if not text]
+        if empty:
+            where = ", ".join(map(str, empty[:8])) + (", ..." if len(empty) > 8 else "")
+            raise UsageError(
+                f"{len(empty)} of {len(texts)} texts are empty and have no vector (number {where}). Leave them out."
+            )
+        return self._stack.engine.embed(list(texts))
 
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer as `dspy.LM` does."""

@@ -36,7 +36,7 @@ from tunesmith.lm.engine import (
     refused,
 )
 from tunesmith.lm.ollama_client import OllamaServer, Policy
-from tunesmith.lm.ollama_errors import Fault, Kind, Sort
+from tunesmith.lm.ollama_errors import Fault, Kind, Sort, no_vectors
 from tunesmith.lm.ollama_facts import MAX_CONTEXT, ModelFacts, OwnTurns
 from tunesmith.lm.ollama_host import server_address
 from tunesmith.lm.ollama_request import (
@@ -54,6 +54,7 @@ __all__ = ["OllamaEngine", "server_at"]
 
 _LOG = logging.getLogger("tunesmith")
 _BATCH = 64  # texts in one embedding request
+_NOT_IMPLEMENTED = 501
 _REPEATED = 30  # equal pieces after which a server breaks a reply off
 _CRASHES = 3  # in a row under one schema, after which it is not sent any more
 T = TypeVar("T")
@@ -191,6 +192,8 @@ class OllamaEngine:
             ContextOverflow: a text is longer than the context.
         """
         known = self._known()
+        if not known.capabilities.embeddings and not known.facts.remote:
+            raise no_vectors(self._model, self.server.address)
         found: list[list[float]] = []
         options = {} if known.settings.num_ctx is None else {"num_ctx": known.settings.num_ctx}
         for start in range(0, len(texts), _BATCH):
@@ -199,6 +202,8 @@ class OllamaEngine:
             try:
                 vectors = self.server.retried(lambda end, given=given: self.server.embed(given, end))  # type: ignore[misc]
             except Fault as fault:
+                if fault.status == _NOT_IMPLEMENTED:
+                    raise no_vectors(self._model, self.server.address) from fault
                 longest = max(len(text.encode("utf-8", "replace")) for text in batch) // BYTES_PER_TOKEN
                 raise self._error(fault, None, known, longest) from fault
             if len(vectors) != len(batch):

@@ -14,7 +14,7 @@ from tunesmith.errors import ModelError, shown
 from tunesmith.lm.cloud import is_cloud_name
 from tunesmith.lm.engine import Resend, context_overflow, missing_model, refused, unavailable
 
-__all__ = ["Fault", "Kind", "Sort", "error_of", "no_such_model"]
+__all__ = ["Fault", "Kind", "Sort", "error_of", "no_such_model", "no_vectors"]
 
 
 class Kind(Enum):
@@ -177,6 +177,14 @@ def no_such_model(model: str, address: str, names: Sequence[str]) -> ModelError:
     return missing_model(
         f"The model {model!r} is not on the Ollama server at {address}. Get it with `ollama pull {model}` or "
         f"`tunesmith models pull ollama/{model}`.{there}{_CLOUD if is_cloud_name(model) else ''}"
+    )
+
+
+def no_vectors(model: str, address: str) -> ModelError:
+    """Return the error for a model that was not made for embeddings, on a server that asks for one that was."""
+    return refused(
+        f"The model {model!r} on the Ollama server at {address} gives no vectors: since version 0.30 only a model that "
+        "was made for it does. Get one, for instance with `ollama pull nomic-embed-text`, and name it in `ts.lm(...)`."
     )
 
 

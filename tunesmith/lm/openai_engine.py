@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tunesmith.errors import ModelUnavailable, UsageError, shown
+from tunesmith.errors import ModelUnavailable, RequestRefused, UsageError, shown
 from tunesmith.lm.cloud import cloud_model_refused, is_cloud_name, is_cloud_tag
 from tunesmith.lm.connection import is_time_limit
 from tunesmith.lm.engine import (
@@ -27,6 +27,7 @@ from tunesmith.lm.engine import (
     refused,
     unavailable,
 )
+from tunesmith.lm.ollama_errors import no_vectors
 from tunesmith.lm.ollama_facts import OwnTurns, full_name, is_remote, loaded_models, own_turns
 from tunesmith.lm.ollama_request import estimated_tokens, is_shortened
 from tunesmith.lm.openai_address import checked_headers
@@ -227,17 +228,28 @@ class OpenAIEngine:
         if not texts:
             return []
         body: dict[str, Any] = {"model": self._model, "input": texts}
-        if dialect.name == "ollama":  # its `/v1` cuts a text that does not fit, and cannot be forbidden to
-            reply = self._server.ask("/api/embed", {**body, "truncate": False}, rooted=True)
-        else:
-            reply = self._server.ask("/embeddings", body, falters=self._falters)
+        ask = self._embed_on_ollama if dialect.name == "ollama" else self._embed
+        return ask(body)
+
+    def _embed(self, body: dict[str, Any]) -> list[list[float]]:
+        reply = self._server.ask("/embeddings", body, falters=self._falters)
         try:
-            if dialect.name == "ollama":
-                return [[float(value) for value in vector] for vector in reply["embeddings"]]
             found = sorted(reply["data"], key=lambda item: item["index"])
             return [[float(value) for value in item["embedding"]] for item in found]
         except (KeyError, TypeError, ValueError) as error:
             raise refused(f"The server at {self._server.url} sent no embeddings but {shown(reply)}.") from error
+
+    def _embed_on_ollama(self, body: dict[str, Any]) -> list[list[float]]:
+        """Ask Ollama's own interface: its `/v1` cuts a text that does not fit, and cannot be forbidden to."""
+        try:
+            reply = self._server.ask("/api/embed", {**body, "truncate": False}, rooted=True)
+            return [[float(value) for value in vector] for vector in reply["embeddings"]]
+        except RequestRefused as error:
+            if "does not support embeddings" not in str(error):
+                raise
+            raise no_vectors(self._model, self._server.url) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise refused(f"The server at {self._server.url} sent no embeddings.") from error
 
     def ping(self) -> None:
         """Ask the server for a sign of life.
