@@ -1,4 +1,4 @@
-"""A GBNF grammar without recursion as a regular expression, to say which replies it allows."""
+"""What a GBNF grammar without left recursion allows: whether a reply, and replies drawn from it."""
 
 import functools
 import random
@@ -13,27 +13,43 @@ _TOKEN = re.compile(
 
 def allows(grammar: str, text: str) -> bool:
     """Return whether `text` is a whole reply under `grammar`."""
-    return pattern_of(grammar).fullmatch(text) is not None
+    return len(text) in _Match(_rules(grammar), text).ends("root", 0)
 
 
-def pattern_of(grammar: str) -> "re.Pattern[str]":
-    rules = dict(line.split(" ::= ", 1) for line in grammar.split("\n"))
+class _Match:
+    """Where what a rule stands for may end in a text; each rule is looked at once for each beginning."""
 
-    def inlined(body: str) -> str:
-        out, at = [], 0
-        while at < len(body):
-            token = _TOKEN.match(body, at)
-            assert token is not None, body[at:]
-            text, at = token.group(), token.end()
-            if text[0] == '"':
-                out.append(f"(?:{re.escape(_unquoted(text))})")
-            elif text[0].isalpha():
-                out.append(f"(?:{inlined(rules[text])})")
-            elif not text.isspace():
-                out.append("(?:" if text == "(" else text)
-        return "".join(out)
+    def __init__(self, rules: dict[str, Any], text: str) -> None:
+        self._rules, self._text = rules, text
+        self._found: dict[tuple[Any, int], frozenset[int]] = {}
 
-    return re.compile(inlined(rules["root"]))
+    def ends(self, what: Any, at: int) -> frozenset[int]:
+        key = (what if isinstance(what, str) else id(what), at)
+        if key not in self._found:
+            self._found[key] = frozenset(self._looked(what, at))
+        return self._found[key]
+
+    def _looked(self, what: Any, at: int) -> set[int]:
+        if isinstance(what, str) and what[0] == '"':
+            literal = _unquoted(what)
+            return {at + len(literal)} if self._text.startswith(literal, at) else set()
+        if isinstance(what, str) and what[0] == "[":
+            return {at + 1} if at < len(self._text) and _class(what).fullmatch(self._text[at]) else set()
+        choices = what if isinstance(what, list) else self._rules[what]
+        return {end for parts in choices for end in self._sequence(parts, at)}
+
+    def _sequence(self, parts: "list[_Part]", at: int) -> set[int]:
+        here = {at}
+        for what, least, most in parts:
+            reached = set(here) if least == 0 else set()
+            for count in range(1, (len(self._text) + 1 if most is None else most) + 1):
+                here = {end for start in here for end in self.ends(what, start)}
+                if count >= least:
+                    reached |= here
+                if not here:
+                    break
+            here = reached
+        return here
 
 
 def _unquoted(literal: str) -> str:
@@ -49,10 +65,14 @@ def _character(escape: str) -> str:
 
 def written(grammar: str, chance: random.Random) -> str:
     """Return a reply that `grammar` allows, drawn so that the shortest and the longest ones are frequent."""
-    rules = {
-        name: _choices(iter(_tokens(body))) for name, body in (line.split(" ::= ", 1) for line in grammar.split("\n"))
-    }
+    rules = _rules(grammar)
     return _said(rules["root"], rules, chance, chance.choice(("least", "most", "any")))
+
+
+@functools.lru_cache(maxsize=64)
+def _rules(grammar: str) -> dict[str, Any]:
+    lines = (line.split(" ::= ", 1) for line in grammar.split("\n"))
+    return {name: _choices(iter(_tokens(body))) for name, body in lines}
 
 
 def _tokens(body: str) -> list[str]:
@@ -101,5 +121,9 @@ def _said(choices: list[list[_Part]], rules: dict[str, Any], chance: random.Rand
 
 @functools.cache
 def _members(written: str) -> str:
-    allowed = re.compile(written.replace("[^[", r"[^\[").replace("[[", r"[\["))
-    return "".join(char for char in (*map(chr, range(256)), "–", "日", "😀") if allowed.fullmatch(char))
+    return "".join(char for char in (*map(chr, range(256)), "–", "日", "😀") if _class(written).fullmatch(char))
+
+
+@functools.cache
+def _class(written: str) -> "re.Pattern[str]":
+    return re.compile(written.replace("[^[", r"[^\[").replace("[[", r"[\["))

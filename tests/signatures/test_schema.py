@@ -201,7 +201,7 @@ def test_left_out_names_what_engines_do_not_enforce() -> None:
         )
     )
 
-    assert lines[0] == "o0: number range is not enforced by engines; checked locally"
+    assert lines[0] == "o0: number range is not enforced by servers; checked locally"
     assert lines[1].startswith("o1: the pattern 'a+' is not sent")
     assert lines[2].startswith("o2: a multiple")
     assert lines[3].startswith("o3: distinct items")

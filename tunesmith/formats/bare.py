@@ -4,6 +4,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from tunesmith.errors import FormatError, ParseError
@@ -218,7 +219,7 @@ def _is_quoted_label(signature: type[Signature], name: str) -> bool:
 def _json_value(signature: type[Signature], name: str, text: str, *, cut: bool) -> Any:
     value = parse_json(text)
     # Only a number can be cut and still be JSON; white space behind it says that it had ended.
-    if cut and type(value) in (int, float) and text == text.rstrip():
+    if cut and type(value) in (int, float, Decimal) and text == text.rstrip():
         raise cut_error(text, name)
     return validate_output(signature, name, value, raw=text)
 

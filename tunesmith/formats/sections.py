@@ -1,6 +1,7 @@
 """Formats in which the reply looks like the inputs: one section per field."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from tunesmith.errors import ParseError
@@ -181,4 +182,4 @@ def _is_complete(signature: type[Signature], name: str, said: str) -> bool:
     """Return whether a value that ends a cut reply cannot go on."""
     if is_plain(signature, name):
         return is_whole(signature, name, unquoted(said.strip()))
-    return type(parse_json(said)) not in (int, float)
+    return type(parse_json(said)) not in (int, float, Decimal)

@@ -49,6 +49,7 @@ from tunesmith.lm.gguf import read_gguf
 from tunesmith.lm.models import file_sha256
 from tunesmith.lm.options import LLAMACPP
 from tunesmith.lm.states import StateFolder
+from tunesmith.signatures import wide_integers
 
 __all__ = ["LlamaCppEngine", "load_engine"]
 
@@ -376,7 +377,7 @@ def _schema(wanted: Any) -> dict[str, Any] | None:
     """Return a canonical `response_format` in llama.cpp's form."""
     if wanted is None or wanted.get("type") != "json_schema":
         return wanted
-    schema = {"name": wanted.get("name", "reply"), "schema": wanted["schema"], "strict": True}
+    schema = {"name": wanted.get("name", "reply"), "schema": wide_integers(wanted["schema"]), "strict": True}
     return {"type": "json_schema", "json_schema": schema}
 
 

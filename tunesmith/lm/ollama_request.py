@@ -24,7 +24,7 @@ from tunesmith.lm.engine import (
 )
 from tunesmith.lm.ollama_facts import MOST_LOGPROBS, ModelFacts
 from tunesmith.lm.options import OLLAMA
-from tunesmith.signatures import server_schema
+from tunesmith.signatures import server_schema, wide_integers
 
 __all__ = [
     "BYTES_PER_TOKEN",
@@ -159,7 +159,8 @@ def _format(wanted: Any, facts: ModelFacts) -> Any:
         return None
     if wanted["type"] == "json_object":
         return "json"
-    return None if facts.version.before(0, 5, 0) else server_schema(wanted["schema"])
+    schema = None if facts.version.before(0, 5, 0) else server_schema(wanted["schema"])
+    return schema if facts.version.before(0, 30, 0) else wide_integers(schema)
 
 
 def _options(config: Config, facts: ModelFacts, settings: Settings, *, thinking: bool) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.lm.engine import Capabilities, refused
-from tunesmith.signatures import server_schema
+from tunesmith.signatures import server_schema, wide_integers
 
 __all__ = ["DIALECTS", "Dialect", "detect", "get_dialect"]
 
@@ -131,7 +131,7 @@ DIALECTS: dict[str, Dialect] = {
             Capabilities(_ALL, logprobs=50, embeddings=True, tools=True),
             top_k=True,
             thinking="template",
-            schema=_response_format,
+            schema=lambda schema, name, strict: _response_format(wide_integers(schema), name, strict),
             grammar=lambda text: {"grammar": text},
         ),
         Dialect(

@@ -16,7 +16,7 @@ from tunesmith.signatures.reply import (
     validate_output,
     validate_outputs,
 )
-from tunesmith.signatures.safe import is_safe, server_schema
+from tunesmith.signatures.safe import is_safe, server_schema, wide_integers
 from tunesmith.signatures.schema import field_schema, left_out, output_schema
 from tunesmith.signatures.signature import (
     Example,
@@ -69,4 +69,5 @@ __all__ = [
     "type_text",
     "validate_output",
     "validate_outputs",
+    "wide_integers",
 ]

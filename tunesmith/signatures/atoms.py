@@ -106,7 +106,7 @@ def real(value: Any) -> float:
     Raises:
         InvalidError: it is none.
     """
-    if type(value) not in (int, float):
+    if type(value) not in (int, float, Decimal):
         raise InvalidError(f"must be a number, not {json_kind(value)}")
     try:
         number = float(value)
@@ -120,7 +120,7 @@ def real(value: Any) -> float:
 def json_kind(value: Any) -> str:
     """Return what kind of JSON value this is, for a message."""
     names = {dict: "an object", list: "an array", bool: "a truth value", type(None): "null"}
-    names |= {str: "text", int: "an integer", float: "a fraction"}
+    names |= {str: "text", int: "an integer", float: "a fraction", Decimal: "a fraction"}
     return names.get(type(value), f"a value of class {type(value).__name__}")
 
 

@@ -3,11 +3,12 @@
 Every string and array that is sent has a bound, so that a reply always ends. Where the user gave none, ours are
 1,000 characters for a string alone, 11 strings of 136 characters for a list of strings, 61 numbers for a list of
 numbers: one list never holds more than 1,500 characters. Lists within lists keep these bounds at every level, since
-smaller ones would be met by chance. The odd numbers are on purpose, because a reply that fills one exactly is taken
-as cut. The user's own bounds are sent up to 4,000 characters and 500 items; to a server up to 1,000 characters, because
-a runner crashes at 3,000.
+smaller ones would be met by chance. A number in a grammar has 21 digits before the point and 21 behind it. The odd
+numbers are on purpose, because a reply that fills one exactly is taken as cut. The user's own bounds are sent up to
+4,000 characters and 500 items; to a server up to 1,000 characters, because a runner crashes at 3,000.
 """
 
+from decimal import Decimal
 from typing import Any
 
 from tunesmith.signatures.forms import fills_form
@@ -19,12 +20,15 @@ __all__ = [
     "MOST_CHARACTERS",
     "MOST_DECLARED",
     "MOST_ITEMS",
+    "OWN_DIGITS",
+    "OWN_FRACTION",
     "OWN_ITEMS",
     "OWN_LENGTH",
     "Node",
     "UnsupportedError",
     "fills_own_bound",
     "listed_room",
+    "own_digits",
     "own_items",
     "without_marks",
 ]
@@ -34,6 +38,7 @@ Node = dict[str, Any]
 # Marks on a node whose bound is ours and not the user's; taken off before a schema is sent.
 OWN_LENGTH = "x-own-length"
 OWN_ITEMS = "x-own-items"
+OWN_DIGITS = "x-own-digits"
 # A mark that holds what a schema must or cannot say, and a grammar can; taken off as well.
 HELD = "x-held"
 
@@ -45,6 +50,9 @@ _SHORT_ITEMS = 61
 _ROOM = 1499
 LISTED_CHARACTERS = _ROOM // LONG_ITEMS
 _LEAST_CHARACTERS = 100
+_OWN_DIGITS = 21
+OWN_FRACTION = 21
+"""Most digits behind the point of a number for which nobody said it."""
 
 
 class UnsupportedError(Exception):
@@ -54,6 +62,11 @@ class UnsupportedError(Exception):
 def listed_room(room: int, most: int) -> int:
     """Return our bound of a string in an array of at most `most` items, where outside of it it would be `room`."""
     return min(room, max(_LEAST_CHARACTERS, _ROOM // most))
+
+
+def own_digits(*bounds: Any) -> int:
+    """Return our bound of the digits before a point: more than any number that is likely, or that a bound names."""
+    return max([_OWN_DIGITS, *(len(str(abs(int(bound)))) + 2 for bound in bounds if bound is not None)])
 
 
 def own_items(inside: Node | None) -> int:
@@ -75,7 +88,7 @@ def without_marks(node: Any) -> Any:
         return {
             key: value if key in ("enum", "required") else _unmarked(key, value)
             for key, value in node.items()
-            if key not in (OWN_LENGTH, OWN_ITEMS, HELD)
+            if key not in (OWN_LENGTH, OWN_ITEMS, OWN_DIGITS, HELD)
         }
     return [without_marks(item) for item in node] if isinstance(node, list) else node
 
@@ -92,6 +105,8 @@ def fills_own_bound(node: Node, value: Any) -> bool:
         return any(fills_own_bound(one, value) for one in node["anyOf"])
     if isinstance(value, str):
         return len(value) == node.get(OWN_LENGTH) or fills_form(node.get(HELD, {}).get("form", ""), value)
+    if isinstance(value, (int, float, Decimal)):
+        return _fills_digits(node, value)
     if isinstance(value, list):
         if len(value) == node.get(OWN_ITEMS):
             return True
@@ -108,3 +123,14 @@ def fills_own_bound(node: Node, value: Any) -> bool:
             if isinstance(inside := properties.get(key, rest), dict)
         )
     return False
+
+
+def _fills_digits(node: Node, value: Any) -> bool:
+    own, held = node.get(OWN_DIGITS), node.get(HELD, {})
+    if own is None or isinstance(value, bool):
+        return False
+    if 10 ** (own - 1) <= abs(value) < 10**own:
+        side = ("maximum", "high") if value > 0 else ("minimum", "low")
+        return side[0] not in node and side[1] not in held
+    places = -int(value.as_tuple().exponent) if isinstance(value, Decimal) else 0
+    return places == OWN_FRACTION and "places" not in held

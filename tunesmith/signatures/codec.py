@@ -193,7 +193,7 @@ class Codec:
 
     def _structure(self, value: Any) -> Any:
         try:
-            text = json.dumps(value, allow_nan=False)
+            text = json.dumps(value, allow_nan=False, default=float)  # pydantic reads a number of JSON as a float
             return self._from_json_text(text, value)
         except (RecursionError, TypeError, ValueError, OverflowError) as error:
             raise InvalidError(f"cannot be read as JSON ({reason(error)})") from error

@@ -1,11 +1,11 @@
 """GBNF grammars for llama.cpp: one value as plain text or as one line of JSON, and nothing else."""
 
-from typing import Any
+from decimal import Decimal
 
 from tunesmith.signatures.bounds import HELD
 from tunesmith.signatures.codec import Codec, codec_of
 from tunesmith.signatures.forms import FORMS
-from tunesmith.signatures.gbnfjson import gbnf_literal, integer_rule, json_rules
+from tunesmith.signatures.gbnfjson import gbnf_literal, json_rules, number_body
 from tunesmith.signatures.schema import marked_schema
 from tunesmith.signatures.signature import Signature, output_types
 
@@ -19,16 +19,15 @@ _BY_NAME = {
     "datetime": f"{FORMS['local-date-time']} {_ZONE}",
     "time": f"{FORMS['local-time']} {_ZONE}",
     "UUID": FORMS["uuid"],
-    "Decimal": '"-"? ("0" | [1-9] [0-9]{0,15}) ("." [0-9]{1,16})?',
 }
 
 
 def grammar(signature: type[Signature], name: str) -> str | None:
     """Return the grammar of a plain-text reply of one output.
 
-    The grammar is never stricter than the type, save that numbers have at most 16 digits on each side of the
-    point and no exponent, and that dates have four-digit years. `ge` and `le` of an integer are followed exactly
-    where at most 200 integers fit, else by their sign and number of digits.
+    The grammar is never stricter than the type, save that numbers have no exponent and, where no bound says it, at most
+    21 digits on each side of the point, and that dates have four-digit years. Bounds, steps and numbers of digits are
+    followed exactly.
 
     Returns:
         GBNF with the root rule `root`; `None` for free text, for types that are written as JSON, and for more than
@@ -43,8 +42,7 @@ def grammar(signature: type[Signature], name: str) -> str | None:
         if len(texts) > _MOST_LABELS:
             return None
         return "root ::= " + " | ".join(gbnf_literal(text) for text in texts)
-    body = _scalar(codec)
-    return None if body is None else f"root ::= {body}"
+    return _scalar(codec, "root")
 
 
 def grammar_rules(signature: type[Signature], name: str, rule: str, *, avoid: str = "") -> str | None:
@@ -69,8 +67,7 @@ def grammar_rules(signature: type[Signature], name: str, rule: str, *, avoid: st
     codec = codec_of(signature, name)
     if codec.kind == "json":
         return json_rules(marked_schema(signature, name), rule, avoid=avoid)
-    body = _scalar(codec)
-    return None if body is None else f"{rule} ::= {body}"
+    return _scalar(codec, rule)
 
 
 def json_grammar(signature: type[Signature], name: str) -> str | None:
@@ -110,14 +107,13 @@ def text_bounds(signature: type[Signature], name: str) -> tuple[int, int | None]
     return found.get("min_length", 0), most if most is not None and most <= _MOST_TEXT else None
 
 
-def _scalar(codec: Codec) -> str | None:
-    match codec.kind:
-        case "int":
-            bounds: dict[str, Any] = codec.schema or {}
-            return integer_rule(bounds.get("minimum"), bounds.get("maximum"))
-        case "float":
-            return _BY_NAME["Decimal"]
-        case "scalar":
-            form = (codec.schema or {}).get(HELD, {}).get("form")
-            return FORMS[form] if form is not None else _BY_NAME[codec.base.__name__]
+def _scalar(codec: Codec, rule: str) -> str | None:
+    """Return the rule, and those it needs, of a number, a date or a UUID."""
+    schema = codec.schema or {}
+    if codec.kind in ("int", "float") or (codec.kind == "scalar" and codec.base is Decimal):
+        body, more = number_body(schema, rule)
+        return "\n".join([f"{rule} ::= {body}", *more])
+    if codec.kind == "scalar":
+        form = schema.get(HELD, {}).get("form")
+        return f"{rule} ::= {FORMS[form] if form is not None else _BY_NAME[codec.base.__name__]}"
     return None

@@ -6,15 +6,13 @@ from typing import Any
 
 from tunesmith.signatures.bounds import HELD
 from tunesmith.signatures.forms import FORMS, uri_rule
+from tunesmith.signatures.gbnfnumber import number_rules
 
-__all__ = ["gbnf_literal", "integer_rule", "json_rules"]
+__all__ = ["gbnf_literal", "json_rules", "number_body"]
 
-_MOST_RANGE = 200
-_MOST_DIGITS = 16
 _MOST_KEYS = 60
 _LISTED_OPTIONS = 40  # optional properties of which every subset is allowed
 _CODE = "([0-9a-ce-fA-CE-F] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2})"  # no half of a surrogate pair
-_NUMBER = '"-"? ("0" | [1-9] [0-9]{0,15}) ("." [0-9]{1,16})?'
 
 
 def json_rules(schema: Mapping[str, Any], rule: str, *, avoid: str = "") -> str:
@@ -30,16 +28,15 @@ def json_rules(schema: Mapping[str, Any], rule: str, *, avoid: str = "") -> str:
     return _Rules(rule, avoid).written(schema)
 
 
-def integer_rule(low: int | None, high: int | None) -> str:
-    """Return the body of a rule for an integer: exact up to 200 of them, else by sign and number of digits."""
-    if low is not None and high is not None and high - low < _MOST_RANGE:
-        return " | ".join(gbnf_literal(str(number)) for number in range(low, high + 1))
-    sign = "" if low is not None and low >= 0 else '"-"? '
-    digits = _MOST_DIGITS
-    if low is not None and high is not None:
-        digits = max(len(str(abs(low))), len(str(abs(high))))
-    rest = f" [0-9]{{0,{digits - 1}}}" if digits > 1 else ""
-    return f'{sign}("0" | [1-9]{rest})'
+def number_body(schema: Mapping[str, Any], rule: str) -> tuple[str, list[str]]:
+    """Return the body of a rule for the numbers of a node with its marks, and the further rules it needs."""
+    held = dict(schema.get(HELD, {}))
+    if schema.get("type") == "integer":
+        held["integer"] = True
+        for key, name in (("minimum", "low"), ("maximum", "high")):
+            if key in schema:
+                held[name] = str(schema[key])
+    return number_rules(held, rule)
 
 
 def gbnf_literal(text: str) -> str:
@@ -86,10 +83,8 @@ class _Rules:
         match schema.get("type"):
             case "string":
                 return self._string(schema)
-            case "integer":
-                return integer_rule(schema.get("minimum"), schema.get("maximum"))
-            case "number":
-                return _NUMBER
+            case "integer" | "number":
+                return self._number(schema)
             case "boolean":
                 return '"true" | "false"'
             case "array":
@@ -97,6 +92,12 @@ class _Rules:
             case "object":
                 return self._object(schema)
         return '"null"'
+
+    def _number(self, schema: Mapping[str, Any]) -> str:
+        self._count += 1
+        body, more = number_body(schema, f"{self._rule}-{self._count}")
+        self._lines += more
+        return body
 
     def _string(self, schema: Mapping[str, Any]) -> str:
         held = schema.get(HELD, {})

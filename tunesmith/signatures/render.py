@@ -1,6 +1,7 @@
 """Typed values as the text and JSON that a reply holds: the inverse of reading them."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 from tunesmith.errors import FormatError, shown
@@ -150,7 +151,14 @@ def _text(codec: Codec, name: str, typed: Any, *, output: bool) -> str:
     if codec.kind == "label":
         return next(text for text, value in codec.choices.texts.items() if _is(value, typed))
     written = _json_value(codec, name, typed, output=output)
+    if isinstance(written, float) and 1e-21 <= abs(written) < 1e21:
+        return _without_exponent(written)
     return written if isinstance(written, str) else json.dumps(written)
+
+
+def _without_exponent(number: float) -> str:
+    text = format(Decimal(repr(number)), "f")
+    return text if "." in text else f"{text}.0"
 
 
 def _is(left: Any, right: Any) -> bool:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from pydantic.fields import FieldInfo
@@ -19,13 +20,14 @@ _FENCE = re.compile(r"```[A-Za-z]{0,8}[ \t]*\r?\n?")
 _ROOT_TYPES: Mapping[str, Any] = {
     "string": str,
     "integer": int,
-    "number": (int, float),
+    "number": (int, float, Decimal),
     "boolean": bool,
     "null": type(None),
     "array": list,
     "object": dict,
 }
 _WORDS = ("true", "false", "null")
+_EXACT = 15  # characters of a number of which a float loses nothing
 _END_OF_NUMBER = frozenset("-+.eE")
 
 
@@ -33,7 +35,8 @@ def parse_json(raw: str) -> Any:
     """Return the one JSON value that `raw` holds.
 
     White space around it and one Markdown fence around that are taken off, and so is what stands around a reply's only
-    fence. A reply that was cut after the value is whole. `NaN` and `Infinity` are no JSON.
+    fence. A reply that was cut after the value is whole. `NaN` and `Infinity` are no JSON. A fraction is a
+    `Decimal` if a float would lose digits of it.
 
     Raises:
         ParseError: `empty`; `truncated` where it ends inside a value; else `syntax`.
@@ -107,9 +110,13 @@ def parse_text(signature: type[Signature], name: str, text: str, *, raw: str) ->
     if codec.kind == "json":
         return _valid(codec, name, _json(text, raw, name), raw)
     try:
-        return codec.from_text(text)
+        value = codec.from_text(text)
     except InvalidError as error:
         _invalid(name, error, raw)
+    # A text that ends at a bound of ours has run into `max_tokens`, or has the length that was asked for.
+    if isinstance(value, (int, float, Decimal)) and codec.fills_own_bound(value):
+        raise _filled(name, raw)
+    return value
 
 
 def validate_output(signature: type[Signature], name: str, value: Any, *, raw: str) -> Any:
@@ -187,18 +194,22 @@ def _default(name: str, info: FieldInfo) -> Any:
 def _valid(codec: Codec, name: str, value: Any, raw: str) -> Any:
     try:
         if codec.fills_own_bound(value):
-            raise ParseError(
-                f"Output `{name}` fills a bound that tunesmith set so that replies end, and was likely cut. "
-                "Declare `max_length` on the field, or on its items, to allow more.",
-                reason="truncated",
-                raw=raw,
-                field=name,
-            )
+            raise _filled(name, raw)
         return codec.from_json(value)
     except InvalidError as error:
         _invalid(name, error, raw)
     except RecursionError as error:
         _invalid(name, InvalidError("is nested too deeply"), raw, error)
+
+
+def _filled(name: str, raw: str) -> ParseError:
+    return ParseError(
+        f"Output `{name}` fills a bound that tunesmith set so that replies end, and was likely cut. "
+        "Declare `max_length` on the field, or on its items, to allow more; of a number, `ge` and `le`.",
+        reason="truncated",
+        raw=raw,
+        field=name,
+    )
 
 
 def _invalid(name: str, error: InvalidError, raw: str, cause: Exception | None = None) -> NoReturn:
@@ -236,7 +247,7 @@ def _json(text: str, raw: str, field: str | None) -> Any:
         ) from error
     if end == len(text):
         return value
-    cut_number = type(value) in (int, float) and not text[end:].strip("-+.eE")
+    cut_number = type(value) in (int, float, Decimal) and not text[end:].strip("-+.eE")
     raise ParseError(
         "The reply ends inside a number." if cut_number else "Text follows the JSON value.",
         reason="truncated" if cut_number else "syntax",
@@ -266,11 +277,15 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _finite(text: str) -> float:
+def _finite(text: str) -> float | Decimal:
+    """Return a fraction as a float, as a decimal if a float would lose digits of it."""
     number = float(text)
     if number - number != 0:
         raise ValueError("a number is too large")
-    return number
+    if len(text) <= _EXACT:
+        return number
+    exact = Decimal(text)
+    return number if Decimal(repr(number)) == exact else exact
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)

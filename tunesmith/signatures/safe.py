@@ -7,7 +7,7 @@ does with the rest (crash, refuse, ignore, never end) was measured; see the note
 import re
 from typing import Any
 
-__all__ = ["is_safe", "server_schema"]
+__all__ = ["is_safe", "server_schema", "wide_integers"]
 
 MOST_CHARACTERS = 4000
 _MOST_ON_SERVERS = 1000
@@ -16,6 +16,7 @@ MOST_LABELS = 200
 _MOST_NODES = 3000
 _DEEPEST = 60
 _MOST_INTEGER = 10**15
+_WIDEST = 2**63 - 2  # one more, and llama.cpp takes it for no bound
 
 _KEYS = {
     "string": {"minLength", "maxLength"},
@@ -53,6 +54,26 @@ def server_schema(schema: Any) -> dict[str, Any] | None:
     crashes at 3,000: `max_tokens` ends it, and its length is checked in the reply.
     """
     return _without_long_bounds(schema) if is_safe(schema) else None
+
+
+def wide_integers(schema: Any) -> Any:
+    """Return a schema in which every integer has both bounds, 64 bits wide if there is none.
+
+    llama.cpp cuts an integer without them at 16 digits. Its versions before October 2025, and other servers, take only
+    bounds of 32 bits: do not send them this.
+    """
+    if isinstance(schema, list):
+        return [wide_integers(one) for one in schema]
+    if not isinstance(schema, dict) or "enum" in schema or "const" in schema:
+        return schema
+    if schema.get("type") == "integer":
+        return {**schema, "minimum": schema.get("minimum", -_WIDEST), "maximum": schema.get("maximum", _WIDEST)}
+    return {
+        key: {name: wide_integers(inside) for name, inside in value.items()}
+        if key == "properties" and isinstance(value, dict)  # a property may bear any name
+        else wide_integers(value)
+        for key, value in schema.items()
+    }
 
 
 def _without_long_bounds(schema: Any) -> Any:

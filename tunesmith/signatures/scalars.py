@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from tunesmith.signatures.bounds import (
@@ -10,26 +11,45 @@ from tunesmith.signatures.bounds import (
     LONG_ITEMS,
     MOST_CHARACTERS,
     MOST_DECLARED,
+    OWN_DIGITS,
     OWN_ITEMS,
     OWN_LENGTH,
     Node,
     UnsupportedError,
+    own_digits,
 )
 from tunesmith.signatures.forms import FORMS
 from tunesmith.signatures.pattern import rewrite_pattern
 
-__all__ = ["SCHEMES", "ZONE", "any_node", "integer_node", "labels_node", "number_node", "ordered", "string_node"]
+__all__ = [
+    "EXACT",
+    "SCHEMES",
+    "ZONE",
+    "any_node",
+    "integer_node",
+    "labels_node",
+    "number_node",
+    "ordered",
+    "string_node",
+]
 
 Note = Callable[[str], None]
 
 MOST_LABELS = 200
 SCHEMES = "x-schemes"
 """The key under which the schema of a URL names its schemes."""
+EXACT = "x-exact"
+"""The key under which the schema of a decimal has its bounds, as `gbnfnumber` takes them."""
 ZONE = "x-zone"
 """The key under which the schema of a moment says `aware` or `naive` where it must be one of them."""
 _MOST_LABEL_TEXT = 20_000
 _MOST_INTEGER = 10**15
-_RANGE = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+_RANGE = (
+    ("minimum", "low", "above", False),
+    ("exclusiveMinimum", "low", "above", True),
+    ("maximum", "high", "below", False),
+    ("exclusiveMaximum", "high", "below", True),
+)
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = "[0-9]{2}:[0-9]{2}:[0-9]{2}"
 
@@ -130,40 +150,69 @@ def _shaped(schema: Node, note: Note) -> Node | None:
 
 
 def number_node(schema: Node, note: Note) -> Node:
-    """Return the node of a number."""
-    if any(key in schema for key in _RANGE):
-        note("number range is not enforced by engines")
-    _multiple(schema, note)
-    return {"type": "number"}
+    """Return the node of a number; only a grammar holds its bounds."""
+    held = _bounds(schema, note)
+    if {"low", "high"} & held.keys():
+        note("number range is not enforced by servers")
+    if {"places", "digits"} & held.keys():
+        note("a number of digits is not enforced by servers")
+    node: Node = {"type": "number"}
+    if held:
+        node[HELD] = held if EXACT in schema else {**held, "float": True}
+    return _with_own_digits(node, held.get("low"), held.get("high"))
 
 
 def integer_node(schema: Node, note: Note) -> Node:
     """Return the node of an integer, its bounds made inclusive."""
-    _multiple(schema, note)
-    lows = [_bound(schema.get("minimum"), math.ceil)]
-    lows.append(_bound(schema.get("exclusiveMinimum"), lambda bound: math.floor(bound) + 1))
-    highs = [_bound(schema.get("maximum"), math.floor)]
-    highs.append(_bound(schema.get("exclusiveMaximum"), lambda bound: math.ceil(bound) - 1))
-    low = max((bound for bound in lows if bound is not None), default=None)
-    high = min((bound for bound in highs if bound is not None), default=None)
+    held = _bounds(schema, note)
+    low, high = _inclusive(held)
     if low is not None and high is not None and low > high:
         raise UnsupportedError("no integer is within its bounds")
     node: Node = {"type": "integer"}
-    for key, bound in (("minimum", low), ("maximum", high)):
+    mark: Node = {"step": held["step"]} if "step" in held else {}
+    for key, name, bound in (("minimum", "low", low), ("maximum", "high", high)):
         if bound is not None and abs(bound) > _MOST_INTEGER:
-            note(f"a bound beyond {_MOST_INTEGER} is not sent to engines")
+            note(f"a bound beyond {_MOST_INTEGER} is not sent to servers")
+            mark[name] = str(bound)
         elif bound is not None:
             node[key] = bound
-    return node
+    if mark:
+        node[HELD] = mark
+    return _with_own_digits(node, low, high)
 
 
-def _bound(value: Any, inclusive: Callable[[float], int]) -> int | None:
-    return inclusive(value) if value is not None and math.isfinite(value) else None
+def _inclusive(held: Node) -> tuple[int | None, int | None]:
+    low, high = (Decimal(held[name]) if name in held else None for name in ("low", "high"))
+    least = None if low is None else math.floor(low) + 1 if held["above"] else math.ceil(low)
+    return least, None if high is None else math.ceil(high) - 1 if held["below"] else math.floor(high)
 
 
-def _multiple(schema: Node, note: Note) -> None:
-    if "multipleOf" in schema:
-        note("a multiple of a number is not enforced by engines")
+def _with_own_digits(node: Node, low: Any, high: Any) -> Node:
+    return (
+        node
+        if None not in (low, high)
+        else node | {OWN_DIGITS: own_digits(*(Decimal(x) for x in (low, high) if x is not None))}
+    )
+
+
+def _bounds(schema: Node, note: Note) -> Node:
+    """Return what is asked of a number, as text: exact where the schema says so, else as pydantic has rounded it."""
+    found: Node = dict(schema.get(EXACT, ()))
+    for key, name, mark, is_open in () if EXACT in schema else _RANGE:
+        value = schema.get(key)
+        if value is not None and math.isfinite(value) and not _looser(found.get(name), name, Decimal(str(value))):
+            found |= {name: str(value), mark: is_open}
+    if schema.get("multipleOf") and EXACT not in schema:
+        found["step"] = str(schema["multipleOf"])
+    if "step" in found:
+        note("a multiple of a number is not enforced by servers")
+    return found
+
+
+def _looser(known: str | None, name: str, value: Decimal) -> bool:
+    if known is None:
+        return False
+    return value < Decimal(known) if name == "low" else value > Decimal(known)
 
 
 def any_node(room: int, note: Note) -> Node:

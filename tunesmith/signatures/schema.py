@@ -21,7 +21,7 @@ from pydantic_core import core_schema
 from tunesmith.errors import SignatureError
 from tunesmith.signatures.bounds import Node, UnsupportedError, without_marks
 from tunesmith.signatures.reduce import ELSEWHERE, Reducer
-from tunesmith.signatures.scalars import SCHEMES, ZONE
+from tunesmith.signatures.scalars import EXACT, SCHEMES, ZONE
 from tunesmith.signatures.signature import (
     DSPY_TYPES,
     TEXT_TYPES,
@@ -185,9 +185,18 @@ class _Generator(GenerateJsonSchema):
         return super().model_schema(schema)
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
-        # pydantic also offers a string, with a look-ahead pattern.
-        bounded = any(key in schema for key in ("ge", "gt", "le", "lt"))
-        return {"type": "number", "minimum": 0} if bounded else {"type": "number"}
+        # pydantic also offers a string, with a look-ahead pattern, and rounds the bounds.
+        names = {"multiple_of": "step", "decimal_places": "places", "max_digits": "digits"}
+        exact: JsonSchemaValue = {name: schema[key] for key, name in names.items() if schema.get(key) is not None}  # type: ignore[literal-required]
+        for name, mark, keys in (("low", "above", ("ge", "gt")), ("high", "below", ("le", "lt"))):
+            bounds = [(schema[key], key in ("gt", "lt")) for key in keys if schema.get(key) is not None]  # type: ignore[literal-required]
+            if bounds:
+                tightest = max if name == "low" else min
+                bound = tightest(value for value, _ in bounds)
+                exact |= {name: str(bound), mark: (bound, True) in bounds}
+        if "step" in exact:
+            exact["step"] = str(exact["step"])
+        return {"type": "number", EXACT: exact}
 
     def url_schema(self, schema: core_schema.UrlSchema) -> JsonSchemaValue:
         return {**super().url_schema(schema), SCHEMES: list(schema.get("allowed_schemes") or ())}
