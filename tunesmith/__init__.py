@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         RandomSearch,
     )
     from tunesmith.data import Dataset, Score
-    from tunesmith.evaluation import Report, evaluate
+    from tunesmith.evaluation import Report, class_scores, evaluate
     from tunesmith.experiments import CompileResult
     from tunesmith.experiments import compile_program as compile  # noqa: A004 - promised as `ts.compile`
     from tunesmith.lm import LM, Budget, FunctionLM, Meter, ScriptedLM, metered
@@ -31,6 +31,7 @@ _HOME = {
     "BootstrapFewShot": "compilers",
     "Budget": "lm",
     "Candidate": "modules",
+    "class_scores": "evaluation",
     "ChainOfThought": "modules",
     "Compiler": "compilers",
     "CompileReport": "compilers",
@@ -68,6 +69,7 @@ __all__ = [
     "Budget",
     "Candidate",
     "ChainOfThought",
+    "class_scores",
     "compile",
     "Compiler",
     "CompileReport",

@@ -122,3 +122,11 @@ def test_a_project_of_a_folder_above_is_found(workspace: Workspace, monkeypatch:
     found = run("eval", "--json", "--quiet")
     assert json.loads(found.stdout)["n"] == 12
     assert len(rows(Path("reports.jsonl"))) == 40
+
+
+def test_macro_f1_is_shown_where_the_output_is_a_class(workspace: Workspace) -> None:
+    classes = json.loads(run("eval", "--json", "--quiet").stdout)["classes"]
+
+    assert (classes["field"], classes["macro_f1"]["n"]) == ("team", 12)
+    assert {c["class"]: c["support"] for c in classes["classes"]} == {"parks": 3, "streets": 3, "waste": 3, "water": 3}
+    assert "Macro F1 of `team`: 0.100 (" in run("eval", "--quiet").stdout  # one answer for all of four classes

@@ -9,13 +9,14 @@ from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.options import allow_option, json_option, lm_option, no_store_option, quiet_option, slots_option
 from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.progress import shown_progress
-from tunesmith.cli.reports import CacheWatch, say_notes, say_opened, say_reports, say_spent
+from tunesmith.cli.reports import CacheWatch, interval_text, say_notes, say_opened, say_reports, say_spent
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError
-from tunesmith.evaluation import Report, evaluate
+from tunesmith.evaluation import ClassScores, Report, class_scores, evaluate
 from tunesmith.experiments import Project, count_evaluation, is_test_split
 from tunesmith.metrics import metric_name
-from tunesmith.modules import Module
+from tunesmith.modules import Module, program_inputs
+from tunesmith.signatures import labels
 
 __all__ = ["command"]
 
@@ -52,7 +53,8 @@ def command(
 ) -> int:
     """Score a program on a dataset.
 
-    Without arguments everything comes from tunesmith.toml. Wrong answers and errors are counted apart.
+    Without arguments everything comes from tunesmith.toml. Wrong answers and errors are counted apart. Macro F1 is
+    shown if one output is a class (a Literal, an Enum or a bool).
 
     \b
     tunesmith eval
@@ -69,14 +71,16 @@ def command(
             program, examples, judge, lm=model, slots=slots, progress=lambda done, all_: tell("evaluating", done, all_)
         )
     opened = count_evaluation(examples.fingerprint, program, judge, model) if is_test else None
+    scores = _class_scores(program, examples, report)
     name = target if target is not None else project.settings.program or type(program).__name__
     passed = at_least is None or (report.mean is not None and report.mean >= at_least)
     if as_json:
         about = {"program": name, "data": examples.name, "metric": metric_name(judge), "lm": model.identity.to_json()}
         gate = {} if at_least is None else {"gate": {"at_least": at_least, "passed": passed}}
-        emit({**about, **gate, "test_opened": opened, **report.to_json(), "cache": watch.to_json()})
+        classes = {} if scores is None else {"classes": scores.to_json()}
+        emit({**about, **gate, "test_opened": opened, **report.to_json(), **classes, "cache": watch.to_json()})
     else:
-        _say(name, examples, metric_name(judge), report, opened)
+        _say(name, examples, metric_name(judge), report, opened, scores)
         say_notes(watch.notes())
     if not passed:
         note(f"error: the mean is below {at_least}: the gate failed.")
@@ -101,8 +105,28 @@ def _examples(project: Project, program: Module, data: Path | None, split: str |
     raise UsageError(f"There is no {wanted}. Pass --data FILE, or name files under [data] in tunesmith.toml.")
 
 
-def _say(name: str, examples: Dataset, metric: str, report: Report, opened: int | None) -> None:
+def _class_scores(program: Module, examples: Dataset, report: Report) -> ClassScores | None:
+    """Return the scores of each class, `None` if the program does not have one output that is a class."""
+    try:
+        signature = program_inputs(program).signature
+    except UsageError:
+        return None
+    outputs = () if signature is None else signature.output_fields
+    fields = [name for name in outputs if signature is not None and labels(signature, name) is not None]
+    if len(fields) != 1 or not all(fields[0] in example for example in examples):
+        return None
+    return class_scores(report, examples, fields[0])
+
+
+def _say(
+    name: str, examples: Dataset, metric: str, report: Report, opened: int | None, scores: ClassScores | None
+) -> None:
     say_reports([(name, report)], title=f"{metric} on {examples.name}")
+    if scores is not None and scores.macro_f1 is not None:
+        say(
+            f"Macro F1 of `{scores.field}`: {scores.macro_f1:.3f} ({interval_text(scores.macro)}) over "
+            f"{len(scores.classes)} classes; --json has each."
+        )
     say_opened(opened)
     say()
     say_spent(report.charged, report.paid)

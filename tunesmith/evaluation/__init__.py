@@ -1,5 +1,6 @@
 """Judge a program on a dataset: reports with intervals, whose-fault rules, races, statistics."""
 
+from tunesmith.evaluation.classes import ClassScore, ClassScores, class_scores
 from tunesmith.evaluation.compared import check_compared
 from tunesmith.evaluation.evaluator import Metric, Runner, evaluate
 from tunesmith.evaluation.judge_agreement import Agreement, agreement
@@ -43,6 +44,9 @@ __all__ = [
     "binary_spread",
     "bootstrap_interval",
     "check_compared",
+    "class_scores",
+    "ClassScore",
+    "ClassScores",
     "corrected_confidence",
     "count_ledger",
     "Entry",

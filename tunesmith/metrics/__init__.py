@@ -9,6 +9,7 @@ from tunesmith.metrics.overlap import rouge_l, token_f1
 from tunesmith.metrics.sets import set_match
 from tunesmith.metrics.sources import code_identity, source_key
 from tunesmith.metrics.structured import json_fields
+from tunesmith.metrics.values import items_of, same
 
 __all__ = [
     "check_metric",
@@ -16,6 +17,7 @@ __all__ = [
     "contains",
     "exact_match",
     "gated",
+    "items_of",
     "json_fields",
     "Judge",
     "judge",
@@ -27,6 +29,7 @@ __all__ = [
     "one_of",
     "regex_match",
     "rouge_l",
+    "same",
     "score_of",
     "Scorer",
     "set_match",
