@@ -81,7 +81,7 @@ def name_the_server(folder: Path, server: Server) -> None:
     file = folder / "tunesmith.toml"
     text = file.read_text(encoding="utf-8")
     text = text.replace('spec = "embedded"', f'spec = "openai/tiny"\nhost = "{server.address}"')
-    file.write_text(text.replace("budget_calls = 240", "budget_calls = 120\nnum_candidates = 6"), encoding="utf-8")
+    file.write_text(text.replace("budget_calls = 240", "budget_calls = 120\nnum_candidates = 3"), encoding="utf-8")
 
 
 @dataclass(frozen=True)

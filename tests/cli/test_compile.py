@@ -71,7 +71,7 @@ def test_a_dry_run_prints_the_plan_and_makes_no_call(workspace: Workspace, serve
     before = len(server.requests)
     plan = json.loads(run("compile", "--dry-run", "--json", "--quiet").stdout)
     assert len(server.requests) == before
-    assert plan["candidates"] == 7
+    assert plan["candidates"] == 4
     assert plan["examples"] == {"train": 16, "val": 12, "test": 12}
     assert plan["calls"]["expected"] <= plan["calls"]["worst"] <= 120
     assert plan["budget"] == {"calls": 120}
@@ -103,7 +103,7 @@ def test_options_come_before_the_project_file(workspace: Workspace) -> None:
 
 def test_each_compiler_can_be_named(workspace: Workspace) -> None:
     file = workspace.folder / "tunesmith.toml"
-    file.write_text(file.read_text(encoding="utf-8").replace("num_candidates = 6\n", ""), encoding="utf-8")
+    file.write_text(file.read_text(encoding="utf-8").replace("num_candidates = 3\n", ""), encoding="utf-8")
     for compiler in ("labeled-few-shot", "bootstrap-few-shot"):
         found = run("compile", "--compiler", compiler, "--run", compiler, "--json", "--quiet")
         assert found.exit_code == 0, found.stderr

@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,20 +81,21 @@ def test_another_process_reads_while_it_is_written(tmp_path: Path) -> None:
 
 def test_a_killed_writer_loses_nothing_that_it_was_told_is_written(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
-    write = (
-        "import sys; from pathlib import Path; from tests.evaluation.ledgers import entry_of\n"
-        "from tunesmith.evaluation import Ledger\n"
-        "ledger = Ledger(Path(sys.argv[1]))\n"
-        "for n in range(100000):\n"
-        "    ledger.put(entry_of(n)); print(n, flush=True)\n"
-    )
     for _ in range(scaled(20)):
-        writer = subprocess.Popen([sys.executable, "-c", write, str(path)], stdout=subprocess.PIPE, text=True)
-        assert writer.stdout is not None
-        acknowledged = [int(writer.stdout.readline()) for _ in range(30)]
-        writer.kill()
-        rest, _ = writer.communicate(timeout=60)
-        acknowledged += [int(line) for line in rest.splitlines() if line]
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            with suppress(BaseException), os.fdopen(writing, "w") as out, Ledger(path) as ledger:
+                for number in range(100_000):
+                    ledger.put(entry_of(number))
+                    print(number, file=out, flush=True)
+            os._exit(1)
+        os.close(writing)
+        with os.fdopen(reading) as told:
+            acknowledged = [int(told.readline()) for _ in range(30)]
+            os.kill(child, signal.SIGKILL)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+            acknowledged += [int(line) for line in told if line.endswith("\n")]
         with Ledger(path) as ledger:
             assert ledger.damage == ()
             for number in acknowledged:
