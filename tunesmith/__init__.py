@@ -56,7 +56,7 @@ _HOME = {
     "save": "artifacts",
     "Score": "data",
     "ScriptedLM": "lm",
-    "Signature": "signatures",
+    "Signature": "signatures.declaring",
     "signature_from_function": "signatures",
     "stream": "modules",
     "verify": "artifacts",

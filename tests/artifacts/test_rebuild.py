@@ -14,7 +14,6 @@ import pytest
 
 import tunesmith as ts
 from tunesmith.errors import ArtifactError
-from tunesmith.modules import why_not_importable
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -161,7 +160,11 @@ class Plain(Wide):
 def test_a_class_that_is_made_with_arguments_is_warned_about(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"made with arguments \(width\)"):
         ts.save(tmp_path / "a", Wide(3))
-    assert why_not_importable(Plain()) is None
+
+
+def test_a_class_that_is_made_without_arguments_is_not(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    ts.save(tmp_path / "a", Plain())
+    assert not recwarn.list
 
 
 def test_a_class_inside_a_function_is_warned_about_and_not_advised_to_be_imported(tmp_path: Path) -> None:

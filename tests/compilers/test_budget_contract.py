@@ -137,8 +137,7 @@ def assert_the_best_so_far_is_tested(case: Case, result: CompileResult) -> None:
     assert report.compiled.mean == max(mean for mean in whole.values() if mean is not None)
     assert report.candidate in whole
     if case.test:
-        assert result.baseline is not None
-        assert result.compiled is not None
+        assert result.tested
         assert result.baseline.n == result.compiled.n == len(TEST), "room for testing was kept back"
 
 

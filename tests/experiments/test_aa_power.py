@@ -40,7 +40,7 @@ def test_the_simulated_model_has_the_chances_it_says() -> None:
         result = aa.compiled(0, setting)
         means = sorted(trial.mean for trial in result.report.trials if trial.n == aa.VALIDATION)
         assert means[-1] == pytest.approx(aa.BETTER, abs=0.1)
-        assert result.baseline is not None
+        assert result.tested
         assert result.baseline.mean == pytest.approx(aa.AS_GIVEN, abs=0.08)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -122,16 +123,27 @@ def test_a_compiler_without_a_metric_of_its_own_uses_that_of_the_call() -> None:
 def test_without_validation_and_test_split_it_says_what_it_did() -> None:
     result = compiled(valset=None, testset=None)
 
-    assert (result.verdict, result.baseline, result.compiled, result.gain, result.opened) == (
-        "untested",
-        None,
-        None,
-        None,
-        None,
-    )
+    assert (result.verdict, result.tested, result.gain, result.opened) == ("untested", False, None, None)
     assert any("24 examples" in note and "16 select" in note for note in result.notes)
     assert any("No test split" in note for note in result.notes)
     assert result.to_json()["split"] == "validation"
+
+
+@pytest.mark.parametrize("splits", [{"testset": None}, {"testset": None, "valset": None}])
+def test_without_a_test_split_the_scores_are_those_of_validation_and_say_so(splits: dict[str, Any]) -> None:
+    result = compiled(**splits)
+    for report in (result.baseline, result.compiled):
+        assert re.fullmatch(r".* on \d+ examples; on validation, as no test split was given", str(report))
+    assert result.baseline.rows == result.report.baseline.rows
+    assert result.compiled.mean == result.report.compiled.mean
+    assert (result.tested, result.verdict, result.gain) == (False, "untested", None)
+    assert result.to_json()["split"] == "validation"
+
+
+def test_scores_on_the_test_split_say_nothing_else() -> None:
+    result = compiled()
+    assert result.tested
+    assert re.fullmatch(r".* on 40 examples", str(result.baseline))
 
 
 def test_progress_is_told_of_every_part() -> None:
@@ -389,6 +401,7 @@ def test_a_test_that_the_budget_cannot_pay_leaves_the_result_untested() -> None:
 
     assert result.verdict == "untested"
     assert any("The budget ended while testing" in note for note in result.notes)
+    assert "on validation, as the budget ended before the test did" in str(result.compiled)
 
 
 @pytest.mark.parametrize("kind", ["tokens", "usd"])

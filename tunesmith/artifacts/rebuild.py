@@ -5,7 +5,7 @@ from typing import Any
 
 from tunesmith.artifacts.shape import CLASS_NAME
 from tunesmith.artifacts.typetext import parse_type
-from tunesmith.errors import ArtifactError, UsageError, shown
+from tunesmith.errors import ArtifactError, SignatureError, UsageError, shown
 from tunesmith.lm import is_portable
 from tunesmith.modules import (
     ChainOfThought,
@@ -232,7 +232,7 @@ def _rebuilt(described: Mapping[str, Any]) -> Module:
         program: Module = _PLAIN[name](full, **predictor["config"])
         # A chain of thought has put a second `reasoning` before ours, so the signature is set as it was.
         dict(program.named_predictors())[path].signature = full
-    except (ValueError, TypeError, KeyError, NameError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, NameError, AttributeError, SignatureError) as error:
         raise ArtifactError(
             f"A program of the class {name!r} cannot be made from its manifest: {error}. Pass the program itself with "
             "`program=`."

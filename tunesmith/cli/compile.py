@@ -162,10 +162,8 @@ def _first_input(program: Module, splits: Splits) -> str:
 
 
 def _say(result: CompileResult, diff: str, inputs: str, watch: CacheWatch) -> None:
-    before = result.report.baseline if result.baseline is None else result.baseline
-    after = result.report.compiled if result.compiled is None else result.compiled
-    title = "on validation" if result.compiled is None else "on test"
-    say_reports([("program as given", before), ("compiled", after)], title=title)
+    title = "on test" if result.tested else "on validation"
+    say_reports([("program as given", result.baseline), ("compiled", result.compiled)], title=title)
     say()
     say_verdict(result)
     say()

@@ -88,7 +88,7 @@ def _say(result: DemoResult, diff: str, spec: str, watch: CacheWatch) -> None:
     compiled = result.compiled
     notes = (*compiled.notes, *watch.notes())
     before, after = compiled.baseline, compiled.compiled
-    if before is None or after is None:
+    if not compiled.tested:
         say_notes(notes)
         return
     sizes = result.sizes

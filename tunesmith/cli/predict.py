@@ -29,7 +29,7 @@ from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.reports import CacheWatch
 from tunesmith.errors import DataError, ModelMissing, ModelUnavailable, RowError, UsageError, shown
 from tunesmith.lm import LM, Meter, StopSignal, metered
-from tunesmith.modules import Module, ProgramInputs, context, program_inputs
+from tunesmith.modules import Module, ProgramInputs, context, copy_program, program_inputs
 from tunesmith.signatures import Example
 
 __all__ = ["command"]
@@ -89,7 +89,7 @@ class _Caller:
     def __init__(self, program: Module, model: LM) -> None:
         self.inputs: ProgramInputs = program_inputs(program)
         self.model, self.meter = model, Meter()
-        self._program = program
+        self._program = copy_program(program)  # whose asynchronous parts can be called as the others are
 
     def __call__(self, inputs: Example) -> dict[str, Any]:
         try:

@@ -35,8 +35,9 @@ class CompileResult:
     Attributes:
         program: the compiled program, or a copy of the given one where nothing better was found.
         report: what the search found, decided on validation.
-        baseline: the program as given on the test split, `None` without one.
-        compiled: the compiled program on the test split, `None` without one.
+        baseline: the program as given, on the test split; on validation if it was not tested, with a note that says so.
+        compiled: the compiled program, on the same.
+        tested: whether both are on the test split.
         finding: what the test split says: verdict, gain, how many more examples would settle it, one sentence.
         artifact: the saved artifact, `None` without `run`.
         charged, paid: what the whole compile cost, test included.
@@ -47,8 +48,9 @@ class CompileResult:
 
     program: Module
     report: CompileReport
-    baseline: Report | None
-    compiled: Report | None
+    baseline: Report
+    compiled: Report
+    tested: bool
     finding: Finding
     artifact: Artifact | None
     charged: Spend
@@ -69,13 +71,11 @@ class CompileResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values: what `result.json` holds."""
-        base = self.report.baseline if self.baseline is None else self.baseline
-        done = self.report.compiled if self.compiled is None else self.compiled
         found = self.report.gain if self.gain is None else self.gain
         return {
-            "split": "validation" if self.baseline is None else "test",
-            "baseline": base.summary(),
-            "compiled": done.summary(),
+            "split": "test" if self.tested else "validation",
+            "baseline": self.baseline.summary(),
+            "compiled": self.compiled.summary(),
             "gain": found.to_json(),
             **self.finding.to_json(),
             "validation": {
@@ -246,8 +246,9 @@ def _run(
     return CompileResult(
         program=program,
         report=report,
-        baseline=before,
-        compiled=after,
+        baseline=_untested(report.baseline, job) if before is None else before,
+        compiled=_untested(report.compiled, job) if after is None else after,
+        tested=scores is not None,
         finding=finding,
         artifact=None,
         charged=meter.charged,
@@ -317,6 +318,11 @@ def _test(
             return None, None, (f"The budget ended while testing: {stop}",)
         reports.append(found)
     return reports[0], reports[1], ()
+
+
+def _untested(report: Report, job: Job) -> Report:
+    why = "no test split was given" if job.test is None else "the budget ended before the test did"
+    return replace(report, notes=(*report.notes, f"on validation, as {why}"))
 
 
 def _save(job: Job, result: CompileResult, folder: Path) -> Artifact:

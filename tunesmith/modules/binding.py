@@ -18,6 +18,7 @@ from tunesmith.errors import UsageError, shown
 from tunesmith.formats import default_format, get_format
 from tunesmith.lm import PORTABLE, is_portable
 from tunesmith.modules.module import DspyPredict, Module, caller_adapter, context, copy_program
+from tunesmith.signatures import check_fields
 
 __all__ = ["bind", "bound_format", "saved_settings", "settle", "with_default_formats", "with_settings"]
 
@@ -54,9 +55,13 @@ def with_default_formats(program: Module) -> Module:
     """Return a copy of `program` whose unbound predictors use tunesmith's default format.
 
     A caller who set `dspy.settings.adapter` keeps it: then nothing is bound.
+
+    Raises:
+        SignatureError: DSPy takes the name of a field for itself.
     """
     copied = copy_program(program)
     for _, predictor in copied.named_predictors():
+        check_fields(predictor.signature)
         chosen = bound_format(predictor)
         if chosen is None and caller_adapter() is None:
             chosen = default_format(predictor.signature)

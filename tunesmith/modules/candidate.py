@@ -11,7 +11,7 @@ from tunesmith.formats import default_format, get_format
 from tunesmith.lm import content_key
 from tunesmith.modules.binding import bind, bound_format
 from tunesmith.modules.module import Module, caller_adapter, copy_program
-from tunesmith.signatures import Demo, Signature
+from tunesmith.signatures import Demo, Signature, check_fields
 
 __all__ = ["Candidate", "Part"]
 
@@ -75,6 +75,7 @@ class Candidate:
 
         Raises:
             UsageError: the program has no predictors.
+            SignatureError: DSPy takes the name of a field for itself.
         """
         predictors = program.named_predictors()
         if not predictors:
@@ -86,6 +87,7 @@ class Candidate:
         parts = {}
         for path, predictor in predictors:
             signature = predictor.signature
+            check_fields(signature)
             chosen = bound_format(predictor)
             if chosen is None and not own:
                 chosen = default_format(signature)

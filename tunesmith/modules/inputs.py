@@ -56,7 +56,8 @@ def program_inputs(program: Module) -> ProgramInputs:
     Raises:
         UsageError: the program does not say.
     """
-    forward = getattr(type(program), "forward", None)  # DSPy warns whoever looks it up in an instance
+    kind = type(program)  # DSPy warns whoever looks a method up in an instance
+    forward = getattr(kind, "forward", None) or getattr(kind, "aforward", None)
     exact = getattr(forward, "__module__", "").split(".")[0] in _OURS
     own = getattr(program, "signature", None)
     named = () if forward is None else _parameters(forward)

@@ -1,8 +1,12 @@
 """The door to DSPy's modules."""
 
+import asyncio
+import contextvars
 import copy
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from types import MethodType
 from typing import Any
 
 from dspy import ChainOfThought as DspyChainOfThought
@@ -12,7 +16,7 @@ from dspy.dsp.utils.settings import settings
 from dspy.signatures.signature import ensure_signature
 
 from tunesmith.lm import BaseLM
-from tunesmith.signatures import Signature
+from tunesmith.signatures import Signature, check_fields, declared
 
 __all__ = [
     "DspyChainOfThought",
@@ -36,8 +40,16 @@ def signature_of(predictor: DspyPredict) -> type[Signature]:
 
 
 def as_signature(signature: Any) -> type[Signature]:
-    """Return a signature class, or the one that a text such as `"question -> answer"` stands for."""
-    return ensure_signature(signature)  # type: ignore[return-value]  # `None` only for `None`
+    """Return a signature class, or the one that a text such as `"question -> answer"` stands for.
+
+    Raises:
+        SignatureError: DSPy takes the name of a field for itself.
+    """
+    if isinstance(signature, str):
+        return declared(signature)
+    found: type[Signature] = ensure_signature(signature)  # type: ignore[assignment]  # `None` only for `None`
+    check_fields(found)
+    return found
 
 
 def caller_adapter() -> Any:
@@ -53,13 +65,48 @@ def copy_program(program: Module) -> Module:
 def copy_with_lms(program: Module, replaced: Callable[[BaseLM], BaseLM]) -> Module:
     """Return a deep copy in which every LM that the program holds is what `replaced` returns for it.
 
-    What refuses to be copied (a lock, a connection) is shared.
+    What refuses to be copied (a lock, a connection) is shared. A part that has an `aforward` alone can be called as the
+    others are.
     """
-    held: dict[int, Any] = {id(lm): replaced(lm) for lm in _parts(program) if isinstance(lm, BaseLM)}
+    parts = list(_parts(program))
+    held: dict[int, Any] = {id(lm): replaced(lm) for lm in parts if isinstance(lm, BaseLM)}
     try:
-        return copy.deepcopy(program, dict(held))
+        copied = copy.deepcopy(program, dict(held))
     except Exception:  # noqa: BLE001 - whatever refuses, it is found below
-        return copy.deepcopy(program, held | _uncopyable(program, held))
+        copied = copy.deepcopy(program, held | _uncopyable(program, held))
+    if any(map(_is_async_only, parts)):
+        for part in filter(_is_async_only, _parts(copied)):
+            part.__dict__["forward"] = MethodType(_forward, part)
+    return copied
+
+
+def _is_async_only(part: Any) -> bool:
+    if not isinstance(part, Module) or "forward" in part.__dict__:
+        return False
+    return hasattr(type(part), "aforward") and not hasattr(type(part), "forward")  # DSPy warns of a look at an instance
+
+
+def _forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """Run `aforward` to its end, in a thread of its own if this one has an event loop already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(self.aforward(*args, **kwargs))
+    found: list[Any] = []
+
+    def work() -> None:
+        try:
+            found.append((asyncio.run(self.aforward(*args, **kwargs)), None))
+        except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+            found.append((None, error))
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), name="tunesmith-aforward")
+    thread.start()
+    thread.join()
+    result, error = found[0]
+    if error is not None:
+        raise error
+    return result
 
 
 def _uncopyable(program: Module, held: dict[int, Any]) -> dict[int, Any]:

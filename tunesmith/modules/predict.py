@@ -24,8 +24,15 @@ class Predict(DspyPredict):
 
     Args:
         signature: a `dspy.Signature` class, or text such as `"question -> answer"`.
+        callbacks: DSPy's, for this predictor.
         **config: request options of this predictor, such as `temperature` or `max_tokens`.
+
+    Raises:
+        SignatureError: DSPy takes the name of a field for itself.
     """
+
+    def __init__(self, signature: Any, callbacks: list[Any] | None = None, **config: Any) -> None:
+        super().__init__(as_signature(signature), callbacks, **config)
 
     def forward(self, **kwargs: Any) -> Any:
         """Predict; called by `__call__`."""
@@ -74,5 +81,5 @@ class ChainOfThought(DspyChainOfThought):
     """
 
     def __init__(self, signature: Any, **config: Any) -> None:
-        super().__init__(signature, **config)
+        super().__init__(as_signature(signature), **config)
         self.predict = Predict(signature_of(self.predict), **self.predict.config)

@@ -50,7 +50,7 @@ class _Catcher:
         pass
 
 
-def render(program: Module, *, lm: BaseLM | None = None, **inputs: Any) -> Rendered:
+def render(program: Module, /, *, lm: BaseLM | None = None, **inputs: Any) -> Rendered:
     """Return exactly the first request that `program(**inputs)` would send, at no LM call.
 
     The program runs until it asks its model, so whatever it does before that happens.

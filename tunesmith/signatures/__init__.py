@@ -23,6 +23,8 @@ from tunesmith.signatures.signature import (
     InputField,
     OutputField,
     Signature,
+    check_fields,
+    declared,
     describe,
     field_description,
     fingerprint,
@@ -33,7 +35,9 @@ from tunesmith.signatures.signature import (
 
 __all__ = [
     "absent_output",
+    "check_fields",
     "could_hold",
+    "declared",
     "Demo",
     "describe",
     "Example",

@@ -1,5 +1,6 @@
 """The door to dspy's signatures, and what tunesmith reads from one."""
 
+import ast
 import hashlib
 import json
 import types
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import dspy.adapters.types as dspy_types
 from annotated_types import BaseMetadata
-from dspy import Example, InputField, OutputField, Signature
+from dspy import Example, InputField, OutputField, Prediction, Signature
 from dspy.signatures.signature import make_signature
 from dspy.utils.constants import IS_TYPE_UNDEFINED
 from pydantic import Field, TypeAdapter
@@ -24,9 +25,14 @@ __all__ = [
     "InputField",
     "OutputField",
     "Signature",
+    "FieldInfo",
+    "check_fields",
+    "check_names",
     "checked",
+    "declared",
     "describe",
     "field_description",
+    "field_role",
     "field_type",
     "fingerprint",
     "input_types",
@@ -44,6 +50,71 @@ DSPY_TYPES: tuple[type, ...] = (
     dspy_types.History,
     dspy_types.ToolCallResults,
 )
+
+
+# What a call of a predictor, or the making of an example, takes for itself under these names.
+_CALL_NAMES = frozenset(
+    {"base", "completions", "config", "demos", "instance", "lm", "new_signature", "self", "signature"}
+)
+# What a prediction or an example has under these names: reading an output there gives a method instead.
+_METHODS = frozenset(name for name in dir(Prediction) if not name.startswith("_"))
+# What a signature class has under these names.
+_OF_THE_CLASS = frozenset(name for name, value in vars(type(Signature)).items() if isinstance(value, property))
+
+
+def check_names(title: str, roles: Mapping[str, str]) -> None:
+    """Check that DSPy leaves the names of the fields to their signature.
+
+    Args:
+        title: of the signature, for the message.
+        roles: `input` or `output` by name.
+
+    Raises:
+        SignatureError: it takes one for itself.
+    """
+    for name, role in roles.items():
+        taken = _OF_THE_CLASS | (_CALL_NAMES if role == "input" else _METHODS | {"base", "self"})
+        if name in taken or (name.startswith("model_") and hasattr(Signature, name)):
+            raise _taken(title, name, role)
+
+
+def _taken(title: str, name: str, role: str) -> SignatureError:
+    return SignatureError(
+        f"`{title}`: an {role} cannot be called `{name}`, a name that DSPy takes for itself. Choose another one, such "
+        f"as `the_{name}`."
+    )
+
+
+def check_fields(signature: type[Signature]) -> None:
+    """Check the names of a signature's fields; see `check_names`."""
+    check_names(checked(signature).__name__, {name: field_role(info) for name, info in signature.fields.items()})
+
+
+def declared(*args: Any, **kwargs: Any) -> type[Signature]:
+    """Return `dspy.Signature(*args, **kwargs)`, such as of a text like `"question -> answer"`, its names checked.
+
+    Raises:
+        SignatureError: DSPy takes a name for itself.
+    """
+    if args and isinstance(args[0], str):  # before DSPy reads it: some names stop it in the middle
+        check_names("Signature", _roles(args[0]))
+    build: Any = Signature
+    made: type[Signature] = build(*args, **kwargs)
+    check_fields(made)
+    return made
+
+
+def _roles(text: str) -> dict[str, str]:
+    """Return the role of each field in a text such as `"question: str -> answer"`, as far as it can be read."""
+    before, _, after = text.partition("->")
+    found = {}
+    for role, fields in (("input", before), ("output", after)):
+        try:
+            tree = ast.parse(f"def f({fields}): ...")
+        except SyntaxError:  # DSPy says what is wrong with it
+            continue
+        found.update({node.arg: role for node in ast.walk(tree) if isinstance(node, ast.arg)})
+    return found
 
 
 def checked(signature: object) -> type[Signature]:
@@ -64,9 +135,11 @@ def new_signature(name: str, fields: Mapping[str, tuple[Any, FieldInfo]], instru
     """Return a signature class; without instructions dspy writes its own.
 
     Raises:
+        SignatureError: DSPy takes a name for itself.
         ValueError, TypeError, NameError: dspy or pydantic refuses a field's name or type. Other errors of
             pydantic are possible.
     """
+    check_names(name, {key: field_role(info) for key, (_, info) in fields.items()})
     made: type[Signature] = make_signature(dict(fields), instructions, signature_name=name)
     return made
 
@@ -119,7 +192,7 @@ def describe(signature: type[Signature]) -> dict[str, Any]:
     fields = [
         {
             "name": name,
-            "role": _role(info),
+            "role": field_role(info),
             "type": type_text(field_type(info)),
             "desc": field_description(info),
         }
@@ -135,7 +208,7 @@ def fingerprint(signature: type[Signature]) -> str:
     and descriptions. The instruction is not part of it, because a compiler may change it.
     """
     fields = [
-        [name, _role(info), _type_identity(field_type(info)), field_description(info)]
+        [name, field_role(info), _type_identity(field_type(info)), field_description(info)]
         for name, info in checked(signature).fields.items()
     ]
     text = json.dumps(fields, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
@@ -164,7 +237,8 @@ def type_text(annotation: Any) -> str:
     return name if isinstance(name, str) else str(annotation)
 
 
-def _role(info: FieldInfo) -> str:
+def field_role(info: FieldInfo) -> str:
+    """Return `input` or `output`."""
     extra = info.json_schema_extra
     role = extra.get("__dspy_field_type") if isinstance(extra, dict) else None
     return "input" if role == "input" else "output"
