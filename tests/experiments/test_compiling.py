@@ -423,7 +423,8 @@ def test_a_search_that_uses_up_its_tokens_or_dollars_leaves_enough_for_the_test(
 
     whole = done(None)
     spent = getattr(whole.charged, kind)
-    least = getattr(whole.report.baseline.charged, kind) * (1 + 2.2 * len(TEST) / len(VAL))
+    tokens = sum(row.tokens for row in whole.report.baseline.rows)  # of the program as given on validation
+    least = tokens * spent / whole.charged.tokens * (1.1 + 2.5 * len(TEST) / len(VAL))
     for share in (0.0, 0.15, 0.4, 0.7, 0.95):
         limit = least + share * (spent - least)
         result = done(limit)
