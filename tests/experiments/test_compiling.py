@@ -442,6 +442,53 @@ def test_a_run_with_a_reserve_is_repeated_as_it_was(tmp_path: Path) -> None:
     assert any("kept for the test" in note for note in whole.notes)
 
 
+# No candidate ---------------------------------------------------------------------------------------------------
+
+ROOM = {  # program, model, compiler, budget, what the plan says
+    "a pipeline whose bootstrapping takes the calls": (
+        Pipeline(), plain_model, ts.RandomSearch(metric=right), 2 * 60 + 2 * 2 * 40 + 20, "Probably no candidate",
+    ),
+    "a race without room": (dspy.Predict(Colour), world(), ts.RandomSearch(metric=right), 30 + 80 + 20, "No candidate"),
+    "labelled demos without room": (dspy.Predict(Colour), world(), ts.LabeledFewShot(4), 30 + 80 + 5, "No candidate"),
+    "bootstrapped ones": (
+        dspy.Predict(Colour), world(), ts.BootstrapFewShot(metric=right), 30 + 80 + 32, "Probably no candidate"
+    ),
+    "one at a time": (
+        dspy.Predict(Colour), world(), ts.RandomSearch(metric=right, sampler="tpe"), 30 + 80 + 9, "No candidate",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("program", "answer", "compiler", "budget", "said"), ROOM.values(), ids=list(ROOM))
+def test_where_no_candidate_is_tried_it_is_said_before_and_after(
+    program: dspy.Module, answer: Any, compiler: Any, budget: int, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = {"program": program, "compiler": compiler, "budget": budget}
+    splits = {"metric": right, "trainset": TRAIN, "valset": VAL, "testset": TEST}
+    planned = plan(**given, **splits, lm=FunctionLM(answer))["notes"]
+    assert any(note.startswith(said) and "Raise the budget by" in note for note in planned), planned
+
+    result = compiled(FunctionLM(answer), **given)
+
+    assert said in caplog.text
+    assert not result.report.improved
+    assert "no candidate was" in result.finding.sentence
+    assert "beat" not in result.finding.sentence
+    assert any("candidate was tried: after" in note or "search ended early" in note for note in result.notes)
+
+
+def test_a_plan_with_room_says_nothing_of_it() -> None:
+    splits = {"metric": right, "trainset": TRAIN, "valset": VAL, "testset": TEST, "lm": FunctionLM(world())}
+    for compiler in (ts.LabeledFewShot(4), ts.RandomSearch(metric=right), ts.BootstrapFewShot(metric=right)):
+        found = plan(dspy.Predict(Colour), compiler=compiler, budget=30 + 80 + 60, **splits)
+        assert not any("candidate will be tried" in note for note in found["notes"])
+
+
+def test_candidates_that_were_tried_and_lost_are_told_as_before() -> None:
+    result = compiled(FunctionLM(world(harmful)))
+    assert "no candidate beat the program as given" in result.finding.sentence
+
+
 # The plan -------------------------------------------------------------------------------------------------------
 
 

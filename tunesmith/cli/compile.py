@@ -169,7 +169,7 @@ def _say(result: CompileResult, diff: str, inputs: str, watch: CacheWatch) -> No
     say()
     say_spent(result.charged, result.paid)
     say_notes((*result.notes, *watch.notes()))
-    say_diff(diff)
+    say_diff(diff, result.report.unchanged_because)
     if result.artifact is not None:
         say_next(result.artifact.path, inputs)
 

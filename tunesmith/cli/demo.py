@@ -110,6 +110,6 @@ def _say(result: DemoResult, diff: str, spec: str, watch: CacheWatch) -> None:
     say_spent(compiled.charged, compiled.paid)
     say(f"{result.wall_seconds:.1f} seconds on the clock, the comparisons included.")
     say_notes(notes)
-    say_diff(diff)
+    say_diff(diff, compiled.report.unchanged_because)
     if compiled.artifact is not None:
         say_next(compiled.artifact.path, f'comment="The bed was hard." --lm {spec}')

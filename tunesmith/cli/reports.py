@@ -100,10 +100,10 @@ def say_spent(charged: Any, paid: Any) -> None:
     say(table(rows, numbers=3))
 
 
-def say_diff(diff: str) -> None:
-    """Write what compiling changed."""
+def say_diff(diff: str, unchanged_because: str) -> None:
+    """Write what compiling changed, or why nothing."""
     heading("What compiling changed")
-    say(diff if diff.strip() else "Nothing: no candidate beat the program as given on validation.")
+    say(diff if diff.strip() else f"Nothing: {unchanged_because}.")
 
 
 def say_notes(notes: Sequence[str]) -> None:

@@ -206,10 +206,11 @@ class Compiler(Teleprompter):
                 now makes more and now fewer, the most, for `worst` to hold.
 
         Returns:
-            `candidates`, the program as given included, and charged `calls`, the baseline included: `expected`, and
-            `worst`, which is never exceeded. A budget of calls limits both.
+            `candidates`, the program as given included; charged `calls`, the baseline included: `expected`, and
+            `worst`, which is never exceeded; a budget of calls limits both. `notes` say if it leaves no room to try any
+            candidate.
         """
-        return self._planned(1, val * calls, val * calls)
+        return {**self._planned(1, val * calls, val * calls), "notes": []}
 
     def with_budget(self, budget: Budget) -> Self:
         """Return a copy that differs in the budget alone."""
@@ -225,6 +226,28 @@ class Compiler(Teleprompter):
             "candidates": candidates,
             "calls": {"expected": round(min(expected, worst)), "worst": math.ceil(worst)},
         }
+
+    def _notes_of_room(self, val: int, calls: float, boot: int = 0) -> list[str]:
+        """Return a sentence if the budget of calls leaves no room to score one candidate on validation.
+
+        Args:
+            val: validation examples.
+            calls: of one run of the program.
+            boot: runs that bootstrapping is expected to take.
+        """
+        limit, one = self.budget.calls, math.ceil(val * calls)
+        if limit is None or limit >= 2 * one + boot * calls:
+            return []
+        surely = limit < 2 * one
+        about = "" if not boot else f", bootstrapping about {math.ceil(boot * calls)}"
+        more = math.ceil(2 * one + boot * calls) - limit
+        ways = [f"Raise the budget by {'about ' if boot else ''}{more} calls"]
+        ways += ["set max_bootstrapped_demos = 0"] if boot and not surely else []
+        return [
+            f"{'No' if surely else 'Probably no'} candidate will be tried: of the {limit} calls that the search may "
+            f"make, scoring the program as given on {val} validation examples takes {one}{about}, and scoring a "
+            f"candidate as many as the program as given. {', '.join(ways)}, or pass fewer validation examples."
+        ]
 
     def _refuse(self, unknown: dict[str, Any]) -> None:
         if unknown:

@@ -84,7 +84,8 @@ class LabeledFewShot(Compiler):
     def plan(self, *, train: int, val: int, calls: float = 1.0) -> dict[str, Any]:
         """Return what a compile with a metric will need: `2 * val`, for the program as given and the demos."""
         tried = 1 if self.k == 0 else 2  # without demos it is the program as given
-        return self._planned(2, tried * val * calls, 2 * val * calls)
+        found = self._planned(2, tried * val * calls, 2 * val * calls)
+        return {**found, "notes": self._notes_of_room(val, calls) if self.k else []}
 
 
 def few_shot_candidate(program: Module, examples: Sequence[Example], k: int, seed: int) -> Candidate:
@@ -173,4 +174,5 @@ class BootstrapFewShot(Compiler):
         rounds, wanted = self.max_rounds, self.max_bootstrapped_demos
         most = train * rounds if wanted else 0
         few = expected_attempts(wanted, train=train, rounds=rounds)
-        return self._planned(2, (2 * val + few) * calls, (2 * val + most) * calls)
+        found = self._planned(2, (2 * val + few) * calls, (2 * val + most) * calls)
+        return {**found, "notes": self._notes_of_room(val, calls, few)}

@@ -194,7 +194,11 @@ class RandomSearch(Compiler):
         if session.meter.budget.tokens is not None or session.meter.budget.seconds is not None:
             # Demos make calls dearer than the student's: the longest candidate shows how much room there is.
             session.report(max(drawn, key=_demos), min(_PROBE, total), label="longest candidate")
-        budget, finalists = self._shares(count, total, session.room())
+        room = session.room()
+        budget, finalists = self._shares(count, total, room)
+        if room is not None and not finalists:
+            session.note_no_room(room)
+            return
 
         last: list[int] = []  # the candidate shown last
 
@@ -223,7 +227,8 @@ class RandomSearch(Compiler):
         limit = self.budget.calls
         room = None if limit is None or calls <= 0 else max(0, int(limit / calls) - val - few)
         race, most = self._expected_race(val, room), self.num_candidates * val
-        return self._planned(self.num_candidates + 1, (val + race + few) * calls, (val + most + attempts) * calls)
+        found = self._planned(self.num_candidates + 1, (val + race + few) * calls, (val + most + attempts) * calls)
+        return {**found, "notes": self._notes_of_room(val, calls, few)}
 
     def _shares(self, count: int, total: int, room: int | None) -> tuple[int, int]:
         """Return how many evaluations the race gets, and how many of its leaders are scored on every example.

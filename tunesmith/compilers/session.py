@@ -90,6 +90,18 @@ class CompileReport:
         """Whether something better than the program as given was found."""
         return self.candidate != self.baseline_candidate
 
+    @property
+    def unchanged_because(self) -> str:
+        """Why the program as given is returned, as a clause; empty if it is not."""
+        if self.improved:
+            return ""
+        others = [trial for trial in self.trials if trial.candidate != self.baseline_candidate]
+        if not others:
+            return "no candidate was tried"
+        if all(trial.n < self.baseline.n for trial in others):
+            return "no candidate was scored on all validation examples"
+        return "no candidate beat the program as given on validation"
+
 
 def check_seed(seed: int) -> int:
     """Return `seed` where every random generator in use takes it.
@@ -303,6 +315,17 @@ class Session:
         )
         rooms = [int(limit / cost) for limit, cost in kinds if limit is not None and cost > 0]
         return min(rooms) if rooms else None
+
+    def note_no_room(self, room: int) -> None:
+        """Note that no further candidate is tried, because the budget has room for `room` evaluations alone."""
+        spent = self.meter.charged.calls
+        text = (
+            f"{'No' if len(self.trials) <= 1 else 'No further'} candidate was tried: after {spent} calls the budget of "
+            f"the search has room for {room} evaluations of an example, and comparing one takes {self.size}. Raise the "
+            "budget, pass fewer validation examples, or set max_bootstrapped_demos = 0 if bootstrapping took the calls."
+        )
+        if not any("candidate was tried: after" in note for note in self.notes):
+            self.notes.append(text)
 
     def best(self) -> tuple[Candidate, Report, Report]:
         """Return the best fully scored candidate, its report and the baseline's.

@@ -15,7 +15,7 @@ from tunesmith.errors import BudgetExceeded, UsageError, shown
 from tunesmith.evaluation import Interval, Ledger, Metric, Report, RunFolder, Runner, paired_scores, run_path
 from tunesmith.experiments.compiling_calls import calls_of_example
 from tunesmith.experiments.compiling_job import Job, job_of
-from tunesmith.experiments.compiling_plan import search_budget, stop_of_compile
+from tunesmith.experiments.compiling_plan import notes_of_room, search_budget, stop_of_compile
 from tunesmith.experiments.verdict import Finding, count_opening, finding_of
 from tunesmith.lm import BaseLM, Budget, Meter, Spend, content_key, metered, unpaid
 from tunesmith.metrics import metric_name
@@ -159,7 +159,8 @@ def compile_program(
         Interrupted: by Ctrl-C; the same call goes on later.
     """
     job = job_of(program, metric, trainset, valset, testset, compiler, lm, budget, seed)
-    search_budget(job)  # refuses one that is too small, before a folder is made
+    for text in notes_of_room(job):  # refuses a budget that is too small, before a folder is made
+        _log.warning("%s", text)
     if run is None:
         if new or fork is not None or rescore:
             raise UsageError("`new`, `fork` and `rescore` are about a run. Name it, as in `run='first'`.")
@@ -239,7 +240,7 @@ def _run(
         before, after, notes = _test(job, session, report, meter, progress)
     _check_unchanged(job, keys)
     scores = None if before is None or after is None else paired_scores(before, after)
-    finding = finding_of(scores, changed=report.improved)
+    finding = finding_of(scores, changed=report.improved, unchanged_because=report.unchanged_because)
     found = finding.gain
     if found is not None and job.test is not None and found.n < len(job.test):
         notes = (*notes, f"The gain is over {found.n} different test examples of {len(job.test)}.")

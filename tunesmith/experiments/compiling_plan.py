@@ -14,7 +14,7 @@ from tunesmith.lm import BaseLM, Budget
 from tunesmith.modules import Module
 from tunesmith.signatures import Example
 
-__all__ = ["plan", "search_budget", "stop_of_compile"]
+__all__ = ["notes_of_room", "plan", "search_budget", "stop_of_compile"]
 
 
 def plan(
@@ -56,8 +56,26 @@ def plan(
             "test": 0 if job.test is None else len(job.test),
         },
         "budget": job.budget.to_json(),
-        "notes": [*job.notes, *([each.note] if each.note else []), *_notes_of_other_limits(job.budget)],
+        "notes": [
+            *job.notes,
+            *found.get("notes", []),
+            *([each.note] if each.note else []),
+            *_notes_of_other_limits(job.budget),
+        ],
     }
+
+
+def notes_of_room(job: Job) -> list[str]:
+    """Return what the plan says if the budget leaves no room to try a candidate.
+
+    Raises: as `search_budget`.
+    """
+    planned = job.compiler.with_budget(search_budget(job))
+    if planned.budget.calls is None:
+        return []
+    calls = calls_of_example(job.program, job.metric).total
+    found: list[str] = planned.plan(train=len(job.train), val=len(job.val), calls=float(calls)).get("notes", [])
+    return found
 
 
 def _notes_of_other_limits(budget: Budget) -> list[str]:

@@ -80,13 +80,20 @@ def verdict_of(gain: Interval | None) -> str:
     return "regression" if gain.high < 0 else "no evidence"
 
 
-def finding_of(scores: PairedScores | None, *, changed: bool = True, subject: str = "the compiled program") -> Finding:
+def finding_of(
+    scores: PairedScores | None,
+    *,
+    changed: bool = True,
+    subject: str = "the compiled program",
+    unchanged_because: str = "no candidate beat the program as given on validation",
+) -> Finding:
     """Return what the scores of both programs on the test split say.
 
     Args:
         scores: of the program as given and the other, `None` where nothing was tested.
         changed: whether the other program is another one at all.
         subject: what the sentence calls the other.
+        unchanged_because: why the other program is the same one, as a clause.
     """
     gain = None if scores is None else scores.interval()
     verdict = verdict_of(gain)
@@ -98,7 +105,7 @@ def finding_of(scores: PairedScores | None, *, changed: bool = True, subject: st
     more = _more_examples(scores, gain, spread) if verdict == "no evidence" else 0
     if not changed:
         more, detectable = None, None
-        text = "There is nothing to ship: no candidate beat the program as given on validation, so it is as it was."
+        text = f"There is nothing to ship: {unchanged_because}, so it is as it was."
     else:
         text = _sentence(verdict, gain, scores, more, detectable, subject)
     return Finding(verdict, gain, scores.observations, more, detectable, text)
