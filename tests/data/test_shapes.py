@@ -84,6 +84,7 @@ SHAPES = {
     "JSONL of old Macs": ("a.jsonl", LINES.replace("\n", "\r")),
     "object with data": ("a.json", json.dumps({"version": 1, "data": OBJECTS})),
     "array with a byte order mark in .jsonl": ("a.jsonl", "\ufeff" + json.dumps(OBJECTS)),
+    "the only list of objects": ("a.json", json.dumps({"name": "x", "rows": OBJECTS})),
     "columns": ("a.json", json.dumps(COLUMNS)),
     "columns as pandas writes them": ("a.json", json.dumps(BY_NUMBER)),
     "rows by number as pandas writes them": ("a.json", json.dumps(dict(enumerate(OBJECTS)))),
@@ -113,6 +114,24 @@ def test_a_delimiter_can_be_given(tmp_path, delimiter) -> None:
     data = Dataset.load(file, signature=Rate, delimiter=delimiter)
 
     assert [(example.comment, example.label) for example in data] == [("warm", "good")]
+
+
+def test_a_tab_may_be_written_as_toml_and_shells_leave_it(tmp_path) -> None:
+    file = write(tmp_path, "a.csv", "comment\tlabel\nwarm\tgood\n")
+
+    assert Dataset.load(file, signature=Rate, delimiter=r"\t")[0].comment == "warm"
+
+
+def test_a_single_object_is_one_row(tmp_path) -> None:
+    for name in ("a.json", "a.jsonl"):
+        assert len(Dataset.load(write(tmp_path, name, json.dumps(OBJECTS[0])), signature=Rate)) == 1
+
+
+def test_the_note_of_a_column_without_a_name_comes_before_an_error(tmp_path, caplog) -> None:
+    with pytest.raises(TunesmithError, match="`comment`: The field is missing"):
+        Dataset.load(write(tmp_path, "a.csv", ",label\nwarm,good\n"), signature=Rate)
+
+    assert "column 1 has no name" in caplog.text
 
 
 def test_a_given_delimiter_wins_over_what_the_file_looks_like(tmp_path) -> None:
@@ -209,7 +228,17 @@ WAYS_OUT = {
     "another spelling": ("a.jsonl", b'{"comments": "warm", "label": "good"}', "columns={'comment': 'comments'}"),
     "an object around the rows": ("a.json", b'{"train": [], "test": [1]}', "a list of objects"),
     "columns of other lengths": ("a.json", b'{"comment": ["a", "b"], "label": ["good"]}', "of the same length"),
-    "one object": ("a.json", b'{"comment": "a", "label": "good"}', "one object a line in a `.jsonl` file"),
+    "two lists in an object": (
+        "a.json",
+        b'{"train": [{"comment": "a"}], "test": [{"comment": "b"}]}',
+        "in a file of its own",
+    ),
+    "lists of cells": ("a.json", b'[["comment", "label"], ["warm", "good"]]', "names its fields"),
+    "a comma after each line": ("a.jsonl", b'{"comment": "a", "label": "good"},\n', "Take away the comma"),
+    "a comma after the last item": ("a.json", b'[{"comment": "a", "label": "good"},]', "Take it away"),
+    "Python's way to write a dict": ("a.jsonl", b"{'comment': 'a', 'label': 'good'}", "json.dumps"),
+    "two lists, one after the other": ("a.json", b'[{"comment": "a", "label": "good"}]\n[]', "Give one list"),
+    "UTF-16 in a cell": ("a.csv", b"comment,label\n" + "warm,good".encode("utf-16-le"), "encoding='utf-16'"),
     "an indented object in .jsonl": ("a.jsonl", json.dumps(OBJECTS[0], indent=1).encode(), "call the file `.json`"),
 }  # fmt: skip
 

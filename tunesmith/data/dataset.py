@@ -111,7 +111,12 @@ class Dataset(Sequence[Example]):
         """
         check_arguments(signature, inputs, on_bad, columns)
         notes: list[str] = []
-        rows, where, own = open_source(source, name, Reading(notes.append, delimiter, encoding))
+
+        def note(text: str) -> None:
+            notes.append(text)
+            _log.warning(text)  # at once: it may explain an error
+
+        rows, where, own = open_source(source, name, Reading(note, delimiter, encoding))
         if signature is None and inputs is None and not isinstance(source, (str, Path)):
             rows, inputs = own_inputs(rows, where)
             new_names = {path: field for field, path in (columns or {}).items()}
@@ -123,8 +128,6 @@ class Dataset(Sequence[Example]):
         if not pairs:
             first = f" First of {len(skipped)} skipped: {skipped[0]}" if skipped else ""
             raise DataError(f"`{where}` has no rows to use.{first}")
-        for text in notes:
-            _log.warning(text)
         dataset = cls(tuple(pair[0] for pair in pairs), wanted.inputs, own, tuple(skipped), group, tuple(notes))
         object.__setattr__(dataset, "_keys", tuple(pair[1] for pair in pairs))
         return dataset

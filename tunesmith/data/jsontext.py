@@ -41,9 +41,10 @@ def decode_json(text: str) -> Any:
 def located_items(text: str) -> Iterator[tuple[int, Any]]:
     """Yield (line, value) for each row of a JSON text.
 
-    The rows are the items of an array; the objects, if one follows the other; the items of the array `data` of a single
-    object; or what its columns hold, as `DataFrame.to_json` writes them with any `orient`: lists of the same length,
-    objects with the same names, or `columns` and `data`. A row of a table of columns has its number for a line.
+    The rows are the items of an array; the objects, if one follows the other; of a single object the items of its array
+    `data`, or of the only array of objects it has; or what its columns hold, as `DataFrame.to_json` writes them with
+    any `orient`: lists of the same length, objects with the same names, or `columns` and `data`. Any other object with
+    a plain value is one row. A row of a table of columns has its number for a line.
 
     Raises:
         JsonError: the text is no such JSON. Items before the fault have been yielded by then.
@@ -59,7 +60,7 @@ def located_items(text: str) -> Iterator[tuple[int, Any]]:
     end = _skip(text, end)
     if end != len(text):
         raise JsonError(
-            "Something follows the list. A file of one object a line is called `.jsonl`.",
+            "Something follows the list. Give one list of objects, or one object a line in a `.jsonl` file.",
             _line(text, end),
         )
 
@@ -78,6 +79,8 @@ def _items(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
         if text[end : end + 1] == "]":
             return end + 1
         here = _expect(text, end, ",", "A comma or `]` is missing after an item.")
+        if text[here : here + 1] == "]":
+            raise JsonError("This is not JSON: a comma stands before `]`. Take it away.", _line(text, here))
 
 
 def _object_rows(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
@@ -128,6 +131,12 @@ def _table_rows(fields: Mapping[str, Any]) -> list[Any]:
     if isinstance(names, list) and isinstance(data, list) and all(isinstance(name, str) for name in names):
         return [dict(zip(names, row, strict=False)) if _fits(names, row) else row for row in data]
     columns = list(fields.values())
+    lists = [name for name, column in fields.items() if _is_list_of_objects(column)]
+    if len(lists) > 1:
+        raise JsonError(f"The file holds several lists: {lists[:8]}. Save each in a file of its own.", 1)
+    if lists:
+        rows: list[Any] = fields[lists[0]]
+        return rows
     if columns and all(isinstance(column, list) for column in columns) and len(set(map(len, columns))) == 1:
         return [dict(zip(fields, cells, strict=True)) for cells in zip(*columns, strict=True)]
     if columns and all(isinstance(column, dict) for column in columns):
@@ -135,11 +144,17 @@ def _table_rows(fields: Mapping[str, Any]) -> list[Any]:
             return columns  # rows by number
         if all(column.keys() == columns[0].keys() for column in columns) and all(map(str.isdigit, columns[0])):
             return [{name: column[row] for name, column in fields.items()} for row in columns[0]]
+    if not all(isinstance(column, (list, dict)) for column in columns):
+        return [fields]  # a single row
     raise JsonError(
         f"The file holds one object without a list `data` of objects; it has {list(fields)[:8]}. Give a list of "
         "objects, one object a line in a `.jsonl` file, or an object of columns that are lists of the same length.",
         1,
     )
+
+
+def _is_list_of_objects(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
 
 
 def _fits(names: list[str], row: object) -> bool:

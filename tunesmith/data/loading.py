@@ -44,7 +44,7 @@ def open_source(source: Any, name: str | None, reading: Reading) -> tuple[Rows, 
     """Return the rows of a source, where errors say they are, and the name of the dataset."""
     if isinstance(source, (str, Path)):
         path = Path(source)
-        stem = path.name.removesuffix(".gz") if path.name.endswith(".gz") else path.name
+        stem = path.name[:-3] if path.suffix.lower() == ".gz" else path.name
         return read_file(path, reading), str(path), Path(stem).stem if name is None else name
     for option in ("delimiter", "encoding"):
         if getattr(reading, option) is not None:

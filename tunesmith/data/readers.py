@@ -87,9 +87,16 @@ def _jsonl_row(path: Path, line: int, text: str) -> Row | RowError:
     try:
         return Row(line, decode_json(text))
     except JsonError as error:
-        alone = text.strip() in ("[", "{", "[{")
-        hint = " Put one object on each line, or call the file `.json`." if alone else ""
-        return RowError(f"{error.problem}{hint}", source=str(path), line=line, value=text[:400].strip())
+        return RowError(f"{error.problem}{_hint(text.strip())}", source=str(path), line=line, value=text[:400].strip())
+
+
+def _hint(line: str) -> str:
+    """Return what to do about a line that is no JSON, if that is plain."""
+    if line in ("[", "{", "[{"):
+        return " Put one object on each line, or call the file `.json`."
+    if line.endswith("},"):
+        return " Take away the comma at its end, or put all lines between `[` and `]`."
+    return " Write rows with `json.dumps`, not with `str`." if line.startswith("{'") else ""
 
 
 def read_json(path: Path, reading: Reading) -> Rows:

@@ -105,7 +105,9 @@ class Columns:
         if isinstance(given, Example):
             given = dict(given.items(include_dspy=True))
         if not isinstance(given, Mapping):
-            raise self._error(row, None, f"A {type(given).__name__} stands where an object should.")
+            raise self._error(
+                row, None, f"A {type(given).__name__} stands where an object should: a row names its fields."
+            )
         fields: dict[str, Any] = dict(given)
         for name in fields:
             if not isinstance(name, str):
@@ -184,7 +186,8 @@ class Columns:
         if close:
             meant = next(other for other in row.value if str(other).lower() == close[0])
             problem += f" Or let `Dataset.load` take it from there: `columns={{{name!r}: {meant!r}}}`."
-        if row.is_text and not {*self.inputs, *(column.name for column in self.columns)} & set(row.value):
+        wanted = {*self.inputs, *(column.name for column in self.columns)}
+        if row.is_text and wanted.isdisjoint(row.value) and (len(row.value) == 1 or not close):
             problem += (
                 " The first line of a table names its columns; if they are not cut where they should be, give "
                 "`delimiter=`, as in `delimiter=';'`."

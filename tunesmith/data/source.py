@@ -43,9 +43,14 @@ class Reading:
     encoding: str | None = None
 
     def __post_init__(self) -> None:
+        if self.delimiter == r"\t":  # as TOML and shells leave it
+            object.__setattr__(self, "delimiter", "\t")
         sign = self.delimiter
         if sign is not None and (not isinstance(sign, str) or len(sign) != 1 or sign in '"\r\n\0'):
-            raise UsageError(f"`delimiter` is one character, as in `delimiter=';'`. Given: {shown(sign)}.")
+            raise UsageError(
+                f"`delimiter` is one character, as in `delimiter=';'`. Given: {shown(sign)}. Read what is separated by "
+                "several with pandas, and pass the data frame: `Dataset.load(pandas.read_csv(path, sep=...))`."
+            )
         if self.encoding is not None:
             _check_encoding(self.encoding)
 

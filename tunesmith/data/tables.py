@@ -174,7 +174,8 @@ def _csv_problem(message: str) -> str:
 
 
 def _bad_cell(path: Path, line: int, row: Sequence[str], encoding: str | None) -> RowError | None:
-    joined = "".join(row)
+    joined = " ".join(row)
     if "\0" in joined:
-        return RowError("The row holds a NUL byte.", source=str(path), line=line, value=row)
+        problem = "The row holds a NUL byte. If the file is UTF-16, give `encoding='utf-16'`."
+        return RowError(problem, source=str(path), line=line, value=row)
     return misread(path, line, joined, encoding)
