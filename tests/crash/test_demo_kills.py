@@ -95,5 +95,5 @@ def test_a_small_demo_that_was_killed_ends_in_the_same_artifact(tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_demo_that_was_killed_five_times_ends_in_the_same_artifact(tmp_path: Path) -> None:
-    check(tmp_path, sorted(random.Random(0).sample(range(80), 5)), "--limit", "15")
+def test_a_demo_that_was_killed_four_times_ends_in_the_same_artifact(tmp_path: Path) -> None:
+    check(tmp_path, sorted(random.Random(0).sample(range(60), 4)), "--limit", "10")

@@ -19,7 +19,7 @@ from tests.crash.victims import Whole, content_of, counted, ended, finish, kille
 from tests.scale import FULL, scaled
 from tunesmith.artifacts import verify
 
-KILLS = scaled(30)
+KILLS = scaled(24)
 MIRRORED = 5  # one of so many compiles writes a mirror
 
 

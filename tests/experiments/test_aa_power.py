@@ -20,8 +20,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("setting", aa.SETTINGS if FULL else aa.SETTINGS[:1], ids=lambda one: one.name)
 def test_a_setting_keeps_its_promise(setting: object) -> None:
-    """With a tenth of the runs of the committed figures, whose promises the last test below holds."""
-    row = aa.row_of(setting, [aa.shipped(seed, setting) for seed in range(max(6, scaled(aa.RUNS // 10)))])
+    """With 25 runs of the 400 of the committed figures, whose promises the last test below holds."""
+    row = aa.row_of(setting, [aa.shipped(seed, setting) for seed in range(max(6, scaled(aa.RUNS // 16)))])
     if setting.better:  # type: ignore[attr-defined]
         assert row["high"] >= aa.LEAST_POWER, row
         assert row["shipped"] > row["runs"] / 2, row

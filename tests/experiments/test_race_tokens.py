@@ -60,6 +60,6 @@ def test_the_committed_figures_on_the_embedded_model_keep_the_promise() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_on_the_embedded_model_a_race_reads_at_most_half_of_example_by_example() -> None:
-    found = tokens.measured(embedded_backend, candidates=4, examples=12, in_turn=True)
+    found = tokens.measured(embedded_backend, candidates=3, examples=8, in_turn=True)
     assert tokens.broken([found]) == []
     assert found["best_order"] <= found["race"], found

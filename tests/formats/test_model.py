@@ -19,7 +19,7 @@ from tunesmith.signatures import output_types
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 UNFIT = {"chat"}  # of the embedded model, as docs/formats.md lists
-PAIRS = max(3, scaled(16))
+PAIRS = max(3, scaled(12))
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(1800)]
 
