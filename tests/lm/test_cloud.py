@@ -78,6 +78,23 @@ def test_through_dspy_s_own_client_it_is_not_asked(server: ProtocolServer, spec:
     assert server.requests == []
 
 
+@pytest.mark.parametrize(
+    ("spec", "option"), [("openai/hidden", "host"), ("openai/hidden", "api_base"), ("ollama_chat/hidden", "api_base")]
+)
+def test_nor_is_a_copy_under_another_name(server: ProtocolServer, spec: str, option: str) -> None:
+    model = lm(spec, cache=False, api_key="none", **{option: f"{server.url}/v1"})
+    for _ in range(2):
+        with pytest.raises(ModelMissing, match="cloud=True"):
+            model("secret")
+    assert texts_sent(server) == []
+
+
+def test_through_dspy_s_own_client_a_model_that_is_here_is_asked_about_once(server: ProtocolServer) -> None:
+    model = lm("openai/here", cache=False, api_key="none", api_base=f"{server.url}/v1")
+    assert [model("a"), model("b")] == [["ok"], ["ok"]]
+    assert [entry.path for entry in server.requests].count("/api/show") == 1
+
+
 @pytest.mark.filterwarnings("ignore:Ollama's `/v1`")
 @pytest.mark.parametrize("name", ["far:cloud", "hidden"])
 def test_no_host_of_a_pool_is_asked(name: str) -> None:

@@ -25,7 +25,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[ProtocolServer]:
         yield found
 
 
-@pytest.fixture(params=["ollama", "openai", "dialect", "function", "pool"])
+@pytest.fixture(params=["ollama", "openai", "dialect", "dspy", "function", "pool"])
 def model(request: pytest.FixtureRequest, server: ProtocolServer) -> LM:
     """The same model behind every kind of engine."""
     v1 = f"{server.url}/v1"
@@ -33,6 +33,7 @@ def model(request: pytest.FixtureRequest, server: ProtocolServer) -> LM:
         "ollama": lambda: lm("ollama/m", host=server.url, cache=False),
         "openai": lambda: lm("openai/m", base_url=v1, dialect="ollama", cache=False),
         "dialect": lambda: lm("openai/m", base_url=v1, dialect="vllm", cache=False),
+        "dspy": lambda: lm("openai/m", api_base=v1, api_key="none", cache=False),
         "function": lambda: FunctionLM(lambda seen: f"text {seen.request.config.seed}"),
         "pool": lambda: lm("ollama/m", host=[server.url], cache=False),
     }

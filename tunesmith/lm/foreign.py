@@ -1,12 +1,14 @@
 """Any other model: DSPy's own engine behind tunesmith's cache and meters."""
 
 import copy
+import importlib
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.errors import UsageError, shown
+from tunesmith.errors import ModelUnavailable, UsageError, shown
 from tunesmith.lm.cloud import cloud_model_refused, is_cloud_name, is_cloud_tag
 from tunesmith.lm.engine import (
     BaseLM,
@@ -35,6 +37,7 @@ from tunesmith.lm.engine import (
     whole_events,
 )
 from tunesmith.lm.meter import unmetered
+from tunesmith.lm.ollama_facts import is_remote
 
 __all__ = ["ForeignEngine"]
 
@@ -42,6 +45,7 @@ __all__ = ["ForeignEngine"]
 _RETRIES = 3
 
 _OLLAMA = ("ollama_chat/", "ollama:")  # what DSPy calls a model on an Ollama server
+_LOOK_SECONDS = 5.0
 _ABSENT = (LMAuthError, LMConfigurationError, LMUnsupportedModelError)
 _AWAY = (LMTransportError, LMRateLimitError, LMTimeoutError, LMServerError)
 
@@ -58,12 +62,10 @@ class ForeignEngine:
         UsageError: DSPy refuses the model string or a setting.
     """
 
-    _barred = False
-
     def __init__(self, model: str, client: dict[str, Any], *, cloud: bool = False) -> None:
         if not isinstance(cloud, bool):
             raise UsageError(f"`cloud` is true or false. Given: {shown(cloud)}.")
-        self._barred = not cloud and _is_handed_on(model)
+        self._gate = _Gate(model, client, open_=cloud)
         # DSPy downloads a price list at first use otherwise.
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
         self._call: dict[str, Any] = {}
@@ -81,6 +83,7 @@ class ForeignEngine:
         """Return an engine over an LM object that the caller made."""
         engine = object.__new__(cls)
         engine._lm, engine._call = lm, {}
+        engine._gate = _Gate(lm.model, {}, open_=True)  # who made the LM has chosen where it goes
         # Addresses may change replies; keys and headers never belong in an identity, which artifacts show.
         details = {n: v for n, v in lm.kwargs.items() if n in ("api_base", "base_url") and v is not None}
         engine.identity = Identity(
@@ -102,8 +105,7 @@ class ForeignEngine:
 
     def complete(self, request: Request) -> Response:
         """Answer through DSPy."""
-        if self._barred:
-            raise cloud_model_refused(self.identity.model)
+        self._gate.check()
         try:
             with unmetered():
                 return self._lm(replace(request, model=self._lm.model), **self._call)
@@ -149,6 +151,46 @@ class ForeignEngine:
         close = getattr(self._lm, "close", None)
         if close is not None:
             close()
+
+
+class _Gate:
+    """Keeps texts from a model that an Ollama server hands on to the cloud. Copies of an engine share it.
+
+    Args:
+        spec: of the model, whose name may say it.
+        client: connection settings. An Ollama server on this machine is asked once, before the first text.
+        open_: whether somebody gave leave.
+    """
+
+    def __init__(self, spec: str, client: dict[str, Any], *, open_: bool) -> None:
+        self._spec, self._barred = spec, not open_ and _is_handed_on(spec)
+        address = client.get("api_base") or client.get("base_url")
+        seen = open_ or not isinstance(address, str) or not spec.startswith(("openai/", *_OLLAMA))
+        self._address: str | None = None if seen else address
+
+    def check(self) -> None:
+        """Raise `ModelMissing` where the model may not be asked."""
+        if self._address is not None and not self._barred:
+            self._look(self._address)
+        if self._barred:
+            raise cloud_model_refused(self._spec)
+
+    def _look(self, address: str) -> None:
+        library = importlib.import_module("tunesmith.lm.openai_server")  # and with it the HTTP client
+        try:
+            server = library.Server(address, headers={}, timeout=_LOOK_SECONDS, waits=(), sleep=time.sleep)
+        except UsageError:
+            self._address = None
+            return
+        try:
+            if server.is_local and "version" in (server.page("/api/version") or {}):
+                said = server.page("/api/show", {"model": self._spec.partition("/")[2]})
+                self._barred = is_remote(said or {})
+        except ModelUnavailable:
+            return  # who is away gets no text either
+        finally:
+            server.close()
+        self._address = None
 
 
 def _is_handed_on(spec: str) -> bool:

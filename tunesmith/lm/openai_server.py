@@ -42,6 +42,10 @@ class Server:
         waits: seconds before each further attempt; empty for a single one.
         sleep: waits for seconds.
 
+    Attributes:
+        url: of the API.
+        is_local: whether it is on this machine.
+
     Raises:
         UsageError: an address that cannot be used, or a key that would travel in clear text to another machine.
     """
@@ -56,7 +60,7 @@ class Server:
         sleep: Callable[[float], None],
     ) -> None:
         address = checked_address(base_url, headers)
-        self._local = is_loopback(address.hostname or "")
+        self.is_local = is_loopback(address.hostname or "")
         self.url = address.geturl().rstrip("/")
         self._headers, self._timeout, self._waits, self._sleep = dict(headers), timeout, waits, sleep
         self._lock = threading.Lock()
@@ -156,7 +160,7 @@ class Server:
             headers=self._headers,
             limits=_LIMITS,
             timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, _CONNECT_SECONDS)),
-            trust_env=not self._local,  # a proxy of the environment has no business with loopback
+            trust_env=not self.is_local,  # a proxy of the environment has no business with loopback
             verify=self.url.startswith("https:"),  # reading certificates takes a while
         )
         for transport in (client._transport, *client._mounts.values()):
