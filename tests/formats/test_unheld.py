@@ -210,6 +210,21 @@ def test_a_reply_that_the_constraint_allows_proves_nothing(signature: Any, reply
     assert model.findings.notes == ()
 
 
+def test_a_text_that_its_grammar_allows_to_begin_like_a_fence_proves_nothing() -> None:
+    class Script(dspy.Signature):
+        """Write a script."""
+
+        text: str = dspy.InputField()
+        script: str = dspy.OutputField(max_length=200)
+
+    model = FunctionLM(lambda seen: "```sh\nls\n```")
+    with dspy.context(lm=model):
+        assert ts.Predict(Script)(text="x").script == "```sh\nls\n```"
+
+    assert "grammar" in model.requests[0].config.extensions
+    assert model.findings.notes == ()
+
+
 def test_a_stop_of_the_callers_may_end_a_reply_anywhere() -> None:
     model = ScriptedLM(text_response("go", model="m"), capabilities=Capabilities(frozenset({"grammar"})), stop=["o"])
     with dspy.context(lm=model), pytest.raises(ParseError):

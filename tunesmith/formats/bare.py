@@ -14,6 +14,7 @@ from tunesmith.formats.format import Format, field_notes
 from tunesmith.formats.incremental import FieldReader, TextReader
 from tunesmith.formats.incremental_json import JsonReader
 from tunesmith.formats.options import Constraint
+from tunesmith.formats.thoughts import is_around
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
     Signature,
@@ -145,9 +146,13 @@ class BareFormat(Format):
     def disproves(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> bool:
         """Return whether the value's grammar or schema cannot have allowed the reply."""
         name = _output(signature)
-        found = labels(signature, name)
-        if mode != "grammar" or found is None or grammar(signature, name) is None:
+        if mode != "grammar":
             return super().disproves(signature, text, mode, cut=cut)
+        if is_text(signature, name) or self.constraint(signature, mode).grammar is None:
+            return False
+        found = labels(signature, name)
+        if found is None:
+            return is_around(text)
         return not any(label.startswith(text) if cut else label == text for label in found)
 
     def reader(self, signature: type[Signature], mode: str) -> FieldReader:

@@ -254,14 +254,16 @@ class Format(HeardOnce, Adapter):
         while draw < len(plan.prefixes):
             asked = _Asked(plan, draw, signature, demos, inputs, self._turns_of(signature, plan, inputs))
             response = yield asked
-            if isinstance(lm, LM) and self._is_unheld(signature, plan, response):
+            outputs, problem = self._tried(signature, plan, response)
+            if isinstance(lm, LM) and self._is_unheld(signature, plan, response, readable=problem is None):
                 lm.findings.give_up()
                 plan = planned()
-                outputs = self._freely(signature, plan, asked.plan, response)
-                if outputs is None:
+                if problem is not None:
+                    outputs, problem = self._tried(signature, plan, response)
+                if problem is not None and asked.plan.stop:  # without the constraint alone the same would come again
                     continue
-            else:
-                outputs = self._outputs(signature, plan, response)
+            if problem is not None:
+                raise problem
             found.append(_with_thoughts(outputs, response, thought))
             draw += 1
         return found
@@ -269,27 +271,25 @@ class Format(HeardOnce, Adapter):
     def _turns_of(self, signature: type[Signature], plan: Plan, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         return [] if plan.turns is None else self._turns(signature, inputs)
 
-    def _is_unheld(self, signature: type[Signature], plan: Plan, response: Response) -> bool:
+    def _is_unheld(self, signature: type[Signature], plan: Plan, response: Response, *, readable: bool) -> bool:
         """Return whether the reply proves that the server does not enforce what was sent with the request."""
         if not (plan.held or plan.stop):
             return False
         text = _text_of(response) or ""
-        if is_around(text):
-            return True
+        around = is_around(text)
+        if not plan.held or (readable and not around):
+            return around and plan.stop
         # A stop of the caller's may have ended the reply anywhere.
-        cut = response.finish_reason == "length" or plan.cuts
-        return plan.held and self.disproves(signature, text, plan.mode, cut=cut)
+        return self.disproves(signature, text, plan.mode, cut=response.finish_reason == "length" or plan.cuts)
 
-    def _freely(
-        self, signature: type[Signature], plan: Plan, before: Plan, response: Response
-    ) -> dict[str, Any] | None:
-        """Return the outputs of a reply that was not held, `None` if it has to be asked for again, without our stop."""
+    def _tried(
+        self, signature: type[Signature], plan: Plan, response: Response
+    ) -> "tuple[dict[str, Any], None] | tuple[dict[str, Any], ReplyError]":
+        """Return the outputs of a reply, and why it cannot be read, if it cannot."""
         try:
-            return self._outputs(signature, plan, response)
-        except ParseError:
-            if not before.stop:  # without the constraint the same would come again
-                raise
-            return None
+            return self._outputs(signature, plan, response), None
+        except ReplyError as error:
+            return {}, error
 
     def _show(self, asked: "_Asked") -> None:
         self.format(asked.signature, asked.demos, asked.inputs)  # for callbacks: what is sent was rendered before

@@ -11,6 +11,7 @@ from tunesmith.formats.format import Format, field_notes
 from tunesmith.formats.incremental import FieldReader, GrowingReader
 from tunesmith.formats.layout import Section, unquoted
 from tunesmith.formats.options import Constraint
+from tunesmith.formats.thoughts import is_around
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
     Signature,
@@ -127,14 +128,14 @@ class SectionFormat(Format):
         return found
 
     def disproves(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> bool:
-        """Return whether sections are missing that the grammar asks for."""
+        """Return whether sections are missing that the grammar asks for, or something stands before them."""
         if mode != "grammar" or cut:
-            return False
+            return mode == "grammar" and is_around(text)
         try:
             self.read(signature, text, mode, cut=False)
         except ParseError as error:
             return error.reason == "missing"
-        return False
+        return is_around(text)
 
     def reader(self, signature: type[Signature], mode: str) -> FieldReader:
         """Return a reader of the sections."""

@@ -37,4 +37,5 @@ def without_thoughts(text: str, *, cut: bool = False) -> str:
 
 def is_around(text: str) -> bool:
     """Return whether a reply begins with thoughts or a code fence rather than with an answer."""
-    return text.lstrip().startswith("```") or _OPENED.match(text) is not None
+    said = text.lstrip()
+    return said.startswith("```") or (said.startswith("<") and _OPENED.match(said) is not None)
