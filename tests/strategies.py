@@ -331,7 +331,7 @@ CASES: tuple[Case, ...] = (
         _one("price", st.floats(allow_nan=False, allow_infinity=False)),
         ({"price": float("nan")}, {"price": float("inf")}, {"price": "much"}),
     ),
-    Case(Spam, {"is_spam": False}, _one("is_spam", st.booleans()), ({"is_spam": "perhaps"}, {"is_spam": 1})),
+    Case(Spam, {"is_spam": False}, _one("is_spam", st.booleans()), ({"is_spam": "perhaps"}, {"is_spam": 2})),
     Case(
         Due,
         {"due": datetime.date(2024, 2, 29)},
@@ -350,7 +350,7 @@ CASES: tuple[Case, ...] = (
         _one("person", _people),
         ({"person": "Ann"}, {"person": {"name": "Ann"}}),
     ),
-    Case(Nickname, {"nickname": None}, _one("nickname", st.none() | plain_text()), ({"nickname": 5},)),
+    Case(Nickname, {"nickname": None}, _one("nickname", st.none() | plain_text()), ({"nickname": True},)),
     Case(
         Counts,
         {"counts": {"the": 2, "naïve": 1}},
@@ -361,13 +361,13 @@ CASES: tuple[Case, ...] = (
         Two,
         {"answer": 'He said "no".\nThen he left.', "sure": True},
         st.fixed_dictionaries({"answer": plain_text(), "sure": st.booleans()}),
-        ({"answer": "\ud800", "sure": True}, {"answer": "a", "sure": "very"}, {"answer": 5, "sure": True}),
+        ({"answer": "\ud800", "sure": True}, {"answer": "a", "sure": "very"}, {"answer": [5], "sure": True}),
     ),
     Case(
         Poem,
         {"poem": "Roses are red,\n  violets are blue.\n\nText: not a field\nPoem: nor this"},
         _one("poem", st.lists(plain_text(max_size=30), min_size=1, max_size=5).map("\n".join)),
-        ({"poem": "\udfff"}, {"poem": 3}),
+        ({"poem": "\udfff"}, {"poem": False}),
     ),
     Case(
         Essay,

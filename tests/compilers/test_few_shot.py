@@ -17,7 +17,7 @@ from tunesmith.errors import UsageError
 from tunesmith.lm import FunctionLM
 from tunesmith.signatures import Demo
 
-POOL = labelled_pool(Colour, TRAIN)
+POOL = labelled_pool(Colour, TRAIN).demos
 
 
 class TwoSteps(dspy.Module):
@@ -39,13 +39,13 @@ def test_a_pool_leaves_out_what_does_not_fit_the_signature() -> None:
         dspy.Example(thing="b").with_inputs("thing"),
         dspy.Example(thing="c", colour="red", note="more fields are no harm").with_inputs("thing"),
     ]
-    assert [demo.inputs["thing"] for demo in labelled_pool(Colour, odd)] == ["c"]
+    assert [demo.inputs["thing"] for demo in labelled_pool(Colour, odd).demos] == ["c"]
 
 
 def test_predictors_that_no_label_serves_have_an_empty_pool() -> None:
     pools = labelled_pools(TwoSteps(), TRAIN)
 
-    assert {path: len(pool) for path, pool in pools.items()} == {"think.predict": 0, "name": 0}
+    assert {path: len(pool.demos) for path, pool in pools.items()} == {"think.predict": 0, "name": 0}
     candidate = few_shot_candidate(TwoSteps(), TRAIN, 4, 0)
     assert all(part.demos == () for part in candidate.parts.values())
 

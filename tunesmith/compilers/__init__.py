@@ -1,7 +1,7 @@
 """Find instructions, demos and formats that score best: the study and the compilers on it."""
 
 from tunesmith.compilers.bootstrap import Bootstrapped
-from tunesmith.compilers.compiler import Compiler, as_dataset, as_model, split_validation
+from tunesmith.compilers.compiler import Compiler, as_model, fitted_dataset, split_validation
 from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
 from tunesmith.compilers.random_search import RandomSearch
 from tunesmith.compilers.session import CompileReport, Session, TrialRecord, check_seed
@@ -10,7 +10,6 @@ from tunesmith.compilers.study_mirror import Mirror, MirrorPlace, mirrored
 from tunesmith.compilers.study_objectives import OBJECTIVES, pareto_front
 
 __all__ = [
-    "as_dataset",
     "as_model",
     "BootstrapFewShot",
     "Bootstrapped",
@@ -18,6 +17,7 @@ __all__ = [
     "Compiler",
     "CompileReport",
     "few_shot_candidate",
+    "fitted_dataset",
     "LabeledFewShot",
     "Mirror",
     "mirrored",

@@ -8,7 +8,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.compilers.demos import draw, labelled_pools
+from tunesmith.compilers.demos import carried, draw, labelled_pools
 from tunesmith.compilers.session import Session
 from tunesmith.data import content_key
 from tunesmith.errors import DataError
@@ -33,6 +33,13 @@ class Bootstrapped:
     pools: dict[str, list[Demo]]
     used: tuple[int, ...]
     attempts: int
+
+    def note(self) -> str:
+        """Return what to note of it."""
+        text = f"Bootstrapped {len(self.used)} examples in {self.attempts} runs of the teacher."
+        if self.attempts and not self.used:
+            return f"{text} No run passed the metric, so there are no bootstrapped demos."
+        return text
 
 
 def bootstrap(
@@ -101,8 +108,9 @@ def _with_labels(
 ) -> Candidate:
     signatures = {path: p.signature for path, p in teacher.named_predictors()}
     for path, pool in labelled_pools(teacher, examples).items():
-        demos = draw(signatures[path], pool, count, random.Random(seed))
-        candidate = candidate.with_part(path, demos=demos)
+        chosen, kept, _ = carried(teacher, path, candidate.parts[path].format, pool.demos)
+        demos = draw(signatures[path], kept, count, random.Random(seed))
+        candidate = candidate.with_part(path, demos=demos, format=chosen)
     return candidate
 
 

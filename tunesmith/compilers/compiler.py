@@ -1,6 +1,7 @@
 """What a compiler is; the door to DSPy's `Teleprompter`."""
 
 import copy
+import logging
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -14,13 +15,26 @@ from tunesmith.compilers.session import CompileReport, Session, check_seed
 from tunesmith.compilers.study_mirror import Mirror, MirrorPlace, mirrored
 from tunesmith.data import Dataset, check_disjoint
 from tunesmith.errors import BudgetExceeded, Interrupted, UsageError, shown
-from tunesmith.evaluation import Ledger, Metric, Report, RunFolder, check_compared, lm_key, program_source
+from tunesmith.evaluation import (
+    Ledger,
+    Metric,
+    Report,
+    RunFolder,
+    as_dataset,
+    check_compared,
+    checked_demos,
+    fit_to_program,
+    lm_key,
+    program_source,
+)
 from tunesmith.lm import LM, BaseLM, Budget, Meter, StopSignal, as_lm
 from tunesmith.metrics import metric_fingerprint
 from tunesmith.modules import Module, program_fingerprint
 from tunesmith.signatures import Example
 
-__all__ = ["Compiler", "Progress", "as_dataset", "as_model", "check_program", "split_validation"]
+__all__ = ["Compiler", "Progress", "as_model", "check_program", "fitted_dataset", "split_validation", "tell"]
+
+_log = logging.getLogger("tunesmith")
 
 Progress = Callable[[str, int, int], None]
 
@@ -87,16 +101,18 @@ class Compiler(Teleprompter):
             **kwargs: refused; DSPy passes what its own optimizers know.
 
         Returns:
-            The program, with `compile_report` (a `CompileReport`).
+            The program, with `compile_report` (a `CompileReport`) and `compile_notes`, its notes.
 
         Raises:
             UsageError: an argument that cannot be used.
             SplitError: `trainset` and `valset` share examples.
+            DataError: an example lacks an input, or a demo of the student cannot be shown.
             BudgetExceeded: the budget ended before the student was scored.
         """
         self._refuse(kwargs)
         given: dict[str, Any] = {"trainset": trainset, "teacher": teacher, "valset": valset, "progress": progress}
-        session, about = self.session(student, **given), {"compiler": self.name, "seed": self.seed}
+        session = self.session(student, **{**given, "progress": None})  # the one that runs tells of its notes
+        about = {"compiler": self.name, "seed": self.seed}
         if run is None:
             with mirrored(mirror, self.objectives, about=about) as written:
                 return self._apply(student, self.run(self.session(student, **given, mirror=written)))
@@ -131,8 +147,8 @@ class Compiler(Teleprompter):
         if teacher is not None:
             check_program(teacher)
         model = as_model(lm)
-        train = as_dataset(trainset, "trainset")
-        notes = []
+        train, seen = fitted_dataset(student, trainset, "trainset")
+        notes = [*checked_demos(student), *seen]
         if valset is None:
             train, validation = split_validation(train, self.seed)
             notes.append(
@@ -140,7 +156,8 @@ class Compiler(Teleprompter):
                 f"{len(validation)} select."
             )
         else:
-            validation = as_dataset(valset, "valset")
+            validation, seen = fitted_dataset(student, valset, "valset")
+            notes += seen
             check_disjoint(trainset=train, valset=validation)
         judge = self._metric() if metric is None else metric
         check_compared(judge, validation, student)
@@ -161,7 +178,7 @@ class Compiler(Teleprompter):
             limits=self.limits,
             mirror=mirror,
         )
-        session.notes += notes
+        session.note(*notes)
         return session
 
     def run(self, session: Session) -> CompileReport:
@@ -267,6 +284,7 @@ class Compiler(Teleprompter):
     def _apply(self, student: Module, report: CompileReport) -> Module:
         program = report.candidate.apply(student)
         program._compiled = True
+        program.compile_notes = report.notes  # type: ignore[attr-defined]
         program.compile_report = report  # type: ignore[attr-defined]  # promised; DSPy's Module has no slots
         return program
 
@@ -320,18 +338,24 @@ def as_model(lm: BaseLM | None) -> LM:
     return as_lm(model)
 
 
-def as_dataset(examples: Sequence[Example], name: str) -> Dataset:
-    """Return `examples` as a `Dataset`.
+def fitted_dataset(program: Module, examples: Sequence[Example], name: str) -> tuple[Dataset, tuple[str, ...]]:
+    """Return `examples` as `program` gets them, and what to note of them.
 
     Raises:
-        UsageError: it is no list of examples, or an example does not say which fields are inputs.
-        DataError: it is empty.
+        UsageError: they are no list of examples, or one does not say which fields are inputs.
+        DataError: there are none, or one lacks an input.
     """
-    if isinstance(examples, Dataset):
-        return examples
-    if isinstance(examples, (str, bytes)) or not hasattr(examples, "__len__"):
-        raise UsageError(f"`{name}` is a `Dataset` or a list of `dspy.Example`. Given: {shown(examples)}.")
-    return Dataset.load(list(examples), name=name)
+    return fit_to_program(program, as_dataset(examples, name))
+
+
+def tell(notes: Sequence[str], progress: Progress | None) -> tuple[str, ...]:
+    """Say notes of a compile that has no report: in the log, and to `progress`. Return them, each once."""
+    found = tuple(dict.fromkeys(notes))
+    for note in found:
+        _log.warning("%s", note)
+        if progress is not None:
+            progress(note, 0, 0)
+    return found
 
 
 def split_validation(train: Dataset, seed: int) -> tuple[Dataset, Dataset]:

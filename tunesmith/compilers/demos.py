@@ -1,33 +1,131 @@
 """Pools of demos per predictor, and draws from them."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from tunesmith.errors import DataError
-from tunesmith.modules import Module
-from tunesmith.signatures import Demo, Example, Signature, labels
+from tunesmith.formats import carries, default_format
+from tunesmith.modules import Module, bound_format
+from tunesmith.signatures import Demo, Example, InvalidError, Signature, given_value, labels
 
-__all__ = ["closed_labels", "draw", "labelled_pool", "labelled_pools"]
+__all__ = ["Pool", "carried", "closed_labels", "draw", "labelled_pool", "labelled_pools"]
 
 _MOST_GROUPS = 20
 
 
-def labelled_pool(signature: type[Signature], examples: Sequence[Example]) -> list[Demo]:
-    """Return the examples that hold every field of `signature`, as demos in order."""
-    names = list(signature.fields)
-    pool = []
-    for example in examples:
-        if all(name in example for name in names):
-            try:
-                pool.append(Demo.of(signature, {name: example[name] for name in names}))
-            except DataError:  # the field has another meaning in this predictor
-                continue
-    return pool
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The demos that examples give for one predictor, and why the others give none.
+
+    Attributes:
+        demos: in the order of the examples.
+        total: how many examples there are.
+        lacking: how many lack which fields.
+        misfits: how many hold a value that does not fit its field.
+        first: which of those is the first, and why it does not fit.
+    """
+
+    demos: list[Demo]
+    total: int
+    lacking: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    misfits: int = 0
+    first: str = ""
+
+    @property
+    def reasons(self) -> str:
+        """Why examples are no demos, empty where all are."""
+        found = [f"{count} lack {_listed(names)}" for names, count in self.lacking.most_common(3)]
+        if self.misfits:
+            found.append(f"{self.misfits} hold a value that does not fit; the first is {self.first}")
+        return "; ".join(found)
+
+    def note(self, path: str) -> str | None:
+        """Return what to note of the examples that are left out, `None` where there are none."""
+        if not self.reasons:
+            return None
+        left = self.total - len(self.demos)
+        note = f"Labelled demos of `{path}`: {left} of {self.total} training examples are left out: {self.reasons}"
+        if self.demos or self.misfits:
+            return note if note.endswith(".") else f"{note}."
+        return (
+            f"{note}. So it has no labelled demo. A teacher's runs give what labels lack: use `BootstrapFewShot`, or "
+            "`RandomSearch`, the default of `ts.compile`."
+        )
 
 
-def labelled_pools(program: Module, examples: Sequence[Example]) -> dict[str, list[Demo]]:
+def labelled_pool(signature: type[Signature], examples: Sequence[Example]) -> Pool:
+    """Return the examples that hold every field of `signature`, as demos in order, and why the others do not."""
+    demos: list[Demo] = []
+    lacking: Counter[tuple[str, ...]] = Counter()
+    misfits: list[str] = []
+    for number, example in enumerate(examples, 1):
+        absent = tuple(name for name in signature.fields if _lacks(signature, example, name))
+        if absent:
+            lacking[absent] += 1
+            continue
+        try:
+            demos.append(Demo.of(signature, {name: example[name] for name in signature.fields if name in example}))
+        except DataError as error:  # the field may have another meaning in this predictor
+            misfits.append(f"example {number}: {error}")
+    return Pool(demos, len(examples), lacking, len(misfits), misfits[0] if misfits else "")
+
+
+def labelled_pools(program: Module, examples: Sequence[Example]) -> dict[str, Pool]:
     """Return `labelled_pool` for every predictor path."""
     return {path: labelled_pool(p.signature, examples) for path, p in program.named_predictors()}
+
+
+def carried(
+    program: Module, path: str, name: str | None, demos: Sequence[Demo]
+) -> tuple[str | None, list[Demo], str | None]:
+    """Return a format that carries the demos, those that it carries, and a note where something was changed.
+
+    Where nobody bound a format to the predictor, another one is taken if it carries all; else demos are left out.
+
+    Args:
+        program: whose predictor it is.
+        path: of the predictor.
+        name: the format it has; `None` leaves the caller's adapter in charge, which is asked for nothing.
+        demos: what it is to carry.
+    """
+    predictor = dict(program.named_predictors())[path]
+    signature: type[Signature] = predictor.signature
+    kept = [demo for demo in demos if name is None or carries(name, signature, (demo,))]
+    left = len(demos) - len(kept)
+    if name is None or not left:
+        return name, kept, None
+    other = default_format(signature, demos)
+    if bound_format(predictor) is None and carries(other, signature, demos):
+        why = f"{left} of {len(demos)} demos hold a value, such as an empty text, that no reply in `{name}` can give"
+        return other, list(demos), f"The format of `{path}` is `{other}`: {why}."
+    return (
+        name,
+        kept,
+        f"Demos of `{path}`: {left} of {len(demos)} are left out, because the format `{name}` cannot carry a value of "
+        f"theirs, such as an empty text; `{other}` can.",
+    )
+
+
+def _lacks(signature: type[Signature], example: Example, name: str) -> bool:
+    """Return whether an example has no value for a field that a demo must have."""
+    optional = name in signature.input_fields and not signature.fields[name].is_required()
+    if name not in example:
+        return not (optional or (name in signature.input_fields and _takes_none(signature, name)))
+    return example[name] is None and not _takes_none(signature, name)
+
+
+def _takes_none(signature: type[Signature], name: str) -> bool:
+    try:
+        given_value(signature, name, None)
+    except InvalidError:
+        return False
+    return True
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names)
 
 
 def closed_labels(signature: type[Signature]) -> tuple[str, tuple[str, ...]] | None:

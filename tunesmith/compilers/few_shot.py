@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tunesmith.compilers.bootstrap import bootstrap, expected_attempts
-from tunesmith.compilers.compiler import Compiler, Progress, as_dataset, check_program
-from tunesmith.compilers.demos import draw, labelled_pools
+from tunesmith.compilers.compiler import Compiler, Progress, check_program, fitted_dataset, tell
+from tunesmith.compilers.demos import carried, draw, labelled_pools
 from tunesmith.compilers.session import Session
-from tunesmith.evaluation import Metric
+from tunesmith.errors import DataError
+from tunesmith.evaluation import Metric, checked_demos
 from tunesmith.lm import Budget
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Demo, Example
@@ -21,7 +22,8 @@ class LabeledFewShot(Compiler):
 
     As DSPy's optimizer of this name, with two differences: the draw is seeded, and where an output has a closed set of
     labels it takes the labels in turn. Without a metric the demos are applied unseen; with one they are kept only if
-    they help on validation.
+    they help on validation. Examples that are no demos are counted in a note (`compile_notes`, the report, the log);
+    where none is left because of values that do not fit, that is an error.
 
     Args:
         k: demos per predictor.
@@ -70,14 +72,23 @@ class LabeledFewShot(Compiler):
             )
         self._refuse(kwargs)
         check_program(student)
-        examples = list(as_dataset(trainset, "trainset"))
-        program = few_shot_candidate(student, examples, self.k, self.seed).apply(student)
+        examples, notes = fitted_dataset(student, trainset, "trainset")
+        candidate, more = _with_labelled_demos(student, list(examples), self.k, self.seed)
+        program = candidate.apply(student)
         program._compiled = True
+        program.compile_notes = tell((*checked_demos(student), *notes, *more), progress)  # type: ignore[attr-defined]
         return program
+
+    def session(self, student: Module, **given: Any) -> Session:
+        """Return what `Compiler.session` does; examples of which none is a demo are refused before the first call."""
+        session = super().session(student, **given)
+        _with_labelled_demos(session.program, session.trainset, self.k, self.seed)
+        return session
 
     def search(self, session: Session) -> None:
         """Score the one candidate."""
-        candidate = few_shot_candidate(session.program, session.trainset, self.k, self.seed)
+        candidate, notes = _with_labelled_demos(session.program, session.trainset, self.k, self.seed)
+        session.note(*notes)
         report = session.report(candidate, label="labelled demos")
         session.record(candidate, f"{self.k} labelled demos", report.mean, report.n)
 
@@ -89,14 +100,32 @@ class LabeledFewShot(Compiler):
 
 
 def few_shot_candidate(program: Module, examples: Sequence[Example], k: int, seed: int) -> Candidate:
-    """Return the program as given with `k` labelled demos for each predictor that labels can serve."""
+    """Return the program as given with `k` labelled demos for each predictor that labels can serve.
+
+    Raises:
+        DataError: demos are wanted and no example is one, because of values that do not fit.
+    """
+    return _with_labelled_demos(program, examples, k, seed)[0]
+
+
+def _with_labelled_demos(
+    program: Module, examples: Sequence[Example], k: int, seed: int
+) -> tuple[Candidate, tuple[str, ...]]:
+    """Return what `few_shot_candidate` does, and notes on the examples that are no demos."""
     candidate = Candidate.of(program)
     signatures = {path: p.signature for path, p in program.named_predictors()}
-    for path, pool in labelled_pools(program, examples).items():
-        if pool:
-            demos = draw(signatures[path], pool, k, random.Random(seed))
-            candidate = candidate.with_part(path, demos=demos)
-    return candidate
+    notes: list[str] = []
+    pools = labelled_pools(program, examples) if k > 0 else {}
+    for path, pool in pools.items():
+        if pool.demos:
+            chosen, kept, note = carried(program, path, candidate.parts[path].format, pool.demos)
+            demos = draw(signatures[path], kept, k, random.Random(seed))
+            candidate = candidate.with_part(path, demos=demos, format=chosen)
+            notes += [note] if note else []
+        notes += [note] if (note := pool.note(path)) else []
+    if any(pool.misfits for pool in pools.values()) and not any(pool.demos for pool in pools.values()):
+        raise DataError(f"No training example can be a labelled demo. {' '.join(notes)}")
+    return candidate, tuple(notes)
 
 
 class BootstrapFewShot(Compiler):
@@ -155,14 +184,19 @@ class BootstrapFewShot(Compiler):
             labelled=self.max_labeled_demos,
             seed=self.seed,
         )
-        session.notes.append(f"Bootstrapped {len(found.used)} examples in {found.attempts} runs of the teacher.")
+        session.note(found.note())
         rest = [e for i, e in enumerate(session.trainset) if i not in set(found.used)]
         candidate = session.baseline
-        for path, labelled in labelled_pools(session.program, rest).items():
+        for path, pool in labelled_pools(session.program, rest).items():
             demos: list[Demo] = found.pools[path][: self.max_bootstrapped_demos]
+            labelled = pool.demos if self.max_labeled_demos else []
+            format_now = candidate.parts[path].format
+            chosen, kept, changed = carried(session.program, path, format_now, [*demos, *labelled])
+            demos, labelled = ([demo for demo in part if demo in kept] for part in (demos, labelled))
             space = max(0, self.max_labeled_demos - len(demos))
             random.Random(self.seed).shuffle(labelled)
-            candidate = candidate.with_part(path, demos=(*demos, *labelled[:space]))
+            candidate = candidate.with_part(path, demos=(*demos, *labelled[:space]), format=chosen)
+            session.note(*(note for note in (changed, pool.note(path) if space else None) if note))
         report = session.report(candidate, label="bootstrapped demos")
         session.record(candidate, "bootstrapped demos", report.mean, report.n)
 

@@ -283,8 +283,13 @@ class _Space:
     def __init__(self, compiler: RandomSearch, session: Session) -> None:
         self._base, self._seed = session.baseline, compiler.seed
         self._signatures = {p: x.signature for p, x in session.program.named_predictors()}
-        self._labelled = labelled_pools(session.program, session.trainset)
+        pools = labelled_pools(session.program, session.trainset)
+        self._labelled = {path: pool.demos for path, pool in pools.items()}
+        if compiler.max_labeled_demos:
+            session.note(*(note for path, pool in pools.items() if (note := pool.note(path))))
         self._bootstrapped = self._bootstrap(compiler, session)
+        self._carried: dict[tuple[str, str, str | None], list[Demo]] = {}
+        self._session = session
         self._choices: dict[str, list[Any]] = {}
         for path, signature in self._signatures.items():
             self._choices[f"{path}:instruction"] = self._instructions(compiler, path)
@@ -299,7 +304,7 @@ class _Space:
         candidate = self._base
         for path, signature in self._signatures.items():
             source, count = chosen[f"{path}:demos"]
-            pool = self._pool(path, source)
+            pool = self._pool(path, source, chosen[f"{path}:format"])
             rng = random.Random(f"{self._seed}:{path}:{chosen[f'{path}:set']}")
             candidate = candidate.with_part(
                 path,
@@ -309,8 +314,19 @@ class _Space:
             )
         return candidate
 
-    def _pool(self, path: str, source: str) -> list[Demo]:
-        return self._bootstrapped[path] if source == "bootstrapped" else self._labelled[path]
+    def _pool(self, path: str, source: str, name: str | None) -> list[Demo]:
+        """Return the demos that the format carries."""
+        found = self._carried.get((path, source, name))
+        if found is None:
+            pool = self._bootstrapped[path] if source == "bootstrapped" else self._labelled[path]
+            found = [demo for demo in pool if name is None or carries(name, self._signatures[path], (demo,))]
+            if len(found) < len(pool):
+                self._session.note(
+                    f"Demos of `{path}`: {len(pool) - len(found)} of {len(pool)} are left out of candidates in the "
+                    f"format `{name}`, which cannot carry a value of theirs, such as an empty text."
+                )
+            self._carried[path, source, name] = found
+        return found
 
     def _bootstrap(self, compiler: RandomSearch, session: Session) -> dict[str, list[Demo]]:
         empty: dict[str, list[Demo]] = {path: [] for path in self._signatures}
@@ -325,7 +341,7 @@ class _Space:
             labelled=compiler.max_labeled_demos,
             seed=compiler.seed,
         )
-        session.notes.append(f"Bootstrapped {len(found.used)} examples in {found.attempts} runs of the teacher.")
+        session.note(found.note())
         return found.pools
 
     def _instructions(self, compiler: RandomSearch, path: str) -> list[str]:

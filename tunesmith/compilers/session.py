@@ -201,6 +201,13 @@ class Session:
         if self._progress is not None:
             self._progress(text, done, total)
 
+    def note(self, *notes: str) -> None:
+        """Note what was decided or left out, for the report, and tell the caller now; each once."""
+        for note in notes:
+            if note not in self.notes:
+                self.notes.append(note)
+                self.say(note)
+
     def report(self, candidate: Candidate, n: int | None = None, *, label: str = "") -> Report:
         """Return the candidate's report on the first `n` validation examples of the common order.
 

@@ -2,6 +2,7 @@
 
 from tunesmith.data.dataset import Dataset, Splits
 from tunesmith.data.disjoint import check_disjoint
+from tunesmith.data.fitting import Fitted, fitted
 from tunesmith.data.keys import content_key, example_key, fields_of
 from tunesmith.data.paths import MISSING, at_path
 from tunesmith.data.score import Score
@@ -14,6 +15,8 @@ __all__ = [
     "Dataset",
     "example_key",
     "fields_of",
+    "Fitted",
+    "fitted",
     "MISSING",
     "normalize_text",
     "Score",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
+from tunesmith.data.fitting import fitted
 from tunesmith.data.frames import own_inputs
 from tunesmith.data.keys import canonical_json, content_key, example_key, inputs_key
 from tunesmith.data.loading import (
@@ -22,7 +23,7 @@ from tunesmith.data.partition import allocate, parts_of, units_of
 from tunesmith.data.readers import read_file
 from tunesmith.data.source import Reading
 from tunesmith.errors import DataError, RowError, UsageError
-from tunesmith.signatures import Example, Signature
+from tunesmith.signatures import Example, Signature, input_types, output_types
 
 __all__ = ["Dataset", "Splits"]
 
@@ -53,6 +54,7 @@ class Dataset(Sequence[Example]):
     group: str | None = None
     notes: tuple[str, ...] = ()
     _keys: tuple[str, ...] | None = field(default=None, init=False)
+    _fits: type[Signature] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         examples = tuple(self.examples)
@@ -192,6 +194,19 @@ class Dataset(Sequence[Example]):
             places.setdefault(key, []).append(index)
         return [tuple(indexes) for indexes in places.values() if len(indexes) > 1]
 
+    def fitted(self, signature: type[Signature]) -> "tuple[Dataset, tuple[str, ...]]":
+        """Return the dataset as a program of `signature` gets it, and what to note; see `fitted`.
+
+        Raises:
+            RowError: an example lacks an input.
+        """
+        if self._fits is not None and _same_fields(self._fits, signature):
+            return self, ()
+        found = fitted(self.examples, signature, self.name)
+        dataset = Dataset(found.examples, found.inputs, self.name, self.skipped, self.group)
+        object.__setattr__(dataset, "_fits", signature)
+        return dataset, found.notes
+
     def split(
         self,
         *,
@@ -242,6 +257,7 @@ class Dataset(Sequence[Example]):
     def _taken(self, rows: Iterable[int], suffix: str, group: str | None) -> "Dataset":
         rows = list(rows)
         taken = Dataset(tuple(self.examples[row] for row in rows), self.inputs, f"{self.name}{suffix}", group=group)
+        object.__setattr__(taken, "_fits", self._fits)
         if self._keys is not None:
             object.__setattr__(taken, "_keys", tuple(self._keys[row] for row in rows))
         return taken
@@ -284,6 +300,10 @@ class Dataset(Sequence[Example]):
     def __repr__(self) -> str:
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
         return f"<Dataset {self.name}: {len(self)} examples, inputs {self.inputs}{skipped}>"
+
+
+def _same_fields(one: type[Signature], other: type[Signature]) -> bool:
+    return one is other or (input_types(one) == input_types(other) and output_types(one) == output_types(other))
 
 
 @dataclass(frozen=True, slots=True)

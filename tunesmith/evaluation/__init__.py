@@ -3,6 +3,7 @@
 from tunesmith.evaluation.classes import ClassScore, ClassScores, class_scores
 from tunesmith.evaluation.compared import check_compared
 from tunesmith.evaluation.evaluator import Metric, Runner, evaluate
+from tunesmith.evaluation.examples import as_dataset, checked_demos, fit_to_program
 from tunesmith.evaluation.judge_agreement import Agreement, agreement
 from tunesmith.evaluation.ledger import Ledger, LedgerCounts, count_ledger, read_entries
 from tunesmith.evaluation.ledger_entry import Entry, RowKey
@@ -40,10 +41,12 @@ from tunesmith.evaluation.statistics import (
 __all__ = [
     "Agreement",
     "agreement",
+    "as_dataset",
     "best_of_gain",
     "binary_spread",
     "bootstrap_interval",
     "check_compared",
+    "checked_demos",
     "class_scores",
     "ClassScore",
     "ClassScores",
@@ -53,6 +56,7 @@ __all__ = [
     "evaluate",
     "examples_needed",
     "Failure",
+    "fit_to_program",
     "gain",
     "gain_spread",
     "Interval",

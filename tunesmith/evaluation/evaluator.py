@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -23,9 +24,11 @@ from tunesmith.errors import (
     shown,
 )
 from tunesmith.evaluation.compared import check_compared
+from tunesmith.evaluation.examples import checked_demos, fit_to_program
 from tunesmith.evaluation.ledger_entry import Entry
 from tunesmith.evaluation.ledger_shelf import Shelf, typed_outputs, typed_steps
 from tunesmith.evaluation.report import METRIC_ERROR_LIMIT, Failure, Report, Row, Step
+from tunesmith.formats import inputs_watched
 from tunesmith.lm import (
     LM,
     BaseLM,
@@ -39,7 +42,7 @@ from tunesmith.lm import (
     replay_calls,
     run_under_way,
 )
-from tunesmith.metrics import Judge, check_metric, judges_used, metric_name, score_of
+from tunesmith.metrics import MISSING_FIELD, Judge, check_metric, judges_used, metric_name, score_of
 from tunesmith.modules import Module, Prediction, with_default_formats
 from tunesmith.signatures import Example
 
@@ -47,6 +50,7 @@ __all__ = ["Metric", "Runner", "as_model", "evaluate"]
 
 Metric = Callable[..., Any]
 
+_log = logging.getLogger("tunesmith")
 _UNCHANGED = contextlib.nullcontext()
 
 
@@ -64,7 +68,8 @@ def evaluate(
 ) -> Report:
     """Run `program` on every example and score what it returns.
 
-    The program is not changed. Predictors that are bound to no format use tunesmith's default one, unless the caller
+    The program is not changed. Examples and demos are checked against it first: `docs/data.md` says what is converted,
+    refused and noted. Predictors that are bound to no format use tunesmith's default one, unless the caller
     set `dspy.settings.adapter`.
 
     Args:
@@ -84,15 +89,21 @@ def evaluate(
 
     Raises:
         UsageError: an argument that cannot be used, or a metric that names a field which is not there.
+        RowError: an example lacks an input of the program.
+        DataError: there are no examples, or a demo of the program cannot be shown.
         MetricError: the metric failed on more than 2 % of the examples.
         ModelUnavailable, ModelMissing: there is nobody to answer; finished calls are in the cache.
         BudgetExceeded: the budget ended first.
         Interrupted: by Ctrl-C; `partial` holds the finished rows.
     """
     runner = Runner(program, metric, lm=lm, floor=floor, steps=steps, meter=meter)
-    examples = _examples(dataset)
+    examples, notes = fit_to_program(program, _examples(dataset))
     check_compared(metric, examples, program)
-    return runner.run(examples, slots=slots, progress=progress)
+    notes = (*checked_demos(program), *notes)
+    for note in notes:
+        _log.warning("%s", note)
+    report = runner.run(examples, slots=slots, progress=progress)
+    return replace(report, notes=(*notes, *report.notes))
 
 
 class Runner:
@@ -170,7 +181,8 @@ class Runner:
             ) from None
         except StopSignal as stop:
             raise stop.error from None
-        return self._report(work, before, groups)
+        report = self._report(work, before, groups)
+        return replace(report, notes=(*report.notes, *_notes_of_labels(examples, report.rows)))
 
     def _report(self, work: "_Work", before: tuple[Spend, Spend], groups: Sequence[str] | None) -> Report:
         charged, paid = self.meter.charged, self.meter.paid
@@ -273,7 +285,7 @@ class Runner:
                 return self._taken(there), there.notes
         again = None if shelf is None else shelf.row_to_rescore(key)
         try:
-            with judges_used() as used:
+            with judges_used() as used, inputs_watched() as lacking:
                 if again is None:
                     row, bare = self._evaluated(key, example, shared, calls)
                 else:
@@ -282,7 +294,7 @@ class Runner:
             if shelf is not None and isinstance(stop.error, BudgetExceeded) and current_scope().paying:
                 shelf.keep_stop(key, calls, stop.error)
             raise
-        notes = _notes(used.values(), self.lm)
+        notes = (*_notes(used.values(), self.lm), *sorted(lacking))
         notes += tuple(note for model in self._models for note in model.findings.notes)
         if shelf is not None:
             kept = shelf.keep(row, calls, notes, bare=bare)
@@ -413,7 +425,21 @@ def _notes(judges: Iterable[Judge], lm: LM) -> tuple[str, ...]:
     )
 
 
-def _examples(dataset: Sequence[Example]) -> Sequence[Example]:
+def _notes_of_labels(examples: Sequence[Example], rows: Sequence[Row]) -> tuple[str, ...]:
+    """Say that nothing could score, where no prediction had what the metric looked for by the name of a label."""
+    scored = [(example, row) for example, row in zip(examples, rows, strict=True) if row.score is not None]
+    if not scored or any((row.score or 0) > 0 or MISSING_FIELD not in (row.feedback or "") for _, row in scored):
+        return ()
+    labels = {name for example, _ in scored for name in fields_of(example) if name not in _inputs(example)}
+    outputs = {name for _, row in scored for name in row.outputs or ()}
+    return (
+        "Nothing could score: the metric compares labels with outputs of the same name, and no prediction had one. "
+        f"The labels are {', '.join(sorted(labels)) or 'none'}; "
+        f"the outputs are {', '.join(sorted(outputs)) or 'none'}.",
+    )
+
+
+def _examples(dataset: Sequence[Example]) -> Dataset:
     try:
         count = len(dataset)
     except TypeError as error:
@@ -426,7 +452,10 @@ def _examples(dataset: Sequence[Example]) -> Sequence[Example]:
                 f"Example {index} does not say which fields are inputs. Given: {shown(example)}. "
                 "Call `.with_inputs(...)` on it, or load the data with `Dataset.load`."
             )
-    return dataset
+    if isinstance(dataset, Dataset):
+        return dataset
+    inputs = dict.fromkeys(name for example in dataset for name, _ in example.inputs().items())
+    return Dataset(tuple(dataset), tuple(inputs), "dataset")
 
 
 def as_model(lm: BaseLM | None) -> LM:

@@ -257,7 +257,7 @@ def _run(
         opened=None
         if job.test is None or found is None
         else count_opening(job.test.fingerprint, content_key(job.identity())),
-        notes=(*job.notes, *report.notes, *notes),
+        notes=tuple(dict.fromkeys((*job.notes, *report.notes, *notes))),
         seed=job.seed,
     )
 

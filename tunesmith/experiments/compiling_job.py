@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.compilers import Compiler, RandomSearch, as_dataset, as_model, check_seed, split_validation
+from tunesmith.compilers import Compiler, RandomSearch, as_model, check_seed, fitted_dataset, split_validation
 from tunesmith.data import Dataset, check_disjoint
 from tunesmith.errors import DataError, UsageError, shown
-from tunesmith.evaluation import Metric, check_compared, lm_key, program_source
+from tunesmith.evaluation import Metric, check_compared, checked_demos, lm_key, program_source
 from tunesmith.lm import LM, BaseLM, Budget, content_key
 from tunesmith.metrics import metric_fingerprint, metric_name
 from tunesmith.modules import Candidate, Module, caller_adapter, class_name, program_fingerprint
@@ -109,16 +109,20 @@ def job_of(
         raise UsageError(
             f"`compiler` is one of tunesmith's, such as `ts.RandomSearch(metric=...)`. Given: {shown(compiler)}."
         )
-    notes = []
-    train = as_dataset(trainset, "trainset")
+    train, noted = fitted_dataset(program, trainset, "trainset")
+    notes = [*checked_demos(program), *noted]
     if valset is None:
         train, val = split_validation(train, seed)
         notes.append(
             f"No validation set was given: {len(train)} examples of the training set give demos and {len(val)} select."
         )
     else:
-        val = as_dataset(valset, "valset")
-    test = None if testset is None else as_dataset(testset, "testset")
+        val, noted = fitted_dataset(program, valset, "valset")
+        notes += noted
+    test = None
+    if testset is not None:
+        test, noted = fitted_dataset(program, testset, "testset")
+        notes += noted
     splits = {"trainset": train, "valset": val} | ({} if test is None else {"testset": test})
     check_disjoint(**splits)
     for judged in (val, test):

@@ -1,8 +1,11 @@
 """Prompt formats: how a signature, its demos and its inputs become a request, and a reply its outputs."""
 
+from collections.abc import Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from tunesmith.errors import FormatError, SignatureError, UsageError, shown
+from tunesmith.formats.asked import inputs_watched
 from tunesmith.formats.bare import BareFormat, BareFree, BareNearest, BareSchema
 from tunesmith.formats.chat import ChatFormat
 from tunesmith.formats.fields import field_titles, read_inputs
@@ -13,6 +16,7 @@ from tunesmith.formats.layout import Layout, Section
 from tunesmith.formats.lines import LinesFormat
 from tunesmith.formats.markdown import MarkdownFormat
 from tunesmith.formats.options import Constraint
+from tunesmith.formats.plan import values_of
 from tunesmith.formats.sections import SectionFormat
 from tunesmith.formats.xml import XmlFormat
 from tunesmith.lm import Capabilities
@@ -31,6 +35,7 @@ __all__ = [
     "Format",
     "format_names",
     "get_format",
+    "inputs_watched",
     "Layout",
     "read_inputs",
     "register",
@@ -38,6 +43,7 @@ __all__ = [
     "Section",
     "SectionFormat",
     "settled",
+    "values_of",
 ]
 
 _FORMATS: dict[str, Adapter] = {}
@@ -86,8 +92,8 @@ def get_format(name: str) -> Adapter:
     return _FORMATS[name]
 
 
-def carries(name: str, signature: type[Signature]) -> bool:
-    """Return whether the format can carry the signature."""
+def carries(name: str, signature: type[Signature], demos: Sequence[Any] = ()) -> bool:
+    """Return whether the format can carry the signature, and these demos."""
     found = get_format(name)
     if not isinstance(found, Format):
         return True
@@ -95,7 +101,7 @@ def carries(name: str, signature: type[Signature]) -> bool:
         found.check(signature)
     except (FormatError, SignatureError):
         return False
-    return True
+    return all(found.refuses(signature, demo) is None for demo in demos)
 
 
 def field_reader(
@@ -112,14 +118,19 @@ def field_reader(
 _DEFAULTS: WeakKeyDictionary[type[Signature], str] = WeakKeyDictionary()
 
 
-def default_format(signature: type[Signature]) -> str:
+def default_format(signature: type[Signature], demos: Sequence[Any] = ()) -> str:
     """Return the format a predictor gets when nobody chose: `bare` for one output, else `json`.
 
-    A signature that neither can carry gets `chat`.
+    A signature that neither can carry gets `chat`. Demos that it cannot carry (an empty text in `bare`) give the next
+    one that carries both.
 
     Raises:
         SignatureError: the signature has no output.
     """
+    if demos and signature.output_fields:
+        fitting = (name for name in ("bare", "json", "chat") if carries(name, signature, demos))
+        usual = default_format(signature)
+        return usual if carries(usual, signature, demos) else next(fitting, usual)
     found = _DEFAULTS.get(signature)
     if found is None:
         if not signature.output_fields:

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from tunesmith.errors import ParseError
+from tunesmith.formats.asked import check_inputs
 from tunesmith.formats.format import AdapterParseError, ChatAdapter, HeardOnce, ReplyError
 from tunesmith.lm import BaseLM
 from tunesmith.signatures import Signature
@@ -33,8 +34,10 @@ class ChatFormat(HeardOnce, ChatAdapter):
         """Render, call once, read, all as DSPy does.
 
         Raises:
+            FormatError: not one of the inputs is given; nothing was sent.
             ParseError: the reply does not hold the outputs.
         """
+        check_inputs(signature, inputs)
         try:
             return super().__call__(lm, lm_kwargs, signature, demos, inputs)
         except AdapterParseError as error:
@@ -49,6 +52,7 @@ class ChatFormat(HeardOnce, ChatAdapter):
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """Do what `__call__` does, asynchronously."""
+        check_inputs(signature, inputs)
         try:
             return await super().acall(lm, lm_kwargs, signature, demos, inputs)
         except AdapterParseError as error:

@@ -7,6 +7,7 @@ A format renders (signature, demos, inputs) to one request and reads the reply i
 
 import contextlib
 import json
+import logging
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,8 @@ from dspy.lm15 import DataPart, ThinkingPart
 from dspy.lm15 import Reasoning as Effort
 from dspy.utils.exceptions import AdapterParseError
 
-from tunesmith.errors import FormatError, ParseError, shown
+from tunesmith.errors import FormatError, ParseError, SignatureError, shown
+from tunesmith.formats.asked import check_inputs
 from tunesmith.formats.incremental import FieldReader, WholeReader
 from tunesmith.formats.labelled import LINES
 from tunesmith.formats.layout import Layout
@@ -39,7 +41,16 @@ from tunesmith.lm import (
     effective,
     rollout_number,
 )
-from tunesmith.signatures import Signature, could_hold, field_description, input_types, type_text
+from tunesmith.signatures import (
+    Demo,
+    InvalidError,
+    Signature,
+    could_hold,
+    field_description,
+    given_value,
+    input_types,
+    type_text,
+)
 
 __all__ = ["Adapter", "AdapterParseError", "ChatAdapter", "Format", "HeardOnce", "Rendered", "ReplyError", "turn"]
 
@@ -47,6 +58,7 @@ __all__ = ["Adapter", "AdapterParseError", "ChatAdapter", "Format", "HeardOnce",
 _PARTS = (Type, History, ToolCallResults)
 _TEXTS = (Code, Reasoning, Tool, Noul, Choice, Score)
 _DECISIONS = (Noul, Choice, Score)
+_log = logging.getLogger("tunesmith")
 _NO_THINKING = (None, False, "none", "off", "")
 
 
@@ -172,6 +184,19 @@ class Format(HeardOnce, Adapter):
                 )
         self.check_outputs(_asked_as(signature))
 
+    def refuses(self, signature: type[Signature], demo: Any) -> str | None:
+        """Return why a demo cannot be shown, `None` where it can: what a compiler asks beforehand."""
+        values = {**demo.inputs, **demo.outputs} if isinstance(demo, Demo) else values_of(demo)
+        inputs, outputs = _sides(signature, values)
+        if not outputs:
+            return None  # it is never shown
+        try:
+            self._writer(signature)(inputs)
+            self.demo_reply(signature, outputs)
+        except (FormatError, ParseError, SignatureError) as error:
+            return str(error)
+        return None
+
     def read_inputs(self, signature: type[Signature], text: str) -> dict[str, Any]:
         """Return the fields and values of a user message that this format wrote.
 
@@ -245,6 +270,7 @@ class Format(HeardOnce, Adapter):
         It does not matter who asks, a call or a coroutine. One reply is asked for per draw. The first one that begins
         with thoughts or a fence, so that our stop ended it before its answer, is asked for once more without the stop.
         """
+        check_inputs(signature, inputs)
         signature, thought = _reply_side(lm, lm_kwargs, signature)
 
         def planned() -> Plan:
@@ -345,23 +371,26 @@ class Format(HeardOnce, Adapter):
         return lambda inputs: write(inputs) + cue
 
     def _prefix_texts(self, signature: type[Signature], demos: Sequence[Any]) -> tuple[str, list[dict[str, str]]]:
-        write, inputs_of, turns_of = self._writer(signature), _written(signature), _history_field(signature)
         whole: list[list[dict[str, str]]] = []
         partial: list[list[dict[str, str]]] = []
         for demo in demos:
             values = values_of(demo)
-            outputs = {name: values[name] for name in signature.output_fields if name in values}
-            inputs = {name: values[name] for name in inputs_of if name in values}
-            if not outputs or not inputs:
-                continue
-            pair = [
-                *(self._turns(signature, values) if turns_of is not None else ()),
-                {"role": "user", "content": write(inputs)},
-                {"role": "assistant", "content": self.demo_reply(signature, outputs)},
-            ]
-            (whole if len(outputs) == len(signature.output_fields) else partial).append(pair)
+            pair = self._pair(signature, values)
+            if pair:
+                (whole if all(name in values for name in signature.output_fields) else partial).append(pair)
         # DSPy's order too: what looks exactly like a whole answer stands last, nearest to the question.
         return self.system_text(signature), [message for pair in (*partial, *whole) for message in pair]
+
+    def _pair(self, signature: type[Signature], values: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Return a demo's messages, none where it has no input or no output."""
+        inputs, outputs = _sides(signature, values)
+        if not outputs or not inputs:
+            return []
+        return [
+            *(self._turns(signature, values) if _history_field(signature) is not None else ()),
+            {"role": "user", "content": self._writer(signature)(inputs)},
+            {"role": "assistant", "content": self.demo_reply(signature, outputs)},
+        ]
 
     def _turns(self, signature: type[Signature], inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         """Return the entries of the history among `inputs` as turns; each looks like a demo's."""
@@ -414,6 +443,7 @@ class Format(HeardOnce, Adapter):
     ) -> Plan:
         check_call(lm_kwargs, lm, self.name)
         system, turns = self._prefix_texts(signature, demos)
+        _say_what_is_not_shown(signature, demos)
         merged = {**lm.kwargs, **lm_kwargs}
         cache = merged.pop("cache", None)
         count = _count(merged.pop("n", None))
@@ -449,6 +479,35 @@ def field_notes(signature: type[Signature]) -> str:
         f"{name}: {note}" for name, info in signature.fields.items() if (note := field_description(info)) is not None
     ]
     return "\n".join(notes)
+
+
+def _sides(signature: type[Signature], values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the inputs and the outputs that a demo has."""
+    inputs = {name: _typed(signature, name, values[name]) for name in _written(signature) if name in values}
+    outputs = {name: _typed(signature, name, values[name]) for name in signature.output_fields if name in values}
+    return inputs, outputs
+
+
+def _say_what_is_not_shown(signature: type[Signature], demos: Sequence[Any]) -> None:
+    sides = (_written(signature), signature.output_fields)
+    given = [values_of(demo) for demo in demos]
+    hidden = [values for values in given if not all(any(name in values for name in side) for side in sides)]
+    if hidden:
+        _log.warning(
+            "%d of %d demos are not shown to the model: they lack all inputs (%s) or all outputs (%s). First: %s.",
+            len(hidden),
+            len(given),
+            *(", ".join(side) for side in sides),
+            ", ".join(map(str, hidden[0])) or "no fields",
+        )
+
+
+def _typed(signature: type[Signature], name: str, value: Any) -> Any:
+    """Return a demo's value as a person means it; what cannot be meant is refused where it is written."""
+    try:
+        return given_value(signature, name, value)
+    except (InvalidError, SignatureError):
+        return value
 
 
 def _text_of(response: Response) -> str | None:

@@ -9,7 +9,7 @@ from tunesmith.metrics.overlap import rouge_l, token_f1
 from tunesmith.metrics.sets import set_match
 from tunesmith.metrics.sources import code_identity, source_key
 from tunesmith.metrics.structured import json_fields
-from tunesmith.metrics.values import items_of, same
+from tunesmith.metrics.values import MISSING_FIELD, items_of, same
 
 __all__ = [
     "check_metric",
@@ -25,6 +25,7 @@ __all__ = [
     "Metric",
     "metric_fingerprint",
     "metric_name",
+    "MISSING_FIELD",
     "numeric_close",
     "one_of",
     "regex_match",

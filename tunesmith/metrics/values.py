@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from pydantic import BaseModel
@@ -18,6 +18,7 @@ from tunesmith.signatures import Example
 
 __all__ = [
     "MISSING",
+    "MISSING_FIELD",
     "checked_fields",
     "common_fields",
     "given",
@@ -31,6 +32,9 @@ __all__ = [
     "text_of",
 ]
 
+
+MISSING_FIELD: Final = ": missing;"
+"""What stands in the feedback of a prediction that lacks the field a metric looked for."""
 
 _SHOWN = 80
 
@@ -110,7 +114,7 @@ def missing(field: str, prediction: object) -> Score:
         has = f"the prediction has {names}" if names else "the prediction is empty"
     else:
         has = f"the prediction is a {type(prediction).__name__}"
-    return Score(0.0, f"{field}: missing; {has}")
+    return Score(0.0, f"{field}{MISSING_FIELD} {has}")
 
 
 def judged(field: str, value: float, expected: object, got: object, note: str = "") -> Score:

@@ -64,7 +64,7 @@ def with_default_formats(program: Module) -> Module:
         check_fields(predictor.signature)
         chosen = bound_format(predictor)
         if chosen is None and caller_adapter() is None:
-            chosen = default_format(predictor.signature)
+            chosen = default_format(predictor.signature, predictor.demos)
         if chosen is not None and "forward" not in predictor.__dict__:  # a state that DSPy loaded only names it
             bind(predictor, chosen)
     return copied

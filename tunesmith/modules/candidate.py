@@ -88,12 +88,12 @@ class Candidate:
         for path, predictor in predictors:
             signature = predictor.signature
             check_fields(signature)
-            chosen = bound_format(predictor)
-            if chosen is None and not own:
-                chosen = default_format(signature)
             # A demo without any of the outputs is never shown; DSPy's `LabeledFewShot` leaves such ones in pipelines.
             shown = [demo for demo in predictor.demos if any(name in demo for name in signature.output_fields)]
             demos = tuple(Demo.of(signature, demo) for demo in shown)
+            chosen = bound_format(predictor)
+            if chosen is None and not own:
+                chosen = default_format(signature, demos)
             parts[path] = Part(signature.instructions, demos, chosen)
         return cls(parts)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tunesmith.formats import default_format, get_format
+from tunesmith.formats import default_format, get_format, values_of
 from tunesmith.modules.binding import settle, with_settings
 from tunesmith.modules.module import (
     DspyChainOfThought,
@@ -66,7 +66,14 @@ class Predict(DspyPredict):
     def chosen_format(self, kwargs: dict[str, Any]) -> Any:
         """Return the format of a call with these arguments where nobody chose one."""
         given = kwargs.get("signature")
-        return get_format(default_format(signature_of(self) if given is None else as_signature(given)))
+        demos = [demo for demo in kwargs.get("demos", self.demos) if _has_empty_text(demo)]
+        return get_format(default_format(signature_of(self) if given is None else as_signature(given), demos))
+
+
+def _has_empty_text(demo: Any) -> bool:
+    """Return whether a demo may need another format than the usual one; quick, for every call asks it."""
+    values = values_of(demo).values()
+    return any(type(value) is str and (not value or value.isspace()) for value in values)
 
 
 class ChainOfThought(DspyChainOfThought):

@@ -1,0 +1,128 @@
+"""Examples and demos, checked against the program that gets them, before its first call."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tunesmith.data import Dataset, fields_of
+from tunesmith.errors import DataError, RowError, UsageError, shown
+from tunesmith.formats import carries, default_format
+from tunesmith.modules import DspyPredict, Module, ProgramInputs, bound_format, caller_adapter, program_inputs
+from tunesmith.signatures import Demo, Example, Signature
+
+__all__ = ["as_dataset", "checked_demos", "fit_to_program"]
+
+
+def as_dataset(examples: Sequence[Example], name: str) -> Dataset:
+    """Return `examples` as a `Dataset`.
+
+    Raises:
+        UsageError: it is no list of examples, or an example does not say which fields are inputs.
+        DataError: it is empty.
+    """
+    if isinstance(examples, Dataset):
+        return examples
+    if isinstance(examples, (str, bytes)) or not hasattr(examples, "__len__"):
+        raise UsageError(f"`{name}` is a `Dataset` or a list of `dspy.Example`. Given: {shown(examples)}.")
+    return Dataset.load(list(examples), name=name)
+
+
+def fit_to_program(program: Module, examples: Dataset) -> tuple[Dataset, tuple[str, ...]]:
+    """Return examples as `program` gets them, and what to note of them.
+
+    A program that stands for one signature types its inputs and labels (`Dataset.fitted`). Of other programs, what is
+    given must be what `forward` takes; labels are left as they are, for only its code knows what it returns.
+
+    Raises:
+        RowError: an example lacks an input, or the program cannot be called with what it has.
+    """
+    known = _known(program)
+    if known is None:
+        return examples, ()
+    if known.exact and known.signature is not None:
+        fitted, notes = examples.fitted(known.signature)
+        return fitted, (*notes, *_notes_of_empty_labels(program, known.signature, fitted))
+    for number, example in enumerate(examples, 1):
+        given = dict(example.inputs().items())
+        problem = known.misfit(given)
+        if problem is not None:
+            raise RowError(
+                f"The program cannot be called with the inputs of this example: {problem}. It takes "
+                f"{', '.join(known.names)}; the example has {', '.join(given) or 'none'}. Name the inputs so.",
+                source=examples.name,
+                line=number,
+            )
+    return examples, ()
+
+
+def checked_demos(program: Module) -> tuple[str, ...]:
+    """Return what to note of the demos that `program` brings: those that would not be shown, or not whole.
+
+    Raises:
+        DataError: in a program of one predictor, a demo lacks every input or every output, or does not fit.
+    """
+    predictors = program.named_predictors()
+    notes = []
+    for path, predictor in predictors:
+        problems = [
+            (number, problem)
+            for number, demo in enumerate(predictor.demos, 1)
+            if (problem := _problem_of(predictor, demo)) is not None
+        ]
+        if not problems:
+            continue
+        number, problem = problems[0]
+        text = (
+            f"{len(problems)} of {len(predictor.demos)} demos of the predictor `{path}` cannot be shown to the model; "
+            f"the first is demo {number}: {problem}"
+        )
+        if len(predictors) == 1:
+            raise DataError(f"{text} Correct them, or take them out.")
+        notes.append(text)
+    return tuple(notes)
+
+
+def _problem_of(predictor: DspyPredict, demo: Any) -> str | None:
+    signature: type[Signature] = predictor.signature  # type: ignore[assignment]
+    values = dict(demo.items()) if hasattr(demo, "items") else {}
+    for role, fields in (("inputs", signature.input_fields), ("outputs", signature.output_fields)):
+        if fields and not any(name in values for name in fields):
+            return (
+                f"it has none of the {role} {', '.join(fields)}. It has: {', '.join(map(str, values)) or 'no fields'}."
+            )
+    try:
+        made = Demo.of(signature, values)
+    except DataError as error:
+        return str(error)
+    chosen = bound_format(predictor)
+    if chosen is not None and not carries(chosen, signature, (made,)):
+        return f"the format `{chosen}` cannot carry it. Given: {shown(dict(made.outputs))}."
+    return None
+
+
+def _notes_of_empty_labels(program: Module, signature: type[Signature], examples: Dataset) -> tuple[str, ...]:
+    """Say that answers which are no text at all cannot be given in the format that the program has now."""
+    predictors = program.named_predictors()
+    if len(predictors) != 1 or caller_adapter() is not None:
+        return ()
+    predictor = predictors[0][1]
+    chosen = bound_format(predictor) or default_format(predictor.signature)
+    names = [name for name in signature.output_fields if name in predictor.signature.output_fields]
+    empty = [
+        example
+        for example in map(fields_of, examples)
+        if any(isinstance(example.get(name), str) and not example[name].strip() for name in names)
+    ]
+    values = {name: empty[0][name] for name in names if name in empty[0]} if empty else {}
+    if not values or carries(chosen, predictor.signature, (Demo({}, values),)):
+        return ()
+    return (
+        f"{examples.name}: {len(empty)} of {len(examples)} examples expect an empty text, which no reply in the format "
+        f"`{chosen}` can give. Bind the format `json`: `tunesmith.modules.bind(predictor, 'json')`.",
+    )
+
+
+def _known(program: Module) -> ProgramInputs | None:
+    try:
+        return program_inputs(program)
+    except UsageError:  # what a pipeline with `**kwargs` takes is known to its code alone
+        return None
