@@ -130,3 +130,36 @@ def test_macro_f1_is_shown_where_the_output_is_a_class(workspace: Workspace) -> 
     assert (classes["field"], classes["macro_f1"]["n"]) == ("team", 12)
     assert {c["class"]: c["support"] for c in classes["classes"]} == {"parks": 3, "streets": 3, "waste": 3, "water": 3}
     assert "Macro F1 of `team`: 0.100 (" in run("eval", "--quiet").stdout  # one answer for all of four classes
+
+
+@pytest.mark.parametrize(
+    ("content", "option"),
+    [
+        ("report,team\nA café,parks\n".encode("cp1252"), "encoding = 'cp1252'"),
+        (b"report^team\nA swing^parks\n", "delimiter = '^'"),
+        (b"Report,team\nA swing,parks\n", "columns = {report = 'Report'}"),
+    ],
+)
+def test_the_error_of_a_file_is_enough_to_put_it_right(workspace: Workspace, content: bytes, option: str) -> None:
+    (workspace.folder / "odd.csv").write_bytes(content)
+    project = workspace.folder / "tunesmith.toml"
+
+    message = check_failure(run("eval", "--data", "odd.csv", "--quiet"), 1)
+    assert f"{option.split()[0]}=" in message
+    assert "In tunesmith.toml such an option stands under [data]" in message
+
+    project.write_text(project.read_text(encoding="utf-8").replace("[data]\n", f"[data]\n{option}\n"), encoding="utf-8")
+    assert run("eval", "--data", "odd.csv", "--quiet").exit_code == 0
+
+
+def test_a_metric_of_five_arguments_is_taken_by_name(workspace: Workspace) -> None:
+    (workspace.folder / "gepa_metric.py").write_text(
+        "import dspy\n\n"
+        "def metric(gold, pred, trace, pred_name, pred_trace):\n"
+        "    return dspy.Prediction(score=float(gold.team == pred.team), feedback=f'it is {gold.team}')\n",
+        encoding="utf-8",
+    )
+    found = json.loads(run("eval", A, "--metric", "gepa_metric:metric", "--json", "--quiet").stdout)
+    assert (found["mean"], found["rows"][0]["feedback"][:6]) == (1.0, "it is ")
+    gate = run("check", A, "--metric", "gepa_metric:metric", "--min-score", "0.9", "--quiet")
+    assert gate.exit_code == 0

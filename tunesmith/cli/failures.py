@@ -63,7 +63,8 @@ def _is_plain_help(error: Exception) -> bool:
 def _described(error: Exception) -> tuple[str, str]:
     if isinstance(error, TunesmithError):
         # What engines raise is an error of DSPy's as well, of a class that has no public name.
-        return next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in errors.__all__), str(error)
+        kind = next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in errors.__all__)
+        return kind, " ".join([str(error), *getattr(error, "__notes__", ())])
     if isinstance(error, RunStopped):
         return _described(error.error)[0], str(error)
     if isinstance(error, click.Abort):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
 from tunesmith.data import Dataset, Splits
-from tunesmith.errors import UsageError, shown
+from tunesmith.errors import DataError, UsageError, shown
 from tunesmith.evaluation import Metric
 from tunesmith.experiments.named import find_metric, find_program, find_signature
 from tunesmith.lm import Budget
@@ -284,15 +284,20 @@ class Project:
             UsageError, DataError: it cannot be read, or a row does not fit.
         """
         needed, data = self.inputs(program), self.settings.data
-        return Dataset.load(
-            path,
-            signature=needed.signature,
-            inputs=needed.names if needed.signature is None else None,
-            columns=data.columns,
-            delimiter=data.delimiter,
-            encoding=data.encoding,
-            group=data.related,
-        )
+        try:
+            return Dataset.load(
+                path,
+                signature=needed.signature,
+                inputs=needed.names if needed.signature is None else None,
+                columns=data.columns,
+                delimiter=data.delimiter,
+                encoding=data.encoding,
+                group=data.related,
+            )
+        except (DataError, UsageError) as error:
+            if any(f"`{option}=" in str(error) for option in ("columns", "delimiter", "encoding")):
+                error.add_note(f"In {PROJECT_FILE} such an option stands under [data], as in `encoding = 'cp1252'`.")
+            raise
 
     def data(self, program: Module) -> Splits:
         """Read the data; a split that is not named is `None`.
