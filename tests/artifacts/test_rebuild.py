@@ -13,6 +13,7 @@ import dspy
 import pytest
 
 import tunesmith as ts
+from tunesmith.artifacts.rebuild import find_program
 from tunesmith.errors import ArtifactError
 
 ROOT = Path(__file__).parents[2]
@@ -155,6 +156,15 @@ class Wide(dspy.Module):
 class Plain(Wide):
     def __init__(self) -> None:
         super().__init__(3)
+
+
+def test_a_script_of_a_package_may_be_allowed_under_its_whole_name(tmp_path: Path) -> None:
+    ts.save(tmp_path / "a", Plain())
+    described = json.loads((tmp_path / "a" / "manifest.json").read_text(encoding="utf-8"))["program"]
+    short = {**described, "class": f"{__name__.rpartition('.')[2]}:Plain"}
+    assert type(find_program(short, None, (f"{__name__}:Plain",), "here")) is Plain
+    with pytest.raises(ArtifactError, match="code is not imported unasked"):
+        find_program(short, None, (f"{__name__}:Wide", "tests.other:Plain"), "here")
 
 
 def test_a_class_that_is_made_with_arguments_is_warned_about(tmp_path: Path) -> None:

@@ -527,3 +527,28 @@ def test_a_program_without_predictors_has_nothing_to_save(tmp_path):
     with pytest.raises(UsageError, match="no predictors"):
         save(tmp_path / "a", dspy.Module())
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("demo", "kept", "warned"),
+    [
+        ({"question": "a", "answer": "b", "id": 3}, 1, None),
+        ({"question": "a", "answer": "b", "augmented": True}, 1, None),
+        ({"answer": "b"}, 1, None),
+        ({"question": "a"}, 0, None),
+        ({"question": "a", "answer": None}, 0, "Demo 1 of `self` is not saved.*`answer`"),
+    ],
+)
+def test_demos_as_dspy_leaves_them_are_saved_or_warned_about(tmp_path, demo, kept, warned):
+    program = dspy.Predict("question -> answer")
+    program.demos = [demo]
+    with warnings.catch_warnings() if warned is None else pytest.warns(UserWarning, match=warned):
+        warnings.simplefilter("error" if warned is None else "always")
+        save(tmp_path / "a", program)
+    assert len(load(tmp_path / "a").demos) == kept
+    assert program.demos == [demo]
+
+
+def test_what_was_loaded_can_be_saved_again(tmp_path):
+    first = save(tmp_path / "a", improved(one_step(), DEMO).apply(one_step()))
+    assert save(tmp_path / "b", load(first.path)).candidate_json == first.candidate_json

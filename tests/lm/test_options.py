@@ -199,6 +199,19 @@ def test_an_option_that_no_request_carries_is_refused(place: Any, name: str, val
     assert model.requests == []
 
 
+@pytest.mark.parametrize("place", [call, call_async, call_copy, call_predictor, call_listening])
+@pytest.mark.parametrize(
+    "option", [{"temperature": "hot"}, {"max_tokens": -1}, {"seed": "x"}, {"top_p": 2}, {"stop": 5}, {"n": "two"}]
+)
+def test_a_value_that_no_request_can_have_is_refused(place: Any, option: dict[str, Any]) -> None:
+    model = FunctionLM(say)
+    with pytest.raises(UsageError, match=f"`{next(iter(option))}`"):
+        place(model, **option)
+    with pytest.raises(UsageError, match=f"`{next(iter(option))}`"):
+        FunctionLM(say, **option)
+    assert model.requests == []
+
+
 @pytest.mark.parametrize(
     "place", [call_predictor, call_config, call_predictor_async, call_with_a_callback, call_stream]
 )

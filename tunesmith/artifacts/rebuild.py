@@ -129,16 +129,25 @@ def find_program(
     else:
         raise ArtifactError(
             f"{where} is a program of the class {name!r}, and code is not imported unasked. Pass the program itself, "
-            f"`ts.load(..., program={name.rpartition(':')[2].rpartition('.')[2]}())`{_hint(name)}."
+            f"`ts.load(..., program={name.rpartition(':')[2].rpartition('.')[2]}(...))`{_hint(name)}."
         )
     check_structure(made, described, where)
     return made
 
 
 def _usable(name: str, allowed: Sequence[str]) -> str | None:
-    """Return the allowed name of the class `name`. One that was saved as `__main__`'s has another module by now."""
+    """Return the allowed name of the class `name`.
+
+    A script of a package may be run as a file (`three:Triage`) and imported as a part of it (`shop.three:Triage`); and
+    a class that was saved as `__main__`'s has another module by now.
+    """
     module, _, local = name.partition(":")
-    return next((one for one in allowed if one == name or (module == _MAIN and one.partition(":")[2] == local)), None)
+
+    def same(one: str) -> bool:
+        other, _, there = one.partition(":")
+        return there == local and (module == _MAIN or other.rpartition(".")[2] == module)
+
+    return next((one for one in (name, *allowed) if one in allowed and (one == name or same(one))), None)
 
 
 def _hint(name: str) -> str:

@@ -15,9 +15,17 @@ from tunesmith.artifacts.rebuild import describe_program, note_on_loading
 from tunesmith.artifacts.selected import short_keys
 from tunesmith.artifacts.shape import ADAPTER
 from tunesmith.artifacts.state import program_state, write_state
-from tunesmith.errors import ArtifactError, UsageError
-from tunesmith.modules import Candidate, DspyPredict, Module, bound_format, caller_adapter, class_name
-from tunesmith.signatures import Example
+from tunesmith.errors import ArtifactError, DataError, UsageError
+from tunesmith.modules import (
+    Candidate,
+    DspyPredict,
+    Module,
+    bound_format,
+    caller_adapter,
+    class_name,
+    copy_program,
+)
+from tunesmith.signatures import Demo, Example
 
 __all__ = ["save"]
 
@@ -81,7 +89,9 @@ def save(
     """
     target = locate(folder)
     if candidate is None:
+        program = _fitting(program)
         candidate = _as_it_is(program)
+        program = candidate.apply(program)
         if caller_adapter() is not None and any(part.format is None for part in candidate.parts.values()):
             adapter = class_name(caller_adapter()) if adapter is None else adapter
     _warn_of_frozen(program)
@@ -136,6 +146,22 @@ def save(
 
     replace_folder(target, fill)
     return verify(target)
+
+
+def _fitting(program: Module) -> Module:
+    """Return a copy of `program` without demos that do not fit their fields; each is warned about."""
+    copied = copy_program(program)
+    for path, predictor in copied.named_predictors():
+        kept = []
+        for number, demo in enumerate(predictor.demos, 1):
+            try:
+                if any(name in demo for name in predictor.signature.output_fields):  # others are never shown
+                    Demo.of(predictor.signature, demo)
+                kept.append(demo)
+            except DataError as error:
+                warnings.warn(f"Demo {number} of `{path}` is not saved. {error}", UserWarning, stacklevel=3)
+        predictor.demos = kept
+    return copied
 
 
 def _as_it_is(program: Module) -> Candidate:

@@ -1,6 +1,7 @@
 """Which model, which program: from an option, the environment or the project file."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,10 +79,13 @@ def chosen_program(target: str | None, project: Project, model: LM | None, allow
 
 
 def allowed(names: Sequence[str], root: Path) -> None:
-    """Import the classes that `--allow` names, with the project's folder first.
+    """Import the classes that `--allow` names, with the project's folder first and this one last.
 
     Raises:
         UsageError: one cannot be imported.
     """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
     for name in names:
         find_object(name, root)

@@ -49,7 +49,7 @@ from tunesmith.lm.meter import (
 from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
 from tunesmith.lm.models import ModelInfo, embedded_path, list_models, pull, show
 from tunesmith.lm.ollama_facts import LoadedModel, ModelFacts, OwnTurns, ServedModel
-from tunesmith.lm.options import NEVER_SENT, PORTABLE, check_options, is_portable, plain_options
+from tunesmith.lm.options import NEVER_SENT, PORTABLE, check_options, check_values, is_portable, plain_options
 from tunesmith.lm.scripted import FunctionLM, ScriptedLM, Seen
 from tunesmith.lm.served import ollama_server
 from tunesmith.lm.stack import effective, rollout_number
@@ -66,6 +66,7 @@ __all__ = [
     "canonical_json",
     "Capabilities",
     "check_options",
+    "check_values",
     "Config",
     "content_key",
     "current_scope",

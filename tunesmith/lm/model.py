@@ -31,7 +31,7 @@ from tunesmith.lm.foreign import ForeignEngine
 from tunesmith.lm.llamacpp import load_engine
 from tunesmith.lm.models import embedded_path
 from tunesmith.lm.ollama_facts import OwnTurns
-from tunesmith.lm.options import CARRIED, CLIENT_OPTIONS, HOSTED, NEVER_SENT, check_options, plain_options
+from tunesmith.lm.options import CARRIED, CLIENT_OPTIONS, HOSTED, NEVER_SENT, check_options, check_values, plain_options
 from tunesmith.lm.patience import Patience
 from tunesmith.lm.pooled import OPENAI_OPTIONS, ollama_hosts, openai_hosts
 from tunesmith.lm.served import OLLAMA_OPTIONS
@@ -60,6 +60,7 @@ class LM(OwnCacheLM):
         self._own: frozenset[str] | None = getattr(stack.engine, "request_options", None)
         callbacks = kwargs.pop("callbacks", None)
         self.check_options(kwargs)
+        check_values(kwargs)
         super().__init__(
             model,
             engine=SyncFacade(stack),
@@ -160,6 +161,7 @@ class LM(OwnCacheLM):
             UsageError: an option that a request cannot carry.
         """
         self.check_options(name for name in kwargs if name != "callbacks")
+        check_values(kwargs)
         if "think" in kwargs:
             raise UsageError("`think` of an LM stays as it is. Make another one with `ts.lm(..., think=...)`.")
         if kwargs.get("cache") is not None:
@@ -212,6 +214,7 @@ class LM(OwnCacheLM):
     def _split(self, prompt: object, kwargs: dict[str, Any]) -> "tuple[Beside, LM, dict[str, Any]]":
         """Return what travels beside the request of a call, the LM for DSPy's part of it, and the options for that."""
         self.check_options(name for name in kwargs if name != "request")
+        check_values(kwargs)
         given = kwargs.pop("cache", None)
         rollout = kwargs.get("rollout_id")
         rollout = rollout_number(self.kwargs.get("rollout_id") if rollout is None else rollout)

@@ -5,7 +5,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tunesmith.errors import UsageError
+from tunesmith.errors import UsageError, shown
+from tunesmith.lm.engine import Config
 
 __all__ = [
     "CARRIED",
@@ -16,6 +17,7 @@ __all__ = [
     "OLLAMA",
     "PORTABLE",
     "check_options",
+    "check_values",
     "is_portable",
     "plain_options",
 ]
@@ -90,6 +92,7 @@ NEVER_SENT = frozenset(_ADVICE)
 
 _KNOWN = CARRIED | HOSTED | LLAMACPP | OLLAMA | _ONCE.keys() | _ADVICE.keys()
 _ALIKE = 0.84
+_CHECKED = frozenset({"frequency_penalty", "max_tokens", "presence_penalty", "seed", "temperature", "top_k", "top_p"})
 
 
 def check_options(names: Iterable[str], own: frozenset[str] | None, title: str) -> None:
@@ -120,6 +123,27 @@ def is_portable(name: str, value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     return value is None or isinstance(value, bool | int | str)
+
+
+def check_values(options: Mapping[str, Any]) -> None:
+    """Check the values of the options that every engine has.
+
+    Raises:
+        UsageError: one is of another type, or out of range.
+    """
+    for name, value in options.items():
+        field = {"max_completion_tokens": "max_tokens"}.get(name, name)
+        if value is None or field not in _CHECKED:
+            continue
+        try:
+            Config(**{field: value})
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"The option `{name}` cannot be used: {error}. Given: {shown(value)}.") from error
+    stop, count = options.get("stop"), options.get("n")
+    if not (stop is None or isinstance(stop, str | list | tuple)):
+        raise UsageError(f"`stop` is a text or a list of texts. Given: {shown(stop)}.")
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
+        raise UsageError(f"`n` is how many replies to draw: a whole number from 1. Given: {shown(count)}.")
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:

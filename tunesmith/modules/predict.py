@@ -3,6 +3,7 @@
 from typing import Any
 
 from tunesmith.formats import default_format, get_format, values_of
+from tunesmith.lm import check_values
 from tunesmith.modules.binding import settle, with_settings
 from tunesmith.modules.module import (
     DspyChainOfThought,
@@ -29,9 +30,11 @@ class Predict(DspyPredict):
 
     Raises:
         SignatureError: DSPy takes the name of a field for itself.
+        UsageError: an option has a value that no request can have.
     """
 
     def __init__(self, signature: Any, callbacks: list[Any] | None = None, **config: Any) -> None:
+        check_values(config)
         super().__init__(as_signature(signature), callbacks, **config)
 
     def forward(self, **kwargs: Any) -> Any:
