@@ -1,7 +1,6 @@
 """`tunesmith compile`: find a better candidate, test it, save an artifact."""
 
 import os
-import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,15 +27,14 @@ from tunesmith.cli.reports import CacheWatch, say_diff, say_next, say_notes, say
 from tunesmith.cli.resumable import may_be_resumed
 from tunesmith.data import Splits
 from tunesmith.errors import ModelMissing, UsageError
-from tunesmith.evaluation import Runner, run_path
-from tunesmith.experiments import COMPILERS, CompileResult, Project, compile_program, plan
-from tunesmith.lm import LM, Call, ScriptedLM, metered
+from tunesmith.evaluation import run_path
+from tunesmith.experiments import COMPILERS, CompileResult, Project, compile_program, estimates, plan, timed_calls
+from tunesmith.lm import LM, ScriptedLM
 from tunesmith.modules import Module
-from tunesmith.signatures import Example
 
 __all__ = ["command"]
 
-_TIMED_CALLS = 3
+_TIMED = 3  # examples that are run without demos and with the most demos
 _file = click.Path(path_type=Path)
 
 
@@ -191,12 +189,13 @@ def _dry_run(
     given = _arguments(project, splits)
     found = plan(student, **given, lm=ScriptedLM() if model is None else model)
     local = (chosen_spec(spec, project) or "").partition(":")[0] in ("embedded", "gguf")
-    speed = None
+    costs = None
     if model is not None and local:
         with shown_progress(quiet=quiet) as tell:
-            tell(f"timing {_TIMED_CALLS} calls", 0, 0)
-            speed = _speed(student, given["trainset"][:_TIMED_CALLS], given["metric"], model)
-    found = {**found, **_estimates(found["calls"], speed)}
+            tell("timing calls without demos and with the most demos", 0, 0)
+            arguments = (student, given["compiler"], given["trainset"], given["metric"], model)
+            costs = timed_calls(*arguments, count=_TIMED)
+    found = {**found, **estimates(found, costs)}
     if absent is not None:
         found["notes"] = [*found["notes"], absent]
     if as_json:
@@ -213,46 +212,30 @@ def _model_or_why(project: Project, spec: str | None, *, store: bool) -> tuple[L
         return None, str(error)
 
 
-def _speed(program: Module, examples: Sequence[Example], metric: Any, model: LM) -> tuple[float, float] | None:
-    """Return the median tokens and seconds of one call on `examples`; `None` where no call was answered."""
-    calls: list[Call] = []
-    with metered(sink=calls.append):
-        Runner(program, metric, lm=model).run(examples)
-    if not calls:
-        return None
-    return statistics.median(c.tokens for c in calls), statistics.median(c.seconds for c in calls)
-
-
-def _estimates(calls: dict[str, int], speed: tuple[float, float] | None) -> dict[str, Any]:
-    if speed is None:
-        return {"tokens": None, "seconds": None, "measured": None}
-    tokens, seconds = speed
-    return {
-        "tokens": {kind: int(count * tokens) for kind, count in calls.items()},
-        "seconds": {kind: round(count * seconds, 1) for kind, count in calls.items()},
-        "measured": {"tokens_per_call": tokens, "seconds_per_call": round(seconds, 4)},
-    }
-
-
 def _say_plan(found: dict[str, Any]) -> None:
     sizes = found["examples"]
     say(f"Examples: {sizes['train']} train, {sizes['val']} validation, {sizes['test']} test")
     say(f"Candidates: {found['candidates']}, the program as given included")
     heading("What it will need")
     rows = [("", "expected", "at most")]
-    for name in ("calls", "tokens", "seconds"):
+    rows.append(("calls", f"{found['calls']['expected']:,}", f"{found['calls']['worst']:,}"))
+    for name in ("tokens", "seconds"):
         values = found[name]
-        # Only calls are counted; the others follow from calls without demos, which are the shorter ones.
-        about = "" if name == "calls" else "about "
-        if values is None:
-            rows.append((name, "unknown", "unknown"))
-        else:
-            rows.append((name, f"{about}{values['expected']:,}", f"{about}{values['worst']:,}"))
+        rows.append((name, "unknown" if values is None else f"about {values['expected']:,}", "no bound"))
     say(table(rows, numbers=2))
     budget = ", ".join(f"{value} {name}" for name, value in found["budget"].items())
     say(f"Budget: {budget or 'none'}")
     if found["measured"] is None:
-        say("Tokens and time are unknown: they are measured only where the model is on this machine.")
+        say("Tokens and time are unknown: they are measured only if the model is on this machine.")
     else:
-        say(f"Tokens and time are from {_TIMED_CALLS} calls of the program as given; demos make calls longer.")
+        seen = found["measured"]
+        say(
+            f"A call of the program as given takes {seen['tokens_per_call']:,.0f} tokens and "
+            f"{seen['seconds_per_call']:.2g} s, one with the most demos {seen['longest_tokens']:,.0f} and "
+            f"{seen['longest_seconds']:.2g} s."
+        )
+        say(
+            f"If all calls were as long as that, {found['tokens']['longest']:,} tokens and "
+            f"{found['seconds']['longest']:,} s. Only a budget bounds them."
+        )
     say_notes(found["notes"])

@@ -29,7 +29,7 @@ from tunesmith.evaluation import (
 )
 from tunesmith.lm import LM, BaseLM, Budget, Meter, StopSignal, as_lm
 from tunesmith.metrics import metric_fingerprint
-from tunesmith.modules import Module, program_fingerprint
+from tunesmith.modules import Candidate, Module, program_fingerprint
 from tunesmith.signatures import Example
 
 __all__ = ["Compiler", "Progress", "as_model", "check_program", "fitted_dataset", "split_validation", "tell"]
@@ -228,6 +228,10 @@ class Compiler(Teleprompter):
             candidate.
         """
         return {**self._planned(1, val * calls, val * calls), "notes": []}
+
+    def longest(self, program: Module, examples: Sequence[Example]) -> Candidate | None:
+        """Return a candidate with as many demos as this compiler gives, for estimates; `None` if it gives none."""
+        return None
 
     def with_budget(self, budget: Budget) -> Self:
         """Return a copy that differs in the budget alone."""

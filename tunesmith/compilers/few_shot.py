@@ -85,6 +85,10 @@ class LabeledFewShot(Compiler):
         _with_labelled_demos(session.program, session.trainset, self.k, self.seed)
         return session
 
+    def longest(self, program: Module, examples: Sequence[Example]) -> Candidate | None:
+        """Return the candidate that is tried."""
+        return few_shot_candidate(program, examples, self.k, self.seed)
+
     def search(self, session: Session) -> None:
         """Score the one candidate."""
         candidate, notes = _with_labelled_demos(session.program, session.trainset, self.k, self.seed)
@@ -172,6 +176,10 @@ class BootstrapFewShot(Compiler):
             "max_labeled_demos": self.max_labeled_demos,
             "max_rounds": self.max_rounds,
         }
+
+    def longest(self, program: Module, examples: Sequence[Example]) -> Candidate | None:
+        """Return the program with as many labelled demos; bootstrapped ones are about as long."""
+        return few_shot_candidate(program, examples, self.max_labeled_demos, self.seed)
 
     def search(self, session: Session) -> None:
         """Bootstrap, then score the one candidate."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from tunesmith.compilers.bootstrap import bootstrap, expected_attempts
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.compilers.demos import closed_labels, draw, labelled_pools
+from tunesmith.compilers.few_shot import few_shot_candidate
 from tunesmith.compilers.forecast import race_evaluations
 from tunesmith.compilers.session import Session
 from tunesmith.compilers.study import Study, Trial, check_sampler
@@ -16,8 +17,8 @@ from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import RACES, Metric
 from tunesmith.formats import carries, get_format
 from tunesmith.lm import Budget
-from tunesmith.modules import Candidate
-from tunesmith.signatures import Demo, Signature
+from tunesmith.modules import Candidate, Module
+from tunesmith.signatures import Demo, Example, Signature
 
 __all__ = ["RandomSearch"]
 
@@ -213,6 +214,10 @@ class RandomSearch(Compiler):
             leaders = [0]  # no room for a race, but for one candidate
         for leader in sorted(leaders, key=lambda index: index not in last):
             session.report(drawn[leader], label="leader on all examples")
+
+    def longest(self, program: Module, examples: Sequence[Example]) -> Candidate | None:
+        """Return the program with as many labelled demos as a candidate may have."""
+        return few_shot_candidate(program, examples, self.max_labeled_demos, self.seed)
 
     def plan(self, *, train: int, val: int, calls: float = 1.0) -> dict[str, Any]:
         """Return what a compile will need: the program as given, the race, its leaders scored whole, bootstrapping.

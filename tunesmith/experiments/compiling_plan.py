@@ -7,9 +7,10 @@ from typing import Any
 from tunesmith.compilers import Compiler, Session
 from tunesmith.data import example_key
 from tunesmith.errors import BudgetExceeded, UsageError
-from tunesmith.evaluation import Metric
+from tunesmith.evaluation import Metric, binary_spread, examples_needed, least_changed, minimum_detectable_effect
 from tunesmith.experiments.compiling_calls import calls_of_example
 from tunesmith.experiments.compiling_job import Job, job_of
+from tunesmith.experiments.verdict import POWER
 from tunesmith.lm import BaseLM, Budget
 from tunesmith.modules import Module
 from tunesmith.signatures import Example
@@ -59,6 +60,7 @@ def plan(
         "notes": [
             *job.notes,
             *found.get("notes", []),
+            *_notes_of_test(job),
             *([each.note] if each.note else []),
             *_notes_of_other_limits(job.budget),
         ],
@@ -76,6 +78,23 @@ def notes_of_room(job: Job) -> list[str]:
     calls = calls_of_example(job.program, job.metric).total
     found: list[str] = planned.plan(train=len(job.train), val=len(job.val), calls=float(calls)).get("notes", [])
     return found
+
+
+def _notes_of_test(job: Job) -> list[str]:
+    """Return how small a gain the test split can show, before it is too late to take a larger one.
+
+    For right and wrong answers of two programs that are independent and right in half of the cases: others show more.
+    """
+    if job.test is None:
+        return ["There is no test split: the verdict will be `untested`."]
+    count = len(job.test) if job.test.groups is None else len(set(job.test.groups))
+    what = "test examples" if job.test.groups is None else "groups of test examples"
+    if count < least_changed():
+        return [f"{count} {what} can prove nothing: at least {least_changed()} must differ. Have 100 or more."]
+    spread = binary_spread(0.5, 0.5)
+    shown = minimum_detectable_effect(count, spread, power=POWER)
+    text = f"{count} {what} most likely show a gain of {min(shown, 1.0):.2f} or more"
+    return [f"{text}, of a score from 0 to 1; a gain of 0.1 needs about {examples_needed(0.1, spread, power=POWER)}."]
 
 
 def _notes_of_other_limits(budget: Budget) -> list[str]:
