@@ -231,7 +231,7 @@ def _say_plan(found: dict[str, Any]) -> None:
         seen = found["measured"]
         say(
             f"A call of the program as given takes {seen['tokens_per_call']:,.0f} tokens and "
-            f"{seen['seconds_per_call']:.2g} s, one with the most demos {seen['longest_tokens']:,.0f} and "
+            f"{seen['seconds_per_call']:.2g} s, the longest with the most demos {seen['longest_tokens']:,.0f} and "
             f"{seen['longest_seconds']:.2g} s."
         )
         say(

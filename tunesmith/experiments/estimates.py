@@ -24,8 +24,8 @@ class CallCost:
 
 def timed_calls(
     program: Module, compiler: Compiler, examples: Sequence[Example], metric: Metric, lm: LM, *, count: int
-) -> tuple[CallCost, CallCost] | None:
-    """Return the median cost of a call of the program as given, and the highest cost of one with the most demos.
+) -> tuple[CallCost, CallCost, CallCost] | None:
+    """Return what a call costs: of the program as given and with the most demos the median, and the highest of all.
 
     Args:
         program: as given.
@@ -36,20 +36,17 @@ def timed_calls(
         count: examples.
 
     Returns:
-        Both; `None` if no call was answered.
+        All three; `None` if no call was answered.
     """
     plain = _calls(program, examples[:count], metric, lm)
     candidate = compiler.longest(program, examples)
     shown = [] if candidate is None else _calls(candidate.apply(program), examples[:count], metric, lm)
     if not plain:
         return None
-    one = CallCost(median(call.tokens for call in plain), median(call.seconds for call in plain))
-    return one, CallCost(
-        max([one.tokens, *(call.tokens for call in shown)]), max([one.seconds, *(call.seconds for call in shown)])
-    )
+    return _median(plain), _median(shown or plain), _highest([*plain, *shown])
 
 
-def estimates(plan: Mapping[str, Any], costs: tuple[CallCost, CallCost] | None) -> dict[str, Any]:
+def estimates(plan: Mapping[str, Any], costs: tuple[CallCost, CallCost, CallCost] | None) -> dict[str, Any]:
     """Return `tokens` and `seconds` of a plan, and what was `measured`; all `None` without `costs`.
 
     Nothing bounds either but a budget. `expected` takes the program as given for its validation and its test, and calls
@@ -57,7 +54,7 @@ def estimates(plan: Mapping[str, Any], costs: tuple[CallCost, CallCost] | None) 
     """
     if costs is None:
         return {"tokens": None, "seconds": None, "measured": None}
-    plain, most = costs
+    plain, most, longest = costs
     calls, sizes = plan["calls"], plan["examples"]
     each = sum(plan["calls_per_example"][name] for name in ("program", "judge"))
     given = min(calls["expected"], (sizes["val"] + sizes["test"]) * each)
@@ -67,13 +64,13 @@ def estimates(plan: Mapping[str, Any], costs: tuple[CallCost, CallCost] | None) 
         for name in ("tokens", "seconds")
     }
     return {
-        "tokens": {"expected": int(expected["tokens"]), "longest": int(calls["worst"] * most.tokens)},
-        "seconds": {"expected": round(expected["seconds"], 1), "longest": round(calls["worst"] * most.seconds, 1)},
+        "tokens": {"expected": int(expected["tokens"]), "longest": int(calls["worst"] * longest.tokens)},
+        "seconds": {"expected": round(expected["seconds"], 1), "longest": round(calls["worst"] * longest.seconds, 1)},
         "measured": {
             "tokens_per_call": plain.tokens,
             "seconds_per_call": round(plain.seconds, 4),
-            "longest_tokens": most.tokens,
-            "longest_seconds": round(most.seconds, 4),
+            "longest_tokens": longest.tokens,
+            "longest_seconds": round(longest.seconds, 4),
         },
     }
 
@@ -83,3 +80,11 @@ def _calls(program: Module, examples: Sequence[Example], metric: Metric, lm: LM)
     with metered(sink=calls.append):
         Runner(program, metric, lm=lm).run(examples)
     return calls
+
+
+def _median(calls: Sequence[Call]) -> CallCost:
+    return CallCost(median(call.tokens for call in calls), median(call.seconds for call in calls))
+
+
+def _highest(calls: Sequence[Call]) -> CallCost:
+    return CallCost(max(call.tokens for call in calls), max(call.seconds for call in calls))
