@@ -9,7 +9,7 @@ import tunesmith as ts
 from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, right, world
 from tests.experiments.plain_programs import Pipeline
 from tests.experiments.worlds import model as plain_model
-from tunesmith.experiments import compile_program, estimates, plan, timed_calls
+from tunesmith.experiments import compile_program, estimated, plan, timed_calls
 from tunesmith.lm import FunctionLM
 
 SPLITS = {"metric": right, "trainset": TRAIN, "valset": VAL, "testset": TEST}
@@ -33,7 +33,7 @@ def test_no_compile_of_one_predictor_takes_more_tokens_than_if_all_its_calls_wer
     planned = plan(program, compiler=compiler, **SPLITS, lm=FunctionLM(answer))
     costs = timed_calls(program, compiler, TRAIN, right, FunctionLM(answer), count=3)
 
-    found = estimates(planned, costs)
+    found = estimated(planned, costs)
     result = compile_program(program, compiler=compiler, **SPLITS, lm=FunctionLM(answer), mirror=False)
 
     assert result.charged.tokens <= found["tokens"]["longest"] * 1.05
@@ -56,7 +56,7 @@ def test_a_program_that_no_label_serves_is_timed_as_it_is() -> None:
 
 
 def test_without_a_model_nothing_is_said() -> None:
-    assert estimates({}, None) == {"tokens": None, "seconds": None, "measured": None}
+    assert estimated({}, None) == {"tokens": None, "seconds": None, "measured": None}
 
 
 @pytest.mark.parametrize(

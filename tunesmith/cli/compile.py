@@ -28,7 +28,7 @@ from tunesmith.cli.resumable import may_be_resumed
 from tunesmith.data import Splits
 from tunesmith.errors import ModelMissing, UsageError
 from tunesmith.evaluation import run_path
-from tunesmith.experiments import COMPILERS, CompileResult, Project, compile_program, estimates, plan, timed_calls
+from tunesmith.experiments import COMPILERS, CompileResult, Project, compile_program, estimated, plan, timed_calls
 from tunesmith.lm import LM, ScriptedLM
 from tunesmith.modules import Module
 
@@ -195,7 +195,7 @@ def _dry_run(
             tell("timing calls without demos and with the most demos", 0, 0)
             arguments = (student, given["compiler"], given["trainset"], given["metric"], model)
             costs = timed_calls(*arguments, count=_TIMED)
-    found = {**found, **estimates(found, costs)}
+    found = {**found, **estimated(found, costs)}
     if absent is not None:
         found["notes"] = [*found["notes"], absent]
     if as_json:

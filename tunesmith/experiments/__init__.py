@@ -4,7 +4,7 @@ from tunesmith.experiments.compiling import CompileResult, compile_program
 from tunesmith.experiments.compiling_plan import plan
 from tunesmith.experiments.demo import BUDGET as DEMO_BUDGET
 from tunesmith.experiments.demo import DemoResult, run_demo
-from tunesmith.experiments.estimates import estimates, timed_calls
+from tunesmith.experiments.estimates import estimated, timed_calls
 from tunesmith.experiments.gates import CheckResult, Gate, Gates, check_artifact
 from tunesmith.experiments.named import find_object, find_program
 from tunesmith.experiments.neighbours import nearest_neighbour_vote
@@ -22,7 +22,7 @@ __all__ = [
     "count_evaluation",
     "DEMO_BUDGET",
     "DemoResult",
-    "estimates",
+    "estimated",
     "find_object",
     "find_program",
     "Finding",

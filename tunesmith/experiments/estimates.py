@@ -11,7 +11,7 @@ from tunesmith.lm import LM, Call, metered
 from tunesmith.modules import Module
 from tunesmith.signatures import Example
 
-__all__ = ["CallCost", "estimates", "timed_calls"]
+__all__ = ["CallCost", "estimated", "timed_calls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def timed_calls(
     return _median(plain), _median(shown or plain), _highest([*plain, *shown])
 
 
-def estimates(plan: Mapping[str, Any], costs: tuple[CallCost, CallCost, CallCost] | None) -> dict[str, Any]:
+def estimated(plan: Mapping[str, Any], costs: tuple[CallCost, CallCost, CallCost] | None) -> dict[str, Any]:
     """Return `tokens` and `seconds` of a plan, and what was `measured`; all `None` without `costs`.
 
     Nothing bounds either but a budget. `expected` takes the program as given for its validation and its test, and calls
