@@ -292,6 +292,20 @@ def test_the_embedded_model_refuses_a_wrong_option_when_it_is_made(option: str) 
         make_lm("embedded", **{option: 0.3})
 
 
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [("api_base", "host="), ("base_url", "host="), ("api_key", "OLLAMA_API_KEY"), ("headers", "needs none")],
+)
+def test_ollama_says_what_stands_for_an_option_of_dspys(option: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=f"`{option}`.*{hint}"):
+        make_lm("ollama/m", **{option: "http://here"})
+
+
+def test_an_engine_of_ones_own_has_another_door() -> None:
+    with pytest.raises(UsageError, match="build_lm"):
+        make_lm("own/m", engine=Counting())
+
+
 def test_build_lm_takes_no_other_kind_of_cache() -> None:
     engine = Counting()
     with pytest.raises(UsageError, match="`ReplyCache`"):

@@ -152,6 +152,10 @@ def test_it_is_a_signature_of_dspys_in_every_other_way() -> None:
         mood: Literal["good", "bad"] = ts.OutputField()
 
     assert issubclass(Mood, dspy.Signature)
+    assert issubclass(Mood.with_instructions("Say it."), ts.Signature)
+    assert issubclass(ts.Signature("question -> answer"), ts.Signature)
+    assert not issubclass(ts.Signature("question -> answer"), Mood)
+    assert not issubclass(dict, ts.Signature)
     assert Mood.instructions == "Given the fields `text`, produce the fields `mood`."
     assert Mood.with_instructions("Say it.").instructions == "Say it."
     assert list(Mood.append("why", ts.OutputField(), str).output_fields) == ["mood", "why"]

@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -370,12 +370,14 @@ def lm(
     if local:
         if host is not None:
             raise UsageError(f"{spec!r} runs in this process and has no host. Given: host={host!r}. Leave `host` out.")
+        _refuse_client(spec, kwargs, "It runs in this process: leave it out")
         path = embedded_path() if spec == "embedded" else Path(spec.removeprefix("gguf:")).expanduser()
         engine: Engine = load_engine(spec, path, num_ctx=num_ctx, threads=threads)
         options: dict[str, Any] = {"num_ctx": num_ctx, "threads": threads}
         kwargs = {"temperature": None, **kwargs}
     elif spec.startswith("ollama/"):
         given = {name: kwargs.pop(name) for name in OLLAMA_OPTIONS if name in kwargs}
+        _refuse_client(spec, kwargs, "Its server needs none", _FOR_OLLAMA)
         engine, options = ollama_hosts(spec.removeprefix("ollama/"), host, num_ctx, _slots(slots), given)
         kwargs = {"temperature": None, **kwargs}
     elif spec.startswith("openai/") and kwargs.get("base_url") is not None:
@@ -388,6 +390,19 @@ def lm(
     if patience is not None:
         options = {**options, "patience": patience}
     return build_lm(spec, engine, cache=store, slots=count, price=price, patience=waiting, options=options, **kwargs)
+
+
+_FOR_OLLAMA = {
+    **dict.fromkeys(("api_base", "base_url"), "Use `host=`"),
+    "api_key": "Set OLLAMA_API_KEY instead",
+}
+
+
+def _refuse_client(spec: str, kwargs: Mapping[str, Any], why: str, instead: Mapping[str, str] | None = None) -> None:
+    """Refuse settings of a connection that `spec` does not have."""
+    for name in sorted(CLIENT_OPTIONS & kwargs.keys()):
+        if kwargs[name] is not None:
+            raise UsageError(f"{spec!r} has no option `{name}`. {(instead or {}).get(name, why)}.")
 
 
 _Made = tuple[Engine, dict[str, Any], dict[str, Any]]  # the engine, what builds it again, request defaults
@@ -413,6 +428,10 @@ def _foreign(spec: str, host: object, num_ctx: int | None, kwargs: dict[str, Any
     if num_ctx is not None:
         raise UsageError(f"{spec!r} is answered by DSPy's own engine, which has no option `num_ctx`. Leave it out.")
     client = {name: kwargs.pop(name) for name in list(kwargs) if name in _DSPY_OPTIONS}
+    if not isinstance(client.get("engine", ""), str):
+        raise UsageError(
+            "`engine` is a name here, such as 'litellm'. Use `tunesmith.lm.build_lm(name, engine)` for yours."
+        )
     if host is not None:
         if not isinstance(host, str):
             raise UsageError(f"{spec!r} takes one `host`. Given: {shown(host)}. Use `base_url=` for several.")

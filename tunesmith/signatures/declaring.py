@@ -21,6 +21,10 @@ class _DeclaredMeta(_Meta):  # type: ignore[misc]  # DSPy's metaclass is not typ
             return super().__call__(*args, **kwargs)
         return door.declared(*args, **kwargs)
 
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        # What DSPy derives, as `with_instructions` does, is a `dspy.Signature` only.
+        return issubclass(subclass, door.Signature) if cls is Signature else bool(super().__subclasscheck__(subclass))
+
 
 class Signature(door.Signature, metaclass=_DeclaredMeta):
     """"""  # noqa: D419 - DSPy takes a text here for the instructions of every signature that has none
