@@ -27,7 +27,7 @@ FAULTS = [
     ("evaluation/statistics.py", "[b - a for a, b", "[a - b for a, b"),
     ("lm/meter.py", "used >= limit", "used > limit"),
     ("lm/stack.py", "paid and led", "paid or led"),
-    ("compilers/bootstrap.py", "row.score >= threshold", "row.score > threshold"),
+    ("compilers/bootstrap.py", "row.score >= self._threshold", "row.score > self._threshold"),
     ("compilers/session.py", "found > lead", "found < lead"),
     ("experiments/verdict.py", "gain.low > 0", "gain.low >= 0"),
     ("formats/fields.py", 'if "\\n" not in value', 'if "\\n" in value'),

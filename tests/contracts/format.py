@@ -251,7 +251,7 @@ class FormatContract:
 
         modes = self.distinct_modes(case)
 
-        @settings(max_examples=scaled(200) if FULL else 7)
+        @settings(max_examples=scaled(60) if FULL else 7)
         @given(case.outputs if self.hostile else st.just(case.good))
         @example(case.good)
         def check(values: dict[str, Any]) -> None:
@@ -280,7 +280,7 @@ class FormatContract:
         programs = [predictor(case, self.name) for case in cases]
         assert programs
 
-        @settings(max_examples=scaled(200))
+        @settings(max_examples=scaled(100))
         @given(junk_replies())
         def check(junk: str) -> None:
             for program in programs:
@@ -475,7 +475,7 @@ class OwnFormatContract(FormatContract):
             assert listener.messages == [sent]
 
     def test_no_demo_reply_in_json_holds_a_turn_marker(self) -> None:
-        @settings(max_examples=scaled(400))
+        @settings(max_examples=scaled(200))
         @given(plain_text())
         def check(text: str) -> None:
             reply = reply_of(by_name("Tags"), self.name, "schema", {"tags": [text]})

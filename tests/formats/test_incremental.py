@@ -61,7 +61,7 @@ def assert_settled(signature: type[dspy.Signature], field: str, value: Any, sent
 def test_what_is_read_in_parts_is_the_whole_reply(case: Case) -> None:
     names = carriers(case)
 
-    @settings(max_examples=scaled(200) if FULL else 7)
+    @settings(max_examples=scaled(60) if FULL else 7)
     @given(st.sampled_from(list(MODES)), case.outputs, st.lists(st.floats(0, 1, width=16), max_size=30))
     @example("none", case.good, [0.1, 0.5, 0.9])
     @example("grammar", case.good, [0.2, 0.7])
@@ -118,7 +118,7 @@ def test_a_field_is_told_before_the_next_one_begins(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", format_names())
-@settings(max_examples=scaled(400))
+@settings(max_examples=scaled(200))
 @given(reply=junk_replies() | plain_text(), points=st.lists(st.integers(0, 100), max_size=10), data=st.data())
 @example(reply="```", points=[], data=None)
 @example(reply='{"answer": "\\ud83d', points=[12], data=None)
