@@ -3,6 +3,7 @@
 import math
 from enum import Enum
 from statistics import fmean
+from typing import Literal
 
 import dspy
 import pytest
@@ -163,3 +164,17 @@ def test_it_is_had_from_an_evaluation() -> None:
 def test_zero_division_is_checked(zero) -> None:
     with pytest.raises(UsageError, match="zero_division"):
         of(["a"], ["a"], zero_division=zero)
+
+
+def test_labels_that_were_typed_for_the_program_count_as_what_they_became() -> None:
+    class Rate(ts.Signature):
+        text: str = ts.InputField()
+        topic: Literal["good", "bad"] = ts.OutputField()
+
+    data = [dspy.Example(text=t, topic=t).with_inputs("text") for t in ("Good", "good", "GOOD", "bad", " Bad")]
+    lm = ts.FunctionLM(lambda request: "good")
+    report = ts.evaluate(ts.Predict(Rate), data, ts.metrics.exact_match("topic"), lm=lm)
+
+    found = ts.class_scores(report, data)
+
+    assert figures(found) == {"good": (0.6, 1.0, pytest.approx(0.75), 3), "bad": (0.0, 0.0, 0.0, 2)}

@@ -203,7 +203,7 @@ class Dataset(Sequence[Example]):
         if self._fits is not None and _same_fields(self._fits, signature):
             return self, ()
         found = fitted(self.examples, signature, self.name)
-        dataset = Dataset(found.examples, found.inputs, self.name, self.skipped, self.group)
+        dataset = Dataset(found.examples, found.inputs, self.name, self.skipped, self.group, self.notes)
         object.__setattr__(dataset, "_fits", signature)
         return dataset, found.notes
 

@@ -73,7 +73,9 @@ class _Header:
         return cls(path, places, max(places.values()) + 1, len(row), delimiter)
 
     def row(self, line: int, cells: list[str], reading: Reading) -> Row | RowError:
-        nameless = [place for place in _filled(cells) if place not in self.places.values()]
+        nameless = []
+        if len(cells) != self.width or len(self.places) != self.width:  # else every cell has a name, as nearly always
+            nameless = [place for place in _filled(cells) if place not in self.places.values()]
         if len(cells) < self.named or any(place >= self.width for place in nameless):
             return self._misfit(line, cells)
         if nameless and not self.noted:

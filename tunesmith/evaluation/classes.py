@@ -128,16 +128,20 @@ def class_scores(
     Example:
         `class_scores(ts.evaluate(program, data, metric), data, "topic").macro_f1`
     """
-    _check_same(report, dataset)
+    typed = _typed(report, dataset)
     if not (zero_division in (0, 1) or math.isnan(zero_division)):
         raise UsageError(f"`zero_division` is 0.0, 1.0 or NaN. Given: {shown(zero_division)}.")
     name = _field(report, dataset, field)
     outputs = [row.outputs for row in report.rows]
     several = any(items_of(example[name]) is not None for example in dataset)
     table = _Table(classes)
-    wanted = [table.of_label(_members(example[name], several=several)) for example in dataset]
+    # Labels as they stand first: the others count as one of those, if they are one.
+    members = [_members(example[name], several=several) for example in dataset]
+    wanted = {
+        at: table.of_label(members[at], near=typed[at]) for at in sorted(range(len(typed)), key=typed.__getitem__)
+    }
     given = [table.of_answer(_members((found or {}).get(name, ()), several=several)) for found in outputs]
-    counts = _counts(wanted, given, len(table.values))
+    counts = _counts([wanted[at] for at in range(len(given))], given, len(table.values))
     found = tuple(
         _class_score(value, row, zero_division) for value, row in zip(table.values, counts.sum(0), strict=True)
     )
@@ -148,14 +152,22 @@ def class_scores(
     return ClassScores(name, found, Interval(mean, low, high, len(dataset)), outputs.count(None))
 
 
-def _check_same(report: Report, dataset: Sequence[Example]) -> None:
+def _typed(report: Report, dataset: Sequence[Example]) -> list[bool]:
+    """Return which examples were typed for the program before they were scored, as " Good" is to the label `good`.
+
+    Raises:
+        UsageError: the report is of other examples, or in another order.
+    """
     keys, rows = [example_key(example) for example in dataset], [row.key for row in report.rows]
-    # Keys that are all new are those of examples that were typed for the program.
-    if len(keys) != len(rows) or (keys != rows and not set(keys).isdisjoint(rows)):
+    known, scored = set(keys), set(rows)
+    if len(keys) != len(rows) or any(
+        key != row and (key in scored or row in known) for key, row in zip(keys, rows, strict=True)
+    ):
         raise UsageError(
             f"The report is of {len(rows)} other examples than the {len(keys)} of the dataset. Give the dataset that "
             "was evaluated, whole and in its order."
         )
+    return [key != row for key, row in zip(keys, rows, strict=True)]
 
 
 def _members(value: Any, *, several: bool) -> Sequence[Any]:
@@ -174,9 +186,9 @@ class _Table:
         self._exact = {_key(value): place for place, value in enumerate(self.values)}
         self._near: dict[str, int | None] = {}
 
-    def of_label(self, members: Iterable[Any]) -> set[int]:
-        """Return the classes of a label. Two labels that differ are two classes, however alike they are."""
-        return self._places(members, near=not self._grows)
+    def of_label(self, members: Iterable[Any], *, near: bool) -> set[int]:
+        """Return the classes of a label. Two that differ are two classes, however alike, unless `near`."""
+        return self._places(members, near=near or not self._grows)
 
     def of_answer(self, members: Iterable[Any]) -> set[int]:
         """Return the classes of an answer: of equal ones the very same, else one that `exact_match` takes for it."""
