@@ -1,6 +1,7 @@
 """Options of DSPy's LMs and predictors: each is honoured, or refused with words that say what to use instead."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 import tunesmith as ts
 from tests.protocol.models import FakeModel
 from tests.protocol.server import ProtocolServer
-from tunesmith.errors import UsageError
+from tunesmith.errors import RequestRefused, UsageError
 from tunesmith.formats import get_format
 from tunesmith.lm import LM, FunctionLM, ReplyCache, as_lm, build_lm, listening
 from tunesmith.lm import lm as make_lm
+from tunesmith.lm.openai_dialects import get_dialect
+from tunesmith.lm.openai_request import chat_body
 
 ADAPTERS = {"tunesmith": None, "dspy": dspy.ChatAdapter()}
 REPLIES = {"tunesmith": "good", "dspy": "[[ ## a ## ]]\ngood\n\n[[ ## completed ## ]]"}
@@ -101,6 +104,30 @@ def test_an_explicit_request_honours_cache_false(cache: ReplyCache) -> None:
     model(request, cache=False)
     model(request, cache=False)
     assert len(model.requests) == 2
+
+
+def test_an_explicit_request_with_a_misspelt_option_is_refused() -> None:
+    config = dspy.lm15.Config(extensions={"tempratur": 0.3})
+    request = dspy.lm15.Request(model="function", messages=(dspy.lm15.Message.user("hello"),), config=config)
+    for options in ({"prompt": request}, {"request": request}):
+        with pytest.raises(UsageError, match="`temperature`"):
+            FunctionLM(say)(**options)
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.5, "two", True])
+def test_a_number_of_draws_that_cannot_be_is_refused(count: Any) -> None:
+    with pytest.raises(UsageError, match="whole number from 1"):
+        FunctionLM(say)("hello", n=count)
+
+
+def test_hosted_options_reach_a_server_that_speaks_openai() -> None:
+    config = dspy.lm15.Config(user_id="me", store=False, service_tier="flex", extensions={"extra_body": {"best_of": 2}})
+    request = dspy.lm15.Request(model="m", messages=(dspy.lm15.Message.user("hello"),), config=config)
+    body = chat_body(request, "m", get_dialect("vllm"))
+    assert (body["user"], body["store"], body["service_tier"], body["best_of"]) == ("me", False, "flex", 2)
+    cached = replace(request, config=dspy.lm15.Config(cache=dspy.lm15.CacheConfig()))
+    with pytest.raises(RequestRefused, match="prompt_cache"):
+        chat_body(cached, "m", get_dialect("vllm"))
 
 
 def test_the_attribute_cache_says_and_decides_whether_replies_are_kept(cache: ReplyCache) -> None:
@@ -201,7 +228,7 @@ def test_an_option_that_no_request_carries_is_refused(place: Any, name: str, val
 
 @pytest.mark.parametrize("place", [call, call_async, call_copy, call_predictor, call_listening])
 @pytest.mark.parametrize(
-    "option", [{"temperature": "hot"}, {"max_tokens": -1}, {"seed": "x"}, {"top_p": 2}, {"stop": 5}, {"n": "two"}]
+    "option", [{"temperature": "hot"}, {"max_tokens": -1}, {"seed": "x"}, {"top_p": 2}, {"stop": 5}]
 )
 def test_a_value_that_no_request_can_have_is_refused(place: Any, option: dict[str, Any]) -> None:
     model = FunctionLM(say)

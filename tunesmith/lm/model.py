@@ -218,7 +218,10 @@ class LM(OwnCacheLM):
         given = kwargs.pop("cache", None)
         rollout = kwargs.get("rollout_id")
         rollout = rollout_number(self.kwargs.get("rollout_id") if rollout is None else rollout)
-        whole = isinstance(prompt, Request) or "request" in kwargs
+        request = prompt if isinstance(prompt, Request) else kwargs.get("request")
+        whole = isinstance(request, Request)
+        if isinstance(request, Request):
+            self.check_options(request.config.extensions or ())
         options = {} if whole else plain_options({**self.kwargs, **kwargs})
         own = {name: value for name, value in options.items() if name not in _DSPY_CARRIES}
         plain = self

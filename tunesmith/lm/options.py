@@ -139,22 +139,23 @@ def check_values(options: Mapping[str, Any]) -> None:
             Config(**{field: value})
         except (TypeError, ValueError) as error:
             raise UsageError(f"The option `{name}` cannot be used: {error}. Given: {shown(value)}.") from error
-    stop, count = options.get("stop"), options.get("n")
+    stop = options.get("stop")
     if not (stop is None or isinstance(stop, str | list | tuple)):
         raise UsageError(f"`stop` is a text or a list of texts. Given: {shown(stop)}.")
-    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
-        raise UsageError(f"`n` is how many replies to draw: a whole number from 1. Given: {shown(count)}.")
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a request with those together that need each other, and with keys that JSON has.
+    """Return the options of a call with those together that need each other, and with keys that JSON has.
 
     Raises:
-        UsageError: one is there without the other.
+        UsageError: one is there without the other, or `n` cannot be.
     """
     found = dict(options)
     if found.get("top_logprobs") is not None and not found.get("logprobs"):
         raise UsageError("`top_logprobs` says how many alternatives `logprobs=True` reports. Set both.")
+    count = found.get("n")
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        raise UsageError(f"`n` is how many replies to draw: a whole number from 1. Given: {shown(count)}.")
     if isinstance(found.get("logit_bias"), Mapping):
         found["logit_bias"] = {str(token): bias for token, bias in found["logit_bias"].items()}
     return found
