@@ -53,6 +53,7 @@ __all__ = [
 ]
 
 _SHOWN = 200
+_BRIEF, _LINE = 80, 240
 
 
 def shown(value: object, limit: int = _SHOWN) -> str:
@@ -62,6 +63,13 @@ def shown(value: object, limit: int = _SHOWN) -> str:
     except Exception:  # noqa: BLE001 - a user's __repr__ may do anything; the message must still come
         text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def brief(owner: object, *words: str, **values: object) -> str:
+    """Return `Name(words, name=value)` in one short line, as the `repr` of a result; `None` is left out."""
+    given = [f"{name}={shown(value, _BRIEF)}" for name, value in values.items() if value is not None]
+    text = " ".join(", ".join([*filter(None, words), *given]).split())
+    return f"{type(owner).__name__}({text if len(text) <= _LINE else f'{text[: _LINE - 1]}…'})"
 
 
 def refusal_advice(path: Path, error: OSError) -> str:

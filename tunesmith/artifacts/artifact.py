@@ -11,7 +11,7 @@ from tunesmith.artifacts.manifest import parse_json, parse_manifest, sha256_of
 from tunesmith.artifacts.rebuild import make_signature
 from tunesmith.artifacts.selected import count_known
 from tunesmith.artifacts.state import check_state
-from tunesmith.errors import ArtifactError
+from tunesmith.errors import ArtifactError, brief
 from tunesmith.modules import Candidate
 from tunesmith.signatures import Example
 
@@ -38,6 +38,10 @@ class Artifact:
 
     path: Path
     manifest: dict[str, Any] = field(repr=False)
+
+    def __repr__(self) -> str:
+        verdict, sha256 = (self.manifest.get(name) for name in ("verdict", "sha256"))
+        return brief(self, str(self.path), verdict=verdict, sha256=str(sha256)[:12])
 
     @property
     def sha256(self) -> str:

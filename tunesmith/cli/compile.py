@@ -195,7 +195,7 @@ def _dry_run(
             tell("timing calls without demos and with the most demos", 0, 0)
             arguments = (student, given["compiler"], given["trainset"], given["metric"], model)
             costs = timed_calls(*arguments, count=_TIMED)
-    found = {**found, **estimated(found, costs)}
+    found |= estimated(found, costs)
     if absent is not None:
         found["notes"] = [*found["notes"], absent]
     if as_json:

@@ -11,7 +11,7 @@ from typing import Any
 from tunesmith.compilers.demos import carried, draw, labelled_pools
 from tunesmith.compilers.session import Session
 from tunesmith.data import content_key
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, brief
 from tunesmith.evaluation import Row, Runner
 from tunesmith.lm import role
 from tunesmith.modules import Candidate, Module
@@ -40,6 +40,9 @@ class Bootstrapped:
         if self.attempts and not self.used:
             return f"{text} No run passed the metric, so there are no bootstrapped demos."
         return text
+
+    def __repr__(self) -> str:
+        return brief(self, f"{len(self.used)} examples in {self.attempts} attempts")
 
 
 def bootstrap(

@@ -14,7 +14,7 @@ from dspy.teleprompt.teleprompt import Teleprompter
 from tunesmith.compilers.session import CompileReport, Session, check_seed
 from tunesmith.compilers.study_mirror import Mirror, MirrorPlace, mirrored
 from tunesmith.data import Dataset, check_disjoint
-from tunesmith.errors import BudgetExceeded, Interrupted, UsageError, shown
+from tunesmith.errors import BudgetExceeded, Interrupted, UsageError, brief, shown
 from tunesmith.evaluation import (
     Ledger,
     Metric,
@@ -71,6 +71,10 @@ class Compiler(Teleprompter):
             raise UsageError(f"A metric is a function of (example, prediction, trace=None). Given: {shown(metric)}.")
         self.metric, self.budget = metric, Budget.of(budget)
         self.slots, self.seed = slots, check_seed(seed)
+
+    def __repr__(self) -> str:
+        given = {name: value for name, value in self.options().items() if name not in ("name", "budget") and value}
+        return brief(self, **given, budget=self.budget if self.budget.to_json() else None)
 
     def compile(
         self,

@@ -10,7 +10,7 @@ from tunesmith.compilers.study import FrozenTrial
 from tunesmith.compilers.study_mirror import Mirror
 from tunesmith.compilers.study_objectives import front_in_words
 from tunesmith.data import Dataset
-from tunesmith.errors import UsageError, shown
+from tunesmith.errors import UsageError, brief, shown
 from tunesmith.evaluation import (
     Interval,
     Ledger,
@@ -52,6 +52,10 @@ class TrialRecord:
     mean: float | None
     n: int
 
+    def __repr__(self) -> str:
+        mean = None if self.mean is None else round(self.mean, 4)
+        return brief(self, str(self.number), self.origin, mean=mean, n=self.n)
+
 
 @dataclass(frozen=True, slots=True)
 class CompileReport:
@@ -82,6 +86,15 @@ class CompileReport:
     paid: Spend
     seed: int
 
+    def __repr__(self) -> str:
+        return brief(self, self.compiler, f"{_scores(self)} on validation", f"{len(self.trials)} candidates")
+
+    def __str__(self) -> str:
+        change = f"Why nothing changed: {self.unchanged_because}." if self.unchanged_because else ""
+        spent = f"{self.charged.calls:,} calls, {self.charged.tokens:,} tokens charged"
+        lines = [f"{self.compiler}: {_scores(self)} on validation, {len(self.trials)} candidates, {spent}", change]
+        return "\n".join([line for line in lines if line] + [f"Note: {note}" for note in self.notes])
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "CompileReport":
         return self  # frozen, and it travels with copies of the compiled program
 
@@ -101,6 +114,13 @@ class CompileReport:
         if all(trial.n < self.baseline.n for trial in others):
             return "no candidate was scored on all validation examples"
         return "no candidate beat the program as given on validation"
+
+
+def _scores(report: CompileReport) -> str:
+    before, after = (one.interval for one in (report.baseline, report.compiled))
+    return f"{before.mean if before.mean is None else format(before.mean, '.3f')} -> " + (
+        "no scores" if after.mean is None else f"{after.mean:.3f}"
+    )
 
 
 def check_seed(seed: int) -> int:

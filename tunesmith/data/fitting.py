@@ -6,7 +6,7 @@ from typing import Any
 
 from tunesmith.data.keys import fields_of
 from tunesmith.data.rows import Column, columns_for, missing_text, near_name
-from tunesmith.errors import RowError, shown
+from tunesmith.errors import RowError, brief, shown
 from tunesmith.signatures import Example, InvalidError, Signature
 
 __all__ = ["Fitted", "fitted"]
@@ -25,6 +25,9 @@ class Fitted:
     examples: tuple[Example, ...]
     inputs: tuple[str, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return brief(self, f"{len(self.examples)} examples", f"{len(self.notes)} notes")
 
 
 def fitted(examples: Sequence[Example], signature: type[Signature], name: str) -> Fitted:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.data import content_key, example_key
-from tunesmith.errors import DataError, UsageError, shown
+from tunesmith.errors import DataError, UsageError, brief, shown
 from tunesmith.evaluation.report import Report
 from tunesmith.evaluation.resampling import DRAWS, percentile_ends
 from tunesmith.evaluation.statistics import Interval
@@ -81,6 +81,9 @@ class ClassScores:
             "classes": [found.to_json() for found in self.classes],
             "unanswered": self.unanswered,
         }
+
+    def __repr__(self) -> str:
+        return brief(self, self.field, f"{len(self.classes)} classes", macro_f1=str(self.macro_f1))
 
     def __str__(self) -> str:
         if self.macro.mean is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.data import content_key, example_key
-from tunesmith.errors import UsageError, shown
+from tunesmith.errors import UsageError, brief, shown
 from tunesmith.evaluation.evaluator import as_model, evaluate
 from tunesmith.evaluation.report import Row
 from tunesmith.evaluation.statistics import Interval, wilson
@@ -64,6 +64,9 @@ class Agreement:
             "steady": None if self.steady is None else self.steady.to_json(),
             "errors": self.errors,
         }
+
+    def __repr__(self) -> str:
+        return brief(self, str(self))
 
     def __str__(self) -> str:
         found = self.agreement

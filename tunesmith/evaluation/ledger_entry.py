@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tunesmith.errors import brief
 from tunesmith.evaluation.report import Failure, Row, Step
 from tunesmith.lm import Call
 from tunesmith.signatures import to_json_value
@@ -79,6 +80,9 @@ class Entry:
     bare: bool = False
     time: float = 0.0
     seq: int = 0
+
+    def __repr__(self) -> str:
+        return brief(self, self.key.kind, seq=self.seq, row=self.row, calls=len(self.calls))
 
 
 def columns_of(entry: Entry, seq: int, *, private: bool = False) -> tuple[Any, ...]:

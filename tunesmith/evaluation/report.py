@@ -1,9 +1,10 @@
 """What an evaluation found: one row per example, and the sums."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tunesmith.errors import brief
 from tunesmith.evaluation.power import gain_spread
 from tunesmith.evaluation.statistics import Interval, mean_interval, mean_of, paired_gain
 from tunesmith.lm import Spend
@@ -29,6 +30,9 @@ class Failure:
     kind: str
     message: str
 
+    def __repr__(self) -> str:
+        return brief(self, f"{self.fault}: {self.kind}", message=self.message)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -37,6 +41,9 @@ class Step:
     predictor: str
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return brief(self, self.predictor, inputs=dict(self.inputs), outputs=dict(self.outputs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,10 @@ class Row:
     seconds: float = 0.0
     cached: bool = False
     steps: tuple[Step, ...] = ()
+
+    def __repr__(self) -> str:
+        outputs = None if self.outputs is None else dict(self.outputs)
+        return brief(self, self.key[:12], score=self.score, outputs=outputs, failure=self.failure)
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as JSON values; outputs that have no JSON form are shown as text."""
@@ -183,6 +194,10 @@ class Report:
             "rows": [row.to_json() for row in self.rows],
         }
 
+    def __repr__(self) -> str:
+        notes = f"{len(self.notes)} notes" if self.notes else ""
+        return brief(self, str(replace(self, notes=())), notes, charged=f"{self.charged.calls} calls")
+
     def __str__(self) -> str:
         interval = self.interval
         if interval.mean is None:
@@ -203,6 +218,10 @@ class PairedScores:
     before: tuple[float, ...]
     after: tuple[float, ...]
     groups: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        groups = None if self.groups is None else self.observations
+        return brief(self, f"{len(self.before)} pairs", mean=self.mean, groups=groups)
 
     @property
     def mean(self) -> float | None:

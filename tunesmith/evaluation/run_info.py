@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tunesmith.errors import UsageError
+from tunesmith.errors import UsageError, brief
 
 __all__ = [
     "COMMAND",
@@ -100,6 +100,9 @@ class RunInfo:
             _changed(path),
             problem,
         )
+
+    def __repr__(self) -> str:
+        return brief(self, str(self.path), self.state, verdict=self.verdict, problem=self.problem)
 
     @property
     def arguments(self) -> tuple[str, ...] | None:

@@ -25,6 +25,11 @@ class Interval:
     high: float | None
     n: int
 
+    def __str__(self) -> str:
+        if self.mean is None:
+            return "no values"
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}] on {self.n} examples"
+
     def to_json(self) -> dict[str, Any]:
         """Return the interval as JSON values."""
         return {"mean": self.mean, "low": self.low, "high": self.high, "n": self.n}

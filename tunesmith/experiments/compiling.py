@@ -11,7 +11,7 @@ from typing import Any
 from tunesmith.artifacts import Artifact, note_on_loading, save
 from tunesmith.compilers import Compiler, CompileReport, Mirror, MirrorPlace, Session, mirrored
 from tunesmith.data import example_key
-from tunesmith.errors import BudgetExceeded, UsageError, shown
+from tunesmith.errors import BudgetExceeded, UsageError, brief, shown
 from tunesmith.evaluation import Interval, Ledger, Metric, Report, RunFolder, Runner, paired_scores, run_path
 from tunesmith.experiments.compiling_calls import calls_of_example
 from tunesmith.experiments.compiling_job import Job, job_of
@@ -58,6 +58,24 @@ class CompileResult:
     opened: int | None
     notes: tuple[str, ...]
     seed: int
+
+    def __repr__(self) -> str:
+        path = None if self.artifact is None else str(self.artifact.path)
+        return brief(self, self.verdict, self._scores(), artifact=path)
+
+    def __str__(self) -> str:
+        spent = f"{self.charged.calls:,} calls and {self.charged.tokens:,} tokens charged"
+        lines = [
+            f"{self.verdict}: {self._scores()}",
+            self.finding.sentence,
+            f"{spent}, {self.paid.calls:,} calls paid now",
+            "" if self.artifact is None else f"Artifact: {self.artifact.path}",
+        ]
+        return "\n".join([line for line in lines if line] + [f"Note: {note}" for note in self.notes])
+
+    def _scores(self) -> str:
+        split = "test" if self.tested else "validation"
+        return f"{self.baseline.interval} -> {self.compiled.interval} of {split}"
 
     @property
     def verdict(self) -> str:

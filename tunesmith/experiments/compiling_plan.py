@@ -6,7 +6,7 @@ from typing import Any
 
 from tunesmith.compilers import Compiler, Session
 from tunesmith.data import example_key
-from tunesmith.errors import BudgetExceeded, UsageError
+from tunesmith.errors import BudgetExceeded, UsageError, brief
 from tunesmith.evaluation import Metric, binary_spread, examples_needed, least_changed, minimum_detectable_effect
 from tunesmith.experiments.compiling_calls import calls_of_example
 from tunesmith.experiments.compiling_job import Job, job_of
@@ -15,7 +15,24 @@ from tunesmith.lm import BaseLM, Budget
 from tunesmith.modules import Module
 from tunesmith.signatures import Example
 
-__all__ = ["notes_of_room", "plan", "search_budget", "stop_of_compile"]
+__all__ = ["Plan", "notes_of_room", "plan", "search_budget", "stop_of_compile"]
+
+
+class Plan(dict[str, Any]):
+    """What a compile will need, as JSON values by name; it is shown in a few lines."""
+
+    def __repr__(self) -> str:
+        calls = self["calls"]
+        return brief(self, f"{self['candidates']} candidates", f"{calls['expected']} calls, at most {calls['worst']}")
+
+    def __str__(self) -> str:
+        calls, sizes = self["calls"], self["examples"]
+        lines = [
+            f"{self['candidates']} candidates, the program as given included",
+            f"{calls['expected']:,} calls expected, at most {calls['worst']:,}",
+            f"{sizes['train']} train, {sizes['val']} validation, {sizes['test']} test examples",
+        ]
+        return "\n".join(lines + [f"Note: {note}" for note in self["notes"]])
 
 
 def plan(
@@ -29,7 +46,7 @@ def plan(
     lm: BaseLM | None = None,
     budget: Budget | int | None = None,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> Plan:
     """Return what `compile_program` with the same arguments would need, at no LM call.
 
     Args: as `compile_program`.
@@ -47,24 +64,26 @@ def plan(
     each, tested = calls_of_example(program, metric), _test_calls(job)
     planned = job.compiler.with_budget(search_budget(job))
     found = planned.plan(train=len(job.train), val=len(job.val), calls=float(each.total))
-    return {
-        **found,
-        "calls": {kind: _within(count + tested, job.budget) for kind, count in found["calls"].items()},
-        "calls_per_example": {"program": each.program, "judge": each.judge, "known": each.known},
-        "examples": {
-            "train": len(job.train),
-            "val": len(job.val),
-            "test": 0 if job.test is None else len(job.test),
-        },
-        "budget": job.budget.to_json(),
-        "notes": [
-            *job.notes,
-            *found.get("notes", []),
-            *_notes_of_test(job),
-            *([each.note] if each.note else []),
-            *_notes_of_other_limits(job.budget),
-        ],
-    }
+    return Plan(
+        {
+            **found,
+            "calls": {kind: _within(count + tested, job.budget) for kind, count in found["calls"].items()},
+            "calls_per_example": {"program": each.program, "judge": each.judge, "known": each.known},
+            "examples": {
+                "train": len(job.train),
+                "val": len(job.val),
+                "test": 0 if job.test is None else len(job.test),
+            },
+            "budget": job.budget.to_json(),
+            "notes": [
+                *job.notes,
+                *found.get("notes", []),
+                *_notes_of_test(job),
+                *([each.note] if each.note else []),
+                *_notes_of_other_limits(job.budget),
+            ],
+        }
+    )
 
 
 def notes_of_room(job: Job) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tunesmith.compilers import RandomSearch, few_shot_candidate
 from tunesmith.data import Dataset, Splits
-from tunesmith.errors import UsageError
+from tunesmith.errors import UsageError, brief
 from tunesmith.evaluation import Report, evaluate, write_atomically
 from tunesmith.experiments.compiling import CompileResult, compile_program
 from tunesmith.experiments.neighbours import nearest_neighbour_vote
@@ -57,6 +57,13 @@ class DemoResult:
     no_lm: Report
     sizes: dict[str, int]
     wall_seconds: float
+
+    def __repr__(self) -> str:
+        return brief(self, self.compiled.verdict, str(self.compiled.gain))
+
+    def __str__(self) -> str:
+        rivals = (("one demo per label, no search", self.labeled_few_shot), ("no LM", self.no_lm))
+        return "\n".join([str(self.compiled), *(f"{name}: {report.interval}" for name, report in rivals)])
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON values: what `runs/demo/result.json` holds."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from tunesmith.artifacts import Artifact
 from tunesmith.data import Dataset
-from tunesmith.errors import UsageError, shown
+from tunesmith.errors import UsageError, brief, shown
 from tunesmith.evaluation import Metric, Report, evaluate, paired_scores
 from tunesmith.experiments.verdict import Finding, count_evaluation, finding_of
 from tunesmith.lm import LM, Meter, Spend
@@ -110,6 +110,14 @@ class CheckResult:
     paid: Spend
     opened: int | None
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        held = sum(gate.passed for gate in self.gates)
+        return brief(self, f"{held} of {len(self.gates)} gates hold", str(self.compiled.interval))
+
+    def __str__(self) -> str:
+        gates = [f"{gate.name}: {gate.found}, wanted {gate.wanted}" for gate in self.gates]
+        return "\n".join([self.sentence, *gates])
 
     @property
     def passed(self) -> bool:

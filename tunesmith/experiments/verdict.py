@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from tunesmith.errors import UsageError
+from tunesmith.errors import UsageError, brief
 from tunesmith.evaluation import (
     Interval,
     Metric,
@@ -55,6 +55,12 @@ class Finding:
     more_examples: int | None
     detectable: float | None
     sentence: str
+
+    def __repr__(self) -> str:
+        return brief(self, self.verdict, gain=None if self.gain is None else str(self.gain))
+
+    def __str__(self) -> str:
+        return f"{self.verdict}: {self.sentence}"
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the gain as JSON values."""

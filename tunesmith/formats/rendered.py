@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from tunesmith.errors import brief
 from tunesmith.lm import Message, Prefix, Request, message_text
 
 __all__ = ["Rendered", "message_of", "request_of", "turn"]
@@ -24,6 +25,13 @@ class Rendered:
     constraint: Mapping[str, Any] | None
     options: Mapping[str, Any]
     request: Request
+
+    def __repr__(self) -> str:
+        held = "free" if self.constraint is None else f"held by a {next(iter(self.constraint))}"
+        return brief(self, f"{len(self.messages)} messages", held)
+
+    def __str__(self) -> str:
+        return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in self.messages)
 
     @classmethod
     def of(cls, request: Request) -> "Rendered":

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from math import inf
 from typing import Any
 
-from tunesmith.errors import BudgetExceeded, UsageError
+from tunesmith.errors import BudgetExceeded, UsageError, brief
 
 __all__ = ["Budget", "Call", "Meter", "Spend", "StopSignal", "metered", "replay_calls", "role", "unpaid"]
 
@@ -85,6 +85,10 @@ class Spend:
     def __add__(self, other: "Spend") -> "Spend":
         return Spend(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Spend)))
 
+    def __repr__(self) -> str:
+        usd = round(self.usd, 9) or None
+        return brief(self, calls=self.calls, tokens=self.tokens, seconds=round(self.seconds, 3), usd=usd)
+
     def to_json(self) -> dict[str, Any]:
         """Return the sums as JSON values; of dollars nine decimals, as the rest depends on the order of the calls."""
         return {
@@ -127,6 +131,9 @@ class Budget:
                     f"Given: {value!r}. Leave it out for no limit."
                 )
 
+    def __repr__(self) -> str:
+        return brief(self, **self.to_json())
+
     @classmethod
     def of(cls, value: "Budget | int | None") -> "Budget":
         """Return `value` as a budget; a plain number means calls."""
@@ -157,6 +164,9 @@ class Meter:
         self._charged: dict[str, Spend] = {}
         self._paid: dict[str, Spend] = {}
         self.served = 0  # answered from the cache or from an earlier charge
+
+    def __repr__(self) -> str:
+        return brief(self, charged=self.charged, budget=self.budget)
 
     def reserve(self, key: str) -> None:
         """Ask for the right to make the request `key`; call `settle` or `release` afterwards.

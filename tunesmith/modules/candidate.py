@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from tunesmith.errors import ArtifactError, UsageError
+from tunesmith.errors import ArtifactError, UsageError, brief
 from tunesmith.formats import default_format, get_format
 from tunesmith.lm import content_key
 from tunesmith.modules.binding import bind, bound_format
@@ -34,6 +34,11 @@ class Part:
     format: str | None = None
     settings: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
 
+    def __repr__(self) -> str:
+        settings = dict(self.settings) or None
+        words = (self.format or "", f"{len(self.demos)} demos")
+        return brief(self, *words, instruction=self.instruction, settings=settings)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "Part":
         return self
 
@@ -60,6 +65,11 @@ class Candidate:
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", MappingProxyType(dict(self.parts)))
         object.__setattr__(self, "sampling", MappingProxyType(dict(self.sampling)))
+
+    def __repr__(self) -> str:
+        parts = [f"{path}: {part.format or 'no format'}, {len(part.demos)} demos" for path, part in self.parts.items()]
+        more = f"and {len(parts) - 3} more predictors" if len(parts) > 3 else ""
+        return brief(self, self.key[:12], *parts[:3], more, sampling=dict(self.sampling) or None)
 
     def __hash__(self) -> int:
         return hash(self.key)

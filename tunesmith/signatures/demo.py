@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from tunesmith.errors import DataError, FormatError, ParseError, shown
+from tunesmith.errors import DataError, FormatError, ParseError, brief, shown
 from tunesmith.signatures.atoms import InvalidError
 from tunesmith.signatures.given import given_value
 from tunesmith.signatures.jsonable import canonical_text, to_json_value
@@ -67,6 +67,11 @@ class Demo:
     augmented: bool = False
     key: str = field(init=False, repr=False)
     _text: str = field(init=False, repr=False)
+
+    def __repr__(self) -> str:
+        sides = (self.inputs, self.outputs)
+        given, wanted = (", ".join(f"{name}={shown(value, 60)}" for name, value in side.items()) for side in sides)
+        return brief(self, f"{given} -> {wanted}", augmented=self.augmented or None)
 
     def __post_init__(self) -> None:
         """Copy the values and fix the canonical form.
