@@ -206,3 +206,12 @@ def test_the_notes_of_the_data_are_in_the_result_of_a_compile_once() -> None:
         )
     about = [note for note in result.notes if "does not fit" in note]
     assert sorted(note.split(":")[0] for note in about if "label" in note) == ["testset", "trainset"]
+
+
+def test_the_notes_on_a_program_of_the_callers_come_once_too() -> None:
+    train = [example.copy(note="n").with_inputs("q") for example in rows(*["good", "Bad"] * 5, "great")]
+    reply = FunctionLM(lambda seen: "n" if seen.text.endswith("Note:") else "good")
+    with dspy.context(lm=reply):
+        result = ts.compile(Steps(), metric=exact_match("a"), trainset=train, budget=60)
+    assert sum("the label `a` of 1 of 11" in note for note in result.notes) == 1
+    assert sum("the label `a`" in note for note in result.notes) == 1

@@ -211,10 +211,30 @@ def test_a_program_of_the_callers_that_returns_other_names_is_said() -> None:
     )
 
 
-def test_labels_of_a_program_of_the_callers_are_left_as_they_are() -> None:
-    data = [dspy.Example(comment="x", tone="Good").with_inputs("comment")]
-    report = evaluate(Named(), data, lambda e, p, t=None: e.tone == "Good", lm=model())
-    assert report.mean == 1.0
+def test_of_a_program_of_the_callers_texts_are_read_where_a_predictor_chooses_among_texts() -> None:
+    data = [dspy.Example(comment="x", tone=tone).with_inputs("comment") for tone in ("Good", "good", "great")]
+    report = evaluate(Named(), data, lambda e, p, t=None: e.tone == p.tone, lm=model())
+    assert report.mean == 2 / 3
+    assert "the label `tone` of 1 of 3 examples does not fit" in report.notes[0]
+
+
+@pytest.mark.parametrize(("kind", "label"), [(str, 7), (bool, "yes"), (Literal["7", "8"], 7)], ids=str)
+def test_other_labels_of_a_program_of_the_callers_are_left_as_they_are(kind: Any, label: Any) -> None:
+    """Its code may make an `int` of the text, and the caller's metric compare that."""
+    program, seen = Named(), []
+    program.say = dspy.Predict(Comment.with_updated_fields("tone", type_=kind))
+
+    def look(example: Any, prediction: Any, trace: Any = None) -> float:
+        seen.append(example.tone)
+        return 1.0
+
+    report = evaluate(
+        program,
+        [dspy.Example(comment="x", tone=label).with_inputs("comment")],
+        look,
+        lm=FunctionLM(lambda _: "7" if kind is not bool else "true"),
+    )
+    assert (seen, report.notes) == ([label], ())
 
 
 # Demos -------------------------------------------------------------------------------------------------------

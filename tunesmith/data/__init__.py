@@ -2,7 +2,7 @@
 
 from tunesmith.data.dataset import Dataset, Splits
 from tunesmith.data.disjoint import check_disjoint
-from tunesmith.data.fitting import Fitted, fitted
+from tunesmith.data.fitting import Fitted, fitted, with_labels
 from tunesmith.data.keys import content_key, example_key, fields_of
 from tunesmith.data.paths import MISSING, at_path
 from tunesmith.data.score import Score
@@ -22,4 +22,5 @@ __all__ = [
     "Score",
     "Splits",
     "tokens",
+    "with_labels",
 ]

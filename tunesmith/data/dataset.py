@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
-from tunesmith.data.fitting import fitted
+from tunesmith.data.fitting import fitted, with_labels
 from tunesmith.data.frames import own_inputs
 from tunesmith.data.keys import canonical_json, content_key, example_key, inputs_key
 from tunesmith.data.loading import (
@@ -55,6 +55,7 @@ class Dataset(Sequence[Example]):
     notes: tuple[str, ...] = ()
     _keys: tuple[str, ...] | None = field(default=None, init=False)
     _fits: type[Signature] | None = field(default=None, init=False)
+    _labels: Mapping[str, type[Signature]] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         examples = tuple(self.examples)
@@ -132,6 +133,7 @@ class Dataset(Sequence[Example]):
             raise DataError(f"`{where}` has no rows to use.{first}")
         dataset = cls(tuple(pair[0] for pair in pairs), wanted.inputs, own, tuple(skipped), group, tuple(notes))
         object.__setattr__(dataset, "_keys", tuple(pair[1] for pair in pairs))
+        object.__setattr__(dataset, "_fits", signature if require_outputs else None)  # typed, and nothing to note
         return dataset
 
     @classmethod
@@ -207,6 +209,15 @@ class Dataset(Sequence[Example]):
         object.__setattr__(dataset, "_fits", signature)
         return dataset, found.notes
 
+    def with_labels(self, signatures: Mapping[str, type[Signature]]) -> "tuple[Dataset, tuple[str, ...]]":
+        """Return the dataset with texts read as the labels that they mean, and what to note; see `with_labels`."""
+        if self._labels == signatures:
+            return self, ()
+        examples, notes = with_labels(self.examples, signatures, self.name)
+        dataset = Dataset(examples, self.inputs, self.name, self.skipped, self.group, self.notes)
+        object.__setattr__(dataset, "_labels", dict(signatures))
+        return dataset, notes
+
     def split(
         self,
         *,
@@ -258,6 +269,7 @@ class Dataset(Sequence[Example]):
         rows = list(rows)
         taken = Dataset(tuple(self.examples[row] for row in rows), self.inputs, f"{self.name}{suffix}", group=group)
         object.__setattr__(taken, "_fits", self._fits)
+        object.__setattr__(taken, "_labels", self._labels)
         if self._keys is not None:
             object.__setattr__(taken, "_keys", tuple(self._keys[row] for row in rows))
         return taken

@@ -1,15 +1,15 @@
 """Examples in memory, checked against the signature of the program that gets them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tunesmith.data.keys import fields_of
-from tunesmith.data.rows import Column, columns_for, missing_text, near_name
+from tunesmith.data.rows import Column, columns_for, meant_name, missing_text
 from tunesmith.errors import RowError, brief, shown
 from tunesmith.signatures import Example, InvalidError, Signature
 
-__all__ = ["Fitted", "fitted"]
+__all__ = ["Fitted", "fitted", "with_labels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,32 @@ def fitted(examples: Sequence[Example], signature: type[Signature], name: str) -
     return Fitted(typed, (*inputs, *extra), tuple(f"{name}: {note}" for note in notes))
 
 
+def with_labels(
+    examples: Sequence[Example], signatures: Mapping[str, type[Signature]], name: str
+) -> tuple[tuple[Example, ...], tuple[str, ...]]:
+    """Return `examples` with texts read as the labels that they mean, and notes on those that mean none.
+
+    Args:
+        examples: with their inputs marked.
+        signatures: of each label field, one whose output of that name is a closed set of texts.
+        name: what the examples are called, for notes.
+    """
+    columns = [
+        column
+        for field_name, signature in signatures.items()
+        for column in columns_for(signature, require_outputs=False)
+        if column.name == field_name
+    ]
+    found, typed = _Found(len(examples)), []
+    for number, example in enumerate(examples, 1):
+        fields, changes, inputs = fields_of(example), dict[str, Any](), _marked(example)
+        for column in columns:
+            if column.name not in inputs and isinstance(fields.get(column.name), str):
+                _read(column, fields[column.name], changes, found, number)
+        typed.append(_changed(example, fields, changes, inputs))
+    return tuple(typed), tuple(f"{name}: {note}" for note in found.notes(columns))
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     """What was met on the way: for each field the examples that lack it, and those whose value does not fit."""
@@ -101,8 +127,8 @@ def _typed(
             changes[column.name] = column.default
         elif value is None and not column.takes_none:
             if column.is_input:
-                others = [other for other in fields if other != column.name]
-                raise RowError(missing_text(column.name, others), source=name, line=number, field=column.name)
+                problem = "A value is wanted, not None." if column.name in fields else missing_text(column.name, fields)
+                raise RowError(problem, source=name, line=number, field=column.name)
             found.absent.setdefault(column.name, []).append(number)
         elif column.name in fields:
             _read(column, value, changes, found, number)
@@ -138,10 +164,9 @@ def _same(typed: Any, given: Any) -> bool:
 
 
 def _marked(example: Example) -> tuple[str, ...]:
-    try:
-        return tuple(example.inputs().keys())
-    except ValueError:  # DSPy's way to say that `with_inputs` was not called
-        return ()
+    """Return the names that are marked as inputs and are there: `example.inputs()` without the cost of an `Example`."""
+    marked = example._input_keys
+    return () if marked is None else tuple(name for name in fields_of(example) if name in marked)
 
 
 def _others(given: Iterable[dict[str, Any]], signature: type[Signature]) -> list[str]:
@@ -154,7 +179,7 @@ def _notes_of_names(
 ) -> list[str]:
     notes: list[str] = []
     outputs = [column.name for column in columns if not column.is_input]
-    meant = {name: near_name(name, others) for name in outputs if name not in seen}
+    meant = {name: meant_name(name, others) for name in outputs if name not in seen}
     notes += [
         f"no example has a label `{name}`, which the program returns. Is `{near}` meant? Name it `{name}`."
         for name, near in meant.items()

@@ -12,7 +12,7 @@ from tunesmith.data.source import Row
 from tunesmith.errors import DataError, RowError, shown
 from tunesmith.signatures import Example, InvalidError, Signature, given_value, input_types, output_types
 
-__all__ = ["Column", "Columns", "columns_for", "missing_text", "names_of", "near_name"]
+__all__ = ["Column", "Columns", "columns_for", "meant_name", "missing_text", "names_of", "near_name"]
 
 _log = logging.getLogger("tunesmith")
 
@@ -59,8 +59,10 @@ class Column:
 def missing_text(name: str, names: Iterable[object]) -> str:
     """Return what to say of a row that has `names` and not `name`."""
     names = list(names)
-    has, near = [shown(other, 80) for other in names], near_name(name, names)
-    meant = f" Is `{near}` meant? Rename it to `{name}`." if near is not None else ""
+    has, near = [shown(other, 80) for other in names], meant_name(name, names)
+    meant = (
+        f" Is `{near}` meant? Rename it to `{name}`." if near else f" Give the field that holds it the name `{name}`."
+    )
     return f"The field is missing. The row has: {', '.join(has[:20]) or 'no fields'}.{meant}"
 
 
@@ -69,6 +71,13 @@ def near_name(name: str, names: Iterable[object]) -> str | None:
     return next(
         (other for other in names if isinstance(other, str) and other != name and _bare(other) == _bare(name)), None
     )
+
+
+def meant_name(name: str, names: Iterable[object]) -> str | None:
+    """Return the one of `names` that may be meant by `name`, for advice: nearly the same, or spelt much like it."""
+    names = list(names)
+    close = difflib.get_close_matches(name, [str(other) for other in names], n=1, cutoff=0.75)
+    return near_name(name, names) or next(iter(close), None)
 
 
 def _bare(name: str) -> str:
@@ -129,7 +138,7 @@ class Columns:
         labelled = any(column.required and not column.is_input for column in self.columns)
         for column in self.columns:
             if column.fills and not column.is_input and column.name not in seen:
-                near = near_name(column.name, seen)
+                near = meant_name(column.name, seen - {other.name for other in self.columns})
                 rename = "the column that holds it" if near is None else f"`{near}`"
                 raise DataError(
                     f"`{self.source}`: no row has the output `{column.name}`, so every label would be "

@@ -1,13 +1,13 @@
 """Examples and demos, checked against the program that gets them, before its first call."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from tunesmith.data import Dataset, fields_of
 from tunesmith.errors import DataError, RowError, UsageError, shown
 from tunesmith.formats import carries, default_format
 from tunesmith.modules import DspyPredict, Module, ProgramInputs, bound_format, caller_adapter, program_inputs
-from tunesmith.signatures import Demo, Example, Signature
+from tunesmith.signatures import Demo, Example, Signature, output_types
 
 __all__ = ["as_dataset", "checked_demos", "fit_to_program"]
 
@@ -30,14 +30,15 @@ def fit_to_program(program: Module, examples: Dataset) -> tuple[Dataset, tuple[s
     """Return examples as `program` gets them, and what to note of them.
 
     A program that stands for one signature types its inputs and labels (`Dataset.fitted`). Of other programs, what is
-    given must be what `forward` takes; labels are left as they are, for only its code knows what it returns.
+    given must be what `forward` takes; only its code knows what it returns, so of its labels none but texts are read,
+    where a predictor of it chooses among texts ("Good" is the label `good`).
 
     Raises:
         RowError: an example lacks an input, or the program cannot be called with what it has.
     """
     known = _known(program)
     if known is None:
-        return examples, ()
+        return examples.with_labels(_text_labels(program))
     if known.exact and known.signature is not None:
         fitted, notes = examples.fitted(known.signature)
         return fitted, (*notes, *_notes_of_empty_labels(program, known.signature, fitted))
@@ -51,7 +52,7 @@ def fit_to_program(program: Module, examples: Dataset) -> tuple[Dataset, tuple[s
                 source=examples.name,
                 line=number,
             )
-    return examples, ()
+    return examples.with_labels(_text_labels(program))
 
 
 def checked_demos(program: Module) -> tuple[str, ...]:
@@ -119,6 +120,18 @@ def _notes_of_empty_labels(program: Module, signature: type[Signature], examples
         f"{examples.name}: {len(empty)} of {len(examples)} examples expect an empty text, which no reply in the format "
         f"`{chosen}` can give. Bind the format `json`: `tunesmith.modules.bind(predictor, 'json')`.",
     )
+
+
+def _text_labels(program: Module) -> dict[str, type[Signature]]:
+    """Return a signature for each output that is the same choice among texts wherever a predictor has it."""
+    found: dict[str, type[Signature]] = {}
+    kinds: dict[str, list[Any]] = {}
+    for _, predictor in program.named_predictors():
+        for name, kind in output_types(predictor.signature).items():
+            kinds.setdefault(name, []).append(kind)
+            if get_origin(kind) is Literal and all(isinstance(label, str) for label in get_args(kind)):
+                found[name] = predictor.signature
+    return {name: signature for name, signature in found.items() if all(kind == kinds[name][0] for kind in kinds[name])}
 
 
 def _known(program: Module) -> ProgramInputs | None:
