@@ -75,8 +75,7 @@ def test_the_examples_of_saving_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", ["data.md", "metrics.md"])
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
-    for code in FENCE.findall((ROOT / "docs" / page).read_text(encoding="utf-8")):
-        run(code, tmp_path)
+    run("\n".join(FENCE.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))), tmp_path)
 
 
 def test_the_tables_are_the_committed_results() -> None:

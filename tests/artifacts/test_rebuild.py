@@ -11,9 +11,11 @@ from typing import Any
 
 import dspy
 import pytest
+from click.testing import CliRunner
 
 import tunesmith as ts
 from tunesmith.artifacts.rebuild import find_program
+from tunesmith.cli import main
 from tunesmith.errors import ArtifactError
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +43,7 @@ def main():
     metric = ts.metrics.exact_match("team")
     ts.compile(
         Triage(), metric=metric, trainset=data[:8], valset=data[8:16], testset=data[16:], lm=ts.FunctionLM(say),
-        compiler=ts.LabeledFewShot(k=1), run="first",
+        compiler=ts.LabeledFewShot(k=1), run="first", mirror=False,
     )
 
 
@@ -82,13 +84,14 @@ def test_a_class_of_a_script_is_stored_under_the_name_that_others_import(compile
     assert manifest(compiled)["program"]["class"] == "two:Triage"
 
 
-def test_the_command_that_the_error_advises_works(compiled: Path) -> None:
-    command = ["-m", "tunesmith", "show", ARTIFACT, "--messages", "text=hello"]
-    refused = python(*command, folder=compiled)
-    assert refused.returncode == 1
+def test_the_command_that_the_error_advises_works(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(compiled)
+    command = ["show", ARTIFACT, "--messages", "text=hello"]
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 1
     advised = re.search(r"`(--allow [^`]+)`", refused.stderr)
     assert advised is not None
-    done = python(*command, *shlex.split(advised[1]), folder=compiled)
+    done = python("-m", "tunesmith", *command, *shlex.split(advised[1]), folder=compiled)
     assert done.returncode == 0, done.stderr
     assert "hello" in done.stdout
 
@@ -110,6 +113,7 @@ def test_the_script_itself_loads_it_without_being_imported_again(compiled: Path)
     assert done.stdout == "True\nonce\n", done.stderr
 
 
+@pytest.mark.slow
 def test_a_module_that_is_run_by_name_has_that_name(compiled: Path) -> None:
     package = compiled / "shop"
     package.mkdir()
@@ -125,7 +129,7 @@ def test_a_module_that_is_run_by_name_has_that_name(compiled: Path) -> None:
     ("arguments", "given", "why"),
     [
         (["-"], SCRIPT, "a notebook, in standard input"),
-        (["my-script.py"], None, "a script whose name cannot be imported"),
+        pytest.param(["my-script.py"], None, "a script whose name cannot be imported", marks=pytest.mark.slow),
     ],
 )
 def test_a_class_that_nobody_can_import_is_warned_about_when_it_is_compiled(
