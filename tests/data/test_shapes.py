@@ -86,6 +86,10 @@ SHAPES = {
     "array with a byte order mark in .jsonl": ("a.jsonl", "\ufeff" + json.dumps(OBJECTS)),
     "the only list of objects": ("a.json", json.dumps({"name": "x", "rows": OBJECTS})),
     "columns": ("a.json", json.dumps(COLUMNS)),
+    "columns, one of objects": (
+        "a.json",
+        json.dumps(COLUMNS | {"about": [{"n": 1}, {"n": 2}, {"n": 3}]}),
+    ),
     "columns as pandas writes them": ("a.json", json.dumps(BY_NUMBER)),
     "rows by number as pandas writes them": ("a.json", json.dumps(dict(enumerate(OBJECTS)))),
     "split as pandas writes it": ("a.json", json.dumps(SPLIT)),
@@ -301,6 +305,9 @@ SQUAD = {"question": "Where?", "context": "c", "answers": {"text": ["Paris", "in
 NESTED = [
     (SQUAD, {"answer": "answers.text.0"}, "Paris"),
     (SQUAD, {"answer": "answers.text.-1"}, "in Paris"),
+    (SQUAD, {"answer": "answers.text[0]"}, "Paris"),
+    ({"question": "q", "answers": [{"text": "x"}, {"text": "y"}]}, {"answer": "answers.text.1"}, "y"),
+    ({"question": "q", "answers": [{"text": "x"}, {"text": "y"}]}, {"answer": "answers[1].text"}, "y"),
     ({"question": "q", "out": {"a": {"b": "x"}}}, {"answer": "out.a.b"}, "x"),
     ({"question": "q", "messages": [{"content": "a"}, {"content": "b"}]}, {"answer": "messages.1.content"}, "b"),
     ({"question": "q", "answers.text": "flat"}, {"answer": "answers.text"}, "flat"),
@@ -341,14 +348,17 @@ def test_examples_keep_their_inputs_under_the_new_name() -> None:
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"answer": "answers.texts.0"}, "takes it from `answers.texts.0`"),
+        ({"answer": "answers.texts.0"}, "nothing at `answers.texts.0`.* Inside it are `answers.text`"),
         ({"answer": "answers"}, "Inside it are `answers.text`, `answers.answer_start`"),
         ({"answer": "answers.text"}, "Its first item is `answers.text.0`"),
-        ({"answer": "answers.text.9"}, "takes it from `answers.text.9`"),
+        ({"answer": "answers.text.9"}, "nothing at `answers.text.9`.* Its first item is `answers.text.0`"),
+        ({"answer": "answer.text"}, "The row has: question, context, answers"),
+        ({"answer": "context.text"}, "At `context` stands 'c'"),
+        ({"answers.text": "answer"}, r"Turn it round: `columns={'answer': 'answers.text'}`"),
     ],
 )
 def test_a_path_that_leads_nowhere_or_too_short_is_told(columns, words) -> None:
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(TunesmithError, match=words):
         Dataset.load([SQUAD], signature=Answer, columns=columns)
 
 
@@ -357,3 +367,15 @@ def test_without_inputs_the_error_says_what_columns_there_are(tmp_path) -> None:
         Dataset.load(write(tmp_path, "a.csv", COMMAS))
 
     assert "Given" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"question": "q", "answer": {"text": "x"}}, r"columns={'answer': 'answer.text'}"),
+        ({"question": "q", "answer": ["x"]}, r"columns={'answer': 'answer.0'}"),
+    ],
+)
+def test_a_value_of_another_shape_is_told_with_how_to_take_a_part_of_it(row, words) -> None:
+    with pytest.raises(DataError, match=words):
+        Dataset.load([row], signature=Answer)

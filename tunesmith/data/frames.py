@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from tunesmith.data.jsontext import rows_of_columns
 from tunesmith.data.source import Row
 from tunesmith.errors import DataError, RowError, UsageError, shown
 from tunesmith.signatures import Example
@@ -29,15 +30,15 @@ def rows_of(source: Any, where: str) -> Iterator[Row]:
     return _numbered(source)
 
 
-def _column_rows(columns: Mapping[Any, Any]) -> list[dict[Any, Any]]:
-    """Return the rows of columns: lists of the same length by name, as a dict for pandas has them."""
-    cells = list(columns.values())
-    if cells and all(isinstance(column, (list, tuple)) for column in cells) and len(set(map(len, cells))) == 1:
-        return [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True)]
-    raise UsageError(
-        "A mapping is a dataset if it holds columns, lists of the same length by name. Pass one part of it, as in "
-        f"`splits['train']`, or a list of rows. Given: {shown(columns, 80)}."
-    )
+def _column_rows(columns: Mapping[Any, Any]) -> list[Any]:
+    """Return the rows of columns by name, as a dict for pandas has them."""
+    rows = rows_of_columns(columns)
+    if rows is None:
+        raise UsageError(
+            "A mapping is a dataset if it holds columns, lists of the same length by name. Pass one part of it, as in "
+            f"`splits['train']`, or a list of rows. Given: {shown(columns, 80)}."
+        )
+    return rows
 
 
 def own_inputs(rows: Iterable[Row | RowError], where: str) -> tuple[list[Row | RowError], tuple[str, ...]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
-__all__ = ["JsonError", "decode_json", "located_items"]
+__all__ = ["JsonError", "decode_json", "located_items", "rows_of_columns"]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DATA = re.compile(r"\[[ \t\r\n]*[{\]]")  # an array of objects, or of nothing
@@ -131,14 +131,14 @@ def _table_rows(fields: Mapping[str, Any]) -> list[Any]:
     if isinstance(names, list) and isinstance(data, list) and all(isinstance(name, str) for name in names):
         return [dict(zip(names, row, strict=False)) if _fits(names, row) else row for row in data]
     columns = list(fields.values())
+    rows = rows_of_columns(fields)
+    if rows is not None:
+        return rows
     lists = [name for name, column in fields.items() if _is_list_of_objects(column)]
     if len(lists) > 1:
         raise JsonError(f"The file holds several lists: {lists[:8]}. Save each in a file of its own.", 1)
     if lists:
-        rows: list[Any] = fields[lists[0]]
-        return rows
-    if columns and all(isinstance(column, list) for column in columns) and len(set(map(len, columns))) == 1:
-        return [dict(zip(fields, cells, strict=True)) for cells in zip(*columns, strict=True)]
+        return list(fields[lists[0]])
     if columns and all(isinstance(column, dict) for column in columns):
         if all(name.isdigit() for name in fields):
             return columns  # rows by number
@@ -151,6 +151,16 @@ def _table_rows(fields: Mapping[str, Any]) -> list[Any]:
         "objects, one object a line in a `.jsonl` file, or an object of columns that are lists of the same length.",
         1,
     )
+
+
+def rows_of_columns(columns: Mapping[Any, Any]) -> list[Any] | None:
+    """Return the rows of columns: lists of the same length by name. `None` if these are none, or lists of rows."""
+    cells = list(columns.values())
+    if not cells or not all(isinstance(column, (list, tuple)) for column in cells) or len(set(map(len, cells))) > 1:
+        return None
+    if all(map(_is_list_of_objects, cells)):
+        return None
+    return [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
 def _is_list_of_objects(value: object) -> bool:

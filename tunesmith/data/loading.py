@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunesmith.data.frames import rows_of
-from tunesmith.data.paths import MISSING, at_path
+from tunesmith.data.paths import MISSING, at_path, steps_of
 from tunesmith.data.readers import read_file
 from tunesmith.data.rows import Columns, names_of
 from tunesmith.data.source import Reading, Row
@@ -30,14 +30,20 @@ def check_arguments(signature: object, inputs: object, on_bad: object, columns: 
         raise UsageError("Give `signature` or `inputs`, not both: a signature names its inputs.")
     if isinstance(inputs, str):
         raise UsageError(f"`inputs` is a list of field names. Given: {inputs!r}.")
-    if columns is None:
-        return
+    if columns is not None:
+        _check_columns(columns, getattr(signature, "fields", {}))
+
+
+def _check_columns(columns: object, fields: Mapping[str, object]) -> None:
     texts = [*columns.keys(), *columns.values()] if isinstance(columns, Mapping) else [None]
-    if not all(isinstance(text, str) and text for text in texts):
+    if not isinstance(columns, Mapping) or not all(isinstance(text, str) and text for text in texts):
         raise UsageError(
             "`columns` says where each field stands in a row, as in `columns={'answer': 'answers.text.0'}`. "
             f"Given: {shown(columns)}."
         )
+    if columns and all(place in fields for place in columns.values()) and not any(name in fields for name in columns):
+        turned = {place: name for name, place in columns.items()}
+        raise UsageError(f"`columns` names the field first, then where it stands. Turn it round: `columns={turned}`.")
 
 
 def open_source(source: Any, name: str | None, reading: Reading) -> tuple[Rows, str, str]:
@@ -140,12 +146,42 @@ def examples_of(
 
 
 def _with_path(error: RowError, row: Row | RowError, paths: Mapping[str, str]) -> RowError:
-    """Return the error, saying where a field was looked for that is not there."""
-    if error.field is None or error.field not in paths or isinstance(row, RowError):
+    """Return the error, saying where `columns` looked for the field and what there is."""
+    if error.field is None or isinstance(row, RowError):
         return error
+    if error.field not in paths:
+        part = _part(error)
+        if part is None:
+            return error
+        text = f"{error.problem} To take a part of it, give `columns={{{error.field!r}: {part!r}}}`."
+        return RowError(text, source=error.source, line=error.line, field=error.field, value=error.value)
     path = paths[error.field]
-    text = f"{error.problem} `columns` takes it from `{path}`.{_inside(path, error.value)}"
+    if isinstance(row.value, Mapping) and error.field not in row.value:
+        text = f"There is nothing at `{path}`, from where `columns` takes it.{_on_the_way(row.value, path)}"
+    else:
+        text = f"{error.problem} `columns` takes it from `{path}`.{_inside(path, error.value)}"
     return RowError(text, source=error.source, line=error.line, field=error.field, value=error.value)
+
+
+def _part(error: RowError) -> str | None:
+    """Return the path of a part of a value that has another shape than its field, `None` if it has no parts."""
+    value = error.value
+    if not value or not error.problem.startswith("Input should be"):
+        return None
+    if isinstance(value, Mapping):
+        return f"{error.field}.{next(iter(value))}"
+    return f"{error.field}.0" if isinstance(value, (list, tuple)) else None
+
+
+def _on_the_way(row: Mapping[str, Any], path: str) -> str:
+    """Return what stands where the path ends, in words."""
+    steps = steps_of(path)
+    for count in range(len(steps) - 1, 0, -1):
+        there = ".".join(steps[:count])
+        value = at_path(row, there)
+        if value is not MISSING:
+            return _inside(there, value) or f" At `{there}` stands {shown(value, 80)}."
+    return f" The row has: {', '.join(map(str, row))}."
 
 
 def _inside(path: str, value: object) -> str:

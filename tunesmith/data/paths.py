@@ -1,6 +1,7 @@
 """Values inside values: `answers.text.0`."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -11,7 +12,7 @@ from pydantic import BaseModel
 
 from tunesmith.signatures import Example
 
-__all__ = ["MISSING", "at_path", "Missing"]
+__all__ = ["MISSING", "Missing", "at_path", "steps_of"]
 
 
 class Missing(Enum):
@@ -21,13 +22,15 @@ class Missing(Enum):
 
 
 MISSING: Final = Missing.MISSING
+_BRACKETS = re.compile(r"\[(-?\d+)\]")
 
 
 def at_path(value: Any, path: str) -> Any:
     """Return the value at `path` inside `value`, `MISSING` if there is none.
 
     A name that holds the dots itself comes first: `{"answers.text": "x"}`. A step is the name of a field, or the place
-    of an item: `messages.0` is the first, `messages.-1` the last. A text on the way is read as JSON.
+    of an item: `messages.0` or `messages[0]` is the first, `messages.-1` the last. The name of a field in a list takes
+    that field of every item. A text on the way is read as JSON.
 
     Example:
         >>> at_path({"answers": {"text": ["Paris"]}}, "answers.text.0")
@@ -36,11 +39,16 @@ def at_path(value: Any, path: str) -> Any:
     whole = _step(value, path)
     if whole is not MISSING:
         return whole
-    for name in path.split("."):
+    for name in steps_of(path):
         value = _step(_opened(value), name)
         if value is MISSING:
             return MISSING
     return value
+
+
+def steps_of(path: str) -> list[str]:
+    """Return the names and places that a path goes through."""
+    return _BRACKETS.sub(r".\1", path).split(".")
 
 
 def _step(value: Any, name: str) -> Any:
@@ -52,7 +60,10 @@ def _step(value: Any, name: str) -> Any:
         value = value.tolist()
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         place = _place(name)
-        return MISSING if place is None or not -len(value) <= place < len(value) else value[place]
+        if place is not None:
+            return value[place] if -len(value) <= place < len(value) else MISSING
+        found = [_step(item, name) for item in value]
+        return found if found and MISSING not in found else MISSING
     if isinstance(value, BaseModel):
         return getattr(value, name, MISSING) if name in type(value).model_fields else MISSING
     if is_dataclass(value) and not isinstance(value, type):

@@ -28,8 +28,8 @@ def read_file(path: Path, reading: Reading, *, stream: bool = False) -> Rows:
         DataError: the file cannot be read, or is not text (most are raised while reading).
         RowError: a fault after which the rest of the file cannot be read (raised while reading).
     """
-    suffix = _suffix(path)
     _check_path(path)
+    suffix = _suffix(path)
     reader = _READERS[suffix]
     if suffix not in (".csv", ".tsv") and reading.delimiter is not None:
         raise UsageError(f"`delimiter` is for `.csv` and `.tsv` files. Given: `{path}`.")
