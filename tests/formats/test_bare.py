@@ -163,7 +163,7 @@ def test_every_engine_gets_the_same_messages_in_every_way_of_holding(annotation:
     signature = dspy.Signature({"text": (str, dspy.InputField()), "kind": (annotation, dspy.OutputField())})
     values = {str: "a", int: 1, bool: True, datetime.date: "2024-02-29", Code: "ABC", CARDS: "card"}
     sent = set()
-    for name in ("bare", "bare-schema", "bare-free", "bare-nearest"):
+    for name in ("bare", "bare-schema", "bare-free", "bare-likeliest", "bare-nearest"):
         for capabilities in MODES.values():
             program = dspy.Predict(signature)
             program.demos = [dspy.Example(text="a", kind=values.get(annotation, [1])).with_inputs("text")]

@@ -21,6 +21,10 @@ class TestBareFree(TestBare):
     name = "bare-free"
 
 
+class TestBareLikeliest(TestBare):
+    name = "bare-likeliest"
+
+
 class TestBareNearest(TestBare):
     name = "bare-nearest"
     free = ("Poem", "Essay", *LABELLED)

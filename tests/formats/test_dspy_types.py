@@ -26,7 +26,7 @@ SECTIONED = {
     "xml": "<answer>{}</answer>",
     "chat": "[[ ## answer ## ]]\n{}\n\n[[ ## completed ## ]]",
 }
-SECTIONED |= dict.fromkeys(("bare-schema", "bare-free", "bare-nearest"), "{}")
+SECTIONED |= dict.fromkeys(("bare-schema", "bare-free", "bare-likeliest", "bare-nearest"), "{}")
 OWN = tuple(name for name in SECTIONED if name != "chat")
 PICTURE = dspy.Image(url="data:image/png;base64,AAAA")
 

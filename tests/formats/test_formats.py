@@ -68,7 +68,7 @@ def test_every_format_has_its_name() -> None:
     assert {name: get_format(name).name for name in format_names()} == {name: name for name in format_names()}
     assert format_names() == (
         *("bare", "json", "lines", "markdown", "xml", "chat"),
-        *("bare-schema", "bare-free", "bare-nearest"),
+        *("bare-schema", "bare-free", "bare-likeliest", "bare-nearest"),
     )
 
 

@@ -130,6 +130,10 @@ class TestBareFreeOnTheWire(Wire, suites.TestBareFree):
     pass
 
 
+class TestBareLikeliestOnTheWire(Wire, suites.TestBareLikeliest):
+    pass
+
+
 class TestBareNearestOnTheWire(Wire, suites.TestBareNearest):
     pass
 

@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 from tunesmith.errors import FormatError, SignatureError, UsageError, shown
 from tunesmith.formats.asked import inputs_watched
-from tunesmith.formats.bare import BareFormat, BareFree, BareNearest, BareSchema
+from tunesmith.formats.bare import BareFormat, BareFree, BareLikeliest, BareNearest, BareSchema
 from tunesmith.formats.chat import ChatFormat
 from tunesmith.formats.fields import field_titles, read_inputs
 from tunesmith.formats.format import Adapter, ChatAdapter, Format, Rendered
@@ -73,6 +73,7 @@ register(XmlFormat())
 register(ChatFormat())
 register(BareSchema())
 register(BareFree())
+register(BareLikeliest())
 register(BareNearest())
 
 

@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -13,9 +13,10 @@ from tunesmith.formats.fields import field_titles, json_text
 from tunesmith.formats.format import Format, field_notes
 from tunesmith.formats.incremental import FieldReader, TextReader
 from tunesmith.formats.incremental_json import JsonReader
+from tunesmith.formats.likeliest import likeliest_label
 from tunesmith.formats.options import Constraint
 from tunesmith.formats.thoughts import is_around
-from tunesmith.lm import Capabilities
+from tunesmith.lm import Capabilities, TokenLogprob
 from tunesmith.signatures import (
     Signature,
     field_schema,
@@ -33,9 +34,11 @@ from tunesmith.signatures import (
     validate_output,
 )
 
-__all__ = ["BareFormat", "BareFree", "BareNearest", "BareSchema"]
+__all__ = ["BareFormat", "BareFree", "BareLikeliest", "BareNearest", "BareSchema"]
 
 _MOST_LISTED = 50
+_ALTERNATIVES = 20  # per token; what Ollama reports at most
+_AROUND = 16  # tokens for quotes and the like around a label, which has at most one token per byte
 _CHARACTER = "[^\\x00-\\x08\\x0B-\\x1F\\x7F]"
 _FENCED = re.compile(r"```\w*[ \t]*\n(.*?)```", re.DOTALL)
 _QUOTES = "\"'`*"
@@ -54,6 +57,8 @@ class BareFormat(Format):
     - `free`: nothing but a stop at the line end; the value is checked in the reply. Labels are held so if the engine
       takes a schema only and demos show how they look: small models then choose worse between labels in JSON quotes.
       Without demos they do not know what is wanted, and a schema has to hold them (measured: `docs/formats.md`).
+    - `likeliest`: as `free`, and the log-probabilities of the reply's tokens say which label the model would have
+      written under a grammar. Taken instead of `free` if the engine reports 20 alternatives per token.
     - `none`: nothing at all.
     """
 
@@ -76,7 +81,9 @@ class BareFormat(Format):
             return "grammar"
         if "json_schema" not in capabilities.constraints or is_any_text(signature, name):
             return "none"
-        return "free" if shown and _is_quoted_label(signature, name) else "schema"
+        if not (shown and _is_quoted_label(signature, name)):
+            return "schema"
+        return "likeliest" if capabilities.logprobs >= _ALTERNATIVES else "free"
 
     def system_text(self, signature: type[Signature]) -> str:
         """Return instruction, notes and, for a closed set, its labels."""
@@ -108,6 +115,9 @@ class BareFormat(Format):
             return Constraint(grammar=held)
         if mode == "schema":
             return Constraint(schema=field_schema(signature, name))
+        if mode == "likeliest":
+            longest = max(len(label.encode()) for label in labels(signature, name) or ("",))
+            return Constraint(stop=("\n",), max_tokens=longest + _AROUND, alternatives=_ALTERNATIVES)
         return Constraint(stop=("\n",) if mode == "free" else ())
 
     def read(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> dict[str, Any]:
@@ -142,6 +152,14 @@ class BareFormat(Format):
             except ParseError:
                 continue
         raise problem
+
+    def likeliest(self, signature: type[Signature], mode: str, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        """Return the label whose tokens the model found likeliest, as far as its log-probabilities tell."""
+        found = labels(signature, _output(signature)) if mode == "likeliest" else None
+        label = None if found is None else likeliest_label(found, tokens)
+        return (
+            None if label is None else {_output(signature): parse_text(signature, _output(signature), label, raw=label)}
+        )
 
     def disproves(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> bool:
         """Return whether the value's grammar or schema cannot have allowed the reply."""
@@ -183,6 +201,23 @@ class BareFree(BareFormat):
         name = _output(signature)
         one_line = is_plain(signature, name) and not is_text(signature, name)
         return "free" if one_line and capabilities.constraints else "none"
+
+
+class BareLikeliest(BareFree):
+    """`bare-free`, and a reply that is not one of the labels is read as the label that the model found likeliest.
+
+    The log-probabilities of the reply's tokens say which label the model would have written, had it been held to the
+    labels: what a grammar gives, for engines without grammars that report alternatives (Ollama from 0.12.11). It stays
+    unreadable if no label is among the 20 likeliest beginnings.
+    """
+
+    name: ClassVar[str] = "bare-likeliest"
+
+    def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
+        """Ask for alternatives if the output has labels and the engine reports enough of them."""
+        found = super().mode(signature, capabilities, shown=shown)
+        is_label = labels(signature, _output(signature)) is not None
+        return "likeliest" if found == "free" and is_label and capabilities.logprobs >= _ALTERNATIVES else found
 
 
 class BareNearest(BareFree):

@@ -38,6 +38,7 @@ from tunesmith.lm import (
     Prefix,
     Request,
     Response,
+    TokenLogprob,
     effective,
     rollout_number,
 )
@@ -158,6 +159,13 @@ class Format(HeardOnce, Adapter):
             ParseError: the outputs are not all there.
         """
         raise NotImplementedError
+
+    def likeliest(self, signature: type[Signature], mode: str, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        """Return the outputs that the model found likeliest though its reply is another, `None` if that is unknown.
+
+        Asked where the reply cannot be read.
+        """
+        return None
 
     def disproves(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> bool:
         """Return whether what `constraint` sends in `mode` cannot have allowed the reply: then nothing enforces it."""
@@ -290,7 +298,7 @@ class Format(HeardOnce, Adapter):
                     continue
             if problem is not None:
                 raise problem
-            found.append(_with_thoughts(outputs, response, thought))
+            found.append(_with_rest(outputs, response, thought, logprobs=plan.logprobs))
             draw += 1
         return found
 
@@ -362,6 +370,9 @@ class Format(HeardOnce, Adapter):
             text = _said(_text_of(response), cut=cut)
             return self.read(signature, text if plan.held else without_thoughts(text, cut=cut), plan.mode, cut=cut)
         except ParseError as error:
+            likeliest = self.likeliest(signature, plan.mode, response.logprobs or ())
+            if likeliest is not None and not is_around(_text_of(response) or ""):
+                return likeliest
             raise ReplyError(error, self.name, signature) from error
 
     def _writer(self, signature: type[Signature]) -> Callable[[Mapping[str, Any]], str]:
@@ -464,6 +475,7 @@ class Format(HeardOnce, Adapter):
             held=constraint.grammar is not None or constraint.schema is not None,
             stop=bool(constraint.stop),
             cuts=len(config.stop) > len(constraint.stop),
+            logprobs=bool(merged.get("logprobs")),
             prefixes=tuple(Prefix(lm.model, system, messages, one) for one in configs),
             write_inputs=self._writer(signature),
             history=[{"role": "system", "content": system}, *turns],
@@ -560,13 +572,15 @@ class _Asked:
         return Message.user(self.plan.write_inputs(self.inputs))
 
 
-def _with_thoughts(outputs: dict[str, Any], response: Response, thought: tuple[str, Any] | None) -> dict[str, Any]:
+def _with_rest(
+    outputs: dict[str, Any], response: Response, thought: tuple[str, Any] | None, *, logprobs: bool
+) -> dict[str, Any]:
     """Return the outputs of a reply with what came beside its text: thoughts that fill an output, log-probabilities."""
     if thought is not None:
         name, kind = thought
         said = _thinking(response)
         outputs = {name: kind(content=said) if kind is Reasoning else said, **outputs}
-    return outputs if response.logprobs is None else {**outputs, "logprobs": response.logprobs}
+    return {**outputs, "logprobs": response.logprobs} if logprobs and response.logprobs is not None else outputs
 
 
 def _history_field(signature: type[Signature]) -> str | None:

@@ -13,11 +13,25 @@ __all__ = ["Constraint", "check_call", "request_config"]
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """How a reply is held to its shape: a GBNF grammar or a JSON Schema, and where it stops."""
+    """How a reply is held to its shape: a GBNF grammar or a JSON Schema, and where it ends.
+
+    Attributes:
+        grammar, schema: at most one of them.
+        stop: texts that end the reply.
+        max_tokens: how long it may be, unless the caller says.
+        alternatives: how many alternatives per token to ask for, with their log-probabilities.
+    """
 
     grammar: str | None = None
     schema: Mapping[str, Any] | None = None
     stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    alternatives: int = 0
+
+    def defaults(self) -> dict[str, Any]:
+        """Return what a request says unless its caller does."""
+        found = {"max_tokens": self.max_tokens, "logprobs": self.alternatives or None}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 _CONFIG_NAMES = frozenset(field.name for field in fields(Config)) - {
@@ -66,7 +80,7 @@ def request_config(options: dict[str, Any], constraint: Constraint) -> Config:
     options = {
         name: value for name, value in plain_options(options).items() if value is not None and name not in _LEFT_OUT
     }
-    known: dict[str, Any] = {}
+    known = constraint.defaults()
     extensions: dict[str, Any] = {}
     for name, value in options.items():
         if name in _OTHER_NAMES:

@@ -26,6 +26,7 @@ class Plan:
         held: whether a grammar or schema goes out.
         stop: whether a stop of ours does.
         cuts: whether a stop of the caller's does.
+        logprobs: whether the caller asked for log-probabilities.
         prefixes: one per draw, equal but for what a repeated draw changes.
         write_inputs: writes the last message.
         history: the messages before it, in DSPy's form.
@@ -39,6 +40,7 @@ class Plan:
     held: bool
     stop: bool
     cuts: bool
+    logprobs: bool
     prefixes: tuple[Prefix, ...]
     write_inputs: Callable[[Mapping[str, Any]], str]
     history: list[dict[str, Any]]

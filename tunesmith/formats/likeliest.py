@@ -1,0 +1,33 @@
+"""The label that a model would have written, had a grammar held it: from the log-probabilities of a free reply."""
+
+from collections.abc import Sequence
+
+from tunesmith.lm import TokenLogprob
+
+__all__ = ["likeliest_label"]
+
+
+def likeliest_label(labels: Sequence[str], tokens: Sequence[TokenLogprob]) -> str | None:
+    """Return the label that greedy decoding under a grammar of the labels gives, `None` if the reply does not tell.
+
+    A grammar leaves at each step the likeliest token that some label allows. The alternatives of the first token tell
+    the first step. A further step is known only while the reply itself has taken the same tokens.
+
+    Args:
+        labels: the texts of the labels.
+        tokens: of the reply, each with its alternatives.
+    """
+    written, left = "", list(labels)
+    for token in tokens:
+        options = {one.token: one.logprob for one in token.top} | {token.token: token.logprob}
+        allowed = [text for text in options if text and any(label.startswith(written + text) for label in left)]
+        if not allowed:
+            break
+        best = max(allowed, key=lambda text: options[text])
+        written += best
+        left = [label for label in left if label.startswith(written)]
+        if len(left) == 1:
+            return left[0]
+        if best != token.token:  # the reply goes on from another beginning
+            return None
+    return written if written in left else None
