@@ -114,7 +114,7 @@ def test_a_signature_without_outputs_is_refused_before_a_call() -> None:
 
 @pytest.mark.parametrize("n", [-1, 2.5])
 def test_a_number_of_draws_that_cannot_be_is_refused(n: Any) -> None:
-    with pytest.raises(FormatError, match="whole number"):
+    with pytest.raises(UsageError, match="whole number"):
         ask(FunctionLM(lambda seen: "yes"), Predict("question -> answer", n=n), question="?")
 
 
