@@ -7,7 +7,7 @@ import pytest
 
 from tests.contracts.format import ask
 from tests.strategies import CASES
-from tunesmith.errors import FormatError, SignatureError, UsageError
+from tunesmith.errors import SignatureError, UsageError
 from tunesmith.formats import Format, carries, default_format, format_names, get_format
 from tunesmith.lm import FunctionLM
 from tunesmith.modules import Predict
