@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
-from tests.cli.conftest import Workspace, check_failure, run
+from tests.cli.conftest import REPORTS, Workspace, check_failure, rows, run
 from tests.cli.server import Server
 from tunesmith.cli import main
 
@@ -44,9 +44,76 @@ def test_a_run_is_shown_with_its_candidates(workspace: Workspace) -> None:
     best = found["candidates"][0]
     assert best["rows"] == 24
     assert 0 <= best["mean"] <= 1
+    assert "started by: tunesmith compile --run first" in run("runs", "show", "first").stdout
+
+
+def candidate_lines() -> list[str]:
     text = run("runs", "show", "first").stdout
-    assert "started by: tunesmith compile --run first" in text
-    assert best["candidate"][:12] in text
+    lines = text[text.index("Candidates\n") :].splitlines()[3:]
+    return lines[: lines.index("")] if "" in lines else lines
+
+
+def test_what_a_run_returns_stands_first_then_the_program_as_given_then_the_others(workspace: Workspace) -> None:
+    found = json.loads(run("runs", "show", "first", "--json").stdout)
+    one, two, *others = found["candidates"]
+    assert (one["chosen"], one["given"]) == (True, False)
+    assert (two["chosen"], two["given"]) == (False, True)
+    assert not any(other["chosen"] or other["given"] for other in others)
+    lines = candidate_lines()
+    assert ", returned " in lines[0]
+    assert "demos" in lines[0], "what differs from the program as given"
+    assert lines[1].startswith("program as given ")
+    assert len({line.split("  ")[0] for line in lines}) == len(found["candidates"])
+    assert not any(one["candidate"][:8] in line for line in lines for one in found["candidates"])
+
+
+def test_means_of_validation_and_test_stand_apart_and_are_those_of_the_result(workspace: Workspace) -> None:
+    found = json.loads(run("runs", "show", "first", "--json").stdout)
+    result = found["result"]
+    for shown, name in zip(found["candidates"], ("compiled", "baseline"), strict=False):
+        assert (shown["mean"], shown["n"]) == (result["validation"][name]["mean"], result["validation"][name]["n"])
+        assert shown["test"] == {"mean": result[name]["mean"], "n": result[name]["n"]}
+    assert all(shown["test"] is None for shown in found["candidates"][2:])
+    assert all(shown["n"] <= 12 for shown in found["candidates"])
+
+
+def test_a_run_that_was_stopped_says_what_its_candidates_are(workspace: Workspace) -> None:
+    folder = workspace.folder / "runs" / "first"
+    (folder / "result.json").unlink()
+    notes = json.loads((folder / "candidates.json").read_text(encoding="utf-8"))
+    (folder / "candidates.json").write_text(json.dumps({**notes, "chosen": None}), encoding="utf-8")
+    lines = candidate_lines()
+    assert lines[0].startswith("program as given ")
+    assert not any("returned" in line for line in lines)
+    assert any("demos" in line for line in lines[1:])
+
+
+@pytest.mark.parametrize(
+    "notes", [None, "", "[]", '{"splits": 5, "candidates": [], "chosen": {}}', '{"splits": {"validation": [[]]}}']
+)
+def test_a_run_without_notes_of_its_candidates_is_shown_all_the_same(workspace: Workspace, notes: str | None) -> None:
+    path = workspace.folder / "runs" / "first" / "candidates.json"
+    path.unlink()
+    if notes is not None:
+        path.write_text(notes, encoding="utf-8")
+    lines = candidate_lines()
+    assert lines[0].startswith("program as given ")
+    assert json.loads(run("runs", "show", "first", "--json").stdout)["candidates"][0]["given"]
+
+
+def test_looking_changes_nothing_of_when_a_run_was_written(workspace: Workspace) -> None:
+    folder = workspace.folder / "runs" / "first"
+    for path in folder.iterdir():
+        os.utime(path, (1.5e9, 1.5e9))
+    for verb in (("show", "first"), ("ls",)):
+        for _ in range(2):
+            assert "2017-07-14T02:40:00+00:00" in run("runs", *verb).stdout
+
+
+def test_private_data_is_in_no_note_of_a_run(workspace: Workspace) -> None:
+    assert run("compile", "--run", "quiet", "--no-store", "--json", "-q").exit_code == 0
+    notes = (workspace.folder / "runs" / "quiet" / "candidates.json").read_text(encoding="utf-8")
+    assert not [row for row in rows(REPORTS) if row["report"] in notes]
 
 
 def test_a_run_that_was_stopped_goes_on_from_anywhere_in_the_project(

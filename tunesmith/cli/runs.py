@@ -2,7 +2,6 @@
 
 import datetime
 import os
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,13 @@ from tunesmith.cli.failures import DONE
 from tunesmith.cli.options import json_option, quiet_option, unneeded_quiet_option
 from tunesmith.cli.output import emit, heading, note, say, table
 from tunesmith.errors import LedgerError, UsageError, shown
-from tunesmith.evaluation import RunInfo, count_ledger, read_entries, run_path, runs_in
+from tunesmith.evaluation import Report, RunInfo, count_ledger, read_entries, run_path, runs_in
 
 __all__ = ["command"]
 
 _RESUMED = ("compile", "demo")
 _DEEP, _WIDEST = 3, 200  # of an identity's part that people are shown
+_DIFFERENCE = 70
 _IDENTITY = 12  # digits of a fingerprint that people are shown
 _name = click.argument("name", metavar="RUN")
 
@@ -76,11 +76,7 @@ def show(name: str, as_json: bool) -> int:  # noqa: FBT001
     say(table([("part", "identity"), *((part, _short(value)) for part, value in sorted(info.identity.items()))]))
     if summary["candidates"]:
         heading("Candidates")
-        rows = [("candidate", "evaluations", "errors", "mean")]
-        for found in summary["candidates"]:
-            mean = "" if found["mean"] is None else f"{found['mean']:.3f}"
-            rows.append((found["candidate"][:_IDENTITY], str(found["rows"]), str(found["errors"]), mean))
-        say(table(rows, numbers=3))
+        say(table(_candidate_rows(summary["candidates"]), numbers=5))
     if info.state == "stopped" and info.arguments is not None:
         say()
         ended = _ended_budget(info, summary)
@@ -170,25 +166,78 @@ def _counts(info: RunInfo) -> dict[str, Any] | None:
 
 
 def _candidates(info: RunInfo) -> list[dict[str, Any]]:
-    """Return what was evaluated by candidate, those seen on most examples first."""
+    """Return what was evaluated by candidate: what is returned, the program as given, then by examples and mean."""
     if info.ledger is None:
         return []
-    by_candidate: dict[str, list[Any]] = {}
-    for entry in read_entries(info.ledger):
-        if entry.key.kind == "row" and entry.key.mode == "eval":
-            by_candidate.setdefault(entry.key.candidate, []).append(entry.row)
-    found = []
-    for candidate, rows in by_candidate.items():
-        scores = [row.score for row in rows if row.score is not None]
-        found.append(
-            {
-                "candidate": candidate,
-                "rows": len(rows),
-                "errors": sum(row.failure is not None for row in rows),
-                "mean": statistics.fmean(scores) if scores else None,
-            }
-        )
-    return sorted(found, key=lambda one: (-one["rows"], -(one["mean"] or 0.0), one["candidate"]))
+    metric, by_candidate = info.identity.get("metric"), dict[str, list[Any]]()
+    entries = [entry for entry in read_entries(info.ledger) if (entry.key.kind, entry.key.mode) == ("row", "eval")]
+    ours = [entry for entry in entries if entry.key.metric == metric]  # others are from before a change of the metric
+    for entry in ours or entries:
+        by_candidate.setdefault(entry.key.candidate, []).append(entry.row)
+    known = _Known(info)
+    found = [known.described(candidate, rows) for candidate, rows in by_candidate.items()]
+    return sorted(found, key=lambda one: (not one["chosen"], not one["given"], -one["n"], -(one["mean"] or 0.0)))
+
+
+class _Known:
+    """What the notes of a run say of its candidates and examples; of an older run, or a damaged file, little."""
+
+    def __init__(self, info: RunInfo) -> None:
+        notes = info.notes
+        splits, candidates = notes.get("splits"), notes.get("candidates")
+        self._splits = splits if isinstance(splits, dict) else {}
+        self._candidates = candidates if isinstance(candidates, dict) else {}
+        self._given, self._chosen = info.identity.get("candidate"), notes.get("chosen")
+
+    def described(self, candidate: str, rows: list[Any]) -> dict[str, Any]:
+        about = self._candidates.get(candidate)
+        about = about if isinstance(about, dict) else {}
+        selected = self._report("validation", rows)
+        tested = None if selected is None else self._report("test", rows)
+        report = Report(tuple(rows)) if selected is None else selected
+        given = candidate == self._given
+        return {
+            "candidate": candidate,
+            "name": "program as given" if given else f"candidate {about['number']}" if "number" in about else None,
+            "differs": about.get("differs"),
+            "given": given,
+            "chosen": candidate == self._chosen,
+            "rows": len(rows),
+            "errors": sum(row.failure is not None for row in rows),
+            "mean": report.mean,
+            "n": report.n,
+            "test": None if tested is None or not tested.rows else {"mean": tested.mean, "n": tested.n},
+            "split": "all" if selected is None else "validation",
+        }
+
+    def _report(self, split: str, rows: list[Any]) -> Report | None:
+        keys = self._splits.get(split)
+        if not isinstance(keys, list):
+            return None
+        wanted = {key for key in keys if isinstance(key, str)}
+        return Report(tuple(row for row in rows if row.key in wanted))
+
+
+def _candidate_rows(found: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    split = found[0]["split"]
+    rows: list[tuple[str, ...]] = [("candidate", "what differs", f"on {split}", "n", "on test", "n", "errors")]
+    for one in found:
+        name = one["name"] or one["candidate"][:_IDENTITY]
+        name += ", returned" if one["chosen"] else ""
+        differs = "" if one["given"] else _shown_text(one["differs"])
+        test = one["test"] or {"mean": None, "n": ""}
+        rows.append((name, differs, _mean(one), str(one["n"]), _mean(test), str(test["n"]), str(one["errors"])))
+    return rows
+
+
+def _shown_text(value: Any) -> str:
+    """Return a text of a run's file as it fits into a table."""
+    text = value if isinstance(value, str) else "unknown"
+    return text if len(text) <= _DIFFERENCE else f"{text[: _DIFFERENCE - 1]}…"
+
+
+def _mean(one: dict[str, Any]) -> str:
+    return "" if one["mean"] is None else f"{one['mean']:.3f}"
 
 
 def _ended_budget(info: RunInfo, summary: dict[str, Any]) -> str | None:

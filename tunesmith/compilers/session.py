@@ -200,6 +200,7 @@ class Session:
         self._notes: tuple[str, ...] = ()  # of every report
         self._worst = 0.0  # what a failure counts as: a metric may go below zero
         self._reserve: Reserve | None = None
+        self.on_candidate: Callable[[Candidate], None] | None = None  # is told of each before its first evaluation
 
     def keep_for_test(self, examples: int) -> None:
         """Leave as much of the budget as testing two programs on `examples` examples takes; of calls see `Job`."""
@@ -236,6 +237,8 @@ class Session:
         """
         wanted = self.size if n is None else min(n, self.size)
         key = candidate.key
+        if key not in self._rows and self.on_candidate is not None:
+            self.on_candidate(candidate)
         rows = self._rows.setdefault(key, [])
         first = len(rows)
         for stop in self._stops(first, wanted):

@@ -26,7 +26,7 @@ from tunesmith.evaluation.power import (
 from tunesmith.evaluation.race import Race, Standing
 from tunesmith.evaluation.races.registry import RACES
 from tunesmith.evaluation.report import Failure, PairedScores, Report, Row, Step, gain, paired_scores
-from tunesmith.evaluation.run_info import RunInfo, runs_in
+from tunesmith.evaluation.run_info import CANDIDATES, RunInfo, runs_in
 from tunesmith.evaluation.runs import RunFolder, run_path, write_atomically
 from tunesmith.evaluation.selection import best_of_gain, corrected_confidence
 from tunesmith.evaluation.statistics import (
@@ -43,6 +43,7 @@ __all__ = [
     "agreement",
     "as_dataset",
     "best_of_gain",
+    "CANDIDATES",
     "binary_spread",
     "bootstrap_interval",
     "check_compared",

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from tunesmith.errors import UsageError, brief
 
 __all__ = [
+    "CANDIDATES",
     "COMMAND",
     "IDENTITY",
     "LEDGER",
@@ -24,13 +25,24 @@ __all__ = [
     "runs_in",
 ]
 
+CANDIDATES = "candidates.json"  # what the candidates of the ledger are, for people
 COMMAND = "command"  # beside the identity in run.json, and not a part of it
 IDENTITY = "run.json"
 LEDGER = "run.db"
 _RESULT = "result.json"
 # What a process that was killed at the very beginning leaves, and what systems put into every folder.
 _NOTHING = (".lock", ".owner", f".{IDENTITY}-*", ".gitkeep", ".gitignore", ".DS_Store")
-_OURS = (*_NOTHING, "run.json", "run.db*", ".run.db*", "*result.json*", "*compile.json*", "*artifact*", "study.db*")
+_OURS = (
+    *_NOTHING,
+    "run.json",
+    "run.db*",
+    ".run.db*",
+    "*result.json*",
+    "*compile.json*",
+    "*candidates.json*",
+    "*artifact*",
+    "study.db*",
+)
 
 
 def holds_run(path: Path) -> bool:
@@ -123,6 +135,11 @@ class RunInfo:
         """The verdict of its result, `None` before the end."""
         found = (self.result or {}).get("verdict")
         return found if isinstance(found, str) else None
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What `candidates.json` says of examples and candidates; empty if it is not there."""
+        return json_object(self.path / CANDIDATES) or {}
 
     @property
     def ledger(self) -> Path | None:

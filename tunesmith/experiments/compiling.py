@@ -16,10 +16,11 @@ from tunesmith.evaluation import Interval, Ledger, Metric, Report, RunFolder, Ru
 from tunesmith.experiments.compiling_calls import calls_of_example
 from tunesmith.experiments.compiling_job import Job, job_of
 from tunesmith.experiments.compiling_plan import notes_of_room, search_budget, stop_of_compile
+from tunesmith.experiments.run_notes import RunNotes
 from tunesmith.experiments.verdict import Finding, count_opening, finding_of
 from tunesmith.lm import BaseLM, Budget, Meter, Spend, content_key, metered, unpaid
 from tunesmith.metrics import metric_name
-from tunesmith.modules import Module, caller_adapter, class_name
+from tunesmith.modules import Candidate, Module, caller_adapter, class_name
 from tunesmith.signatures import Example
 
 __all__ = ["CompileResult", "Progress", "compile_program"]
@@ -204,7 +205,9 @@ def compile_program(
     ):
         if fork is not None:
             folder.copy_ledger(ledger, run)
-        result = _run(job, progress, ledger, rescore=rescore, mirror=written)
+        notes = RunNotes(folder, job)
+        result = _run(job, progress, ledger, rescore=rescore, mirror=written, on_candidate=notes.begin)
+        notes.choose(result.report.candidate)
         artifact = _save(job, result, folder.path / "artifact")
         result = replace(result, artifact=artifact)
         folder.write("result.json", result.to_json())
@@ -228,6 +231,7 @@ def _run(
     *,
     rescore: bool = False,
     mirror: Mirror | None = None,
+    on_candidate: Callable[[Candidate], None] | None = None,
 ) -> CompileResult:
     meter = Meter(job.budget)
     keys = _keys(job)
@@ -244,6 +248,7 @@ def _run(
             rescore=rescore,
             mirror=mirror,
         )
+        session.on_candidate = on_candidate
         if job.test is not None:
             session.keep_for_test(len(job.test))
         try:

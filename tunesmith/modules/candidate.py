@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from tunesmith.errors import ArtifactError, UsageError, brief
+from tunesmith.errors import ArtifactError, UsageError, brief, shown
 from tunesmith.formats import default_format, get_format
 from tunesmith.lm import content_key
 from tunesmith.modules.binding import bind, bound_format
@@ -182,6 +182,16 @@ class Candidate:
                 "Give what `Candidate.to_json` returned."
             ) from error
 
+    def differences(self, given: "Candidate") -> str:
+        """Return in a few words what this candidate has that `given` has not: formats, demos, instructions."""
+        found = []
+        for path, part in self.parts.items():
+            words = _differences(part, given.parts.get(path, part))
+            if words:
+                found.append(words if len(self.parts) == 1 else f"{path}: {words}")
+        found += [f"{name} {value}" for name, value in self.sampling.items() if given.sampling.get(name) != value]
+        return "; ".join(found)
+
     def diff(self, other: "Candidate") -> str:
         """Return what changes from this candidate to `other`, as a unified diff of readable text."""
         lines = difflib.unified_diff(list(self._lines()), list(other._lines()), "before", "after", lineterm="", n=2)
@@ -198,3 +208,15 @@ class Candidate:
                     yield from (f"demo {side[:-1]} {name}: {value}" for name, value in data[side].items())
             yield from (f"setting {name}: {value}" for name, value in part.settings.items())
         yield from (f"sampling {name}: {value}" for name, value in self.sampling.items())
+
+
+def _differences(part: Part, given: Part) -> str:
+    words = []
+    if part.format != given.format:
+        words.append(part.format or "the caller’s adapter")
+    if part.demos != given.demos:
+        words.append(f"{len(part.demos)} demos")
+    if part.instruction != given.instruction:
+        words.append(f"instruction {shown(' '.join(part.instruction.split()), 48)}")
+    words += [f"{name} {value}" for name, value in part.settings.items() if given.settings.get(name) != value]
+    return ", ".join(words)
