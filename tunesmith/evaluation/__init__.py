@@ -39,13 +39,13 @@ from tunesmith.evaluation.statistics import (
 )
 
 __all__ = [
-    "Agreement",
     "agreement",
+    "Agreement",
     "as_dataset",
     "best_of_gain",
-    "CANDIDATES",
     "binary_spread",
     "bootstrap_interval",
+    "CANDIDATES",
     "check_compared",
     "checked_demos",
     "class_scores",
