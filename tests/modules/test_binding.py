@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import copy
 import json
+import threading
 import warnings
 from datetime import date
 from pathlib import Path
@@ -170,6 +172,30 @@ def test_copies_keep_their_formats(copied: Any) -> None:
     assert bound_format(found.first) in ("bare", "json")
     assert bound_format(found.steps[0]) in ("bare", "json")
     assert right(found) == 16
+
+
+class Locked(dspy.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = dspy.Predict(Mood)
+        self.first.lock = threading.Lock()
+
+    def forward(self, text: str) -> Any:
+        return self.first(text=text)
+
+
+@pytest.mark.parametrize("copied", [lambda program: program.deepcopy().first, lambda program: copy.copy(program.first)])
+def test_a_copy_that_shares_what_cannot_be_copied_sends_its_own_instruction(copied: Any) -> None:
+    program = Locked()
+    bind(program.first, "bare")
+    found = copied(program)
+    found.signature = found.signature.with_instructions("Another instruction.")
+    model = FunctionLM(by_format)
+    with dspy.context(lm=model):
+        found(text="nice")
+        asyncio.run(found.acall(text="nice"))
+        program(text="nice")
+    assert ["Another" in request.system for request in model.requests] == [True, True, False]
 
 
 def test_typed_demos_look_the_same_after_loading(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from tunesmith.errors import UsageError, shown
 from tunesmith.formats import default_format, get_format
 from tunesmith.lm import PORTABLE, is_portable
-from tunesmith.modules.module import DspyPredict, Module, caller_adapter, context, copy_program
+from tunesmith.modules.module import DspyPredict, Module, caller_adapter, context, copy_program, settings
 from tunesmith.signatures import check_fields
 
 __all__ = ["bind", "bound_format", "saved_settings", "settle", "with_default_formats", "with_settings"]
@@ -124,12 +124,21 @@ def _warn(text: str) -> None:
     warnings.warn(text, UserWarning, stacklevel=5)
 
 
+def _called(bound: DspyPredict) -> DspyPredict:
+    """Return the predictor that is being called: a shallow copy of `bound` shares its bound methods."""
+    called = (settings.caller_modules or [bound])[-1]
+    shared = isinstance(called, DspyPredict) and called.__dict__.get("forward") is bound.__dict__.get("forward")
+    return called if shared else bound
+
+
 def _forward(self: DspyPredict, **kwargs: Any) -> Any:
+    self = _called(self)
     with context(adapter=get_format(self.__dict__[_MARK])):
         return type(self).forward(self, **kwargs)
 
 
 async def _aforward(self: DspyPredict, **kwargs: Any) -> Any:
+    self = _called(self)
     with context(adapter=get_format(self.__dict__[_MARK])):
         return await type(self).aforward(self, **kwargs)
 
