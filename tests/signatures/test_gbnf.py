@@ -16,6 +16,8 @@ from tests.formats.gbnf import allows
 from tests.signatures.strategies import Color, Tree, signature_of
 from tunesmith.signatures import grammar, json_grammar, render_json
 
+OPEN = 'root ::= value "\\x0A"?\nvalue ::= '
+
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
@@ -30,15 +32,15 @@ from tunesmith.signatures import grammar, json_grammar, render_json
             Literal["tab\there", "\x7f", "a\u200b", "\U000e0001"],
             r'root ::= "tab\x09here" | "\x7F" | "a\u200B" | "\U000E0001"',
         ),
-        (int, 'root ::= "-"? ("0" | [1-9] [0-9]{0,20})'),
-        (Annotated[int, Field(ge=0)], 'root ::= ("0" | [1-9] [0-9]{0,20})'),
+        (int, OPEN + '"-"? ("0" | [1-9] [0-9]{0,32})'),
+        (Annotated[int, Field(ge=0)], OPEN + '("0" | [1-9] [0-9]{0,32})'),
         (Annotated[int, Field(ge=1, le=3)], 'root ::= "1" | "2" | "3"'),
         (Annotated[int, Field(gt=-2, lt=1)], 'root ::= "-1" | "0"'),
         (
             Annotated[int, Field(ge=0, le=5000)],
-            'root ::= ("0" | [1-9] [0-9]{0,2}) | ([1-4] [0-9]{3} | "5" "0" "0" "0")',
+            OPEN + '("0" | [1-9] [0-9]{0,2}) | ([1-4] [0-9]{3} | "5" "0" "0" "0")',
         ),
-        (float, 'root ::= "-"? ("0" | [1-9] [0-9]{0,20}) ("." [0-9]{1,21})?'),
+        (float, OPEN + '"-"? ("0" | [1-9] [0-9]{0,32}) ("." [0-9]{1,21})?'),
     ],
 )
 def test_a_closed_or_numeric_reply_has_a_grammar(kind: Any, expected: str) -> None:
@@ -51,6 +53,19 @@ def test_a_scalar_has_a_grammar(kind: Any) -> None:
 
     assert found is not None
     assert found.startswith("root ::= ")
+
+
+@pytest.mark.parametrize("kind", [int, float, Decimal, Annotated[str, Field(pattern=r"^INV-\d+$")]])
+def test_a_value_that_could_go_on_may_end_with_its_line(kind: Any) -> None:
+    """A small model that may write no line end after `INV-12` writes zeros until it is stopped."""
+    found = grammar(signature_of(kind), "o0")
+    text = "INV-12" if "INV" in str(kind) else "12"
+
+    assert found is not None
+    for right in (text, f"{text}\n"):
+        assert allows(found, right)
+    for wrong in (f"{text} ", f"{text}\n\n", f"{text}\n1", "\n"):
+        assert not allows(found, wrong)
 
 
 @pytest.mark.parametrize(

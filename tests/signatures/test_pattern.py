@@ -31,6 +31,8 @@ from tunesmith.signatures.pattern import rewrite_pattern
         (r"^a{2,2}$", "^[a]{2}$"),
         (r"^[.?*+(){}|$]$", "^[.?*+(){}|$]$"),
         (r"^https?://x$", "^http[s]?://x$"),
+        (r"^INV-\d+$", "^INV-[0-9]{1,97}$"),
+        (r"^\w*\s[\d\s]{2,}$", "^[A-Za-z0-9_]{0,97}[ ][0-9 ]{2,97}$"),
     ],
 )
 def test_a_plain_pattern_is_sent(pattern: str, expected: str) -> None:
@@ -53,10 +55,7 @@ def test_a_plain_pattern_is_sent(pattern: str, expected: str) -> None:
         "^(?=a)b$",
         "^(?<!a)b$",
         "^[(?:]$",
-        "^a*$",
-        "^a+$",
         "^.$",
-        r"^\s$",
         r"^\bx$",
         r"^\D$",
         r"^\W$",
@@ -79,7 +78,6 @@ def test_a_plain_pattern_is_sent(pattern: str, expected: str) -> None:
         r"^[\\]$",
         "^é$",
         "^[à-é]$",
-        "^a{2,}$",
         "^a{,2}$",
         "^a{101}$",
         "^a{0}$",
@@ -99,7 +97,6 @@ def test_a_plain_pattern_is_sent(pattern: str, expected: str) -> None:
         "^" + "[a]{100}" * 11 + "$",
         "^" + "a" * 101 + "$",
         r"^[\D]$",
-        r"^[\s]$",
         r"^[a-\d]$",
     ],
 )

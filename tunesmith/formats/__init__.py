@@ -1,5 +1,6 @@
 """Prompt formats: how a signature, its demos and its inputs become a request, and a reply its outputs."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -9,7 +10,7 @@ from tunesmith.formats.asked import inputs_watched
 from tunesmith.formats.bare import BareFormat, BareFree, BareLikeliest, BareNearest, BareSchema
 from tunesmith.formats.chat import ChatFormat
 from tunesmith.formats.fields import field_titles, read_inputs
-from tunesmith.formats.format import Adapter, ChatAdapter, Format, Rendered
+from tunesmith.formats.format import Adapter, ChatAdapter, Format, Rendered, has_dspys_own
 from tunesmith.formats.incremental import FieldReader, WholeReader, marked, settled
 from tunesmith.formats.json import JsonFormat
 from tunesmith.formats.layout import Layout, Section
@@ -20,7 +21,7 @@ from tunesmith.formats.plan import values_of
 from tunesmith.formats.sections import SectionFormat
 from tunesmith.formats.xml import XmlFormat
 from tunesmith.lm import Capabilities
-from tunesmith.signatures import Signature
+from tunesmith.signatures import Signature, is_held_as_json_alone
 
 __all__ = [
     "Adapter",
@@ -122,8 +123,9 @@ _DEFAULTS: WeakKeyDictionary[type[Signature], str] = WeakKeyDictionary()
 def default_format(signature: type[Signature], demos: Sequence[Any] = ()) -> str:
     """Return the format a predictor gets when nobody chose: `bare` for one output, else `json`.
 
-    A signature that neither can carry gets `chat`. Demos that it cannot carry (an empty text in `bare`) give the next
-    one that carries both.
+    One output whose pattern plain text cannot hold gets `json`, and a signature that neither can carry gets `chat`. If
+    that is not for one of DSPy's own types (images, tool calls), a warning says why: nothing holds a reply under `chat`
+    to its shape. Demos that the format cannot carry (an empty text in `bare`) give the next one that carries both.
 
     Raises:
         SignatureError: the signature has no output.
@@ -136,6 +138,22 @@ def default_format(signature: type[Signature], demos: Sequence[Any] = ()) -> str
     if found is None:
         if not signature.output_fields:
             raise SignatureError(f"Signature `{signature.__name__}` has no output field. Declare one.")
-        found = next(name for name in ("bare", "json", "chat") if carries(name, signature))
-        _DEFAULTS[signature] = found
+        found = _DEFAULTS[signature] = _chosen(signature)
     return found
+
+
+def _chosen(signature: type[Signature]) -> str:
+    if carries("bare", signature) and not any(
+        is_held_as_json_alone(signature, name) for name in signature.output_fields
+    ):
+        return "bare"
+    try:
+        JsonFormat().check(signature)
+    except FormatError:
+        return "chat"
+    except SignatureError as error:
+        if not has_dspys_own(signature):
+            text = f"{error} The format `chat` is used for `{signature.__name__}`, which nothing holds to its shape."
+            warnings.warn(text, UserWarning, stacklevel=4)
+        return "chat"
+    return "json"

@@ -50,10 +50,21 @@ from tunesmith.signatures import (
     field_description,
     given_value,
     input_types,
+    output_types,
     type_text,
 )
 
-__all__ = ["Adapter", "AdapterParseError", "ChatAdapter", "Format", "HeardOnce", "Rendered", "ReplyError", "turn"]
+__all__ = [
+    "Adapter",
+    "AdapterParseError",
+    "ChatAdapter",
+    "Format",
+    "HeardOnce",
+    "Rendered",
+    "ReplyError",
+    "has_dspys_own",
+    "turn",
+]
 
 # Values of these types are messages or parts of one; the others of DSPy's own types are text or JSON.
 _PARTS = (Type, History, ToolCallResults)
@@ -532,6 +543,11 @@ def _said(text: str | None, *, cut: bool) -> str:
     if text is None or not text.strip():
         raise ParseError("The reply is empty.", reason="truncated" if cut else "empty", raw=text or "")
     return text
+
+
+def has_dspys_own(signature: type[Signature]) -> bool:
+    """Return whether an output is of one of the types that only DSPy turns into parts of a message."""
+    return any(map(_has_parts, output_types(signature).values()))
 
 
 def _has_parts(annotation: Any) -> bool:

@@ -14,6 +14,7 @@ from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
     Signature,
     labels,
+    output_grammar,
     output_schema,
     output_types,
     parse_json,
@@ -37,7 +38,9 @@ class JsonFormat(Format):
         output_schema(signature)
 
     def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
-        """Use the schema wherever the engine takes one."""
+        """Use a grammar where it holds more than the schema and the engine takes one, else the schema."""
+        if "grammar" in capabilities.constraints and output_grammar(signature) is not None:
+            return "grammar"
         return "schema" if "json_schema" in capabilities.constraints else "none"
 
     def system_text(self, signature: type[Signature]) -> str:
@@ -58,7 +61,9 @@ class JsonFormat(Format):
         return json_text(found, ", ".join(found))
 
     def constraint(self, signature: type[Signature], mode: str) -> Constraint:
-        """Return the schema of all outputs."""
+        """Return the grammar or the schema of all outputs."""
+        if mode == "grammar":
+            return Constraint(grammar=output_grammar(signature))
         return Constraint(schema=output_schema(signature)) if mode == "schema" else Constraint()
 
     def read(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> dict[str, Any]:

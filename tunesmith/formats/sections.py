@@ -14,11 +14,13 @@ from tunesmith.formats.options import Constraint
 from tunesmith.formats.thoughts import is_around
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
+    LINE_END,
     Signature,
     absent_output,
     field_schema,
     gbnf_literal,
     grammar_rules,
+    is_open,
     is_plain,
     labels,
     output_types,
@@ -27,6 +29,7 @@ from tunesmith.signatures import (
     render_json,
     render_text,
     text_bounds,
+    text_rules,
     type_text,
 )
 
@@ -87,7 +90,9 @@ class SectionFormat(Format):
             before = self.layout.closing(titles[name]) + self.layout.between
             rules.append(self._value_rules(signature, name, f"v{at}"))
         end = before.removesuffix(self.layout.between)
-        root = " ".join([*parts, *([gbnf_literal(end)] if end else [])])
+        last = next(reversed(output_types(signature)))
+        ending = gbnf_literal(end) if end else LINE_END if is_open(signature, last) else ""
+        root = " ".join([*parts, *([ending] if ending else [])])
         return Constraint(grammar="\n".join([f"root ::= {root}", *rules]))
 
     def _value_rules(self, signature: type[Signature], name: str, rule: str) -> str:
@@ -97,9 +102,14 @@ class SectionFormat(Format):
             return f"{rule} ::= {' | '.join(map(gbnf_literal, texts))}"
         body = grammar_rules(signature, name, f"{rule}-value", avoid=self.layout.avoid)
         if body is not None:
-            prefix = f"{gbnf_literal(self.layout.inline)} " if self.layout.inline else ""
-            return f"{rule} ::= {prefix}{rule}-value\n{body}"
+            return f"{rule} ::= {self._inline()}{rule}-value\n{body}"
+        held = text_rules(signature, name, f"{rule}-text", avoid=f"\n{self.layout.avoid}", edge_avoid='"')
+        if held is not None:
+            return f"{rule} ::= {self._inline()}{rule}-text\n{held}"
         return f"{rule} ::= {self.layout.text_rule(*text_bounds(signature, name))}"
+
+    def _inline(self) -> str:
+        return f"{gbnf_literal(self.layout.inline)} " if self.layout.inline else ""
 
     def read(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> dict[str, Any]:
         """Return all outputs."""

@@ -3,7 +3,17 @@
 from tunesmith.signatures.atoms import InvalidError
 from tunesmith.signatures.demo import Demo
 from tunesmith.signatures.derive import signature_from_function
-from tunesmith.signatures.gbnf import grammar, grammar_rules, json_grammar, text_bounds
+from tunesmith.signatures.gbnf import (
+    LINE_END,
+    grammar,
+    grammar_rules,
+    is_held_as_json_alone,
+    is_open,
+    json_grammar,
+    output_grammar,
+    text_bounds,
+    text_rules,
+)
 from tunesmith.signatures.gbnfjson import gbnf_literal
 from tunesmith.signatures.given import given_value
 from tunesmith.signatures.jsonable import to_json_value
@@ -52,12 +62,16 @@ __all__ = [
     "InputField",
     "InvalidError",
     "is_any_text",
+    "is_held_as_json_alone",
+    "is_open",
     "is_plain",
     "is_safe",
     "is_text",
     "json_grammar",
     "labels",
+    "LINE_END",
     "left_out",
+    "output_grammar",
     "output_schema",
     "output_types",
     "OutputField",
@@ -69,6 +83,7 @@ __all__ = [
     "Signature",
     "signature_from_function",
     "text_bounds",
+    "text_rules",
     "to_json_value",
     "type_text",
     "validate_output",

@@ -3,7 +3,7 @@
 Every string and array that is sent has a bound, so that a reply always ends. Where the user gave none, ours are
 1,000 characters for a string alone, 11 strings of 136 characters for a list of strings, 61 numbers for a list of
 numbers: one list never holds more than 1,500 characters. Lists within lists keep these bounds at every level, since
-smaller ones would be met by chance. A number in a grammar has 21 digits before the point and 21 behind it. The odd
+smaller ones would be met by chance. A number in a grammar has 33 digits before the point and 21 behind it. The odd
 numbers are on purpose, because a reply that fills one exactly is taken as cut. The user's own bounds are sent up to
 4,000 characters and 500 items; to a server up to 1,000 characters, because a runner crashes at 3,000.
 """
@@ -12,8 +12,10 @@ from decimal import Decimal
 from typing import Any
 
 from tunesmith.signatures.forms import fills_form
+from tunesmith.signatures.gbnfpattern import fills_pattern
 
 __all__ = [
+    "ALSO",
     "HELD",
     "LISTED_CHARACTERS",
     "LONG_ITEMS",
@@ -27,6 +29,7 @@ __all__ = [
     "Node",
     "UnsupportedError",
     "fills_own_bound",
+    "grammar_holds_more",
     "listed_room",
     "own_digits",
     "own_items",
@@ -41,6 +44,8 @@ OWN_ITEMS = "x-own-items"
 OWN_DIGITS = "x-own-digits"
 # A mark that holds what a schema must or cannot say, and a grammar can; taken off as well.
 HELD = "x-held"
+ALSO = "also"
+"""Within that mark: whether the schema says as much."""
 
 MOST_CHARACTERS = 1000
 MOST_DECLARED = 4000
@@ -50,7 +55,7 @@ _SHORT_ITEMS = 61
 _ROOM = 1499
 LISTED_CHARACTERS = _ROOM // LONG_ITEMS
 _LEAST_CHARACTERS = 100
-_OWN_DIGITS = 21
+_OWN_DIGITS = 33
 OWN_FRACTION = 21
 """Most digits behind the point of a number for which nobody said it."""
 
@@ -104,7 +109,7 @@ def fills_own_bound(node: Node, value: Any) -> bool:
     if "anyOf" in node:
         return any(fills_own_bound(one, value) for one in node["anyOf"])
     if isinstance(value, str):
-        return len(value) == node.get(OWN_LENGTH) or fills_form(node.get(HELD, {}).get("form", ""), value)
+        return len(value) == node.get(OWN_LENGTH) or _fills_held(node.get(HELD, {}), value)
     if isinstance(value, (int, float, Decimal)):
         return _fills_digits(node, value)
     if isinstance(value, list):
@@ -123,6 +128,24 @@ def fills_own_bound(node: Node, value: Any) -> bool:
             if isinstance(inside := properties.get(key, rest), dict)
         )
     return False
+
+
+def _fills_held(held: Node, text: str) -> bool:
+    return fills_pattern(held, text) if "pattern" in held else fills_form(held.get("form", ""), text)
+
+
+def grammar_holds_more(node: Any) -> bool:
+    """Return whether a grammar can hold something of a marked schema that the schema cannot say."""
+    if isinstance(node, list):
+        return any(map(grammar_holds_more, node))
+    if not isinstance(node, dict) or "enum" in node:
+        return False
+    if HELD in node and not node[HELD].get(ALSO):
+        return True
+    return any(map(grammar_holds_more, [*node.get("properties", {}).values(), *(node.get(key) for key in _INSIDE)]))
+
+
+_INSIDE = ("items", "prefixItems", "anyOf", "additionalProperties")
 
 
 def _fills_digits(node: Node, value: Any) -> bool:

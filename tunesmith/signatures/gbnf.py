@@ -2,17 +2,28 @@
 
 from decimal import Decimal
 
-from tunesmith.signatures.bounds import HELD
+from tunesmith.signatures.bounds import HELD, grammar_holds_more
 from tunesmith.signatures.codec import Codec, codec_of
 from tunesmith.signatures.forms import FORMS
 from tunesmith.signatures.gbnfjson import gbnf_literal, json_rules, number_body
+from tunesmith.signatures.gbnfpattern import pattern_rules
 from tunesmith.signatures.schema import marked_schema
 from tunesmith.signatures.signature import Signature, output_types
 
-__all__ = ["grammar", "grammar_rules", "json_grammar", "text_bounds"]
+__all__ = [
+    "grammar",
+    "grammar_rules",
+    "is_held_as_json_alone",
+    "is_open",
+    "json_grammar",
+    "output_grammar",
+    "text_bounds",
+    "text_rules",
+]
 
 _MOST_LABELS = 200  # a grammar of 500 labels takes seconds per call to compile
 _MOST_TEXT = 4000
+LINE_END = r'"\x0A"?'
 _ZONE = '("Z" | [+-] [0-1] [0-9] ":" [0-5] [0-9])?'
 _BY_NAME = {
     "date": FORMS["date"],
@@ -26,12 +37,12 @@ def grammar(signature: type[Signature], name: str) -> str | None:
     """Return the grammar of a plain-text reply of one output.
 
     The grammar is never stricter than the type, save that numbers have no exponent and, where no bound says it, at most
-    21 digits on each side of the point, and that dates have four-digit years. Bounds, steps and numbers of digits are
-    followed exactly.
+    33 digits before the point and 21 behind it, and that dates have four-digit years. Bounds, steps and numbers of
+    digits are followed exactly; a pattern is followed in the characters of the scripts in most use.
 
     Returns:
-        GBNF with the root rule `root`; `None` for free text, for types that are written as JSON, and for more than
-        200 labels: those are checked in the reply.
+        GBNF with the root rule `root`; `None` for text without a pattern that can be written, for types that are
+        written as JSON, and for more than 200 labels: those are checked in the reply.
 
     Raises:
         SignatureError: there is no such field.
@@ -42,15 +53,17 @@ def grammar(signature: type[Signature], name: str) -> str | None:
         if len(texts) > _MOST_LABELS:
             return None
         return "root ::= " + " | ".join(gbnf_literal(text) for text in texts)
-    return _scalar(codec, "root")
+    if is_open(signature, name):
+        return f"root ::= value {LINE_END}\n{_scalar(codec, 'value') or text_rules(signature, name, 'value')}"
+    return _scalar(codec, "root") or text_rules(signature, name, "root")
 
 
 def grammar_rules(signature: type[Signature], name: str, rule: str, *, avoid: str = "") -> str | None:
     """Return rules, the first of them called `rule`, for one output within a larger grammar.
 
     Numbers, dates and UUIDs are plain text as in `grammar`. What is not plain is one line of JSON, held to the safe
-    schema of the type: properties in their order, the required ones first, at most 60 keys in a mapping; patterns are
-    left to validation.
+    schema of the type and to what a grammar can say beyond it: properties in their order, the required ones first, at
+    most 60 keys in a mapping.
 
     Args:
         signature: whose field it is.
@@ -73,11 +86,12 @@ def grammar_rules(signature: type[Signature], name: str, rule: str, *, avoid: st
 def json_grammar(signature: type[Signature], name: str) -> str | None:
     """Return the grammar of one output as one line of JSON, where a grammar holds it better than its schema does.
 
-    A server's own grammar of a schema may let a reply begin with a Markdown fence or white space. Nothing goes wrong
-    with that in objects and arrays, which are written over several lines.
+    That is a single value, since a server's own grammar of a schema may let a reply begin with a Markdown fence or
+    white space, and whatever has bounds or patterns that a schema cannot say to a server.
 
     Returns:
-        GBNF with the root rule `root`; `None` for what is plain text, and for objects, arrays and unions.
+        GBNF with the root rule `root`; `None` for what is plain text, and for objects, arrays and unions that their
+        schema holds as well.
 
     Raises:
         SignatureError: there is no such output, or its type cannot be carried as JSON.
@@ -85,9 +99,74 @@ def json_grammar(signature: type[Signature], name: str) -> str | None:
     if codec_of(signature, name).kind != "json":
         return None
     schema = marked_schema(signature, name)
-    if schema.get("type") in ("object", "array") or "anyOf" in schema:
+    several = schema.get("type") in ("object", "array") or "anyOf" in schema
+    return None if several and not grammar_holds_more(schema) else json_rules(schema, "root")
+
+
+def output_grammar(signature: type[Signature]) -> str | None:
+    """Return the grammar of all outputs as one JSON object on one line, where it holds more than their schema does.
+
+    Raises:
+        SignatureError: a type that cannot be carried as JSON.
+    """
+    schemas = {name: marked_schema(signature, name) for name in output_types(signature)}
+    if not any(map(grammar_holds_more, schemas.values())):
         return None
-    return json_rules(schema, "root")
+    return json_rules({"type": "object", "properties": schemas, "required": list(schemas)}, "root")
+
+
+def text_rules(
+    signature: type[Signature], name: str, rule: str, *, avoid: str = "", edge_avoid: str = ""
+) -> str | None:
+    """Return rules, the first of them called `rule`, for a text output with a pattern, without outer white space.
+
+    Args:
+        signature: whose field it is.
+        name: the output.
+        rule: letters, digits and hyphens; further rules begin with it.
+        avoid: characters that the text must not hold.
+        edge_avoid: characters that it must not begin or end with.
+
+    Returns:
+        GBNF; `None` where there is no pattern, or none that can be written so.
+
+    Raises:
+        SignatureError: there is no such field.
+    """
+    codec = codec_of(signature, name)
+    held = (codec.schema or {}).get(HELD, {})
+    if codec.kind != "text" or "pattern" not in held:
+        return None
+    found = pattern_rules(held, rule, json=False, avoid=avoid, edge_avoid=edge_avoid)
+    return None if found is None else "\n".join([f"{rule} ::= {found[0]}", *found[1]])
+
+
+def is_open(signature: type[Signature], name: str) -> bool:
+    """Return whether a value as plain text could always go on: a number, or a text with a pattern.
+
+    Where such a value ends a reply, a line end may follow. A model that would write one, and may not, goes on with
+    digits until its bound stops it.
+
+    Raises:
+        SignatureError: there is no such field.
+    """
+    codec = codec_of(signature, name)
+    is_number = codec.kind in ("int", "float") or codec.base is Decimal
+    rules = _scalar(codec, "v") if is_number else text_rules(signature, name, "v")
+    return rules is not None and ("[" in rules or "{" in rules)
+
+
+def is_held_as_json_alone(signature: type[Signature], name: str) -> bool:
+    """Return whether JSON can hold an output's pattern and plain text cannot: its texts begin or end with white space.
+
+    Raises:
+        SignatureError: there is no such field.
+    """
+    codec = codec_of(signature, name)
+    held = (codec.schema or {}).get(HELD, {})
+    if codec.kind != "text" or "pattern" not in held:
+        return False
+    return pattern_rules(held, "r", json=False) is None and pattern_rules(held, "r", json=True) is not None
 
 
 def text_bounds(signature: type[Signature], name: str) -> tuple[int, int | None]:

@@ -7,18 +7,18 @@ from typing import Any
 from tunesmith.signatures.bounds import HELD
 from tunesmith.signatures.forms import FORMS, uri_rule
 from tunesmith.signatures.gbnfnumber import number_rules
+from tunesmith.signatures.gbnfpattern import pattern_rules
 
 __all__ = ["gbnf_literal", "json_rules", "number_body"]
 
 _MOST_KEYS = 60
+_OWN = 1000  # characters of a text whose pattern only validation knows
 _LISTED_OPTIONS = 40  # optional properties of which every subset is allowed
 _CODE = "([0-9a-ce-fA-CE-F] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2})"  # no half of a surrogate pair
 
 
 def json_rules(schema: Mapping[str, Any], rule: str, *, avoid: str = "") -> str:
     """Return rules, the first of them called `rule`, for JSON values of a safe schema on one line.
-
-    Patterns are left to validation.
 
     Args:
         schema: as `marked_schema` returns it.
@@ -57,7 +57,7 @@ def _escaped(char: str) -> str:
 
 class _Rules:
     def __init__(self, rule: str, avoid: str) -> None:
-        self._rule, self._lines, self._count = rule, list[str](), 0
+        self._rule, self._lines, self._count, self._avoid = rule, list[str](), 0, avoid
         escaped = "".join(f"\\x{ord(char):02X}" for char in avoid)
         self._char = f'[^"\\\\\\x7F\\x00-\\x1F{escaped}] | "\\\\" (["\\\\bfnrt/] | "u" {_CODE})'
 
@@ -105,7 +105,14 @@ class _Rules:
         body = uri_rule(held["schemes"]) if form == "uri" else FORMS.get(form)
         if body is not None:
             return rf'"\"" ({body}) "\""'
-        least, most = schema.get("minLength", 0), schema.get("maxLength", "")
+        if "pattern" in held:
+            self._count += 1
+            found = pattern_rules(held, f"{self._rule}-{self._count}", json=True, avoid=self._avoid)
+            if found is not None:
+                self._lines += found[1]
+                return rf'"\"" ({found[0]}) "\""'
+        least = schema.get("minLength", held.get("least", 0))
+        most = schema.get("maxLength", held.get("most") or max(_OWN, 2 * least))
         return rf'"\"" {self._rule}-char{{{least},{most}}} "\""'
 
     def _array(self, schema: Mapping[str, Any]) -> str:

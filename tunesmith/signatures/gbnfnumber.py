@@ -19,6 +19,7 @@ __all__ = ["number_rules"]
 _MOST_LISTED = 200
 _MOST_STATES = 400
 _EXACT = 15  # digits of which a float loses none
+_DIVIDED = 20  # digits of a decimal that Python can divide exactly, with some behind the point
 _DIGITS = "0123456789"
 
 
@@ -80,7 +81,7 @@ def _grid(held: Mapping[str, Any]) -> _Grid:
         1 if step is None or digits is not None else int(step * scale),
         places,
         digits,
-        _EXACT if held.get("float") and step is not None else own_digits(low, high),
+        own_digits(low, high) if step is None or held.get("integer") else _EXACT if held.get("float") else _DIVIDED,
     )
 
 

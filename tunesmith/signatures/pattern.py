@@ -7,16 +7,19 @@ it is anchored at both ends and made of literals, plain classes and bounded coun
 
 import re
 
-__all__ = ["rewrite_pattern"]
+__all__ = ["OWN_COUNT", "rewrite_pattern"]
 
 # What may stand outside a class, and what inside one, without an escape in any grammar notation.
 _LITERALS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _-,:;/@#%&=~!<>'`")
 _IN_CLASS = _LITERALS | frozenset(".$(){}*+?|")
-_SHORTHANDS = {"d": "0-9", "w": "A-Za-z0-9_"}
+_SHORTHANDS = {"d": "0-9", "w": "A-Za-z0-9_", "s": " "}
 _MOST_COUNT = 100
+OWN_COUNT = 97
+"""Our bound of a count without one; odd, because a text that fills it is taken as cut."""
+_OPEN = {"+": 1, "*": 0}
 _MOST_CHARACTERS = 1000
 _MOST_PARTS = 100
-_COUNT = re.compile(r"\{([0-9]{1,4})(?:,([0-9]{1,4}))?\}")
+_COUNT = re.compile(r"\{([0-9]{1,4})(,([0-9]{1,4})?)?\}")
 
 
 class _RefusedError(Exception):
@@ -26,8 +29,8 @@ class _RefusedError(Exception):
 def rewrite_pattern(pattern: str) -> str | None:
     r"""Return `pattern` in the safe notation, `None` if it cannot be written so.
 
-    What the result matches, `pattern` matches as well; it may match less, because `\d` and `\w` become
-    their ASCII classes.
+    What the result matches, `pattern` matches as well; it may match less, because `\d`, `\w` and `\s` become ASCII, and
+    a count without a bound gets one.
     """
     if len(pattern) < 2 or pattern[0] != "^" or pattern[-1] != "$":
         return None
@@ -132,9 +135,12 @@ def _count(body: str, at: int) -> tuple[str, int, int]:
     """Return the count after an atom, the most it allows, and where the next atom starts."""
     if body[at : at + 1] == "?":
         count, most, after = "?", 1, at + 1
+    elif body[at : at + 1] in _OPEN and at < len(body):
+        low, most, after = _OPEN[body[at]], OWN_COUNT, at + 1
+        count = f"{{{low},{most}}}"
     elif (found := _COUNT.match(body, at)) is not None:
         low = int(found[1])
-        most = low if found[2] is None else int(found[2])
+        most = low if found[2] is None else int(found[3] or max(OWN_COUNT, low))
         if not low <= most <= _MOST_COUNT or most == 0:
             raise _RefusedError
         count, after = (f"{{{low}}}" if low == most else f"{{{low},{most}}}"), found.end()

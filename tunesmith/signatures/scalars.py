@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from tunesmith.signatures.bounds import (
+    ALSO,
     HELD,
     LISTED_CHARACTERS,
     LONG_ITEMS,
@@ -19,7 +20,8 @@ from tunesmith.signatures.bounds import (
     own_digits,
 )
 from tunesmith.signatures.forms import FORMS
-from tunesmith.signatures.pattern import rewrite_pattern
+from tunesmith.signatures.pattern import OWN_COUNT, rewrite_pattern
+from tunesmith.signatures.regex import read_regex
 
 __all__ = [
     "EXACT",
@@ -93,7 +95,7 @@ def _open_labels(labels: list[Any]) -> Node:
 
 def string_node(schema: Node, room: int, note: Note) -> Node:
     """Return the node of a text: its format or pattern where engines enforce it, else its length."""
-    shaped = _shaped(schema, note)
+    shaped = _shaped(schema, room, note)
     if shaped is not None:
         return shaped
     least, most = ordered(schema.get("minLength"), schema.get("maxLength"), "characters")
@@ -103,7 +105,7 @@ def string_node(schema: Node, room: int, note: Note) -> Node:
             f"{MOST_CHARACTERS}. Lower `min_length`"
         )
     node: Node = {"type": "string", "minLength": least} if least else {"type": "string"}
-    node |= _held(schema)
+    node |= _held(schema, room)
     if most is not None and most > MOST_CHARACTERS:
         who = "servers" if most <= MOST_DECLARED else "engines"
         note(f"a length over {MOST_CHARACTERS if who == 'servers' else MOST_DECLARED} is not sent to {who}")
@@ -114,27 +116,30 @@ def string_node(schema: Node, room: int, note: Note) -> Node:
     return node | {"maxLength": own, OWN_LENGTH: own}
 
 
-def _held(schema: Node) -> Node:
+def _held(schema: Node, room: int) -> Node:
     """Return what a grammar can hold of a text's form, for engines that take one."""
-    form = schema.get("format")
+    form, pattern = schema.get("format"), schema.get("pattern")
+    if isinstance(pattern, str) and read_regex(pattern) is not None:
+        least, most = ordered(schema.get("minLength"), schema.get("maxLength"), "characters")
+        return {HELD: {"pattern": pattern, "least": least, "most": most, "own": min(room, MOST_CHARACTERS)}}
     if form in ("uri", "multi-host-uri"):
         return {HELD: {"form": "uri", "schemes": schema.get(SCHEMES, [])}}
     return {HELD: {"form": form}} if isinstance(form, str) and form in FORMS else {}
 
 
-def _shaped(schema: Node, note: Note) -> Node | None:
+def _shaped(schema: Node, room: int, note: Note) -> Node | None:
     form = schema.get("format")
     if form == "date":
-        return {"type": "string", "format": "date"}
+        return {"type": "string", "format": "date", HELD: {"form": "date"}}
     if form in ("date-time", "time"):
         # Engines' own formats ask for a time zone; a time without one is as good.
         local = f"{_DATE}T{_TIME}" if form == "date-time" else _TIME
         without_zone: Node = {"type": "string", "pattern": f"^{local}$", HELD: {"form": f"local-{form}"}}
-        kinds = {"naive": [without_zone], "aware": [{"type": "string", "format": form}]}
+        kinds = {"naive": [without_zone], "aware": [{"type": "string", "format": form, HELD: {"form": form}}]}
         found = kinds.get(str(schema.get(ZONE)), [*kinds["naive"], *kinds["aware"]])
         return found[0] if len(found) == 1 else {"anyOf": found}
     if isinstance(form, str) and form.startswith("uuid"):
-        return {"type": "string", "format": "uuid", **_held(schema)}
+        return {"type": "string", "format": "uuid", **({} if form == "uuid" else _held(schema, room))}
     if form is not None:
         note(f"the format {form!r} is not enforced by engines")
     pattern = schema.get("pattern")
@@ -144,9 +149,12 @@ def _shaped(schema: Node, note: Note) -> Node | None:
     if rewritten is None:
         note(f"the pattern {pattern!r} is not sent, because engines fail on such")
         return None
-    if "minLength" in schema or "maxLength" in schema:
-        note("a length beside a pattern is not enforced by engines")
-    return {"type": "string", "pattern": rewritten}
+    sized = "minLength" in schema or "maxLength" in schema
+    if sized:
+        note("a length beside a pattern is not enforced by servers")
+    held = _held(schema, room).get(HELD)
+    mark = {} if held is None else {HELD: {**held, "sent": OWN_COUNT, ALSO: not sized}}
+    return {"type": "string", "pattern": rewritten, **mark}
 
 
 def number_node(schema: Node, note: Note) -> Node:
