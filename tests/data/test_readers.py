@@ -77,6 +77,20 @@ def test_tables_are_read_as_written(folder, table, bom, end, delimiter, quote_al
     assert all(list(row.value) == names for row in read_file(file, Reading(print)))
 
 
+@given(TABLES, st.sampled_from([",", ";", "\t", "|"]), st.sampled_from(["rows.csv", "rows.tsv"]), st.booleans())
+def test_the_delimiter_of_any_table_with_two_columns_is_found(folder, table, delimiter, name, sep) -> None:
+    table = [[cell.replace("\r", "\n") for cell in row] for row in table if len(row) > 1]
+    names = [f"n{i}" for i in range(max(map(len, table), default=2))]
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=delimiter, lineterminator="\n").writerows([names, *table])
+    file = folder / name
+    file.write_text((f"sep={delimiter}\n" if sep else "") + buffer.getvalue(), encoding="utf-8")
+
+    rows = list(read_file(file, Reading(print)))
+
+    assert [list(row.value.values()) for row in rows] == _filled(table)
+
+
 @given(TABLES)
 def test_the_line_of_a_row_is_the_line_it_starts_on(folder, table) -> None:
     table = [[cell.replace("\r", "") for cell in row] for row in table]
