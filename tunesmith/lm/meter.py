@@ -106,7 +106,7 @@ class Budget:
     """The most a run may be charged; `None` leaves a kind unlimited.
 
     Attributes:
-        calls: distinct requests.
+        calls: distinct requests. One that is asked again is not charged again, whether the cache answers it or is off.
         tokens: input and output tokens of those requests.
         seconds: engine seconds of those requests, as stored with each reply.
         wall_seconds: seconds on the clock since the run began.
