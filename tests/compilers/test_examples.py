@@ -131,9 +131,19 @@ def test_a_chain_of_thought_is_told_that_examples_lack_the_reasoning(compiler: C
     with dspy.context(lm=FunctionLM(answers("x"))):
         done = compiler.compile(ts.ChainOfThought("q -> a"), trainset=rows(*"xxxxxx"), valset=rows("x", start=50))
     (note,) = [note for note in done.compile_notes if "lack `reasoning`" in note]
-    assert "`BootstrapFewShot`" in note
-    if compiler.name == "BootstrapFewShot":
-        assert any("Bootstrapped" in note for note in done.compile_notes)
+    assert "6 of 6 training examples are left out" in note
+    other = "use `BootstrapFewShot`" if compiler.name == "LabeledFewShot" else "Bootstrapped"
+    assert any(other in note for note in done.compile_notes)
+
+
+@every_compiler
+def test_a_result_without_demos_says_why(compiler: Compiler) -> None:
+    with dspy.context(lm=FunctionLM(answers("good"))):
+        done = compiler.compile(
+            dspy.Predict(asks(Label)), trainset=rows(*["good", "bad"] * 4), valset=rows("good", start=50)
+        )
+    assert done.demos == []
+    assert any("No candidate was better than the program as given" in note for note in done.compile_notes)
 
 
 def test_without_a_metric_the_note_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

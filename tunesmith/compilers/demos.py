@@ -47,12 +47,8 @@ class Pool:
             return None
         left = self.total - len(self.demos)
         note = f"Labelled demos of `{path}`: {left} of {self.total} training examples are left out: {self.reasons}"
-        if self.demos or self.misfits:
-            return note if note.endswith(".") else f"{note}."
-        return (
-            f"{note}. So it has no labelled demo. A teacher's runs give what labels lack: use `BootstrapFewShot`, or "
-            "`RandomSearch`, the default of `ts.compile`."
-        )
+        note = note if note.endswith(".") else f"{note}."
+        return note if self.demos else f"{note} None is left."
 
 
 def labelled_pool(signature: type[Signature], examples: Sequence[Example]) -> Pool:

@@ -129,6 +129,11 @@ def _with_labelled_demos(
         notes += [note] if (note := pool.note(path)) else []
     if any(pool.misfits for pool in pools.values()) and not any(pool.demos for pool in pools.values()):
         raise DataError(f"No training example can be a labelled demo. {' '.join(notes)}")
+    if any(pool.lacking and not pool.demos for pool in pools.values()):
+        notes.append(
+            "A teacher's runs give what labels lack, such as `reasoning`: use `BootstrapFewShot`, or `RandomSearch`, "
+            "the default of `ts.compile`."
+        )
     return candidate, tuple(notes)
 
 
@@ -195,6 +200,7 @@ class BootstrapFewShot(Compiler):
         session.note(found.note())
         rest = [e for i, e in enumerate(session.trainset) if i not in set(found.used)]
         candidate = session.baseline
+        whole = labelled_pools(session.program, session.trainset)
         for path, pool in labelled_pools(session.program, rest).items():
             demos: list[Demo] = found.pools[path][: self.max_bootstrapped_demos]
             labelled = pool.demos if self.max_labeled_demos else []
@@ -204,7 +210,7 @@ class BootstrapFewShot(Compiler):
             space = max(0, self.max_labeled_demos - len(demos))
             random.Random(self.seed).shuffle(labelled)
             candidate = candidate.with_part(path, demos=(*demos, *labelled[:space]), format=chosen)
-            session.note(*(note for note in (changed, pool.note(path) if space else None) if note))
+            session.note(*(note for note in (changed, whole[path].note(path) if space else None) if note))
         report = session.report(candidate, label="bootstrapped demos")
         session.record(candidate, "bootstrapped demos", report.mean, report.n)
 

@@ -376,7 +376,7 @@ class Session:
     def finish(self, compiler: str) -> CompileReport:
         """Return what was found."""
         chosen, report, base = self.best()
-        self.notes += self._notes_of_costs()
+        self.note(*self._notes_of_costs(), *self._notes_of_choice(chosen))
         if self._mirror is not None:
             self._mirror.note("chosen", chosen.key)
         return CompileReport(
@@ -392,6 +392,17 @@ class Session:
             paid=self.meter.paid,
             seed=self.seed,
         )
+
+    def _notes_of_choice(self, chosen: Candidate) -> list[str]:
+        """Say where demos are missing because none helped."""
+        tried = {path for trial in self.trials for path, part in trial.candidate.parts.items() if part.demos}
+        bare = [path for path, part in chosen.parts.items() if not part.demos and path in tried]
+        if chosen == self.baseline:
+            return ["No candidate was better than the program as given on validation, so that is returned."]
+        if bare:
+            names = ", ".join(f"`{path}`" for path in bare)
+            return [f"The best candidate has no demos for {names}; those with demos did no better on validation."]
+        return []
 
     def _notes_of_costs(self) -> list[str]:
         notes = []
