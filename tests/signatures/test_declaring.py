@@ -115,6 +115,16 @@ def test_a_signature_of_dspys_own_is_refused_by_everything_of_tunesmiths(name: s
     assert not Path("unused").exists()
 
 
+@pytest.mark.parametrize("name", ["items", "labels", "keys"])
+def test_a_program_of_dspys_own_may_have_outputs_that_it_reads_by_key(name: str) -> None:
+    data = [dspy.Example({"text": "x", name: "y"}).with_inputs("text")]
+    program = dspy.Predict(f"text -> {name}")
+    report = ts.evaluate(
+        program, data, lambda example, found, trace=None: found[name] == example[name], lm=FunctionLM(lambda _: "y")
+    )
+    assert report.mean == 1.0
+
+
 def test_functions_and_tables_of_fields_are_checked_too() -> None:
     def ask(config: str) -> str:
         """Ask."""

@@ -18,7 +18,7 @@ from tunesmith.errors import UsageError, shown
 from tunesmith.formats import default_format, get_format
 from tunesmith.lm import PORTABLE, is_portable
 from tunesmith.modules.module import DspyPredict, Module, caller_adapter, context, copy_program, settings
-from tunesmith.signatures import check_fields
+from tunesmith.signatures import check_inputs
 
 __all__ = ["bind", "bound_format", "saved_settings", "settle", "with_default_formats", "with_settings"]
 
@@ -57,11 +57,11 @@ def with_default_formats(program: Module) -> Module:
     A caller who set `dspy.settings.adapter` keeps it: then nothing is bound.
 
     Raises:
-        SignatureError: DSPy takes the name of a field for itself.
+        SignatureError: DSPy takes the name of an input for itself.
     """
     copied = copy_program(program)
     for _, predictor in copied.named_predictors():
-        check_fields(predictor.signature)
+        check_inputs(predictor.signature)
         chosen = bound_format(predictor)
         if chosen is None and caller_adapter() is None:
             chosen = default_format(predictor.signature, predictor.demos)

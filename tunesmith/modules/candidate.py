@@ -11,7 +11,7 @@ from tunesmith.formats import default_format, get_format
 from tunesmith.lm import content_key
 from tunesmith.modules.binding import bind, bound_format
 from tunesmith.modules.module import Module, caller_adapter, copy_program
-from tunesmith.signatures import Demo, Signature, check_fields
+from tunesmith.signatures import Demo, Signature, check_inputs
 
 __all__ = ["Candidate", "Part"]
 
@@ -85,7 +85,7 @@ class Candidate:
 
         Raises:
             UsageError: the program has no predictors.
-            SignatureError: DSPy takes the name of a field for itself.
+            SignatureError: DSPy takes the name of an input for itself.
         """
         predictors = program.named_predictors()
         if not predictors:
@@ -97,7 +97,7 @@ class Candidate:
         parts = {}
         for path, predictor in predictors:
             signature = predictor.signature
-            check_fields(signature)
+            check_inputs(signature)
             # A demo without any of the outputs is never shown; DSPy's `LabeledFewShot` leaves such ones in pipelines.
             shown = [demo for demo in predictor.demos if any(name in demo for name in signature.output_fields)]
             demos = tuple(Demo.of(signature, demo) for demo in shown)

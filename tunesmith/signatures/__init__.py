@@ -34,6 +34,7 @@ from tunesmith.signatures.signature import (
     OutputField,
     Signature,
     check_fields,
+    check_inputs,
     declared,
     describe,
     field_description,
@@ -46,6 +47,7 @@ from tunesmith.signatures.signature import (
 __all__ = [
     "absent_output",
     "check_fields",
+    "check_inputs",
     "could_hold",
     "declared",
     "Demo",

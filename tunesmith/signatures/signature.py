@@ -27,6 +27,7 @@ __all__ = [
     "Signature",
     "FieldInfo",
     "check_fields",
+    "check_inputs",
     "check_names",
     "checked",
     "declared",
@@ -88,6 +89,11 @@ def _taken(title: str, name: str, role: str) -> SignatureError:
 def check_fields(signature: type[Signature]) -> None:
     """Check the names of a signature's fields; see `check_names`."""
     check_names(checked(signature).__name__, {name: field_role(info) for name, info in signature.fields.items()})
+
+
+def check_inputs(signature: type[Signature]) -> None:
+    """Check the names of a signature's inputs alone: a program of DSPy's may read an output as `prediction["items"]`."""
+    check_names(checked(signature).__name__, dict.fromkeys(signature.input_fields, "input"))
 
 
 def declared(*args: Any, **kwargs: Any) -> type[Signature]:
