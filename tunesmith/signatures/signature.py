@@ -92,7 +92,7 @@ def check_fields(signature: type[Signature]) -> None:
 
 
 def check_inputs(signature: type[Signature]) -> None:
-    """Check the names of a signature's inputs alone: a program of DSPy's may read an output as `prediction["items"]`."""
+    """Check the names of the inputs alone: a program of DSPy's may read an output as `prediction["items"]`."""
     check_names(checked(signature).__name__, dict.fromkeys(signature.input_fields, "input"))
 
 
