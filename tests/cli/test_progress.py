@@ -1,6 +1,7 @@
 """The live line: what is spent and left, and how long the rest takes at the speed of paid calls."""
 
 import threading
+import time
 
 import pytest
 
@@ -83,12 +84,49 @@ def test_only_paid_calls_say_how_fast_the_model_is() -> None:
         run.spending.see("program as given", done, 100)
     assert run.spending.note() == "100 calls charged, 0 paid, 10,000 tokens", "of the cache alone nothing is known"
 
-    assert "ETA 18 s," in run.evaluate("candidate 1", 1, 10, seconds=2)
+    run.evaluate("candidate 1", 1, 10, seconds=20)
+    assert "ETA 16 s," in run.evaluate("candidate 1", 2, 10, seconds=2), "the model was loaded before"
 
 
 def test_calls_at_once_are_as_fast_as_they_are_together() -> None:
     run = Run(expected=108)
-    assert "ETA 13 s," in run.evaluate("program as given", 8, 100, calls=8, seconds=1)
+    run.evaluate("program as given", 8, 100, calls=8, seconds=1)
+    assert "ETA 12 s," in run.evaluate("program as given", 16, 100, calls=8, seconds=1)
+
+
+@pytest.mark.parametrize("cold", [6.0, 60.0, 600.0])
+def test_the_time_that_loading_takes_is_not_taken_for_every_calls(cold: float) -> None:
+    run = Run(expected=234)
+    assert "ETA" not in run.evaluate("program as given", 1, 60, seconds=cold)
+    for done in (2, 3):
+        note = run.evaluate("program as given", done, 60, seconds=1.2)
+    assert "ETA 5 min," in note, "231 calls of 1.2 s"
+
+
+class Answer:
+    """Tells when something was written to stderr."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys, self._text = capsys, ""
+
+    def wait(self, words: str) -> None:
+        end = time.monotonic() + 20
+        while words not in self._text:
+            assert time.monotonic() < end, self._text
+            self._text += self._capsys.readouterr().err
+
+
+def test_a_single_call_that_takes_long_gives_a_sign_of_life(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown_progress(quiet=False, silent=0.0, waiting="waiting for embedded"):
+        Answer(capsys).wait("waiting for embedded")
+
+
+def test_what_was_told_in_time_is_no_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown_progress(quiet=False, silent=1000.0) as tell:
+        tell("program as given", 1, 2)
+    with shown_progress(quiet=True, silent=0.0):
+        pass
+    assert "waiting" not in capsys.readouterr().err
 
 
 def test_the_speed_follows_the_model() -> None:
@@ -100,9 +138,11 @@ def test_the_speed_follows_the_model() -> None:
     assert "ETA 25 min," in note
 
 
-@pytest.mark.parametrize(("expected", "said"), [(60, "59 s"), (61, "1 min"), (62, "2 min"), (7402, "2 h 4 min")])
+@pytest.mark.parametrize(("expected", "said"), [(61, "59 s"), (62, "1 min"), (63, "2 min"), (7403, "2 h 4 min")])
 def test_times_are_in_words(expected: int, said: str) -> None:
-    assert Run(expected=expected).evaluate("testing", 1, 9).startswith(f"ETA {said},")
+    run = Run(expected=expected)
+    run.evaluate("testing", 1, 9)
+    assert run.evaluate("testing", 2, 9).startswith(f"ETA {said},")
 
 
 def test_at_the_end_there_is_no_time_left() -> None:

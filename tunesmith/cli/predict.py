@@ -26,6 +26,7 @@ from tunesmith.cli.options import (
     slots_option,
 )
 from tunesmith.cli.output import emit, note, say
+from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch
 from tunesmith.errors import DataError, ModelMissing, ModelUnavailable, RowError, UsageError, shown
 from tunesmith.lm import LM, Meter, StopSignal, metered
@@ -74,7 +75,9 @@ def command(
             note(f"warning: {text}")
         return code
     values = pairs_of(fields, call.inputs.names)
-    found = call(typed_pairs(values, call.inputs))
+    inputs = typed_pairs(values, call.inputs)
+    with shown_progress(quiet=quiet, waiting=f"waiting for {model.model}: loading it and long replies take time"):
+        found = call(inputs)
     if as_json:
         emit(found)
     else:

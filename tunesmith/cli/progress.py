@@ -23,14 +23,20 @@ def shown_progress(
     budget: Budget | None = None,
     expected_calls: int | None = None,
     clock: Callable[[], float] = time.monotonic,
+    silent: float = 2.0,
+    waiting: str = "waiting for the first reply",
 ) -> Iterator[Tell]:
     """Yield a function that shows progress; calls made inside are counted beside it.
+
+    If nothing is told for a while it says what is waited for: loading a model and a long reply take time.
 
     Args:
         quiet: show nothing.
         budget: the most that may be charged.
         expected_calls: charged calls that a plan expects in all.
         clock: seconds now.
+        silent: seconds after which it says so.
+        waiting: what is waited for.
     """
     meter = Meter()
     limits = Budget() if budget is None else budget
@@ -40,10 +46,36 @@ def shown_progress(
             if quiet:
                 yield _say_nothing
             else:
-                with ProgressLine(note=spending.note, clock=clock) as line:
-                    yield spending.around(line.tell)
+                with (
+                    ProgressLine(note=spending.note, clock=clock) as line,
+                    _sign_of_life(line, silent, waiting) as tell,
+                ):
+                    yield spending.around(tell)
     except StopSignal as stop:
         raise stop.error from None
+
+
+@contextmanager
+def _sign_of_life(line: ProgressLine, silent: float, waiting: str) -> Iterator[Tell]:
+    """Yield what tells `line`; if nothing was told after `silent` seconds, `waiting` is."""
+    heard, lock = threading.Event(), threading.Lock()
+
+    def tell(text: str, done: int, total: int) -> None:
+        heard.set()
+        with lock:
+            line.tell(text, done, total)
+
+    def watch() -> None:
+        if not heard.wait(silent):
+            with lock:
+                if not heard.is_set():
+                    line.tell(waiting)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield tell
+    finally:
+        heard.set()
 
 
 class Spending:
@@ -51,7 +83,8 @@ class Spending:
 
     The time is that of the calls that are still to come, at the speed of the paid ones so far, as many at once as they
     were: up to what a plan expects; without a plan, or beyond it, up to the budget's end, as "at most"; without either,
-    up to the end of what is going on. What the cache answers is faster.
+    up to the end of what is going on. What the cache answers is faster. The first paid calls say nothing of the speed:
+    they wait for the model to be loaded.
 
     Args:
         meter: counts the calls.
@@ -71,7 +104,8 @@ class Spending:
         self._meter, self._budget, self._expected, self._clock = meter, budget, expected_calls, clock
         self._lock = threading.Lock()
         self._then, self._charged, self._paid = clock(), 0, 0  # when it was told of something
-        self._seconds = self._calls = 0.0  # of paid calls
+        self._loaded = False  # whether a paid call was answered
+        self._seconds = self._calls = 0.0  # of paid calls from then on
         self._part, self._before = "", 0  # what goes on, and what was charged before it
         self._done, self._to_do = 0, 0
 
@@ -89,10 +123,11 @@ class Spending:
         with self._lock:
             now, charged, paid = self._clock(), self._meter.charged.calls, self._meter.paid.calls
             more = paid - self._paid
-            if more > 0:  # what came from the cache says nothing of the model
+            if more > 0 and self._loaded:  # what came from the cache says nothing of the model
                 kept = _KEPT**more
                 self._seconds = self._seconds * kept + now - self._then
                 self._calls = self._calls * kept + more
+            self._loaded = self._loaded or more > 0
             if text != self._part:
                 self._part, self._before = text, self._charged
             self._done, self._to_do = done, max(0, total - done)

@@ -93,11 +93,12 @@ def say_opened(count: int | None) -> None:
 
 
 def say_spent(charged: Any, paid: Any) -> None:
-    """Write what something cost: charged as if nothing was cached, paid now."""
+    """Write what something cost, and what the two words mean."""
     rows = [("", "calls", "tokens", "seconds")]
     for name, spend in (("charged", charged), ("paid now", paid)):
         rows.append((name, f"{spend.calls:,}", f"{spend.tokens:,}", f"{spend.seconds:,.1f}"))
     say(table(rows, numbers=3))
+    say("Charged: each different call once, as if nothing were cached. Paid now: those that the model had to answer.")
 
 
 def say_diff(diff: str, unchanged_because: str) -> None:

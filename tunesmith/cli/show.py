@@ -44,9 +44,9 @@ def command(
 ) -> int:
     """Verify ARTIFACT and show what it holds.
 
-    What is sent depends on what the model's engine can do; --messages assumes one that takes every constraint where no
-    model is named. A model on an Ollama server may have texts of its own, which the server puts before what is sent:
-    they are shown too.
+    What is sent depends on what the model's engine can do. If no model is named, --messages shows what an engine that
+    takes every constraint would get. A model on an Ollama server may have texts of its own, which the server puts
+    before what is sent: they are shown too.
 
     \b
     tunesmith show runs/demo/artifact --diff
