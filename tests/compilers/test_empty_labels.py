@@ -9,6 +9,7 @@ import pytest
 import tunesmith as ts
 from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, RandomSearch
 from tunesmith.errors import DataError
+from tunesmith.formats import get_format
 from tunesmith.lm import FunctionLM, Seen
 from tunesmith.metrics import exact_match
 from tunesmith.modules import bind, bound_format
@@ -127,3 +128,12 @@ def test_other_kinds_of_nothing_are_demos_as_they_are(kind: Any, label: Any) -> 
     reply = json.dumps({"a": label}) if bound_format(predictor) == "json" else json.dumps(label)
     with dspy.context(lm=FunctionLM(lambda seen: reply)):
         assert done(q="x").a == label
+
+
+def test_a_caller_who_set_the_adapter_keeps_it_and_the_rows_are_left_out() -> None:
+    adapter = get_format("bare")
+    with dspy.context(lm=MODEL, adapter=adapter):
+        done = LabeledFewShot(8).compile(dspy.Predict("q -> a"), trainset=rows(*ANSWERS))
+        assert len(done.demos) == 4
+        assert done(q="x").a == "something"
+    assert any("4 of 8 are left out, because the format `bare`" in note for note in done.compile_notes)

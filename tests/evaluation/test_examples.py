@@ -1,12 +1,15 @@
 """Examples and demos that are not what the program asks for: refused before the first call, or noted."""
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import dspy
 import pytest
+from pydantic import AfterValidator
 
 import tunesmith as ts
 from tests.evaluation.replies import written
+from tunesmith.data import Dataset
 from tunesmith.errors import DataError, RowError
 from tunesmith.evaluation import evaluate
 from tunesmith.lm import FunctionLM, Seen, message_text
@@ -235,6 +238,32 @@ def test_other_labels_of_a_program_of_the_callers_are_left_as_they_are(kind: Any
         lm=FunctionLM(lambda _: "7" if kind is not bool else "true"),
     )
     assert (seen, report.notes) == ([label], ())
+
+
+def test_labels_that_are_none_in_every_example_are_said_once(tmp_path: Path) -> None:
+    """A model that always says nothing would be right."""
+    signature = dspy.Signature("comment -> tone: str | None")
+    file = tmp_path / "a.csv"
+    file.write_text("comment,tone\n" + "".join(f"c{i},\n" for i in range(10)), encoding="utf-8")
+    lm = FunctionLM(lambda seen: written(seen, tone=None))
+    by_hand = [dspy.Example(comment=f"c{i}", tone=None).with_inputs("comment") for i in range(10)]
+    for data in (by_hand, Dataset.load(file, signature=signature)):
+        assert (
+            "`tone` is None in all 10 examples"
+            in evaluate(dspy.Predict(signature), data, exact_match("tone"), lm=lm).notes[0]
+        )
+        result = ts.compile(dspy.Predict(signature), metric=exact_match("tone"), trainset=data, lm=lm)
+        assert sum("is None in all" in note for note in result.notes) == 1
+
+
+def test_a_file_read_with_the_signature_is_not_read_again() -> None:
+    """A validator of the caller's may give another value each time."""
+    signature = dspy.Signature(
+        {"q": (str, dspy.InputField()), "a": (Annotated[int, AfterValidator(lambda n: n + 1)], dspy.OutputField())}
+    )
+    data = Dataset.load([{"q": "x", "a": 1}], signature=signature)
+    assert data.fitted(signature)[0][0].a == data[0].a == 2
+    assert data[:1].fitted(signature)[0][0].a == 2
 
 
 # Demos -------------------------------------------------------------------------------------------------------

@@ -150,6 +150,7 @@ class Compiler(Teleprompter):
             teacher = teacher[0]
         if teacher is not None:
             check_program(teacher)
+            checked_demos(teacher)
         model = as_model(lm)
         train, seen = fitted_dataset(student, trainset, "trainset")
         notes = [*checked_demos(student), *seen]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tunesmith.errors import DataError
-from tunesmith.formats import carries, default_format
-from tunesmith.modules import Module, bound_format
+from tunesmith.formats import Format, carries, default_format, get_format
+from tunesmith.modules import Module, bound_format, caller_adapter
 from tunesmith.signatures import Demo, Example, InvalidError, Signature, given_value, labels
 
 __all__ = ["Pool", "carried", "closed_labels", "draw", "labelled_pool", "labelled_pools"]
@@ -36,9 +36,11 @@ class Pool:
     @property
     def reasons(self) -> str:
         """Why examples are no demos, empty where all are."""
-        found = [f"{count} lack {_listed(names)}" for names, count in self.lacking.most_common(3)]
+        found = [f"{count} {_verb(count, 'lack')} {_listed(names)}" for names, count in self.lacking.most_common(3)]
         if self.misfits:
-            found.append(f"{self.misfits} hold a value that does not fit; the first is {self.first}")
+            found.append(
+                f"{self.misfits} {_verb(self.misfits, 'hold')} a value that does not fit; the first is {self.first}"
+            )
         return "; ".join(found)
 
     def note(self, path: str) -> str | None:
@@ -83,24 +85,25 @@ def carried(
     Args:
         program: whose predictor it is.
         path: of the predictor.
-        name: the format it has; `None` leaves the caller's adapter in charge, which is asked for nothing.
+        name: the format it has; `None` leaves the caller's adapter in charge.
         demos: what it is to carry.
     """
     predictor = dict(program.named_predictors())[path]
     signature: type[Signature] = predictor.signature
-    kept = [demo for demo in demos if name is None or carries(name, signature, (demo,))]
+    adapter = caller_adapter() if name is None else get_format(name)
+    kept = [demo for demo in demos if not isinstance(adapter, Format) or adapter.refuses(signature, demo) is None]
     left = len(demos) - len(kept)
-    if name is None or not left:
+    if not isinstance(adapter, Format) or not left:
         return name, kept, None
     other = default_format(signature, demos)
-    if bound_format(predictor) is None and carries(other, signature, demos):
+    if name is not None and bound_format(predictor) is None and carries(other, signature, demos):
         why = f"{left} of {len(demos)} demos hold a value, such as an empty text, that no reply in `{name}` can give"
         return other, list(demos), f"The format of `{path}` is `{other}`: {why}."
     return (
         name,
         kept,
-        f"Demos of `{path}`: {left} of {len(demos)} are left out, because the format `{name}` cannot carry a value of "
-        f"theirs, such as an empty text; `{other}` can.",
+        f"Demos of `{path}`: {left} of {len(demos)} are left out, because the format `{adapter.name}` cannot carry a "
+        f"value of theirs, such as an empty text; `{other}` can.",
     )
 
 
@@ -118,6 +121,10 @@ def _takes_none(signature: type[Signature], name: str) -> bool:
     except InvalidError:
         return False
     return True
+
+
+def _verb(count: int, verb: str) -> str:
+    return f"{verb}s" if count == 1 else verb
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
-from tunesmith.data.fitting import fitted, with_labels
+from tunesmith.data.fitting import Fitted, fitted, with_labels
 from tunesmith.data.frames import own_inputs
 from tunesmith.data.keys import canonical_json, content_key, example_key, inputs_key
 from tunesmith.data.loading import (
@@ -54,6 +54,7 @@ class Dataset(Sequence[Example]):
     group: str | None = None
     notes: tuple[str, ...] = ()
     _keys: tuple[str, ...] | None = field(default=None, init=False)
+    _typed: type[Signature] | None = field(default=None, init=False)
     _fits: type[Signature] | None = field(default=None, init=False)
     _labels: Mapping[str, type[Signature]] | None = field(default=None, init=False)
 
@@ -133,7 +134,7 @@ class Dataset(Sequence[Example]):
             raise DataError(f"`{where}` has no rows to use.{first}")
         dataset = cls(tuple(pair[0] for pair in pairs), wanted.inputs, own, tuple(skipped), group, tuple(notes))
         object.__setattr__(dataset, "_keys", tuple(pair[1] for pair in pairs))
-        object.__setattr__(dataset, "_fits", signature if require_outputs else None)  # typed, and nothing to note
+        object.__setattr__(dataset, "_typed", signature if require_outputs else None)
         return dataset
 
     @classmethod
@@ -204,9 +205,11 @@ class Dataset(Sequence[Example]):
         """
         if self._fits is not None and _same_fields(self._fits, signature):
             return self, ()
-        found = fitted(self.examples, signature, self.name)
+        typed = self._typed is not None and _same_fields(self._typed, signature)
+        found = Fitted(self.examples, self.inputs, ()) if typed else fitted(self.examples, signature, self.name)
         dataset = Dataset(found.examples, found.inputs, self.name, self.skipped, self.group, self.notes)
         object.__setattr__(dataset, "_fits", signature)
+        object.__setattr__(dataset, "_keys", self._keys if typed else None)
         return dataset, found.notes
 
     def with_labels(self, signatures: Mapping[str, type[Signature]]) -> "tuple[Dataset, tuple[str, ...]]":
@@ -268,6 +271,7 @@ class Dataset(Sequence[Example]):
     def _taken(self, rows: Iterable[int], suffix: str, group: str | None) -> "Dataset":
         rows = list(rows)
         taken = Dataset(tuple(self.examples[row] for row in rows), self.inputs, f"{self.name}{suffix}", group=group)
+        object.__setattr__(taken, "_typed", self._typed)
         object.__setattr__(taken, "_fits", self._fits)
         object.__setattr__(taken, "_labels", self._labels)
         if self._keys is not None:

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from tunesmith.data import Dataset, fields_of
 from tunesmith.errors import DataError, RowError, UsageError, shown
-from tunesmith.formats import carries, default_format
+from tunesmith.formats import Format, carries, default_format, get_format
 from tunesmith.modules import DspyPredict, Module, ProgramInputs, bound_format, caller_adapter, program_inputs
 from tunesmith.signatures import Demo, Example, Signature, output_types
 
@@ -41,7 +41,13 @@ def fit_to_program(program: Module, examples: Dataset) -> tuple[Dataset, tuple[s
         return examples.with_labels(_text_labels(program))
     if known.exact and known.signature is not None:
         fitted, notes = examples.fitted(known.signature)
-        return fitted, (*notes, *_notes_of_empty_labels(program, known.signature, fitted))
+        if fitted is examples:  # it was checked before, maybe as a part of a larger one
+            return fitted, ()
+        return fitted, (
+            *notes,
+            *_notes_of_none(known.signature, fitted),
+            *_notes_of_empty_labels(program, known.signature, fitted),
+        )
     for number, example in enumerate(examples, 1):
         given = dict(example.inputs().items())
         problem = known.misfit(given)
@@ -95,9 +101,19 @@ def _problem_of(predictor: DspyPredict, demo: Any) -> str | None:
     except DataError as error:
         return str(error)
     chosen = bound_format(predictor)
-    if chosen is not None and not carries(chosen, signature, (made,)):
-        return f"the format `{chosen}` cannot carry it. Given: {shown(dict(made.outputs))}."
+    adapter = caller_adapter() if chosen is None else get_format(chosen)
+    if isinstance(adapter, Format) and adapter.refuses(signature, made) is not None:
+        return f"the format `{adapter.name}` cannot carry it. Given: {shown(dict(made.outputs))}."
     return None
+
+
+def _notes_of_none(signature: type[Signature], examples: Dataset) -> tuple[str, ...]:
+    """Say where every label is `None`: a model that always says so would be right."""
+    return tuple(
+        f"{examples.name}: the label `{name}` is None in all {len(examples)} examples."
+        for name in signature.output_fields
+        if all(fields_of(example).get(name, name) is None for example in examples)
+    )
 
 
 def _notes_of_empty_labels(program: Module, signature: type[Signature], examples: Dataset) -> tuple[str, ...]:
