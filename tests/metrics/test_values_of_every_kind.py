@@ -1,11 +1,17 @@
 """A prediction that equals its label scores 1, whatever kind of value it is; one that does not, does not."""
 
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
+from ipaddress import ip_address
+from uuid import UUID
 
 import dspy
 import numpy as np
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, HttpUrl, SecretStr, TypeAdapter
 
 from tunesmith.data import Score
 from tunesmith.metrics import contains, exact_match, numeric_close, one_of, regex_match, rouge_l, token_f1
@@ -24,6 +30,15 @@ class Level(Enum):
 class Item(BaseModel):
     name: str
     price: float
+
+
+@dataclass
+class Point:
+    x: int
+    name: str
+
+
+url = TypeAdapter(HttpUrl).validate_python
 
 
 def value(metric, label, got) -> float:
@@ -52,6 +67,20 @@ KINDS = {
     "empty list": ([], [], ["red"]),
     "empty set": (set(), set(), {"red"}),
     "list of lists": ([["red"], ["blue"]], [["red"], ["blue"]], [["red"]]),
+    "dataclass": (Point(1, "a"), Point(1, "a"), Point(2, "b")),
+    "dataclass and its fields": (Point(1, "a"), {"x": 1, "name": "a"}, {"x": 2, "name": "b"}),
+    "URL": (url("https://a.b/c-1"), url("https://a.b/c-1"), url("https://a.b/d")),
+    "text and URL": ("https://a.b", url("https://a.b"), url("https://a.c")),
+    "URL and text": (url("https://a.b"), "https://a.b", "https://b.a"),
+    "address": (ip_address("1.2.3.4"), ip_address("1.2.3.4"), ip_address("1.2.3.5")),
+    "address and text": (ip_address("1.2.3.4"), "1.2.3.4", "9.9.9.9"),
+    "identifier and text": (UUID(int=5), str(UUID(int=5)), str(UUID(int=6))),
+    "duration": (timedelta(hours=1), timedelta(hours=1), timedelta(hours=2)),
+    "duration and text": (timedelta(hours=1), "PT1H", "PT2H"),
+    "decimal and text": (Decimal("1.50"), "1.5", "1.6"),
+    "bytes": (b"ab", b"ab", b"ac"),
+    "secret": (SecretStr("a"), SecretStr("a"), SecretStr("b")),
+    "fraction": (Fraction(1, 2), Fraction(1, 2), Fraction(1, 3)),
     "list of models": ([Item(name="a", price=2)], [Item(name="a", price=2)], []),
 }
 NUMERIC = ("list of numbers", "None", "Enum of numbers", "true", "false", "model", "mapping", "model and its fields", "empty list", "empty set", "list of models")  # fmt: skip

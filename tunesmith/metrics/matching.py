@@ -41,7 +41,7 @@ class ExactMatch(Scorer):
 
     fields: tuple[str, ...]
     normalize: bool
-    metric_version: ClassVar[int] = 1
+    metric_version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         checked_fields(self.fields)
@@ -85,8 +85,8 @@ def exact_match(*fields: str, normalize: bool = True) -> ExactMatch:
             whose numbers differ never match, and a label that the normalisation would empty ("A")
             keeps its articles or punctuation. `False` compares texts as they are.
 
-    Numbers, booleans, dates and Enum members are compared by value, also with their text; lists in
-    order, mappings and models field by field.
+    Numbers, booleans, dates, URLs and the like, and Enum members are compared by value, also with their text; lists in
+    order, mappings, models and dataclasses field by field.
 
     Raises:
         UsageError: a field name that is no text.

@@ -20,6 +20,7 @@ from tunesmith.metrics.values import (
     label_of,
     missing,
     one_field,
+    plain,
     same,
     text_of,
 )
@@ -170,7 +171,8 @@ def _best(metric: TokenF1 | RougeL, example: Example, prediction: object, name: 
         raise MetricError(f"The label `{field}` is no text. Given: {shown(label)}.")
     if got is MISSING:
         return missing(field, prediction)
-    if wanted is None:
+    both_texts = isinstance(plain(label), str) and isinstance(plain(got), str)
+    if wanted is None or (not both_texts and same(label, got)):
         return judged(field, same(label, got), label, got)
     if have is None:
         return judged(field, 0, label, got, "no text; ")

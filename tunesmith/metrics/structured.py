@@ -20,7 +20,7 @@ class JsonFields(Scorer):
 
     weights: tuple[tuple[str, float], ...]
     normalize: bool
-    metric_version: ClassVar[int] = 1
+    metric_version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         checked_fields(name for name, _ in self.weights)

@@ -1,5 +1,6 @@
 """Labels, predicted values, and when two values are the same."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time
@@ -8,10 +9,11 @@ from enum import Enum
 from typing import Any, Final
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, PydanticUserError, Secret, SecretBytes, SecretStr, TypeAdapter
+from pydantic_core import to_jsonable_python
 
-from tunesmith.data import MISSING, Score, content_key
-from tunesmith.errors import DataError, MetricError, UsageError, shown
+from tunesmith.data import MISSING, Score
+from tunesmith.errors import MetricError, UsageError, shown
 from tunesmith.metrics.digits import as_decimal, is_near, whole_number
 from tunesmith.metrics.wording import same_text
 from tunesmith.signatures import Example
@@ -126,7 +128,7 @@ def judged(field: str, value: float, expected: object, got: object, note: str = 
 
 
 def text_of(value: object) -> str | None:
-    """Return the text of a scalar; `None` for anything else."""
+    """Return the text of a scalar, as JSON has it; `None` for anything else."""
     value = plain(value)
     if isinstance(value, str):
         return value
@@ -134,7 +136,7 @@ def text_of(value: object) -> str | None:
         return str(value)
     if isinstance(value, (int, float, Decimal)):
         return format(as_decimal(value), "f") if _is_short(value) else None
-    return value.isoformat() if isinstance(value, (date, time)) else None
+    return value.isoformat() if isinstance(value, (date, time)) else _json_text(value)
 
 
 def items_of(value: object) -> list[Any] | None:
@@ -155,6 +157,8 @@ def plain(value: Any) -> Any:
         return dict(value.items())
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name, None) for field in fields(value)}
     return value
 
 
@@ -163,7 +167,8 @@ def same(expected: object, got: object, *, normalize: bool = True) -> bool:
 
     Two texts are compared by `same_text`, or exactly where `normalize` is off. Numbers, booleans
     and dates are compared by value, also with a text that is one; a float is the same within a
-    relative 1e-9. Lists are compared in order, sets without, mappings and models by field.
+    relative 1e-9. Lists are compared in order, sets without, mappings, models and dataclasses by
+    field. Of other types (URLs, addresses, durations, bytes) equal values are the same, and a text that reads as one.
     """
     try:
         return _same(plain(expected), plain(got), normalize=normalize)
@@ -188,7 +193,7 @@ def _same(expected: Any, got: Any, *, normalize: bool) -> bool:
         return len(expected) == len(got) and all(
             same(one, other, normalize=normalize) for one, other in zip(expected, got, strict=True)
         )
-    return _same_content(expected, got)
+    return _same_typed(expected, got)
 
 
 _NUMBERS = (int, float, Decimal)
@@ -238,13 +243,48 @@ def _same_members(expected: Any, got: Any, *, normalize: bool) -> bool:
     return True
 
 
-def _same_content(expected: object, got: object) -> bool:
-    if expected is None or got is None or type(expected) is not type(got):
+def _same_typed(expected: Any, got: Any) -> bool:
+    """Return whether two values of other types are equal: addresses, identifiers, durations, bytes.
+
+    A text is read as the other's type.
+    """
+    if expected is None or got is None:
         return expected is got
+    if isinstance(expected, str):
+        expected = _parsed(expected, type(got))
+    elif isinstance(got, str):
+        got = _parsed(got, type(expected))
     try:
-        return content_key(expected) == content_key(got)
-    except DataError:
+        return type(expected) is type(got) and bool(expected == got)
+    except Exception:  # noqa: BLE001 - a user's __eq__ may do anything
         return expected is got
+
+
+def _parsed(text: str, kind: type) -> Any:
+    adapter = _adapter(kind)
+    try:
+        return MISSING if adapter is None else adapter.validate_python(text.strip())
+    except ValueError:
+        return MISSING
+
+
+@functools.lru_cache(maxsize=128)
+def _adapter(kind: type) -> TypeAdapter[Any] | None:
+    try:
+        return TypeAdapter(kind)
+    except (PydanticUserError, TypeError):
+        return None
+
+
+def _json_text(value: Any) -> str | None:
+    """Return the text that stands for a value in JSON, as of an address or a duration; `None` if none does."""
+    if isinstance(value, (Mapping, *_LISTS, *_SETS, Secret, SecretBytes, SecretStr)):
+        return None
+    try:
+        found = to_jsonable_python(value)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _is_short(number: int | float | Decimal) -> bool:
