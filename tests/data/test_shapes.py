@@ -219,6 +219,7 @@ WAYS_OUT = {
     "gzip that is damaged": ("a.csv.gz", gzip.compress(COMMAS.encode())[:20] + b"\xff" * 30, "cannot be read"),
     "Parquet with gzip around it": ("a.parquet.gz", gzip.compress(b"PAR1"), "Rename"),
     "UTF-16 without a mark": ("a.csv", COMMAS.encode("utf-16-le"), "encoding='utf-16-le'"),
+    "UTF-16 without a mark, the other way": ("a.csv", COMMAS.encode("utf-16-be"), "encoding='utf-16-be'"),
     "an unusual delimiter": ("a.csv", b"comment^label\nwarm^good\n", "delimiter="),
     "no header": ("a.csv", b"warm,good\ncold,bad\n", "first line of a table names its columns"),
     "a comma in the text without quotes": ("a.csv", b"comment,label\nso, so,good\n", "double quotes"),

@@ -131,8 +131,9 @@ def _encoding(path: Path, head: bytes) -> str:
             return name
     # A text of Latin letters in UTF-16 without a mark has a zero in every second byte.
     if b"\0" in (head[1:2], head[:1]):
+        likely = "utf-16-be" if head[:1] == b"\0" else "utf-16-le"
         raise DataError(
             f"`{path}` is UTF-16 or UTF-32 without a byte order mark, or no text. If it is text, give "
-            "`encoding='utf-16-le'` or save it as UTF-8."
+            f"`encoding='{likely}'` or save it as UTF-8."
         )
     return "utf-8"
