@@ -1,5 +1,6 @@
 """`tunesmith runs`, and the options of `compile` that are about a run."""
 
+import itertools
 import json
 import os
 import shutil
@@ -247,8 +248,14 @@ WRONG_TYPES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("changes", WRONG_TYPES.values(), ids=list(WRONG_TYPES))
-@pytest.mark.parametrize("result", [None, "[]", '{"verdict": 5}', '{"verdict": ["ship"], "calls": 7}'])
+RESULTS = (None, "[]", '{"verdict": 5}', '{"verdict": ["ship"], "calls": 7}')
+
+
+@pytest.mark.parametrize(
+    ("changes", "result"),
+    list(zip(WRONG_TYPES.values(), itertools.cycle(RESULTS), strict=False)),
+    ids=list(WRONG_TYPES),
+)
 def test_values_of_other_types_in_a_runs_files_are_no_crash(
     workspace: Workspace, changes: dict[str, Any], result: str | None
 ) -> None:

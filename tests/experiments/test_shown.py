@@ -75,6 +75,7 @@ def results(result: CompileResult, checked: CheckResult) -> dict[str, tuple[obje
         "Candidate of many": (Candidate({f"p{n}": part for n in range(20)}), ["17 more predictors"]),
         "Part": (part, ["bare", "16 demos"]),
         "Demo": (demo, ["colour='red'"]),
+        "Score": (ts.Score(0.5, LONG), ["0.5", "a long text"]),
         "Budget": (Budget(calls=5), ["calls=5"]),
         "Spend": (Spend(5, 10, 20, 1.23456), ["calls=5", "tokens=30"]),
         "Meter": (Meter(Budget(calls=5)), ["calls=5"]),

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tunesmith.errors import MetricError, shown
+from tunesmith.errors import MetricError, brief, shown
 
 __all__ = ["Score"]
 
@@ -44,6 +44,9 @@ class Score:
                 "for every prediction, or raise where the prediction cannot be judged."
             )
         object.__setattr__(self, "value", float(value))
+
+    def __repr__(self) -> str:
+        return brief(self, str(self.value), feedback=self.feedback)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Score):

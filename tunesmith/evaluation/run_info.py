@@ -1,4 +1,4 @@
-"""What a run's folder says to somebody who only looks: nothing here writes into it."""
+"""What a run's folder says to somebody who only looks."""
 
 import fnmatch
 import json
