@@ -477,6 +477,13 @@ def test_where_no_candidate_is_tried_it_is_said_before_and_after(
     assert any("candidate was tried: after" in note or "search ended early" in note for note in result.notes)
 
 
+def test_a_space_of_one_says_what_would_give_candidates() -> None:
+    alone = ts.RandomSearch(metric=right, formats=["bare"], max_labeled_demos=0, max_bootstrapped_demos=0)
+    result = compiled(compiler=alone)
+    assert "no candidate was tried" in result.finding.sentence
+    assert any("Give `formats` or `instructions` to try" in note for note in result.notes)
+
+
 def test_a_plan_with_room_says_nothing_of_it() -> None:
     splits = {"metric": right, "trainset": TRAIN, "valset": VAL, "testset": TEST, "lm": FunctionLM(world())}
     for compiler in (ts.LabeledFewShot(4), ts.RandomSearch(metric=right), ts.BootstrapFewShot(metric=right)):

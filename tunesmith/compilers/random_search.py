@@ -149,7 +149,7 @@ class RandomSearch(Compiler):
         while left > 0:
             drawn = self._draw(study, space, seen, min(batch, left))
             if not drawn:
-                session.notes.append(f"The space has no more than {len(seen)} different candidates; all were tried.")
+                session.notes.append(_note_of_space(len(seen)))
                 return
             left -= len(drawn)
             self._race(session, study, drawn)
@@ -259,6 +259,16 @@ class RandomSearch(Compiler):
         return race_evaluations(
             self.race, count=count, total=val, budget=budget, finalists=finalists, bounds=self.bounds
         )
+
+
+def _note_of_space(count: int) -> str:
+    """Return what to tell the user if there is nothing more to draw; `count` has the program as given in it."""
+    if count > 1:
+        return f"The space has no more than {count} different candidates; all were tried."
+    return (
+        "There is no candidate but the program as given: one format, one instruction, no demos. Give `formats` or "
+        "`instructions` to try, or training examples that hold the outputs."
+    )
 
 
 def _check_instructions(texts: Sequence[str], name: str) -> None:
