@@ -1,16 +1,21 @@
 """Content keys."""
 
+import collections
+import dataclasses
 import datetime
 import enum
+import ipaddress
 import json
+import re
 from decimal import Decimal
+from fractions import Fraction
 
 import dspy
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import AnyUrl, BaseModel, HttpUrl, SecretStr
 
 from tunesmith.data import content_key, example_key
 from tunesmith.data.keys import canonical_json, inputs_key
@@ -135,3 +140,44 @@ def test_nesting_without_end_is_an_error() -> None:
 
     with pytest.raises(DataError, match="canonical"):
         content_key(value)
+
+
+@dataclasses.dataclass
+class Spot:
+    x: int
+    seen: set[str]
+
+
+class Trip(BaseModel):
+    stops: set[str]
+
+
+@pytest.mark.parametrize(
+    ("typed", "plain"),
+    [
+        (HttpUrl("http://example.com/a"), "http://example.com/a"),
+        (AnyUrl("ftp://example.com/a"), "ftp://example.com/a"),
+        (ipaddress.ip_address("10.0.0.1"), "10.0.0.1"),
+        (ipaddress.ip_network("10.0.0.0/8"), "10.0.0.0/8"),
+        (re.compile("^a$"), "^a$"),
+        (Fraction(1, 3), "1/3"),
+        (collections.deque([1, "a"]), [1, "a"]),
+        (Spot(1, {"b", "a"}), {"x": 1, "seen": ["a", "b"]}),
+        ([HttpUrl("http://example.com/")], ["http://example.com/"]),
+    ],
+    ids=repr,
+)
+def test_a_value_that_an_output_may_have_has_a_key(typed, plain) -> None:
+    assert content_key(typed) == content_key(plain)
+
+
+@pytest.mark.parametrize("value", [SecretStr("a"), iter([1])], ids=["secret", "iterator"])
+def test_what_cannot_be_told_apart_has_no_key(value) -> None:
+    with pytest.raises(DataError, match="no JSON form"):
+        content_key(value)
+
+
+def test_a_set_in_a_model_has_no_order() -> None:
+    stops = [f"stop {n}" for n in range(20)]
+
+    assert content_key(Trip(stops=set(stops))) == content_key({"stops": sorted(stops)})

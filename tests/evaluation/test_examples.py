@@ -1,11 +1,15 @@
 """Examples and demos that are not what the program asks for: refused before the first call, or noted."""
 
+import collections
+import dataclasses
+import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import dspy
 import pytest
-from pydantic import AfterValidator
+from pydantic import AfterValidator, HttpUrl
 
 import tunesmith as ts
 from tests.evaluation.replies import written
@@ -308,3 +312,29 @@ def test_demos_are_read_as_labels_are() -> None:
     program.demos = [dspy.Example(comment=7, tone="BAD")]
     assert evaluate(program, examples(), exact_match("tone"), lm=lm).mean == 1.0
     assert [message_text(message) for message in lm.requests[0].messages[:2]] == ["Comment: 7\nTone:", "bad"]
+
+
+@dataclasses.dataclass
+class Spot:
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "reply"),
+    [
+        (HttpUrl, "http://example.com/a", '"http://example.com/a"'),
+        (ipaddress.IPv4Address, "10.0.0.1", '"10.0.0.1"'),
+        (list[HttpUrl], '["http://example.com/"]', '["http://example.com/"]'),
+        (Spot, {"name": "x"}, '{"name": "x"}'),
+        (collections.deque[int], [1, 2], "[1, 2]"),
+        (re.Pattern[str], "^x$", '"^x$"'),
+    ],
+    ids=str,
+)
+def test_labels_of_every_type_that_an_output_may_have_are_scored(kind: Any, label: Any, reply: str) -> None:
+    signature = dspy.Signature({"q": (str, dspy.InputField()), "a": (kind, dspy.OutputField())}, "Do.")
+    data = [dspy.Example(q=str(n), a=label).with_inputs("q") for n in range(3)]
+
+    report = evaluate(ts.Predict(signature), data, exact_match("a"), lm=FunctionLM(lambda seen: reply))
+
+    assert report.mean == 1

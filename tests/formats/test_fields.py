@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+import tunesmith as ts
 from tests.scale import scaled
 from tests.strategies import HOSTILE_PARTS, MARKERS, json_values, made_of
 from tunesmith.errors import FormatError
@@ -291,3 +292,21 @@ def test_titles_tell_fields_apart(form: str, names: list[str]) -> None:
     text = get_format(form).format_user_message_content(signature, values)
 
     assert read(signature, form, text) == values
+
+
+class Party(BaseModel):
+    guests: set[str]
+
+
+@pytest.mark.parametrize("name", ["bare", "json", "lines", "xml", "chat"])
+def test_the_items_of_a_set_stand_in_one_order(name: str) -> None:
+    """In each process a set has another one, and a prompt that changes is paid for again."""
+    guests = [f"guest {n}" for n in range(10, 30)]
+    predict = dspy.Predict(dspy.Signature({"who": (Any, dspy.InputField()), "a": (set[str], dspy.OutputField())}, "Do."))
+    predict.demos = [dspy.Example(who=Party(guests=set(guests)), a=set(guests))]
+    bind(predict, name)
+
+    messages = ts.render(predict, who={"all": frozenset(guests)}).messages
+
+    for message in messages[-3:]:
+        assert re.findall(r"guest \d+", message["content"]) == guests

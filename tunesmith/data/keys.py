@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -12,16 +12,17 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic_core import to_jsonable_python
 
 from tunesmith.errors import DataError, shown
-from tunesmith.signatures import Example
+from tunesmith.signatures import Example, in_one_order, to_json_value
 
 __all__ = ["canonical_json", "content_key", "example_key", "fields_of", "inputs_key"]
 
 _FORMS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (Enum, lambda value: value.value),
-    (BaseModel, lambda value: value.model_dump(mode="json")),
+    (BaseModel, lambda value: to_jsonable_python(in_one_order(value), by_alias=False)),
     (Example, lambda value: dict(value.items())),
     ((date, datetime, time), lambda value: value.isoformat()),
     ((Decimal, UUID, timedelta), str),
@@ -37,9 +38,9 @@ _write_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=Fal
 def canonical_json(value: object) -> str:
     """Return the one JSON text of `value`: sorted names, no spaces, UTF-8 safe.
 
-    Enums stand for their value, dates for their ISO text, pydantic models for their fields, tuples
-    for lists, so that a typed value and the JSON it was read from are the same content. `1`, `1.0`,
-    `true` and `"1"` are four different values.
+    Enums stand for their value, dates for their ISO text, URLs for their text, pydantic models and
+    dataclasses for their fields, tuples for lists, so that a typed value and the JSON it was read
+    from are the same content. `1`, `1.0`, `true` and `"1"` are four different values.
 
     Raises:
         ValueError: NaN, infinity, a lone surrogate, or an integer too long to write.
@@ -112,7 +113,9 @@ def _plain(value: Any) -> Any:
             return _plain(form(value))
     if isinstance(value, (str, int, float)):
         return value
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    if isinstance(value, (Iterator, SecretStr, SecretBytes)):  # read only once, or written as the same stars
+        raise TypeError(f"{type(value).__name__} has no JSON form")
+    return _plain(to_json_value(value))  # URLs, addresses, dataclasses and what else pydantic knows
 
 
 def _plain_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from tunesmith.errors import ParseError
 from tunesmith.formats.asked import check_inputs
 from tunesmith.formats.format import AdapterParseError, ChatAdapter, HeardOnce, ReplyError
 from tunesmith.lm import BaseLM
-from tunesmith.signatures import Signature
+from tunesmith.signatures import Signature, in_one_order
 
 __all__ = ["ChatFormat"]
 
@@ -58,11 +58,25 @@ class ChatFormat(HeardOnce, ChatAdapter):
         except AdapterParseError as error:
             raise _reply_error(error, signature) from error
 
+    def format_user_message_content(self, signature: type[Signature], inputs: Any, *args: Any, **kwargs: Any) -> str:
+        """Write inputs as DSPy does, but the items of sets in one order, which differs between processes there."""
+        return super().format_user_message_content(signature, _in_one_order(inputs), *args, **kwargs)
+
+    def format_assistant_message_content(
+        self, signature: type[Signature], outputs: Any, *args: Any, **kwargs: Any
+    ) -> str:
+        """Write outputs, as `format_user_message_content` writes inputs."""
+        return super().format_assistant_message_content(signature, _in_one_order(outputs), *args, **kwargs)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "ChatFormat":
         return self
 
     def __repr__(self) -> str:
         return f"<format {self.name}>"
+
+
+def _in_one_order(fields: Any) -> dict[str, Any]:
+    return {name: in_one_order(value) for name, value in fields.items()}
 
 
 def _reply_error(error: AdapterParseError, signature: type[Signature]) -> ReplyError:

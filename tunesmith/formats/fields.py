@@ -20,7 +20,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from tunesmith.errors import FormatError, shown
-from tunesmith.signatures import Signature, input_types
+from tunesmith.signatures import Signature, in_one_order, input_types
 
 __all__ = [
     "INDENT",
@@ -99,7 +99,7 @@ def json_text(value: Any, name: str) -> str:
         FormatError: the value has no JSON form.
     """
     try:
-        plain = to_jsonable_python(value)
+        plain = to_jsonable_python(in_one_order(value))
         text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
     except (PydanticSerializationError, TypeError, ValueError, RecursionError) as error:
         raise FormatError(

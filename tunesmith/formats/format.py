@@ -21,7 +21,7 @@ from dspy.lm15 import DataPart, ThinkingPart
 from dspy.lm15 import Reasoning as Effort
 from dspy.utils.exceptions import AdapterParseError
 
-from tunesmith.errors import FormatError, ParseError, SignatureError, shown
+from tunesmith.errors import FormatError, ParseError, SignatureError, UsageError, shown
 from tunesmith.formats.asked import check_inputs
 from tunesmith.formats.incremental import FieldReader, WholeReader
 from tunesmith.formats.labelled import LINES
@@ -668,7 +668,7 @@ def _count(given: Any) -> int:
     if given is None or given == 0:  # DSPy's own adapters take 0 for 1 as well
         return 1
     if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise FormatError(f"`n` is how many replies to draw: a whole number from 1. Given: {shown(given)}.")
+        raise UsageError(f"`n` is how many replies to draw: a whole number from 1. Given: {shown(given)}.")
     return given
 
 

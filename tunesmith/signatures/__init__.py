@@ -16,7 +16,7 @@ from tunesmith.signatures.gbnf import (
 )
 from tunesmith.signatures.gbnfjson import gbnf_literal
 from tunesmith.signatures.given import given_value
-from tunesmith.signatures.jsonable import to_json_value
+from tunesmith.signatures.jsonable import in_one_order, to_json_value
 from tunesmith.signatures.render import is_any_text, is_plain, is_text, labels, render_json, render_text
 from tunesmith.signatures.reply import (
     absent_output,
@@ -60,6 +60,7 @@ __all__ = [
     "given_value",
     "grammar",
     "grammar_rules",
+    "in_one_order",
     "input_types",
     "InputField",
     "InvalidError",

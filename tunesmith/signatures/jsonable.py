@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import operator
 from collections.abc import Iterable, Mapping, Sequence, Set
 from decimal import Decimal
 from enum import Enum
@@ -13,7 +14,7 @@ from pydantic_core import to_jsonable_python
 
 from tunesmith.signatures.signature import TEXT_TYPES, Example
 
-__all__ = ["canonical_text", "confuses_types", "to_json_value"]
+__all__ = ["canonical_text", "confuses_types", "in_one_order", "to_json_value"]
 
 
 def to_json_value(value: Any) -> Any:
@@ -46,6 +47,26 @@ def to_json_value(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
         return [to_json_value(item) for item in value]
     return to_jsonable_python(value)
+
+
+def in_one_order(value: Any) -> Any:
+    """Return `value` with its sets as sorted lists: a set of texts comes in another order in each process.
+
+    Without a set in it, it is returned as it is.
+    """
+    if isinstance(value, Set):
+        return sorted((to_jsonable_python(in_one_order(item)) for item in value), key=canonical_text)
+    if isinstance(value, Mapping):
+        ordered: Any = {key: in_one_order(item) for key, item in value.items()}
+        return value if all(ordered[key] is item for key, item in value.items()) else ordered
+    if isinstance(value, (list, tuple)):
+        ordered = [in_one_order(item) for item in value]
+        return value if all(map(operator.is_, ordered, value)) else ordered
+    if isinstance(value, BaseModel) and not isinstance(value, TEXT_TYPES):
+        fields = value.model_dump()
+        ordered = in_one_order(fields)
+        return value if ordered is fields else ordered
+    return value
 
 
 def canonical_text(value: Any) -> str:
