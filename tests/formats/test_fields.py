@@ -302,7 +302,9 @@ class Party(BaseModel):
 def test_the_items_of_a_set_stand_in_one_order(name: str) -> None:
     """In each process a set has another one, and a prompt that changes is paid for again."""
     guests = [f"guest {n}" for n in range(10, 30)]
-    predict = dspy.Predict(dspy.Signature({"who": (Any, dspy.InputField()), "a": (set[str], dspy.OutputField())}, "Do."))
+    predict = dspy.Predict(
+        dspy.Signature({"who": (Any, dspy.InputField()), "a": (set[str], dspy.OutputField())}, "Do.")
+    )
     predict.demos = [dspy.Example(who=Party(guests=set(guests)), a=set(guests))]
     bind(predict, name)
 
