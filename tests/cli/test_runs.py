@@ -45,7 +45,11 @@ def test_a_run_is_shown_with_its_candidates(workspace: Workspace) -> None:
     best = found["candidates"][0]
     assert best["rows"] == 24
     assert 0 <= best["mean"] <= 1
-    assert "started by: tunesmith compile --run first" in run("runs", "show", "first").stdout
+    text = run("runs", "show", "first").stdout
+    assert "started by: tunesmith compile --run first" in text
+    assert "metric: exact_match(team)" in text
+    assert "examples: 16 training, 12 validation, 12 test" in text
+    assert text.index("Candidates") < text.index("Identity"), "what people read first stands first"
 
 
 def candidate_lines() -> list[str]:

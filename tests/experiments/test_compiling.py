@@ -474,6 +474,7 @@ def test_where_no_candidate_is_tried_it_is_said_before_and_after(
     assert not result.report.improved
     assert "no candidate was" in result.finding.sentence
     assert "beat" not in result.finding.sentence
+    assert not any("better" in note for note in result.notes)
     assert any("candidate was tried: after" in note or "search ended early" in note for note in result.notes)
 
 

@@ -72,11 +72,12 @@ def show(name: str, as_json: bool) -> int:  # noqa: FBT001
         say(f"{counts['rows']:,} evaluations, {counts['calls']:,} calls, {counts['tokens']:,} tokens")
         if counts["damaged"]:
             say(f"{counts['damaged']:,} rows were damaged; they are evaluated again")
-    heading("What it is of")
-    say(table([("part", "identity"), *((part, _short(value)) for part, value in sorted(info.identity.items()))]))
+    _say_about(info)
     if summary["candidates"]:
         heading("Candidates")
         say(table(_candidate_rows(summary["candidates"]), numbers=5))
+    heading("Identity: a command that differs in any of this makes another run")
+    say(table([("part", "identity"), *((part, _short(value)) for part, value in sorted(info.identity.items()))]))
     if info.state == "stopped" and info.arguments is not None:
         say()
         ended = _ended_budget(info, summary)
@@ -216,6 +217,14 @@ class _Known:
             return None
         wanted = {key for key in keys if isinstance(key, str)}
         return Report(tuple(row for row in rows if row.key in wanted))
+
+
+def _say_about(info: RunInfo) -> None:
+    """Write in names what the run is of, as far as its notes say."""
+    about = info.notes.get("about")
+    if isinstance(about, dict):
+        for name in ("program", "metric", "model", "examples"):
+            say(f"{name}: {_shown_text(about.get(name))}")
 
 
 def _candidate_rows(found: list[dict[str, Any]]) -> list[tuple[str, ...]]:

@@ -1,7 +1,7 @@
 """What one compile shares with its compiler: data, model, meter, and every score paid for so far."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,12 +108,9 @@ class CompileReport:
         """Why the program as given is returned, as a clause; empty if it is not."""
         if self.improved:
             return ""
-        others = [trial for trial in self.trials if trial.candidate != self.baseline_candidate]
-        if not others:
-            return "no candidate was tried"
-        if all(trial.n < self.baseline.n for trial in others):
-            return "no candidate was scored on all validation examples"
-        return "no candidate beat the program as given on validation"
+        return _untried(self.trials, self.baseline_candidate, self.baseline.n) or (
+            "no candidate beat the program as given on validation"
+        )
 
 
 def _scores(report: CompileReport) -> str:
@@ -398,6 +395,9 @@ class Session:
         tried = {path for trial in self.trials for path, part in trial.candidate.parts.items() if part.demos}
         bare = [path for path, part in chosen.parts.items() if not part.demos and path in tried]
         if chosen == self.baseline:
+            untried = _untried(self.trials, chosen, self.report(chosen).n)
+            if untried:
+                return [f"{untried.capitalize()}, so the program as given is returned."]
             return ["No candidate was better than the program as given on validation, so that is returned."]
         if bare:
             names = ", ".join(f"`{path}`" for path in bare)
@@ -420,6 +420,14 @@ class Session:
             program, shelf = candidate.apply(self.program), self.shelf(candidate)
             self._runners[key] = Runner(program, self.metric, lm=self.lm, meter=self.meter, shelf=shelf)
         return self._runners[key]
+
+
+def _untried(trials: Iterable[TrialRecord], given: Candidate, whole: int) -> str:
+    """Return as a clause that nothing was compared with the program as given; empty if something was."""
+    others = [trial for trial in trials if trial.candidate != given]
+    if not others:
+        return "no candidate was tried"
+    return "no candidate was scored on all validation examples" if all(trial.n < whole for trial in others) else ""
 
 
 def _cost(rows: Sequence[Row], name: str) -> float:

@@ -7,7 +7,8 @@ from tunesmith.data import example_key
 from tunesmith.errors import ArtifactError
 from tunesmith.evaluation import CANDIDATES, RunFolder
 from tunesmith.experiments.compiling_job import Job
-from tunesmith.modules import Candidate
+from tunesmith.metrics import metric_name
+from tunesmith.modules import Candidate, class_name
 
 __all__ = ["RunNotes"]
 
@@ -22,7 +23,14 @@ class RunNotes:
     def __init__(self, folder: RunFolder, job: Job) -> None:
         self._folder, self._given = folder, Candidate.of(job.program)
         splits = {"validation": job.val, "test": job.test or ()}
+        parts = {"training": job.train, **splits}
         self._notes: dict[str, Any] = {
+            "about": {
+                "program": class_name(job.program),
+                "metric": metric_name(job.metric),
+                "model": job.lm.model,
+                "examples": ", ".join(f"{len(part)} {name}" for name, part in parts.items()),
+            },
             "splits": {name: sorted({example_key(example) for example in part}) for name, part in splits.items()},
             "given": self._given.key,
             "candidates": {},
