@@ -170,6 +170,7 @@ def compile_program(
 
     Raises:
         UsageError: an argument that cannot be used.
+        DataError: an example of a split lacks an input of the program, or a demo of the program cannot be shown.
         SplitError: two of the splits share examples.
         RunMismatch: the run folder holds a run of something else.
         LedgerError: the run's ledger cannot be written, as on a full disk; the same call goes on later.

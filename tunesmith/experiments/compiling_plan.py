@@ -58,6 +58,7 @@ def plan(
 
     Raises:
         UsageError: an argument that cannot be used, or a budget without room for a search.
+        DataError: an example lacks an input of the program, or a demo of it cannot be shown.
         SplitError: two of the splits share examples.
     """
     job = job_of(program, metric, trainset, valset, testset, compiler, lm, budget, seed)
