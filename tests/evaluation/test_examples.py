@@ -121,6 +121,7 @@ def test_a_pipeline_asks_nothing_with_an_empty_message() -> None:
     assert lm.requests == []
     assert report.errors == 4
     assert "None of the inputs comment was given" in str(report.rows[0].failure)
+    assert report.notes[-1].startswith("The program failed on all 4 examples, the first time with FormatError: None of")
 
 
 def test_a_pipeline_that_lacks_one_input_of_several_gets_one_note() -> None:

@@ -103,7 +103,7 @@ def evaluate(
     for note in notes:
         _log.warning("%s", note)
     report = runner.run(examples, slots=slots, progress=progress)
-    return replace(report, notes=(*notes, *report.notes))
+    return replace(report, notes=(*notes, *report.notes, *_notes_of_failures(report.rows)))
 
 
 class Runner:
@@ -423,6 +423,15 @@ def _notes(judges: Iterable[Judge], lm: LM) -> tuple[str, ...]:
         "(see `evaluation.agreement`)"
         for name, elsewhere in sorted(found)
     )
+
+
+def _notes_of_failures(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Say why, where the program failed on every example: its score is that of no answer at all."""
+    failures = [row.failure for row in rows if row.failure is not None and row.failure.fault == "program"]
+    if not failures or len(failures) < len(rows):
+        return ()
+    first = failures[0]
+    return (f"The program failed on all {len(rows)} examples, the first time with {first.kind}: {first.message}",)
 
 
 def _notes_of_labels(examples: Sequence[Example], rows: Sequence[Row]) -> tuple[str, ...]:
