@@ -28,6 +28,7 @@ def value(label, got, **options) -> float:
         ([], ["a"], 0, 0, 0, 0),
         (["a"], [], 0, 0, 0, 0),
         (["a", "a"], ["a"], 1, 1, 1, 1),
+        (["C++"], ["C#"], 0, 0, 0, 0),
     ],
 )
 def test_the_measures_are_those_of_sets(label, got, precision, recall, f1, exact) -> None:

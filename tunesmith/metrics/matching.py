@@ -82,8 +82,9 @@ def exact_match(*fields: str, normalize: bool = True) -> ExactMatch:
             input) that the prediction has as well; where it has none of them, the score is 0.
         normalize: compare texts as SQuAD's exact match does (`normalize_text`; Rajpurkar et al.,
             2016), with these differences: texts that are numbers are compared as numbers, texts
-            whose numbers differ never match, and a label that the normalisation would empty ("A")
-            keeps its articles or punctuation. `False` compares texts as they are.
+            whose numbers differ, or the signs behind a word ("C++", "A-"), never match, and a label
+            that the normalisation would empty ("A") keeps its articles or punctuation. `False`
+            compares texts as they are.
 
     Numbers, booleans, dates, URLs and the like, and Enum members are compared by value, also with their text; lists in
     order, mappings, models and dataclasses field by field.

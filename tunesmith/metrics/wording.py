@@ -10,20 +10,23 @@ from tunesmith.metrics.digits import numbers_in, whole_number
 
 __all__ = ["holds_text", "same_text"]
 
+# What makes another name of the word before it: C++ and C#, A+ and A-, x > y. The hyphen of "well-known" does not.
+_SIGNS = re.compile(r"(?<=\w)(?:[+#]+|-+(?!\w)| ?[<>=]+)")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def same_text(expected: str, got: str) -> bool:
-    """Return whether two texts are equal after `normalize_text`, with three guards.
+    """Return whether two texts are equal after `normalize_text`, with four guards.
 
     Two texts that are numbers are compared as numbers ("1,234.50" is "1234.5"). Texts whose numbers
-    differ never match ("3.5" is not "35", "-5" is not "5"). A label that the normalisation would
+    differ never match ("3.5" is not "35", "-5" is not "5"), nor do those whose signs behind a word
+    or between two differ ("C++" is not "C#", "A+" is not "A-"). A label that the normalisation would
     empty is compared with its articles, or its punctuation, left in ("A" is not "the").
     """
     one, other = whole_number(expected), whole_number(got)
     if one is not None and other is not None:
         return one == other
-    if list(numbers_in(expected)) != list(numbers_in(got)):
+    if list(numbers_in(expected)) != list(numbers_in(got)) or _signs(expected) != _signs(got):
         return False
     normal = _normal_for(expected)
     return normal(expected) == normal(got)
@@ -37,11 +40,15 @@ def holds_text(expected: str, got: str) -> bool:
     number = whole_number(expected)
     if number is not None:
         return number in numbers_in(got)
-    if not set(numbers_in(expected)) <= set(numbers_in(got)):
+    if not set(numbers_in(expected)) <= set(numbers_in(got)) or not set(_signs(expected)) <= set(_signs(got)):
         return False
     normal = _normal_for(expected)
     words = normal(expected)
     return words != "" and re.search(_bounded(words), normal(got)) is not None
+
+
+def _signs(text: str) -> list[str]:
+    return [sign.strip() for sign in _SIGNS.findall(text)]
 
 
 def _bounded(words: str) -> str:
