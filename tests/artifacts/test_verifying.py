@@ -345,3 +345,10 @@ def test_saves_at_once_to_one_name_leave_one_whole_artifact(tmp_path):
     assert not failed
     assert verify(tmp_path / "a").manifest["seed"] in range(4)
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_the_folder_of_a_run_names_the_artifact_inside(artifact, tmp_path):
+    inside = shutil.copytree(artifact.path, tmp_path / "first" / "artifact")
+
+    with pytest.raises(ArtifactError, match=f"is no artifact, but holds one. Give '{inside}'"):
+        load(tmp_path / "first")

@@ -138,6 +138,7 @@ def test_macro_f1_is_shown_where_the_output_is_a_class(workspace: Workspace) -> 
         ("report,team\nA café,parks\n".encode("cp1252"), "encoding = 'cp1252'"),
         (b"report^team\nA swing^parks\n", "delimiter = '^'"),
         (b"Report,team\nA swing,parks\n", "columns = {report = 'Report'}"),
+        (b"Meldung;Amt\nA swing;parks\n", "columns = {report = 'Meldung', team = 'Amt'}"),
     ],
 )
 def test_the_error_of_a_file_is_enough_to_put_it_right(workspace: Workspace, content: bytes, option: str) -> None:
@@ -146,7 +147,7 @@ def test_the_error_of_a_file_is_enough_to_put_it_right(workspace: Workspace, con
 
     message = check_failure(run("eval", "--data", "odd.csv", "--quiet"), 1)
     assert f"{option.split()[0]}=" in message
-    assert "In tunesmith.toml such an option stands under [data]" in message
+    assert f"In tunesmith.toml such an option stands under [data], as in `{option.split()[0]} = " in message
 
     project.write_text(project.read_text(encoding="utf-8").replace("[data]\n", f"[data]\n{option}\n"), encoding="utf-8")
     assert run("eval", "--data", "odd.csv", "--quiet").exit_code == 0

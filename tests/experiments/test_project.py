@@ -242,6 +242,12 @@ def test_a_wrong_name_of_a_metric_is_refused(reference: str, tmp_path: Path) -> 
         find_metric(reference, tmp_path)
 
 
+def test_a_metric_of_no_module_is_told_which_are_built_in(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        find_metric("f1:queue", tmp_path)
+    assert "token_f1" in "".join(caught.value.__notes__)
+
+
 def test_inputs_come_from_the_signature_or_from_forward(tmp_path: Path) -> None:
     write(tmp_path, "")
     chain = program_inputs(find_program("code_of_it:other", tmp_path))

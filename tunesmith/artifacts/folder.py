@@ -50,6 +50,9 @@ def read_files(folder: Path, names: tuple[str, ...] = _FILES) -> dict[str, bytes
             return _read(folder, names)
         except FileNotFoundError as error:
             absent = error
+    inside = folder / "artifact"
+    if (inside / MANIFEST).is_file():
+        raise ArtifactError(f"{str(folder)!r} is no artifact, but holds one. Give {str(inside)!r}.") from absent
     if absent.filename in _FILES:
         raise ArtifactError(
             f"The artifact {str(folder)!r} has no {absent.filename}. Restore the file, or compile again."

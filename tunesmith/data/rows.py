@@ -195,6 +195,8 @@ class Columns:
         if close:
             meant = next(other for other in row.value if str(other).lower() == close[0])
             problem += f" Or let `Dataset.load` take it from there: `columns={{{name!r}: {meant!r}}}`."
+        elif row.value:
+            problem += f" Or say which field that is: `columns={{{name!r}: 'ITS NAME'}}`."
         wanted = {*self.inputs, *(column.name for column in self.columns)}
         if row.is_text and wanted.isdisjoint(row.value) and (len(row.value) == 1 or not close):
             problem += (

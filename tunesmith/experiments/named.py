@@ -94,7 +94,12 @@ def find_metric(reference: str, root: Path) -> Metric:
             f"A metric is written `module:attr` or as a built-in one, `exact_match:field`. Given: {shown(reference)}. "
             f"Built in are: {', '.join(BUILT_IN_METRICS)}."
         )
-    found = find_object(reference, root)
+    try:
+        found = find_object(reference, root)
+    except UsageError as error:
+        if getattr(error.__cause__, "name", None) == name:
+            error.add_note(f"Metrics that need no module are {', '.join(BUILT_IN_METRICS)}.")
+        raise
     if not callable(found):
         raise UsageError(
             f"`{reference}` is no metric. Given: {shown(found)}. A metric is a function of "

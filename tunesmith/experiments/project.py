@@ -25,6 +25,13 @@ PROJECT_FILE = "tunesmith.toml"
 CompilerName = Literal["random-search", "bootstrap-few-shot", "labeled-few-shot"]
 Count = Field(default=None, ge=0)
 Positive = Field(default=None, ge=1)
+_DATA_OPTIONS = {
+    "columns": "columns = { answer = 'Reply' }",
+    "delimiter": "delimiter = ';'",
+    "encoding": "encoding = 'cp1252'",
+}
+"""Of each option that an error of a file may name, how it is written in the project's file."""
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -295,8 +302,9 @@ class Project:
                 group=data.related,
             )
         except (DataError, UsageError) as error:
-            if any(f"`{option}=" in str(error) for option in ("columns", "delimiter", "encoding")):
-                error.add_note(f"In {PROJECT_FILE} such an option stands under [data], as in `encoding = 'cp1252'`.")
+            written = [line for option, line in _DATA_OPTIONS.items() if f"`{option}=" in str(error)]
+            if written:
+                error.add_note(f"In {PROJECT_FILE} such an option stands under [data], as in `{written[0]}`.")
             raise
 
     def data(self, program: Module) -> Splits:
