@@ -14,9 +14,9 @@ from pydantic import UUID4, AwareDatetime, Field, FileUrl, HttpUrl, NaiveDatetim
 
 from tests.formats.gbnf import allows
 from tests.signatures.strategies import Color, Tree, signature_of
-from tunesmith.signatures import grammar, json_grammar, render_json
+from tunesmith.signatures import grammar, json_grammar, parse_text, render_json
 
-OPEN = 'root ::= value "\\x0A"?\nvalue ::= '
+OPEN = "root ::= value [\\x0A.]?\nvalue ::= "
 
 
 @pytest.mark.parametrize(
@@ -57,14 +57,18 @@ def test_a_scalar_has_a_grammar(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", [int, float, Decimal, Annotated[str, Field(pattern=r"^INV-\d+$")]])
 def test_a_value_that_could_go_on_may_end_with_its_line(kind: Any) -> None:
-    """A small model that may write no line end after `INV-12` writes zeros until it is stopped."""
-    found = grammar(signature_of(kind), "o0")
-    text = "INV-12" if "INV" in str(kind) else "12"
+    """A small model that may write no end after `INV-12` writes zeros until it is stopped."""
+    signature = signature_of(kind)
+    found = grammar(signature, "o0")
+    is_code = "INV" in str(kind)
+    text = "INV-12" if is_code else "12"
 
     assert found is not None
-    for right in (text, f"{text}\n"):
+    assert allows(found, f"{text}.") is not is_code
+    for right in (text, f"{text}\n", *(() if is_code else (f"{text}.",))):
         assert allows(found, right)
-    for wrong in (f"{text} ", f"{text}\n\n", f"{text}\n1", "\n"):
+        assert parse_text(signature, "o0", right, raw=right) == (text if is_code else 12)
+    for wrong in (f"{text} ", f"{text}\n\n", f"{text}\n1", "\n", f"{text},"):
         assert not allows(found, wrong)
 
 

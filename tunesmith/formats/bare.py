@@ -13,6 +13,7 @@ from tunesmith.formats.fields import field_titles, json_text
 from tunesmith.formats.format import Format, field_notes
 from tunesmith.formats.incremental import FieldReader, TextReader
 from tunesmith.formats.incremental_json import JsonReader
+from tunesmith.formats.layout import OUTER
 from tunesmith.formats.likeliest import likeliest_label
 from tunesmith.formats.options import Constraint
 from tunesmith.formats.thoughts import is_around
@@ -40,6 +41,7 @@ _MOST_LISTED = 50
 _ALTERNATIVES = 20  # per token; what Ollama reports at most
 _AROUND = 16  # tokens for quotes and the like around a label, which has at most one token per byte
 _CHARACTER = "[^\\x00-\\x08\\x0B-\\x1F\\x7F]"
+_EDGE = f"[^{OUTER}]"
 _FENCED = re.compile(r"```\w*[ \t]*\n(.*?)```", re.DOTALL)
 _QUOTES = "\"'`*"
 
@@ -314,4 +316,7 @@ def _bounded_text(signature: type[Signature], name: str) -> str | None:
     least, most = text_bounds(signature, name)
     if most is None or labels(signature, name) is not None:
         return None
-    return f"root ::= {_CHARACTER}{{{max(least, 1)},{most}}}"
+    if most == 1:
+        return f"root ::= {_EDGE}"
+    between = f"{_CHARACTER}{{{max(least - 2, 0)},{most - 2}}}"  # outer white space is not part of a text
+    return f"root ::= {_EDGE} {between} {_EDGE}" if least > 1 else f"root ::= {_EDGE} ({between} {_EDGE})?"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from tunesmith.formats.fields import INDENT, read_inputs, text_writer
-from tunesmith.formats.layout import Layout, Section, Writer, called, unfenced
+from tunesmith.formats.layout import OUTER, Layout, Section, Writer, called, unfenced
 from tunesmith.signatures import Signature
 
 __all__ = ["LINES"]
@@ -58,7 +58,7 @@ class _Lines(Layout):
         return len(text) if text[start : start + 1] in (" ", "\t") or _HEAD.match(text, start) else start
 
     def text_rule(self, least: int, most: int | None) -> str:
-        start, more = '[^\\x00-\\x20\\x7F"]', "[^\\x00-\\x1F\\x7F]"
+        start, more = f'[^{OUTER}"]', "[^\\x00-\\x1F\\x7F]"
         newline = f'"\\n{INDENT}"'
         if most is None:
             indented, count = (

@@ -9,7 +9,10 @@ from tunesmith.errors import FormatError, shown
 from tunesmith.formats.fields import field_titles, read_spelled, spelled
 from tunesmith.signatures import Signature
 
-__all__ = ["Layout", "Section", "Writer", "called", "unfenced", "unquoted"]
+__all__ = ["OUTER", "Layout", "Section", "Writer", "called", "unfenced", "unquoted"]
+
+OUTER = "\\x00-\\x20\\x7F-\\xA0\\u1680\\u2000-\\u200B\\u2028\\u2029\\u202F\\u205F\\u3000"
+"""What no text begins or ends with, as it stands in a class of a grammar: outer white space is not part of a text."""
 
 Writer = Callable[[Mapping[str, Any]], str]
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from tunesmith.formats.layout import Layout, Section, called, unfenced
+from tunesmith.formats.layout import OUTER, Layout, Section, called, unfenced
 from tunesmith.formats.sections import SectionFormat
 
 __all__ = ["MarkdownFormat"]
@@ -47,7 +47,7 @@ class _Markdown(Layout):
         return start if text[start:].lstrip(" \\")[:1] in ("", "#") else len(text)
 
     def text_rule(self, least: int, most: int | None) -> str:
-        start, least = '[^\\x00-\\x20\\x7F"#]', max(least - 1, 0)
+        start, least = f'[^{OUTER}"#]', max(least - 1, 0)
         if most is not None:  # without `#`, lest a small model goes on with headings inside of a text
             return f'{start} ([^\\x00-\\x1F\\x7F#] | "\\n"){{{least},{most - 1}}}'
         return f'{start} ([^\\x00-\\x1F\\x7F] | "\\n" "\\n"? " "{{0,8}} [^\\x00-\\x20\\x7F#]){{{least},}}'

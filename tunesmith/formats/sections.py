@@ -14,15 +14,14 @@ from tunesmith.formats.options import Constraint
 from tunesmith.formats.thoughts import is_around
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
-    LINE_END,
     Signature,
     absent_output,
     field_schema,
     gbnf_literal,
     grammar_rules,
-    is_open,
     is_plain,
     labels,
+    open_end,
     output_types,
     parse_json,
     parse_text,
@@ -91,7 +90,7 @@ class SectionFormat(Format):
             rules.append(self._value_rules(signature, name, f"v{at}"))
         end = before.removesuffix(self.layout.between)
         last = next(reversed(output_types(signature)))
-        ending = gbnf_literal(end) if end else LINE_END if is_open(signature, last) else ""
+        ending = gbnf_literal(end) if end else open_end(signature, last)
         root = " ".join([*parts, *([ending] if ending else [])])
         return Constraint(grammar="\n".join([f"root ::= {root}", *rules]))
 

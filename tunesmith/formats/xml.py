@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from tunesmith.formats.layout import Layout, Section, called
+from tunesmith.formats.layout import OUTER, Layout, Section, called
 from tunesmith.formats.sections import SectionFormat
 from tunesmith.signatures import Signature
 
@@ -62,7 +62,7 @@ class _Xml(Layout):
         return len(text) if begun is None else begun.start()
 
     def text_rule(self, least: int, most: int | None) -> str:
-        start, more = '[^\\x00-\\x20\\x7F"<]', "[^\\x00-\\x1F\\x7F<]"
+        start, more = f'[^{OUTER}"<]', "[^\\x00-\\x1F\\x7F<]"
         if most is not None:
             return f'{start} ({more} | "\\n"){{{max(least - 1, 0)},{most - 1}}}'
         return f'{start} ({more} | "\\n" "\\n"? " "{{0,8}} [^\\x00-\\x20\\x7F<]){{{max(least - 1, 0)},}}'

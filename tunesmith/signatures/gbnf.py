@@ -14,8 +14,8 @@ __all__ = [
     "grammar",
     "grammar_rules",
     "is_held_as_json_alone",
-    "is_open",
     "json_grammar",
+    "open_end",
     "output_grammar",
     "text_bounds",
     "text_rules",
@@ -23,7 +23,7 @@ __all__ = [
 
 _MOST_LABELS = 200  # a grammar of 500 labels takes seconds per call to compile
 _MOST_TEXT = 4000
-LINE_END = r'"\x0A"?'
+_LINE_END, _NUMBER_END = r'"\x0A"?', r"[\x0A.]?"
 _ZONE = '("Z" | [+-] [0-1] [0-9] ":" [0-5] [0-9])?'
 _BY_NAME = {
     "date": FORMS["date"],
@@ -53,8 +53,9 @@ def grammar(signature: type[Signature], name: str) -> str | None:
         if len(texts) > _MOST_LABELS:
             return None
         return "root ::= " + " | ".join(gbnf_literal(text) for text in texts)
-    if is_open(signature, name):
-        return f"root ::= value {LINE_END}\n{_scalar(codec, 'value') or text_rules(signature, name, 'value')}"
+    if open_end(signature, name):
+        value = _scalar(codec, "value") or text_rules(signature, name, "value")
+        return f"root ::= value {open_end(signature, name)}\n{value}"
     return _scalar(codec, "root") or text_rules(signature, name, "root")
 
 
@@ -141,11 +142,11 @@ def text_rules(
     return None if found is None else "\n".join([f"{rule} ::= {found[0]}", *found[1]])
 
 
-def is_open(signature: type[Signature], name: str) -> bool:
-    """Return whether a value as plain text could always go on: a number, or a text with a pattern.
+def open_end(signature: type[Signature], name: str) -> str:
+    """Return what may follow a plain-text value that could always go on, and ends a reply; empty for other values.
 
-    Where such a value ends a reply, a line end may follow. A model that would write one, and may not, goes on with
-    digits until its bound stops it.
+    Behind a number or a text with a pattern that is a line end, behind a number a full stop as well. A small model that
+    would write one, and may not, goes on with digits until a bound stops it.
 
     Raises:
         SignatureError: there is no such field.
@@ -153,7 +154,9 @@ def is_open(signature: type[Signature], name: str) -> bool:
     codec = codec_of(signature, name)
     is_number = codec.kind in ("int", "float") or codec.base is Decimal
     rules = _scalar(codec, "v") if is_number else text_rules(signature, name, "v")
-    return rules is not None and ("[" in rules or "{" in rules)
+    if rules is None or not ("[" in rules or "{" in rules):
+        return ""
+    return _NUMBER_END if is_number else _LINE_END
 
 
 def is_held_as_json_alone(signature: type[Signature], name: str) -> bool:

@@ -86,8 +86,8 @@ def _fits_root(schema: Mapping[str, Any], value: Any) -> bool:
 def parse_text(signature: type[Signature], name: str, text: str, *, raw: str) -> Any:
     """Return the typed value of one output from its plain text, or from JSON where it is not plain.
 
-    A text is taken without its outer white space. Numbers, dates and labels must be exact; a label may
-    differ in case where that is unambiguous.
+    A text is taken without its outer white space, a number without a full stop behind it. Numbers, dates and labels
+    must be exact; a label may differ in case where that is unambiguous.
 
     Args:
         signature: whose field it is.
@@ -109,6 +109,8 @@ def parse_text(signature: type[Signature], name: str, text: str, *, raw: str) ->
         raise ParseError(f"Output `{name}` is empty.", reason="empty", raw=raw, field=name)
     if codec.kind == "json":
         return _valid(codec, name, _json(text, raw, name), raw)
+    if codec.kind in ("int", "float") or codec.base is Decimal:
+        text = text.removesuffix(".")
     try:
         value = codec.from_text(text)
     except InvalidError as error:
