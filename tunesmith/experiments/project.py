@@ -302,9 +302,9 @@ class Project:
                 group=data.related,
             )
         except (DataError, UsageError) as error:
-            written = [line for option, line in _DATA_OPTIONS.items() if f"`{option}=" in str(error)]
+            written = [f"`{line}`" for option, line in _DATA_OPTIONS.items() if f"`{option}=" in str(error)]
             if written:
-                error.add_note(f"In {PROJECT_FILE} such an option stands under [data], as in `{written[0]}`.")
+                error.add_note(f"In {PROJECT_FILE} such an option stands under [data], as in {' or '.join(written)}.")
             raise
 
     def data(self, program: Module) -> Splits:
