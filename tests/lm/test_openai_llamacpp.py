@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 import dspy
 import pytest
+from pydantic import TypeAdapter
 
 import tunesmith as ts
 from tests.contracts.engine import LABELS, EngineContract, ask
+from tests.formats.types import TYPES, signature_of
 from tests.lm.front import FORWARD, Act, Asked, Front, front
 from tests.scale import scaled
 from tunesmith.errors import ContextOverflow, ModelError, ModelMissing, ModelUnavailable
@@ -86,6 +88,18 @@ def test_a_program_runs_on_it(server: str) -> None:
     model = lm("openai/smollm2", base_url=server, api_key=KEY, cache=False)
     with dspy.context(lm=model):
         assert ts.Predict(Mood)(text="what a joy").mood in ("positive", "negative")
+
+
+HELD = ("HttpUrl", "timedelta", "Literal with None", "float, ge=0, le=1", "model with constraints", "int", "date")
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_a_type_is_held_in_its_default_format(server: str, name: str) -> None:
+    kind = next(one.kind for one in TYPES if one.name == name)
+    model = lm("openai/smollm2", base_url=server, api_key=KEY, cache=False, max_tokens=128)
+    with dspy.context(lm=model):
+        found = ts.Predict(signature_of(kind))(text="Ada paid 12.50 EUR on 2024-03-01, see https://example.org.").found
+    assert TypeAdapter(kind).validate_python(found) == found
 
 
 FAULTS = ("refuse", "reset", "cut", "stall", "busy", "loading", "gateway", "crash")
