@@ -262,6 +262,11 @@ def test_a_reply_that_is_all_thoughts_is_told_from_an_answer() -> None:
         ("Hm.\n</think>\n\nParis", "Paris"),
         ("<think></think>Paris", "Paris"),
         ("<thinking>a</thinking>\nParis", "Paris"),
+        ("<think>a</think>\n<think>b</think>\nParis", "Paris"),
+        ("[THINK]a[/THINK]Paris", "Paris"),
+        ("◁think▷a◁/think▷Paris", "Paris"),
+        ("<seed:think>a</seed:think>Paris", "Paris"),
+        ("<|START_THINKING|>a<|END_THINKING|>Paris", "Paris"),
         ("Write <think> and </think> around it", "Write <think> and </think> around it"),
     ],
 )
@@ -269,6 +274,33 @@ def test_thoughts_are_not_part_of_a_text(capabilities: Capabilities, reply: str,
     model = FunctionLM(lambda seen: reply, capabilities=capabilities)
     with dspy.context(lm=model):
         assert ts.Predict("text -> answer")(text="x").answer == answer
+
+
+@pytest.mark.parametrize("capabilities", [Capabilities(), Capabilities(frozenset({"json_schema", "grammar"}))])
+@pytest.mark.parametrize(
+    ("name", "draft", "answer"),
+    [
+        ("xml", "<answer>Rome</answer>", "<answer>Paris</answer>"),
+        ("lines", "Answer: Rome", "Answer: Paris"),
+        ("markdown", "## Answer\nRome", "## Answer\nParis"),
+        ("json", '{"answer": "Rome"}', '{"answer": "Paris"}'),
+        (
+            "chat",
+            "[[ ## answer ## ]]\nRome\n\n[[ ## completed ## ]]",
+            "[[ ## answer ## ]]\nParis\n\n[[ ## completed ## ]]",
+        ),
+    ],
+)
+def test_a_draft_in_the_thoughts_is_not_the_answer(
+    capabilities: Capabilities, name: str, draft: str, answer: str
+) -> None:
+    program = ts.Predict("text -> answer")
+    bind(program, name)
+    with dspy.context(lm=FunctionLM(lambda seen: f"<think>\n{draft}\n\n</think>\n{answer}", capabilities=capabilities)):
+        assert program(text="x").answer == "Paris"
+    cut = FunctionLM(lambda seen: f"<think>\n{draft}\n", capabilities=capabilities)
+    with dspy.context(lm=cut), pytest.raises(ParseError, match="finished its thoughts"):
+        program(text="x")
 
 
 def test_a_resumed_run_knows_it_before_its_first_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,18 @@
 """`chat`: DSPy's own marker format, through DSPy's own adapter, with its second call switched off."""
 
+import inspect
 from typing import Any, ClassVar
 
 from tunesmith.errors import ParseError
 from tunesmith.formats.asked import check_inputs
 from tunesmith.formats.format import AdapterParseError, ChatAdapter, HeardOnce, ReplyError
+from tunesmith.formats.thoughts import without_thoughts
 from tunesmith.lm import BaseLM
 from tunesmith.signatures import Signature, in_one_order
 
 __all__ = ["ChatFormat"]
+
+_parse = inspect.unwrap(ChatAdapter.parse)  # DSPy tells its callbacks of every override, and would tell them twice
 
 
 class ChatFormat(HeardOnce, ChatAdapter):
@@ -58,6 +62,22 @@ class ChatFormat(HeardOnce, ChatAdapter):
         except AdapterParseError as error:
             raise _reply_error(error, signature) from error
 
+    def parse(self, signature: type[Signature], completion: str) -> dict[str, Any]:
+        """Read a reply as DSPy does, without the thoughts that it begins with: a model drafts its answer in them.
+
+        Raises:
+            ParseError: the reply ends before its thoughts do.
+        """
+        try:
+            said = without_thoughts(completion)
+        except ParseError as error:
+            raise ReplyError(error, self.name, signature) from error
+        try:
+            return _parse(self, signature, said)
+        except AdapterParseError as error:
+            error.lm_response = completion
+            raise
+
     def format_user_message_content(self, signature: type[Signature], inputs: Any, *args: Any, **kwargs: Any) -> str:
         """Write inputs as DSPy does, but the items of sets in one order, which differs between processes there."""
         return super().format_user_message_content(signature, _in_one_order(inputs), *args, **kwargs)
@@ -80,6 +100,8 @@ def _in_one_order(fields: Any) -> dict[str, Any]:
 
 
 def _reply_error(error: AdapterParseError, signature: type[Signature]) -> ReplyError:
+    if isinstance(error, ReplyError):
+        return error
     raw = error.lm_response
     if not raw.strip() or raw == "None":
         reason, problem = "empty", "The reply is empty."

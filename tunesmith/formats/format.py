@@ -29,7 +29,7 @@ from tunesmith.formats.layout import Layout
 from tunesmith.formats.options import Constraint, check_call, request_config
 from tunesmith.formats.plan import Plan, Plans, source_of, values_of
 from tunesmith.formats.rendered import Rendered, message_of, request_of, turn
-from tunesmith.formats.thoughts import is_around, without_thoughts
+from tunesmith.formats.thoughts import begins_with_thoughts, is_around, without_thoughts
 from tunesmith.lm import (
     LM,
     BaseLM,
@@ -368,18 +368,19 @@ class Format(HeardOnce, Adapter):
             ParseError: no way of reading it gives the outputs.
         """
         try:
-            return self.read(signature, completion, "schema", cut=False)
-        except ParseError:
+            said = _answer(completion, held=True, cut=False)
             try:
-                return self.read(signature, without_thoughts(completion), "none", cut=False)
-            except ParseError as error:
-                raise ReplyError(error, self.name, signature) from error
+                return self.read(signature, said, "schema", cut=False)
+            except ParseError:
+                return self.read(signature, without_thoughts(said), "none", cut=False)
+        except ParseError as error:
+            raise ReplyError(error, self.name, signature) from error
 
     def _outputs(self, signature: type[Signature], plan: Plan, response: Response) -> dict[str, Any]:
         cut = response.finish_reason == "length"
         try:
             text = _said(_text_of(response), cut=cut)
-            return self.read(signature, text if plan.held else without_thoughts(text, cut=cut), plan.mode, cut=cut)
+            return self.read(signature, _answer(text, held=plan.held, cut=cut), plan.mode, cut=cut)
         except ParseError as error:
             likeliest = self.likeliest(signature, plan.mode, response.logprobs or ())
             if likeliest is not None and not is_around(_text_of(response) or ""):
@@ -657,6 +658,11 @@ def _reply_side(
                 found = _WITHOUT[signature] = signature.delete(name)
             return found, (name, info.annotation)
     return signature, None
+
+
+def _answer(text: str, *, held: bool, cut: bool) -> str:
+    """Return a reply without thoughts. In a text that was held to its shape only those that it opens with are some."""
+    return text if held and not begins_with_thoughts(text) else without_thoughts(text, cut=cut)
 
 
 def _thinking(response: Response) -> str:

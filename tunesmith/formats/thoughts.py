@@ -4,19 +4,21 @@ import re
 
 from tunesmith.errors import ParseError
 
-__all__ = ["is_around", "without_thoughts"]
+__all__ = ["begins_with_thoughts", "is_around", "without_thoughts"]
 
-_NAMES = "think|thinking"
-_THOUGHTS = re.compile(rf"\s*<({_NAMES})>.*?</\1>", re.DOTALL | re.IGNORECASE)
-_OPENED = re.compile(rf"\s*<(?:{_NAMES})>", re.IGNORECASE)
-_CLOSED = re.compile(rf"</(?:{_NAMES})>", re.IGNORECASE)
+# Most models; Seed; Mistral; Kimi; Cohere.
+_OPENS = r"<(?:think|thinking|seed:think)>|\[THINK\]|◁think▷|<\|START_THINKING\|>"
+_CLOSES = r"</(?:think|thinking|seed:think)>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>"
+_THOUGHTS = re.compile(rf"(?:\s*(?:{_OPENS}).*?(?:{_CLOSES}))+", re.DOTALL | re.IGNORECASE)
+_OPENED = re.compile(rf"\s*(?:{_OPENS})", re.IGNORECASE)
+_CLOSED = re.compile(_CLOSES, re.IGNORECASE)
 
 
 def without_thoughts(text: str, *, cut: bool = False) -> str:
     """Return a reply without the thoughts that it begins with.
 
-    Thoughts are what stands between `<think>` and `</think>`. Some chat templates open them in the prompt, so that the
-    reply only closes them.
+    Thoughts are what stands between `<think>` and `</think>`, or what other models write for these. Some chat templates
+    open them in the prompt, so that the reply only closes them.
 
     Raises:
         ParseError: the reply ends before its thoughts do.
@@ -35,7 +37,12 @@ def without_thoughts(text: str, *, cut: bool = False) -> str:
     return text if closed is None or _OPENED.search(text, 0, closed.start()) is not None else text[closed.end() :]
 
 
+def begins_with_thoughts(text: str) -> bool:
+    """Return whether a reply opens thoughts before anything else."""
+    said = text.lstrip()
+    return said[:1] in ("<", "[", "◁") and _OPENED.match(said) is not None
+
+
 def is_around(text: str) -> bool:
     """Return whether a reply begins with thoughts or a code fence rather than with an answer."""
-    said = text.lstrip()
-    return said.startswith("```") or (said.startswith("<") and _OPENED.match(said) is not None)
+    return text.lstrip().startswith("```") or begins_with_thoughts(text)
