@@ -552,3 +552,17 @@ def test_demos_as_dspy_leaves_them_are_saved_or_warned_about(tmp_path, demo, kep
 def test_what_was_loaded_can_be_saved_again(tmp_path):
     first = save(tmp_path / "a", improved(one_step(), DEMO).apply(one_step()))
     assert save(tmp_path / "b", load(first.path)).candidate_json == first.candidate_json
+
+
+@pytest.mark.parametrize(
+    ("folder", "program"),
+    [(Predict("q -> a"), "topics"), ("topics", lambda q: q), ("topics", Predict), (None, Predict("q -> a"))],
+    ids=["swapped", "function", "class", "no name"],
+)
+def test_what_is_no_program_or_no_folder_is_wrong_usage(tmp_path, monkeypatch, folder, program):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(UsageError, match="the name of a folder, then a program"):
+        save(folder, program)
+
+    assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import dspy
+import numpy as np
+import pandas as pd
 import pytest
 from pydantic import BaseModel
 
@@ -151,3 +153,28 @@ def test_an_optional_input_that_no_row_has_is_said_in_the_log(caplog: pytest.Log
     signature = dspy.Signature("q, hint: str | None -> a")
     Dataset.load([{"q": "x", "a": "y"}], signature=signature)
     assert "no row has the input `hint`" in caplog.text
+
+
+class Tagged(Signature):
+    """Tag the text."""
+
+    text: str = dspy.InputField()
+    tags: list[str] = dspy.OutputField()
+
+
+def test_arrays_of_data_frames_are_lists() -> None:
+    """Parquet files and `datasets` give pandas arrays, also inside mappings."""
+    frame = pd.DataFrame({"text": ["a", "b"], "tags": [np.array(["x"]), np.array(["x", "y"])]})
+    nested = pd.DataFrame({"text": ["a"], "labels": [{"names": np.array(["x", "y"], dtype=object)}]})
+
+    assert [row.tags for row in Dataset.load(frame, signature=Tagged)] == [["x"], ["x", "y"]]
+    assert [row.tags for row in Dataset.load(frame.to_dict("records"), signature=Tagged)] == [["x"], ["x", "y"]]
+    assert Dataset.load(nested, signature=Tagged, columns={"tags": "labels.names"})[0].tags == ["x", "y"]
+
+
+@pytest.mark.parametrize("inputs", [["text"], None], ids=["untyped", "typed"])
+def test_what_pandas_writes_for_nothing_is_told_with_the_way_out(inputs: list[str] | None) -> None:
+    rows = [{"text": "a", "tags": float("nan")}]
+
+    with pytest.raises(RowError, match=r"pandas writes.*give None"):
+        Dataset.load(rows, inputs=inputs) if inputs else Dataset.load(rows, signature=Tagged)

@@ -15,7 +15,7 @@ from tunesmith.artifacts.rebuild import describe_program, note_on_loading
 from tunesmith.artifacts.selected import short_keys
 from tunesmith.artifacts.shape import ADAPTER
 from tunesmith.artifacts.state import program_state, write_state
-from tunesmith.errors import ArtifactError, DataError, UsageError
+from tunesmith.errors import ArtifactError, DataError, UsageError, shown
 from tunesmith.modules import (
     Candidate,
     DspyPredict,
@@ -84,9 +84,14 @@ def save(
         created: when, as text; not part of the identity.
 
     Raises:
-        UsageError: `program` does not use `candidate`, or `folder` holds something that is no artifact.
+        UsageError: `program` is none or does not use `candidate`, or `folder` holds something that is no artifact.
         ArtifactError: a value has no place in an artifact, or the disk refuses. What was there before is untouched.
     """
+    if not isinstance(program, Module) or not isinstance(folder, (str, os.PathLike)):
+        raise UsageError(
+            "`ts.save(folder, program)` takes the name of a folder, then a program (`result.program` of `ts.compile`). "
+            f"Given: {shown(folder)}, {shown(program)}."
+        )
     target = locate(folder)
     if candidate is None:
         program = _fitting(program)

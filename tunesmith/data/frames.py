@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from tunesmith.data.jsontext import rows_of_columns
 from tunesmith.data.source import Row
 from tunesmith.errors import DataError, RowError, UsageError, shown
@@ -96,8 +98,14 @@ def _frame_rows(frame: Any, where: str) -> list[dict[str, Any]]:
     return [{name: _present(value) for name, value in row.items()} for row in records]
 
 
-def _present(value: object) -> object:
-    """Return `None` for what pandas writes where nothing is: NaN, NaT, NA."""
+def _present(value: Any) -> Any:
+    """Return a cell without what pandas alone writes: `None` for NaN, NaT and NA, lists for arrays, at any depth."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if type(value) is dict:
+        return {name: _present(item) for name, item in value.items()}
+    if type(value) is list:
+        return [_present(item) for item in value]
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
     return None if isinstance(value, float) and value != value else value

@@ -187,6 +187,8 @@ class Columns:
             content_key({name: value})
         except DataError as error:
             problem = f"The value has no JSON form: {error.__cause__}."
+            if isinstance(value, float) and value != value:
+                problem = "NaN has no JSON form. pandas writes it if there is no value: give None."
             raise RowError(problem, source=self.source, line=row.line, field=name, value=value) from error
 
     def _missing(self, row: Row, name: str) -> RowError:

@@ -279,7 +279,7 @@ def _ends(
         times = rng.multinomial(size, often / size, size=min(step, DRAWS - start))
         drawn = (times @ flat).reshape(len(times), -1, 3)
         whole = 2 * drawn[..., 0] + drawn[..., 1] + drawn[..., 2]
-        f1 = np.divide(2 * drawn[..., 0], whole, out=np.full(whole.shape, absent), where=whole > 0)
+        f1 = np.divide(2 * drawn[..., 0], whole, out=np.full(whole.shape, float(absent)), where=whole > 0)
         there = ~np.isnan(f1)
         number = there.sum(axis=1)
         total = np.where(there, f1, 0.0).sum(axis=1)

@@ -49,13 +49,13 @@ def given_value(signature: type[Signature], name: str, value: Any) -> Any:
         InvalidError: no value of the type can be meant; the message is a sentence without a full stop.
         SignatureError: there is no such field.
     """
-    value = _without_numpy(value)
     try:
         codec = codec_of(signature, name)
     except SignatureError:
         if name not in signature.fields:
             raise
         return _instance(field_type(signature.fields[name]), value)
+    value = _without_numpy(value)
     if codec.kind == "any":
         if value is None:
             raise InvalidError("A value is wanted, not None")
@@ -75,8 +75,8 @@ def given_value(signature: type[Signature], name: str, value: Any) -> Any:
 
 
 def _without_numpy(value: Any) -> Any:
-    """Return a scalar of numpy, as data frames hold them, as Python's own."""
-    return value.item() if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0 else value
+    """Return a scalar or array of numpy, as data frames hold them, as Python's own."""
+    return value.tolist() if type(value).__module__ == "numpy" and hasattr(value, "tolist") else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,8 @@ def _as_it_is(codec: Codec, value: Any) -> _Found | None:
 def _refuse_odd(value: Any) -> None:
     if isinstance(value, (bytes, bytearray)):
         raise InvalidError("Text is wanted, not bytes")
+    if isinstance(value, float) and math.isnan(value):
+        raise InvalidError("A value is wanted, not NaN, which pandas writes if there is none: give None")
     if isinstance(value, str) and not is_encodable(value):
         raise InvalidError("The text holds a lone surrogate")
 
