@@ -133,7 +133,7 @@ def test_a_label_is_held_by_a_grammar_else_by_a_schema_until_demos_show_how_it_l
     assert by_schema.response_format["schema"] == {"enum": ["card", "card_arrival", "Exchange", "été"]}
     assert by_schema.stop == ()
 
-    for mode, name, stop in (("schema", "bare", ("\n",)), ("grammar", "bare-free", ("\n",)), ("none", "bare", ())):
+    for mode, name, stop in (("schema", "bare-free", ("\n",)), ("grammar", "bare-free", ("\n",)), ("none", "bare", ())):
         free = asked(CARDS, "card", mode=mode, finish="stop", name=name, demos=["Exchange"])[1].config
         assert free.response_format is None
         assert not free.extensions

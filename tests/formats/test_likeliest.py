@@ -93,7 +93,9 @@ def test_an_engine_that_reports_too_few_alternatives_is_asked_for_none(able: Any
     model = FunctionLM(lambda seen: "people", capabilities=able)
     with dspy.context(lm=model), pytest.raises(ParseError):
         program()(text="b")
-    assert model.requests[0].config.logprobs is None
+    [request] = model.requests
+    assert (request.config.logprobs, request.config.stop) == (None, ())
+    assert request.config.response_format is not None
 
 
 def test_who_asks_for_log_probabilities_gets_them() -> None:

@@ -56,11 +56,10 @@ class BareFormat(Format):
     - `grammar`: the value and nothing else, if the engine takes a grammar.
     - `schema`: the value as JSON, if the engine takes a JSON Schema only. No stop goes with it: a server may allow
       white space first, and a stop at the line end would end the reply before it begins.
-    - `free`: nothing but a stop at the line end; the value is checked in the reply. Labels are held so if the engine
-      takes a schema only and demos show how they look: small models then choose worse between labels in JSON quotes.
-      Without demos they do not know what is wanted, and a schema has to hold them (measured: `docs/formats.md`).
-    - `likeliest`: as `free`, and the log-probabilities of the reply's tokens say which label the model would have
-      written under a grammar. Taken instead of `free` if the engine reports 20 alternatives per token.
+    - `likeliest`: a stop at the line end, and the label that the model found likeliest by the log-probabilities of the
+      reply, which is what a grammar would have left. Labels are read so if the engine takes a schema only, reports 20
+      alternatives per token, and demos show how labels look: in JSON quotes small models then choose worse. Without
+      demos they do not know what is wanted, and a schema has to hold them (measured: `docs/formats.md`).
     - `none`: nothing at all.
     """
 
@@ -81,11 +80,10 @@ class BareFormat(Format):
         name = _output(signature)
         if "grammar" in capabilities.constraints and _has_grammar(signature, name):
             return "grammar"
-        if "json_schema" not in capabilities.constraints or is_any_text(signature, name):
+        if is_any_text(signature, name) or not capabilities.holds(field_schema(signature, name)):
             return "none"
-        if not (shown and _is_quoted_label(signature, name)):
-            return "schema"
-        return "likeliest" if capabilities.logprobs >= _ALTERNATIVES else "free"
+        likeliest = shown and capabilities.logprobs >= _ALTERNATIVES and _is_quoted_label(signature, name)
+        return "likeliest" if likeliest else "schema"
 
     def system_text(self, signature: type[Signature]) -> str:
         """Return instruction, notes and, for a closed set, its labels."""
@@ -189,7 +187,8 @@ class BareSchema(BareFormat):
 
     def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
         """Use the schema, unless the value may be any text: then there is nothing to hold."""
-        able = "json_schema" in capabilities.constraints and not is_any_text(signature, _output(signature))
+        name = _output(signature)
+        able = not is_any_text(signature, name) and capabilities.holds(field_schema(signature, name))
         return "schema" if able else "none"
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from dspy import LM as DspyLM  # noqa: N811
 from dspy.clients.base_lm import LM_CLASS_STATE_KEY, BaseLM
@@ -114,6 +114,8 @@ class Capabilities:
 
     Attributes:
         constraints: how a reply can be constrained: any of `json_object`, `json_schema`, `grammar` (GBNF).
+        roots: what a schema that is sent may describe: `any` value, an object or a `closed` set of values, an `object`
+            alone. What an engine cannot hold it leaves out, and the reply is checked.
         logprobs: how many alternatives per token it can report; 0 where it reports none.
         embeddings, tools, thinking: whether it has them.
         slots: how many requests it works on at once.
@@ -125,6 +127,15 @@ class Capabilities:
     tools: bool = False
     thinking: bool = False
     slots: int = 1
+    roots: Literal["any", "closed", "object"] = "any"
+
+    def holds(self, schema: Mapping[str, Any]) -> bool:
+        """Return whether a reply can be held to `schema`."""
+        if "json_schema" not in self.constraints:
+            return False
+        if schema.get("type") == "object" or self.roots == "any":
+            return True
+        return self.roots == "closed" and "enum" in schema
 
 
 @dataclass(frozen=True, slots=True)

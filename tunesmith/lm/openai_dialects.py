@@ -98,7 +98,7 @@ DIALECTS: dict[str, Dialect] = {
     for dialect in (
         Dialect(
             "openai",
-            Capabilities(_SCHEMA, logprobs=20, embeddings=True, tools=True),
+            Capabilities(_SCHEMA, logprobs=20, embeddings=True, tools=True, roots="object"),
             top_k=False,
             thinking="effort",
             schema=_object_only,
@@ -121,7 +121,7 @@ DIALECTS: dict[str, Dialect] = {
         ),
         Dialect(
             "tgi",
-            Capabilities(frozenset({"json_schema"}), logprobs=5, tools=True),
+            Capabilities(frozenset({"json_schema"}), logprobs=5, tools=True, roots="closed"),
             top_k=False,
             thinking="none",
             schema=_tgi,
