@@ -181,7 +181,36 @@ def test_without_any_model_the_message_names_all_three_places(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     message = check_failure(run("predict", f"project/{workspace.artifact}", "report=x"), 2)
-    assert all(place in message for place in ("--lm", "TUNESMITH_LM", "tunesmith.toml"))
+    assert all(place in message for place in ("--lm", "TUNESMITH_LM", "tunesmith.toml, of which there is none"))
+
+
+@pytest.mark.parametrize("place", ["option", "variable"])
+def test_the_projects_model_keeps_its_address_whatever_names_it(
+    workspace: Workspace, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else `--lm openai/m` would send the texts to OpenAI, and not to the server under [lm]."""
+    (workspace.folder / "tunesmith.toml").write_text(
+        "[lm]\nspec = 'openai/tiny'\nbase_url = 'http://127.0.0.1:9/v1'\ndialect = 'vllm'\n", encoding="utf-8"
+    )
+    options = ("--lm", "openai/tiny") if place == "option" else ()
+    monkeypatch.setenv("TUNESMITH_LM", "openai/tiny" if place == "variable" else "")
+
+    assert "127.0.0.1:9" in check_failure(run("predict", workspace.artifact, *options, "report=x"), 3)
+
+
+@pytest.mark.parametrize(
+    ("spec", "advice"), [("openai/tiny", "`base_url` under [lm]"), ("olama/qwen3:4b", "Is `ollama/qwen3:4b` meant?")]
+)
+def test_a_model_that_dspy_refuses_is_met_with_advice(
+    spec: str, advice: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workspace.folder / "tunesmith.toml").unlink()
+    for name in ("OPENAI_API_KEY", "OPENAI_API_BASE", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+    message = check_failure(run("predict", workspace.artifact, "--lm", spec, "report=x"), 1)
+    assert advice in message
+    assert message.count("\n") <= 1
 
 
 def test_rows_of_the_template_are_what_the_server_knows(server: Server, workspace: Workspace) -> None:

@@ -87,6 +87,8 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
         ("[compile]\nbuget_calls = 3", "`compile.buget_calls`. Did you mean `budget_calls`?"),
         ("[data]\nfile = 'x'\nsplit = {train = 1, sed = 2}", "`data.split.sed`. Did you mean `seed`?"),
         ("[lm]\nzzz = 1", "`lm.zzz`. Known are: spec, slots, host"),
+        ("[lm]\nformats = ['json']", "there is no key `lm.formats`. It stands under [compile]."),
+        ("num_ctx = 4096", "there is no key `num_ctx`. It stands under [lm]."),
         ("[model]\nspec = 'x'", "there is no key `model`"),
         ("program = 3", "`program`: Input should be a valid string. Given: 3."),
         ("[compile]\nseed = '3'", "`compile.seed`: Input should be a valid integer. Given: '3'."),
@@ -106,6 +108,7 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
         ("[data]\nfile = 'x'\nsplit = {train = 'all'}", "`data.split.train`"),
         ("data = 3", "`data`"),
         ("program = ", "is not TOML"),
+        ("[data]\nencoding = cp1252", "A text stands in quotes."),
         ("[lm]\nspec = 'a'\n[lm]\nspec = 'b'", "is not TOML"),
     ],
 )

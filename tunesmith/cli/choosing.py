@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tunesmith.artifacts import load
 from tunesmith.errors import UsageError, shown
@@ -11,7 +12,7 @@ from tunesmith.experiments import Project, ProjectSettings, find_object, find_pr
 from tunesmith.lm import LM, lm
 from tunesmith.modules import Module
 
-__all__ = ["allowed", "chosen_lm", "chosen_program", "chosen_spec", "current_project"]
+__all__ = ["allowed", "chosen_lm", "chosen_model", "chosen_program", "chosen_spec", "current_project"]
 
 
 def current_project() -> Project:
@@ -33,26 +34,37 @@ def chosen_spec(given: str | None, project: Project | None = None) -> str | None
     return (current_project() if project is None else project).settings.lm.spec
 
 
+def chosen_model(given: str | None, project: Project | None = None) -> tuple[str | None, dict[str, Any]]:
+    """Return the spec of the model, `None` if no place names one, and its options.
+
+    The options under [lm] belong to the model named there, so that its texts go to the same server whichever place
+    names it; another model gets none of them.
+
+    Raises:
+        UsageError: the project file is wrong.
+    """
+    settings = (current_project() if project is None else project).settings.lm
+    spec = chosen_spec(given, project)
+    return spec, settings.options() if spec is not None and spec == settings.spec else {}
+
+
 def chosen_lm(given: str | None, project: Project | None = None, *, slots: int | None = None, store: bool = True) -> LM:
     """Return the model: the option, else TUNESMITH_LM, else the project file.
 
-    The options under [lm] belong to the model named there, and are used with it alone. Without `store` no reply is
-    read from the cache or written to it.
+    Without `store` no reply is read from the cache or written to it.
 
     Raises:
         UsageError: no place names a model, or its spec cannot be used.
         ModelMissing: the weight file is not there.
     """
-    spec = chosen_spec(given, project)
+    project = current_project() if project is None else project
+    spec, options = chosen_model(given, project)
     if spec is None:
+        there = "" if project.path else ", of which there is none in this folder or above it"
         raise UsageError(
-            "There is no model. Pass --lm SPEC, set TUNESMITH_LM, or write `spec` under [lm] in tunesmith.toml. "
-            "A spec is `embedded`, `gguf:<path>` or `<provider>/<model>`."
+            f"There is no model. Pass --lm SPEC, set TUNESMITH_LM, or write `spec` under [lm] in tunesmith.toml{there}."
+            " A spec is `embedded`, `gguf:<path>` or `<provider>/<model>`."
         )
-    if given is not None or os.environ.get("TUNESMITH_LM"):
-        return lm(spec, slots=slots, cache=store)
-    settings = (current_project() if project is None else project).settings.lm
-    options = settings.options()
     if slots is not None:
         options["slots"] = slots
     return lm(spec, cache=store, **options)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.choosing import chosen_spec, current_project
+from tunesmith.cli.choosing import chosen_model, chosen_spec, current_project
 from tunesmith.cli.failures import DONE, ERROR
 from tunesmith.cli.options import json_option, lm_option, quiet_option
 from tunesmith.cli.output import bytes_text, emit, heading, note, say, table
@@ -131,12 +131,10 @@ def _project() -> str | None:
 def _chosen(given: str | None, problems: list[str]) -> tuple[str | None, dict[str, Any]]:
     """Return the spec and the options of the model; a broken project file, told of elsewhere, names none."""
     try:
-        if given is not None or os.environ.get("TUNESMITH_LM"):
-            return chosen_spec(given), {}
-        settings = current_project().settings.lm
+        project = current_project()
     except UsageError:
         return given, {}
-    return settings.spec, _try(settings.options, problems) or {}
+    return _try(lambda: chosen_model(given, project), problems) or (chosen_spec(given, project), {})
 
 
 def _is_made_here(spec: str, options: dict[str, Any]) -> bool:

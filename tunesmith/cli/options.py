@@ -24,7 +24,7 @@ _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 json_option: _Decorator = click.option(
     "--json", "as_json", is_flag=True, help="Write one JSON document to stdout, and nothing else there."
 )
-_QUIET = "Say nothing on stderr but errors."
+_QUIET = "Show no progress on stderr: warnings and errors alone."
 quiet_option: _Decorator = click.option("--quiet", "-q", is_flag=True, help=_QUIET)
 unneeded_quiet_option: _Decorator = click.option("--quiet", "-q", is_flag=True, expose_value=False, help=_QUIET)
 """For verbs that say nothing there anyway."""

@@ -48,7 +48,10 @@ class Gates:
         limits = {name: getattr(self, name) for name in self.__slots__}
         if all(limit is None for limit in limits.values()):
             names = ", ".join(f"`{name}`" for name in limits)
-            raise UsageError(f"A check without a gate holds whatever happens. Give at least one of {names}.")
+            raise UsageError(
+                f"A check without a gate holds whatever happens. Give at least one of {names}, on the command line as "
+                "in `--min-gain 0`."
+            )
         for name, limit in limits.items():
             if limit is not None and not math.isfinite(limit):
                 raise UsageError(f"`{name}` must be a finite number. Given: {shown(limit)}.")

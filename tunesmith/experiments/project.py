@@ -344,7 +344,10 @@ class Project:
         return Budget(calls=table.budget_calls, tokens=table.budget_tokens, seconds=table.budget_seconds)
 
     def _missing(self, what: str, line: str, option: str) -> str:
-        place = f"{PROJECT_FILE} is not there" if self.path is None else f"{self.path} names none"
+        if self.path is None:
+            place = f"no {PROJECT_FILE} is in this folder or above it; `tunesmith init` writes one"
+        else:
+            place = f"{self.path} names none"
         return f"There is no {what}: {place}. Write `{line}` into {PROJECT_FILE}, or {option}."
 
 
@@ -357,7 +360,8 @@ def _settings(file: Path) -> ProjectSettings:
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{file} is not TOML: {error}.") from error
+        quotes = " A text stands in quotes." if "Invalid value" in str(error) else ""
+        raise UsageError(f"{file} is not TOML: {error}.{quotes}") from error
     except ValidationError as error:
         raise UsageError(_problem(error, str(file))) from error
 
@@ -370,8 +374,11 @@ def _problem(error: ValidationError, where: str) -> str:
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _known_keys(keys[:-1])
+        homes = [name for name, table in ProjectSettings() if keys[-1] in getattr(type(table), "model_fields", ())]
         near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
         advice = f"Did you mean `{near[0]}`?" if near else f"Known are: {', '.join(known)}."
+        if homes:
+            advice = f"It stands under [{homes[0]}]."
         return f"{where}: there is no key `{'.'.join(keys)}`. {advice}{more}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: `{'.'.join(keys)}`: {message}. Given: {shown(first['input'])}.{more}"

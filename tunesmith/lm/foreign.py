@@ -1,6 +1,7 @@
 """Any other model: DSPy's own engine behind tunesmith's cache and meters."""
 
 import copy
+import difflib
 import importlib
 import os
 import time
@@ -112,15 +113,17 @@ class ForeignEngine:
         except ContextWindowExceededError as error:
             raise context_overflow(prompt_tokens=None, context_tokens=None) from error
         except _ABSENT as error:
-            raise missing_model(f"The model {self.identity.model!r} refused the call: {error}.") from error
+            raise missing_model(
+                f"The model {self.identity.model!r} refused the call: {_one_line(error)}.{self._hint()}"
+            ) from error
         except LMInvalidRequestError as error:
             if "provider" not in str(error).lower():
                 raise refused(
                     f"The model {self.identity.model!r} refused the request: {error}.{self._hint()}"
                 ) from error
             raise missing_model(
-                f"DSPy knows no provider for the model {self.identity.model!r}: {error}. Write `<provider>/<model>`, "
-                "such as `openai/gpt-4o-mini`."
+                f"DSPy knows no provider for the model {self.identity.model!r}: {_one_line(error)}. Write "
+                f"`<provider>/<model>`, such as `openai/gpt-4o-mini`.{self._hint()}"
             ) from error
         except _AWAY as error:
             raise unavailable(
@@ -133,6 +136,13 @@ class ForeignEngine:
         for name in _OLLAMA:
             if self.identity.model.startswith(name):
                 return f" For a model on an Ollama server write `ollama/{self.identity.model.removeprefix(name)}`."
+        provider, _, name = self.identity.model.partition("/")
+        if difflib.get_close_matches(provider, ("ollama",), cutoff=0.75):
+            return f" Is `ollama/{name}` meant?"
+        if provider == "openai" and not self._lm.kwargs.get("api_base"):
+            return (
+                " A server of your own is named by `base_url=` in `ts.lm`, or `base_url` under [lm] in tunesmith.toml."
+            )
         return ""
 
     def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
@@ -199,3 +209,7 @@ def _is_handed_on(spec: str) -> bool:
         if spec.startswith(name):
             return is_cloud_name(spec)
     return spec.startswith("openai/") and is_cloud_tag(spec)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".")
