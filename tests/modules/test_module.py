@@ -12,7 +12,7 @@ import tunesmith as ts
 from tests.cli.conftest import run
 from tests.protocol.models import FakeModel
 from tests.protocol.server import ProtocolServer
-from tunesmith.errors import BudgetExceeded
+from tunesmith.errors import BudgetExceeded, UsageError
 from tunesmith.lm import FunctionLM, Meter
 from tunesmith.modules import Finished, copy_program
 
@@ -163,3 +163,22 @@ def test_the_command_line_predicts_with_it(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setenv("OLLAMA_HOST", server.url)
         found = run("predict", "a", "--allow", f"{__name__}:Alone", "--lm", "ollama/m", "text=hello")
     assert (found.exit_code, found.stdout) == (0, "mood: good\n"), found.stderr
+
+
+class Misnamed(Alone):
+    async def forward(self, text: str) -> Any:
+        return await self.ask.acall(text=text)
+
+
+def test_an_asynchronous_forward_is_refused_before_the_first_call() -> None:
+    """It scored 0.0 on every example: what a call returned was a coroutine."""
+    lm = FunctionLM(say)
+
+    with pytest.raises(UsageError, match="Name it `aforward`"):
+        ts.evaluate(Misnamed(), DATA, METRIC, lm=lm)
+    with pytest.raises(UsageError, match="Name it `aforward`"):
+        ts.compile(Misnamed(), metric=METRIC, trainset=DATA[:8], valset=DATA[8:], lm=lm, budget=40)
+    with pytest.raises(UsageError, match="Name it `aforward`"):
+        ts.render(Misnamed(), text="x")
+
+    assert lm.requests == []

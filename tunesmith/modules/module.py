@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import copy
+import inspect
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ from dspy import Predict as DspyPredict
 from dspy.dsp.utils.settings import settings
 from dspy.signatures.signature import ensure_signature
 
+from tunesmith.errors import UsageError
 from tunesmith.lm import BaseLM
 from tunesmith.signatures import Signature, check_fields, declared
 
@@ -67,7 +69,11 @@ def copy_with_lms(program: Module, replaced: Callable[[BaseLM], BaseLM]) -> Modu
 
     What refuses to be copied (a lock, a connection) is shared. A part that has an `aforward` alone can be called as the
     others are.
+
+    Raises:
+        UsageError: the program's `forward` is asynchronous.
     """
+    _check_forward(program)
     parts = list(_parts(program))
     held: dict[int, Any] = {id(lm): replaced(lm) for lm in parts if isinstance(lm, BaseLM)}
     try:
@@ -78,6 +84,14 @@ def copy_with_lms(program: Module, replaced: Callable[[BaseLM], BaseLM]) -> Modu
         for part in filter(_is_async_only, _parts(copied)):
             part.__dict__["forward"] = MethodType(_forward, part)
     return copied
+
+
+def _check_forward(program: Module) -> None:
+    if inspect.iscoroutinefunction(getattr(type(program), "forward", None)):
+        raise UsageError(
+            f"The `forward` of {type(program).__name__} is asynchronous, so a call returns no prediction. Name it "
+            "`aforward`."
+        )
 
 
 def _is_async_only(part: Any) -> bool:
