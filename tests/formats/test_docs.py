@@ -52,3 +52,10 @@ def test_the_code_runs() -> None:
         exec(compile(code, "docs/formats.md", "exec"), {})
     assert "dashes" in format_names()
     del formats._FORMATS["dashes"]
+
+
+def test_the_table_of_ways_of_holding_is_the_committed_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    holding = importlib.import_module("holding")
+    assert holding.rendered(PAGE) == PAGE, "run `python benchmarks/holding.py --render`"
+    assert PAGE.count("| ollama | `bare` |") == PAGE.count("| embedded | `bare` |") == 8
