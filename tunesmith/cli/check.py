@@ -39,7 +39,7 @@ _file = click.Path(path_type=Path)
 
 @click.command(name="check")
 @artifact_argument
-@click.option("--data", type=_file, help="The test examples: JSONL, JSON or CSV. Default: the project's test split.")
+@click.option("--data", type=_file, help="CSV, JSON, JSONL or Parquet. Default: the project's test split.")
 @click.option("--min-gain", type=float, metavar="GAIN", help="The gain over the program as given is surely above this.")
 @click.option("--min-score", type=float, metavar="MEAN", help="The mean score is at least this.")
 @click.option("--max-latency", type=float, metavar="SECONDS", help="95 of 100 examples take the model at most this.")
@@ -65,7 +65,7 @@ def command(
     quiet: bool,  # noqa: FBT001
     **limits: Any,
 ) -> int:
-    """Hold ARTIFACT against gates on examples nobody selected on.
+    """Hold ARTIFACT against gates on examples that selected nothing.
 
     --min-gain compares the lower end of the 95 % interval of the paired gain: with 0 the gate is the verdict `ship`,
     below 0 it says how much worse would still do. It scores the program as given as well. The other gates compare the

@@ -34,21 +34,21 @@ _LOW_DISK = 500 * 10**6
 
 
 @click.command(name="doctor")
-@click.option("--probe", "wants_probe", is_flag=True, help="Load the model and measure it; takes seconds.")
+@click.option("--probe", "wants_probe", is_flag=True, help="Load the model and measure it with some 30 calls.")
 @lm_option
 @json_option
 @quiet_option
 def command(wants_probe: bool, spec: str | None, as_json: bool, quiet: bool) -> int:  # noqa: FBT001 - click's way
     """Say what is installed, where things are, and what is wrong.
 
-    --probe loads the model (the embedded one where none is named and it is here) and measures how long loading takes,
-    how fast it reads and writes, whether two requests at once are faster than one after the other, and how far it gives
-    the same reply to the same request.
+    --probe loads the model (the embedded one if none is named and it is here) and measures how long loading takes, how
+    fast it reads and writes, whether two requests at once are faster than one after the other, how far it gives the
+    same reply to the same request, and whether a server holds a reply to the schema that was sent with it.
 
     An Ollama server is looked for at OLLAMA_HOST, else on this machine: its version, its models, and the context that
     is really allocated.
 
-    Exits with 1 where something is wrong.
+    Exits with 1 if something is wrong.
     """
     problems: list[str] = []
     found: dict[str, Any] = {

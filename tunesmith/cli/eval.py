@@ -27,7 +27,7 @@ _SHOWN_FAILURES = 3
 @click.command(name="eval")
 @click.argument("target", required=False, metavar="[ARTIFACT | MODULE:ATTR]")
 @click.option(
-    "--data", type=click.Path(path_type=Path), help="The examples: JSONL, JSON or CSV. Default: the project's."
+    "--data", type=click.Path(path_type=Path), help="The examples: CSV, JSON, JSONL or Parquet. Default: the project's."
 )
 @click.option("--split", type=click.Choice(_SPLITS), help="Which of the project's splits. Default: val, else test.")
 @click.option("--metric", metavar="NAME", help="MODULE:ATTR, or a built-in one as exact_match:FIELD.")
