@@ -380,3 +380,12 @@ def test_without_inputs_the_error_says_what_columns_there_are(tmp_path) -> None:
 def test_a_value_of_another_shape_is_told_with_how_to_take_a_part_of_it(row, words) -> None:
     with pytest.raises(DataError, match=words):
         Dataset.load([row], signature=Answer)
+
+
+def test_a_field_that_stands_one_level_down_is_told_with_its_path(tmp_path) -> None:
+    path = write(
+        tmp_path, "a.json", '{"rows": [{"row_idx": 0, "row": {"question": "q", "context": "c", "answer": "x"}}]}'
+    )
+
+    with pytest.raises(DataError, match=r"columns={'\w+': 'row.\w+'}"):
+        Dataset.load(path, signature=Answer)

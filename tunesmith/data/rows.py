@@ -66,6 +66,11 @@ def missing_text(name: str, names: Iterable[object]) -> str:
     return f"The field is missing. The row has: {', '.join(has[:20]) or 'no fields'}.{meant}"
 
 
+def _inside(name: str, row: Mapping[Any, Any]) -> str | None:
+    """Return the path of `name` one level down, as in the rows that `datasets` servers give."""
+    return next((f"{at}.{name}" for at, value in row.items() if isinstance(value, Mapping) and name in value), None)
+
+
 def near_name(name: str, names: Iterable[object]) -> str | None:
     """Return the one of `names` that differs from `name` in case, outer white space, `-` or `_` alone."""
     return next(
@@ -194,9 +199,12 @@ class Columns:
     def _missing(self, row: Row, name: str) -> RowError:
         problem = missing_text(name, row.value)
         close = difflib.get_close_matches(name.lower(), [str(other).lower() for other in row.value], n=1)
+        inside = _inside(name, row.value)
         if close:
             meant = next(other for other in row.value if str(other).lower() == close[0])
             problem += f" Or let `Dataset.load` take it from there: `columns={{{name!r}: {meant!r}}}`."
+        elif inside is not None:
+            problem += f" Or take it from where it stands: `columns={{{name!r}: {inside!r}}}`."
         elif row.value:
             problem += f" Or say which field that is: `columns={{{name!r}: 'ITS NAME'}}`."
         wanted = {*self.inputs, *(column.name for column in self.columns)}
