@@ -22,6 +22,7 @@ from tunesmith.evaluation.ledger_file import (
     DamagedFile,
     connect,
     environment_error,
+    folder_in_the_way,
     open_file,
     refuse_network,
     salvage,
@@ -309,9 +310,8 @@ def _fetched(path: Path, statement: str) -> list[Any]:
         with closing(connect(path, readonly=True)) as connection:
             return connection.execute(statement).fetchall()
     except (sqlite3.Error, OverflowError) as error:
-        raise LedgerError(
-            f"The ledger {str(path)!r} cannot be read: {error}. Run the same command again: what can be read is saved."
-        ) from error
+        advice = folder_in_the_way(path) or "Run the same command again: what can be read is saved"
+        raise LedgerError(f"The ledger {str(path)!r} cannot be read: {error}. {advice}.") from error
 
 
 def _entry_or_none(values: Sequence[Any]) -> Entry | None:

@@ -16,7 +16,16 @@ from tunesmith.errors import LedgerError, UsageError
 from tunesmith.evaluation.ledger_entry import COLUMNS, KEY
 from tunesmith.lm import Database
 
-__all__ = ["DamagedFile", "connect", "environment_error", "migrate", "open_file", "refuse_network", "salvage"]
+__all__ = [
+    "DamagedFile",
+    "connect",
+    "environment_error",
+    "folder_in_the_way",
+    "migrate",
+    "open_file",
+    "refuse_network",
+    "salvage",
+]
 
 SCHEMA = 1
 _APPLICATION = 0x74736C67  # "tslg"
@@ -92,15 +101,21 @@ def environment_error(path: Path, error: Exception) -> LedgerError | None:
     if code is not None and code & 0xFF == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK):
         return None  # a header that says so
     advice = "Make room, or let this user write there"
-    folder = next((name for name in (path, *_beside(path), _fresh(path)) if name.is_dir()), None)
-    if folder is not None:
-        advice = f"{folder.name} is a folder and has to be a file: rename or remove that folder"
+    in_the_way = folder_in_the_way(path)
+    if in_the_way is not None:
+        advice = in_the_way
     elif code is not None and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         advice = "Let the other process end"
     return LedgerError(
         f"The ledger {str(path)!r} cannot be written: {str(error).rstrip('.')}. Every finished evaluation is safe. "
         f"{advice}, then run the same again: it goes on where it stopped."
     )
+
+
+def folder_in_the_way(path: Path) -> str | None:
+    """Return what to do about a folder that stands where a file of the ledger has to; `None` without one."""
+    folder = next((name for name in (path, *_beside(path), _fresh(path)) if name.is_dir()), None)
+    return None if folder is None else f"{folder.name} is a folder and has to be a file: rename or remove that folder"
 
 
 def _beside(path: Path) -> list[Path]:
