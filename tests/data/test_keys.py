@@ -165,7 +165,7 @@ class Trip(BaseModel):
         (Spot(1, {"b", "a"}), {"x": 1, "seen": ["a", "b"]}),
         ([HttpUrl("http://example.com/")], ["http://example.com/"]),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_value_that_an_output_may_have_has_a_key(typed, plain) -> None:
     assert content_key(typed) == content_key(plain)
