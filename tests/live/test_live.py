@@ -64,7 +64,8 @@ def test_a_prediction_is_one_call_and_typed_or_a_parse_error(name: str, case: ob
     meter, program = Meter(), predictor(case, name)  # type: ignore[arg-type]
     with dspy.context(lm=model), metered(meter), contextlib.suppress(ParseError):
         program(text="Ann Miller, 34, loved the garden and paid 84.50 euros on 3 May 2024.")
-    assert meter.paid.calls == 1
+    # A model that writes thoughts first is asked once more, without our stop at the line end, and never again.
+    assert meter.paid.calls <= (2 if name.startswith("bare-") else 1)
 
 
 @pytest.mark.parametrize("name", format_names())
@@ -80,7 +81,7 @@ def test_deltas_join_to_the_field(name: str, model: LM) -> None:
                 assert isinstance(event, Finished)
                 assert dict(found) == dict(event.prediction.items())
     except ParseError:
-        assert name not in ("bare", "json"), "what a schema holds can be read"
+        assert name != "json", "what a schema holds can be read"
 
 
 def test_every_verb_prints_what_it_prints_on_the_embedded_model(
