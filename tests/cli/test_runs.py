@@ -233,7 +233,9 @@ def test_a_run_that_lost_its_identity_is_listed_shown_and_not_taken_over(
         (folder / "run.json").write_text(identity)
 
     assert listed()["first"]["state"] == "damaged"
-    assert "Nothing says what it is a run of: its run.json is" in run("runs", "show", "first").stdout
+    shown = run("runs", "show", "first").stdout
+    assert "Nothing says what it is a run of: its run.json is" in shown
+    assert "Identity" not in shown
     assert "Put that file back" in check_failure(run("runs", "resume", "first"), 2)
     assert "--fork NAME" in check_failure(run("compile", "--seed", "7", "--json", "-q"), 2, as_json=True)
     assert (folder / "artifact" / "manifest.json").read_bytes() == before

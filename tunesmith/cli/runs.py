@@ -76,8 +76,9 @@ def show(name: str, as_json: bool) -> int:  # noqa: FBT001
     if summary["candidates"]:
         heading("Candidates")
         say(table(_candidate_rows(summary["candidates"]), numbers=5))
-    heading("Identity: a command that differs in any of this makes another run")
-    say(table([("part", "identity"), *((part, _short(value)) for part, value in sorted(info.identity.items()))]))
+    if info.identity:
+        heading("Identity: a command that differs in any of this makes another run")
+        say(table([("part", "identity"), *((part, _short(value)) for part, value in sorted(info.identity.items()))]))
     if info.state == "stopped" and info.arguments is not None:
         say()
         ended = _ended_budget(info, summary)

@@ -189,9 +189,10 @@ class RunFolder:
         if known is None:
             # Whatever it was of, its ledger and its artifact must not become those of another run.
             raise RunMismatch(
-                f"The folder {str(self.path)!r} holds a run, but {problem_of(self.path)}, so nobody can say what it is "
-                "a run of. Nothing was changed. Put that file back, choose another `run=` name, or pass --new to set "
-                "the run aside or --fork NAME to start one from what it has evaluated; paid replies stay in the cache."
+                f"The folder {str(self.path)!r} holds a run, but {problem_of(self.path)}, so what it is a run of "
+                "is not known. Nothing was changed. Put that file back, choose another `run=` name, or pass --new to "
+                "set the run aside or --fork NAME to start one from what it has evaluated; paid replies stay in the "
+                "cache."
             )
         command = known.pop(COMMAND, None)
         different = sorted(
