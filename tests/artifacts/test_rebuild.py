@@ -96,6 +96,7 @@ def test_the_command_that_the_error_advises_works(compiled: Path, monkeypatch: p
     assert "hello" in done.stdout
 
 
+@pytest.mark.slow
 def test_python_loads_it_as_the_error_advises(compiled: Path) -> None:
     ways = ["allow=('two:Triage',)", "program=two.Triage()", "program=two.Triage", "program=lambda: two.Triage()"]
     loads = "; ".join(f"print(type(ts.load({ARTIFACT!r}, {way})).__name__)" for way in ways)
@@ -103,6 +104,7 @@ def test_python_loads_it_as_the_error_advises(compiled: Path) -> None:
     assert (done.stdout, done.returncode) == ("Triage\n" * 4, 0), done.stderr
 
 
+@pytest.mark.slow
 def test_the_script_itself_loads_it_without_being_imported_again(compiled: Path) -> None:
     load = f"ts.load({str(compiled / ARTIFACT)!r}, allow=('two:Triage',))"
     again = SCRIPT.replace("    main()\n", f"    print(type({load}) is Triage)\n") + "\nprint('once')\n"

@@ -87,6 +87,7 @@ def test_a_model_is_pulled_with_a_progress_bar(server: ProtocolServer) -> None:
     check_failure(run("models", "pull", "ollama/", "--quiet"), 2)
 
 
+@pytest.mark.slow
 def test_pulling_without_a_server_says_how_to_start_one() -> None:
     message = check_failure(run("models", "pull", "ollama/m", "--host", "127.0.0.1:9", "--quiet"), 3)
     assert "ollama serve" in message

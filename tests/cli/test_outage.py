@@ -291,6 +291,7 @@ def test_a_model_that_is_missing_is_an_error_before_the_run_and_a_stop_after(
         assert way in check_failure(found, 3)
 
 
+@pytest.mark.slow
 def test_a_wrong_host_stops_the_run_at_once_and_leaves_no_row(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{free_port()}")
     start = time.monotonic()

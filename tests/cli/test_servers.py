@@ -239,6 +239,7 @@ def test_a_reply_that_was_broken_off_is_not_called_a_matter_of_the_engine(
     assert "writes:               unknown: the reply was broken off\n" in text
 
 
+@pytest.mark.slow
 def test_another_text_is_asked_for_where_one_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "")
     found, _ = probed(scripted({"Count": " so" * 60, "": "many words of a reply"}), token_delay=0.005)

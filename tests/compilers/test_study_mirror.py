@@ -253,6 +253,7 @@ def test_the_artifact_is_the_same_with_any_mirror_or_none(
     assert found == {undisturbed[1].artifact.sha256}  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_a_mirror_is_never_read(tmp_path: Path) -> None:
     """Whatever the file holds, a resume ends in the same artifact, with a whole mirror."""
     model = FunctionLM(world(), cache=ReplyCache(tmp_path / "cache"))

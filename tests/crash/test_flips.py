@@ -59,6 +59,7 @@ def test_flips_inside_payloads_are_all_seen_and_repaired_at_no_call(whole: Whole
         shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_damage_anywhere_ends_in_the_same_artifact(whole: Whole, tmp_path: Path) -> None:
     """Flips and cuts of the ledger, the replies and the mirror; only lost replies may cost calls."""

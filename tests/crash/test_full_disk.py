@@ -53,6 +53,7 @@ def test_no_file_may_grow_over_some_size(small: Whole, older: Path, tmp_path: Pa
     assert seen == {0, REFUSED}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_no_database_may_grow_from_some_step_on(small: Whole, older: Path, tmp_path: Path) -> None:
     steps = [(name, number) for name, count in small.moments.items() for number in range(1, count + 1)]

