@@ -9,14 +9,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 # Tests start Python again and again, which would compile the package each time.
 export PYTHONDONTWRITEBYTECODE :=
-UNIT := not model and not slow and not wheel and not live
+UNIT := not model and not slow and not wheel and not live and not whole
 
 .PHONY: help demo test test-unit test-slow test-live check bench lint format model
 
 help:
 	@echo "demo        compile a small program on the embedded model"
 	@echo "test        every test; counts at 5 % of the full ones; under 6 minutes"
-	@echo "test-unit   no model, no installation; under 75 seconds"
+	@echo "test-unit   no model, no installation, no whole commands; under 75 seconds"
 	@echo "test-slow   every test at its full count; under 25 minutes"
 	@echo "test-live   against the server in OLLAMA_HOST with TUNESMITH_LIVE_MODEL"
 	@echo "check       format, lint and types, then test: what CI runs"

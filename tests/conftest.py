@@ -18,6 +18,17 @@ import pytest
 from tests.scale import FULL
 from tunesmith.lm.folders import home_path
 
+_HERE = Path(__file__).parent
+# Tests that run verbs of the command line, processes of their own, or pages of the docs from end to end.
+_WHOLE = (
+    "cli/",
+    "crash/",
+    "artifacts/test_rebuild.py",
+    "modules/test_processes.py",
+    "test_docs.py",
+    "test_examples.py",
+    "test_other_process.py",
+)
 _VARIABLES = ("TUNESMITH_LM", "TUNESMITH_SLOTS", "TUNESMITH_PATIENCE")
 _LIVE = ("OLLAMA_HOST", "TUNESMITH_LIVE_MODEL")
 _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
@@ -101,9 +112,12 @@ def _revisions_are_read_once() -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a server or much time, unless the environment names the one or allows the other."""
+    """Mark what runs whole commands; skip what needs a server or much time, unless the environment allows it."""
     for item in items:
+        if item.path.is_relative_to(_HERE) and item.path.relative_to(_HERE).as_posix().startswith(_WHOLE):
+            item.add_marker(pytest.mark.whole)
         if item.get_closest_marker("live") is not None and any(os.environ.get(name) is None for name in _LIVE):
             item.add_marker(pytest.mark.skip(reason=f"needs {' and '.join(_LIVE)}"))
         if item.get_closest_marker("slow") is not None and not os.environ.get("TUNESMITH_SLOW"):
