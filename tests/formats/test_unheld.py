@@ -255,6 +255,28 @@ def test_what_an_engine_cannot_hold_is_not_sent_and_a_plain_reply_proves_nothing
     assert {request.config.stop for request in model.requests} == {()}
 
 
+@pytest.mark.parametrize(
+    ("name", "reply"),
+    [
+        ("xml", "maybe <mood>bad</mood> hm</think>\n<mood>good</mood>"),
+        ("lines", "Mood: bad?\nno\n</think>\n\nMood: good"),
+        ("markdown", "## Mood\nbad\n</think>\n## Mood\ngood"),
+        ("json", '{"mood": "bad"}\n</think>\n{"mood": "good"}'),
+        ("bare", "bad\n</think>\n\ngood"),
+    ],
+)
+@pytest.mark.parametrize("able", [{"json_schema", "grammar"}, {"json_schema"}, set()])
+def test_a_draft_in_thoughts_that_the_prompt_has_opened_is_not_the_answer(
+    name: str, reply: str, able: set[str]
+) -> None:
+    model = FunctionLM(lambda seen: reply, capabilities=Capabilities(frozenset(able)))
+    program = ts.Predict(Mood)
+    bind(program, name)
+    with dspy.context(lm=model):
+        assert program(text="x").mood == "good"
+    assert len(model.requests) == 1
+
+
 def test_a_stop_of_the_callers_may_end_a_reply_anywhere() -> None:
     model = ScriptedLM(text_response("go", model="m"), capabilities=Capabilities(frozenset({"grammar"})), stop=["o"])
     with dspy.context(lm=model), pytest.raises(ParseError):

@@ -303,8 +303,7 @@ class Format(HeardOnce, Adapter):
             if isinstance(lm, LM) and self._is_unheld(signature, plan, response, readable=problem is None):
                 lm.findings.give_up()
                 plan = planned()
-                if problem is not None:
-                    outputs, problem = self._tried(signature, plan, response)
+                outputs, problem = self._tried(signature, plan, response)
                 if problem is not None and asked.plan.stop:  # without the constraint alone the same would come again
                     continue
             if problem is not None:

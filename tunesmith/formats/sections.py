@@ -138,13 +138,15 @@ class SectionFormat(Format):
 
     def disproves(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> bool:
         """Return whether sections are missing that the grammar asks for, or something stands before them."""
-        if mode != "grammar" or cut:
-            return mode == "grammar" and is_around(text)
+        if mode != "grammar":
+            return False
+        if cut or is_around(text):
+            return is_around(text)
         try:
             self.read(signature, text, mode, cut=False)
         except ParseError as error:
             return error.reason == "missing"
-        return is_around(text)
+        return False
 
     def reader(self, signature: type[Signature], mode: str) -> FieldReader:
         """Return a reader of the sections."""

@@ -44,5 +44,11 @@ def begins_with_thoughts(text: str) -> bool:
 
 
 def is_around(text: str) -> bool:
-    """Return whether a reply begins with thoughts or a code fence rather than with an answer."""
-    return text.lstrip().startswith("```") or begins_with_thoughts(text)
+    """Return whether a reply begins with thoughts or a code fence rather than with an answer.
+
+    Thoughts that only end in the reply, since the prompt has opened them, count too.
+    """
+    if text.lstrip().startswith("```") or begins_with_thoughts(text):
+        return True
+    closed = _CLOSED.search(text)
+    return closed is not None and _OPENED.search(text, 0, closed.start()) is None
