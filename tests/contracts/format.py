@@ -358,6 +358,8 @@ class FormatContract:
         quiet, loud = ({k: v for k, v in entry.items() if k not in {"uuid", "timestamp"}} for entry in lm.history)
         assert _known(quiet.pop("usage")) == _known(loud.pop("usage"))
         loud.setdefault("cost_details", None)
+        # DSPy's own path shows log-probabilities beside the text; in ours they stand in the response alone.
+        loud["outputs"] = [out if isinstance(out, str) else out["text"] for out in loud["outputs"]]
         assert {"cost_details": loud["cost_details"], **quiet} == loud
         assert quiet["outputs"] == [self.reply()]
         assert quiet["messages"][0]["role"] == "system"
