@@ -22,7 +22,6 @@ _HERE = Path(__file__).parent
 # Tests that run verbs of the command line, processes of their own, or pages of the docs from end to end.
 _WHOLE = (
     "cli/",
-    "crash/",
     "artifacts/test_rebuild.py",
     "modules/test_processes.py",
     "test_docs.py",
