@@ -1,7 +1,7 @@
-"""The README's tables, made from the committed results.
+"""The tables of README.md and docs/benchmarks.md, made from the committed results.
 
-python benchmarks/tables.py          rewrite the tables in README.md
-python benchmarks/tables.py --check  exit 1 where README.md says something else
+python benchmarks/tables.py          rewrite the tables
+python benchmarks/tables.py --check  exit 1 if a page says something else
 """
 
 import argparse
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -23,6 +22,16 @@ def _read(name: str) -> Any:
 
 def _score(row: dict[str, Any]) -> str:
     return f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def demo_line() -> str:
+    """Return the demo's result in one sentence."""
+    row = _read("demo_seeds.json")["rows"][0]
+    before, after = row["baseline"]["mean"], row["compiled"]["mean"]
+    return (
+        f"Accuracy on {row['gain']['n']} test examples: {before:.3f} -> {after:.3f}, paired gain "
+        f"{_score(row['gain'])}, verdict `{row['verdict']}`."
+    )
 
 
 def demo() -> str:
@@ -78,7 +87,10 @@ def public_tasks() -> str:
     return "\n".join(lines)
 
 
-TABLES: dict[str, Callable[[], str]] = {"demo": demo, "demo_seeds": demo_seeds, "public_tasks": public_tasks}
+TABLES: dict[Path, dict[str, Callable[[], str]]] = {
+    HERE.parent / "README.md": {"demo_line": demo_line, "demo": demo},
+    HERE.parent / "docs" / "benchmarks.md": {"demo_seeds": demo_seeds, "public_tasks": public_tasks},
+}
 
 
 def filled(text: str, tables: dict[str, Callable[[], str]]) -> str:
@@ -93,20 +105,22 @@ def filled(text: str, tables: dict[str, Callable[[], str]]) -> str:
     return _BLOCK.sub(lambda m: f"{m[1]}{tables[m[2]]()}\n{m[3]}" if m[2] in tables else m[0], text)
 
 
-def rendered(text: str) -> str:
-    """Return `text` with every table of the README made anew."""
-    return filled(text, TABLES)
+def rendered(page: Path) -> str:
+    """Return the text of `page` with its tables made anew."""
+    return filled(page.read_text(encoding="utf-8"), TABLES[page])
 
 
 def main() -> None:
-    """Rewrite or check the README."""
+    """Rewrite or check the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
-    text = README.read_text(encoding="utf-8")
-    wanted = rendered(text)
-    if parser.parse_args().check:
-        sys.exit(0 if wanted == text else "README.md does not say what the committed results say: run this script.")
-    README.write_text(wanted, encoding="utf-8")
+    check = parser.parse_args().check
+    for page in TABLES:
+        wanted = rendered(page)
+        if not check:
+            page.write_text(wanted, encoding="utf-8")
+        elif wanted != page.read_text(encoding="utf-8"):
+            sys.exit(f"{page.name} does not say what the committed results say: run this script.")
 
 
 if __name__ == "__main__":
