@@ -1,4 +1,4 @@
-"""No text leaves the machine for a model that an Ollama server hands on to the cloud, unless somebody gave leave."""
+"""No text leaves the machine for a model that an Ollama server hands on to the cloud, unless the user gave leave."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import ModelMissing, UsageError
-from tunesmith.lm import LM, Message, Request, lm
+from tunesmith.lm import LM, Message, Request, foreign, lm
 from tunesmith.lm.ollama_facts import served_models
 
 TEXTS = ("/api/chat", "/api/generate", "/api/embed", "/v1/chat/completions", "/v1/embeddings", "/v1/completions")
@@ -55,11 +55,20 @@ def test_over_ollama_s_own_it_is_not_asked(server: ProtocolServer, name: str) ->
     assert texts_sent(server) == []
 
 
-@pytest.mark.parametrize("dialect", ["openai", "llamacpp", "ollama"])
-def test_a_dialect_that_the_user_named_changes_nothing(server: ProtocolServer, dialect: str) -> None:
-    with pytest.raises(ModelMissing, match="cloud=True"):
-        over_v1(server, "far:cloud", dialect=dialect)("secret")
+@pytest.mark.filterwarnings("ignore:Ollama's `/v1`")
+@pytest.mark.parametrize("dialect", ["openai", "llamacpp", "ollama", "vllm", "vllm-guided", "tgi"])
+@pytest.mark.parametrize("name", ["far:cloud", "far-cloud", "hidden"])
+def test_a_dialect_that_the_user_named_changes_nothing(server: ProtocolServer, dialect: str, name: str) -> None:
+    for call in (lambda m: m("secret"), stream, lambda m: m.embed(["secret"])):
+        with pytest.raises(ModelMissing, match="cloud=True"):
+            call(over_v1(server, name, dialect=dialect))
     assert texts_sent(server) == []
+
+
+def test_a_model_that_is_here_answers_in_a_dialect_that_the_user_named(server: ProtocolServer) -> None:
+    model = over_v1(server, "here", dialect="openai")
+    assert [model("a"), model("b")] == [["ok"], ["ok"]]
+    assert [entry.path for entry in server.requests].count("/api/show") == 1
 
 
 @pytest.mark.parametrize(
@@ -79,13 +88,31 @@ def test_through_dspy_s_own_client_it_is_not_asked(server: ProtocolServer, spec:
 
 
 @pytest.mark.parametrize(
-    ("spec", "option"), [("openai/hidden", "host"), ("openai/hidden", "api_base"), ("ollama_chat/hidden", "api_base")]
+    ("spec", "option"),
+    [
+        ("openai/hidden", "host"),
+        ("openai/hidden", "api_base"),
+        ("ollama_chat/hidden", "api_base"),
+        ("ollama:hidden", "base_url"),
+        ("hosted_vllm/hidden", "api_base"),
+        ("hosted_vllm/far:cloud", "api_base"),
+        ("vllm:far-cloud", "api_base"),
+        ("openai:hidden", "api_base"),
+    ],
 )
 def test_nor_is_a_copy_under_another_name(server: ProtocolServer, spec: str, option: str) -> None:
     model = lm(spec, cache=False, api_key="none", **{option: f"{server.url}/v1"})
     for _ in range(2):
         with pytest.raises(ModelMissing, match="cloud=True"):
             model("secret")
+    assert texts_sent(server) == []
+
+
+@pytest.mark.parametrize("spec", ["ollama_chat/hidden", "ollama:hidden"])
+def test_nor_is_it_if_no_address_is_given(server: ProtocolServer, spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "_OLLAMA_ADDRESS", f"{server.url}/v1")
+    with pytest.raises(ModelMissing, match="cloud=True"):
+        lm(spec, cache=False)("secret")
     assert texts_sent(server) == []
 
 

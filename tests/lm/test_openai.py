@@ -73,7 +73,12 @@ def in_turn(*acts: Act) -> Callable[[Asked], Act]:
 
 def engine(server: Front | str, **given: Any) -> OpenAIEngine:
     url = server if isinstance(server, str) else server.url
-    return OpenAIEngine("m", base_url=url, **{"dialect": "openai", "sleep": lambda seconds: None, **given})
+    own = {
+        "dialect": "openai",
+        "cloud": True,
+        "sleep": lambda seconds: None,
+    }  # with leave, the server is not asked first
+    return OpenAIEngine("m", base_url=url, **{**own, **given})
 
 
 # What goes out --------------------------------------------------------------------------------------------------
@@ -94,7 +99,7 @@ def test_the_request_of_each_dialect_is_the_committed_one(name: str) -> None:
     found = {"method": asked.method, "path": asked.path, "body": asked.body}
     path = GOLDEN / f"openai_{name}.json"
     assert found == json.loads(path.read_text(encoding="utf-8"))
-    looks = ["/api/show"] if dialect == "ollama" else []  # whether the model runs elsewhere
+    looks = ["/api/show"] if dialect == "ollama" else []  # whether the model thinks
     assert [asked.path for asked in server.asked[:-1]] == looks, "a given dialect is not asked for"
 
 
@@ -743,3 +748,41 @@ def test_an_option_that_this_engine_has_not_is_a_usage_error() -> None:
             lm("openai/m", base_url="http://localhost:1/v1", **given)
     with pytest.raises(UsageError, match="base_url"):
         lm("openai/gpt-4o-mini", dialect="vllm")
+
+
+# Thinking on Ollama -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["0.24.0", "0.32.15"])
+def ollama(request: pytest.FixtureRequest) -> Iterator[ProtocolServer]:
+    models = [FakeModel("m", reply="good", thinking=True, thought="Is it?"), FakeModel("plain", reply="good")]
+    with ProtocolServer(models, request.param) as found:
+        yield found
+
+
+def bodies(server: ProtocolServer) -> list[dict[str, Any]]:
+    return [entry.body for entry in server.requests if entry.path == "/v1/chat/completions"]
+
+
+@pytest.mark.filterwarnings("ignore:Ollama's `/v1`")
+@pytest.mark.parametrize("dialect", [None, "ollama"])
+def test_a_model_on_ollama_s_v1_thinks_only_if_it_is_asked_to(ollama: ProtocolServer, dialect: str | None) -> None:
+    model = engine(ollama.url, dialect=dialect)
+    replies = [model.complete(asking(reasoning=effort)) for effort in (None, Reasoning("off"), Reasoning("low"))]
+    list(model.stream(asking()))
+    assert [body["reasoning_effort"] for body in bodies(ollama)] == ["none", "none", "low", "none"]
+    assert [reply.message.parts[0].type for reply in replies] == ["text", "text", "thinking"]
+
+
+@pytest.mark.filterwarnings("ignore:Ollama's `/v1`")
+def test_nothing_of_thinking_is_sent_for_a_model_that_does_not_think(ollama: ProtocolServer) -> None:
+    assert lm("openai/plain", base_url=ollama.url, cache=False)("Good or bad?") == ["good"]
+    assert "reasoning_effort" not in bodies(ollama)[0]
+
+
+@pytest.mark.filterwarnings("ignore:Ollama's `/v1`")
+def test_a_reply_after_thoughts_on_ollama_s_v1_is_not_held_as_a_schema_would_empty_it(ollama: ProtocolServer) -> None:
+    model = engine(ollama.url, dialect="ollama")
+    request = asking(response_format=schema(LABEL), stop=("\n", "END"), reasoning=Reasoning("low"))
+    assert (model.complete(request).text, model.capabilities.thinking) == ("good", True)
+    assert ("response_format" in bodies(ollama)[0], bodies(ollama)[0]["stop"]) == (False, ["END"])

@@ -4,6 +4,7 @@ import copy
 import difflib
 import importlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,7 +39,7 @@ from tunesmith.lm.engine import (
     whole_events,
 )
 from tunesmith.lm.meter import unmetered
-from tunesmith.lm.ollama_facts import is_remote
+from tunesmith.lm.ollama_facts import is_handed_on
 
 __all__ = ["ForeignEngine"]
 
@@ -46,6 +47,8 @@ __all__ = ["ForeignEngine"]
 _RETRIES = 3
 
 _OLLAMA = ("ollama_chat/", "ollama:")  # what DSPy calls a model on an Ollama server
+_OLLAMA_ADDRESS = "http://localhost:11434/v1"  # that DSPy takes for them, whatever OLLAMA_HOST says
+_PROVIDER = re.compile("^[^/:]*[/:]")
 _LOOK_SECONDS = 5.0
 _ABSENT = (LMAuthError, LMConfigurationError, LMUnsupportedModelError)
 _AWAY = (LMTransportError, LMRateLimitError, LMTimeoutError, LMServerError)
@@ -84,7 +87,7 @@ class ForeignEngine:
         """Return an engine over an LM object that the caller made."""
         engine = object.__new__(cls)
         engine._lm, engine._call = lm, {}
-        engine._gate = _Gate(lm.model, {}, open_=True)  # who made the LM has chosen where it goes
+        engine._gate = _Gate(lm.model, {}, open_=True)  # the user made the LM and chose where it goes
         # Addresses may change replies; keys and headers never belong in an identity, which artifacts show.
         details = {n: v for n, v in lm.kwargs.items() if n in ("api_base", "base_url") and v is not None}
         engine.identity = Identity(
@@ -168,18 +171,19 @@ class _Gate:
 
     Args:
         spec: of the model, whose name may say it.
-        client: connection settings. An Ollama server on this machine is asked once, before the first text.
-        open_: whether somebody gave leave.
+        client: connection settings. The server at the address that they give, or at the one that DSPy takes for Ollama,
+            is asked once, before the first text: any provider of DSPy that takes an address may reach Ollama's `/v1`.
+        open_: whether the user gave leave.
     """
 
     def __init__(self, spec: str, client: dict[str, Any], *, open_: bool) -> None:
-        self._spec, self._barred = spec, not open_ and _is_handed_on(spec)
-        address = client.get("api_base") or client.get("base_url")
-        seen = open_ or not isinstance(address, str) or not spec.startswith(("openai/", *_OLLAMA))
-        self._address: str | None = None if seen else address
+        given = client.get("api_base") or client.get("base_url")
+        address = given or (_OLLAMA_ADDRESS if spec.startswith(_OLLAMA) else None)
+        self._spec, self._barred = spec, not open_ and _is_cloud_spec(spec, has_address=bool(address))
+        self._address: str | None = address if isinstance(address, str) and not open_ else None
 
     def check(self) -> None:
-        """Raise `ModelMissing` where the model may not be asked."""
+        """Raise `ModelMissing` if the model may not be asked."""
         if self._address is not None and not self._barred:
             self._look(self._address)
         if self._barred:
@@ -193,22 +197,21 @@ class _Gate:
             self._address = None
             return
         try:
-            if server.is_local and "version" in (server.page("/api/version") or {}):
-                said = server.page("/api/show", {"model": self._spec.partition("/")[2]})
-                self._barred = is_remote(said or {})
+            if "version" in (server.page("/api/version") or {}):
+                name = _PROVIDER.sub("", self._spec)
+                self._barred = is_handed_on(name, server.page("/api/show", {"model": name}) or {})
         except ModelUnavailable:
-            return  # who is away gets no text either
+            return  # a server that is away gets no text either
         finally:
             server.close()
         self._address = None
 
 
-def _is_handed_on(spec: str) -> bool:
+def _is_cloud_spec(spec: str, *, has_address: bool) -> bool:
     """Return whether the spec names a cloud model of an Ollama server, by the name alone."""
-    for name in _OLLAMA:
-        if spec.startswith(name):
-            return is_cloud_name(spec)
-    return spec.startswith("openai/") and is_cloud_tag(spec)
+    if spec.startswith(_OLLAMA):
+        return is_cloud_name(spec)
+    return (has_address or spec.startswith("openai/")) and is_cloud_tag(_PROVIDER.sub("", spec))
 
 
 def _one_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.lm.cloud import is_cloud_tag
+from tunesmith.lm.cloud import is_cloud_name, is_cloud_tag
 from tunesmith.lm.engine import Capabilities
 
 __all__ = [
@@ -17,8 +17,10 @@ __all__ = [
     "OwnTurns",
     "ServedModel",
     "Version",
+    "can_think",
     "find_served",
     "full_name",
+    "is_handed_on",
     "is_remote",
     "loaded_models",
     "model_facts",
@@ -189,6 +191,17 @@ def full_name(name: str) -> str:
 def is_remote(said: Mapping[str, Any]) -> bool:
     """Return whether a server says of a model, in `/api/show` or `/api/tags`, that another machine answers for it."""
     return bool(said.get("remote_host") or said.get("remote_model"))
+
+
+def is_handed_on(name: str, said: Mapping[str, Any]) -> bool:
+    """Return whether an Ollama server hands the model on to the cloud, by its name or by what `/api/show` says."""
+    return is_cloud_name(name) or is_remote(said)
+
+
+def can_think(said: Mapping[str, Any]) -> bool:
+    """Return whether a server says in `/api/show` that the model can think."""
+    capabilities = said.get("capabilities")
+    return isinstance(capabilities, list) and "thinking" in capabilities
 
 
 def served_models(reply: Mapping[str, Any]) -> list[ServedModel]:

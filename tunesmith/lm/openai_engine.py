@@ -13,11 +13,12 @@ from typing import Any
 import httpx
 
 from tunesmith.errors import ModelUnavailable, RequestRefused, UsageError, shown
-from tunesmith.lm.cloud import cloud_model_refused, is_cloud_name, is_cloud_tag
+from tunesmith.lm.cloud import cloud_model_refused, is_cloud_tag
 from tunesmith.lm.connection import is_time_limit
 from tunesmith.lm.engine import (
     Capabilities,
     Identity,
+    Reasoning,
     Request,
     Response,
     StreamDeltaEvent,
@@ -28,7 +29,7 @@ from tunesmith.lm.engine import (
     unavailable,
 )
 from tunesmith.lm.ollama_errors import no_vectors
-from tunesmith.lm.ollama_facts import OwnTurns, full_name, is_remote, loaded_models, own_turns
+from tunesmith.lm.ollama_facts import OwnTurns, can_think, full_name, is_handed_on, loaded_models, own_turns
 from tunesmith.lm.ollama_request import estimated_tokens, is_shortened
 from tunesmith.lm.openai_address import checked_headers
 from tunesmith.lm.openai_dialects import DIALECTS, Dialect, detect, get_dialect
@@ -60,7 +61,8 @@ class OpenAIEngine:
         headers: sent with every request.
         waits: seconds before each further attempt; empty for a single one.
         slots: requests the server works on at once.
-        cloud: whether the model may be one that an Ollama server hands on to the cloud.
+        cloud: whether the model may be one that an Ollama server hands on to the cloud. Without it the server is asked
+            once, before the first text, also if `dialect` says that it is another.
         sleep: waits for seconds.
 
     Raises:
@@ -93,6 +95,8 @@ class OpenAIEngine:
         self._model, self._slots, self._admitted = model, slots, cloud
         self._server = Server(base_url, headers=sent, timeout=float(seconds), waits=waits, sleep=sleep)
         self._dialect = None if dialect is None else get_dialect(dialect)
+        self._given = dialect is not None
+        self._facts: Mapping[str, Any] = {}
         self._ask_again, self._warned = 0.0, False
         details = (("address", self._server.url), ("revision", revision))
         self.identity = Identity("openai", model, details=tuple((n, v) for n, v in details if v is not None))
@@ -102,7 +106,7 @@ class OpenAIEngine:
         """Which kind of server answers.
 
         Raises:
-            ModelUnavailable: nobody does, so nobody can say.
+            ModelUnavailable: the server does not answer.
         """
         return self._found(patient=True)
 
@@ -125,18 +129,33 @@ class OpenAIEngine:
         """Return the dialect, once it is known that the model may be asked.
 
         Raises:
-            ModelMissing: an Ollama server would hand the request on to the cloud, and nobody gave leave.
-            ModelUnavailable: nobody answers.
+            ModelMissing: an Ollama server would hand the request on to the cloud, and the user gave no leave.
+            ModelUnavailable: the server does not answer.
         """
         if not self._admitted and is_cloud_tag(self._model):  # by its name alone, before anything is sent
             raise cloud_model_refused(self._model)
         dialect = self.dialect
-        if not self._admitted and dialect.name == "ollama":
-            said = {} if is_cloud_name(self._model) else self._server.page("/api/show", {"model": self._model})
-            if is_cloud_name(self._model) or is_remote(said or {}):
-                raise cloud_model_refused(self._model)
+        if not self._admitted and self._is_ollama(dialect) and is_handed_on(self._model, self._shown()):
+            raise cloud_model_refused(self._model)
         self._admitted = True
         return dialect
+
+    def _is_ollama(self, dialect: Dialect) -> bool:
+        """Return whether it is an Ollama server, also if the user gave another dialect for it."""
+        return dialect.name == "ollama" or (self._given and "version" in (self._server.page("/api/version") or {}))
+
+    def _shown(self, *, patient: bool = True) -> Mapping[str, Any]:
+        """Return what an Ollama server says of the model; empty if it does not have it."""
+        if not self._facts:
+            self._facts = self._server.page("/api/show", {"model": self._model}, patient=patient) or {}
+        return self._facts
+
+    def _body(self, request: Request, *, stream: bool = False) -> dict[str, Any]:
+        """Return what to send for `request`. On Ollama a model thinks only if the request asks for it."""
+        dialect = self._admitting()
+        if request.config.reasoning is None and dialect.name == "ollama" and can_think(self._shown()):
+            request = replace(request, config=replace(request.config, reasoning=Reasoning("off")))
+        return chat_body(request, self._model, dialect, stream=stream)
 
     def _check_whole(self, counted: int | None, request: Request) -> None:
         """Find out a prompt that Ollama's `/v1` shortened in silence, as far as the tokens that it counted show it.
@@ -167,29 +186,30 @@ class OpenAIEngine:
     @property
     def capabilities(self) -> Capabilities:
         """What the server can do; while it is away, what every such server can."""
-        found = DIALECTS["openai"]
+        found, thinking = DIALECTS["openai"], False
         if self._dialect is not None or time.monotonic() >= self._ask_again:
             try:
                 found = self._found(patient=False)
+                thinking = found.name == "ollama" and can_think(self._shown(patient=False))
             except ModelUnavailable:
                 # Programs ask before every call, also where all their replies are in the cache.
                 self._ask_again = time.monotonic() + _ABSENT_SECONDS
-        return replace(found.capabilities, slots=self._slots)
+        return replace(found.capabilities, slots=self._slots, thinking=thinking)
 
     @property
     def own_turns(self) -> OwnTurns:
         """What an Ollama server puts into every prompt of its own; of other servers nothing is known.
 
         Raises:
-            ModelUnavailable: nobody answers.
+            ModelUnavailable: the server does not answer.
         """
         if self.dialect.name != "ollama":
             return OwnTurns()
-        return own_turns(self._server.page("/api/show", {"model": self._model}) or {})
+        return own_turns(self._shown())
 
     def complete(self, request: Request) -> Response:
         """Answer `request`; see `Engine.complete`."""
-        body = chat_body(request, self._model, self._admitting())
+        body = self._body(request)
         data = self._server.ask("/chat/completions", body, falters=self._falters)
         try:
             reply = read_reply(data, request.model)
@@ -200,7 +220,7 @@ class OpenAIEngine:
 
     def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
         """Answer piece by piece; closing the iterator closes the connection, which frees the server's slot."""
-        body = chat_body(request, self._model, self._admitting(), stream=True)
+        body = self._body(request, stream=True)
         reply = self._server.open("/chat/completions", body, falters=self._falters)
         try:
             for event in read_events(sse_payloads(reply.iter_bytes()), request.model):

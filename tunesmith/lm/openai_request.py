@@ -36,6 +36,7 @@ def _options(config: Config, dialect: Dialect) -> dict[str, Any]:
         )
     if config.cache is not None:
         raise refused("This protocol has no word for a cache of prompts on the server. Leave `prompt_cache` out.")
+    free = _thinks_on_ollama(config, dialect)
     options: dict[str, Any] = {
         "temperature": config.temperature,
         "max_tokens": config.max_tokens,
@@ -44,11 +45,11 @@ def _options(config: Config, dialect: Dialect) -> dict[str, Any]:
         "top_k": config.top_k,
         "frequency_penalty": config.frequency_penalty,
         "presence_penalty": config.presence_penalty,
-        "stop": list(config.stop) or None,
+        "stop": [text for text in config.stop if text != "\n" or not free] or None,
         "user": config.user_id,
         "store": config.store,
         "service_tier": config.service_tier,
-        **dialect.constraint(config.response_format, grammar),
+        **dialect.constraint(None if free else config.response_format, grammar),
         **_thinking(config, dialect),
     }
     if config.logprobs is not None:
@@ -58,6 +59,11 @@ def _options(config: Config, dialect: Dialect) -> dict[str, Any]:
     options |= extensions.pop("extra_body", None) or {}
     options |= extensions
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _thinks_on_ollama(config: Config, dialect: Dialect) -> bool:
+    """Return whether thoughts come first, on a server where a schema or a stop at the line end breaks the reply."""
+    return dialect.name == "ollama" and config.reasoning is not None and config.reasoning.effort != "off"
 
 
 def _thinking(config: Config, dialect: Dialect) -> dict[str, Any]:
