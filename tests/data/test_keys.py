@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import datetime
 import enum
+import hashlib
 import ipaddress
 import json
 import re
@@ -181,3 +182,12 @@ def test_a_set_in_a_model_has_no_order() -> None:
     stops = [f"stop {n}" for n in range(20)]
 
     assert content_key(Trip(stops=set(stops))) == content_key({"stops": sorted(stops)})
+
+
+def test_the_escaped_text_is_that_of_older_replies_and_artifacts() -> None:
+    value = {"b": ["é", 1.5, None], "a": "\u2028"}
+    older = json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+    assert canonical_json(value, escaped=True) == older
+    assert content_key(value, escaped=True) == hashlib.sha256(older.encode()).hexdigest() != content_key(value)
+    assert json.loads(canonical_json(value)) == json.loads(older)

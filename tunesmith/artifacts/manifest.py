@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 from tunesmith.artifacts.shape import check_shape
+from tunesmith.data import canonical_json, content_key
 from tunesmith.errors import ArtifactError, shown
-from tunesmith.lm import canonical_json, content_key
 
 __all__ = ["SCHEMA_VERSION", "parse_json", "parse_manifest", "plain", "render", "seal", "sha256_of"]
 
@@ -41,9 +41,9 @@ def seal(content: dict[str, Any], unhashed: dict[str, Any]) -> dict[str, Any]:
     """Return the manifest of `content` and `unhashed` with both hashes."""
     return {
         **content,
-        "sha256": content_key(content),
+        "sha256": content_key(content, escaped=True),
         "unhashed": unhashed,
-        "unhashed_sha256": content_key(unhashed),
+        "unhashed_sha256": content_key(unhashed, escaped=True),
     }
 
 
@@ -101,9 +101,12 @@ def _check_bytes(manifest: dict[str, Any], raw: bytes, where: str) -> None:
 
 def _key(value: Any, where: str) -> str:
     try:
-        return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+        return hashlib.sha256(canonical_json(value, escaped=True).encode()).hexdigest()
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{where} is nested too deeply: {error}.") from error
+        raise ArtifactError(
+            f"{where} was changed after it was written, or is nested too deeply: {error}. Restore the file, or compile "
+            "again."
+        ) from error
 
 
 def parse_json(raw: bytes, where: str) -> dict[str, Any]:

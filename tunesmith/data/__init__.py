@@ -3,13 +3,14 @@
 from tunesmith.data.dataset import Dataset, Splits
 from tunesmith.data.disjoint import check_disjoint
 from tunesmith.data.fitting import Fitted, fitted, with_labels
-from tunesmith.data.keys import content_key, example_key, fields_of
+from tunesmith.data.keys import canonical_json, content_key, example_key, fields_of
 from tunesmith.data.paths import MISSING, at_path
 from tunesmith.data.score import Score
 from tunesmith.data.text import normalize_text, tokens
 
 __all__ = [
     "at_path",
+    "canonical_json",
     "check_disjoint",
     "content_key",
     "Dataset",

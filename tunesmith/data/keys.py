@@ -32,11 +32,17 @@ _FORMS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     ((set, frozenset), lambda value: sorted(map(canonical_json, value))),
 )
 
-_write_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_as_is, _escaped = (
+    json.JSONEncoder(sort_keys=True, ensure_ascii=ascii_only, allow_nan=False, separators=(",", ":")).encode
+    for ascii_only in (False, True)
+)
 
 
-def canonical_json(value: object) -> str:
-    """Return the one JSON text of `value`: sorted names, no spaces, UTF-8 safe.
+def canonical_json(value: object, *, escaped: bool = False) -> str:
+    r"""Return the one JSON text of `value`: sorted names, no spaces, UTF-8 safe.
+
+    `escaped` writes what is not ASCII as `\uXXXX`. Keys of replies, candidates, programs and artifacts are of that
+    text: under another one every reply in a cache would be paid again, and no older artifact would pass its check.
 
     Enums stand for their value, dates for their ISO text, URLs for their text, pydantic models and
     dataclasses for their fields, tuples for lists, so that a typed value and the JSON it was read
@@ -47,18 +53,18 @@ def canonical_json(value: object) -> str:
         TypeError: a value of a type that has no JSON form.
         RecursionError: nested too deeply.
     """
-    text = _write_json(_plain(value))
+    text = (_escaped if escaped else _as_is)(_plain(value))
     text.encode("utf-8")  # a lone surrogate could be kept here but never sent to a model
     return text
 
 
-def content_key(value: object) -> str:
-    """Return the sha256 (64 hexadecimal digits) of the canonical JSON of `value`.
+def content_key(value: object, *, escaped: bool = False) -> str:
+    """Return the sha256 (64 hexadecimal digits) of the canonical JSON of `value`; `escaped` as `canonical_json`.
 
     Raises:
         DataError: `value` has no JSON form.
     """
-    return hashlib.sha256(_canonical(value).encode("utf-8")).hexdigest()
+    return hashlib.sha256(_canonical(value, escaped=escaped).encode("utf-8")).hexdigest()
 
 
 def example_key(example: Example) -> str:
@@ -90,9 +96,9 @@ def _inputs(example: Example) -> Example:
         return example
 
 
-def _canonical(value: object) -> str:
+def _canonical(value: object, *, escaped: bool) -> str:
     try:
-        return canonical_json(value)
+        return canonical_json(value, escaped=escaped)
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(
             f"A value has no canonical JSON form ({type(error).__name__}: {error}). "

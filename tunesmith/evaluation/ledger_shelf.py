@@ -11,7 +11,7 @@ from tunesmith.errors import BudgetExceeded, DataError
 from tunesmith.evaluation.ledger import Ledger
 from tunesmith.evaluation.ledger_entry import Entry, RowKey
 from tunesmith.evaluation.report import Failure, Row, Step
-from tunesmith.lm import LM, Call, as_lm, rollout_number
+from tunesmith.lm import LM, SECRET_OPTIONS, Call, as_lm, rollout_number
 from tunesmith.metrics import code_identity, source_key
 from tunesmith.modules import Module, caller_adapter, class_name, program_fingerprint
 from tunesmith.signatures import Demo, Signature, to_json_value
@@ -19,7 +19,6 @@ from tunesmith.signatures import Demo, Signature, to_json_value
 __all__ = ["Shelf", "lm_key", "program_key", "program_source", "typed_outputs", "typed_steps"]
 
 _log = logging.getLogger("tunesmith")
-_SECRETS = ("api_key", "headers", "extra_headers")
 _OURS = ("dspy", "tunesmith")
 _told: set[str] = set()
 
@@ -68,7 +67,7 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return options as JSON values, without secrets and without the rollout, which is filed by itself."""
     found = {}
     for name, value in given.items():
-        if value is None or name in _SECRETS or name == "rollout_id":
+        if value is None or name in SECRET_OPTIONS or name == "rollout_id":
             continue
         try:
             content_key(value)

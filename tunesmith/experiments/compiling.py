@@ -10,7 +10,7 @@ from typing import Any
 
 from tunesmith.artifacts import Artifact, note_on_loading, save
 from tunesmith.compilers import Compiler, CompileReport, Mirror, MirrorPlace, Session, mirrored
-from tunesmith.data import example_key
+from tunesmith.data import content_key, example_key
 from tunesmith.errors import BudgetExceeded, UsageError, brief, shown
 from tunesmith.evaluation import Interval, Ledger, Metric, Report, RunFolder, Runner, paired_scores, run_path
 from tunesmith.experiments.compiling_calls import calls_of_example
@@ -18,7 +18,7 @@ from tunesmith.experiments.compiling_job import Job, job_of
 from tunesmith.experiments.compiling_plan import notes_of_room, search_budget, stop_of_compile
 from tunesmith.experiments.run_notes import RunNotes
 from tunesmith.experiments.verdict import Finding, count_opening, finding_of
-from tunesmith.lm import BaseLM, Budget, Meter, Spend, content_key, metered, unpaid
+from tunesmith.lm import BaseLM, Budget, Meter, Spend, metered, unpaid
 from tunesmith.metrics import metric_name
 from tunesmith.modules import Candidate, Module, caller_adapter, class_name
 from tunesmith.signatures import Example
@@ -280,7 +280,7 @@ def _run(
         paid=meter.paid,
         opened=None
         if job.test is None or found is None
-        else count_opening(job.test.fingerprint, content_key(job.identity())),
+        else count_opening(job.test.fingerprint, content_key(job.identity(), escaped=True)),
         notes=tuple(dict.fromkeys((*job.notes, *report.notes, *notes))),
         seed=job.seed,
     )

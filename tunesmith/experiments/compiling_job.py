@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.compilers import Compiler, RandomSearch, as_model, check_seed, fitted_dataset, split_validation
-from tunesmith.data import Dataset, check_disjoint
+from tunesmith.data import Dataset, check_disjoint, content_key
 from tunesmith.errors import DataError, UsageError, shown
 from tunesmith.evaluation import Metric, check_compared, checked_demos, lm_key, program_source
-from tunesmith.lm import LM, BaseLM, Budget, content_key
+from tunesmith.lm import LM, SECRET_OPTIONS, BaseLM, Budget
 from tunesmith.metrics import metric_fingerprint, metric_name
 from tunesmith.modules import Candidate, Module, caller_adapter, class_name, program_fingerprint
 from tunesmith.signatures import Example
 
 __all__ = ["Job", "job_of"]
-
-_NOT_OF_A_RUN = ("api_key", "headers", "extra_headers", "rollout_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def _lm_parts(lm: LM, program: Module) -> dict[str, Any]:
 
 def _counts(name: str, value: Any) -> bool:
     """Whether an option makes another run; what is secret is never written down, and no reply depends on it."""
-    return value is not None and name not in _NOT_OF_A_RUN
+    return value is not None and name not in SECRET_OPTIONS and name != "rollout_id"
 
 
 def _shown_option(value: Any) -> Any:
@@ -84,7 +82,7 @@ def _shown_option(value: Any) -> Any:
     if isinstance(value, (bool, int, float)):
         return value
     try:
-        return content_key(value)
+        return content_key(value, escaped=True)
     except DataError:
         return class_name(value)
 

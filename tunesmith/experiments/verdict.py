@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from tunesmith.data import content_key
 from tunesmith.errors import UsageError, brief
 from tunesmith.evaluation import (
     Interval,
@@ -21,7 +22,7 @@ from tunesmith.evaluation import (
     program_key,
     write_atomically,
 )
-from tunesmith.lm import LM, content_key, home
+from tunesmith.lm import LM, home
 from tunesmith.metrics import metric_fingerprint
 from tunesmith.modules import Candidate, Module
 
@@ -203,7 +204,7 @@ def count_evaluation(fingerprint: str, program: Module, metric: Metric, lm: LM) 
     Scoring the same program by the same metric and model again is a replay.
     """
     identity = [program_key(program), Candidate.of(program).key, metric_fingerprint(metric), lm_key(lm, program)]
-    return count_opening(fingerprint, content_key(identity))
+    return count_opening(fingerprint, content_key(identity, escaped=True))
 
 
 def is_test_split(fingerprint: str) -> bool:

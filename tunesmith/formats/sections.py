@@ -14,6 +14,7 @@ from tunesmith.formats.options import Constraint
 from tunesmith.formats.thoughts import is_around
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
+    MOST_LABELS,
     Signature,
     absent_output,
     field_schema,
@@ -35,7 +36,6 @@ from tunesmith.signatures import (
 __all__ = ["SectionFormat"]
 
 _MOST_LISTED = 50
-_MOST_LABELS = 200  # see `tunesmith.signatures.grammar`
 
 
 class SectionFormat(Format):
@@ -96,7 +96,7 @@ class SectionFormat(Format):
 
     def _value_rules(self, signature: type[Signature], name: str, rule: str) -> str:
         found = labels(signature, name)
-        if found is not None and len(found) <= _MOST_LABELS:
+        if found is not None and len(found) <= MOST_LABELS:
             texts = (self.layout.write_text(spelled(text, text_field=True, name=name)) for text in found)
             return f"{rule} ::= {' | '.join(map(gbnf_literal, texts))}"
         body = grammar_rules(signature, name, f"{rule}-value", avoid=self.layout.avoid)

@@ -26,8 +26,6 @@ from tunesmith.lm.engine import (
     TokenLogprob,
     TopLogprob,
     Usage,
-    canonical_json,
-    content_key,
     message_text,
     text_response,
 )
@@ -49,7 +47,15 @@ from tunesmith.lm.meter import (
 from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
 from tunesmith.lm.models import ModelInfo, embedded_path, list_models, pull, show
 from tunesmith.lm.ollama_facts import LoadedModel, ModelFacts, OwnTurns, ServedModel
-from tunesmith.lm.options import NEVER_SENT, PORTABLE, check_options, check_values, is_portable, plain_options
+from tunesmith.lm.options import (
+    NEVER_SENT,
+    PORTABLE,
+    SECRET_OPTIONS,
+    check_options,
+    check_values,
+    is_portable,
+    plain_options,
+)
 from tunesmith.lm.scripted import FunctionLM, ScriptedLM, Seen
 from tunesmith.lm.served import ollama_server
 from tunesmith.lm.stack import effective, rollout_number
@@ -63,12 +69,10 @@ __all__ = [
     "cache_dir",
     "CacheStats",
     "Call",
-    "canonical_json",
     "Capabilities",
     "check_options",
     "check_values",
     "Config",
-    "content_key",
     "current_scope",
     "Database",
     "DspyLM",
@@ -110,6 +114,7 @@ __all__ = [
     "rollout_number",
     "run_under_way",
     "ScriptedLM",
+    "SECRET_OPTIONS",
     "Seen",
     "ServedModel",
     "show",

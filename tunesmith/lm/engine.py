@@ -4,7 +4,6 @@ An engine answers one canonical request with one response: no cache, no retries,
 such an object through `dspy.LM(engine=...)`; the layers in `stack.py` stand between the two.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -53,6 +52,7 @@ from dspy.utils.exceptions import (
 )
 from dspy.utils.exceptions import LMError as DspyLMError
 
+from tunesmith.data import content_key
 from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable, RequestRefused
 
 __all__ = [
@@ -95,8 +95,6 @@ __all__ = [
     "ToolResultPart",
     "TopLogprob",
     "Usage",
-    "canonical_json",
-    "content_key",
     "context_overflow",
     "dspy_settings",
     "materialize_response",
@@ -158,7 +156,7 @@ class Identity:
     key: str = field(init=False, repr=False, compare=False, default="")
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", content_key(self.to_json()))
+        object.__setattr__(self, "key", content_key(self.to_json(), escaped=True))
 
     def to_json(self) -> dict[str, Any]:
         """Return the identity as JSON values; `verified` says whether the weights are known."""
@@ -210,16 +208,6 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds."""
-
-
-def canonical_json(value: Any) -> str:
-    """Return the one JSON text of `value`: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-
-def content_key(value: Any) -> str:
-    """Return the sha256 of the canonical JSON of `value`, in hex."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def message_text(message: Message) -> str | None:

@@ -31,7 +31,16 @@ from tunesmith.lm.foreign import ForeignEngine
 from tunesmith.lm.llamacpp import load_engine
 from tunesmith.lm.models import embedded_path
 from tunesmith.lm.ollama_facts import OwnTurns
-from tunesmith.lm.options import CARRIED, CLIENT_OPTIONS, HOSTED, NEVER_SENT, check_options, check_values, plain_options
+from tunesmith.lm.options import (
+    CARRIED,
+    CLIENT_OPTIONS,
+    HOSTED,
+    NEVER_SENT,
+    SECRET_OPTIONS,
+    check_options,
+    check_values,
+    plain_options,
+)
 from tunesmith.lm.patience import Patience
 from tunesmith.lm.pooled import OPENAI_OPTIONS, ollama_hosts, openai_hosts
 from tunesmith.lm.served import OLLAMA_OPTIONS
@@ -440,7 +449,7 @@ def _foreign(spec: str, host: object, num_ctx: int | None, kwargs: dict[str, Any
             raise UsageError(f"{spec!r} takes one `host`. Given: {shown(host)}. Use `base_url=` for several.")
         client["api_base"] = host
     leave = {"cloud": kwargs.pop("cloud")} if kwargs.get("cloud") is not None else {}
-    kept = {name: value for name, value in client.items() if name not in _SECRET}
+    kept = {name: value for name, value in client.items() if name not in SECRET_OPTIONS}
     return ForeignEngine(spec, client, **leave), {**kept, **leave}, kwargs
 
 
@@ -450,7 +459,6 @@ def _hosts(options: dict[str, Any]) -> int:
     return len(given) if isinstance(given, list) else 1
 
 
-_SECRET = ("api_key", "azure_ad_token_provider", "headers", "extra_headers")  # never written into a saved program
 # What `dspy.LM` takes besides, for a model that DSPy's own engine answers.
 _DSPY_OPTIONS = CLIENT_OPTIONS | {"engine", "model_type", "num_retries", "use_developer_role"}
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import httpx
 import ollama
 
+from tunesmith.data import canonical_json, content_key
 from tunesmith.errors import ModelError, shown
 from tunesmith.lm.cloud import cloud_model_refused, is_cloud_name
 from tunesmith.lm.engine import (
@@ -29,8 +30,6 @@ from tunesmith.lm.engine import (
     ThinkingDelta,
     ToolCallDelta,
     Usage,
-    canonical_json,
-    content_key,
     context_overflow,
     missing_model,
     refused,
@@ -340,7 +339,9 @@ class OllamaEngine:
                 piece, repeated = message.content.strip(), repeated + 1 if same else 1
             for call in tool_calls(message.model_dump(), calls):
                 calls += 1
-                delta = ToolCallDelta(canonical_json(call.input), part_index=texts + calls, id=call.id, name=call.name)
+                delta = ToolCallDelta(
+                    canonical_json(call.input, escaped=True), part_index=texts + calls, id=call.id, name=call.name
+                )
                 yield StreamDeltaEvent(delta)
             if chunk.done:
                 self._check_whole(chunk.prompt_eval_count, request, known)
@@ -359,11 +360,11 @@ def _told_apart(before: Identity, now: Identity) -> str:
 
 
 def _content(given: dict[str, Any], patch: dict[str, Any]) -> str:
-    return content_key([repr(given), patch])
+    return content_key([repr(given), patch], escaped=True)
 
 
 def _schema(request: Request) -> str:
-    return canonical_json(request.config.response_format)
+    return canonical_json(request.config.response_format, escaped=True)
 
 
 def _crashed_before(model: str) -> ModelError:

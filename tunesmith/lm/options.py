@@ -16,6 +16,7 @@ __all__ = [
     "NEVER_SENT",
     "OLLAMA",
     "PORTABLE",
+    "SECRET_OPTIONS",
     "check_options",
     "check_values",
     "is_portable",
@@ -29,6 +30,9 @@ CLIENT_OPTIONS = frozenset(
     }
 )  # fmt: skip
 """What decides where and how a request is sent."""
+
+SECRET_OPTIONS = frozenset({"api_key", "azure_ad_token_provider", "extra_headers", "headers"})
+"""What may hold a key: no reply depends on it, and it is never written into a program, a run or an artifact."""
 
 CARRIED = frozenset(
     {

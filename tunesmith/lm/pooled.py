@@ -7,13 +7,13 @@ from typing import Any
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.lm.engine import Engine
+from tunesmith.lm.options import SECRET_OPTIONS
 from tunesmith.lm.served import ollama_engine
 
 __all__ = ["OPENAI_OPTIONS", "ollama_hosts", "openai_hosts"]
 
 OPENAI_OPTIONS = ("api_key", "cloud", "dialect", "extra_headers", "headers", "revision", "timeout")
 """Options of `ts.lm` that `openai/<model>` with `base_url=` has."""
-_SECRET = ("api_key", "headers")
 
 Built = tuple[Engine, dict[str, Any]]
 """An engine, and the options that build it again."""
@@ -72,7 +72,7 @@ def _openai(model: str, base_url: str, slots: int, options: Mapping[str, Any], *
     made: Engine = importlib.import_module("tunesmith.lm.openai_engine").OpenAIEngine(
         model, base_url=base_url, slots=slots, **given, **own
     )
-    return made, {"base_url": base_url, **{name: value for name, value in given.items() if name not in _SECRET}}
+    return made, {"base_url": base_url, **{name: value for name, value in given.items() if name not in SECRET_OPTIONS}}
 
 
 def _headers(given: dict[str, Any], name: str) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tunesmith.data import content_key
 from tunesmith.errors import UsageError, shown
 from tunesmith.lm.cache import ReplyCache
 from tunesmith.lm.engine import (
@@ -17,7 +18,6 @@ from tunesmith.lm.engine import (
     StreamEndEvent,
     StreamStartEvent,
     TextDelta,
-    content_key,
     message_text,
     text_response,
     whole_events,
@@ -78,7 +78,7 @@ def ScriptedLM(  # noqa: N802 - used like a class
         cache=cache,
         capabilities=capabilities,
         name=name,
-        version=content_key([repr(r) for r in replies]),
+        version=content_key([repr(r) for r in replies], escaped=True),
         **kwargs,
     )
 
@@ -106,7 +106,7 @@ def FunctionLM(  # noqa: N802 - used like a class
         price: US dollars per million input and output tokens.
         **kwargs: request defaults as `dspy.LM` takes them.
     """
-    digest = content_key(version or f"{function.__module__}:{function.__qualname__}")
+    digest = content_key(version or f"{function.__module__}:{function.__qualname__}", escaped=True)
     engine = FunctionEngine(function, Identity("double", name, digest), capabilities)
     found = build_lm(name, engine, cache=cache, slots=slots, price=price, **kwargs)
     found.requests = engine.requests  # type: ignore[attr-defined]  # for tests to read
@@ -155,7 +155,9 @@ class FunctionEngine:
 
     def embed(self, texts: list[str]) -> list[list[float]]:
         """Return vectors that depend on nothing but the text."""
-        return [[int(content_key(text)[i : i + 4], 16) / 65536 for i in range(0, 32, 4)] for text in texts]
+        return [
+            [int(content_key(text, escaped=True)[i : i + 4], 16) / 65536 for i in range(0, 32, 4)] for text in texts
+        ]
 
     def close(self) -> None:
         """Nothing is held."""

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tunesmith.data import content_key
 from tunesmith.errors import BudgetExceeded, ContextOverflow, ModelMissing, ModelUnavailable
 from tunesmith.lm.cache import ReplyCache
 from tunesmith.lm.engine import (
@@ -22,7 +23,6 @@ from tunesmith.lm.engine import (
     StreamDeltaEvent,
     StreamEndEvent,
     StreamStartEvent,
-    content_key,
     context_overflow,
     dspy_settings,
     materialize_response,
@@ -106,7 +106,7 @@ def rollout_number(value: object) -> int:
         return 0
     if isinstance(value, int):
         return int(value)
-    return int(content_key(repr(value))[:8], 16) + 1
+    return int(content_key(repr(value), escaped=True)[:8], 16) + 1
 
 
 @dataclass(frozen=True, slots=True)

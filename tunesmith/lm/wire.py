@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 from typing import Any
 
+from tunesmith.data import canonical_json
 from tunesmith.lm.engine import (
     Config,
     Identity,
@@ -16,7 +17,6 @@ from tunesmith.lm.engine import (
     ToolCallPart,
     TopLogprob,
     Usage,
-    canonical_json,
     message_text,
 )
 
@@ -78,7 +78,7 @@ def _head(identity: Identity, model: str, system: Any, tools: Any, config: Confi
         "tools": _plain(tools),
         "config": config_json(config),
     }
-    return hashlib.sha256(canonical_json(head).encode())
+    return hashlib.sha256(canonical_json(head, escaped=True).encode())
 
 
 def config_json(config: Config) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def config_json(config: Config) -> dict[str, Any]:
 def _message_bytes(message: Message) -> bytes:
     text = message_text(message)
     if text is None:
-        text = canonical_json(_plain(message.parts))
+        text = canonical_json(_plain(message.parts), escaped=True)
         return f"\n{message.role}/parts {len(text)} {text}".encode()
     # The length in front keeps any text from posing as the next message.
     return f"\n{message.role} {len(text)} {text}".encode("utf-8", "surrogatepass")

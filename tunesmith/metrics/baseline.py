@@ -6,9 +6,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from tunesmith.data import example_key
+from tunesmith.data import content_key, example_key
 from tunesmith.errors import MetricError, ModelMissing, ModelUnavailable, UsageError, shown
-from tunesmith.lm import content_key
 from tunesmith.metrics.metric import metric_fingerprint
 from tunesmith.metrics.values import MISSING, given, plain
 from tunesmith.modules import Candidate, Module, context, program_fingerprint, with_default_formats
@@ -82,7 +81,7 @@ def _row(example: Example, outputs: Mapping[str, Any]) -> Any:
 
 
 def _outputs_key(outputs: Mapping[str, Any]) -> str:
-    return content_key(sorted([str(key), shown_text(output)] for key, output in outputs.items()))
+    return content_key(sorted([str(key), shown_text(output)] for key, output in outputs.items()), escaped=True)
 
 
 def shown_text(value: Any, field: str | None = None) -> str | None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from tunesmith.data import content_key
 from tunesmith.errors import ArtifactError, UsageError, brief, shown
 from tunesmith.formats import default_format, get_format
-from tunesmith.lm import content_key
 from tunesmith.modules.binding import bind, bound_format
 from tunesmith.modules.module import Module, caller_adapter, copy_program
 from tunesmith.signatures import Demo, Signature, check_inputs
@@ -110,7 +110,7 @@ class Candidate:
     @property
     def key(self) -> str:
         """The sha256 of the canonical JSON, in hex."""
-        return content_key(self.to_json())
+        return content_key(self.to_json(), escaped=True)
 
     def with_part(self, path: str, **changes: Any) -> "Candidate":
         """Return the candidate with `changes` made to the part at `path`.

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tunesmith.lm import content_key
+from tunesmith.data import content_key
 from tunesmith.modules.module import Module
 from tunesmith.signatures import describe, fingerprint
 
@@ -93,4 +93,4 @@ def program_fingerprint(program: Module) -> str:
     found = program_structure(program)
     for predictor in found["predictors"].values():
         del predictor["signature"]
-    return content_key(found)
+    return content_key(found, escaped=True)

@@ -1,6 +1,7 @@
 """Declare what a step does: typed signatures, the schema of their outputs, typed replies and demos."""
 
 from tunesmith.signatures.atoms import InvalidError
+from tunesmith.signatures.bounds import MOST_LABELS
 from tunesmith.signatures.demo import Demo
 from tunesmith.signatures.derive import signature_from_function
 from tunesmith.signatures.gbnf import (
@@ -71,6 +72,7 @@ __all__ = [
     "json_grammar",
     "labels",
     "left_out",
+    "MOST_LABELS",
     "open_end",
     "output_grammar",
     "output_schema",

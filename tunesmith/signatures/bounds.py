@@ -22,6 +22,7 @@ __all__ = [
     "MOST_CHARACTERS",
     "MOST_DECLARED",
     "MOST_ITEMS",
+    "MOST_LABELS",
     "OWN_DIGITS",
     "OWN_FRACTION",
     "OWN_ITEMS",
@@ -50,6 +51,8 @@ ALSO = "also"
 MOST_CHARACTERS = 1000
 MOST_DECLARED = 4000
 MOST_ITEMS = 500
+MOST_LABELS = 200
+"""Of a closed set that is sent: a grammar of 500 labels takes seconds per call to compile."""
 LONG_ITEMS = 11
 _SHORT_ITEMS = 61
 _ROOM = 1499

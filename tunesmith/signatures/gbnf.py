@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from tunesmith.signatures.bounds import HELD, grammar_holds_more
+from tunesmith.signatures.bounds import HELD, MOST_LABELS, grammar_holds_more
 from tunesmith.signatures.codec import Codec, codec_of
 from tunesmith.signatures.forms import FORMS
 from tunesmith.signatures.gbnfjson import gbnf_literal, json_rules, number_body
@@ -21,7 +21,6 @@ __all__ = [
     "text_rules",
 ]
 
-_MOST_LABELS = 200  # a grammar of 500 labels takes seconds per call to compile
 _MOST_TEXT = 4000
 _LINE_END, _NUMBER_END = r'"\x0A"?', r"[\x0A.]?"
 _ZONE = '("Z" | [+-] [0-1] [0-9] ":" [0-5] [0-9])?'
@@ -50,7 +49,7 @@ def grammar(signature: type[Signature], name: str) -> str | None:
     codec = codec_of(signature, name)
     if codec.kind == "label":
         texts = list(codec.choices.texts)
-        if len(texts) > _MOST_LABELS:
+        if len(texts) > MOST_LABELS:
             return None
         return "root ::= " + " | ".join(gbnf_literal(text) for text in texts)
     if open_end(signature, name):

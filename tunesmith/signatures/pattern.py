@@ -7,6 +7,8 @@ it is anchored at both ends and made of literals, plain classes and bounded coun
 
 import re
 
+from tunesmith.signatures.bounds import MOST_CHARACTERS
+
 __all__ = ["OWN_COUNT", "rewrite_pattern"]
 
 # What may stand outside a class, and what inside one, without an escape in any grammar notation.
@@ -17,7 +19,6 @@ _MOST_COUNT = 100
 OWN_COUNT = 97
 """Our bound of a count without one; odd, because a text that fills it is taken as cut."""
 _OPEN = {"+": 1, "*": 0}
-_MOST_CHARACTERS = 1000
 _MOST_PARTS = 100
 _COUNT = re.compile(r"\{([0-9]{1,4})(,([0-9]{1,4})?)?\}")
 
@@ -50,7 +51,7 @@ def _rewrite(body: str) -> str:
             atom = f"[{atom}]"
         parts.append(atom + count)
         longest += most
-    if longest > _MOST_CHARACTERS or len(parts) > _MOST_PARTS:
+    if longest > MOST_CHARACTERS or len(parts) > _MOST_PARTS:
         raise _RefusedError
     found = f"^{''.join(parts)}$"
     if "(?" in found:  # in a class it is harmless, but a server dies of it anywhere else: not worth a misreading

@@ -12,6 +12,7 @@ from tunesmith.signatures.bounds import (
     LISTED_CHARACTERS,
     MOST_CHARACTERS,
     MOST_ITEMS,
+    MOST_LABELS,
     OWN_ITEMS,
     Node,
     UnsupportedError,
@@ -19,7 +20,6 @@ from tunesmith.signatures.bounds import (
     own_items,
 )
 from tunesmith.signatures.scalars import (
-    MOST_LABELS,
     Note,
     any_node,
     integer_node,

@@ -7,12 +7,10 @@ does with the rest (crash, refuse, ignore, never end) was measured; see the note
 import re
 from typing import Any
 
+from tunesmith.signatures.bounds import MOST_CHARACTERS, MOST_DECLARED, MOST_ITEMS, MOST_LABELS
+
 __all__ = ["is_safe", "server_schema", "wide_integers"]
 
-MOST_CHARACTERS = 4000
-_MOST_ON_SERVERS = 1000
-MOST_ITEMS = 500
-MOST_LABELS = 200
 _MOST_NODES = 3000
 _DEEPEST = 60
 _MOST_INTEGER = 10**15
@@ -87,9 +85,9 @@ def _without_long_bounds(schema: Any) -> Any:
         else _without_long_bounds(value)
         for key, value in schema.items()
     }
-    if found.get("type") == "string" and found.get("maxLength", 0) > _MOST_ON_SERVERS:
+    if found.get("type") == "string" and found.get("maxLength", 0) > MOST_CHARACTERS:
         del found["maxLength"]
-        if found.get("minLength", 0) > _MOST_ON_SERVERS:
+        if found.get("minLength", 0) > MOST_CHARACTERS:
             del found["minLength"]
     return found
 
@@ -120,7 +118,7 @@ def _node(schema: Any, budget: list[int], depth: int) -> bool:
 def _within(kind: str, schema: dict[str, Any], budget: list[int], depth: int) -> bool:
     match kind:
         case "string":
-            return _bounded(schema, "minLength", "maxLength", MOST_CHARACTERS)
+            return _bounded(schema, "minLength", "maxLength", MOST_DECLARED)
         case "integer":
             return _integer(schema)
         case "array":
@@ -160,7 +158,7 @@ def _shaped_string(schema: dict[str, Any], given: set[str]) -> bool:
         return False
     counts = re.findall(r"\{([0-9]+)(?:,([0-9]+))?\}", re.sub(r"\[[^\]]*\]", "x", pattern))
     most = [int(high or low) for low, high in counts]
-    return 0 not in most and sum(most) <= _MOST_ON_SERVERS
+    return 0 not in most and sum(most) <= MOST_CHARACTERS
 
 
 def _is_count(value: Any) -> bool:

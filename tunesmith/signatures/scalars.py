@@ -12,6 +12,7 @@ from tunesmith.signatures.bounds import (
     LONG_ITEMS,
     MOST_CHARACTERS,
     MOST_DECLARED,
+    MOST_LABELS,
     OWN_DIGITS,
     OWN_ITEMS,
     OWN_LENGTH,
@@ -37,7 +38,6 @@ __all__ = [
 
 Note = Callable[[str], None]
 
-MOST_LABELS = 200
 SCHEMES = "x-schemes"
 """The key under which the schema of a URL names its schemes."""
 EXACT = "x-exact"
