@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "tunesmith"
 
 LAYERS = [  # a file may import only from layers above its own in this list
+    "lazy",
     "errors",
     "signatures",
     "data",

@@ -1,8 +1,14 @@
 """How many evaluations a race is going to take: the race itself, run on scores that are drawn instead of paid for."""
 
-import numpy as np
+from typing import TYPE_CHECKING
 
 from tunesmith.evaluation import RACES
+from tunesmith.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = lazy_module("numpy")
 
 __all__ = ["race_evaluations"]
 

@@ -3,10 +3,9 @@
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers.reserve import Reserve
-from tunesmith.compilers.study import FrozenTrial
 from tunesmith.compilers.study_mirror import Mirror
 from tunesmith.compilers.study_objectives import front_in_words
 from tunesmith.data import Dataset
@@ -28,6 +27,9 @@ from tunesmith.lm import LM, Meter, Spend
 from tunesmith.metrics import metric_fingerprint
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Example
+
+if TYPE_CHECKING:
+    from tunesmith.compilers.study import FrozenTrial
 
 __all__ = ["check_seed", "CompileReport", "Session", "TrialRecord"]
 
@@ -319,7 +321,7 @@ class Session:
         )
 
     def record(
-        self, candidate: Candidate, origin: str, mean: float | None, n: int, told: FrozenTrial | None = None
+        self, candidate: Candidate, origin: str, mean: float | None, n: int, told: "FrozenTrial | None" = None
     ) -> None:
         """Note a candidate for the report, and for the mirror; `told` is what the study that asked for it returned."""
         self.trials.append(TrialRecord(len(self.trials), candidate, origin, mean, n))

@@ -8,14 +8,18 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-import optuna
-from optuna.trial import FrozenTrial, TrialState
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers.study_grid import grid_points
 from tunesmith.compilers.study_objectives import OBJECTIVES, check_objectives
 from tunesmith.errors import UsageError, shown
+from tunesmith.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial, TrialState
+else:
+    optuna = lazy_module("optuna")
 
 __all__ = ["check_sampler", "FrozenTrial", "SAMPLERS", "StoredStudy", "Study", "Trial"]
 
@@ -129,7 +133,7 @@ class Study:
         *,
         seen: int = 0,
         over: Mapping[str, float] | None = None,
-    ) -> FrozenTrial:
+    ) -> "FrozenTrial":
         """Report how an asked point did. Only what was scored in full competes.
 
         Args:
@@ -153,9 +157,9 @@ class Study:
         for name, excess in (over or {}).items():
             asked.set_constraint(name, excess)
         state = _state(values, seen)
-        if values is not None and state is TrialState.PRUNED:
+        if values is not None and state is optuna.trial.TrialState.PRUNED:
             asked.report(values[0], step=seen)
-        return self._study.tell(asked, values if state is TrialState.COMPLETE else None, state=state)
+        return self._study.tell(asked, values if state is optuna.trial.TrialState.COMPLETE else None, state=state)
 
     def _values(self, value: float | Sequence[float] | None) -> list[float] | None:
         if value is None:
@@ -209,7 +213,7 @@ class StoredStudy:
         attributes: Mapping[str, Any],
         *,
         seen: int = 0,
-        told: FrozenTrial | None = None,
+        told: "FrozenTrial | None" = None,
     ) -> None:
         """Add a finished trial.
 
@@ -221,10 +225,10 @@ class StoredStudy:
         """
         given = None if values is None else list(values)
         state = _state(given, seen) if told is None else told.state
-        pruned = state is TrialState.PRUNED and given is not None
+        pruned = state is optuna.trial.TrialState.PRUNED and given is not None
         trial = optuna.trial.create_trial(
             state=state,
-            values=given if state is TrialState.COMPLETE or pruned else None,
+            values=given if state is optuna.trial.TrialState.COMPLETE or pruned else None,
             params={} if told is None else told.params,
             distributions={} if told is None else told.distributions,
             user_attrs=dict(attributes),
@@ -245,13 +249,13 @@ class StoredStudy:
         self._storage.engine.dispose()
 
 
-def _state(values: Sequence[float] | None, seen: int) -> TrialState:
+def _state(values: Sequence[float] | None, seen: int) -> "TrialState":
     if values is None or (seen and len(values) > 1):
-        return TrialState.FAIL
-    return TrialState.PRUNED if seen else TrialState.COMPLETE
+        return optuna.trial.TrialState.FAIL
+    return optuna.trial.TrialState.PRUNED if seen else optuna.trial.TrialState.COMPLETE
 
 
-def _sampler(name: str, seed: int, population: int) -> optuna.samplers.BaseSampler:
+def _sampler(name: str, seed: int, population: int) -> "optuna.samplers.BaseSampler":
     if name == "tpe":
         return optuna.samplers.TPESampler(seed=seed, multivariate=True)
     if name == "gp":

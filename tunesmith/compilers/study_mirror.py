@@ -13,13 +13,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tunesmith.compilers.study import FrozenTrial, StoredStudy
+from tunesmith.compilers.study import StoredStudy
 from tunesmith.compilers.study_file import open_own_file
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import Report, RunFolder
 from tunesmith.modules import Candidate
+
+if TYPE_CHECKING:
+    from tunesmith.compilers.study import FrozenTrial
 
 __all__ = ["Mirror", "mirrored", "MirrorPlace", "STUDY_FILE"]
 
@@ -90,7 +93,7 @@ class Mirror:
         values: Sequence[float] | None,
         *,
         seen: int = 0,
-        told: FrozenTrial | None = None,
+        told: "FrozenTrial | None" = None,
     ) -> None:
         """Add a candidate that was compared.
 

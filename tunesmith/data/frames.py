@@ -3,12 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from tunesmith.data.jsontext import rows_of_columns
 from tunesmith.data.source import Row
 from tunesmith.errors import DataError, RowError, UsageError, shown
-from tunesmith.signatures import Example
+from tunesmith.signatures import Example, without_numpy
 
 __all__ = ["own_inputs", "rows_of"]
 
@@ -100,8 +98,7 @@ def _frame_rows(frame: Any, where: str) -> list[dict[str, Any]]:
 
 def _present(value: Any) -> Any:
     """Return a cell without what pandas alone writes: `None` for NaN, NaT and NA, lists for arrays, at any depth."""
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
+    value = without_numpy(value)
     if type(value) is dict:
         return {name: _present(item) for name, item in value.items()}
     if type(value) is list:

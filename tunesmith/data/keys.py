@@ -11,12 +11,11 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import to_jsonable_python
 
 from tunesmith.errors import DataError, shown
-from tunesmith.signatures import Example, in_one_order, to_json_value
+from tunesmith.signatures import Example, in_one_order, to_json_value, without_numpy
 
 __all__ = ["canonical_json", "content_key", "example_key", "fields_of", "inputs_key"]
 
@@ -28,7 +27,6 @@ _FORMS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     ((Decimal, UUID, timedelta), str),
     (PurePath, lambda value: value.as_posix()),
     ((bytes, bytearray), lambda value: {"base64": base64.b64encode(value).decode("ascii")}),
-    ((np.generic, np.ndarray), lambda value: value.tolist()),
     ((set, frozenset), lambda value: sorted(map(canonical_json, value))),
 )
 
@@ -117,6 +115,9 @@ def _plain(value: Any) -> Any:
     for kinds, form in _FORMS:
         if isinstance(value, kinds):
             return _plain(form(value))
+    bare = without_numpy(value)
+    if bare is not value:
+        return _plain(bare)
     if isinstance(value, (str, int, float)):
         return value
     if isinstance(value, (Iterator, SecretStr, SecretBytes)):  # read only once, or written as the same stars

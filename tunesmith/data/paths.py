@@ -7,10 +7,9 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, Final
 
-import numpy as np
 from pydantic import BaseModel
 
-from tunesmith.signatures import Example
+from tunesmith.signatures import Example, without_numpy
 
 __all__ = ["MISSING", "Missing", "at_path", "steps_of"]
 
@@ -56,8 +55,7 @@ def _step(value: Any, name: str) -> Any:
         value = value.value
     if isinstance(value, (Mapping, Example)):
         return value.get(name, MISSING)
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
+    value = without_numpy(value)
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         place = _place(name)
         if place is not None:

@@ -8,27 +8,17 @@ from tunesmith.evaluation.judge_agreement import Agreement, agreement
 from tunesmith.evaluation.ledger import Ledger, LedgerCounts, count_ledger, read_entries
 from tunesmith.evaluation.ledger_entry import Entry, RowKey
 from tunesmith.evaluation.ledger_shelf import Shelf, lm_key, program_key, program_source
-from tunesmith.evaluation.paired_tests import (
-    PairedTest,
-    mcnemar,
-    paired_t_test,
-    sign_flip_test,
-    sign_test,
-    signed_rank_test,
-)
 from tunesmith.evaluation.power import (
     binary_spread,
     examples_needed,
     gain_spread,
     minimum_detectable_effect,
-    power_of,
 )
 from tunesmith.evaluation.race import Race, Standing
 from tunesmith.evaluation.races.registry import RACES
 from tunesmith.evaluation.report import Failure, PairedScores, Report, Row, Step, gain, paired_scores
 from tunesmith.evaluation.run_info import CANDIDATES, RunInfo, runs_in
 from tunesmith.evaluation.runs import RunFolder, run_path, write_atomically
-from tunesmith.evaluation.selection import best_of_gain, corrected_confidence
 from tunesmith.evaluation.statistics import (
     Interval,
     bootstrap_interval,
@@ -42,7 +32,6 @@ __all__ = [
     "agreement",
     "Agreement",
     "as_dataset",
-    "best_of_gain",
     "binary_spread",
     "bootstrap_interval",
     "CANDIDATES",
@@ -51,7 +40,6 @@ __all__ = [
     "class_scores",
     "ClassScore",
     "ClassScores",
-    "corrected_confidence",
     "count_ledger",
     "Entry",
     "evaluate",
@@ -65,16 +53,12 @@ __all__ = [
     "Ledger",
     "LedgerCounts",
     "lm_key",
-    "mcnemar",
     "mean_interval",
     "Metric",
     "minimum_detectable_effect",
     "paired_gain",
     "paired_scores",
-    "paired_t_test",
     "PairedScores",
-    "PairedTest",
-    "power_of",
     "program_key",
     "program_source",
     "Race",
@@ -89,9 +73,6 @@ __all__ = [
     "Runner",
     "runs_in",
     "Shelf",
-    "sign_flip_test",
-    "sign_test",
-    "signed_rank_test",
     "Standing",
     "Step",
     "wilson",

@@ -3,18 +3,22 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.data import content_key, example_key
 from tunesmith.errors import DataError, UsageError, brief, shown
 from tunesmith.evaluation.report import Report
 from tunesmith.evaluation.resampling import DRAWS, percentile_ends
 from tunesmith.evaluation.statistics import Interval
+from tunesmith.lazy import lazy_module
 from tunesmith.metrics import items_of, same
 from tunesmith.signatures import Example
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = lazy_module("numpy")
 
 __all__ = ["ClassScore", "ClassScores", "class_scores"]
 
@@ -236,7 +240,7 @@ def _field(report: Report, dataset: Sequence[Example], field: str | None) -> str
     )
 
 
-def _counts(wanted: list[set[int]], given: list[set[int]], classes: int) -> NDArray[np.float64]:
+def _counts(wanted: list[set[int]], given: list[set[int]], classes: int) -> "NDArray[np.float64]":
     """Return true positives, false positives and false negatives: examples x classes x 3."""
     counts = np.zeros((len(wanted), classes, 3))
     for row, (right, found) in enumerate(zip(wanted, given, strict=True)):
@@ -245,7 +249,7 @@ def _counts(wanted: list[set[int]], given: list[set[int]], classes: int) -> NDAr
     return counts
 
 
-def _class_score(value: Any, counts: NDArray[np.float64], zero_division: float) -> ClassScore:
+def _class_score(value: Any, counts: "NDArray[np.float64]", zero_division: float) -> ClassScore:
     hit, extra, lost = (int(count) for count in counts)
 
     def share(part: int, whole: int) -> float:
@@ -262,7 +266,7 @@ def _class_score(value: Any, counts: NDArray[np.float64], zero_division: float) 
 
 
 def _ends(
-    counts: NDArray[np.float64], groups: Sequence[str] | None, absent: float, seed: int
+    counts: "NDArray[np.float64]", groups: Sequence[str] | None, absent: float, seed: int
 ) -> tuple[float | None, float | None]:
     """Return the ends of the interval; `absent` is the F1 of a class that a draw does not hold, NaN leaves it out."""
     if groups is not None:

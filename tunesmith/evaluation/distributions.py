@@ -4,7 +4,7 @@ import functools
 import math
 from statistics import NormalDist
 
-__all__ = ["binomial_tail", "normal_tail", "student_t_quantile", "student_t_tail"]
+__all__ = ["normal_tail", "student_t_quantile", "student_t_tail"]
 
 _NORMAL = NormalDist()
 _TINY = 1e-300
@@ -14,18 +14,6 @@ _STEPS = 300
 def normal_tail(z: float) -> float:
     """Return the chance that a standard normal value is at least `z`."""
     return 0.5 * math.erfc(z / math.sqrt(2))
-
-
-def binomial_tail(least: int, n: int) -> float:
-    """Return the chance of at least `least` heads in `n` tosses of a fair coin, exact up to rounding."""
-    if least <= 0:
-        return 1.0
-    if least > n:
-        return 0.0
-    if n <= 1000:
-        return sum(math.comb(n, k) for k in range(least, n + 1)) / 2**n
-    logs = [_log_choose(n, k) - n * math.log(2) for k in range(least, n + 1)]
-    return min(1.0, math.fsum(math.exp(value) for value in logs))
 
 
 def student_t_tail(t: float, df: int) -> float:
@@ -51,10 +39,6 @@ def student_t_quantile(probability: float, df: int) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if 1 - student_t_tail(middle, df) < probability else (low, middle)
     return (low + high) / 2
-
-
-def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def _incomplete_beta(a: float, b: float, x: float, y: float) -> float:

@@ -9,7 +9,7 @@ from statistics import NormalDist, stdev
 
 from tunesmith.evaluation.resampling import group_sums
 
-__all__ = ["binary_spread", "examples_needed", "gain_spread", "minimum_detectable_effect", "power_of"]
+__all__ = ["binary_spread", "examples_needed", "gain_spread", "minimum_detectable_effect"]
 
 _NORMAL = NormalDist()
 
@@ -42,27 +42,27 @@ def binary_spread(before: float, after: float) -> float:
     return math.sqrt(before * (1 - before) + after * (1 - after))
 
 
-def power_of(n: int, effect: float, spread: float, *, confidence: float = 0.95) -> float:
-    """Return the chance that the interval of a true gain lies above zero.
+def minimum_detectable_effect(n: int, spread: float, *, power: float = 0.8, confidence: float = 0.95) -> float:
+    """Return the smallest true gain that `n` examples show with the chance `power`.
 
     Args:
         n: examples.
-        effect: the true mean gain.
         spread: standard deviation of one example's gain.
+        power: the chance that the interval of such a gain lies above zero.
         confidence: of the two-sided interval.
     """
-    if spread <= 0:
-        return float(effect > 0)
-    return _NORMAL.cdf(effect * math.sqrt(n) / spread - _z(confidence))
-
-
-def minimum_detectable_effect(n: int, spread: float, *, power: float = 0.8, confidence: float = 0.95) -> float:
-    """Return the smallest true gain that `n` examples show with the chance `power`; arguments as `power_of`."""
     return (_z(confidence) + _NORMAL.inv_cdf(power)) * spread / math.sqrt(n)
 
 
 def examples_needed(effect: float, spread: float, *, power: float = 0.8, confidence: float = 0.95) -> int | None:
-    """Return how many examples show a true gain of `effect` with the chance `power`; `None` where none are enough."""
+    """Return how many examples show a true gain of `effect` with the chance `power`; `None` if none are enough.
+
+    Args:
+        effect: the true mean gain.
+        spread: standard deviation of one example's gain.
+        power: the chance that the interval of such a gain lies above zero.
+        confidence: of the two-sided interval.
+    """
     if effect <= 0:
         return None
     return max(2, math.ceil(((_z(confidence) + _NORMAL.inv_cdf(power)) * spread / effect) ** 2))

@@ -9,12 +9,16 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import UsageError
+from tunesmith.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = lazy_module("numpy")
 
 __all__ = ["Extend", "Field", "Race", "Standing"]
 
@@ -115,7 +119,7 @@ class Field:
         best = max(candidates, key=lambda k: (self.mean(k), -k))
         return sorted(candidates, key=lambda k: (k != self._last, k == best and self.seen(k) > 0, k))
 
-    def scores(self, candidates: Sequence[int], n: int) -> NDArray[np.float64]:
+    def scores(self, candidates: Sequence[int], n: int) -> "NDArray[np.float64]":
         """Return the first `n` scores of each candidate, a row each; not a number where the metric failed."""
         return np.array([self._scores[k][:n] for k in candidates])
 

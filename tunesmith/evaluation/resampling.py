@@ -3,9 +3,15 @@
 import math
 from collections.abc import Hashable, Sequence
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from tunesmith.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = lazy_module("numpy")
 
 __all__ = ["bca_ends", "group_sums", "jackknife_means", "percentile_ends", "resampled_means", "typical_ends"]
 
@@ -16,7 +22,7 @@ _FEW = 32
 
 def group_sums(
     values: Sequence[float], groups: Sequence[Hashable] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
     """Return the sum of the values of each group and its size; without groups each value is one.
 
     Raises:
@@ -36,8 +42,8 @@ def group_sums(
 
 
 def resampled_means(
-    sums: NDArray[np.float64], sizes: NDArray[np.float64], *, seed: int, draws: int = DRAWS
-) -> NDArray[np.float64]:
+    sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]", *, seed: int, draws: int = DRAWS
+) -> "NDArray[np.float64]":
     """Return the means of `draws` resamples of the groups with replacement."""
     rng, count = np.random.default_rng(seed), len(sums)
     if (sizes == 1).all():
@@ -55,7 +61,7 @@ def resampled_means(
     return np.concatenate(parts)
 
 
-def percentile_ends(means: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+def percentile_ends(means: "NDArray[np.float64]", confidence: float) -> "tuple[float, float]":
     """Return the percentile interval (Efron & Tibshirani 1993, chapter 13)."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
@@ -63,7 +69,7 @@ def percentile_ends(means: NDArray[np.float64], confidence: float) -> tuple[floa
 
 
 def typical_ends(
-    sums: NDArray[np.float64], sizes: NDArray[np.float64], confidence: float
+    sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]", confidence: float
 ) -> tuple[float, float] | None:
     """Return the interval between the outermost means of subsets of the groups; `None` of so few that there is none.
 
@@ -84,7 +90,7 @@ def typical_ends(
 
 
 def bca_ends(
-    means: NDArray[np.float64], sums: NDArray[np.float64], sizes: NDArray[np.float64], confidence: float
+    means: "NDArray[np.float64]", sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]", confidence: float
 ) -> tuple[float, float]:
     """Return the bias-corrected and accelerated interval (Efron 1987; Efron & Tibshirani 1993, chapter 14).
 
@@ -109,7 +115,7 @@ def bca_ends(
     return float(low), float(high)
 
 
-def jackknife_means(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+def jackknife_means(sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]") -> "NDArray[np.float64]":
     """Return the mean without each group in turn."""
     rest = sizes.sum() - sizes
     found: NDArray[np.float64] = np.divide(sums.sum() - sums, rest, out=np.full(len(sums), math.nan), where=rest > 0)

@@ -6,11 +6,15 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import UsageError, brief
+from tunesmith.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import filelock
+else:
+    filelock = lazy_module("filelock")
 
 __all__ = [
     "CANDIDATES",
@@ -191,11 +195,11 @@ def json_object(path: Path) -> dict[str, Any] | None:
 def _is_held(path: Path) -> bool:
     if not (path / ".lock").is_file():
         return False  # to try the lock would make it
-    lock = FileLock(path / ".lock")
+    lock = filelock.FileLock(path / ".lock")
     try:
         with lock.acquire(timeout=0):
             return False
-    except Timeout:
+    except filelock.Timeout:
         return True
     except OSError:  # nobody holds a folder that cannot be written to
         return False

@@ -6,13 +6,17 @@ import os
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import ArtifactError, RunMismatch, UsageError, refusal_advice, shown
 from tunesmith.evaluation.ledger import Ledger
 from tunesmith.evaluation.run_info import COMMAND, IDENTITY, LEDGER, foreign_names, holds_run, json_object, problem_of
+from tunesmith.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import filelock
+else:
+    filelock = lazy_module("filelock")
 
 __all__ = ["RunFolder", "run_path", "write_atomically"]
 
@@ -77,7 +81,7 @@ class RunFolder:
         self.path = run_path(name)
         self._identity, self._command = identity, command
         self._new, self._rescore = new, rescore
-        self._lock = FileLock(self.path / ".lock")
+        self._lock = filelock.FileLock(self.path / ".lock")
 
     def __enter__(self) -> "RunFolder":
         try:
@@ -86,7 +90,7 @@ class RunFolder:
             if self._new and holds_run(self.path):
                 self.set_aside()
                 self._take()
-        except Timeout:
+        except filelock.Timeout:
             raise UsageError(
                 f"The run {str(self.path)!r} is held by {self._holder()}. Wait for it, or choose another `run=` name."
             ) from None

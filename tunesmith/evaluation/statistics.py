@@ -4,11 +4,15 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.evaluation.resampling import bca_ends, group_sums, percentile_ends, resampled_means, typical_ends
+from tunesmith.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = lazy_module("numpy")
 
 __all__ = ["bootstrap_interval", "Interval", "least_changed", "mean_interval", "mean_of", "paired_gain", "wilson"]
 

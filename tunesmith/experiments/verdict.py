@@ -4,10 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from filelock import FileLock
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.data import content_key
 from tunesmith.errors import UsageError, brief
@@ -22,9 +19,17 @@ from tunesmith.evaluation import (
     program_key,
     write_atomically,
 )
+from tunesmith.lazy import lazy_module
 from tunesmith.lm import LM, home
 from tunesmith.metrics import metric_fingerprint
 from tunesmith.modules import Candidate, Module
+
+if TYPE_CHECKING:
+    import filelock
+    import numpy as np
+else:
+    filelock = lazy_module("filelock")
+    np = lazy_module("numpy")
 
 __all__ = ["VERDICTS", "Finding", "count_evaluation", "count_opening", "finding_of", "is_test_split", "verdict_of"]
 
@@ -187,7 +192,7 @@ def count_opening(fingerprint: str, run: str) -> int | None:
     """
     try:
         path = home() / _COUNTS
-        with FileLock(path.with_suffix(".lock")):
+        with filelock.FileLock(path.with_suffix(".lock")):
             known = _read(path)
             runs = known.setdefault(fingerprint, [])
             if run not in runs:

@@ -9,9 +9,14 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
+from tunesmith.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = lazy_module("httpx")
 
 __all__ = ["ending", "is_sent_once", "keep_deadline", "sent_once", "sooner", "time_left"]
 
@@ -142,7 +147,7 @@ class _Stream:
         return self._inner.get_extra_info(info)
 
 
-def _within(timeout: float | None, left: float | None, error: type[httpx.TimeoutException]) -> float | None:
+def _within(timeout: float | None, left: float | None, error: "type[httpx.TimeoutException]") -> float | None:
     if left is None:
         return timeout
     if left <= 0:

@@ -15,13 +15,17 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
-
-from filelock import FileLock
+from typing import TYPE_CHECKING, NoReturn
 
 from tunesmith.errors import ModelMissing
+from tunesmith.lazy import lazy_module
 from tunesmith.lm.folders import models_dir
 from tunesmith.lm.hashes import file_sha256, remember_sha256
+
+if TYPE_CHECKING:
+    import filelock
+else:
+    filelock = lazy_module("filelock")
 
 __all__ = ["ModelFile", "Progress", "is_right", "pull_file"]
 
@@ -79,7 +83,7 @@ def pull_file(model: ModelFile, *, progress: Progress | None = None) -> Path:
     if is_right(model, target):
         return target
     try:
-        with FileLock(folder / ".pull.lock"):
+        with filelock.FileLock(folder / ".pull.lock"):
             if not is_right(model, target):
                 for old in folder.glob(".pull-*"):  # left by a process that was killed
                     shutil.rmtree(old, ignore_errors=True)

@@ -5,8 +5,14 @@ import shutil
 import tempfile
 from collections import OrderedDict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+from tunesmith.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import filelock
+else:
+    filelock = lazy_module("filelock")
 
 __all__ = ["StateFolder"]
 
@@ -24,7 +30,7 @@ class StateFolder:
     def __init__(self, *, limit: int = LIMIT) -> None:
         _sweep()
         self.path = Path(tempfile.mkdtemp(prefix=_MARK))  # mkdtemp makes it 0700
-        self._lock = FileLock(self.path / ".lock")
+        self._lock = filelock.FileLock(self.path / ".lock")
         self._lock.acquire()
         self._limit = limit
         self._sizes: OrderedDict[str, int] = OrderedDict()
@@ -66,7 +72,7 @@ def _sweep() -> None:
         if not mark.exists():  # somebody is between making the folder and locking it
             continue
         try:
-            with FileLock(mark, timeout=0):
+            with filelock.FileLock(mark, timeout=0):
                 shutil.rmtree(folder, ignore_errors=True)
-        except (Timeout, OSError):
+        except (filelock.Timeout, OSError):
             continue

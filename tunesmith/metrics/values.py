@@ -8,7 +8,6 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
 
-import numpy as np
 from pydantic import BaseModel, PydanticUserError, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic_core import to_jsonable_python
 
@@ -16,7 +15,7 @@ from tunesmith.data import MISSING, Score
 from tunesmith.errors import MetricError, UsageError, shown
 from tunesmith.metrics.digits import as_decimal, is_near, whole_number
 from tunesmith.metrics.wording import same_text
-from tunesmith.signatures import Example
+from tunesmith.signatures import Example, without_numpy
 
 __all__ = [
     "MISSING",
@@ -155,11 +154,9 @@ def plain(value: Any) -> Any:
         return {name: getattr(value, name, None) for name in type(value).model_fields}
     if isinstance(value, Example):
         return dict(value.items())
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name, None) for field in fields(value)}
-    return value
+    return without_numpy(value)
 
 
 def same(expected: object, got: object, *, normalize: bool = True) -> bool:

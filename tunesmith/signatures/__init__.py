@@ -16,7 +16,7 @@ from tunesmith.signatures.gbnf import (
 )
 from tunesmith.signatures.gbnfjson import gbnf_literal
 from tunesmith.signatures.given import given_value
-from tunesmith.signatures.jsonable import in_one_order, to_json_value
+from tunesmith.signatures.jsonable import in_one_order, to_json_value, without_numpy
 from tunesmith.signatures.render import is_any_text, is_plain, is_text, labels, render_json, render_text
 from tunesmith.signatures.reply import (
     absent_output,
@@ -92,4 +92,5 @@ __all__ = [
     "validate_output",
     "validate_outputs",
     "wide_integers",
+    "without_numpy",
 ]

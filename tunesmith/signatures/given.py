@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from tunesmith.errors import SignatureError
 from tunesmith.signatures.atoms import InvalidError, is_encodable
 from tunesmith.signatures.codec import Codec, codec_of
-from tunesmith.signatures.jsonable import to_json_value
+from tunesmith.signatures.jsonable import to_json_value, without_numpy
 from tunesmith.signatures.signature import Signature, field_type
 
 __all__ = ["given_value"]
@@ -55,7 +55,7 @@ def given_value(signature: type[Signature], name: str, value: Any) -> Any:
         if name not in signature.fields:
             raise
         return _instance(field_type(signature.fields[name]), value)
-    value = _without_numpy(value)
+    value = without_numpy(value)
     if codec.kind == "any":
         if value is None:
             raise InvalidError("A value is wanted, not None")
@@ -72,11 +72,6 @@ def given_value(signature: type[Signature], name: str, value: Any) -> Any:
         if decoded is None:
             raise
         return _converted(adapter, decoded)
-
-
-def _without_numpy(value: Any) -> Any:
-    """Return a scalar or array of numpy, as data frames hold them, as Python's own."""
-    return value.tolist() if type(value).__module__ == "numpy" and hasattr(value, "tolist") else value
 
 
 @dataclass(frozen=True, slots=True)

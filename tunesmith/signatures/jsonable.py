@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import operator
+import sys
 from collections.abc import Iterable, Mapping, Sequence, Set
 from decimal import Decimal
 from enum import Enum
@@ -14,7 +15,7 @@ from pydantic_core import to_jsonable_python
 
 from tunesmith.signatures.signature import TEXT_TYPES, Example
 
-__all__ = ["canonical_text", "confuses_types", "in_one_order", "to_json_value"]
+__all__ = ["canonical_text", "confuses_types", "in_one_order", "to_json_value", "without_numpy"]
 
 
 def to_json_value(value: Any) -> Any:
@@ -47,6 +48,17 @@ def to_json_value(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
         return [to_json_value(item) for item in value]
     return to_jsonable_python(value)
+
+
+def without_numpy(value: Any) -> Any:
+    """Return a scalar or array of numpy as Python's own value, and any other value as it is.
+
+    Numpy is not imported for this: until somebody imports it, no value is of numpy.
+    """
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, (numpy.generic, numpy.ndarray)):
+        return value
+    return value.tolist()
 
 
 def in_one_order(value: Any) -> Any:

@@ -1,13 +1,18 @@
 """Races that drop whoever is behind by a paired test."""
 
 import math
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from tunesmith.evaluation.distributions import student_t_quantile
 from tunesmith.evaluation.paired_tests import signed_rank_test
 from tunesmith.evaluation.race import Field
+from tunesmith.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = lazy_module("numpy")
 
 __all__ = ["beaten", "block_race", "wilcoxon"]
 
@@ -55,7 +60,7 @@ def block_race(
     return field.by_length(range(field.count))
 
 
-def beaten(scores: NDArray[np.float64], alpha: float) -> list[int]:
+def beaten(scores: "NDArray[np.float64]", alpha: float) -> list[int]:
     """Return by how many others each row is significantly beaten, by one-sided paired t-tests.
 
     Args:
@@ -126,6 +131,6 @@ def _affordable(field: Field, alive: list[int], n: int, step: int, keep: int) ->
     return alive if fits >= len(alive) or not n else sorted(field.ranked(alive, n)[: max(keep, fits)])
 
 
-def _below(scores: NDArray[np.float64], rival: NDArray[np.float64], level: float) -> bool:
+def _below(scores: "NDArray[np.float64]", rival: "NDArray[np.float64]", level: float) -> bool:
     both = np.isfinite(scores) & np.isfinite(rival)
-    return signed_rank_test(scores[both], rival[both]).greater < level
+    return signed_rank_test(scores[both], rival[both]) < level
