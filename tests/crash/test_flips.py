@@ -37,7 +37,6 @@ def harm(path: Path, place: int, rng: random.Random) -> None:
 @pytest.mark.timeout(3600)
 def test_flips_inside_payloads_are_all_seen_and_repaired_at_no_call(whole: Whole, tmp_path: Path) -> None:
     rng, left, turn = random.Random(0), scaled(FLIPS), 0
-    whole.server.take()
     while left > 0:
         turn, folder = turn + 1, tmp_path / str(turn)
         shutil.copytree(whole.folder, folder)
@@ -64,7 +63,6 @@ def test_flips_inside_payloads_are_all_seen_and_repaired_at_no_call(whole: Whole
 def test_damage_anywhere_ends_in_the_same_artifact(whole: Whole, tmp_path: Path) -> None:
     """Flips and cuts of the ledger, the replies and the mirror; only lost replies may cost calls."""
     rng = random.Random(1)
-    whole.server.take()
     for number in range(max(4, scaled(24))):
         folder = tmp_path / str(number)
         shutil.copytree(whole.folder, folder)

@@ -62,8 +62,6 @@ def test_killed_before_or_after_a_commit_a_stored_reply_or_a_rename(whole: Whole
 
 @pytest.mark.timeout(600)
 def test_killed_while_an_artifact_is_replaced(whole: Whole, tmp_path: Path) -> None:
-    whole.server.take()
-
     def again(folder: Path) -> None:
         shutil.copytree(whole.folder, folder)
 
@@ -79,6 +77,19 @@ def test_killed_while_an_artifact_is_replaced(whole: Whole, tmp_path: Path) -> N
         assert verify(folder / "run" / "artifact").sha256 == verify(whole.folder / "run" / "artifact").sha256
         whole.check_end(folder)
         assert whole.server.take() == []
+
+
+def test_calls_that_another_test_has_left_are_not_counted(whole: Whole, small: Whole, tmp_path: Path) -> None:
+    """As the compiles on a full disk leave theirs, of the same requests; which test runs before depends on the time."""
+    for name in ("one", "another"):
+        finish(replace(small.work, mirrored=False), tmp_path / name)
+    turn = replace(whole, work=replace(whole.work, mirrored=False)).counted_anew()
+
+    child = started(turn.work, tmp_path / "killed")
+    turn.server.wait_for(9)
+    os.kill(child, signal.SIGKILL)
+    assert ended(child) == -signal.SIGKILL
+    assert 9 <= turn.check(tmp_path / "killed") < len(turn.calls)
 
 
 @pytest.mark.slow

@@ -34,12 +34,7 @@ class ProtocolHandler(http.server.BaseHTTPRequestHandler):
     wbufsize = -1
     owner: "ProtocolServer"
 
-    def setup(self) -> None:
-        super().setup()
-        self.owner.connections.add(self.connection)
-
     def finish(self) -> None:
-        self.owner.connections.discard(self.connection)
         try:
             super().finish()
         except OSError:

@@ -26,6 +26,16 @@ class _Listener(http.server.ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
+    RequestHandlerClass: type[ProtocolHandler]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a connection in a thread of its own; it is known from now on, however late that thread runs."""
+        self.RequestHandlerClass.owner.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.RequestHandlerClass.owner.connections.discard(request)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say what broke, but not when a client went away."""

@@ -4,6 +4,8 @@ import hashlib
 import http.client
 import json
 import math
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from tests.protocol import FakeModel, ProtocolServer, Reply, scripted
 from tests.protocol.gojson import GoError, decode, encode, parse_duration, timestamp
+from tests.protocol.http import ProtocolHandler
 from tests.protocol.replay import send
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -213,6 +216,24 @@ def test_a_request_may_come_in_chunks_and_connections_stay_open() -> None:
             used = connection.sock
         assert used is connection.sock
         connection.close()
+
+
+def test_a_connection_is_known_as_soon_as_it_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before its thread has done anything: else the one that waits until a killed client is gone may miss it."""
+    begun, go, setup = threading.Event(), threading.Event(), ProtocolHandler.setup
+
+    def late(handler: ProtocolHandler) -> None:
+        begun.set()
+        go.wait(10)
+        setup(handler)
+
+    monkeypatch.setattr(ProtocolHandler, "setup", late)
+    with ProtocolServer(models()) as at:
+        with socket.create_connection(("127.0.0.1", at.port)):
+            assert begun.wait(10)
+            assert len(at.connections) == 1
+            go.set()
+        send(at.port, "GET", "/api/version", None)
 
 
 def test_heads_and_routes() -> None:
