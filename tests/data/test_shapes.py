@@ -9,7 +9,7 @@ import dspy
 import pytest
 
 from tunesmith.data import Dataset
-from tunesmith.errors import DataError, TunesmithError
+from tunesmith.errors import DataError, RowError, TunesmithError
 
 
 class Rate(dspy.Signature):
@@ -199,6 +199,61 @@ def test_the_error_of_another_encoding_is_enough_to_load_the_file(tmp_path, name
 def test_the_error_of_another_encoding_shows_how_it_would_read(tmp_path) -> None:
     with pytest.raises(DataError, match="un café à"):
         Dataset.load(write(tmp_path, "a.csv", COMMAS.encode("cp1252")), signature=Rate)
+
+
+MIXED = {
+    "a.csv": b"comment,label\ncaf\xc3\xa9,good\nplain,bad\ncr\xe8me,good\n",
+    "a.csv.gz": gzip.compress(b"comment,label\ncaf\xc3\xa9,good\nplain,bad\ncr\xe8me,good\n"),
+    "one line.csv": b"comment,label\nplain,bad\nplain,bad\ncaf\xc3\xa9 cr\xe8me \xc3\xa9,good\n",
+    "mostly cp1252.csv": b"comment,label\ncr\xc3\xa8me,good\ncaf\xc3\xa9,good\n" + b"cr\xe8me,good\n" * 20,
+    "a.jsonl": b'\n{"comment": "caf\xc3\xa9", "label": "good"}\n\n{"comment": "cr\xe8me", "label": "good"}\n',
+    "cut.tsv": b"comment\tlabel\ncaf\xc3\xa9\tgood\nplain\tbad\ncaf\xc3",
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_a_file_of_two_encodings_is_told_by_line_and_can_be_read_without_those_lines(tmp_path, name) -> None:
+    file = write(tmp_path, name, MIXED[name])
+
+    with pytest.raises(RowError, match=r"no `encoding=` reads all of it\. Not UTF-8: line 4") as caught:
+        Dataset.load(file, signature=Rate)
+
+    assert "encoding='cp1252'" not in str(caught.value)
+    assert caught.value.line == 4
+    assert Dataset.load(file, signature=Rate, on_bad="skip").skipped[0].line == 4
+
+
+def test_a_json_document_of_two_encodings_is_told_by_line(tmp_path) -> None:
+    document = b'[{"comment": "caf\xc3\xa9", "label": "good"},\n{"comment": "cr\xe8me", "label": "good"}]'
+    with pytest.raises(RowError, match="Not UTF-8: line 2") as caught:
+        Dataset.load(write(tmp_path, "a.json", document), signature=Rate)
+    assert "on_bad" not in str(caught.value), "a document is read as a whole or not at all"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("gbk", "我爱北京天安门,good\n联通 很好,bad\n"),
+        ("euc_kr", "안녕하세요 세계,good\n방이 작아요,bad\n"),
+        ("shift_jis", "こんにちは世界,good\n部屋,bad\n"),
+        ("cp1251", "привет Мир ђ,good\n"),
+        ("cp850", "Café,good\n"),
+    ],
+)
+def test_another_alphabet_is_not_taken_for_two_encodings(tmp_path, encoding, text) -> None:
+    file = write(tmp_path, "a.csv", f"comment,label\n{text}".encode(encoding))
+
+    with pytest.raises(RowError, match="Give the encoding") as caught:
+        Dataset.load(file, signature=Rate)
+
+    assert encoding == "cp850" or f"'{encoding}'" in str(caught.value)
+    assert Dataset.load(file, signature=Rate, encoding=encoding)
+
+
+@pytest.mark.parametrize("wrong", ["ascii", "utf-16", "utf-32"])
+def test_a_file_in_utf_8_that_was_called_something_else_is_told_so(tmp_path, wrong) -> None:
+    with pytest.raises(DataError, match="It is UTF-8: leave `encoding` out"):
+        Dataset.load(write(tmp_path, "a.csv", "comment,label\ncafé,good\n".encode()), signature=Rate, encoding=wrong)
 
 
 WAYS_OUT = {

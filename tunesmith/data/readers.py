@@ -103,7 +103,7 @@ def read_json(path: Path, reading: Reading) -> Rows:
     """Yield the rows of a JSON text, with the line on which each starts."""
     lines = list(text_lines(path, reading.encoding))
     for number, line in enumerate(lines, 1):
-        error = misread(path, number, line, reading.encoding)
+        error = misread(path, number, line, reading.encoding, is_row=False)
         if error is not None:
             raise error
     text = "".join(lines)

@@ -3,8 +3,11 @@
 import codecs
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
@@ -13,6 +16,9 @@ from tunesmith.errors import DataError, RowError
 __all__ = ["misread", "starts_with", "text_lines"]
 
 _HEAD = 4096
+_MOST_LINES = 8  # that an error names
+_HIGH = re.compile(rb"[\x80-\xff]+")
+_OTHERS = "`encoding='cp1251'`; others are 'gbk', 'shift_jis', 'euc_kr', 'mac_roman' and 'cp850'"
 _GZIP = b"\x1f\x8b"
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # begins as the mark of UTF-16 does
@@ -52,8 +58,7 @@ def text_lines(path: Path, encoding: str | None = None) -> Iterator[str]:
                 yield line.lstrip("\ufeff") if number == 0 else line
     except UnicodeError as error:
         raise DataError(
-            f"`{path}` is not in the encoding {encoding or 'that its first bytes say'}: {error}. "
-            "Give the encoding that it was written in, as in `encoding='cp1252'`, or save it as UTF-8."
+            f"`{path}` is not in the encoding {encoding or 'that its first bytes say'}: {error}. {_remedy(path)}"
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"`{path}` cannot be read to its end: {error}.") from error
@@ -75,23 +80,110 @@ def starts_with(path: Path, encoding: str | None, signs: tuple[str, ...]) -> boo
     return "".join(head.lstrip("\ufeff").split()).startswith(signs)
 
 
-def misread(path: Path, line: int, text: str, encoding: str | None = None) -> RowError | None:
-    """Return the error of a text that holds bytes of another encoding, `None` if it holds none."""
+def misread(path: Path, line: int, text: str, encoding: str | None = None, *, is_row: bool = True) -> RowError | None:
+    """Return the error of a text that holds bytes of another encoding, `None` if it holds none.
+
+    Args:
+        path: the file.
+        line: where the text starts.
+        text: as `text_lines` gives it.
+        encoding: the one that the file was read in.
+        is_row: whether the text is one row, which can be left out.
+    """
     if text.isascii():
         return None
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         around = _bytes(text[max(0, error.start - 12) : error.start + 12])
-        guess = around.decode("cp1252", "replace")
         return RowError(
-            f"The text is not {encoding or 'UTF-8'}. Give the encoding that it was written in: `encoding='cp1252'` "
-            f"(Windows, Western Europe) reads {guess!r} here. Or save the file as UTF-8.",
+            f"The text is not {encoding or 'UTF-8'}. {_remedy(path, around, is_row=is_row)}",
             source=str(path),
             line=line,
             value=_bytes(text[error.start : error.start + 8]),
         )
     return None
+
+
+def _remedy(path: Path, around: bytes = b"", *, is_row: bool = False) -> str:
+    """Return what to do about a file that is not in the encoding that it was read in; `around` is a bad place in it."""
+    facts = path.stat()
+    found = _survey(path, facts.st_size, facts.st_mtime_ns)
+    if not found.bad_runs:
+        return "It is UTF-8: leave `encoding` out."
+    try:
+        guess = around.decode("cp1252")
+    except UnicodeDecodeError:
+        return f"Give the encoding that it was written in, as in {_OTHERS}. Or save the file as UTF-8."
+    reads = f" reads {guess!r} here" if around else ""
+    if found.is_mixed:
+        lines = ", ".join(map(str, found.bad_lines)) + (", ..." if found.bad_count > len(found.bad_lines) else "")
+        return (
+            f"Other text of the file is UTF-8, so no `encoding=` reads all of it. Not UTF-8: line {lines}. Open the "
+            "file as UTF-8 in an editor and type the broken characters anew. The encoding cp1252 (Windows, Western "
+            f"Europe){reads or ' may tell what they were'}." + (' `on_bad="skip"` leaves such rows out.' if is_row else "")
+        )
+    return (
+        f"Give the encoding that it was written in: `encoding='cp1252'` (Windows, Western Europe){reads}. "
+        f"{'' if found.is_western else f'If that is not what it says, try {_OTHERS}. '}Or save the file as UTF-8."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Survey:
+    """How a file looks as UTF-8, by its runs of bytes beyond ASCII.
+
+    Attributes:
+        good_runs: how many are UTF-8.
+        bad_runs, bad_bytes: how many are not, and how many bytes these have.
+        bad_lines: numbers of the first lines that have such a run; `bad_count` lines do.
+    """
+
+    good_runs: int
+    bad_runs: int
+    bad_bytes: int
+    bad_lines: tuple[int, ...]
+    bad_count: int
+
+    @property
+    def is_western(self) -> bool:
+        """Whether most of what is not UTF-8 stands alone, as an accent does."""
+        return 2 * self.bad_runs > self.bad_bytes
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the good runs are no accident: now and then a short run of Chinese or Korean looks like UTF-8."""
+        return self.good_runs > 0 and (self.is_western or 4 * self.good_runs >= self.bad_runs)
+
+
+@lru_cache(maxsize=1)  # every bad row of the same file asks
+def _survey(path: Path, size: int, changed: int) -> _Survey:
+    good_runs = bad_runs = bad_bytes = count = 0
+    lines: list[int] = []
+    with _open_bytes(path) as file:
+        for number, line in enumerate(_raw_lines(file), 1):
+            runs = [] if line.isascii() else _HIGH.findall(line)
+            bad = [run for run in runs if not _is_utf8(run)]
+            good_runs, bad_runs = good_runs + len(runs) - len(bad), bad_runs + len(bad)
+            bad_bytes += sum(map(len, bad))
+            count += bool(bad)
+            if bad and len(lines) < _MOST_LINES:
+                lines.append(number)
+    return _Survey(good_runs, bad_runs, bad_bytes, tuple(lines), count)
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _raw_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines, numbered as `text_lines` does."""
+    for line in file:
+        yield from [line] if line.endswith(b"\n") else line.splitlines()
 
 
 def _bytes(text: str) -> bytes:
