@@ -121,7 +121,8 @@ def _remedy(path: Path, around: bytes = b"", *, is_row: bool = False) -> str:
         return (
             f"Other text of the file is UTF-8, so no `encoding=` reads all of it. Not UTF-8: line {lines}. Open the "
             "file as UTF-8 in an editor and type the broken characters anew. The encoding cp1252 (Windows, Western "
-            f"Europe){reads or ' may tell what they were'}." + (' `on_bad="skip"` leaves such rows out.' if is_row else "")
+            f"Europe){reads or ' may tell what they were'}."
+            + (' `on_bad="skip"` leaves such rows out.' if is_row else "")
         )
     return (
         f"Give the encoding that it was written in: `encoding='cp1252'` (Windows, Western Europe){reads}. "
