@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from tunesmith.experiments import CompileResult
     from tunesmith.experiments import compile_program as compile  # noqa: A004 - promised as `ts.compile`
     from tunesmith.lm import LM, Budget, FunctionLM, Meter, ScriptedLM, metered
-    from tunesmith.modules import Candidate, ChainOfThought, FieldDelta, Finished, Predict, render, stream
+    from tunesmith.modules import (
+        Candidate,
+        ChainOfThought,
+        FieldDelta,
+        Finished,
+        Predict,
+        SelfConsistency,
+        Setting,
+        render,
+        stream,
+    )
     from tunesmith.signatures import Demo, InputField, OutputField, Signature, signature_from_function
 
 __version__ = "0.1.0"
@@ -56,6 +66,8 @@ _HOME = {
     "save": "artifacts",
     "Score": "data",
     "ScriptedLM": "lm",
+    "SelfConsistency": "modules",
+    "Setting": "modules",
     "Signature": "signatures.declaring",
     "signature_from_function": "signatures",
     "stream": "modules",
@@ -97,6 +109,8 @@ __all__ = [
     "save",
     "Score",
     "ScriptedLM",
+    "SelfConsistency",
+    "Setting",
     "Signature",
     "signature_from_function",
     "stream",

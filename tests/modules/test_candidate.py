@@ -119,7 +119,6 @@ def test_candidates_of_the_same_content_are_equal_and_have_one_key() -> None:
         base().with_part("steps[0]", demos=(demo(queue="cards"),)),
         base().with_part("steps[0]", format="json"),
         base().with_part("steps[0]", format=None),
-        base().with_part("steps[0]", settings={"k": 3}),
         dataclasses.replace(base(), sampling={}),
         dataclasses.replace(base(), sampling={"temperature": 0.6}),
         Candidate({"steps[1]": base().parts["steps[0]"]}, {"temperature": 0.5}),

@@ -6,7 +6,7 @@ import dspy
 
 from tests.contracts.module import ModuleContract
 from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent
-from tunesmith.modules import ChainOfThought, Predict
+from tunesmith.modules import ChainOfThought, Predict, SelfConsistency
 
 BILL = MappingProxyType({"message": "where is my bill"})
 
@@ -23,6 +23,14 @@ class TestChainOfThought(ModuleContract):
 
     def make(self) -> dspy.Module:
         return ChainOfThought(Route, max_tokens=50)
+
+
+class TestSelfConsistency(ModuleContract):
+    inputs = BILL
+    calls = 3
+
+    def make(self) -> dspy.Module:
+        return SelfConsistency(ChainOfThought(Route), samples=3)
 
 
 class TestPredictorInAListWithCodeAroundIt(ModuleContract):

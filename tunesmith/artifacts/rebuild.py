@@ -13,7 +13,9 @@ from tunesmith.modules import (
     Module,
     Predict,
     find_class,
+    find_module,
     program_structure,
+    signature_of,
     why_not_importable,
 )
 from tunesmith.signatures import (
@@ -40,8 +42,8 @@ _PLAIN: dict[str, Callable[..., Any]] = {
 def describe_program(program: Module) -> dict[str, Any]:
     """Return the manifest's `program`: class, predictors with their signatures and own options.
 
-    `rebuildable` says whether the program can be made from that alone: one `Predict` or `ChainOfThought`, of tunesmith
-    or DSPy, over simple types without defaults.
+    `rebuildable` says whether the program can be made from that alone: `Predict` or `ChainOfThought`, of tunesmith or
+    DSPy, over simple types without defaults, or a registered module around them.
     """
     found = program_structure(program)
     for path, predictor in program.named_predictors():
@@ -75,12 +77,16 @@ def _carried(config: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _is_rebuildable(program: Module, found: Mapping[str, Any]) -> bool:
-    predictors = program.named_predictors()
-    if found["class"] not in _PLAIN or len(predictors) != 1:
+    if not all(_is_plain(predictor, found["predictors"][path]) for path, predictor in program.named_predictors()):
         return False
-    path, predictor = predictors[0]
-    entry = found["predictors"][path]
-    signature = predictor.signature
+    try:
+        return _shape_of(program_structure(_rebuilt({**found, "rebuildable": True}))) == _shape_of(found)
+    except (ValueError, ArtifactError):
+        return False
+
+
+def _is_plain(predictor: DspyPredict, entry: Mapping[str, Any]) -> bool:
+    signature = signature_of(predictor)
     defaults = [name for name, info in signature.fields.items() if not info.is_required()]
     # An empty `fields` is a predictor without DSPy's decision thresholds, which are in `state.json` only.
     if defaults or predictor.fields or entry["config"] is None:
@@ -88,16 +94,15 @@ def _is_rebuildable(program: Module, found: Mapping[str, Any]) -> bool:
     types = {**input_types(signature), **output_types(signature)}
     try:
         # Compared as types and not as texts: a class of the user may be called `str`, and a validator has no text.
-        if any(parse_type(field["type"]) != types[field["name"]] for field in entry["signature"]["fields"]):
-            return False
-        return _shape_of(program_structure(_rebuilt({**found, "rebuildable": True}))) == _shape_of(found)
+        return all(parse_type(field["type"]) == types[field["name"]] for field in entry["signature"]["fields"])
     except (ValueError, ArtifactError):
         return False
 
 
 def _shape_of(structure: Mapping[str, Any]) -> Any:
     predictors = structure["predictors"].items()
-    return structure["class"], [(path, one["class"], one["fingerprint"]) for path, one in predictors]
+    found = [(path, one["class"], one["fingerprint"]) for path, one in predictors]
+    return structure["class"], structure.get("spec"), found
 
 
 def find_program(
@@ -229,23 +234,48 @@ def _fields(predictor: Mapping[str, Any]) -> str:
 
 
 def _rebuilt(described: Mapping[str, Any]) -> Module:
-    name, predictors = described["class"], list(described["predictors"].items())
-    if name not in _PLAIN or len(predictors) != 1:
-        raise ArtifactError(
-            f"A program of the class {name!r} with {len(predictors)} predictors cannot be made from its manifest. "
-            "Pass the program itself with `program=`."
-        )
-    path, predictor = predictors[0]
+    name, predictors = described["class"], described["predictors"]
     try:
-        full = make_signature(predictor["signature"]["fields"])
-        program: Module = _PLAIN[name](full, **predictor["config"])
-        # A chain of thought has put a second `reasoning` before ours, so the signature is set as it was.
-        dict(program.named_predictors())[path].signature = full
-    except (ValueError, TypeError, KeyError, NameError, AttributeError, SignatureError) as error:
+        if described.get("spec") is not None:
+            return _module(described, predictors)
+        ((path, predictor),) = predictors.items()  # a ValueError if there are several
+        return _predictor(name, path, predictor)
+    except (ValueError, TypeError, KeyError, NameError, AttributeError, SignatureError, UsageError) as error:
         raise ArtifactError(
             f"A program of the class {name!r} cannot be made from its manifest: {error}. Pass the program itself with "
             "`program=`."
         ) from error
+
+
+def _module(described: Mapping[str, Any], predictors: Mapping[str, Any]) -> Module:
+    """Return a registered module, made of its arguments."""
+    kind = find_module(described["class"])
+    if kind is None:
+        raise TypeError(f"there is no module {described['class']}")
+    arguments = {}
+    for name, argument in described["spec"].items():
+        if argument.get("spec") is not None:
+            arguments[name] = _module(argument, predictors)
+        elif argument.get("path") is not None:
+            # The predictor of a `ChainOfThought` at `step` is at `step.predict`.
+            path = next(
+                path for path in predictors if path == argument["path"] or path.startswith(argument["path"] + ".")
+            )
+            within = path[len(argument["path"]) + 1 :] or "self"
+            arguments[name] = _predictor(argument["class"], within, predictors[path])
+        else:
+            arguments[name] = argument["value"]
+    return kind(**arguments)
+
+
+def _predictor(name: str, path: str, predictor: Mapping[str, Any]) -> Module:
+    """Return a `Predict` or `ChainOfThought` whose own predictor is at `path`."""
+    if name not in _PLAIN:
+        raise TypeError(f"{name} is neither `Predict` nor `ChainOfThought`")
+    full = make_signature(predictor["signature"]["fields"])
+    program: Module = _PLAIN[name](full, **predictor["config"])
+    # A chain of thought has put a second `reasoning` before ours, so the signature is set as it was.
+    dict(program.named_predictors())[path].signature = full
     return program
 
 

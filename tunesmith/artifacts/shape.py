@@ -91,8 +91,18 @@ class _PredictorShape(_Shape):
     config: _Options | None
 
 
+class _ArgumentShape(_Shape):
+    """One constructor's argument: a JSON value, a predictor at a path, or a module with arguments of its own."""
+
+    value: Any = None
+    class_: _ClassName | None = Field(default=None, alias="class")
+    path: str | None = None
+    spec: "dict[_FieldName, _ArgumentShape] | None" = None
+
+
 class _ProgramShape(_Shape):
     class_: _ClassName = Field(alias="class")
+    spec: dict[_FieldName, _ArgumentShape] | None = None  # only of a module that registered itself
     predictors: Annotated[dict[str, _PredictorShape], Field(min_length=1)]
     rebuildable: bool
 
@@ -107,12 +117,13 @@ class _PartShape(_Shape):
     instruction: str
     demos: list[_DemoShape]
     format: str | None
-    settings: dict[str, Any]
+    settings: Annotated[dict[str, Any], Field(max_length=0)]  # older versions wrote it, always empty
 
 
 class _CandidateShape(_Shape):
     parts: dict[str, _PartShape]
     sampling: _Options
+    settings: dict[str, dict[str, bool | int | float | str]] = Field(default_factory=dict)
 
 
 class _UnhashedShape(_Shape):

@@ -152,6 +152,10 @@ def _say(artifact: Artifact) -> None:
     _say_scores(artifact.scores)
     for path, part in artifact.candidate_json["parts"].items():
         _say_part(path, part, artifact.signatures[path])
+    for path, values in artifact.candidate_json.get("settings", {}).items():
+        say()
+        for name, value in values.items():
+            say(f"setting {path}.{name}: {value}")
     for text in manifest["notes"]:
         say(f"Note: {text}")
 
@@ -179,8 +183,6 @@ def _say_part(path: str, part: dict[str, Any], fields: Sequence[dict[str, Any]])
         say(f"{field['role']} {field['name']}: {field['type']}{desc}")
     say(f"format: {part['format'] or 'the caller’s adapter, or else the default of the class'}")
     say(f"instruction: {part['instruction']}")
-    for name, value in part["settings"].items():
-        say(f"setting {name}: {value}")
     say(f"demos: {len(part['demos'])}")
     for demo in part["demos"]:
         given = ", ".join(f"{name}: {_short(value)}" for name, value in demo["inputs"].items())

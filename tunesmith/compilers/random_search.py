@@ -17,7 +17,7 @@ from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import RACES, Metric
 from tunesmith.formats import carries, get_format
 from tunesmith.lm import Budget
-from tunesmith.modules import Candidate, Module
+from tunesmith.modules import Candidate, Module, choices_of
 from tunesmith.signatures import Demo, Example, Signature
 
 __all__ = ["RandomSearch"]
@@ -36,7 +36,8 @@ class RandomSearch(Compiler):
     """Draw candidates, race them on validation, keep the best if it beats the program as given.
 
     DSPy's BootstrapFewShotWithRandomSearch draws demo sets and scores each on the whole validation set. This draws
-    demo counts, formats and given instructions as well, and by default races the candidates by paired halving.
+    demo counts, formats, given instructions and the settings of modules as well, and by default races the candidates
+    by paired halving.
 
     Args:
         metric: judges one prediction.
@@ -312,6 +313,9 @@ class _Space:
             self._choices[f"{path}:demos"] = self._counts(compiler, path, signature)
             has_demos = any(count for _, count in self._choices[f"{path}:demos"])
             self._choices[f"{path}:set"] = list(range(compiler.num_candidates if has_demos else 1))
+        self._settings = choices_of(session.program)
+        for (path, name), values in self._settings.items():
+            self._choices[f"{path}.{name}"] = list(dict.fromkeys([self._base.settings[path][name], *values]))
         self.sizes = {name: len(values) for name, values in self._choices.items()}
 
     def candidate(self, trial: Trial) -> Candidate:
@@ -327,6 +331,8 @@ class _Space:
                 format=chosen[f"{path}:format"],
                 demos=draw(signature, pool, count, rng) if count else (),
             )
+        for path, name in self._settings:
+            candidate = candidate.with_setting(path, name, chosen[f"{path}.{name}"])
         return candidate
 
     def _pool(self, path: str, source: str, name: str | None) -> list[Demo]:

@@ -273,12 +273,13 @@ def _text(candidate: Candidate) -> str:
     lines = []
     for path, part in candidate.parts.items():
         lines += [f"[{path}]", f"format: {part.format or 'the caller’s adapter'}", f"instruction: {part.instruction}"]
-        lines += [f"setting {name}: {value}" for name, value in part.settings.items()]
         for number, demo in enumerate(part.demos, 1):
             sides = demo.to_json()
             fields = [f"{name}: {value}" for side in ("inputs", "outputs") for name, value in sides[side].items()]
             lines.append(f"demo {number}: " + " | ".join(fields))
     lines += [f"sampling {name}: {value}" for name, value in candidate.sampling.items()]
+    for path, values in candidate.settings.items():
+        lines += [f"setting {path}.{name}: {value}" for name, value in values.items()]
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from tunesmith.evaluation import Metric
 from tunesmith.formats import Format, get_format
 from tunesmith.lm import BaseLM
 from tunesmith.metrics import Judge
-from tunesmith.modules import ChainOfThought, Module, caller_adapter
+from tunesmith.modules import Module, caller_adapter, calls_of
 
 __all__ = ["ExampleCalls", "calls_of_example"]
 
@@ -49,16 +49,15 @@ class ExampleCalls:
 def calls_of_example(program: Module, metric: Metric) -> ExampleCalls:
     """Return how many calls scoring one example takes if every predictor and every judge is called once.
 
-    That is known where the program is one predictor under a format of ours, and the metric a judge or none: what code
-    of the caller's does is seen only in a run. A judge of pairs makes two calls.
+    That is known if the program is a predictor or a registered module under formats of ours, and the metric a judge or
+    none: what code of the caller's does is seen only in a run. A judge of pairs makes two calls.
     """
     adapter = caller_adapter()
     ours = adapter is None or isinstance(adapter, Format | type(get_format("chat")))
-    predictors = [predictor for _, predictor in program.named_predictors()]
-    alone = isinstance(program, ChainOfThought) or any(predictor is program for predictor in predictors)
+    calls, counted = calls_of(program)
     judges = list(_judges(metric))
-    known = ours and alone and all(known for _, known in judges)
-    return ExampleCalls(len(predictors), sum(calls for calls, _ in judges), known)
+    known = ours and counted and all(known for _, known in judges)
+    return ExampleCalls(calls, sum(calls for calls, _ in judges), known)
 
 
 def _judges(metric: Any) -> Iterator[tuple[int, bool]]:

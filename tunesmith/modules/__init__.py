@@ -21,17 +21,23 @@ from tunesmith.modules.module import (
     context,
     copy_program,
     settings,
+    signature_of,
 )
 from tunesmith.modules.predict import ChainOfThought, Predict
+from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
 from tunesmith.modules.rendering import render
+from tunesmith.modules.self_consistency import SelfConsistency
+from tunesmith.modules.setting import Setting, choices_of, settings_of
 from tunesmith.modules.streaming import FieldStream, Finished, stream
 
 __all__ = [
     "bind",
     "bound_format",
     "caller_adapter",
+    "calls_of",
     "Candidate",
     "ChainOfThought",
+    "choices_of",
     "class_name",
     "context",
     "copy_program",
@@ -40,6 +46,7 @@ __all__ = [
     "FieldDelta",
     "FieldStream",
     "find_class",
+    "find_module",
     "Finished",
     "Module",
     "Part",
@@ -49,9 +56,15 @@ __all__ = [
     "program_inputs",
     "program_structure",
     "ProgramInputs",
+    "register_module",
     "render",
     "saved_settings",
+    "SelfConsistency",
+    "Setting",
     "settings",
+    "settings_of",
+    "signature_of",
+    "spec_of",
     "stream",
     "Tool",
     "why_not_importable",

@@ -11,6 +11,7 @@ from tunesmith.errors import ArtifactError, UsageError, brief, shown
 from tunesmith.formats import default_format, get_format
 from tunesmith.modules.binding import bind, bound_format
 from tunesmith.modules.module import Module, caller_adapter, copy_program
+from tunesmith.modules.setting import change_settings, settings_of
 from tunesmith.signatures import Demo, Signature, check_inputs
 
 __all__ = ["Candidate", "Part"]
@@ -26,18 +27,14 @@ class Part:
         instruction: the text above the fields.
         demos: worked examples, in the order they are shown.
         format: name of the prompt format; `None` leaves the caller's adapter in charge.
-        settings: declared settings of tunesmith's own modules, by name.
     """
 
     instruction: str
     demos: tuple[Demo, ...] = ()
     format: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
 
     def __repr__(self) -> str:
-        settings = dict(self.settings) or None
-        words = (self.format or "", f"{len(self.demos)} demos")
-        return brief(self, *words, instruction=self.instruction, settings=settings)
+        return brief(self, self.format or "", f"{len(self.demos)} demos", instruction=self.instruction)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Part":
         return self
@@ -48,28 +45,37 @@ class Part:
             "instruction": self.instruction,
             "demos": [demo.to_json() for demo in self.demos],
             "format": self.format,
-            "settings": dict(self.settings),
+            "settings": {},  # always empty; without it the keys of older ledgers and artifacts would change
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One proposal for a program: a `Part` per predictor path, and sampling options for all of them.
+    """One proposal for a program.
+
+    Attributes:
+        parts: a `Part` per predictor path.
+        sampling: request options for all predictors.
+        settings: declared settings by module path and name; the program itself is `self`.
 
     Two candidates with the same content are equal and have the same `key`, in every process.
     """
 
     parts: Mapping[str, Part]
     sampling: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: _EMPTY)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", MappingProxyType(dict(self.parts)))
         object.__setattr__(self, "sampling", MappingProxyType(dict(self.sampling)))
+        settings = {path: MappingProxyType(dict(values)) for path, values in self.settings.items()}
+        object.__setattr__(self, "settings", MappingProxyType(settings))
 
     def __repr__(self) -> str:
         parts = [f"{path}: {part.format or 'no format'}, {len(part.demos)} demos" for path, part in self.parts.items()]
         more = f"and {len(parts) - 3} more predictors" if len(parts) > 3 else ""
-        return brief(self, self.key[:12], *parts[:3], more, sampling=dict(self.sampling) or None)
+        settings = {path: dict(values) for path, values in self.settings.items()} or None
+        return brief(self, self.key[:12], *parts[:3], more, sampling=dict(self.sampling) or None, settings=settings)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -105,7 +111,7 @@ class Candidate:
             if chosen is None and not own:
                 chosen = default_format(signature, demos)
             parts[path] = Part(signature.instructions, demos, chosen)
-        return cls(parts)
+        return cls(parts, settings=settings_of(program))
 
     @property
     def key(self) -> str:
@@ -122,11 +128,22 @@ class Candidate:
             raise UsageError(f"There is no predictor {path!r}. The paths are: {', '.join(self.parts)}.")
         return replace(self, parts={**self.parts, path: replace(self.parts[path], **changes)})
 
+    def with_setting(self, path: str, name: str, value: Any) -> "Candidate":
+        """Return the candidate with another value of the setting `name` of the module at `path`.
+
+        Raises:
+            UsageError: there is no such setting.
+        """
+        if name not in self.settings.get(path, ()):
+            known = [f"{place}.{one}" for place, values in self.settings.items() for one in values]
+            raise UsageError(f"There is no setting {path}.{name}. The settings are: {', '.join(known) or 'none'}.")
+        return replace(self, settings={**self.settings, path: {**self.settings[path], name: value}})
+
     def apply(self, program: Module) -> Module:
         """Return a copy of `program` that uses this candidate; `program` is not changed.
 
         Raises:
-            UsageError: the predictor paths are not the program's, or a format is unknown.
+            UsageError: the predictor paths or settings are not the program's, or a format is unknown.
             FormatError: a format cannot carry its predictor's signature.
         """
         copied = copy_program(program)
@@ -148,6 +165,7 @@ class Candidate:
             bind(predictor, part.format)
             if self.sampling:
                 predictor.config = {**predictor.config, **self.sampling}
+        change_settings(copied, self.settings)
         return copied
 
     def to_json(self) -> dict[str, Any]:
@@ -155,6 +173,7 @@ class Candidate:
         return {
             "parts": {path: part.to_json() for path, part in self.parts.items()},
             "sampling": dict(self.sampling),
+            **({"settings": {path: dict(values) for path, values in self.settings.items()}} if self.settings else {}),
         }
 
     @classmethod
@@ -171,11 +190,10 @@ class Candidate:
                     part["instruction"],
                     tuple(Demo.from_json(signatures[path], demo) for demo in part["demos"]),
                     part["format"],
-                    dict(part["settings"]),
                 )
                 for path, part in data["parts"].items()
             }
-            return cls(parts, dict(data["sampling"]))
+            return cls(parts, dict(data["sampling"]), dict(data.get("settings", {})))
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(
                 f"This is no candidate: {error!r} is missing or of another type. "
@@ -190,6 +208,9 @@ class Candidate:
             if words:
                 found.append(words if len(self.parts) == 1 else f"{path}: {words}")
         found += [f"{name} {value}" for name, value in self.sampling.items() if given.sampling.get(name) != value]
+        for path, values in self.settings.items():
+            before = given.settings.get(path, {})
+            found += [f"{name} {value}" for name, value in values.items() if before.get(name) != value]
         return "; ".join(found)
 
     def diff(self, other: "Candidate") -> str:
@@ -206,8 +227,9 @@ class Candidate:
                 data = demo.to_json()
                 for side in ("inputs", "outputs"):
                     yield from (f"demo {side[:-1]} {name}: {value}" for name, value in data[side].items())
-            yield from (f"setting {name}: {value}" for name, value in part.settings.items())
         yield from (f"sampling {name}: {value}" for name, value in self.sampling.items())
+        for path, values in self.settings.items():
+            yield from (f"setting {path}.{name}: {value}" for name, value in values.items())
 
 
 def _differences(part: Part, given: Part) -> str:
@@ -218,5 +240,4 @@ def _differences(part: Part, given: Part) -> str:
         words.append(f"{len(part.demos)} demos")
     if part.instruction != given.instruction:
         words.append(f"instruction {shown(' '.join(part.instruction.split()), 48)}")
-    words += [f"{name} {value}" for name, value in part.settings.items() if given.settings.get(name) != value]
     return ", ".join(words)

@@ -9,6 +9,7 @@ from typing import Any
 
 from tunesmith.data import content_key
 from tunesmith.modules.module import Module
+from tunesmith.modules.registry import spec_of
 from tunesmith.signatures import describe, fingerprint
 
 __all__ = ["class_name", "find_class", "program_fingerprint", "program_structure", "why_not_importable"]
@@ -71,9 +72,14 @@ def _module_name(name: str) -> str:
 
 
 def program_structure(program: Module) -> dict[str, Any]:
-    """Return class names and, per predictor path, the signature: what a candidate does not change."""
+    """Return class names and, per predictor path, the signature: what a candidate does not change.
+
+    A module that registered itself also has `spec`: its constructor's arguments, as JSON.
+    """
+    spec = spec_of(program)
     return {
         "class": class_name(program),
+        **({} if spec is None else {"spec": _spec_json(program, "")}),
         "predictors": {
             path: {
                 "class": class_name(predictor),
@@ -83,6 +89,20 @@ def program_structure(program: Module) -> dict[str, Any]:
             for path, predictor in program.named_predictors()
         },
     }
+
+
+def _spec_json(program: Module, path: str) -> dict[str, Any]:
+    """Return a registered module's arguments. An inner module has a `spec` of its own, or is a predictor's `path`."""
+    arguments = {}
+    for name, value in (spec_of(program) or {}).items():
+        here = f"{path}.{name}" if path else name
+        if not isinstance(value, Module):
+            arguments[name] = {"value": value}
+        elif spec_of(value) is not None:
+            arguments[name] = {"class": class_name(value), "spec": _spec_json(value, here)}
+        else:
+            arguments[name] = {"class": class_name(value), "path": here}
+    return arguments
 
 
 def program_fingerprint(program: Module) -> str:

@@ -1,0 +1,156 @@
+"""Settings: values of a module that a compiler may choose, declared where the module is defined."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.errors import UsageError, shown
+from tunesmith.modules.module import Module
+
+__all__ = ["DeclaredSetting", "Setting", "change_settings", "choices_of", "declared_settings", "settings_of"]
+
+
+@dataclass(eq=False, slots=True)
+class DeclaredSetting:
+    """What a class declares of one setting. It checks each value that an instance is given.
+
+    Attributes:
+        default: value of an instance that was given none; its type is the setting's.
+        choices: values that a compiler tries, in order; empty: it leaves the setting alone.
+        low: smallest value that is allowed, `None` without a bound.
+        high: largest value that is allowed, `None` without a bound.
+        help: one line for the docs.
+        name: of the attribute.
+    """
+
+    default: Any
+    choices: tuple[Any, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    help: str = ""
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for value in (self.default, *self.choices):
+            self.check(value)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        return instance.__dict__.get(self.name, self.default)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self.name] = self.check(value)
+
+    def check(self, value: Any) -> Any:
+        """Return `value` as the setting keeps it.
+
+        Raises:
+            UsageError: it is of another type, or out of bounds.
+        """
+        kind = type(self.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        title = f"The setting `{self.name}`" if self.name else "A default or choice of a setting"
+        if type(value) is not kind:
+            raise UsageError(f"{title} is of type {kind.__name__}. Given: {shown(value)}.")
+        too_low = self.low is not None and not value >= self.low
+        too_high = self.high is not None and not value <= self.high
+        if too_low or too_high:
+            raise UsageError(f"{title} is {self._range()}. Given: {shown(value)}.")
+        return value
+
+    def _range(self) -> str:
+        if self.low is None:
+            return f"at most {self.high}"
+        return f"at least {self.low}" if self.high is None else f"from {self.low} to {self.high}"
+
+
+def Setting(  # noqa: N802 - it stands in a class body like pydantic's `Field`
+    default: Any,
+    *,
+    choices: tuple[Any, ...] = (),
+    low: float | None = None,
+    high: float | None = None,
+    help: str = "",  # noqa: A002 - the word that click and argparse use
+) -> Any:
+    """Declare a setting of a module: `Candidate.apply` sets it, a compiler searches it, an artifact keeps it.
+
+    Args:
+        default: value of an instance that is given none: a bool, int, float or text. Its type is the setting's.
+        choices: values that a compiler tries; none: it leaves the setting alone.
+        low: smallest value that is allowed.
+        high: largest value that is allowed.
+        help: one line for the docs.
+
+    Raises:
+        UsageError: when the class is made, if the default or a choice is out of bounds.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> from tunesmith.modules import Module
+        >>> class Brief(Module):
+        ...     words: int = ts.Setting(20, choices=(10, 20), low=1)
+        >>> Brief().words
+        20
+    """
+    return DeclaredSetting(default, tuple(choices), low, high, help)
+
+
+def declared_settings(kind: type) -> Mapping[str, DeclaredSetting]:
+    """Return the settings that the class `kind` and its bases declare, by name."""
+    found = {name: value for base in reversed(kind.__mro__) for name, value in vars(base).items()}
+    return {name: value for name, value in found.items() if isinstance(value, DeclaredSetting)}
+
+
+def _modules(program: Module) -> dict[str, Module]:
+    """Return the modules of `program` that declare settings, by the path a predictor there would have."""
+    found = {"self": program} if declared_settings(type(program)) else {}
+    inside: Any = program.named_sub_modules(Module, skip_compiled=True)
+    for path, module in inside:
+        if module is not program and declared_settings(type(module)):
+            found[path.removeprefix("self.")] = module
+    return found
+
+
+def settings_of(program: Module) -> dict[str, dict[str, Any]]:
+    """Return the value of every declared setting, by module path and name; the program itself is `self`."""
+    return {
+        path: {name: getattr(module, name) for name in declared_settings(type(module))}
+        for path, module in _modules(program).items()
+    }
+
+
+def choices_of(program: Module) -> dict[tuple[str, str], tuple[Any, ...]]:
+    """Return what a compiler may choose from, by module path and name."""
+    return {
+        (path, name): setting.choices
+        for path, module in _modules(program).items()
+        for name, setting in declared_settings(type(module)).items()
+        if setting.choices
+    }
+
+
+def change_settings(program: Module, settings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give `program` these settings, by module path and name.
+
+    Raises:
+        UsageError: the program has no such setting, or a value is not allowed.
+    """
+    if not settings:
+        return
+    modules = _modules(program)
+    for path, values in settings.items():
+        names = declared_settings(type(modules[path])) if path in modules else {}
+        for name, value in values.items():
+            if name not in names:
+                known = [
+                    f"{place}.{one}" for place, module in modules.items() for one in declared_settings(type(module))
+                ]
+                raise UsageError(
+                    f"The program has no setting `{name}` at {path!r}. It has: {', '.join(known) or 'none'}."
+                )
+            setattr(modules[path], name, value)
