@@ -7,18 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from tunesmith.cli.application import VERBS
 from tunesmith.lazy import lazy_module
 
+HEAVY_FOR_HELP = ("asyncio", "dspy", "numpy", "optuna", "pydantic", "rich", "sqlite3")
 HEAVY = ("click", "filelock", "httpx", "numpy", "ollama", "openai", "optuna", "pandas", "rich", "scipy", "xllamacpp")
 
 
-def loaded(code: str, *names: str) -> set[str]:
-    """Return which of the libraries `code` loads in a fresh process, beyond those that `import dspy` loads."""
-    watch = f"import sys; names = {names}\n"
-    shown = "\nsys.stderr.write('loaded: ' + ' '.join(name for name in names if name in sys.modules))"
+def loaded(code: str, *names: str, **environment: str) -> set[str]:
+    """Return which of these libraries `code` loads in a fresh process."""
+    watch = f"""
+import atexit, sys
+atexit.register(lambda: sys.stderr.write("loaded: " + " ".join({set(names)} & set(sys.modules))))
+"""
     done = subprocess.run(
-        [sys.executable, "-c", f"{watch}try:\n    {code}\nfinally:{shown.replace(chr(10), chr(10) + '    ')}"],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        [sys.executable, "-c", watch + code],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environment},
         capture_output=True,
         text=True,
         check=True,
@@ -30,6 +34,20 @@ def test_the_first_line_of_a_program_loads_no_heavy_library_that_dspy_does_not()
     by_dspy = loaded("import dspy", *HEAVY)
 
     assert loaded("import tunesmith as ts; ts.Predict, ts.lm, ts.evaluate, ts.RandomSearch", *HEAVY) <= by_dspy
+
+
+def test_help_and_version_of_every_verb_load_neither_dspy_nor_what_it_needs() -> None:
+    verbs = [*VERBS, "models pull", "runs show", "cache prune"]
+    asked = [[*verb.split(), "--help"] for verb in verbs] + [["--help"], ["--version"]]
+    code = f"from tunesmith.cli import main\nfor one in {asked}: main(one, standalone_mode=False)"
+
+    assert loaded(code, *HEAVY_FOR_HELP) == set()
+
+
+def test_completion_loads_neither_dspy_nor_what_it_needs() -> None:
+    shell = {"_TUNESMITH_COMPLETE": "bash_complete", "COMP_WORDS": "tunesmith compile --", "COMP_CWORD": "2"}
+
+    assert loaded("from tunesmith.cli import main; main([])", *HEAVY_FOR_HELP, **shell) == set()
 
 
 def test_a_lazy_module_is_imported_when_an_attribute_is_read() -> None:

@@ -1,4 +1,4 @@
-"""`tunesmith`: the group of all verbs. A verb's file is imported when the verb is used, so that `--help` is quick."""
+"""`tunesmith`: the group of all verbs. A verb is imported when it is used, its work when it runs."""
 
 import atexit
 import importlib
@@ -29,7 +29,7 @@ VERBS = {
     "cache": "Count, check, prune and clear the cached replies.",
     "demo": "Compile a small program and say honestly what it gained.",
 }
-"""Verbs with their short help, in the order of `--help`. Each is `command` in the file of its name."""
+"""Verbs with their short help, in the order of `--help`. Each is `command` in `verbs/NAME.py`."""
 
 
 class Application(click.Group):
@@ -43,7 +43,7 @@ class Application(click.Group):
         """Import the verb's file."""
         if cmd_name not in VERBS:
             return None
-        command = importlib.import_module(f"tunesmith.cli.{cmd_name}").command
+        command = importlib.import_module(f"tunesmith.cli.verbs.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -7,30 +7,18 @@ from typing import Any
 import click
 
 from tunesmith.cli.failures import DONE, ERROR
-from tunesmith.cli.options import json_option, unneeded_quiet_option
 from tunesmith.cli.output import bytes_text, emit, note, say
 from tunesmith.errors import UsageError
 from tunesmith.lm import reply_cache
 
-__all__ = ["command"]
+__all__ = ["clear", "prune", "stats", "verify"]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _LISTED = 20
 
 
-@click.group(name="cache")
-def command() -> None:
-    """Look after the cached replies.
-
-    They are in TUNESMITH_HOME/cache. Nothing is ever removed but by `prune` and `clear`.
-    """
-
-
-@command.command()
-@json_option
-@unneeded_quiet_option
-def stats(as_json: bool) -> int:  # noqa: FBT001 - click passes flags so
+def stats(*, as_json: bool) -> int:
     """Count what is there."""
     cache = reply_cache()
     found = cache.stats()
@@ -57,10 +45,7 @@ def stats(as_json: bool) -> int:  # noqa: FBT001 - click passes flags so
     return DONE
 
 
-@command.command()
-@json_option
-@unneeded_quiet_option
-def verify(as_json: bool) -> int:  # noqa: FBT001
+def verify(*, as_json: bool) -> int:
     """Read and check every reply; change nothing. Exits with 1 where something is damaged."""
     found = reply_cache().verify()
     if as_json:
@@ -79,18 +64,7 @@ def verify(as_json: bool) -> int:  # noqa: FBT001
     return DONE
 
 
-@command.command()
-@click.option("--older-than", metavar="AGE", help="Replies stored longer ago than this: 30d, 12h, 90m.")
-@click.option("--max-size", metavar="SIZE", help="The oldest replies, until the rest takes this: 500MB, 2GB.")
-@click.option("--corrupt", is_flag=True, help="Damaged replies.")
-@json_option
-@unneeded_quiet_option
-def prune(
-    older_than: str | None,
-    max_size: str | None,
-    corrupt: bool,  # noqa: FBT001
-    as_json: bool,  # noqa: FBT001
-) -> int:
+def prune(*, older_than: str | None, max_size: str | None, corrupt: bool, as_json: bool) -> int:
     """Remove some replies. Each option removes on its own."""
     if older_than is None and max_size is None and not corrupt:
         raise UsageError("Say what to remove: --older-than AGE, --max-size SIZE or --corrupt.")
@@ -100,11 +74,7 @@ def prune(
     return _say_removed(removed, as_json=as_json)
 
 
-@command.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@json_option
-@unneeded_quiet_option
-def clear(yes: bool, as_json: bool) -> int:  # noqa: FBT001
+def clear(*, yes: bool, as_json: bool) -> int:
     """Remove every reply. What they cost is paid again when they are asked for again."""
     cache = reply_cache()
     if not yes:

@@ -6,21 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import click
-
 from tunesmith.cli.choosing import chosen_lm, chosen_program, chosen_spec, current_project
 from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.invoked import invoked_command
-from tunesmith.cli.options import (
-    allow_option,
-    fork_option,
-    json_option,
-    lm_option,
-    new_option,
-    no_store_option,
-    quiet_option,
-    slots_option,
-)
 from tunesmith.cli.output import emit, heading, note, say, table
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch, say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
@@ -28,72 +16,36 @@ from tunesmith.cli.resumable import may_be_resumed
 from tunesmith.data import Splits
 from tunesmith.errors import ModelMissing, UsageError
 from tunesmith.evaluation import run_path
-from tunesmith.experiments import COMPILERS, CompileResult, Project, compile_program, estimated, plan, timed_calls
+from tunesmith.experiments import CompileResult, Project, compile_program, estimated, plan, timed_calls
 from tunesmith.lm import LM, ScriptedLM
 from tunesmith.modules import Module
 
-__all__ = ["command"]
+__all__ = ["run"]
 
 _TIMED = 3  # examples that are run without demos and with the most demos
-_file = click.Path(path_type=Path)
 
 
-@click.command(name="compile")
-@click.option("--program", metavar="MODULE:ATTR", help="The program, or the folder of an artifact to start from.")
-@click.option("--metric", metavar="NAME", help="MODULE:ATTR, or a built-in one as exact_match:FIELD.")
-@click.option("--train", type=_file, help="Examples that demos come from.")
-@click.option("--val", type=_file, help="Examples that select. Default: 40 % of the training examples.")
-@click.option("--test", type=_file, help="Examples that only label the result.")
-@click.option("--compiler", type=click.Choice(list(COMPILERS)), help="Default: random-search.")
-@click.option("--budget-calls", type=click.IntRange(min=1), help="The most LM calls, test included.")
-@click.option("--run", metavar="NAME", help="The run's folder: ./runs/NAME, or a path. The same run goes on.")
-@new_option
-@fork_option
-@click.option("--rescore", is_flag=True, help="Score the run's outputs with a changed metric; call no LM but a judge.")
-@click.option(
-    "--study-url",
-    metavar="URL",
-    envvar="TUNESMITH_STUDY_URL",
-    help="Optuna database to show the search in. Default: TUNESMITH_STUDY_URL, else study.db in the run's folder.",
-)
-@click.option("--seed", type=int, help="Of every draw. Default: 0.")
-@click.option("--dry-run", is_flag=True, help="Print the plan: candidates, calls, tokens, time; compile nothing.")
-@click.option("--gate", is_flag=True, help="Exit with 4 unless the verdict is `ship`.")
-@lm_option
-@slots_option
-@no_store_option
-@allow_option
-@json_option
-@quiet_option
-def command(
+def run(
+    *,
     program: str | None,
     train: Path | None,
     val: Path | None,
     test: Path | None,
     spec: str | None,
-    no_store: bool,  # noqa: FBT001 - click passes flags so
+    no_store: bool,
     allow: tuple[str, ...],
-    dry_run: bool,  # noqa: FBT001
-    gate: bool,  # noqa: FBT001
-    new: bool,  # noqa: FBT001
+    dry_run: bool,
+    gate: bool,
+    new: bool,
     fork: str | None,
-    rescore: bool,  # noqa: FBT001
+    rescore: bool,
     study_url: str | None,
-    as_json: bool,  # noqa: FBT001
-    quiet: bool,  # noqa: FBT001
+    as_json: bool,
+    quiet: bool,
     metric: str | None,
     **options: Any,
 ) -> int:
-    """Compile the project's program, test it, and save an artifact.
-
-    Options come before tunesmith.toml. Repeating the command after an interruption goes on where it stopped: finished
-    evaluations are in the run's ledger, replies in the cache. With --no-store replies, outputs and traces are kept
-    nowhere, and what was not finished is paid again; the artifact holds demos either way.
-
-    \b
-    tunesmith compile --dry-run
-    tunesmith compile --budget-calls 400 --run first
-    """  # noqa: D301 - click's mark for text that keeps its lines
+    """Compile the project's program, test it, and save an artifact."""
     project = current_project().changed(metric=metric, compile=options)
     if dry_run:
         files = (train, val, test)

@@ -2,12 +2,9 @@
 
 import os
 
-import click
-
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.invoked import invoked_command
 from tunesmith.cli.models import pull_shown
-from tunesmith.cli.options import fork_option, json_option, new_option, no_store_option, quiet_option
 from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch, say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
@@ -17,37 +14,22 @@ from tunesmith.evaluation import run_path
 from tunesmith.experiments import DEMO_BUDGET, DemoResult, run_demo
 from tunesmith.lm import LM, embedded_path, lm
 
-__all__ = ["command"]
+__all__ = ["run"]
 
 
-@click.command(name="demo")
-@click.option("--lm", "spec", metavar="SPEC", help="The model. Default: TUNESMITH_LM, else embedded.")
-@click.option("--run", metavar="NAME", default="demo", show_default=True, help="The folder: ./runs/NAME, or a path.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the splits and every draw.")
-@click.option("--limit", type=click.IntRange(min=5), metavar="N", help="At most N examples per split: a quick look.")
-@new_option
-@fork_option
-@no_store_option
-@json_option
-@quiet_option
-def command(
+def run(
+    *,
     spec: str | None,
     run: str,
     seed: int,
     limit: int | None,
-    new: bool,  # noqa: FBT001 - click passes flags so
+    new: bool,
     fork: str | None,
-    no_store: bool,  # noqa: FBT001
-    as_json: bool,  # noqa: FBT001
-    quiet: bool,  # noqa: FBT001
+    no_store: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
-    """Compile a small program and say honestly what it gained.
-
-    The program sorts hotel guests' comments by topic. It is scored as declared, compiled within a budget of LM calls,
-    and scored again on 200 comments nobody selected on; beside it stand one demo per topic without any search, and a
-    vote of similar comments without any model. The model is the embedded one (93 MB, pulled if it is not here).
-    Repeating the command makes no call that was answered before, unless --no-store is given.
-    """
+    """Compile a small program and say honestly what it gained."""
     name = run if fork is None else fork
     with may_be_resumed(run_path(name), new=new):
         model = _model(spec, store=not no_store, quiet=quiet)

@@ -7,11 +7,8 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-import click
-
 from tunesmith.cli.choosing import chosen_model, chosen_spec, current_project
 from tunesmith.cli.failures import DONE, ERROR
-from tunesmith.cli.options import json_option, lm_option, quiet_option
 from tunesmith.cli.output import bytes_text, emit, heading, note, say, table
 from tunesmith.cli.probing import Probe, Repeats, probe
 from tunesmith.cli.servers import OLLAMA, cloud_advice, server_advice, server_states, server_text
@@ -19,7 +16,7 @@ from tunesmith.errors import ModelMissing, TunesmithError, UsageError
 from tunesmith.experiments import Project
 from tunesmith.lm import embedded_path, home, list_models, lm, reply_cache
 
-__all__ = ["command"]
+__all__ = ["run"]
 
 _PACKAGES = ("tunesmith", "dspy", "optuna", "pydantic", "diskcache", "ollama", "bm25s", "xllamacpp", "click", "rich")
 _VARIABLES = (
@@ -33,23 +30,8 @@ _VARIABLES = (
 _LOW_DISK = 500 * 10**6
 
 
-@click.command(name="doctor")
-@click.option("--probe", "wants_probe", is_flag=True, help="Load the model and measure it with some 30 calls.")
-@lm_option
-@json_option
-@quiet_option
-def command(wants_probe: bool, spec: str | None, as_json: bool, quiet: bool) -> int:  # noqa: FBT001 - click's way
-    """Say what is installed, where things are, and what is wrong.
-
-    --probe loads the model (the embedded one if none is named and it is here) and measures how long loading takes, how
-    fast it reads and writes, whether two requests at once are faster than one after the other, how far it gives the
-    same reply to the same request, and whether a server holds a reply to the schema that was sent with it.
-
-    An Ollama server is looked for at OLLAMA_HOST, else on this machine: its version, its models, and the context that
-    is really allocated.
-
-    Exits with 1 if something is wrong.
-    """
+def run(*, wants_probe: bool, spec: str | None, as_json: bool, quiet: bool) -> int:
+    """Say what is installed, where things are, and what is wrong."""
     problems: list[str] = []
     found: dict[str, Any] = {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},

@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-import click
-
 from tunesmith.cli.choosing import chosen_lm, chosen_program, current_project
 from tunesmith.cli.failures import DONE, GATE
-from tunesmith.cli.options import allow_option, json_option, lm_option, no_store_option, quiet_option, slots_option
 from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch, interval_text, say_notes, say_opened, say_reports, say_spent
@@ -18,27 +15,14 @@ from tunesmith.metrics import metric_name
 from tunesmith.modules import Module, program_inputs
 from tunesmith.signatures import labels
 
-__all__ = ["command"]
+__all__ = ["run"]
 
-_SPLITS = ("val", "test", "train")
+_PREFERRED = ("val", "test", "train")
 _SHOWN_FAILURES = 3
 
 
-@click.command(name="eval")
-@click.argument("target", required=False, metavar="[ARTIFACT | MODULE:ATTR]")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="The examples: CSV, JSON, JSONL or Parquet. Default: the project's."
-)
-@click.option("--split", type=click.Choice(_SPLITS), help="Which of the project's splits. Default: val, else test.")
-@click.option("--metric", metavar="NAME", help="MODULE:ATTR, or a built-in one as exact_match:FIELD.")
-@click.option("--at-least", type=float, metavar="MEAN", help="Exit with 4 if the mean is below this.")
-@lm_option
-@slots_option
-@no_store_option
-@allow_option
-@json_option
-@quiet_option
-def command(
+def run(
+    *,
     target: str | None,
     data: Path | None,
     split: str | None,
@@ -46,20 +30,12 @@ def command(
     at_least: float | None,
     spec: str | None,
     slots: int | None,
-    no_store: bool,  # noqa: FBT001 - click passes flags so
+    no_store: bool,
     allow: tuple[str, ...],
-    as_json: bool,  # noqa: FBT001
-    quiet: bool,  # noqa: FBT001
+    as_json: bool,
+    quiet: bool,
 ) -> int:
-    """Score a program on a dataset.
-
-    Without arguments everything comes from tunesmith.toml. Wrong answers and errors are counted apart. Macro F1 is
-    shown if one output is a class (a Literal, an Enum or a bool).
-
-    \b
-    tunesmith eval
-    tunesmith eval runs/demo/artifact --data more.jsonl --metric exact_match:topic
-    """  # noqa: D301 - click's mark for text that keeps its lines
+    """Score a program on a dataset."""
     project = current_project().changed(metric=metric)
     model = chosen_lm(spec, project, slots=slots, store=not no_store)
     program = chosen_program(target, project, model, allow)
@@ -97,7 +73,7 @@ def _examples(project: Project, program: Module, data: Path | None, split: str |
         is_own = own is not None and (project.root / own).resolve() == data.resolve()
         return examples, is_own or is_test_split(examples.fingerprint)
     splits = project.data(program)
-    for name in _SPLITS if split is None else (split,):
+    for name in _PREFERRED if split is None else (split,):
         found: Dataset | None = getattr(splits, name)
         if found is not None:
             return found, name == "test"

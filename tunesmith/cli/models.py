@@ -10,35 +10,17 @@ from typing import Any
 import click
 
 from tunesmith.cli.failures import DONE
-from tunesmith.cli.options import json_option, quiet_option, unneeded_quiet_option
 from tunesmith.cli.output import bytes_text, emit, note, say, table
 from tunesmith.cli.servers import OLLAMA, model_details, server_state
 from tunesmith.errors import UsageError
 from tunesmith.lm import ModelInfo, list_models, models_dir, ollama_server, pull, show
 
-__all__ = ["command", "pull_shown"]
+__all__ = ["list_all", "pull_model", "pull_shown", "show_model"]
 
-_host_option = click.option(
-    "--host", metavar="ADDRESS", help="The Ollama server. Default: OLLAMA_HOST, else this machine."
-)
 _Tell = Callable[[int, int | None], None]
 
 
-@click.group(name="models")
-def command() -> None:
-    """List, pull and show models.
-
-    Weight files are in TUNESMITH_HOME/models. `embedded` is SmolLM2-135M-Instruct (Apache-2.0, 93 MB), for the demo,
-    tests and a first look. A file of your own needs no pulling: use `gguf:PATH`. A model on an Ollama server is
-    `ollama/NAME`.
-    """
-
-
-@command.command("ls")
-@_host_option
-@json_option
-@quiet_option
-def list_all(host: str | None, as_json: bool, quiet: bool) -> int:  # noqa: FBT001 - click passes flags so
+def list_all(*, host: str | None, as_json: bool, quiet: bool) -> int:
     """List the weight files that are here, and the models of the Ollama server where one answers."""
     found = list_models()
     server = server_state(host, None)
@@ -63,16 +45,8 @@ def list_all(host: str | None, as_json: bool, quiet: bool) -> int:  # noqa: FBT0
     return DONE
 
 
-@command.command("pull")
-@click.argument("name")
-@_host_option
-@json_option
-@quiet_option
-def pull_model(name: str, host: str | None, as_json: bool, quiet: bool) -> int:  # noqa: FBT001
-    """Download a model, unless it is here and right: `embedded`, or `ollama/NAME` on the server.
-
-    A model that is on the server stays as it is; `ollama pull NAME` looks for a newer one.
-    """
+def pull_model(*, name: str, host: str | None, as_json: bool, quiet: bool) -> int:
+    """Download a model, unless it is here and right: `embedded`, or `ollama/NAME` on the server."""
     if name.startswith(OLLAMA):
         address = _pull_served(_served_name(name), host, quiet=quiet)
         found = {"name": name, "path": None, "server": address}
@@ -86,12 +60,7 @@ def pull_model(name: str, host: str | None, as_json: bool, quiet: bool) -> int: 
     return DONE
 
 
-@command.command("show")
-@click.argument("name")
-@_host_option
-@json_option
-@unneeded_quiet_option
-def show_model(name: str, host: str | None, as_json: bool) -> int:  # noqa: FBT001
+def show_model(*, name: str, host: str | None, as_json: bool) -> int:
     """Show where a model is, its size, digest and licence, and what the server says of it."""
     found = _json_served(name, host) if name.startswith(OLLAMA) else _json(show(name))
     if as_json:

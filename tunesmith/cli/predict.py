@@ -10,21 +10,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import click
-
 from tunesmith.artifacts import load
 from tunesmith.cli.choosing import allowed, chosen_lm, current_project
 from tunesmith.cli.failures import DONE, ERROR
 from tunesmith.cli.fields import json_values, pairs_of, row_of, typed_pairs
-from tunesmith.cli.options import (
-    allow_option,
-    artifact_argument,
-    json_option,
-    lm_option,
-    no_store_option,
-    quiet_option,
-    slots_option,
-)
 from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch
@@ -33,37 +22,21 @@ from tunesmith.lm import LM, Meter, StopSignal, metered
 from tunesmith.modules import Module, ProgramInputs, context, copy_program, program_inputs
 from tunesmith.signatures import Example
 
-__all__ = ["command"]
+__all__ = ["run"]
 
 
-@click.command(name="predict")
-@artifact_argument
-@click.argument("fields", nargs=-1, metavar="[FIELD=VALUE... | -]")
-@lm_option
-@slots_option
-@no_store_option
-@allow_option
-@json_option
-@quiet_option
-def command(
+def run(
+    *,
     artifact: Path,
     fields: tuple[str, ...],
     spec: str | None,
     slots: int | None,
-    no_store: bool,  # noqa: FBT001 - click passes flags so
+    no_store: bool,
     allow: tuple[str, ...],
-    as_json: bool,  # noqa: FBT001
-    quiet: bool,  # noqa: FBT001
+    as_json: bool,
+    quiet: bool,
 ) -> int:
-    """Run the compiled program in ARTIFACT.
-
-    Give its inputs as FIELD=VALUE, or pipe JSONL in: one object a line, answered by one line each, in order. A line
-    that fails is answered by {"error": ...}; the others are not affected, and the exit code is 1.
-
-    \b
-    tunesmith predict runs/demo/artifact comment="The bed was hard."
-    tunesmith predict runs/demo/artifact - < comments.jsonl > topics.jsonl
-    """  # noqa: D301 - click's mark for text that keeps its lines
+    """Run the compiled program in ARTIFACT."""
     model = chosen_lm(spec, slots=slots, store=not no_store)
     if allow:
         allowed(allow, current_project().root)

@@ -9,32 +9,19 @@ import click
 
 from tunesmith.cli.choosing import current_project
 from tunesmith.cli.failures import DONE
-from tunesmith.cli.options import json_option, quiet_option, unneeded_quiet_option
 from tunesmith.cli.output import emit, heading, note, say, table
 from tunesmith.errors import LedgerError, UsageError, shown
 from tunesmith.evaluation import Report, RunInfo, count_ledger, read_entries, run_path, runs_in
 
-__all__ = ["command"]
+__all__ = ["ls", "resume", "rm", "show"]
 
 _RESUMED = ("compile", "demo")
 _DEEP, _WIDEST = 3, 200  # of an identity's part that people are shown
 _DIFFERENCE = 70
 _IDENTITY = 12  # digits of a fingerprint that people are shown
-_name = click.argument("name", metavar="RUN")
 
 
-@click.group(name="runs")
-def command() -> None:
-    """List, show, resume and remove runs.
-
-    A run is a folder, ./runs/NAME: what it is of, every evaluation it has finished, its result and its artifact.
-    """
-
-
-@command.command()
-@json_option
-@unneeded_quiet_option
-def ls(as_json: bool) -> int:  # noqa: FBT001 - click passes flags so
+def ls(*, as_json: bool) -> int:
     """List the runs of this project."""
     found = runs_in(current_project().root / "runs")
     if as_json:
@@ -50,11 +37,7 @@ def ls(as_json: bool) -> int:  # noqa: FBT001 - click passes flags so
     return DONE
 
 
-@command.command()
-@_name
-@json_option
-@unneeded_quiet_option
-def show(name: str, as_json: bool) -> int:  # noqa: FBT001
+def show(*, name: str, as_json: bool) -> int:
     """Show one run: what it is of, what it has evaluated, how to go on."""
     info = _found(name)
     summary = {**_summary(info), "identity": info.identity, "candidates": _candidates(info), "result": info.result}
@@ -89,11 +72,7 @@ def show(name: str, as_json: bool) -> int:  # noqa: FBT001
     return DONE
 
 
-@command.command()
-@_name
-@json_option
-@quiet_option
-def resume(name: str, as_json: bool, quiet: bool) -> int:  # noqa: FBT001
+def resume(*, name: str, as_json: bool, quiet: bool) -> int:
     """Go on with a run, by the command that started it. Nothing that was finished is paid for again."""
     info = _found(name)
     arguments, folder = _command_of(info)
@@ -107,12 +86,7 @@ def resume(name: str, as_json: bool, quiet: bool) -> int:  # noqa: FBT001
     return code if isinstance(code, int) else DONE
 
 
-@command.command()
-@_name
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@json_option
-@unneeded_quiet_option
-def rm(name: str, yes: bool, as_json: bool) -> int:  # noqa: FBT001
+def rm(*, name: str, yes: bool, as_json: bool) -> int:
     """Remove a run's folder, its artifact included. Its replies stay in the cache."""
     info = _found(name)
     removed = yes or _agreed(info.path)

@@ -5,53 +5,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import click
-
 from tunesmith.artifacts import Artifact, load, verify
 from tunesmith.cli.choosing import allowed, chosen_lm, chosen_spec, current_project
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.fields import pairs_of, typed_pairs
-from tunesmith.cli.options import allow_option, artifact_argument, json_option, lm_option, quiet_option
 from tunesmith.cli.output import emit, heading, note, say, table
 from tunesmith.errors import UsageError
 from tunesmith.lm import LM, OwnTurns
 from tunesmith.modules import Module, program_inputs, render
 from tunesmith.signatures import left_out, output_schema
 
-__all__ = ["command"]
+__all__ = ["run"]
 
 
-@click.command(name="show")
-@artifact_argument
-@click.argument("fields", nargs=-1, metavar="[FIELD=VALUE...]")
-@click.option("--messages", is_flag=True, help="Show exactly what would be sent for these inputs, at no LM call.")
-@click.option("--schema", is_flag=True, help="Show the JSON Schema of the outputs, and what of them is checked here.")
-@click.option("--diff", "wants_diff", is_flag=True, help="Show what compiling changed.")
-@lm_option
-@allow_option
-@json_option
-@quiet_option
-def command(
+def run(
+    *,
     artifact: Path,
     fields: tuple[str, ...],
-    messages: bool,  # noqa: FBT001 - click passes flags so
-    schema: bool,  # noqa: FBT001
-    wants_diff: bool,  # noqa: FBT001
+    messages: bool,
+    schema: bool,
+    wants_diff: bool,
     spec: str | None,
     allow: tuple[str, ...],
-    as_json: bool,  # noqa: FBT001
-    quiet: bool,  # noqa: FBT001
+    as_json: bool,
+    quiet: bool,
 ) -> int:
-    """Verify ARTIFACT and show what it holds.
-
-    What is sent depends on what the model's engine can do. If no model is named, --messages shows what an engine that
-    takes every constraint would get. A model on an Ollama server may have texts of its own, which the server puts
-    before what is sent: they are shown too.
-
-    \b
-    tunesmith show runs/demo/artifact --diff
-    tunesmith show runs/demo/artifact --messages comment="The bed was hard."
-    """  # noqa: D301 - click's mark for text that keeps its lines
+    """Verify ARTIFACT and show what it holds."""
     if fields and not messages:
         raise UsageError(f"{fields[0]!r} is for --messages: `tunesmith show ARTIFACT --messages field=value`.")
     found = verify(artifact)

@@ -1,0 +1,61 @@
+"""The arguments and options of `tunesmith models`."""
+
+from typing import Any
+
+import click
+
+from tunesmith.cli.options import json_option, quiet_option, unneeded_quiet_option
+
+__all__ = ["command"]
+
+_host_option = click.option(
+    "--host", metavar="ADDRESS", help="The Ollama server. Default: OLLAMA_HOST, else this machine."
+)
+
+
+@click.group(name="models")
+def command() -> None:
+    """List, pull and show models.
+
+    Weight files are in TUNESMITH_HOME/models. `embedded` is SmolLM2-135M-Instruct (Apache-2.0, 93 MB), for the demo,
+    tests and a first look. A file of your own needs no pulling: use `gguf:PATH`. A model on an Ollama server is
+    `ollama/NAME`.
+    """
+
+
+@command.command("ls")
+@_host_option
+@json_option
+@quiet_option
+def list_all(**given: Any) -> int:
+    """List the weight files that are here, and the models of the Ollama server where one answers."""
+    from tunesmith.cli import models
+
+    return models.list_all(**given)
+
+
+@command.command("pull")
+@click.argument("name")
+@_host_option
+@json_option
+@quiet_option
+def pull_model(**given: Any) -> int:
+    """Download a model, unless it is here and right: `embedded`, or `ollama/NAME` on the server.
+
+    A model that is on the server stays as it is; `ollama pull NAME` looks for a newer one.
+    """
+    from tunesmith.cli import models
+
+    return models.pull_model(**given)
+
+
+@command.command("show")
+@click.argument("name")
+@_host_option
+@json_option
+@unneeded_quiet_option
+def show_model(**given: Any) -> int:
+    """Show where a model is, its size, digest and licence, and what the server says of it."""
+    from tunesmith.cli import models
+
+    return models.show_model(**given)

@@ -1,0 +1,41 @@
+"""The arguments and options of `tunesmith predict`."""
+
+from typing import Any
+
+import click
+
+from tunesmith.cli.options import (
+    allow_option,
+    artifact_argument,
+    json_option,
+    lm_option,
+    no_store_option,
+    quiet_option,
+    slots_option,
+)
+
+__all__ = ["command"]
+
+
+@click.command(name="predict")
+@artifact_argument
+@click.argument("fields", nargs=-1, metavar="[FIELD=VALUE... | -]")
+@lm_option
+@slots_option
+@no_store_option
+@allow_option
+@json_option
+@quiet_option
+def command(**given: Any) -> int:
+    """Run the compiled program in ARTIFACT.
+
+    Give its inputs as FIELD=VALUE, or pipe JSONL in: one object a line, answered by one line each, in order. A line
+    that fails is answered by {"error": ...}; the others are not affected, and the exit code is 1.
+
+    \b
+    tunesmith predict runs/demo/artifact comment="The bed was hard."
+    tunesmith predict runs/demo/artifact - < comments.jsonl > topics.jsonl
+    """  # noqa: D301 - click's mark for text that keeps its lines
+    from tunesmith.cli.predict import run
+
+    return run(**given)

@@ -1,0 +1,63 @@
+"""The arguments and options of `tunesmith runs`."""
+
+from typing import Any
+
+import click
+
+from tunesmith.cli.options import json_option, quiet_option, unneeded_quiet_option
+
+__all__ = ["command"]
+
+_name = click.argument("name", metavar="RUN")
+
+
+@click.group(name="runs")
+def command() -> None:
+    """List, show, resume and remove runs.
+
+    A run is a folder, ./runs/NAME: what it is of, every evaluation it has finished, its result and its artifact.
+    """
+
+
+@command.command()
+@json_option
+@unneeded_quiet_option
+def ls(**given: Any) -> int:
+    """List the runs of this project."""
+    from tunesmith.cli import runs
+
+    return runs.ls(**given)
+
+
+@command.command()
+@_name
+@json_option
+@unneeded_quiet_option
+def show(**given: Any) -> int:
+    """Show one run: what it is of, what it has evaluated, how to go on."""
+    from tunesmith.cli import runs
+
+    return runs.show(**given)
+
+
+@command.command()
+@_name
+@json_option
+@quiet_option
+def resume(**given: Any) -> int:
+    """Go on with a run, by the command that started it. Nothing that was finished is paid for again."""
+    from tunesmith.cli import runs
+
+    return runs.resume(**given)
+
+
+@command.command()
+@_name
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@unneeded_quiet_option
+def rm(**given: Any) -> int:
+    """Remove a run's folder, its artifact included. Its replies stay in the cache."""
+    from tunesmith.cli import runs
+
+    return runs.rm(**given)
