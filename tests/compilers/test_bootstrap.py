@@ -1,6 +1,7 @@
 """Bootstrapping: faithful to DSPy's on the same engine, parallel without a difference, never its own example."""
 
 import datetime
+import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -159,6 +160,38 @@ def test_attempts_and_charges_do_not_depend_on_how_many_run_at_once(rounds: int,
         assert many.notes == one.notes  # "Bootstrapped 5 examples in 11 runs of the teacher."
         assert many.charged.calls == one.charged.calls
         assert many.charged.tokens == one.charged.tokens
+
+
+def test_what_a_budget_pays_for_does_not_depend_on_which_thread_is_faster() -> None:
+    """The teacher's first run waits for other runs, which get ahead of it as far as they are let; none of them passes.
+
+    A compile that goes on after an outage else asks for other runs than before, and both are paid.
+    """
+
+    def not_like(thing: int) -> int:
+        return next(other for other in range(100) if colour_of(other) != colour_of(thing))
+
+    def asked_for(slots: int) -> set[str]:
+        ahead, left = threading.Event(), [6]
+
+        def answer(seen: Seen) -> str:
+            thing = number(seen.text)
+            if thing == 0 and slots > 1:
+                ahead.wait(0.1)
+                ahead.set()
+            elif thing < 100:
+                left[0] -= 1
+                if left[0] == 0:
+                    ahead.set()
+            return written(seen, colour=colour_of(thing if thing >= 100 else not_like(thing)))
+
+        model, budget = FunctionLM(answer), len(VAL) + 7
+        report = ours(model, max_rounds=3, max_labeled_demos=0, slots=slots, budget=budget)
+        assert any("The search ended early" in note for note in report.notes)
+        assert report.charged.calls == budget
+        return {repr(request) for request in model.requests}
+
+    assert asked_for(2) == asked_for(1)
 
 
 @pytest.mark.parametrize("slots", [2, 16])

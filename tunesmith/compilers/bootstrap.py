@@ -3,8 +3,6 @@
 import random
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +10,7 @@ from tunesmith.compilers.demos import carried, draw, labelled_pools
 from tunesmith.compilers.session import Session
 from tunesmith.data import content_key
 from tunesmith.errors import DataError, brief
-from tunesmith.evaluation import Row, Runner
+from tunesmith.evaluation import Line, Row, Runner
 from tunesmith.lm import role
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Demo, Example, Signature
@@ -57,11 +55,12 @@ def bootstrap(
 ) -> Bootstrapped:
     """Run the teacher on `examples` in order until `wanted` of them passed the metric.
 
-    A run passes where the metric gives at least `threshold`, or without one where its value is not zero. A first round
+    A run passes if the metric gives at least `threshold`, or without one if its value is not zero. A first round
     uses the LM as it is, later ones a fresh rollout. Of several predictions of one predictor in one run, the last is
     taken with probability one half, else one of the others, as in DSPy. An example is never shown to the teacher as
     its own demo. DSPy goes one by one; here as many examples as are still wanted are run together, `session.slots` at
-    once. Each of them would have been run one by one as well, so demos, attempts and charges do not depend on `slots`.
+    once. Each of them would have been run one by one as well, so demos, attempts and charges do not depend on `slots`,
+    also if the budget ends on the way (see `Turns`).
 
     Args:
         session: gives teacher, metric, model and meter.
@@ -69,7 +68,7 @@ def bootstrap(
         wanted: successful examples.
         rounds: attempts per example.
         threshold: what the metric must reach.
-        labelled: labelled demos the teacher is given, where it is not compiled already.
+        labelled: labelled demos that the teacher is given, unless it is compiled already.
         seed: of the draws.
 
     Raises:
@@ -138,11 +137,14 @@ class _Attempts:
     def run(self, examples: Sequence[Example]) -> list[tuple[Row | None, int]]:
         """Return, per example, the passing row or `None`, and the number of attempts."""
         slots = self._session.lm.slots if self._session.slots is None else self._session.slots
-        if slots <= 1 or len(examples) == 1:
-            return [self._one(example) for example in examples]
-        with ThreadPoolExecutor(min(slots, len(examples)), thread_name_prefix="tunesmith") as pool:
-            futures = [pool.submit(copy_context().run, self._one, example) for example in examples]
-            return [future.result() for future in futures]
+        found: dict[int, tuple[Row | None, int]] = {}
+
+        def one(index: int) -> None:
+            found[index] = self._one(examples[index])
+
+        line = Line(range(len(examples)), self._session.turns, self._rounds)
+        line.run(lambda: line.each(one), slots)
+        return [found[index] for index in range(len(examples))]
 
     def _one(self, example: Example) -> tuple[Row | None, int]:
         row, tried = self._tried(example)
@@ -159,7 +161,14 @@ class _Attempts:
             lm = session.lm if number == 0 else session.lm.rolled(number)
             shelf = session.shelf(candidate, program=self._teacher, lm=lm, mode="teach")
             runner = Runner(
-                program, session.metric, lm=lm, steps=True, show_trace=True, meter=session.meter, shelf=shelf
+                program,
+                session.metric,
+                lm=lm,
+                steps=True,
+                show_trace=True,
+                meter=session.meter,
+                shelf=shelf,
+                turns=session.turns,
             )
             with role("teacher"):
                 row = runner.one(example)

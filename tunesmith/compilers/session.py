@@ -18,6 +18,7 @@ from tunesmith.evaluation import (
     Row,
     Runner,
     Shelf,
+    Turns,
     gain,
     lm_key,
     paired_scores,
@@ -180,6 +181,7 @@ class Session:
             _check_same_predictors(program, teacher)
         self.program, self.metric, self.lm, self.meter = program, metric, lm, meter
         self.trainset, self.seed, self.slots, self.teacher = trainset, seed, slots, teacher
+        self.turns = Turns(meter, len(program.named_predictors()))
         order = list(range(len(valset)))
         random.Random(seed).shuffle(order)
         # One shuffled order for all candidates: prefixes of it are comparable.
@@ -420,7 +422,9 @@ class Session:
         key = candidate.key
         if key not in self._runners:
             program, shelf = candidate.apply(self.program), self.shelf(candidate)
-            self._runners[key] = Runner(program, self.metric, lm=self.lm, meter=self.meter, shelf=shelf)
+            self._runners[key] = Runner(
+                program, self.metric, lm=self.lm, meter=self.meter, shelf=shelf, turns=self.turns
+            )
         return self._runners[key]
 
 

@@ -27,6 +27,7 @@ from tunesmith.evaluation.statistics import (
     paired_gain,
     wilson,
 )
+from tunesmith.evaluation.turns import Line, Turns
 
 __all__ = [
     "agreement",
@@ -52,6 +53,7 @@ __all__ = [
     "least_changed",
     "Ledger",
     "LedgerCounts",
+    "Line",
     "lm_key",
     "mean_interval",
     "Metric",
@@ -75,6 +77,7 @@ __all__ = [
     "Shelf",
     "Standing",
     "Step",
+    "Turns",
     "wilson",
     "write_atomically",
 ]

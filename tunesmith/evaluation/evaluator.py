@@ -1,12 +1,10 @@
 """Judge a program on a dataset; the door to DSPy's settings for this package."""
 
 import contextlib
-import contextvars
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +26,7 @@ from tunesmith.evaluation.examples import checked_demos, fit_to_program
 from tunesmith.evaluation.ledger_entry import Entry
 from tunesmith.evaluation.ledger_shelf import Shelf, typed_outputs, typed_steps
 from tunesmith.evaluation.report import METRIC_ERROR_LIMIT, Failure, Report, Row, Step
+from tunesmith.evaluation.turns import Line, Turns
 from tunesmith.formats import inputs_watched
 from tunesmith.lm import (
     LM,
@@ -113,6 +112,8 @@ class Runner:
         show_trace: whether the metric gets the trace, as DSPy's bootstrapping does it; an evaluation gives `None`.
         shelf: where finished rows are kept and come from; default nowhere. A row that is there is charged as it was,
             and makes no call.
+        turns: says which examples may be on the way at once; default one of its own. Runners with a common meter, one
+            after the other, share it.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class Runner:
         show_trace: bool = False,
         meter: Meter | None = None,
         shelf: Shelf | None = None,
+        turns: Turns | None = None,
     ) -> None:
         if not isinstance(program, Module):
             raise UsageError(f"A program is a `dspy.Module`. Given: {shown(program)}. Pass an instance, not a class.")
@@ -143,6 +145,7 @@ class Runner:
         self._metric = metric
         self._floor, self._steps, self._show_trace = floor, steps, show_trace
         self._shelf = shelf
+        self._turns = Turns(self.meter, len(self._paths)) if turns is None else turns
         self._tracing = steps or (shelf is not None and not shelf.ledger.private)
 
     def run(
@@ -167,10 +170,8 @@ class Runner:
         try:
             with run_under_way():
                 stop = None if self._shelf is None else self._replay(self._shelf, examples, work)
-                if count <= 1 or len(work.left) <= 1:
-                    self._drain(examples, work)
-                else:
-                    self._drain_threads(examples, work, count)
+                line = Line(work.left, self._turns)
+                line.run(lambda: self._drain(examples, work, line), count)
                 if stop is not None:
                     raise stop
         except KeyboardInterrupt:
@@ -230,27 +231,17 @@ class Runner:
     def _taken(self, entry: Entry) -> Row:
         """Charge what the row took, take over what was found out with it about the models, and return it."""
         replay_calls(entry.calls)
+        self._turns.took(entry.row.calls)
         for model in self._models:
             model.findings.recall(entry.notes)
         steps = typed_steps(entry.row.steps, self._signatures)
         outputs = None if entry.row.outputs is None else typed_outputs(entry.row.outputs, steps)
         return replace(entry.row, outputs=outputs, steps=steps if self._steps else (), cached=True)
 
-    def _drain(self, examples: Sequence[Example], work: "_Work") -> None:
+    def _drain(self, examples: Sequence[Example], work: "_Work", line: Line[int]) -> None:
         shared: list[Any] = [None]
         with self._settings(shared), metered(self.meter):
-            for index in work.indices():
-                work.finish(index, *self._row(examples[index], shared))
-
-    def _drain_threads(self, examples: Sequence[Example], work: "_Work", count: int) -> None:
-        count = min(count, len(work.left))
-        with ThreadPoolExecutor(count, thread_name_prefix="tunesmith") as pool:
-            futures = [pool.submit(contextvars.copy_context().run, self._drain, examples, work) for _ in range(count)]
-            try:
-                for future in futures:
-                    future.result()
-            finally:
-                work.stop()
+            line.each(lambda index: work.finish(index, *self._row(examples[index], shared)))
 
     def one(self, example: Example) -> Row:
         """Run one example, metered like all others.
@@ -294,6 +285,7 @@ class Runner:
             if shelf is not None and isinstance(stop.error, BudgetExceeded) and current_scope().paying:
                 shelf.keep_stop(key, calls, stop.error)
             raise
+        self._turns.took(row.calls)
         notes = (*_notes(used.values(), self.lm), *sorted(lacking))
         notes += tuple(note for model in self._models for note in model.findings.notes)
         if shelf is not None:
@@ -361,7 +353,7 @@ _NO_TRACE: deque[Any] = deque(maxlen=0)
 
 
 class _Work:
-    """The shared list of rows; workers take the next index until there is none, or one of them failed."""
+    """The rows of one dataset as they come, from any thread."""
 
     def __init__(self, total: int, progress: Callable[[int, int], None] | None, failed: int, dataset: int) -> None:
         self.rows: list[Row | None] = [None] * total
@@ -369,25 +361,8 @@ class _Work:
         self.left = list(range(total))
         self.done = 0
         self._total, self._progress = total, progress
-        self._next = 0
         self._metric_errors, self._dataset = failed, dataset
         self._lock = threading.Lock()
-        self._stopped = False
-
-    def indices(self) -> Iterable[int]:
-        while True:
-            with self._lock:
-                if self._stopped or self._next >= len(self.left):
-                    return
-                index, self._next = self.left[self._next], self._next + 1
-            try:
-                yield index
-            except GeneratorExit:
-                self.stop()  # this worker raised: the others finish what they have and end
-                raise
-
-    def stop(self) -> None:
-        self._stopped = True
 
     def finish(self, index: int, row: Row, notes: Iterable[str]) -> None:
         with self._lock:
@@ -399,7 +374,6 @@ class _Work:
             if failure is not None and failure.fault == "metric":
                 self._metric_errors += 1
                 if self._metric_errors > METRIC_ERROR_LIMIT * self._dataset:
-                    self._stopped = True
                     raise StopSignal(
                         MetricError(
                             f"The metric failed on {self._metric_errors} examples, more than "
