@@ -29,8 +29,8 @@ from measure import Row, main
 
 from tunesmith.errors import CacheError
 from tunesmith.lm import FunctionLM, ReplyCache
-from tunesmith.lm.flight import SingleFlight
-from tunesmith.lm.scripted import Seen
+from tunesmith.lm.cache.flight import SingleFlight
+from tunesmith.lm.engines.scripted import Seen
 
 PROCESSES = 8
 SECONDS = 60.0

@@ -18,8 +18,8 @@ import pytest
 from click.testing import Result
 
 from tests.cli.conftest import REPORTS, check_failure, rows, run
+from tests.lm.engines.test_openai import in_turn
 from tests.lm.front import Act, free_port, front
-from tests.lm.test_openai import in_turn
 from tests.protocol import FakeModel, ProtocolServer, ServerProcess
 from tests.scale import FULL
 

@@ -17,7 +17,7 @@ from tests.scale import scaled
 from tests.strategies import CASES
 from tunesmith.formats import carries, format_names
 from tunesmith.lm import LM, Capabilities, Identity, Message, Request, Response, Seen, build_lm
-from tunesmith.lm.ollama import OllamaEngine, server_at
+from tunesmith.lm.engines.ollama.engine import OllamaEngine, server_at
 from tunesmith.modules import stream
 
 Answer = Callable[[Seen], "str | Response"]

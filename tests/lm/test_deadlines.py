@@ -10,18 +10,18 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.lm.cache.test_flight import run_in_threads
+from tests.lm.engines.test_ollama import engine_on, text_request
+from tests.lm.engines.test_openai import asking
+from tests.lm.engines.test_openai import engine as openai_engine
 from tests.lm.front import Act, front
-from tests.lm.test_flight import run_in_threads
-from tests.lm.test_ollama import engine_on, text_request
-from tests.lm.test_openai import asking
-from tests.lm.test_openai import engine as openai_engine
-from tests.lm.test_pool import Clock, Machine, call, pool_of
+from tests.lm.pool.test_pool import Clock, Machine, call, pool_of
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import ModelUnavailable
 from tunesmith.lm.bounded import _Backend, _Stream, ending, sooner, time_left
-from tunesmith.lm.flight import SingleFlight
-from tunesmith.lm.ollama import OllamaEngine, server_at
-from tunesmith.lm.ollama_client import Policy
+from tunesmith.lm.cache.flight import SingleFlight
+from tunesmith.lm.engines.ollama.client import Policy
+from tunesmith.lm.engines.ollama.engine import OllamaEngine, server_at
 
 LATE = 2.0  # seconds: far beyond the deadlines here, far before a call without one ends
 

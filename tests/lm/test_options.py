@@ -15,8 +15,8 @@ from tunesmith.errors import RequestRefused, UsageError
 from tunesmith.formats import get_format
 from tunesmith.lm import LM, FunctionLM, ReplyCache, as_lm, build_lm, listening
 from tunesmith.lm import lm as make_lm
-from tunesmith.lm.openai_dialects import get_dialect
-from tunesmith.lm.openai_request import chat_body
+from tunesmith.lm.engines.openai.dialects import get_dialect
+from tunesmith.lm.engines.openai.request import chat_body
 
 ADAPTERS = {"tunesmith": None, "dspy": dspy.ChatAdapter()}
 REPLIES = {"tunesmith": "good", "dspy": "[[ ## a ## ]]\ngood\n\n[[ ## completed ## ]]"}

@@ -12,19 +12,19 @@ import dspy
 import pytest
 
 import tunesmith as ts
+from tests.lm.cache.test_flight import run_in_threads
+from tests.lm.engines.test_ollama import chats, engine_on, text_request
+from tests.lm.engines.test_openai import GOOD, asking, in_turn
+from tests.lm.engines.test_openai import engine as openai_engine
 from tests.lm.front import Act, Front, chat_reply, free_port, front
-from tests.lm.test_flight import run_in_threads
-from tests.lm.test_ollama import chats, engine_on, text_request
-from tests.lm.test_openai import GOOD, asking, in_turn
-from tests.lm.test_openai import engine as openai_engine
-from tests.lm.test_pool import Clock, Machine, call, down, pool_of
+from tests.lm.pool.test_pool import Clock, Machine, call, down, pool_of
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.cli.choosing import chosen_lm
 from tunesmith.errors import ModelMissing, ModelUnavailable, UsageError
 from tunesmith.experiments import Project
 from tunesmith.lm import LM, Budget, Engine, Meter, ReplyCache, Request, Response, StopSignal, build_lm, lm, metered
 from tunesmith.lm.engine import Resend, missing_model, refused, resend_of, unavailable
-from tunesmith.lm.ollama_client import Policy
+from tunesmith.lm.engines.ollama.client import Policy
 from tunesmith.lm.patience import Patience, Watch
 
 

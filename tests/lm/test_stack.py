@@ -41,7 +41,7 @@ from tunesmith.lm import (
     role,
 )
 from tunesmith.lm.engine import context_overflow, unavailable
-from tunesmith.lm.scripted import FunctionEngine
+from tunesmith.lm.engines.scripted import FunctionEngine
 from tunesmith.lm.wire import response_of, row_of
 
 
@@ -387,7 +387,7 @@ def test_slots_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_any_other_spec_is_dspys_own_engine_cached_and_metered(cache: ReplyCache) -> None:
-    from tunesmith.lm.foreign import ForeignEngine
+    from tunesmith.lm.engines.dspy import ForeignEngine
     from tunesmith.lm.model import as_lm, build_lm
 
     inner = FunctionLM(echo)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.protocol import FakeModel, ProtocolServer, embedded_backend
 from tests.protocol.replay import many
 from tests.protocol.tokens import default_tokenizer
-from tunesmith.lm.llamacpp import LlamaCppEngine, load_engine
-from tunesmith.lm.models import embedded_path
+from tunesmith.lm.engines.llamacpp.engine import LlamaCppEngine, load_engine
+from tunesmith.lm.weights.models import embedded_path
 
 pytestmark = pytest.mark.model
 HELLO = [{"role": "user", "content": "Is 'great fun' positive or negative?"}]

@@ -4,9 +4,8 @@ import sys
 import types
 from typing import Any
 
-from tunesmith.lm.cache import CacheStats, ReplyCache, VerifyReport
-from tunesmith.lm.cloud import is_cloud_name
-from tunesmith.lm.database import Database
+from tunesmith.lm.cache.database import Database
+from tunesmith.lm.cache.reply_cache import CacheStats, ReplyCache, VerifyReport
 from tunesmith.lm.engine import (
     BaseLM,
     Capabilities,
@@ -29,8 +28,11 @@ from tunesmith.lm.engine import (
     message_text,
     text_response,
 )
+from tunesmith.lm.engines.ollama.cloud import is_cloud_name
+from tunesmith.lm.engines.ollama.facts import LoadedModel, ModelFacts, OwnTurns, ServedModel
+from tunesmith.lm.engines.ollama.lazy import ollama_server
+from tunesmith.lm.engines.scripted import FunctionLM, ScriptedLM, Seen
 from tunesmith.lm.folders import cache_dir, home, models_dir
-from tunesmith.lm.heard import listening
 from tunesmith.lm.meter import (
     Budget,
     Call,
@@ -45,8 +47,6 @@ from tunesmith.lm.meter import (
     unpaid,
 )
 from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
-from tunesmith.lm.models import ModelInfo, embedded_path, list_models, pull, show
-from tunesmith.lm.ollama_facts import LoadedModel, ModelFacts, OwnTurns, ServedModel
 from tunesmith.lm.options import (
     NEVER_SENT,
     PORTABLE,
@@ -56,9 +56,9 @@ from tunesmith.lm.options import (
     is_portable,
     plain_options,
 )
-from tunesmith.lm.scripted import FunctionLM, ScriptedLM, Seen
-from tunesmith.lm.served import ollama_server
 from tunesmith.lm.stack import effective, rollout_number
+from tunesmith.lm.streaming import listening
+from tunesmith.lm.weights.models import ModelInfo, embedded_path, list_models, pull, show
 from tunesmith.lm.wire import Prefix, request_key
 
 __all__ = [

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
-from tunesmith.lm.cache import ReplyCache
+from tunesmith.lm.cache.reply_cache import ReplyCache
 from tunesmith.lm.connection import is_time_limit
 from tunesmith.lm.engine import (
     LM_CLASS_STATE_KEY,
@@ -25,12 +25,13 @@ from tunesmith.lm.engine import (
     Response,
     dspy_settings,
 )
+from tunesmith.lm.engines.dspy import ForeignEngine
+from tunesmith.lm.engines.hosts import OPENAI_OPTIONS, ollama_hosts, openai_hosts
+from tunesmith.lm.engines.llamacpp.engine import load_engine
+from tunesmith.lm.engines.ollama.facts import OwnTurns
+from tunesmith.lm.engines.ollama.lazy import OLLAMA_OPTIONS
 from tunesmith.lm.findings import Findings
 from tunesmith.lm.folders import cache_dir
-from tunesmith.lm.foreign import ForeignEngine
-from tunesmith.lm.llamacpp import load_engine
-from tunesmith.lm.models import embedded_path
-from tunesmith.lm.ollama_facts import OwnTurns
 from tunesmith.lm.options import (
     CARRIED,
     CLIENT_OPTIONS,
@@ -42,9 +43,8 @@ from tunesmith.lm.options import (
     plain_options,
 )
 from tunesmith.lm.patience import Patience
-from tunesmith.lm.pooled import OPENAI_OPTIONS, ollama_hosts, openai_hosts
-from tunesmith.lm.served import OLLAMA_OPTIONS
 from tunesmith.lm.stack import BESIDE, AsyncFacade, Beside, Stack, SyncFacade, rollout_number
+from tunesmith.lm.weights.models import embedded_path
 from tunesmith.lm.wire import Prefix
 
 __all__ = ["LM", "as_lm", "build_lm", "lm", "reply_cache"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from tunesmith.data import content_key
 from tunesmith.errors import BudgetExceeded, ContextOverflow, ModelMissing, ModelUnavailable
-from tunesmith.lm.cache import ReplyCache
+from tunesmith.lm.cache.reply_cache import ReplyCache
 from tunesmith.lm.engine import (
     Capabilities,
     Config,

@@ -1,0 +1,320 @@
+"""Identical work under way: once among threads, among coroutines, and among processes."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.scale import scaled
+from tunesmith.lm.cache.flight import FolderFlight
+from tunesmith.lm.cache.keylocks import KeyLocks
+from tunesmith.lm.cache.reply_cache import ReplyCache, SingleFlight
+from tunesmith.lm.engines.scripted import FunctionLM, Seen
+
+
+def run_in_threads(count: int, work: Any) -> None:
+    failures: list[BaseException] = []
+
+    def guarded(number: int) -> None:
+        try:
+            work(number)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(n,), daemon=True) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    if failures:
+        raise failures[0]
+
+
+def test_eight_threads_with_one_key_run_it_once() -> None:
+    flight, finish = SingleFlight(), threading.Event()
+    calls: list[int] = []
+    results: list[object] = []
+
+    def slow(number: int) -> dict[str, int]:
+        calls.append(number)
+        finish.wait()
+        return {"by": number}
+
+    threads = [
+        threading.Thread(target=lambda n=n: results.append(flight.run("k", lambda: slow(n))), daemon=True)
+        for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    while not all(is_waiting(thread) for thread in threads):
+        time.sleep(0.001)
+    finish.set()
+    for thread in threads:
+        thread.join(60)
+    assert len(calls) == 1
+    assert results == [{"by": calls[0]}] * 8
+
+
+def is_waiting(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and (frame.f_code.co_filename, frame.f_code.co_name) == (threading.__file__, "wait")
+
+
+def test_a_later_call_runs_again_and_other_keys_do_not_wait() -> None:
+    flight = SingleFlight()
+    assert flight.run("k", lambda: flight.run("other", lambda: 1) + 1) == 2
+    assert flight.run("k", lambda: 3) == 3
+    assert flight.run("k", lambda: flight.run("k", lambda: 4)) == 4, "one's own key is no deadlock"
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit])
+def test_followers_of_a_failed_leader_take_over_one_by_one(kind: type[BaseException]) -> None:
+    flight, barrier, alone = SingleFlight(), threading.Barrier(8), threading.Lock()
+    calls: list[int] = []
+    outcomes: list[object] = []
+
+    def attempt() -> str:
+        assert alone.acquire(blocking=False), "two threads do the same work at once"
+        try:
+            calls.append(1)
+            number = len(calls)
+            time.sleep(0.02)
+            if number <= 3:
+                raise kind(number)
+            return "done"
+        finally:
+            alone.release()
+
+    def work(_: int) -> None:
+        barrier.wait()
+        try:
+            outcomes.append(flight.run("k", attempt))
+        except kind as error:
+            outcomes.append(error.args[0])
+
+    run_in_threads(8, work)
+    assert sorted(map(str, outcomes)) == ["1", "2", "3", *["done"] * 5]
+
+
+def test_none_is_a_result_like_any_other() -> None:
+    flight = SingleFlight()
+    assert flight.run("k", lambda: None) is None
+
+
+def test_coroutines_with_one_key_run_it_once() -> None:
+    flight, calls = SingleFlight(), []
+
+    async def slow() -> str:
+        calls.append(1)
+        await asyncio.sleep(0.05)
+        return "done"
+
+    async def main() -> list[str]:
+        return await asyncio.gather(*(flight.arun("k", slow) for _ in range(8)))
+
+    for loops in (1, 2):  # a second loop finds nothing of the first
+        assert asyncio.run(main()) == ["done"] * 8
+        assert len(calls) == loops
+
+
+def test_coroutines_survive_a_failed_and_a_cancelled_leader() -> None:
+    flight, calls = SingleFlight(), []
+
+    async def slow() -> str:
+        calls.append(1)
+        number = len(calls)
+        await asyncio.sleep(0.05)
+        if number == 2:
+            raise ValueError(number)
+        return "done"
+
+    async def main() -> list[object]:
+        tasks = [asyncio.create_task(flight.arun("k", slow)) for _ in range(6)]
+        await asyncio.sleep(0.01)
+        tasks[0].cancel()  # the leader
+        tasks[5].cancel()  # a follower
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    outcomes = asyncio.run(main())
+    assert [type(outcome).__name__ for outcome in outcomes] == [
+        "CancelledError", "ValueError", "str", "str", "str", "CancelledError",
+    ]  # fmt: skip
+    assert len(calls) == 3
+
+
+def test_event_loops_of_two_threads_do_not_touch_each_other() -> None:
+    flight = SingleFlight()
+
+    async def one(number: int) -> int:
+        await asyncio.sleep(0.05)
+        return number
+
+    async def main(number: int) -> list[int]:
+        return await asyncio.gather(*(flight.arun("k", lambda: one(number)) for _ in range(4)))
+
+    def work(number: int) -> None:
+        assert asyncio.run(main(number)) == [number] * 4
+
+    run_in_threads(4, work)
+
+
+# --- among processes
+
+fork = multiprocessing.get_context("fork")
+
+
+@contextlib.contextmanager
+def processes(count: int, work: Callable[..., None], *given: object) -> Iterator[list[Any]]:
+    """Run `work` in processes of their own, to be killed at the end if need be."""
+    started = [fork.Process(target=work, args=given) for _ in range(count)]
+    try:
+        for process in started:
+            process.start()
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.join()
+
+
+def call_the_model(folder: Path, log: Path, together: Any) -> None:
+    """Ask three prompts through the cache in `folder`, of a model that writes down that it was called."""
+
+    def answer(seen: Seen) -> str:
+        file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(file, f"{seen.text}\n".encode())
+        os.close(file)
+        time.sleep(0.1)
+        return f"reply to {seen.text}"
+
+    model = FunctionLM(answer, cache=ReplyCache(folder, on_error="raise"), version="1")
+    for prompt in ("a", "b", "c"):
+        together.wait(60)
+        assert model(prompt) == [f"reply to {prompt}"]
+
+
+def hold(folder: Path, held: Any) -> None:
+    def work() -> None:
+        held.set()
+        time.sleep(600)
+
+    FolderFlight(folder).run("k", work)
+
+
+def test_processes_that_ask_the_same_at_once_call_the_model_once(tmp_path: Path) -> None:
+    log = tmp_path / "calls"
+    count = max(3, scaled(8))
+    with processes(count, call_the_model, tmp_path / "replies", log, fork.Barrier(count)) as callers:
+        for caller in callers:
+            caller.join(60)
+        assert [caller.exitcode for caller in callers] == [0] * count
+    assert sorted(log.read_text().split()) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_lock_ends_with_its_holder(number: signal.Signals, tmp_path: Path) -> None:
+    flight, held, took = FolderFlight(tmp_path), fork.Event(), []
+    with processes(1, hold, tmp_path, held) as (holder,):
+        assert held.wait(60)
+        waiting = threading.Thread(target=lambda: flight.run("k", lambda: took.append(time.monotonic())))
+        waiting.start()
+        assert flight.run("another key", lambda: 1) == 1, "no other key waits"
+        time.sleep(0.1)
+        assert took == []
+        killed = time.monotonic()
+        os.kill(holder.pid, number)
+        waiting.join(60)
+    assert took[0] - killed < 5
+
+
+def test_a_holder_that_never_lets_go_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunesmith.lm.keylocks.PATIENCE", 0.1)
+    held = fork.Event()
+    with processes(1, hold, tmp_path, held):
+        assert held.wait(60)
+        assert FolderFlight(tmp_path).run("k", lambda: 1) == 1
+
+
+def test_a_fork_waits_for_its_parent_and_leaves_it_its_locks(tmp_path: Path) -> None:
+    flight, log = FolderFlight(tmp_path), tmp_path / "log"
+
+    def note(text: str) -> None:
+        with log.open("a") as out:
+            out.write(f"{text} ")
+
+    def parent() -> int:
+        child = os.fork()
+        if child == 0:
+            try:
+                flight.close()
+                flight.run("k", lambda: note("child"))
+            finally:
+                os._exit(0)
+        time.sleep(0.1)
+        note("parent")
+        return child
+
+    assert os.waitpid(flight.run("k", parent), 0)[1] == 0
+    assert log.read_text() == "parent child "
+
+
+def test_a_folder_without_locks_is_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "missing", tmp_path / "file"):
+        assert FolderFlight(folder).run("k", lambda: 1) == 1
+
+
+def test_two_models_on_one_folder_share_a_flight(tmp_path: Path) -> None:
+    def slow(seen: Seen) -> str:
+        time.sleep(0.1)
+        return "done"
+
+    models = [FunctionLM(slow, cache=ReplyCache(tmp_path / "replies"), version="1") for _ in range(8)]
+    replies: list[Any] = []
+    run_in_threads(8, lambda number: replies.append(models[number]("same")))
+    assert replies == [["done"]] * 8
+    assert sum(len(model.requests) for model in models) == 1
+
+
+def test_a_lock_within_itself_is_kept_until_the_outer_end(tmp_path: Path) -> None:
+    locks, other = KeyLocks(tmp_path / "lock"), tmp_path / "lock"
+    assert locks.run("k", lambda: locks.run("k", lambda: is_locked(other))) is True
+    assert locks.run("k", lambda: (locks.run("k", lambda: 1), is_locked(other))[1]) is True
+    assert is_locked(other) is False
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process finds a lock on the file."""
+    code = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    return (
+        subprocess.run([sys.executable, "-c", code, str(path)], stderr=subprocess.DEVNULL, check=False).returncode != 0
+    )
+
+
+def test_close_lets_go_of_the_file_unless_it_is_needed(tmp_path: Path) -> None:
+    locks = KeyLocks(tmp_path / "lock")
+
+    def is_open() -> bool:
+        return any(file.path == str(tmp_path / "lock") for file in psutil.Process().open_files())
+
+    def work() -> None:
+        locks.close()
+        assert is_open()
+
+    locks.run("k", work)
+    assert is_open()
+    locks.close()
+    assert not is_open()
+    assert locks.run("k", lambda: 2) == 2

@@ -1,0 +1,187 @@
+"""The in-process engine on the real embedded model."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.engine import LABELS, EngineContract, ask
+from tests.scale import FULL, scaled
+from tunesmith.errors import ModelMissing, RequestRefused, UsageError
+from tunesmith.lm import Config, Engine, Message, Request, lm
+from tunesmith.lm.engines.llamacpp.engine import LlamaCppEngine, load_engine
+from tunesmith.lm.engines.llamacpp.gguf import read_gguf
+from tunesmith.lm.weights.models import embedded_path
+
+pytestmark = pytest.mark.model
+
+
+def embedded() -> LlamaCppEngine:
+    try:
+        path = embedded_path()
+    except ModelMissing:
+        pytest.skip("the embedded weights are not there: run `tunesmith models pull embedded`")
+    return load_engine("embedded", path, num_ctx=None, threads=None)
+
+
+class TestEmbeddedEngine(EngineContract):
+    overflow = "word " * 9000
+
+    @pytest.fixture
+    def engine(self) -> Engine:
+        return embedded()
+
+    def test_an_overflow_says_both_numbers(self, engine: Engine) -> None:
+        from tunesmith.errors import ContextOverflow
+
+        with pytest.raises(ContextOverflow) as caught:
+            engine.complete(ask(engine, self.overflow))
+        assert caught.value.prompt_tokens > caught.value.context_tokens == 8192
+
+    def test_replies_and_logprobs_do_not_depend_on_the_order_of_calls(self, engine: Engine) -> None:
+        texts = [f"{word} number {i} was {how}" for i, (word, how) in enumerate(_pairs())]
+        requests = [ask(engine, text, extensions={"grammar": LABELS}, logprobs=5) for text in texts[: scaled(100)]]
+        # A second prefix in between, as when candidates alternate.
+        requests += [
+            Request(
+                model="embedded",
+                system="One word.",
+                messages=(Message.user(text),),
+                config=requests[0].config,
+            )
+            for text in texts[: scaled(40)]
+        ]
+        first = [engine.complete(request) for request in requests]
+        order = list(range(len(requests)))
+        random.Random(1).shuffle(order)
+        again = {index: engine.complete(requests[index]) for index in order}
+        for index, response in enumerate(first):
+            assert again[index].text == response.text
+            assert again[index].logprobs == response.logprobs
+
+    def test_one_model_is_loaded_once(self, engine: Engine) -> None:
+        assert embedded() is engine
+
+    def test_tools_and_pictures_are_refused(self, engine: Engine) -> None:
+        from dspy.lm15 import FunctionTool
+
+        request = Request(model="embedded", messages=(Message.user("hi"),), tools=(FunctionTool(name="search"),))
+        with pytest.raises(RequestRefused, match="no native tool calls"):
+            engine.complete(request)
+
+    def test_a_lone_surrogate_is_refused(self, engine: Engine) -> None:
+        with pytest.raises(RequestRefused, match="surrogate"):
+            engine.complete(ask(engine, "broken \ud800 text"))
+
+    def test_prefix_states_lie_in_a_private_folder(self, engine: LlamaCppEngine) -> None:
+        engine.complete(ask(engine, "I like it"))
+        folder = engine._states.path
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert list(folder.glob("*.bin"))
+
+    def test_the_loopback_server_wants_its_key(self, engine: LlamaCppEngine) -> None:
+        import http.client
+
+        engine.complete(ask(engine, "I like it"))
+        host = engine._server.listening_address.split("//")[1]
+        connection = http.client.HTTPConnection(host, timeout=10)
+        connection.request("POST", "/tokenize", '{"content": "x"}', {"Content-Type": "application/json"})
+        assert connection.getresponse().status == 401
+        connection.close()
+
+
+def _pairs() -> list[tuple[str, str]]:
+    words = ("Film", "Soup", "Train", "Hotel", "Song", "Phone", "Walk", "Game", "Bread", "Lamp")
+    how = ("good", "awful", "fine", "broken", "a joy", "too late", "so so", "the best ever")
+    return [(word, state) for state in how for word in words] * 3
+
+
+def test_it_says_nothing_on_stderr_even_about_a_bad_grammar(tmp_path: Path) -> None:
+    embedded()
+    code = (
+        "import tunesmith as ts\n"
+        "lm = ts.lm('embedded', cache=False)\n"
+        "lm('hi', max_tokens=2)\n"
+        "from dspy.lm15 import Request, Message, Config\n"
+        "try:\n"
+        "    lm(Request(model='embedded', messages=(Message.user('x'),),\n"
+        "       config=Config(max_tokens=2, extensions={'grammar': 'root ::= nowhere'})))\n"
+        "except ts.errors.RequestRefused: pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.replace("LM response was truncated", "").count("\n") <= 1, done.stderr
+    assert "parse" not in done.stderr
+
+
+@pytest.mark.cores
+def test_replies_and_logprobs_do_not_depend_on_the_number_of_threads() -> None:
+    demos = tuple(
+        message
+        for number in range(40)
+        for message in (Message.user(f"Guest {number}: the room was fine."), Message.assistant(f'{{"room": {number}}}'))
+    )
+    greedy = Config(temperature=0, seed=0, max_tokens=3, logprobs=1)
+    asked = [
+        Request(model="embedded", messages=(*demos, Message.user(f"Guest: {text}")), config=greedy)
+        for text in ("the lift was broken", "too far from the station")[: 2 if FULL else 1]
+    ]
+
+    def replies(threads: int) -> list[tuple[str | None, object]]:
+        engine = load_engine("embedded", embedded_path(), num_ctx=4096, threads=threads)
+        try:
+            found = [engine.complete(request) for request in asked]
+        finally:
+            engine.close()
+        assert all((reply.usage.input_tokens or 0) > 600 for reply in found)
+        return [(reply.text, reply.logprobs) for reply in found]
+
+    assert replies(1) == replies(2)
+
+
+def test_states_left_by_a_killed_process_are_removed_at_the_next_start(tmp_path: Path) -> None:
+    embedded()
+    code = (
+        "import os, tunesmith as ts\n"
+        "lm = ts.lm('embedded', cache=False)\n"
+        "lm('hi', max_tokens=2)\n"
+        "print(lm._stack.engine._states.path, flush=True)\n"
+        "if os.environ.get('DIE'): os.kill(os.getpid(), 9)\n"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    killed = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "DIE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    left = Path(killed.stdout.strip())
+    assert left.is_dir()
+    subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+    assert not left.exists()
+    assert not list(tmp_path.glob("tunesmith-states-*")), "the second process cleaned up after itself"
+
+
+def test_facts_come_from_the_header() -> None:
+    facts = read_gguf(embedded_path())
+    assert facts.architecture == "llama"
+    assert facts.trained_context == 8192
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"GGUF", b"no gguf at all, but long enough", b"GGUF\x03\0\0\0" + b"\xff" * 64]
+)
+def test_a_file_that_is_no_gguf_is_a_usage_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.gguf"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="no GGUF"):
+        lm(f"gguf:{path}")
+
+
+def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        lm(f"gguf:{tmp_path / 'nothing.gguf'}")

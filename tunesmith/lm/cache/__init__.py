@@ -1,0 +1,1 @@
+"""The reply cache on disk."""

@@ -1,0 +1,1 @@
+"""Engines: one file or package per server; each answers `Request`s."""

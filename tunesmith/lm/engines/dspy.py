@@ -1,0 +1,218 @@
+"""Any other model: DSPy's own engine behind tunesmith's cache and meters."""
+
+import copy
+import difflib
+import importlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from tunesmith.errors import ModelUnavailable, UsageError, shown
+from tunesmith.lm.engine import (
+    BaseLM,
+    Capabilities,
+    ContextWindowExceededError,
+    DspyLM,
+    Identity,
+    LMAuthError,
+    LMConfigurationError,
+    LMInvalidRequestError,
+    LMRateLimitError,
+    LMServerError,
+    LMTimeoutError,
+    LMTransportError,
+    LMUnsupportedModelError,
+    Request,
+    Resend,
+    Response,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+    context_overflow,
+    missing_model,
+    refused,
+    unavailable,
+    whole_events,
+)
+from tunesmith.lm.engines.ollama.cloud import cloud_model_refused, is_cloud_name, is_cloud_tag
+from tunesmith.lm.engines.ollama.facts import is_handed_on
+from tunesmith.lm.meter import unmetered
+
+__all__ = ["ForeignEngine"]
+
+# DSPy waits 1, 2, 4 ... seconds between attempts; what it repeats never reached a finished reply.
+_RETRIES = 3
+
+_OLLAMA = ("ollama_chat/", "ollama:")  # what DSPy calls a model on an Ollama server
+_OLLAMA_ADDRESS = "http://localhost:11434/v1"  # that DSPy takes for them, whatever OLLAMA_HOST says
+_PROVIDER = re.compile("^[^/:]*[/:]")
+_LOOK_SECONDS = 5.0
+_ABSENT = (LMAuthError, LMConfigurationError, LMUnsupportedModelError)
+_AWAY = (LMTransportError, LMRateLimitError, LMTimeoutError, LMServerError)
+
+
+class ForeignEngine:
+    """A plain `dspy.LM` as an engine. The model is known by name and address only, so its identity is unverified.
+
+    Args:
+        model: DSPy's model string, for instance `openai/gpt-4o-mini`.
+        client: connection settings as `dspy.LM` takes them (`api_base`, `api_key`, `timeout`, ...).
+        cloud: whether the model may be one that an Ollama server hands on to the cloud.
+
+    Raises:
+        UsageError: DSPy refuses the model string or a setting.
+    """
+
+    def __init__(self, model: str, client: dict[str, Any], *, cloud: bool = False) -> None:
+        if not isinstance(cloud, bool):
+            raise UsageError(f"`cloud` is true or false. Given: {shown(cloud)}.")
+        self._gate = _Gate(model, client, open_=cloud)
+        # DSPy downloads a price list at first use otherwise.
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
+        self._call: dict[str, Any] = {}
+        try:
+            self._lm: BaseLM = DspyLM(model, cache=False, **{"num_retries": _RETRIES, **client})
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"DSPy does not accept the model {model!r}: {error}") from error
+        address = client.get("api_base") or client.get("base_url") or ""
+        self.identity = Identity(backend="dspy", model=model, details=(("address", str(address)),) if address else ())
+        # Which schemas a server takes is not known here: replies are parsed and validated, not constrained.
+        self.capabilities = Capabilities()
+
+    @classmethod
+    def over(cls, lm: BaseLM) -> "ForeignEngine":
+        """Return an engine over an LM object that the caller made."""
+        engine = object.__new__(cls)
+        engine._lm, engine._call = lm, {}
+        engine._gate = _Gate(lm.model, {}, open_=True)  # the user made the LM and chose where it goes
+        # Addresses may change replies; keys and headers never belong in an identity, which artifacts show.
+        details = {n: v for n, v in lm.kwargs.items() if n in ("api_base", "base_url") and v is not None}
+        engine.identity = Identity(
+            backend="dspy", model=lm.model, details=tuple(sorted((n, str(v)) for n, v in details.items()))
+        )
+        engine.capabilities = Capabilities()
+        return engine
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the LM keeps replies in DSPy's cache."""
+        return bool(getattr(self._lm, "cache", False))
+
+    def without_cache(self) -> "ForeignEngine":
+        """Return the same engine, which leaves DSPy's cache alone."""
+        found = copy.copy(self)
+        found._call = {"cache": False}
+        return found
+
+    def complete(self, request: Request) -> Response:
+        """Answer through DSPy."""
+        self._gate.check()
+        try:
+            with unmetered():
+                return self._lm(replace(request, model=self._lm.model), **self._call)
+        except ContextWindowExceededError as error:
+            raise context_overflow(prompt_tokens=None, context_tokens=None) from error
+        except _ABSENT as error:
+            raise missing_model(
+                f"The model {self.identity.model!r} refused the call: {_one_line(error)}.{self._hint()}"
+            ) from error
+        except LMInvalidRequestError as error:
+            if "provider" not in str(error).lower():
+                raise refused(
+                    f"The model {self.identity.model!r} refused the request: {error}.{self._hint()}"
+                ) from error
+            raise missing_model(
+                f"DSPy knows no provider for the model {self.identity.model!r}: {_one_line(error)}. Write "
+                f"`<provider>/<model>`, such as `openai/gpt-4o-mini`.{self._hint()}"
+            ) from error
+        except _AWAY as error:
+            raise unavailable(
+                f"The model {self.identity.model!r} does not answer: {error}. Check address and network, "
+                "then run the same command again.",
+                resend=Resend.NEVER if isinstance(error, LMTimeoutError) else Resend.FREELY,
+            ) from error
+
+    def _hint(self) -> str:
+        for name in _OLLAMA:
+            if self.identity.model.startswith(name):
+                return f" For a model on an Ollama server write `ollama/{self.identity.model.removeprefix(name)}`."
+        provider, _, name = self.identity.model.partition("/")
+        if difflib.get_close_matches(provider, ("ollama",), cutoff=0.75):
+            return f" Is `ollama/{name}` meant?"
+        if provider == "openai" and not self._lm.kwargs.get("api_base"):
+            return (
+                " A server of your own is named by `base_url=` in `ts.lm`, or `base_url` under [lm] in tunesmith.toml."
+            )
+        return ""
+
+    def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+        """Answer in one piece."""
+        yield from whole_events(self.complete(request))
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        """Refuse: DSPy's LM has no embeddings."""
+        raise refused(
+            f"The model {self.identity.model!r} is reached through DSPy, which has no embeddings for it. "
+            "Use `dspy.Embedder`."
+        )
+
+    def close(self) -> None:
+        """Close DSPy's connections."""
+        close = getattr(self._lm, "close", None)
+        if close is not None:
+            close()
+
+
+class _Gate:
+    """Keeps texts from a model that an Ollama server hands on to the cloud. Copies of an engine share it.
+
+    Args:
+        spec: of the model, whose name may say it.
+        client: connection settings. The server at the address that they give, or at the one that DSPy takes for Ollama,
+            is asked once, before the first text: any provider of DSPy that takes an address may reach Ollama's `/v1`.
+        open_: whether the user gave leave.
+    """
+
+    def __init__(self, spec: str, client: dict[str, Any], *, open_: bool) -> None:
+        given = client.get("api_base") or client.get("base_url")
+        address = given or (_OLLAMA_ADDRESS if spec.startswith(_OLLAMA) else None)
+        self._spec, self._barred = spec, not open_ and _is_cloud_spec(spec, has_address=bool(address))
+        self._address: str | None = address if isinstance(address, str) and not open_ else None
+
+    def check(self) -> None:
+        """Raise `ModelMissing` if the model may not be asked."""
+        if self._address is not None and not self._barred:
+            self._look(self._address)
+        if self._barred:
+            raise cloud_model_refused(self._spec)
+
+    def _look(self, address: str) -> None:
+        library = importlib.import_module("tunesmith.lm.engines.openai.server")  # and with it the HTTP client
+        try:
+            server = library.Server(address, headers={}, timeout=_LOOK_SECONDS, waits=(), sleep=time.sleep)
+        except UsageError:
+            self._address = None
+            return
+        try:
+            if "version" in (server.page("/api/version") or {}):
+                name = _PROVIDER.sub("", self._spec)
+                self._barred = is_handed_on(name, server.page("/api/show", {"model": name}) or {})
+        except ModelUnavailable:
+            return  # a server that is away gets no text either
+        finally:
+            server.close()
+        self._address = None
+
+
+def _is_cloud_spec(spec: str, *, has_address: bool) -> bool:
+    """Return whether the spec names a cloud model of an Ollama server, by the name alone."""
+    if spec.startswith(_OLLAMA):
+        return is_cloud_name(spec)
+    return (has_address or spec.startswith("openai/")) and is_cloud_tag(_PROVIDER.sub("", spec))
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".")

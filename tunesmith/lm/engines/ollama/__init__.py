@@ -1,0 +1,1 @@
+"""Ollama servers: `ollama/<model>`."""

@@ -1,0 +1,293 @@
+"""One Ollama server: every request to it, with retries, deadlines and typed errors.
+
+What passes is tried again: a refused, broken or silent connection, a busy server, a model that was just loaded. What
+would not pass is not: above all a request that ended the model's runner is never sent again as it was.
+"""
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+
+from tunesmith.errors import ModelError
+from tunesmith.lm.bounded import sooner
+from tunesmith.lm.connection import made
+from tunesmith.lm.engines.ollama.errors import Fault, Kind, Sort, error_of, no_such_model
+from tunesmith.lm.engines.ollama.facts import (
+    LoadedModel,
+    ModelFacts,
+    ServedModel,
+    Version,
+    find_served,
+    loaded_models,
+    model_facts,
+    served_models,
+)
+from tunesmith.lm.engines.ollama.transport import Exchange, exchanging, wire_to
+
+__all__ = ["Connect", "OllamaServer", "Policy", "PullProgress"]
+
+T = TypeVar("T")
+Connect = Callable[[str, httpx.BaseTransport], Any]
+"""Makes the `ollama.Client` of the server at an address, over a transport."""
+PullProgress = Callable[[str, int, int | None], None]
+"""Called with what the server does, the bytes that are here and, where known, the bytes that there will be."""
+
+_PULL_SECONDS = 30 * 86400.0  # a download takes as long as it takes
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How often and how long.
+
+    Attributes:
+        timeout: seconds a call may take: all attempts together, and at the first call what the server is asked about
+            the model before. An attempt may be silent for half of what is left; in a run, where a silent call is not
+            sent again, for all of it.
+        attempts: at most, for a fault that passes.
+        pause: seconds before the second attempt; doubled before each further one.
+        busy_pause: the same after "busy" and "loading".
+        clock: monotonic seconds.
+        sleep: waits.
+    """
+
+    timeout: float = 1200.0
+    attempts: int = 5
+    pause: float = 0.1
+    busy_pause: float = 1.0
+    clock: Callable[[], float] = field(default=time.monotonic)
+    sleep: Callable[[float], None] = field(default=time.sleep)
+
+    def deadline(self) -> float:
+        """Return when a call that starts now has to be over; no later than the call that it is a part of."""
+        return sooner(self.clock() + self.timeout)
+
+    def waited(self, fault: Fault, attempt: int, deadline: float) -> bool:
+        """Wait after attempt number `attempt`; return whether there may be one more."""
+        if fault.sort not in (Sort.AGAIN, Sort.LATER) or attempt >= self.attempts:
+            return False
+        pause = (self.busy_pause if fault.sort is Sort.LATER else self.pause) * 2 ** (attempt - 1)
+        if self.clock() + pause >= deadline:
+            return False
+        self.sleep(pause)
+        return True
+
+
+class OllamaServer:
+    """One server. Safe from many threads, and in a process that was forked.
+
+    Args:
+        address: base URL.
+        connect: makes the client.
+        policy: how often and how long.
+    """
+
+    def __init__(self, address: str, connect: Connect, policy: Policy) -> None:
+        self.address, self.policy = address, policy
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._open: tuple[int, Any, httpx.Client] | None = None
+
+    # Requests -----------------------------------------------------------------------------------------------
+
+    def retried(self, once: Callable[[float], T], deadline: float | None = None) -> T:
+        """Return what `once(deadline)` gives, trying again what passes.
+
+        Raises:
+            Fault: the last one.
+        """
+        end, attempt = self.policy.deadline() if deadline is None else deadline, 1
+        while True:
+            try:
+                return once(end)
+            except Fault as fault:
+                if not self.policy.waited(fault, attempt, end):
+                    raise
+                attempt += 1
+
+    def chat(self, arguments: dict[str, Any], patch: dict[str, Any], deadline: float) -> dict[str, Any]:
+        """Return the reply to one `/api/chat` request, as it came.
+
+        Raises:
+            Fault: there is none.
+        """
+        reply = self._ask(lambda client: client.chat(stream=False, **arguments), deadline, patch)
+        message = reply.get("message") or {}
+        nothing = not any(message.get(name) for name in ("content", "thinking", "tool_calls"))
+        if reply.get("done_reason") in ("load", "unload") or (nothing and reply.get("done") is not True):
+            raise Fault(Kind.EMPTY, "it loaded the model and gave no reply")
+        return reply
+
+    def chat_stream(self, arguments: dict[str, Any], patch: dict[str, Any], deadline: float) -> Iterator[Any]:
+        """Yield the chunks of one streamed `/api/chat` request; closing the iterator breaks the connection.
+
+        Raises:
+            Fault: it did not begin, or broke off.
+        """
+        client, _ = self._clients()
+        yield from _pieces(client.chat(stream=True, **arguments), Exchange(deadline, patch))
+
+    def embed(self, arguments: dict[str, Any], deadline: float) -> list[list[float]]:
+        """Return the vectors of one `/api/embed` request.
+
+        Raises:
+            Fault: there are none.
+        """
+        found = self._ask(lambda client: client.embed(truncate=False, **arguments), deadline).get("embeddings")
+        return list(found or [])
+
+    # What the server says -----------------------------------------------------------------------------------
+
+    def version(self, deadline: float | None = None) -> Version:
+        """Return the server's version.
+
+        Args:
+            deadline: when the answer has to be here, on the policy's clock; by default as for any call.
+
+        Raises:
+            ModelUnavailable: no server answers.
+            ModelMissing: what answers is another server, or does not let us in.
+        """
+        reply = self._told(self._get_version, deadline)
+        if not isinstance(reply.get("version"), str):
+            raise error_of(Fault(Kind.FOREIGN, json.dumps(reply)[:80]), self.address, None)
+        return Version(reply["version"])
+
+    def models(self, deadline: float | None = None) -> list[ServedModel]:
+        """Return the models that the server has; raises as `version`."""
+        return served_models(self._told(lambda end: self._ask(lambda client: client.list(), end), deadline))
+
+    def loaded(self) -> list[LoadedModel]:
+        """Return the models in the server's memory; raises as `version`."""
+        return loaded_models(self._told(lambda end: self._ask(lambda client: client.ps(), end), None))
+
+    def facts(self, name: str, deadline: float | None = None) -> ModelFacts:
+        """Return what the server says about one model: three requests with one deadline.
+
+        Raises:
+            ModelMissing: the server has no such model; says how to get it and which similar ones are there.
+            ModelUnavailable: the server does not answer.
+        """
+        deadline = self.policy.deadline() if deadline is None else deadline
+        version, models = self.version(deadline), self.models(deadline)
+        try:
+            shown = self.retried(lambda end: self._ask(lambda client: client.show(name), end), deadline)
+        except Fault as fault:
+            raise self.error(fault, name, deadline=deadline) from fault
+        return model_facts(name, version, find_served(models, name), shown)
+
+    def pull(self, name: str, progress: PullProgress | None = None) -> bool:
+        """Let the server download a model, and return whether it did; one that is there stays as it is.
+
+        It may have been made on the server, or there may be no network. A registry's model of the same name would take
+        its place.
+
+        Raises:
+            ModelMissing: there is no such model, or it cannot be had.
+            ModelUnavailable: the server does not answer, or the download broke off.
+        """
+        if find_served(self.models(), name) is not None:
+            return False
+        client, _ = self._clients()
+        try:
+            for step in _pieces(client.pull(name, stream=True), Exchange(self.policy.clock() + _PULL_SECONDS)):
+                if progress is not None:
+                    progress(step.status or "", step.completed or 0, step.total)
+        except Fault as fault:
+            raise error_of(fault, self.address, name, pulling=True) from fault
+        return True
+
+    def error(
+        self,
+        fault: Fault,
+        model: str,
+        prompt: int | None = None,
+        room: int | None = None,
+        deadline: float | None = None,
+    ) -> ModelError:
+        """Return the error that `fault` is to a caller.
+
+        Args:
+            fault: what happened last.
+            model: which model was asked.
+            prompt: estimated tokens of the prompt.
+            room: tokens of context.
+            deadline: of the call; the server is not asked for similar models any longer.
+        """
+        if fault.sort is not Sort.MISSING:
+            return error_of(fault, self.address, model, prompt=prompt, room=room)
+        names: list[str] = []
+        with contextlib.suppress(ModelError):
+            names = [served.name for served in self.models(deadline)]
+        return no_such_model(model, self.address, names)
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        with self._lock:
+            found, self._open = self._open, None
+        if found is not None and found[0] == os.getpid():
+            found[2].close()  # and with it the transport, which both clients share
+
+    # Below --------------------------------------------------------------------------------------------------
+
+    def _told(self, once: Callable[[float], dict[str, Any]], deadline: float | None) -> dict[str, Any]:
+        try:
+            return self.retried(once, deadline)
+        except Fault as fault:
+            raise error_of(fault, self.address, None) from fault
+
+    def _get_version(self, deadline: float) -> dict[str, Any]:
+        _, plain = self._clients()
+        exchange = Exchange(deadline)
+        with exchanging(exchange):
+            plain.get("/api/version")
+        return exchange.reply
+
+    def _ask(self, do: Callable[[Any], Any], deadline: float, patch: dict[str, Any] | None = None) -> dict[str, Any]:
+        client, _ = self._clients()
+        exchange = Exchange(deadline, patch)
+        try:
+            with exchanging(exchange):
+                do(client)
+        except (ValueError, TypeError, AttributeError) as error:
+            # The client cannot read the reply, or will not send the request.
+            kind, status = (Kind.FOREIGN, 200) if exchange.reply else (Kind.ANSWERED, 400)
+            raise Fault(kind, str(error), status) from error
+        return exchange.reply
+
+    def _clients(self) -> tuple[Any, httpx.Client]:
+        """Return the `ollama` client, and a plain one for the routes that it has not, over one transport."""
+        pid = os.getpid()
+        found = self._open
+        if found is None or found[0] != pid:  # a forked process may not speak on its parent's connections
+            with self._lock:
+                found = self._open
+                if found is None or found[0] != pid:
+                    found = self._open = made(self.address, self._new_clients)
+        return found[1], found[2]
+
+    def _new_clients(self) -> tuple[int, Any, httpx.Client]:
+        wire = wire_to(httpx.URL(self.address), self.policy.clock)
+        plain = httpx.Client(base_url=self.address, transport=wire, trust_env=False)
+        return os.getpid(), self._connect(self.address, wire), plain
+
+
+def _pieces(chunks: Any, exchange: Exchange) -> Iterator[Any]:
+    try:
+        while True:
+            try:
+                with exchanging(exchange):
+                    chunk = next(chunks, None)
+            except (ValueError, TypeError, AttributeError) as error:
+                raise Fault(Kind.FOREIGN, str(error), 200) from error
+            if chunk is None:
+                return
+            yield chunk
+    finally:
+        chunks.close()

@@ -1,0 +1,222 @@
+"""Several hosts that serve the same model, as one engine."""
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+import httpx
+
+from tunesmith.errors import ModelUnavailable, UsageError
+from tunesmith.lm.bounded import ending, is_sent_once, sooner
+from tunesmith.lm.engine import (
+    Capabilities,
+    Engine,
+    Identity,
+    Message,
+    Request,
+    Resend,
+    Response,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+    resend_of,
+    unavailable,
+)
+from tunesmith.lm.pool.hosts import Host, Hosts, HostStatus, placeless
+from tunesmith.lm.wire import request_key
+
+__all__ = ["PoolEngine"]
+
+_T = TypeVar("_T")
+_Event = StreamStartEvent | StreamDeltaEvent | StreamEndEvent
+
+_PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between two looks at all hosts while none lives
+_ANY = Message.user(".")
+_NOBODY = Identity("pool", "any")
+
+
+class PoolEngine:
+    """One model on several hosts.
+
+    Requests that share their prefix (system text, all messages but the last, options) go to one host, which has read
+    that prefix already. A new prefix goes to the host with the least to do. Where a prefix's host is busy, another
+    one helps out if it has a free slot and serves no other prefix of the last `hold` requests: reading a prefix there
+    costs as much as several calls, and would push the other one out.
+
+    A host that does not answer gets no requests until it answers a probe; then its prefixes come back to it. A request
+    that it left behind goes to another host. Two broken connections end a request: it may be what stops the hosts. In a
+    run no other host gets a request that hangs.
+
+    Args:
+        hosts: by address, what makes the engine of a host. It is called again after an outage, so that a host which
+            comes back with another model is noticed.
+        slots: requests that one host works on at once.
+        hold: over how many requests a prefix keeps others from its host.
+        timeout: seconds that a call may take on all hosts together, waiting for one included; `None` where only the
+            engines of the hosts limit it. Of a stream, the time to find a host that begins it.
+        clock: monotonic seconds.
+        sleep: waits for seconds.
+
+    Raises:
+        UsageError: no hosts, or they serve different models, or nobody says which weights they serve.
+        ModelUnavailable, ModelMissing: no host answers; one that answers has no such model.
+    """
+
+    def __init__(
+        self,
+        hosts: Mapping[str, Callable[[], Engine]],
+        *,
+        slots: int = 1,
+        hold: int = 8,
+        timeout: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if not hosts:
+            raise UsageError("A pool needs at least one host.")
+        self._hosts, self._slots, self._sleep = Hosts(hosts, slots=slots, hold=hold, clock=clock), slots, sleep
+        self._timeout, self._clock = timeout, clock
+        self.identity = placeless(self._hosts.start())
+        self.capabilities = self._common()
+        self.request_options: frozenset[str] | None = next(
+            getattr(host.made, "request_options", None) for host in self._hosts.all if host.live
+        )
+
+    def complete(self, request: Request) -> Response:
+        """Answer `request` on one of the hosts; see `Engine.complete`."""
+        return self._somewhere(_prefix(request), lambda engine: engine.complete(request))
+
+    @property
+    def own_turns(self) -> Any:
+        """What the hosts put into every prompt, `None` where they put nothing; see `tunesmith.lm.OwnTurns`."""
+        return next((getattr(host.engine, "own_turns", None) for host in self._hosts.all if host.live), None)
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        """Return one vector per text, in order, from the host with the least to do."""
+        return self._somewhere(None, lambda engine: engine.embed(texts))
+
+    def stream(self, request: Request) -> Iterator[_Event]:
+        """Answer piece by piece; once a piece was given, no other host takes over."""
+        visit = self._visit(_prefix(request))
+        while True:
+            with visit.host() as host, closing(_generator(host.engine.stream(request))) as events:
+                for event in events:
+                    if isinstance(event, StreamStartEvent):
+                        start = event
+                        continue
+                    if not visit.over:
+                        visit.over = True
+                        yield start
+                    yield event
+                return
+
+    def hosts(self) -> tuple[HostStatus, ...]:
+        """Return what is known of every host now."""
+        return self._hosts.status()
+
+    def close(self) -> None:
+        """Close every host's engine."""
+        for host in self._hosts.all:
+            if host.made is not None:
+                host.made.close()
+
+    def _somewhere(self, prefix: str | None, call: Callable[[Engine], _T]) -> _T:
+        visit = self._visit(prefix)
+        while True:
+            with visit.host() as host, ending(visit.end):
+                return call(host.engine)
+
+    def _visit(self, prefix: str | None) -> "_Visit":
+        end = sooner(math.inf if self._timeout is None else self._clock() + self._timeout)
+        return _Visit(self._hosts, prefix, self._sleep, self._clock, None if end == math.inf else end)
+
+    def _common(self) -> Capabilities:
+        """Return what every host can do that answers now."""
+        found = [host.engine.capabilities for host in self._hosts.all if host.live]
+        return Capabilities(
+            constraints=frozenset.intersection(*(each.constraints for each in found)),
+            logprobs=min(each.logprobs for each in found),
+            embeddings=all(each.embeddings for each in found),
+            tools=all(each.tools for each in found),
+            thinking=all(each.thinking for each in found),
+            slots=self._slots * len(self._hosts.all),
+            roots=next(roots for roots in ("object", "closed", "any") if any(e.roots == roots for e in found)),
+        )
+
+
+class _Visit:
+    """The way of one request over the hosts.
+
+    Attributes:
+        over: whether a part of the reply was given out, so that no other host may start it again.
+        end: when the call has to be over, `None` for no limit.
+    """
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        prefix: str | None,
+        sleep: Callable[[float], None],
+        clock: Callable[[], float],
+        end: float | None,
+    ) -> None:
+        self._hosts, self._prefix, self._sleep, self._clock, self.end = hosts, prefix, sleep, clock, end
+        self._tried: set[str] = set()
+        self._broken = 0
+        self._waits = list(_PATIENCE)
+        self.over = False
+
+    @contextmanager
+    def host(self) -> Iterator[Host]:
+        """Give the next host to try. Where it does not answer, the block ends without an error: try the next.
+
+        Raises:
+            ModelUnavailable: no host answers, for as long as is waited, or none may be tried any more.
+        """
+        host = self._next()
+        try:
+            yield host
+        except ModelUnavailable as error:
+            self._hosts.lost(host, error)
+            self._tried.add(host.name)
+            self._broken += not _never_sent(error)
+            if self._broken > 1:
+                raise unavailable(str(error), resend=Resend.NEVER) from error
+            if self.over or self._late(0.0) or (is_sent_once() and resend_of(error) is Resend.NEVER):
+                raise
+        finally:
+            self._hosts.leave(host)
+
+    def _next(self) -> Host:
+        while (host := self._hosts.take(self._prefix, self._tried)) is None:
+            if not self._waits or self._late(self._waits[0]):
+                raise self._hosts.nobody()
+            self._sleep(self._waits.pop(0))
+            self._tried.clear()
+            with ending(self.end):
+                self._hosts.revive()
+        return host
+
+    def _late(self, wait: float) -> bool:
+        return self.end is not None and self._clock() + wait >= self.end
+
+
+def _generator(events: Iterator[_Event]) -> Generator[_Event, None, None]:
+    return cast("Generator[_Event, None, None]", events)  # engines write `stream` as one
+
+
+def _never_sent(error: BaseException | None) -> bool:
+    """Return whether the server cannot have read the request, because nobody took the connection."""
+    while error is not None:
+        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, ConnectionRefusedError)):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _prefix(request: Request) -> str:
+    shared: Any = replace(request, messages=(*request.messages[:-1], _ANY))
+    return request_key(_NOBODY, shared, 0)
