@@ -240,7 +240,7 @@ def test_a_lock_ends_with_its_holder(number: signal.Signals, tmp_path: Path) -> 
 
 
 def test_a_holder_that_never_lets_go_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunesmith.lm.keylocks.PATIENCE", 0.1)
+    monkeypatch.setattr("tunesmith.lm.cache.keylocks.PATIENCE", 0.1)
     held = fork.Event()
     with processes(1, hold, tmp_path, held):
         assert held.wait(60)

@@ -7,7 +7,8 @@ import pytest
 
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import ModelMissing, UsageError
-from tunesmith.lm import LM, Message, Request, foreign, lm
+from tunesmith.lm import LM, Message, Request, lm
+from tunesmith.lm.engines import dspy as foreign
 from tunesmith.lm.engines.ollama.facts import served_models
 
 TEXTS = ("/api/chat", "/api/generate", "/api/embed", "/v1/chat/completions", "/v1/embeddings", "/v1/completions")

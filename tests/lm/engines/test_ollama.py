@@ -16,8 +16,9 @@ import tunesmith as ts
 from tests.contracts.engine import EngineContract, ask
 from tests.protocol import FakeModel, ProtocolServer, Reply, embedded_backend, scripted
 from tunesmith.errors import ContextOverflow, ModelMissing, RequestRefused, UsageError
-from tunesmith.lm import LM, Config, Engine, Message, ReplyCache, Request, StreamDeltaEvent, lm, ollama_transport
+from tunesmith.lm import LM, Config, Engine, Message, ReplyCache, Request, StreamDeltaEvent, lm
 from tunesmith.lm.engine import StreamEndEvent, ToolCallPart
+from tunesmith.lm.engines.ollama import transport as ollama_transport
 from tunesmith.lm.engines.ollama.client import Policy
 from tunesmith.lm.engines.ollama.engine import OllamaEngine, server_at
 from tunesmith.lm.weights.models import embedded_path

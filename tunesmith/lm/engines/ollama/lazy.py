@@ -51,7 +51,7 @@ def ollama_server(host: str | None = None, **policy: Any) -> "OllamaServer":
 
     Args:
         host: a host, `host:port` or a URL.
-        **policy: fields of `tunesmith.lm.ollama_client.Policy`.
+        **policy: fields of `tunesmith.lm.engines.ollama.client.Policy`.
 
     Raises:
         UsageError: the address cannot be read.
