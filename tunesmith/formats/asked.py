@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import Any, get_args
 
 from tunesmith.errors import FormatError
-from tunesmith.signatures import Signature, input_types
+from tunesmith.signatures import Signature, field_names, input_types
 
 __all__ = ["check_inputs", "inputs_watched"]
 
@@ -30,7 +30,7 @@ def check_inputs(signature: type[Signature], inputs: Mapping[str, Any]) -> None:
     Raises:
         FormatError: not one input of the signature is given; names that it lacks were dropped on the way.
     """
-    wanted = signature.input_fields
+    wanted = field_names(signature).inputs
     if all(name in inputs for name in wanted):
         return
     if not any(name in inputs for name in wanted):
@@ -42,7 +42,7 @@ def check_inputs(signature: type[Signature], inputs: Mapping[str, Any]) -> None:
     if found is not None:
         lacking = [n for n, kind in input_types(signature).items() if n not in inputs and not _takes_none(kind)]
         if lacking:
-            step = f"{', '.join(wanted)} -> {', '.join(signature.output_fields)}"
+            step = f"{', '.join(wanted)} -> {', '.join(field_names(signature).outputs)}"
             found.add(f"A predictor `{step}` was called without its input {', '.join(lacking)}.")
 
 

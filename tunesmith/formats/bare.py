@@ -20,6 +20,7 @@ from tunesmith.formats.thoughts import is_around
 from tunesmith.lm import Capabilities, TokenLogprob
 from tunesmith.signatures import (
     Signature,
+    field_names,
     field_schema,
     grammar,
     is_any_text,
@@ -243,7 +244,7 @@ class BareNearest(BareFree):
 
 
 def _output(signature: type[Signature]) -> str:
-    return next(iter(signature.output_fields))
+    return field_names(signature).outputs[0]
 
 
 def _has_grammar(signature: type[Signature], name: str) -> bool:

@@ -10,8 +10,8 @@ import json
 import logging
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, get_args
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple, get_args
 
 from dspy.adapters import Adapter, ChatAdapter
 from dspy.adapters.decision import evidence_type
@@ -27,7 +27,7 @@ from tunesmith.formats.incremental import FieldReader, WholeReader
 from tunesmith.formats.labelled import LINES
 from tunesmith.formats.layout import Layout
 from tunesmith.formats.options import Constraint, check_call, request_config
-from tunesmith.formats.plan import Plan, Plans, source_of, values_of
+from tunesmith.formats.plan import Plan, Plans, Source, values_of
 from tunesmith.formats.rendered import Rendered, message_of, request_of, turn
 from tunesmith.formats.thoughts import begins_with_thoughts, is_around, without_thoughts
 from tunesmith.lm import (
@@ -40,6 +40,7 @@ from tunesmith.lm import (
     Response,
     TokenLogprob,
     effective,
+    message_text,
     rollout_number,
 )
 from tunesmith.signatures import (
@@ -71,6 +72,7 @@ _PARTS = (Type, History, ToolCallResults)
 _TEXTS = (Code, Reasoning, Tool, Noul, Choice, Score)
 _DECISIONS = (Noul, Choice, Score)
 _log = logging.getLogger("tunesmith")
+_UNABLE = Capabilities()
 _NO_THINKING = (None, False, "none", "off", "")
 
 
@@ -291,18 +293,15 @@ class Format(HeardOnce, Adapter):
         """
         check_inputs(signature, inputs)
         signature, thought = _reply_side(lm, lm_kwargs, signature)
-
-        def planned() -> Plan:
-            return self._plan(lm, lm_kwargs, signature, demos, thinking=thought is not None)
-
-        plan, found, draw = planned(), list[dict[str, Any]](), 0
+        plan = self._plan(lm, lm_kwargs, signature, demos, thinking=thought is not None)
+        found, draw = list[dict[str, Any]](), 0
         while draw < len(plan.prefixes):
             asked = _Asked(plan, draw, signature, demos, inputs, self._turns_of(signature, plan, inputs))
             response = yield asked
             outputs, problem = self._tried(signature, plan, response)
             if isinstance(lm, LM) and self._is_unheld(signature, plan, response, readable=problem is None):
                 lm.findings.give_up()
-                plan = planned()
+                plan = self._plan(lm, lm_kwargs, signature, demos, thinking=thought is not None)
                 outputs, problem = self._tried(signature, plan, response)
                 if problem is not None and asked.plan.stop:  # without the constraint alone the same would come again
                     continue
@@ -444,11 +443,14 @@ class Format(HeardOnce, Adapter):
         *,
         thinking: bool = False,
     ) -> Plan:
-        able = lm.capabilities if isinstance(lm, LM) and not thinking else Capabilities()
-        mode = self.mode(signature, able, shown=bool(demos))
-        source = source_of(lm, lm_kwargs, signature, demos, mode)
+        able = lm.capabilities if isinstance(lm, LM) and not thinking else _UNABLE
+        plan = self._plans.quick(lm, lm_kwargs, signature, demos, able)
+        if plan is not None:
+            return plan
+        source = Source.of(lm, lm_kwargs, signature, demos, able)
         plan = self._plans.get(signature, source)
         if plan is None:
+            mode = self.mode(signature, able, shown=bool(demos))
             self.check(signature)
             plan = self._new_plan(lm, lm_kwargs, signature, demos, mode, source)
             self._plans.put(signature, plan)
@@ -461,7 +463,7 @@ class Format(HeardOnce, Adapter):
         signature: type[Signature],
         demos: list[Any],
         mode: str,
-        source: tuple[Any, ...],
+        source: Source,
     ) -> Plan:
         check_call(lm_kwargs, lm, self.name)
         system, turns = self._prefix_texts(signature, demos)
@@ -535,6 +537,9 @@ def _typed(signature: type[Signature], name: str, value: Any) -> Any:
 
 def _text_of(response: Response) -> str | None:
     """Return the text of a reply. DSPy's streams turn a JSON object with choices in it into data."""
+    text = message_text(response.message)
+    if text is not None:
+        return text
     data = response.message.first(DataPart)
     return response.text if data is None else json.dumps(data.value, ensure_ascii=False)
 
@@ -556,8 +561,7 @@ def _has_parts(annotation: Any) -> bool:
     return any(map(_has_parts, get_args(annotation)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """One request: a draw of a plan, with what stands behind the plan's prefix."""
 
     plan: Plan

@@ -12,6 +12,7 @@ _CLOSES = r"</(?:think|thinking|seed:think)>|\[/THINK\]|◁/think▷|<\|END_THIN
 _THOUGHTS = re.compile(rf"(?:\s*(?:{_OPENS}).*?(?:{_CLOSES}))+", re.DOTALL | re.IGNORECASE)
 _OPENED = re.compile(rf"\s*(?:{_OPENS})", re.IGNORECASE)
 _CLOSED = re.compile(_CLOSES, re.IGNORECASE)
+_ANY = re.compile("[<[◁`]")  # without one of these there is neither a thought nor a fence
 
 
 def without_thoughts(text: str, *, cut: bool = False) -> str:
@@ -23,6 +24,8 @@ def without_thoughts(text: str, *, cut: bool = False) -> str:
     Raises:
         ParseError: the reply ends before its thoughts do.
     """
+    if _ANY.search(text) is None:
+        return text
     thoughts = _THOUGHTS.match(text)
     if thoughts is not None:
         return text[thoughts.end() :]
@@ -48,6 +51,8 @@ def is_around(text: str) -> bool:
 
     Thoughts that only end in the reply, since the prompt has opened them, count too.
     """
+    if _ANY.search(text) is None:
+        return False
     if text.lstrip().startswith("```") or begins_with_thoughts(text):
         return True
     closed = _CLOSED.search(text)

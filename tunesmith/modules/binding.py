@@ -17,6 +17,7 @@ from typing import Any
 from tunesmith.errors import UsageError, shown
 from tunesmith.formats import default_format, get_format
 from tunesmith.lm import PORTABLE, is_portable
+from tunesmith.modules.calling import predicted
 from tunesmith.modules.module import DspyPredict, Module, caller_adapter, context, copy_program, settings
 from tunesmith.signatures import check_inputs
 
@@ -133,7 +134,11 @@ def _called(bound: DspyPredict) -> DspyPredict:
 
 def _forward(self: DspyPredict, **kwargs: Any) -> Any:
     self = _called(self)
-    with context(adapter=get_format(self.__dict__[_MARK])):
+    adapter = get_format(self.__dict__[_MARK])
+    found = predicted(self, adapter, kwargs) if type(self).forward is DspyPredict.forward else None
+    if found is not None:
+        return found
+    with context(adapter=adapter):
         return type(self).forward(self, **kwargs)
 
 

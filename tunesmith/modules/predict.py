@@ -1,10 +1,12 @@
 """`Predict` and `ChainOfThought`: DSPy's, under tunesmith's formats without further configuration."""
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from tunesmith.formats import default_format, get_format, values_of
 from tunesmith.lm import check_values
 from tunesmith.modules.binding import settle, with_settings
+from tunesmith.modules.calling import predicted
 from tunesmith.modules.module import (
     DspyChainOfThought,
     DspyPredict,
@@ -13,6 +15,7 @@ from tunesmith.modules.module import (
     context,
     signature_of,
 )
+from tunesmith.signatures import Signature
 
 __all__ = ["ChainOfThought", "Predict"]
 
@@ -39,9 +42,14 @@ class Predict(DspyPredict):
 
     def forward(self, **kwargs: Any) -> Any:
         """Predict; called by `__call__`."""
-        if caller_adapter() is not None:
+        own = caller_adapter()
+        adapter = self.chosen_format(kwargs) if own is None else own
+        found = predicted(self, adapter, kwargs)
+        if found is not None:
+            return found
+        if own is not None:
             return super().forward(**kwargs)  # type: ignore[no-untyped-call]
-        with context(adapter=self.chosen_format(kwargs)):
+        with context(adapter=adapter):
             return super().forward(**kwargs)  # type: ignore[no-untyped-call]
 
     async def aforward(self, **kwargs: Any) -> Any:
@@ -69,12 +77,24 @@ class Predict(DspyPredict):
     def chosen_format(self, kwargs: dict[str, Any]) -> Any:
         """Return the format of a call with these arguments where nobody chose one."""
         given = kwargs.get("signature")
-        demos = [demo for demo in kwargs.get("demos", self.demos) if _has_empty_text(demo)]
-        return get_format(default_format(signature_of(self) if given is None else as_signature(given), demos))
+        signature = signature_of(self) if given is None else as_signature(given)
+        demos = kwargs.get("demos", self.demos)
+        if not demos:
+            return get_format(default_format(signature))
+        values = [values_of(demo) for demo in demos]
+        known = _CHOSEN.get(signature)
+        if known is None or known[0] != values:
+            empty = [demo for demo in demos if _has_empty_text(demo)]
+            known = _CHOSEN[signature] = ([dict(one) for one in values], get_format(default_format(signature, empty)))
+        return known[1]
+
+
+_CHOSEN: WeakKeyDictionary[type[Signature], tuple[list[dict[str, Any]], Any]] = WeakKeyDictionary()
+"""The last demos of a signature and their format, for most calls have the same demos as the one before."""
 
 
 def _has_empty_text(demo: Any) -> bool:
-    """Return whether a demo may need another format than the usual one; quick, for every call asks it."""
+    """Return whether a demo may need another format than the usual one."""
     values = values_of(demo).values()
     return any(type(value) is str and (not value or value.isspace()) for value in values)
 

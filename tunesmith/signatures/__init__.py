@@ -30,6 +30,7 @@ from tunesmith.signatures.safe import is_safe, server_schema, wide_integers
 from tunesmith.signatures.schema import field_schema, left_out, output_schema
 from tunesmith.signatures.signature import (
     Example,
+    FieldNames,
     InputField,
     OutputField,
     Signature,
@@ -38,6 +39,7 @@ from tunesmith.signatures.signature import (
     declared,
     describe,
     field_description,
+    field_names,
     fingerprint,
     input_types,
     output_types,
@@ -54,7 +56,9 @@ __all__ = [
     "describe",
     "Example",
     "field_description",
+    "field_names",
     "field_schema",
+    "FieldNames",
     "fingerprint",
     "gbnf_literal",
     "given_value",

@@ -5,12 +5,15 @@ import hashlib
 import json
 import types
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from weakref import WeakKeyDictionary
 
 import dspy.adapters.types as dspy_types
 from annotated_types import BaseMetadata
 from dspy import Example, InputField, OutputField, Prediction, Signature
+from dspy.adapters.types.decision import Choice, Noul, Score
 from dspy.signatures.signature import make_signature
 from dspy.utils.constants import IS_TYPE_UNDEFINED
 from pydantic import Field, TypeAdapter
@@ -26,6 +29,7 @@ __all__ = [
     "OutputField",
     "Signature",
     "FieldInfo",
+    "FieldNames",
     "check_fields",
     "check_inputs",
     "check_names",
@@ -33,6 +37,7 @@ __all__ = [
     "declared",
     "describe",
     "field_description",
+    "field_names",
     "field_role",
     "field_type",
     "fingerprint",
@@ -46,6 +51,7 @@ __all__ = [
 # Types of dspy that hold plain text, and all types of dspy: media, tools, histories and decisions,
 # which dspy's own adapters turn into message parts.
 TEXT_TYPES: tuple[type, ...] = (dspy_types.Reasoning, dspy_types.Code)
+DECISION_TYPES: tuple[type, ...] = (Noul, Choice, Score)
 DSPY_TYPES: tuple[type, ...] = (
     dspy_types.Type,
     dspy_types.History,
@@ -148,6 +154,50 @@ def new_signature(name: str, fields: Mapping[str, tuple[Any, FieldInfo]], instru
     check_names(name, {key: field_role(info) for key, (_, info) in fields.items()})
     made: type[Signature] = make_signature(dict(fields), instructions, signature_name=name)
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class FieldNames:
+    """The names of a signature's fields, in order.
+
+    Attributes:
+        inputs, outputs: of each side.
+        given: the inputs as a set.
+        plain: whether every input is a text, and no output a decision, which DSPy's own code must see.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    given: frozenset[str]
+    plain: bool
+
+
+_NAMES: "WeakKeyDictionary[type[Signature], FieldNames]" = WeakKeyDictionary()
+
+
+def field_names(signature: type[Signature]) -> FieldNames:
+    """Return the names of the fields, kept for each signature class: DSPy collects them anew at each look.
+
+    Raises:
+        SignatureError: it is not a signature class.
+    """
+    try:
+        return _NAMES[signature]
+    except (KeyError, TypeError):
+        inputs, outputs = checked(signature).input_fields, signature.output_fields
+    texts = all(info.annotation is str for info in inputs.values())
+    free = not any(name in _CALL_NAMES or name in ("prediction", "_trace") for name in inputs)
+    own = any(_is_decision(mark) for info in outputs.values() for mark in (info.annotation, *info.metadata))
+    names = tuple(inputs)
+    found = _NAMES[signature] = FieldNames(names, tuple(outputs), frozenset(names), texts and free and not own)
+    return found
+
+
+def _is_decision(annotation: Any) -> bool:
+    """Return whether a type is one of DSPy's decisions, or has one inside."""
+    if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, DECISION_TYPES):
+        return True
+    return any(map(_is_decision, get_args(annotation)))
 
 
 def input_types(signature: type[Signature]) -> dict[str, Any]:

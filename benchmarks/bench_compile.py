@@ -1,0 +1,136 @@
+"""CPU of one evaluated example through `ts.compile`, the model in this process, against an earlier commit and DSPy.
+
+    git worktree add --detach ../base 5741c49
+    TUNESMITH_BASE=../base python benchmarks/run.py compile
+
+Each figure is of fresh processes, this tree and the earlier one in turn with the same environment, so that the ratio
+holds on a busy machine. `ledger` rows have a run folder: outputs, scores and traces of every example are on the disk.
+`dspy.Evaluate` keeps nothing. Without TUNESMITH_BASE only the row against DSPy is measured.
+"""
+
+import itertools
+import logging
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from measure import Row, child, in_turn, main, medians, ratio, spread
+
+VAL = 1000
+LIMIT, LEAD = 0.4, 2.4
+SETTINGS = tuple(itertools.product((0, 8), (1, 8)))
+
+
+def cpu(demos: str, threads: str, ledger: str) -> float:
+    """Return the CPU seconds of one evaluated example of a whole compile."""
+    import dspy
+    from noop import Mood, examples, our_lm
+
+    import tunesmith as ts
+
+    logging.disable(logging.WARNING)
+    count, model = int(demos), our_lm()
+    program = dspy.Predict(Mood)
+    program.demos = examples(-count, count)
+
+    def compiled(size: int, start: int, run: str | None) -> tuple[float, int]:
+        train, val = examples(start, 40), examples(start + 40, size)
+        compiler = ts.LabeledFewShot(k=count, metric=same_label, slots=int(threads))
+        begun = time.process_time()
+        found = ts.compile(
+            program, metric=same_label, trainset=train, valset=val, compiler=compiler, lm=model, run=run, mirror=False
+        )
+        spent = time.process_time() - begun
+        if found.report.baseline.mean != 1.0:
+            raise AssertionError(str(found.report))
+        return spent, found.charged.calls
+
+    with tempfile.TemporaryDirectory(prefix="tunesmith-bench-") as folder:
+        compiled(40, 100_000, str(Path(folder) / "warm"))  # imports, and whatever is made once
+        spent, calls = compiled(VAL, 0, str(Path(folder) / "run") if ledger == "1" else None)
+    return spent / calls
+
+
+def evaluate(demos: str, threads: str) -> float:
+    """Return the CPU seconds of one example of `dspy.Evaluate`."""
+    import dspy
+    from noop import Mood, examples, their_lm
+
+    logging.disable(logging.WARNING)
+    count = int(demos)
+    program = dspy.Predict(Mood)
+    program.demos = examples(-count, count)
+
+    def run(size: int, start: int) -> float:
+        data = examples(start, size)
+        with dspy.context(lm=their_lm()):
+            begun = time.process_time()
+            judge = dspy.Evaluate(devset=data, metric=same_label, num_threads=int(threads), display_progress=False)
+            if judge(program).score != 100.0:
+                raise AssertionError("a wrong answer")
+            return time.process_time() - begun
+
+    run(40, 100_000)
+    return run(VAL, 0) / VAL
+
+
+def same_label(example: Any, prediction: Any, trace: object = None) -> bool:
+    return bool(example.label == prediction.label)
+
+
+def measured(tree: str, task: str, *given: object) -> float:
+    """Run `task` in a fresh process that imports the package from `tree`."""
+    return float(child(__file__, task, *given, env={"PYTHONPATH": tree}))
+
+
+def against_base(base: str, demos: int, threads: int, *, ledger: bool) -> Row:
+    here = str(Path(__file__).resolve().parents[1])
+    sides = {
+        name: lambda tree=tree: measured(tree, "cpu", demos, threads, int(ledger))
+        for name, tree in (("base", base), ("tunesmith", here))
+    }
+    found = in_turn(sides)
+    kept = "_ledger" if ledger else ""
+    return Row(
+        f"compile{kept}_{demos}_demos_{threads}_thread{'s' if threads > 1 else ''}",
+        f"CPU of one evaluated example through `ts.compile`{', with a run folder' if ledger else ''}, {demos} demos, "
+        f"slots={threads}, tunesmith / commit 5741c49",
+        ratio(found, "tunesmith", "base"),
+        LIMIT,
+        details={"microseconds": medians(found, 1e6), "rounds": spread(found, "tunesmith", "base")},
+    )
+
+
+def against_dspy(demos: int, threads: int) -> Row:
+    here = str(Path(__file__).resolve().parents[1])
+    sides = {
+        "dspy": lambda: measured(here, "evaluate", demos, threads),
+        "tunesmith": lambda: measured(here, "cpu", demos, threads, 1),
+    }
+    found = in_turn(sides)
+    return Row(
+        f"compile_lead_{demos}_demos_{threads}_thread{'s' if threads > 1 else ''}",
+        f"examples per CPU second of `ts.compile` with a run folder, {demos} demos, slots={threads}, over `dspy.Evaluate`",
+        ratio(found, "dspy", "tunesmith"),
+        LEAD,
+        at_most=False,
+        details={"microseconds": medians(found, 1e6), "rounds": spread(found, "dspy", "tunesmith")},
+    )
+
+
+def rows() -> list[Row]:
+    base = os.environ.get("TUNESMITH_BASE")
+    found = [against_dspy(demos, threads) for demos, threads in SETTINGS]
+    if base is None:
+        print("TUNESMITH_BASE is not set: nothing is compared with an earlier commit.", file=sys.stderr)
+        return found
+    tree = str(Path(base).resolve())
+    more = [against_base(tree, *setting, ledger=ledger) for ledger in (False, True) for setting in SETTINGS]
+    return [*found, *more]
+
+
+if __name__ == "__main__":
+    main(rows, cpu=cpu, evaluate=evaluate)

@@ -1,0 +1,57 @@
+"""One call of a predictor, the short way: what `dspy.Predict.forward` does, without what it finds out anew each time.
+
+DSPy looks at every field of the signature several times per call. Most calls need none of that: they give every input,
+as text, and change nothing else. All others take DSPy's own way.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunesmith.formats import Format
+from tunesmith.lm import LM
+from tunesmith.modules.module import DspyPredict, Prediction, settings
+from tunesmith.signatures import Signature, field_names
+
+__all__ = ["predicted"]
+
+_FORWARD = DspyPredict.forward
+_ONE = (None, 0, 1)
+
+
+def predicted(predictor: DspyPredict, adapter: Any, given: Mapping[str, Any]) -> Prediction | None:
+    """Return what a call of `predictor` under `adapter` gives, `None` if only DSPy's own way is right.
+
+    Args:
+        predictor: called with `given`, on DSPy's record of calls already.
+        adapter: the format that it uses.
+        given: the arguments of the call.
+    """
+    own = vars(predictor)  # DSPy warns about some names at every look at an attribute, which costs as much as the look
+    signature: type[Signature] = own["signature"]
+    names = field_names(signature)
+    if (
+        not names.plain
+        or given.keys() != names.given
+        or not all(type(value) is str for value in given.values())
+        or own["fields"]
+        or not isinstance(adapter, Format)
+        or DspyPredict.forward is not _FORWARD
+    ):
+        return None
+    lm, config = own["lm"] or settings.lm, own["config"]
+    if not isinstance(lm, LM) or settings.send_stream is not None or _draws_many(config) or _draws_many(lm.kwargs):
+        return None
+    completions = adapter(lm, dict(config), signature, own["demos"], dict(given))
+    found: Prediction = Prediction.from_completions(completions, signature=signature)
+    trace = settings.trace
+    most = 0 if trace is None else settings.max_trace_size
+    if most > 0:
+        if len(trace) >= most:
+            trace.pop(0)
+        trace.append((predictor, dict(given), found))
+    return found
+
+
+def _draws_many(options: Mapping[str, Any]) -> bool:
+    """Return whether a call draws several replies: DSPy then changes the temperature."""
+    return options.get("n") not in _ONE or options.get("num_generations") not in _ONE
