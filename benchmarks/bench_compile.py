@@ -113,7 +113,7 @@ def against_dspy(demos: int, threads: int) -> Row:
     found = in_turn(sides)
     return Row(
         f"compile_lead_{demos}_demos_{threads}_thread{'s' if threads > 1 else ''}",
-        f"examples per CPU second of `ts.compile` with a run folder, {demos} demos, slots={threads}, over `dspy.Evaluate`",
+        f"examples per CPU second, `ts.compile` with a run folder / `dspy.Evaluate`, {demos} demos, slots={threads}",
         ratio(found, "dspy", "tunesmith"),
         LEAD,
         at_most=False,
