@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -404,18 +405,60 @@ def test_examples_keep_their_inputs_under_the_new_name() -> None:
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"answer": "answers.texts.0"}, "nothing at `answers.texts.0`.* Inside it are `answers.text`"),
+        ({"answer": "answers.texts.0"}, "nothing at `answers.texts.0`.* `answers` has no `texts`.* are `answers.text`"),
         ({"answer": "answers"}, "Inside it are `answers.text`, `answers.answer_start`"),
         ({"answer": "answers.text"}, "Its first item is `answers.text.0`"),
-        ({"answer": "answers.text.9"}, "nothing at `answers.text.9`.* Its first item is `answers.text.0`"),
-        ({"answer": "answer.text"}, "The row has: question, context, answers"),
-        ({"answer": "context.text"}, "At `context` stands 'c'"),
+        ({"answer": "answers.text.9"}, "nothing at `answers.text.9`.* has no `9`.* first item is `answers.text.0`"),
+        ({"answer": "answer.text"}, "The row has no `answer`. It has: question, context, answers"),
+        ({"answer": "context.text"}, "`context` has no `text`. There stands 'c'"),
+        ({"answr": "answers.text.0"}, "`columns` gives a place to `answr`: is `answer` meant"),
         ({"answers.text": "answer"}, r"Turn it round: `columns={'answer': 'answers.text'}`"),
     ],
 )
 def test_a_path_that_leads_nowhere_or_too_short_is_told(columns, words) -> None:
     with pytest.raises(TunesmithError, match=words):
         Dataset.load([SQUAD], signature=Answer, columns=columns)
+
+
+class MaybeAnswer(dspy.Signature):
+    question: str = dspy.InputField()
+    answers: str | None = dspy.OutputField()
+
+
+DEEP = {"question": "q", "answers": {"all": [{"text": "Paris"}], "raw": '{"text": "Paris"}'}}
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("answers.al.0.text", "`answers` has no `al`. Inside it are `answers.all`, `answers.raw`"),
+        ("answers.all.0.txt", "`answers.all.0` has no `txt`. Inside it are `answers.all.0.text`"),
+        (
+            "answers.all.txt",
+            "`answers.all` has no `txt`. Its first item is `answers.all.0`. Inside it are `answers.all.0.t",
+        ),
+        ("answers.raw.txt", "`answers.raw` has no `txt`. Inside it are `answers.raw.text`"),
+        ("answer", "The row has no `answer`. It has: question, answers"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_not_taken_for_a_column_that_is_absent(path, words) -> None:
+    with pytest.raises(DataError, match=f"no row has anything at `{path}`.*{re.escape(words)}") as caught:
+        Dataset.load([DEEP, DEEP], signature=MaybeAnswer, columns={"answers": path})
+    assert "Rename" not in str(caught.value)
+
+
+def test_a_path_that_leads_nowhere_is_said_also_of_what_no_signature_asks_for(caplog) -> None:
+    with pytest.raises(DataError, match=r"no row has anything at `answers\.al`, from where `columns` takes `label`"):
+        Dataset.load([DEEP], inputs=["question"], columns={"label": "answers.al"})
+    data = Dataset.load([DEEP], signature=Answer, columns={"answer": "answers.al"}, require_outputs=False)
+    assert "answer" not in data[0]
+    assert "`answers` has no `al`" in caplog.text
+
+
+def test_a_path_may_lead_nowhere_in_some_rows_of_what_may_be_none() -> None:
+    rows = [DEEP, {"question": "q", "answers": {"all": []}}]
+    data = Dataset.load(rows, signature=MaybeAnswer, columns={"answers": "answers.all.0.text"})
+    assert [example.answers for example in data] == ["Paris", None]
 
 
 def test_without_inputs_the_error_says_what_columns_there_are(tmp_path) -> None:

@@ -1,17 +1,17 @@
 """From a source to checked examples: the steps that `Dataset.load` and `Dataset.scan` share."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tunesmith.data.frames import rows_of
-from tunesmith.data.paths import MISSING, at_path, steps_of
+from tunesmith.data.paths import MISSING, at_path, opened, steps_of
 from tunesmith.data.readers import read_file
-from tunesmith.data.rows import Columns, names_of
+from tunesmith.data.rows import Columns, meant_name, names_of
 from tunesmith.data.source import Reading, Row
-from tunesmith.errors import RowError, UsageError, shown
+from tunesmith.errors import DataError, RowError, UsageError, shown
 from tunesmith.signatures import Example, Signature
 
 __all__ = ["OnBad", "check_arguments", "columns_of", "examples_of", "open_source", "picked", "scanned"]
@@ -77,7 +77,8 @@ def _picked(row: Row, columns: Mapping[str, str]) -> Row:
         return row
     found = {name: at_path(value, path) for name, path in columns.items()}
     rest = {name: item for name, item in value.items() if name not in columns.values() and name not in columns}
-    return replace(row, value={**rest, **{name: item for name, item in found.items() if item is not MISSING}})
+    fields = {**rest, **{name: item for name, item in found.items() if item is not MISSING}}
+    return replace(row, value=fields, origin=value)
 
 
 def columns_of(
@@ -125,15 +126,18 @@ def examples_of(
     `paths` says where `picked` took the fields from, for errors.
 
     Raises:
-        DataError: an output that is filled in where it is absent stands in no row.
+        DataError: an output that is filled in if it is absent stands in no row, or a path of `paths` leads nowhere in
+            all of them.
     """
     seen: set[str] = set()
+    first: Row | None = None
     for row in rows:
         try:
             if isinstance(row, RowError):
                 raise row
             pair = columns.example(row)
             seen.update(names_of(row.value))
+            first = first or row
         except RowError as error:
             told = _with_path(error, row, paths or {})
             if report is None:
@@ -141,8 +145,28 @@ def examples_of(
             report(told)
         else:
             yield pair
-    if seen:
+    if first is not None:
+        _check_paths(paths or {}, seen, first, columns)
         columns.check_seen(seen)
+
+
+def _check_paths(paths: Mapping[str, str], seen: Set[str], first: Row, columns: Columns) -> None:
+    """Refuse a path that leads nowhere in all rows; of a field that may be absent, it is said in the log.
+
+    Raises:
+        DataError: there is one.
+    """
+    for name, path in paths.items():
+        if name in seen:
+            continue
+        text = (
+            f"`{columns.source}`: no row has anything at `{path}`, from where `columns` takes `{name}`."
+            f"{_on_the_way(first.origin, path)}"
+        )
+        column = next((column for column in columns.columns if column.name == name), None)
+        if column is None or column.required:
+            raise DataError(f"{text} Correct the path, or leave it out.")
+        _log.warning(text)
 
 
 def _with_path(error: RowError, row: Row | RowError, paths: Mapping[str, str]) -> RowError:
@@ -150,6 +174,10 @@ def _with_path(error: RowError, row: Row | RowError, paths: Mapping[str, str]) -
     if error.field is None or isinstance(row, RowError):
         return error
     if error.field not in paths:
+        misspelt = meant_name(error.field, paths) if error.field not in names_of(row.value) else None
+        if misspelt is not None:
+            text = f"The field is missing. `columns` gives a place to `{misspelt}`: is `{error.field}` meant?"
+            return RowError(text, source=error.source, line=error.line, field=error.field, value=error.value)
         part = _part(error)
         if part is None:
             return error
@@ -157,7 +185,7 @@ def _with_path(error: RowError, row: Row | RowError, paths: Mapping[str, str]) -
         return RowError(text, source=error.source, line=error.line, field=error.field, value=error.value)
     path = paths[error.field]
     if isinstance(row.value, Mapping) and error.field not in row.value:
-        text = f"There is nothing at `{path}`, from where `columns` takes it.{_on_the_way(row.value, path)}"
+        text = f"There is nothing at `{path}`, from where `columns` takes it.{_on_the_way(row.origin, path)}"
     else:
         text = f"{error.problem} `columns` takes it from `{path}`.{_inside(path, error.value)}"
     return RowError(text, source=error.source, line=error.line, field=error.field, value=error.value)
@@ -174,21 +202,26 @@ def _part(error: RowError) -> str | None:
 
 
 def _on_the_way(row: Mapping[str, Any], path: str) -> str:
-    """Return what stands where the path ends, in words."""
+    """Return which step of the path is missing, and what stands there, in words."""
     steps = steps_of(path)
     for count in range(len(steps) - 1, 0, -1):
         there = ".".join(steps[:count])
         value = at_path(row, there)
         if value is not MISSING:
-            return _inside(there, value) or f" At `{there}` stands {shown(value, 80)}."
-    return f" The row has: {', '.join(map(str, row))}."
+            stands = _inside(there, value) or f" There stands {shown(value, 80)}."
+            return f" `{there}` has no `{steps[count]}`.{stands}"
+    return f" The row has no `{steps[0]}`. It has: {', '.join(map(str, row))}."
 
 
 def _inside(path: str, value: object) -> str:
     """Return how to name what a value holds, in words; nothing for a value that holds none."""
+    value = opened(value)
     if isinstance(value, Mapping) and value:
         return f" Inside it are {', '.join(f'`{path}.{name}`' for name in list(value)[:8])}."
-    return f" Its first item is `{path}.0`." if isinstance(value, (list, tuple)) and value else ""
+    if isinstance(value, (list, tuple)) and value:
+        item = _inside(f"{path}.0", value[0]) if isinstance(value[0], Mapping) else ""
+        return f" Its first item is `{path}.0`.{item}"
+    return ""
 
 
 def scanned(rows: Rows, columns: Columns, on_bad: OnBad, paths: Mapping[str, str] | None = None) -> Iterator[Example]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from tunesmith.signatures import Example, without_numpy
 
-__all__ = ["MISSING", "Missing", "at_path", "steps_of"]
+__all__ = ["MISSING", "Missing", "at_path", "opened", "steps_of"]
 
 
 class Missing(Enum):
@@ -39,7 +39,7 @@ def at_path(value: Any, path: str) -> Any:
     if whole is not MISSING:
         return whole
     for name in steps_of(path):
-        value = _step(_opened(value), name)
+        value = _step(opened(value), name)
         if value is MISSING:
             return MISSING
     return value
@@ -74,7 +74,7 @@ def _place(name: str) -> int | None:
     return int(name) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
 
 
-def _opened(value: Any) -> Any:
+def opened(value: Any) -> Any:
     """Return what a JSON text holds; any other value as it is."""
     if not isinstance(value, str):
         return value

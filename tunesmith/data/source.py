@@ -17,11 +17,13 @@ class Row:
         line: 1-based line on which it starts; the number of the row if the source has no lines.
         value: the fields by name, or whatever stood there instead.
         is_text: every value is text that stands for a value of another type (CSV).
+        origin: the row before fields were taken from other places, if they were.
     """
 
     line: int
     value: Any
     is_text: bool = False
+    origin: Any = None
 
 
 Rows = Iterator[Row | RowError]
