@@ -34,6 +34,12 @@ class Artifact:
     Attributes:
         path: its folder, absolute.
         manifest: what `manifest.json` holds; not to be changed.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> artifact = ts.save("triage", ts.Predict("text -> label"))
+        >>> artifact.path.name, artifact.manifest["verdict"], len(artifact.sha256)
+        ('triage', 'unknown', 64)
     """
 
     path: Path
@@ -127,6 +133,12 @@ def verify(path: str | os.PathLike[str]) -> Artifact:
 
     Raises:
         ArtifactError: it is missing, damaged, inconsistent, or of another version.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> saved = ts.save("triage", ts.Predict("text -> label"))
+        >>> ts.verify("triage").sha256 == saved.sha256
+        True
     """
     folder = locate(path)
     return Artifact(folder, verified(folder, read_files(folder)))

@@ -38,6 +38,12 @@ def load(
     Raises:
         ArtifactError: the artifact is damaged, needs code or an adapter that is not there, or does not fit `program`.
         UsageError: an argument of another kind.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> _ = ts.save("triage", ts.Predict("text -> label"))
+        >>> ts.load("triage", lm=ts.ScriptedLM("billing"))(text="Where is my invoice?").label
+        'billing'
     """
     if lm is not None and not isinstance(lm, BaseLM):
         raise UsageError(f"`lm` is an LM, as `ts.lm(...)` gives. Given: {shown(lm)}.")

@@ -86,6 +86,11 @@ def save(
     Raises:
         UsageError: `program` is none or does not use `candidate`, or `folder` holds something that is no artifact.
         ArtifactError: a value has no place in an artifact, or the disk refuses. What was there before is untouched.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> ts.save("triage", ts.Predict("text -> label"), notes=["Written by hand."]).manifest["notes"][0]
+        'Written by hand.'
     """
     if not isinstance(program, Module) or not isinstance(folder, (str, os.PathLike)):
         raise UsageError(

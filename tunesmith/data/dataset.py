@@ -45,6 +45,13 @@ class Dataset(Sequence[Example]):
         group: the field whose value related examples share, such as a customer; intervals then count groups, not
             examples, and splits keep groups together. `None` where no two are related.
         notes: what was left out or guessed when the file was read.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> rows = [{"text": "Cold soup.", "topic": "food"}, {"text": "Loud street.", "topic": "room"}]
+        >>> data = ts.Dataset.load(rows, signature=ts.Signature("text -> topic"))
+        >>> len(data), data[0].topic
+        (2, 'food')
     """
 
     examples: tuple[Example, ...]

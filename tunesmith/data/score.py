@@ -23,6 +23,11 @@ class Score:
     Attributes:
         value: the score, higher is better; the shipped metrics stay in 0 to 1.
         feedback: why, for people and for compilers that read it.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> ts.Score(0.5, "The city is right, the country is not.").value
+        0.5
     """
 
     value: float

@@ -133,7 +133,13 @@ def class_scores(
         UsageError: the dataset is another one, or there is no such field.
 
     Example:
-        `class_scores(ts.evaluate(program, data, metric), data, "topic").macro_f1`
+        >>> import tunesmith as ts
+        >>> rows = [{"text": "Cold soup.", "topic": "food"}, {"text": "Loud street.", "topic": "room"}]
+        >>> data = ts.Dataset.load(rows, signature=ts.Signature("text -> topic"))
+        >>> lm = ts.FunctionLM(lambda seen: "food")
+        >>> report = ts.evaluate(ts.Predict("text -> topic"), data, ts.metrics.exact_match, lm=lm)
+        >>> round(ts.class_scores(report, data, "topic").macro_f1, 3)
+        0.333
     """
     typed = _typed(report, dataset)
     if not (zero_division in (0, 1) or math.isnan(zero_division)):

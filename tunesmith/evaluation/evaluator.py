@@ -94,6 +94,15 @@ def evaluate(
         ModelUnavailable, ModelMissing: there is nobody to answer; finished calls are in the cache.
         BudgetExceeded: the budget ended first.
         Interrupted: by Ctrl-C; `partial` holds the finished rows.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> rows = [{"text": "Cold soup.", "topic": "food"}, {"text": "Loud street.", "topic": "room"}]
+        >>> data = ts.Dataset.load(rows, signature=ts.Signature("text -> topic"))
+        >>> lm = ts.FunctionLM(lambda seen: "food")
+        >>> report = ts.evaluate(ts.Predict("text -> topic"), data, ts.metrics.exact_match, lm=lm)
+        >>> report.mean, report.n, report.errors
+        (0.5, 2, 0)
     """
     runner = Runner(program, metric, lm=lm, floor=floor, steps=steps, meter=meter)
     examples, notes = fit_to_program(program, _examples(dataset))

@@ -113,6 +113,13 @@ class Report:
         paid: what reached an engine.
         notes: what a reader of the scores has to know, such as that a judge was never measured.
         groups: the group of each row where some examples are related, as `Dataset.groups`; intervals then count groups.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> data = ts.Dataset.load([{"q": "2 + 2", "a": "4"}], signature=ts.Signature("q -> a"))
+        >>> report = ts.evaluate(ts.Predict("q -> a"), data, ts.metrics.exact_match("a"), lm=ts.ScriptedLM("4"))
+        >>> report.rows[0].score, report.charged.calls
+        (1.0, 1)
     """
 
     rows: tuple[Row, ...]

@@ -111,6 +111,11 @@ class Budget:
         seconds: engine seconds of those requests, as stored with each reply.
         wall_seconds: seconds on the clock since the run began.
         usd: US dollars, where the LM has a price.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> ts.Budget(calls=200, tokens=100_000).calls
+        200
     """
 
     calls: int | None = None
@@ -152,6 +157,15 @@ class Meter:
     Args:
         budget: the most it may be charged.
         clock: seconds now, for `wall_seconds`.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> meter = ts.Meter(ts.Budget(calls=10))
+        >>> with dspy.context(lm=ts.ScriptedLM("4")), ts.metered(meter):
+        ...     _ = ts.Predict("question -> answer")(question="2 + 2?")
+        >>> meter.charged.calls
+        1
     """
 
     def __init__(self, budget: Budget | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -303,7 +317,16 @@ def runs_under_way() -> bool:
 
 @contextmanager
 def metered(meter: Meter | None = None, *, sink: Callable[[Call], None] | None = None) -> Iterator[None]:
-    """Let `meter` count, and `sink` be told of, every call made inside, also from copied contexts."""
+    """Let `meter` count, and `sink` be told of, every call made inside, also from copied contexts.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> calls = []
+        >>> with ts.metered(sink=calls.append):
+        ...     _ = ts.ScriptedLM("hello")("Say hello.")
+        >>> len(calls)
+        1
+    """
     scope = _SCOPE.get()
     meters = scope.meters if meter is None or meter in scope.meters else (*scope.meters, meter)
     sinks = scope.sinks if sink is None else (*scope.sinks, sink)

@@ -61,6 +61,15 @@ class LM(OwnCacheLM):
 
     It subclasses `dspy.LM` only so that what DSPy keeps out of requests reaches the engine: `rollout_id` (for the cache
     key and the seed), `cache` (for tunesmith's cache) and the engine's own options. DSPy's cache and retries are off.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> lm = ts.FunctionLM(lambda seen: "hello")  # or ts.lm("ollama/qwen3:4b")
+        >>> isinstance(lm, ts.LM) and isinstance(lm, dspy.LM)
+        True
+        >>> lm.copy(temperature=0.7).kwargs["temperature"]
+        0.7
     """
 
     def __init__(self, model: str, stack: Stack, /, *, options: dict[str, Any] | None = None, **kwargs: Any) -> None:
@@ -374,6 +383,12 @@ def lm(
     Raises:
         UsageError: a spec or an option that cannot be used.
         ModelMissing: the weight file is not there.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> lm = ts.lm("ollama/qwen3:4b", host="localhost:11434", temperature=0.2)  # asks no server yet
+        >>> lm.kwargs["temperature"]
+        0.2
     """
     _check(spec, slots, price, num_ctx, threads)
     local = spec == "embedded" or spec.startswith("gguf:")

@@ -63,6 +63,14 @@ def weighted(parts: Mapping[Any, float] | Iterable[tuple[Metric, float]]) -> Wei
 
     Raises:
         UsageError: no parts, a part that is no metric, or a weight that is not above zero.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> example, prediction = dspy.Example(a="1", b="2"), dspy.Prediction(a="1", b="3")
+        >>> metric = ts.metrics.weighted({ts.metrics.exact_match("a"): 3, ts.metrics.exact_match("b"): 1})
+        >>> metric(example, prediction).value
+        0.75
     """
     pairs: Any = parts.items() if isinstance(parts, Mapping) else parts
     try:
@@ -115,6 +123,13 @@ def gated(gate: Metric, metric: Metric, *, at_least: float = 1.0) -> Gated:
 
     Raises:
         UsageError: `gate` or `metric` is no metric.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> example, prediction = dspy.Example(a="1", b="2"), dspy.Prediction(a="0", b="2")
+        >>> ts.metrics.gated(ts.metrics.exact_match("a"), ts.metrics.exact_match("b"))(example, prediction).value
+        0.0
     """
     return Gated(gate, metric, at_least)
 

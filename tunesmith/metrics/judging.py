@@ -280,6 +280,13 @@ def judge(
     Raises:
         UsageError: no criteria, a scale below 2 or above 100, a scale for pairs, a baseline for single outputs, an
             `lm` that is none.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> polite = ts.metrics.judge("It is polite.", lm=ts.ScriptedLM("good"))
+        >>> polite(dspy.Example(text="Hello?").with_inputs("text"), dspy.Prediction(answer="Good morning!")).value
+        1.0
     """
     if not isinstance(criteria, str) or not criteria.strip():
         raise UsageError(f"`criteria` says in words what makes an output good. Given: {shown(criteria)}.")

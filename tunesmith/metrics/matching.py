@@ -92,6 +92,13 @@ def exact_match(*fields: str, normalize: bool = True) -> ExactMatch:
     Raises:
         UsageError: a field name that is no text.
         MetricError: when scoring, where a label is absent.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> example, prediction = dspy.Example(answer="The Louvre"), dspy.Prediction(answer="louvre")
+        >>> ts.metrics.exact_match("answer")(example, prediction).value
+        1.0
     """
     return ExactMatch(fields, normalize)
 
@@ -155,6 +162,13 @@ def contains(field: str | None = None, *, normalize: bool = True) -> Contains:
     Raises:
         UsageError: a field name that is no text.
         MetricError: when scoring, if the label is absent or blank.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> example, prediction = dspy.Example(answer="Paris"), dspy.Prediction(answer="It is Paris, I think.")
+        >>> ts.metrics.contains("answer")(example, prediction).value
+        1.0
     """
     return Contains(field, normalize)
 
@@ -212,6 +226,13 @@ def one_of(field: str, *, accepted_field: str | None = None, normalize: bool = T
     Raises:
         UsageError: a field name that is no text.
         MetricError: when scoring, where the label is absent, empty or no list.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> example, prediction = dspy.Example(answer=["NYC", "New York"]), dspy.Prediction(answer="new york")
+        >>> ts.metrics.one_of("answer")(example, prediction).value
+        1.0
     """
     return OneOf(field, field if accepted_field is None else accepted_field, normalize)
 
@@ -260,5 +281,12 @@ def regex_match(pattern: str, field: str) -> RegexMatch:
 
     Raises:
         UsageError: `pattern` is no regular expression of Python.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> example, prediction = dspy.Example(), dspy.Prediction(code="AB-123")
+        >>> ts.metrics.regex_match(r"^[A-Z]+-[0-9]+$", "code")(example, prediction).value
+        1.0
     """
     return RegexMatch(pattern, field)

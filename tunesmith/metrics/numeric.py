@@ -108,6 +108,13 @@ def numeric_close(
     Raises:
         UsageError: a tolerance that is negative or not finite.
         MetricError: when scoring, if the label is absent, or a text or number that holds no number.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> example, prediction = dspy.Example(total=1234.5), dspy.Prediction(total="so it is $1,234.50.")
+        >>> ts.metrics.numeric_close("total")(example, prediction).value
+        1.0
     """
     return NumericClose(field, rel, abs)
 

@@ -80,6 +80,13 @@ def token_f1(field: str | None = None) -> TokenF1:
 
     Raises:
         MetricError: when scoring, if the label is absent, or lists no texts for a predicted text.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> example, prediction = dspy.Example(answer="red wine"), dspy.Prediction(answer="the red car")
+        >>> ts.metrics.token_f1("answer")(example, prediction).value
+        0.5
     """
     return TokenF1(field)
 
@@ -139,6 +146,14 @@ def rouge_l(field: str | None = None, *, beta: float = 1.0) -> RougeL:
     Raises:
         UsageError: `beta` is not above zero and finite.
         MetricError: when scoring, if the label is absent, or lists no texts for a predicted text.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> example = dspy.Example(text="police killed the gunman")
+        >>> prediction = dspy.Prediction(text="police kill the gunman")
+        >>> ts.metrics.rouge_l("text")(example, prediction).value
+        0.75
     """
     return RougeL(field, beta)
 

@@ -71,6 +71,13 @@ def json_fields(weights: Mapping[str, float], *, normalize: bool = True) -> Json
     Raises:
         UsageError: no fields, or a weight that is not above zero.
         MetricError: when scoring, where a label is absent.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> example, prediction = dspy.Example(name="Ada", age=36), dspy.Prediction(name="Ada", age=35)
+        >>> ts.metrics.json_fields({"name": 3, "age": 1})(example, prediction).value
+        0.75
     """
     if not isinstance(weights, Mapping):
         raise UsageError(f"Give the weight of each field by name. Given: {shown(weights)}.")

@@ -59,6 +59,16 @@ class Candidate:
         settings: declared settings by module path and name; the program itself is `self`.
 
     Two candidates with the same content are equal and have the same `key`, in every process.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> program = ts.Predict("text -> label")
+        >>> given = ts.Candidate.of(program)
+        >>> changed = given.with_part("self", instruction="Answer in one word.")
+        >>> changed.apply(program).signature.instructions
+        'Answer in one word.'
+        >>> changed.key == given.key
+        False
     """
 
     parts: Mapping[str, Part]

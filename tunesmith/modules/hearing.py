@@ -33,6 +33,13 @@ class FieldDelta:
         call: which call of this predictor it is, from 0; a call that is repeated is another one.
         restart: whether `text` stands for all of the field instead: the reply turned out to mean something else than
             was read so far (a label in other letters, a type that changes its text).
+
+    Example:
+        >>> import tunesmith as ts
+        >>> events = list(ts.stream(ts.Predict("q -> a"), lm=ts.ScriptedLM("four"), q="2 + 2?"))
+        >>> delta = events[0]
+        >>> isinstance(delta, ts.FieldDelta), delta.predictor, delta.field
+        (True, 'self', 'a')
     """
 
     predictor: str

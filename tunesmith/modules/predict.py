@@ -34,6 +34,13 @@ class Predict(DspyPredict):
     Raises:
         SignatureError: DSPy takes the name of a field for itself.
         UsageError: an option has a value that no request can have.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> with dspy.context(lm=ts.ScriptedLM("4")):
+        ...     ts.Predict("question -> answer: int")(question="2 + 2?").answer
+        4
     """
 
     def __init__(self, signature: Any, callbacks: list[Any] | None = None, **config: Any) -> None:
@@ -108,6 +115,14 @@ class ChainOfThought(DspyChainOfThought):
     Args:
         signature: a `dspy.Signature` class, or text such as `"question -> answer"`.
         **config: request options, such as `temperature` or `max_tokens`.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> with dspy.context(lm=ts.ScriptedLM('{"reasoning": "Two and two.", "answer": "4"}')):
+        ...     found = ts.ChainOfThought("question -> answer")(question="2 + 2?")
+        >>> found.reasoning, found.answer
+        ('Two and two.', '4')
     """
 
     def __init__(self, signature: Any, **config: Any) -> None:

@@ -68,6 +68,12 @@ def render(program: Module, /, *, lm: BaseLM | None = None, **inputs: Any) -> Re
     Raises:
         UsageError: the program ends without asking a model, or `lm` is no LM.
         FormatError: an input cannot be carried by the format.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> seen = ts.render(ts.Predict("question -> answer"), question="2 + 2?")
+        >>> [message["role"] for message in seen.messages]
+        ['system', 'user']
     """
     if lm is not None and not isinstance(lm, BaseLM):
         raise UsageError(f"`lm` must be an LM, such as `ts.lm('embedded')`. Given: {shown(lm)}.")

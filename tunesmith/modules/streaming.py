@@ -22,7 +22,14 @@ _JOIN_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last event: what the program returned."""
+    """The last event: what the program returned.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> *_, last = ts.stream(ts.Predict("q -> a"), lm=ts.ScriptedLM("four"), q="2 + 2?")
+        >>> last.prediction.a
+        'four'
+    """
 
     prediction: Any
 
@@ -59,6 +66,12 @@ def stream(program: Module, /, *, lm: BaseLM | None = None, **inputs: Any) -> "F
 
     While it is read it raises what the program raises; a budget that ends, or a model that goes away in a metered run,
     ends it at once with the error of that (`BudgetExceeded`, `ModelUnavailable`, ...), whatever the program catches.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> events = ts.stream(ts.Predict("q -> a"), lm=ts.ScriptedLM("four"), q="2 + 2?")
+        >>> "".join(event.text for event in events if isinstance(event, ts.FieldDelta))
+        'four'
     """
     if not isinstance(program, Module):
         raise UsageError(f"A program is a `dspy.Module`. Given: {shown(program)}. Pass an instance, not a class.")

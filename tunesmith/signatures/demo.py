@@ -60,6 +60,12 @@ class Demo:
         outputs: output values by field name, in the signature's order.
         augmented: whether a program made it, rather than a person.
         key: the sha256 of the canonical JSON, in hexadecimal digits.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> demo = ts.Demo.of(ts.Signature("text -> stars: int"), {"text": "Great.", "stars": 5})
+        >>> dict(demo.outputs)
+        {'stars': 5}
     """
 
     inputs: Mapping[str, Any]

@@ -48,6 +48,13 @@ def signature_from_function(fn: Callable[..., Any]) -> type[Signature]:
     Raises:
         SignatureError: something is not annotated, cannot be given by keyword, has the name of another field or a
             name that fields may not have, or a type that pydantic does not know.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> def summarize(text: str, words: int = 20) -> str:
+        ...     "Summarize the text."
+        >>> list(ts.signature_from_function(summarize).output_fields)
+        ['result']
     """
     if not callable(fn) or isinstance(fn, type):
         raise SignatureError(f"A signature is derived from a function. Given: {shown(fn)}.")

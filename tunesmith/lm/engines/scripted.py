@@ -57,6 +57,12 @@ def ScriptedLM(  # noqa: N802 - used like a class
     """Return an LM that gives `replies` in order, then fails; an exception among them is raised.
 
     `lm.requests` lists what reached it.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> lm = ts.ScriptedLM("one", "two")
+        >>> lm("Count.")[0], lm("Go on.")[0], len(lm.requests)
+        ('one', 'two', 2)
     """
     left = iter(replies)
     lock = threading.Lock()
@@ -105,6 +111,14 @@ def FunctionLM(  # noqa: N802 - used like a class
         slots: requests on the way at once.
         price: US dollars per million input and output tokens.
         **kwargs: request defaults as `dspy.LM` takes them.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> lm = ts.FunctionLM(lambda seen: "billing" if "invoice" in seen.text else "other")
+        >>> with dspy.context(lm=lm):
+        ...     ts.Predict("text -> label")(text="Where is my invoice?").label
+        'billing'
     """
     digest = content_key(version or f"{function.__module__}:{function.__qualname__}", escaped=True)
     engine = FunctionEngine(function, Identity("double", name, digest), capabilities)
