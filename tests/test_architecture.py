@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.each import each
+
 ROOT = Path(__file__).parents[1] / "tunesmith"
 
 LAYERS = [  # a file may import only from layers above its own in this list
@@ -109,7 +111,7 @@ def test_the_walk_sees_the_package() -> None:
     assert {layer_of(file) for file in FILES} - {"__init__"} <= set(LAYERS)
 
 
-@pytest.mark.parametrize("part", sorted(PARTS.keys() - {"__init__.py"}))
+@each("part", sorted(PARTS.keys() - {"__init__.py"}))
 def test_imports_point_to_lower_layers_and_public_names(part: str) -> None:
     for file in PARTS[part]:
         for module, name in imports(file):
@@ -145,7 +147,7 @@ def test_inside_a_package_names_come_from_their_file(part: str) -> None:
             assert module != package or is_file, f"{file} imports `{name}` from its own package"
 
 
-@pytest.mark.parametrize("package", sorted(DOORS))
+@each("package", sorted(DOORS))
 def test_a_third_party_package_has_its_doors(package: str) -> None:
     users = {file for file in FILES if any(module.split(".")[0] == package for module, _ in imports(file))}
     strangers = {file for file in users if not any(fnmatch(file, door) for door in DOORS[package])}
@@ -198,7 +200,7 @@ def test_no_file_is_named_for_nothing(word: str) -> None:
     assert not [path for path in ROOT.rglob(word) if path.is_dir()]
 
 
-@pytest.mark.parametrize("file", PACKAGES)
+@each("file", PACKAGES)
 def test_public_names_are_sorted_exist_and_hide_no_file(file: str) -> None:
     assert ast.get_docstring(tree(file)), f"{file} does not say what the package is"
     if len(tree(file).body) == 1:

@@ -5,7 +5,7 @@ import operator
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.each import each
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 RESULTS = json.loads((BENCHMARKS / "results.json").read_text(encoding="utf-8"))
@@ -59,7 +59,7 @@ def test_every_row_is_there_once() -> None:
     assert sorted(row["name"] for row in RESULTS["rows"]) == sorted(LIMITS)
 
 
-@pytest.mark.parametrize("name", LIMITS)
+@each("name", LIMITS)
 def test_a_row_is_held_against_the_promised_limit(name: str) -> None:
     row = ROWS[name]
 
@@ -69,7 +69,7 @@ def test_a_row_is_held_against_the_promised_limit(name: str) -> None:
     assert row["holds"] == compare(row["figure"], LIMITS[name])
 
 
-@pytest.mark.parametrize("name", sorted(REQUIRED))
+@each("name", sorted(REQUIRED))
 def test_what_must_hold_holds(name: str) -> None:
     assert ROWS[name]["holds"], ROWS[name]
 

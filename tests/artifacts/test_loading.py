@@ -25,6 +25,7 @@ from tests.artifacts.programs import (
     one_step,
     saved,
 )
+from tests.each import each
 from tunesmith.artifacts import Artifact, load, save
 from tunesmith.errors import ArtifactError, UsageError
 from tunesmith.lm import FunctionLM, Identity, ScriptedLM
@@ -51,8 +52,8 @@ def test_one_step_is_rebuilt_from_the_manifest_alone(tmp_path):
         assert loaded(question="Capital of Ecuador?", kind="b c").answer == "Quito"
 
 
-@pytest.mark.parametrize("make", [Predict, ChainOfThought, dspy.Predict, dspy.ChainOfThought])
-@pytest.mark.parametrize(
+@each("make", [Predict, ChainOfThought, dspy.Predict, dspy.ChainOfThought])
+@each(
     "text",
     [
         "question -> answer",

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Literal
 
 import dspy
-import pytest
 
 import tunesmith as ts
 from tests.contracts.format import MODES
+from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.formats import format_names
 from tunesmith.lm import LM, FunctionLM, lm
@@ -29,7 +29,7 @@ def messages(program: dspy.Module, model: LM) -> tuple[dict[str, str], ...]:
     return render(program, lm=model, text="new").messages
 
 
-@pytest.mark.parametrize("name", [name for name in format_names() if name != "chat"])
+@each("name", [name for name in format_names() if name != "chat"])
 def test_what_was_compiled_on_one_engine_is_sent_to_all(name: str, tmp_path: Path) -> None:
     candidate = Candidate.of(ts.Predict(Mood)).with_part("self", format=name, demos=DEMOS)
     ts.save(tmp_path / "a", candidate.apply(ts.Predict(Mood)))

@@ -21,6 +21,7 @@ from tests.artifacts.programs import (
     one_step,
     saved,
 )
+from tests.each import each
 from tunesmith.artifacts import load, save, verify
 from tunesmith.artifacts.state import check_state
 from tunesmith.errors import ArtifactError, UsageError
@@ -49,7 +50,7 @@ def test_times_and_what_was_paid_are_not_part_of_the_identity(tmp_path):
     assert second.manifest["unhashed"] == {"created": "later", "paid": {"calls": 0}, "test_opened": 9}
 
 
-@pytest.mark.parametrize(
+@each(
     "change",
     [
         {"verdict": "untested"},
@@ -374,7 +375,7 @@ def _save_uncompiled(folder, program, candidate, manifest):
     )
 
 
-@pytest.mark.parametrize(
+@each(
     "change",
     [
         {"scores": {"mean": float("nan")}},
@@ -436,7 +437,7 @@ def sent_by(program, **inputs):
     return sent.messages, sent.options
 
 
-@pytest.mark.parametrize(
+@each(
     ("make", "inputs"),
     [
         (lambda: dspy.Predict("question -> answer"), {"question": "?"}),
@@ -447,7 +448,7 @@ def sent_by(program, **inputs):
         (TwoSteps, {"text": "Lima is old."}),
     ],
 )
-@pytest.mark.parametrize("format_name", [None, "xml"])
+@each("format_name", [None, "xml"])
 def test_any_program_can_be_saved_by_itself(tmp_path, make, inputs, format_name):
     program = make()
     for _, predictor in program.named_predictors():

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.each import each
 from tests.scale import scaled
 from tunesmith.artifacts.typetext import parse_type
 from tunesmith.signatures import type_text
@@ -48,7 +49,7 @@ class Colour(Enum):
     RED = "red"
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",

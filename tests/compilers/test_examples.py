@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 import tunesmith as ts
+from tests.each import each
 from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
 from tunesmith.data import Dataset
 from tunesmith.errors import DataError
@@ -83,8 +84,8 @@ def compilers() -> list[Compiler]:
 every_compiler = pytest.mark.parametrize("compiler", compilers(), ids=lambda c: c.name)
 
 
-@pytest.mark.parametrize(("kind", "given", "value"), MEANT, ids=str)
-@pytest.mark.parametrize("program", [ts.Predict, dspy.Predict], ids=["ours", "DSPy's"])
+@each(("kind", "given", "value"), MEANT, ids=str)
+@each("program", [ts.Predict, dspy.Predict], ids=["ours", "DSPy's"])
 def test_a_value_that_is_clearly_meant_becomes_a_demo(program: Any, kind: Any, given: Any, value: Any) -> None:
     compiled = LabeledFewShot(4).compile(program(asks(kind)), trainset=rows(*[given] * 20))
 
@@ -93,7 +94,7 @@ def test_a_value_that_is_clearly_meant_becomes_a_demo(program: Any, kind: Any, g
     assert compiled.compile_notes == ()
 
 
-@pytest.mark.parametrize(("kind", "given"), NOT_MEANT, ids=str)
+@each(("kind", "given"), NOT_MEANT, ids=str)
 def test_where_no_example_is_left_the_error_names_one_its_field_and_its_value(kind: Any, given: Any) -> None:
     student, train = dspy.Predict(asks(kind)), rows(*[given] * 6)
     if given is None:

@@ -8,6 +8,7 @@ import dspy
 import pytest
 
 from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, chance, colour_of, helpful, right, world
+from tests.each import each
 from tests.evaluation.replies import number, written
 from tests.scale import FULL, scaled
 from tunesmith.compilers import CompileReport, LabeledFewShot, RandomSearch, Study, Trial, random_search
@@ -170,7 +171,7 @@ def test_a_full_race_scores_every_candidate_on_every_example() -> None:
     assert len(model.requests) == 6 * len(VAL), "as the published random search: (candidates + 1) x |val|"
 
 
-@pytest.mark.parametrize("race", sorted(RACES))
+@each("race", sorted(RACES))
 def test_every_race_drives_a_search_and_its_leaders_are_scored_whole(race: str) -> None:
     report = report_of(race=race, num_candidates=6, bounds=(0, 1) if race == "bound" else None)
 
@@ -334,7 +335,7 @@ class Wide(dspy.Signature):
 # What is refused --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "message"),
     [
         ({"race": "derby"}, "no race 'derby'"),

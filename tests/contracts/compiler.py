@@ -10,6 +10,7 @@ from dspy.dsp.utils.settings import settings
 from dspy.utils.callback import BaseCallback
 
 from tests.compilers.worlds import TRAIN, VAL, Colour, harmful, helpful, right, state_of, world
+from tests.each import each
 from tests.scale import FULL, scaled
 from tunesmith.compilers import Compiler, CompileReport
 from tunesmith.errors import (
@@ -204,8 +205,8 @@ class CompilerContract:
         assert report.charged.calls == len(VAL)
         assert report.trials[0].number == 0
 
-    @pytest.mark.parametrize("cap", [0, len(VAL) - 1])
-    @pytest.mark.parametrize("slots", [1, 8])
+    @each("cap", [0, len(VAL) - 1])
+    @each("slots", [1, 8])
     def test_a_budget_too_small_for_the_student_is_an_error(self, cap: int, slots: int) -> None:
         model = FunctionLM(world())
 
@@ -318,7 +319,7 @@ class CompilerContract:
         with dspy.context(lm=FunctionLM(world())), pytest.raises(UsageError, match="max_bootstraps, num_threads"):
             self.make().compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL, num_threads=4, max_bootstraps=1)
 
-    @pytest.mark.parametrize(
+    @each(
         "teacher",
         [dspy.ChainOfThought(Colour), Nested(), dspy.Predict("thing, hint -> colour")],
         ids=lambda t: str(type(t)),
@@ -330,7 +331,7 @@ class CompilerContract:
             self.make().compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL, teacher=teacher)
         assert model.requests == []
 
-    @pytest.mark.parametrize(
+    @each(
         ("change", "kind"),
         [
             ({"student": dspy.Predict}, UsageError),
@@ -362,7 +363,7 @@ class CompilerContract:
         with pytest.raises(UsageError, match="A metric is a function"):
             self.make(metric="accuracy")
 
-    @pytest.mark.parametrize(("after", "slots"), crossed([(0, 1), (35, 8), (50, 1)], slots=(1, 8)))
+    @each(("after", "slots"), crossed([(0, 1), (35, 8), (50, 1)], slots=(1, 8)))
     def test_the_absence_of_the_model_stops_it_with_the_typed_error(self, after: int, slots: int) -> None:
         left, answer = iter(range(after)), world()
 

@@ -15,6 +15,7 @@ from dspy.utils.exceptions import AdapterParseError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.each import each
 from tests.scale import FULL, scaled
 from tests.strategies import CASES, MARKERS, Case, by_name, junk_replies, plain_text
 from tunesmith.errors import FormatError, ParseError
@@ -264,7 +265,7 @@ class FormatContract:
 
         check()
 
-    @pytest.mark.parametrize("junk", HUGE.values(), ids=HUGE)
+    @each("junk", HUGE.values(), ids=HUGE)
     def test_junk_of_any_size_is_a_parse_error(self, junk: str) -> None:
         for mode in self.distinct_modes(self.sample()):
             lm = ScriptedLM(junk, capabilities=MODES[mode])
@@ -292,7 +293,7 @@ class FormatContract:
 
         check()
 
-    @pytest.mark.parametrize("call", [ask, ask_async])
+    @each("call", [ask, ask_async])
     def test_a_prediction_is_one_call_also_when_the_reply_is_bad(self, call: Callable[..., Any]) -> None:
         lm = ScriptedLM("~~~", self.reply())
         program = predictor(self.sample(), self.name)
@@ -323,7 +324,7 @@ class FormatContract:
             assert found.completions.mood == ["positive", "negative"]
             assert len(lm.requests) == 2
 
-    @pytest.mark.parametrize("call", [ask, ask_async])
+    @each("call", [ask, ask_async])
     def test_callbacks_hear_each_step_once_and_change_nothing(self, call: Callable[..., Any]) -> None:
         lm, listener = self.answering(), Listener()
         program = predictor(self.sample(), self.name, {"text": "a", **self.sample().good})
@@ -377,7 +378,7 @@ class FormatContract:
 
         assert_outputs(ask(lm, predictor(self.sample(), self.name), text="b"), self.sample().good)
 
-    @pytest.mark.parametrize("call", [ask, ask_async])
+    @each("call", [ask, ask_async])
     def test_an_lm_with_an_engine_of_the_users_works(self, call: Callable[..., Any]) -> None:
         engine = CustomEngine(self.reply("none"))
         lm = dspy.LM("mine", engine=engine, async_engine=CustomAsyncEngine(engine), cache=False, temperature=0.3)
@@ -387,7 +388,7 @@ class FormatContract:
         assert len(lm.history) == 1
 
     @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-    @pytest.mark.parametrize("call", [ask, ask_async])
+    @each("call", [ask, ask_async])
     def test_an_lm_of_the_old_kind_works(self, call: Callable[..., Any]) -> None:
         lm = OldLM(self.reply("none"))
 
@@ -427,7 +428,7 @@ class OwnFormatContract(FormatContract):
                 assert refuses(lm, program), f"{case.name}, {mode}: {values}"
                 assert lm.requests == []
 
-    @pytest.mark.parametrize(
+    @each(
         "value",
         [object(), {1: object()}, float("nan"), [float("inf")], dspy.Image(url="data:image/png;base64,AAAA")],
         ids=["object", "nested object", "nan", "infinity", "image"],

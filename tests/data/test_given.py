@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from pydantic import BaseModel
 
+from tests.each import each
 from tunesmith.data import Dataset
 from tunesmith.errors import DataError, RowError
 from tunesmith.signatures import Demo, Signature
@@ -67,7 +68,7 @@ def asks(kind: Any, **more: Any) -> type[Signature]:
     return dspy.Signature(fields)
 
 
-@pytest.mark.parametrize(("declared", "given", "read"), ROWS)
+@each(("declared", "given", "read"), ROWS)
 def test_the_table_of_the_docs_holds_for_mappings_examples_and_demos(declared: str, given: str, read: str) -> None:
     signature, value = asks(TYPES[declared]), ast.literal_eval(given)
     row = {"q": "x", "a": value}
@@ -90,7 +91,7 @@ def test_the_table_is_read() -> None:
     assert len(ROWS) >= 38
 
 
-@pytest.mark.parametrize(("declared", "given", "read"), [row for row in ROWS if row[1].startswith("'")])
+@each(("declared", "given", "read"), [row for row in ROWS if row[1].startswith("'")])
 def test_a_csv_cell_becomes_what_the_same_text_in_an_example_becomes(
     tmp_path: Path, declared: str, given: str, read: str
 ) -> None:
@@ -108,12 +109,12 @@ def test_a_csv_cell_becomes_what_the_same_text_in_an_example_becomes(
     assert of(file) == of([dspy.Example(q="x", a=text)])
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "more"),
     [(str | None, {}), (Literal["a", "b"] | None, {}), (bool, {"default": False}), (list[str] | None, {})],
     ids=["text", "label", "default", "list"],
 )
-@pytest.mark.parametrize("name", ["A", "answer", " a"])
+@each("name", ["A", "answer", " a"])
 def test_an_output_that_no_row_has_is_refused(kind: Any, more: dict[str, Any], name: str) -> None:
     rows = [{"q": "x", name: None}, {"q": "y"}]
 

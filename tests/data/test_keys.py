@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AnyUrl, BaseModel, HttpUrl, SecretStr
 
+from tests.each import each
 from tunesmith.data import content_key, example_key
 from tunesmith.data.keys import canonical_json, inputs_key
 from tunesmith.errors import DataError
@@ -94,7 +95,7 @@ def test_values_that_are_easily_confused_have_different_keys() -> None:
     assert len({content_key(value) for value in values}) == len(values)
 
 
-@pytest.mark.parametrize(
+@each(
     ("typed", "plain"),
     [
         (Tone.WARM, "warm"),
@@ -153,7 +154,7 @@ class Trip(BaseModel):
     stops: set[str]
 
 
-@pytest.mark.parametrize(
+@each(
     ("typed", "plain"),
     [
         (HttpUrl("http://example.com/a"), "http://example.com/a"),

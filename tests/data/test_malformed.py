@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel
 
+from tests.each import each
 from tunesmith.data import Dataset
 from tunesmith.errors import DataError, RowError, SignatureError, TunesmithError, UsageError
 
@@ -154,7 +155,7 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "content", "signature", "at", "field", "word"), ROWS, ids=range(len(ROWS)))
+@each(("name", "content", "signature", "at", "field", "word"), ROWS, ids=range(len(ROWS)))
 def test_a_bad_row_is_named_by_file_line_and_field(tmp_path, name, content, signature, at, field, word) -> None:
     file = tmp_path / name
     file.write_bytes(content)
@@ -188,7 +189,7 @@ def _check_skip(file, signature, error: RowError) -> None:
     assert str(data.skipped[0]) == str(error)
 
 
-@pytest.mark.parametrize(("name", "content", "word"), FILES, ids=range(len(FILES)))
+@each(("name", "content", "word"), FILES, ids=range(len(FILES)))
 def test_a_bad_file_is_a_data_error(tmp_path, name, content, word) -> None:
     file = tmp_path / name
     file.write_bytes(content)

@@ -9,6 +9,7 @@ from typing import Literal
 import dspy
 import pytest
 
+from tests.each import each
 from tunesmith.data import Dataset
 from tunesmith.errors import DataError, RowError, TunesmithError
 
@@ -104,7 +105,7 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
     return file
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@each("shape", SHAPES)
 def test_a_file_loads_in_the_shape_that_others_write(tmp_path, shape) -> None:
     data = Dataset.load(write(tmp_path, *SHAPES[shape]), signature=Rate)
 
@@ -304,7 +305,7 @@ WAYS_OUT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", WAYS_OUT)
+@each("case", WAYS_OUT)
 def test_the_error_names_the_way_out(tmp_path, case) -> None:
     name, content, words = WAYS_OUT[case]
 
@@ -315,7 +316,7 @@ def test_the_error_names_the_way_out(tmp_path, case) -> None:
     assert name in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "options", "words"),
     [
         ("a.csv", {"delimiter": ";;"}, "one character"),
@@ -374,7 +375,7 @@ NESTED = [
 ]
 
 
-@pytest.mark.parametrize(("row", "columns", "answer"), NESTED)
+@each(("row", "columns", "answer"), NESTED)
 def test_a_field_is_taken_from_where_columns_says(tmp_path, row, columns, answer) -> None:
     file = write(tmp_path, "a.jsonl", json.dumps(row))
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.each import each
 from tests.scale import scaled
 from tunesmith.data import Dataset, Splits, check_disjoint
 from tunesmith.errors import SplitError, UsageError
@@ -183,7 +184,7 @@ def test_sizes_that_do_not_fit_are_split_errors(sizes) -> None:
         distinct(10).split(**sizes)
 
 
-@pytest.mark.parametrize(
+@each(
     "sizes",
     [
         {},

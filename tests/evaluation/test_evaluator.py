@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tunesmith as ts
+from tests.each import each
 from tests.evaluation.replies import number, written
 from tests.scale import scaled
 from tunesmith.data import Dataset, Score, example_key
@@ -263,10 +264,8 @@ def test_a_program_that_returns_something_else_than_a_prediction_is_scored_by_th
 # The metric's fault -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("slots", [1, 8])
-@pytest.mark.parametrize(
-    "bad", [float("nan"), float("inf"), "good", None, [], object(), ZeroDivisionError("no"), SystemExit(0)]
-)
+@each("slots", [1, 8])
+@each("bad", [float("nan"), float("inf"), "good", None, [], object(), ZeroDivisionError("no"), SystemExit(0)])
 def test_a_metric_that_gives_no_score_leaves_the_example_out(bad: Any, slots: int) -> None:
     def metric(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> Any:
         if example.number not in (7, 8):
@@ -377,9 +376,9 @@ PROGRAMS = [
 ]
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("slots", [1, 8])
-@pytest.mark.parametrize("kind", [ModelUnavailable, ModelMissing])
+@each("program", PROGRAMS)
+@each("slots", [1, 8])
+@each("kind", [ModelUnavailable, ModelMissing])
 def test_the_absence_of_the_model_stops_at_once(kind: type[Exception], slots: int, program: dspy.Module) -> None:
     def answer(seen: Seen) -> str:
         if number(seen.text) >= 20:
@@ -704,7 +703,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
+@each("name", BAD)
 def test_what_cannot_be_used_is_refused_before_any_call(name: str) -> None:
     change, message = BAD[name]
     model = FunctionLM(knows)

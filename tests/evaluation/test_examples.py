@@ -12,6 +12,7 @@ import pytest
 from pydantic import AfterValidator, HttpUrl
 
 import tunesmith as ts
+from tests.each import each
 from tests.evaluation.replies import written
 from tunesmith.data import Dataset
 from tunesmith.errors import DataError, RowError
@@ -75,12 +76,12 @@ def examples(count: int = 4, **fields: Any) -> list[dspy.Example]:
 # Inputs ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "program",
     [dspy.Predict(Comment), ts.ChainOfThought(Comment), dspy.ChainOfThought(Comment), Named(), dspy.Predict(Both)],
     ids=["predict", "chain of thought", "DSPy's own", "named parameters", "two inputs"],
 )
-@pytest.mark.parametrize("wrong", [{"text": "x"}, {"Comment": "x"}, {"comment ": "x", "place ": "y"}], ids=str)
+@each("wrong", [{"text": "x"}, {"Comment": "x"}, {"comment ": "x", "place ": "y"}], ids=str)
 def test_misspelt_inputs_are_refused_before_the_first_call(program: Any, wrong: dict[str, str]) -> None:
     lm, data = model(), examples(**wrong, tone="good")
 

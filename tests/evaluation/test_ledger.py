@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.each import each
 from tests.evaluation.ledgers import entry_of, filled, key_of
 from tests.scale import scaled
 from tunesmith.errors import LedgerError, UsageError
@@ -153,7 +154,7 @@ def test_any_text_comes_back(tmp_path: Path, text: str) -> None:
     assert (found.row.outputs, found.row.feedback) == ({"answer": text}, text)
 
 
-@pytest.mark.parametrize("score", [0.0, -0.0, 1.0, -3.0, 0.1, 1e-320, 1e308, 2.0**53, float(2**63)])
+@each("score", [0.0, -0.0, 1.0, -3.0, 0.1, 1e-320, 1e308, 2.0**53, float(2**63)])
 def test_any_score_comes_back(tmp_path: Path, score: float) -> None:
     odd = replace(entry_of(1), row=replace(entry_of(1).row, score=score))
     with Ledger(tmp_path / "run.db") as ledger:

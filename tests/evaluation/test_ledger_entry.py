@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.each import each
 from tests.evaluation.ledgers import entry_of, filled, key_of
 from tunesmith.evaluation import Ledger, count_ledger, read_entries
 from tunesmith.evaluation import ledger_entry as entries
@@ -66,7 +67,7 @@ def is_alike(one: Any, other: Any) -> bool:
 BODY = json.loads(entries.columns_of(entry_of(1), 1)[-2])
 
 
-@pytest.mark.parametrize("path", list(places(BODY)), ids=str)
+@each("path", list(places(BODY)), ids=str)
 def test_any_type_in_any_place_of_a_body_is_damage_or_what_was_meant(path: tuple[Any, ...]) -> None:
     good = entries.columns_of(entry_of(1), 1)
     for value in OTHER:
@@ -80,7 +81,7 @@ def test_any_type_in_any_place_of_a_body_is_damage_or_what_was_meant(path: tuple
         assert entries.entry_of(again) == found
 
 
-@pytest.mark.parametrize("name", [name for name in entries.COLUMNS if name not in ("seq", "sha256", "body")])
+@each("name", [name for name in entries.COLUMNS if name not in ("seq", "sha256", "body")])
 def test_any_type_in_any_column_is_damage_or_what_was_meant(name: str) -> None:
     for number in (1, 3):  # a score, a failure
         good = entries.columns_of(entry_of(number), 1)

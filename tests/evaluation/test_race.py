@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.each import each
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import RACES, Standing
 
@@ -114,7 +115,7 @@ def test_a_candidate_that_is_right_where_all_others_are_wrong_wins(
     assert RACES[race](count, world.extend, total, count * total, seed=seed)[0].candidate == best
 
 
-@pytest.mark.parametrize("race", sorted(RACES))
+@each("race", sorted(RACES))
 def test_a_race_without_candidates_or_budget_spends_nothing(race: str) -> None:
     world = table(5, 20, 0)
 
@@ -124,14 +125,14 @@ def test_a_race_without_candidates_or_budget_spends_nothing(race: str) -> None:
     assert world.spent == 0
 
 
-@pytest.mark.parametrize("race", sorted(RACES))
+@each("race", sorted(RACES))
 def test_one_candidate_is_shown_what_the_budget_allows(race: str) -> None:
     world = table(1, 20, 0)
 
     assert [s.n for s in RACES[race](1, world.extend, 20, 13)] == [13]
 
 
-@pytest.mark.parametrize("race", sorted(RACES))
+@each("race", sorted(RACES))
 def test_scores_follow_the_number_of_a_candidate_not_its_place_in_the_field(race: str) -> None:
     # Candidate 0 goes first, so every later place in the field differs from the number that stands there.
     worths = [0.0, 0.1, 0.2, 0.3, 0.4, 1.0, 0.6, 0.7]
@@ -145,14 +146,14 @@ def test_scores_follow_the_number_of_a_candidate_not_its_place_in_the_field(race
         assert standing.mean == pytest.approx(worths[standing.candidate], abs=0.03)
 
 
-@pytest.mark.parametrize("race", sorted(set(RACES) - {"s-sr"}))
+@each("race", sorted(set(RACES) - {"s-sr"}))
 def test_ties_go_to_the_earlier_candidate(race: str) -> None:
     world = Table([[1.0] * 32 for _ in range(6)])
 
     assert RACES[race](6, world.extend, 32, 10_000)[0].candidate == 0
 
 
-@pytest.mark.parametrize("race", sorted(RACES))
+@each("race", sorted(RACES))
 def test_a_race_of_scaled_and_shifted_scores_is_the_same_race(race: str) -> None:
     plain = table(8, 60, 1, "graded")
     moved = Table([[None if s is None else 8 * s - 64 for s in row] for row in plain.scores])
@@ -164,9 +165,7 @@ def test_a_race_of_scaled_and_shifted_scores_is_the_same_race(race: str) -> None
     assert [s.candidate for s in one] == [s.candidate for s in two]
 
 
-@pytest.mark.parametrize(
-    "race", ["full", "bf", "bound", "multistage", "paired-halving", "sh", "sr", "block-race", "wilcoxon"]
-)
+@each("race", ["full", "bf", "bound", "multistage", "paired-halving", "sh", "sr", "block-race", "wilcoxon"])
 def test_a_block_is_finished_by_everybody_before_the_next_begins(race: str) -> None:
     world = table(8, 64, 3)
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.each import each
 from tests.scale import scaled
 from tests.scripts import benchmark
 from tunesmith.evaluation import RACES, paired_gain
@@ -31,7 +32,7 @@ def test_at_the_same_budget_ours_are_not_worse_than_released_ucb_and_cheaper_tha
         assert np.mean(whole) - np.mean(ours) <= worlds.MOST_LOSS + slack
 
 
-@pytest.mark.parametrize("race", sorted(RACES))
+@each("race", sorted(RACES))
 def test_every_race_is_within_budget_and_beats_a_random_choice(race: str) -> None:
     better = []
     for seed in range(scaled(200)):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.each import each
 from tests.evaluation.ledgers import entry_of
 from tunesmith import errors
 from tunesmith.errors import ArtifactError, LedgerError, RunMismatch, UsageError
@@ -135,7 +136,7 @@ def harmed(run: Path, identity: str) -> Path:
     return run
 
 
-@pytest.mark.parametrize("identity", UNREADABLE)
+@each("identity", UNREADABLE)
 def test_a_run_that_does_not_say_what_it_is_of_is_never_taken_over(tmp_path: Path, identity: str) -> None:
     run = harmed(tmp_path / "run", identity)
 
@@ -148,7 +149,7 @@ def test_a_run_that_does_not_say_what_it_is_of_is_never_taken_over(tmp_path: Pat
     assert len(read_entries(tmp_path / "run.old-1" / "run.db")) == 1
 
 
-@pytest.mark.parametrize("identity", UNREADABLE)
+@each("identity", UNREADABLE)
 def test_another_run_starts_from_what_a_damaged_one_has_evaluated(tmp_path: Path, identity: str) -> None:
     run = harmed(tmp_path / "run", identity)
     with RunFolder(tmp_path / "other", {"seed": 1}) as folder, folder.ledger() as ledger:
@@ -163,8 +164,8 @@ def test_a_run_that_was_killed_while_its_folder_was_made_begins_again(tmp_path: 
         assert folder.read("run.json") == {"seed": 0}
 
 
-@pytest.mark.parametrize("new", [False, True])
-@pytest.mark.parametrize("name", ["rows.csv", "result.json", ".env", "sub/notes.txt", "artifact/state.json"])
+@each("new", [False, True])
+@each("name", ["rows.csv", "result.json", ".env", "sub/notes.txt", "artifact/state.json"])
 def test_a_folder_with_other_files_is_not_taken(tmp_path: Path, name: str, new: bool) -> None:
     file = tmp_path / "mine" / name
     file.parent.mkdir(parents=True)

@@ -27,6 +27,7 @@ from tests.compilers.worlds import (
     things,
     world,
 )
+from tests.each import each
 from tests.evaluation.replies import number, written
 from tests.experiments.plain_programs import Pipeline
 from tests.experiments.worlds import model as plain_model
@@ -556,7 +557,7 @@ def test_splits_that_share_examples_are_refused(one: str, other: str) -> None:
     assert model.requests == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "message"),
     [
         ({"program": dspy.Predict}, "Pass an instance"),

@@ -8,6 +8,7 @@ import pytest
 import tunesmith as ts
 from tests.compilers.test_random_search import TwoSteps, two_steps
 from tests.compilers.worlds import Colour, right, things, world
+from tests.each import each
 from tests.evaluation.replies import number, written
 from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
 from tunesmith.experiments import compile_program, plan
@@ -47,7 +48,7 @@ def short(example: Any, prediction: Any, trace: Any = None, *, limit: int = 9) -
     return all(len(value) < limit for value in prediction.values())
 
 
-@pytest.mark.parametrize(
+@each(
     ("metric", "calls", "known"),
     [
         (right, 0, True),

@@ -8,6 +8,7 @@ from pathlib import Path
 import dspy
 import pytest
 
+from tests.each import each
 from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, RandomSearch
 from tunesmith.errors import RowError, UsageError
 from tunesmith.experiments import Project, find_object, find_program
@@ -80,7 +81,7 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
     assert (settings.compile.compiler, settings.compile.run, settings.compile.seed) == ("random-search", "compile", 0)
 
 
-@pytest.mark.parametrize(
+@each(
     ("toml", "words"),
     [
         ("programm = 'a:b'", "there is no key `programm`. Did you mean `program`?"),
@@ -181,7 +182,7 @@ def test_programs_are_instances_classes_and_functions(tmp_path: Path) -> None:
     assert type(find_program("code_of_it:made", tmp_path)).__name__ == "Pipeline"
 
 
-@pytest.mark.parametrize(
+@each(
     ("reference", "words"),
     [
         ("program", "A name is written `module:attr`"),

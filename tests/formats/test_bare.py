@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from tests.contracts.format import MODES
+from tests.each import each
 from tests.formats.gbnf import allows, written
 from tests.scale import scaled
 from tunesmith.errors import FormatError, ParseError
@@ -47,7 +48,7 @@ def asked(
         return program(text="x").kind, lm.requests[0]
 
 
-@pytest.mark.parametrize(
+@each(
     ("annotation", "mode", "reply", "value"),
     [
         (CARDS, "grammar", "card_arrival", "card_arrival"),
@@ -75,7 +76,7 @@ def test_a_cut_reply_whose_value_is_complete_is_a_good_reply(
     assert asked(annotation, reply, mode=mode)[0] == value
 
 
-@pytest.mark.parametrize(
+@each(
     ("annotation", "mode", "reply"),
     [
         (CARDS, "grammar", "card"),
@@ -198,7 +199,7 @@ def reason_of(found: Any, signature: Any, mode: str, reply: str) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("annotation", SCALARS, ids=str)
+@each("annotation", SCALARS, ids=str)
 def test_a_scalar_that_is_json_is_held_by_our_own_grammar_where_the_engine_takes_one(annotation: Any) -> None:
     """llama.cpp's grammar of a schema lets a reply begin with a Markdown fence, and the stop ended it there."""
     signature = dspy.Signature({"text": (str, dspy.InputField()), "kind": (annotation, dspy.OutputField())})

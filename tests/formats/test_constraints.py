@@ -10,6 +10,7 @@ from annotated_types import Gt, Len, MultipleOf
 from pydantic import BaseModel, Field, StringConstraints, condecimal, confloat, conint
 
 from tests.contracts.format import MODES
+from tests.each import each
 from tests.formats.gbnf import allows, written
 from tests.scale import scaled
 from tunesmith.errors import ParseError
@@ -65,8 +66,8 @@ def plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("kind", "good", "bad"), ASKED, ids=lambda value: str(value)[:60])
+@each("name", NAMES)
+@each(("kind", "good", "bad"), ASKED, ids=lambda value: str(value)[:60])
 def test_a_value_that_validation_would_refuse_cannot_be_written(kind: Any, good: Any, bad: Any, name: str) -> None:
     signature, found = signature_of(kind), form(name)
     mode = found.mode(signature, MODES["grammar"])

@@ -9,6 +9,7 @@ import pytest
 from dspy.adapters.types.decision import Choice, Noul, Score
 
 from tests.contracts.format import MODES, CustomEngine, ask, ask_async
+from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import FormatError, ParseError
 from tunesmith.evaluation import evaluate
@@ -122,7 +123,7 @@ def test_a_history_is_turns_that_look_like_demos(name: str, call: Any) -> None:
     assert lm.requests[0] == lm.requests[1]
 
 
-@pytest.mark.parametrize("name", OWN)
+@each("name", OWN)
 def test_a_history_stands_behind_the_demos_and_may_be_partial_or_absent(name: str) -> None:
     program = bound(Talk, name)
     program.demos = [dspy.Example(question="demo", answer="d")]
@@ -193,7 +194,7 @@ def test_an_image_is_a_part_of_the_request_and_the_fallback_is_recorded(call: An
     assert bound_format(with_default_formats(dspy.Predict(Pictured))) == "chat"
 
 
-@pytest.mark.parametrize("name", OWN)
+@each("name", OWN)
 def test_no_other_format_takes_an_image(name: str) -> None:
     assert not carries(name, Pictured)
     lm = FunctionLM(lambda seen: "never")
@@ -215,7 +216,7 @@ def test_tool_calls_are_read_and_tools_described(call: Any) -> None:
     assert "Return twice as much" in turns(lm)[-1][1]
 
 
-@pytest.mark.parametrize("name", OWN)
+@each("name", OWN)
 def test_a_tool_among_the_inputs_is_text(name: str) -> None:
     signature = dspy.Signature("question, tools: list[dspy.Tool] -> answer")
     lm = FunctionLM(lambda seen: SECTIONED[name].format("yes"))

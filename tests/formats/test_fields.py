@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 import tunesmith as ts
+from tests.each import each
 from tests.scale import scaled
 from tests.strategies import HOSTILE_PARTS, MARKERS, json_values, made_of
 from tunesmith.errors import FormatError
@@ -165,7 +166,7 @@ def long(piece: str, size: int) -> str:
     return piece * (size // len(piece))
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "".join(long(piece, MEGABYTE // len(PIECES)) for piece in PIECES.values()),
@@ -198,7 +199,7 @@ def test_no_turn_marker_survives(around: str) -> None:
             assert read_inputs(Ticket, message) == values
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "line"),
     [
         ("one line", "Topic: one line"),

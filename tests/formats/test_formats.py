@@ -6,6 +6,7 @@ import dspy
 import pytest
 
 from tests.contracts.format import ask
+from tests.each import each
 from tests.strategies import CASES
 from tunesmith.errors import SignatureError, UsageError
 from tunesmith.formats import Format, carries, default_format, format_names, get_format
@@ -80,13 +81,13 @@ def test_an_unknown_format_is_an_error_that_lists_the_known_ones(name: str) -> N
         carries(name, Pictured)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@each("case", CASES, ids=lambda case: case.name)
 def test_one_output_gets_bare_and_several_get_json(case: Any) -> None:
     assert default_format(case.signature) == ("bare" if case.single else "json")
     assert default_format(case.signature) == ("bare" if case.single else "json"), "also when asked again"
 
 
-@pytest.mark.parametrize(
+@each(
     ("signature", "name"),
     [
         (Pictured, "chat"),

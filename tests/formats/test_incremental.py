@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.contracts.format import HUGE, MODES, reply_of
+from tests.each import each
 from tests.scale import FULL, scaled
 from tests.strategies import CASES, Case, by_name, junk_replies, plain_text
 from tunesmith.formats import carries, field_reader, format_names, get_format, settled
@@ -57,7 +58,7 @@ def assert_settled(signature: type[dspy.Signature], field: str, value: Any, sent
         assert again == value
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@each("case", CASES, ids=lambda case: case.name)
 def test_what_is_read_in_parts_is_the_whole_reply(case: Case) -> None:
     names = carriers(case)
 
@@ -93,8 +94,8 @@ def assert_read_in_parts(name: str, case: Case, mode: str, pieces: list[str]) ->
             assert_settled(case.signature, field, value, found[field])
 
 
-@pytest.mark.parametrize("name", format_names())
-@pytest.mark.parametrize("mode", MODES)
+@each("name", format_names())
+@each("mode", MODES)
 def test_a_text_is_told_while_it_is_written(name: str, mode: str) -> None:
     case = by_name("Poem")
     reply = reply_of(case, name, mode, {"poem": "Roses are red, violets are blue, and here it goes on"})
@@ -129,8 +130,8 @@ def test_no_reply_upsets_a_reader(name: str, reply: str, points: list[int], data
             read(name, signature, "none", cuts(reply, points))
 
 
-@pytest.mark.parametrize("name", format_names())
-@pytest.mark.parametrize("junk", HUGE)
+@each("name", format_names())
+@each("junk", HUGE)
 def test_no_reply_takes_long(name: str, junk: str) -> None:
     signature = by_name("Tags" if name.startswith("bare") else "Two").signature
     text = HUGE[junk][: max(10_000, scaled(50_000))]
@@ -141,8 +142,8 @@ def test_no_reply_takes_long(name: str, junk: str) -> None:
     assert time.process_time() - started < 4 * len(text) / 50_000 + 0.5
 
 
-@pytest.mark.parametrize("fence", ["```", "```json", "```JSON"])
-@pytest.mark.parametrize("letters", [1, 3, 1000])
+@each("fence", ["```", "```json", "```JSON"])
+@each("letters", [1, 3, 1000])
 def test_a_fenced_object_is_read(fence: str, letters: int) -> None:
     reply = f'  {fence}\n{{"answer": "a \\ud83d\\ude42 \\u00e9", "other": {{"x": ["}}"]}}, "sure": false}}\n```'
 

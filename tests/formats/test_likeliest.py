@@ -7,6 +7,7 @@ import dspy
 import pytest
 
 import tunesmith as ts
+from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer, Reply
 from tunesmith.errors import ParseError
 from tunesmith.formats.likeliest import likeliest_label
@@ -21,7 +22,7 @@ def token(text: str, **alternatives: float) -> TokenLogprob:
     return TokenLogprob(text, -0.1, top=(TopLogprob(text, -0.1), *top))
 
 
-@pytest.mark.parametrize(
+@each(
     ("tokens", "label"),
     [
         ([token("delete", cl=-2.0, ex=-3.0)], "close"),

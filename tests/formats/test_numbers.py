@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 import tunesmith as ts
 from tests.contracts.format import MODES
+from tests.each import each
 from tests.formats.gbnf import allows
 from tests.formats.test_incremental import cuts, read
 from tests.protocol import FakeModel, ProtocolServer
@@ -60,9 +61,9 @@ def form(name: str) -> Format:
     return found
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("kind", "value"), VALUES, ids=str)
+@each("mode", MODES)
+@each("name", NAMES)
+@each(("kind", "value"), VALUES, ids=str)
 def test_a_long_number_comes_whole(kind: Any, value: Any, name: str, mode: str) -> None:
     signature, found = signature_of(kind), form(name)
     way = found.mode(signature, MODES[mode])
@@ -78,8 +79,8 @@ def test_a_long_number_comes_whole(kind: Any, value: Any, name: str, mode: str) 
     assert "".join(read(name, signature, mode, cuts(reply, [3, 9, 17, 20])).values()) == whole
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
+@each("name", NAMES)
+@each(
     ("kind", "wanted"),
     [
         (int, 10**40),

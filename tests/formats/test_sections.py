@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from tests.contracts.format import MODES, predictor
+from tests.each import each
 from tests.formats.gbnf import allows
 from tests.scale import scaled
 from tests.strategies import CASES, MARKERS, by_name, made_of
@@ -76,7 +77,7 @@ def test_a_demo_is_written_so(name: str, user: str, assistant: str) -> None:
     assert found.toDict() == {"short_answer": "b\n# c <d>", "stars": 4}
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "reply"),
     [
         ("lines", "Short answer: yes\nStars: 3"),
@@ -101,7 +102,7 @@ def test_a_free_reply_is_read_with_patience(name: str, reply: str) -> None:
     assert asked(name, Two, reply)[0] == {"short_answer": "yes", "stars": 3}
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "reply", "reason"),
     [
         ("lines", "yes, 3", "missing"),
@@ -143,8 +144,8 @@ def test_declared_defaults_stand_for_absent_outputs() -> None:
         assert asked(name, signature, reply)[0] == {"kind": "a", "note": "none"}
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
+@each("name", NAMES)
+@each(
     ("annotation", "value"),
     [
         (Literal["card", "card_arrival"], "card_arrival"),
@@ -178,8 +179,8 @@ def test_only_a_grammar_constrains_the_reply(name: str) -> None:
         assert not config.extensions
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@each("name", NAMES)
+@each("case", CASES, ids=lambda case: case.name)
 def test_the_grammar_allows_what_a_demo_shows(name: str, case: Any) -> None:
     good = {"tags": ["a", "b"]} if case.name == "Tags" else case.good
     grammar = grammar_of(name, case.signature)
@@ -209,7 +210,7 @@ class Loose(BaseModel):
 _places = st.builds(Place, street=st.text("abc ", max_size=30), flat=st.none() | st.integers(-99, 99))
 
 
-@pytest.mark.parametrize(
+@each(
     ("annotation", "values"),
     [
         (int, st.integers(-(10**15), 10**15)),

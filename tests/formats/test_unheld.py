@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 import tunesmith as ts
+from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer
 from tests.scale import FULL
 from tunesmith.errors import Interrupted, ParseError
@@ -92,9 +93,9 @@ def proxy(reply: str) -> Iterator[LM]:
         yield lm("openai/m", base_url=f"{server.url}/v1", dialect="openai", cache=False)
 
 
-@pytest.mark.parametrize("version", ["0.24.0", "0.32.15"])
-@pytest.mark.parametrize("native", [False, True])
-@pytest.mark.parametrize("signature", [Mood, Stars, Tags, Who])
+@each("version", ["0.24.0", "0.32.15"])
+@each("native", [False, True])
+@each("signature", [Mood, Stars, Tags, Who])
 def test_the_default_format_is_read_on_both_ways_of_rendering(version: str, native: bool, signature: Any) -> None:
     reply = {Mood: "good", Stars: "4", Tags: '["a", "b"]', Who: '{"name": "Ann"}'}[signature]
     facts = {"native": native} if version == "0.32.15" else {}
@@ -145,7 +146,7 @@ SERVERS = ("drops format with think off", "drops every constraint", "drops it on
 PAIRS = [(*case, server) for at, case in enumerate(WRITTEN) for server in (SERVERS if FULL else [SERVERS[at % 3]])]
 
 
-@pytest.mark.parametrize(("signature", "name", "reply", "server"), PAIRS)
+@each(("signature", "name", "reply", "server"), PAIRS)
 def test_a_model_that_is_always_right_scores_1_whatever_it_writes_around_its_answer(
     signature: type[dspy.Signature], name: str | None, reply: str, server: str
 ) -> None:
@@ -255,7 +256,7 @@ def test_what_an_engine_cannot_hold_is_not_sent_and_a_plain_reply_proves_nothing
     assert {request.config.stop for request in model.requests} == {()}
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "reply"),
     [
         ("xml", "maybe <mood>bad</mood> hm</think>\n<mood>good</mood>"),
@@ -265,7 +266,7 @@ def test_what_an_engine_cannot_hold_is_not_sent_and_a_plain_reply_proves_nothing
         ("bare", "bad\n</think>\n\ngood"),
     ],
 )
-@pytest.mark.parametrize("able", [{"json_schema", "grammar"}, {"json_schema"}, set()])
+@each("able", [{"json_schema", "grammar"}, {"json_schema"}, set()])
 def test_a_draft_in_thoughts_that_the_prompt_has_opened_is_not_the_answer(
     name: str, reply: str, able: set[str]
 ) -> None:
@@ -306,8 +307,8 @@ def test_a_reply_that_is_all_thoughts_is_told_from_an_answer() -> None:
         ts.Predict("text -> answer")(text="x")
 
 
-@pytest.mark.parametrize("capabilities", [Capabilities(), Capabilities(frozenset({"json_schema", "grammar"}))])
-@pytest.mark.parametrize(
+@each("capabilities", [Capabilities(), Capabilities(frozenset({"json_schema", "grammar"}))])
+@each(
     ("reply", "answer"),
     [
         ("<think>\nHm.\n</think>\n\nParis", "Paris"),
@@ -328,8 +329,8 @@ def test_thoughts_are_not_part_of_a_text(capabilities: Capabilities, reply: str,
         assert ts.Predict("text -> answer")(text="x").answer == answer
 
 
-@pytest.mark.parametrize("capabilities", [Capabilities(), Capabilities(frozenset({"json_schema", "grammar"}))])
-@pytest.mark.parametrize(
+@each("capabilities", [Capabilities(), Capabilities(frozenset({"json_schema", "grammar"}))])
+@each(
     ("name", "draft", "answer"),
     [
         ("xml", "<answer>Rome</answer>", "<answer>Paris</answer>"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import ModelError, ModelMissing, RequestRefused, UsageError
 from tunesmith.lm import LM, Request, lm, reply_cache
@@ -29,7 +30,7 @@ def ask(model: LM) -> None:
     model.send(Request(model="m", messages=(Message.user("x"),)))
 
 
-@pytest.mark.parametrize(
+@each(
     "host",
     [
         "a b",
@@ -62,8 +63,8 @@ def test_a_password_in_a_host_is_refused_and_not_shown() -> None:
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize("make", [native, over_v1])
-@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e10, 0, -1, True, "5"])
+@each("make", [native, over_v1])
+@each("seconds", [float("nan"), float("inf"), 1e10, 0, -1, True, "5"])
 def test_a_time_that_cannot_be_waited_is_a_usage_error(make: Callable[..., LM], seconds: Any) -> None:
     with pytest.raises(UsageError, match="timeout"):
         make(timeout=seconds)

@@ -9,6 +9,7 @@ import dspy
 import pytest
 
 import tunesmith as ts
+from tests.each import each
 from tests.protocol.models import FakeModel
 from tests.protocol.server import ProtocolServer
 from tunesmith.errors import RequestRefused, UsageError
@@ -200,8 +201,8 @@ def test_cache_false_reaches_the_cache_of_an_lm_made_elsewhere(tmp_path: Path) -
     assert engine.calls == 4
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize(
+@each("place", PLACES)
+@each(
     ("name", "value", "hint"),
     [
         ("tempratur", 0.3, "`temperature`"),
@@ -226,10 +227,8 @@ def test_an_option_that_no_request_carries_is_refused(place: Any, name: str, val
     assert model.requests == []
 
 
-@pytest.mark.parametrize("place", [call, call_async, call_copy, call_predictor, call_listening])
-@pytest.mark.parametrize(
-    "option", [{"temperature": "hot"}, {"max_tokens": -1}, {"seed": "x"}, {"top_p": 2}, {"stop": 5}]
-)
+@each("place", [call, call_async, call_copy, call_predictor, call_listening])
+@each("option", [{"temperature": "hot"}, {"max_tokens": -1}, {"seed": "x"}, {"top_p": 2}, {"stop": 5}])
 def test_a_value_that_no_request_can_have_is_refused(place: Any, option: dict[str, Any]) -> None:
     model = FunctionLM(say)
     with pytest.raises(UsageError, match=f"`{next(iter(option))}`"):
@@ -239,10 +238,8 @@ def test_a_value_that_no_request_can_have_is_refused(place: Any, option: dict[st
     assert model.requests == []
 
 
-@pytest.mark.parametrize(
-    "place", [call_predictor, call_config, call_predictor_async, call_with_a_callback, call_stream]
-)
-@pytest.mark.parametrize("name", ["response_format", "tools", "tool_choice", "grammar"])
+@each("place", [call_predictor, call_config, call_predictor_async, call_with_a_callback, call_stream])
+@each("name", ["response_format", "tools", "tool_choice", "grammar"])
 def test_a_format_refuses_options_that_say_what_it_says(place: Any, name: str) -> None:
     with pytest.raises(UsageError, match=f"so `{name}` cannot be set beside it"):
         place(FunctionLM(say), **{name: "auto"})
@@ -254,14 +251,14 @@ def test_the_same_options_reach_the_model_without_a_format() -> None:
     assert model.requests[0].config.response_format == {"type": "json_object"}
 
 
-@pytest.mark.parametrize("place", PLACES)
+@each("place", PLACES)
 def test_an_option_of_the_engine_reaches_it_from_everywhere(place: Any) -> None:
     model = FunctionLM(say)
     place(model, min_p=0.1)
     assert model.requests[0].config.extensions["min_p"] == 0.1
 
 
-@pytest.mark.parametrize("place", PLACES)
+@each("place", PLACES)
 def test_an_option_with_two_names_is_one(place: Any) -> None:
     model = FunctionLM(say)
     place(model, max_completion_tokens=7, user="me", logit_bias={5: -1})

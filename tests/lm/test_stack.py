@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contracts.engine import EngineContract
+from tests.each import each
 from tests.scale import scaled
 from tunesmith.errors import BudgetExceeded, ContextOverflow, ModelUnavailable, UsageError
 from tunesmith.lm import (
@@ -353,7 +354,7 @@ def test_a_reply_survives_its_row() -> None:
     assert response_of(row) == response
 
 
-@pytest.mark.parametrize(
+@each(
     "call",
     [
         lambda: lm(""),

@@ -6,6 +6,7 @@ import dspy
 import pytest
 
 import tunesmith as ts
+from tests.each import each
 from tunesmith.data import Score
 from tunesmith.errors import UsageError
 from tunesmith.metrics import exact_match, gated, judge, metric_name, token_f1, weighted
@@ -62,7 +63,7 @@ def answers(*args, **kwargs):
     return "yes"
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=metric_name)
+@each("metric", METRICS, ids=metric_name)
 def test_a_metric_of_any_number_of_arguments_scores(metric) -> None:
     for made in (weighted({metric: 1}), gated(metric, metric), weighted([(gated(metric, metric), 2)])):
         assert made(EXAMPLE, RIGHT).value == 1
@@ -133,7 +134,7 @@ def test_gepa_gets_the_same_of_a_judge() -> None:
     assert (found["score"], found["feedback"]) == (0, "judged bad")
 
 
-@pytest.mark.parametrize(
+@each(
     "metric",
     [
         lambda example: 1,

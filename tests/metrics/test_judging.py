@@ -8,6 +8,7 @@ from typing import Any
 import dspy
 import pytest
 
+from tests.each import each
 from tests.evaluation.replies import written
 from tests.metrics.test_contract import TextContract
 from tunesmith.compilers import RandomSearch
@@ -262,7 +263,7 @@ def test_names_tell_judges_apart() -> None:
     assert metric_name(judge(KIND, output="answer", baseline="polite")) == "pairwise_judge(answer)"
 
 
-@pytest.mark.parametrize(
+@each(
     "make",
     [
         lambda: judge(""),

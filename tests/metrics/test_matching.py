@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from tests.each import each
 from tunesmith.errors import MetricError, UsageError
 from tunesmith.metrics import contains, exact_match, one_of, regex_match
 
@@ -33,7 +34,7 @@ def exact(expected, got, **options) -> float:
     return exact_match("answer", **options)(row(answer=expected), dspy.Prediction(answer=got)).value
 
 
-@pytest.mark.parametrize(
+@each(
     ("expected", "got"),
     [
         ("Paris", "the  PARIS."),
@@ -80,7 +81,7 @@ def test_values_that_mean_the_same_match(expected, got) -> None:
     assert exact(expected, got) == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("expected", "got"),
     [
         ("Paris", "Lyon"),
@@ -172,7 +173,7 @@ def test_predictions_may_be_mappings_and_models() -> None:
     assert exact_match("copy")(row(copy="x"), Place(city="Rome", zip=1)).value == 0
 
 
-@pytest.mark.parametrize(
+@each(
     ("label", "text", "found"),
     [
         ("C++", "I like C#.", 0),

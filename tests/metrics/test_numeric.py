@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.each import each
 from tunesmith.errors import MetricError, UsageError
 from tunesmith.metrics import numeric_close
 from tunesmith.metrics.digits import last_number, numbers_in, whole_number
@@ -18,7 +19,7 @@ def close(expected, got, **options) -> float:
     return numeric_close("a", **options)(example, dspy.Prediction(a=got)).value
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "number"),
     [
         ("42", "42"),

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.each import each
 from tests.metrics.test_values_of_every_kind import KINDS
 from tunesmith.errors import MetricError, UsageError
 from tunesmith.metrics import metric_name, set_match
@@ -16,7 +17,7 @@ def value(label, got, **options) -> float:
     return set_match("t", **options)(dspy.Example(q="?", t=label).with_inputs("q"), dspy.Prediction(t=got)).value
 
 
-@pytest.mark.parametrize(
+@each(
     ("label", "got", "precision", "recall", "f1", "exact"),
     [
         (["a", "b"], ["b", "a"], 1, 1, 1, 1),
@@ -89,7 +90,7 @@ def test_the_name_says_what_is_measured() -> None:
     assert metric_name(set_match("t", measure="recall")) == "set_match[recall](t)"
 
 
-@pytest.mark.parametrize(
+@each(
     "kind",
     [
         kind
@@ -97,7 +98,7 @@ def test_the_name_says_what_is_measured() -> None:
         if kind not in ("model", "mapping", "model and its fields", "dataclass", "dataclass and its fields")
     ],
 )
-@pytest.mark.parametrize("measure", ["f1", "precision", "recall", "exact"])
+@each("measure", ["f1", "precision", "recall", "exact"])
 def test_set_match_scores_equal_values_one_and_others_less(kind, measure) -> None:
     label, equal, other = KINDS[kind]
 

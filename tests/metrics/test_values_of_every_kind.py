@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, HttpUrl, SecretStr, TypeAdapter
 
+from tests.each import each
 from tunesmith.data import Score
 from tunesmith.metrics import contains, exact_match, numeric_close, one_of, regex_match, rouge_l, token_f1
 
@@ -86,10 +87,8 @@ KINDS = {
 NUMERIC = ("list of numbers", "None", "Enum of numbers", "true", "false", "model", "mapping", "model and its fields", "empty list", "empty set", "list of models")  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "metric", [token_f1("a"), rouge_l("a"), contains("a"), exact_match("a")], ids=lambda m: m.metric_name
-)
+@each("kind", KINDS)
+@each("metric", [token_f1("a"), rouge_l("a"), contains("a"), exact_match("a")], ids=lambda m: m.metric_name)
 def test_a_text_metric_scores_equal_values_one_and_others_less(metric, kind) -> None:
     label, equal, other = KINDS[kind]
 
@@ -97,7 +96,7 @@ def test_a_text_metric_scores_equal_values_one_and_others_less(metric, kind) -> 
     assert value(metric, label, other) < 1
 
 
-@pytest.mark.parametrize("kind", NUMERIC)
+@each("kind", NUMERIC)
 def test_numeric_close_scores_equal_values_one_and_others_zero(kind) -> None:
     label, equal, other = KINDS[kind]
 
@@ -105,7 +104,7 @@ def test_numeric_close_scores_equal_values_one_and_others_zero(kind) -> None:
     assert value(numeric_close("a"), label, other) == 0
 
 
-@pytest.mark.parametrize(
+@each(
     ("accepted", "got", "right"),
     [
         ([["red"], ["blue"]], ["blue"], 1),

@@ -9,6 +9,7 @@ import dspy
 import pytest
 
 from tests.contracts.module import answering, changed, run
+from tests.each import each
 from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route
 from tunesmith.errors import ArtifactError, DataError, FormatError, UsageError
 from tunesmith.modules import Candidate, Part, Predict, bind, bound_format
@@ -109,7 +110,7 @@ def test_candidates_of_the_same_content_are_equal_and_have_one_key() -> None:
     assert copy.deepcopy(first) is first
 
 
-@pytest.mark.parametrize(
+@each(
     "other",
     [
         base().with_part("steps[0]", instruction="Route!"),
@@ -279,7 +280,7 @@ def test_a_predictor_as_a_program_has_the_path_self() -> None:
         assert applied.signature.instructions.startswith("Another instruction for self.")
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         {},

@@ -13,6 +13,7 @@ import pytest
 
 from tests.contracts.format import MODES, predictor, reply_of
 from tests.contracts.module import answering
+from tests.each import each
 from tests.modules.plain_programs import Pipeline
 from tests.protocol import FakeModel, ProtocolServer
 from tests.protocol.backends import FunctionBackend, Job, Reply
@@ -101,9 +102,9 @@ def spoken(engine: Any, **options: Any) -> LM:
     return build_lm("slow", engine, **options)
 
 
-@pytest.mark.parametrize("read_all", [read, read_async])
-@pytest.mark.parametrize("name", format_names())
-@pytest.mark.parametrize("mode", MODES)
+@each("read_all", [read, read_async])
+@each("name", format_names())
+@each("mode", MODES)
 def test_deltas_join_to_the_fields(name: str, mode: str, read_all: Callable[..., list[Any]]) -> None:
     case = by_name("Poem" if name.startswith("bare") else "Two")
     values = {"poem": POEM} if name.startswith("bare") else {"answer": POEM, "sure": True}
@@ -467,8 +468,8 @@ class Withholding(FunctionBackend):
         yield reply.text[self._cut :]
 
 
-@pytest.mark.parametrize("way", ["sync", "async"])
-@pytest.mark.parametrize("name", format_names())
+@each("way", ["sync", "async"])
+@each("name", format_names())
 def test_the_first_delta_is_read_before_the_second_chunk_is_sent(name: str, way: str) -> None:
     case = by_name("Poem" if name.startswith("bare") else "Two")
     values = {"poem": POEM} if name.startswith("bare") else {"answer": POEM, "sure": True}

@@ -7,6 +7,7 @@ import httpx
 import ollama
 import pytest
 
+from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer
 from tests.protocol.conftest import Behind
 from tests.protocol.instances import fits
@@ -74,8 +75,8 @@ def server(version: str, behind: Behind | None = None) -> ProtocolServer:
     return ProtocolServer([FakeModel("m", "hello there") if behind is None else behind.model("m")], version)
 
 
-@pytest.mark.parametrize("version", ["0.24.0", "0.32.15"])
-@pytest.mark.parametrize("schema", [*FINE, PERSON], ids=json.dumps)
+@each("version", ["0.24.0", "0.32.15"])
+@each("schema", [*FINE, PERSON], ids=json.dumps)
 def test_a_good_schema_gets_a_value_that_fits(version: str, schema: Any) -> None:
     with server(version) as at:
         text = ask(at, schema)

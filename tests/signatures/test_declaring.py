@@ -8,6 +8,7 @@ import dspy
 import pytest
 
 import tunesmith as ts
+from tests.each import each
 from tunesmith.errors import SignatureError
 from tunesmith.lm import FunctionLM
 from tunesmith.signatures import signature_from_function
@@ -81,8 +82,8 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("role", "name"), CASES)
+@each("way", WAYS)
+@each(("role", "name"), CASES)
 def test_a_name_that_dspy_takes_is_refused_where_it_is_declared(way: str, role: str, name: str) -> None:
     with pytest.raises(SignatureError, match=f"an {role} cannot be called `{name}`"):
         WAYS[way](role, name)
@@ -138,8 +139,8 @@ def test_functions_and_tables_of_fields_are_checked_too() -> None:
         ts.Signature({"lm": (str, ts.InputField()), "a": (str, ts.OutputField())})
 
 
-@pytest.mark.parametrize("name", FREE)
-@pytest.mark.parametrize("role", ["input", "output"])
+@each("name", FREE)
+@each("role", ["input", "output"])
 @pytest.mark.filterwarnings("ignore:Field name:UserWarning")
 def test_every_other_name_works(role: str, name: str) -> None:
     program = ts.Predict(declared(role, name))

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter
 
+from tests.each import each
 from tests.scale import scaled
 from tests.signatures.strategies import Color, Typed, signature_of, typed_values
 from tunesmith.errors import DataError
@@ -145,7 +146,7 @@ def test_a_demo_may_lack_fields_but_not_every_output() -> None:
         Demo({"text": "x"}, {})
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "value"),
     [
         ("text", True),
@@ -173,7 +174,7 @@ def test_what_is_no_example_is_refused(given: Any) -> None:
         Demo.of(Task, given)
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         None,

@@ -10,6 +10,7 @@ import dspy
 import pytest
 from pydantic import BaseModel, Field, RootModel
 
+from tests.each import each
 from tunesmith.errors import SignatureError
 from tunesmith.signatures import (
     Signature,
@@ -166,7 +167,7 @@ class Opaque:
     pass
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "words"),
     [
         (untyped, "`text`.*no type"),

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import UUID4, AwareDatetime, Field, FileUrl, HttpUrl, NaiveDatetime, RedisDsn
 
+from tests.each import each
 from tests.formats.gbnf import allows
 from tests.signatures.strategies import Color, Tree, signature_of
 from tunesmith.signatures import grammar, json_grammar, parse_text, render_json
@@ -19,7 +20,7 @@ from tunesmith.signatures import grammar, json_grammar, parse_text, render_json
 OPEN = "root ::= value [\\x0A.]?\nvalue ::= "
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "expected"),
     [
         (bool, 'root ::= "true" | "false"'),
@@ -143,7 +144,7 @@ def test_a_date_that_there_is_not_cannot_be_written(kind: Any, right: str, wrong
     assert not allows(found, wrong)
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "value"),
     [
         (HttpUrl, "https://a-b.example.org:8080/x?y=1#z"),

@@ -4,10 +4,10 @@ import random
 from decimal import Decimal
 from typing import Annotated, Any
 
-import pytest
 from annotated_types import Gt, Interval, MultipleOf
 from pydantic import Field, NegativeFloat, PositiveInt, condecimal, confloat, conint
 
+from tests.each import each
 from tests.formats.gbnf import allows, written
 from tests.scale import scaled
 from tests.signatures.strategies import signature_of
@@ -43,7 +43,7 @@ BOUNDED: list[tuple[Any, str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "right", "wrong"), BOUNDED, ids=lambda value: str(value)[-70:])
+@each(("kind", "right", "wrong"), BOUNDED, ids=lambda value: str(value)[-70:])
 def test_bounds_are_followed_exactly(kind: Any, right: str, wrong: str) -> None:
     found = grammar(signature_of(kind), "o0")
 
@@ -52,7 +52,7 @@ def test_bounds_are_followed_exactly(kind: Any, right: str, wrong: str) -> None:
     assert [text for text in wrong.split() if allows(found, text)] == []
 
 
-@pytest.mark.parametrize("kind", [kind for kind, _, _ in BOUNDED], ids=str)
+@each("kind", [kind for kind, _, _ in BOUNDED], ids=str)
 def test_whatever_the_grammar_allows_is_a_value(kind: Any) -> None:
     signature = signature_of(kind)
     found = grammar(signature, "o0")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
+from tests.each import each
 from tests.formats.gbnf import allows, written
 from tests.scale import scaled
 from tests.signatures.strategies import EVIL_PATTERNS, signature_of
@@ -52,7 +53,7 @@ def _texts(kind: Any, *, json: bool) -> list[str]:
     return values
 
 
-@pytest.mark.parametrize("pattern", HELD)
+@each("pattern", HELD)
 def test_what_the_grammar_allows_the_pattern_matches(pattern: str) -> None:
     assert _texts(Annotated[str, Field(pattern=pattern)], json=False)
     # With a length, which no schema says beside a pattern, the whole object goes out as a grammar.

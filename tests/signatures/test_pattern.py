@@ -5,17 +5,17 @@ import random
 import re
 import string
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.each import each
 from tests.scale import scaled
 from tests.signatures.strategies import EVIL_PATTERNS
 from tunesmith.signatures import is_safe
 from tunesmith.signatures.pattern import rewrite_pattern
 
 
-@pytest.mark.parametrize(
+@each(
     ("pattern", "expected"),
     [
         ("^$", "^$"),
@@ -40,7 +40,7 @@ def test_a_plain_pattern_is_sent(pattern: str, expected: str) -> None:
     assert is_safe({"type": "string", "pattern": expected})
 
 
-@pytest.mark.parametrize(
+@each(
     "pattern",
     [
         "",

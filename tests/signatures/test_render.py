@@ -10,6 +10,7 @@ import dspy
 import pytest
 from pydantic import BaseModel, Field, field_serializer
 
+from tests.each import each
 from tests.signatures.strategies import Color, Level, Mixed, Tree, signature_of
 from tunesmith.errors import FormatError, SignatureError
 from tunesmith.signatures import (
@@ -51,7 +52,7 @@ class Opaque:
     pass
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "plain", "found"),
     [
         (str, True, None),
@@ -87,7 +88,7 @@ def test_plain_types_and_their_labels(kind: Any, plain: bool, found: tuple[str, 
     assert labels(signature, "o0") == found
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "value", "text"),
     [
         (str, "two words", "two words"),
@@ -125,7 +126,7 @@ def test_a_value_is_written_as_a_reply_would_hold_it(kind: Any, value: Any, text
     assert validate_output(signature, "o0", written, raw="") == (value if kind is str else back)
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "value"),
     [
         (str, 5),

@@ -11,6 +11,7 @@ import dspy
 import pytest
 from pydantic import AfterValidator, BaseModel, Field
 
+from tests.each import each
 from tests.scale import FULL
 from tests.signatures.strategies import Color, Level, Mixed, signature_of
 from tunesmith.errors import ParseError, SignatureError
@@ -31,7 +32,7 @@ Brittle = Annotated[str, AfterValidator(_explode)]
 _ID = "12345678-1234-5678-1234-567812345678"
 
 
-@pytest.mark.parametrize(
+@each(
     ("raw", "value"),
     [
         ('{"a": 1}', {"a": 1}),
@@ -49,7 +50,7 @@ def test_one_json_value_is_read(raw: str, value: Any) -> None:
     assert parse_json(raw) == value
 
 
-@pytest.mark.parametrize(
+@each(
     ("raw", "reason"),
     [
         ("", "empty"),
@@ -99,7 +100,7 @@ def test_what_is_no_json_says_why(raw: str, reason: str) -> None:
     assert caught.value.raw == raw
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "text", "value"),
     [
         (str, "  two words \n", "two words"),
@@ -144,7 +145,7 @@ def test_plain_text_becomes_a_typed_value(kind: Any, text: str, value: Any) -> N
     assert type(got) is type(value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "text", "reason"),
     [
         (str, " ", "empty"),
@@ -194,7 +195,7 @@ def test_a_text_of_another_type_is_an_error(kind: Any, text: str, reason: str) -
     assert caught.value.raw == f"o0: {text}"
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "given", "value"),
     [
         (str, " kept ", " kept "),
@@ -234,7 +235,7 @@ def test_a_json_value_becomes_a_typed_value(kind: Any, given: Any, value: Any) -
     assert type(got) is type(value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "given"),
     [
         (str, 5),
@@ -308,7 +309,7 @@ def test_a_value_nested_too_deeply_is_an_error(kind: Any, nested: Any) -> None:
         validate_output(signature_of(kind), "o0", nested, raw="raw")
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "given", "cut"),
     [
         (str, "a" * 1000, True),

@@ -3,8 +3,7 @@
 import math
 from typing import Any
 
-import pytest
-
+from tests.each import each
 from tunesmith.signatures import is_safe, server_schema
 
 _TEXT = {"type": "string", "maxLength": 10}
@@ -13,7 +12,7 @@ for _ in range(200):
     _DEEP = {"type": "array", "items": _DEEP, "maxItems": 1}
 
 
-@pytest.mark.parametrize(
+@each(
     "schema",
     [
         _TEXT,
@@ -35,7 +34,7 @@ def test_the_safe_subset_passes(schema: dict[str, Any]) -> None:
     assert is_safe(schema)
 
 
-@pytest.mark.parametrize(
+@each(
     "schema",
     [
         {},

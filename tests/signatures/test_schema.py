@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel, Field, RootModel, WithJsonSchema
 from typing_extensions import TypedDict
 
+from tests.each import each
 from tests.signatures.strategies import Color, Level, Mixed, Tree, signature_of
 from tunesmith.errors import SignatureError
 from tunesmith.signatures import Signature, field_schema, is_safe, left_out, output_schema
@@ -117,7 +118,7 @@ CASES: list[tuple[Any, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "expected"), CASES, ids=[f"{at}" for at in range(len(CASES))])
+@each(("kind", "expected"), CASES, ids=[f"{at}" for at in range(len(CASES))])
 def test_a_type_is_asked_for_by_the_safe_subset(kind: Any, expected: dict[str, Any]) -> None:
     schema = field_schema(signature_of(kind), "o0")
 
@@ -281,7 +282,7 @@ MALFORMED: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", MALFORMED, ids=[f"{at}" for at in range(len(MALFORMED))])
+@each("kind", MALFORMED, ids=[f"{at}" for at in range(len(MALFORMED))])
 def test_a_type_that_cannot_be_asked_for_is_refused_by_name(kind: Any) -> None:
     signature = signature_of(kind)
 

@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter
 
+from tests.each import each
 from tests.scale import FULL, scaled
 from tests.signatures.strategies import Color, Mixed, Tree, Typed, any_types, signature_of, typed_values
 from tunesmith.errors import ParseError, SignatureError
@@ -130,8 +130,8 @@ _HUGE = ["x" * _MUCH, "[" * 100_000, '{"a":' * 100_000, '"' + "a" * _MUCH, "[" *
 _HUGE += ["\ud800", '"\\ud800"', "9" * 5000, "1e999", "```" * (_MUCH // 4), "-" * _MUCH, "\\" * _MUCH]
 
 
-@pytest.mark.parametrize("kind", [str, int, float, bool, Literal["a"], list[str], dict[str, Any], Any])
-@pytest.mark.parametrize("junk", _HUGE, ids=range(len(_HUGE)))
+@each("kind", [str, int, float, bool, Literal["a"], list[str], dict[str, Any], Any])
+@each("junk", _HUGE, ids=range(len(_HUGE)))
 def test_huge_and_deep_replies_never_crash(kind: Any, junk: str) -> None:
     signature = signature_of(kind)
     for attempt in (

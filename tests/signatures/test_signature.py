@@ -8,6 +8,7 @@ import dspy
 import pytest
 from pydantic import BaseModel, Field
 
+from tests.each import each
 from tests.signatures.strategies import Color, signature_of
 from tunesmith.errors import SignatureError
 from tunesmith.signatures import (
@@ -60,7 +61,7 @@ def test_a_signature_is_described_in_json() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "text"),
     [
         (dict[str, list[int]], "dict[str, list[int]]"),
@@ -100,7 +101,7 @@ def _made(**changes: Any) -> type[Signature]:
     return Signature(fields, "Answer.")
 
 
-@pytest.mark.parametrize(
+@each(
     "other",
     [
         _made(answer=(Literal["b", "a"], OutputField(desc="x"))),
@@ -133,8 +134,8 @@ def test_inputs_of_any_type_have_a_fingerprint(kind: Any) -> None:
     assert len(fingerprint(signature_of(int, inputs=kind))) == 64
 
 
-@pytest.mark.parametrize("read", [describe, fingerprint, input_types, output_types])
-@pytest.mark.parametrize("given", [None, "question -> answer", int, Review, dspy.Predict("a -> b")])
+@each("read", [describe, fingerprint, input_types, output_types])
+@each("given", [None, "question -> answer", int, Review, dspy.Predict("a -> b")])
 def test_what_is_no_signature_is_refused(read: Any, given: Any) -> None:
     with pytest.raises(SignatureError, match="Not a signature"):
         read(given)

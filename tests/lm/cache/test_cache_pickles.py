@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.each import each
 from tunesmith.errors import CacheError
 from tunesmith.lm.cache.reply_cache import ReplyCache
 
@@ -89,7 +90,7 @@ def watched() -> Iterator[None]:
     assert ASKED == []
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each("family", FAMILIES)
 def test_each_payload_would_run(family: str, tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     with contextlib.suppress(Exception):  # some fail after they ran
@@ -112,7 +113,7 @@ PLACES: dict[str, Callable[[bytes, str], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+@each("place", PLACES)
 def test_a_planted_pickle_is_a_miss_and_never_runs(place: str, tmp_path: Path) -> None:
     mark, cache = tmp_path / "ran", ReplyCache(tmp_path / "replies")
     cache.put("good", {"text": "good"})

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer
 from tests.scale import scaled
 from tunesmith.errors import UsageError
@@ -27,7 +28,7 @@ def clients_own(host: str) -> str:
     return str(client._client.base_url).rstrip("/")
 
 
-@pytest.mark.parametrize("host", ADDRESSES)
+@each("host", ADDRESSES)
 def test_an_address_is_the_clients(host: str) -> None:
     assert str(httpx.URL(server_address(host))).rstrip("/") == clients_own(host)
     assert clients_own(server_address(host)) == clients_own(host)
@@ -62,7 +63,7 @@ def test_a_server_named_by_the_environment_is_asked(monkeypatch: pytest.MonkeyPa
         assert lm("ollama/m", cache=False)("x") == ["here"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("host", "here"),
     [
         ("localhost", True),

@@ -20,6 +20,7 @@ from dspy.lm15 import (
     ToolResultPart,
 )
 
+from tests.each import each
 from tests.lm.front import Act, Asked, Front, chat_reply, free_port, front
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable, RequestRefused, UsageError
@@ -90,7 +91,7 @@ GOLDEN_REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(GOLDEN_REQUESTS))
+@each("name", sorted(GOLDEN_REQUESTS))
 def test_the_request_of_each_dialect_is_the_committed_one(name: str) -> None:
     dialect, config = GOLDEN_REQUESTS[name]
     with front(always(Act(body=chat_reply()))) as server:
@@ -247,9 +248,9 @@ LATER = {
 
 
 @pytest.mark.filterwarnings("ignore:Ollama's `/v1`")
-@pytest.mark.parametrize("version", ["0.24.0", "0.32.15"])
-@pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize("later", LATER)
+@each("version", ["0.24.0", "0.32.15"])
+@each("streamed", [False, True])
+@each("later", LATER)
 def test_a_cut_shows_though_another_client_has_had_the_model_loaded_anew(
     version: str, streamed: bool, later: str
 ) -> None:
@@ -263,8 +264,8 @@ def test_a_cut_shows_though_another_client_has_had_the_model_loaded_anew(
 
 
 @pytest.mark.filterwarnings("ignore:Ollama's `/v1`")
-@pytest.mark.parametrize("version", ["0.24.0", "0.32.15"])
-@pytest.mark.parametrize(
+@each("version", ["0.24.0", "0.32.15"])
+@each(
     ("later", "text"),
     [
         *((later, text) for later in LATER for text in ("word " * 1900, FEW * 120, "日本 " * 700)),
