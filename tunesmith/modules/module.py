@@ -45,7 +45,7 @@ def as_signature(signature: Any) -> type[Signature]:
     """Return a signature class, or the one that a text such as `"question -> answer"` stands for.
 
     Raises:
-        SignatureError: DSPy takes the name of a field for itself.
+        SignatureError: the text cannot be read, or DSPy takes the name of a field for itself.
     """
     if isinstance(signature, str):
         return declared(signature)

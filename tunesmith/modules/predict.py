@@ -32,7 +32,7 @@ class Predict(DspyPredict):
         **config: request options of this predictor, such as `temperature` or `max_tokens`.
 
     Raises:
-        SignatureError: DSPy takes the name of a field for itself.
+        SignatureError: the text cannot be read, or DSPy takes the name of a field for itself.
         UsageError: an option has a value that no request can have.
 
     Example:

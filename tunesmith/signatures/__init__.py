@@ -16,6 +16,7 @@ from tunesmith.signatures.gbnf import (
 )
 from tunesmith.signatures.gbnfjson import gbnf_literal
 from tunesmith.signatures.given import given_value
+from tunesmith.signatures.inline import declared
 from tunesmith.signatures.jsonable import in_one_order, to_json_value, without_numpy
 from tunesmith.signatures.render import is_any_text, is_plain, is_text, labels, render_json, render_text
 from tunesmith.signatures.reply import (
@@ -36,7 +37,6 @@ from tunesmith.signatures.signature import (
     Signature,
     check_fields,
     check_inputs,
-    declared,
     describe,
     field_description,
     field_names,

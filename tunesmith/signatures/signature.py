@@ -1,6 +1,5 @@
 """The door to dspy's signatures, and what tunesmith reads from one."""
 
-import ast
 import hashlib
 import json
 import types
@@ -34,7 +33,6 @@ __all__ = [
     "check_inputs",
     "check_names",
     "checked",
-    "declared",
     "describe",
     "field_description",
     "field_names",
@@ -100,33 +98,6 @@ def check_fields(signature: type[Signature]) -> None:
 def check_inputs(signature: type[Signature]) -> None:
     """Check the names of the inputs alone: a program of DSPy's may read an output as `prediction["items"]`."""
     check_names(checked(signature).__name__, dict.fromkeys(signature.input_fields, "input"))
-
-
-def declared(*args: Any, **kwargs: Any) -> type[Signature]:
-    """Return `dspy.Signature(*args, **kwargs)`, such as of a text like `"question -> answer"`, its names checked.
-
-    Raises:
-        SignatureError: DSPy takes a name for itself.
-    """
-    if args and isinstance(args[0], str):  # before DSPy reads it: some names stop it in the middle
-        check_names("Signature", _roles(args[0]))
-    build: Any = Signature
-    made: type[Signature] = build(*args, **kwargs)
-    check_fields(made)
-    return made
-
-
-def _roles(text: str) -> dict[str, str]:
-    """Return the role of each field in a text such as `"question: str -> answer"`, as far as it can be read."""
-    before, _, after = text.partition("->")
-    found = {}
-    for role, fields in (("input", before), ("output", after)):
-        try:
-            tree = ast.parse(f"def f({fields}): ...")
-        except SyntaxError:  # DSPy says what is wrong with it
-            continue
-        found.update({node.arg: role for node in ast.walk(tree) if isinstance(node, ast.arg)})
-    return found
 
 
 def checked(signature: object) -> type[Signature]:
