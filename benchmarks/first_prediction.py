@@ -1,27 +1,31 @@
-"""A fresh process that loads a program and predicts once, from the cache: what `bench_imports.py` measures.
+"""A fresh process that loads a program and predicts once, from the cache: what `bench_start.py` measures.
 
-python benchmarks/first_prediction.py tunesmith|dspy FOLDER MODEL ADDRESS TEXT
+    python benchmarks/first_prediction.py write|predict tunesmith|dspy FOLDER ADDRESS
 
-Nothing but `import dspy` comes before the clock starts, so all that a side imports itself is on its own account.
+`write` saves the program. Nothing but `import dspy` comes before the clock starts, so all that a library imports itself
+is on its own account.
 """
 
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import dspy
 
+MODEL = "openai/noop"
+TEXT = "Visit 0 to the corner bakery: fresh bread, warm and kind service, I will come again"
 
-def ours(folder: Path, model: str, address: str, text: str) -> str:
+
+def our_program(folder: Path, address: str) -> Callable[..., Any]:
     import tunesmith as ts
 
-    program = ts.load(folder / "artifact", lm=ts.lm(model, host=address))
-    return str(program(text=text).label)
+    return ts.load(folder / "artifact", lm=ts.lm(MODEL, host=address))
 
 
-def theirs(folder: Path, model: str, address: str, text: str) -> str:
+def their_program(folder: Path, address: str) -> Callable[..., Any]:
     class Mood(dspy.Signature):
         """Say whether the visitor liked the place."""
 
@@ -30,17 +34,35 @@ def theirs(folder: Path, model: str, address: str, text: str) -> str:
 
     program = dspy.Predict(Mood)
     program.load(str(folder / "program.json"))
-    with dspy.context(lm=dspy.LM(model, api_base=address)):
-        return str(program(text=text).label)
+    program.set_lm(dspy.LM(MODEL, api_base=address))
+    return program
 
 
-def main() -> None:
-    side, folder, model, address, text = sys.argv[1:]
+def write(library: str, folder: Path, address: str) -> dict[str, Any]:
+    """Save a program with four demos."""
+    from noop import Mood, demos, save_untested
+
+    import tunesmith as ts
+
+    if library == "dspy":
+        theirs = dspy.Predict(Mood)
+        theirs.demos = demos(4)
+        theirs.save(str(folder / "program.json"))
+    else:
+        ours = ts.Predict(Mood)
+        candidate = ts.Candidate.of(ours).with_part("self", demos=tuple(ts.Demo.of(Mood, d) for d in demos(4)))
+        save_untested(folder / "artifact", ours, candidate, ts.lm(MODEL, host=address))
+    return {}
+
+
+def predict(library: str, folder: Path, address: str) -> dict[str, Any]:
+    """Load the program and ask it once."""
+    load = {"tunesmith": our_program, "dspy": their_program}[library]
     start, wall = time.process_time(), time.perf_counter()
-    label = {"tunesmith": ours, "dspy": theirs}[side](Path(folder), model, address, text)
-    spent = {"cpu": time.process_time() - start, "wall": time.perf_counter() - wall}
-    print(json.dumps({**spent, "label": label, "litellm": "litellm" in sys.modules}))
+    label = str(load(folder, address)(text=TEXT).label)
+    return {"cpu": time.process_time() - start, "wall": time.perf_counter() - wall, "label": label}
 
 
 if __name__ == "__main__":
-    main()
+    task = {"write": write, "predict": predict}[sys.argv[1]]
+    print(json.dumps(task(sys.argv[2], Path(sys.argv[3]), sys.argv[4])))

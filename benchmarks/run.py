@@ -27,7 +27,7 @@ OUT = HERE / "results.json"
 NAMES = (
     "predict",
     "demo_cost",
-    "imports",
+    "start",
     "cache",
     "cache_processes",
     "evaluate",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import tunesmith.lm
 from tunesmith.cli.application import VERBS
 from tunesmith.lazy import lazy_module
 
@@ -60,3 +61,16 @@ def test_a_lazy_module_is_imported_when_an_attribute_is_read() -> None:
 def test_a_lazy_module_lacks_what_the_module_lacks() -> None:
     with pytest.raises(AttributeError, match="module 'json' has no attribute 'nothing'"):
         lazy_module("json").nothing  # noqa: B018
+
+
+def test_a_lazy_package_gives_every_public_name_and_refuses_others() -> None:
+    assert [name for name in tunesmith.lm.__all__ if not hasattr(tunesmith.lm, name)] == []
+    with pytest.raises(AttributeError, match=r"module 'tunesmith\.lm' has no attribute 'nothing'"):
+        tunesmith.lm.nothing  # noqa: B018
+
+
+def test_a_lazy_package_imports_the_file_of_a_name_when_it_is_first_read() -> None:
+    files = ("tunesmith.lm.meter", "tunesmith.lm.model")
+
+    assert loaded("import tunesmith.lm", *files) == set()
+    assert loaded("from tunesmith.lm import Budget", *files) == {"tunesmith.lm.meter"}

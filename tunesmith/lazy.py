@@ -1,9 +1,15 @@
-"""Import a library when it is first used: most commands and programs end without it."""
+"""Import a file or a library when it is first used: most commands and programs end without it."""
 
 import importlib
+import re
+import sys
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["lazy_module"]
+__all__ = ["lazy_module", "lazy_package"]
+
+_IMPORT = re.compile(r"^ +from ([\w.]+) import (?:\(([^)]*)\)|(.+))$", re.MULTILINE)
+_NAME = re.compile(r"(\w+)(?: as (\w+))?")
 
 
 def lazy_module(name: str) -> Any:
@@ -30,3 +36,37 @@ class _LazyModule:
 
     def __repr__(self) -> str:
         return f"<lazy module {self._module!r}>"
+
+
+def lazy_package(name: str) -> Callable[[str], Any]:
+    """Return `__getattr__` for the package `name`: each public name is imported from its file when it is first read.
+
+    The package writes its imports once, where a type checker reads them, and so does this function::
+
+        if TYPE_CHECKING:
+            from tunesmith.data.keys import content_key
+        else:
+            __getattr__ = lazy_package(__name__)
+    """
+    package = sys.modules[name]
+    homes = _imported(package)
+
+    def load(attribute: str) -> Any:
+        if attribute not in homes:
+            raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
+        home, original = homes[attribute]
+        value = getattr(importlib.import_module(home), original)
+        setattr(package, attribute, value)  # so that each name comes here once
+        return value
+
+    return load
+
+
+def _imported(package: Any) -> dict[str, tuple[str, str]]:
+    """Return for each name that the package's indented imports give its module, and its name there."""
+    source = package.__spec__.loader.get_source(package.__name__)
+    found = {}
+    for home, several, one in _IMPORT.findall(source):
+        for original, other in _NAME.findall(several or one):
+            found[other or original] = (home, original)
+    return found

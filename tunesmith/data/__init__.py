@@ -1,12 +1,19 @@
 """Datasets and scores."""
 
-from tunesmith.data.dataset import Dataset, Splits
-from tunesmith.data.disjoint import check_disjoint
-from tunesmith.data.fitting import Fitted, fitted, with_labels
-from tunesmith.data.keys import canonical_json, content_key, example_key, fields_of
-from tunesmith.data.paths import MISSING, at_path
-from tunesmith.data.score import Score
-from tunesmith.data.text import normalize_text, tokens
+from typing import TYPE_CHECKING
+
+from tunesmith.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from tunesmith.data.dataset import Dataset, Splits
+    from tunesmith.data.disjoint import check_disjoint
+    from tunesmith.data.fitting import Fitted, fitted, with_labels
+    from tunesmith.data.keys import canonical_json, content_key, example_key, fields_of
+    from tunesmith.data.paths import MISSING, at_path
+    from tunesmith.data.score import Score
+    from tunesmith.data.text import normalize_text, tokens
+else:
+    __getattr__ = lazy_package(__name__)
 
 __all__ = [
     "at_path",

@@ -1,33 +1,40 @@
 """Judge a program on a dataset: reports with intervals, whose-fault rules, races, statistics."""
 
-from tunesmith.evaluation.classes import ClassScore, ClassScores, class_scores
-from tunesmith.evaluation.compared import check_compared
-from tunesmith.evaluation.evaluator import Metric, Runner, evaluate
-from tunesmith.evaluation.examples import as_dataset, checked_demos, fit_to_program
-from tunesmith.evaluation.judge_agreement import Agreement, agreement
-from tunesmith.evaluation.ledger import Ledger, LedgerCounts, count_ledger, read_entries
-from tunesmith.evaluation.ledger_entry import Entry, RowKey
-from tunesmith.evaluation.ledger_shelf import Shelf, lm_key, program_key, program_source
-from tunesmith.evaluation.power import (
-    binary_spread,
-    examples_needed,
-    gain_spread,
-    minimum_detectable_effect,
-)
-from tunesmith.evaluation.race import Race, Standing
-from tunesmith.evaluation.races.registry import RACES
-from tunesmith.evaluation.report import Failure, PairedScores, Report, Row, Step, gain, paired_scores
-from tunesmith.evaluation.run_info import CANDIDATES, RunInfo, runs_in
-from tunesmith.evaluation.runs import RunFolder, run_path, write_atomically
-from tunesmith.evaluation.statistics import (
-    Interval,
-    bootstrap_interval,
-    least_changed,
-    mean_interval,
-    paired_gain,
-    wilson,
-)
-from tunesmith.evaluation.turns import Line, Turns
+from typing import TYPE_CHECKING
+
+from tunesmith.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from tunesmith.evaluation.classes import ClassScore, ClassScores, class_scores
+    from tunesmith.evaluation.compared import check_compared
+    from tunesmith.evaluation.evaluator import Metric, Runner, evaluate
+    from tunesmith.evaluation.examples import as_dataset, checked_demos, fit_to_program
+    from tunesmith.evaluation.judge_agreement import Agreement, agreement
+    from tunesmith.evaluation.ledger import Ledger, LedgerCounts, count_ledger, read_entries
+    from tunesmith.evaluation.ledger_entry import Entry, RowKey
+    from tunesmith.evaluation.ledger_shelf import Shelf, lm_key, program_key, program_source
+    from tunesmith.evaluation.power import (
+        binary_spread,
+        examples_needed,
+        gain_spread,
+        minimum_detectable_effect,
+    )
+    from tunesmith.evaluation.race import Race, Standing
+    from tunesmith.evaluation.races.registry import RACES
+    from tunesmith.evaluation.report import Failure, PairedScores, Report, Row, Step, gain, paired_scores
+    from tunesmith.evaluation.run_info import CANDIDATES, RunInfo, runs_in
+    from tunesmith.evaluation.runs import RunFolder, run_path, write_atomically
+    from tunesmith.evaluation.statistics import (
+        Interval,
+        bootstrap_interval,
+        least_changed,
+        mean_interval,
+        paired_gain,
+        wilson,
+    )
+    from tunesmith.evaluation.turns import Line, Turns
+else:
+    __getattr__ = lazy_package(__name__)
 
 __all__ = [
     "agreement",

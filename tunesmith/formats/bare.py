@@ -1,6 +1,5 @@
 """`bare`: the single output alone, as plain text if it can be, else as its JSON value."""
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,17 +21,14 @@ from tunesmith.signatures import (
     Signature,
     field_names,
     field_schema,
-    grammar,
     is_any_text,
     is_plain,
     is_text,
-    json_grammar,
     labels,
     parse_json,
     parse_text,
     render_json,
     render_text,
-    text_bounds,
     validate_output,
 )
 
@@ -112,6 +108,8 @@ class BareFormat(Format):
         """Return the grammar of the value, its schema, or a stop at the line end."""
         name = _output(signature)
         if mode == "grammar":
+            from tunesmith.signatures import grammar, json_grammar  # here, since few engines take a grammar
+
             held = json_grammar(signature, name) or grammar(signature, name) or _bounded_text(signature, name)
             return Constraint(grammar=held)
         if mode == "schema":
@@ -248,6 +246,8 @@ def _output(signature: type[Signature]) -> str:
 
 
 def _has_grammar(signature: type[Signature], name: str) -> bool:
+    from tunesmith.signatures import json_grammar
+
     return is_plain(signature, name) or json_grammar(signature, name) is not None
 
 
@@ -300,6 +300,8 @@ def _quoted(said: str) -> str | None:
 
 
 def _nearest(text: str, found: tuple[str, ...]) -> str:
+    import difflib
+
     said = text.casefold()
     within = [label for label in found if re.search(rf"\b{re.escape(label.casefold())}\b", said)]
     if len(within) == 1:
@@ -313,6 +315,8 @@ def _nearest(text: str, found: tuple[str, ...]) -> str:
 
 def _bounded_text(signature: type[Signature], name: str) -> str | None:
     """Return a grammar that ends a text where the field's own bound is, `None` where it has none."""
+    from tunesmith.signatures import text_bounds
+
     least, most = text_bounds(signature, name)
     if most is None or labels(signature, name) is not None:
         return None

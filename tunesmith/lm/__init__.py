@@ -2,64 +2,69 @@
 
 import sys
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tunesmith.lm.cache.database import Database
-from tunesmith.lm.cache.reply_cache import CacheStats, ReplyCache, VerifyReport
-from tunesmith.lm.engine import (
-    BaseLM,
-    Capabilities,
-    Config,
-    DspyLM,
-    DspyLMError,
-    Engine,
-    Identity,
-    Message,
-    Request,
-    Response,
-    StreamDeltaEvent,
-    StreamEndEvent,
-    StreamStartEvent,
-    TextDelta,
-    TextPart,
-    TokenLogprob,
-    TopLogprob,
-    Usage,
-    message_text,
-    text_response,
-)
-from tunesmith.lm.engines.ollama.cloud import is_cloud_name
-from tunesmith.lm.engines.ollama.facts import LoadedModel, ModelFacts, OwnTurns, ServedModel
-from tunesmith.lm.engines.ollama.lazy import ollama_server
-from tunesmith.lm.engines.scripted import FunctionLM, ScriptedLM, Seen
-from tunesmith.lm.folders import cache_dir, home, models_dir
-from tunesmith.lm.meter import (
-    Budget,
-    Call,
-    Meter,
-    Spend,
-    StopSignal,
-    current_scope,
-    metered,
-    replay_calls,
-    role,
-    run_under_way,
-    unpaid,
-)
-from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
-from tunesmith.lm.options import (
-    NEVER_SENT,
-    PORTABLE,
-    SECRET_OPTIONS,
-    check_options,
-    check_values,
-    is_portable,
-    plain_options,
-)
-from tunesmith.lm.stack import effective, rollout_number
-from tunesmith.lm.streaming import listening
-from tunesmith.lm.weights.models import ModelInfo, embedded_path, list_models, pull, show
-from tunesmith.lm.wire import Prefix, request_key
+from tunesmith.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from tunesmith.lm.cache.database import Database
+    from tunesmith.lm.cache.reply_cache import CacheStats, ReplyCache, VerifyReport
+    from tunesmith.lm.engine import (
+        BaseLM,
+        Capabilities,
+        Config,
+        DspyLM,
+        DspyLMError,
+        Engine,
+        Identity,
+        Message,
+        Request,
+        Response,
+        StreamDeltaEvent,
+        StreamEndEvent,
+        StreamStartEvent,
+        TextDelta,
+        TextPart,
+        TokenLogprob,
+        TopLogprob,
+        Usage,
+        message_text,
+        text_response,
+    )
+    from tunesmith.lm.engines.ollama.cloud import is_cloud_name
+    from tunesmith.lm.engines.ollama.facts import LoadedModel, ModelFacts, OwnTurns, ServedModel
+    from tunesmith.lm.engines.ollama.lazy import ollama_server
+    from tunesmith.lm.engines.scripted import FunctionLM, ScriptedLM, Seen
+    from tunesmith.lm.folders import cache_dir, home, models_dir
+    from tunesmith.lm.meter import (
+        Budget,
+        Call,
+        Meter,
+        Spend,
+        StopSignal,
+        current_scope,
+        metered,
+        replay_calls,
+        role,
+        run_under_way,
+        unpaid,
+    )
+    from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
+    from tunesmith.lm.options import (
+        NEVER_SENT,
+        PORTABLE,
+        SECRET_OPTIONS,
+        check_options,
+        check_values,
+        is_portable,
+        plain_options,
+    )
+    from tunesmith.lm.stack import effective, rollout_number
+    from tunesmith.lm.streaming import listening
+    from tunesmith.lm.weights.models import ModelInfo, embedded_path, list_models, pull, show
+    from tunesmith.lm.wire import Prefix, request_key
+else:
+    __getattr__ = lazy_package(__name__)
 
 __all__ = [
     "as_lm",
@@ -137,9 +142,10 @@ __all__ = [
 class _CallableModule(types.ModuleType):
     """This package itself: `ts.lm(...)` is promised, and `tunesmith.lm` is a package as well."""
 
-    def __call__(self, spec: str, **options: Any) -> LM:
+    def __call__(self, spec: str, **options: Any) -> "LM":
         """Return the model that `spec` names; see `tunesmith.lm.lm`."""
-        return lm(spec, **options)
+        made: LM = self.lm(spec, **options)
+        return made
 
 
 sys.modules[__name__].__class__ = _CallableModule

@@ -8,7 +8,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.lm.cache.reply_cache import ReplyCache
@@ -27,8 +27,6 @@ from tunesmith.lm.engine import (
 )
 from tunesmith.lm.engines.dspy import ForeignEngine
 from tunesmith.lm.engines.hosts import OPENAI_OPTIONS, ollama_hosts, openai_hosts
-from tunesmith.lm.engines.llamacpp.engine import load_engine
-from tunesmith.lm.engines.ollama.facts import OwnTurns
 from tunesmith.lm.engines.ollama.lazy import OLLAMA_OPTIONS
 from tunesmith.lm.findings import Findings
 from tunesmith.lm.folders import cache_dir
@@ -44,8 +42,10 @@ from tunesmith.lm.options import (
 )
 from tunesmith.lm.patience import Patience
 from tunesmith.lm.stack import BESIDE, AsyncFacade, Beside, Stack, SyncFacade, rollout_number
-from tunesmith.lm.weights.models import embedded_path
 from tunesmith.lm.wire import Prefix
+
+if TYPE_CHECKING:
+    from tunesmith.lm.engines.ollama.facts import OwnTurns
 
 __all__ = ["LM", "as_lm", "build_lm", "lm", "reply_cache"]
 
@@ -118,11 +118,13 @@ class LM(OwnCacheLM):
         return found
 
     @property
-    def own_turns(self) -> OwnTurns:
+    def own_turns(self) -> "OwnTurns":
         """What its server puts into every prompt, besides what is sent: a model's own `SYSTEM` and `MESSAGE`.
 
         Raises: as `identity`.
         """
+        from tunesmith.lm.engines.ollama.facts import OwnTurns
+
         return getattr(self._stack.engine, "own_turns", None) or OwnTurns()
 
     @property
@@ -398,8 +400,7 @@ def lm(
         if host is not None:
             raise UsageError(f"{spec!r} runs in this process and has no host. Given: host={host!r}. Leave `host` out.")
         _refuse_client(spec, kwargs, "It runs in this process: leave it out")
-        path = embedded_path() if spec == "embedded" else Path(spec.removeprefix("gguf:")).expanduser()
-        engine: Engine = load_engine(spec, path, num_ctx=num_ctx, threads=threads)
+        engine = _in_process(spec, num_ctx, threads)
         options: dict[str, Any] = {"num_ctx": num_ctx, "threads": threads}
         kwargs = {"temperature": None, **kwargs}
     elif spec.startswith("ollama/"):
@@ -417,6 +418,15 @@ def lm(
     if patience is not None:
         options = {**options, "patience": patience}
     return build_lm(spec, engine, cache=store, slots=count, price=price, patience=waiting, options=options, **kwargs)
+
+
+def _in_process(spec: str, num_ctx: int | None, threads: int | None) -> Engine:
+    from tunesmith.lm.engines.llamacpp.engine import load_engine  # here, so that other models start without it
+    from tunesmith.lm.weights.models import embedded_path
+
+    path = embedded_path() if spec == "embedded" else Path(spec.removeprefix("gguf:")).expanduser()
+    made: Engine = load_engine(spec, path, num_ctx=num_ctx, threads=threads)
+    return made
 
 
 _FOR_OLLAMA = {

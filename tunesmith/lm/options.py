@@ -1,6 +1,5 @@
 """The options of DSPy's LMs and predictors: each is sent, or refused with words that say what to use instead."""
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -169,12 +168,16 @@ def _may_be(name: str) -> bool:
     """Return whether a server may know an option of that name."""
     if name in _ADVICE:
         return False
+    import difflib
+
     return name in _KNOWN or not difflib.get_close_matches(name, _KNOWN, 1, _ALIKE)
 
 
 def _near(name: str, own: frozenset[str] | None) -> str:
     if name in _KNOWN:
         return "Other models have it; leave it out for this one."
+    import difflib
+
     known = CARRIED | (HOSTED if own is None else own)
     near = difflib.get_close_matches(name, known, 1)
     return f"Did you mean `{near[0]}`?" if near else f"It has: {', '.join(sorted(known))}."

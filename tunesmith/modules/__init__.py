@@ -1,34 +1,41 @@
 """Programs: named predictors, how they use a format, and everything a compiler may change about them."""
 
-from tunesmith.modules.binding import bind, bound_format, saved_settings, with_default_formats
-from tunesmith.modules.candidate import Candidate, Part
-from tunesmith.modules.fingerprint import (
-    class_name,
-    find_class,
-    program_fingerprint,
-    program_structure,
-    why_not_importable,
-)
-from tunesmith.modules.hearing import FieldDelta
-from tunesmith.modules.inputs import ProgramInputs, program_inputs
-from tunesmith.modules.module import (
-    DspyChainOfThought,
-    DspyPredict,
-    Module,
-    Prediction,
-    Tool,
-    caller_adapter,
-    context,
-    copy_program,
-    settings,
-    signature_of,
-)
-from tunesmith.modules.predict import ChainOfThought, Predict
-from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
-from tunesmith.modules.rendering import render
-from tunesmith.modules.self_consistency import SelfConsistency
-from tunesmith.modules.setting import Setting, choices_of, settings_of
-from tunesmith.modules.streaming import FieldStream, Finished, stream
+from typing import TYPE_CHECKING
+
+from tunesmith.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from tunesmith.modules.binding import bind, bound_format, saved_settings, with_default_formats
+    from tunesmith.modules.candidate import Candidate, Part
+    from tunesmith.modules.fingerprint import (
+        class_name,
+        find_class,
+        program_fingerprint,
+        program_structure,
+        why_not_importable,
+    )
+    from tunesmith.modules.hearing import FieldDelta
+    from tunesmith.modules.inputs import ProgramInputs, program_inputs
+    from tunesmith.modules.module import (
+        DspyChainOfThought,
+        DspyPredict,
+        Module,
+        Prediction,
+        Tool,
+        caller_adapter,
+        context,
+        copy_program,
+        settings,
+        signature_of,
+    )
+    from tunesmith.modules.predict import ChainOfThought, Predict
+    from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
+    from tunesmith.modules.rendering import render
+    from tunesmith.modules.self_consistency import SelfConsistency
+    from tunesmith.modules.setting import Setting, choices_of, settings_of
+    from tunesmith.modules.streaming import FieldStream, Finished, stream
+else:
+    __getattr__ = lazy_package(__name__)
 
 __all__ = [
     "bind",

@@ -1,50 +1,57 @@
 """Declare what a step does: typed signatures, the schema of their outputs, typed replies and demos."""
 
-from tunesmith.signatures.atoms import InvalidError
-from tunesmith.signatures.bounds import MOST_LABELS
-from tunesmith.signatures.demo import Demo
-from tunesmith.signatures.derive import signature_from_function
-from tunesmith.signatures.gbnf import (
-    grammar,
-    grammar_rules,
-    is_held_as_json_alone,
-    json_grammar,
-    open_end,
-    output_grammar,
-    text_bounds,
-    text_rules,
-)
-from tunesmith.signatures.gbnfjson import gbnf_literal
-from tunesmith.signatures.given import given_value
-from tunesmith.signatures.inline import declared
-from tunesmith.signatures.jsonable import in_one_order, to_json_value, without_numpy
-from tunesmith.signatures.render import is_any_text, is_plain, is_text, labels, render_json, render_text
-from tunesmith.signatures.reply import (
-    absent_output,
-    could_hold,
-    parse_json,
-    parse_text,
-    validate_output,
-    validate_outputs,
-)
-from tunesmith.signatures.safe import is_safe, server_schema, wide_integers
-from tunesmith.signatures.schema import field_schema, left_out, output_schema
-from tunesmith.signatures.signature import (
-    Example,
-    FieldNames,
-    InputField,
-    OutputField,
-    Signature,
-    check_fields,
-    check_inputs,
-    describe,
-    field_description,
-    field_names,
-    fingerprint,
-    input_types,
-    output_types,
-    type_text,
-)
+from typing import TYPE_CHECKING
+
+from tunesmith.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from tunesmith.signatures.atoms import InvalidError
+    from tunesmith.signatures.bounds import MOST_LABELS
+    from tunesmith.signatures.demo import Demo
+    from tunesmith.signatures.derive import signature_from_function
+    from tunesmith.signatures.gbnf import (
+        grammar,
+        grammar_rules,
+        is_held_as_json_alone,
+        json_grammar,
+        open_end,
+        output_grammar,
+        text_bounds,
+        text_rules,
+    )
+    from tunesmith.signatures.gbnfjson import gbnf_literal
+    from tunesmith.signatures.given import given_value
+    from tunesmith.signatures.inline import declared
+    from tunesmith.signatures.jsonable import in_one_order, to_json_value, without_numpy
+    from tunesmith.signatures.render import is_any_text, is_plain, is_text, labels, render_json, render_text
+    from tunesmith.signatures.reply import (
+        absent_output,
+        could_hold,
+        parse_json,
+        parse_text,
+        validate_output,
+        validate_outputs,
+    )
+    from tunesmith.signatures.safe import is_safe, server_schema, wide_integers
+    from tunesmith.signatures.schema import field_schema, left_out, output_schema
+    from tunesmith.signatures.signature import (
+        Example,
+        FieldNames,
+        InputField,
+        OutputField,
+        Signature,
+        check_fields,
+        check_inputs,
+        describe,
+        field_description,
+        field_names,
+        fingerprint,
+        input_types,
+        output_types,
+        type_text,
+    )
+else:
+    __getattr__ = lazy_package(__name__)
 
 __all__ = [
     "absent_output",

@@ -12,7 +12,6 @@ from decimal import Decimal
 from typing import Any
 
 from tunesmith.signatures.forms import fills_form
-from tunesmith.signatures.gbnfpattern import fills_pattern
 
 __all__ = [
     "ALSO",
@@ -134,7 +133,11 @@ def fills_own_bound(node: Node, value: Any) -> bool:
 
 
 def _fills_held(held: Node, text: str) -> bool:
-    return fills_pattern(held, text) if "pattern" in held else fills_form(held.get("form", ""), text)
+    if "pattern" not in held:
+        return fills_form(held.get("form", ""), text)
+    from tunesmith.signatures.gbnfpattern import fills_pattern  # few types have a pattern
+
+    return fills_pattern(held, text)
 
 
 def grammar_holds_more(node: Any) -> bool:

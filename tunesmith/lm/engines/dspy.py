@@ -1,7 +1,6 @@
 """Any other model: DSPy's own engine behind tunesmith's cache and meters."""
 
 import copy
-import difflib
 import importlib
 import os
 import re
@@ -38,7 +37,6 @@ from tunesmith.lm.engine import (
     whole_events,
 )
 from tunesmith.lm.engines.ollama.cloud import cloud_model_refused, is_cloud_name, is_cloud_tag
-from tunesmith.lm.engines.ollama.facts import is_handed_on
 from tunesmith.lm.meter import unmetered
 
 __all__ = ["ForeignEngine"]
@@ -139,6 +137,8 @@ class ForeignEngine:
         for name in _OLLAMA:
             if self.identity.model.startswith(name):
                 return f" For a model on an Ollama server write `ollama/{self.identity.model.removeprefix(name)}`."
+        import difflib
+
         provider, _, name = self.identity.model.partition("/")
         if difflib.get_close_matches(provider, ("ollama",), cutoff=0.75):
             return f" Is `ollama/{name}` meant?"
@@ -198,6 +198,8 @@ class _Gate:
             return
         try:
             if "version" in (server.page("/api/version") or {}):
+                from tunesmith.lm.engines.ollama.facts import is_handed_on  # few models are on an Ollama server
+
                 name = _PROVIDER.sub("", self._spec)
                 self._barred = is_handed_on(name, server.page("/api/show", {"model": name}) or {})
         except ModelUnavailable:
