@@ -7,8 +7,6 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
-# Tests start Python again and again, which would compile the package each time.
-export PYTHONDONTWRITEBYTECODE :=
 UNIT := not model and not slow and not wheel and not live and not whole
 
 .PHONY: help demo test test-unit test-slow test-live check bench lint format model

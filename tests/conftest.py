@@ -6,17 +6,16 @@ import ipaddress
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import alembic.util
 import hypothesis
 import pytest
 
 from tests.scale import FULL
-from tunesmith.lm.folders import home_path
 
 _HERE = Path(__file__).parent
 # Tests that run verbs of the command line, processes of their own, or pages of the docs from end to end.
@@ -37,6 +36,10 @@ _LONGEST = 1800  # seconds for one test at its full count, on a busy machine
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")  # its number, where tests run in parallel
 _CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
+# Each worker, and each process that a test starts, would compile the package and the tests anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 hypothesis.settings.register_profile(
     "tunesmith", deadline=None, derandomize=os.environ.get("CI") is not None, max_examples=100 if FULL else 25
 )
@@ -46,6 +49,8 @@ hypothesis.settings.load_profile("tunesmith")
 @pytest.fixture(scope="session", autouse=True)
 def _own_home() -> Iterator[None]:
     """A home of the run's own, where only the weights are those of the machine."""
+    from tunesmith.lm.folders import home_path  # not before: the process that leads the workers needs no package
+
     models, before = home_path() / "models", os.environ.get("TUNESMITH_HOME")
     with tempfile.TemporaryDirectory(prefix="tunesmith-tests-") as folder:
         if models.is_dir():
@@ -106,6 +111,8 @@ def _stay_on_one_core(wanted: bool) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _revisions_are_read_once() -> Iterator[None]:
     """For every database Optuna has alembic run the files of all its revisions three times: half of what it takes."""
+    import alembic.util
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(alembic.util, "load_python_file", functools.cache(alembic.util.load_python_file))
         yield

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-_LONG = 200
+from tunesmith.errors import shown
+
 Test = Callable[..., None]
 Ids = Iterable[Any] | Callable[[Any], Any] | None
 
@@ -28,17 +29,18 @@ def each(names: str | Sequence[str], cases: Iterable[Any], ids: Ids = None) -> C
     named = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     listed = [_case(case, several=len(named) > 1) for case in cases]
     assert listed, f"no case of {names}"
-    labels = _labels(listed, ids)
+    labels = [name for name, _ in listed] if ids is None or callable(ids) else list(ids)
+    assert len(labels) == len(listed), f"{len(labels)} ids for {len(listed)} cases"
 
     def decorate(test: Test) -> Test:
         @functools.wraps(test)
         def run(*args: Any, **kwargs: Any) -> None:
             failed = []
-            for at, ((_, values), label) in enumerate(zip(listed, labels, strict=True)):
+            for at, (label, (_, values)) in enumerate(zip(labels, listed, strict=True)):
                 given = _own_folder(kwargs, at) | dict(zip(named, values, strict=True))
                 error = _failure(test, args, given)
                 if error is not None:
-                    error.add_note(f"in the case {label}")
+                    error.add_note(f"in the case {_label(values, ids) if label is None else label}")
                     failed.append(error)
             if len(failed) == 1:
                 raise failed[0]
@@ -61,15 +63,9 @@ def _case(case: Any, *, several: bool) -> tuple[Any, tuple[Any, ...]]:
     return None, tuple(case) if several else (case,)
 
 
-def _labels(listed: list[tuple[Any, tuple[Any, ...]]], ids: Ids) -> list[str]:
-    own = [None] * len(listed) if ids is None or callable(ids) else list(ids)
-    found = []
-    for (name, values), other in zip(listed, own, strict=True):
-        parts = [None if not callable(ids) else ids(value) for value in values]
-        texts = [repr(value) if part is None else str(part) for value, part in zip(values, parts, strict=True)]
-        label = next((str(given) for given in (name, other) if given is not None), ", ".join(texts))
-        found.append(label if len(label) <= _LONG else label[:_LONG] + "...")
-    return found
+def _label(values: tuple[Any, ...], ids: Ids) -> str:
+    given = [ids(value) if callable(ids) else None for value in values]
+    return ", ".join(shown(value) if text is None else str(text) for value, text in zip(values, given, strict=True))
 
 
 def _own_folder(fixtures: dict[str, Any], at: int) -> dict[str, Any]:

@@ -194,7 +194,7 @@ def test_modules_form_no_cycle() -> None:
     assert not graph, f"import cycle among {sorted(graph)}"
 
 
-@pytest.mark.parametrize("word", ["base", "common", "helper", "helpers", "misc", "util", "utils"])
+@each("word", ["base", "common", "helper", "helpers", "misc", "util", "utils"])
 def test_no_file_is_named_for_nothing(word: str) -> None:
     assert not [file for file in FILES if word in Path(file).stem.split("_")]
     assert not [path for path in ROOT.rglob(word) if path.is_dir()]

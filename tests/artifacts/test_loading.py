@@ -112,7 +112,7 @@ def _own_types():
     return [Bounded, Validated, Defaulted, Disguised]
 
 
-@pytest.mark.parametrize("signature", _own_types(), ids=lambda signature: signature.__name__)
+@each("signature", _own_types(), ids=lambda signature: signature.__name__)
 def test_what_the_manifest_cannot_rebuild_is_asked_for(tmp_path, signature):
     program = Predict(signature)
     artifact = saved(tmp_path / "a", program, Candidate.of(program))
@@ -227,7 +227,7 @@ def test_no_module_is_imported_that_nobody_allowed(two_steps, tmp_path, monkeypa
     assert "hostile_module" not in sys.modules
 
 
-@pytest.mark.parametrize(
+@each(
     "fields",
     [
         [("self", "input", "str"), ("answer", "output", "str")],

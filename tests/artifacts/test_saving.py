@@ -220,7 +220,7 @@ def _dangling_link(target: Path) -> None:
     target.symlink_to(target.parent / "nowhere")
 
 
-@pytest.mark.parametrize("make", [_folder_of_the_user, _artifact_with_a_foreign_file, _file, _link, _dangling_link])
+@each("make", [_folder_of_the_user, _artifact_with_a_foreign_file, _file, _link, _dangling_link])
 def test_what_is_no_artifact_is_refused_and_left_alone(tmp_path, make):
     target = tmp_path / "a"
     make(target)
@@ -285,7 +285,7 @@ def test_a_read_only_parent_keeps_the_old_artifact(tmp_path):
     assert verify(tmp_path / "a").sha256 == old.sha256
 
 
-@pytest.mark.parametrize(
+@each(
     ("event", "number", "survivor"),
     [
         ("os.mkdir", 1, "old"),
@@ -406,7 +406,7 @@ def test_numbers_that_dspys_file_cannot_hold_are_refused(tmp_path):
         saved(tmp_path / "a", program, candidate)
 
 
-@pytest.mark.parametrize("option", ["api_base", "base_url", "api_key", "model", "headers", "model_list"])
+@each("option", ["api_base", "base_url", "api_key", "model", "headers", "model_list"])
 def test_sampling_may_not_say_where_the_model_is(tmp_path, option):
     program = one_step()
     candidate = Candidate(improved(program, DEMO).parts, {option: "http://elsewhere"})
@@ -530,7 +530,7 @@ def test_a_program_without_predictors_has_nothing_to_save(tmp_path):
     assert not (tmp_path / "a").exists()
 
 
-@pytest.mark.parametrize(
+@each(
     ("demo", "kept", "warned"),
     [
         ({"question": "a", "answer": "b", "id": 3}, 1, None),

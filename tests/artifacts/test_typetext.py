@@ -97,7 +97,7 @@ def test_what_is_no_simple_type_is_refused(text):
         parse_type(text)
 
 
-@pytest.mark.parametrize("annotation", [Any, bytes, Colour, tuple[int, str], set[int], Literal[Colour.RED]])
+@each("annotation", [Any, bytes, Colour, tuple[int, str], set[int], Literal[Colour.RED]])
 def test_the_text_of_another_type_is_refused(annotation):
     with pytest.raises(ValueError):  # noqa: PT011 - every message is its own
         parse_type(type_text(annotation))

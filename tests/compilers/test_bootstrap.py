@@ -9,6 +9,7 @@ import dspy
 import pytest
 
 from tests.compilers.worlds import TRAIN, VAL, Colour, chance, colour_of, right, things, world
+from tests.each import each
 from tests.evaluation.replies import number, written
 from tests.scale import FULL
 from tunesmith.compilers import BootstrapFewShot, CompileReport, RandomSearch
@@ -150,8 +151,8 @@ def test_eight_at_once_find_the_demos_that_one_by_one_finds(rounds: int) -> None
         assert one == eight
 
 
-@pytest.mark.parametrize("slots", [2, 3, 8, 50])
-@pytest.mark.parametrize("rounds", [1, 3])
+@each("slots", [2, 3, 8, 50])
+@each("rounds", [1, 3])
 def test_attempts_and_charges_do_not_depend_on_how_many_run_at_once(rounds: int, slots: int) -> None:
     options = {"max_rounds": rounds, "max_bootstrapped_demos": 5, "max_labeled_demos": 0}
     for model in (luck, world(able)):
@@ -263,9 +264,7 @@ def test_bootstrapped_demos_show_what_the_teacher_said_not_the_label() -> None:
     assert [demo.inputs["thing"] for demo in part.demos] == [f"thing {i}" for i in range(4)]
 
 
-@pytest.mark.parametrize(
-    ("threshold", "kept"), [(None, {-1, 1}), (0.0, {0, 1}), (-1.0, {-1, 0, 1}), (0.5, {1}), (2.0, set())]
-)
+@each(("threshold", "kept"), [(None, {-1, 1}), (0.0, {0, 1}), (-1.0, {-1, 0, 1}), (0.5, {1}), (2.0, set())])
 def test_the_threshold_is_what_it_says_also_at_zero(threshold: float | None, kept: set[int]) -> None:
     def metric(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> int:
         return number(example.thing) % 3 - 1

@@ -7,6 +7,7 @@ import dspy
 import pytest
 
 import tunesmith as ts
+from tests.each import each
 from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, RandomSearch
 from tunesmith.errors import DataError
 from tunesmith.formats import get_format
@@ -28,11 +29,11 @@ MODEL = FunctionLM(nothing)
 ANSWERS = ["x", "", "y", "", "z", "", "w", "  "]
 
 
-@pytest.mark.parametrize(
+@each(
     "signature",
     ["q -> a", "q -> a: str", "q -> a, reasoning"],
 )
-@pytest.mark.parametrize("program", [ts.Predict, dspy.Predict], ids=["ours", "DSPy's"])
+@each("program", [ts.Predict, dspy.Predict], ids=["ours", "DSPy's"])
 def test_few_shot_with_empty_labels_gives_a_program_that_answers(program: Any, signature: str) -> None:
     train = [example.copy(reasoning="r").with_inputs("q") for example in rows(*ANSWERS)]
     done = LabeledFewShot(8).compile(program(signature), trainset=train)
@@ -115,7 +116,7 @@ def test_a_demo_that_the_bound_format_cannot_carry_is_found_before_the_call() ->
     assert model.requests == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "label"),
     [(str | None, ""), (str | None, None), (Literal["yes", ""], ""), (list[str], []), (list[str], [""])],
     ids=str,

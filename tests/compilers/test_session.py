@@ -6,6 +6,7 @@ import dspy
 import pytest
 
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
+from tests.each import each
 from tunesmith.compilers import Session, few_shot_candidate
 from tunesmith.data import example_key
 from tunesmith.errors import BudgetExceeded, MetricError
@@ -83,7 +84,7 @@ def test_the_best_by_paired_gain_wins_and_the_student_wins_ties() -> None:
     assert same.best()[0] == same.baseline
 
 
-@pytest.mark.parametrize(
+@each(
     ("budget", "room"),
     [
         (Budget(), None),

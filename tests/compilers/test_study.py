@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
+from tests.each import each
 from tunesmith.compilers import OBJECTIVES, SAMPLERS, Study, Trial, pareto_front
 from tunesmith.errors import UsageError
 
@@ -311,7 +312,7 @@ def test_a_sampler_whose_packages_are_missing_says_what_to_install() -> None:
         Study(SPACE, sampler="gp")
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, (0.5, 0.5), ()])
+@each("bad", [math.nan, math.inf, (0.5, 0.5), ()])
 def test_a_value_that_is_none_is_refused_and_the_trial_stays_open(bad: Any) -> None:
     study = Study(SPACE)
     trial = study.ask()

@@ -21,6 +21,7 @@ from optuna.trial import TrialState
 
 import tunesmith as ts
 from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, right, world
+from tests.each import each
 from tests.scale import FULL, scaled
 from tunesmith.compilers import Mirror, StoredStudy
 from tunesmith.compilers.study_file import open_own_file
@@ -278,7 +279,7 @@ def test_a_mirror_is_never_read(tmp_path: Path) -> None:
 # It stops nothing -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("url", ["study.db", "", 7, True])
+@each("url", ["study.db", "", 7, True])
 def test_what_is_no_url_is_refused_before_the_first_call(url: Any, tmp_path: Path) -> None:
     model = FunctionLM(world())
     with pytest.raises(UsageError, match="A mirror is a URL as Optuna takes it"):
@@ -286,7 +287,7 @@ def test_what_is_no_url_is_refused_before_the_first_call(url: Any, tmp_path: Pat
     assert model.requests == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "problem"),
     [
         ("nosuchdatabase://host/name", "nosuchdatabase"),

@@ -7,6 +7,7 @@ import dspy
 import pytest
 
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
+from tests.each import each
 from tests.scale import FULL, scaled
 from tunesmith.compilers import SAMPLERS, CompileReport, RandomSearch, Study, Trial, random_search
 from tunesmith.errors import UsageError
@@ -44,7 +45,7 @@ def tokens_of(report: CompileReport) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize(("sampler", "objectives"), crossed((("score",), ("score", "tokens"))), ids=str)
+@each(("sampler", "objectives"), crossed((("score",), ("score", "tokens"))), ids=str)
 def test_every_sampler_drives_a_search_that_is_deterministic(sampler: str, objectives: tuple[str, ...]) -> None:
     one, other = (report_of(sampler=sampler, objectives=objectives, num_candidates=8, seed=3) for _ in range(2))
 
@@ -167,7 +168,7 @@ def test_objectives_and_limits_are_part_of_a_runs_identity() -> None:
     assert RandomSearch(metric=right, objectives=("score", "calls")).options() != plain
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "message"),
     [
         ({"objectives": ("score", "beauty")}, "no objective 'beauty'"),

@@ -141,7 +141,7 @@ class CompilerContract:
 
     # Never worse, deterministic, within budget --------------------------------------------------------------
 
-    @pytest.mark.parametrize("ability", [helpful, harmful])
+    @each("ability", [helpful, harmful])
     def test_the_result_is_never_worse_than_the_student_on_validation(self, ability: Any) -> None:
         for seed in range(scaled(20)):
             model = FunctionLM(world(ability))
@@ -179,7 +179,7 @@ class CompilerContract:
         assert {t.candidate for t in zero.trials} != {t.candidate for t in nine.trials}
         assert (zero.seed, nine.seed) == (0, 9)
 
-    @pytest.mark.parametrize("slots", [1, 8])
+    @each("slots", [1, 8])
     def test_no_more_is_charged_than_the_budget(self, slots: int) -> None:
         for run in range(slots == 8 and not FULL, scaled(40), 1 if FULL else 2):
             cap = 30 + (run * 37) % 300
@@ -375,7 +375,7 @@ class CompilerContract:
         with pytest.raises(ModelUnavailable, match="the server is gone"):
             self.compiled(FunctionLM(fails), slots=slots)
 
-    @pytest.mark.parametrize(("after", "slots"), crossed([(10, 8), (50, 1)], slots=(1, 8)))
+    @each(("after", "slots"), crossed([(10, 8), (50, 1)], slots=(1, 8)))
     def test_ctrl_c_stops_it_and_the_same_command_goes_on(self, after: int, slots: int, tmp_path: Path) -> None:
         left, answer, patient = iter(range(after)), world(), False
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from pydantic import BaseModel, ConfigDict
 
+from tests.each import each
 from tunesmith.data import Dataset, check_disjoint, example_key
 from tunesmith.errors import DataError, RowError, SplitError, UsageError
 
@@ -256,7 +257,7 @@ def test_only_examples_make_a_dataset() -> None:
         Dataset(({"q": "x"},), ("q",))
 
 
-@pytest.mark.parametrize(
+@each(
     "options",
     [
         {},

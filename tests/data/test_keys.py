@@ -119,7 +119,7 @@ def test_sets_have_no_order() -> None:
     assert content_key({"b", "a", "c"}) == content_key({"c", "b", "a"}) != content_key({"a", "b"})
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         float("nan"),

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.each import each
 from tests.scale import FULL, scaled
 from tunesmith.data import Dataset
 from tunesmith.data.readers import read_file
@@ -123,7 +124,7 @@ def test_items_of_a_json_file_know_their_line(tmp_path) -> None:
     assert [row.line for row in read_file(file, Reading(print))] == [3, 4, 6]
 
 
-@pytest.mark.parametrize("text", ["[]", " [ ] \n", '{"data": []}', "", " \n"])
+@each("text", ["[]", " [ ] \n", '{"data": []}', "", " \n"])
 def test_a_json_file_may_hold_nothing(tmp_path, text) -> None:
     file = tmp_path / "rows.json"
     file.write_text(text)

@@ -6,11 +6,12 @@ import dspy
 import numpy as np
 import pytest
 
+from tests.each import each
 from tunesmith.data import Score
 from tunesmith.errors import MetricError
 
 
-@pytest.mark.parametrize(
+@each(
     ("result", "value"),
     [
         (True, 1.0),
@@ -33,7 +34,7 @@ def test_feedback_is_kept() -> None:
     assert Score.of(dspy.Prediction(score=1)).feedback is None
 
 
-@pytest.mark.parametrize("result", [None, "1", [1], math.nan, math.inf, 1e101, -1e308, dspy.Prediction(a=1)])
+@each("result", [None, "1", [1], math.nan, math.inf, 1e101, -1e308, dspy.Prediction(a=1)])
 def test_what_is_no_finite_number_is_refused(result) -> None:
     with pytest.raises(MetricError):
         Score.of(result)

@@ -113,7 +113,7 @@ def test_a_file_loads_in_the_shape_that_others_write(tmp_path, shape) -> None:
     assert data.name == "a"
 
 
-@pytest.mark.parametrize("delimiter", [";", "^", "~", ":", " "])
+@each("delimiter", [";", "^", "~", ":", " "])
 def test_a_delimiter_can_be_given(tmp_path, delimiter) -> None:
     file = write(tmp_path, "a.csv", f"comment{delimiter}label\nwarm{delimiter}good\n")
 
@@ -183,7 +183,7 @@ def test_nothing_is_noted_about_empty_cells_at_the_end(tmp_path) -> None:
     assert Dataset.load(write(tmp_path, "a.csv", table(",", tail=",,")), signature=Rate).notes == ()
 
 
-@pytest.mark.parametrize(("name", "encoding"), [("a.csv", "latin-1"), ("a.csv", "cp1252"), ("a.jsonl", "cp1252"), ("a.json", "latin-1"), ("a.tsv", "cp1251")])  # fmt: skip
+@each(("name", "encoding"), [("a.csv", "latin-1"), ("a.csv", "cp1252"), ("a.jsonl", "cp1252"), ("a.json", "latin-1"), ("a.tsv", "cp1251")])  # fmt: skip
 def test_the_error_of_another_encoding_is_enough_to_load_the_file(tmp_path, name, encoding) -> None:
     word = "тест" if encoding == "cp1251" else "café"
     text = {".csv": f"comment,label\n{word},good\n", ".tsv": f"comment\tlabel\n{word}\tgood\n"}.get(
@@ -403,7 +403,7 @@ def test_examples_keep_their_inputs_under_the_new_name() -> None:
     assert data[0].comment == "x"
 
 
-@pytest.mark.parametrize(
+@each(
     ("columns", "words"),
     [
         ({"answer": "answers.texts.0"}, "nothing at `answers.texts.0`.* `answers` has no `texts`.* are `answers.text`"),

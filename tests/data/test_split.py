@@ -168,7 +168,7 @@ def test_the_same_inputs_with_another_label_stay_together() -> None:
     assert len(splits.train) == 10
 
 
-@pytest.mark.parametrize(
+@each(
     "sizes",
     [
         {"train": 8, "val": 3},

@@ -4,10 +4,10 @@ import re
 import string
 import unicodedata
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.each import each
 from tunesmith.data import normalize_text, tokens
 
 
@@ -27,7 +27,7 @@ def official(text: str) -> str:
     return white_space_fix(remove_articles(remove_punc(text.lower())))
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "normal"),
     [
         ("The Quick, brown  FOX!", "quick brown fox"),

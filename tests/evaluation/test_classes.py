@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tunesmith as ts
+from tests.each import each
 from tunesmith.data import example_key
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import Failure, Report, Row, class_scores
@@ -67,7 +68,7 @@ def test_a_class_that_is_never_predicted_has_the_precision_of_zero_division(zero
     assert found.macro_f1 == pytest.approx((2 / 3 + 0) / 2)
 
 
-@pytest.mark.parametrize(("zero", "macro"), [(0.0, 0.5), (1.0, 1.0), (1, 1.0), (math.nan, 1.0)])
+@each(("zero", "macro"), [(0.0, 0.5), (1.0, 1.0), (1, 1.0), (math.nan, 1.0)])
 def test_a_class_that_is_neither_labelled_nor_predicted_counts_as_zero_division_says(zero, macro) -> None:
     assert of(["a", "a"], ["a", "a"], classes=["a", "b"], zero_division=zero).macro_f1 == macro
 

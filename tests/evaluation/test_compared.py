@@ -4,6 +4,7 @@ import dspy
 import pytest
 
 import tunesmith as ts
+from tests.each import each
 from tunesmith.errors import MetricError, UsageError
 from tunesmith.metrics import exact_match, gated, json_fields, numeric_close, one_of, regex_match, token_f1, weighted
 
@@ -19,7 +20,7 @@ def refusal(metric, data=DATA, program=None, make=ts.evaluate) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("metric", "name", "near"),
     [
         (exact_match("topc"), "topc", "topic"),

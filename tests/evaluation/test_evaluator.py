@@ -334,7 +334,7 @@ class AnObject:
         return trace is None and right(gold, pred)
 
 
-@pytest.mark.parametrize("metric", [two, right, only_named, any_number, AnObject(), ts.metrics.exact_match("parity")])
+@each("metric", [two, right, only_named, any_number, AnObject(), ts.metrics.exact_match("parity")])
 def test_a_metric_takes_two_or_three_arguments_and_an_evaluation_gives_no_trace(metric: Any) -> None:
     assert evaluate(dspy.Predict(Parity), numbers(2), metric, lm=FunctionLM(knows)).mean == 1.0
 
@@ -407,8 +407,8 @@ def test_one_lost_worker_stops_the_others() -> None:
     assert len(model.requests) < 60
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("slots", [1, 8])
+@each("program", PROGRAMS)
+@each("slots", [1, 8])
 def test_the_end_of_the_budget_stops_every_program(program: dspy.Module, slots: int) -> None:
     model, meter = FunctionLM(knows), Meter(Budget(calls=17))
 

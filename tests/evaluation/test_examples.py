@@ -191,8 +191,8 @@ def test_partly_labelled_examples_are_counted() -> None:
     assert report.notes == ("dataset: 1 of 4 examples have no label `tone`; the first is example 4.",)
 
 
-@pytest.mark.parametrize("name", ["Tone", "label", "mood"])
-@pytest.mark.parametrize("metric", [exact_match(), exact_match(normalize=False)], ids=["normalized", "exact"])
+@each("name", ["Tone", "label", "mood"])
+@each("metric", [exact_match(), exact_match(normalize=False)], ids=["normalized", "exact"])
 def test_labels_of_which_none_is_an_output_are_said(name: str, metric: Any) -> None:
     data = [dspy.Example({"comment": "x", name: "good"}).with_inputs("comment") for _ in range(3)]
     report = evaluate(dspy.Predict(Comment), data, metric, lm=model())
@@ -275,7 +275,7 @@ def test_a_file_read_with_the_signature_is_not_read_again() -> None:
 # Demos -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "demo",
     [{"text": "x", "tone": "good"}, {"comment": "x", "Tone": "good"}, {"comment": "x", "tone": "great"}, {}],
     ids=["input", "output", "value", "nothing"],
@@ -321,7 +321,7 @@ class Spot:
     name: str
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "label", "reply"),
     [
         (HttpUrl, "http://example.com/a", '"http://example.com/a"'),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.each import each
 from tests.evaluation.replies import written
 from tests.scale import scaled
 from tunesmith.errors import UsageError
@@ -131,7 +132,7 @@ def test_the_labels_have_a_fingerprint() -> None:
     assert agreement(metric, data).labels == agreement(other, same).labels != agreement(metric, data[:1]).labels
 
 
-@pytest.mark.parametrize(
+@each(
     ("ask", "says"),
     [
         (lambda metric: agreement(lambda e, p: 1.0, [example(1)]), "metrics.judge"),  # type: ignore[arg-type]

@@ -144,7 +144,7 @@ def test_a_value_without_a_json_form_is_left_out_and_said(tmp_path: Path) -> Non
     assert (found.row.outputs, found.whole) == ({"answer": "a"}, False)
 
 
-@pytest.mark.parametrize("text", ["\ud800", "\0", "Grüße 🎈", "'; DROP TABLE rows; --", "[[ ## x ## ]]\n" * 1000])
+@each("text", ["\ud800", "\0", "Grüße 🎈", "'; DROP TABLE rows; --", "[[ ## x ## ]]\n" * 1000])
 def test_any_text_comes_back(tmp_path: Path, text: str) -> None:
     odd = replace(entry_of(1), row=replace(entry_of(1).row, outputs={"answer": text}, feedback=text))
     with Ledger(tmp_path / "run.db") as ledger:
@@ -179,7 +179,7 @@ def test_rows_of_another_run_are_taken_over_and_its_stops_are_not(tmp_path: Path
 # Where it may be, and what it was written by ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["nfs4", "lustre", "cifs", "fuse.sshfs"])
+@each("kind", ["nfs4", "lustre", "cifs", "fuse.sshfs"])
 def test_a_network_file_system_is_refused_with_a_way_out(tmp_path: Path, kind: str) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {tmp_path}/far\\040away {kind} rw 0 0\n", encoding="utf-8")

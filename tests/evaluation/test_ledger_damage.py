@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.each import each
 from tests.evaluation.ledgers import assert_no_wrong_number, entry_of, filled, flip, key_of
 from tests.scale import FULL, scaled
 from tunesmith.errors import LedgerError
@@ -152,7 +153,7 @@ def test_damage_while_it_is_in_use_is_seen(tmp_path: Path) -> None:
     assert assert_no_wrong_number(path, 5) == (5, False)
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 5000, b"not a database" * 1000, b"SQLite format 3\0" + b"\1" * 9000])
+@each("content", [b"", b"\0" * 5000, b"not a database" * 1000, b"SQLite format 3\0" + b"\1" * 9000])
 def test_a_file_of_something_else_is_set_aside(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "run.db"
     path.write_bytes(content)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from tests.each import each
 from tests.scale import FULL, scaled
 from tunesmith.evaluation.paired_tests import signed_rank_test
 
@@ -40,7 +41,7 @@ def test_the_signed_rank_test_is_exact_with_ties_and_zeros(pairs: list[tuple[flo
         assert found == close(stats.wilcoxon(after, before, alternative="greater", method="exact").pvalue)
 
 
-@pytest.mark.parametrize("n", [8, 30, 50, 51, 200])
+@each("n", [8, 30, 50, 51, 200])
 def test_the_signed_rank_test_is_scipys(n: int) -> None:
     for seed in range(10):
         rng = np.random.default_rng(seed)

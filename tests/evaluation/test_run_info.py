@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.each import each
 from tests.evaluation.ledgers import entry_of
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import RunFolder, RunInfo, count_ledger, runs_in
@@ -32,7 +33,7 @@ def test_a_whole_run_says_what_it_is(tmp_path: Path) -> None:
     assert found.arguments == ("compile",)
 
 
-@pytest.mark.parametrize("identity", [None, "", "{", "[1]", "null"])
+@each("identity", [None, "", "{", "[1]", "null"])
 def test_a_damaged_run_is_listed_with_what_is_wrong(tmp_path: Path, identity: str | None) -> None:
     run = made(tmp_path / "run")
     (run / "run.json").unlink()

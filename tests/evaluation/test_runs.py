@@ -180,7 +180,7 @@ def test_a_folder_with_other_files_is_not_taken(tmp_path: Path, name: str, new: 
     assert [path for path in (tmp_path / "mine").rglob("*") if path.is_file()] == [file]
 
 
-@pytest.mark.parametrize("name", ["run.db", "run.db-wal", "run.db-shm", ".run.db.new"])
+@each("name", ["run.db", "run.db-wal", "run.db-shm", ".run.db.new"])
 def test_a_folder_in_the_place_of_the_ledger_is_said_to_be_one(tmp_path: Path, name: str) -> None:
     with RunFolder(tmp_path / "run", {}) as folder:
         (folder.path / name / "inside").mkdir(parents=True)
@@ -233,7 +233,7 @@ def test_lines_end_alike_everywhere(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").read_bytes() == b"one\ntwo\n"
 
 
-@pytest.mark.parametrize("name", ["", " ", ".", "..", "a/..", "a\0b", 5, None])
+@each("name", ["", " ", ".", "..", "a/..", "a\0b", 5, None])
 def test_a_name_that_is_no_folder_of_the_runs_own_is_refused(name: object) -> None:
     with pytest.raises(UsageError, match="folder of its own"):
         run_path(name)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from tests.each import each
 from tests.scale import FULL, scaled
 from tunesmith.evaluation import Interval, bootstrap_interval, mean_interval, paired_gain, wilson
 
@@ -111,8 +112,8 @@ def drawn(kind: str, n: int, seed: int) -> list[float]:
     return [rng.betavariate(2, 5) for _ in range(n)]  # all different
 
 
-@pytest.mark.parametrize("kind", ["three values", "gains of 0 and 1", "all different"])
-@pytest.mark.parametrize("n", [20, 100])
+@each("kind", ["three values", "gains of 0 and 1", "all different"])
+@each("n", [20, 100])
 def test_the_bootstrap_agrees_with_scipys_percentile_bootstrap(kind: str, n: int) -> None:
     values = drawn(kind, n, seed=n)
     theirs = stats.bootstrap(
@@ -161,8 +162,8 @@ def test_fewer_changes_than_a_sign_test_needs_never_exclude_zero(unchanged: int)
             assert down.high < 0
 
 
-@pytest.mark.parametrize("kind", ["three values", "gains of 0 and 1", "all different"])
-@pytest.mark.parametrize("n", [20, 100])
+@each("kind", ["three values", "gains of 0 and 1", "all different"])
+@each("n", [20, 100])
 def test_the_bca_interval_agrees_with_scipys(kind: str, n: int) -> None:
     values = drawn(kind, n, seed=n)
     theirs = stats.bootstrap(
@@ -254,7 +255,7 @@ LONG_TAILS = {
 }
 
 
-@pytest.mark.parametrize("draw", LONG_TAILS.values(), ids=list(LONG_TAILS))
+@each("draw", LONG_TAILS.values(), ids=list(LONG_TAILS))
 def test_equal_programs_are_seldom_told_apart_by_few_graded_scores(draw: Callable[..., Any]) -> None:
     """A/A: the verdict `ship` is a low end above zero, and at most 5 % of the runs may have it."""
     rng, runs, shipped, worse = np.random.default_rng(3), 100, 0, 0

@@ -405,8 +405,8 @@ def test_a_test_that_the_budget_cannot_pay_leaves_the_result_untested() -> None:
     assert "on validation, as the budget ended before the test did" in str(result.compiled)
 
 
-@pytest.mark.parametrize("kind", ["tokens", "usd"] if FULL else ["usd"])
-@pytest.mark.parametrize(
+@each("kind", ["tokens", "usd"] if FULL else ["usd"])
+@each(
     "compiler",
     [
         ts.RandomSearch(metric=right, num_candidates=6, max_labeled_demos=16),
@@ -501,7 +501,7 @@ def test_candidates_that_were_tried_and_lost_are_told_as_before() -> None:
 # The plan -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "compiler",
     [
         ts.LabeledFewShot(4),
@@ -626,7 +626,7 @@ def test_a_program_that_fails_does_not_win_under_a_metric_below_zero() -> None:
     assert result.compiled.errors == 0
 
 
-@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "a", True])
+@each("seed", [-1, 2**32, 1.5, "a", True])
 def test_a_seed_no_generator_takes_is_refused_before_any_call(seed: Any) -> None:
     model = FunctionLM(world())
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 import dspy
-import pytest
 
 import tunesmith as ts
 from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, right, world
+from tests.each import each
 from tests.experiments.plain_programs import Pipeline
 from tests.experiments.worlds import model as plain_model
 from tunesmith.experiments import compile_program, estimated, plan, timed_calls
@@ -26,7 +26,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("program", "answer", "compiler"), CASES.values(), ids=list(CASES))
+@each(("program", "answer", "compiler"), CASES.values(), ids=list(CASES))
 def test_no_compile_of_one_predictor_takes_more_tokens_than_if_all_its_calls_were_the_longest(
     program: dspy.Module, answer: Any, compiler: Any
 ) -> None:
@@ -59,7 +59,7 @@ def test_without_a_model_nothing_is_said() -> None:
     assert estimated({}, None) == {"tokens": None, "seconds": None, "measured": None}
 
 
-@pytest.mark.parametrize(
+@each(
     ("count", "said"),
     [
         (0, "no test split: the verdict will be `untested`"),

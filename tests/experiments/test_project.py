@@ -205,7 +205,7 @@ def test_a_wrong_name_of_a_program_says_what_is_wrong(reference: str, words: str
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("code", ["1 / 0", "import nothing_of_this_name", "def broken(:", "raise SystemExit(3)"])
+@each("code", ["1 / 0", "import nothing_of_this_name", "def broken(:", "raise SystemExit(3)"])
 def test_code_that_cannot_be_imported_is_a_message_with_its_place(code: str, tmp_path: Path) -> None:
     (tmp_path / "bad_code.py").write_text(f"x = 1\n{code}\n", encoding="utf-8")
     with pytest.raises(UsageError, match="Importing `bad_code` failed") as caught:
@@ -237,7 +237,7 @@ def test_metrics_are_functions_or_built_in_names(tmp_path: Path) -> None:
     assert getattr(find_metric("token_f1:answer", tmp_path), "metric_name", "") == "token_f1(answer)"
 
 
-@pytest.mark.parametrize(
+@each(
     "reference", ["exactmatch", "exactmatch:queue", "code_of_it:__name__", "contains:a,b,c", "one_of", "code_of_it:x"]
 )
 def test_a_wrong_name_of_a_metric_is_refused(reference: str, tmp_path: Path) -> None:
@@ -365,14 +365,14 @@ def test_a_key_comes_from_the_variable_that_the_file_names(
     assert settings_of(tmp_path, spec, "MY_SERVER_KEY").options() == {"api_key": "abc"}
 
 
-@pytest.mark.parametrize("name", ["sk-1234-secret", "a secret", "", "Bearer abc", "9KEY"])
+@each("name", ["sk-1234-secret", "a secret", "", "Bearer abc", "9KEY"])
 def test_what_may_be_the_key_itself_is_refused_and_not_shown(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="the name of an environment variable") as caught:
         settings_of(tmp_path, "openai/mine", name).options()
     assert not name or name not in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("spec", "message"),
     [
         ("openai/mine", r"MY_UNSET_KEY, which `api_key_env` .* is not set"),

@@ -112,7 +112,7 @@ def test_a_cut_object_that_is_whole_is_a_good_reply(reply: str) -> None:
     assert asked(CARDS, reply, name="json")[0] == "card"
 
 
-@pytest.mark.parametrize("reply", ["", "{", '{"kind"', '{"kind": "card"', '{"kind": "card",', "Sure! Here"])
+@each("reply", ["", "{", '{"kind"', '{"kind": "card"', '{"kind": "card",', "Sure! Here"])
 def test_a_cut_object_that_may_go_on_is_truncated(reply: str) -> None:
     with pytest.raises(ParseError) as caught:
         asked(CARDS, reply, name="json")
@@ -141,7 +141,7 @@ def test_a_label_is_held_by_a_grammar_else_by_a_schema_until_demos_show_how_it_l
         assert free.stop == stop
 
 
-@pytest.mark.parametrize(
+@each(
     ("annotation", "reply", "name"),
     [
         (CARDS, '"card"', "bare-schema"),
@@ -159,7 +159,7 @@ def test_no_stop_goes_out_with_a_schema(annotation: Any, reply: str, name: str) 
     assert request.config.stop == ()
 
 
-@pytest.mark.parametrize("annotation", [CARDS, int, bool, datetime.date, str, list[int], Code])
+@each("annotation", [CARDS, int, bool, datetime.date, str, list[int], Code])
 def test_every_engine_gets_the_same_messages_in_every_way_of_holding(annotation: Any) -> None:
     signature = dspy.Signature({"text": (str, dspy.InputField()), "kind": (annotation, dspy.OutputField())})
     values = {str: "a", int: 1, bool: True, datetime.date: "2024-02-29", Code: "ABC", CARDS: "card"}
@@ -237,8 +237,8 @@ def test_several_outputs_are_refused_with_what_to_do() -> None:
     assert default_format(dspy.Signature("q -> a, b")) == "json"
 
 
-@pytest.mark.parametrize("name", ["bare", "json"])
-@pytest.mark.parametrize("mode", MODES)
+@each("name", ["bare", "json"])
+@each("mode", MODES)
 def test_a_text_of_1500_characters_is_read_whole(name: str, mode: str) -> None:
     text = "a word, " * 187 + "1500"
     reply = json.dumps({"kind": text} if name == "json" else text)

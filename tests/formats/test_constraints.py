@@ -119,7 +119,7 @@ def test_a_format_that_cannot_hold_a_pattern_is_not_the_default() -> None:
     assert default_format(signature_of(A[str, Field(pattern="^ *x$")])) == "bare"
 
 
-@pytest.mark.parametrize("kind", [type, type[int], list[type], dict[str, type[str]]])
+@each("kind", [type, type[int], list[type], dict[str, type[str]]])
 def test_a_type_that_json_cannot_hold_says_so_before_chat_is_taken(kind: Any) -> None:
     signature = signature_of(kind)
 

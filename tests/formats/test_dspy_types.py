@@ -105,7 +105,7 @@ def turns(lm: Any) -> list[tuple[str, str | None]]:
 
 
 @CALLS
-@pytest.mark.parametrize("name", format_names())
+@each("name", format_names())
 def test_a_history_is_turns_that_look_like_demos(name: str, call: Any) -> None:
     program = bound(Talk, name)
     lm = FunctionLM(lambda seen: SECTIONED[name].format("yes"))
@@ -161,7 +161,7 @@ def test_what_is_shown_of_a_history_is_what_is_sent() -> None:
     assert tuple(entry) == shown.messages
 
 
-@pytest.mark.parametrize(
+@each(
     "history",
     [
         "text",
@@ -252,7 +252,7 @@ TWO = {
 
 
 @CALLS
-@pytest.mark.parametrize("name", TWO)
+@each("name", TWO)
 def test_reasoning_is_text_where_the_model_does_not_think(name: str, call: Any) -> None:
     lm = FunctionLM(lambda seen: TWO[name].format("so"))
     found = call(lm, bound(Thought, name), question="?")
@@ -262,9 +262,9 @@ def test_reasoning_is_text_where_the_model_does_not_think(name: str, call: Any) 
 
 
 @CALLS
-@pytest.mark.parametrize("name", OWN[1:])
-@pytest.mark.parametrize("options", [{"think": True}, {"reasoning_effort": "low"}])
-@pytest.mark.parametrize("signature", [Thought, "chain"])
+@each("name", OWN[1:])
+@each("options", [{"think": True}, {"reasoning_effort": "low"}])
+@each("signature", [Thought, "chain"])
 def test_native_thinking_fills_the_reasoning_and_nothing_else_is_asked_for(
     name: str, call: Any, options: dict[str, Any], signature: Any
 ) -> None:
@@ -348,7 +348,7 @@ def test_an_effort_that_does_not_exist_is_a_typed_error() -> None:
 
 
 @CALLS
-@pytest.mark.parametrize(
+@each(
     ("name", "reply"),
     [
         ("bare", '{"noul": 0.7}'),

@@ -188,7 +188,7 @@ def test_absent_inputs_stay_absent(form: str, names: set[str], values: dict[str,
     assert read(Ticket, form, text) == given_ones
 
 
-@pytest.mark.parametrize("around", ["{}", "a {} b", "a\n{}\nb", "<{}>", "{0}{0}", "\\{}", '"{}"'])
+@each("around", ["{}", "a {} b", "a\n{}\nb", "<{}>", "{0}{0}", "\\{}", '"{}"'])
 def test_no_turn_marker_survives(around: str) -> None:
     for marker in MARKERS:
         text = around.format(marker)
@@ -299,7 +299,7 @@ class Party(BaseModel):
     guests: set[str]
 
 
-@pytest.mark.parametrize("name", ["bare", "json", "lines", "xml", "chat"])
+@each("name", ["bare", "json", "lines", "xml", "chat"])
 def test_the_items_of_a_set_stand_in_one_order(name: str) -> None:
     """In each process a set has another one, and a prompt that changes is paid for again."""
     guests = [f"guest {n}" for n in range(10, 30)]

@@ -73,7 +73,7 @@ def test_every_format_has_its_name() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["", "Json", "json ", "yaml", ["json"], None])
+@each("name", ["", "Json", "json ", "yaml", ["json"], None])
 def test_an_unknown_format_is_an_error_that_lists_the_known_ones(name: str) -> None:
     with pytest.raises(UsageError, match="bare, json, lines, markdown, xml, chat"):
         get_format(name)

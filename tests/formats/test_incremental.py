@@ -107,7 +107,7 @@ def test_a_text_is_told_while_it_is_written(name: str, mode: str) -> None:
     assert told.rstrip() == "Roses are red, violets are"  # the blank may be the last
 
 
-@pytest.mark.parametrize("name", [name for name in format_names() if not name.startswith("bare")])
+@each("name", [name for name in format_names() if not name.startswith("bare")])
 def test_a_field_is_told_before_the_next_one_begins(name: str) -> None:
     case = by_name("Two")
     reply = reply_of(case, name, "none", {"answer": "forty two", "sure": True})

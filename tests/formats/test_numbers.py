@@ -113,8 +113,8 @@ def test_no_digit_of_a_decimal_in_json_is_lost(digits: str) -> None:
     assert as_floats == {"found": [float(digits)]}
 
 
-@pytest.mark.parametrize(("version", "wide"), [("0.24.0", False), ("0.32.15", True)])
-@pytest.mark.parametrize(
+@each(("version", "wide"), [("0.24.0", False), ("0.32.15", True)])
+@each(
     ("kind", "low", "high"),
     [(int, None, None), (Annotated[int, Field(ge=3)], 3, None), (Annotated[int, Field(le=9)], None, 9)],
 )

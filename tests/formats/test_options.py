@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.each import each
 from tunesmith.errors import FormatError
 from tunesmith.formats import Constraint
 from tunesmith.formats.options import request_config
@@ -35,7 +36,7 @@ def test_absent_values_are_absent() -> None:
     assert config(temperature=None, stop=None, mirostat=None) == config()
 
 
-@pytest.mark.parametrize(
+@each(
     ("stop", "sent"),
     [(None, ("\n",)), ("END", ("END", "\n")), (["END", "\n"], ("END", "\n")), ((), ("\n",)), ("\n", ("\n",))],
 )
@@ -49,7 +50,7 @@ def test_a_grammar_is_an_extension_and_a_schema_the_response_format() -> None:
     assert found == {"type": "json_schema", "name": "reply", "schema": {"type": "integer"}, "strict": True}
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "count"),
     [
         ({"logprobs": True}, 5),
@@ -63,7 +64,7 @@ def test_log_probabilities_are_counted(options: dict[str, Any], count: int | Non
     assert config(**options).logprobs == count
 
 
-@pytest.mark.parametrize("options", [{"max_tokens": "many"}, {"temperature": "hot"}, {"stop": 5}, {"seed": 1.5}])
+@each("options", [{"max_tokens": "many"}, {"temperature": "hot"}, {"stop": 5}, {"seed": 1.5}])
 def test_an_option_of_a_wrong_type_is_a_typed_error(options: dict[str, Any]) -> None:
     with pytest.raises(FormatError, match="option") as caught:
         config(**options, api_key="secret")

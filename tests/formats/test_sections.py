@@ -160,8 +160,8 @@ def test_a_cut_reply_whose_values_are_complete_is_a_good_reply(name: str, annota
     assert asked(name, one(annotation), reply, finish="length")[0] == {"kind": value}
 
 
-@pytest.mark.parametrize("name", ["lines", "markdown"])
-@pytest.mark.parametrize(("annotation", "value"), [(Literal["card", "card_arrival"], "card"), (int, 1), (str, "a")])
+@each("name", ["lines", "markdown"])
+@each(("annotation", "value"), [(Literal["card", "card_arrival"], "card"), (int, 1), (str, "a")])
 def test_a_cut_reply_whose_last_value_may_go_on_is_truncated(name: str, annotation: Any, value: Any) -> None:
     reply = form(name).demo_reply(one(annotation), {"kind": value})
     with pytest.raises(ParseError) as caught:

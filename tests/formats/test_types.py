@@ -13,6 +13,7 @@ import pytest
 
 import tunesmith as ts
 from tests.contracts.format import MODES
+from tests.each import each
 from tests.formats.gbnf import written
 from tests.formats.held import DRAWS, ENGINES, FORMATS, bad_replies, form
 from tests.formats.types import TYPES, OutputType, signature_of
@@ -26,7 +27,7 @@ from tunesmith.modules import bind
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
 CARRIED = [one for one in TYPES if one.name != "type"]
-by_type = pytest.mark.parametrize("one", CARRIED, ids=str)
+by_type = each("one", CARRIED, ids=str)
 
 
 @pytest.fixture(scope="module")

@@ -191,7 +191,7 @@ def test_a_reply_that_the_constraint_could_not_have_produced_is_noted_once_and_i
     assert again.charged.calls == ROWS
 
 
-@pytest.mark.parametrize(
+@each(
     ("signature", "reply", "finish"),
     [
         (Mood, '{"mood": "go', "length"),
@@ -231,7 +231,7 @@ def test_a_text_that_its_grammar_allows_to_begin_like_a_fence_proves_nothing() -
     assert model.findings.notes == ()
 
 
-@pytest.mark.parametrize(
+@each(
     ("roots", "signature", "reply", "sent"),
     [
         ("object", Mood, "good", False),
@@ -389,7 +389,7 @@ def test_a_resumed_run_knows_it_before_its_first_call(tmp_path: Path, monkeypatc
     assert all(request.config.stop == () for request in fresh.requests)
 
 
-@pytest.mark.parametrize(
+@each(
     ("reply", "mood"),
     [("good", "good"), ("It is rather Bad.", "bad"), ("goo", "good"), ("awfully baad", "bad"), ("?", "good")],
 )

@@ -51,7 +51,7 @@ def test_a_host_that_is_none_is_a_usage_error(host: Any) -> None:
         native(host=host)
 
 
-@pytest.mark.parametrize("url", ["http://a b/v1", "http://./v1", "http://a..b", "http://*/v1", f"http://{'a' * 64}/v1"])
+@each("url", ["http://a b/v1", "http://./v1", "http://a..b", "http://*/v1", f"http://{'a' * 64}/v1"])
 def test_a_base_url_without_a_host_is_a_usage_error(url: str) -> None:
     with pytest.raises(UsageError, match="base_url"):
         over_v1(base_url=url)
@@ -70,7 +70,7 @@ def test_a_time_that_cannot_be_waited_is_a_usage_error(make: Callable[..., LM], 
         make(timeout=seconds)
 
 
-@pytest.mark.parametrize("name", [" m", "m ", "a b", "gpt:cloud ", "m\n"])
+@each("name", [" m", "m ", "a b", "gpt:cloud ", "m\n"])
 def test_a_model_name_holds_no_space(name: str) -> None:
     with pytest.raises(UsageError, match="no space"):
         lm(f"ollama/{name}", host=AWAY, cache=False)
@@ -88,7 +88,7 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str, monkeypatc
     assert not any(SECRET in str(caught.value) for caught in (given, header, environment))
 
 
-@pytest.mark.parametrize("given", [{"headers": "x"}, {"headers": {"X": 5}}, {"headers": {"a b": "c"}}, {"api_key": 5}])
+@each("given", [{"headers": "x"}, {"headers": {"X": 5}}, {"headers": {"a b": "c"}}, {"api_key": 5}])
 def test_headers_and_keys_are_texts(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         over_v1(**given)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import ContextOverflow, RequestRefused, UsageError
 from tunesmith.lm import LM, FunctionLM, lm
@@ -52,7 +53,7 @@ def test_an_empty_text_is_named_before_anything_is_sent(server: ProtocolServer, 
     assert len(made("vectors").embed([text for text in texts if text])) == sum(map(bool, texts))
 
 
-@pytest.mark.parametrize("texts", ["a text", [1], [None], ["a", b"b"]])
+@each("texts", ["a text", [1], [None], ["a", b"b"]])
 def test_what_is_no_list_of_texts_is_refused(texts: Any) -> None:
     with pytest.raises(UsageError, match="`embed` takes a list of texts"):
         FunctionLM(lambda seen: "x").embed(texts)

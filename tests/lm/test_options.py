@@ -115,7 +115,7 @@ def test_an_explicit_request_with_a_misspelt_option_is_refused() -> None:
             FunctionLM(say)(**options)
 
 
-@pytest.mark.parametrize("count", [0, -1, 2.5, "two", True])
+@each("count", [0, -1, 2.5, "two", True])
 def test_a_number_of_draws_that_cannot_be_is_refused(count: Any) -> None:
     with pytest.raises(UsageError, match="whole number from 1"):
         FunctionLM(say)("hello", n=count)
@@ -273,21 +273,19 @@ def test_options_of_the_lm_itself_count_as_those_of_a_call() -> None:
     assert [entry["model"] for entry in model.history] == ["function"]
 
 
-@pytest.mark.parametrize(
-    "option", ["tempratur", "timeout", "num_retries", "engine", "async_engine", "model", "provider"]
-)
+@each("option", ["tempratur", "timeout", "num_retries", "engine", "async_engine", "model", "provider"])
 def test_a_double_refuses_a_wrong_option_when_it_is_made(option: str) -> None:
     with pytest.raises(UsageError, match=f"no option `{option}`"):
         ts.ScriptedLM("a", **{option: 1})
 
 
-@pytest.mark.parametrize("option", ["tempratur", "num_retries", "engine", "api_key", "headers", "user", "extra_body"])
+@each("option", ["tempratur", "num_retries", "engine", "api_key", "headers", "user", "extra_body"])
 def test_ollama_refuses_a_wrong_option_when_it_is_made(option: str) -> None:
     with pytest.raises(UsageError, match=f"`{option}`"):
         make_lm("ollama/m", **{option: 1})
 
 
-@pytest.mark.parametrize("option", ["tempratur", "num_retries", "engine", "api_base"])
+@each("option", ["tempratur", "num_retries", "engine", "api_base"])
 def test_a_server_that_speaks_openai_refuses_a_wrong_option_when_it_is_made(option: str) -> None:
     with pytest.raises(UsageError, match=f"`{option}`"):
         make_lm("openai/m", base_url="http://127.0.0.1:1/v1", **{option: 1})
@@ -316,7 +314,7 @@ def test_the_embedded_model_refuses_a_wrong_option_when_it_is_made(option: str) 
         make_lm("embedded", **{option: 0.3})
 
 
-@pytest.mark.parametrize(
+@each(
     ("option", "hint"),
     [("api_base", "host="), ("base_url", "host="), ("api_key", "OLLAMA_API_KEY"), ("headers", "needs none")],
 )

@@ -12,6 +12,7 @@ import dspy
 import pytest
 
 import tunesmith as ts
+from tests.each import each
 from tests.lm.cache.test_flight import run_in_threads
 from tests.lm.engines.test_ollama import chats, engine_on, text_request
 from tests.lm.engines.test_openai import GOOD, asking, in_turn
@@ -144,7 +145,7 @@ def test_a_server_known_by_name_only_is_waited_for_once_it_has_answered() -> Non
         assert model.send(call("y")).text == "y!"
 
 
-@pytest.mark.parametrize(
+@each(
     ("fault", "sent"),
     [
         (unavailable("cut", resend=Resend.ONCE), 2),

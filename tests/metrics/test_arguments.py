@@ -94,7 +94,7 @@ OURS = [
 ]
 
 
-@pytest.mark.parametrize("metric", OURS, ids=metric_name)
+@each("metric", OURS, ids=metric_name)
 def test_gepa_gets_a_score_with_words_for_each_predictor(metric) -> None:
     dspy.GEPA(metric=metric, max_metric_calls=4, reflection_lm=ts.FunctionLM(answers))
 

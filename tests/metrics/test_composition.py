@@ -7,6 +7,7 @@ import dspy
 import pytest
 from pydantic import BaseModel
 
+from tests.each import each
 from tunesmith.data import Score
 from tunesmith.errors import MetricError, UsageError
 from tunesmith.metrics import (
@@ -74,9 +75,7 @@ def test_a_label_without_the_path_is_an_error_and_a_prediction_without_it_is_wro
     assert score == Score(0.5, "person.address.city: missing; expected 'London'")
 
 
-@pytest.mark.parametrize(
-    "weights", [{}, {"a": 0}, {"a": -1}, {"a": float("nan")}, {"a": "1"}, {"a": True}, {3: 1}, ["a"]]
-)
+@each("weights", [{}, {"a": 0}, {"a": -1}, {"a": float("nan")}, {"a": "1"}, {"a": True}, {3: 1}, ["a"]])
 def test_weights_of_fields_are_checked(weights) -> None:
     with pytest.raises(UsageError):
         json_fields(weights)
@@ -98,9 +97,7 @@ def test_weighted_is_the_mean_by_weight_of_any_metrics() -> None:
     assert score.feedback == "exact_match(age) 1.00: age: correct; metric 0.50; metric 0.00"
 
 
-@pytest.mark.parametrize(
-    "parts", [{}, [], {exact_match: 0}, [("exact_match", 1)], [exact_match], 3, {exact_match: None}]
-)
+@each("parts", [{}, [], {exact_match: 0}, [("exact_match", 1)], [exact_match], 3, {exact_match: None}])
 def test_parts_are_checked(parts) -> None:
     with pytest.raises(UsageError):
         weighted(parts)

@@ -88,7 +88,7 @@ def test_reasons_are_the_feedback() -> None:
     assert scored(judge(KIND, reason=True), "Hm", model) == Score(0.0, "judged bad: It is curt.")
 
 
-@pytest.mark.parametrize(
+@each(
     ("answer", "verdict", "value"),
     [
         ("a long answer", longer, 1.0),
@@ -113,7 +113,7 @@ def test_equal_outputs_are_a_tie_at_no_call() -> None:
     assert model.requests == []
 
 
-@pytest.mark.parametrize(
+@each(
     "baseline",
     [
         Predict("question -> answer"),

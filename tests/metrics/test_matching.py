@@ -212,7 +212,7 @@ def test_one_of_takes_any_accepted_answer() -> None:
     assert one_of("answer")(row(answer=["x"]), dspy.Prediction(answer="x")).value == 1
 
 
-@pytest.mark.parametrize("accepted", ["NYC", [], None, {"a": 1}])
+@each("accepted", ["NYC", [], None, {"a": 1}])
 def test_one_of_needs_a_list(accepted) -> None:
     with pytest.raises(MetricError, match="list of accepted answers"):
         one_of("answer", accepted_field="golds")(row(golds=accepted), dspy.Prediction(answer="x"))
@@ -228,7 +228,7 @@ def test_regex_match_searches_and_needs_no_label() -> None:
     assert metric(row(), dspy.Prediction(answer=[])).value == 0
 
 
-@pytest.mark.parametrize(
+@each(
     "make",
     [
         lambda: regex_match("(", "answer"),

@@ -48,7 +48,7 @@ def test_the_last_number_of_a_text_is_read(text: str, number: str) -> None:
     assert last_number(text) == Decimal(number)
 
 
-@pytest.mark.parametrize("text", ["", "none", "e", "1e99999999999999999999999", "½"])
+@each("text", ["", "none", "e", "1e99999999999999999999999", "½"])
 def test_a_text_may_hold_no_number(text: str) -> None:
     assert last_number(text) is None
 
@@ -74,18 +74,18 @@ def test_tolerances_are_relative_to_the_larger_or_absolute() -> None:
     assert close(1_000_000_000, 1_000_000_002) == 0
 
 
-@pytest.mark.parametrize("got", [None, True, [1], "one", float("inf"), float("nan"), {"a": 1}])
+@each("got", [None, True, [1], "one", float("inf"), float("nan"), {"a": 1}])
 def test_a_prediction_without_a_number_scores_zero(got) -> None:
     assert close(1, got, rel=1, abs=10) == 0
 
 
-@pytest.mark.parametrize("label", ["one", "", float("nan"), float("inf")])
+@each("label", ["one", "", float("nan"), float("inf")])
 def test_a_label_without_a_number_is_an_error(label) -> None:
     with pytest.raises(MetricError, match="no number"):
         close(label, 1)
 
 
-@pytest.mark.parametrize("options", [{"rel": -1}, {"abs": float("inf")}, {"rel": "1"}, {"abs": True}])
+@each("options", [{"rel": -1}, {"abs": float("inf")}, {"rel": "1"}, {"abs": True}])
 def test_tolerances_are_checked(options) -> None:
     with pytest.raises(UsageError):
         numeric_close("a", **options)

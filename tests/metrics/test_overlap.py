@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.each import each
 from tunesmith.errors import MetricError, UsageError
 from tunesmith.metrics import rouge_l, token_f1
 from tunesmith.metrics.overlap import longest_common
@@ -121,14 +122,14 @@ def test_other_scripts_have_words() -> None:
     assert rouge("Ночь улица фонарь", "ночь фонарь") == pytest.approx(0.8)
 
 
-@pytest.mark.parametrize("metric", [token_f1("a"), rouge_l("a")])
-@pytest.mark.parametrize("label", [[], ["x", None], [["x"]]])
+@each("metric", [token_f1("a"), rouge_l("a")])
+@each("label", [[], ["x", None], [["x"]]])
 def test_a_label_that_is_no_text_is_an_error(metric, label) -> None:
     with pytest.raises(MetricError, match="no text"):
         metric(dspy.Example(q="?", a=label).with_inputs("q"), dspy.Prediction(a="x"))
 
 
-@pytest.mark.parametrize("beta", [0, -1, float("inf"), float("nan"), "1", True])
+@each("beta", [0, -1, float("inf"), float("nan"), "1", True])
 def test_beta_is_checked(beta) -> None:
     with pytest.raises(UsageError):
         rouge_l("a", beta=beta)

@@ -49,7 +49,7 @@ def test_any_two_sets_score_as_defined(label, got) -> None:
     assert value(set(label), tuple(got)) == value(label, got)
 
 
-@pytest.mark.parametrize(
+@each(
     ("label", "got", "options"),
     [
         ("bug, urgent", ["urgent", "bug"], {"separator": ","}),

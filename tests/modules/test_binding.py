@@ -14,6 +14,7 @@ import dspy
 import pytest
 
 import tunesmith as ts
+from tests.each import each
 from tunesmith.errors import UsageError
 from tunesmith.lm import FunctionLM, Seen
 from tunesmith.modules import bind, bound_format, copy_program, with_default_formats
@@ -112,11 +113,11 @@ def test_a_plain_predictor_that_loads_it_is_right_in_everything_of_tunesmiths(tm
     assert right(with_default_formats(plain)) == 16
 
 
-@pytest.mark.parametrize(
+@each(
     "make",
     [lambda: ts.Predict(Mood), lambda: ts.ChainOfThought(Mood), lambda: Pair(ts.Predict), lambda: Outer(ts.Predict)],
 )
-@pytest.mark.parametrize("name", ["x.json", "x.pkl"])
+@each("name", ["x.json", "x.pkl"])
 def test_a_state_file_brings_format_options_and_demos_back(tmp_path: Path, make: Any, name: str) -> None:
     program = make()
     for _, predictor in program.named_predictors():
@@ -154,7 +155,7 @@ def restored(program: dspy.Module) -> dspy.Module:
     return found
 
 
-@pytest.mark.parametrize(
+@each(
     "copied",
     [
         lambda program: program.deepcopy(),

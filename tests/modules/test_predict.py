@@ -10,6 +10,7 @@ import pytest
 from dspy.utils.exceptions import AdapterParseError
 
 from tests.contracts.module import answering, run, run_async
+from tests.each import each
 from tests.modules.plain_programs import Route
 from tunesmith.errors import UsageError
 from tunesmith.lm import FunctionLM
@@ -45,8 +46,8 @@ def test_chain_of_thought_reasons_first_in_one_object(call: Any) -> None:
     assert len(lm.requests) == 1
 
 
-@pytest.mark.parametrize("call", [run, run_async])
-@pytest.mark.parametrize("adapter", [dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter])
+@each("call", [run, run_async])
+@each("adapter", [dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter])
 def test_a_configured_adapter_is_respected(call: Any, adapter: Any) -> None:
     ours, theirs = answering(), answering()
     found = run if call is run else run_async
@@ -66,8 +67,8 @@ def test_a_binding_wins_over_a_configured_adapter() -> None:
     assert "JSON object" in lm.requests[0].system
 
 
-@pytest.mark.parametrize("call", [run, run_async])
-@pytest.mark.parametrize("given", ["message -> answer", dspy.Signature("message -> answer, reason")])
+@each("call", [run, run_async])
+@each("given", ["message -> answer", dspy.Signature("message -> answer, reason")])
 def test_a_signature_can_be_given_with_the_call(call: Any, given: Any) -> None:
     found = call(Predict(Route), answering(), {**BILL, "signature": given})
 

@@ -189,7 +189,7 @@ def close_async_without_aforward(engine: Slow) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize(
+@each(
     "leave",
     [close_now, leave_a_block, drop_it, raise_in_the_loop, close_async, close_async_without_aforward],
     ids=lambda leave: leave.__name__,

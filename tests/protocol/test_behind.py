@@ -9,6 +9,7 @@ from typing import Any
 import ollama
 import pytest
 
+from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer
 from tests.protocol.conftest import FEW, HELLO, Behind
 from tests.protocol.outcomes import CRASHED
@@ -32,7 +33,7 @@ def ask(at: ProtocolServer, **body: Any) -> tuple[int, Any]:
     return found.status, found.lines[-1]
 
 
-@pytest.mark.parametrize(
+@each(
     ("version", "body", "text"),
     [
         ("0.24.0", {"truncate": False, "shift": False}, TOO_LONG),

@@ -9,6 +9,7 @@ from typing import Any
 import ollama
 import pytest
 
+from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer
 from tests.protocol.prompts import NO_SHIFT, TOO_LONG, render
 from tests.protocol.replay import many, send
@@ -33,7 +34,7 @@ def test_one_long_message_is_cut_to_the_window_or_to_half_of_it(version: str, li
         assert ask(at, {"messages": LONG, "options": {"num_ctx": 512}})[1]["prompt_eval_count"] == limit
 
 
-@pytest.mark.parametrize(
+@each(
     ("version", "body", "text"),
     [
         ("0.24.0", {"truncate": False}, TOO_LONG),
@@ -102,9 +103,7 @@ def test_the_context_is_at_most_the_trained_one_and_at_least_four() -> None:
             assert client.ps().models[0].context_length == real
 
 
-@pytest.mark.parametrize(
-    ("given", "there"), [(0, False), ("0s", False), (-1, True), ("5m", True), (0.05, False), (60, True)]
-)
+@each(("given", "there"), [(0, False), ("0s", False), (-1, True), ("5m", True), (0.05, False), (60, True)])
 def test_keep_alive_says_how_long_a_model_stays(given: Any, there: bool) -> None:
     with serve() as at:
         ask(at, {"keep_alive": given})

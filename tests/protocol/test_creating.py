@@ -6,6 +6,7 @@ from typing import Any
 import ollama
 import pytest
 
+from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer
 from tests.protocol.modelfile import ModelfileError, commands, create_body
 from tests.protocol.replay import send
@@ -82,7 +83,7 @@ def test_the_system_text_of_a_base_stays_and_its_messages_are_replaced(at: Proto
     assert seen_by("again", at, ASKED) == [("system", "Be kind."), ("user", "uno"), ("assistant", "I"), ("user", "two")]
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "read"),
     [
         ("plain", "plain"),
@@ -104,7 +105,7 @@ def test_a_line_that_ends_in_three_quotes_ends_the_value() -> None:
         commands('FROM base\nSYSTEM """first """\nsecond line"""\n')
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "problem"),
     [
         ("SYSTEM x\n", "no FROM line"),

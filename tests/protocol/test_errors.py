@@ -6,6 +6,7 @@ from typing import Any
 import ollama
 import pytest
 
+from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer
 from tests.protocol.conftest import Behind
 from tests.protocol.replay import send
@@ -91,7 +92,7 @@ def versions(which: str) -> list[str]:
     return ["0.24.0", "0.32.15"] if which == "both" else [which]
 
 
-@pytest.mark.parametrize(
+@each(
     ("version", "ask", "status", "text"),
     [
         pytest.param(version, ask, status, text, id=f"{name} {version}")

@@ -7,6 +7,7 @@ import httpx
 import ollama
 import pytest
 
+from tests.each import each
 from tests.protocol import KINDS, FakeModel, Fault, ProtocolServer
 from tests.protocol.conftest import FEW, HELLO, Behind
 from tests.protocol.outcomes import BUSY, CRASHED
@@ -23,8 +24,8 @@ def ask(at: ProtocolServer, *, stream: bool = False, timeout: float = 5) -> str:
     return client.chat("m", HELLO, options=FEW).message.content or ""
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(
+@each("stream", [False, True])
+@each(
     ("kind", "status", "text"),
     [
         ("busy", 503, BUSY),
@@ -58,8 +59,8 @@ def test_a_crash_loads_the_model_again(behind: Behind) -> None:
         assert at.loads == {"m:latest": 2}
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(("kind", "lines"), [("reset", None), ("reset", 0), ("cut", 0), ("reset", 2), ("cut", 2)])
+@each("stream", [False, True])
+@each(("kind", "lines"), [("reset", None), ("reset", 0), ("cut", 0), ("reset", 2), ("cut", 2)])
 def test_a_broken_connection_is_an_error_of_the_transport(
     behind: Behind, kind: str, lines: int | None, stream: bool
 ) -> None:

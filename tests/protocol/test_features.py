@@ -12,6 +12,7 @@ from typing import Any
 import ollama
 import pytest
 
+from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer, Reply, scripted
 from tests.protocol.gojson import GoError, decode, encode, parse_duration, timestamp
 from tests.protocol.http import ProtocolHandler
@@ -288,7 +289,7 @@ def test_json_is_written_and_read_as_go_does() -> None:
             parse_duration(text)
 
 
-@pytest.mark.parametrize("text", ['{"a": tru}', '{"a": "\\q"}', '{"a": 1,}', "[1,]", '{"a": -}', '{"a": "\t"}'])
+@each("text", ['{"a": tru}', '{"a": "\\q"}', '{"a": 1,}', "[1,]", '{"a": -}', '{"a": "\t"}'])
 def test_bad_json_names_the_character(text: str) -> None:
     with pytest.raises(GoError, match=r"^invalid character '.*' (in|looking) "):
         decode(text.encode())

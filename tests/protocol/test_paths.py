@@ -6,6 +6,7 @@ from typing import Any
 import jinja2
 import pytest
 
+from tests.each import each
 from tests.protocol import FENCE, THOUGHT, FakeModel, ProtocolServer, Reply, dressed, embedded_backend
 from tests.protocol.prompts import NATIVE_SYSTEM, render
 from tests.protocol.replay import send
@@ -80,7 +81,7 @@ def test_the_native_prompt_is_that_of_the_embedded_model_s_own_template(messages
     assert render(messages, style="native") == template.render(messages=messages, add_generation_prompt=True)
 
 
-@pytest.mark.parametrize("wanted", [LABELS, {"type": "string"}, {"type": "object", "properties": {}}, "json"])
+@each("wanted", [LABELS, {"type": "string"}, {"type": "object", "properties": {}}, "json"])
 def test_on_the_native_path_a_schema_allows_white_space_and_a_stop_at_the_line_end_leaves_nothing(wanted: Any) -> None:
     with ProtocolServer([FakeModel("m", "yes", native=True), FakeModel("go", "yes")], NEW) as at:
         stopped = ask(at, format=wanted, options=LINE)

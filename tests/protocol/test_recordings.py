@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer, embedded_backend
 from tests.protocol.prompts import render
 from tests.protocol.replay import Answer, Recording, many, recordings, send, shape
@@ -74,7 +75,7 @@ def counts(answer: Answer) -> Any:
     return last.get("prompt_eval_count", last.get("usage", {}).get("prompt_tokens")) if isinstance(last, dict) else None
 
 
-@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+@each("case", ALL, ids=lambda case: case.name)
 def test_a_recorded_request_gets_the_recorded_status_type_keys_and_error(
     server: ProtocolServer, case: Recording
 ) -> None:
@@ -82,7 +83,7 @@ def test_a_recorded_request_gets_the_recorded_status_type_keys_and_error(
 
 
 @needs_weights
-@pytest.mark.parametrize("case", [case for case in ALL if counts(case.answer)], ids=lambda case: case.name)
+@each("case", [case for case in ALL if counts(case.answer)], ids=lambda case: case.name)
 def test_the_prompt_has_as_many_tokens_as_the_real_server_counted(server: ProtocolServer, case: Recording) -> None:
     assert counts(ask(server, case)) == counts(case.answer)
 
@@ -121,7 +122,7 @@ def real_other() -> Iterator[ProtocolServer]:
 
 
 @pytest.mark.parametrize("place", [on("other"), on("real_other")])
-@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+@each("case", ALL, ids=lambda case: case.name)
 def test_under_another_name_only_the_name_in_the_texts_changes(
     case: Recording, place: str, request: pytest.FixtureRequest
 ) -> None:
@@ -142,7 +143,7 @@ def renamed(body: Any) -> Any:
 
 
 @pytest.mark.parametrize("place", [on("server"), on("real")])
-@pytest.mark.parametrize("case", [c for c in ALL if isinstance(c.body, dict)], ids=lambda case: case.name)
+@each("case", [c for c in ALL if isinstance(c.body, dict)], ids=lambda case: case.name)
 def test_with_another_text_only_the_token_count_changes(
     case: Recording, place: str, request: pytest.FixtureRequest
 ) -> None:
@@ -170,7 +171,7 @@ def has_context(case: Recording) -> bool:
 
 
 @pytest.mark.parametrize("place", [on("server"), on("real")])
-@pytest.mark.parametrize("case", [case for case in ALL if has_context(case)], ids=lambda case: case.name)
+@each("case", [case for case in ALL if has_context(case)], ids=lambda case: case.name)
 def test_with_half_the_context_the_limits_are_half(case: Recording, place: str, request: pytest.FixtureRequest) -> None:
     server = request.getfixturevalue(place)
     half = case.body.get("options", {}).get("num_ctx", 4096) // 2
@@ -186,7 +187,7 @@ def test_with_half_the_context_the_limits_are_half(case: Recording, place: str, 
 
 
 @pytest.mark.parametrize("place", [on("server"), on("real")])
-@pytest.mark.parametrize("case", [c for c in ALL if c.name.startswith("chat_many_demos")], ids=lambda c: c.name)
+@each("case", [c for c in ALL if c.name.startswith("chat_many_demos")], ids=lambda c: c.name)
 def test_twice_the_demos_are_dropped_or_refused_by_the_same_rule(
     case: Recording, place: str, request: pytest.FixtureRequest
 ) -> None:

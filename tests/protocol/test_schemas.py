@@ -104,7 +104,7 @@ def test_a_model_may_ignore_the_format() -> None:
         assert ask(at, {"enum": ["yes"]}) == "hello there"
 
 
-@pytest.mark.parametrize("schema", INVALID, ids=json.dumps)
+@each("schema", INVALID, ids=json.dumps)
 def test_an_invalid_schema_is_refused(behind: Behind, schema: Any) -> None:
     with server("0.24.0", behind) as old, pytest.raises(ollama.ResponseError) as before:
         ask(old, schema)
@@ -116,7 +116,7 @@ def test_an_invalid_schema_is_refused(behind: Behind, schema: Any) -> None:
     assert json.loads(after.value.error)["error"]["code"] == 400
 
 
-@pytest.mark.parametrize("schema", RUNNER, ids=json.dumps)
+@each("schema", RUNNER, ids=json.dumps)
 def test_a_schema_kills_the_old_runner_and_the_model_is_loaded_again(behind: Behind, schema: Any) -> None:
     with server("0.24.0", behind) as at:
         with pytest.raises(ollama.ResponseError) as caught:

@@ -99,7 +99,7 @@ def test_the_example_of_a_class_body() -> None:
             fault: str = ts.OutputField()
 
 
-@pytest.mark.parametrize("name", ["completions", "config", "demos", "lm"])
+@each("name", ["completions", "config", "demos", "lm"])
 def test_a_signature_of_dspys_own_is_refused_by_everything_of_tunesmiths(name: str) -> None:
     signature = dspy.Signature(f"{name} -> other")
     data = [dspy.Example({name: "x", "other": "y"}).with_inputs(name)]

@@ -168,7 +168,7 @@ def test_a_value_that_does_not_fit_is_named(name: str, value: Any) -> None:
     assert repr(value) in str(caught.value)
 
 
-@pytest.mark.parametrize("given", [None, 3, "text", ["label"]])
+@each("given", [None, 3, "text", ["label"]])
 def test_what_is_no_example_is_refused(given: Any) -> None:
     with pytest.raises(DataError):
         Demo.of(Task, given)

@@ -88,7 +88,7 @@ def test_a_dataclass_and_a_typed_dict_are_outputs_too() -> None:
     assert output_schema(signature_from_function(row))["properties"]["age"] == {"type": "integer", "minimum": 0}
 
 
-@pytest.mark.parametrize(
+@each(
     "kind",
     [str, int, list[Reply], Reply | None, Literal["a"], dict[str, int], RootModel[int], Subject],
 )

@@ -7,7 +7,6 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import UUID4, AwareDatetime, Field, FileUrl, HttpUrl, NaiveDatetime, RedisDsn
@@ -48,7 +47,7 @@ def test_a_closed_or_numeric_reply_has_a_grammar(kind: Any, expected: str) -> No
     assert grammar(signature_of(kind), "o0") == expected
 
 
-@pytest.mark.parametrize("kind", [date, datetime, time, UUID, Decimal])
+@each("kind", [date, datetime, time, UUID, Decimal])
 def test_a_scalar_has_a_grammar(kind: Any) -> None:
     found = grammar(signature_of(kind), "o0")
 
@@ -56,7 +55,7 @@ def test_a_scalar_has_a_grammar(kind: Any) -> None:
     assert found.startswith("root ::= ")
 
 
-@pytest.mark.parametrize("kind", [int, float, Decimal, Annotated[str, Field(pattern=r"^INV-\d+$")]])
+@each("kind", [int, float, Decimal, Annotated[str, Field(pattern=r"^INV-\d+$")]])
 def test_a_value_that_could_go_on_may_end_with_its_line(kind: Any) -> None:
     """A small model that may write no end after `INV-12` writes zeros until it is stopped."""
     signature = signature_of(kind)
@@ -73,7 +72,7 @@ def test_a_value_that_could_go_on_may_end_with_its_line(kind: Any) -> None:
         assert not allows(found, wrong)
 
 
-@pytest.mark.parametrize(
+@each(
     "kind",
     [str, Annotated[str, Field(max_length=5)], list[int], int | None, Tree, Any, Literal["a", None], dict[str, int]],
 )
@@ -125,7 +124,7 @@ def test_a_label_is_quoted_so_that_it_is_read_back(label: str) -> None:
     assert _unquoted(found.removeprefix("root ::= ")) == label
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "right", "wrong"),
     [
         (date, "2024-02-29", "2023-02-29"),
@@ -174,6 +173,6 @@ def test_a_value_of_one_line_of_json_is_in_its_grammar(kind: Any, value: Any) ->
         assert not allows(found, junk)
 
 
-@pytest.mark.parametrize("kind", [str, int, date, list[int], Tree, int | None, dict[str, int]])
+@each("kind", [str, int, date, list[int], Tree, int | None, dict[str, int]])
 def test_plain_text_and_values_of_several_lines_have_no_grammar_of_one_line(kind: Any) -> None:
     assert json_grammar(signature_of(kind), "o0") is None

@@ -60,7 +60,7 @@ def test_what_the_grammar_allows_the_pattern_matches(pattern: str) -> None:
     assert _texts(Annotated[str, Field(pattern=pattern, max_length=900)], json=True)
 
 
-@pytest.mark.parametrize(("pattern", "least", "most"), SIZED)
+@each(("pattern", "least", "most"), SIZED)
 def test_a_length_is_kept_beside_a_pattern(pattern: str, least: int, most: int) -> None:
     kind = Annotated[str, StringConstraints(pattern=pattern, min_length=least, max_length=most)]
 
@@ -69,7 +69,7 @@ def test_a_length_is_kept_beside_a_pattern(pattern: str, least: int, most: int) 
     assert min(sizes) >= max(1, least)
 
 
-@pytest.mark.parametrize("pattern", NOT_HELD)
+@each("pattern", NOT_HELD)
 def test_what_cannot_be_written_is_left_to_validation(pattern: str) -> None:
     try:
         found = grammar(signature_of(Annotated[str, Field(pattern=pattern)]), "o0")

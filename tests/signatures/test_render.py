@@ -190,7 +190,7 @@ def test_a_serializer_of_the_users_does_not_change_what_is_read_back() -> None:
     assert render_json(signature_of(Reversed), "o0", Reversed(text="ab")) == {"text": "ab"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "value", "text"),
     [
         (str, "", ""),

@@ -361,7 +361,7 @@ def test_an_absent_output_is_missing() -> None:
     assert (caught.value.reason, caught.value.field) == ("missing", "o1")
 
 
-@pytest.mark.parametrize("values", [[], "text", 3, None, True])
+@each("values", [[], "text", 3, None, True])
 def test_outputs_that_are_no_object_are_invalid(values: Any) -> None:
     with pytest.raises(ParseError, match="o0") as caught:
         validate_outputs(signature_of(int), values, raw="[]")

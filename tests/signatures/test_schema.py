@@ -211,7 +211,7 @@ def test_left_out_names_what_engines_do_not_enforce() -> None:
     assert left_out(signature_of(str, int, Person)) == []
 
 
-@pytest.mark.parametrize(
+@each(
     "own",
     [
         {"$ref": "#"},
@@ -295,7 +295,7 @@ def test_a_type_that_cannot_be_asked_for_is_refused_by_name(kind: Any) -> None:
             attempt()
 
 
-@pytest.mark.parametrize("given", [None, "question -> answer", int, BaseModel, 3, dspy.Predict("a -> b")])
+@each("given", [None, "question -> answer", int, BaseModel, 3, dspy.Predict("a -> b")])
 def test_what_is_no_signature_is_refused(given: Any) -> None:
     with pytest.raises(SignatureError, match="Not a signature"):
         output_schema(given)

@@ -129,7 +129,7 @@ def test_the_content_of_a_model_counts_and_its_name_does_not() -> None:
     assert fingerprint(signature_of(model(int))) != fingerprint(signature_of(model(str)))
 
 
-@pytest.mark.parametrize("kind", [dspy.Image, dspy.Tool, dspy.History, Color, dict[str, Any], type[int], Enum])
+@each("kind", [dspy.Image, dspy.Tool, dspy.History, Color, dict[str, Any], type[int], Enum])
 def test_inputs_of_any_type_have_a_fingerprint(kind: Any) -> None:
     assert len(fingerprint(signature_of(int, inputs=kind))) == 64
 
