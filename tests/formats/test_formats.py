@@ -4,13 +4,16 @@ from typing import Any, Literal
 
 import dspy
 import pytest
+from pydantic import BaseModel, Json
 
 from tests.contracts.format import ask
 from tests.each import each
 from tests.strategies import CASES
 from tunesmith.errors import SignatureError, UsageError
+from tunesmith.evaluation import evaluate
 from tunesmith.formats import Format, carries, default_format, format_names, get_format
 from tunesmith.lm import FunctionLM
+from tunesmith.metrics import exact_match
 from tunesmith.modules import Predict
 
 
@@ -149,3 +152,28 @@ def test_a_refine_of_dspy_can_make_its_own_copy_of_a_format() -> None:
     for name in format_names():
         kind = type(get_format(name))
         assert type("Wrapper", (kind,), {})().name == name
+
+
+class Boxed(BaseModel):
+    """A model with JSON in a text."""
+
+    inside: Json[list[int]]
+
+
+@pytest.mark.parametrize("kind", [Json, Json[list[int]], Json[int] | None, list[Json], dict[str, Json[int]], Boxed])
+def test_an_output_that_no_reply_can_be_right_for_is_refused_before_a_call(kind: Any) -> None:
+    signature = dspy.Signature({"text": (str, dspy.InputField()), "found": (kind, dspy.OutputField())})
+    asked: list[Any] = []
+    data = [dspy.Example(text="x", found=[1]).with_inputs("text")]
+    model = FunctionLM(lambda messages: asked.append(messages) or "[1]")
+    with pytest.raises(SignatureError, match=r"Use the type that it holds, such as `list\[int\]`, or `Any`"):
+        evaluate(Predict(signature), data, exact_match("found"), lm=model)
+    with pytest.raises(SignatureError, match="`Json` is a text with JSON inside"), dspy.context(lm=model):
+        Predict(signature)(text="x")
+    assert asked == []
+
+
+def test_an_input_may_be_json_in_a_text() -> None:
+    signature = dspy.Signature({"data": (Json[list[int]], dspy.InputField()), "sum": (int, dspy.OutputField())})
+    with dspy.context(lm=FunctionLM(lambda _: "3")):
+        assert Predict(signature)(data="[1, 2]").sum == 3

@@ -21,7 +21,7 @@ from tunesmith.formats.plan import values_of
 from tunesmith.formats.sections import SectionFormat
 from tunesmith.formats.xml import XmlFormat
 from tunesmith.lm import Capabilities
-from tunesmith.signatures import Signature, is_held_as_json_alone
+from tunesmith.signatures import Signature, check_can_be_right, is_held_as_json_alone
 
 __all__ = [
     "Adapter",
@@ -128,7 +128,7 @@ def default_format(signature: type[Signature], demos: Sequence[Any] = ()) -> str
     to its shape. Demos that the format cannot carry (an empty text in `bare`) give the next one that carries both.
 
     Raises:
-        SignatureError: the signature has no output.
+        SignatureError: the signature has no output, or one that no reply can be right for.
     """
     if demos and signature.output_fields:
         fitting = (name for name in ("bare", "json", "chat") if carries(name, signature, demos))
@@ -152,6 +152,7 @@ def _chosen(signature: type[Signature]) -> str:
     except FormatError:
         return "chat"
     except SignatureError as error:
+        check_can_be_right(signature)
         if not has_dspys_own(signature):
             text = f"{error} The format `chat` is used for `{signature.__name__}`, which nothing holds to its shape."
             warnings.warn(text, UserWarning, stacklevel=4)

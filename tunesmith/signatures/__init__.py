@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         validate_outputs,
     )
     from tunesmith.signatures.safe import is_safe, server_schema, wide_integers
-    from tunesmith.signatures.schema import field_schema, left_out, output_schema
+    from tunesmith.signatures.schema import check_can_be_right, field_schema, left_out, output_schema
     from tunesmith.signatures.signature import (
         Example,
         FieldNames,
@@ -55,6 +55,7 @@ else:
 
 __all__ = [
     "absent_output",
+    "check_can_be_right",
     "check_fields",
     "check_inputs",
     "could_hold",

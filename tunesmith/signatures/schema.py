@@ -30,7 +30,20 @@ from tunesmith.signatures.signature import (
     type_text,
 )
 
-__all__ = ["TypeSchema", "field_schema", "left_out", "marked_schema", "output_schema", "type_schema"]
+__all__ = [
+    "NeverRightError",
+    "TypeSchema",
+    "check_can_be_right",
+    "field_schema",
+    "left_out",
+    "marked_schema",
+    "output_schema",
+    "type_schema",
+]
+
+
+class NeverRightError(UnsupportedError):
+    """A type of an output that no reply can be right for, whatever the format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,20 @@ def field_schema(signature: type[Signature], name: str) -> dict[str, Any]:
 def marked_schema(signature: type[Signature], name: str) -> Node:
     """Return the schema of one output alone with the marks of `bounds`: what a grammar is made of."""
     return _of_field(signature, name).marked
+
+
+def check_can_be_right(signature: type[Signature]) -> None:
+    """Check that a reply can be right for every output; many of their types need a format of their own even so.
+
+    Raises:
+        SignatureError: there is an output that no reply can be right for.
+    """
+    for name in output_types(signature):
+        try:
+            _of_field(signature, name)
+        except SignatureError as error:
+            if isinstance(error.__cause__, NeverRightError):
+                raise
 
 
 def left_out(signature: type[Signature]) -> list[str]:
@@ -218,6 +245,12 @@ class _Generator(GenerateJsonSchema):
 
     def is_subclass_schema(self, schema: core_schema.IsSubclassSchema) -> JsonSchemaValue:
         raise UnsupportedError("a class cannot be written as JSON. Use a Literal of names")
+
+    def json_schema(self, schema: core_schema.JsonSchema) -> JsonSchemaValue:
+        raise NeverRightError(
+            "`Json` is a text with JSON inside, and replies are read as JSON already. Use the type that it holds, such "
+            "as `list[int]`, or `Any`"
+        )
 
     def generator_schema(self, schema: core_schema.GeneratorSchema) -> JsonSchemaValue:
         raise UnsupportedError("a generator cannot be validated whole. Use a list")
