@@ -5,6 +5,7 @@ Ollama server with its defaults. The prompt is sent as token ids, so that the co
 """
 
 import contextlib
+import gc
 import os
 import queue
 import sys
@@ -29,6 +30,10 @@ _SAMPLING = (
     "presence_penalty",
     "frequency_penalty",
 )
+
+
+# A forked process has not the threads of llama.cpp's server, and must not free one that nothing refers to any more.
+os.register_at_fork(after_in_child=gc.freeze)
 
 
 def embedded_backend(*, threads: int = 1) -> "EmbeddedBackend":

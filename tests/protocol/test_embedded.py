@@ -1,5 +1,9 @@
 """The embedded model behind the server."""
 
+import gc
+import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 
@@ -94,3 +98,22 @@ def test_the_same_request_gets_the_same_reply(server: ProtocolServer) -> None:
     texts = [client.chat("m", HELLO, options={"seed": 7, "num_predict": 6}).message.content for _ in range(3)]
 
     assert texts[1] == texts[2]
+
+
+def test_a_forked_process_does_not_free_a_model_that_nothing_refers_to_any_more() -> None:
+    """Its destructor waits for threads that are not there: tests that fork ended by SIGABRT, now and then."""
+    gc.disable()
+    try:
+        cycle: list[object] = [embedded_backend()._loaded()]
+        cycle[0].handle_completions({"prompt": "hi", "n_predict": 1})  # type: ignore[attr-defined]
+        cycle.append(cycle)
+        del cycle
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)
+            threading.Thread(target=threading.Event().wait, daemon=True).start()  # takes the stack of one that is gone
+            gc.collect()
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        gc.enable()

@@ -166,6 +166,42 @@ def test_states_left_by_a_killed_process_are_removed_at_the_next_start(tmp_path:
     assert not list(tmp_path.glob("tunesmith-states-*")), "the second process cleaned up after itself"
 
 
+@pytest.mark.timeout(120)
+def test_a_forked_process_loads_the_model_anew_and_ends() -> None:
+    """Neither waits for threads of the parent's model, which it has not; `multiprocessing` forks as well."""
+    embedded()
+    code = """
+import gc, os, sys, threading
+from tunesmith.lm import Config, Message, Request
+from tunesmith.lm.engines.llamacpp.engine import load_engine
+from tunesmith.lm.weights.models import embedded_path
+
+def reply():
+    request = Request(model="embedded", messages=(Message.user("hi"),), config=Config(max_tokens=2, temperature=0))
+    return engine.complete(request).text
+
+engine = load_engine("embedded", embedded_path(), num_ctx=256, threads=1)
+before, states = reply(), engine._states.path
+child = os.fork()
+if child == 0:
+    threading.Thread(target=threading.Event().wait, daemon=True).start()  # takes the stack of one that is gone
+    gc.collect()
+    if "close" in sys.argv:
+        engine.close()
+    else:
+        assert reply() == before
+    sys.exit(3)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+assert states.is_dir(), "they are the parent's"
+assert reply() == before
+"""
+    for way in ("ask", "close"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, way], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
 def test_facts_come_from_the_header() -> None:
     facts = read_gguf(embedded_path())
     assert facts.architecture == "llama"

@@ -45,6 +45,7 @@ from tunesmith.lm.engine import (
     text_response,
     unavailable,
 )
+from tunesmith.lm.engines.llamacpp.forks import given_up_in_forks, not_freed_in_forks
 from tunesmith.lm.engines.llamacpp.gguf import read_gguf
 from tunesmith.lm.engines.llamacpp.prefix_states import StateFolder
 from tunesmith.lm.options import LLAMACPP
@@ -83,6 +84,8 @@ def load_engine(name: str, path: Path, *, num_ctx: int | None, threads: int | No
 class LlamaCppEngine:
     """One weight file in this process. The model is loaded at the first call; calls are answered one by one.
 
+    A forked process loads the model anew, if it asks it, and has it until its end.
+
     Args:
         name: what the user calls the model.
         path: the GGUF file.
@@ -106,6 +109,7 @@ class LlamaCppEngine:
         self._states: StateFolder | None = None
         self._api_key = secrets.token_hex(16)
         self._known: set[str] = set()  # constraints that llama.cpp has accepted
+        given_up_in_forks(self)
         self.identity = Identity(
             backend=f"llamacpp {_version()}",
             model=name,
@@ -172,11 +176,19 @@ class LlamaCppEngine:
                 self._states.close()
                 self._states = None
 
+    def give_up(self) -> list[object]:
+        """Leave the model to the process that loaded it; the next call here loads it anew. See `given_up_in_forks`."""
+        found = [thing for thing in (self._server, self._states) if thing is not None]
+        self._server = self._states = None
+        self._lock = threading.Lock()  # the thread that may hold it is not in this process
+        return found
+
     def _loaded(self) -> Any:
         if self._server is None:
             self._states = StateFolder()
             with _quiet():
-                self._server = _serve(self._path, self._num_ctx, self._threads, self._states.path, self._api_key)
+                server = _serve(self._path, self._num_ctx, self._threads, self._states.path, self._api_key)
+            self._server = not_freed_in_forks(server)
         return self._server
 
     def _prepare(self, request: Request) -> None:
@@ -262,6 +274,14 @@ class LlamaCppEngine:
 _LOADED: dict[tuple[str, str, int, int], LlamaCppEngine] = {}
 _LOADED_LOCK = threading.Lock()
 _STDERR_LOCK = threading.RLock()
+
+
+def _renew_locks() -> None:
+    global _LOADED_LOCK, _STDERR_LOCK  # a thread that may hold one is not in a forked process
+    _LOADED_LOCK, _STDERR_LOCK = threading.Lock(), threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _cores() -> int:

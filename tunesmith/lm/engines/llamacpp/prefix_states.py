@@ -1,6 +1,7 @@
 """Saved prefix states of the in-process engine: private files, bounded in size, gone after the process."""
 
 import atexit
+import os
 import shutil
 import tempfile
 from collections import OrderedDict
@@ -34,6 +35,7 @@ class StateFolder:
         self._lock.acquire()
         self._limit = limit
         self._sizes: OrderedDict[str, int] = OrderedDict()
+        self._process = os.getpid()
         atexit.register(self.close)
 
     def has(self, name: str) -> bool:
@@ -58,7 +60,9 @@ class StateFolder:
         (self.path / name).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Remove the folder."""
+        """Remove the folder; in a process that was forked, leave it to the one that made it."""
+        if self._process != os.getpid():
+            return
         self._lock.release()
         shutil.rmtree(self.path, ignore_errors=True)
         self._sizes.clear()
@@ -69,7 +73,7 @@ def _sweep() -> None:
         if not folder.is_dir() or folder.is_symlink():
             continue
         mark = folder / ".lock"
-        if not mark.exists():  # somebody is between making the folder and locking it
+        if not mark.exists():  # another process is between making the folder and locking it
             continue
         try:
             with filelock.FileLock(mark, timeout=0):
