@@ -3,11 +3,12 @@
 Names are loaded on first use: `import tunesmith` imports nothing heavy.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
-    from tunesmith import errors, metrics
+    from tunesmith import errors, lm, metrics
     from tunesmith.artifacts import Artifact, load, save, verify
     from tunesmith.compilers import (
         BootstrapFewShot,
@@ -32,48 +33,12 @@ if TYPE_CHECKING:
         render,
         stream,
     )
-    from tunesmith.signatures import Demo, InputField, OutputField, Signature, signature_from_function
+    from tunesmith.signatures import Demo, InputField, OutputField, signature_from_function
+    from tunesmith.signatures.declaring import Signature
+else:
+    __getattr__ = lazy_package(__name__)
 
 __version__ = "0.1.0"
-
-_HOME = {
-    "Artifact": "artifacts",
-    "BootstrapFewShot": "compilers",
-    "Budget": "lm",
-    "Candidate": "modules",
-    "class_scores": "evaluation",
-    "ChainOfThought": "modules",
-    "Compiler": "compilers",
-    "CompileReport": "compilers",
-    "CompileResult": "experiments",
-    "Dataset": "data",
-    "Demo": "signatures",
-    "evaluate": "evaluation",
-    "FieldDelta": "modules",
-    "Finished": "modules",
-    "FunctionLM": "lm",
-    "InputField": "signatures",
-    "LabeledFewShot": "compilers",
-    "LM": "lm",
-    "load": "artifacts",
-    "Meter": "lm",
-    "metered": "lm",
-    "OutputField": "signatures",
-    "Predict": "modules",
-    "RandomSearch": "compilers",
-    "render": "modules",
-    "Report": "evaluation",
-    "save": "artifacts",
-    "Score": "data",
-    "ScriptedLM": "lm",
-    "SelfConsistency": "modules",
-    "Setting": "modules",
-    "Signature": "signatures.declaring",
-    "signature_from_function": "signatures",
-    "stream": "modules",
-    "verify": "artifacts",
-}
-_PACKAGES = ("errors", "lm", "metrics")
 
 __all__ = [
     "Artifact",
@@ -116,19 +81,6 @@ __all__ = [
     "stream",
     "verify",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "compile":
-        value = importlib.import_module("tunesmith.experiments").compile_program
-    elif name in _PACKAGES:
-        return importlib.import_module(f"tunesmith.{name}")
-    elif name in _HOME:
-        value = getattr(importlib.import_module(f"tunesmith.{_HOME[name]}"), name)
-    else:
-        raise AttributeError(f"module 'tunesmith' has no attribute {name!r}")
-    globals()[name] = value
-    return value
 
 
 def __dir__() -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 __all__ = ["lazy_module", "lazy_package"]
 
+_COMMENT = re.compile(r"#.*")
 _IMPORT = re.compile(r"^ +from ([\w.]+) import (?:\(([^)]*)\)|(.+))$", re.MULTILINE)
 _NAME = re.compile(r"(\w+)(?: as (\w+))?")
 
@@ -55,6 +56,8 @@ def lazy_package(name: str) -> Callable[[str], Any]:
         if attribute not in homes:
             raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
         home, original = homes[attribute]
+        if home == name:
+            return importlib.import_module(f"{name}.{original}")
         value = getattr(importlib.import_module(home), original)
         setattr(package, attribute, value)  # so that each name comes here once
         return value
@@ -64,7 +67,8 @@ def lazy_package(name: str) -> Callable[[str], Any]:
 
 def _imported(package: Any) -> dict[str, tuple[str, str]]:
     """Return for each name that the package's indented imports give its module, and its name there."""
-    source = package.__spec__.loader.get_source(package.__name__)
+    spec = package.__spec__
+    source = _COMMENT.sub("", spec.loader.get_data(spec.origin).decode("utf-8"))
     found = {}
     for home, several, one in _IMPORT.findall(source):
         for original, other in _NAME.findall(several or one):
