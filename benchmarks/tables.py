@@ -1,4 +1,4 @@
-"""The tables of README.md and docs/benchmarks.md, made from the committed results.
+"""The tables of README.md and docs, made from committed results and from what the code declares.
 
 python benchmarks/tables.py          rewrite the tables
 python benchmarks/tables.py --check  exit 1 if a page says something else
@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tunesmith.lm import engine_kinds
 
 HERE = Path(__file__).parent
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -87,9 +89,23 @@ def public_tasks() -> str:
     return "\n".join(lines)
 
 
+def engines() -> str:
+    """Return the options of `ts.lm`, engine by engine, as the engines declare them."""
+    lines = []
+    for kind in engine_kinds():
+        specs = ", ".join(f"`{spec.strip()}`" for spec in kind.spec.split(","))
+        lines += [f"{specs}: {kind.help}.", "", "| option | | what it is |", "|---|---|---|"]
+        for name, info in kind.options.model_fields.items():
+            extra: Any = info.json_schema_extra
+            lines.append(f"| `{name}` | {extra['is']} | {info.description} |")
+        lines.append("")
+    return "\n".join(lines).strip()
+
+
 TABLES: dict[Path, dict[str, Callable[[], str]]] = {
     HERE.parent / "README.md": {"demo_line": demo_line, "demo": demo},
     HERE.parent / "docs" / "benchmarks.md": {"demo_seeds": demo_seeds, "public_tasks": public_tasks},
+    HERE.parent / "docs" / "models.md": {"engines": engines},
 }
 
 

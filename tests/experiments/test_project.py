@@ -87,7 +87,7 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
         ("programm = 'a:b'", "there is no key `programm`. Did you mean `program`?"),
         ("[compile]\nbuget_calls = 3", "`compile.buget_calls`. Did you mean `budget_calls`?"),
         ("[data]\nfile = 'x'\nsplit = {train = 1, sed = 2}", "`data.split.sed`. Did you mean `seed`?"),
-        ("[lm]\nzzz = 1", "`lm.zzz`. Known are: spec, slots, host"),
+        ("[lm]\nzzz = 1", "`lm.zzz`. Known are: spec, slots, temperature"),
         ("[lm]\nformats = ['json']", "there is no key `lm.formats`. It stands under [compile]."),
         ("num_ctx = 4096", "there is no key `num_ctx`. It stands under [lm]."),
         ("[model]\nspec = 'x'", "there is no key `model`"),

@@ -92,7 +92,7 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str, monkeypatc
 def test_headers_and_keys_are_texts(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         over_v1(**given)
-    with pytest.raises(UsageError, match="no dialect"):
+    with pytest.raises(UsageError, match="`dialect` is a text"):
         over_v1(dialect=[])
 
 

@@ -17,7 +17,7 @@ from tunesmith.data import Splits
 from tunesmith.errors import ModelMissing, UsageError
 from tunesmith.evaluation import run_path
 from tunesmith.experiments import CompileResult, Project, compile_program, estimated, plan, timed_calls
-from tunesmith.lm import LM, ScriptedLM
+from tunesmith.lm import LM, ScriptedLM, engine_kind
 from tunesmith.modules import Module
 
 __all__ = ["run"]
@@ -140,7 +140,7 @@ def _dry_run(
     splits = _splits(project, student, *files)
     given = _arguments(project, splits)
     found = plan(student, **given, lm=ScriptedLM() if model is None else model)
-    local = (chosen_spec(spec, project) or "").partition(":")[0] in ("embedded", "gguf")
+    local = engine_kind(chosen_spec(spec, project) or "", {}).runs_here
     costs = None
     if model is not None and local:
         with shown_progress(quiet=quiet) as tell:

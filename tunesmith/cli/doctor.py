@@ -14,7 +14,7 @@ from tunesmith.cli.probing import Probe, Repeats, probe
 from tunesmith.cli.servers import OLLAMA, cloud_advice, server_advice, server_states, server_text
 from tunesmith.errors import ModelMissing, TunesmithError, UsageError
 from tunesmith.experiments import Project
-from tunesmith.lm import embedded_path, home, list_models, lm, reply_cache
+from tunesmith.lm import embedded_path, engine_kind, home, list_models, lm, reply_cache
 
 __all__ = ["run"]
 
@@ -123,7 +123,7 @@ def _is_made_here(spec: str, options: dict[str, Any]) -> bool:
     """Return whether making the model, which says what is wrong with its spec and options, asks no server."""
     if isinstance(options.get("host"), list) or isinstance(options.get("base_url"), list):
         return False
-    return "base_url" in options or spec.startswith(("gguf:", OLLAMA)) or "/" not in spec
+    return "/" not in spec or not engine_kind(spec, options).asks
 
 
 def _probed(chosen: str | None, options: dict[str, Any], *, quiet: bool) -> Probe:

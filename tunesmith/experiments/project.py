@@ -7,16 +7,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
 from tunesmith.data import Dataset, Splits
 from tunesmith.errors import DataError, UsageError, shown
 from tunesmith.evaluation import Metric
 from tunesmith.experiments.named import find_metric, find_program, find_signature
-from tunesmith.lm import Budget
+from tunesmith.lm import Budget, engine_kind, file_options
 from tunesmith.modules import Module, ProgramInputs, program_inputs
 
 __all__ = ["COMPILERS", "PROJECT_FILE", "Project", "ProjectSettings"]
@@ -88,24 +88,14 @@ class DataSettings(_Table):
         return self.group if self.group is not None or self.split is None else self.split.group
 
 
-class LmSettings(_Table):
+class _LmSettings(_Table):
     """`[lm]`: the model and the options of `ts.lm`; of a key the name of the environment variable that holds it."""
 
     spec: str | None = None
     slots: int | None = Positive
-    host: str | list[str] | None = None
-    num_ctx: int | None = Positive
-    threads: int | None = Positive
     temperature: float | None = Field(default=None, ge=0)
     max_tokens: int | None = Positive
-    think: bool | str | None = None
-    keep_alive: str | float | None = None
-    timeout: float | None = Field(default=None, gt=0)
     patience: float | None = Field(default=None, ge=0)
-    cloud: bool | None = None
-    base_url: str | list[str] | None = None
-    dialect: str | None = None
-    revision: str | None = None
     api_key_env: str | None = None
 
     def options(self) -> dict[str, Any]:
@@ -115,25 +105,36 @@ class LmSettings(_Table):
             UsageError: `api_key_env` is not the name of a variable, or that is not set, or the model takes no key.
         """
         found = self.model_dump(exclude={"spec", "api_key_env"}, exclude_none=True)
-        return found if self.api_key_env is None else {**found, "api_key": self._key(self.api_key_env)}
+        return found if self.api_key_env is None else {**found, "api_key": self._key(self.api_key_env, found)}
 
-    def _key(self, name: str) -> str:
+    def _key(self, name: str, options: dict[str, Any]) -> str:
         if not _VARIABLE.fullmatch(name):
             raise UsageError(
                 "`api_key_env` under [lm] is the name of an environment variable, such as MY_SERVER_KEY. What stands "
                 "there is not one, and is not shown, as it may be the key itself: a key belongs into no file."
             )
         spec = self.spec or ""
-        if spec.startswith("ollama/"):
-            raise UsageError("`api_key_env` under [lm]: an Ollama server's key is read from OLLAMA_API_KEY. Set that.")
-        if "/" not in spec or spec.startswith("gguf:"):
-            raise UsageError(f"`api_key_env` under [lm]: {shown(spec)} runs in this process and takes no key.")
+        kind = engine_kind(spec, options)
+        if "api_key" not in kind.options.model_fields:
+            raise UsageError(
+                f"`api_key_env` under [lm]: {shown(spec)} takes no key. {kind.instead.get('api_key', kind.otherwise)}."
+            )
         if not os.environ.get(name):
             raise UsageError(
                 f"The variable {name}, which `api_key_env` under [lm] names, is not set. Set it to the server's key: "
                 f"`export {name}=...`."
             )
         return os.environ[name]
+
+
+if TYPE_CHECKING:
+    LmSettings = _LmSettings
+else:  # with the options of every engine that a file may hold
+    LmSettings = create_model(
+        "LmSettings",
+        __base__=_LmSettings,
+        **{name: (kind | None, None) for name, kind in file_options().items()},
+    )
 
 
 class CompileSettings(_Table):

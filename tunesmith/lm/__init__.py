@@ -31,9 +31,10 @@ if TYPE_CHECKING:
         message_text,
         text_response,
     )
+    from tunesmith.lm.engines.ollama import ollama_server
     from tunesmith.lm.engines.ollama.cloud import is_cloud_name
     from tunesmith.lm.engines.ollama.facts import LoadedModel, ModelFacts, OwnTurns, ServedModel
-    from tunesmith.lm.engines.ollama.lazy import ollama_server
+    from tunesmith.lm.engines.registry import EngineKind, engine_kind, engine_kinds, file_options, register_engine
     from tunesmith.lm.engines.scripted import FunctionLM, ScriptedLM, Seen
     from tunesmith.lm.folders import cache_dir, home, models_dir
     from tunesmith.lm.meter import (
@@ -85,6 +86,10 @@ __all__ = [
     "effective",
     "embedded_path",
     "Engine",
+    "engine_kind",
+    "engine_kinds",
+    "EngineKind",
+    "file_options",
     "FunctionLM",
     "home",
     "Identity",
@@ -109,6 +114,7 @@ __all__ = [
     "PORTABLE",
     "Prefix",
     "pull",
+    "register_engine",
     "replay_calls",
     "reply_cache",
     "ReplyCache",

@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,16 +26,13 @@ from tunesmith.lm.engine import (
     dspy_settings,
 )
 from tunesmith.lm.engines.dspy import ForeignEngine
-from tunesmith.lm.engines.hosts import OPENAI_OPTIONS, ollama_hosts, openai_hosts
-from tunesmith.lm.engines.ollama.lazy import OLLAMA_OPTIONS
+from tunesmith.lm.engines.registry import engine_kind, engine_options
 from tunesmith.lm.findings import Findings
 from tunesmith.lm.folders import cache_dir
 from tunesmith.lm.options import (
     CARRIED,
-    CLIENT_OPTIONS,
     HOSTED,
     NEVER_SENT,
-    SECRET_OPTIONS,
     check_options,
     check_values,
     plain_options,
@@ -351,8 +348,6 @@ def lm(
     cache: bool | ReplyCache = True,
     slots: int | None = None,
     price: tuple[float, float] | None = None,
-    num_ctx: int | None = None,
-    threads: int | None = None,
     patience: float | None = None,
     **kwargs: Any,
 ) -> LM:
@@ -368,19 +363,12 @@ def lm(
             call, of a predictor or of `lm.copy` leaves the cache alone there, as in DSPy.
         slots: requests on the way at once, on each host of a pool; default `TUNESMITH_SLOTS`, else 1.
         price: US dollars per million input and output tokens, for budgets in dollars.
-        num_ctx: context length in tokens, for Ollama and in-process engines; default the trained one up to 8192.
-        threads: computing threads of in-process engines; default one per core.
         patience: seconds that an evaluation or a compile waits for a server that answered before and went away, until
             it stops and can be resumed; default `TUNESMITH_PATIENCE`, else 120. 0 stops at once.
-        **kwargs: request defaults as `dspy.LM` takes them: `temperature`, `max_tokens`, `seed`, `rollout_id`, ... For
-            `ollama/<model>` also `think` (whether, or how much, a model that can think may: off by default),
-            `keep_alive` (how long the server keeps it loaded: seconds or `10m`), `timeout` (seconds a call may take,
-            all attempts together: 1200), and `cloud=True`, without which no model that Ollama hands on to the cloud is
-            asked, through `openai/` neither. For `openai/<model>` also `base_url` (address, or addresses, of a server
-            that speaks OpenAI's protocol; without it DSPy's own engine answers), `api_key`, `dialect` (`llamacpp`,
-            `ollama`, `openai`, `tgi`, `vllm`, `vllm-guided`; by default the server is asked), `revision` (your name
-            for the weights), `timeout` (seconds for one attempt: 600), `headers` and `cloud`. An option that the model
-            does not take is refused, here and in each call, with words that say what to use instead.
+        **kwargs: options of the engine, such as `num_ctx`, `threads`, `think` or `base_url` (docs/models.md lists them
+            by engine), and request defaults as `dspy.LM` takes them: `temperature`, `max_tokens`, `seed`, `rollout_id`,
+            ... An option that the model does not take is refused, here and in each call, with words that say what to
+            use instead.
 
     Raises:
         UsageError: a spec or an option that cannot be used.
@@ -392,100 +380,25 @@ def lm(
         >>> lm.kwargs["temperature"]
         0.2
     """
-    _check(spec, slots, price, num_ctx, threads)
-    local = spec == "embedded" or spec.startswith("gguf:")
-    if threads is not None and not local:
-        raise UsageError(f"{spec!r} does not run in this process, so it has no option `threads`. Leave it out.")
-    if local:
-        if host is not None:
-            raise UsageError(f"{spec!r} runs in this process and has no host. Given: host={host!r}. Leave `host` out.")
-        _refuse_client(spec, kwargs, "It runs in this process: leave it out")
-        engine = _in_process(spec, num_ctx, threads)
-        options: dict[str, Any] = {"num_ctx": num_ctx, "threads": threads}
-        kwargs = {"temperature": None, **kwargs}
-    elif spec.startswith("ollama/"):
-        given = {name: kwargs.pop(name) for name in OLLAMA_OPTIONS if name in kwargs}
-        _refuse_client(spec, kwargs, "Its server needs none", _FOR_OLLAMA)
-        engine, options = ollama_hosts(spec.removeprefix("ollama/"), host, num_ctx, _slots(slots), given)
-        kwargs = {"temperature": None, **kwargs}
-    elif spec.startswith("openai/") and kwargs.get("base_url") is not None:
-        engine, options, kwargs = _openai(spec, host, num_ctx, slots, kwargs)
-    else:
-        engine, options, kwargs = _foreign(spec, host, num_ctx, kwargs)
+    _check(spec, slots, price)
+    known = engine_options()
+    given = {"host": host, **{name: kwargs.pop(name) for name in sorted(known & kwargs.keys())}}
+    kind = engine_kind(spec, given)
+    count = _slots(slots)
+    engine, options = kind.make(spec, kind.checked(spec, given), count)
     store = reply_cache() if cache is True else (None if cache is False else cache)
-    count = _slots(slots) * _hosts(options)
-    waiting = None if local else Patience(seconds=_patience(patience))
+    waiting = None if kind.runs_here else Patience(seconds=_patience(patience))
     if patience is not None:
         options = {**options, "patience": patience}
+    kwargs = {**kind.defaults, **kwargs}
+    count *= _hosts(options)
     return build_lm(spec, engine, cache=store, slots=count, price=price, patience=waiting, options=options, **kwargs)
-
-
-def _in_process(spec: str, num_ctx: int | None, threads: int | None) -> Engine:
-    from tunesmith.lm.engines.llamacpp.engine import load_engine  # here, so that other models start without it
-    from tunesmith.lm.weights.models import embedded_path
-
-    path = embedded_path() if spec == "embedded" else Path(spec.removeprefix("gguf:")).expanduser()
-    made: Engine = load_engine(spec, path, num_ctx=num_ctx, threads=threads)
-    return made
-
-
-_FOR_OLLAMA = {
-    **dict.fromkeys(("api_base", "base_url"), "Use `host=`"),
-    "api_key": "Set OLLAMA_API_KEY instead",
-}
-
-
-def _refuse_client(spec: str, kwargs: Mapping[str, Any], why: str, instead: Mapping[str, str] | None = None) -> None:
-    """Refuse settings of a connection that `spec` does not have."""
-    for name in sorted(CLIENT_OPTIONS & kwargs.keys()):
-        if kwargs[name] is not None:
-            raise UsageError(f"{spec!r} has no option `{name}`. {(instead or {}).get(name, why)}.")
-
-
-_Made = tuple[Engine, dict[str, Any], dict[str, Any]]  # the engine, what builds it again, request defaults
-
-
-def _openai(spec: str, host: object, num_ctx: int | None, slots: int | None, kwargs: dict[str, Any]) -> _Made:
-    given = {name: kwargs.pop(name) for name in ("base_url", *OPENAI_OPTIONS) if name in kwargs}
-    strange: list[str] = [name for name in ("api_base", "api_version") if name in kwargs]
-    if host is not None or num_ctx is not None:
-        strange.append("host" if host is not None else "num_ctx")
-    if strange:
-        raise UsageError(
-            f"{spec!r} with `base_url` has no option `{strange[0]}`: `base_url` holds the address, and the server "
-            "has its own context length."
-        )
-    engine, options = openai_hosts(spec.removeprefix("openai/"), given.pop("base_url"), _slots(slots), given)
-    return engine, options, {"temperature": None, **kwargs}
-
-
-def _foreign(spec: str, host: object, num_ctx: int | None, kwargs: dict[str, Any]) -> _Made:
-    if own := sorted({"dialect", "revision"} & kwargs.keys()):
-        raise UsageError(f"`{own[0]}` is an option of `openai/<model>` with `base_url=`. Given: {spec!r}.")
-    if num_ctx is not None:
-        raise UsageError(f"{spec!r} is answered by DSPy's own engine, which has no option `num_ctx`. Leave it out.")
-    client = {name: kwargs.pop(name) for name in list(kwargs) if name in _DSPY_OPTIONS}
-    if not isinstance(client.get("engine", ""), str):
-        raise UsageError(
-            "`engine` is a name here, such as 'litellm'. Use `tunesmith.lm.build_lm(name, engine)` for yours."
-        )
-    if host is not None:
-        if not isinstance(host, str):
-            raise UsageError(f"{spec!r} takes one `host`. Given: {shown(host)}. Use `base_url=` for several.")
-        client["api_base"] = host
-    leave = {"cloud": kwargs.pop("cloud")} if kwargs.get("cloud") is not None else {}
-    kept = {name: value for name, value in client.items() if name not in SECRET_OPTIONS}
-    return ForeignEngine(spec, client, **leave), {**kept, **leave}, kwargs
 
 
 def _hosts(options: dict[str, Any]) -> int:
     """Return over how many hosts a model is spread; `slots` is said per host."""
     given = options.get("host") or options.get("base_url")
     return len(given) if isinstance(given, list) else 1
-
-
-# What `dspy.LM` takes besides, for a model that DSPy's own engine answers.
-_DSPY_OPTIONS = CLIENT_OPTIONS | {"engine", "model_type", "num_retries", "use_developer_role"}
 
 
 def build_lm(
@@ -552,19 +465,15 @@ def _check(
     spec: object,
     slots: object,
     price: tuple[float, float] | None,
-    num_ctx: object,
-    threads: object,
 ) -> None:
     if not isinstance(spec, str) or not spec.strip():
         raise UsageError(
             f"An LM spec is a text. Given: {shown(spec)}. Write `embedded`, `gguf:<path>` or a model "
             "string such as `openai/gpt-4o-mini`."
         )
-    if spec == "gguf:":
-        raise UsageError("`gguf:` needs a path behind it, as in `gguf:~/models/mine.gguf`.")
     if spec != "embedded" and ":" not in spec and "/" not in spec:
         raise UsageError(f"{spec!r} is no LM spec. Write `embedded`, `gguf:<path>` or `<provider>/<model>`.")
-    _check_whole(slots=slots, num_ctx=num_ctx, threads=threads)
+    _check_whole(slots=slots)
     if price is not None and (
         not isinstance(price, tuple)
         or len(price) != 2

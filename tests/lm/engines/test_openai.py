@@ -25,7 +25,7 @@ from tests.lm.front import Act, Asked, Front, chat_reply, free_port, front
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable, RequestRefused, UsageError
 from tunesmith.lm import Config, Message, Request, StreamDeltaEvent, StreamEndEvent, lm
-from tunesmith.lm.engines.hosts import openai_hosts
+from tunesmith.lm.engines.openai import openai_hosts
 from tunesmith.lm.engines.openai.dialects import DIALECTS
 from tunesmith.lm.engines.openai.engine import OpenAIEngine
 from tunesmith.lm.engines.openai.reply import read_problem, sse_payloads

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.errors import ModelUnavailable, UsageError, shown
+from tunesmith.errors import ModelUnavailable, UsageError
 from tunesmith.lm.engine import (
     BaseLM,
     Capabilities,
@@ -37,9 +37,11 @@ from tunesmith.lm.engine import (
     whole_events,
 )
 from tunesmith.lm.engines.ollama.cloud import cloud_model_refused, is_cloud_name, is_cloud_tag
+from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, option, register_engine
 from tunesmith.lm.meter import unmetered
+from tunesmith.lm.options import SECRET_OPTIONS
 
-__all__ = ["ForeignEngine"]
+__all__ = ["DspyOptions", "ForeignEngine"]
 
 # DSPy waits 1, 2, 4 ... seconds between attempts; what it repeats never reached a finished reply.
 _RETRIES = 3
@@ -65,8 +67,6 @@ class ForeignEngine:
     """
 
     def __init__(self, model: str, client: dict[str, Any], *, cloud: bool = False) -> None:
-        if not isinstance(cloud, bool):
-            raise UsageError(f"`cloud` is true or false. Given: {shown(cloud)}.")
         self._gate = _Gate(model, client, open_=cloud)
         # DSPy downloads a price list at first use otherwise.
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
@@ -218,3 +218,57 @@ def _is_cloud_spec(spec: str, *, has_address: bool) -> bool:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()).rstrip(".")
+
+
+class DspyOptions(EngineOptions):
+    """What `dspy.LM` takes for a connection."""
+
+    host: str | None = option("one address; use `base_url=` for several", "the same as `api_base`")
+    api_base: Any = option("an address", "where the server is")
+    base_url: Any = option("an address", "the same as `api_base`", type_of_file=str)
+    api_key: Any = option("a text", "key of the server; in a file, `api_key_env` names the variable that holds it")
+    api_version: Any = option("a text", "version of the server's API")
+    azure_ad_token_provider: Any = option("a function", "gives a token for each request")
+    custom_llm_provider: Any = option("a text", "the provider, if the model's name does not say it")
+    extra_headers: Any = option("a mapping of names to texts", "sent with every request")
+    extra_query: Any = option("a mapping of names to texts", "added to the address of every request")
+    headers: Any = option("a mapping of names to texts", "sent with every request")
+    organization: Any = option("a text", "organization that pays")
+    project: Any = option("a text", "project that pays")
+    timeout: Any = option("a number of seconds", "seconds for one attempt", type_of_file=float)
+    engine: str | None = option(
+        "a name here, such as 'litellm'; `tunesmith.lm.build_lm(name, engine)` takes an engine of yours",
+        "which library of DSPy's sends the requests",
+    )
+    model_type: Any = option("a text", "`chat`, `text` or `responses`")
+    num_retries: Any = option("a whole number", "attempts after the first one")
+    use_developer_role: Any = option("true or false", "whether the system message has the role `developer`")
+    cloud: bool | None = option("true or false", "whether a model that Ollama hands on to the cloud may be asked")
+
+
+def _make(spec: str, given: dict[str, Any], slots: int) -> Built:
+    del slots  # DSPy's own engine limits nothing
+    leave = {"cloud": given["cloud"]} if "cloud" in given else {}
+    client = {name: value for name, value in given.items() if name not in ("cloud", "host")}
+    if "host" in given:
+        client["api_base"] = given["host"]
+    kept = {name: value for name, value in client.items() if name not in SECRET_OPTIONS}
+    return ForeignEngine(spec, client, **leave), {**kept, **leave}
+
+
+register_engine(
+    EngineKind(
+        name="dspy",
+        spec="<provider>/<model>",
+        help="any other model string of `dspy.LM`, answered by DSPy's own engine, cached and metered",
+        options=DspyOptions,
+        make=_make,
+        takes=lambda spec, _: True,
+        asks=True,
+        defaults={},
+        instead={
+            **dict.fromkeys(("dialect", "revision"), "It is an option of `openai/<model>` with `base_url=`"),
+            "num_ctx": "DSPy's own engine has none: leave it out",
+        },
+    )
+)

@@ -1,1 +1,50 @@
 """llama.cpp in this process: `embedded` and `gguf:<path>`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from tunesmith.errors import UsageError
+from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, option, register_engine
+
+__all__ = ["LlamaCppOptions"]
+
+_FILE = "gguf:"
+
+
+class LlamaCppOptions(EngineOptions):
+    """Options of a model in this process."""
+
+    num_ctx: Annotated[int, Field(ge=1)] | None = option(
+        "a whole number from 1", "context length in tokens; default the trained one up to 8192"
+    )
+    threads: Annotated[int, Field(ge=1)] | None = option(
+        "a whole number from 1", "computing threads; default one per core"
+    )
+
+
+def _make(spec: str, given: dict[str, Any], slots: int) -> Built:
+    del slots  # calls are answered one by one
+    if spec == _FILE:
+        raise UsageError("`gguf:` needs a path behind it, as in `gguf:~/models/mine.gguf`.")
+    # Here, so that other models start without it.
+    from tunesmith.lm.engines.llamacpp.engine import load_engine
+    from tunesmith.lm.weights.models import embedded_path
+
+    path = Path(spec.removeprefix(_FILE)).expanduser() if spec.startswith(_FILE) else embedded_path()
+    return load_engine(spec, path, num_ctx=given.get("num_ctx"), threads=given.get("threads")), given
+
+
+register_engine(
+    EngineKind(
+        name="llamacpp",
+        spec="embedded, gguf:<path>",
+        help="SmolLM2-135M-Instruct, or your own GGUF file, in this process",
+        options=LlamaCppOptions,
+        make=_make,
+        takes=lambda spec, _: spec == "embedded" or spec.startswith(_FILE),
+        runs_here=True,
+        otherwise="It runs in this process: leave it out",
+    )
+)

@@ -1,0 +1,153 @@
+"""Kinds of engines: which specs each answers, and its options, declared once where the engine is defined.
+
+`ts.lm`, `[lm]` in tunesmith.toml and the table in docs/models.md read the same declarations.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tunesmith.errors import UsageError, shown
+from tunesmith.lm.engine import Engine
+from tunesmith.lm.options import CLIENT_OPTIONS, SECRET_OPTIONS
+
+__all__ = [
+    "Built",
+    "EngineKind",
+    "EngineOptions",
+    "engine_kind",
+    "engine_kinds",
+    "engine_options",
+    "file_options",
+    "option",
+    "register_engine",
+]
+
+Built = tuple[Engine, dict[str, Any]]
+"""An engine, and the options that build it again."""
+
+
+def option(is_: str, help: str, *, type_of_file: Any = None) -> Any:  # noqa: A002 - the word that click uses
+    """Declare an option of an engine; it is `None` if it is not given.
+
+    Args:
+        is_: what a value is, for the message about a wrong one, such as "true or false".
+        help: what the option does, in one line.
+        type_of_file: what tunesmith.toml may hold, if that is less than what Python may give.
+    """
+    return Field(default=None, description=help, json_schema_extra={"is": is_, "file": type_of_file})
+
+
+class EngineOptions(BaseModel):
+    """Options of `ts.lm` that one kind of engine has, each a field made by `option`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """One kind of engine.
+
+    Attributes:
+        name: of the kind, such as `ollama`.
+        spec: how a spec of it looks, such as `ollama/<model>`.
+        help: what answers, in one line for the docs.
+        options: its options.
+        make: returns the engine of a spec, from the given options and the number of slots.
+        takes: whether a spec is of this kind, with the options that were given.
+        runs_here: whether it runs in this process, so that no server can go away.
+        asks: whether making it may ask a server.
+        defaults: request options of an LM that sets none; without a temperature the engine's own default counts.
+        instead: what to do instead of an option that only other kinds have, by its name.
+        otherwise: the same for any option that is not there.
+    """
+
+    name: str
+    spec: str
+    help: str
+    options: type[EngineOptions]
+    make: Callable[[str, dict[str, Any], int], Built]
+    takes: Callable[[str, Mapping[str, Any]], bool]
+    runs_here: bool = False
+    asks: bool = False
+    defaults: Mapping[str, Any] = field(default_factory=lambda: {"temperature": None})
+    instead: Mapping[str, str] = field(default_factory=dict)
+    otherwise: str = "Leave it out"
+
+    def checked(self, spec: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options that were given, checked; `None` counts as not given.
+
+        Raises:
+            UsageError: one is not an option of this kind, or its value is wrong.
+        """
+        present = {name: value for name, value in given.items() if value is not None}
+        for name in sorted(present):
+            if name not in self.options.model_fields:
+                raise UsageError(f"{spec!r} has no option `{name}`. {self.instead.get(name, self.otherwise)}.")
+        try:
+            self.options.model_validate(present)
+        except ValidationError as error:
+            name = str(error.errors(include_url=False)[0]["loc"][0])
+            extra: Any = self.options.model_fields[name].json_schema_extra
+            # The value of a secret is not shown.
+            value = (
+                f"a value of type {type(present[name]).__name__}" if name in SECRET_OPTIONS else shown(present[name])
+            )
+            raise UsageError(f"`{name}` is {extra['is']}. Given: {value}.") from error
+        return present
+
+
+_KINDS: dict[str, EngineKind] = {}
+_LAST = "dspy"  # answers every spec that no other kind takes
+
+
+def register_engine(kind: EngineKind) -> EngineKind:
+    """Let `ts.lm` make engines of this kind.
+
+    Raises:
+        UsageError: the name is taken.
+    """
+    if kind.name in _KINDS:
+        raise UsageError(f"There is an engine {kind.name!r} already. Choose another name.")
+    _KINDS[kind.name] = kind
+    return kind
+
+
+@cache
+def _import_all() -> None:
+    package = __name__.rpartition(".")[0]
+    for found in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        importlib.import_module(f"{package}.{found.name}")
+
+
+def engine_kinds() -> tuple[EngineKind, ...]:
+    """Return every kind, the one that answers any other spec last."""
+    _import_all()
+    return tuple(sorted(_KINDS.values(), key=lambda kind: (kind.name == _LAST, kind.name)))
+
+
+def engine_kind(spec: str, given: Mapping[str, Any]) -> EngineKind:
+    """Return the kind that answers `spec` with these options."""
+    return next(kind for kind in engine_kinds() if kind.takes(spec, given))
+
+
+def engine_options() -> frozenset[str]:
+    """Return the names of all options of engines."""
+    return CLIENT_OPTIONS.union(*(kind.options.model_fields for kind in engine_kinds()))
+
+
+def file_options() -> dict[str, Any]:
+    """Return the type of every option that tunesmith.toml may hold under [lm]; a secret is in no file."""
+    found: dict[str, Any] = {}
+    for kind in engine_kinds():
+        for name, info in kind.options.model_fields.items():
+            extra: Any = info.json_schema_extra
+            type_ = extra["file"] or info.annotation
+            if type_ is not Any and name not in SECRET_OPTIONS:
+                found[name] = found[name] | type_ if name in found else type_
+    return found
