@@ -13,6 +13,7 @@ from tests.each import each
 from tests.evaluation.replies import number, written
 from tests.scale import FULL
 from tunesmith.compilers import BootstrapFewShot, CompileReport, RandomSearch
+from tunesmith.errors import Interrupted, ModelUnavailable
 from tunesmith.lm import LM, FunctionLM, Meter, ReplyCache, Request, Seen, message_text, metered
 from tunesmith.modules import Candidate, Part
 
@@ -193,6 +194,24 @@ def test_what_a_budget_pays_for_does_not_depend_on_which_thread_is_faster() -> N
         return {repr(request) for request in model.requests}
 
     assert asked_for(2) == asked_for(1)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ModelUnavailable("gone")], ids=["Ctrl-C", "the model is away"])
+def test_after_a_stop_the_teacher_is_asked_no_more(error: Any) -> None:
+    stopped = threading.Event()
+
+    def answer(seen: Seen) -> str:
+        thing = number(seen.text)
+        if thing == 5:
+            raise error
+        if 5 < thing < 100:  # under way, or begun too late
+            stopped.wait(0.1)
+        return written(seen, colour=colour_of(thing))
+
+    model = FunctionLM(answer)
+    with pytest.raises((Interrupted, ModelUnavailable)):
+        ours(model, slots=2, max_bootstrapped_demos=len(TRAIN), max_labeled_demos=0)
+    assert {asked(request) for request in model.requests if asked(request) < 100} <= {*range(7)}
 
 
 @pytest.mark.parametrize("slots", [2, 16])
