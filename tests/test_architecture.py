@@ -2,9 +2,6 @@
 
 import ast
 import importlib
-import os
-import subprocess
-import sys
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -28,17 +25,13 @@ LAYERS = [  # a file may import only from layers above its own in this list
     "compilers",
     "artifacts",
     "experiments",
-    "serve",
     "cli",
     "__main__",
 ]
 INDEPENDENT = {
     ("artifacts", "compilers"),
-    ("serve", "compilers"),
-    ("serve", "experiments"),
 }
 DOORS = {  # third-party package: the only files that may import it
-    "bm25s": ["modules/retrieval/bm25.py"],
     "click": ["cli/*"],
     "diskcache": ["lm/cache/reply_cache.py"],
     "dspy": [
@@ -48,9 +41,7 @@ DOORS = {  # third-party package: the only files that may import it
         "modules/module.py",
         "evaluation/evaluator.py",
         "compilers/compiler.py",
-        "compilers/dspy_compiler.py",
     ],
-    "fastapi": ["serve/app.py"],
     "litellm": [],
     "ollama": ["lm/engines/ollama/engine.py"],
     "optuna": ["compilers/study.py"],
@@ -212,19 +203,3 @@ def test_public_names_are_sorted_exist_and_hide_no_file(file: str) -> None:
     siblings = {path.stem for path in (ROOT / file).parent.iterdir()} & set(module.__all__)
     hidden = {name for name in siblings if getattr(module, name) is not importlib.import_module(f"{dotted}.{name}")}
     assert not hidden, f"{dotted}: the public names {hidden} hide the files of the same name"
-
-
-def run_python(code: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT.parent,
-        env={**os.environ, "PYTHONPATH": str(ROOT.parent)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_serving_does_not_load_the_search_library() -> None:
-    done = run_python("import sys, tunesmith.serve; sys.exit('optuna' in sys.modules)")
-    assert done.returncode == 0, done.stderr

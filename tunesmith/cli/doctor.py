@@ -18,7 +18,7 @@ from tunesmith.lm import embedded_path, engine_kind, home, list_models, lm, repl
 
 __all__ = ["run"]
 
-_PACKAGES = ("tunesmith", "dspy", "optuna", "pydantic", "diskcache", "ollama", "bm25s", "xllamacpp", "click", "rich")
+_PACKAGES = ("tunesmith", "dspy", "optuna", "pydantic", "diskcache", "ollama", "xllamacpp", "click", "rich")
 _VARIABLES = (
     "TUNESMITH_HOME",
     "TUNESMITH_LM",
