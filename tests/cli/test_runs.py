@@ -1,10 +1,14 @@
 """`tunesmith runs`, and the options of `compile` that are about a run."""
 
+import contextlib
 import itertools
 import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -315,3 +319,27 @@ def test_a_folder_in_the_place_of_the_ledger_is_said_to_be_one(workspace: Worksp
     assert listed()["first"]["ledger"] is None
     assert "run.db is a folder and has to be a file" in check_failure(run("compile", "--json", "-q"), 3, as_json=True)
     assert "run.db is a folder and has to be a file" in check_failure(run("runs", "show", "first"), 3)
+
+
+def test_on_a_terminal_of_80_columns_no_line_of_a_table_is_wider(workspace: Workspace) -> None:
+    columns, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    command = [sys.executable, "-m", "tunesmith", "runs", "show", "first"]
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    shown = subprocess.Popen(command, stdout=theirs, env=environment)
+    os.close(theirs)
+    text = b""
+    with contextlib.suppress(OSError), os.fdopen(columns, "rb", buffering=0) as screen:
+        while part := screen.read(4096):
+            text += part
+    assert shown.wait() == 0
+    tables = text.decode()[text.decode().index("Candidates") :].splitlines()
+    assert len(tables) > 15
+    assert not [line for line in tables if len(line) > 80]
+
+
+def test_what_a_run_is_of_is_shown_in_words(workspace: Workspace) -> None:
+    lines = run("runs", "show", "first").stdout.splitlines()
+    (group,) = [line for line in lines if line.startswith("group ")]
+    assert group.split() == ["group", "none"]
+    assert not any("[" in line for line in lines[lines.index("Candidates") :])

@@ -191,6 +191,15 @@ def test_groups_of_one_change_nothing(values: list[float], method: str) -> None:
     assert grouped == plain
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("score", [[1.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
+def test_groups_that_all_score_alike_are_no_certainty(count: int, score: list[float]) -> None:
+    found = mean_interval(score * count, groups=[n // 2 for n in range(2 * count)])
+    theirs = wilson(count * sum(score) / 2, count)
+    assert (found.low, found.high) == (theirs.low, theirs.high)
+    assert (found.mean, found.n) == (sum(score) / 2, 2 * count)
+
+
 def test_a_group_for_every_value() -> None:
     with pytest.raises(ValueError, match="each value needs its group"):
         mean_interval([1.0, 0.0], groups=["a"])

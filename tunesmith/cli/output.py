@@ -1,13 +1,18 @@
 """What goes to the terminal: JSON documents, plain tables, sentences."""
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import click
 
-__all__ = ["bytes_text", "emit", "heading", "note", "say", "table"]
+__all__ = ["bytes_text", "emit", "heading", "note", "say", "say_table", "table"]
+
+_NARROWEST = 12  # characters of a column that is broken
 
 
 def emit(value: Any, *, indent: int | None = 2) -> None:
@@ -38,23 +43,36 @@ def heading(text: str) -> None:
     click.secho(text, bold=True)
 
 
-def table(rows: Sequence[Sequence[str]], *, numbers: int = 0) -> str:
+def say_table(rows: Sequence[Sequence[str]], *, numbers: int = 0) -> None:
+    """Write `rows` as a table to stdout, as wide as the terminal at most; a file or a pipe gets whole lines."""
+    say(table(rows, numbers=numbers, width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
+
+
+def table(rows: Sequence[Sequence[str]], *, numbers: int = 0, width: int | None = None) -> str:
     """Return `rows` as aligned text, the first one above a line.
 
     Args:
         rows: cells, as many in each row.
         numbers: how many of the last columns stand to the right.
+        width: characters that a line may have. The widest columns are broken to fit, to no fewer than 12 characters;
+            `None` breaks none.
     """
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    while width is not None and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
     first = len(widths) - numbers
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i < first else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+    lines = []
+    for row in rows:
+        cells = [
+            textwrap.wrap(cell, room) if len(cell) > room else [cell] for cell, room in zip(row, widths, strict=True)
+        ]
+        for parts in zip_longest(*cells, fillvalue=""):
+            columns = zip(parts, widths, strict=True)
+            aligned = (part.ljust(room) if i < first else part.rjust(room) for i, (part, room) in enumerate(columns))
+            lines.append("  ".join(aligned).rstrip())
+        if row is rows[0]:
+            lines.append("  ".join("-" * room for room in widths))
+    return "\n".join(lines)
 
 
 def bytes_text(count: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.cli.output import heading, say, table
+from tunesmith.cli.output import heading, say, say_table
 from tunesmith.evaluation import Interval, Report
 from tunesmith.experiments import CompileResult, Finding
 from tunesmith.lm import LM
@@ -58,7 +58,7 @@ def say_reports(rows: Sequence[tuple[str, Report]], title: str = "program") -> N
     for name, report in rows:
         mean = "-" if report.mean is None else f"{report.mean:.3f}"
         cells.append((name, mean, interval_text(report.interval), str(report.n), str(report.errors)))
-    say(table(cells, numbers=4))
+    say_table(cells, numbers=4)
 
 
 def interval_text(interval: Interval) -> str:
@@ -97,7 +97,7 @@ def say_spent(charged: Any, paid: Any) -> None:
     rows = [("", "calls", "tokens", "seconds")]
     for name, spend in (("charged", charged), ("paid now", paid)):
         rows.append((name, f"{spend.calls:,}", f"{spend.tokens:,}", f"{spend.seconds:,.1f}"))
-    say(table(rows, numbers=3))
+    say_table(rows, numbers=3)
     say("Charged: each different call once, as if nothing were cached. Paid now: those that the model had to answer.")
 
 

@@ -9,7 +9,7 @@ import click
 
 from tunesmith.cli.choosing import current_project
 from tunesmith.cli.failures import DONE
-from tunesmith.cli.output import emit, heading, note, say, table
+from tunesmith.cli.output import emit, heading, note, say, say_table
 from tunesmith.errors import LedgerError, UsageError, shown
 from tunesmith.evaluation import Report, RunInfo, count_ledger, read_entries, run_path, runs_in
 
@@ -33,7 +33,7 @@ def ls(*, as_json: bool) -> int:
         for summary in map(_summary, found):
             count = "?" if summary["ledger"] is None else f"{summary['ledger']['rows']:,}"
             rows.append((summary["run"], summary["state"], summary["verdict"] or "", count, summary["changed"]))
-        say(table(rows, numbers=2))
+        say_table(rows, numbers=2)
     return DONE
 
 
@@ -58,10 +58,10 @@ def show(*, name: str, as_json: bool) -> int:
     _say_about(info)
     if summary["candidates"]:
         heading("Candidates")
-        say(table(_candidate_rows(summary["candidates"]), numbers=5))
+        say_table(_candidate_rows(summary["candidates"]), numbers=5)
     if info.identity:
         heading("Identity: a command that differs in any of this makes another run")
-        say(table([("part", "identity"), *((part, _short(value)) for part, value in sorted(info.identity.items()))]))
+        say_table([("part", "identity"), *((part, _short(value)) for part, value in sorted(info.identity.items()))])
     if info.state == "stopped" and info.arguments is not None:
         say()
         ended = _ended_budget(info, summary)
@@ -267,5 +267,8 @@ def _short(value: Any, depth: int = 0) -> str:
     if isinstance(value, dict) and depth < _DEEP:
         inside = ((name, item) for name, item in value.items() if item not in (None, {}, []))
         return ", ".join(f"{name}={_short(item, depth + 1)}" for name, item in inside)
+    if isinstance(value, list) and depth < _DEEP:
+        items = [_short(item, depth + 1) for item in value]
+        return ", ".join(items) if set(items) != {"none"} else "none"
     text = "none" if value is None else shown(value) if isinstance(value, dict | list) else str(value)
     return text[:_IDENTITY] if len(text) == 64 else text[:_WIDEST]

@@ -9,7 +9,7 @@ from tunesmith.artifacts import Artifact, load, verify
 from tunesmith.cli.choosing import allowed, chosen_lm, chosen_spec, current_project
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.fields import pairs_of, typed_pairs
-from tunesmith.cli.output import emit, heading, note, say, table
+from tunesmith.cli.output import emit, heading, note, say, say_table
 from tunesmith.errors import UsageError
 from tunesmith.lm import LM, OwnTurns
 from tunesmith.modules import Module, program_inputs, render
@@ -152,7 +152,7 @@ def _say_scores(scores: dict[str, Any]) -> None:
             cells.append((name, f"{one['mean']:.3f}", interval, str(one["n"]), str(one.get("errors", ""))))
     if len(cells) > 1:
         say()
-        say(table(cells, numbers=4))
+        say_table(cells, numbers=4)
 
 
 def _say_part(path: str, part: dict[str, Any], fields: Sequence[dict[str, Any]]) -> None:

@@ -72,9 +72,10 @@ def mean_interval(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Return the mean of `values` with an interval: Wilson's where all are 0 or 1, else a bootstrap BCa one.
+    """Return the mean of `values` with an interval: Wilson's if all are 0 or 1, else a bootstrap BCa one.
 
-    The mean of nothing is not a number: no values give `None` throughout.
+    The mean of nothing is not a number: no values give `None` throughout. Groups of zeros and ones whose means are all
+    equal, as a single group is, tell a bootstrap nothing: the interval is then Wilson's of as many values as groups.
 
     Args:
         values: scores.
@@ -84,9 +85,14 @@ def mean_interval(
     """
     if not values:
         return Interval(None, None, None, 0)
-    if groups is None and all(value in (0.0, 1.0) for value in values):
+    is_right_or_wrong = all(value in (0.0, 1.0) for value in values)
+    if groups is None and is_right_or_wrong:
         return wilson(sum(values), len(values), confidence=confidence)
-    return bootstrap_interval(values, groups=groups, confidence=confidence, seed=seed)
+    found = bootstrap_interval(values, groups=groups, confidence=confidence, seed=seed)
+    if groups is None or not is_right_or_wrong or found.mean is None or found.low != found.high:
+        return found
+    count = len(set(groups))
+    return replace(wilson(found.mean * count, count, confidence=confidence), mean=found.mean, n=found.n)
 
 
 def bootstrap_interval(

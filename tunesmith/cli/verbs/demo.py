@@ -24,7 +24,7 @@ def command(**given: Any) -> int:
 
     The program sorts hotel guests' comments by topic. It is scored as declared, compiled within a budget of LM calls,
     and scored again on 200 comments nobody selected on; beside it stand one demo per topic without any search, and a
-    vote of similar comments without any model. The model is the embedded one (93 MB, pulled if it is not here).
+    vote of similar comments without any model. The model is the embedded one (98 MB, pulled if it is not here).
     Repeating the command makes no call that was answered before, unless --no-store is given.
     """
     from tunesmith.cli.demo import run

@@ -17,9 +17,9 @@ _host_option = click.option(
 def command() -> None:
     """List, pull and show models.
 
-    Weight files are in TUNESMITH_HOME/models. `embedded` is SmolLM2-135M-Instruct (Apache-2.0, 93 MB), for the demo,
-    tests and a first look. A file of your own needs no pulling: use `gguf:PATH`. A model on an Ollama server is
-    `ollama/NAME`.
+    Weight files are in TUNESMITH_HOME/models. `embedded` is SmolLM2-135M-Instruct (Apache-2.0, 98 MB; the download is
+    93 MB), for the demo, tests and a first look. A file of your own needs no pulling: use `gguf:PATH`. A model on an
+    Ollama server is `ollama/NAME`.
     """
 
 

@@ -86,7 +86,8 @@ def embedded_path() -> Path:
         return path
     state = "is damaged" if path.exists() else "is not there"
     raise ModelMissing(
-        f"The weight file of the embedded model {state}: {path}. Get it with `tunesmith models pull embedded` (93 MB)."
+        f"The weight file of the embedded model {state}: {path}. Get it with "
+        "`tunesmith models pull embedded` (a download of 93 MB)."
     )
 
 
