@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         render,
         stream,
     )
-    from tunesmith.signatures import Demo, InputField, OutputField, signature_from_function
+    from tunesmith.signatures import Demo, InputField, OutputField
     from tunesmith.signatures.declaring import Signature
 else:
     __getattr__ = lazy_package(__name__)
@@ -77,7 +77,6 @@ __all__ = [
     "SelfConsistency",
     "Setting",
     "Signature",
-    "signature_from_function",
     "stream",
     "verify",
 ]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.artifacts.programs import DEMO, forge, improved, one_step, saved
 from tests.scale import scaled
-from tunesmith.artifacts import load, read_manifest, verify
+from tunesmith.artifacts import load, verify
 from tunesmith.errors import ArtifactError
 
 MANIFEST, STATE = "manifest.json", "state.json"
@@ -287,15 +287,6 @@ def test_the_folder_itself_may_be_a_link(tmp_path):
     artifact = saved(tmp_path / "v7")
     (tmp_path / "current").symlink_to("v7")
     assert verify(tmp_path / "current").sha256 == artifact.sha256
-
-
-def test_the_manifest_can_be_read_without_the_state(tmp_path):
-    artifact = saved(tmp_path / "a")
-    (artifact.path / STATE).unlink()
-    assert read_manifest(artifact.path) == artifact.manifest
-    (artifact.path / MANIFEST).write_text("{}")
-    with pytest.raises(ArtifactError):
-        read_manifest(artifact.path)
 
 
 def test_the_files_may_be_copied_anywhere(tmp_path):

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
-    from tunesmith.artifacts.artifact import Artifact, read_manifest, verify
+    from tunesmith.artifacts.artifact import Artifact, verify
     from tunesmith.artifacts.loading import load
     from tunesmith.artifacts.rebuild import note_on_loading
     from tunesmith.artifacts.saving import save
 else:
     __getattr__ = lazy_package(__name__)
 
-__all__ = ["Artifact", "load", "note_on_loading", "read_manifest", "save", "verify"]
+__all__ = ["Artifact", "load", "note_on_loading", "save", "verify"]

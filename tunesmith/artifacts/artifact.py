@@ -15,7 +15,7 @@ from tunesmith.errors import ArtifactError, brief
 from tunesmith.modules import Candidate
 from tunesmith.signatures import Example
 
-__all__ = ["UNKNOWN_MODEL", "Artifact", "read_manifest", "verified", "verify"]
+__all__ = ["UNKNOWN_MODEL", "Artifact", "verified", "verify"]
 
 UNKNOWN_MODEL: dict[str, Any] = {
     "backend": "unknown",
@@ -113,16 +113,6 @@ class Artifact:
     def __deepcopy__(self, memo: dict[int, Any]) -> "Artifact":
         # A loaded program carries its artifact, and programs are copied for every candidate.
         return self
-
-
-def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return `manifest.json` of the artifact at `path`, itself checked, but not against `state.json`.
-
-    Raises:
-        ArtifactError: it is missing, damaged, or of another version.
-    """
-    folder = locate(path)
-    return parse_manifest(read_files(folder, (MANIFEST,))[MANIFEST], str(folder / MANIFEST))
 
 
 def verify(path: str | os.PathLike[str]) -> Artifact:

@@ -180,12 +180,6 @@ class Report:
         """How many examples the metric failed on; they are in no mean."""
         return sum(r.failure is not None and r.failure.fault == "metric" for r in self.rows)
 
-    @property
-    def mean_of_scored(self) -> float | None:
-        """Mean over the examples that neither failed on, `None` without any."""
-        scores = [row.score for row in self.rows if row.score is not None]
-        return sum(scores) / len(scores) if scores else None
-
     def summary(self) -> dict[str, Any]:
         """Return `mean`, `low`, `high`, `n`, `errors` as JSON values."""
         return {**self.interval.to_json(), "errors": self.errors}

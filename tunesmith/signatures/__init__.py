@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from tunesmith.signatures.atoms import InvalidError
     from tunesmith.signatures.bounds import MOST_LABELS
     from tunesmith.signatures.demo import Demo
-    from tunesmith.signatures.derive import signature_from_function
     from tunesmith.signatures.gbnf import (
         grammar,
         grammar_rules,
@@ -96,7 +95,6 @@ __all__ = [
     "render_text",
     "server_schema",
     "Signature",
-    "signature_from_function",
     "text_bounds",
     "text_rules",
     "to_json_value",

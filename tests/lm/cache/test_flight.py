@@ -1,6 +1,5 @@
 """Identical work under way: once among threads, among coroutines, and among processes."""
 
-import asyncio
 import contextlib
 import multiprocessing
 import os
@@ -111,63 +110,6 @@ def test_followers_of_a_failed_leader_take_over_one_by_one(kind: type[BaseExcept
 def test_none_is_a_result_like_any_other() -> None:
     flight = SingleFlight()
     assert flight.run("k", lambda: None) is None
-
-
-def test_coroutines_with_one_key_run_it_once() -> None:
-    flight, calls = SingleFlight(), []
-
-    async def slow() -> str:
-        calls.append(1)
-        await asyncio.sleep(0.05)
-        return "done"
-
-    async def main() -> list[str]:
-        return await asyncio.gather(*(flight.arun("k", slow) for _ in range(8)))
-
-    for loops in (1, 2):  # a second loop finds nothing of the first
-        assert asyncio.run(main()) == ["done"] * 8
-        assert len(calls) == loops
-
-
-def test_coroutines_survive_a_failed_and_a_cancelled_leader() -> None:
-    flight, calls = SingleFlight(), []
-
-    async def slow() -> str:
-        calls.append(1)
-        number = len(calls)
-        await asyncio.sleep(0.05)
-        if number == 2:
-            raise ValueError(number)
-        return "done"
-
-    async def main() -> list[object]:
-        tasks = [asyncio.create_task(flight.arun("k", slow)) for _ in range(6)]
-        await asyncio.sleep(0.01)
-        tasks[0].cancel()  # the leader
-        tasks[5].cancel()  # a follower
-        return await asyncio.gather(*tasks, return_exceptions=True)
-
-    outcomes = asyncio.run(main())
-    assert [type(outcome).__name__ for outcome in outcomes] == [
-        "CancelledError", "ValueError", "str", "str", "str", "CancelledError",
-    ]  # fmt: skip
-    assert len(calls) == 3
-
-
-def test_event_loops_of_two_threads_do_not_touch_each_other() -> None:
-    flight = SingleFlight()
-
-    async def one(number: int) -> int:
-        await asyncio.sleep(0.05)
-        return number
-
-    async def main(number: int) -> list[int]:
-        return await asyncio.gather(*(flight.arun("k", lambda: one(number)) for _ in range(4)))
-
-    def work(number: int) -> None:
-        assert asyncio.run(main(number)) == [number] * 4
-
-    run_in_threads(4, work)
 
 
 # --- among processes

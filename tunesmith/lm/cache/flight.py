@@ -1,10 +1,8 @@
 """Identical work that is under way is done once."""
 
-import asyncio
 import os
 import threading
-import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,15 +15,13 @@ _T = TypeVar("_T")
 
 
 class SingleFlight:
-    """The first caller of a key does the work; those who come meanwhile wait and get its result.
+    """The first caller of a key does the work; callers that come meanwhile wait and get its result.
 
-    Where the first one fails, by any exception, one of the waiting takes its place with its own
-    function; the exception goes to its own caller only. But whoever has waited for two calls, the
-    second of which has therefore begun after he came, and the second found the server away
-    (`ModelUnavailable`), takes that for his own: each call may last as long as its deadline, and
-    the last caller would wait for all of them. The result is shared, so nobody may change it. A
-    function that asks for its own key runs at once. Threads and coroutines do not wait for each
-    other, nor do coroutines of different event loops.
+    If the first caller fails, by any exception, a waiting one takes its place with its own function; the exception
+    goes to its own caller only. But a waiter that has seen two calls fail because the server is away
+    (`ModelUnavailable`), the second of which began after it came, raises that error instead of trying again: each call
+    may last as long as its deadline, and the last caller would wait for all of them. The result is shared, so it must
+    not be changed. A function that asks for its own key runs at once.
     """
 
     def __init__(self) -> None:
@@ -35,9 +31,6 @@ class SingleFlight:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._flights: dict[str, _Flight] = {}
-        self._loops: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, dict[str, asyncio.Future[tuple[Any] | None]]
-        ] = weakref.WeakKeyDictionary()
 
     def run(self, key: str, function: Callable[[], _T]) -> _T:
         """Return `function()`, or what another thread's function for `key` returns meanwhile."""
@@ -70,32 +63,6 @@ class SingleFlight:
             with self._lock:
                 self._flights.pop(key, None)  # absent where `function` forked, in the child
             flight.done.set()
-
-    async def arun(self, key: str, function: Callable[[], Awaitable[_T]]) -> _T:
-        """Return `await function()`, or what another coroutine of this event loop gets meanwhile.
-
-        A cancelled leader counts as failed; a cancelled follower disturbs nobody. Unlike in `run`,
-        a function that asks for its own key waits for itself for ever.
-        """
-        if self._pid != os.getpid():
-            self._start()
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            flights = self._loops.setdefault(loop, {})
-        while (flight := flights.get(key)) is not None:
-            await asyncio.wait([flight])  # spares `flight` where this one is cancelled
-            outcome = flight.result()
-            if outcome is not None:
-                return outcome[0]
-        flight = flights[key] = loop.create_future()
-        outcome = None
-        try:
-            outcome = (await function(),)
-            return outcome[0]
-        finally:
-            del flights[key]
-            if not loop.is_closed():
-                flight.set_result(outcome)
 
 
 class FolderFlight:

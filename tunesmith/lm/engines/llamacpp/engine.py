@@ -162,12 +162,6 @@ class LlamaCppEngine:
         _check(reply)
         return [item["embedding"] for item in sorted(reply["data"], key=lambda item: item["index"])]
 
-    def count_tokens(self, text: str) -> int:
-        """Return how many tokens `text` has, without any template around it."""
-        with self._lock:
-            self._loaded()
-            return len(self._http("/tokenize", {"content": text})["tokens"])
-
     def close(self) -> None:
         """Unload the model; the next call loads it again."""
         with self._lock:
