@@ -245,13 +245,6 @@ def test_the_same_rows_have_one_fingerprint_in_every_kind_of_file(tmp_path) -> N
     assert [data.name for data in datasets] == ["a", "b", "c", "d", "e"]
 
 
-def test_duplicates_are_rows_with_the_same_content() -> None:
-    rows = [{"q": "x", "a": 1}, {"q": "y", "a": 1}, {"a": 1, "q": "x"}, {"q": "x", "a": 2}]
-
-    assert Dataset.load(rows, inputs=["q"]).duplicates() == [(0, 2)]
-    assert numbers(3).duplicates() == []
-
-
 def test_only_examples_make_a_dataset() -> None:
     with pytest.raises(RowError, match="An example is wanted"):
         Dataset(({"q": "x"},), ("q",))

@@ -168,16 +168,7 @@ def test_a_bad_row_is_named_by_file_line_and_field(tmp_path, name, content, sign
     assert str(error).startswith(f"{file}:{at}:")
     assert word in str(error)
     assert len(str(error)) < 1_000
-    _check_scan(file, signature, error)
     _check_skip(file, signature, error)
-
-
-def _check_scan(file, signature, error: RowError) -> None:
-    """`scan` fails as `load` does."""
-    if file.suffix != ".json":
-        with pytest.raises(RowError) as caught:
-            list(Dataset.scan(file, signature=signature))
-        assert str(caught.value) == str(error)
 
 
 def _check_skip(file, signature, error: RowError) -> None:

@@ -3,8 +3,6 @@
 import csv
 import io
 import json
-import logging
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.each import each
-from tests.scale import FULL, scaled
+from tests.scale import FULL
 from tunesmith.data import Dataset
 from tunesmith.data.readers import read_file
 from tunesmith.data.source import Reading
-from tunesmith.errors import RowError, UsageError
+from tunesmith.errors import UsageError
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
@@ -170,86 +168,6 @@ def test_parquet_without_its_extra_says_how_to_install_it(tmp_path, monkeypatch)
 
     with pytest.raises(UsageError, match=r"pip install 'tunesmith\[parquet\]'"):
         Dataset.load(tmp_path / "rows.parquet", inputs=["q"])
-
-
-def test_scan_yields_what_load_holds(tmp_path) -> None:
-    (tmp_path / "rows.csv").write_text("q,a\nx,1\ny,2\n")
-
-    scanned = Dataset.scan(tmp_path / "rows.csv", inputs=["q"])
-
-    assert list(scanned) == list(Dataset.load(tmp_path / "rows.csv", inputs=["q"]))
-
-
-def test_scan_refuses_a_json_array_and_bad_arguments_at_the_call(tmp_path) -> None:
-    (tmp_path / "rows.json").write_text("[]")
-
-    with pytest.raises(UsageError, match="cannot be streamed"):
-        Dataset.scan(tmp_path / "rows.json", inputs=["q"])
-    with pytest.raises(UsageError, match="does not exist"):
-        Dataset.scan(tmp_path / "no.jsonl", inputs=["q"])
-    with pytest.raises(UsageError):
-        Dataset.scan(tmp_path / "rows.json")
-
-
-@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv", "rows.tsv"])
-def test_scan_of_an_empty_file_yields_nothing(tmp_path, name) -> None:
-    (tmp_path / name).write_bytes(b"\xef\xbb\xbf")
-
-    assert list(Dataset.scan(tmp_path / name, inputs=["q"])) == []
-
-
-def test_scan_raises_at_a_bad_row_or_skips_and_counts_it(tmp_path, caplog) -> None:
-    file = tmp_path / "rows.jsonl"
-    file.write_text('{"q": "a"}\n[]\n{"q": "b"}\n')
-
-    with pytest.raises(RowError) as caught:
-        list(Dataset.scan(file, inputs=["q"]))
-    assert caught.value.line == 2
-    with caplog.at_level(logging.WARNING, "tunesmith"):
-        assert [example.q for example in Dataset.scan(file, inputs=["q"], on_bad="skip")] == ["a", "b"]
-    assert "skipped 1 bad rows" in caplog.text
-
-
-SCAN = """
-import sys, psutil, dspy
-from tunesmith.data import Dataset
-
-class Ask(dspy.Signature):
-    question: str = dspy.InputField()
-    answer: int = dspy.OutputField()
-
-for file in sys.argv[3:]:
-    process, count, first, peak = psutil.Process(), 0, 0, 0
-    for example in Dataset.scan(file, signature=Ask):
-        count += 1
-        if count == 2000:  # the reader and its buffers are warm
-            first = process.memory_info().rss
-        if count % 1000 == 0:
-            peak = max(peak, process.memory_info().rss)
-    assert count == int(sys.argv[1]), count
-    assert peak - first < int(sys.argv[2]) * 2**20, (file, (peak - first) / 2**20)
-    print(file, (peak - first) / 2**20)
-"""
-
-
-@pytest.mark.slow
-def test_scan_of_a_million_rows_stays_within_50_mb(tmp_path) -> None:
-    rows, limit = (scaled(1_000_000), 50) if FULL else (10_000, 8)
-    text = "how many times does this question come up in row"
-    with (tmp_path / "rows.csv").open("w") as out:
-        out.write("question,answer\n")
-        out.writelines(f'"{text} {i}",{i}\n' for i in range(rows))
-    with (tmp_path / "rows.jsonl").open("w") as out:
-        out.writelines(f'{{"question": "{text} {i}", "answer": {i}}}\n' for i in range(rows))
-    table = pa.table({"question": [f"{text} {i}" for i in range(rows)], "answer": list(range(rows))})
-    pq.write_table(table, tmp_path / "rows.parquet")
-    files = [str(file) for file in sorted(tmp_path.iterdir())]
-
-    done = subprocess.run(
-        [sys.executable, "-c", SCAN, str(rows), str(limit), *files], capture_output=True, text=True, check=False
-    )
-
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_signature_of_dspy_reads_a_file(tmp_path) -> None:

@@ -346,14 +346,6 @@ def test_columns_in_memory_are_rows_too() -> None:
         Dataset.load({"train": OBJECTS, "test": OBJECTS[1:]}, signature=Rate)
 
 
-def test_a_scan_reads_the_same_shapes(tmp_path) -> None:
-    for shape in ("semicolons", "sep line", "pandas index", "gzip, JSONL", "UTF-16 text of Excel"):
-        file = write(tmp_path, *SHAPES[shape])
-        assert [(e.comment, e.label) for e in Dataset.scan(file, signature=Rate)] == ROWS
-    with pytest.raises(TunesmithError, match="cannot be streamed"):
-        Dataset.scan(write(tmp_path, *SHAPES["array in .jsonl"]), signature=Rate)
-
-
 class Answer(dspy.Signature):
     question: str = dspy.InputField()
     answer: str = dspy.OutputField()
@@ -381,7 +373,6 @@ def test_a_field_is_taken_from_where_columns_says(tmp_path, row, columns, answer
 
     for source in (file, [row]):
         assert Dataset.load(source, signature=Answer, columns=columns)[0].answer == answer
-    assert next(Dataset.scan(file, signature=Answer, columns=columns)).answer == answer
 
 
 def test_a_path_leads_into_a_cell_of_a_table_that_holds_json(tmp_path) -> None:

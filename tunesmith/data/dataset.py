@@ -17,10 +17,8 @@ from tunesmith.data.loading import (
     examples_of,
     open_source,
     picked,
-    scanned,
 )
 from tunesmith.data.partition import allocate, parts_of, units_of
-from tunesmith.data.readers import read_file
 from tunesmith.data.source import Reading
 from tunesmith.errors import DataError, RowError, UsageError
 from tunesmith.signatures import Example, Signature, input_types, output_types
@@ -144,34 +142,6 @@ class Dataset(Sequence[Example]):
         object.__setattr__(dataset, "_typed", signature if require_outputs else None)
         return dataset
 
-    @classmethod
-    def scan(
-        cls,
-        path: str | Path,
-        *,
-        signature: type[Signature] | None = None,
-        inputs: Iterable[str] | None = None,
-        columns: Mapping[str, str] | None = None,
-        delimiter: str | None = None,
-        encoding: str | None = None,
-        require_outputs: bool = True,
-        on_bad: OnBad = "raise",
-    ) -> Iterator[Example]:
-        """Yield the examples of a file one by one, in memory that does not grow with the file.
-
-        The arguments are those of `load`. A `.json` array is refused: it must be read whole. A file
-        without rows yields nothing. Skipped rows are counted in the log.
-
-        Raises:
-            UsageError, SignatureError: at the call.
-            RowError, DataError: while iterating.
-        """
-        check_arguments(signature, inputs, on_bad, columns)
-        path = Path(path)
-        rows = picked(read_file(path, Reading(_log.warning, delimiter, encoding), stream=True), columns)
-        wanted = columns_of(str(path), signature, inputs, require_outputs=require_outputs, rows=rows)
-        return scanned(rows, wanted, on_bad, columns)
-
     @property
     def keys(self) -> tuple[str, ...]:
         """The content key of each example, in order (`example_key`)."""
@@ -196,13 +166,6 @@ class Dataset(Sequence[Example]):
             return None
         values = [canonical_json(example[self.group]) for example in self.examples]
         return tuple(f"alone {key}" if value == "null" else value for value, key in zip(values, self.keys, strict=True))
-
-    def duplicates(self) -> list[tuple[int, ...]]:
-        """Return the positions of examples with the same content, one tuple for each content."""
-        places: dict[str, list[int]] = {}
-        for index, key in enumerate(self.keys):
-            places.setdefault(key, []).append(index)
-        return [tuple(indexes) for indexes in places.values() if len(indexes) > 1]
 
     def fitted(self, signature: type[Signature]) -> "tuple[Dataset, tuple[str, ...]]":
         """Return the dataset as a program of `signature` gets it, and what to note; see `fitted`.

@@ -1,4 +1,4 @@
-"""From a source to checked examples: the steps that `Dataset.load` and `Dataset.scan` share."""
+"""From a source to checked examples: the steps of `Dataset.load`."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -14,7 +14,7 @@ from tunesmith.data.source import Reading, Row
 from tunesmith.errors import DataError, RowError, UsageError, shown
 from tunesmith.signatures import Example, Signature
 
-__all__ = ["OnBad", "check_arguments", "columns_of", "examples_of", "open_source", "picked", "scanned"]
+__all__ = ["OnBad", "check_arguments", "columns_of", "examples_of", "open_source", "picked"]
 
 _log = logging.getLogger("tunesmith")
 
@@ -222,18 +222,3 @@ def _inside(path: str, value: object) -> str:
         item = _inside(f"{path}.0", value[0]) if isinstance(value[0], Mapping) else ""
         return f" Its first item is `{path}.0`.{item}"
     return ""
-
-
-def scanned(rows: Rows, columns: Columns, on_bad: OnBad, paths: Mapping[str, str] | None = None) -> Iterator[Example]:
-    """Yield the examples; skipped rows are counted in the log, not kept."""
-    count = 0
-
-    def skip(error: RowError) -> None:
-        nonlocal count
-        count += 1
-        _log.debug("skipped %s", error)
-
-    for example, _ in examples_of(rows, columns, skip if on_bad == "skip" else None, paths):
-        yield example
-    if count > 0:
-        _log.warning("%s: skipped %d bad rows", columns.source, count)

@@ -17,13 +17,11 @@ _PARQUET_BATCH = 1024
 _DOCUMENT = ("[{", "[]")  # how a JSON array of objects starts, whatever the file is called
 
 
-def read_file(path: Path, reading: Reading, *, stream: bool = False) -> Rows:
+def read_file(path: Path, reading: Reading) -> Rows:
     """Return the rows of a file, by its suffix; `.gz` may follow it.
 
-    `stream` refuses what cannot be read in bounded memory.
-
     Raises:
-        UsageError: there is no such file, its suffix is not known, it is a JSON array with `stream`, it cannot be read
+        UsageError: there is no such file, its suffix is not known, it cannot be read
             in the way asked for, or it is a Parquet file without the extra `parquet`.
         DataError: the file cannot be read, or is not text (most are raised while reading).
         RowError: a fault after which the rest of the file cannot be read (raised while reading).
@@ -37,11 +35,6 @@ def read_file(path: Path, reading: Reading, *, stream: bool = False) -> Rows:
         raise UsageError(f"`encoding` is for text files. Given: `{path}`.")
     if reader is read_jsonl and starts_with(path, reading.encoding, _DOCUMENT):
         reader = read_json
-    if stream and reader is read_json:
-        raise UsageError(
-            f"`{path}` is a JSON array and cannot be streamed. Write one object a line to a "
-            "`.jsonl` file, or use `Dataset.load`."
-        )
     return reader(path, reading)
 
 
