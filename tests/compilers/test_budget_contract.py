@@ -12,8 +12,11 @@ from typing import Any
 import dspy
 import pytest
 
+from tests.compilers import worlds
 from tests.compilers.test_random_search import TwoSteps, two_steps
 from tests.compilers.worlds import Colour, chance, right, things, world
+from tests.experiments.plain_programs import Pipeline
+from tests.experiments.worlds import model as plain_model
 from tests.scale import FULL, scaled
 from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
 from tunesmith.errors import BudgetExceeded, ContextOverflow, ModelUnavailable, RequestRefused, UsageError
@@ -156,6 +159,27 @@ def test_an_outage_in_between_makes_room_for_nothing_more(tmp_path: Path) -> Non
             assert charged == len(watched.answered) <= cap, "what was answered before is asked for again"
         else:
             assert len(watched.answered) <= cap
+
+
+@pytest.mark.parametrize("tokens", [9_000, 16_000])
+def test_what_a_budget_of_tokens_finds_does_not_depend_on_the_slots(tokens: int) -> None:
+    """With eight, what was kept for calls under way left no room for a candidate that one slot had room for."""
+
+    def found(slots: int) -> tuple[Any, ...]:
+        result = compile_program(
+            Pipeline(),
+            metric=right,
+            trainset=worlds.TRAIN[:20],
+            valset=worlds.VAL,
+            testset=worlds.TEST,
+            lm=FunctionLM(plain_model, slots=slots),
+            compiler=RandomSearch(metric=right, num_candidates=4, max_labeled_demos=4),
+            budget=Budget(tokens=tokens),
+        )
+        charged = result.charged
+        return result.report.candidate, len(result.report.trials), charged.calls, charged.tokens, result.notes
+
+    assert found(8) == found(1)
 
 
 def planned_and_charged(number: int) -> tuple[dict[str, int], int]:

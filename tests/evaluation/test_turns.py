@@ -1,6 +1,7 @@
 """Which examples are on the way at once: as many as the budget surely pays for, in order."""
 
 import threading
+from typing import Any
 
 import dspy
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tests.evaluation.replies import number
 from tests.evaluation.test_evaluator import TwoSteps, numbers, right, two_steps
 from tunesmith.errors import BudgetExceeded
-from tunesmith.evaluation import Line, Turns, evaluate
+from tunesmith.evaluation import Line, Row, Turns, evaluate
 from tunesmith.lm import Budget, Call, FunctionLM, Meter, Seen
 
 
@@ -16,6 +17,10 @@ def charged(meter: Meter, *keys: str) -> None:
     for key in keys:
         meter.reserve(key)
         meter.settle(Call(key, "task", 1, 1, 0.0, paid=True))
+
+
+def row(**cost: Any) -> Row:
+    return Row("one", {}, 1.0, **cost)
 
 
 def test_an_example_begins_beside_others_if_the_budget_has_room_for_all_of_them() -> None:
@@ -36,11 +41,26 @@ def test_an_example_alone_begins_however_little_room_there_is() -> None:
     assert turns.fits()
 
 
-@pytest.mark.parametrize("budget", [None, Budget(tokens=1), Budget(seconds=0.1)], ids=str)
-def test_without_a_budget_of_calls_nothing_waits(budget: Budget | None) -> None:
+@pytest.mark.parametrize("budget", [None, Budget(wall_seconds=0.1)], ids=str)
+def test_without_a_budget_of_what_is_counted_nothing_waits(budget: Budget | None) -> None:
     turns = Turns(Meter(budget), calls=100)
     turns.begin()
     assert turns.fits(runs=1000)
+
+
+@pytest.mark.parametrize("kind", ["tokens", "seconds", "usd"])
+def test_the_next_example_is_taken_to_cost_as_much_as_the_dearest(kind: str) -> None:
+    for limit, fits in ((9, False), (10, True)):  # 4 are spent, and twice 3 may be
+        meter = Meter(Budget(**{kind: limit}))
+        turns = Turns(meter)
+        for key, cost in (("a", 3), ("b", 1)):
+            turns.begin()
+            meter.reserve(key)
+            meter.settle(Call(key, "task", cost, 0, float(cost), paid=True, usd=float(cost)))
+            turns.took(row(tokens=cost, seconds=float(cost)))
+            turns.end()
+        turns.begin()
+        assert turns.fits() is fits
 
 
 def test_the_next_example_is_taken_to_make_as_many_calls_as_the_longest() -> None:
@@ -48,7 +68,7 @@ def test_the_next_example_is_taken_to_make_as_many_calls_as_the_longest() -> Non
     turns = Turns(meter)
     turns.begin()
     charged(meter, "a", "b", "c")
-    turns.took(3)
+    turns.took(row(calls=3))
     turns.end()
     turns.begin()
     assert not turns.fits(), "3 are spent, and twice 3 is more than is left"
@@ -69,7 +89,7 @@ def test_calls_that_were_charged_before_take_no_room() -> None:
     turns.begin()
     charged(meter, "a", "a")
     for _ in range(3):  # the same example again and again
-        turns.took(1)
+        turns.took(row(calls=1))
     turns.end()
     assert turns.fits()
 

@@ -24,7 +24,8 @@ class Reserve:
     Args:
         examples: of the test split.
         meter: of the search, with its whole budget.
-        slots: requests on the way at once, each of which may end beyond a limit.
+        slots: requests on the way at once, each of which may end beyond a limit of the clock. Before other limits one
+            example is alone on the way (`Turns`), so what is kept does not depend on them.
     """
 
     def __init__(self, examples: int, meter: Meter, slots: int) -> None:
@@ -47,17 +48,17 @@ class Reserve:
             if name in ("tokens", "seconds"):
                 kept = self._needed(base, tried, name)
             else:  # dollars follow the tokens, and the clock the seconds of the engine
-                alike = "tokens" if name == "usd" else "seconds"
+                alike, under_way = ("tokens", 1) if name == "usd" else ("seconds", self._slots)
                 basis = getattr(spent, alike)
-                kept = self._needed(base, tried, alike) * used / basis if basis > 0 else 0.0
+                kept = self._needed(base, tried, alike, under_way) * used / basis if basis > 0 else 0.0
             limits[name] = max(limit - (math.ceil(kept) if name == "tokens" else kept), used)
         self._meter.budget = replace(self._meter.budget, **limits)
 
-    def _needed(self, base: Sequence[Row], tried: Collection[Sequence[Row]], name: str) -> float:
+    def _needed(self, base: Sequence[Row], tried: Collection[Sequence[Row]], name: str, under_way: int = 1) -> float:
         costs = [float(getattr(row, name)) for row in base]
         mean = fmean(costs)
         dearest = max((fmean(getattr(row, name) for row in rows) for rows in tried if rows), default=mean)
         spread = pstdev(costs) / mean if mean else 0.0
         margin = 1 + _SURE * spread * math.sqrt(1 / self._examples + 1 / len(costs))
-        under_way = self._slots * max(costs) * (dearest / mean if mean else 0.0)
-        return self._examples * (mean + max(mean, dearest)) * margin + under_way
+        last = under_way * max(costs) * (dearest / mean if mean else 0.0)
+        return self._examples * (mean + max(mean, dearest)) * margin + last

@@ -240,7 +240,7 @@ class Runner:
     def _taken(self, entry: Entry) -> Row:
         """Charge what the row took, take over what was found out with it about the models, and return it."""
         replay_calls(entry.calls)
-        self._turns.took(entry.row.calls)
+        self._turns.took(entry.row)
         for model in self._models:
             model.findings.recall(entry.notes)
         steps = typed_steps(entry.row.steps, self._signatures)
@@ -294,7 +294,7 @@ class Runner:
             if shelf is not None and isinstance(stop.error, BudgetExceeded) and current_scope().paying:
                 shelf.keep_stop(key, calls, stop.error)
             raise
-        self._turns.took(row.calls)
+        self._turns.took(row)
         notes = (*_notes(used.values(), self.lm), *sorted(lacking))
         notes += tuple(note for model in self._models for note in model.findings.notes)
         if shelf is not None:

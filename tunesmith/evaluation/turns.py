@@ -1,9 +1,9 @@
-"""Examples that several threads share: in order, and as many at once as the budget of calls surely pays for.
+"""Examples that several threads share: in order, and as many at once as the budget surely pays for.
 
 Which calls fit into a budget must not depend on which thread is faster. A run that goes on after an outage would else
 make other calls at the end of its budget than it made before, and pay for both. So an example begins beside others only
 if the budget has room for all of them to their end. If it has not, the example begins when it is alone. Then the calls
-are those that one example after the other would make.
+are those that one example after the other would make. Only what the clock ends (`wall_seconds`) depends on time.
 """
 
 import contextvars
@@ -12,18 +12,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from tunesmith.lm import Meter
+from tunesmith.evaluation.report import Row
+from tunesmith.lm import Budget, Meter
 
 __all__ = ["Line", "Turns"]
 
 T = TypeVar("T")
+_NO_LIMITS = Budget()
 
 
 class Turns:
     """Says which examples may be on the way at once; one object for all that a meter counts.
 
-    An example is taken to make as many calls as the longest so far. If a later one makes more, and that at the very end
-    of the budget, time may decide which calls are made there; the budget itself is kept in any case.
+    An example is taken to cost as much as the dearest so far, in calls, tokens, seconds and dollars. If a later one
+    costs more, and that at the very end of the budget, time may decide which calls are made there.
 
     Args:
         meter: counts the calls and holds the budget.
@@ -31,33 +33,47 @@ class Turns:
     """
 
     def __init__(self, meter: Meter, calls: int = 1) -> None:
-        self._meter, self._longest = meter, max(1, calls)
+        self._meter = meter
+        self._dearest = {"calls": float(max(1, calls)), "tokens": 0.0, "seconds": 0.0}  # of one run of the program
+        self._spent = dict.fromkeys(self._dearest, 0.0)  # what examples under way cost left out
         self._open = 0  # runs of the program that examples under way may make
-        self._spent = 0  # calls, those of examples under way left out
         self._changed = threading.Condition()
 
     def fits(self, runs: int = 1) -> bool:
         """Whether an example that may take so many runs of the program can begin now."""
-        limit = self._meter.budget.calls
-        if limit is None or self._open == 0:
+        limits = self._meter.budget
+        if self._open == 0 or limits == _NO_LIMITS:
             return True
-        # Calls that were charged before are not charged again, so what is spent may be less than the sum of the rows.
-        spent = min(self._spent, self._meter.charged.calls)
-        return spent + (self._open + runs) * self._longest <= limit
+        charged = self._meter.charged
+        usd = None if limits.usd is None or not charged.usd else limits.usd * charged.tokens / charged.usd
+        kinds = (
+            ("calls", limits.calls, charged.calls),
+            ("tokens", limits.tokens, charged.tokens),
+            ("tokens", usd, charged.tokens),  # dollars follow the tokens
+            ("seconds", limits.seconds, charged.seconds),
+        )
+        return all(
+            # What was charged before is not charged again, so what is spent may be less than the sum of the rows.
+            limit is None or min(self._spent[name], spent) + (self._open + runs) * self._dearest[name] <= limit
+            for name, limit, spent in kinds
+        )
 
     def begin(self, runs: int = 1) -> None:
         """Wait until an example that may take so many runs can begin; call `end` afterwards."""
         with self._changed:
             self._changed.wait_for(lambda: self.fits(runs))
             if self._open == 0:
-                self._spent = self._meter.charged.calls
+                charged = self._meter.charged
+                self._spent = {name: float(getattr(charged, name)) for name in self._spent}
             self._open += runs
 
-    def took(self, calls: int) -> None:
-        """Note how many calls one run of the program has made, its score included."""
+    def took(self, row: Row) -> None:
+        """Note what one run of the program has cost, its score included."""
         with self._changed:
-            self._longest = max(self._longest, calls)
-            self._spent += calls
+            for name in self._spent:
+                cost = float(getattr(row, name))
+                self._dearest[name] = max(self._dearest[name], cost)
+                self._spent[name] += cost
 
     def end(self, runs: int = 1) -> None:
         """Let others begin: an example is done, or has failed."""
