@@ -1,12 +1,14 @@
 """Import a file or a library when it is first used: most commands and programs end without it."""
 
 import importlib
+import pkgutil
 import re
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-__all__ = ["lazy_module", "lazy_package"]
+__all__ = ["import_files", "lazy_module", "lazy_package"]
 
 _COMMENT = re.compile(r"#.*")
 _IMPORT = re.compile(r"^ +from ([\w.]+) import (?:\(([^)]*)\)|(.+))$", re.MULTILINE)
@@ -74,3 +76,10 @@ def _imported(package: Any) -> dict[str, tuple[str, str]]:
         for original, other in _NAME.findall(several or one):
             found[other or original] = (home, original)
     return found
+
+
+@cache
+def import_files(name: str) -> None:
+    """Import every file of the package `name`, once, so that what registers itself there is known."""
+    for found in pkgutil.iter_modules(importlib.import_module(name).__path__):
+        importlib.import_module(f"{name}.{found.name}")

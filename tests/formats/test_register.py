@@ -7,9 +7,8 @@ import dspy
 import pytest
 
 from tests.contracts.format import OwnFormatContract
-from tunesmith import formats
 from tunesmith.errors import UsageError
-from tunesmith.formats import Layout, Section, SectionFormat, carries, format_names, get_format, register
+from tunesmith.formats import Layout, Section, SectionFormat, carries, format_names, get_format, register, registry
 from tunesmith.lm import ScriptedLM
 from tunesmith.modules import Candidate, bind
 
@@ -53,7 +52,7 @@ class BarsFormat(SectionFormat):
 def _registered() -> Iterator[None]:
     register(BarsFormat())
     yield
-    del formats._FORMATS["bars"]
+    del registry._FORMATS["bars"]
 
 
 class TestBars(OwnFormatContract):

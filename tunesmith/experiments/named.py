@@ -11,16 +11,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tunesmith import metrics
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import Metric
+from tunesmith.metrics import named_metrics
 from tunesmith.modules import Module
 from tunesmith.signatures import Signature
 
-__all__ = ["BUILT_IN_METRICS", "find_metric", "find_object", "find_program", "find_signature"]
-
-BUILT_IN_METRICS = ("contains", "exact_match", "numeric_close", "one_of", "rouge_l", "set_match", "token_f1")
-"""Metrics that can be named as `exact_match:field`, or `exact_match:field,other`."""
+__all__ = ["find_metric", "find_object", "find_program", "find_signature"]
 
 _imported: set[str] = set()
 
@@ -80,10 +77,11 @@ def find_metric(reference: str, root: Path) -> Metric:
         UsageError: as `find_object`, or it is no metric.
     """
     name, _, fields = reference.partition(":")
-    if name in BUILT_IN_METRICS:
+    built_in = named_metrics()
+    if name in built_in:
         given = [field.strip() for field in fields.split(",") if field.strip()]
         try:
-            metric: Metric = getattr(metrics, name)(*given)
+            metric: Metric = built_in[name](*given)
         except TypeError as error:
             raise UsageError(
                 f"`{reference}`: the metric `{name}` does not take these fields. Write `{name}:field`."
@@ -92,13 +90,13 @@ def find_metric(reference: str, root: Path) -> Metric:
     if ":" not in reference:
         raise UsageError(
             f"A metric is written `module:attr` or as a built-in one, `exact_match:field`. Given: {shown(reference)}. "
-            f"Built in are: {', '.join(BUILT_IN_METRICS)}."
+            f"Built in are: {', '.join(built_in)}."
         )
     try:
         found = find_object(reference, root)
     except UsageError as error:
         if getattr(error.__cause__, "name", None) == name:
-            error.add_note(f"Metrics that need no module are {', '.join(BUILT_IN_METRICS)}.")
+            error.add_note(f"Metrics that need no module are {', '.join(built_in)}.")
         raise
     if not callable(found):
         raise UsageError(

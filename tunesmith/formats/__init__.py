@@ -5,21 +5,19 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from tunesmith.errors import FormatError, SignatureError, UsageError, shown
+from tunesmith.errors import FormatError, SignatureError
 from tunesmith.formats.asked import inputs_watched
-from tunesmith.formats.bare import BareFormat, BareFree, BareLikeliest, BareNearest, BareSchema
+from tunesmith.formats.bare import BareFormat
 from tunesmith.formats.chat import ChatFormat
 from tunesmith.formats.fields import field_titles, read_inputs
 from tunesmith.formats.format import Adapter, ChatAdapter, Format, Rendered, has_dspys_own
 from tunesmith.formats.incremental import FieldReader, WholeReader, marked, settled
 from tunesmith.formats.json import JsonFormat
 from tunesmith.formats.layout import Layout, Section
-from tunesmith.formats.lines import LinesFormat
-from tunesmith.formats.markdown import MarkdownFormat
 from tunesmith.formats.options import Constraint
 from tunesmith.formats.plan import values_of
+from tunesmith.formats.registry import format_names, get_format, register
 from tunesmith.formats.sections import SectionFormat
-from tunesmith.formats.xml import XmlFormat
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import Signature, check_can_be_right, is_held_as_json_alone
 
@@ -46,52 +44,6 @@ __all__ = [
     "settled",
     "values_of",
 ]
-
-_FORMATS: dict[str, Adapter] = {}
-
-
-def register(adapter: Format | ChatFormat) -> None:
-    """Add a format, which is then known by its `name` everywhere: to `bind`, compilers, artifacts, the CLI.
-
-    Raises:
-        UsageError: it is no format, it has no name, or another format has it.
-    """
-    if not isinstance(adapter, Format | ChatFormat):
-        raise UsageError(
-            f"A format is an object of a class below `Format` or `SectionFormat`. Given: {shown(adapter)}. "
-            "Register `MyFormat()`, not its class or name."
-        )
-    if not adapter.name or adapter.name in _FORMATS:
-        raise UsageError(f"A format needs a name of its own. Given: {shown(adapter.name)}. Set `name` on its class.")
-    _FORMATS[adapter.name] = adapter
-
-
-register(BareFormat())
-register(JsonFormat())
-register(LinesFormat())
-register(MarkdownFormat())
-register(XmlFormat())
-register(ChatFormat())
-register(BareSchema())
-register(BareFree())
-register(BareLikeliest())
-register(BareNearest())
-
-
-def format_names() -> tuple[str, ...]:
-    """Return the name of every format."""
-    return tuple(_FORMATS)
-
-
-def get_format(name: str) -> Adapter:
-    """Return the format called `name`; there is one instance of each.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if not isinstance(name, str) or name not in _FORMATS:
-        raise UsageError(f"There is no format {shown(name)}. Use one of: {', '.join(_FORMATS)}.")
-    return _FORMATS[name]
 
 
 def carries(name: str, signature: type[Signature], demos: Sequence[Any] = ()) -> bool:

@@ -15,6 +15,7 @@ from tunesmith.formats.incremental_json import JsonReader
 from tunesmith.formats.layout import OUTER
 from tunesmith.formats.likeliest import likeliest_label
 from tunesmith.formats.options import Constraint
+from tunesmith.formats.registry import register
 from tunesmith.formats.thoughts import is_around
 from tunesmith.lm import Capabilities, TokenLogprob
 from tunesmith.signatures import (
@@ -324,3 +325,10 @@ def _bounded_text(signature: type[Signature], name: str) -> str | None:
         return f"root ::= {_EDGE}"
     between = f"{_CHARACTER}{{{max(least - 2, 0)},{most - 2}}}"  # outer white space is not part of a text
     return f"root ::= {_EDGE} {between} {_EDGE}" if least > 1 else f"root ::= {_EDGE} ({between} {_EDGE})?"
+
+
+register(BareFormat())
+register(BareSchema())
+register(BareFree())
+register(BareLikeliest())
+register(BareNearest())

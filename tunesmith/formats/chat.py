@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from tunesmith.errors import ParseError
 from tunesmith.formats.asked import check_inputs
 from tunesmith.formats.format import AdapterParseError, ChatAdapter, HeardOnce, ReplyError
+from tunesmith.formats.registry import register
 from tunesmith.formats.thoughts import without_thoughts
 from tunesmith.lm import BaseLM
 from tunesmith.signatures import Signature, in_one_order
@@ -110,3 +111,6 @@ def _reply_error(error: AdapterParseError, signature: type[Signature]) -> ReplyE
     else:
         reason, problem = "invalid", "An output in the reply is not of its type."
     return ReplyError(ParseError(problem, reason=reason, raw=raw), ChatFormat.name, signature)
+
+
+register(ChatFormat())

@@ -10,6 +10,7 @@ from tunesmith.formats.format import Format, field_notes
 from tunesmith.formats.incremental import FieldReader
 from tunesmith.formats.incremental_json import JsonReader
 from tunesmith.formats.options import Constraint
+from tunesmith.formats.registry import register
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
     Signature,
@@ -94,3 +95,6 @@ def _shape(signature: type[Signature], name: str, annotation: Any) -> str:
     if annotation is str:
         return "<text>"
     return f"<{type_text(annotation)}>"
+
+
+register(JsonFormat())

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from tunesmith.formats.labelled import LINES
 from tunesmith.formats.layout import Layout
+from tunesmith.formats.registry import register
 from tunesmith.formats.sections import SectionFormat
 
 __all__ = ["LinesFormat"]
@@ -14,3 +15,6 @@ class LinesFormat(SectionFormat):
 
     name: ClassVar[str] = "lines"
     layout: ClassVar[Layout] = LINES
+
+
+register(LinesFormat())

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from tunesmith.formats.layout import OUTER, Layout, Section, called, unfenced
+from tunesmith.formats.registry import register
 from tunesmith.formats.sections import SectionFormat
 
 __all__ = ["MarkdownFormat"]
@@ -61,3 +62,6 @@ class MarkdownFormat(SectionFormat):
 
     name: ClassVar[str] = "markdown"
     layout: ClassVar[Layout] = MARKDOWN
+
+
+register(MarkdownFormat())

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from tunesmith.formats.layout import OUTER, Layout, Section, called
+from tunesmith.formats.registry import register
 from tunesmith.formats.sections import SectionFormat
 from tunesmith.signatures import Signature
 
@@ -76,3 +77,6 @@ class XmlFormat(SectionFormat):
 
     name: ClassVar[str] = "xml"
     layout: ClassVar[Layout] = XML
+
+
+register(XmlFormat())

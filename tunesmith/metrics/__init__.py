@@ -3,7 +3,15 @@
 from tunesmith.metrics.combined import gated, weighted
 from tunesmith.metrics.judging import Judge, judge, judges_used
 from tunesmith.metrics.matching import contains, exact_match, one_of, regex_match
-from tunesmith.metrics.metric import Metric, Scorer, check_metric, metric_fingerprint, metric_name, score_of
+from tunesmith.metrics.metric import (
+    Metric,
+    Scorer,
+    check_metric,
+    metric_fingerprint,
+    metric_name,
+    named_metrics,
+    score_of,
+)
 from tunesmith.metrics.numeric import numeric_close
 from tunesmith.metrics.overlap import rouge_l, token_f1
 from tunesmith.metrics.sets import set_match
@@ -26,6 +34,7 @@ __all__ = [
     "metric_fingerprint",
     "metric_name",
     "MISSING_FIELD",
+    "named_metrics",
     "numeric_close",
     "one_of",
     "regex_match",

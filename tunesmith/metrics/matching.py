@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from tunesmith.data import Score
 from tunesmith.errors import MetricError, UsageError, shown
-from tunesmith.metrics.metric import Scorer, factory
+from tunesmith.metrics.metric import Scorer, factory, named
 from tunesmith.metrics.values import (
     MISSING,
     checked_fields,
@@ -215,6 +215,7 @@ class OneOf(Scorer):
         return judged(self.field, found, accepted, got, "none of those accepted; ")
 
 
+@named
 def one_of(field: str, *, accepted_field: str | None = None, normalize: bool = True) -> OneOf:
     """Return a metric: 1 where the predicted value equals any of the accepted ones, or is the list of them, else 0.
 

@@ -9,20 +9,23 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from tunesmith.data import Score, content_key
 from tunesmith.errors import DataError, UsageError, shown
+from tunesmith.lazy import import_files
 from tunesmith.metrics.sources import code_identity, place, source_key
 from tunesmith.modules import Prediction
 from tunesmith.signatures import Example
 
 __all__ = [
-    "Metric",
-    "MetricFactory",
-    "Scorer",
     "check_metric",
     "factory",
     "judgement",
+    "Metric",
     "metric_fingerprint",
     "metric_name",
+    "MetricFactory",
+    "named",
+    "named_metrics",
     "score_of",
+    "Scorer",
 ]
 
 # The metrics of this package are frozen dataclasses with two more attributes: `metric_name`, and
@@ -168,12 +171,31 @@ def factory(make: Callable[P, M]) -> MetricFactory[P, M]:
     own = inspect.signature(make)
     if not any(p.kind is p.VAR_POSITIONAL for p in own.parameters.values()):
         # `dspy.GEPA` asks the signature whether a metric takes five arguments.
-        named = [p for p in own.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        placed = [p for p in own.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
         rest = [p for p in own.parameters.values() if p.kind is p.KEYWORD_ONLY]
         scored = inspect.Parameter("scored", inspect.Parameter.VAR_POSITIONAL)
-        make_or_score.__signature__ = own.replace(parameters=[*named, scored, *rest])  # type: ignore[attr-defined]
+        make_or_score.__signature__ = own.replace(parameters=[*placed, scored, *rest])  # type: ignore[attr-defined]
     setattr(make_or_score, _DEFAULT, make)
-    return cast("MetricFactory[P, M]", make_or_score)
+    return cast("MetricFactory[P, M]", named(make_or_score))
+
+
+_NAMED: dict[str, Callable[..., Any]] = {}
+_Make = TypeVar("_Make", bound=Callable[..., Any])
+
+
+def named(make: _Make) -> _Make:
+    """Let a metric be named in tunesmith.toml and on the command line, as `exact_match:field` or with several fields.
+
+    A metric file of this package uses it as a decorator; `factory` includes it.
+    """
+    _NAMED[make.__name__] = make
+    return make
+
+
+def named_metrics() -> dict[str, Callable[..., Any]]:
+    """Return what makes each metric that can be named, by its name."""
+    import_files(__name__.rpartition(".")[0])
+    return dict(sorted(_NAMED.items()))
 
 
 def metric_name(metric: Callable[..., Any]) -> str:

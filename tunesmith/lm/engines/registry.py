@@ -3,16 +3,14 @@
 `ts.lm`, `[lm]` in tunesmith.toml and the table in docs/models.md read the same declarations.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tunesmith.errors import UsageError, shown
+from tunesmith.lazy import import_files
 from tunesmith.lm.engine import Engine
 from tunesmith.lm.options import CLIENT_OPTIONS, SECRET_OPTIONS
 
@@ -103,6 +101,7 @@ class EngineKind:
 
 
 _KINDS: dict[str, EngineKind] = {}
+_PACKAGE = __name__.rpartition(".")[0]
 _LAST = "dspy"  # answers every spec that no other kind takes
 
 
@@ -118,16 +117,9 @@ def register_engine(kind: EngineKind) -> EngineKind:
     return kind
 
 
-@cache
-def _import_all() -> None:
-    package = __name__.rpartition(".")[0]
-    for found in pkgutil.iter_modules(importlib.import_module(package).__path__):
-        importlib.import_module(f"{package}.{found.name}")
-
-
 def engine_kinds() -> tuple[EngineKind, ...]:
     """Return every kind, the one that answers any other spec last."""
-    _import_all()
+    import_files(_PACKAGE)
     return tuple(sorted(_KINDS.values(), key=lambda kind: (kind.name == _LAST, kind.name)))
 
 
