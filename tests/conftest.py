@@ -24,8 +24,10 @@ _WHOLE = (
     "artifacts/test_rebuild.py",
     "modules/test_processes.py",
     "test_docs.py",
+    "test_docstrings.py",
     "test_examples.py",
     "test_other_process.py",
+    "test_start.py",
 )
 _VARIABLES = ("TUNESMITH_LM", "TUNESMITH_SLOTS", "TUNESMITH_PATIENCE")
 _LIVE = ("OLLAMA_HOST", "TUNESMITH_LIVE_MODEL")
@@ -41,7 +43,7 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 hypothesis.settings.register_profile(
-    "tunesmith", deadline=None, derandomize=os.environ.get("CI") is not None, max_examples=100 if FULL else 25
+    "tunesmith", deadline=None, derandomize=os.environ.get("CI") is not None, max_examples=100 if FULL else 15
 )
 hypothesis.settings.load_profile("tunesmith")
 

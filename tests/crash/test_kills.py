@@ -79,6 +79,7 @@ def test_killed_while_an_artifact_is_replaced(whole: Whole, tmp_path: Path) -> N
         assert whole.server.take() == []
 
 
+@pytest.mark.slow
 def test_calls_that_another_test_has_left_are_not_counted(whole: Whole, small: Whole, tmp_path: Path) -> None:
     """As the compiles on a full disk leave theirs, of the same requests; which test runs before depends on the time."""
     for name in ("one", "another"):

@@ -1,4 +1,4 @@
-"""A compile that cannot help seldom ships, one that can often does: at a small scale here, and the committed figures."""
+"""A compile that cannot help seldom ships, one that can often does: a few runs of each, and the committed figures."""
 
 import json
 import math
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scale import FULL, scaled
+from tests.scale import FULL
 from tests.scripts import benchmark
 
 aa = benchmark("aa_power")
@@ -17,11 +17,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("setting", aa.SETTINGS if FULL else aa.SETTINGS[:1], ids=lambda one: one.name)
+@pytest.mark.parametrize("setting", aa.SETTINGS, ids=lambda one: one.name)
 def test_a_setting_keeps_its_promise(setting: object) -> None:
     """With 25 runs of the 400 of the committed figures, whose promises the last test below holds."""
-    row = aa.row_of(setting, [aa.shipped(seed, setting) for seed in range(max(6, scaled(aa.RUNS // 16)))])
+    row = aa.row_of(setting, [aa.shipped(seed, setting) for seed in range(aa.RUNS // 16)])
     if setting.better:  # type: ignore[attr-defined]
         assert row["high"] >= aa.LEAST_POWER, row
         assert row["shipped"] > row["runs"] / 2, row
@@ -44,6 +45,7 @@ def test_the_simulated_model_has_the_chances_it_says() -> None:
         assert result.baseline.mean == pytest.approx(aa.AS_GIVEN, abs=0.08)
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_compiles() -> None:
     setting = aa.SETTINGS[1]
     one, other = (aa.compiled(3, setting).to_json() for _ in range(2))
