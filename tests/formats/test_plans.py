@@ -169,8 +169,8 @@ def test_a_model_of_the_same_name_gets_what_it_can_take() -> None:
         with dspy.context(lm=lm):
             program(question="?")
 
-    assert all(request.config.response_format is not None for request in able.requests)
-    assert all(request.config.response_format is None for request in unable.requests + engine.requests)
+    assert all("grammar" in (request.config.extensions or {}) for request in able.requests)
+    assert all("grammar" not in (request.config.extensions or {}) for request in unable.requests + engine.requests)
     assert {request.config.max_tokens for request in able.requests + unable.requests} == {512}
     assert {request.config.max_tokens for request in engine.requests} == {None}
 

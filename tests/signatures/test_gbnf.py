@@ -173,6 +173,63 @@ def test_a_value_of_one_line_of_json_is_in_its_grammar(kind: Any, value: Any) ->
         assert not allows(found, junk)
 
 
-@each("kind", [str, int, date, list[int], Tree, int | None, dict[str, int]])
-def test_plain_text_and_values_of_several_lines_have_no_grammar_of_one_line(kind: Any) -> None:
+@each("kind", [str, int, date, Literal["a", "b"]])
+def test_plain_text_has_no_grammar_of_json(kind: Any) -> None:
     assert json_grammar(signature_of(kind), "o0") is None
+
+
+@each(
+    ("kind", "right", "wrong"),
+    [
+        (list[int], "[1, 2]", "[1, 2]\n"),
+        (list[int], "[\n  1,\n  2\n]", "[\n\n\n1]"),
+        (list[int], "[12.0]", "[12.5]"),
+        (list[str], '[\n"a","b"]', '```json\n["a"]\n```'),
+        (dict[str, int], '{\n  "a": 1\n}', '\n{"a": 1}'),
+        (int | None, "12\n", "12 "),
+        (list[Tree], "[ ]", ""),
+    ],
+)
+def test_json_has_white_space_inside_and_nothing_before_it(kind: Any, right: str, wrong: str) -> None:
+    found = json_grammar(signature_of(kind), "o0")
+
+    assert found is not None
+    assert allows(found, right) is (right != "[ ]")  # an empty list has one way to be written
+    assert not allows(found, wrong)
+
+
+@each(
+    ("kind", "right", "wrong"),
+    [
+        (set[Literal["a", "b", "c"]], '["c", "a"]', '["a", "a"]'),
+        (frozenset[Color], '["red", "deep blue"]', '["red", "red"]'),
+        (set[Literal[1, 2]], "[2, 1]", "[1, 1]"),
+        (Annotated[set[Literal["a", "b"]], Field(min_length=1)], '["b"]', "[]"),
+    ],
+)
+def test_a_small_set_of_labels_has_each_once_in_any_order(kind: Any, right: str, wrong: str) -> None:
+    found = json_grammar(signature_of(kind), "o0")
+
+    assert found is not None
+    assert allows(found, right)
+    assert not allows(found, wrong)
+
+
+@each(
+    ("kind", "right", "wrong"),
+    [
+        (dict[int, str], '{"-12": "a"}', '{"id": "a"}'),
+        (dict[date, int], '{"2024-02-29": 1}', '{"2023-02-29": 1}'),
+        (dict[float, int], '{"0.5": 1}', '{"half": 1}'),
+        (dict[Annotated[int, Field(ge=1, le=3)], int], '{"3": 1}', '{"4": 1}'),
+        (dict[UUID, int], '{"12345678-1234-4234-9234-567812345678": 1}', '{"1": 1}'),
+        (list[dict[int, bool]], '[{"1": true}]', '[{"a": true}]'),
+    ],
+)
+def test_the_keys_of_a_mapping_are_held_to_their_type(kind: Any, right: str, wrong: str) -> None:
+    found = json_grammar(signature_of(kind), "o0")
+
+    assert found is not None
+    assert allows(found, right)
+    assert not allows(found, wrong)
+    parse_text(signature_of(kind), "o0", right, raw=right)

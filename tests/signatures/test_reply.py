@@ -15,7 +15,7 @@ from tests.each import each
 from tests.scale import FULL
 from tests.signatures.strategies import Color, Level, Mixed, signature_of
 from tunesmith.errors import ParseError, SignatureError
-from tunesmith.signatures import Signature, parse_json, parse_text, validate_output, validate_outputs
+from tunesmith.signatures import Signature, notes_watched, parse_json, parse_text, validate_output, validate_outputs
 
 
 class Person(BaseModel):
@@ -317,12 +317,16 @@ def test_a_value_nested_too_deeply_is_an_error(kind: Any, nested: Any) -> None:
         (str, "a" * 1001, False),
         (Annotated[str, Field(max_length=1000)], "a" * 1000, False),
         (Annotated[str, Field(max_length=5000)], "a" * 1000, True),
-        (list[str], ["a"] * 11, True),
-        (list[str], ["a"] * 10, False),
+        (list[str], list("abcdefghijk"), True),
+        (list[str], list("abcdefghij"), False),
         (list[str], ["a" * 136], True),
         (Annotated[list[str], Field(max_length=11)], ["a"] * 11, False),
-        (list[int], [1] * 61, True),
-        (set[int], [1] * 61, True),
+        (list[int], list(range(61)), True),
+        (set[int], list(range(61)), True),
+        (list[list[int]], [[1], list(range(61))], True),
+        (dict[str, int], {f"k{at}": at for at in range(61)}, True),
+        (dict[str, int], {f"k{at}": at for at in range(60)}, False),
+        (dict[str, int], {"k" * 100: 1}, True),
         (Person, {"name": "a" * 1000}, True),
         (str | None, "a" * 1000, True),
         (dict[str, str], {"k": "a" * 136}, True),
@@ -338,6 +342,40 @@ def test_a_value_as_long_as_a_bound_of_ours_counts_as_cut(kind: Any, given: Any,
     with pytest.raises(ParseError, match="max_length") as caught:
         validate_output(signature, "o0", given, raw="")
     assert caught.value.reason == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (list[str], [*"abcdefg", "h", "h", "h", "h"]),
+        (list[str], ["a", *"bcbcbcbcbc"]),
+        (list[int], [*range(31), *[7] * 30]),
+        (list[dict[str, int]], [{"a": 1}] * 11),
+        (list[list[int]], [[1], [0] * 61]),
+        (set[int], [1] * 61),
+    ],
+)
+def test_a_list_that_repeats_itself_until_our_bound_is_a_value_with_a_note(kind: Any, given: Any) -> None:
+    """Nothing but repetition can be missing from it."""
+    with notes_watched() as noted:
+        found = validate_output(signature_of(kind), "o0", given, raw="")
+
+    assert list(found) == ([1] if isinstance(found, set) else given)
+    assert len(noted) == 1
+    assert "`o0`" in next(iter(noted))
+    assert "max_length" in next(iter(noted))
+
+
+@pytest.mark.parametrize("given", [[*range(50), *[7] * 11], [*range(58), 1, 1, 1], [1, 2] * 30 + [3]])
+def test_a_list_that_says_something_new_near_our_bound_counts_as_cut(given: list[int]) -> None:
+    with pytest.raises(ParseError, match="max_length"):
+        validate_output(signature_of(list[int]), "o0", given, raw="")
+
+
+def test_outside_of_an_evaluation_the_note_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    validate_output(signature_of(list[int]), "o0", [1] * 61, raw="")
+
+    assert "repeats itself in a list of output `o0`" in caplog.text
 
 
 class _Defaults(Signature):

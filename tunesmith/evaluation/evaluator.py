@@ -27,7 +27,6 @@ from tunesmith.evaluation.ledger_entry import Entry
 from tunesmith.evaluation.ledger_shelf import Shelf, typed_outputs, typed_steps
 from tunesmith.evaluation.report import METRIC_ERROR_LIMIT, Failure, Report, Row, Step
 from tunesmith.evaluation.turns import Line, Turns
-from tunesmith.formats import inputs_watched
 from tunesmith.lm import (
     LM,
     BaseLM,
@@ -43,7 +42,7 @@ from tunesmith.lm import (
 )
 from tunesmith.metrics import MISSING_FIELD, Judge, check_metric, judges_used, metric_name, score_of
 from tunesmith.modules import Module, Prediction, with_default_formats
-from tunesmith.signatures import Example
+from tunesmith.signatures import Example, notes_watched
 
 __all__ = ["Metric", "Runner", "as_model", "evaluate"]
 
@@ -285,7 +284,7 @@ class Runner:
                 return self._taken(there), there.notes
         again = None if shelf is None else shelf.row_to_rescore(key)
         try:
-            with judges_used() as used, inputs_watched() as lacking:
+            with judges_used() as used, notes_watched() as noted:
                 if again is None:
                     row, bare = self._evaluated(key, example, shared, calls)
                 else:
@@ -295,7 +294,7 @@ class Runner:
                 shelf.keep_stop(key, calls, stop.error)
             raise
         self._turns.took(row)
-        notes = (*_notes(used.values(), self.lm), *sorted(lacking))
+        notes = (*_notes(used.values(), self.lm), *sorted(noted))
         notes += tuple(note for model in self._models for note in model.findings.notes)
         if shelf is not None:
             kept = shelf.keep(row, calls, notes, bare=bare)

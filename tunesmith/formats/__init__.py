@@ -6,7 +6,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from tunesmith.errors import FormatError, SignatureError
-from tunesmith.formats.asked import inputs_watched
 from tunesmith.formats.bare import BareFormat
 from tunesmith.formats.chat import ChatFormat
 from tunesmith.formats.fields import field_titles, read_inputs
@@ -34,7 +33,6 @@ __all__ = [
     "Format",
     "format_names",
     "get_format",
-    "inputs_watched",
     "Layout",
     "read_inputs",
     "register",

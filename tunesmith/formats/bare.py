@@ -20,6 +20,7 @@ from tunesmith.formats.thoughts import is_around
 from tunesmith.lm import Capabilities, TokenLogprob
 from tunesmith.signatures import (
     Signature,
+    could_hold,
     field_names,
     field_schema,
     is_any_text,
@@ -166,6 +167,8 @@ class BareFormat(Format):
         name = _output(signature)
         if mode != "grammar":
             return super().disproves(signature, text, mode, cut=cut)
+        if not is_plain(signature, name):
+            return not could_hold(field_schema(signature, name), text, cut=cut)
         if is_text(signature, name) or self.constraint(signature, mode).grammar is None:
             return False
         found = labels(signature, name)

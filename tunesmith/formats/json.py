@@ -14,6 +14,7 @@ from tunesmith.formats.registry import register
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
     Signature,
+    could_hold,
     labels,
     output_grammar,
     output_schema,
@@ -39,8 +40,8 @@ class JsonFormat(Format):
         output_schema(signature)
 
     def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
-        """Use a grammar where it holds more than the schema and the engine takes one, else the schema."""
-        if "grammar" in capabilities.constraints and output_grammar(signature) is not None:
+        """Use a grammar if the engine takes one, else the schema."""
+        if "grammar" in capabilities.constraints:
             return "grammar"
         return "schema" if "json_schema" in capabilities.constraints else "none"
 
@@ -82,6 +83,10 @@ class JsonFormat(Format):
         if not isinstance(value, dict):
             raise ParseError("The reply is JSON, but no object with a key per output.", reason="syntax", raw=text)
         return validate_outputs(signature, value, raw=text)
+
+    def disproves(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> bool:
+        """Return whether the grammar or the schema of all outputs cannot have allowed the reply."""
+        return mode != "none" and not could_hold(output_schema(signature), text, cut=cut)
 
     def reader(self, signature: type[Signature], mode: str) -> FieldReader:
         """Return a reader of the object."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tunesmith.signatures.given import given_value
     from tunesmith.signatures.inline import declared
     from tunesmith.signatures.jsonable import in_one_order, to_json_value, without_numpy
+    from tunesmith.signatures.noted import note, notes_watched
     from tunesmith.signatures.render import is_any_text, is_plain, is_text, labels, render_json, render_text
     from tunesmith.signatures.reply import (
         absent_output,
@@ -84,6 +85,8 @@ __all__ = [
     "labels",
     "left_out",
     "MOST_LABELS",
+    "note",
+    "notes_watched",
     "open_end",
     "output_grammar",
     "output_schema",

@@ -1,20 +1,22 @@
 """How long a reply may get where the user did not say.
 
-Every string and array that is sent has a bound, so that a reply always ends. Where the user gave none, ours are
+Every string and array that is sent has a bound, so that a reply always ends. If the user gave none, ours are
 1,000 characters for a string alone, 11 strings of 136 characters for a list of strings, 61 numbers for a list of
 numbers: one list never holds more than 1,500 characters. Lists within lists keep these bounds at every level, since
-smaller ones would be met by chance. A number in a grammar has 33 digits before the point and 21 behind it. The odd
-numbers are on purpose, because a reply that fills one exactly is taken as cut. The user's own bounds are sent up to
+smaller ones would be met by chance. A mapping in a grammar has 61 keys of 100 characters, a number 33 digits before
+the point and 21 behind it. The odd numbers are on purpose, because a reply that fills one exactly is taken as cut,
+unless it is a list that only repeats itself: all that could follow is there. The user's own bounds are sent up to
 4,000 characters and 500 items; to a server up to 1,000 characters, because a runner crashes at 3,000.
 """
 
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from enum import IntEnum
 from typing import Any
 
 from tunesmith.signatures.forms import fills_form
 
 __all__ = [
-    "ALSO",
     "HELD",
     "LISTED_CHARACTERS",
     "LONG_ITEMS",
@@ -22,14 +24,16 @@ __all__ = [
     "MOST_DECLARED",
     "MOST_ITEMS",
     "MOST_LABELS",
+    "MOST_KEY",
     "OWN_DIGITS",
     "OWN_FRACTION",
     "OWN_ITEMS",
+    "OWN_KEYS",
     "OWN_LENGTH",
+    "Filled",
     "Node",
     "UnsupportedError",
-    "fills_own_bound",
-    "grammar_holds_more",
+    "filled",
     "listed_room",
     "own_digits",
     "own_items",
@@ -44,19 +48,20 @@ OWN_ITEMS = "x-own-items"
 OWN_DIGITS = "x-own-digits"
 # A mark that holds what a schema must or cannot say, and a grammar can; taken off as well.
 HELD = "x-held"
-ALSO = "also"
-"""Within that mark: whether the schema says as much."""
 
 MOST_CHARACTERS = 1000
 MOST_DECLARED = 4000
 MOST_ITEMS = 500
 MOST_LABELS = 200
 """Of a closed set that is sent: a grammar of 500 labels takes seconds per call to compile."""
+MOST_KEY = 100
 LONG_ITEMS = 11
+OWN_KEYS = 61
 _SHORT_ITEMS = 61
 _ROOM = 1499
 LISTED_CHARACTERS = _ROOM // LONG_ITEMS
 _LEAST_CHARACTERS = 100
+_LEAST_REPEATED = 4
 _OWN_DIGITS = 33
 OWN_FRACTION = 21
 """Most digits behind the point of a number for which nobody said it."""
@@ -106,30 +111,61 @@ def _unmarked(key: str, value: Any) -> Any:
     return without_marks(value)
 
 
-def fills_own_bound(node: Node, value: Any) -> bool:
-    """Return whether some string or array in `value` is exactly as long as a bound of ours."""
+class Filled(IntEnum):
+    """Whether a value ends at a bound of ours."""
+
+    NO = 0
+    REPEATING = 1
+    """A list does, and has gone on repeating itself before: nothing but repetition can be missing."""
+    CUT = 2
+    """Something may be missing."""
+
+
+def filled(node: Node, value: Any) -> Filled:
+    """Return whether some string, number, array or mapping in `value` is exactly as long as a bound of ours."""
     if "anyOf" in node:
-        return any(fills_own_bound(one, value) for one in node["anyOf"])
+        return _most(filled(one, value) for one in node["anyOf"])
     if isinstance(value, str):
-        return len(value) == node.get(OWN_LENGTH) or _fills_held(node.get(HELD, {}), value)
+        return _cut(len(value) == node.get(OWN_LENGTH) or _fills_held(node.get(HELD, {}), value))
     if isinstance(value, (int, float, Decimal)):
-        return _fills_digits(node, value)
+        return _cut(_fills_digits(node, value))
     if isinstance(value, list):
-        if len(value) == node.get(OWN_ITEMS):
-            return True
-        if "prefixItems" in node:
-            pairs = zip(node["prefixItems"], value, strict=False)
-            return any(fills_own_bound(one, item) for one, item in pairs)
-        inside = node.get("items")
-        return inside is not None and any(fills_own_bound(inside, item) for item in value)
+        return _filled_array(node, value)
     if isinstance(value, dict) and node.get("type") == "object":
         properties, rest = node.get("properties", {}), node.get("additionalProperties")
-        return any(
-            fills_own_bound(inside, item)
-            for key, item in value.items()
-            if isinstance(inside := properties.get(key, rest), dict)
+        inside = ((properties.get(key, rest), item) for key, item in value.items())
+        at_bound = len(value) == node.get(OWN_ITEMS) or (
+            isinstance(rest, dict) and any(len(key) == MOST_KEY for key in value)
         )
+        return _most([_cut(at_bound), *(filled(one, item) for one, item in inside if isinstance(one, dict))])
+    return Filled.NO
+
+
+def _filled_array(node: Node, items: list[Any]) -> Filled:
+    first, inside = node.get("prefixItems"), node.get("items")
+    if first is not None:
+        return _most(filled(one, item) for one, item in zip(first, items, strict=False))
+    own = Filled.NO
+    if len(items) == node.get(OWN_ITEMS):
+        own = Filled.REPEATING if _repeats(items) else Filled.CUT
+    return _most([own, *(filled(inside, item) for item in items if inside is not None)])
+
+
+def _repeats(items: Sequence[Any]) -> bool:
+    """Return whether the last third of a list, at least, is one to a few items again and again."""
+    for period in range(1, len(items) // 3 + 1):
+        tail = items[-max(_LEAST_REPEATED, -(-len(items) // 3), 3 * period) :]
+        if all(left == right for left, right in zip(tail, tail[period:], strict=False)):
+            return True
     return False
+
+
+def _most(found: Iterable[Filled]) -> Filled:
+    return max(found, default=Filled.NO)
+
+
+def _cut(is_cut: bool) -> Filled:  # noqa: FBT001
+    return Filled.CUT if is_cut else Filled.NO
 
 
 def _fills_held(held: Node, text: str) -> bool:
@@ -138,20 +174,6 @@ def _fills_held(held: Node, text: str) -> bool:
     from tunesmith.signatures.gbnfpattern import fills_pattern  # few types have a pattern
 
     return fills_pattern(held, text)
-
-
-def grammar_holds_more(node: Any) -> bool:
-    """Return whether a grammar can hold something of a marked schema that the schema cannot say."""
-    if isinstance(node, list):
-        return any(map(grammar_holds_more, node))
-    if not isinstance(node, dict) or "enum" in node:
-        return False
-    if HELD in node and not node[HELD].get(ALSO):
-        return True
-    return any(map(grammar_holds_more, [*node.get("properties", {}).values(), *(node.get(key) for key in _INSIDE)]))
-
-
-_INSIDE = ("items", "prefixItems", "anyOf", "additionalProperties")
 
 
 def _fills_digits(node: Node, value: Any) -> bool:

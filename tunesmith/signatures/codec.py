@@ -24,7 +24,7 @@ from tunesmith.signatures.atoms import (
     reason,
     whole,
 )
-from tunesmith.signatures.bounds import Node, UnsupportedError, fills_own_bound
+from tunesmith.signatures.bounds import Filled, Node, UnsupportedError, filled
 from tunesmith.signatures.choices import NO_CHOICES, Choices, closed_set, unwrapped
 from tunesmith.signatures.jsonable import confuses_types, to_json_value
 from tunesmith.signatures.schema import type_schema
@@ -143,9 +143,9 @@ class Codec:
         except Exception as error:
             raise InvalidError(reason(error)) from error
 
-    def fills_own_bound(self, value: Any) -> bool:
+    def filled(self, value: Any) -> Filled:
         """Return whether a JSON value is exactly as long as a bound that is ours, and so was likely cut."""
-        return self.schema is not None and fills_own_bound(self.schema, value)
+        return Filled.NO if self.schema is None else filled(self.schema, value)
 
     def _label(self, text: str) -> Any:
         value = self.choices.texts.get(text)

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from tunesmith.signatures.bounds import HELD, MOST_LABELS, grammar_holds_more
+from tunesmith.signatures.bounds import HELD, MOST_LABELS
 from tunesmith.signatures.codec import Codec, codec_of
 from tunesmith.signatures.forms import FORMS
 from tunesmith.signatures.gbnfjson import gbnf_literal, json_rules, number_body
@@ -84,14 +84,13 @@ def grammar_rules(signature: type[Signature], name: str, rule: str, *, avoid: st
 
 
 def json_grammar(signature: type[Signature], name: str) -> str | None:
-    """Return the grammar of one output as one line of JSON, where a grammar holds it better than its schema does.
+    """Return the grammar of one output as JSON.
 
-    That is a single value, since a server's own grammar of a schema may let a reply begin with a Markdown fence or
-    white space, and whatever has bounds or patterns that a schema cannot say to a server.
+    White space may stand inside of arrays and objects and nowhere else. A server's own grammar of a schema may let a
+    reply begin with a Markdown fence, and behind one a small model writes lists that it does not end.
 
     Returns:
-        GBNF with the root rule `root`; `None` for what is plain text, and for objects, arrays and unions that their
-        schema holds as well.
+        GBNF with the root rule `root`; `None` for what is plain text.
 
     Raises:
         SignatureError: there is no such output, or its type cannot be carried as JSON.
@@ -99,20 +98,19 @@ def json_grammar(signature: type[Signature], name: str) -> str | None:
     if codec_of(signature, name).kind != "json":
         return None
     schema = marked_schema(signature, name)
-    several = schema.get("type") in ("object", "array") or "anyOf" in schema
-    return None if several and not grammar_holds_more(schema) else json_rules(schema, "root")
+    if not any(one.get("type") in ("integer", "number") for one in (schema, *schema.get("anyOf", ()))):
+        return json_rules(schema, "root", spaced=True)
+    return f"root ::= value {_LINE_END}\n{json_rules(schema, 'value', spaced=True)}"
 
 
-def output_grammar(signature: type[Signature]) -> str | None:
-    """Return the grammar of all outputs as one JSON object on one line, where it holds more than their schema does.
+def output_grammar(signature: type[Signature]) -> str:
+    """Return the grammar of all outputs as one JSON object, with white space as in `json_grammar`.
 
     Raises:
         SignatureError: a type that cannot be carried as JSON.
     """
     schemas = {name: marked_schema(signature, name) for name in output_types(signature)}
-    if not any(map(grammar_holds_more, schemas.values())):
-        return None
-    return json_rules({"type": "object", "properties": schemas, "required": list(schemas)}, "root")
+    return json_rules({"type": "object", "properties": schemas, "required": list(schemas)}, "root", spaced=True)
 
 
 def text_rules(

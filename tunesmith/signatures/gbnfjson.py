@@ -1,31 +1,35 @@
-"""GBNF rules for one line of JSON, from a safe schema with its marks."""
+"""GBNF rules for JSON, from a safe schema with its marks."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunesmith.signatures.bounds import HELD
+from tunesmith.signatures.bounds import HELD, MOST_KEY, OWN_ITEMS
 from tunesmith.signatures.forms import FORMS, uri_rule
 from tunesmith.signatures.gbnfnumber import number_rules
 from tunesmith.signatures.gbnfpattern import pattern_rules
 
 __all__ = ["gbnf_literal", "json_rules", "number_body"]
 
-_MOST_KEYS = 60
 _OWN = 1000  # characters of a text whose pattern only validation knows
 _LISTED_OPTIONS = 40  # optional properties of which every subset is allowed
+_DISTINCT = 6  # values of a set of which every order is allowed
 _CODE = "([0-9a-ce-fA-CE-F] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2})"  # no half of a surrogate pair
+_EXPONENT = "([eE] [-+]? [0-9]{1,2})?"
+_SPACE = r'(" " | [\x0A]{1,2} [ \x09]{0,20})?'  # what llama.cpp allows, so that it always ends
 
 
-def json_rules(schema: Mapping[str, Any], rule: str, *, avoid: str = "") -> str:
-    """Return rules, the first of them called `rule`, for JSON values of a safe schema on one line.
+def json_rules(schema: Mapping[str, Any], rule: str, *, avoid: str = "", spaced: bool = False) -> str:
+    """Return rules, the first of them called `rule`, for JSON values of a safe schema.
 
     Args:
         schema: as `marked_schema` returns it.
         rule: name of the first rule; the names of the others begin with it.
         avoid: characters that texts must not hold as they are.
+        spaced: whether white space may stand inside of arrays and objects as a model likes to write it; else the value
+            stands on one line.
     """
-    return _Rules(rule, avoid).written(schema)
+    return _Rules(rule, avoid, spaced=spaced).written(schema)
 
 
 def number_body(schema: Mapping[str, Any], rule: str) -> tuple[str, list[str]]:
@@ -56,20 +60,30 @@ def _escaped(char: str) -> str:
 
 
 class _Rules:
-    def __init__(self, rule: str, avoid: str) -> None:
+    def __init__(self, rule: str, avoid: str, *, spaced: bool) -> None:
         self._rule, self._lines, self._count, self._avoid = rule, list[str](), 0, avoid
+        self._names: dict[str, str] = {}
+        self._space = f"{rule}-space" if spaced else ""
+        self._comma = f'"," {self._space}' if spaced else '", "'
+        self._colon = f'":" {self._space}' if spaced else '": "'
         escaped = "".join(f"\\x{ord(char):02X}" for char in avoid)
         self._char = f'[^"\\\\\\x7F\\x00-\\x1F{escaped}] | "\\\\" (["\\\\bfnrt/] | "u" {_CODE})'
 
     def written(self, schema: Mapping[str, Any]) -> str:
         body = self._body(schema)
-        return "\n".join([f"{self._rule} ::= {body}", *self._lines, f"{self._rule}-char ::= {self._char}"])
+        space = [f"{self._space} ::= {_SPACE}"] if self._space else []
+        return "\n".join([f"{self._rule} ::= {body}", *self._lines, f"{self._rule}-char ::= {self._char}", *space])
 
     def _named(self, body: str) -> str:
-        self._count += 1
-        name = f"{self._rule}-{self._count}"
-        self._lines.append(f"{name} ::= {body}")
-        return name
+        """Return the name of the rule of a body; equal bodies share one, since counts make them large."""
+        if body not in self._names:
+            self._count += 1
+            self._names[body] = f"{self._rule}-{self._count}"
+            self._lines.append(f"{self._names[body]} ::= {body}")
+        return self._names[body]
+
+    def _around(self, open_: str, inside: str, close: str) -> str:
+        return " ".join(part for part in (f'"{open_}"', self._space, inside, self._space, f'"{close}"') if part)
 
     def _node(self, schema: Mapping[str, Any]) -> str:
         """Return what stands for a value inside of another rule."""
@@ -79,7 +93,7 @@ class _Rules:
         if "anyOf" in schema:
             return " | ".join(self._node(one) for one in schema["anyOf"])
         if "enum" in schema:
-            return " | ".join(gbnf_literal(json.dumps(value, ensure_ascii=False)) for value in schema["enum"])
+            return " | ".join(self._values(schema["enum"]))
         match schema.get("type"):
             case "string":
                 return self._string(schema)
@@ -97,7 +111,12 @@ class _Rules:
         self._count += 1
         body, more = number_body(schema, f"{self._rule}-{self._count}")
         self._lines += more
-        return body
+        if not self._space or not ("[" in body or more):
+            return body
+        # A small model that would write a fraction, and may not, goes on with digits until a bound stops it.
+        if schema.get("type") == "integer":
+            return f'({body}) ".0"?'
+        return body if HELD in schema else f"({body}) {_EXPONENT}"
 
     def _string(self, schema: Mapping[str, Any]) -> str:
         held = schema.get(HELD, {})
@@ -117,40 +136,67 @@ class _Rules:
 
     def _array(self, schema: Mapping[str, Any]) -> str:
         if "prefixItems" in schema:
-            inside = ' ", " '.join(self._node(one) for one in schema["prefixItems"])
-            return f'"[" {inside} "]"'
+            return self._around("[", f" {self._comma} ".join(self._node(one) for one in schema["prefixItems"]), "]")
         least, most = schema.get("minItems", 0), schema.get("maxItems")
         if most == 0:
             return '"[]"'
+        if schema.get(HELD, {}).get("distinct") and len(schema["items"].get("enum", range(99))) <= _DISTINCT:
+            filled = self._around("[", f"({self._orders(self._values(schema['items']['enum']))})", "]")
+            return filled if least else f'"[]" | {filled}'
         item = self._node(schema["items"])
-        more = f'(", " {item}){{{max(least - 1, 0)},{"" if most is None else most - 1}}}'
-        filled = f'"[" {item} {more} "]"'
+        more = f"({self._comma} {item}){{{max(least - 1, 0)},{'' if most is None else most - 1}}}"
+        filled = self._around("[", f"{item} {more}", "]")
         return filled if least else f'"[]" | {filled}'
+
+    def _values(self, values: Sequence[Any]) -> list[str]:
+        return [gbnf_literal(json.dumps(value, ensure_ascii=False)) for value in values]
+
+    def _orders(self, values: Sequence[str]) -> str:
+        """Return one or more of some values, in any order, each at most once."""
+        return " | ".join(f"{one} {self._others([other for other in values if other != one])}" for one in values)
+
+    def _others(self, values: Sequence[str]) -> str:
+        return self._named(f"({self._comma} ({self._orders(values)}))?") if values else '""'
 
     def _object(self, schema: Mapping[str, Any]) -> str:
         rest = schema.get("additionalProperties")
         if isinstance(rest, Mapping):
-            pair = self._named(rf'"\"" {self._rule}-char{{1,100}} "\": " {self._node(rest)}')
-            return f'"{{}}" | "{{" {pair} (", " {pair}){{0,{_MOST_KEYS - 1}}} "}}"'
+            pair = self._named(f"{self._key(schema.get(HELD, {}).get('keys'))} {self._colon} {self._node(rest)}")
+            return f'"{{}}" | {self._around("{", f"{pair} ({self._comma} {pair}){{0,{schema[OWN_ITEMS] - 1}}}", "}")}'
         required = set(schema.get("required", ()))
         pairs = {
-            name: f"{gbnf_literal(json.dumps(name, ensure_ascii=False) + ': ')} {self._node(value)}"
+            name: f"{gbnf_literal(json.dumps(name, ensure_ascii=False))} {self._colon} {self._node(value)}"
             for name, value in schema.get("properties", {}).items()
         }
         must = [pair for name, pair in pairs.items() if name in required]
         may = [self._named(pair) for name, pair in pairs.items() if name not in required]
-        return _closed(must, may)
+        return self._closed(must, may)
 
+    def _key(self, schema: Mapping[str, Any] | None) -> str:
+        """Return a key of a mapping: a text, whatever its type."""
+        if schema is None:
+            return rf'"\"" {self._rule}-char{{1,{MOST_KEY}}} "\""'
+        if schema.get("type") == "string":
+            return self._node(schema)
+        self._count += 1
+        body, more = number_body(schema, f"{self._rule}-{self._count}")
+        self._lines += more
+        return rf'"\"" ({body}) "\""'
 
-def _closed(must: Sequence[str], may: Sequence[str]) -> str:
-    """Return an object of all that it must hold, then of any of what it may hold, in order."""
-    if must:
-        inside = ' ", " '.join(must) + "".join(f' (", " {pair})?' for pair in may)
-        return f'"{{" {inside} "}}"'
-    if not may:
-        return '"{}"'
-    if len(may) > _LISTED_OPTIONS:
-        inside = ' ", " '.join(may)
-        return f'"{{" {inside} "}}"'
-    starts = [may[at] + "".join(f' (", " {pair})?' for pair in may[at + 1 :]) for at in range(len(may))]
-    return f'"{{}}" | "{{" ({" | ".join(starts)}) "}}"'
+    def _closed(self, must: Sequence[str], may: Sequence[str]) -> str:
+        """Return an object of all that it must hold, then of any of what it may hold, in order."""
+        if must:
+            inside = f" {self._comma} ".join(must) + self._any_of(may)
+            return self._around("{", inside, "}")
+        if not may:
+            return '"{}"'
+        if len(may) > _LISTED_OPTIONS:
+            return self._around("{", f" {self._comma} ".join(may), "}")
+        return f'"{{}}" | {self._around("{", f"({self._first_of(may)})", "}")}'
+
+    def _first_of(self, may: Sequence[str]) -> str:
+        """Return at least one of what is given, in order, each at most once."""
+        return " | ".join(may[at] + self._any_of(may[at + 1 :]) for at in range(len(may)))
+
+    def _any_of(self, may: Sequence[str]) -> str:
+        return "".join(f" ({self._comma} {one})?" for one in may)

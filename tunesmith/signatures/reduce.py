@@ -9,11 +9,15 @@ from functools import partial
 from typing import Any
 
 from tunesmith.signatures.bounds import (
+    HELD,
     LISTED_CHARACTERS,
     MOST_CHARACTERS,
     MOST_ITEMS,
+    MOST_KEY,
     MOST_LABELS,
     OWN_ITEMS,
+    OWN_KEYS,
+    OWN_LENGTH,
     Node,
     UnsupportedError,
     listed_room,
@@ -29,11 +33,14 @@ from tunesmith.signatures.scalars import (
     string_node,
 )
 
-__all__ = ["ELSEWHERE", "Reducer"]
+__all__ = ["ELSEWHERE", "KEYS", "Reducer"]
 
 ELSEWHERE = "https://elsewhere.invalid/"
 """Before a reference that is no definition."""
 
+KEYS = "x-keys"
+"""The key under which the schema of a mapping has the schema of its keys, unless they are any texts."""
+_KEY_TYPES = ("string", "integer", "number")
 _LEVELS = 3
 _MOST_NODES = 2000
 _EMPTY_ARRAY: Node = {"type": "array", "items": {"type": "null"}, "maxItems": 0}
@@ -177,7 +184,8 @@ class Reducer:
         inside = self._node(items, f"{path}[]", min(room, LISTED_CHARACTERS), refs)
         own = own_items(inside) if most is None else MOST_ITEMS
         own = min(MOST_ITEMS, max(own, 2 * least))
-        return _listed(inside, least, {"maxItems": own, OWN_ITEMS: own})
+        mark: Node = {HELD: {"distinct": True}} if schema.get("uniqueItems") and least <= 1 else {}
+        return _listed(inside, least, {"maxItems": own, OWN_ITEMS: own, **mark})
 
     def _tuple(self, first: list[Any], path: str, room: int, refs: tuple[str, ...]) -> Node | None:
         inside = [self._node(one, f"{path}[{i}]", room, refs) for i, one in enumerate(first)]
@@ -212,10 +220,19 @@ class Reducer:
         keys = self._key_labels(names)
         if keys is not None:
             return _closed(dict.fromkeys(keys, value), [])
-        if names is not None or "patternProperties" in schema:
-            self._note(path, "the form of keys is not enforced by engines")
+        held = self._keys(schema, path)
+        if held or names is not None or "patternProperties" in schema:
+            self._note(path, f"the form of keys is not enforced by {'servers' if held else 'engines'}")
         self._note(path, "the number and the length of keys are bounded only by the reply's end")
-        return {"type": "object", "additionalProperties": value}
+        return {"type": "object", "additionalProperties": value, OWN_ITEMS: OWN_KEYS, **held}
+
+    def _keys(self, schema: Node, path: str) -> Node:
+        """Return the mark that says what a grammar can hold of the keys."""
+        key = self._node(schema[KEYS], path, MOST_KEY, ()) if KEYS in schema else None
+        if key is None or key.get("type") not in _KEY_TYPES:
+            return {}
+        is_any = key == {"type": "string", "maxLength": MOST_KEY, OWN_LENGTH: MOST_KEY}
+        return {} if is_any else {HELD: {"keys": key}}
 
     def _key_labels(self, names: Any) -> list[str] | None:
         """Return the names of a mapping whose keys are a closed set, `None` for any other."""

@@ -10,7 +10,9 @@ from pydantic.fields import FieldInfo
 
 from tunesmith.errors import ParseError, SignatureError
 from tunesmith.signatures.atoms import InvalidError
+from tunesmith.signatures.bounds import Filled
 from tunesmith.signatures.codec import Codec, codec_of
+from tunesmith.signatures.noted import note
 from tunesmith.signatures.signature import Signature, checked, output_types
 
 __all__ = ["absent_output", "could_hold", "parse_json", "parse_text", "validate_output", "validate_outputs"]
@@ -116,7 +118,7 @@ def parse_text(signature: type[Signature], name: str, text: str, *, raw: str) ->
     except InvalidError as error:
         _invalid(name, error, raw)
     # A text that ends at a bound of ours has run into `max_tokens`, or has the length that was asked for.
-    if isinstance(value, (int, float, Decimal)) and codec.fills_own_bound(value):
+    if isinstance(value, (int, float, Decimal)) and codec.filled(value) is Filled.CUT:
         raise _filled(name, raw)
     return value
 
@@ -134,8 +136,8 @@ def validate_output(signature: type[Signature], name: str, value: Any, *, raw: s
         raw: the whole reply, for the error.
 
     Raises:
-        ParseError: `invalid`, or `truncated` where a text or list is exactly as long as a bound that was ours
-            and not the user's.
+        ParseError: `invalid`, or `truncated` if a text, number, list or mapping is exactly as long as a bound that was
+            ours and not the user's. A list that repeats itself until that bound is a value, and `noted`.
         SignatureError: there is no such field.
     """
     return _valid(codec_of(signature, name), name, value, raw)
@@ -195,13 +197,20 @@ def _default(name: str, info: FieldInfo) -> Any:
 
 def _valid(codec: Codec, name: str, value: Any, raw: str) -> Any:
     try:
-        if codec.fills_own_bound(value):
+        found = codec.filled(value)
+        if found is Filled.CUT:
             raise _filled(name, raw)
-        return codec.from_json(value)
+        typed = codec.from_json(value)
     except InvalidError as error:
         _invalid(name, error, raw)
     except RecursionError as error:
         _invalid(name, InvalidError("is nested too deeply"), raw, error)
+    if found is Filled.REPEATING:
+        note(
+            f"The model repeats itself in a list of output `{name}` until it has as many items as tunesmith allows if "
+            "the signature does not say. Declare `max_length` on the field to ask for fewer, or for more."
+        )
+    return typed
 
 
 def _filled(name: str, raw: str) -> ParseError:
@@ -279,14 +288,16 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _finite(text: str) -> float | Decimal:
-    """Return a fraction as a float, as a decimal if a float would lose digits of it."""
+def _finite(text: str) -> float | Decimal | int:
+    """Return a fraction as a float, as a decimal if a float would lose digits of it, a long whole one as an integer."""
     number = float(text)
     if number - number != 0:
         raise ValueError("a number is too large")
     if len(text) <= _EXACT:
         return number
     exact = Decimal(text)
+    if text.endswith(".0"):
+        return int(exact)
     return number if Decimal(repr(number)) == exact else exact
 
 

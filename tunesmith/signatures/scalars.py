@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 from tunesmith.signatures.bounds import (
-    ALSO,
     HELD,
     LISTED_CHARACTERS,
     LONG_ITEMS,
@@ -15,6 +14,7 @@ from tunesmith.signatures.bounds import (
     MOST_LABELS,
     OWN_DIGITS,
     OWN_ITEMS,
+    OWN_KEYS,
     OWN_LENGTH,
     Node,
     UnsupportedError,
@@ -149,11 +149,10 @@ def _shaped(schema: Node, room: int, note: Note) -> Node | None:
     if rewritten is None:
         note(f"the pattern {pattern!r} is not sent, because engines fail on such")
         return None
-    sized = "minLength" in schema or "maxLength" in schema
-    if sized:
+    if "minLength" in schema or "maxLength" in schema:
         note("a length beside a pattern is not enforced by servers")
     held = _held(schema, room).get(HELD)
-    mark = {} if held is None else {HELD: {**held, "sent": OWN_COUNT, ALSO: not sized}}
+    mark = {} if held is None else {HELD: {**held, "sent": OWN_COUNT}}
     return {"type": "string", "pattern": rewritten, **mark}
 
 
@@ -234,7 +233,7 @@ def any_node(room: int, note: Note) -> Node:
         "maxItems": LONG_ITEMS,
         OWN_ITEMS: LONG_ITEMS,
     }
-    keyed = {"type": "object", "additionalProperties": inside}
+    keyed = {"type": "object", "additionalProperties": inside, OWN_ITEMS: OWN_KEYS}
     return {"anyOf": [_own_text(room), *others, listed, keyed]}
 
 

@@ -20,7 +20,7 @@ from pydantic_core import core_schema
 
 from tunesmith.errors import SignatureError
 from tunesmith.signatures.bounds import Node, UnsupportedError, without_marks
-from tunesmith.signatures.reduce import ELSEWHERE, Reducer
+from tunesmith.signatures.reduce import ELSEWHERE, KEYS, Reducer
 from tunesmith.signatures.scalars import EXACT, SCHEMES, ZONE
 from tunesmith.signatures.signature import (
     DSPY_TYPES,
@@ -224,6 +224,11 @@ class _Generator(GenerateJsonSchema):
         if "step" in exact:
             exact["step"] = str(exact["step"])
         return {"type": "number", EXACT: exact}
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        # pydantic says of keys only what JSON Schema can, and of numbers and dates nothing.
+        made, keys = super().dict_schema(schema), schema.get("keys_schema", {"type": "any"})
+        return made if keys["type"] == "any" else {**made, KEYS: self.generate_inner(keys)}
 
     def url_schema(self, schema: core_schema.UrlSchema) -> JsonSchemaValue:
         return {**super().url_schema(schema), SCHEMES: list(schema.get("allowed_schemes") or ())}
