@@ -53,10 +53,12 @@ def to_json_value(value: Any) -> Any:
 def without_numpy(value: Any) -> Any:
     """Return a scalar or array of numpy as Python's own value, and any other value as it is.
 
-    Numpy is not imported for this: until somebody imports it, no value is of numpy.
+    Numpy is not imported for this: before it has been, no value is of numpy.
     """
     numpy = sys.modules.get("numpy")
-    if numpy is None or not isinstance(value, (numpy.generic, numpy.ndarray)):
+    # While another thread imports it, as a mirror's does, the module is there and has not these yet.
+    scalar, array = getattr(numpy, "generic", None), getattr(numpy, "ndarray", None)
+    if scalar is None or array is None or not isinstance(value, (scalar, array)):
         return value
     return value.tolist()
 
