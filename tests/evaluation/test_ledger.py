@@ -226,3 +226,31 @@ def test_the_columns_can_be_read_with_sql(tmp_path: Path) -> None:
     connection.close()
     assert found == (10, 9, 20, 10)
     assert json.loads(body)["steps"][0][0] == "self"
+
+
+def test_rows_that_finish_together_wait_for_one_sync_and_survive_a_kill_before_it(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys, time\n"
+        "from pathlib import Path\n"
+        "from tests.evaluation.ledgers import entry_of\n"
+        "from tunesmith.evaluation import Ledger\n"
+        "ledger = Ledger(Path(sys.argv[1]))\n"
+        "waited = [ledger.put(entry_of(n)) and ledger.waits for n in range(8)]\n"
+        "print(waited[0], any(waited[1:]), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "run.db"], stdout=subprocess.PIPE, text=True)
+
+    assert done.stdout.split() == ["False", "True"]
+    with Ledger(tmp_path / "run.db") as ledger:
+        assert len(ledger) == 8
+        assert ledger.damage == ()
+
+
+def test_settle_brings_waiting_rows_to_the_disk(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "run.db") as ledger:
+        while not (ledger.put(entry_of(len(ledger))) and ledger.waits):
+            pass
+        ledger.settle()
+
+        assert not ledger.waits

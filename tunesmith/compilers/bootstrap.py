@@ -169,6 +169,7 @@ class _Attempts:
                 meter=session.meter,
                 shelf=shelf,
                 turns=session.turns,
+                own=True,
             )
             with role("teacher"):
                 row = runner.one(example)

@@ -19,6 +19,7 @@ from tunesmith.evaluation import (
     Runner,
     Shelf,
     Turns,
+    as_dataset,
     gain,
     lm_key,
     paired_scores,
@@ -185,7 +186,7 @@ class Session:
         order = list(range(len(valset)))
         random.Random(seed).shuffle(order)
         # One shuffled order for all candidates: prefixes of it are comparable.
-        self.valset = [valset[index] for index in order]
+        self.valset = as_dataset(valset, "valset").ordered(order)
         groups = valset.groups if isinstance(valset, Dataset) else None
         self._groups = None if groups is None else tuple(groups[index] for index in order)
         self.baseline = Candidate.of(program)
@@ -423,7 +424,7 @@ class Session:
         if key not in self._runners:
             program, shelf = candidate.apply(self.program), self.shelf(candidate)
             self._runners[key] = Runner(
-                program, self.metric, lm=self.lm, meter=self.meter, shelf=shelf, turns=self.turns
+                program, self.metric, lm=self.lm, meter=self.meter, shelf=shelf, turns=self.turns, own=True
             )
         return self._runners[key]
 

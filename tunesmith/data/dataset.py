@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import is_
 from pathlib import Path
 from typing import Any, overload
 
@@ -179,7 +180,7 @@ class Dataset(Sequence[Example]):
         found = Fitted(self.examples, self.inputs, ()) if typed else fitted(self.examples, signature, self.name)
         dataset = Dataset(found.examples, found.inputs, self.name, self.skipped, self.group, self.notes)
         object.__setattr__(dataset, "_fits", signature)
-        object.__setattr__(dataset, "_keys", self._keys if typed else None)
+        object.__setattr__(dataset, "_keys", self._keys if _same_examples(dataset, self) else None)
         return dataset, found.notes
 
     def with_labels(self, signatures: Mapping[str, type[Signature]]) -> "tuple[Dataset, tuple[str, ...]]":
@@ -189,6 +190,7 @@ class Dataset(Sequence[Example]):
         examples, notes = with_labels(self.examples, signatures, self.name)
         dataset = Dataset(examples, self.inputs, self.name, self.skipped, self.group, self.notes)
         object.__setattr__(dataset, "_labels", dict(signatures))
+        object.__setattr__(dataset, "_keys", self._keys if _same_examples(dataset, self) else None)
         return dataset, notes
 
     def split(
@@ -248,6 +250,10 @@ class Dataset(Sequence[Example]):
             object.__setattr__(taken, "_keys", tuple(self._keys[row] for row in rows))
         return taken
 
+    def ordered(self, rows: Iterable[int]) -> "Dataset":
+        """Return the examples at these positions, in this order; what is known of them is kept."""
+        return self._taken(rows, "", self.group)
+
     def _texts(self, argument: str, name: str) -> list[str]:
         self._check_field(argument, name)
         return [canonical_json(example[name]) for example in self.examples]
@@ -286,6 +292,11 @@ class Dataset(Sequence[Example]):
     def __repr__(self) -> str:
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
         return f"<Dataset {self.name}: {len(self)} examples, inputs {self.inputs}{skipped}>"
+
+
+def _same_examples(one: Dataset, other: Dataset) -> bool:
+    """Return whether both hold the same objects."""
+    return len(one) == len(other) and all(map(is_, one.examples, other.examples))
 
 
 def _same_fields(one: type[Signature], other: type[Signature]) -> bool:

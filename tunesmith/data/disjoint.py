@@ -1,8 +1,9 @@
 """Leaks: examples that two splits share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
+from tunesmith.data.dataset import Dataset
 from tunesmith.data.keys import example_key, inputs_key
 from tunesmith.errors import SplitError
 from tunesmith.signatures import Example
@@ -24,15 +25,15 @@ def check_disjoint(**datasets: Sequence[Example] | None) -> None:
         DataError: an example has no canonical form.
     """
     given = {name: data for name, data in datasets.items() if data is not None}
-    whole = {name: _keyed(data, example_key) for name, data in given.items()}
-    inputs = {name: _keyed(data, inputs_key) for name, data in given.items()}
+    whole = {name: dict.fromkeys(_keys(data)) for name, data in given.items()}
+    inputs = {name: dict.fromkeys(map(inputs_key, data)) for name, data in given.items()}
     for one, other in combinations(given, 2):
         _refuse(one, other, whole, "example(s)")
         _refuse(one, other, inputs, "example(s) with the same inputs and another label")
 
 
-def _keyed(data: Sequence[Example], key: Callable[[Example], str]) -> dict[str, None]:
-    return dict.fromkeys(map(key, data))
+def _keys(data: Sequence[Example]) -> Iterable[str]:
+    return data.keys if isinstance(data, Dataset) else map(example_key, data)
 
 
 def _refuse(one: str, other: str, keys: Mapping[str, dict[str, None]], what: str) -> None:

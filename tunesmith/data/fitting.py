@@ -48,12 +48,13 @@ def fitted(examples: Sequence[Example], signature: type[Signature], name: str) -
     given = [fields_of(example) for example in examples]
     seen = {column.name for column in columns if any(column.name in fields for fields in given)}
     found, inputs = _Found(len(given)), tuple(column.name for column in columns if column.is_input)
-    extra = tuple(dict.fromkeys(n for e in examples for n in _marked(e) if n not in signature.fields))
+    known = signature.fields  # DSPy makes it anew at each look
+    extra = tuple(dict.fromkeys(n for e in examples for n in _marked(e) if n not in known))
     typed = tuple(
         _typed(example, fields, columns, seen, found, number, name, (*inputs, *extra))
         for number, (example, fields) in enumerate(zip(examples, given, strict=True), 1)
     )
-    notes = [*found.notes(columns), *_notes_of_names(columns, seen, extra, _others(given, signature))]
+    notes = [*found.notes(columns), *_notes_of_names(columns, seen, extra, _others(given, known))]
     return Fitted(typed, (*inputs, *extra), tuple(f"{name}: {note}" for note in notes))
 
 
@@ -169,9 +170,9 @@ def _marked(example: Example) -> tuple[str, ...]:
     return () if marked is None else tuple(name for name in fields_of(example) if name in marked)
 
 
-def _others(given: Iterable[dict[str, Any]], signature: type[Signature]) -> list[str]:
+def _others(given: Iterable[dict[str, Any]], known: Mapping[str, Any]) -> list[str]:
     """Return the names of fields that are none of the signature's."""
-    return list(dict.fromkeys(name for fields in given for name in fields if name not in signature.fields))
+    return list(dict.fromkeys(name for fields in given for name in fields if name not in known))
 
 
 def _notes_of_names(

@@ -79,19 +79,16 @@ def example_key(example: Example) -> str:
 
 def inputs_key(example: Example) -> str:
     """Return the content key of the inputs alone; of all fields where no inputs are set."""
-    return content_key(fields_of(_inputs(example)))
+    fields, wanted = fields_of(example), example._input_keys
+    return content_key(fields if wanted is None else {name: fields[name] for name in fields if name in wanted})
 
 
 def fields_of(example: Example) -> dict[str, Any]:
     """Return the fields of an example, without DSPy's own: `dict(example.items())` in a third of the time."""
-    return {name: value for name, value in example._store.items() if not name.startswith("dspy_")}
-
-
-def _inputs(example: Example) -> Example:
-    try:
-        return example.inputs()
-    except ValueError:  # DSPy's way to say that `with_inputs` was not called
-        return example
+    store = example._store
+    if "dspy_" not in " ".join(store):
+        return dict(store)
+    return {name: value for name, value in store.items() if not name.startswith("dspy_")}
 
 
 def _canonical(value: object, *, escaped: bool) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal
 
 from tunesmith.errors import brief
@@ -20,6 +21,11 @@ COLUMNS = (
     *("seq", *KEY),
     *("score", "fault", "error", "calls", "tokens", "seconds", "cached", "time", "body", "sha256"),
 )
+
+
+_KEY_OF = attrgetter(*KEY)
+_PLAIN = frozenset({str, bool, type(None)})  # JSON values as they are
+_written = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class DamagedRow(Exception):
@@ -90,7 +96,7 @@ def columns_of(entry: Entry, seq: int, *, private: bool = False) -> tuple[Any, .
     row, failure = entry.row, entry.row.failure
     values = (
         seq,
-        *(getattr(entry.key, name) for name in KEY),
+        *_KEY_OF(entry.key),
         None if row.score is None else float(row.score) + 0.0,  # SQLite has no negative zero
         None if failure is None else failure.fault,
         None if failure is None else failure.kind,
@@ -99,7 +105,7 @@ def columns_of(entry: Entry, seq: int, *, private: bool = False) -> tuple[Any, .
         float(row.seconds),
         int(row.cached),
         float(entry.time),
-        json.dumps(_body(entry, private=private), separators=(",", ":")),
+        _written(_body(entry, private=private)),
     )
     return (*values, _checksum(values))
 
@@ -164,6 +170,9 @@ def _json_values(values: Mapping[str, Any] | None) -> tuple[dict[str, Any] | Non
         return None, True
     found: dict[str, Any] = {}
     for name, value in values.items():
+        if type(value) in _PLAIN:
+            found[name] = value
+            continue
         try:
             plain = to_json_value(value)
             json.dumps(plain, allow_nan=False)
@@ -280,4 +289,4 @@ class _Reader:
 
 def _checksum(values: Sequence[Any]) -> str:
     # Escaped: text that damage made no UTF-8 has a checksum as well.
-    return hashlib.sha256(json.dumps(list(values), separators=(",", ":")).encode("ascii")).hexdigest()
+    return hashlib.sha256(_written(list(values)).encode("ascii")).hexdigest()

@@ -121,9 +121,13 @@ class Shelf:
         """Return the row of an example."""
         return self.ledger.get(self.key(example))
 
-    def row_to_rescore(self, example: str) -> Entry | None:
-        """Return the row of an example that can be scored again: this metric failed on it, or another one judged it."""
-        there = self.row(example)
+    def row_to_rescore(self, example: str, there: Entry | None) -> Entry | None:
+        """Return the row of an example that can be scored again: this metric failed on it, or another one judged it.
+
+        Args:
+            example: its key.
+            there: its row by this metric.
+        """
         if there is not None:
             return there if _metric_failed(there) and there.whole else None
         return self.ledger.with_another_metric(self.key(example)) if self.rescore else None

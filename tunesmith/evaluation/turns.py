@@ -61,10 +61,11 @@ class Turns:
     def begin(self, runs: int = 1) -> None:
         """Wait until an example that may take so many runs can begin; call `end` afterwards."""
         with self._changed:
-            self._changed.wait_for(lambda: self.fits(runs))
-            if self._open == 0:
-                charged = self._meter.charged
-                self._spent = {name: float(getattr(charged, name)) for name in self._spent}
+            if self._meter.budget != _NO_LIMITS:
+                self._changed.wait_for(lambda: self.fits(runs))
+                if self._open == 0:
+                    charged = self._meter.charged
+                    self._spent = {name: float(getattr(charged, name)) for name in self._spent}
             self._open += runs
 
     def took(self, row: Row) -> None:
@@ -79,7 +80,8 @@ class Turns:
         """Let others begin: an example is done, or has failed."""
         with self._changed:
             self._open -= runs
-            self._changed.notify_all()
+            if self._meter.budget != _NO_LIMITS:
+                self._changed.notify_all()
 
 
 class Line(Generic[T]):

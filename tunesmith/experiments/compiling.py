@@ -10,7 +10,7 @@ from typing import Any
 
 from tunesmith.artifacts import Artifact, note_on_loading, save
 from tunesmith.compilers import Compiler, CompileReport, Mirror, MirrorPlace, Session, mirrored
-from tunesmith.data import content_key, example_key
+from tunesmith.data import Dataset, content_key, example_key
 from tunesmith.errors import BudgetExceeded, UsageError, brief, shown
 from tunesmith.evaluation import Interval, Ledger, Metric, Report, RunFolder, Runner, paired_scores, run_path
 from tunesmith.experiments.compiling_calls import calls_of_example
@@ -235,7 +235,7 @@ def _run(
     on_candidate: Callable[[Candidate], None] | None = None,
 ) -> CompileResult:
     meter = Meter(job.budget)
-    keys = _keys(job)
+    keys = [list(split.keys) for split in _splits(job)]
     with metered(meter), unpaid() if rescore else nullcontext():
         session = job.compiler.session(
             job.program,
@@ -298,14 +298,13 @@ def _keep_room(job: Job, session: Session) -> None:
         session.meter.budget = replace(session.meter.budget, calls=room)
 
 
-def _keys(job: Job) -> list[list[str]]:
-    splits = [split for split in (job.train, job.val, job.test) if split is not None]
-    return [[example_key(example) for example in split] for split in splits]
+def _splits(job: Job) -> list[Dataset]:
+    return [split for split in (job.train, job.val, job.test) if split is not None]
 
 
 def _check_unchanged(job: Job, keys: list[list[str]]) -> None:
     """Refuse scores of examples that changed under way: later candidates saw others than earlier ones."""
-    if _keys(job) != keys:
+    if [[example_key(example) for example in split] for split in _splits(job)] != keys:
         raise UsageError(
             "The metric or the program changed the examples it was given, so the scores cannot be compared. Let it "
             "work on a copy: `copy.deepcopy(example)`."
@@ -336,7 +335,12 @@ def _test(
 
         try:
             runner = Runner(
-                candidate.apply(job.program), job.metric, lm=job.lm, meter=meter, shelf=session.shelf(candidate)
+                candidate.apply(job.program),
+                job.metric,
+                lm=job.lm,
+                meter=meter,
+                shelf=session.shelf(candidate),
+                own=True,
             )
             found = runner.run(job.test, slots=session.slots, progress=tell)
         except BudgetExceeded as stop:

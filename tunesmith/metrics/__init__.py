@@ -11,6 +11,7 @@ from tunesmith.metrics.metric import (
     metric_name,
     named_metrics,
     score_of,
+    scorer_of,
 )
 from tunesmith.metrics.numeric import numeric_close
 from tunesmith.metrics.overlap import rouge_l, token_f1
@@ -41,6 +42,7 @@ __all__ = [
     "rouge_l",
     "same",
     "score_of",
+    "scorer_of",
     "Scorer",
     "set_match",
     "source_key",

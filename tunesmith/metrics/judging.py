@@ -1,7 +1,6 @@
 """`judge`: an LM that judges one prediction. It is a program itself, so it can be compiled, cached and measured."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, ClassVar, Literal
 
@@ -315,15 +314,18 @@ def judge(
     )
 
 
-@contextlib.contextmanager
-def judges_used() -> Iterator[dict[int, Judge]]:
+class judges_used:  # noqa: N801 - used as a function in a `with`
     """Collect, by `id`, every judge that judges something inside, also as a part of another metric."""
-    used: dict[int, Judge] = {}
-    token = _USED.set(used)
-    try:
-        yield used
-    finally:
-        _USED.reset(token)
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> dict[int, Judge]:
+        used: dict[int, Judge] = {}
+        self._token = _USED.set(used)
+        return used
+
+    def __exit__(self, *problem: object) -> None:
+        _USED.reset(self._token)
 
 
 def _model(lm: Any) -> Any:

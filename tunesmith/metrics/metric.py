@@ -26,6 +26,7 @@ __all__ = [
     "named_metrics",
     "score_of",
     "Scorer",
+    "scorer_of",
 ]
 
 # The metrics of this package are frozen dataclasses with two more attributes: `metric_name`, and
@@ -107,9 +108,17 @@ def score_of(
     Raises:
         MetricError: it returned no score.
     """
+    return scorer_of(metric)(example, prediction, trace)
+
+
+def scorer_of(metric: Callable[..., Any]) -> Callable[[Example, object, object], Score]:
+    """Return what `score_of` calls for one metric, whose arguments are looked at once."""
     if isinstance(metric, Scorer):
-        return metric.score(example, prediction, trace)
-    return Score.of(metric(*(example, prediction, trace, None, None)[: _taken(metric)]))
+        return metric.score
+    taken = _taken(metric)
+    if taken == 3:  # nearly always
+        return lambda example, prediction, trace: Score.of(metric(example, prediction, trace))
+    return lambda *given: Score.of(metric(*(*given, None, None)[:taken]))
 
 
 def check_metric(metric: object) -> None:

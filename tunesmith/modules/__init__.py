@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
-    from tunesmith.modules.binding import bind, bound_format, saved_settings, with_default_formats
+    from tunesmith.modules.binding import bind, bind_defaults, bound_format, saved_settings, with_default_formats
     from tunesmith.modules.candidate import Candidate, Part
     from tunesmith.modules.fingerprint import (
         class_name,
@@ -39,6 +39,7 @@ else:
 
 __all__ = [
     "bind",
+    "bind_defaults",
     "bound_format",
     "caller_adapter",
     "calls_of",

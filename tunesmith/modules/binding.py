@@ -21,7 +21,7 @@ from tunesmith.modules.calling import predicted
 from tunesmith.modules.module import DspyPredict, Module, caller_adapter, context, copy_program, settings
 from tunesmith.signatures import check_inputs
 
-__all__ = ["bind", "bound_format", "saved_settings", "settle", "with_default_formats", "with_settings"]
+__all__ = ["bind", "bind_defaults", "bound_format", "saved_settings", "settle", "with_default_formats", "with_settings"]
 
 _MARK = "tunesmith_format"
 _OWN = ("aforward", "dump_state", "forward", "load_state", _MARK)
@@ -60,15 +60,23 @@ def with_default_formats(program: Module) -> Module:
     Raises:
         SignatureError: DSPy takes the name of an input for itself.
     """
-    copied = copy_program(program)
-    for _, predictor in copied.named_predictors():
+    return bind_defaults(copy_program(program))
+
+
+def bind_defaults(program: Module) -> Module:
+    """Bind what `with_default_formats` binds, in `program` itself, and return that.
+
+    Raises:
+        SignatureError: DSPy takes the name of an input for itself.
+    """
+    for _, predictor in program.named_predictors():
         check_inputs(predictor.signature)
         chosen = bound_format(predictor)
         if chosen is None and caller_adapter() is None:
             chosen = default_format(predictor.signature, predictor.demos)
         if chosen is not None and "forward" not in predictor.__dict__:  # a state that DSPy loaded only names it
             bind(predictor, chosen)
-    return copied
+    return program
 
 
 def saved_settings(config: Mapping[str, Any], format_name: str | None) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class Candidate:
     parts: Mapping[str, Part]
     sampling: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: _EMPTY)
+    _key: str | None = field(default=None, init=False, repr=False, compare=False)  # made by its first use
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", MappingProxyType(dict(self.parts)))
@@ -126,7 +127,9 @@ class Candidate:
     @property
     def key(self) -> str:
         """The sha256 of the canonical JSON, in hex."""
-        return content_key(self.to_json(), escaped=True)
+        if self._key is None:
+            object.__setattr__(self, "_key", content_key(self.to_json(), escaped=True))
+        return self._key or ""
 
     def with_part(self, path: str, **changes: Any) -> "Candidate":
         """Return the candidate with `changes` made to the part at `path`.
