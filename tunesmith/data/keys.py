@@ -51,7 +51,8 @@ def canonical_json(value: object, *, escaped: bool = False) -> str:
         TypeError: a value of a type that has no JSON form.
         RecursionError: nested too deeply.
     """
-    text = (_escaped if escaped else _as_is)(_plain(value))
+    plain = type(value) is dict and set(map(type, value)) <= _TEXT and set(map(type, value.values())) <= _SCALARS
+    text = (_escaped if escaped else _as_is)(value if plain else _plain(value))
     text.encode("utf-8")  # a lone surrogate could be kept here but never sent to a model
     return text
 
