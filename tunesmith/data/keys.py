@@ -30,6 +30,8 @@ _FORMS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     ((set, frozenset), lambda value: sorted(map(canonical_json, value))),
 )
 
+_TEXT = {str}
+_SCALARS = {str, int, float, bool, type(None)}  # JSON values as they are
 _as_is, _escaped = (
     json.JSONEncoder(sort_keys=True, ensure_ascii=ascii_only, allow_nan=False, separators=(",", ":")).encode
     for ascii_only in (False, True)
