@@ -1,8 +1,6 @@
 """What has to be known about a result beside its values."""
 
-import contextlib
 import logging
-from collections.abc import Iterator
 from contextvars import ContextVar
 
 __all__ = ["note", "notes_watched"]
@@ -11,15 +9,18 @@ _LOG = logging.getLogger("tunesmith")
 _NOTES: ContextVar[set[str] | None] = ContextVar("tunesmith_notes", default=None)
 
 
-@contextlib.contextmanager
-def notes_watched() -> Iterator[set[str]]:
+class notes_watched:  # noqa: N801 - used as a function in a `with`
     """Collect the notes of all calls in this context, in sentences."""
-    found: set[str] = set()
-    token = _NOTES.set(found)
-    try:
-        yield found
-    finally:
-        _NOTES.reset(token)
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> set[str]:
+        found: set[str] = set()
+        self._token = _NOTES.set(found)
+        return found
+
+    def __exit__(self, *problem: object) -> None:
+        _NOTES.reset(self._token)
 
 
 def note(text: str, *, logged: bool = True) -> None:
