@@ -8,7 +8,8 @@ from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
     from tunesmith.lm.cache.database import Database
-    from tunesmith.lm.cache.reply_cache import CacheStats, ReplyCache, VerifyReport
+    from tunesmith.lm.cache.reply_cache import ReplyCache
+    from tunesmith.lm.cache.upkeep import CacheStats, VerifyReport
     from tunesmith.lm.engine import (
         BaseLM,
         Capabilities,

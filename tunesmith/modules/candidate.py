@@ -1,6 +1,5 @@
 """Everything a compiler may change, as one frozen value."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -228,6 +227,8 @@ class Candidate:
 
     def diff(self, other: "Candidate") -> str:
         """Return what changes from this candidate to `other`, as a unified diff of readable text."""
+        import difflib  # a run has nothing to compare
+
         lines = difflib.unified_diff(list(self._lines()), list(other._lines()), "before", "after", lineterm="", n=2)
         return "\n".join(lines)
 

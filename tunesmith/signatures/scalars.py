@@ -22,7 +22,6 @@ from tunesmith.signatures.bounds import (
 )
 from tunesmith.signatures.forms import FORMS
 from tunesmith.signatures.pattern import OWN_COUNT, rewrite_pattern
-from tunesmith.signatures.regex import read_regex
 
 __all__ = [
     "EXACT",
@@ -116,10 +115,16 @@ def string_node(schema: Node, room: int, note: Note) -> Node:
     return node | {"maxLength": own, OWN_LENGTH: own}
 
 
+def _can_be_held(pattern: str) -> bool:
+    from tunesmith.signatures.regex import read_regex  # few types have a pattern
+
+    return read_regex(pattern) is not None
+
+
 def _held(schema: Node, room: int) -> Node:
     """Return what a grammar can hold of a text's form, for engines that take one."""
     form, pattern = schema.get("format"), schema.get("pattern")
-    if isinstance(pattern, str) and read_regex(pattern) is not None:
+    if isinstance(pattern, str) and _can_be_held(pattern):
         least, most = ordered(schema.get("minLength"), schema.get("maxLength"), "characters")
         return {HELD: {"pattern": pattern, "least": least, "most": most, "own": min(room, MOST_CHARACTERS)}}
     if form in ("uri", "multi-host-uri"):

@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from tests.scale import scaled
-from tunesmith.lm.cache.flight import FolderFlight
+from tunesmith.lm.cache.flight import FolderFlight, SingleFlight
 from tunesmith.lm.cache.keylocks import KeyLocks
-from tunesmith.lm.cache.reply_cache import ReplyCache, SingleFlight
+from tunesmith.lm.cache.reply_cache import ReplyCache
 from tunesmith.lm.engines.scripted import FunctionLM, Seen
 
 

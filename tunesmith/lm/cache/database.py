@@ -1,9 +1,16 @@
 """SQLite databases that may be damaged."""
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-__all__ = ["Database"]
+__all__ = ["DATABASE", "Database", "connection"]
+
+DATABASE = "cache.db"
+"""The file of a reply cache, in its folder."""
+_TIMEOUT = 60  # seconds to wait for another process's lock
 
 
 class Database(sqlite3.Connection):
@@ -26,3 +33,14 @@ class Database(sqlite3.Connection):
             damage = sqlite3.DatabaseError(error.object.decode(errors="replace"))
             damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise damage from error
+
+
+@contextlib.contextmanager
+def connection(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Open the database in `folder` for the time of a `with` block."""
+    database = sqlite3.connect(folder / DATABASE, timeout=_TIMEOUT, isolation_level=None, factory=Database)
+    database.text_factory = lambda raw: raw.decode(errors="replace")  # damaged text is to be listed
+    try:
+        yield database
+    finally:
+        database.close()

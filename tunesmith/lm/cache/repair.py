@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.lm.cache.codec import Damaged, decoded, read_value
-from tunesmith.lm.cache.database import Database
+from tunesmith.lm.cache.database import DATABASE, Database
 
 __all__ = [
-    "DATABASE",
     "forget_settings",
     "is_damage",
     "probe",
@@ -22,7 +21,6 @@ __all__ = [
     "set_aside_already",
 ]
 
-DATABASE = "cache.db"
 _MARK = "damaged-"
 _COLUMNS = "key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value"
 

@@ -23,20 +23,26 @@ import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import diskcache
 
 from tunesmith.errors import CacheError, UsageError, shown
-from tunesmith.lm.cache import repair, upkeep
+from tunesmith.lazy import lazy_module
+from tunesmith.lm.cache import repair
 from tunesmith.lm.cache.codec import Damaged, decoded, encoded, is_value_file, read_value
-from tunesmith.lm.cache.database import Database
-from tunesmith.lm.cache.flight import FolderFlight, SingleFlight
+from tunesmith.lm.cache.database import DATABASE, Database, connection
+from tunesmith.lm.cache.flight import FolderFlight
 from tunesmith.lm.cache.tally import Tally
-from tunesmith.lm.cache.upkeep import BadRow, CacheStats, VerifyReport
 from tunesmith.lm.folders import make_private
 
-__all__ = ["BadRow", "CacheStats", "ReplyCache", "SingleFlight", "VerifyReport"]
+if TYPE_CHECKING:
+    from tunesmith.lm.cache import upkeep
+    from tunesmith.lm.cache.upkeep import CacheStats, VerifyReport
+else:
+    upkeep = lazy_module("tunesmith.lm.cache.upkeep")  # a run reads and writes, and looks after nothing
+
+__all__ = ["ReplyCache"]
 
 _log = logging.getLogger("tunesmith")
 _T = TypeVar("_T")
@@ -109,7 +115,7 @@ class _SharedCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no t
         finally:
             self.close()
         shared = sqlite3.connect(
-            folder / repair.DATABASE,
+            folder / DATABASE,
             timeout=_TIMEOUT,
             isolation_level=None,
             check_same_thread=False,
@@ -246,7 +252,7 @@ class ReplyCache:
             self._cache = self._failure = None
             self.flight.close()
 
-    def stats(self) -> CacheStats:
+    def stats(self) -> "CacheStats":
         """Count what is there, without reading the values.
 
         Raises:
@@ -255,9 +261,9 @@ class ReplyCache:
         with self._database() as database:
             rows, size, oldest, newest = upkeep.count(database)
         corrupt, lost = max(self._corrupt.count(), self.corrupt), max(self._lost.count(), self.lost_writes)
-        return CacheStats(rows, size, corrupt, lost, oldest, newest)
+        return upkeep.CacheStats(rows, size, corrupt, lost, oldest, newest)
 
-    def verify(self) -> VerifyReport:
+    def verify(self) -> "VerifyReport":
         """Read and check every row and the database; change nothing.
 
         Raises:
@@ -373,7 +379,7 @@ class ReplyCache:
                 f"they can be read; the old one is kept as {aside.name} until `tunesmith cache prune --corrupt`.",
             )
             cache = _patiently(_open, self.folder)
-            with upkeep.connection(self.folder) as database:
+            with connection(self.folder) as database:
                 repair.salvage(aside, database, self.folder)
             return cache
 
@@ -416,7 +422,7 @@ class ReplyCache:
                 # diskcache writes when it opens; a full disk can still be read, and perhaps pruned.
                 if self._failure is not None and _inode(self.folder) is None:
                     raise CacheError(_advice(self.folder, self._failure))
-                with upkeep.connection(self.folder) as database:
+                with connection(self.folder) as database:
                     yield database
             except (sqlite3.Error, OSError) as error:
                 problem = f"The reply cache cannot be used: {_cause(error)}"
@@ -425,7 +431,7 @@ class ReplyCache:
 
 def _inode(folder: Path) -> int | None:
     try:
-        return os.stat(f"{folder}/{repair.DATABASE}").st_ino  # a third of what `Path` needs, at every `put`
+        return os.stat(f"{folder}/{DATABASE}").st_ino  # a third of what `Path` needs, at every `put`
     except OSError:
         return None
 
@@ -450,8 +456,8 @@ def _open(folder: Path) -> _SharedCache:
     if os.path.expandvars(folder) != str(folder):
         raise CacheError("diskcache would replace the variable in the name of its folder")
     make_private(folder)
-    if (folder / repair.DATABASE).exists():
-        with upkeep.connection(folder) as database:
+    if (folder / DATABASE).exists():
+        with connection(folder) as database:
             repair.forget_settings(database, _SETTING_NAMES)
     cache = _SharedCache(folder)
     repair.probe(cache._con)

@@ -13,14 +13,12 @@ from pathlib import Path
 
 from tunesmith.errors import shown
 from tunesmith.lm.cache.codec import Damaged, decoded, is_value_file, read_value
-from tunesmith.lm.cache.database import Database
-from tunesmith.lm.cache.repair import DATABASE, set_aside_already
+from tunesmith.lm.cache.repair import set_aside_already
 
 __all__ = [
     "BadRow",
     "CacheStats",
     "VerifyReport",
-    "connection",
     "count",
     "damage",
     "damaged_rows",
@@ -33,7 +31,6 @@ __all__ = [
     "verify",
 ]
 
-_TIMEOUT = 60  # seconds to wait for another process's lock
 _ORPHAN_AGE = 600  # seconds; a younger value file may still wait for its row
 _BYTES = "LENGTH(key) + COALESCE(LENGTH(value), 0) + size"
 
@@ -95,17 +92,6 @@ class VerifyReport:
     def ok(self) -> bool:
         """Whether every reply can be read; orphans harm nobody."""
         return not self.bad and not self.damage
-
-
-@contextlib.contextmanager
-def connection(folder: Path) -> Iterator[sqlite3.Connection]:
-    """Open the database in `folder` for the time of a `with` block."""
-    database = sqlite3.connect(folder / DATABASE, timeout=_TIMEOUT, isolation_level=None, factory=Database)
-    database.text_factory = lambda raw: raw.decode(errors="replace")  # damaged text is to be listed
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 def count(database: sqlite3.Connection) -> tuple[int, int, float | None, float | None]:

@@ -44,7 +44,13 @@ def option(is_: str, help: str, *, type_of_file: Any = None) -> Any:  # noqa: A0
 class EngineOptions(BaseModel):
     """Options of `ts.lm` that one kind of engine has, each a field made by `option`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        arbitrary_types_allowed=True,
+        defer_build=True,  # a process uses one kind of engine, and imports several
+    )
 
 
 @dataclass(frozen=True, slots=True)
