@@ -106,7 +106,7 @@ ROWS = [
     ("a.json", b'{"data": []', Ask, 1, None, "missing"),
     ("a.json", b'{"data" []}', Ask, 1, None, "colon"),
     ("a.json", b"{\n3: []}", Ask, 2, None, "quotes"),
-    ("a.json", b'{"data": [],\n}', Ask, 2, None, "quotes"),
+    ("a.json", b'{"data": [],\n}', Ask, 2, None, "Take it away"),
     ("a.json", b'[{"text": "x", "label": "a"},\n]', Ask, 2, None, "not JSON"),
     ("a.json", b"[\n", Ask, 2, None, "not JSON"),
     ("a.json", b'"text"', Ask, 1, None, "str"),

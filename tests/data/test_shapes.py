@@ -301,6 +301,14 @@ WAYS_OUT = {
     "Python's way to write a dict": ("a.jsonl", b"{'comment': 'a', 'label': 'good'}", "json.dumps"),
     "two lists, one after the other": ("a.json", b'[{"comment": "a", "label": "good"}]\n[]', "Give one list"),
     "UTF-16 in a cell": ("a.csv", b"comment,label\n" + "warm,good".encode("utf-16-le"), "encoding='utf-16'"),
+    "a title above the header": ("a.csv", b"Report of May\n\ncomment,label\nwarm,good\n", "lines that stand before the header"),
+    "a comment above the header": ("a.csv", b"# made by x\ncomment,label\nwarm,good\n", "lines that stand before the header"),
+    "quotes behind backslashes": ("a.csv", b'comment,label\n"say \\"hi\\"",good\n', "escapechar="),
+    "two objects on a line": ("a.jsonl", b'{"comment": "a", "label": "good"} {"comment": "b"}\n', "a line of its own"),
+    "a bracket on the last line": ("a.jsonl", b'{"comment": "a", "label": "good"}\n]\n', "Take this line away"),
+    "a comment in .jsonl": ("a.jsonl", b'// by x\n{"comment": "a", "label": "good"}\n', "JSON has no comments"),
+    "Python's way to write a list": ("a.json", b"[{'comment': 'a', 'label': 'good'}]", "double quotes, as `json.dumps`"),
+    "a comma after the last field": ("a.json", b'{"comment": "a", "label": "good",}', "Take it away"),
     "an indented object in .jsonl": ("a.jsonl", json.dumps(OBJECTS[0], indent=1).encode(), "call the file `.json`"),
 }  # fmt: skip
 

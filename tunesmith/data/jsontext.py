@@ -172,8 +172,10 @@ def _fits(names: list[str], row: object) -> bool:
 
 
 def _name_at(text: str, here: int) -> tuple[str, int]:
+    if text[here : here + 1] == "}":
+        raise JsonError("This is not JSON: a comma stands before `}`. Take it away.", _line(text, here))
     if text[here : here + 1] != '"':
-        raise JsonError("A name in quotes is missing.", _line(text, here))
+        raise JsonError("A name in double quotes is missing.", _line(text, here))
     name, here = _value_at(text, here)
     return name, _expect(text, _skip(text, here), ":", "A colon is missing after a name.")
 
@@ -182,7 +184,9 @@ def _value_at(text: str, start: int) -> tuple[Any, int]:
     try:
         return _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        raise JsonError(f"This is not JSON: {error.msg}.", error.lineno) from error
+        quoted = text.startswith("'", error.pos)
+        hint = " Write names and texts in double quotes, as `json.dumps` does." if quoted else ""
+        raise JsonError(f"This is not JSON: {error.msg}.{hint}", error.lineno) from error
     except RecursionError as error:
         raise JsonError("The JSON is nested too deeply.", _line(text, start)) from error
     except JsonError as error:

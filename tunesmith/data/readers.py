@@ -80,15 +80,26 @@ def _jsonl_row(path: Path, line: int, text: str) -> Row | RowError:
     try:
         return Row(line, decode_json(text))
     except JsonError as error:
-        return RowError(f"{error.problem}{_hint(text.strip())}", source=str(path), line=line, value=text[:400].strip())
+        return RowError(
+            f"{error.problem}{_hint(text.strip(), error.problem)}",
+            source=str(path),
+            line=line,
+            value=text[:400].strip(),
+        )
 
 
-def _hint(line: str) -> str:
+def _hint(line: str, problem: str) -> str:
     """Return what to do about a line that is no JSON, if that is plain."""
     if line in ("[", "{", "[{"):
         return " Put one object on each line, or call the file `.json`."
+    if line in ("]", "}", "}]", "],"):
+        return " Take this line away, or call the file `.json`."
+    if line.startswith(("//", "#", "/*")):
+        return " JSON has no comments: take this line away."
     if line.endswith("},"):
         return " Take away the comma at its end, or put all lines between `[` and `]`."
+    if problem.startswith("Something follows"):
+        return " Put each object on a line of its own, or call the file `.json`."
     return " Write rows with `json.dumps`, not with `str`." if line.startswith("{'") else ""
 
 

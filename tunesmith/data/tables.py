@@ -17,7 +17,7 @@ __all__ = ["read_table"]
 _LONGEST_CELL = 2**26  # 64 Mi characters; bounds what an unclosed quote can swallow
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE = 2**16  # characters that are looked at to find the delimiter
-_BLANK = " \t\xa0"  # what typists leave around a name
+_BLANK = " \t\xa0\u3000\u200b\ufeff"  # what people and programs leave around a name
 _SEP = re.compile(r'"?sep=(.)"?[,;\t]*\r?\n?', re.IGNORECASE)
 
 
@@ -89,6 +89,8 @@ class _Header:
             width, remedy = self.named, f"Columns are separated by {sign}, also if a cell is empty."
         else:
             width, remedy = self.width, f"Put a cell that holds {sign} in double quotes, and name every column."
+        if self.width == 1:
+            remedy += " Take away lines that stand before the header."
         problem = f"The row has {len(cells)} cells, the header has {width}. {remedy} For another separator give"
         return RowError(f"{problem} `delimiter=`.", source=str(self.path), line=line, value=cells)
 
@@ -172,7 +174,8 @@ def _csv_problem(message: str) -> str:
         return f"A quoted cell that opens in this row is never closed. {plain}"
     if "new-line character" in message:
         return "A carriage return stands alone. End lines with a line feed, or quote the cell."
-    return f"This is not CSV: {message}. Write a quote inside a quoted cell twice. {plain}"
+    escaped = "If a backslash stands before it: `Dataset.load(pandas.read_csv(..., escapechar='\\\\'))`."
+    return f"This is not CSV: {message}. Write a quote inside a quoted cell twice. {escaped} {plain}"
 
 
 def _bad_cell(path: Path, line: int, row: Sequence[str], encoding: str | None) -> RowError | None:
