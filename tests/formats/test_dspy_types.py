@@ -11,7 +11,7 @@ from dspy.adapters.types.decision import Choice, Noul, Score
 from tests.contracts.format import MODES, CustomEngine, ask, ask_async
 from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer
-from tunesmith.errors import FormatError, ParseError
+from tunesmith.errors import FormatError, ParseError, UsageError
 from tunesmith.evaluation import evaluate
 from tunesmith.formats import carries, default_format, format_names, get_format
 from tunesmith.lm import Capabilities, FunctionLM, ReplyCache, ScriptedLM, message_text, text_response
@@ -339,9 +339,14 @@ def streamified(lm: Any, program: Any, **inputs: Any) -> Any:
 
 
 def test_an_effort_that_does_not_exist_is_a_typed_error() -> None:
-    lm = ScriptedLM("a", reasoning_effort="much")
-    with pytest.raises(FormatError, match="reasoning_effort"):
-        ask(lm, Predict("question -> answer"), question="?")
+    for use in (
+        lambda: ScriptedLM("a", reasoning_effort="much"),
+        lambda: ScriptedLM("a")("?", reasoning_effort="much"),
+        lambda: ScriptedLM("a").copy(reasoning_effort="much"),
+        lambda: Predict("question -> answer", reasoning_effort="much"),
+    ):
+        with pytest.raises(UsageError, match=r"`reasoning_effort` cannot be used.*Given: 'much'"):
+            use()
 
 
 # Decisions --------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
-from tunesmith.lm.engine import Config
+from tunesmith.lm.engine import Config, Reasoning
 
 __all__ = [
     "CARRIED",
@@ -142,6 +142,11 @@ def check_values(options: Mapping[str, Any]) -> None:
             Config(**{field: value})
         except (TypeError, ValueError) as error:
             raise UsageError(f"The option `{name}` cannot be used: {error}. Given: {shown(value)}.") from error
+    effort = options.get("reasoning_effort")
+    try:
+        Reasoning(effort="off" if effort in (None, "none") else effort)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"The option `reasoning_effort` cannot be used: {error}. Given: {shown(effort)}.") from error
     stop = options.get("stop")
     if not (stop is None or isinstance(stop, str | list | tuple)):
         raise UsageError(f"`stop` is a text or a list of texts. Given: {shown(stop)}.")

@@ -1,10 +1,12 @@
 """`Predict` and `ChainOfThought`: DSPy's, under tunesmith's formats without further configuration."""
 
+from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from tunesmith.errors import UsageError, shown
 from tunesmith.formats import default_format, get_format, values_of
-from tunesmith.lm import check_values
+from tunesmith.lm import BaseLM, check_values
 from tunesmith.modules.binding import settle, with_settings
 from tunesmith.modules.calling import predicted
 from tunesmith.modules.module import (
@@ -49,6 +51,7 @@ class Predict(DspyPredict):
 
     def forward(self, **kwargs: Any) -> Any:
         """Predict; called by `__call__`."""
+        _check_call(kwargs)
         own = caller_adapter()
         adapter = self.chosen_format(kwargs) if own is None else own
         found = predicted(self, adapter, kwargs)
@@ -61,6 +64,7 @@ class Predict(DspyPredict):
 
     async def aforward(self, **kwargs: Any) -> Any:
         """Predict asynchronously; called by `acall`."""
+        _check_call(kwargs)
         if caller_adapter() is not None:
             return await super().aforward(**kwargs)  # type: ignore[no-untyped-call]
         with context(adapter=self.chosen_format(kwargs)):
@@ -104,6 +108,25 @@ def _has_empty_text(demo: Any) -> bool:
     """Return whether a demo may need another format than the usual one."""
     values = values_of(demo).values()
     return any(type(value) is str and (not value or value.isspace()) for value in values)
+
+
+_OF_A_CALL: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "config": (Mapping, "a mapping of request options, as in `config={'temperature': 0.5}`"),
+    "demos": ((list, tuple), "a list of examples"),
+    "lm": (BaseLM, "a model, as in `lm=ts.lm('embedded')`"),
+}
+
+
+def _check_call(kwargs: Mapping[str, Any]) -> None:
+    """Check what a call takes for itself and does not show to the model.
+
+    Raises:
+        UsageError: it is of another type.
+    """
+    for name, (kind, words) in _OF_A_CALL.items():
+        value = kwargs.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise UsageError(f"`{name}` of a call is {words}. Given: {shown(value)}.")
 
 
 class ChainOfThought(DspyChainOfThought):
