@@ -1,24 +1,22 @@
 """Prompt formats: how a signature, its demos and its inputs become a request, and a reply its outputs."""
 
-import warnings
-from collections.abc import Sequence
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
-from tunesmith.errors import FormatError, SignatureError
-from tunesmith.formats.bare import BareFormat
-from tunesmith.formats.chat import ChatFormat
-from tunesmith.formats.fields import field_titles, read_inputs
-from tunesmith.formats.format import Adapter, ChatAdapter, Format, Rendered, has_dspys_own
-from tunesmith.formats.incremental import FieldReader, WholeReader, marked, settled
-from tunesmith.formats.json import JsonFormat
-from tunesmith.formats.layout import Layout, Section
-from tunesmith.formats.options import Constraint
-from tunesmith.formats.plan import values_of
-from tunesmith.formats.registry import format_names, get_format, register
-from tunesmith.formats.sections import SectionFormat
-from tunesmith.lm import Capabilities
-from tunesmith.signatures import Signature, check_can_be_right, is_held_as_json_alone
+from tunesmith.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from tunesmith.formats.bare import BareFormat
+    from tunesmith.formats.choosing import carries, default_format, field_reader
+    from tunesmith.formats.fields import field_titles, read_inputs
+    from tunesmith.formats.format import Adapter, ChatAdapter, Format, Rendered
+    from tunesmith.formats.incremental import FieldReader, settled
+    from tunesmith.formats.layout import Layout, Section
+    from tunesmith.formats.options import Constraint
+    from tunesmith.formats.plan import values_of
+    from tunesmith.formats.registry import format_names, get_format, register
+    from tunesmith.formats.sections import SectionFormat
+else:
+    __getattr__ = lazy_package(__name__)
 
 __all__ = [
     "Adapter",
@@ -42,69 +40,3 @@ __all__ = [
     "settled",
     "values_of",
 ]
-
-
-def carries(name: str, signature: type[Signature], demos: Sequence[Any] = ()) -> bool:
-    """Return whether the format can carry the signature, and these demos."""
-    found = get_format(name)
-    if not isinstance(found, Format):
-        return True
-    try:
-        found.check(signature)
-    except (FormatError, SignatureError):
-        return False
-    return all(found.refuses(signature, demo) is None for demo in demos)
-
-
-def field_reader(
-    adapter: Adapter, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False
-) -> FieldReader:
-    """Return what reads a reply under any adapter while it is written; `shown` says whether there are demos."""
-    if isinstance(adapter, Format):
-        return adapter.reader(signature, adapter.mode(signature, capabilities, shown=shown))
-    if isinstance(adapter, ChatFormat) or type(adapter) is ChatAdapter:
-        return marked(signature.output_fields)
-    return WholeReader()
-
-
-_DEFAULTS: WeakKeyDictionary[type[Signature], str] = WeakKeyDictionary()
-
-
-def default_format(signature: type[Signature], demos: Sequence[Any] = ()) -> str:
-    """Return the format a predictor gets when nobody chose: `bare` for one output, else `json`.
-
-    One output whose pattern plain text cannot hold gets `json`, and a signature that neither can carry gets `chat`. If
-    that is not for one of DSPy's own types (images, tool calls), a warning says why: nothing holds a reply under `chat`
-    to its shape. Demos that the format cannot carry (an empty text in `bare`) give the next one that carries both.
-
-    Raises:
-        SignatureError: the signature has no output, or one that no reply can be right for.
-    """
-    if demos and signature.output_fields:
-        fitting = (name for name in ("bare", "json", "chat") if carries(name, signature, demos))
-        usual = default_format(signature)
-        return usual if carries(usual, signature, demos) else next(fitting, usual)
-    found = _DEFAULTS.get(signature)
-    if found is None:
-        if not signature.output_fields:
-            raise SignatureError(f"Signature `{signature.__name__}` has no output field. Declare one.")
-        found = _DEFAULTS[signature] = _chosen(signature)
-    return found
-
-
-def _chosen(signature: type[Signature]) -> str:
-    if carries("bare", signature) and not any(
-        is_held_as_json_alone(signature, name) for name in signature.output_fields
-    ):
-        return "bare"
-    try:
-        JsonFormat().check(signature)
-    except FormatError:
-        return "chat"
-    except SignatureError as error:
-        check_can_be_right(signature)
-        if not has_dspys_own(signature):
-            text = f"{error} The format `chat` is used for `{signature.__name__}`, which nothing holds to its shape."
-            warnings.warn(text, UserWarning, stacklevel=4)
-        return "chat"
-    return "json"

@@ -1,5 +1,8 @@
 """Formats by name. Each registers in the file that defines it; nothing else is to be edited."""
 
+import importlib
+from importlib.util import find_spec
+
 from tunesmith.errors import UsageError, shown
 from tunesmith.formats.format import Adapter, ChatAdapter, Format
 from tunesmith.lazy import import_files
@@ -42,6 +45,13 @@ def get_format(name: str) -> Adapter:
     found = _FORMATS.get(name) if isinstance(name, str) else None
     if found is not None:
         return found
-    if not isinstance(name, str) or name not in format_names():
+    if isinstance(name, str):
+        _import_file(name.partition("-")[0])  # `bare-free` is in bare.py; with it the others need no import
+    if not isinstance(name, str) or (name not in _FORMATS and name not in format_names()):
         raise UsageError(f"There is no format {shown(name)}. Use one of: {', '.join(format_names())}.")
     return _FORMATS[name]
+
+
+def _import_file(name: str) -> None:
+    if name.isidentifier() and find_spec(f"{_PACKAGE}.{name}") is not None:
+        importlib.import_module(f"{_PACKAGE}.{name}")
