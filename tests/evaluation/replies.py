@@ -9,16 +9,24 @@ from tunesmith.lm import Seen
 
 def written(seen: Seen, /, **outputs: Any) -> str:
     """Return `outputs` as the reply that `seen` asks for: bare, JSON, or with DSPy's markers."""
-    config = seen.request.config
-    if config.response_format is not None:
-        schema = config.response_format.get("schema", {})
-        if schema.get("type") == "object":
-            return json.dumps({name: outputs[name] for name in schema["properties"]})
+    config, names = seen.request.config, object_names(seen)
+    if names is not None:
+        return json.dumps({name: outputs[name] for name in names})
     if "[[ ## " in seen.system:
         parts = "\n\n".join(f"[[ ## {name} ## ]]\n{_text(value)}" for name, value in outputs.items())
         return f"{parts}\n\n[[ ## completed ## ]]"
     (value,) = outputs.values()
     return json.dumps(value) if config.response_format is not None else _text(value)
+
+
+def object_names(seen: Seen) -> list[str] | None:
+    """Return the names in the JSON object that the schema or grammar of `seen` asks for; `None` if it asks for none."""
+    config = seen.request.config
+    if config.response_format is not None:
+        schema = config.response_format.get("schema", {})
+        return list(schema["properties"]) if schema.get("type") == "object" else None
+    root = str((config.extensions or {}).get("grammar", "")).partition("\n")[0]
+    return re.findall(r'"\\"(\w+)\\""', root) if root.startswith('root ::= "{"') else None
 
 
 def _text(value: Any) -> str:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tests.compilers.worlds import chance, colour_of, things
-from tests.evaluation.replies import number
+from tests.evaluation.replies import number, object_names
 from tunesmith.lm import Seen
 
 TRAIN, VAL, TEST = things(*range(30)), things(*range(100, 120)), things(*range(200, 240))
@@ -23,8 +23,7 @@ def model(seen: Seen) -> str:
         "next_tool_name": "finish" if looked else "look_up",
         "next_tool_args": {} if looked else {"thing": f"thing {thing}"},
     }
-    form = seen.request.config.response_format
-    schema = {} if form is None else form.get("schema", {})
-    if schema.get("type") == "object":
-        return json.dumps({name: values[name] for name in schema["properties"]})
-    return str(values["colour"]) if form is None else json.dumps(values["colour"])
+    names = object_names(seen)
+    if names is not None:
+        return json.dumps({name: values[name] for name in names})
+    return str(values["colour"]) if seen.request.config.response_format is None else json.dumps(values["colour"])
