@@ -191,6 +191,39 @@ def test_a_reply_that_the_constraint_could_not_have_produced_is_noted_once_and_i
     assert again.charged.calls == ROWS
 
 
+MAYBE: Any = Literal["good", "bad"] | None
+BY_TYPE: list[tuple[Any, str, Any]] = [
+    (list[str], '["a", "b"]', ["a", "b"]),
+    (dict[str, int], '{"x": 1}', {"x": 1}),
+    (tuple[int, str], '[1, "a"]', (1, "a")),
+    (list[list[int]], "[[1], [2]]", [[1], [2]]),
+    (MAYBE, "good", "good"),
+    (MAYBE, '"good"', "good"),
+    (MAYBE, "null", None),
+]
+AROUND = ["{}", "**{}**", "`{}`", '"{}"', "{}.", "{}.\n\nSince it says so.", "{}\n\nSince it says so.", "```\n{}\n```"]
+
+
+@each("around", AROUND)
+@each(("kind", "reply", "value"), BY_TYPE)
+def test_what_stands_around_a_value_of_json_is_taken_off_as_it_is_around_a_label(
+    kind: Any, reply: str, value: Any, around: str
+) -> None:
+    if (reply.startswith('"') and around.startswith('"')) or (reply == "null" and around not in ("{}", "```\n{}\n```")):
+        return  # that is another text, and no value of the type
+    said = around.replace("{}", reply)
+    signature = dspy.Signature({"text": (str, dspy.InputField()), "found": (kind, dspy.OutputField())})
+    with dspy.context(lm=FunctionLM(lambda seen: said, capabilities=Capabilities())):
+        assert ts.Predict(signature)(text="x").found == value
+
+
+@each("reply", ['It is ["a", "b"]', '["a", "b"] or ["c"]', "a, b", '["a", "b"', "{}", '{"other": ["a", "b"]}'])
+def test_a_value_of_json_is_not_looked_for_inside_of_a_sentence(reply: str) -> None:
+    signature = dspy.Signature({"text": (str, dspy.InputField()), "found": (list[str], dspy.OutputField())})
+    with dspy.context(lm=FunctionLM(lambda seen: reply, capabilities=Capabilities())), pytest.raises(ParseError):
+        ts.Predict(signature)(text="x")
+
+
 @each(
     ("signature", "reply", "finish"),
     [
@@ -320,6 +353,11 @@ def test_a_reply_that_is_all_thoughts_is_told_from_an_answer() -> None:
         ("◁think▷a◁/think▷Paris", "Paris"),
         ("<seed:think>a</seed:think>Paris", "Paris"),
         ("<|START_THINKING|>a<|END_THINKING|>Paris", "Paris"),
+        ("<|begin_of_thought|>a<|end_of_thought|>\n\nParis", "Paris"),
+        (
+            "<|channel|>analysis<|message|>Rome?<|end|><|start|>assistant<|channel|>final<|message|>Paris",
+            "Paris",
+        ),
         ("Write <think> and </think> around it", "Write <think> and </think> around it"),
     ],
 )

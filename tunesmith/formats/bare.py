@@ -125,7 +125,12 @@ class BareFormat(Format):
         """Return the one output."""
         name = _output(signature)
         if mode == "schema" or not is_plain(signature, name):
-            return {name: _json_value(signature, name, text, cut=cut)}
+            try:
+                return {name: _json_value(signature, name, text, cut=cut)}
+            except ParseError as error:
+                if mode in ("schema", "grammar"):
+                    raise
+                return {name: _json_inside(signature, name, text, error)}
         if not cut or is_whole(signature, name, text):
             try:
                 return {name: parse_text(signature, name, text, raw=text)}
@@ -268,6 +273,49 @@ def _json_value(signature: type[Signature], name: str, text: str, *, cut: bool) 
     if cut and type(value) in (int, float, Decimal) and text == text.rstrip():
         raise cut_error(text, name)
     return validate_output(signature, name, value, raw=text)
+
+
+def _json_inside(signature: type[Signature], name: str, text: str, problem: ParseError) -> Any:
+    """Return the JSON value of a reply that nothing held: within a fence, quotes, bold marks or an object of its own.
+
+    What stands below a list or an object, or behind a full stop, is left out, and a label may stand without its quotes.
+
+    Raises:
+        ParseError: `problem`, if there is no such value.
+    """
+    fenced = _FENCED.search(text)
+    for said in (text, "" if fenced is None else fenced.group(1)):
+        for value in _values_in(said, _labels_in(field_schema(signature, name))):
+            for one in (value, *(value.values() if isinstance(value, dict) and set(value) == {name} else ())):
+                try:
+                    return validate_output(signature, name, one, raw=text)
+                except ParseError:
+                    continue
+    raise problem
+
+
+def _values_in(said: str, found: frozenset[str]) -> Iterator[Any]:
+    """Yield the label, the list or the object that a text is, or begins with."""
+    plain = said.strip().strip(_QUOTES).removesuffix(".").strip(_QUOTES)
+    line = plain.partition("\n")[0].strip().removesuffix(".").strip(_QUOTES)
+    yield from (label for label in dict.fromkeys((plain, line)) if label in found)
+    begun = said.strip().lstrip(_QUOTES)
+    if begun[:1] not in ("[", "{"):
+        return
+    try:
+        _, end = json.JSONDecoder().raw_decode(begun)
+        value = parse_json(begun[:end])
+    except (ValueError, RecursionError, ParseError):
+        return
+    rest = begun[end:].lstrip(_QUOTES)
+    if not rest or rest[0] in ".\r\n":
+        yield value
+
+
+def _labels_in(schema: Mapping[str, Any]) -> frozenset[str]:
+    """Return the texts among the choices of a schema, such as those of a label that may be `None`."""
+    nodes = (schema, *schema.get("anyOf", ()))
+    return frozenset(label for node in nodes for label in node.get("enum", ()) if isinstance(label, str))
 
 
 def _spoken(text: str, *, cut: bool) -> Iterator[str]:

@@ -6,9 +6,15 @@ from tunesmith.errors import ParseError
 
 __all__ = ["begins_with_thoughts", "is_around", "without_thoughts"]
 
-# Most models; Seed; Mistral; Kimi; Cohere.
-_OPENS = r"<(?:think|thinking|seed:think)>|\[THINK\]|◁think▷|<\|START_THINKING\|>"
-_CLOSES = r"</(?:think|thinking|seed:think)>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>"
+# Most models; Seed; Mistral; Kimi; Cohere; OpenThinker; gpt-oss, if its server does not read them.
+_OPENS = (
+    r"<(?:think|thinking|seed:think)>|\[THINK\]|◁think▷|<\|START_THINKING\|>"
+    r"|<\|begin_of_thought\|>|<\|channel\|>(?:analysis|commentary)"
+)
+_CLOSES = (
+    r"</(?:think|thinking|seed:think)>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>"
+    r"|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>"
+)
 _THOUGHTS = re.compile(rf"(?:\s*(?:{_OPENS}).*?(?:{_CLOSES}))+", re.DOTALL | re.IGNORECASE)
 _OPENED = re.compile(rf"\s*(?:{_OPENS})", re.IGNORECASE)
 _CLOSED = re.compile(_CLOSES, re.IGNORECASE)
