@@ -40,7 +40,7 @@ __all__ = ["LlamaCppEngine", "load_engine"]
 MAX_CONTEXT = 8192
 
 
-def load_engine(name: str, path: Path, *, num_ctx: int | None, threads: int | None, slots: int) -> "LlamaCppEngine":
+def load_engine(name: str, path: Path, *, num_ctx: int | None, threads: int | None, slots: int = 1) -> "LlamaCppEngine":
     """Return the engine for a weight file; what is asked for under one name is loaded once per process.
 
     Raises:
