@@ -18,6 +18,7 @@ import tunesmith as ts
 from tunesmith.compilers import few_shot_candidate
 from tunesmith.experiments.demo import GuestComment, demo_splits
 from tunesmith.lm import LM, Engine, Request, Response
+from tunesmith.modules.binding import bind
 
 COMMENTS = 5  # for each program
 LIMIT = 1.35
@@ -46,8 +47,12 @@ def calls(lm: LM) -> list[Request]:
     own = ts.lm("embedded", cache=False)
     own._stack.engine = noting  # type: ignore[assignment]
     declared = ts.Predict(GuestComment)
-    five, ten = (few_shot_candidate(declared, train, count, 0).apply(declared) for count in (5, 10))
-    programs = [declared, five, ts.bind(ten, "json"), ts.bind(ten, "markdown")]
+    programs = [declared]
+    for demos, name in ((5, None), (10, "json"), (10, "markdown")):
+        program = few_shot_candidate(declared, train, demos, 0).apply(declared)
+        if name is not None:
+            bind(program, name)
+        programs.append(program)
     for number, program in enumerate(programs):
         ts.evaluate(
             program, test[number * COMMENTS : (number + 1) * COMMENTS], ts.metrics.exact_match("topic"), lm=own, slots=1
