@@ -18,9 +18,8 @@ from measure import Row, main
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import tunesmith as ts
 from tests.protocol import FakeModel, ProtocolServer, embedded_backend
-from tunesmith.compilers import Session
+from tunesmith.compilers import Search, job_of
 from tunesmith.evaluation import RACES
-from tunesmith.lm import Meter
 from tunesmith.modules import Candidate
 from tunesmith.signatures import Demo
 
@@ -56,19 +55,14 @@ def race(url: str) -> None:
     """Score both candidates as a compiler does."""
     program = ts.Predict(Mood)
     examples = [dspy.Example(**labelled(number)).with_inputs("text") for number in range(EXAMPLES)]
-    session = Session(
-        program,
-        metric=lambda example, prediction, trace=None: example.label == prediction.label,
-        trainset=[],
-        valset=examples,
-        lm=ts.lm("ollama/m", host=url, num_ctx=2048, cache=False),
-        meter=Meter(),
-        seed=0,
-    )
+    model = ts.lm("ollama/m", host=url, num_ctx=2048, cache=False)
+    compiler = ts.RandomSearch(metric=lambda example, prediction, trace=None: example.label == prediction.label)
+    train = [dspy.Example(**labelled(EXAMPLES + 1)).with_inputs("text")]
+    search = Search(job_of(program, compiler, trainset=train, valset=examples, lm=model))
     drawn = candidates(program)
 
     def extend(index: int, n: int) -> list[float]:
-        report = session.report(drawn[index], n)
+        report = search.score(drawn[index], n)
         return [value or 0.0 for value in report.values()]
 
     RACES["full"](len(drawn), extend, EXAMPLES, EXAMPLES * len(drawn))

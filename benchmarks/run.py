@@ -32,7 +32,6 @@ NAMES = (
     "cache_processes",
     "evaluate",
     "embedded",
-    "slots",
     "memory",
     "ollama",
     "prefix",

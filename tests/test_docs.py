@@ -10,7 +10,7 @@ import pytest
 
 from tests.scale import FULL
 from tests.scripts import benchmark
-from tunesmith.experiments import VERDICTS
+from tunesmith.compilers import VERDICTS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

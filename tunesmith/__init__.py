@@ -14,12 +14,12 @@ if TYPE_CHECKING:
         BootstrapFewShot,
         Compiler,
         CompileReport,
+        CompileResult,
         LabeledFewShot,
         RandomSearch,
     )
     from tunesmith.data import Dataset, Score
     from tunesmith.evaluation import Report, class_scores, evaluate
-    from tunesmith.experiments import CompileResult
     from tunesmith.experiments import compile_program as compile  # noqa: A004 - promised as `ts.compile`
     from tunesmith.lm import LM, Budget, FunctionLM, Meter, ScriptedLM, metered
     from tunesmith.modules import (

@@ -24,8 +24,8 @@ def able(demos: Any) -> float:
 
 
 def tried(report: CompileReport) -> Candidate:
-    """Return the candidate that a compile tried, whether it was kept or not."""
-    (found,) = [trial.candidate for trial in report.trials if trial.number == 1]
+    """Return the candidate that a compile tried, whether it was kept or not: the program as given without demos."""
+    (*_, found) = [trial.candidate for trial in sorted(report.trials, key=lambda trial: trial.number)]
     return found
 
 

@@ -18,10 +18,10 @@ from tests.compilers.worlds import Colour, chance, right, things, world
 from tests.experiments.plain_programs import Pipeline
 from tests.experiments.worlds import model as plain_model
 from tests.scale import FULL, scaled
-from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
+from tunesmith.compilers import BootstrapFewShot, Compiler, CompileResult, LabeledFewShot, RandomSearch
 from tunesmith.errors import BudgetExceeded, ContextOverflow, ModelUnavailable, RequestRefused, UsageError
 from tunesmith.evaluation import RACES
-from tunesmith.experiments import CompileResult, compile_program, plan
+from tunesmith.experiments import compile_program, plan
 from tunesmith.lm import LM, Budget, FunctionLM, ReplyCache, Seen
 
 TRAIN, VAL, TEST = things(*range(9)), things(*range(100, 108)), things(*range(200, 204))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, things, world
 from tests.scale import FULL
 from tunesmith.compilers import LabeledFewShot, few_shot_candidate
-from tunesmith.compilers.demos import closed_labels, draw, labelled_pool, labelled_pools
+from tunesmith.compilers._demos import closed_labels, draw, labelled_pool, labelled_pools
 from tunesmith.errors import UsageError
 from tunesmith.lm import FunctionLM
 from tunesmith.signatures import Demo

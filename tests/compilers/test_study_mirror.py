@@ -23,11 +23,11 @@ import tunesmith as ts
 from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, right, world
 from tests.each import each
 from tests.scale import FULL, scaled
-from tunesmith.compilers import Mirror, StoredStudy
-from tunesmith.compilers.study_file import open_own_file
+from tunesmith.compilers import CompileResult, Mirror, StoredStudy
+from tunesmith.compilers._mirror import _open_own_file
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import Report
-from tunesmith.experiments import CompileResult, compile_program
+from tunesmith.experiments import compile_program
 from tunesmith.lm import LM, FunctionLM, ReplyCache
 
 
@@ -355,7 +355,7 @@ def test_a_disk_that_fills_up_is_one_warning_and_is_not_tried_again(
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, before[1]))
     try:
-        written(Mirror(lambda: open_own_file(file, "first", ("score",)), "study.db", wait=True))
+        written(Mirror(lambda: _open_own_file(file, "first", ("score",)), "study.db", wait=True))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     (said,) = warnings_of(caplog)
@@ -363,7 +363,7 @@ def test_a_disk_that_fills_up_is_one_warning_and_is_not_tried_again(
     assert 0 < len(study_of(tmp_path).get_trials()) < 20
 
     caplog.clear()
-    written(Mirror(lambda: open_own_file(file, "first", ("score",)), "study.db", wait=True))
+    written(Mirror(lambda: _open_own_file(file, "first", ("score",)), "study.db", wait=True))
     assert warnings_of(caplog) == []
     assert len(study_of(tmp_path).get_trials()) == 20
 

@@ -9,7 +9,7 @@ import pytest
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
 from tests.each import each
 from tests.scale import FULL, scaled
-from tunesmith.compilers import SAMPLERS, CompileReport, RandomSearch, Study, Trial, random_search
+from tunesmith.compilers import SAMPLERS, CompileReport, RandomSearch, Search, Study, Trial, job_of, random_search
 from tunesmith.errors import UsageError
 from tunesmith.lm import LM, FunctionLM
 
@@ -39,8 +39,8 @@ def tokens_of(report: CompileReport) -> dict[str, float]:
         if trial.n == len(VAL):
             with dspy.context(lm=model):
                 program = trial.candidate.apply(dspy.Predict(Colour))
-                session = RandomSearch(metric=right).session(program, trainset=TRAIN, valset=VAL)
-                rows = session.report(session.baseline).rows
+                search = Search(job_of(program, RandomSearch(metric=right), trainset=TRAIN, valset=VAL))
+                rows = search.score(search.base).rows
             found[trial.candidate.key] = sum(row.tokens for row in rows) / len(rows)
     return found
 

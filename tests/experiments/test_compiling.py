@@ -32,6 +32,7 @@ from tests.evaluation.replies import number, written
 from tests.experiments.plain_programs import Pipeline
 from tests.experiments.worlds import model as plain_model
 from tests.scale import FULL, scaled
+from tunesmith.compilers import CompileResult
 from tunesmith.errors import (
     BudgetExceeded,
     Interrupted,
@@ -40,7 +41,7 @@ from tunesmith.errors import (
     SplitError,
     UsageError,
 )
-from tunesmith.experiments import CompileResult, compile_program, plan
+from tunesmith.experiments import compile_program, plan
 from tunesmith.lm import LM, Budget, FunctionLM, Meter, ReplyCache, Seen, metered
 
 

@@ -99,8 +99,15 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
             "`compile.budget_calls`: Input should be greater than or equal to 1. Given: 0.",
         ),
         ("[compile]\nbudget_calls = true", "`compile.budget_calls`"),
-        ("[compile]\ncompiler = 'magic'", "'random-search', 'bootstrap-few-shot' or 'labeled-few-shot'"),
-        ("[compile]\nformats = 'bare'", "`compile.formats`"),
+        (
+            "[compile]\ncompiler = 'magic'",
+            "There is no compiler 'magic'. Use one of: bootstrap-few-shot, labeled-few-shot",
+        ),
+        ("[compile]\nnum_candidates = 0", "[compile] `num_candidates` must be at least 1. Given: 0."),
+        ("[compile]\nnum_candidats = 3", "`compile.num_candidats`. Did you mean `num_candidates`?"),
+        ("[compile]\nk = 3", "`k` is not an option of the compiler RandomSearch"),
+        ("num_candidates = 3", "there is no key `num_candidates`. It stands under [compile]."),
+        ("[compile]\nformats = 'bare'", "[compile] `formats`: Input should be a valid list. Given: 'bare'."),
         ("[lm]\nslots = 0", "`lm.slots`"),
         ("[data]\ntrain = ['a']", "`data.train`"),
         ("[data]\nfile = 'x'", "`file` and `split` belong together"),
@@ -289,7 +296,7 @@ def test_compilers_take_their_options_and_no_others(tmp_path: Path) -> None:
     search = compiler("num_candidates = 5\nmax_labeled_demos = 0\nbudget_calls = 7\nseed = 3\nformats = ['json']")
     assert isinstance(search, RandomSearch)
     assert (search.num_candidates, search.max_labeled_demos, search.seed) == (5, 0, 3)
-    assert (search.budget.calls, search.formats) == (7, ["json"])
+    assert (search.limit.calls, search.formats) == (7, ("json",))
     search = compiler(
         "race = 'bound'\nbounds = [0, 1]\nsampler = 'tpe'\nlimits = {tokens = 300}\nobjectives = ['score']"
     )
@@ -304,7 +311,7 @@ def test_compilers_take_their_options_and_no_others(tmp_path: Path) -> None:
     boot = compiler("compiler = 'bootstrap-few-shot'\nmax_rounds = 2\nmetric_threshold = 0.5")
     assert isinstance(boot, BootstrapFewShot)
     assert (boot.max_rounds, boot.metric_threshold) == (2, 0.5)
-    with pytest.raises(UsageError, match="`k` is no option of the compiler random-search"):
+    with pytest.raises(UsageError, match="`k` is not an option of the compiler RandomSearch"):
         compiler("k = 3")
 
 

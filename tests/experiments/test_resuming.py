@@ -23,9 +23,10 @@ from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, right, world
 from tests.experiments.plain_programs import Pipeline
 from tests.experiments.worlds import model as plain_model
 from tests.scale import FULL, scaled
+from tunesmith.compilers import CompileResult
 from tunesmith.errors import LedgerError, MetricError, ModelUnavailable, RunMismatch, UsageError
 from tunesmith.evaluation import Ledger, read_entries
-from tunesmith.experiments import CompileResult, compile_program
+from tunesmith.experiments import compile_program
 from tunesmith.lm import LM, Budget, FunctionLM, ReplyCache, Seen
 from tunesmith.metrics import judge
 

@@ -9,10 +9,10 @@ import pytest
 
 import tunesmith as ts
 from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, right, world
-from tunesmith.compilers import Compiler
+from tunesmith.compilers import Compiler, CompileResult
 from tunesmith.data import Splits
 from tunesmith.evaluation import Agreement, Entry, Failure, Interval, Report, Row, RowKey, RunInfo, Step, paired_scores
-from tunesmith.experiments import CheckResult, CompileResult, Gates, check_artifact, compile_program, plan
+from tunesmith.experiments import CheckResult, Gates, check_artifact, compile_program, plan
 from tunesmith.lm import Budget, FunctionLM, Meter, Spend
 from tunesmith.modules import Candidate, Part, render
 

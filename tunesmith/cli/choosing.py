@@ -12,7 +12,15 @@ from tunesmith.experiments import Project, ProjectSettings, find_object, find_pr
 from tunesmith.lm import LM, lm
 from tunesmith.modules import Module
 
-__all__ = ["allowed", "chosen_lm", "chosen_model", "chosen_program", "chosen_spec", "current_project"]
+__all__ = [
+    "allowed",
+    "chosen_lm",
+    "chosen_model",
+    "chosen_program",
+    "chosen_prompt_lm",
+    "chosen_spec",
+    "current_project",
+]
 
 
 def current_project() -> Project:
@@ -68,6 +76,19 @@ def chosen_lm(given: str | None, project: Project | None = None, *, slots: int |
     if slots is not None:
         options["slots"] = slots
     return lm(spec, cache=store, **options)
+
+
+def chosen_prompt_lm(given: str | None, project: Project, *, store: bool = True) -> LM | None:
+    """Return the model that writes proposals: the option, else [prompt_lm] of the project file, else `None`.
+
+    Raises: as `chosen_lm`.
+    """
+    settings = project.settings.prompt_lm
+    spec = settings.spec if given is None else given
+    if spec is None:
+        return None
+    named = next((table for table in (settings, project.settings.lm) if table.spec == spec), None)
+    return lm(spec, cache=store, **({} if named is None else named.options()))
 
 
 def chosen_program(target: str | None, project: Project, model: LM | None, allow: Sequence[str]) -> Module:

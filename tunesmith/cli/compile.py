@@ -6,17 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tunesmith.cli.choosing import chosen_lm, chosen_program, chosen_spec, current_project
+from tunesmith.cli.choosing import chosen_lm, chosen_program, chosen_prompt_lm, chosen_spec, current_project
 from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.invoked import invoked_command
 from tunesmith.cli.output import emit, heading, note, say, say_table
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch, say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
 from tunesmith.cli.resumable import may_be_resumed
+from tunesmith.compilers import CompileResult
 from tunesmith.data import Splits
 from tunesmith.errors import ModelMissing, UsageError
 from tunesmith.evaluation import run_path
-from tunesmith.experiments import CompileResult, Project, compile_program, estimated, plan, timed_calls
+from tunesmith.experiments import Project, compile_program, estimated, plan, timed_calls
 from tunesmith.lm import LM, ScriptedLM, engine_kind
 from tunesmith.modules import Module
 
@@ -32,6 +33,8 @@ def run(
     val: Path | None,
     test: Path | None,
     spec: str | None,
+    prompt_lm: str | None,
+    sets: tuple[str, ...],
     no_store: bool,
     allow: tuple[str, ...],
     dry_run: bool,
@@ -46,10 +49,10 @@ def run(
     **options: Any,
 ) -> int:
     """Compile the project's program, test it, and save an artifact."""
-    project = current_project().changed(metric=metric, compile=options)
+    project = current_project().changed(metric=metric, compile=options).with_options(sets)
     if dry_run:
         files = (train, val, test)
-        return _dry_run(project, program, files, spec, allow, store=not no_store, as_json=as_json, quiet=quiet)
+        return _dry_run(project, program, files, (spec, allow), store=not no_store, as_json=as_json, quiet=quiet)
     root, named = project.root, project.settings.compile.run
     name = named if fork is None else fork
     with may_be_resumed(run_path(name, root), new=new):
@@ -70,6 +73,7 @@ def run(
                 rescore=rescore,
                 store=not no_store,
                 mirror=study_url,
+                prompt_lm=chosen_prompt_lm(prompt_lm, project, store=not no_store),
                 command=invoked_command(run=name, spec=spec or os.environ.get("TUNESMITH_LM") or None),
             )
     diff = result.report.baseline_candidate.diff(result.report.candidate)
@@ -128,13 +132,13 @@ def _dry_run(
     project: Project,
     program: str | None,
     files: tuple[Path | None, Path | None, Path | None],
-    spec: str | None,
-    allow: Sequence[str],
+    asked: tuple[str | None, Sequence[str]],
     *,
     store: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
+    spec, allow = asked
     model, absent = _model_or_why(project, spec, store=store)
     student = chosen_program(program, project, model, allow)
     splits = _splits(project, student, *files)
@@ -168,6 +172,8 @@ def _say_plan(found: dict[str, Any]) -> None:
     sizes = found["examples"]
     say(f"Examples: {sizes['train']} train, {sizes['val']} validation, {sizes['test']} test")
     say(f"Candidates: {found['candidates']}, the program as given included")
+    if found["proposals"]:
+        say(f"Proposals: {found['proposals']}, asked of the prompt model")
     heading("What it will need")
     rows = [("", "expected", "at most")]
     rows.append(("calls", f"{found['calls']['expected']:,}", f"{found['calls']['worst']:,}"))

@@ -7,10 +7,11 @@ from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch, interval_text, say_notes, say_opened, say_reports, say_spent
+from tunesmith.compilers import count_evaluation, is_test_split
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import ClassScores, Report, class_scores, evaluate
-from tunesmith.experiments import Project, count_evaluation, is_test_split
+from tunesmith.experiments import Project
 from tunesmith.metrics import metric_name
 from tunesmith.modules import Module, program_inputs
 from tunesmith.signatures import labels

@@ -36,9 +36,7 @@ lm_option: _Decorator = click.option(
     help="The model: embedded, gguf:PATH or PROVIDER/MODEL. Default: TUNESMITH_LM, else [lm] spec in tunesmith.toml.",
 )
 slots_option: _Decorator = click.option(
-    "--slots",
-    type=click.IntRange(min=1),
-    help="Requests on the way at once. Default: TUNESMITH_SLOTS, else what suits the model.",
+    "--slots", type=click.IntRange(min=1), help="Requests on the way at once. Default: TUNESMITH_SLOTS, else 1."
 )
 no_store_option: _Decorator = click.option(
     "--no-store", is_flag=True, help="Keep no replies and use none that were kept: for private data."

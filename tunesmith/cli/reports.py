@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.cli.output import heading, say, say_table
+from tunesmith.compilers import CompileResult, Finding
 from tunesmith.evaluation import Interval, Report
-from tunesmith.experiments import CompileResult, Finding
 from tunesmith.lm import LM
 
 __all__ = [

@@ -1,35 +1,73 @@
-"""Find instructions, demos and formats that score best: the study and the compilers on it."""
+"""Find instructions, demos and formats that score best: compilers, and the search they work with."""
 
-from tunesmith.compilers.bootstrap import Bootstrapped
-from tunesmith.compilers.compiler import Compiler, as_model, fitted_dataset, split_validation
+from typing import Any
+
+from tunesmith.compilers._bootstrap import Bootstrapped
+from tunesmith.compilers._compiling import Place, run_job
+from tunesmith.compilers._effort import Effort
+from tunesmith.compilers._job import Job, job_of
+from tunesmith.compilers._mirror import Mirror, MirrorPlace, mirrored
+from tunesmith.compilers._objectives import OBJECTIVES, pareto_front
+from tunesmith.compilers._options import check_values, option, option_names, read_option
+from tunesmith.compilers._plan import Plan, plan_of
+from tunesmith.compilers._registry import compiler_named, compilers, options_text
+from tunesmith.compilers._report import CompileReport, CompileResult, TrialRecord
+from tunesmith.compilers._search import Failing, Search
+from tunesmith.compilers._study import SAMPLERS, StoredStudy, Study, Trial
+from tunesmith.compilers._verdict import VERDICTS, Finding, count_evaluation, finding_of, is_test_split, verdict_of
+from tunesmith.compilers._work import Progress
+from tunesmith.compilers.compiler import Compiler
 from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
 from tunesmith.compilers.random_search import RandomSearch
-from tunesmith.compilers.session import CompileReport, Session, TrialRecord, check_seed
-from tunesmith.compilers.study import SAMPLERS, StoredStudy, Study, Trial
-from tunesmith.compilers.study_mirror import Mirror, MirrorPlace, mirrored
-from tunesmith.compilers.study_objectives import OBJECTIVES, pareto_front
 
 __all__ = [
-    "as_model",
     "BootstrapFewShot",
     "Bootstrapped",
-    "check_seed",
+    "check_values",
     "Compiler",
+    "compiler_named",
     "CompileReport",
+    "CompileResult",
+    "compilers",
+    "count_evaluation",
+    "Effort",
+    "Failing",
     "few_shot_candidate",
-    "fitted_dataset",
+    "Finding",
+    "finding_of",
+    "is_test_split",
+    "Job",
+    "job_of",
     "LabeledFewShot",
     "Mirror",
     "mirrored",
     "MirrorPlace",
     "OBJECTIVES",
+    "option",
+    "option_names",
+    "options_text",
     "pareto_front",
+    "Place",
+    "Plan",
+    "plan_of",
+    "Progress",
     "RandomSearch",
+    "read_option",
+    "run_job",
     "SAMPLERS",
-    "Session",
-    "split_validation",
+    "Search",
     "StoredStudy",
     "Study",
     "Trial",
     "TrialRecord",
+    "verdict_of",
+    "VERDICTS",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return a compiler that a further file of this package defines."""
+    found = {} if name.startswith("_") else {kind.__name__: kind for kind in compilers().values()}
+    if name not in found:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return found[name]

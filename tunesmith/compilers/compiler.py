@@ -1,80 +1,126 @@
 """What a compiler is; the door to DSPy's `Teleprompter`."""
 
-import copy
+import inspect
 import logging
-import math
-from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
-from dspy.dsp.utils.settings import settings
 from dspy.teleprompt.teleprompt import Teleprompter
 
-from tunesmith.compilers.session import CompileReport, Session, check_seed
-from tunesmith.compilers.study_mirror import Mirror, MirrorPlace, mirrored
-from tunesmith.data import Dataset, check_disjoint
-from tunesmith.errors import BudgetExceeded, Interrupted, UsageError, brief, shown
-from tunesmith.evaluation import (
-    Ledger,
-    Metric,
-    Report,
-    RunFolder,
-    as_dataset,
-    check_compared,
-    checked_demos,
-    fit_to_program,
-    lm_key,
-    program_source,
-)
-from tunesmith.lm import LM, BaseLM, Budget, Meter, StopSignal, as_lm
-from tunesmith.metrics import metric_fingerprint
-from tunesmith.modules import Candidate, Module, program_fingerprint
+from tunesmith.compilers._compiling import Place, run_job
+from tunesmith.compilers._effort import Effort, planned
+from tunesmith.compilers._job import check_program, fitted_dataset, job_of
+from tunesmith.compilers._mirror import MirrorPlace
+from tunesmith.compilers._options import check_values, option_names, options_json
+from tunesmith.compilers._search import Search
+from tunesmith.compilers._work import Progress
+from tunesmith.data import Dataset
+from tunesmith.errors import UsageError, brief, shown
+from tunesmith.evaluation import Metric, checked_demos
+from tunesmith.lm import BaseLM, Budget
+from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Example
 
-__all__ = ["Compiler", "Progress", "as_model", "check_program", "fitted_dataset", "split_validation", "tell"]
+__all__ = ["Compiler"]
 
 _log = logging.getLogger("tunesmith")
 
-Progress = Callable[[str, int, int], None]
 
-VALIDATION_SHARE = 0.4
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Compiler(Teleprompter, ABC):
+    """A way to find a better candidate for a program.
 
-
-class Compiler(Teleprompter):
-    """A policy that finds a better candidate for a program.
-
-    A subclass overrides `search`, which proposes candidates and scores them through the session, and `options`, which
-    says how it was configured. The same compiler with the same seed and the same replies gives the same result.
+    A subclass is a frozen dataclass: its fields, made with `option`, are its options, `search` is what it does, and
+    `effort` says before the first call how much that is. The same compiler with the same seed and the same replies
+    gives the same result.
 
     Args:
-        metric: `metric(example, prediction, trace=None)`.
+        metric: `metric(example, prediction, trace=None)`; `ts.compile` gives its own.
         budget: the most a compile may be charged: a `Budget`, or a number of calls.
         slots: requests on the way at once; default what the LM says.
         seed: of every draw.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Shorter(Compiler):
+        ...     tries: int = option(4, "Proposals for each predictor.", low=1)
+        ...
+        ...     def effort(self, *, train, calls):
+        ...         return Effort(candidates=self.tries, race="paired-halving", proposals=self.tries)
+        ...
+        ...     def search(self, search):
+        ...         (path,) = search.paths
+        ...         given = search.base.parts[path].instruction
+        ...         found = search.ask("instruction -> shorter", self.tries, instruction=given)
+        ...         texts = [p.shorter for p in found if search.guard(path, p.shorter) is None]
+        ...         search.race([search.base.with_part(path, instruction=text) for text in texts])
     """
 
-    name: ClassVar[str] = ""
-    objectives: Sequence[str] = ("score",)
-    limits: Mapping[str, float] = MappingProxyType({})
+    name: ClassVar[str] = "Compiler"
+    metric: Metric | None = None
+    budget: Budget | int | None = None
+    slots: int | None = None
+    seed: int = 0
 
-    def __init__(
-        self,
-        *,
-        metric: Metric | None,
-        budget: Budget | int | None = None,
-        slots: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        if metric is not None and not callable(metric):
-            raise UsageError(f"A metric is a function of (example, prediction, trace=None). Given: {shown(metric)}.")
-        self.metric, self.budget = metric, Budget.of(budget)
-        self.slots, self.seed = slots, check_seed(seed)
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)  # type: ignore[no-untyped-call]
+        if "name" not in cls.__dict__:
+            cls.name = cls.__name__
+
+    def __post_init__(self) -> None:
+        """Check the options; a subclass that checks more calls this too."""
+        missing = [name for name in inspect.get_annotations(type(self)) if not self._is_field(name)]
+        if missing:
+            raise UsageError(
+                f"{type(self).__name__} declares `{missing[0]}`, but it is not a dataclass: write "
+                "`@dataclass(frozen=True)` above the class."
+            )
+        if self.metric is not None and not callable(self.metric):
+            given = shown(self.metric)
+            raise UsageError(f"A metric is a function of (example, prediction, trace=None). Given: {given}.")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
+            raise UsageError(f"`seed` must be a whole number from 0 to {2**32 - 1}. Given: {shown(self.seed)}.")
+        self._set(budget=Budget.of(self.budget))
+        values = {name: getattr(self, name) for name in option_names(type(self))}
+        self._set(**check_values(type(self), values))
 
     def __repr__(self) -> str:
-        given = {name: value for name, value in self.options().items() if name not in ("name", "budget") and value}
-        return brief(self, **given, budget=self.budget if self.budget.to_json() else None)
+        given = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in ("metric", "budget") and getattr(self, field.name) not in (field.default, MISSING, {})
+        }
+        return brief(self, **given, budget=self.limit if self.limit.to_json() else None)
+
+    # What a subclass says -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def search(self, search: Search) -> None:
+        """Propose candidates and compare them: `search.race`, `search.score`. The best one is returned."""
+
+    @abstractmethod
+    def effort(self, *, train: int, calls: float) -> Effort:
+        """Return what `search` will do, for a plan.
+
+        Args:
+            train: training examples.
+            calls: LM calls of one run of the program.
+        """
+
+    def check(self, program: Module, train: Dataset) -> None:
+        """Raise an error of `tunesmith.errors` if `program` cannot be compiled, before the first call."""
+
+    def longest(self, program: Module, examples: Sequence[Example]) -> Candidate | None:
+        """Return a candidate with as many demos as this compiler gives, for estimates; `None` if it gives none."""
+        return None
+
+    def unjudged(self, program: Module, train: Dataset) -> tuple[Candidate, tuple[str, ...]] | None:
+        """Return the candidate, with notes, that is applied without a metric; `None` if the compiler needs one."""
+        return None
+
+    # What every compiler has --------------------------------------------------------------------------------
 
     def compile(
         self,
@@ -83,6 +129,7 @@ class Compiler(Teleprompter):
         trainset: Sequence[Example],
         teacher: Module | None = None,
         valset: Sequence[Example] | None = None,
+        prompt_lm: BaseLM | None = None,
         run: str | None = None,
         progress: Progress | None = None,
         mirror: MirrorPlace = None,
@@ -90,15 +137,17 @@ class Compiler(Teleprompter):
     ) -> Module:
         """Return a compiled copy of `student`; `student` is not changed.
 
-        Without `valset` a seeded 60/40 split of `trainset` is made and said in the report's notes. The result is never
-        worse than `student` on validation: where nothing better is found, it is a copy of `student`.
+        This is `ts.compile` in DSPy's calling form, without a test split and without an artifact. Without `valset` a
+        seeded 60/40 split of `trainset` is made and said in the report's notes. The result is never worse than
+        `student` on validation: if nothing better is found, it is a copy of `student`.
 
         Args:
             student: any `dspy.Module`.
             trainset: examples that demos come from.
             teacher: makes demos; default the student.
             valset: examples that select; none of them may be in `trainset`.
-            run: name of a run folder that keeps the report; it is refused to a compile of something else.
+            prompt_lm: writes proposals, for compilers that ask for some; default `dspy.settings.lm`.
+            run: name of a run folder; the same call goes on in it, a compile of something else is refused.
             progress: is told what goes on, and how many of how many evaluations are done.
             mirror: Optuna URL of a database in which `optuna-dashboard` shows the search; it is only written to.
                 Default `study.db` in the run's folder; `False` for none.
@@ -108,115 +157,32 @@ class Compiler(Teleprompter):
             The program, with `compile_report` (a `CompileReport`) and `compile_notes`, its notes.
 
         Raises:
-            UsageError: an argument that cannot be used.
+            UsageError: an argument that cannot be used, or a budget without room for a search.
             SplitError: `trainset` and `valset` share examples.
             DataError: an example lacks an input, or a demo of the student cannot be shown.
+            RunMismatch: the run folder holds a run of something else.
             BudgetExceeded: the budget ended before the student was scored.
         """
-        self._refuse(kwargs)
-        given: dict[str, Any] = {"trainset": trainset, "teacher": teacher, "valset": valset, "progress": progress}
-        session = self.session(student, **{**given, "progress": None})  # the one that runs tells of its notes
-        about = {"compiler": self.name, "seed": self.seed}
-        if run is None:
-            with mirrored(mirror, self.objectives, about=about) as written:
-                return self._apply(student, self.run(self.session(student, **given, mirror=written)))
-        with (
-            RunFolder(run, self._run_identity(student, session)) as folder,
-            folder.ledger() as ledger,
-            mirrored(mirror, self.objectives, folder=folder, about={**about, "run": str(run)}) as written,
-        ):
-            report = self.run(self.session(student, **given, ledger=ledger, mirror=written))
-            folder.write("compile.json", _report_json(report))
-        return self._apply(student, report)
-
-    def session(
-        self,
-        student: Module,
-        *,
-        trainset: Sequence[Example],
-        teacher: Module | None = None,
-        valset: Sequence[Example] | None = None,
-        metric: Metric | None = None,
-        lm: BaseLM | None = None,
-        meter: Meter | None = None,
-        progress: Progress | None = None,
-        ledger: Ledger | None = None,
-        rescore: bool = False,
-        mirror: Mirror | None = None,
-    ) -> Session:
-        """Return what one compile works with, its arguments checked; `metric` replaces the constructor's."""
-        check_program(student)
-        if isinstance(teacher, list) and len(teacher) == 1:  # as `dspy.BetterTogether` passes it
-            teacher = teacher[0]
-        if teacher is not None:
-            check_program(teacher)
-            checked_demos(teacher)
-        model = as_model(lm)
-        train, seen = fitted_dataset(student, trainset, "trainset")
-        notes = [*checked_demos(student), *seen]
-        if valset is None:
-            train, validation = split_validation(train, self.seed)
-            notes.append(
-                f"No validation set was given: {len(train)} examples of the training set give demos and "
-                f"{len(validation)} select."
+        if kwargs:
+            raise UsageError(
+                f"{type(self).__name__}.compile does not know {', '.join(sorted(kwargs))}. "
+                "How a compiler works is said in its constructor."
             )
-        else:
-            validation, seen = fitted_dataset(student, valset, "valset")
-            notes += seen
-            check_disjoint(trainset=train, valset=validation)
-        judge = self._metric() if metric is None else metric
-        check_compared(judge, validation, student)
-        session = Session(
-            student,
-            metric=judge,
-            trainset=list(train),
-            valset=validation,
-            lm=model,
-            meter=Meter(self.budget) if meter is None else meter,
-            seed=self.seed,
-            slots=self.slots,
-            teacher=teacher,
-            progress=progress,
-            ledger=ledger,
-            rescore=rescore,
-            objectives=self.objectives,
-            limits=self.limits,
-            mirror=mirror,
-        )
-        session.note(*notes)
-        return session
+        if self.metric is None:
+            found = self._without_metric(student, trainset, progress)
+            if found is not None:
+                return found
+        job = job_of(student, self, trainset=trainset, valset=valset, teacher=teacher, prompt_lm=prompt_lm)
+        return run_job(job, Place(run=run, mirror=mirror), progress=progress).program
 
-    def run(self, session: Session) -> CompileReport:
-        """Score the program as given, search, and return the best; the budget's end only ends the search.
-
-        Raises:
-            BudgetExceeded: the budget ended before the program as given was scored.
-            Interrupted: by Ctrl-C.
-        """
-        base = session.report(session.baseline, label="program as given")
-        session.notes += _note_of_failures(base)
-        session.record(session.baseline, "program as given", base.mean, base.n)
-        try:
-            self.search(session)
-        except BudgetExceeded as stop:
-            session.notes.append(_note_of_end(session, stop))
-        except StopSignal as signal:
-            if not isinstance(signal.error, BudgetExceeded):
-                raise signal.error from None
-            session.notes.append(_note_of_end(session, signal.error))
-        except KeyboardInterrupt:  # outside an evaluation, which says how far it came
-            raise Interrupted(
-                "Stopped during the search. Finished calls are in the cache; the same command goes on."
-            ) from None
-        return session.finish(self.name)
-
-    @abstractmethod
-    def search(self, session: Session) -> None:
-        """Propose candidates, score them with `session.report` and note them with `session.record`."""
+    @property
+    def limit(self) -> Budget:
+        """The most a compile may be charged."""
+        return Budget.of(self.budget)
 
     def options(self) -> dict[str, Any]:
         """Return how the compiler is configured, as JSON values; part of a run's identity."""
-        return {"name": self.name, "seed": self.seed, "budget": self.budget.to_json()}
+        return {"name": self.name, "seed": self.seed, "budget": self.limit.to_json(), **options_json(self)}
 
     def plan(self, *, train: int, val: int, calls: float = 1.0) -> dict[str, Any]:
         """Return what a compile will need before the first call.
@@ -224,174 +190,40 @@ class Compiler(Teleprompter):
         Args:
             train: training examples.
             val: validation examples.
-            calls: LM calls of one run of the program, those of a metric that calls an LM included; of a program that
-                now makes more and now fewer, the most, for `worst` to hold.
+            calls: LM calls of one run of the program, those of a metric that calls an LM included; the most, for a
+                program that makes now more and now fewer, so that `worst` holds.
 
         Returns:
-            `candidates`, the program as given included; charged `calls`, the baseline included: `expected`, and
-            `worst`, which is never exceeded; a budget of calls limits both. `notes` say if it leaves no room to try any
-            candidate.
+            `candidates`, the program as given included; `proposals` of the prompt model; charged `calls`, both of these
+            included: `expected`, and `worst`, which is never exceeded; a budget of calls limits both. `notes` say if it
+            leaves no room to try any candidate.
         """
-        return {**self._planned(1, val * calls, val * calls), "notes": []}
-
-    def longest(self, program: Module, examples: Sequence[Example]) -> Candidate | None:
-        """Return a candidate with as many demos as this compiler gives, for estimates; `None` if it gives none."""
-        return None
+        advice = "set max_bootstrapped_demos = 0" if "max_bootstrapped_demos" in option_names(type(self)) else ""
+        return planned(self.effort(train=train, calls=calls), self.limit, val=val, calls=calls, advice=advice)
 
     def with_budget(self, budget: Budget) -> Self:
         """Return a copy that differs in the budget alone."""
-        found = copy.copy(self)
-        found.budget = budget
-        return found
+        return replace(self, budget=budget)
 
-    def _planned(self, candidates: int, expected: float, worst: float) -> dict[str, Any]:
-        """Return what `plan` promises, within the budget."""
-        limit = math.inf if self.budget.calls is None else self.budget.calls
-        worst = min(worst, limit)
-        return {
-            "candidates": candidates,
-            "calls": {"expected": round(min(expected, worst)), "worst": math.ceil(worst)},
-        }
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
-    def _notes_of_room(self, val: int, calls: float, boot: int = 0) -> list[str]:
-        """Return a sentence if the budget of calls leaves no room to score one candidate on validation.
+    def _is_field(self, name: str) -> bool:
+        return name in {field.name for field in fields(self)} or name == "name" or name.startswith("_")
 
-        Args:
-            val: validation examples.
-            calls: of one run of the program.
-            boot: runs that bootstrapping is expected to take.
-        """
-        limit, one = self.budget.calls, math.ceil(val * calls)
-        if limit is None or limit >= 2 * one + boot * calls:
-            return []
-        surely = limit < 2 * one
-        about = "" if not boot else f", bootstrapping about {math.ceil(boot * calls)}"
-        more = math.ceil(2 * one + boot * calls) - limit
-        ways = [f"Raise the budget by {'about ' if boot else ''}{more} calls"]
-        ways += ["set max_bootstrapped_demos = 0"] if boot and not surely else []
-        return [
-            f"{'No' if surely else 'Probably no'} candidate will be tried: of the {limit} calls that the search may "
-            f"make, scoring the program as given on {val} validation examples takes {one}{about}, and scoring a "
-            f"candidate as many as the program as given. {', '.join(ways)}, or pass fewer validation examples."
-        ]
-
-    def _refuse(self, unknown: dict[str, Any]) -> None:
-        if unknown:
-            raise UsageError(
-                f"{type(self).__name__}.compile does not know {', '.join(sorted(unknown))}. "
-                "How a compiler works is said in its constructor."
-            )
-
-    def _metric(self) -> Metric:
-        if self.metric is None:
-            raise UsageError(
-                f"{type(self).__name__} needs a metric. Pass `metric=`, for instance "
-                "`ts.metrics.exact_match('answer')`."
-            )
-        return self.metric
-
-    def _apply(self, student: Module, report: CompileReport) -> Module:
-        program = report.candidate.apply(student)
+    def _without_metric(self, student: Module, trainset: Sequence[Example], progress: Progress | None) -> Module | None:
+        check_program(student)
+        train, notes = fitted_dataset(student, trainset, "trainset")
+        found = self.unjudged(student, train)
+        if found is None:
+            return None
+        program = found[0].apply(student)
+        said = tuple(dict.fromkeys((*checked_demos(student), *notes, *found[1])))
+        for note in said:
+            _log.warning("%s", note)
+            if progress is not None:
+                progress(note, 0, 0)
         program._compiled = True
-        program.compile_notes = report.notes  # type: ignore[attr-defined]
-        program.compile_report = report  # type: ignore[attr-defined]  # promised; DSPy's Module has no slots
+        program.compile_notes = said  # type: ignore[attr-defined]  # promised; DSPy's Module has no slots
         return program
-
-    def _run_identity(self, student: Module, session: Session) -> dict[str, Any]:
-        return {
-            "program": program_fingerprint(student),
-            "candidate": session.baseline.key,
-            "metric": metric_fingerprint(session.metric),
-            "source": program_source(student),
-            "lm": lm_key(session.lm, student),
-            "trainset": Dataset.load(session.trainset).fingerprint,
-            "valset": Dataset.load(session.valset).fingerprint,
-            "compiler": self.options(),
-        }
-
-
-def _note_of_end(session: Session, stop: Exception) -> str:
-    kept = " What is left of the whole budget is kept for the test." if session.keeps else ""
-    return f"The search ended early: {stop}{kept}"
-
-
-def _note_of_failures(base: Report) -> list[str]:
-    """Return what to tell the user where the program as given fails on every example."""
-    failures = [row.failure for row in base.rows if row.failure is not None and row.failure.fault == "program"]
-    if len(failures) < len(base.rows):
-        return []
-    first = failures[0]
-    return [
-        f"The program as given fails on all {len(base.rows)} validation examples, the first time with {first.kind}: "
-        f"{first.message} Unless demos repair that, call it once on an example to see where."
-    ]
-
-
-def check_program(given: object) -> None:
-    """Raise `UsageError` unless `given` is a program."""
-    if not isinstance(given, Module):
-        raise UsageError(f"A program is a `dspy.Module`. Given: {shown(given)}. Pass an instance, not a class.")
-
-
-def as_model(lm: BaseLM | None) -> LM:
-    """Return `lm`, or where it is `None` the model of `dspy.settings`, as a metered LM.
-
-    Raises:
-        UsageError: there is none, or it is no LM.
-    """
-    model = settings.lm if lm is None else lm
-    if model is None:
-        raise UsageError("There is no model. Pass `lm=ts.lm(...)`, or set one with `dspy.configure(lm=...)`.")
-    if not isinstance(model, BaseLM):
-        raise UsageError(f"`lm` must be an LM, such as `ts.lm('embedded')`. Given: {shown(model)}.")
-    return as_lm(model)
-
-
-def fitted_dataset(program: Module, examples: Sequence[Example], name: str) -> tuple[Dataset, tuple[str, ...]]:
-    """Return `examples` as `program` gets them, and what to note of them.
-
-    Raises:
-        UsageError: they are no list of examples, or one does not say which fields are inputs.
-        DataError: there are none, or one lacks an input.
-    """
-    return fit_to_program(program, as_dataset(examples, name))
-
-
-def tell(notes: Sequence[str], progress: Progress | None) -> tuple[str, ...]:
-    """Say notes of a compile that has no report: in the log, and to `progress`. Return them, each once."""
-    found = tuple(dict.fromkeys(notes))
-    for note in found:
-        _log.warning("%s", note)
-        if progress is not None:
-            progress(note, 0, 0)
-    return found
-
-
-def split_validation(train: Dataset, seed: int) -> tuple[Dataset, Dataset]:
-    """Return `train` split 60/40 by `seed`.
-
-    Raises:
-        SplitError: there are too few examples.
-    """
-    splits = train.split(train=1 - VALIDATION_SHARE, val=VALIDATION_SHARE, seed=seed)
-    if splits.train is None or splits.val is None:
-        raise UsageError("The training set is too small to split. Pass `valset=`.")
-    return splits.train, splits.val
-
-
-def _report_json(report: CompileReport) -> dict[str, Any]:
-    return {
-        "compiler": report.compiler,
-        "baseline": report.baseline.summary(),
-        "compiled": report.compiled.summary(),
-        "gain": report.gain.to_json(),
-        "candidate": report.candidate.to_json(),
-        "trials": [
-            {"number": t.number, "origin": t.origin, "mean": t.mean, "n": t.n, "key": t.candidate.key}
-            for t in report.trials
-        ],
-        "notes": list(report.notes),
-        "charged": report.charged.to_json(),
-        "paid": report.paid.to_json(),
-        "seed": report.seed,
-    }

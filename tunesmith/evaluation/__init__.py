@@ -7,7 +7,7 @@ from tunesmith.lazy import lazy_package
 if TYPE_CHECKING:
     from tunesmith.evaluation.classes import ClassScore, ClassScores, class_scores
     from tunesmith.evaluation.compared import check_compared
-    from tunesmith.evaluation.evaluator import Metric, Runner, evaluate
+    from tunesmith.evaluation.evaluator import Metric, Runner, as_model, evaluate
     from tunesmith.evaluation.examples import as_dataset, checked_demos, fit_to_program
     from tunesmith.evaluation.judge_agreement import Agreement, agreement
     from tunesmith.evaluation.ledger import Ledger, LedgerCounts, count_ledger, read_entries
@@ -40,6 +40,7 @@ __all__ = [
     "agreement",
     "Agreement",
     "as_dataset",
+    "as_model",
     "binary_spread",
     "bootstrap_interval",
     "CANDIDATES",

@@ -1,122 +1,33 @@
 """`ts.compile`: compile, test, verdict, artifact, in one call that can be repeated."""
 
-import logging
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tunesmith.artifacts import Artifact, note_on_loading, save
-from tunesmith.compilers import Compiler, CompileReport, Mirror, MirrorPlace, Session, mirrored
-from tunesmith.data import Dataset, content_key, example_key
-from tunesmith.errors import BudgetExceeded, UsageError, brief, shown
-from tunesmith.evaluation import Interval, Ledger, Metric, Report, RunFolder, Runner, paired_scores, run_path
-from tunesmith.experiments.compiling_calls import calls_of_example
-from tunesmith.experiments.compiling_job import Job, job_of
-from tunesmith.experiments.compiling_plan import notes_of_room, search_budget, stop_of_compile
-from tunesmith.experiments.run_notes import RunNotes
-from tunesmith.experiments.verdict import Finding, count_opening, finding_of
-from tunesmith.lm import BaseLM, Budget, Meter, Spend, metered, unpaid
+from tunesmith.compilers import (
+    Compiler,
+    CompileResult,
+    Job,
+    MirrorPlace,
+    Place,
+    Plan,
+    Progress,
+    RandomSearch,
+    job_of,
+    plan_of,
+    run_job,
+)
+from tunesmith.errors import UsageError, shown
+from tunesmith.evaluation import Metric
+from tunesmith.lm import BaseLM, Budget
 from tunesmith.metrics import metric_name
-from tunesmith.modules import Candidate, Module, caller_adapter, class_name
+from tunesmith.modules import Module, caller_adapter, class_name
 from tunesmith.signatures import Example
 
-__all__ = ["CompileResult", "Progress", "compile_program"]
-
-_log = logging.getLogger("tunesmith")
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class CompileResult:
-    """What `ts.compile` returns.
-
-    Attributes:
-        program: the compiled program, or a copy of the given one where nothing better was found.
-        report: what the search found, decided on validation.
-        baseline: the program as given, on the test split; on validation if it was not tested, with a note that says so.
-        compiled: the compiled program, on the same.
-        tested: whether both are on the test split.
-        finding: what the test split says: verdict, gain, how many more examples would settle it, one sentence.
-        artifact: the saved artifact, `None` without `run`.
-        charged, paid: what the whole compile cost, test included.
-        opened: how many runs looked at this test split so far, `None` without one.
-        notes: what was decided for the caller, in words.
-        seed: of every draw.
-    """
-
-    program: Module
-    report: CompileReport
-    baseline: Report
-    compiled: Report
-    tested: bool
-    finding: Finding
-    artifact: Artifact | None
-    charged: Spend
-    paid: Spend
-    opened: int | None
-    notes: tuple[str, ...]
-    seed: int
-
-    def __repr__(self) -> str:
-        path = None if self.artifact is None else str(self.artifact.path)
-        return brief(self, self.verdict, self._scores(), artifact=path)
-
-    def __str__(self) -> str:
-        spent = f"{self.charged.calls:,} calls and {self.charged.tokens:,} tokens charged"
-        lines = [
-            f"{self.verdict}: {self._scores()}",
-            self.finding.sentence,
-            f"{spent}, {self.paid.calls:,} calls paid now",
-            "" if self.artifact is None else f"Artifact: {self.artifact.path}",
-        ]
-        return "\n".join([line for line in lines if line] + [f"Note: {note}" for note in self.notes])
-
-    def _scores(self) -> str:
-        split = "test" if self.tested else "validation"
-        return f"{self.baseline.interval} -> {self.compiled.interval} of {split}"
-
-    @property
-    def verdict(self) -> str:
-        """`ship`, `no evidence`, `regression` or `untested`."""
-        return self.finding.verdict
-
-    @property
-    def gain(self) -> Interval | None:
-        """Paired gain on the test split with its 95 % interval, `None` without one."""
-        return self.finding.gain
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON values: what `result.json` holds."""
-        found = self.report.gain if self.gain is None else self.gain
-        return {
-            "split": "test" if self.tested else "validation",
-            "baseline": self.baseline.summary(),
-            "compiled": self.compiled.summary(),
-            "gain": found.to_json(),
-            **self.finding.to_json(),
-            "validation": {
-                "baseline": self.report.baseline.summary(),
-                "compiled": self.report.compiled.summary(),
-                "gain": self.report.gain.to_json(),
-            },
-            "improved": self.report.improved,
-            "candidates": len(self.report.trials),
-            "calls": {"charged": self.charged.calls, "paid": self.paid.calls},
-            "tokens": {"charged": self.charged.tokens, "paid": self.paid.tokens},
-            "seconds": {
-                "charged": round(self.charged.seconds, 2),
-                "paid": round(self.paid.seconds, 2),
-            },
-            "test_opened": self.opened,
-            "notes": list(self.notes),
-            "seed": self.seed,
-            "artifact": None
-            if self.artifact is None
-            else {"path": str(self.artifact.path), "sha256": self.artifact.sha256},
-        }
+__all__ = ["compile_program", "plan"]
 
 
 def compile_program(
@@ -128,6 +39,7 @@ def compile_program(
     testset: Sequence[Example] | None = None,
     compiler: Compiler | None = None,
     lm: BaseLM | None = None,
+    prompt_lm: BaseLM | None = None,
     budget: Budget | int | None = None,
     run: str | Path | None = None,
     seed: int = 0,
@@ -139,7 +51,7 @@ def compile_program(
     command: dict[str, Any] | None = None,
     mirror: MirrorPlace = None,
 ) -> CompileResult:
-    """Compile `program`, test it on examples nobody selected on, and save an artifact.
+    """Compile `program`, test it on examples that selected nothing, and save an artifact.
 
     Every finished evaluation is in the run's ledger and every reply in the cache, so the same call after an
     interruption repeats no finished LM call and ends in the same artifact.
@@ -152,6 +64,7 @@ def compile_program(
         testset: examples that only label the result.
         compiler: default `RandomSearch`.
         lm: the model; default `dspy.settings.lm`.
+        prompt_lm: writes proposals, for compilers that ask for some; default `lm`.
         budget: the most everything together may be charged: a `Budget`, or a number of calls. What testing takes is
             kept back from the search: calls by their number, every other kind by what the examples so far cost.
         run: name of the run folder `./runs/<name>`, or a path; without one nothing is saved.
@@ -175,183 +88,70 @@ def compile_program(
         RunMismatch: the run folder holds a run of something else.
         LedgerError: the run's ledger cannot be written, as on a full disk; the same call goes on later.
         BudgetExceeded: the budget ended before the program as given was scored.
-        ModelMissing, ModelUnavailable: there is nobody to answer; the same call goes on later.
+        ModelMissing, ModelUnavailable: no model answers; the same call goes on later.
         Interrupted: by Ctrl-C; the same call goes on later.
     """
-    job = job_of(program, metric, trainset, valset, testset, compiler, lm, budget, seed)
-    for text in notes_of_room(job):  # refuses a budget that is too small, before a folder is made
-        _log.warning("%s", text)
-    if run is None:
-        if new or fork is not None or rescore:
-            raise UsageError("`new`, `fork` and `rescore` are about a run. Name it, as in `run='first'`.")
-        with mirrored(mirror, job.compiler.objectives, about=job.about(), private=not store) as written:
-            return _run(job, progress, mirror=written)
-    if fork is not None and run_path(fork) == run_path(run):
-        raise UsageError(f"A run cannot be forked from itself. Given: fork={shown(str(fork))}. Choose another name.")
-    name = run if fork is None else fork
-    if rescore and ((new and fork is None) or not (run_path(run) / "run.json").exists()):
-        why = "`new` sets the run aside" if new and fork is None else f"there is no run in {str(run_path(run))!r}"
-        raise UsageError(f"There is nothing to rescore: {why}. Leave `rescore` out, or name the run that has outputs.")
-    _say_what_is_not_kept(job, store=store)
-    hint = note_on_loading(job.program)
+    given: dict[str, Any] = {
+        "trainset": trainset,
+        "valset": valset,
+        "testset": testset,
+        "lm": lm,
+        "prompt_lm": prompt_lm,
+    }
+    job = job_of(program, _chosen(compiler, metric, seed), metric=metric, budget=budget, seed=seed, **given)
+    place = Place(run=run, new=new, fork=fork, rescore=rescore, store=store, command=command, mirror=mirror)
+    hint = None if run is None else note_on_loading(program)
     if hint is not None:
         warnings.warn(hint, UserWarning, stacklevel=2)
         job = replace(job, notes=(*job.notes, hint))
-    with (
-        RunFolder(name, job.identity(), command=command, new=new, rescore=rescore) as folder,
-        folder.ledger(private=not store) as ledger,
-        mirrored(
-            mirror, job.compiler.objectives, folder=folder, about=job.about(run=str(name)), private=not store
-        ) as written,
-    ):
-        if fork is not None:
-            folder.copy_ledger(ledger, run)
-        notes = RunNotes(folder, job)
-        result = _run(job, progress, ledger, rescore=rescore, mirror=written, on_candidate=notes.begin)
-        notes.choose(result.report.candidate)
-        artifact = _save(job, result, folder.path / "artifact")
-        result = replace(result, artifact=artifact)
-        folder.write("result.json", result.to_json())
-    return result
+    return run_job(job, place, progress=progress, save=_save)
 
 
-def _say_what_is_not_kept(job: Job, *, store: bool) -> None:
-    if not store:
-        _log.warning(
-            "Replies, outputs and traces are not kept, only scores: a resume pays again for every evaluation that was "
-            "not finished, and for every demo that a teacher made."
-        )
-    elif not job.lm.caches:
-        _log.warning("Replies are not kept: a resume pays again for every evaluation that was not finished.")
-
-
-def _run(
-    job: Job,
-    progress: Progress | None,
-    ledger: Ledger | None = None,
+def plan(
+    program: Module,
     *,
-    rescore: bool = False,
-    mirror: Mirror | None = None,
-    on_candidate: Callable[[Candidate], None] | None = None,
-) -> CompileResult:
-    meter = Meter(job.budget)
-    keys = [list(split.keys) for split in _splits(job)]
-    with metered(meter), unpaid() if rescore else nullcontext():
-        session = job.compiler.session(
-            job.program,
-            trainset=job.train,
-            valset=job.val,
-            metric=job.metric,
-            lm=job.lm,
-            meter=Meter(search_budget(job)),
-            progress=progress,
-            ledger=ledger,
-            rescore=rescore,
-            mirror=mirror,
-        )
-        session.on_candidate = on_candidate
-        if job.test is not None:
-            session.keep_for_test(len(job.test))
-        try:
-            _keep_room(job, session)
-            report = job.compiler.run(session)
-        except BudgetExceeded as stop:
-            raise stop_of_compile(job, session, stop, in_run=ledger is not None) from None
-        _check_unchanged(job, keys)
-        program = report.candidate.apply(job.program)
-        program._compiled = True
-        program.compile_report = report  # type: ignore[attr-defined]  # promised
-        before, after, notes = _test(job, session, report, meter, progress)
-    _check_unchanged(job, keys)
-    scores = None if before is None or after is None else paired_scores(before, after)
-    finding = finding_of(scores, changed=report.improved, unchanged_because=report.unchanged_because)
-    found = finding.gain
-    if found is not None and job.test is not None and found.n < len(job.test):
-        notes = (*notes, f"The gain is over {found.n} different test examples of {len(job.test)}.")
-    return CompileResult(
-        program=program,
-        report=report,
-        baseline=_untested(report.baseline, job) if before is None else before,
-        compiled=_untested(report.compiled, job) if after is None else after,
-        tested=scores is not None,
-        finding=finding,
-        artifact=None,
-        charged=meter.charged,
-        paid=meter.paid,
-        opened=None
-        if job.test is None or found is None
-        else count_opening(job.test.fingerprint, content_key(job.identity(), escaped=True)),
-        notes=tuple(dict.fromkeys((*job.notes, *report.notes, *notes))),
-        seed=job.seed,
-    )
+    metric: Metric,
+    trainset: Sequence[Example],
+    valset: Sequence[Example] | None = None,
+    testset: Sequence[Example] | None = None,
+    compiler: Compiler | None = None,
+    lm: BaseLM | None = None,
+    prompt_lm: BaseLM | None = None,
+    budget: Budget | int | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Return what `compile_program` with the same arguments would need, at no LM call.
+
+    Args: as `compile_program`.
+
+    Returns:
+        `candidates`; `proposals` of the prompt model; `calls`: `expected`, and `worst`, which is never exceeded if the
+        `calls_per_example` are `known`; these, of the `program` and of the metric's `judge`: one of each predictor and
+        judge; numbers of `examples`, the `budget` and the `notes`.
+
+    Raises:
+        UsageError: an argument that cannot be used, or a budget without room for a search.
+        DataError: an example lacks an input of the program, or a demo of it cannot be shown.
+        SplitError: two of the splits share examples.
+    """
+    given: dict[str, Any] = {
+        "trainset": trainset,
+        "valset": valset,
+        "testset": testset,
+        "lm": lm,
+        "prompt_lm": prompt_lm,
+    }
+    return plan_of(job_of(program, _chosen(compiler, metric, seed), metric=metric, budget=budget, seed=seed, **given))
 
 
-def _keep_room(job: Job, session: Session) -> None:
-    """Keep more calls for the test, where the program as given makes more than its code tells."""
-    limit, test = job.budget.calls, job.test
-    if limit is None or test is None or calls_of_example(job.program, job.metric).known:
-        return
-    rows = session.report(session.baseline, label="program as given").rows
-    room = limit - 2 * len(test) * max(row.calls for row in rows)
-    if room < (session.meter.budget.calls or 0):
-        room = max(room, session.meter.charged.calls)  # what is spent is spent
-        session.meter.budget = replace(session.meter.budget, calls=room)
-
-
-def _splits(job: Job) -> list[Dataset]:
-    return [split for split in (job.train, job.val, job.test) if split is not None]
-
-
-def _check_unchanged(job: Job, keys: list[list[str]]) -> None:
-    """Refuse scores of examples that changed under way: later candidates saw others than earlier ones."""
-    if [[example_key(example) for example in split] for split in _splits(job)] != keys:
+def _chosen(compiler: Compiler | None, metric: Metric, seed: int) -> Compiler:
+    if not callable(metric):
+        raise UsageError(f"A metric is a function of (example, prediction, trace=None). Given: {shown(metric)}.")
+    if compiler is not None and not isinstance(compiler, Compiler):
         raise UsageError(
-            "The metric or the program changed the examples it was given, so the scores cannot be compared. Let it "
-            "work on a copy: `copy.deepcopy(example)`."
+            f"`compiler` is one of tunesmith's, such as `ts.RandomSearch(metric=...)`. Given: {shown(compiler)}."
         )
-
-
-def _test(
-    job: Job,
-    session: Session,
-    report: CompileReport,
-    meter: Meter,
-    progress: Progress | None,
-) -> tuple[Report | None, Report | None, tuple[str, ...]]:
-    if job.test is None:
-        return None, None, ("No test split was given, so the verdict is `untested`.",)
-    reports: list[Report] = []
-    for label, candidate in (
-        ("program as given on test", report.baseline_candidate),
-        ("compiled program on test", report.candidate),
-    ):
-        if reports and candidate == report.baseline_candidate:
-            reports.append(reports[0])  # nothing better was found: the same program is not paid for twice
-            break
-
-        def tell(done: int, total: int, label: str = label) -> None:
-            if progress is not None:
-                progress(label, done, total)
-
-        try:
-            runner = Runner(
-                candidate.apply(job.program),
-                job.metric,
-                lm=job.lm,
-                meter=meter,
-                shelf=session.shelf(candidate),
-                own=True,
-            )
-            found = runner.run(job.test, slots=session.slots, progress=tell)
-        except BudgetExceeded as stop:
-            return None, None, (f"The budget ended while testing: {stop}",)
-        reports.append(found)
-    return reports[0], reports[1], ()
-
-
-def _untested(report: Report, job: Job) -> Report:
-    why = "no test split was given" if job.test is None else "the budget ended before the test did"
-    return replace(report, notes=(*report.notes, f"on validation, as {why}"))
+    return RandomSearch(metric=metric, seed=seed) if compiler is None else compiler
 
 
 def _save(job: Job, result: CompileResult, folder: Path) -> Artifact:

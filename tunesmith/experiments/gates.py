@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.artifacts import Artifact
+from tunesmith.compilers import Finding, count_evaluation, finding_of
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, brief, shown
 from tunesmith.evaluation import Metric, Report, evaluate, paired_scores
-from tunesmith.experiments.verdict import Finding, count_evaluation, finding_of
 from tunesmith.lm import LM, Meter, Spend
 from tunesmith.modules import Candidate, Module
 

@@ -4,25 +4,24 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
-from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
+from tunesmith.compilers import Compiler, check_values, compiler_named, compilers, option_names, read_option
 from tunesmith.data import Dataset, Splits
 from tunesmith.errors import DataError, UsageError, shown
 from tunesmith.evaluation import Metric
-from tunesmith.experiments.named import find_metric, find_program, find_signature
+from tunesmith.experiments.named import find_metric, find_object, find_program, find_signature
 from tunesmith.lm import Budget, engine_kind, file_options
 from tunesmith.modules import Module, ProgramInputs, program_inputs
 
-__all__ = ["COMPILERS", "PROJECT_FILE", "Project", "ProjectSettings"]
+__all__ = ["PROJECT_FILE", "Project", "ProjectSettings"]
 
 PROJECT_FILE = "tunesmith.toml"
-CompilerName = Literal["random-search", "bootstrap-few-shot", "labeled-few-shot"]
 Count = Field(default=None, ge=0)
 Positive = Field(default=None, ge=1)
 _DATA_OPTIONS = {
@@ -138,28 +137,22 @@ else:  # with the options of every engine that a file may hold
 
 
 class CompileSettings(_Table):
-    """`[compile]`: compiler, budget and run; an option left out has the compiler's default."""
+    """`[compile]`: compiler, budget and run; every other key is an option of the compiler, see `docs/compilers.md`."""
 
-    compiler: CompilerName = "random-search"
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    compiler: str = "random-search"
     run: str = "compile"
     seed: int = 0
     budget_calls: int | None = Positive
     budget_tokens: int | None = Count
     budget_seconds: float | None = Count
     slots: int | None = Positive
-    num_candidates: int | None = Positive
-    max_labeled_demos: int | None = Count
-    max_bootstrapped_demos: int | None = Count
-    max_rounds: int | None = Positive
-    metric_threshold: float | None = None
-    formats: list[str] | None = None
-    instructions: list[str] | None = None
-    race: str | None = None
-    bounds: tuple[float, float] | None = Field(default=None, strict=False)  # TOML has arrays alone
-    sampler: str | None = None
-    objectives: list[str] | None = None
-    limits: dict[str, float] | None = None
-    k: int | None = Positive
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the compiler."""
+        return dict(self.model_extra or {})
 
 
 class ProjectSettings(_Table):
@@ -169,19 +162,8 @@ class ProjectSettings(_Table):
     metric: str | None = None
     data: DataSettings = DataSettings()
     lm: LmSettings = LmSettings()
+    prompt_lm: LmSettings = LmSettings()
     compile: CompileSettings = CompileSettings()
-
-
-_BOOTSTRAP = ("max_bootstrapped_demos", "max_labeled_demos", "max_rounds", "metric_threshold")
-_SEARCH = ("bounds", "formats", "instructions", "limits", "num_candidates", "objectives", "race", "sampler")
-COMPILERS: Mapping[str, tuple[type[Compiler], tuple[str, ...]]] = {
-    "random-search": (RandomSearch, (*_BOOTSTRAP, *_SEARCH)),
-    "bootstrap-few-shot": (BootstrapFewShot, _BOOTSTRAP),
-    "labeled-few-shot": (LabeledFewShot, ("k",)),
-}
-"""Compilers by their name in the project file, with the options each of them takes."""
-
-_OPTIONS = sorted({option for _, options in COMPILERS.values() for option in options})
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,14 +223,22 @@ class Project:
         """
         given = {name: value for name, value in settings.items() if value is not None}
         table = {name: value for name, value in (compile or {}).items() if value is not None}
-        merged = self.settings.model_copy(
-            update={**given, "compile": self.settings.compile.model_copy(update=table)},
-        )
-        try:
-            checked = ProjectSettings.model_validate(merged.model_dump())
-        except ValidationError as error:
-            raise UsageError(_problem(error, "the options")) from error
-        return replace(self, settings=checked)
+        merged = {**self.settings.model_dump(), **given, "compile": {**self.settings.compile.model_dump(), **table}}
+        return replace(self, settings=_checked(merged, "the options"))
+
+    def with_options(self, given: Sequence[str]) -> "Project":
+        """Return the project with options of its compiler replaced, each written `name=value`.
+
+        Raises:
+            UsageError: one is not written so, or is not an option of the compiler, or cannot have this value.
+        """
+        kind, found = self._compiler_kind(), dict[str, Any]()
+        for text in given:
+            name, equals, value = text.partition("=")
+            if not equals:
+                raise UsageError(f"`--set` takes `option=value`, as in `--set num_candidates=8`. Given: {shown(text)}.")
+            found[name.strip()] = read_option(kind, name.strip(), value.strip())
+        return self.changed(compile=found) if found else self
 
     def program(self) -> Module:
         """Import and return the program.
@@ -329,15 +319,12 @@ class Project:
         Raises:
             UsageError: an option that this compiler does not take.
         """
-        table = self.settings.compile
-        kind, known = COMPILERS[table.compiler]
-        given = {name: getattr(table, name) for name in _OPTIONS if getattr(table, name) is not None}
-        for name in given:
-            if name not in known:
-                raise UsageError(
-                    f"`{name}` is no option of the compiler {table.compiler}. It takes: {', '.join(known)}."
-                )
-        return kind(metric=metric, budget=self.budget(), slots=table.slots, seed=table.seed, **given)
+        table, kind = self.settings.compile, self._compiler_kind()
+        options = check_values(kind, table.options)
+        return kind(metric=metric, budget=self.budget(), slots=table.slots, seed=table.seed, **options)
+
+    def _compiler_kind(self) -> type[Compiler]:
+        return compiler_named(self.settings.compile.compiler, lambda name: find_object(name, self.root))
 
     def budget(self) -> Budget:
         """Return what a compile may be charged."""
@@ -354,8 +341,7 @@ class Project:
 
 def _settings(file: Path) -> ProjectSettings:
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        return ProjectSettings.model_validate(tomllib.loads(text))
+        return _checked(tomllib.loads(file.read_text(encoding="utf-8-sig")), str(file))
     except OSError as error:
         raise UsageError(f"The project file {shown(str(file))} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -363,8 +349,33 @@ def _settings(file: Path) -> ProjectSettings:
     except tomllib.TOMLDecodeError as error:
         quotes = " A text stands in quotes." if "Invalid value" in str(error) else ""
         raise UsageError(f"{file} is not TOML: {error}.{quotes}") from error
+
+
+def _checked(given: Mapping[str, Any], where: str) -> ProjectSettings:
+    """Return the settings that `given` holds, the options of a compiler of ours checked.
+
+    Those of the user's own compiler are checked when it is imported.
+    """
+    try:
+        found = ProjectSettings.model_validate(given)
     except ValidationError as error:
-        raise UsageError(_problem(error, str(file))) from error
+        raise UsageError(_problem(error, where)) from error
+    table = found.compile
+    if ":" in table.compiler or (not table.options and table.compiler == CompileSettings().compiler):
+        return found
+    try:
+        kind = compiler_named(table.compiler, lambda name: None)
+    except UsageError as error:
+        raise UsageError(f"{where}: `compile.compiler`: {error}") from None
+    for name, value in table.options.items():
+        if name not in _option_names():
+            raise UsageError(_unknown_key(["compile", name], where))
+        check_values(kind, {name: value}, f"{where}: [compile] ")
+    return found
+
+
+def _option_names() -> set[str]:
+    return {name for kind in compilers().values() for name in option_names(kind)}
 
 
 def _problem(error: ValidationError, where: str) -> str:
@@ -374,15 +385,21 @@ def _problem(error: ValidationError, where: str) -> str:
     keys = [str(part) for part in first["loc"] if not _is_union_branch(part)]
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
-        known = _known_keys(keys[:-1])
-        homes = [name for name, table in ProjectSettings() if keys[-1] in getattr(type(table), "model_fields", ())]
-        near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
-        advice = f"Did you mean `{near[0]}`?" if near else f"Known are: {', '.join(known)}."
-        if homes:
-            advice = f"It stands under [{homes[0]}]."
-        return f"{where}: there is no key `{'.'.join(keys)}`. {advice}{more}"
+        return f"{_unknown_key(keys, where)}{more}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: `{'.'.join(keys)}`: {message}. Given: {shown(first['input'])}.{more}"
+
+
+def _unknown_key(keys: list[str], where: str) -> str:
+    known, name = _known_keys(keys[:-1]), keys[-1]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    advice = f"Did you mean `{near[0]}`?" if near else f"Known are: {', '.join(known)}."
+    homes = [home for home, table in ProjectSettings() if name in getattr(type(table), "model_fields", ())]
+    if name in _option_names():
+        homes.append("compile")
+    if homes:
+        advice = f"It stands under [{homes[0]}]."
+    return f"{where}: there is no key `{'.'.join(keys)}`. {advice}"
 
 
 def _is_union_branch(part: Any) -> bool:
@@ -395,4 +412,4 @@ def _known_keys(path: list[str]) -> list[str]:
         annotation = table.model_fields[name].annotation
         kinds = [annotation, *get_args(annotation)]
         table = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return list(table.model_fields)
+    return [*table.model_fields, *(sorted(_option_names()) if table is CompileSettings else ())]

@@ -87,6 +87,9 @@ class Candidate:
         settings = {path: dict(values) for path, values in self.settings.items()} or None
         return brief(self, self.key[:12], *parts[:3], more, sampling=dict(self.sampling) or None, settings=settings)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Candidate) and self.key == other.key
+
     def __hash__(self) -> int:
         return hash(self.key)
 

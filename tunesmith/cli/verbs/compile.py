@@ -27,7 +27,8 @@ _file = click.Path(path_type=Path)
 @click.option("--train", type=_file, help="Examples that demos come from.")
 @click.option("--val", type=_file, help="Examples that select. Default: 40 % of the training examples.")
 @click.option("--test", type=_file, help="Examples that only label the result.")
-@click.option("--compiler", metavar="NAME", help="How to search. Default: random-search. A wrong name lists all.")
+@click.option("--compiler", metavar="NAME", help="How to search: a name, or MODULE:CLASS. Default: random-search.")
+@click.option("--set", "sets", multiple=True, metavar="OPTION=VALUE", help="Of the compiler. May be repeated.")
 @click.option("--budget-calls", type=click.IntRange(min=1), help="The most LM calls, test included.")
 @click.option("--run", metavar="NAME", help="The run's folder: ./runs/NAME, or a path. The same run goes on.")
 @new_option
@@ -43,6 +44,7 @@ _file = click.Path(path_type=Path)
 @click.option("--dry-run", is_flag=True, help="Print the plan: candidates, calls, tokens, time; compile nothing.")
 @click.option("--gate", is_flag=True, help="Exit with 4 unless the verdict is `ship`.")
 @lm_option
+@click.option("--prompt-lm", metavar="SPEC", help="The model that writes proposals. Default: [prompt_lm], else --lm.")
 @slots_option
 @no_store_option
 @allow_option
@@ -58,6 +60,7 @@ def command(**given: Any) -> int:
     \b
     tunesmith compile --dry-run
     tunesmith compile --budget-calls 400 --run first
+    tunesmith compile --compiler random-search --set num_candidates=8 --set sampler=tpe
     """  # noqa: D301 - click's mark for text that keeps its lines
     from tunesmith.cli.compile import run
 

@@ -11,8 +11,8 @@ from tests.compilers.worlds import Colour, right, things, world
 from tests.each import each
 from tests.evaluation.replies import number, written
 from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
+from tunesmith.compilers._calls import calls_of_example
 from tunesmith.experiments import compile_program, plan
-from tunesmith.experiments.compiling_calls import calls_of_example
 from tunesmith.lm import FunctionLM, Seen
 
 TRAIN, VAL, TEST = things(*range(9)), things(*range(100, 108)), things(*range(200, 204))

@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import math
+import random
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.compilers.study_grid import grid_points
-from tunesmith.compilers.study_objectives import OBJECTIVES, check_objectives
+from tunesmith.compilers._objectives import OBJECTIVES, check_objectives
 from tunesmith.errors import UsageError, shown
 from tunesmith.lazy import lazy_module
 
@@ -91,7 +91,7 @@ class Study:
             raise UsageError(f"Nothing can be chosen for {', '.join(empty)}. Give at least one choice.")
         self._space, self.objectives = dict(space), check_objectives(objectives)
         self._open: dict[int, optuna.Trial] = {}
-        self._grid = grid_points(self._space, seed) if sampler == "grid" else None
+        self._grid = _grid_points(self._space, seed) if sampler == "grid" else None
         self._asked = 0
         with _quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -263,6 +263,29 @@ def _sampler(name: str, seed: int, population: int) -> "optuna.samplers.BaseSamp
     if name == "nsga-ii":
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=population)
     return optuna.samplers.RandomSampler(seed=seed)  # a grid's points are given to it one by one
+
+
+def _grid_points(space: Mapping[str, int], seed: int) -> Iterator[dict[str, int]]:
+    """Yield each point of `space` once.
+
+    A Fisher-Yates shuffle of the points' numbers that keeps only what it has moved: Optuna's `GridSampler` lists the
+    whole grid first, which a space of some predictors with demo sets does not allow.
+    """
+    rng, size = random.Random(seed), math.prod(space.values())
+    moved: dict[int, int] = {}
+    for place in range(size):
+        other = rng.randrange(place, size)
+        number = moved.get(other, other)
+        moved[other] = moved.get(place, place)
+        moved.pop(place, None)
+        yield _point(space, number)
+
+
+def _point(space: Mapping[str, int], number: int) -> dict[str, int]:
+    point = {}
+    for name, count in space.items():
+        number, point[name] = divmod(number, count)
+    return point
 
 
 @contextmanager

@@ -1,21 +1,18 @@
 """What a compile will need, before its first call, and what of its budget is kept for the test."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.compilers import Compiler, Session
+from tunesmith.compilers._calls import calls_of_example
+from tunesmith.compilers._job import Job
+from tunesmith.compilers._search import Search
+from tunesmith.compilers._verdict import POWER
 from tunesmith.data import example_key
 from tunesmith.errors import BudgetExceeded, UsageError, brief
-from tunesmith.evaluation import Metric, binary_spread, examples_needed, least_changed, minimum_detectable_effect
-from tunesmith.experiments.compiling_calls import calls_of_example
-from tunesmith.experiments.compiling_job import Job, job_of
-from tunesmith.experiments.verdict import POWER
-from tunesmith.lm import BaseLM, Budget
-from tunesmith.modules import Module
-from tunesmith.signatures import Example
+from tunesmith.evaluation import binary_spread, examples_needed, least_changed, minimum_detectable_effect
+from tunesmith.lm import Budget
 
-__all__ = ["Plan", "notes_of_room", "plan", "search_budget", "stop_of_compile"]
+__all__ = ["Plan", "notes_of_room", "plan_of", "search_budget", "stop_of_compile"]
 
 
 class Plan(dict[str, Any]):
@@ -35,34 +32,9 @@ class Plan(dict[str, Any]):
         return "\n".join(lines + [f"Note: {note}" for note in self["notes"]])
 
 
-def plan(
-    program: Module,
-    *,
-    metric: Metric,
-    trainset: Sequence[Example],
-    valset: Sequence[Example] | None = None,
-    testset: Sequence[Example] | None = None,
-    compiler: Compiler | None = None,
-    lm: BaseLM | None = None,
-    budget: Budget | int | None = None,
-    seed: int = 0,
-) -> Plan:
-    """Return what `compile_program` with the same arguments would need, at no LM call.
-
-    Args: as `compile_program`.
-
-    Returns:
-        `candidates`; `calls`: `expected`, and `worst`, which is never exceeded where the `calls_per_example` are
-        `known`; these, of the `program` and of the metric's `judge`: one of each predictor and judge;
-        numbers of `examples`, the `budget` and the `notes`.
-
-    Raises:
-        UsageError: an argument that cannot be used, or a budget without room for a search.
-        DataError: an example lacks an input of the program, or a demo of it cannot be shown.
-        SplitError: two of the splits share examples.
-    """
-    job = job_of(program, metric, trainset, valset, testset, compiler, lm, budget, seed)
-    each, tested = calls_of_example(program, metric), _test_calls(job)
+def plan_of(job: Job) -> Plan:
+    """Return what a compile will need, at no LM call; see `plan` of `tunesmith.experiments`."""
+    each, tested = calls_of_example(job.program, job.metric), _test_calls(job)
     planned = job.compiler.with_budget(search_budget(job))
     found = planned.plan(train=len(job.train), val=len(job.val), calls=float(each.total))
     return Plan(
@@ -93,7 +65,7 @@ def notes_of_room(job: Job) -> list[str]:
     Raises: as `search_budget`.
     """
     planned = job.compiler.with_budget(search_budget(job))
-    if planned.budget.calls is None:
+    if planned.limit.calls is None:
         return []
     calls = calls_of_example(job.program, job.metric).total
     found: list[str] = planned.plan(train=len(job.train), val=len(job.val), calls=float(calls)).get("notes", [])
@@ -136,7 +108,7 @@ def _test_calls(job: Job) -> int:
 def search_budget(job: Job) -> Budget:
     """Return what the search may be charged: all but the calls that testing both programs takes.
 
-    Of tokens, seconds and dollars the session keeps something once it knows what examples cost: `Reserve`.
+    Of tokens, seconds and dollars the search keeps something once it knows what examples cost: `Reserve`.
 
     Raises:
         UsageError: the calls that are left cannot even score the program as given on validation.
@@ -163,13 +135,13 @@ def search_budget(job: Job) -> Budget:
     return replace(job.budget, calls=limit - kept)
 
 
-def stop_of_compile(job: Job, session: Session, stop: BudgetExceeded, *, in_run: bool) -> BudgetExceeded:
+def stop_of_compile(job: Job, search: Search, stop: BudgetExceeded, *, in_run: bool) -> BudgetExceeded:
     """Return `stop` with the limit that was reached, and with what helps: with another budget a run is another one."""
-    room = session.meter.room()
+    room = search.meter.room()
     reached = next((name for name in job.budget.to_json() if getattr(room, name) == 0), None)
     if reached is None:
         return stop
-    limit, searched = getattr(job.budget, reached), session.meter.budget.calls
+    limit, searched = getattr(job.budget, reached), search.meter.budget.calls
     kept = limit - searched if reached == "calls" and searched is not None else 0
     aside = f"{kept} are kept for testing on {len(job.test or ())} examples twice, and the rest" if kept else "it"
     way = "Raise it"
@@ -178,5 +150,5 @@ def stop_of_compile(job: Job, session: Session, stop: BudgetExceeded, *, in_run:
     return BudgetExceeded(
         f"The budget of {limit} {reached} is too small: {aside} ended before the program as given was scored on "
         f"{len(job.val)} validation examples. {way}; what was paid for is in the cache.",
-        spent=stop.spent or session.meter.charged.to_json(),
+        spent=stop.spent or search.meter.charged.to_json(),
     )

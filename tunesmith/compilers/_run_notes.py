@@ -3,10 +3,10 @@
 import contextlib
 from typing import Any
 
+from tunesmith.compilers._job import Job
 from tunesmith.data import example_key
 from tunesmith.errors import ArtifactError
 from tunesmith.evaluation import CANDIDATES, RunFolder
-from tunesmith.experiments.compiling_job import Job
 from tunesmith.metrics import metric_name
 from tunesmith.modules import Candidate, class_name
 

@@ -8,6 +8,7 @@ import logging
 import queue
 import re
 import secrets
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,14 +16,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.compilers.study import StoredStudy
-from tunesmith.compilers.study_file import open_own_file
+from tunesmith.compilers._study import StoredStudy
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import Report, RunFolder
 from tunesmith.modules import Candidate
 
 if TYPE_CHECKING:
-    from tunesmith.compilers.study import FrozenTrial
+    from tunesmith.compilers._study import FrozenTrial
 
 __all__ = ["Mirror", "mirrored", "MirrorPlace", "STUDY_FILE"]
 
@@ -34,6 +34,16 @@ _SECONDS_FOR_A_SERVER = 60.0  # without progress
 _SECONDS_FOR_A_DISK = 600.0  # it does not hang, but the machine may be busy
 _SECONDS_WHEN_STOPPED = 1.0
 _MOST = 60_000  # bytes of one attribute: a TEXT column of MySQL holds 65,535
+
+_SECONDS_LOCKED = 5.0  # a dashboard that reads
+_FINAL = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+}
 
 _log = logging.getLogger("tunesmith")
 _Work = Callable[[StoredStudy], None]
@@ -208,7 +218,7 @@ def _open(place: MirrorPlace, objectives: Sequence[str], folder: RunFolder | Non
     if place is None and folder is not None:
         file, name = folder.path.absolute() / STUDY_FILE, folder.path.resolve().name
         return Mirror(
-            lambda: open_own_file(file, name, objectives),
+            lambda: _open_own_file(file, name, objectives),
             str(folder.path / STUDY_FILE),
             wait=False,
             patience=_SECONDS_FOR_A_DISK,
@@ -291,3 +301,63 @@ def _cut(value: Any) -> Any:
         middle = (least + most + 1) // 2
         least, most = (middle, most) if len(json.dumps(value[:middle])) < _MOST - 10 else (least, middle - 1)
     return value[:least] + "…"
+
+
+def _open_own_file(path: Path, name: str, objectives: Sequence[str]) -> StoredStudy:
+    """Return an empty study in the file at `path`, which holds nothing else.
+
+    Raises:
+        Exception: it cannot be written.
+    """
+    try:
+        return _open_file(path, name, objectives)
+    except Exception:  # noqa: BLE001 - a damaged file may raise anything; it is ours, and nobody reads it
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        return _open_file(path, name, objectives)
+
+
+def _open_file(path: Path, name: str, objectives: Sequence[str]) -> StoredStudy:
+    options = {"creator": lambda: _connect(path)}  # the URL names no file, so the path may hold any character
+    return StoredStudy("sqlite:///study.db", name, objectives, alone=True, options=options)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_SECONDS_LOCKED, check_same_thread=False, factory=_Connection)
+    with _refusals():
+        connection.execute("PRAGMA journal_mode=WAL")  # a dashboard may read meanwhile
+        connection.execute("PRAGMA synchronous=OFF")  # what a power cut damages is written anew
+    return connection
+
+
+class _Cursor(sqlite3.Cursor):
+    def execute(self, *given: Any) -> "_Cursor":
+        with _refusals():
+            super().execute(*given)
+        return self
+
+    def executemany(self, *given: Any) -> "_Cursor":
+        with _refusals():
+            super().executemany(*given)
+        return self
+
+
+class _Connection(sqlite3.Connection):
+    """A connection on which a full disk is an `OSError`: SQLite's own error makes Optuna try again for seconds."""
+
+    def cursor(self, factory: Any = _Cursor) -> Any:
+        return super().cursor(factory)
+
+    def commit(self) -> None:
+        with _refusals():
+            super().commit()
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _FINAL:
+            raise OSError(str(error)) from error
+        raise

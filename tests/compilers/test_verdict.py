@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from tests.each import each
 from tests.scale import scaled
+from tunesmith.compilers import VERDICTS, count_evaluation, finding_of, is_test_split, verdict_of
+from tunesmith.compilers._verdict import count_opening
 from tunesmith.evaluation import (
     Interval,
     PairedScores,
@@ -19,8 +21,6 @@ from tunesmith.evaluation import (
     minimum_detectable_effect,
     paired_gain,
 )
-from tunesmith.experiments import VERDICTS, count_evaluation, finding_of, is_test_split, verdict_of
-from tunesmith.experiments.verdict import count_opening
 from tunesmith.lm import ScriptedLM
 from tunesmith.metrics import contains, exact_match
 from tunesmith.modules import Predict

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.compilers.demos import carried, draw, labelled_pools
-from tunesmith.compilers.session import Session
+from tunesmith.compilers._demos import carried, draw, labelled_pools
+from tunesmith.compilers._work import Work
 from tunesmith.data import content_key
 from tunesmith.errors import DataError, brief
-from tunesmith.evaluation import Line, Row, Runner
+from tunesmith.evaluation import Row
 from tunesmith.lm import role
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Demo, Example, Signature
 
-__all__ = ["Bootstrapped", "bootstrap", "expected_attempts"]
+__all__ = ["Bootstrapped", "bootstrap", "expected_attempts", "passed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Bootstrapped:
 
 
 def bootstrap(
-    session: Session,
+    work: Work,
     examples: Sequence[Example],
     *,
     wanted: int,
@@ -55,30 +55,29 @@ def bootstrap(
 ) -> Bootstrapped:
     """Run the teacher on `examples` in order until `wanted` of them passed the metric.
 
-    A run passes if the metric gives at least `threshold`, or without one if its value is not zero. A first round
-    uses the LM as it is, later ones a fresh rollout. Of several predictions of one predictor in one run, the last is
-    taken with probability one half, else one of the others, as in DSPy. An example is never shown to the teacher as
-    its own demo. DSPy goes one by one; here as many examples as are still wanted are run together, `session.slots` at
-    once. Each of them would have been run one by one as well, so demos, attempts and charges do not depend on `slots`,
-    also if the budget ends on the way (see `Turns`).
+    A first round uses the LM as it is, later ones a fresh rollout. Of several predictions of one predictor in one run,
+    the last is taken with probability one half, else one of the others, as in DSPy. An example is never shown to the
+    teacher as its own demo. DSPy goes one by one; here as many examples as are still wanted are run together, as many
+    at once as there are slots. Each of them would have been run one by one as well, so demos, attempts and charges do
+    not depend on `slots`, also if the budget ends on the way (see `Turns`).
 
     Args:
-        session: gives teacher, metric, model and meter.
+        work: gives teacher, metric, model and meter.
         examples: training examples.
         wanted: successful examples.
         rounds: attempts per example.
         threshold: what the metric must reach.
-        labelled: labelled demos that the teacher is given, unless it is compiled already.
+        labelled: labelled demos the teacher is given, where it is not compiled already.
         seed: of the draws.
 
     Raises:
         StopSignal: the budget ended.
     """
-    teacher = session.program if session.teacher is None else session.teacher
+    teacher = work.job.program if work.job.teacher is None else work.job.teacher
     candidate = Candidate.of(teacher)
     if labelled and not getattr(teacher, "_compiled", False):
         candidate = _with_labels(candidate, teacher, examples, labelled, seed)
-    signatures = {path: p.signature for path, p in session.program.named_predictors()}
+    signatures = {path: p.signature for path, p in work.job.program.named_predictors()}
     pools: dict[str, list[Demo]] = {path: [] for path in signatures}
     used: list[int] = []
     attempts = 0
@@ -86,8 +85,8 @@ def bootstrap(
     while start < len(examples) and len(used) < wanted:
         indices = range(start, min(start + wanted - len(used), len(examples)))
         start = indices.stop
-        work = _Attempts(session, teacher, candidate, rounds, threshold, len(used), wanted)
-        tries = work.run([examples[index] for index in indices])
+        attempt = _Attempts(work, teacher, candidate, rounds, threshold, len(used), wanted)
+        tries = work.together(attempt.one, [examples[index] for index in indices], runs=rounds)
         for index, (row, tried) in zip(indices, tries, strict=True):
             attempts += tried
             if row is None:
@@ -117,11 +116,11 @@ def _with_labels(
 
 
 class _Attempts:
-    """Runs the teacher on examples, several at once, and tells how many of them passed so far."""
+    """Runs the teacher on examples, several at once, and counts how many of them passed so far."""
 
     def __init__(
         self,
-        session: Session,
+        work: Work,
         teacher: Module,
         candidate: Candidate,
         rounds: int,
@@ -129,58 +128,42 @@ class _Attempts:
         passed: int,
         wanted: int,
     ) -> None:
-        self._session, self._teacher, self._candidate = session, teacher, candidate
+        self._work, self._teacher, self._candidate = work, teacher, candidate
         self._rounds, self._threshold = rounds, threshold
         self._passed, self._wanted = passed, wanted
         self._lock = threading.Lock()
 
-    def run(self, examples: Sequence[Example]) -> list[tuple[Row | None, int]]:
-        """Return, per example, the passing row or `None`, and the number of attempts."""
-        slots = self._session.lm.slots if self._session.slots is None else self._session.slots
-        found: dict[int, tuple[Row | None, int]] = {}
-
-        def one(index: int) -> None:
-            found[index] = self._one(examples[index])
-
-        line = Line(range(len(examples)), self._session.turns, self._rounds)
-        line.run(lambda: line.each(one), slots)
-        return [found[index] for index in range(len(examples))]
-
-    def _one(self, example: Example) -> tuple[Row | None, int]:
+    def one(self, example: Example) -> tuple[Row | None, int]:
+        """Return the passing row or `None`, and the number of attempts."""
         row, tried = self._tried(example)
         with self._lock:
             self._passed += row is not None
             passed = self._passed
-        self._session.say("bootstrapping demos", passed, self._wanted)
+        self._work.say("bootstrapping demos", passed, self._wanted)
         return row, tried
 
     def _tried(self, example: Example) -> tuple[Row | None, int]:
-        candidate, session = _without(self._candidate, example), self._session
-        program = candidate.apply(self._teacher)
+        candidate, lm = _without(self._candidate, example), self._work.job.lm
         for number in range(self._rounds):
-            lm = session.lm if number == 0 else session.lm.rolled(number)
-            shelf = session.shelf(candidate, program=self._teacher, lm=lm, mode="teach")
-            runner = Runner(
-                program,
-                session.metric,
-                lm=lm,
+            runner = self._work.runner(
+                candidate,
+                program=self._teacher,
+                lm=lm if number == 0 else lm.rolled(number),
+                mode="teach",
                 steps=True,
-                show_trace=True,
-                meter=session.meter,
-                shelf=shelf,
-                turns=session.turns,
-                own=True,
             )
             with role("teacher"):
                 row = runner.one(example)
-            if self._passes(row):
+            if passed(row, self._threshold):
                 return row, number + 1
         return None, self._rounds
 
-    def _passes(self, row: Row) -> bool:
-        if row.score is None or (row.failure is not None and row.failure.fault == "metric"):
-            return False
-        return row.score != 0 if self._threshold is None else row.score >= self._threshold
+
+def passed(row: Row, threshold: float | None) -> bool:
+    """Return whether the metric gave at least `threshold`, or without one any value but zero."""
+    if row.score is None or (row.failure is not None and row.failure.fault == "metric"):
+        return False
+    return row.score != 0 if threshold is None else row.score >= threshold
 
 
 def _without(candidate: Candidate, example: Example) -> Candidate:

@@ -1,0 +1,78 @@
+"""Compilers by name: one file is all that a new one takes."""
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tunesmith.compilers
+from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, RandomSearch, compiler_named, compilers, options_text
+from tunesmith.errors import UsageError
+from tunesmith.experiments import Project, find_object
+
+PAGE = Path(__file__).parents[2] / "docs" / "compilers.md"
+FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def test_a_name_is_that_of_the_class() -> None:
+    assert compilers() == {
+        "bootstrap-few-shot": BootstrapFewShot,
+        "labeled-few-shot": LabeledFewShot,
+        "random-search": RandomSearch,
+    }
+
+
+def test_the_page_holds_the_options_that_are_declared() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert text.partition("<!-- options -->\n\n")[2] == options_text()
+
+
+def test_an_unknown_name_lists_all() -> None:
+    with pytest.raises(UsageError, match="Use one of: bootstrap-few-shot, labeled-few-shot, random-search"):
+        compiler_named("magic", lambda name: None)
+    with pytest.raises(UsageError, match="is not a compiler"):
+        compiler_named("fractions:Fraction", lambda name: find_object(name, Path()))
+
+
+@pytest.fixture
+def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The compiler of the page, as one further file of the package."""
+    (code,) = FENCE.findall(PAGE.read_text(encoding="utf-8"))
+    (tmp_path / "throwaway.py").write_text(code, encoding="utf-8")
+    monkeypatch.setattr(tunesmith.compilers, "__path__", [*tunesmith.compilers.__path__, str(tmp_path)])
+    importlib.invalidate_caches()
+    yield "rewrite"
+    sys.modules.pop("tunesmith.compilers.throwaway", None)
+
+
+def test_one_file_is_found_by_its_name_by_the_project_and_by_the_table(added: str, tmp_path: Path) -> None:
+    kind = compilers()[added]
+    assert tunesmith.compilers.Rewrite is kind
+    assert "| `proposals` | `int` | `8` | Instructions that are asked for, for each predictor. At least 1. |" in (
+        options_text()
+    )
+
+    (tmp_path / "tunesmith.toml").write_text("[compile]\ncompiler = 'rewrite'\nproposals = 3\n", encoding="utf-8")
+    project = Project.load(tmp_path)
+    made = project.with_options(["proposals=4"]).compiler(lambda example, prediction, trace=None: 1.0)
+    assert (type(made), made.proposals) == (kind, 4)
+    assert made.options()["proposals"] == 4
+    assert made.plan(train=9, val=20)["proposals"] == 4
+    with pytest.raises(UsageError, match=r"`proposals` must be at least 1. Given: 0"):
+        project.with_options(["proposals=0"])
+
+
+def test_a_compiler_of_the_users_own_is_named_by_module_and_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = FENCE.findall(PAGE.read_text(encoding="utf-8"))
+    (tmp_path / "own_compilers.py").write_text(code, encoding="utf-8")
+    (tmp_path / "tunesmith.toml").write_text(
+        "[compile]\ncompiler = 'own_compilers:Rewrite'\nproposals = 3\n", encoding="utf-8"
+    )
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    made = Project.load(tmp_path).compiler(lambda example, prediction, trace=None: 1.0)
+    assert (made.name, made.proposals) == ("Rewrite", 3)

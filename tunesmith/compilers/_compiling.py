@@ -1,0 +1,282 @@
+"""One compile, from its job to its result: run folder, mirror, search, test, verdict."""
+
+import logging
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tunesmith.compilers._calls import calls_of_example
+from tunesmith.compilers._job import Job
+from tunesmith.compilers._mirror import Mirror, MirrorPlace, mirrored
+from tunesmith.compilers._plan import notes_of_room, search_budget, stop_of_compile
+from tunesmith.compilers._report import CompileReport, CompileResult, SavedArtifact
+from tunesmith.compilers._run_notes import RunNotes
+from tunesmith.compilers._search import Search
+from tunesmith.compilers._verdict import count_opening, finding_of
+from tunesmith.compilers._work import Progress
+from tunesmith.data import Dataset, content_key, example_key
+from tunesmith.errors import BudgetExceeded, Interrupted, RunMismatch, UsageError, shown
+from tunesmith.evaluation import Ledger, Report, RunFolder, paired_scores, run_path
+from tunesmith.lm import Meter, StopSignal, metered, unpaid
+from tunesmith.modules import Candidate
+
+__all__ = ["Place", "Saver", "run_job", "run_search"]
+
+_log = logging.getLogger("tunesmith")
+
+Saver = Callable[[Job, CompileResult, Path], SavedArtifact]
+"""Saves the artifact of a result in a folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a compile is kept, and how it starts.
+
+    Attributes:
+        run: name of the run folder, or its path; `None` for none.
+        new: set a run that is in the folder aside.
+        fork: name or path of a new run that starts from what `run` has evaluated.
+        rescore: score stored outputs again with a changed metric.
+        store: whether the ledger keeps outputs and traces.
+        command: how the run was started, for `tunesmith runs resume`.
+        mirror: a database that shows the search.
+    """
+
+    run: str | Path | None = None
+    new: bool = False
+    fork: str | Path | None = None
+    rescore: bool = False
+    store: bool = True
+    command: dict[str, Any] | None = None
+    mirror: MirrorPlace = None
+
+    @property
+    def name(self) -> str | Path | None:
+        """The run that is written."""
+        return self.run if self.fork is None else self.fork
+
+
+def run_job(job: Job, place: Place, *, progress: Progress | None = None, save: Saver | None = None) -> CompileResult:
+    """Compile, test and label.
+
+    Args:
+        job: the compile.
+        place: where it is kept.
+        progress: is told what goes on.
+        save: saves the artifact in the run folder; default no artifact.
+
+    Raises: as `ts.compile`.
+    """
+    for text in notes_of_room(job):  # refuses a budget that is too small, before a folder is made
+        _log.warning("%s", text)
+    _check(place)
+    if place.run is None or place.name is None:
+        with mirrored(place.mirror, job.objectives, about=job.about(), private=not place.store) as written:
+            return _run(job, progress, mirror=written)
+    _say_what_is_not_kept(job, place)
+    about, private = job.about(run=str(place.name)), not place.store
+    with (
+        RunFolder(place.name, job.identity(), command=place.command, new=place.new, rescore=place.rescore) as folder,
+        folder.ledger(private=private) as ledger,
+        mirrored(place.mirror, job.objectives, folder=folder, about=about, private=private) as written,
+    ):
+        if place.fork is not None:
+            folder.copy_ledger(ledger, place.run)
+        notes = RunNotes(folder, job)
+        result = _run(job, progress, ledger, rescore=place.rescore, mirror=written, begun=notes.begin)
+        notes.choose(result.report.candidate)
+        if save is not None:
+            result = replace(result, artifact=save(job, result, folder.path / "artifact"))
+        folder.write("result.json", result.to_json())
+    return result
+
+
+def run_search(search: Search) -> CompileReport:
+    """Score the program as given, search, and return the best; the budget's end only ends the search.
+
+    Raises:
+        BudgetExceeded: the budget ended before the program as given was scored.
+        Interrupted: by Ctrl-C.
+    """
+    base = search.score(search.base)
+    search.notes += _note_of_failures(base)
+    try:
+        search.job.compiler.search(search)
+    except BudgetExceeded as stop:
+        search.notes.append(_note_of_end(search, stop))
+    except StopSignal as signal:
+        if not isinstance(signal.error, BudgetExceeded):
+            raise signal.error from None
+        search.notes.append(_note_of_end(search, signal.error))
+    except KeyboardInterrupt:  # outside an evaluation, which says how far it came
+        raise Interrupted(
+            "Stopped during the search. Finished calls are in the cache; the same command goes on."
+        ) from None
+    return search.finish()
+
+
+def _check(place: Place) -> None:
+    if place.run is None:
+        if place.new or place.fork is not None or place.rescore:
+            raise UsageError("`new`, `fork` and `rescore` are about a run. Name it, as in `run='first'`.")
+        return
+    if place.fork is None and not place.new and _is_of_an_earlier_form(run_path(place.run)):
+        raise RunMismatch(
+            f"The folder {str(run_path(place.run))!r} holds a run of `Compiler.compile` of an earlier version, which "
+            "wrote down otherwise what it is a run of. Choose another `run=` name, or pass `new` to set it aside or "
+            "`fork` to start from what it has evaluated; paid replies stay in the cache."
+        )
+    if place.fork is not None and run_path(place.fork) == run_path(place.run):
+        raise UsageError(
+            f"A run cannot be forked from itself. Given: fork={shown(str(place.fork))}. Choose another name."
+        )
+    aside = place.new and place.fork is None
+    if place.rescore and (aside or not (run_path(place.run) / "run.json").exists()):
+        why = "`new` sets the run aside" if aside else f"there is no run in {str(run_path(place.run))!r}"
+        raise UsageError(f"There is nothing to rescore: {why}. Leave `rescore` out, or name the run that has outputs.")
+
+
+def _is_of_an_earlier_form(folder: Path) -> bool:
+    return (folder / "compile.json").exists() and not (folder / "result.json").exists()
+
+
+def _say_what_is_not_kept(job: Job, place: Place) -> None:
+    if not place.store:
+        _log.warning(
+            "Replies, outputs and traces are not kept, only scores: a resume pays again for every evaluation that was "
+            "not finished, and for every demo that a teacher made."
+        )
+    elif not job.lm.caches:
+        _log.warning("Replies are not kept: a resume pays again for every evaluation that was not finished.")
+
+
+def _run(
+    job: Job,
+    progress: Progress | None,
+    ledger: Ledger | None = None,
+    *,
+    rescore: bool = False,
+    mirror: Mirror | None = None,
+    begun: Callable[[Candidate], None] | None = None,
+) -> CompileResult:
+    meter, keys = Meter(job.budget), [list(split.keys) for split in _splits(job)]
+    with metered(meter), unpaid() if rescore else nullcontext():
+        search = Search(
+            job,
+            meter=Meter(search_budget(job)),
+            progress=progress,
+            ledger=ledger,
+            rescore=rescore,
+            mirror=mirror,
+            begun=begun,
+        )
+        if job.test is not None:
+            search.keep_for_test(len(job.test))
+        try:
+            _keep_room(job, search)
+            report = run_search(search)
+        except BudgetExceeded as stop:
+            raise stop_of_compile(job, search, stop, in_run=ledger is not None) from None
+        _check_unchanged(job, keys)
+        before, after, notes = _test(job, search, report, meter)
+    _check_unchanged(job, keys)
+    scores = None if before is None or after is None else paired_scores(before, after)
+    finding = finding_of(scores, changed=report.improved, unchanged_because=report.unchanged_because)
+    found, opened = finding.gain, None
+    if found is not None and job.test is not None:
+        opened = count_opening(job.test.fingerprint, content_key(job.identity(), escaped=True))
+        if found.n < len(job.test):
+            notes = (*notes, f"The gain is over {found.n} different test examples of {len(job.test)}.")
+    result = CompileResult(
+        program=report.candidate.apply(job.program),
+        report=report,
+        baseline=_untested(report.baseline, job) if before is None else before,
+        compiled=_untested(report.compiled, job) if after is None else after,
+        tested=scores is not None,
+        finding=finding,
+        artifact=None,
+        charged=meter.charged,
+        paid=meter.paid,
+        opened=opened,
+        notes=tuple(dict.fromkeys((*job.notes, *report.notes, *notes))),
+        seed=job.seed,
+    )
+    result.program._compiled = True
+    result.program.compile_report = report  # type: ignore[attr-defined]  # promised; DSPy's Module has no slots
+    result.program.compile_notes = report.notes  # type: ignore[attr-defined]
+    return result
+
+
+def _keep_room(job: Job, search: Search) -> None:
+    """Keep more calls for the test, if the program as given makes more than its code tells."""
+    limit, test = job.budget.calls, job.test
+    if limit is None or test is None or calls_of_example(job.program, job.metric).known:
+        return
+    rows = search.score(search.base).rows
+    room = limit - 2 * len(test) * max(row.calls for row in rows)
+    if room < (search.meter.budget.calls or 0):
+        room = max(room, search.meter.charged.calls)  # what is spent is spent
+        search.meter.budget = replace(search.meter.budget, calls=room)
+
+
+def _splits(job: Job) -> list[Dataset]:
+    return [split for split in (job.train, job.val, job.test) if split is not None]
+
+
+def _check_unchanged(job: Job, keys: list[list[str]]) -> None:
+    """Refuse scores of examples that changed under way: later candidates saw others than earlier ones."""
+    if [[example_key(example) for example in split] for split in _splits(job)] != keys:
+        raise UsageError(
+            "The metric or the program changed the examples it was given, so the scores cannot be compared. Let it "
+            "work on a copy: `copy.deepcopy(example)`."
+        )
+
+
+def _test(
+    job: Job, search: Search, report: CompileReport, meter: Meter
+) -> tuple[Report | None, Report | None, tuple[str, ...]]:
+    """Run both programs on the test split, charged to the whole budget; return what is known of them, and notes."""
+    if job.test is None:
+        return None, None, ("No test split was given, so the verdict is `untested`.",)
+    search.charge_to(meter)
+    reports = list[Report]()
+    for label, candidate in (
+        ("program as given on test", report.baseline_candidate),
+        ("compiled program on test", report.candidate),
+    ):
+        if reports and candidate == report.baseline_candidate:
+            reports.append(reports[0])  # nothing better was found: the same program is not paid for twice
+            break
+
+        def tell(done: int, total: int, label: str = label) -> None:
+            search.say(label, done, total)
+
+        try:
+            reports.append(search.runner(candidate).run(job.test, slots=job.compiler.slots, progress=tell))
+        except BudgetExceeded as stop:
+            return None, None, (f"The budget ended while testing: {stop}",)
+    return reports[0], reports[1], ()
+
+
+def _untested(report: Report, job: Job) -> Report:
+    why = "no test split was given" if job.test is None else "the budget ended before the test did"
+    return replace(report, notes=(*report.notes, f"on validation, as {why}"))
+
+
+def _note_of_end(search: Search, stop: Exception) -> str:
+    kept = " What is left of the whole budget is kept for the test." if search.keeps else ""
+    return f"The search ended early: {stop}{kept}"
+
+
+def _note_of_failures(base: Report) -> list[str]:
+    """Return what to tell the user if the program as given fails on every example."""
+    failures = [row.failure for row in base.rows if row.failure is not None and row.failure.fault == "program"]
+    if len(failures) < len(base.rows):
+        return []
+    first = failures[0]
+    return [
+        f"The program as given fails on all {len(base.rows)} validation examples, the first time with {first.kind}: "
+        f"{first.message} Unless demos repair that, call it once on an example to see where."
+    ]

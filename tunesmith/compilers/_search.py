@@ -1,0 +1,492 @@
+"""`Search`: what a compiler works with. It scores, races, bootstraps, asks and guards, within the budget."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.compilers._asking import Asking, Step
+from tunesmith.compilers._bootstrap import Bootstrapped, bootstrap, passed
+from tunesmith.compilers._demos import labelled_pools
+from tunesmith.compilers._guard import Guard
+from tunesmith.compilers._job import Job
+from tunesmith.compilers._mirror import Mirror
+from tunesmith.compilers._objectives import front_in_words
+from tunesmith.compilers._racing import Bounds, demos_of, prompt_start, shares
+from tunesmith.compilers._report import CompileReport, TrialRecord, untried
+from tunesmith.compilers._reserve import Reserve
+from tunesmith.compilers._work import Progress, Work
+from tunesmith.data import Dataset
+from tunesmith.errors import UsageError, brief, shown
+from tunesmith.evaluation import RACES, Ledger, Report, Row, Runner, gain, paired_scores
+from tunesmith.evaluation import Step as Trace
+from tunesmith.lm import Meter
+from tunesmith.modules import Candidate, Prediction
+from tunesmith.signatures import Demo, Example, Signature
+
+if TYPE_CHECKING:
+    from tunesmith.compilers._study import FrozenTrial
+
+__all__ = ["Failing", "Search"]
+
+_PROBE = 4  # examples that show what a candidate costs
+_GIVEN = "program as given"
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A training example that a candidate fails on.
+
+    Attributes:
+        example: the example, with its labels.
+        outputs: what the program answered, `None` if it did not.
+        score: what the metric gave, `None` if there was nothing to judge.
+        feedback: what the metric said, or the error.
+        steps: predictor, inputs and outputs of each inner prediction, in order.
+    """
+
+    example: Example
+    outputs: Mapping[str, Any] | None
+    score: float | None
+    feedback: str
+    steps: tuple[Trace, ...]
+
+    def __repr__(self) -> str:
+        return brief(self, shown(dict(self.example.items()), 60), score=self.score, feedback=shown(self.feedback, 60))
+
+
+class Search(Work):
+    """One compile in progress. A pair of candidate and example is evaluated once, whoever asks for it.
+
+    Everything is a function of the seed and of the replies, so that a resumed compile decides as the first one did.
+
+    Attributes:
+        job: the compile.
+        base: the program as given, as a candidate. Make others of it with `base.with_part(path, instruction=...)`.
+        paths: of its predictors.
+        train, val: examples that demos come from, and examples that select, in the common order of all candidates.
+
+    Args: as `Work`, and
+        mirror: is told of every candidate that is compared.
+        begun: is told of each candidate before its first evaluation.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        meter: Meter | None = None,
+        progress: Progress | None = None,
+        ledger: Ledger | None = None,
+        rescore: bool = False,
+        mirror: Mirror | None = None,
+        begun: Callable[[Candidate], None] | None = None,
+    ) -> None:
+        super().__init__(job, meter=meter, progress=progress, ledger=ledger, rescore=rescore)
+        self.base, self.seed = Candidate.of(job.program), job.compiler.seed
+        self._signatures: dict[str, type[Signature]] = {p: x.signature for p, x in job.program.named_predictors()}
+        self.paths, self.train = tuple(self._signatures), list(job.train)
+        order = list(range(len(job.val)))
+        random.Random(self.seed).shuffle(order)
+        # One shuffled order for all candidates: prefixes of it are comparable.
+        self.val = job.val.ordered(order)
+        groups = job.val.groups if isinstance(job.val, Dataset) else None
+        self._groups = None if groups is None else tuple(groups[index] for index in order)
+        self._mirror, self._begun = mirror, begun
+        self._origins: dict[Candidate, str] = {}  # every candidate that was proposed, in order
+        self._mirrored: set[Candidate] = set()
+        self._rows: dict[Candidate, list[Row]] = {}
+        self._runners: dict[Candidate, Runner] = {}
+        self._report_notes: tuple[str, ...] = ()  # of every report
+        self._worst = 0.0  # what a failure counts as: a metric may go below zero
+        self._reserve: Reserve | None = None
+        self._asking, self._guard = Asking(self), Guard(self._signatures, self.base, self.val, self.train)
+
+    # What a compiler asks of it --------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """How many validation examples there are."""
+        return len(self.val)
+
+    def signature(self, path: str) -> type[Signature]:
+        """Return the signature of the predictor at `path`, its instruction as given."""
+        return self._signatures[path]
+
+    def rng(self, name: str) -> random.Random:
+        """Return a generator of random numbers for one purpose; the same seed and name give the same numbers."""
+        return random.Random(f"{self.seed}:{name}")
+
+    def room(self) -> int | None:
+        """Return how many more evaluations of one example the budget has room for; `None` without a limit.
+
+        Judged by what the evaluations of the most expensive candidate so far cost.
+        """
+        left = self.meter.room()
+        seen = [rows for rows in self._rows.values() if rows]
+        kinds = (
+            (left.calls, max((sum(row.calls for row in rows) / len(rows) for rows in seen), default=0)),
+            (left.tokens, max((sum(row.tokens for row in rows) / len(rows) for rows in seen), default=0)),
+            (left.seconds, max((sum(row.seconds for row in rows) / len(rows) for rows in seen), default=0)),
+        )
+        rooms = [int(limit / cost) for limit, cost in kinds if limit is not None and cost > 0]
+        return min(rooms) if rooms else None
+
+    def score(self, candidate: Candidate, n: int | None = None, *, origin: str = "") -> Report:
+        """Return the candidate's report on the first `n` validation examples of the common order, default all.
+
+        Args:
+            candidate: what is scored.
+            n: examples.
+            origin: where the candidate comes from, for the report.
+
+        Raises:
+            BudgetExceeded: the budget ended; what was paid for is kept.
+        """
+        origin = self._propose(candidate, origin)
+        report = self._report(candidate, n, origin)
+        if report.n >= self.size:
+            self._tell_mirror(candidate)
+        return report
+
+    def race(
+        self,
+        candidates: Sequence[Candidate],
+        rule: str = "paired-halving",
+        *,
+        finalists: int = 2,
+        bounds: Bounds = None,
+        origins: Sequence[str] = (),
+        told: "Callable[[int], FrozenTrial] | None" = None,
+        **options: Any,
+    ) -> list[Candidate]:
+        """Compare candidates on validation within the budget, and score the leaders on every example.
+
+        Only what is scored on every example can be returned by the compile.
+
+        Args:
+            candidates: what is compared; what is over a limit of the compile on its first examples is left out.
+            rule: a name of `RACES`.
+            finalists: leaders that are scored on every example.
+            bounds: lowest and highest score of the metric, if it has such.
+            origins: where each candidate comes from, for the report.
+            told: is called with the number of each candidate after the race; what it returns goes to the mirror.
+            options: of the rule, such as `survivors=4` of `paired-halving`.
+
+        Returns:
+            The candidates that were seen, best first; empty if the budget had no room.
+
+        Raises:
+            UsageError: an unknown rule.
+            BudgetExceeded: the budget ended; what was paid for is kept.
+        """
+        if rule not in RACES:
+            raise UsageError(f"There is no race {shown(rule)}. Use one of: {', '.join(RACES)}.")
+        names = [*origins, *[""] * (len(candidates) - len(origins))]
+        for candidate, origin in zip(candidates, names, strict=True):
+            self._propose(candidate, origin)
+        try:
+            within = self._within_limits(candidates)
+            return self._raced(sorted(within, key=prompt_start), rule, finalists, bounds, options) if within else []
+        finally:  # also if the budget ends on the way: what was scored whole counts
+            for number, candidate in enumerate(candidates):
+                found = None if told is None else told(number)
+                if self.seen(candidate):
+                    self._tell_mirror(candidate, found)
+                self._runners.pop(candidate, None)
+
+    def bootstrap(
+        self, wanted: int, *, rounds: int = 1, threshold: float | None = None, labelled: int = 0
+    ) -> Bootstrapped:
+        """Run the teacher on training examples, in order, until `wanted` of them passed the metric; see `bootstrap`."""
+        found = bootstrap(
+            self, self.train, wanted=wanted, rounds=rounds, threshold=threshold, labelled=labelled, seed=self.seed
+        )
+        self.note(found.note())
+        return found
+
+    def failures(self, candidate: Candidate, n: int, *, threshold: float | None = None, draw: int = 0) -> list[Failing]:
+        """Run `candidate` on `n` training examples and return those it fails on, with trace and feedback.
+
+        Validation examples are for scores alone: what a proposal has seen cannot select it.
+
+        Args:
+            candidate: what is run.
+            n: how many training examples, from an order that `draw` and the seed give.
+            threshold: what the metric must reach; without one any value but zero passes.
+            draw: another number gives other examples.
+        """
+        order = list(range(len(self.train)))
+        self.rng(f"failures {draw}").shuffle(order)
+        examples = self.job.train.ordered(order[:n])
+        progress = self._teller("failures", 0, len(examples))
+        found = self.runner(candidate, steps=True).run(examples, slots=self.job.compiler.slots, progress=progress)
+        pairs = zip(examples, found.rows, strict=True)
+        return [_failing(example, row) for example, row in pairs if not passed(row, threshold)]
+
+    def examples(self, path: str, n: int, *, draw: int = 0) -> list[Demo]:
+        """Return up to `n` pairs of inputs and outputs of one predictor: labelled ones, else those of a teacher's runs.
+
+        Args:
+            path: of the predictor.
+            n: how many.
+            draw: another number gives other pairs.
+        """
+        pool = labelled_pools(self.job.program, self.train)[path].demos
+        if not pool:
+            pool = self.bootstrap(n).pools[path]
+        return self.rng(f"examples {path} {draw}").sample(pool, min(n, len(pool)))
+
+    def ask(self, step: Step, n: int = 1, /, **inputs: Any) -> list[Prediction]:
+        """Return up to `n` proposals of a step by the prompt model: typed predictions, without those it cannot read.
+
+        Each is one call or more of the role `prompt`: metered, cached, in the ledger, and given back on resume. The
+        same question asked again gives other proposals.
+
+        Args:
+            step: a signature, or a program.
+            n: proposals.
+            inputs: of the step.
+
+        Raises:
+            UsageError: the inputs are not the step's.
+            BudgetExceeded: the budget ended; what was paid for is kept.
+
+        Example:
+            >>> for found in search.ask("task, pairs -> instruction", 8, task=..., pairs=...):
+            ...     if search.guard(path, found.instruction) is None: ...
+        """
+        return self._asking.ask(step, n, inputs)
+
+    def guard(self, path: str, text: object, *, most: int = 2000) -> str | None:
+        """Return why `text` may not be the instruction of a predictor, `None` if it may: before anything is paid.
+
+        It may not be empty or longer than `most` characters (or twice the program's own), drop a field that the
+        program's own instruction names, hold the text of a validation example, or forge a field in a prompt.
+        """
+        return self._guard.why_not(path, text, most)
+
+    # What was found --------------------------------------------------------------------------------------------
+
+    def seen(self, candidate: Candidate) -> int:
+        """Return on how many validation examples the candidate was scored."""
+        return len(self._rows.get(candidate, ()))
+
+    def mean(self, candidate: Candidate) -> float | None:
+        """Return its mean score on those."""
+        return Report(tuple(self._rows.get(candidate, ())), self._worst).mean
+
+    def values(self, candidate: Candidate) -> tuple[float, ...] | None:
+        """Return how the candidate did in each objective, on the examples it was seen on; `None` without a score."""
+        rows, mean = self._rows.get(candidate, []), self.mean(candidate)
+        if mean is None:
+            return None
+        return tuple(mean if name == "score" else _cost(rows, name) for name in self.job.objectives)
+
+    def excess(self, candidate: Candidate) -> dict[str, float]:
+        """Return by how much the candidate is over each limit; zero or less is within."""
+        rows = self._rows.get(candidate, [])
+        return {name: _cost(rows, name) - limit for name, limit in self.job.limits.items()} if rows else {}
+
+    @property
+    def trials(self) -> tuple[TrialRecord, ...]:
+        """Every candidate that was compared, in the order in which they were proposed."""
+        tried = [(candidate, origin) for candidate, origin in self._origins.items() if self.seen(candidate)]
+        return tuple(
+            TrialRecord(number, candidate, origin, self.mean(candidate), self.seen(candidate))
+            for number, (candidate, origin) in enumerate(tried)
+        )
+
+    def best(self) -> tuple[Candidate, Report, Report]:
+        """Return the best fully scored candidate, its report and that of the program as given.
+
+        The program as given wins ties: a candidate must have a paired gain above zero, and be within the limits.
+        """
+        base = self._report(self.base, None, _GIVEN)
+        chosen, chosen_report, lead = self.base, base, 0.0
+        for candidate in self._origins:
+            if self.seen(candidate) < self.size or self._is_over(candidate):
+                continue
+            report = self._report(candidate, None, "")
+            found = paired_scores(base, report).mean
+            if found is not None and found > lead:
+                chosen, chosen_report, lead = candidate, report, found
+        return chosen, chosen_report, base
+
+    def finish(self) -> CompileReport:
+        """Return what was found."""
+        chosen, report, base = self.best()
+        self.note(*self._asking.notes(), *self._notes_of_costs(), *self._notes_of_choice(chosen))
+        for candidate in self._origins:
+            if self.seen(candidate):
+                self._tell_mirror(candidate)
+        if self._mirror is not None:
+            self._mirror.note("chosen", chosen.key)
+        return CompileReport(
+            compiler=self.job.compiler.name,
+            baseline=base,
+            compiled=report,
+            candidate=chosen,
+            baseline_candidate=self.base,
+            gain=gain(base, report),
+            trials=tuple(sorted(self.trials, key=lambda t: (-t.n, -(t.mean or 0.0), t.number))),
+            notes=tuple(self.notes),
+            charged=self.meter.charged,
+            paid=self.meter.paid,
+            seed=self.seed,
+        )
+
+    # What the compile sets -------------------------------------------------------------------------------------
+
+    def keep_for_test(self, examples: int) -> None:
+        """Leave as much of the budget as testing two programs on `examples` examples takes; of calls see `_plan`."""
+        found = Reserve(examples, self.meter, self.job.slots)
+        self._reserve = found if found.active else None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a part of the budget is kept for the test by what the rows so far cost."""
+        return self._reserve is not None
+
+    # Inside ----------------------------------------------------------------------------------------------------
+
+    def _propose(self, candidate: Candidate, origin: str) -> str:
+        default = _GIVEN if candidate == self.base else f"candidate {len(self._origins)}"
+        return self._origins.setdefault(candidate, origin or default)
+
+    def _tell_mirror(self, candidate: Candidate, told: "FrozenTrial | None" = None) -> None:
+        if self._mirror is None or candidate in self._mirrored:
+            return
+        self._mirrored.add(candidate)
+        rows = self._rows.get(candidate, [])
+        seen = 0 if len(rows) >= self.size else len(rows)
+        report = Report(tuple(rows), self._worst)
+        self._mirror.add(candidate, self._origins[candidate], report, self.values(candidate), seen=seen, told=told)
+
+    def _report(self, candidate: Candidate, n: int | None, label: str) -> Report:
+        wanted = self.size if n is None else min(n, self.size)
+        if candidate not in self._rows and self._begun is not None:
+            self._begun(candidate)
+        rows = self._rows.setdefault(candidate, [])
+        first = len(rows)
+        for stop in self._stops(first, wanted):
+            start = len(rows)
+            found = self._runner(candidate).run(
+                self.val[start:stop],
+                slots=self.job.compiler.slots,
+                progress=self._teller(label, start - first, wanted - first),
+                failed=Report(tuple(rows)).metric_errors,
+                total=self.size,
+            )
+            rows.extend(found.rows)
+            self._report_notes = tuple(dict.fromkeys((*self._report_notes, *found.notes)))
+            self.notes += [note for note in found.notes if note not in self.notes]
+            base = self._rows.get(self.base, [])
+            if self._reserve is not None and len(base) >= self.size:
+                self._reserve.keep(base, self._rows.values())
+        self._worst = min(self._worst, Report(tuple(rows)).worst)
+        groups = None if self._groups is None else self._groups[:wanted]
+        spent = self.meter.charged, self.meter.paid
+        return Report(tuple(rows[:wanted]), self._worst, *spent, self._report_notes, groups)
+
+    def _teller(self, label: str, before: int, total: int) -> Callable[[int, int], None]:
+        """Return what is told of a part of `total` rows, `before` of which are done."""
+        return lambda done, _: self.say(label, before + done, total)
+
+    def _stops(self, seen: int, wanted: int) -> list[int]:
+        """Return up to which row each part goes that is evaluated; a few first ones show what a candidate costs."""
+        first = [_PROBE] if self._reserve is not None and seen < _PROBE < wanted else []
+        return [*first, wanted] if seen < wanted else []
+
+    def _runner(self, candidate: Candidate) -> Runner:
+        if candidate not in self._runners:
+            self._runners[candidate] = self.runner(candidate)
+        return self._runners[candidate]
+
+    def _is_over(self, candidate: Candidate) -> bool:
+        return any(excess > 0 for excess in self.excess(candidate).values())
+
+    def _within_limits(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        if not self.job.limits:
+            return list(candidates)
+        for candidate in candidates:
+            self._report(candidate, min(_PROBE, self.size), "what a candidate costs")
+        return [candidate for candidate in candidates if not self._is_over(candidate)]
+
+    def _raced(
+        self, tried: list[Candidate], rule: str, finalists: int, bounds: Bounds, options: Mapping[str, Any]
+    ) -> list[Candidate]:
+        total, count, budget = self.size, len(tried), self.meter.budget
+        if budget.tokens is not None or budget.seconds is not None:
+            # Demos make calls more expensive than the student's: the longest candidate shows how much room there is.
+            self._report(max(tried, key=demos_of), min(_PROBE, total), "longest candidate")
+        room = self.room()
+        share, finalists = shares(rule, count, total, room, finalists)
+        if room is not None and not finalists:
+            self._note_no_room(room, tried)
+            return []
+        last: list[int] = []  # the candidate shown last
+
+        def extend(index: int, n: int) -> list[float | None]:
+            last[:] = [index]
+            return self._report(tried[index], n, f"candidate {index + 1} of {count} on {n} examples").values()
+
+        found = RACES[rule](count, extend, total, share, bounds=bounds, seed=self.seed, **options)
+        ranking = [standing.candidate for standing in found if standing.n]
+        if not ranking and finalists:
+            ranking = [0]  # no room for a race, but for one candidate
+        for leader in sorted(ranking[:finalists], key=lambda index: index not in last):
+            self._report(tried[leader], None, "leader on all examples")
+        whole = sorted(ranking[:finalists], key=lambda index: -(self.mean(tried[index]) or 0.0))
+        return [tried[index] for index in (*whole, *ranking[finalists:])]
+
+    def _note_no_room(self, room: int, tried: Sequence[Candidate]) -> None:
+        """Note that no further candidate is tried, because the budget has room for `room` evaluations alone."""
+        spent, more = self.meter.charged.calls, ""
+        before = [trial for trial in self.trials if trial.candidate not in tried]
+        if getattr(self.job.compiler, "max_bootstrapped_demos", 0):
+            more = ", or set max_bootstrapped_demos = 0 if bootstrapping took the calls"
+        text = (
+            f"{'No' if len(before) <= 1 else 'No further'} candidate was tried: after {spent} calls the budget of "
+            f"the search has room for {room} evaluations of an example, and comparing one takes {self.size}. Raise the "
+            f"budget, pass fewer validation examples{more}."
+        )
+        if not any("candidate was tried: after" in note for note in self.notes):
+            self.notes.append(text)
+
+    def _notes_of_choice(self, chosen: Candidate) -> list[str]:
+        """Say where demos are missing because none helped."""
+        trials = self.trials
+        tried = {path for trial in trials for path, part in trial.candidate.parts.items() if part.demos}
+        bare = [path for path, part in chosen.parts.items() if not part.demos and path in tried]
+        if chosen == self.base:
+            why = untried(trials, chosen, self.size)
+            if why:
+                return [f"{why.capitalize()}, so the program as given is returned."]
+            return ["No candidate was better than the program as given on validation, so that is returned."]
+        if bare:
+            names = ", ".join(f"`{path}`" for path in bare)
+            return [f"The best candidate has no demos for {names}; those with demos did no better on validation."]
+        return []
+
+    def _notes_of_costs(self) -> list[str]:
+        notes = []
+        if self._is_over(self.base):
+            notes.append("The program as given is over a limit itself; it is returned if nothing within is better.")
+        if len(self.job.objectives) > 1:
+            whole = [(t.origin, self.values(t.candidate)) for t in self.trials if t.n >= self.size]
+            tried = [(origin, values) for origin, values in whole if values is not None]
+            notes.append(front_in_words(tried, self.job.objectives))
+        return notes
+
+
+def _failing(example: Example, row: Row) -> Failing:
+    said = row.feedback or ""
+    if row.failure is not None:
+        said = f"{row.failure.kind}: {row.failure.message}"
+    return Failing(example, row.outputs, row.score, said, row.steps)
+
+
+def _cost(rows: Sequence[Row], name: str) -> float:
+    """Return the mean of what one example is charged: `tokens`, `calls`, or `latency` in seconds."""
+    return sum(getattr(row, "seconds" if name == "latency" else name) for row in rows) / max(1, len(rows))
