@@ -1,24 +1,32 @@
 """Judge one prediction."""
 
-from tunesmith.metrics.combined import gated, weighted
-from tunesmith.metrics.judging import Judge, judge, judges_used
-from tunesmith.metrics.matching import contains, exact_match, one_of, regex_match
-from tunesmith.metrics.metric import (
-    Metric,
-    Scorer,
-    check_metric,
-    metric_fingerprint,
-    metric_name,
-    named_metrics,
-    score_of,
-    scorer_of,
-)
-from tunesmith.metrics.numeric import numeric_close
-from tunesmith.metrics.overlap import rouge_l, token_f1
-from tunesmith.metrics.sets import set_match
-from tunesmith.metrics.sources import code_identity, source_key
-from tunesmith.metrics.structured import json_fields
-from tunesmith.metrics.values import MISSING_FIELD, items_of, same
+import sys
+from typing import TYPE_CHECKING
+
+from tunesmith.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from tunesmith.metrics.combined import gated, weighted
+    from tunesmith.metrics.judging import Judge, judge, judges_used
+    from tunesmith.metrics.matching import contains, exact_match, one_of, regex_match
+    from tunesmith.metrics.metric import (
+        Metric,
+        Scorer,
+        check_metric,
+        metric_fingerprint,
+        metric_name,
+        named_metrics,
+        score_of,
+        scorer_of,
+    )
+    from tunesmith.metrics.numeric import numeric_close
+    from tunesmith.metrics.overlap import rouge_l, token_f1
+    from tunesmith.metrics.sets import set_match
+    from tunesmith.metrics.sources import code_identity, source_key
+    from tunesmith.metrics.structured import json_fields
+    from tunesmith.metrics.values import MISSING_FIELD, items_of, same
+else:
+    __getattr__ = lazy_package(__name__)
 
 __all__ = [
     "check_metric",
@@ -53,5 +61,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     """Return the metrics: what a user looks for here. All else that is public serves other packages."""
-    made = {name: getattr(globals()[name], "__annotations__", {}).get("return") for name in __all__}
-    return sorted(n for n, kind in made.items() if isinstance(kind, type) and issubclass(kind, (Scorer, Judge)))
+    package = sys.modules[__name__]
+    made = {name: getattr(getattr(package, name), "__annotations__", {}).get("return") for name in __all__}
+    kinds = (package.Scorer, package.Judge)
+    return sorted(n for n, kind in made.items() if isinstance(kind, type) and issubclass(kind, kinds))
