@@ -1,4 +1,4 @@
-"""Every type of output in its default format on the embedded model, and the table of what is held in docs/formats.md.
+"""Every type of output in its default format on the embedded model, and the tables of what is held in docs/formats.md.
 
     python benchmarks/types_table.py           measure, write types.json and the table
     python benchmarks/types_table.py --render  write the table from types.json
@@ -39,7 +39,8 @@ TEXTS = (
     "My order 998877665544332211 never came. I am angry, and I want my money back by Friday.",
     "red",
 )
-_BLOCK = re.compile(r"(<!-- table: types -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- table: (types|unended) -->\n).*?(<!-- end -->)", re.DOTALL)
+MOST_ERRORS = 0.02  # of the replies of a type
 
 
 def measured(one: OutputType, texts: tuple[str, ...]) -> dict[str, Any]:
@@ -97,15 +98,29 @@ def table(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def unended(found: list[dict[str, Any]]) -> str:
+    """Return the table of the types of which more replies cannot be read than should be, and why."""
+    lines = [
+        "| type | unreadable | a bound of ours or `max_tokens` is met first | the value is refused |",
+        "|---|---|---|---|",
+    ]
+    for row in found:
+        if row["errors"] > MOST_ERRORS * row["calls"]:
+            cut = row["reasons"].get("truncated", 0)
+            name = row["type"].replace("|", "\\|")
+            lines.append(f"| {name} | {row['errors'] / row['calls']:.0%} | {cut} | {row['errors'] - cut} |")
+    return "\n".join(lines)
+
+
 def rendered(text: str) -> str:
-    """Return a page with the table made anew."""
+    """Return a page with both tables made anew."""
     if not OUT.exists():
         return text
     found = json.loads(OUT.read_text(encoding="utf-8"))["types"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = table(found)
-    return _BLOCK.sub(lambda match: f"{match.group(1)}{made}\n{match.group(2)}", text)
+        made = {"types": table(found), "unended": unended(found)}
+    return _BLOCK.sub(lambda match: f"{match.group(1)}{made[match.group(2)]}\n{match.group(3)}", text)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from tests.contracts.format import MODES
 from tests.each import each
 from tests.formats.gbnf import written
 from tests.formats.held import DRAWS, ENGINES, FORMATS, bad_replies, form
-from tests.formats.types import TYPES, OutputType, signature_of
+from tests.formats.types import PAGE, TYPES, OutputType, row_of, signature_of
 from tests.protocol import FakeModel, ProtocolServer
 from tests.scale import scaled
 from tunesmith.errors import FormatError, ParseError, SignatureError
@@ -25,7 +25,6 @@ from tunesmith.lm import ScriptedLM
 from tunesmith.modules import bind
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
 CARRIED = [one for one in TYPES if one.name != "type"]
 by_type = each("one", CARRIED, ids=str)
 
@@ -92,13 +91,6 @@ def test_what_the_docs_list_as_held_is_held(one: OutputType, engine: str) -> Non
     for name in FORMATS if engine == "grammar" else FORMATS[:2]:
         if listed.startswith("held") and f"`{name}`" not in listed:
             assert bad_replies(signature_of(one.kind), name, engine, draws=min(DRAWS, scaled(100))) == []
-
-
-def row_of(one: OutputType) -> list[str]:
-    """Return the cells of a type in the docs."""
-    name = one.name.replace("|", "\\|")
-    line = next(line for line in PAGE.splitlines() if line.startswith(f"| {name} | "))
-    return [name, *(cell.strip() for cell in line.removeprefix(f"| {name} |").split("|")[:-1])]
 
 
 @pytest.mark.slow

@@ -33,7 +33,9 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-__all__ = ["TYPES", "OutputType", "signature_of"]
+__all__ = ["PAGE", "TYPES", "OutputType", "row_of", "signature_of"]
+
+PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
 
 A = Annotated
 
@@ -151,10 +153,12 @@ TYPES: tuple[OutputType, ...] = tuple(
         ("str", str, "two words", "a\nb"),
         ("str, max_length=40", A[str, Field(max_length=40)], "short"),
         ("str, min_length=5, max_length=20", A[str, Field(min_length=5, max_length=20)], "long enough"),
+        ("str, min_length=5", A[str, Field(min_length=5)], "long enough"),
         ("str, pattern ^[A-Z]{3}$", A[str, Field(pattern="^[A-Z]{3}$")], "EUR"),
         (r"str, pattern ^INV-\d+$", A[str, Field(pattern=r"^INV-\d+$")], "INV-7"),
         (r"str, pattern ^\w+@\w+\.com$", A[str, Field(pattern=r"^\w+@\w+\.com$")], "ada@example.com"),
         (r"str, pattern [0-9]+ (not anchored)", A[str, Field(pattern="[0-9]+")], "about 12 items"),
+        ("str, pattern (?i)^[a-f]{3}$", A[str, Field(pattern="(?i)^[a-f]{3}$")], "aBc"),
         ("str, pattern with max_length", A[str, StringConstraints(pattern="^[a-z]+$", max_length=8)], "abc"),
         ("str, pattern with a look-ahead", A[str, Field(pattern=r"\b[a-z]+\b")], "abc"),
         ("str, Len(2, 30)", A[str, Len(2, 30)], "ab"),
@@ -178,6 +182,7 @@ TYPES: tuple[OutputType, ...] = tuple(
         ("date", date, date(2024, 2, 29)),
         ("PastDate", PastDate, date(2020, 2, 29)),
         ("date, ge=2020-01-01", A[date, Field(ge=date(2020, 1, 1))], date(2024, 2, 29)),
+        ("date of one month", A[date, Field(ge=date(2024, 2, 1), lt=date(2024, 3, 1))], date(2024, 2, 29)),
         ("datetime", datetime, _NOON),
         ("AwareDatetime", AwareDatetime, _NOON.replace(tzinfo=UTC)),
         ("NaiveDatetime", NaiveDatetime, _NOON),
@@ -250,3 +255,10 @@ def signature_of(kind: Any) -> type[dspy.Signature]:
     fields = {"text": (str, dspy.InputField()), "found": (kind, dspy.OutputField())}
     made: type[dspy.Signature] = dspy.Signature(fields, "Find what is asked for in the text.")
     return made
+
+
+def row_of(one: OutputType) -> list[str]:
+    """Return the cells of a type in the docs."""
+    name = one.name.replace("|", "\\|")
+    line = next(line for line in PAGE.splitlines() if line.startswith(f"| {name} | "))
+    return [name, *(cell.strip() for cell in line.removeprefix(f"| {name} |").split("|")[:-1])]

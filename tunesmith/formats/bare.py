@@ -366,15 +366,16 @@ def _nearest(text: str, found: tuple[str, ...]) -> str:
 
 
 def _bounded_text(signature: type[Signature], name: str) -> str | None:
-    """Return a grammar that ends a text where the field's own bound is, `None` where it has none."""
+    """Return a grammar that holds a text to the field's own bounds of its length, `None` if it has none."""
     from tunesmith.signatures import text_bounds
 
     least, most = text_bounds(signature, name)
-    if most is None or labels(signature, name) is not None:
+    if (most is None and least < 2) or labels(signature, name) is not None:
         return None
     if most == 1:
         return f"root ::= {_EDGE}"
-    between = f"{_CHARACTER}{{{max(least - 2, 0)},{most - 2}}}"  # outer white space is not part of a text
+    high = "" if most is None else most - 2
+    between = f"{_CHARACTER}{{{max(least - 2, 0)},{high}}}"  # outer white space is not part of a text
     return f"root ::= {_EDGE} {between} {_EDGE}" if least > 1 else f"root ::= {_EDGE} ({between} {_EDGE})?"
 
 

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Mapping, Sequence
 
-__all__ = ["FORMS", "fills_form", "uri_rule"]
+__all__ = ["BY_FOUR", "FORMS", "MONTH_AND_DAY", "fills_form", "uri_rule"]
 
 # Every day that there is, and no other: February has 29 days in years that 4 divides, but for three centuries in four.
-_BY_FOUR = '("0" [48] | [2468] [048] | [13579] [26])'
+BY_FOUR = '("0" [48] | [2468] [048] | [13579] [26])'
 _YEAR = '("000" [1-9] | "00" [1-9] [0-9] | "0" [1-9] [0-9]{2} | [1-9] [0-9]{3})'
-_MONTH_AND_DAY = (
+MONTH_AND_DAY = (
     '(("0" [13578] | "1" [02]) "-" ("0" [1-9] | [1-2] [0-9] | "3" [0-1]) '
     '| ("0" [469] | "11") "-" ("0" [1-9] | [1-2] [0-9] | "30") | "02-" ("0" [1-9] | "1" [0-9] | "2" [0-8]))'
 )
-_DATE = f'({_YEAR} "-" {_MONTH_AND_DAY} | ([0-9]{{2}} {_BY_FOUR} | {_BY_FOUR} "00") "-02-29")'
+_DATE = f'({_YEAR} "-" {MONTH_AND_DAY} | ([0-9]{{2}} {BY_FOUR} | {BY_FOUR} "00") "-02-29")'
 _CLOCK = '([0-1] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9]'
 _ZONE = '("Z" | [+-] [0-1] [0-9] ":" [0-5] [0-9])'
 

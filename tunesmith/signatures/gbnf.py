@@ -5,7 +5,7 @@ from decimal import Decimal
 from tunesmith.signatures.bounds import HELD, MOST_LABELS
 from tunesmith.signatures.codec import Codec, codec_of
 from tunesmith.signatures.forms import FORMS
-from tunesmith.signatures.gbnfjson import gbnf_literal, json_rules, number_body
+from tunesmith.signatures.gbnfjson import form_body, gbnf_literal, json_rules, number_body
 from tunesmith.signatures.gbnfpattern import pattern_rules
 from tunesmith.signatures.schema import marked_schema
 from tunesmith.signatures.signature import Signature, output_types
@@ -193,6 +193,6 @@ def _scalar(codec: Codec, rule: str) -> str | None:
         body, more = number_body(schema, rule)
         return "\n".join([f"{rule} ::= {body}", *more])
     if codec.kind == "scalar":
-        form = schema.get(HELD, {}).get("form")
-        return f"{rule} ::= {FORMS[form] if form is not None else _BY_NAME[codec.base.__name__]}"
+        held = schema.get(HELD)
+        return f"{rule} ::= {form_body(held) if held is not None else _BY_NAME[codec.base.__name__]}"
     return None

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from tunesmith.signatures.bounds import HELD, MOST_KEY, OWN_ITEMS
 from tunesmith.signatures.forms import FORMS, uri_rule
+from tunesmith.signatures.gbnfdate import date_body
 from tunesmith.signatures.gbnfnumber import number_rules
 from tunesmith.signatures.gbnfpattern import pattern_rules
 
-__all__ = ["gbnf_literal", "json_rules", "number_body"]
+__all__ = ["form_body", "gbnf_literal", "json_rules", "number_body"]
 
 _OWN = 1000  # characters of a text whose pattern only validation knows
 _LISTED_OPTIONS = 40  # optional properties of which every subset is allowed
@@ -41,6 +43,16 @@ def number_body(schema: Mapping[str, Any], rule: str) -> tuple[str, list[str]]:
             if key in schema:
                 held[name] = str(schema[key])
     return number_rules(held, rule)
+
+
+def form_body(held: Mapping[str, Any]) -> str | None:
+    """Return the body of a rule for the texts of a form, `None` if it is not one that a grammar holds."""
+    if held["form"] == "uri":
+        return uri_rule(held["schemes"])
+    if held["form"] == "date" and ("low" in held or "high" in held):
+        low, high = held.get("low", date.min.isoformat()), held.get("high", date.max.isoformat())
+        return date_body(date.fromisoformat(low), date.fromisoformat(high))
+    return FORMS.get(held["form"])
 
 
 def gbnf_literal(text: str) -> str:
@@ -121,7 +133,7 @@ class _Rules:
     def _string(self, schema: Mapping[str, Any]) -> str:
         held = schema.get(HELD, {})
         form = held.get("form", schema.get("format"))
-        body = uri_rule(held["schemes"]) if form == "uri" else FORMS.get(form)
+        body = form_body({**held, "form": form})
         if body is not None:
             return rf'"\"" ({body}) "\""'
         if "pattern" in held:

@@ -1,8 +1,9 @@
 r"""Regular expressions as trees: characters, sequences, choices and counts, or nothing at all.
 
-Read is what every dialect reads alike: literals, classes, groups, choices, counts, and anchors at the ends. Refused is
-what is no such thing, or not a set of texts that a grammar could hold: look-around, back-references, word boundaries,
-flags. What a tree matches, its expression matches; it may match less, since `\d` and `\s` become ASCII here.
+This reads what every dialect reads alike: literals, classes, groups, choices, counts, anchors at the ends and `(?i)` at
+the beginning. It refuses the rest, and what is not a set of texts that a grammar could hold: look-around,
+back-references, word boundaries, other flags. What a tree matches, its expression matches; it may match less, since
+`\d` and `\s` become ASCII here, and so does the other case of a letter.
 """
 
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 __all__ = ["ANY", "Choice", "Chars", "Node", "Repeat", "Sequence", "longest", "read_regex", "shortest"]
 
 _LAST = 0x10FFFF
+_FIRST_WIDE = 0x80
 _MOST_COUNT = 1000
 _MOST_DEPTH = 30
 
@@ -126,6 +128,7 @@ def _sum(sizes: Iterable[int | None]) -> int | None:
 class _Reader:
     def __init__(self, pattern: str) -> None:
         self._text, self._at, self._depth = pattern, 0, 0
+        self._any_case = self._take("(?i)")
 
     def whole(self) -> Node:
         options = []
@@ -157,7 +160,8 @@ class _Reader:
     def _parts(self) -> tuple[Node, ...]:
         parts: list[Node] = []
         while self._at < len(self._text) and self._peek() not in ("|", ")", "$", "^") and not self._is_end():
-            parts.append(self._counted(self._atom()))
+            atom = self._atom()
+            parts.append(self._counted(_in_any_case(atom) if self._any_case and isinstance(atom, Chars) else atom))
         return tuple(parts)
 
     def _is_end(self) -> bool:
@@ -294,6 +298,22 @@ class _Reader:
         if max(least, most or 0) > _MOST_COUNT or (most is not None and most < least):
             raise _RefusedError
         return least, most
+
+
+def _in_any_case(chars: Chars) -> Chars:
+    """Return characters with ASCII letters in both cases."""
+    if chars == ANY:
+        return chars
+    if chars.negated and any(high >= _FIRST_WIDE for _, high in chars.ranges):
+        raise _RefusedError  # what else is the same letter in another case, the dialects know
+    both = [
+        (max(low, start) + shift, min(high, end) + shift)
+        for low, high in chars.ranges
+        for start, end, shift in ((0x41, 0x5A, 0x20), (0x61, 0x7A, -0x20))
+        if low <= end and high >= start
+    ]
+    # Two letters beyond ASCII are `s` and `k` in another case.
+    return Chars((*chars.ranges, *both, *(((0x17F, 0x17F), (0x212A, 0x212A)) if chars.negated else ())), chars.negated)
 
 
 def _one(code: int) -> Chars:

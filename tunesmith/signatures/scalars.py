@@ -40,7 +40,7 @@ Note = Callable[[str], None]
 SCHEMES = "x-schemes"
 """The key under which the schema of a URL names its schemes."""
 EXACT = "x-exact"
-"""The key under which the schema of a decimal has its bounds, as `gbnfnumber` takes them."""
+"""The key under which the schema of a decimal has its bounds, as `gbnfnumber` takes them, that of a date its days."""
 ZONE = "x-zone"
 """The key under which the schema of a moment says `aware` or `naive` where it must be one of them."""
 _MOST_LABEL_TEXT = 20_000
@@ -132,10 +132,19 @@ def _held(schema: Node, room: int) -> Node:
     return {HELD: {"form": form}} if isinstance(form, str) and form in FORMS else {}
 
 
+def _days(bounds: Node, note: Note) -> Node:
+    """Return the first and the last day of a date, as far as they are known."""
+    if bounds:
+        note("bounds of a date are not enforced by servers")
+    if len(bounds) == 2 and bounds["low"] > bounds["high"]:  # texts of days are in the order of the days
+        raise UnsupportedError("no day is within its bounds")
+    return bounds
+
+
 def _shaped(schema: Node, room: int, note: Note) -> Node | None:
     form = schema.get("format")
     if form == "date":
-        return {"type": "string", "format": "date", HELD: {"form": "date"}}
+        return {"type": "string", "format": "date", HELD: {"form": "date", **_days(schema.get(EXACT, {}), note)}}
     if form in ("date-time", "time"):
         # Engines' own formats ask for a time zone; a time without one is as good.
         local = f"{_DATE}T{_TIME}" if form == "date-time" else _TIME

@@ -9,6 +9,7 @@ inlined and bounded. What is left out is validated in the reply; `left_out` name
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -184,6 +185,11 @@ def _first_line(error: Exception) -> str:
     return line if line.endswith(".") else f"{line}."
 
 
+def _moved(day: Any, by: timedelta) -> str | None:
+    """Return the day that is so far from another, as text."""
+    return None if day is None else (day + by).isoformat()
+
+
 class _Generator(GenerateJsonSchema):
     """pydantic's generator, with what dspy's types and a few of python's need."""
 
@@ -235,6 +241,18 @@ class _Generator(GenerateJsonSchema):
 
     def multi_host_url_schema(self, schema: core_schema.MultiHostUrlSchema) -> JsonSchemaValue:
         return {**super().multi_host_url_schema(schema), SCHEMES: list(schema.get("allowed_schemes") or ())}
+
+    def date_schema(self, schema: core_schema.DateSchema) -> JsonSchemaValue:
+        # pydantic says nothing of bounds of dates.
+        day = timedelta(days=1)
+        found = {
+            "low": [bound for key, step in (("ge", 0 * day), ("gt", day)) if (bound := _moved(schema.get(key), step))],
+            "high": [
+                bound for key, step in (("le", 0 * day), ("lt", -day)) if (bound := _moved(schema.get(key), step))
+            ],
+        }
+        exact = {name: (max if name == "low" else min)(days) for name, days in found.items() if days}
+        return {**super().date_schema(schema), **({EXACT: exact} if exact else {})}
 
     def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
         return {**super().datetime_schema(schema), ZONE: schema.get("tz_constraint")}

@@ -13,10 +13,11 @@ from pydantic import TypeAdapter
 
 import tunesmith as ts
 from tests.contracts.engine import LABELS, EngineContract, ask
-from tests.formats.types import TYPES, signature_of
+from tests.each import each
+from tests.formats.types import TYPES, OutputType, row_of, signature_of
 from tests.lm.front import FORWARD, Act, Asked, Front, front
-from tests.scale import scaled
-from tunesmith.errors import ContextOverflow, ModelError, ModelMissing, ModelUnavailable
+from tests.scale import FULL, scaled
+from tunesmith.errors import ContextOverflow, ModelError, ModelMissing, ModelUnavailable, ParseError
 from tunesmith.lm import Config, Engine, Message, Request, lm
 from tunesmith.lm.engines.llamacpp.engine import _serve
 from tunesmith.lm.engines.openai.engine import OpenAIEngine
@@ -90,16 +91,24 @@ def test_a_program_runs_on_it(server: str) -> None:
         assert ts.Predict(Mood)(text="what a joy").mood in ("positive", "negative")
 
 
-HELD = ("HttpUrl", "timedelta", "Literal with None", "float, ge=0, le=1", "model with constraints", "int", "date")
+QUICK = ("HttpUrl", "timedelta", "Literal with None", "float, ge=0, le=1", "list of models", "int", "date")
+CHOSEN = [one for one in TYPES if one.name != "type" and (FULL or one.name in QUICK)]
 
 
-@pytest.mark.parametrize("name", HELD)
-def test_a_type_is_held_in_its_default_format(server: str, name: str) -> None:
-    kind = next(one.kind for one in TYPES if one.name == name)
+@pytest.mark.timeout(900)
+@each("one", CHOSEN, ids=str)
+def test_a_type_is_held_in_its_default_format_or_listed(server: str, one: OutputType) -> None:
+    """A reply is a value, fills a bound of ours, or is of a type that the docs list as not held."""
     model = lm("openai/smollm2", base_url=server, api_key=KEY, cache=False, max_tokens=128)
+    program = ts.Predict(signature_of(one.kind))
     with dspy.context(lm=model):
-        found = ts.Predict(signature_of(kind))(text="Ada paid 12.50 EUR on 2024-03-01, see https://example.org.").found
-    assert TypeAdapter(kind).validate_python(found) == found
+        try:
+            found = program(text="Ada paid 12.50 EUR on 2024-03-01, see https://example.org.").found
+        except ParseError as error:
+            if error.reason == "truncated" or row_of(one)[2] == "not held":
+                return
+            raise
+    assert TypeAdapter(one.kind).validate_python(found) == found
 
 
 FAULTS = ("refuse", "reset", "cut", "stall", "busy", "loading", "gateway", "crash")
