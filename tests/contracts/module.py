@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 import dspy
 import pytest
 
+from tests.evaluation.replies import object_names
 from tunesmith.errors import ParseError
 from tunesmith.lm import LM, Capabilities, FunctionLM, Seen
 from tunesmith.modules import (
@@ -30,6 +31,8 @@ def reply_to(seen: Seen) -> str:
     """Return a good reply to any request of any format."""
     config = seen.request.config
     grammar = (config.extensions or {}).get("grammar")
+    if object_names(seen) is not None and grammar is not None:
+        return json.dumps(_object(grammar, seen.text))
     if grammar is not None:
         return re.findall(r'"([^"]+)"', grammar)[0]
     if config.response_format is not None:
@@ -38,6 +41,19 @@ def reply_to(seen: Seen) -> str:
     if wanted:
         return "\n".join(f"[[ ## {name} ## ]]\n{_MARKED.get(name, 'words')}" for name in wanted)
     return "some words"
+
+
+def _object(grammar: str, text: str) -> dict[str, Any]:
+    """Return an object that a JSON grammar holds: a label if the rule of a field has labels, else words or nothing."""
+    rules = dict(re.findall(r"^(\S+) ::= (.*)$", grammar, re.MULTILINE))
+    found: dict[str, Any] = {}
+    for name, rule in re.findall(r'"\\"(\w+)\\"" ":" root-space (\S+)', rules["root"]):
+        labels = re.findall(r'"\\"(\w+)\\""', rules[rule])
+        if labels:
+            found[name] = "finish" if "finish" in labels and "observation_0" in text else labels[0]
+        else:
+            found[name] = {} if rules[rule].startswith('"{}"') else "some words"
+    return found
 
 
 def _value(schema: dict[str, Any], text: str) -> Any:
