@@ -4,6 +4,7 @@ from typing import Any
 
 import dspy
 
+from tests.compilers.asking import Asking
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
 from tests.contracts.compiler import CompilerContract
 from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
@@ -25,10 +26,15 @@ class TestRandomSearch(CompilerContract):
         return RandomSearch(**{"metric": right, "num_candidates": 4, **options})
 
 
+class TestAsking(CompilerContract):
+    def make(self, **options: Any) -> Compiler:
+        return Asking(**{"metric": right, **options})
+
+
 def keys() -> list[str]:
     """Return the key of every candidate of every compiler."""
     found = []
-    made = [kind().make(slots=3) for kind in (TestLabeledFewShot, TestBootstrapFewShot, TestRandomSearch)]
+    made = [kind().make(slots=3) for kind in (TestLabeledFewShot, TestBootstrapFewShot, TestRandomSearch, TestAsking)]
     for compiler in (*made, RandomSearch(metric=right, num_candidates=4, sampler="tpe")):
         with dspy.context(lm=FunctionLM(world())):
             program = compiler.compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL)

@@ -2,12 +2,13 @@
 
 import copy
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import dspy
 
-from tests.evaluation.replies import number, written
+from tests.evaluation.replies import number, object_names, written
 from tunesmith.lm import Seen
 
 COLOURS = ("red", "green", "blue")
@@ -62,16 +63,32 @@ def harmful(demos: Sequence[int]) -> float:
 
 
 def world(ability: Callable[[Sequence[int]], float] = helpful) -> Callable[[Seen], str]:
-    """Return a model's function: it answers right where the thing is easier than `ability` of the demos shown."""
+    """Return a model's function: it answers right if the thing is easier than `ability` of the demos shown.
+
+    Asked for an instruction it writes a wording, with each draw another. Wordings help where demos do.
+    """
+    teachable = ability([0]) > ability([])
 
     def answer(seen: Seen) -> str:
+        if asked(seen):
+            seed = seen.request.config.seed or 0
+            return written(seen, reasoning="", better=f"Wording {int(chance(seed, seen.text) * 1000)}.")
         thing = number(seen.text)
         truth = colour_of(thing)
-        if chance("difficulty", thing) < ability(shown_in(seen)):
+        able = ability(shown_in(seen))
+        wording = re.search(r"Wording (\d+)", seen.system)
+        if wording is not None:
+            able += 0.5 * chance("wording", wording[1]) if teachable else -0.2
+        if chance("difficulty", thing) < able:
             return written(seen, colour=truth)
         return written(seen, colour=COLOURS[(COLOURS.index(truth) + 1) % 3])
 
     return answer
+
+
+def asked(seen: Seen) -> bool:
+    """Return whether a request asks for a proposal, as `tests.compilers.asking` does."""
+    return "better" in (object_names(seen) or [])
 
 
 def state_of(program: dspy.Module) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class CountingServer(ProtocolServer):
         found = super().entered(entry)
         if entry.path == "/api/chat" and isinstance(entry.body, dict):  # no call is paid that a kill cut off on its way
             with self._came:
-                self._paid.append(mark_of(entry.body["messages"], entry.body["format"]))
+                self._paid.append(mark_of(entry.body["messages"], entry.body["format"], entry.body["options"]))
                 self._came.notify_all()
         return found
 

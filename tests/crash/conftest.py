@@ -50,6 +50,12 @@ def whole(_whole: Whole) -> Whole:
 
 
 @pytest.fixture(scope="session")
+def asking(server: RuleServer, place: Path) -> Whole:
+    """A compile that asks for instructions, calls at once."""
+    return Whole.of(Work(server.url, 8, slots=3, candidates=3, mirrored=False, asks=True), server, place / "asking")
+
+
+@pytest.fixture(scope="session")
 def small(server: RuleServer, place: Path) -> Whole:
     """A compile with few steps."""
     return Whole.of(Work(server.url, 4, candidates=2), server, place / "small")

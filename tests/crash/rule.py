@@ -18,9 +18,10 @@ def colour_of(thing: int) -> str:
     return COLOURS[int(chance("colour", thing) * 3)]
 
 
-def mark_of(messages: list[dict[str, Any]], schema: Any) -> str:
+def mark_of(messages: list[dict[str, Any]], schema: Any, options: dict[str, Any]) -> str:
     """Return what a call is known by, to the server and in the reply that a client stores: letters, so one token."""
-    digest = hashlib.sha256(json.dumps([messages, schema], sort_keys=True).encode()).hexdigest()
+    call = [messages, schema, options.get("seed")]
+    digest = hashlib.sha256(json.dumps(call, sort_keys=True).encode()).hexdigest()
     return digest[:20].translate(_LETTERS)
 
 
@@ -29,8 +30,14 @@ def answer(messages: list[dict[str, Any]], options: dict[str, Any]) -> str:
     found = re.findall(r"thing (\d+)", messages[-1]["content"])
     thing = int(found[-1]) if found else 0
     able = min(0.95, 0.5 + 0.05 * (len(messages) - 2))
+    system = messages[0]["content"]
+    if "mark " in system:  # an instruction that was proposed
+        able += 0.4 * chance("instruction", system)
     colour = colour_of(thing)
     said = colour if chance("difficulty", thing) < able else COLOURS[(COLOURS.index(colour) + 1) % 3]
     schema = options["format"]
-    values = {"reasoning": f"mark {mark_of(messages, schema)}", "guess": f"maybe {colour}", "colour": said}
+    mark = mark_of(messages, schema, options)
+    if "better" in schema["properties"]:
+        return json.dumps({"reasoning": "because", "better": f"Say which colour it has, mark {mark}."})
+    values = {"reasoning": f"mark {mark}", "guess": f"maybe {colour}", "colour": said}
     return json.dumps({name: values[name] for name in schema["properties"]})

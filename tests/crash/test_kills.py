@@ -50,6 +50,22 @@ def test_killed_at_a_random_moment(whole: Whole, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(3600)
+def test_no_proposal_is_asked_for_twice(asking: Whole, tmp_path: Path) -> None:
+    """A compiler that asks for instructions, killed at random moments: the same artifact, and each question once."""
+    assert "Say which colour it has, mark" in asking.artifact[1], "a proposal was found to be better"
+    server, calls, rng = asking.server, len(asking.calls), random.Random(2)
+    for number in range(scaled(20)):
+        folder = tmp_path / str(number)
+        child = started(asking.work, folder)
+        server.wait_for(rng.randrange(1, calls - asking.work.slots))
+        time.sleep(rng.random() * 0.02)
+        os.kill(child, signal.SIGKILL)
+        assert ended(child) in (-signal.SIGKILL, 0)
+        asking.check(folder)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.timeout(3600)
 def test_killed_before_or_after_a_commit_a_stored_reply_or_a_rename(whole: Whole, tmp_path: Path) -> None:
     moments = enumerated(whole.moments, KILLS)
     for number, (turn, (name, count)) in enumerate(zip(turns(whole), moments, strict=True)):

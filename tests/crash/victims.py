@@ -21,6 +21,7 @@ from typing import Any
 import dspy
 
 import tunesmith as ts
+from tests.compilers.asking import Asking
 from tests.crash.rule import answer, colour_of
 from tests.experiments.plain_programs import Pipeline
 from tests.protocol import FakeModel, ProtocolServer, ServerProcess
@@ -70,6 +71,7 @@ class Work:
         slots: calls on the way at once.
         candidates: how many are drawn.
         mirrored: whether a mirror is written, which takes longer than all else but the calls.
+        asks: whether the compiler asks for instructions instead, in so many rounds of four as there are candidates.
     """
 
     url: str
@@ -78,6 +80,7 @@ class Work:
     slots: int = 1
     candidates: int = 8
     mirrored: bool = True
+    asks: bool = False
 
     def __call__(self, folder: Path) -> None:
         """Compile in `folder`, or go on there."""
@@ -88,16 +91,21 @@ class Work:
             trainset=things(*range(12)),
             valset=things(*range(100, 100 + self.val)),
             testset=things(*range(200, 200 + self.val)),
-            compiler=ts.RandomSearch(
-                metric=right,
-                instructions=() if self.teacher else INSTRUCTIONS,
-                num_candidates=self.candidates,
-                max_labeled_demos=4,
-                max_bootstrapped_demos=4 if self.teacher else 0,
-            ),
+            compiler=self._compiler(),
             lm=ts.lm("ollama/m", host=self.url, cache=ReplyCache(folder / "cache"), slots=self.slots, price=PRICE),
             run=folder / "run",
             mirror=None if self.mirrored else False,
+        )
+
+    def _compiler(self) -> ts.Compiler:
+        if self.asks:
+            return Asking(rounds=self.candidates)
+        return ts.RandomSearch(
+            metric=right,
+            instructions=() if self.teacher else INSTRUCTIONS,
+            num_candidates=self.candidates,
+            max_labeled_demos=4,
+            max_bootstrapped_demos=4 if self.teacher else 0,
         )
 
 

@@ -1,0 +1,196 @@
+"""Proposals: asked of the prompt model, metered as such, counted, and never asked for twice."""
+
+from pathlib import Path
+from typing import Any
+
+import dspy
+import pytest
+
+import tunesmith as ts
+from tests.compilers.asking import Asking, Propose
+from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, asked, right, world
+from tests.each import each
+from tests.evaluation.replies import object_names, written
+from tunesmith.compilers import CompileResult, Search, job_of
+from tunesmith.errors import BudgetExceeded, ModelUnavailable, RequestRefused, UsageError
+from tunesmith.experiments import compile_program, plan
+from tunesmith.lm import Budget, FunctionLM, Meter, ReplyCache, Seen, StopSignal, metered
+from tunesmith.signatures import Signature
+
+GIVEN = {"instruction": "Say it.", "pairs": ["a", "b"]}
+
+
+def search_of(model: Any, *, prompt: Any = None, **options: Any) -> Search:
+    given = {"trainset": TRAIN, "valset": VAL, "lm": model, "prompt_lm": prompt}
+    return Search(job_of(dspy.Predict(Colour), Asking(metric=right), **given), **options)
+
+
+def compiled(model: Any, compiler: Any = None, **options: Any) -> CompileResult:
+    compiler = Asking(rounds=2) if compiler is None else compiler
+    given = {"metric": right, "trainset": TRAIN, "valset": VAL, "testset": TEST, "compiler": compiler, "lm": model}
+    return compile_program(dspy.Predict(Colour), **{**given, **options})
+
+
+def test_each_draw_is_another_proposal_with_typed_outputs() -> None:
+    model = FunctionLM(world())
+
+    found = search_of(model).ask(Propose, 4, **GIVEN)
+
+    assert len({one.better for one in found}) == len(found) == len(model.requests) == 4
+    assert sorted(request.config.seed or 0 for request in model.requests) == [0, 1, 2, 3]
+
+
+def test_the_same_question_goes_on_where_it_stopped_and_another_one_does_not() -> None:
+    search = search_of(FunctionLM(world()))
+
+    first, second = search.ask(Propose, 2, **GIVEN), search.ask(Propose, 2, **GIVEN)
+    other = search.ask(Propose, 1, **{**GIVEN, "pairs": []})
+
+    assert len({one.better for one in (*first, *second)}) == 4
+    assert len(search.job.lm.requests) == 5
+    assert other[0].better not in {one.better for one in first}
+
+
+def test_the_prompt_model_writes_and_the_program_keeps_its_own() -> None:
+    ours, theirs, meter = FunctionLM(world()), FunctionLM(world(), name="prompt"), Meter()
+
+    with metered(meter):
+        compiled(ours, prompt_lm=theirs)
+
+    assert len(theirs.requests) == 8
+    charged = meter.by_role()["charged"]
+    assert charged["prompt"].calls == 8
+    assert charged["task"].calls == len(ours.requests)
+    assert charged["prompt"].tokens > 0
+
+
+def test_what_cannot_be_read_is_counted_and_left_out() -> None:
+    def reply(seen: Seen) -> str:
+        if asked(seen) and (seen.request.config.seed or 0) % 2:
+            raise RequestRefused("not this one")
+        return world()(seen)
+
+    report = compiled(FunctionLM(reply), Asking(proposals=6)).report
+
+    assert any(
+        "6 proposals were asked of the prompt model as `Propose`; 3 could not be read" in n for n in report.notes
+    )
+    assert len(report.trials) <= 4
+
+
+@each(
+    ("step", "inputs", "message"),
+    [
+        (Propose, {"instruction": "x"}, "takes the inputs instruction, pairs. Given: instruction"),
+        (Propose, {**GIVEN, "more": 1}, "Given: instruction, pairs, more"),
+        ("task -> text", {"task": object()}, "has no JSON form"),
+        (7, {}, "A step is a signature"),
+    ],
+)
+def test_what_is_no_question_is_refused_before_any_call(step: Any, inputs: dict[str, Any], message: str) -> None:
+    model = FunctionLM(world())
+    with pytest.raises(UsageError, match=message):
+        search_of(model).ask(step, 2, **inputs)
+    assert model.requests == []
+
+
+def test_a_number_of_proposals_is_at_least_one() -> None:
+    with pytest.raises(UsageError, match=r"at least 1\. Given: 0"):
+        search_of(FunctionLM(world())).ask(Propose, 0, **GIVEN)
+
+
+def test_a_step_may_be_a_program_or_the_text_of_a_signature() -> None:
+    model = FunctionLM(lambda seen: written(seen, reasoning="r", text="short") if object_names(seen) else "short")
+    search = search_of(model)
+    assert [one.text for one in search.ask("task -> text", 2, task="t")] == ["short", "short"]
+    assert [one.text for one in search.ask(ts.ChainOfThought("task -> text"), 1, task="t")] == ["short"]
+
+
+def test_a_step_with_a_model_of_its_own_asks_that_one_for_every_draw() -> None:
+    ours, own = FunctionLM(world()), FunctionLM(world(), name="own")
+    step = dspy.Predict(Propose)
+    step.lm = own
+
+    found = search_of(ours).ask(step, 3, **GIVEN)
+
+    assert len({one.better for one in found}) == 3
+    assert (len(own.requests), len(ours.requests)) == (3, 0)
+
+
+@each("slots", [1, 8])
+def test_the_budget_ends_proposals_as_it_ends_evaluations(slots: int) -> None:
+    model = FunctionLM(world(), slots=slots)
+    search = search_of(model, meter=Meter(Budget(calls=3)))
+    with pytest.raises((BudgetExceeded, StopSignal)):
+        search.ask(Propose, 9, **GIVEN)
+    assert len(model.requests) == 3
+
+
+def test_a_plan_counts_proposals_and_is_kept() -> None:
+    model = FunctionLM(world())
+    given = {"metric": right, "trainset": TRAIN, "valset": VAL, "testset": TEST, "lm": model}
+    found = plan(dspy.Predict(Colour), **given, compiler=Asking(rounds=3))
+
+    assert found["proposals"] == 12
+    assert model.requests == []
+    charged = compiled(model, Asking(rounds=3)).charged.calls
+    assert charged <= found["calls"]["worst"]
+
+
+@each("slots", [1, 8])
+def test_after_an_outage_no_proposal_is_asked_for_twice(slots: int, tmp_path: Path) -> None:
+    whole = compiled(FunctionLM(world(), version="1"), run=tmp_path / "whole")
+    assert whole.report.improved
+    questions: list[str] = []
+
+    def gone(seen: Seen) -> str:
+        if len(questions) == 6 and left:
+            left.clear()
+            raise ModelUnavailable("gone")
+        if asked(seen):
+            questions.append(repr((seen.messages, seen.request.config.seed)))
+        return world()(seen)
+
+    for store in (True, False):
+        questions, left = [], [1]
+        folder = tmp_path / str(store)
+        model = FunctionLM(gone, cache=ReplyCache(folder / "cache") if store else False, version="1", slots=slots)
+        with pytest.raises(ModelUnavailable):
+            compiled(model, run=folder / "run")
+        again = compiled(model, run=folder / "run")
+        assert again.artifact.sha256 == whole.artifact.sha256
+        assert len(questions) == len(set(questions)) == 8, "the ledger alone gives them back, too"
+
+
+def test_one_slot_and_eight_slots_ask_the_same_and_end_alike() -> None:
+    one, eight = FunctionLM(world()), FunctionLM(world(), slots=8)
+    found = compiled(one).report.candidate
+    assert compiled(eight).report.candidate == found
+    assert {repr(request) for request in one.requests} == {repr(request) for request in eight.requests}
+
+
+def test_the_prompt_model_is_part_of_what_a_run_is(tmp_path: Path) -> None:
+    model = FunctionLM(world())
+    compiled(model, run=tmp_path / "run")
+    with pytest.raises(ts.errors.RunMismatch, match="prompt lm"):
+        compiled(model, run=tmp_path / "run", prompt_lm=FunctionLM(world(), name="other"))
+
+
+def test_failures_are_training_examples_with_what_went_wrong() -> None:
+    def metric(example: Any, prediction: Any, trace: Any = None) -> ts.Score:
+        good = example.colour == prediction.colour
+        return ts.Score(float(good), f"it is {example.colour}")
+
+    model = FunctionLM(world())
+    search = Search(job_of(dspy.Predict(Colour), Asking(metric=metric), trainset=TRAIN, valset=VAL, lm=model))
+
+    found = search.failures(search.base, 20)
+
+    assert 0 < len(found) < 20
+    assert all(one.outputs["colour"] != one.example.colour for one in found)
+    assert all(one.feedback == f"it is {one.example.colour}" and one.score == 0 for one in found)
+    assert all([step.predictor for step in one.steps] == ["self"] for one in found)
+    assert {one.example.thing for one in found} <= {example.thing for example in TRAIN}
+    assert len(model.requests) == 20
+    assert [one.example for one in search.failures(search.base, 20)] == [one.example for one in found]
+    assert isinstance(search.signature("self"), type(Signature))
