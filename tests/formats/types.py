@@ -260,5 +260,6 @@ def signature_of(kind: Any) -> type[dspy.Signature]:
 def row_of(one: OutputType) -> list[str]:
     """Return the cells of a type in the docs."""
     name = one.name.replace("|", "\\|")
-    line = next(line for line in PAGE.splitlines() if line.startswith(f"| {name} | "))
+    table = PAGE.partition("<!-- table: types -->")[2]
+    line = next(line for line in table.splitlines() if line.startswith(f"| {name} | "))
     return [name, *(cell.strip() for cell in line.removeprefix(f"| {name} |").split("|")[:-1])]
