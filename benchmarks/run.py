@@ -32,6 +32,7 @@ NAMES = (
     "cache_processes",
     "evaluate",
     "embedded",
+    "slots",
     "memory",
     "ollama",
     "prefix",

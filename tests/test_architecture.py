@@ -46,7 +46,7 @@ DOORS = {  # third-party package: the only files that may import it
     "ollama": ["lm/engines/ollama/engine.py"],
     "optuna": ["compilers/_study.py"],
     "rich": ["cli/*", "experiments/progress.py"],
-    "xllamacpp": ["lm/engines/llamacpp/engine.py"],
+    "xllamacpp": ["lm/engines/llamacpp/context.py"],
 }
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))

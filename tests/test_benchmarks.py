@@ -29,6 +29,8 @@ LIMITS = {
     "evaluate_8_threads": 3.0,
     "embedded_wall": 0.5,
     "calls_per_prediction": 1.0,
+    "slots": 1.35,
+    "slots_different": 0,
     "memory_evaluate": 10.0,
     "memory_load": 10.0,
     "cache_lock_errors": 0,
@@ -41,7 +43,7 @@ LIMITS = {
     "prefix_grouped": 1.05,
     "prefix_alternating": 5.0,
 }
-AT_LEAST = {"cache_reads", "cache_writes", "evaluate_1_thread", "evaluate_8_threads", "prefix_alternating"}
+AT_LEAST = {"cache_reads", "cache_writes", "evaluate_1_thread", "evaluate_8_threads", "prefix_alternating", "slots"}
 REQUIRED = {
     "predict_4_demos",
     "predict_16_demos",
@@ -60,6 +62,7 @@ REQUIRED = {
     "ollama_call",
     "ollama_connections",
     "prefix_grouped",
+    "slots_different",
 }
 
 

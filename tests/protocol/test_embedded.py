@@ -31,12 +31,12 @@ def server() -> Iterator[ProtocolServer]:
 
 @pytest.fixture(scope="module")
 def engine() -> LlamaCppEngine:
-    return load_engine("embedded", embedded_path(), num_ctx=64, threads=1)
+    return load_engine("embedded", embedded_path(), num_ctx=64, threads=1, slots=1)
 
 
 def count_tokens(engine: LlamaCppEngine, text: str) -> int:
-    engine._loaded()
-    return len(engine._http("/tokenize", {"content": text})["tokens"])
+    with engine._slots.take() as context:
+        return len(context.post("/tokenize", {"content": text})["tokens"])
 
 
 @settings(max_examples=25)

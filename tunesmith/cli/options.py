@@ -36,7 +36,9 @@ lm_option: _Decorator = click.option(
     help="The model: embedded, gguf:PATH or PROVIDER/MODEL. Default: TUNESMITH_LM, else [lm] spec in tunesmith.toml.",
 )
 slots_option: _Decorator = click.option(
-    "--slots", type=click.IntRange(min=1), help="Requests on the way at once. Default: TUNESMITH_SLOTS, else 1."
+    "--slots",
+    type=click.IntRange(min=1),
+    help="Requests on the way at once. Default: TUNESMITH_SLOTS, else what suits the model.",
 )
 no_store_option: _Decorator = click.option(
     "--no-store", is_flag=True, help="Keep no replies and use none that were kept: for private data."

@@ -100,7 +100,7 @@ def probe(
 
     Raises: as `lm`, and whatever the engine raises.
     """
-    model = lm(spec, **{**(options or {}), "cache": False})
+    model = lm(spec, **{**(options or {}), "cache": False, "slots": 2})
     first, _ = _timed(model, "Say yes.", 1, clock)
     again, _ = _timed(model, "Say no.", 1, clock)
     reading, read = _timed(model, _long_text(), 1, clock)
@@ -191,18 +191,22 @@ def _repeats(model: LM) -> Repeats:
 
 
 def _speedup(model: LM, clock: Callable[[], float]) -> float:
-    def one(topic: str) -> None:
-        _timed(model, f"Write a sentence about {topic}.", _REPLY // 2, clock)
+    def one(topic: str, tokens: int) -> None:
+        _timed(model, f"Write a sentence about {topic}.", tokens, clock)
 
+    def together(topics: list[str], tokens: int) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            for future in [pool.submit(copy_context().run, one, topic, tokens) for topic in topics]:
+                future.result()
+
+    together(["snow", "sand", "sleet"], 1)  # a model in this process loads a context for each of its slots
     topics = ["bread", "rain", "trains", "music", "salt", "paper", "wool", "glass"]
     start = clock()
     for topic in topics[:_PARALLEL]:
-        one(topic)
+        one(topic, _REPLY // 2)
     alone = clock() - start
     start = clock()
-    with ThreadPoolExecutor(2) as pool:
-        for future in [pool.submit(copy_context().run, one, topic) for topic in topics[_PARALLEL:]]:
-            future.result()
+    together(topics[_PARALLEL:], _REPLY // 2)
     return alone / max(clock() - start, 1e-9)
 
 
@@ -221,7 +225,7 @@ _NOT_HELD = (
 
 def _advice(slots: int) -> str:
     if slots == 1:
-        return "One request at a time is right for this model here: leave TUNESMITH_SLOTS unset, or slots = 1."
+        return "One request at a time is right for this model here: set TUNESMITH_SLOTS=1, or slots = 1 under [lm]."
     return "More than one request at a time helps: set TUNESMITH_SLOTS=2, or slots = 2 under [lm], and try more."
 
 

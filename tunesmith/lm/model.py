@@ -361,7 +361,8 @@ def lm(
             make a pool of hosts that serve the same model; see `PoolEngine`.
         cache: whether replies are kept in `TUNESMITH_HOME/cache`; or a `ReplyCache` of your own. `cache=False` of a
             call, of a predictor or of `lm.copy` leaves the cache alone there, as in DSPy.
-        slots: requests on the way at once, on each host of a pool; default `TUNESMITH_SLOTS`, else 1.
+        slots: requests on the way at once, on each host of a pool; default `TUNESMITH_SLOTS`, else 1. A model in this
+            process has one per core that the process may use, at most 4, and 1 if its file has more than 1 GB.
         price: US dollars per million input and output tokens, for budgets in dollars.
         patience: seconds that an evaluation or a compile waits for a server that answered before and went away, until
             it stops and can be resumed; default `TUNESMITH_PATIENCE`, else 120. 0 stops at once.
@@ -384,12 +385,15 @@ def lm(
     known = engine_options()
     given = {"host": host, **{name: kwargs.pop(name) for name in sorted(known & kwargs.keys())}}
     kind = engine_kind(spec, given)
-    count = _slots(slots)
-    engine, options = kind.make(spec, kind.checked(spec, given), count)
+    checked = kind.checked(spec, given)
+    count = _slots(slots, lambda: kind.slots(spec, checked))
+    engine, options = kind.make(spec, checked, count)
     store = reply_cache() if cache is True else (None if cache is False else cache)
     waiting = None if kind.runs_here else Patience(seconds=_patience(patience))
     if patience is not None:
         options = {**options, "patience": patience}
+    if kind.runs_here:  # a saved program leaves the number to the machine that loads it
+        options = {**options, "slots": slots}
     kwargs = {**kind.defaults, **kwargs}
     count *= _hosts(options)
     return build_lm(spec, engine, cache=store, slots=count, price=price, patience=waiting, options=options, **kwargs)
@@ -438,12 +442,16 @@ def _check_whole(**given: object) -> None:
             raise UsageError(f"`{name}` must be a whole number from 1. Given: {shown(value)}.")
 
 
-def _slots(given: int | None) -> int:
+def _slots(given: int | None, default: Callable[[], int]) -> int:
     if given is not None:
         return given
-    text = os.environ.get("TUNESMITH_SLOTS") or "1"
+    text = os.environ.get("TUNESMITH_SLOTS")
+    if not text:
+        return default()
     if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"TUNESMITH_SLOTS must be a whole number from 1. Given: {text!r}. Unset it for 1.")
+        raise UsageError(
+            f"TUNESMITH_SLOTS must be a whole number from 1. Given: {text!r}. Unset it for the default of the model."
+        )
     return int(text)
 
 

@@ -4,6 +4,8 @@ import os
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from tests.contracts.engine import LABELS, EngineContract, ask
 from tests.scale import FULL, scaled
 from tunesmith.errors import ModelMissing, RequestRefused, UsageError
 from tunesmith.lm import Config, Engine, Message, Request, lm
+from tunesmith.lm.engines.llamacpp.cores import slots_for
 from tunesmith.lm.engines.llamacpp.engine import LlamaCppEngine, load_engine
 from tunesmith.lm.engines.llamacpp.gguf import read_gguf
 from tunesmith.lm.weights.models import embedded_path
@@ -24,7 +27,7 @@ def embedded() -> LlamaCppEngine:
         path = embedded_path()
     except ModelMissing:
         pytest.skip("the embedded weights are not there: run `tunesmith models pull embedded`")
-    return load_engine("embedded", path, num_ctx=None, threads=None)
+    return load_engine("embedded", path, num_ctx=None, threads=None, slots=2)
 
 
 class TestEmbeddedEngine(EngineContract):
@@ -62,6 +65,22 @@ class TestEmbeddedEngine(EngineContract):
             assert again[index].text == response.text
             assert again[index].logprobs == response.logprobs
 
+    def test_replies_and_logprobs_do_not_depend_on_how_many_calls_are_answered_at_once(self) -> None:
+        one, two = (load_engine("embedded", embedded_path(), num_ctx=None, threads=2, slots=n) for n in (1, 2))
+        texts = [f"{word} number {i} was {how}" for i, (word, how) in enumerate(_pairs())]
+        held = [ask(one, text, extensions={"grammar": LABELS}, logprobs=5) for text in texts[: scaled(80)]]
+        free = [ask(one, text, logprobs=2, max_tokens=6) for text in texts[-scaled(40) :]]
+        # Other instructions and no demos: prefixes that are read while another call is under way.
+        short = [replace(request, system=f"One word, please ({i % 4}).", messages=request.messages[-1:])
+                 for i, request in enumerate(held[: scaled(60)])]  # fmt: skip
+        requests = [*held, *free, *short]
+        alone = [one.complete(request) for request in requests]
+        order = list(range(len(requests)))
+        random.Random(2).shuffle(order)
+        with ThreadPoolExecutor(3) as pool:  # one more than there are slots
+            met = dict(zip(order, pool.map(lambda index: two.complete(requests[index]), order), strict=True))
+        assert [met[index] for index in range(len(requests))] == alone
+
     def test_one_model_is_loaded_once(self, engine: Engine) -> None:
         assert embedded() is engine
 
@@ -86,8 +105,8 @@ class TestEmbeddedEngine(EngineContract):
         import http.client
 
         engine.complete(ask(engine, "I like it"))
-        host = engine._server.listening_address.split("//")[1]
-        connection = http.client.HTTPConnection(host, timeout=10)
+        with engine._slots.take() as context:
+            connection = http.client.HTTPConnection(context.address, timeout=10)
         connection.request("POST", "/tokenize", '{"content": "x"}', {"Content-Type": "application/json"})
         assert connection.getresponse().status == 401
         connection.close()
@@ -131,7 +150,7 @@ def test_replies_and_logprobs_do_not_depend_on_the_number_of_threads() -> None:
     ]
 
     def replies(threads: int) -> list[tuple[str | None, object]]:
-        engine = load_engine("embedded", embedded_path(), num_ctx=4096, threads=threads)
+        engine = load_engine("embedded", embedded_path(), num_ctx=4096, threads=threads, slots=1)
         try:
             found = [engine.complete(request) for request in asked]
         finally:
@@ -209,15 +228,30 @@ def test_facts_come_from_the_header() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"GGUF", b"no gguf at all, but long enough", b"GGUF\x03\0\0\0" + b"\xff" * 64]
+    "content", [b"", b"GGUF", b"not gguf at all, but long enough", b"GGUF\x03\0\0\0" + b"\xff" * 64]
 )
-def test_a_file_that_is_no_gguf_is_a_usage_error(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_gguf_is_a_usage_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.gguf"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match="no GGUF"):
+    with pytest.raises(UsageError, match="not a GGUF"):
         lm(f"gguf:{path}")
 
 
 def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         lm(f"gguf:{tmp_path / 'nothing.gguf'}")
+
+
+def test_slots_and_the_variable_decide_before_the_cores_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedded()
+    assert lm("embedded").slots == slots_for(embedded_path())
+    monkeypatch.setenv("TUNESMITH_SLOTS", "3")
+    assert lm("embedded").slots == 3
+    assert lm("embedded", slots=1).slots == 1
+    assert lm("embedded", threads=2, slots=8).capabilities.slots == 2, "more contexts than threads would take turns"
+
+
+def test_a_saved_program_leaves_the_slots_to_the_machine_that_loads_it() -> None:
+    embedded()
+    assert lm("embedded").dump_state()["slots"] is None
+    assert lm("embedded", slots=3).dump_state()["slots"] == 3

@@ -19,7 +19,7 @@ from tests.lm.front import FORWARD, Act, Asked, Front, front
 from tests.scale import FULL, scaled
 from tunesmith.errors import ContextOverflow, ModelError, ModelMissing, ModelUnavailable, ParseError
 from tunesmith.lm import Config, Engine, Message, Request, lm
-from tunesmith.lm.engines.llamacpp.engine import _serve
+from tunesmith.lm.engines.llamacpp.context import _serve
 from tunesmith.lm.engines.openai.engine import OpenAIEngine
 from tunesmith.lm.weights.models import embedded_path
 

@@ -64,6 +64,8 @@ class EngineKind:
         options: its options.
         make: returns the engine of a spec, from the given options and the number of slots.
         takes: whether a spec is of this kind, with the options that were given.
+        slots: returns how many requests to have on the way at once, from a spec and the options that were given, if
+            the user gives no number.
         runs_here: whether it runs in this process, so that no server can go away.
         asks: whether making it may ask a server.
         defaults: request options of an LM that sets none; without a temperature the engine's own default counts.
@@ -77,6 +79,7 @@ class EngineKind:
     options: type[EngineOptions]
     make: Callable[[str, dict[str, Any], int], Built]
     takes: Callable[[str, Mapping[str, Any]], bool]
+    slots: Callable[[str, Mapping[str, Any]], int] = lambda _spec, _given: 1
     runs_here: bool = False
     asks: bool = False
     defaults: Mapping[str, Any] = field(default_factory=lambda: {"temperature": None})

@@ -1,11 +1,13 @@
 """llama.cpp in this process: `embedded` and `gguf:<path>`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from tunesmith.errors import UsageError
+from tunesmith.lm.engines.llamacpp.cores import slots_for
 from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, option, register_engine
 
 __all__ = ["LlamaCppOptions"]
@@ -20,20 +22,28 @@ class LlamaCppOptions(EngineOptions):
         "a whole number from 1", "context length in tokens; default the trained one up to 8192"
     )
     threads: Annotated[int, Field(ge=1)] | None = option(
-        "a whole number from 1", "computing threads; default one per core"
+        "a whole number from 1", "computing threads, shared by the slots; default one per core"
     )
 
 
 def _make(spec: str, given: dict[str, Any], slots: int) -> Built:
-    del slots  # calls are answered one by one
     if spec == _FILE:
         raise UsageError("`gguf:` needs a path behind it, as in `gguf:~/models/mine.gguf`.")
     # Here, so that other models start without it.
     from tunesmith.lm.engines.llamacpp.engine import load_engine
+
+    num_ctx, threads = given.get("num_ctx"), given.get("threads")
+    return load_engine(spec, _path(spec), num_ctx=num_ctx, threads=threads, slots=slots), given
+
+
+def _slots(spec: str, given: Mapping[str, Any]) -> int:
+    return slots_for(_path(spec), given.get("threads"))
+
+
+def _path(spec: str) -> Path:
     from tunesmith.lm.weights.models import embedded_path
 
-    path = Path(spec.removeprefix(_FILE)).expanduser() if spec.startswith(_FILE) else embedded_path()
-    return load_engine(spec, path, num_ctx=given.get("num_ctx"), threads=given.get("threads")), given
+    return Path(spec.removeprefix(_FILE)).expanduser() if spec.startswith(_FILE) else embedded_path()
 
 
 register_engine(
@@ -44,6 +54,7 @@ register_engine(
         options=LlamaCppOptions,
         make=_make,
         takes=lambda spec, _: spec == "embedded" or spec.startswith(_FILE),
+        slots=_slots,
         runs_here=True,
         otherwise="It runs in this process: leave it out",
     )

@@ -16,7 +16,7 @@ _LONGEST = 1 << 24  # bytes; a longer string in a header is damage
 
 @dataclass(frozen=True, slots=True)
 class GgufFacts:
-    """What the header says; `None` where it is silent."""
+    """What the header says; `None` if it is silent."""
 
     architecture: str | None
     name: str | None
@@ -27,7 +27,7 @@ def read_gguf(path: Path) -> GgufFacts:
     """Read the metadata of a GGUF file (ggml `docs/gguf.md`, versions 2 and 3).
 
     Raises:
-        UsageError: there is no such file, or it is no GGUF file.
+        UsageError: there is no such file, or it is not a GGUF file.
     """
     try:
         with path.open("rb") as file:
@@ -42,7 +42,7 @@ def read_gguf(path: Path) -> GgufFacts:
 
 
 def _damaged(path: Path) -> UsageError:
-    return UsageError(f"{str(path)!r} is no GGUF file, or it is damaged. Give the path of a `.gguf` weight file.")
+    return UsageError(f"{str(path)!r} is not a GGUF file, or it is damaged. Give the path of a `.gguf` weight file.")
 
 
 def _metadata(file: BinaryIO, path: Path) -> dict[str, Any]:

@@ -1,0 +1,161 @@
+"""Requests in the form of llama.cpp's chat route, and its answers as responses."""
+
+import queue
+from collections.abc import Iterator
+from typing import Any
+
+from tunesmith.lm.engine import (
+    Config,
+    Message,
+    Request,
+    Response,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+    TextDelta,
+    TokenLogprob,
+    TopLogprob,
+    Usage,
+    context_overflow,
+    message_text,
+    refused,
+    text_response,
+)
+from tunesmith.signatures import wide_integers
+
+__all__ = ["body_of", "check_answer", "events_of", "messages_of", "response_of"]
+
+
+def body_of(request: Request) -> dict[str, Any]:
+    """Return the body of `request`.
+
+    Raises:
+        RequestRefused: the engine cannot answer it.
+    """
+    if request.tools:
+        raise refused(
+            "The in-process engine has no native tool calls. Describe the tools in the signature "
+            "(`dspy.ReAct` does) or use a server that has them."
+        )
+    return {"messages": messages_of(request), **_options(request.config)}
+
+
+def messages_of(request: Request) -> list[dict[str, str]]:
+    """Return the messages of `request`, the system message among them."""
+    found = []
+    if request.system is not None:
+        system = request.system
+        text = system if isinstance(system, str) else message_text(Message("user", tuple(system)))
+        found.append({"role": "system", "content": _text(text)})
+    found += [{"role": m.role, "content": _text(message_text(m))} for m in request.messages]
+    return found
+
+
+def _text(text: str | None) -> str:
+    if text is None:
+        raise refused("The in-process engine reads text only; the request holds other content.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise refused(
+            "The request holds a lone surrogate, which is not text. Repair the input first, for instance "
+            "with `text.encode('utf-8', 'replace').decode()`."
+        ) from error
+    return text
+
+
+def _options(config: Config) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "temperature": config.temperature,
+        "max_tokens": config.max_tokens,
+        "seed": config.seed,
+        "top_p": config.top_p,
+        "top_k": config.top_k,
+        "frequency_penalty": config.frequency_penalty,
+        "presence_penalty": config.presence_penalty,
+        "response_format": _schema(config.response_format),
+        "stop": list(config.stop) or None,
+    }
+    if config.logprobs is not None:
+        body |= {"logprobs": True, "top_logprobs": max(1, config.logprobs)}
+    body |= dict(config.extensions or {})
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _schema(wanted: Any) -> dict[str, Any] | None:
+    """Return a canonical `response_format` in llama.cpp's form."""
+    if wanted is None or wanted.get("type") != "json_schema":
+        return wanted
+    schema = {"name": wanted.get("name", "reply"), "schema": wide_integers(wanted["schema"]), "strict": True}
+    return {"type": "json_schema", "json_schema": schema}
+
+
+def check_answer(reply: dict[str, Any]) -> None:
+    """Raise the error that `reply` holds, if it holds one.
+
+    Raises:
+        ContextOverflow: the prompt does not fit.
+        RequestRefused: anything else.
+    """
+    error = reply.get("error")
+    if error is None:
+        return
+    if isinstance(error, dict) and error.get("type") == "exceed_context_size_error":
+        raise context_overflow(prompt_tokens=error.get("n_prompt_tokens"), context_tokens=error.get("n_ctx"))
+    text = error.get("message", error) if isinstance(error, dict) else error
+    raise refused(f"llama.cpp refused the request: {text}.")
+
+
+def response_of(reply: dict[str, Any], request: Request) -> Response:
+    """Return what llama.cpp answered; raises as `check_answer`."""
+    check_answer(reply)
+    choice = reply["choices"][0]
+    usage = reply.get("usage", {})
+    return text_response(
+        choice["message"].get("content") or "",
+        model=request.model,
+        finish_reason="length" if choice["finish_reason"] == "length" else "stop",
+        input_tokens=usage.get("prompt_tokens"),
+        output_tokens=usage.get("completion_tokens"),
+        cached_tokens=usage.get("prompt_tokens_details", {}).get("cached_tokens"),
+        logprobs=_logprobs(choice),
+    )
+
+
+def _logprobs(choice: dict[str, Any]) -> tuple[TokenLogprob, ...] | None:
+    content = (choice.get("logprobs") or {}).get("content")
+    if content is None:
+        return None
+    return tuple(
+        TokenLogprob(
+            item["token"],
+            float(item["logprob"]),
+            tuple(item["bytes"]),
+            top=tuple(
+                TopLogprob(top["token"], float(top["logprob"]), tuple(top["bytes"]))
+                for top in item.get("top_logprobs", ())
+            ),
+        )
+        for item in content
+    )
+
+
+def events_of(
+    pieces: "queue.Queue[Any]", request: Request
+) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+    """Yield what the pieces of an answer say, up to the first `None`; raises an exception that is among them."""
+    yield StreamStartEvent(model=request.model)
+    reason, usage = "stop", Usage()
+    while (chunk := pieces.get()) is not None:
+        if isinstance(chunk, Exception):
+            raise chunk
+        for item in chunk if isinstance(chunk, list) else [chunk]:
+            check_answer(item)
+            if item.get("usage"):
+                usage = Usage(item["usage"]["prompt_tokens"], item["usage"]["completion_tokens"])
+            for choice in item.get("choices", ()):
+                if text := choice.get("delta", {}).get("content"):
+                    yield StreamDeltaEvent(TextDelta(text))
+                if choice.get("finish_reason") == "length":
+                    reason = "length"
+    yield StreamEndEvent(finish_reason=reason, usage=usage)  # type: ignore[arg-type]  # a Literal upstream

@@ -1,0 +1,178 @@
+"""One llama.cpp context in this process, through xllamacpp: the only file that imports it."""
+
+import contextlib
+import http.client
+import importlib
+import json
+import os
+import secrets
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import ModelMissing
+from tunesmith.lm.engine import refused, unavailable
+from tunesmith.lm.engines.llamacpp.forks import not_freed_in_forks
+
+__all__ = ["Context", "library_version"]
+
+_CALL_TIMEOUT = 600
+_STDERR_LOCK = threading.RLock()
+
+
+class Context:
+    """What one sequence of tokens was read into, with the server that reads on. It answers one call at a time.
+
+    Contexts over the same file share its weights in memory; each has about 200 MB of its own for the embedded model
+    with a context of 8192 tokens.
+
+    Args:
+        path: the GGUF file.
+        num_ctx: context length in tokens.
+        threads: computing threads.
+        states: the folder of `save` and `restore`.
+    """
+
+    def __init__(self, path: Path, *, num_ctx: int, threads: int, states: Path) -> None:
+        self._key = secrets.token_hex(16)
+        self._known: set[str] = set()  # constraints that llama.cpp has accepted
+        with _quiet():
+            self._server = not_freed_in_forks(_serve(path, num_ctx, threads, states, self._key))
+
+    @property
+    def address(self) -> str:
+        """Host and port of its loopback server."""
+        return str(self._server.listening_address.split("//")[1])
+
+    def chat(self, body: dict[str, Any], take: Callable[[Any], bool] | None = None) -> dict[str, Any]:
+        """Return llama.cpp's answer to a chat request, which may be an error.
+
+        Args:
+            body: the request.
+            take: is given the answer piece by piece instead, and returns whether to stop.
+
+        Raises:
+            RequestRefused: the schema or the grammar cannot be used.
+        """
+        body = {**body, "id_slot": 0}
+        constraint = json.dumps([body.get("grammar"), body.get("response_format")])
+        # llama.cpp writes about constraints it does not like straight to stderr.
+        silence = contextlib.nullcontext() if constraint in self._known else _quiet()
+        try:
+            with silence:
+                if take is None:
+                    reply = self._server.handle_chat_completions(body)
+                else:
+                    self._server.handle_chat_completions(body, take)
+                    reply = {}
+        except (ValueError, RuntimeError) as error:
+            raise refused(
+                f"llama.cpp refused the request: {error}. Check the schema or grammar it was given."
+            ) from error
+        self._known.add(constraint)
+        return dict(reply)
+
+    def vectors(self, texts: list[str]) -> dict[str, Any]:
+        """Return llama.cpp's answer to a request for one mean-pooled vector per text, which may be an error."""
+        return dict(self._server.handle_embeddings({"input": texts}))
+
+    def save(self, name: str) -> None:
+        """Write what was read so far to the file `name`; raises `OSError` if it cannot."""
+        self.post("/slots/0?action=save", {"filename": name})
+
+    def restore(self, name: str) -> None:
+        """Go to what the file `name` holds; raises `OSError` if it cannot."""
+        self.post("/slots/0?action=restore", {"filename": name})
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return what its loopback server answers; raises `OSError` if it does not."""
+        connection = http.client.HTTPConnection(self.address, timeout=_CALL_TIMEOUT)
+        try:
+            headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+            connection.request("POST", path, json.dumps(body), headers)
+            reply = connection.getresponse()
+            text = reply.read()
+        except http.client.HTTPException as error:
+            raise OSError(f"the loopback server broke off: {error}") from error
+        finally:
+            connection.close()
+        if reply.status != 200:
+            raise OSError(f"{path} answered {reply.status}: {text[:200]!r}")
+        return dict(json.loads(text))
+
+
+def _renew_lock() -> None:
+    global _STDERR_LOCK  # a thread that may hold it is not in a forked process
+    _STDERR_LOCK = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+def library_version() -> str:
+    """Return the version of xllamacpp.
+
+    Raises:
+        ModelMissing: the `embedded` extra is not installed.
+    """
+    return str(getattr(_library(), "__version__", "unknown"))
+
+
+def _library() -> Any:
+    # Spinning OpenMP threads starve each other on busy machines; libgomp reads this when it is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    try:
+        return importlib.import_module("xllamacpp")
+    except ImportError as error:
+        raise ModelMissing(
+            "The in-process engine needs the `embedded` extra. Install it: pip install 'tunesmith[embedded]'."
+        ) from error
+
+
+def _serve(path: Path, num_ctx: int, threads: int, states: Path, api_key: str) -> Any:
+    library = _library()
+    params = library.CommonParams()
+    params.model.path = str(path)
+    params.n_ctx = num_ctx
+    params.n_parallel = 1
+    params.verbosity = 0
+    params.warmup = False
+    params.cache_ram_mib = 0
+    params.embedding = True
+    params.pooling_type = library.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    params.cpuparams.n_threads = threads
+    params.cpuparams_batch.n_threads = threads
+    params.flash_attn_type = library.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    params.slot_save_path = f"{states}{os.sep}"
+    params.endpoint_slots = True
+    params.api_keys = [api_key]
+    try:
+        return library.Server(params)
+    except (RuntimeError, ValueError) as error:
+        raise unavailable(
+            f"llama.cpp could not load {str(path)!r}: {error}. "
+            "Check that the file is whole and that there is enough memory."
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Send file descriptor 2 to nowhere for a moment; Python's own stderr is flushed first."""
+    with _STDERR_LOCK:
+        with contextlib.suppress(Exception):
+            sys.stderr.flush()
+        try:
+            saved = os.dup(2)
+        except OSError:  # no stderr at all
+            yield
+            return
+        sink = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(sink, 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(sink)

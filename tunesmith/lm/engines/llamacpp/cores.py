@@ -1,0 +1,63 @@
+"""How many cores this process may use, by its affinity and the CPU quota of its control group, and what follows."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+__all__ = ["slots_for", "usable_cores"]
+
+MOST_SLOTS = 4
+LARGE = 1 << 30  # bytes of a weight file
+
+
+def slots_for(path: Path, threads: int | None = None) -> int:
+    """Return how many calls at once suit a weight file here: one per core, at most 4, and one if it is large.
+
+    Each slot has a context of its own in memory. Above 1 GB the weights are read from memory for every token, so that
+    memory is what limits the speed, and a second context is large and gains little.
+
+    Args:
+        path: the GGUF file.
+        threads: computing threads; default one per core that this process may use.
+    """
+    try:
+        large = path.stat().st_size > LARGE
+    except OSError:  # loading says what is wrong
+        large = False
+    return 1 if large else min(threads or usable_cores(), MOST_SLOTS)
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Return how many cores this process may use, at least one.
+
+    A container with a quota of 1.5 cores has one: two threads would be stopped in turn.
+
+    Args:
+        root: where `proc` and `sys` are.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return max(1, int(min([float(cores), *_quotas(root)])))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield the limits, in cores, of the control group of this process and of those around it."""
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers in ("", "cpu", "cpu,cpuacct", "cpuacct,cpu"):
+                base = root / "sys/fs/cgroup" / controllers
+                # Inside a container the path may be the one outside of it; the limit then stands at the top.
+                for part in (PurePosixPath(path), *PurePosixPath(path).parents):
+                    yield from _quota(base / str(part).lstrip("/"))
+
+
+def _quota(group: Path) -> Iterator[float]:
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+        if (group / "cpu.max").exists():  # version 2: "max 100000" or "150000 100000"
+            quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
+        else:
+            quota, period = ((group / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period"))
+        if quota.strip() != "max" and int(quota) > 0:  # version 1 says -1 for no limit
+            yield int(quota) / int(period)
