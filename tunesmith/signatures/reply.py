@@ -30,7 +30,7 @@ _ROOT_TYPES: Mapping[str, Any] = {
 }
 _WORDS = ("true", "false", "null")
 _EXACT = 15  # characters of a number of which a float loses nothing
-_END_OF_NUMBER = frozenset("-+.eE")
+_CUT_NUMBER = re.compile(r"\.|[eE][-+]?")  # behind its first digits
 
 
 def parse_json(raw: str) -> Any:
@@ -281,6 +281,8 @@ def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
         return True
     if error.msg.startswith("Expecting value"):
         return rest == "-" or any(word.startswith(rest) for word in (*_WORDS, "-Infinity"))
+    if error.msg.startswith("Expecting ',' delimiter"):
+        return _CUT_NUMBER.fullmatch(rest) is not None
     return error.msg.startswith("Invalid \\u") and len(rest) < 6 and '"' not in rest
 
 
