@@ -37,7 +37,7 @@ def always(example: Example, prediction: object, trace: object = None) -> bool:
 def test_a_candidate_is_one_copy_of_the_program() -> None:
     program, Counted.copies = Counted(), 0
 
-    Runner(ts.Candidate.of(program).apply(program), always, lm=FunctionLM(lambda seen: "x"), own=True)
+    Runner(program, always, lm=FunctionLM(lambda seen: "x"), candidate=ts.Candidate.of(program))
 
     assert Counted.copies == 1
 

@@ -74,6 +74,7 @@ def run(
                 store=not no_store,
                 mirror=study_url,
                 prompt_lm=chosen_prompt_lm(prompt_lm, project, store=not no_store),
+                executor=project.settings.compile.executor,
                 command=invoked_command(run=name, spec=spec or os.environ.get("TUNESMITH_LM") or None),
             )
     diff = result.report.baseline_candidate.diff(result.report.candidate)

@@ -31,6 +31,7 @@ def run(
     at_least: float | None,
     spec: str | None,
     slots: int | None,
+    executor: str | None,
     no_store: bool,
     allow: tuple[str, ...],
     as_json: bool,
@@ -45,7 +46,13 @@ def run(
     examples, is_test = _examples(project, program, data, split)
     with shown_progress(quiet=quiet) as tell:
         report = evaluate(
-            program, examples, judge, lm=model, slots=slots, progress=lambda done, all_: tell("evaluating", done, all_)
+            program,
+            examples,
+            judge,
+            lm=model,
+            slots=slots,
+            progress=lambda done, all_: tell("evaluating", done, all_),
+            executor=executor or project.settings.compile.executor,
         )
     opened = count_evaluation(examples.fingerprint, program, judge, model) if is_test else None
     scores = _class_scores(program, examples, report)

@@ -9,6 +9,7 @@ import click
 __all__ = [
     "allow_option",
     "artifact_argument",
+    "executor_option",
     "fork_option",
     "json_option",
     "lm_option",
@@ -39,6 +40,11 @@ slots_option: _Decorator = click.option(
     "--slots",
     type=click.IntRange(min=1),
     help="Requests on the way at once. Default: TUNESMITH_SLOTS, else what suits the model.",
+)
+executor_option: _Decorator = click.option(
+    "--executor",
+    metavar="NAME",
+    help="Where examples run: threads or processes (docs/executors.md). Default: threads, or tunesmith.toml's.",
 )
 no_store_option: _Decorator = click.option(
     "--no-store", is_flag=True, help="Keep no replies and use none that were kept: for private data."

@@ -95,7 +95,7 @@ class Work:
                 rescore=self._rescore,
             )
         return Runner(
-            candidate.apply(whose),
+            whose,
             self.job.metric if metric is None else metric,
             lm=model,
             meter=self.meter,
@@ -103,7 +103,7 @@ class Work:
             steps=steps,
             show_trace=mode == "teach",
             turns=self._turns,
-            own=True,  # `apply` made the copy
+            candidate=candidate,
         )
 
     def together(self, do: Callable[[Item], Result], items: Sequence[Item], *, runs: int = 1) -> list[Result]:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tunesmith.evaluation.compared import check_compared
     from tunesmith.evaluation.evaluator import Metric, Runner, as_model, evaluate
     from tunesmith.evaluation.examples import as_dataset, checked_demos, fit_to_program
+    from tunesmith.evaluation.executor import Executor, check_executor, executing, executor_names, register_executor
     from tunesmith.evaluation.judge_agreement import Agreement, agreement
     from tunesmith.evaluation.ledger import Ledger, LedgerCounts, count_ledger, read_entries
     from tunesmith.evaluation.ledger_entry import Entry, RowKey
@@ -45,6 +46,7 @@ __all__ = [
     "bootstrap_interval",
     "CANDIDATES",
     "check_compared",
+    "check_executor",
     "checked_demos",
     "class_scores",
     "ClassScore",
@@ -53,6 +55,9 @@ __all__ = [
     "Entry",
     "evaluate",
     "examples_needed",
+    "executing",
+    "Executor",
+    "executor_names",
     "Failure",
     "fit_to_program",
     "gain",
@@ -74,6 +79,7 @@ __all__ = [
     "Race",
     "RACES",
     "read_entries",
+    "register_executor",
     "Report",
     "Row",
     "RowKey",

@@ -16,6 +16,7 @@ from tunesmith.errors import (
 )
 from tunesmith.evaluation.compared import check_compared
 from tunesmith.evaluation.examples import checked_demos, fit_to_program
+from tunesmith.evaluation.executor import Evaluate, Executor, current_executor, executing
 from tunesmith.evaluation.ledger_entry import Entry
 from tunesmith.evaluation.ledger_shelf import Shelf
 from tunesmith.evaluation.report import METRIC_ERROR_LIMIT, Report, Row
@@ -33,7 +34,7 @@ from tunesmith.lm import (
     run_under_way,
 )
 from tunesmith.metrics import MISSING_FIELD
-from tunesmith.modules import Module
+from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Example
 
 __all__ = ["Metric", "Runner", "as_model", "evaluate"]
@@ -52,6 +53,7 @@ def evaluate(
     floor: float = 0.0,
     steps: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    executor: str | None = None,
 ) -> Report:
     """Run `program` on every example and score what it returns.
 
@@ -70,6 +72,7 @@ def evaluate(
         floor: the score of an example the program fails on.
         steps: whether rows keep the program's inner predictions.
         progress: is told how many of how many examples are done.
+        executor: where examples run: `threads` of this process, the default, or `processes` (docs/executors.md).
 
     Returns:
         One row per example in the dataset's order, whatever the order they finished in.
@@ -98,7 +101,8 @@ def evaluate(
     notes = (*checked_demos(program), *notes)
     for note in notes:
         _log.warning("%s", note)
-    report = runner.run(examples, slots=slots, progress=progress)
+    with executing(executor):
+        report = runner.run(examples, slots=slots, progress=progress)
     return replace(report, notes=(*notes, *report.notes, *_notes_of_failures(report.rows)))
 
 
@@ -111,7 +115,7 @@ class Runner:
             and makes no call.
         turns: says which examples may be on the way at once; default one of its own. Runners with a common meter, one
             after the other, share it.
-        own: whether `program` may be changed, as nothing else uses it: `Candidate.apply` has just made it.
+        candidate: what the program uses; default what it has.
     """
 
     def __init__(
@@ -126,10 +130,10 @@ class Runner:
         meter: Meter | None = None,
         shelf: Shelf | None = None,
         turns: Turns | None = None,
-        own: bool = False,
+        candidate: Candidate | None = None,
     ) -> None:
         tracing = steps or (shelf is not None and not shelf.ledger.private)
-        self._subject = Subject(program, metric, lm=lm, tracing=tracing, show_trace=show_trace, own=own)
+        self._subject = Subject(program, metric, lm=lm, tracing=tracing, show_trace=show_trace, candidate=candidate)
         self.lm = self._subject.lm
         self.meter = Meter() if meter is None else meter
         self._floor, self._steps = floor, steps
@@ -159,9 +163,11 @@ class Runner:
         try:
             with run_under_way():
                 stop = None if self._shelf is None else self._replay(self._shelf, work)
-                line = Line(work.left, self._turns)
+                line, executor = Line(work.left, self._turns), current_executor()
+                if work.left:
+                    executor.check(self._subject)
                 try:
-                    line.run(lambda: self._drain(examples, work, line), count)
+                    line.run(lambda: self._drain(examples, work, line, executor), count)
                 finally:
                     self._settle(work)
                 if stop is not None:
@@ -231,15 +237,15 @@ class Runner:
     def _shown(self, row: Row) -> Row:
         return row if self._steps or not row.steps else replace(row, steps=())
 
-    def _drain(self, examples: Sequence[Example], work: "_Work", line: Line[int]) -> None:
+    def _drain(self, examples: Sequence[Example], work: "_Work", line: Line[int], executor: Executor) -> None:
         scope: list[Any] = [None]
+        with self._subject.settings(scope), metered(self.meter), executor.seat(self._subject) as evaluate:
 
-        def finish(index: int) -> None:
-            work.finish(index, *self._row(work.keys[index], examples[index], scope), told=False)
-            if self._shelf is None or not self._shelf.ledger.waits:
-                work.tell()
+            def finish(index: int) -> None:
+                work.finish(index, *self._row(work.keys[index], examples[index], scope, evaluate), told=False)
+                if self._shelf is None or not self._shelf.ledger.waits:
+                    work.tell()
 
-        with self._subject.settings(scope), metered(self.meter):
             line.each(finish)
 
     def _settle(self, work: "_Work") -> None:
@@ -265,12 +271,12 @@ class Runner:
                 if stop is not None:
                     replay_calls(stop.calls)
                     raise _stop_of(stop)
-            row = self._row(key, example, scope)[0]
+            row = self._row(key, example, scope, self._subject.evaluate)[0]
         if self._shelf is not None:
             self._shelf.ledger.settle()
         return row
 
-    def _row(self, key: str, example: Example, scope: list[Any]) -> tuple[Row, tuple[str, ...]]:
+    def _row(self, key: str, example: Example, scope: list[Any], evaluate: Evaluate) -> tuple[Row, tuple[str, ...]]:
         """Return the example's row and what a reader of its score has to know."""
         calls: list[Call] = []
         shelf, again = self._shelf, None
@@ -280,7 +286,7 @@ class Runner:
                 return self._taken(kept), kept.notes
             again = shelf.row_to_rescore(key, there)
         try:
-            row, notes, bare = self._subject.evaluate(key, example, scope, calls, again)
+            row, notes, bare = evaluate(key, example, scope, calls, again)
         except StopSignal as stop:
             if shelf is not None and isinstance(stop.error, BudgetExceeded) and current_scope().paying:
                 shelf.keep_stop(key, calls, stop.error)

@@ -19,7 +19,7 @@ from tunesmith.evaluation.ledger_shelf import typed_outputs, typed_steps
 from tunesmith.evaluation.report import Failure, Row, Step
 from tunesmith.lm import LM, BaseLM, Call, StopSignal, as_lm, metered, replay_calls
 from tunesmith.metrics import Judge, check_metric, judges_used, metric_name, scorer_of
-from tunesmith.modules import Module, Prediction, bind_defaults, copy_program
+from tunesmith.modules import Candidate, Module, Prediction, bind_defaults, copy_program
 from tunesmith.signatures import Example, notes_watched
 
 __all__ = ["Metric", "Subject", "as_model", "inputs_of"]
@@ -37,7 +37,7 @@ class Subject:
         lm: answers; default the model of `dspy.settings`.
         tracing: whether rows keep the inner predictions.
         show_trace: whether the metric gets the trace.
-        own: whether `program` may be changed, as nobody else has it; else a copy is made.
+        candidate: what the program uses; default what it has.
 
     Raises:
         UsageError: the program is not a module, there is no model, or the metric cannot be called.
@@ -51,13 +51,14 @@ class Subject:
         lm: BaseLM | None = None,
         tracing: bool = False,
         show_trace: bool = False,
-        own: bool = False,
+        candidate: Candidate | None = None,
     ) -> None:
         if not isinstance(program, Module):
             raise UsageError(f"A program is a `dspy.Module`. Given: {shown(program)}. Pass an instance, not a class.")
         check_metric(metric)
         self.lm, self.metric = as_model(lm), metric
-        self.program = bind_defaults(program if own else copy_program(program))
+        self.origin, self.candidate = program, candidate
+        self.program = bind_defaults(copy_program(program) if candidate is None else candidate.apply(program))
         predictors = self.program.named_predictors()
         for _, predictor in predictors:
             if predictor.lm is not None:
@@ -66,7 +67,7 @@ class Subject:
         self.paths = {id(predictor): path for path, predictor in predictors}
         self.signatures = {path: predictor.signature for path, predictor in predictors}
         self._score_of = scorer_of(metric)
-        self._tracing, self._show_trace = tracing, show_trace
+        self.tracing, self._show_trace = tracing, show_trace
 
     def settings(self, scope: list[Any]) -> contextlib.AbstractContextManager[None]:
         """Return DSPy's settings for every example of one thread; `scope` holds what counts its calls.
@@ -119,7 +120,7 @@ class Subject:
 
     def _run(self, key: str, example: Example, scope: list[Any], calls: list[Call]) -> tuple[Row, bool]:
         trace: list[Any] = []
-        with metered(sink=calls.append) as scope[0], context(trace=trace) if self._tracing else _UNCHANGED:
+        with metered(sink=calls.append) as scope[0], context(trace=trace) if self.tracing else _UNCHANGED:
             try:
                 prediction = self.program(**inputs_of(example))
             except (ModelUnavailable, ModelMissing) as error:
@@ -148,7 +149,7 @@ class Subject:
 
     def _scored(self, key: str, example: Example, prediction: Any, trace: list[Any], calls: list[Call]) -> Row:
         outputs = _outputs(prediction)
-        found = self._steps(trace) if self._tracing else ()
+        found = self._steps(trace) if self.tracing else ()
         try:
             score = self._score_of(example, prediction, trace if self._show_trace else None)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a metric raises is its own failure

@@ -21,7 +21,7 @@ from tunesmith.compilers import (
     run_job,
 )
 from tunesmith.errors import UsageError, shown
-from tunesmith.evaluation import Metric
+from tunesmith.evaluation import Metric, executing
 from tunesmith.lm import BaseLM, Budget
 from tunesmith.metrics import metric_name
 from tunesmith.modules import Module, caller_adapter, class_name
@@ -50,6 +50,7 @@ def compile_program(
     store: bool = True,
     command: dict[str, Any] | None = None,
     mirror: MirrorPlace = None,
+    executor: str | None = None,
 ) -> CompileResult:
     """Compile `program`, test it on examples that selected nothing, and save an artifact.
 
@@ -80,6 +81,7 @@ def compile_program(
         mirror: URL of an Optuna database, such as 'postgresql+psycopg://...', in which `optuna-dashboard` shows the
             search; it is only written to, and no failure of it stops a compile that has begun. Default `study.db` in
             the run's folder; `False` for none.
+        executor: where examples run: `threads` of this process, the default, or `processes` (docs/executors.md).
 
     Raises:
         UsageError: an argument that cannot be used.
@@ -104,7 +106,8 @@ def compile_program(
     if hint is not None:
         warnings.warn(hint, UserWarning, stacklevel=2)
         job = replace(job, notes=(*job.notes, hint))
-    return run_job(job, place, progress=progress, save=_save)
+    with executing(executor):
+        return run_job(job, place, progress=progress, save=_save)
 
 
 def plan(

@@ -137,7 +137,10 @@ else:  # with the options of every engine that a file may hold
 
 
 class CompileSettings(_Table):
-    """`[compile]`: compiler, budget and run; every other key is an option of the compiler, see `docs/compilers.md`."""
+    """`[compile]`: compiler, budget and run; every other key is an option of the compiler, see `docs/compilers.md`.
+
+    `executor` says where examples run, of `tunesmith eval` as well.
+    """
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
@@ -148,6 +151,7 @@ class CompileSettings(_Table):
     budget_tokens: int | None = Count
     budget_seconds: float | None = Count
     slots: int | None = Positive
+    executor: str | None = None
 
     @property
     def options(self) -> dict[str, Any]:

@@ -130,6 +130,16 @@ class LM(OwnCacheLM):
         return self._stack.cache is not None and self.cache is not False
 
     @property
+    def cache_folder(self) -> Path | None:
+        """The folder of its replies, `None` if they are not kept."""
+        return self._stack.cache.folder if self._stack.cache is not None and self.caches else None
+
+    @property
+    def price(self) -> tuple[float, float] | None:
+        """US dollars per million input and output tokens."""
+        return self._stack.price
+
+    @property
     def cache_trouble(self) -> tuple[int, int]:
         """How many damaged rows this process met in its cache, and how many replies could not be stored there."""
         cache = self._stack.cache

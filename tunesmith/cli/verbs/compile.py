@@ -7,6 +7,7 @@ import click
 
 from tunesmith.cli.options import (
     allow_option,
+    executor_option,
     fork_option,
     json_option,
     lm_option,
@@ -46,6 +47,7 @@ _file = click.Path(path_type=Path)
 @lm_option
 @click.option("--prompt-lm", metavar="SPEC", help="The model that writes proposals. Default: [prompt_lm], else --lm.")
 @slots_option
+@executor_option
 @no_store_option
 @allow_option
 @json_option

@@ -5,7 +5,15 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import allow_option, json_option, lm_option, no_store_option, quiet_option, slots_option
+from tunesmith.cli.options import (
+    allow_option,
+    executor_option,
+    json_option,
+    lm_option,
+    no_store_option,
+    quiet_option,
+    slots_option,
+)
 
 __all__ = ["command"]
 
@@ -24,6 +32,7 @@ __all__ = ["command"]
 @click.option("--at-least", type=float, metavar="MEAN", help="Exit with 4 if the mean is below this.")
 @lm_option
 @slots_option
+@executor_option
 @no_store_option
 @allow_option
 @json_option

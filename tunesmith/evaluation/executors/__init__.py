@@ -1,0 +1,1 @@
+"""Executors: where the examples of an evaluation run; one file each, which registers its class."""
