@@ -1,24 +1,29 @@
 """Find instructions, demos and formats that score best: compilers, and the search they work with."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tunesmith.compilers._bootstrap import Bootstrapped
-from tunesmith.compilers._compiling import Place, run_job
-from tunesmith.compilers._effort import Effort
-from tunesmith.compilers._job import Job, job_of
-from tunesmith.compilers._mirror import Mirror, MirrorPlace, mirrored
-from tunesmith.compilers._objectives import OBJECTIVES, pareto_front
-from tunesmith.compilers._options import check_values, option, option_names, read_option
-from tunesmith.compilers._plan import Plan, plan_of
-from tunesmith.compilers._registry import compiler_named, compilers, options_text
-from tunesmith.compilers._report import CompileReport, CompileResult, TrialRecord
-from tunesmith.compilers._search import Failing, Search
-from tunesmith.compilers._study import SAMPLERS, StoredStudy, Study, Trial
-from tunesmith.compilers._verdict import VERDICTS, Finding, count_evaluation, finding_of, is_test_split, verdict_of
-from tunesmith.compilers._work import Progress
-from tunesmith.compilers.compiler import Compiler
-from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
-from tunesmith.compilers.random_search import RandomSearch
+from tunesmith.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from tunesmith.compilers._bootstrap import Bootstrapped
+    from tunesmith.compilers._compiling import Place, run_job
+    from tunesmith.compilers._effort import Effort
+    from tunesmith.compilers._job import Job, job_of
+    from tunesmith.compilers._mirror import Mirror, MirrorPlace, mirrored
+    from tunesmith.compilers._objectives import OBJECTIVES, pareto_front
+    from tunesmith.compilers._options import check_values, option, option_names, read_option
+    from tunesmith.compilers._plan import Plan, plan_of
+    from tunesmith.compilers._registry import compiler_named, compilers, options_text
+    from tunesmith.compilers._report import CompileReport, CompileResult, TrialRecord
+    from tunesmith.compilers._search import Failing, Search
+    from tunesmith.compilers._study import SAMPLERS, StoredStudy, Study, Trial
+    from tunesmith.compilers._verdict import VERDICTS, Finding, count_evaluation, finding_of, is_test_split, verdict_of
+    from tunesmith.compilers._work import Progress
+    from tunesmith.compilers.compiler import Compiler
+    from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
+    from tunesmith.compilers.random_search import RandomSearch
+
+_public = lazy_package(__name__)
 
 __all__ = [
     "BootstrapFewShot",
@@ -66,8 +71,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Return a compiler that a further file of this package defines."""
-    found = {} if name.startswith("_") else {kind.__name__: kind for kind in compilers().values()}
+    """Return a public name from its file, or a compiler that a further file of this package defines."""
+    if name in __all__:
+        return _public(name)
+    found = {} if name.startswith("_") else {kind.__name__: kind for kind in _public("compilers")().values()}
     if name not in found:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return found[name]

@@ -5,23 +5,24 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from dspy.teleprompt.teleprompt import Teleprompter
 
-from tunesmith.compilers._compiling import Place, run_job
 from tunesmith.compilers._effort import Effort, planned
 from tunesmith.compilers._job import check_program, fitted_dataset, job_of
-from tunesmith.compilers._mirror import MirrorPlace
 from tunesmith.compilers._options import check_values, option_names, options_json
-from tunesmith.compilers._search import Search
-from tunesmith.compilers._work import Progress
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, brief, shown
 from tunesmith.evaluation import Metric, checked_demos
 from tunesmith.lm import BaseLM, Budget
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Example
+
+if TYPE_CHECKING:
+    from tunesmith.compilers._mirror import MirrorPlace
+    from tunesmith.compilers._search import Search
+    from tunesmith.compilers._work import Progress
 
 __all__ = ["Compiler"]
 
@@ -97,7 +98,7 @@ class Compiler(Teleprompter, ABC):
     # What a subclass says -----------------------------------------------------------------------------------
 
     @abstractmethod
-    def search(self, search: Search) -> None:
+    def search(self, search: "Search") -> None:
         """Propose candidates and compare them: `search.race`, `search.score`. The best one is returned."""
 
     @abstractmethod
@@ -131,8 +132,8 @@ class Compiler(Teleprompter, ABC):
         valset: Sequence[Example] | None = None,
         prompt_lm: BaseLM | None = None,
         run: str | None = None,
-        progress: Progress | None = None,
-        mirror: MirrorPlace = None,
+        progress: "Progress | None" = None,
+        mirror: "MirrorPlace" = None,
         **kwargs: Any,
     ) -> Module:
         """Return a compiled copy of `student`; `student` is not changed.
@@ -172,6 +173,8 @@ class Compiler(Teleprompter, ABC):
             found = self._without_metric(student, trainset, progress)
             if found is not None:
                 return found
+        from tunesmith.compilers._compiling import Place, run_job  # here, since a program may only name a compiler
+
         job = job_of(student, self, trainset=trainset, valset=valset, teacher=teacher, prompt_lm=prompt_lm)
         return run_job(job, Place(run=run, mirror=mirror), progress=progress).program
 
@@ -212,7 +215,9 @@ class Compiler(Teleprompter, ABC):
     def _is_field(self, name: str) -> bool:
         return name in {field.name for field in fields(self)} or name == "name" or name.startswith("_")
 
-    def _without_metric(self, student: Module, trainset: Sequence[Example], progress: Progress | None) -> Module | None:
+    def _without_metric(
+        self, student: Module, trainset: Sequence[Example], progress: "Progress | None"
+    ) -> Module | None:
         check_program(student)
         train, notes = fitted_dataset(student, trainset, "trainset")
         found = self.unjudged(student, train)

@@ -3,17 +3,20 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tunesmith.compilers._bootstrap import expected_attempts
 from tunesmith.compilers._demos import carried, draw, labelled_pools
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._options import option
-from tunesmith.compilers._search import Search
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.data import Dataset
 from tunesmith.errors import DataError
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Demo, Example
+
+if TYPE_CHECKING:
+    from tunesmith.compilers._search import Search
 
 __all__ = ["BootstrapFewShot", "LabeledFewShot", "few_shot_candidate"]
 
@@ -32,7 +35,7 @@ class LabeledFewShot(Compiler):
 
     k: int = option(16, "Demos of each predictor.", low=0, kw_only=False)
 
-    def search(self, search: Search) -> None:
+    def search(self, search: "Search") -> None:
         """Score the one candidate."""
         candidate, notes = _with_labelled_demos(search.job.program, search.train, self.k, self.seed)
         search.note(*notes)
@@ -72,7 +75,7 @@ class BootstrapFewShot(Compiler):
     max_labeled_demos: int = option(16, "Demos of each predictor in all.", low=0)
     max_rounds: int = option(1, "Attempts for each example; later ones draw afresh at temperature 1.", low=1)
 
-    def search(self, search: Search) -> None:
+    def search(self, search: "Search") -> None:
         """Bootstrap, then score the one candidate."""
         found = search.bootstrap(
             self.max_bootstrapped_demos,

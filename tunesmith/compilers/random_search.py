@@ -4,14 +4,13 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers._bootstrap import expected_attempts
 from tunesmith.compilers._demos import closed_labels, draw, labelled_pools
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._objectives import check_limits, check_objectives
 from tunesmith.compilers._options import option
-from tunesmith.compilers._search import Search
 from tunesmith.compilers._study import SAMPLERS, Study, Trial, check_sampler
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.compilers.few_shot import few_shot_candidate
@@ -20,6 +19,9 @@ from tunesmith.evaluation import RACES
 from tunesmith.formats import carries, get_format
 from tunesmith.modules import Candidate, Module, choices_of
 from tunesmith.signatures import Demo, Example, Signature
+
+if TYPE_CHECKING:
+    from tunesmith.compilers._search import Search
 
 __all__ = ["RandomSearch"]
 
@@ -104,7 +106,7 @@ class RandomSearch(Compiler):
             )
         check_sampler(self.sampler)
 
-    def search(self, search: Search) -> None:
+    def search(self, search: "Search") -> None:
         """Draw candidates and race them."""
         space = _Space(self, search)
         study = Study(
@@ -161,7 +163,7 @@ class RandomSearch(Compiler):
             drawn.append((trial, candidate))
         return drawn
 
-    def _race(self, search: Search, study: Study, drawn: list[tuple[Trial, Candidate]]) -> None:
+    def _race(self, search: "Search", study: Study, drawn: list[tuple[Trial, Candidate]]) -> None:
         def told(number: int) -> Any:
             trial, candidate = drawn[number]
             seen = search.seen(candidate)
@@ -215,7 +217,7 @@ def _check_formats(formats: Any) -> None:
 class _Space:
     """The choices of one compile, and the candidate that a point stands for."""
 
-    def __init__(self, compiler: RandomSearch, search: Search) -> None:
+    def __init__(self, compiler: RandomSearch, search: "Search") -> None:
         self._base, self._seed = search.base, compiler.seed
         self._signatures = {path: search.signature(path) for path in search.paths}
         pools = labelled_pools(search.job.program, search.train)
@@ -268,7 +270,7 @@ class _Space:
             self._carried[path, source, name] = found
         return found
 
-    def _bootstrap(self, compiler: RandomSearch, search: Search) -> dict[str, list[Demo]]:
+    def _bootstrap(self, compiler: RandomSearch, search: "Search") -> dict[str, list[Demo]]:
         if not compiler.max_bootstrapped_demos or all(self._labelled.values()):
             return {path: [] for path in self._signatures}
         return search.bootstrap(
