@@ -360,7 +360,7 @@ class CompilerContract:
             self.make().compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL)
 
     def test_a_metric_must_be_a_function(self) -> None:
-        with pytest.raises(UsageError, match="A metric is a function"):
+        with pytest.raises(UsageError, match="A metric must be a function"):
             self.make(metric="accuracy")
 
     @each(("after", "slots"), crossed([(0, 1), (35, 8), (50, 1)], slots=(1, 8)))

@@ -198,7 +198,7 @@ def test_contains_looks_for_whole_words(label, text, found) -> None:
 
 @pytest.mark.parametrize("label", ["", "  ", ["x", " "]])
 def test_contains_needs_a_label_to_look_for(label) -> None:
-    with pytest.raises(MetricError, match="no text to look for"):
+    with pytest.raises(MetricError, match="must be text"):
         contains("a")(row(a=label), dspy.Prediction(a="x"))
 
 

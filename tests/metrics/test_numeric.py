@@ -81,7 +81,7 @@ def test_a_prediction_without_a_number_scores_zero(got) -> None:
 
 @each("label", ["one", "", float("nan"), float("inf")])
 def test_a_label_without_a_number_is_an_error(label) -> None:
-    with pytest.raises(MetricError, match="no number"):
+    with pytest.raises(MetricError, match="not a number"):
         close(label, 1)
 
 

@@ -75,7 +75,7 @@ def test_the_words_say_what_is_missing_and_not_wanted() -> None:
 
 
 def test_a_label_that_is_an_object_is_an_error() -> None:
-    with pytest.raises(MetricError, match="no set of labels"):
+    with pytest.raises(MetricError, match="must be a set of labels"):
         value({"a": 1}, ["a"])
 
 

@@ -60,7 +60,7 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    """Return the metrics: what a user looks for here. All else that is public serves other packages."""
+    """List the metrics only; the other public names serve other packages."""
     package = sys.modules[__name__]
     made = {name: getattr(getattr(package, name), "__annotations__", {}).get("return") for name in __all__}
     kinds = (package.Scorer, package.Judge)

@@ -1,4 +1,4 @@
-"""What a candidate's output is compared with, and how outputs are shown to a judge."""
+"""The baseline that a judge compares an output with, and the text of an output in a judge's prompt."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tunesmith.signatures import Example
 __all__ = ["Baseline", "Opponent", "baseline_of", "shown_text"]
 
 Baseline = Module | Mapping[str, Any] | Callable[[Example], Any] | str
-"""A program, the outputs by example key (as in a report's rows), a function of the example, or the example's field."""
+"""A program, outputs by example key (as in a report's rows), a function of the example, or a field of the example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +24,22 @@ class Opponent:
     """Gives the baseline's output on an example.
 
     Attributes:
-        find: returns the output; raises what the baseline raises.
-        key: which baseline it is.
+        find: returns the output. An error of the baseline is passed on.
+        key: the baseline's identity.
     """
 
     find: Callable[[Example], Any]
     key: str
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Opponent":
-        return self  # it is no part of the judge's own program
+        return self  # not part of the judge's program
 
 
 def baseline_of(value: Baseline) -> Opponent:
-    """Return the baseline that `value` stands for.
+    """Return `value` as an `Opponent`.
 
     Raises:
-        UsageError: it stands for none.
+        UsageError: `value` is not a baseline.
     """
     if isinstance(value, Module):
         return _program(value)
@@ -85,13 +85,13 @@ def _outputs_key(outputs: Mapping[str, Any]) -> str:
 
 
 def shown_text(value: Any, field: str | None = None) -> str | None:
-    """Return an output as a judge sees it: `field` of it, else its only field, else all of them as JSON.
+    """Return the text of an output for a judge: `field`, else the only field, else all fields as JSON.
 
     Returns:
-        `None` where there is no such output: the program's fault.
+        `None` if the output lacks the field, which is the program's fault.
 
     Raises:
-        MetricError: it cannot be shown.
+        MetricError: the output has no text form.
     """
     if isinstance(value, str):
         return value
@@ -115,5 +115,5 @@ def _text(value: Any) -> str:
 
 
 def is_absence(error: Exception) -> bool:
-    """Return whether there was no model to ask, which is nobody's fault."""
+    """Return whether the model was missing or unavailable, so that neither program nor metric is at fault."""
     return isinstance(error, (ModelMissing, ModelUnavailable))

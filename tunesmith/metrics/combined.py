@@ -33,12 +33,12 @@ class Weighted(Scorer):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Those of the parts."""
+        """The fields that the parts name."""
         return _named((metric for metric, _ in self.parts), "labels")
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Those of the parts."""
+        """The fields that the parts name."""
         return _named((metric for metric, _ in self.parts), "outputs")
 
     def score(self, example: Example, prediction: object, trace: object = None) -> Score:
@@ -62,7 +62,7 @@ def weighted(parts: Mapping[Any, float] | Iterable[tuple[Metric, float]]) -> Wei
             add up to one. The mean stays in 0 to 1 if the parts do.
 
     Raises:
-        UsageError: no parts, a part that is no metric, or a weight that is not above zero.
+        UsageError: no parts, a part that is not a metric, or a weight that is not above zero.
 
     Example:
         >>> import dspy
@@ -110,7 +110,7 @@ class Gated(Scorer):
         return _named((self.gate, self.metric), "outputs")
 
     def score(self, example: Example, prediction: object, trace: object = None) -> Score:
-        """Return what the metric says where the gate passes, else 0."""
+        """Return the metric's score if the gate passes, else 0."""
         gate = score_of(self.gate, example, prediction, trace)
         if gate.value < self.at_least:
             text = f": {gate.feedback}" if gate.feedback else ""
@@ -119,10 +119,10 @@ class Gated(Scorer):
 
 
 def gated(gate: Metric, metric: Metric, *, at_least: float = 1.0) -> Gated:
-    """Return a metric: `metric` where `gate` scores `at_least`, else 0.
+    """Return a metric: `metric` if `gate` scores `at_least`, else 0.
 
     Raises:
-        UsageError: `gate` or `metric` is no metric.
+        UsageError: `gate` or `metric` is not a metric.
 
     Example:
         >>> import dspy

@@ -1,4 +1,4 @@
-"""Numbers as people and models write them."""
+"""Read numbers as people and models write them."""
 
 import re
 from collections.abc import Iterator
@@ -11,33 +11,33 @@ _CORE = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\w)\.\d+)(?:[e
 _NUMBER = re.compile(_CORE)
 _WHOLE = re.compile(rf"([-+−]?)\s?[{_CURRENCY}]?([-+−]?)({_CORE})\s?%?\.?")
 
-# Wide enough that no number a person writes is rounded, and quiet about overflow.
+# Precise enough for any written number; overflow raises nothing.
 _EXACT = Context(prec=60, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
 
 
 def numbers_in(text: str) -> Iterator[Decimal]:
     """Yield the numbers of a text in order: "-$1,234.50" is -1234.5, "45%" is 45, "1e-3" is 0.001.
 
-    A minus is a sign only where no letter, digit or bracket stands before it: "5-3" holds 5 and 3.
+    A minus is a sign only if no letter, digit or bracket precedes it: "5-3" holds 5 and 3.
     A comma separates thousands only before exactly three digits.
     """
     for match in _NUMBER.finditer(text):
         number = _decimal(match.group())
         if number is not None:
-            # Unlike the operator, `copy_negate` never rounds.
+            # The unary minus would round.
             yield number.copy_negate() if _is_negative(text, match.start()) else number
 
 
 def last_number(text: str) -> Decimal | None:
-    """Return the last number of a text, `None` where there is none."""
+    """Return the last number of a text, or `None`."""
     number = None
-    for number in numbers_in(text):  # noqa: B007 - the last one is wanted
+    for number in numbers_in(text):  # noqa: B007 - returns the last one
         pass
     return number
 
 
 def whole_number(text: str) -> Decimal | None:
-    """Return the number that is all of a text but currency, percent and full stop."""
+    """Return the number if a text is one number, with or without currency sign, percent sign and full stop."""
     match = _WHOLE.fullmatch(text.strip())
     if match is None:
         return None
@@ -48,7 +48,7 @@ def whole_number(text: str) -> Decimal | None:
 
 
 def as_decimal(number: int | float | Decimal) -> Decimal:
-    """Return the decimal that a number is written as: 0.1 is 0.1, not its binary neighbour."""
+    """Return a number as the decimal that Python prints: 0.1 is 0.1, not its binary neighbour."""
     return Decimal(repr(float(number))) if isinstance(number, float) else Decimal(number)
 
 

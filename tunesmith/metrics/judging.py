@@ -22,14 +22,14 @@ _USED: ContextVar[dict[int, "Judge"] | None] = ContextVar("tunesmith_judges_used
 class Judge(Module):
     """The metric that `judge` makes; also a program with one predictor, `verdict`.
 
-    Called with an example and a prediction it is a metric and returns a `Score`. Called with its own inputs (`task`,
-    `reference` where it has one, and `answer`, or `first` and `second`) it is a program and returns a prediction with
-    `verdict`, and `reason` where it gives one: so that a compiler can search its instruction, demos and format on
-    examples that `labelled` makes.
+    Called with an example and a prediction, it is a metric and returns a `Score`. Called with its own inputs (`task`,
+    an optional `reference`, and `answer`, or `first` and `second`), it is a program and returns a prediction with
+    `verdict` and an optional `reason`. So a compiler can search its instruction, demos and format on examples that
+    `labelled` makes.
 
     Attributes:
         criteria, output, reference, scale, pairwise: as given to `judge`.
-        measured: what `evaluation.agreement` found, as JSON values; `None` where it was never measured.
+        measured: the result of `evaluation.agreement` as JSON values; `None` before a measurement.
     """
 
     metric_version: ClassVar[int] = 1
@@ -69,12 +69,12 @@ class Judge(Module):
 
     @property
     def verdicts(self) -> tuple[Any, ...]:
-        """What it can say."""
+        """The possible verdicts."""
         return _verdicts(self.pairwise, self.scale)
 
     def metric_identity(self) -> Any:
-        """Return what makes it this judge: its question, instruction, demos, format, model and baseline."""
-        with context(adapter=None):  # else it would depend on who asks
+        """Return the judge's identity: its question, instruction, demos, format, model and baseline."""
+        with context(adapter=None):  # the caller's adapter is not part of the identity
             candidate = Candidate.of(self).to_json()
         model = _model(self.verdict.lm)
         settings = [self.criteria, self.output, self.reference, self.pairwise, self.scale]
@@ -83,26 +83,26 @@ class Judge(Module):
 
     @property
     def is_measured(self) -> bool:
-        """Whether its agreement with given labels was measured as it is now, under whichever model."""
+        """Whether agreement with labels was measured for the judge in its present form, under any model."""
         return self.measured is not None and self.measured.get("judge") == metric_fingerprint(self.alone())
 
     def is_measured_under(self, lm: BaseLM) -> bool:
-        """Return whether `is_measured` holds for its own model, or for `lm` where it has none of its own."""
+        """Return whether `is_measured` holds for the judge's own model, or for `lm` if the judge has none."""
         return self.is_measured and (self.measured or {}).get("model") == self.model_key(lm)
 
     def model_key(self, lm: BaseLM) -> str:
-        """Return which model answers: its own, or `lm` where it has none; with the options of its requests."""
+        """Return the key of the model that answers (the judge's own, else `lm`) and of its request options."""
         return content_key(_model(self.verdict.lm or lm))
 
     def remember(self, agreement: Mapping[str, Any]) -> None:
-        """Keep what `evaluation.agreement` found, as its `to_json()` gives it.
+        """Store the result of `evaluation.agreement`, as its `to_json()` returns it.
 
         Raises:
-            UsageError: it was found for another judge, or for this one before it was changed.
+            UsageError: it was measured for another judge, or before this judge was changed.
         """
         if not isinstance(agreement, Mapping):
             raise UsageError(
-                "What `evaluation.agreement` found is a mapping, as its `to_json()` gives it. "
+                "`remember` takes a mapping: `to_json()` of the result of `evaluation.agreement`. "
                 f"Given: {shown(agreement)}."
             )
         if agreement.get("judge") != metric_fingerprint(self.alone()):
@@ -113,7 +113,7 @@ class Judge(Module):
         self.measured = dict(agreement)
 
     def alone(self) -> "Judge":
-        """Return the judge without its baseline, which does not change how it judges."""
+        """Return the judge without its baseline; its verdicts stay the same."""
         if self._opponent is None:
             return self
         return self._with(None)
@@ -122,10 +122,10 @@ class Judge(Module):
         """Return a pairwise judge with another baseline; see `judge`.
 
         Raises:
-            UsageError: it does not judge pairs, or that is no baseline.
+            UsageError: the judge does not compare pairs, or `baseline` is not a baseline.
         """
         if not self.pairwise:
-            raise UsageError("This judge looks at one output at a time. Make one with `pairwise=True`.")
+            raise UsageError("This judge rates one output at a time. Make a judge with `pairwise=True`.")
         return self._with(baseline_of(baseline))
 
     def _with(self, opponent: Opponent | None) -> "Judge":
@@ -138,19 +138,19 @@ class Judge(Module):
         """Return an example for this judge as a program, with the verdict it should reach.
 
         Args:
-            example: the judged program's example, with its inputs marked and the reference in it where there is one.
-            *outputs: the output that is judged, or the first and the second one; predictions, mappings or text.
+            example: an example of the judged program, with inputs marked and with the reference if the judge uses one.
+            *outputs: the output to judge, or the first and the second; predictions, mappings or text.
             verdict: `good` or `bad`, a number of the scale, or `first` or `second`.
 
         Raises:
-            UsageError: another number of outputs, or no such verdict.
-            MetricError: the example lacks the reference, or an output its field.
+            UsageError: the number of outputs is wrong, or the verdict is unknown.
+            MetricError: the example lacks the reference, or an output lacks its field.
         """
         names = _ORDERS if self.pairwise else ("answer",)
         if len(outputs) != len(names):
-            raise UsageError(f"This judge looks at {len(names)} outputs at a time. Given: {len(outputs)}.")
+            raise UsageError(f"This judge takes {len(names)} outputs. Given: {len(outputs)}.")
         if verdict not in self.verdicts:
-            raise UsageError(f"The verdict is one of {', '.join(map(str, self.verdicts))}. Given: {shown(verdict)}.")
+            raise UsageError(f"`verdict` must be one of {', '.join(map(str, self.verdicts))}. Given: {shown(verdict)}.")
         inputs = self._question(example)
         for name, output in zip(names, outputs, strict=True):
             text = shown_text(output, self.output)
@@ -169,7 +169,7 @@ class Judge(Module):
         pred_trace: Any = None,
         **fields: Any,
     ) -> Any:
-        """Judge a prediction, or give the verdict on the judge's own inputs; called by `__call__`.
+        """Judge a prediction, or return the verdict on the judge's own inputs; called by `__call__`.
 
         Raises:
             MetricError: the judge failed, or the example cannot be judged.
@@ -187,7 +187,7 @@ class Judge(Module):
         return judgement(score, pred_name)
 
     async def aforward(self, **fields: Any) -> Prediction:
-        """Give the verdict on the judge's own inputs."""
+        """Return the verdict on the judge's own inputs."""
         found: Prediction = await self.verdict.acall(**fields)  # type: ignore[no-untyped-call]
         return found
 
@@ -256,29 +256,29 @@ def judge(
 ) -> Judge:
     """Return a metric that asks a model whether an output meets `criteria`.
 
-    Alone, it is asked for `good` or `bad` (1 or 0), or for a number of a scale (Liu et al. 2023, "G-Eval", without the
-    weighting by token probabilities), which is brought to 0 to 1. In pairs, an output is compared with the baseline's
-    on the same example, twice, in both orders, since models prefer a place (Zheng et al. 2023, "Judging
-    LLM-as-a-Judge", section 3.4): preferred both times is 1, once is 0.5, never 0. Equal outputs are 0.5 at no call.
-    A baseline that fails on the example has lost.
+    A single output is rated `good` or `bad` (1 or 0), or on a scale that is mapped to 0 to 1 (Liu et al. 2023,
+    "G-Eval", without the weighting by token probabilities). A pairwise judge compares the output with the baseline's
+    output on the same example, in both orders, because models prefer a position (Zheng et al. 2023, "Judging
+    LLM-as-a-Judge", section 3.4). Preferred both times is 1, once is 0.5, never is 0. Equal outputs are 0.5, without a
+    call. If the baseline fails on the example, the score is 1.
 
-    A judge that fails (a reply that does not parse, a prompt that does not fit) is an error of the metric, never a 0.
-    Its calls are counted under the role `judge`. How far it can be trusted, `evaluation.agreement` measures.
+    If the judge fails (a reply that does not parse, a prompt that does not fit), the metric raises; it never returns
+    0 for it. Its calls count under the role `judge`. `evaluation.agreement` measures how far to trust a judge.
 
     Args:
-        criteria: what makes an output good, in words; part of the instruction, which a compiler may change.
-        output: the field that is judged; default the prediction's only field, or all of them.
-        reference: the example's field that holds a right answer to compare with; default none.
-        baseline: what to compare with: a program (run under the same model), outputs by example key, a function of the
-            example, or the name of the example's field that holds the output.
-        pairwise: whether it compares two outputs; default where there is a baseline.
-        scale: from 1 to which number; default `good` or `bad`.
-        reason: whether it first says why; the words are the score's feedback.
-        lm: the judge's own model; default the one the program runs under.
+        criteria: what makes an output good, in words. It is part of the instruction, which a compiler may change.
+        output: the field to judge; default the prediction's only field, or all fields.
+        reference: the example's field with a right answer; default none.
+        baseline: the output to compare with: a program (run under the same model), outputs by example key, a function
+            of the example, or the name of a field of the example.
+        pairwise: whether to compare two outputs; default `True` with a baseline.
+        scale: the highest rating, from 1; default `good` or `bad`.
+        reason: whether the judge explains itself first; the explanation becomes the score's feedback.
+        lm: the judge's own model; default the model that the program runs under.
 
     Raises:
-        UsageError: no criteria, a scale below 2 or above 100, a scale for pairs, a baseline for single outputs, an
-            `lm` that is none.
+        UsageError: no criteria, a scale below 2 or above 100, a scale for pairs, a baseline for single outputs, or an
+            `lm` that is not an LM.
 
     Example:
         >>> import dspy
@@ -288,20 +288,20 @@ def judge(
         1.0
     """
     if not isinstance(criteria, str) or not criteria.strip():
-        raise UsageError(f"`criteria` says in words what makes an output good. Given: {shown(criteria)}.")
+        raise UsageError(f"`criteria` must say in words what makes an output good. Given: {shown(criteria)}.")
     for name, value in (("output", output), ("reference", reference)):
         if value is not None and (not isinstance(value, str) or not value):
-            raise UsageError(f"`{name}` is the name of a field. Given: {shown(value)}.")
+            raise UsageError(f"`{name}` must be the name of a field. Given: {shown(value)}.")
     for name, flag in (("pairwise", pairwise), ("reason", reason)):
         if flag is not None and not isinstance(flag, bool):
-            raise UsageError(f"`{name}` is True or False. Given: {shown(flag)}.")
+            raise UsageError(f"`{name}` must be True or False. Given: {shown(flag)}.")
     if lm is not None and not isinstance(lm, BaseLM):
         raise UsageError(f"`lm` must be an LM, such as `ts.lm('embedded')`. Given: {shown(lm)}.")
     pairs = baseline is not None if pairwise is None else pairwise
     if baseline is not None and not pairs:
         raise UsageError("A judge with a baseline compares pairs. Leave `pairwise` out, or the baseline.")
     if scale is not None and (pairs or isinstance(scale, bool) or not isinstance(scale, int) or not 2 <= scale <= 100):
-        raise UsageError(f"`scale` is a whole number from 2 to 100, for single outputs. Given: {shown(scale)}.")
+        raise UsageError(f"`scale` must be a whole number from 2 to 100, for single outputs. Given: {shown(scale)}.")
     return Judge(
         criteria,
         output=output,
@@ -315,7 +315,7 @@ def judge(
 
 
 class judges_used:  # noqa: N801 - used as a function in a `with`
-    """Collect, by `id`, every judge that judges something inside, also as a part of another metric."""
+    """Collect, by `id`, every judge that is used inside the block, also as a part of another metric."""
 
     __slots__ = ("_token",)
 

@@ -48,7 +48,7 @@ class ExactMatch(Scorer):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The fields, if they are named."""
+        """The named fields; empty if none is named."""
         return self.fields
 
     @property
@@ -57,7 +57,7 @@ class ExactMatch(Scorer):
         return f"exact_match({', '.join(self.fields)})" if self.fields else "exact_match"
 
     def score(self, example: Example, prediction: object, trace: object = None) -> Score:
-        """Return 1 where all fields match, else 0 with what was wrong."""
+        """Return 1 if all fields match, else 0 with the differences as feedback."""
         scores = [
             self._field(example, prediction, field) for field in self.fields or common_fields(example, prediction)
         ]
@@ -75,23 +75,23 @@ class ExactMatch(Scorer):
 
 @factory
 def exact_match(*fields: str, normalize: bool = True) -> ExactMatch:
-    """Return a metric: 1 where every field equals its label, else 0.
+    """Return a metric: 1 if every field equals its label, else 0.
 
     Args:
-        *fields: the fields to compare. By default every label of the example (each field that is no
-            input) that the prediction has as well; where it has none of them, the score is 0.
-        normalize: compare texts as SQuAD's exact match does (`normalize_text`; Rajpurkar et al.,
-            2016), with these differences: texts that are numbers are compared as numbers, texts
-            whose numbers differ, or the signs behind a word ("C++", "A-"), never match, and a label
+        *fields: the fields to compare. Default: every label of the example (each field that is not an
+            input) that the prediction has too; if it has none of them, the score is 0.
+        normalize: compare texts like SQuAD's exact match (`normalize_text`; Rajpurkar et al., 2016),
+            with three differences. Texts that are numbers are compared as numbers. Texts with
+            different numbers, or with different signs after a word ("C++", "A-"), never match. A label
             that the normalisation would empty ("A") keeps its articles or punctuation. `False`
-            compares texts as they are.
+            compares texts exactly.
 
-    Numbers, booleans, dates, URLs and the like, and Enum members are compared by value, also with their text; lists in
-    order, mappings, models and dataclasses field by field.
+    Numbers, booleans, dates, URLs and similar types, and Enum members are compared by value; their text also matches.
+    Lists are compared in order; mappings, models and dataclasses field by field.
 
     Raises:
-        UsageError: a field name that is no text.
-        MetricError: when scoring, where a label is absent.
+        UsageError: a field name is not text.
+        MetricError: a label is absent; raised when scoring.
 
     Example:
         >>> import dspy
@@ -125,13 +125,13 @@ class Contains(Scorer):
         return "contains" if self.field is None else f"contains({self.field})"
 
     def score(self, example: Example, prediction: object, trace: object = None) -> Score:
-        """Return 1 where the predicted text contains the label, else 0."""
+        """Return 1 if the predicted text contains the label, else 0."""
         field = one_field(example, prediction, self.field)
         label, got = label_of(example, field), given(prediction, field)
         wanted = items_of(label)
         texts = [text_of(item) for item in ([label] if wanted is None else wanted)]
         if any(text is not None and text.strip() == "" for text in texts):
-            raise MetricError(f"The label `{field}` is no text to look for. Given: {shown(label)}.")
+            raise MetricError(f"The label `{field}` must be text. Given: {shown(label)}.")
         if got is MISSING:
             return missing(field, prediction)
         if None in texts or not texts:
@@ -149,19 +149,19 @@ class Contains(Scorer):
 
 @factory
 def contains(field: str | None = None, *, normalize: bool = True) -> Contains:
-    """Return a metric: 1 where the predicted text contains the label as whole words, else 0.
+    """Return a metric: 1 if the predicted text contains the label as whole words, else 0.
 
-    Of a label that is a list or set every item must be contained; of a predicted list any item may contain it. A label
-    that has no text (`None`, an object, an empty list) must be the same.
+    If the label is a list or set, the prediction must contain every item. If the prediction is a list, any item may
+    contain the label. A label without text (`None`, an object, an empty list) must be equal.
 
     Args:
-        field: the field to compare; by default the only label that the prediction has.
-        normalize: compare as `exact_match` does; "no" is not in "know", "5" is not in "15".
-            `False` looks for the label as it stands, anywhere.
+        field: the field to compare; default the only label that the prediction has.
+        normalize: compare like `exact_match`; "no" is not in "know", "5" is not in "15".
+            `False` searches for the exact label, anywhere.
 
     Raises:
-        UsageError: a field name that is no text.
-        MetricError: when scoring, if the label is absent or blank.
+        UsageError: a field name is not text.
+        MetricError: the label is absent or blank; raised when scoring.
 
     Example:
         >>> import dspy
@@ -187,7 +187,7 @@ class OneOf(Scorer):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The field that lists what is accepted."""
+        """The field that lists the accepted answers."""
         return (self.accepted_field,)
 
     @property
@@ -201,7 +201,7 @@ class OneOf(Scorer):
         return f"one_of({self.field})"
 
     def score(self, example: Example, prediction: object, trace: object = None) -> Score:
-        """Return 1 where the predicted value is one of those accepted, else 0."""
+        """Return 1 if the predicted value is an accepted one, else 0."""
         label, got = label_of(example, self.accepted_field), given(prediction, self.field)
         accepted = items_of(label)
         if not accepted:
@@ -217,7 +217,7 @@ class OneOf(Scorer):
 
 @named
 def one_of(field: str, *, accepted_field: str | None = None, normalize: bool = True) -> OneOf:
-    """Return a metric: 1 where the predicted value equals any of the accepted ones, or is the list of them, else 0.
+    """Return a metric: 1 if the predicted value equals an accepted one, or is the whole list of them, else 0.
 
     Args:
         field: the predicted field.
@@ -225,8 +225,8 @@ def one_of(field: str, *, accepted_field: str | None = None, normalize: bool = T
         normalize: as in `exact_match`.
 
     Raises:
-        UsageError: a field name that is no text.
-        MetricError: when scoring, where the label is absent, empty or no list.
+        UsageError: a field name is not text.
+        MetricError: the label is absent, empty or not a list; raised when scoring.
 
     Example:
         >>> import dspy
@@ -264,7 +264,7 @@ class RegexMatch(Scorer):
         return f"regex_match({self.field})"
 
     def score(self, example: Example, prediction: object, trace: object = None) -> Score:
-        """Return 1 where the pattern is found in the predicted text, else 0."""
+        """Return 1 if the predicted text has a match of the pattern, else 0."""
         got = given(prediction, self.field)
         if got is MISSING:
             return missing(self.field, prediction)
@@ -275,13 +275,13 @@ class RegexMatch(Scorer):
 
 
 def regex_match(pattern: str, field: str) -> RegexMatch:
-    r"""Return a metric: 1 where `re.search(pattern, text)` finds something, else 0.
+    r"""Return a metric: 1 if `re.search(pattern, text)` finds something, else 0.
 
-    No label is needed. Anchor the pattern (`^...$`, `\A...\Z`) to match the whole text. Every item of a predicted list
-    or set must match, and there must be one.
+    It needs no label. Anchor the pattern (`^...$`, `\A...\Z`) to match the whole text. If the prediction is a list or
+    set, every item must match, and there must be at least one.
 
     Raises:
-        UsageError: `pattern` is no regular expression of Python.
+        UsageError: `pattern` is not a Python regular expression.
 
     Example:
         >>> import dspy

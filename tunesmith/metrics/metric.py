@@ -1,4 +1,4 @@
-"""What a metric is, and how it is named and identified."""
+"""The metric interface, names of metrics, and their fingerprints."""
 
 import functools
 import inspect
@@ -29,8 +29,8 @@ __all__ = [
     "scorer_of",
 ]
 
-# The metrics of this package are frozen dataclasses with two more attributes: `metric_name`, and
-# `metric_version`, which goes up whenever the same settings begin to give other scores.
+# The metrics of this package are frozen dataclasses with two more attributes: `metric_name` and
+# `metric_version`. Raise the version whenever the same settings give other scores than before.
 _DEFAULT = "_tunesmith_default"
 
 P = ParamSpec("P")
@@ -39,10 +39,10 @@ M_co = TypeVar("M_co", covariant=True)
 
 
 class Metric(Protocol):
-    """Judges one prediction. Any DSPy metric is one, also those of five arguments that `dspy.GEPA` takes.
+    """Scores one prediction. Any DSPy metric is one, including the five-argument metrics of `dspy.GEPA`.
 
-    It must not change its arguments, and must return the same for the same arguments. It raises
-    `MetricError` where the example cannot be judged; what the program did wrong is a low score.
+    A metric must not change its arguments and must return the same score for the same arguments. It raises
+    `MetricError` if the example cannot be judged. A mistake of the program is a low score.
     """
 
     def __call__(
@@ -51,27 +51,27 @@ class Metric(Protocol):
         prediction: Any,
         trace: Any = None,
     ) -> bool | float | Score:
-        """Return the judgement of `prediction`, given the labels of `example`."""
+        """Return the score of `prediction`, given the labels of `example`."""
         ...
 
 
 class Scorer:
-    """A metric of this package: a subclass scores, and says which fields it compares.
+    """Base class of the metrics here: a subclass implements `score` and names the fields that it compares.
 
-    It takes the three arguments of DSPy's metrics and the five of `dspy.GEPA`'s. For a single predictor, which GEPA
-    alone asks for, it returns what GEPA reads: a `dspy.Prediction` with `score` and `feedback`.
+    It takes the three arguments of DSPy's metrics and the five of `dspy.GEPA`'s. If GEPA asks for a single predictor
+    (`pred_name`), it returns a `dspy.Prediction` with `score` and `feedback`.
     """
 
     __slots__ = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The fields that every example must have; empty if they are chosen by the example."""
+        """The fields that every example must have; empty if they depend on the example."""
         return ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The fields that every prediction should have; empty if they are chosen by the example."""
+        """The fields that every prediction should have; empty if they depend on the example."""
         return self.labels
 
     def score(self, example: Example, prediction: object, trace: object = None) -> Score:
@@ -91,7 +91,7 @@ class Scorer:
 
 
 def judgement(score: Score, pred_name: str | None) -> Score:
-    """Return a score as the caller reads it: `dspy.GEPA`, which gives `pred_name`, wants a prediction."""
+    """Return the score, as a `dspy.Prediction` if `dspy.GEPA` passed a `pred_name`."""
     if pred_name is None:
         return score
     return cast("Score", Prediction(score=score.value, feedback=score.feedback))
@@ -103,30 +103,30 @@ def score_of(
     prediction: object,
     trace: object = None,
 ) -> Score:
-    """Return what a metric says, called with as many arguments as it takes: two, three, or the five of `dspy.GEPA`.
+    """Call a metric with the number of arguments it takes (two, three, or the five of `dspy.GEPA`).
 
     Raises:
-        MetricError: it returned no score.
+        MetricError: the metric did not return a score.
     """
     return scorer_of(metric)(example, prediction, trace)
 
 
 def scorer_of(metric: Callable[..., Any]) -> Callable[[Example, object, object], Score]:
-    """Return what `score_of` calls for one metric, whose arguments are looked at once."""
+    """Return `score_of` for one metric, with its signature inspected once."""
     if isinstance(metric, Scorer):
         return metric.score
     taken = _taken(metric)
-    if taken == 3:  # nearly always
+    if taken == 3:  # the usual case
         return lambda example, prediction, trace: Score.of(metric(example, prediction, trace))
     return lambda *given: Score.of(metric(*(*given, None, None)[:taken]))
 
 
 def check_metric(metric: object) -> None:
-    """Raise `UsageError` for what cannot be called as a metric."""
+    """Raise `UsageError` if `metric` cannot be called as a metric."""
     if isinstance(metric, type) or not callable(metric):
         instance = " Pass an instance, not a class." if isinstance(metric, type) else ""
         raise UsageError(
-            f"A metric is a function of (example, prediction, trace=None). Given: {shown(metric)}.{instance}"
+            f"A metric must be a function of (example, prediction, trace=None). Given: {shown(metric)}.{instance}"
         )
     try:
         signature = inspect.signature(metric)
@@ -136,12 +136,12 @@ def check_metric(metric: object) -> None:
             f"`{metric_name(metric)}` cannot be called as a metric, with (example, prediction, trace=None): {error}. "
             f"It takes {signature}."
         ) from error
-    except ValueError:  # what is written in C may have no signature
+    except ValueError:  # functions written in C may have no signature
         return
 
 
 def _taken(metric: Callable[..., Any]) -> int:
-    """Return how many arguments to give a metric: what it needs, and the trace if it takes one."""
+    """Return how many arguments to pass to a metric: the required ones, and `trace` if the metric takes it."""
     try:
         parameters = inspect.signature(metric).parameters.values()
     except (TypeError, ValueError):
@@ -153,7 +153,7 @@ def _taken(metric: Callable[..., Any]) -> int:
 
 
 class MetricFactory(Protocol[P, M_co]):
-    """A function that makes a metric, and is itself the metric with the default settings."""
+    """A function that makes a metric. It is also the metric with default settings."""
 
     @overload
     def __call__(
@@ -169,7 +169,7 @@ class MetricFactory(Protocol[P, M_co]):
 
 
 def factory(make: Callable[P, M]) -> MetricFactory[P, M]:
-    """Return `make`, able to score directly when its first argument is an example."""
+    """Wrap `make` so that it scores directly if its first argument is an example."""
 
     @functools.wraps(make)
     def make_or_score(*args: Any, **kwargs: Any) -> Any:
@@ -179,7 +179,7 @@ def factory(make: Callable[P, M]) -> MetricFactory[P, M]:
 
     own = inspect.signature(make)
     if not any(p.kind is p.VAR_POSITIONAL for p in own.parameters.values()):
-        # `dspy.GEPA` asks the signature whether a metric takes five arguments.
+        # `dspy.GEPA` inspects the signature for five arguments.
         placed = [p for p in own.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
         rest = [p for p in own.parameters.values() if p.kind is p.KEYWORD_ONLY]
         scored = inspect.Parameter("scored", inspect.Parameter.VAR_POSITIONAL)
@@ -193,16 +193,16 @@ _Make = TypeVar("_Make", bound=Callable[..., Any])
 
 
 def named(make: _Make) -> _Make:
-    """Let a metric be named in tunesmith.toml and on the command line, as `exact_match:field` or with several fields.
+    """Register a metric for tunesmith.toml and the command line, as `exact_match:field` or with several fields.
 
-    A metric file of this package uses it as a decorator; `factory` includes it.
+    Use it as a decorator in a file of this package; `factory` includes it.
     """
     _NAMED[make.__name__] = make
     return make
 
 
 def named_metrics() -> dict[str, Callable[..., Any]]:
-    """Return what makes each metric that can be named, by its name."""
+    """Return the factories of all registered metrics by name."""
     import_files(__name__.rpartition(".")[0])
     return dict(sorted(_NAMED.items()))
 
@@ -221,16 +221,16 @@ def metric_name(metric: Callable[..., Any]) -> str:
 def metric_fingerprint(metric: Callable[..., Any]) -> str:
     """Return the identity of a metric: the sha256 of what it is, 64 hexadecimal digits.
 
-    For a metric of this package that is its kind, its version and its settings. For a function it
-    is its code and what that uses of the caller's own (`code_identity`), with defaults and the
-    values it closes over; for an object of a class the source of the class, with its attributes.
-    Of values that have no JSON form only the type counts.
+    For a metric of this package it covers class, version and settings. For a function it covers the
+    code and the user code that it uses (`code_identity`), its defaults and its closure. For an
+    object it covers the source of its class and its attributes. A value without a JSON form counts
+    by its type only.
 
     Raises:
         UsageError: `metric` cannot be called.
     """
     if not callable(metric):
-        raise UsageError(f"A metric is a function. Given: {shown(metric)}.")
+        raise UsageError(f"A metric must be a function. Given: {shown(metric)}.")
     try:
         return content_key(_identity(metric))
     except RecursionError as error:
@@ -277,7 +277,7 @@ def _attributes(value: Any) -> Any:
 
 
 def _setting(value: Any) -> Any:
-    """Return the identity of a value that a metric holds."""
+    """Return the identity of a metric's setting."""
     if isinstance(value, (FunctionType, MethodType, functools.partial)) or hasattr(value, "metric_version"):
         return _identity(value)
     if isinstance(value, (list, tuple)):
@@ -285,7 +285,7 @@ def _setting(value: Any) -> Any:
     try:
         content_key(value)
     except DataError:
-        # An address in a repr would make another identity in every process.
+        # A repr with a memory address would change the identity in every process.
         return ["type", *place(value if isinstance(value, type) else type(value))]
     return value
 

@@ -41,13 +41,13 @@ class NumericClose(Scorer):
         for name in ("rel", "abs"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise UsageError(f"`{name}` is a number. Given: {shown(value)}.")
+                raise UsageError(f"`{name}` must be a number. Given: {shown(value)}.")
             if not (math.isfinite(value) and value >= 0):
-                raise UsageError(f"`{name}` is finite and not negative. Given: {value}.")
+                raise UsageError(f"`{name}` must be finite and not negative. Given: {value}.")
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The field, if it is named."""
+        """The named field; empty if none is named."""
         return () if self.field is None else (self.field,)
 
     @property
@@ -56,11 +56,11 @@ class NumericClose(Scorer):
         return "numeric_close" if self.field is None else f"numeric_close({self.field})"
 
     def score(self, example: Example, prediction: object, trace: object = None) -> Score:
-        """Return 1 where the predicted number is near the label, else 0."""
+        """Return 1 if the predicted number is within tolerance of the label, else 0."""
         field = one_field(example, prediction, self.field)
         label = label_of(example, field)
         if _is_number(label) and _number(label) is None:
-            raise MetricError(f"The label `{field}` is no number. Given: {shown(label)}.")
+            raise MetricError(f"The label `{field}` is not a number. Given: {shown(label)}.")
         got = given(prediction, field)
         if got is MISSING:
             return missing(field, prediction)
@@ -71,7 +71,7 @@ class NumericClose(Scorer):
             return judged(field, 0, label, got)
 
     def _near(self, expected: Any, got: Any) -> bool:
-        """Return whether all numbers are near, item by item and field by field, and all else is the same."""
+        """Return whether all numbers, item by item and field by field, are near and everything else is equal."""
         one, other = _number(expected), _number(got)
         if one is not None:
             return other is not None and is_near(one, other, self.rel, self.abs)
@@ -93,21 +93,20 @@ def numeric_close(
     rel: float = 1e-9,
     abs: float = 0.0,  # noqa: A002
 ) -> NumericClose:
-    """Return a metric: 1 where the predicted number is near the labelled one, else 0.
+    """Return a metric: 1 if the predicted number is within tolerance of the label, else 0.
 
-    A text counts as its last number, so that "so the answer is $1,234.50." is 1234.5; currency and
-    percent signs are ignored ("45%" is 45). Label and prediction are read alike. Lists are compared item by item, sets
-    in the order of their numbers, mappings and models field by field; what is no number (`None`, true and false) must
-    be the same.
+    A text counts as its last number: "so the answer is $1,234.50." is 1234.5. Currency and percent signs are ignored
+    ("45%" is 45). The same rules apply to label and prediction. Lists are compared item by item, sets in order of
+    their numbers, mappings and models field by field. Other values (`None`, true and false) must be equal.
 
     Args:
-        field: the field to compare; by default the only label that the prediction has.
-        rel: tolerance as a part of the larger of the two, as in `math.isclose`.
-        abs: tolerance in the unit of the numbers; the wider of the two counts.
+        field: the field to compare; default the only label that the prediction has.
+        rel: relative tolerance, as a fraction of the larger number, as in `math.isclose`.
+        abs: absolute tolerance. The wider of the two tolerances counts.
 
     Raises:
-        UsageError: a tolerance that is negative or not finite.
-        MetricError: when scoring, if the label is absent, or a text or number that holds no number.
+        UsageError: a tolerance is negative or not finite.
+        MetricError: the label is absent, or holds no number; raised when scoring.
 
     Example:
         >>> import dspy

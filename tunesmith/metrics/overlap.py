@@ -44,7 +44,7 @@ class TokenF1(Scorer):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The field, if it is named."""
+        """The named field; empty if none is named."""
         return () if self.field is None else (self.field,)
 
     @property
@@ -69,17 +69,17 @@ class TokenF1(Scorer):
 def token_f1(field: str | None = None) -> TokenF1:
     """Return a metric: the F1 of the words that prediction and label have in common, 0 to 1.
 
-    This is the F1 of the official SQuAD script (Rajpurkar et al., 2016): words of `normalize_text`,
-    counted with their number, and the best of the labels if the label is a list of texts and the prediction a text.
-    Three differences: a label without words ("A", "?") scores 1 for the same text, else 0; a predicted list or set
-    counts with the words of all its items, as does its label then; and a label that has no text (`None`, an object)
+    This is the F1 of the official SQuAD script (Rajpurkar et al., 2016): words of `normalize_text`, repeated words
+    counted. If the label is a list of texts and the prediction is a text, the best label counts. There are three
+    differences. A label without words ("A", "?") scores 1 for the same text, else 0. If the prediction is a list or
+    set, the words of all items count, in the prediction and in the label. A label without text (`None`, an object)
     scores 1 for an equal value, else 0.
 
     Args:
-        field: the field to compare; by default the only label that the prediction has.
+        field: the field to compare; default the only label that the prediction has.
 
     Raises:
-        MetricError: when scoring, if the label is absent, or lists no texts for a predicted text.
+        MetricError: the label is absent, or is a list without texts for a predicted text; raised when scoring.
 
     Example:
         >>> import dspy
@@ -103,11 +103,11 @@ class RougeL(Scorer):
         checked_fields(() if self.field is None else (self.field,))
         beta = self.beta
         if isinstance(beta, bool) or not isinstance(beta, (int, float)) or not 0 < beta < math.inf:
-            raise UsageError(f"`beta` is a number above zero. Given: {shown(beta)}.")
+            raise UsageError(f"`beta` must be a number above zero. Given: {shown(beta)}.")
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The field, if it is named."""
+        """The named field; empty if none is named."""
         return () if self.field is None else (self.field,)
 
     @property
@@ -132,20 +132,20 @@ class RougeL(Scorer):
 def rouge_l(field: str | None = None, *, beta: float = 1.0) -> RougeL:
     """Return a metric: ROUGE-L, from the longest common subsequence of words, 0 to 1.
 
-    F = (1 + beta^2) R P / (R + beta^2 P), with R and P the length of the subsequence as a part of
-    the label's and the prediction's words (Lin, 2004, "ROUGE: A Package for Automatic Evaluation of
-    Summaries", section 3.1, the sentence level). Words are runs of letters, digits and underscores
-    in lower case, in any script; nothing is stemmed or left out. Lists, sets and labels without a
-    text count as in `token_f1`; the items of a set are taken in order of their text.
+    F = (1 + beta^2) R P / (R + beta^2 P). R and P are the length of the subsequence divided by the
+    number of words in the label and in the prediction (Lin, 2004, "ROUGE: A Package for Automatic
+    Evaluation of Summaries", section 3.1, the sentence level). Words are runs of letters, digits and
+    underscores in lower case, in any script. There is no stemming and no stop list. Lists, sets and
+    labels without text count as in `token_f1`; the items of a set are sorted by their text.
 
     Args:
-        field: the field to compare; by default the only label that the prediction has.
-        beta: how much more recall counts than precision. 1.0 is the F1 that the `rouge-score`
-            package reports, 1.2 is that of COCO captions; Lin's ROUGE-1.5.5 goes towards recall.
+        field: the field to compare; default the only label that the prediction has.
+        beta: how much more recall counts than precision. 1.0 is the F1 of the `rouge-score` package,
+            1.2 is used for COCO captions; Lin's ROUGE-1.5.5 favours recall.
 
     Raises:
         UsageError: `beta` is not above zero and finite.
-        MetricError: when scoring, if the label is absent, or lists no texts for a predicted text.
+        MetricError: the label is absent, or is a list without texts for a predicted text; raised when scoring.
 
     Example:
         >>> import dspy
@@ -161,8 +161,8 @@ def rouge_l(field: str | None = None, *, beta: float = 1.0) -> RougeL:
 def longest_common(one: Sequence[str], other: Sequence[str]) -> int:
     """Return the length of the longest common subsequence.
 
-    Bit-parallel (Hyyrö, 2004, "Bit-parallel LCS-length computation revisited"): one step for each
-    word of the longer text, on an integer with one bit for each word of the shorter.
+    Bit-parallel (Hyyrö, 2004, "Bit-parallel LCS-length computation revisited"): one step per word of
+    the longer text, on an integer with one bit per word of the shorter.
     """
     short, long = sorted((one, other), key=len)
     places: dict[str, int] = {}
@@ -183,7 +183,7 @@ def _best(metric: TokenF1 | RougeL, example: Example, prediction: object, name: 
     labels, items = items_of(label), items_of(got)
     wanted, have = _texts(label), _texts(got)
     if labels is not None and items is None and not wanted:
-        raise MetricError(f"The label `{field}` is no text. Given: {shown(label)}.")
+        raise MetricError(f"The label `{field}` must be text. Given: {shown(label)}.")
     if got is MISSING:
         return missing(field, prediction)
     both_texts = isinstance(plain(label), str) and isinstance(plain(got), str)
@@ -199,7 +199,7 @@ def _best(metric: TokenF1 | RougeL, example: Example, prediction: object, name: 
 
 
 def _texts(value: object) -> list[str] | None:
-    """Return the text of a scalar, or those of a list or set of scalars; `None` for anything else."""
+    """Return the text of a scalar, or the texts of a list or set of scalars; `None` for any other value."""
     items = items_of(value)
     texts = [text_of(item) for item in ([value] if items is None else items)]
     found = [text for text in texts if text is not None]

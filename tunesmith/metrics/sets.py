@@ -30,13 +30,13 @@ class SetMatch(Scorer):
     def __post_init__(self) -> None:
         checked_fields(() if self.field is None else (self.field,))
         if self.measure not in get_args(Measure):
-            raise UsageError(f"`measure` is one of {', '.join(get_args(Measure))}. Given: {shown(self.measure)}.")
+            raise UsageError(f"`measure` must be one of {', '.join(get_args(Measure))}. Given: {shown(self.measure)}.")
         if self.separator is not None and (not isinstance(self.separator, str) or not self.separator):
-            raise UsageError(f"`separator` is the text between two labels, as `','`. Given: {shown(self.separator)}.")
+            raise UsageError(f"`separator` must be the text between labels, as `','`. Given: {shown(self.separator)}.")
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The field, if it is named."""
+        """The named field; empty if none is named."""
         return () if self.field is None else (self.field,)
 
     @property
@@ -46,12 +46,12 @@ class SetMatch(Scorer):
         return name if self.field is None else f"{name}({self.field})"
 
     def score(self, example: Example, prediction: object, trace: object = None) -> Score:
-        """Return how far the predicted set is the labelled one."""
+        """Return how well the predicted set matches the label."""
         field = one_field(example, prediction, self.field)
         label, got = label_of(example, field), given(prediction, field)
         wanted = self._members(label)
         if wanted is None:
-            raise MetricError(f"The label `{field}` is no set of labels. Given: {shown(label)}.")
+            raise MetricError(f"The label `{field}` must be a set of labels. Given: {shown(label)}.")
         if got is MISSING:
             return missing(field, prediction)
         have = self._members(got)
@@ -74,7 +74,7 @@ class SetMatch(Scorer):
         return common / total if total else 0.0
 
     def _members(self, value: object) -> list[Any] | None:
-        """Return the different members of a set; `None` for an object, which is none."""
+        """Return the distinct members of a set; `None` for an object."""
         value = plain(value)
         if isinstance(value, str):
             value = self._read(value)
@@ -90,7 +90,7 @@ class SetMatch(Scorer):
         return members
 
     def _read(self, text: str) -> Any:
-        """Return the members of a text: cut by the separator, or a JSON list; else the text is the only one."""
+        """Return the members of a text: split at the separator, or a JSON list, else the text itself."""
         if self.separator is not None:
             return [part.strip() for part in text.split(self.separator) if part.strip()]
         if text.lstrip().startswith("["):
@@ -112,22 +112,22 @@ class SetMatch(Scorer):
 def set_match(
     field: str | None = None, *, measure: Measure = "f1", separator: str | None = None, normalize: bool = True
 ) -> SetMatch:
-    """Return a metric: how far a predicted set of labels is the labelled one, 0 to 1.
+    """Return a metric: how well a predicted set of labels matches the label, 0 to 1.
 
-    Order and repetition do not count. Two empty sets match; if one of them is empty, the score is 0. The mean over a
-    dataset is scikit-learn's `average="samples"` with `zero_division=1` for two empty sets.
+    Order and repetition do not count. Two empty sets match; if only one is empty, the score is 0. The mean over a
+    dataset equals scikit-learn's `average="samples"`, with `zero_division=1` for two empty sets.
 
     Args:
-        field: the field to compare; by default the only label that the prediction has. It holds a list, a set, a
-            single label, `None` (no labels), or a text that is a JSON list.
-        measure: `precision` (how many of the predicted labels are right), `recall` (how many of the right ones are
-            predicted), `f1` (their harmonic mean), or `exact` (1 for the very set, else 0).
-        separator: cuts a text into labels, as `","` does with "bug, urgent".
-        normalize: compare labels as `exact_match` does.
+        field: the field to compare; default the only label that the prediction has. It holds a list, a set, a
+            single label, `None` (no labels), or a JSON list as text.
+        measure: `precision` (the share of predicted labels that are right), `recall` (the share of right labels that
+            are predicted), `f1` (their harmonic mean), or `exact` (1 for equal sets, else 0).
+        separator: splits a text into labels, as `","` splits "bug, urgent".
+        normalize: compare labels like `exact_match`.
 
     Raises:
-        UsageError: a measure or separator that cannot be.
-        MetricError: when scoring, if the label is absent or an object.
+        UsageError: an unknown measure, or an empty separator.
+        MetricError: the label is absent or an object; raised when scoring.
 
     Example:
         >>> tags = set_match("tags")

@@ -1,4 +1,4 @@
-"""The identity of code: its source, and what else of the caller's own it uses. Best effort."""
+"""The identity of code: its source and the user code that it uses. Best effort."""
 
 import dis
 import hashlib
@@ -21,24 +21,24 @@ _INSTALLED = (
 
 
 def code_identity(value: FunctionType | type) -> list[Any]:
-    """Return what a function or class is, as JSON values: module, name, source, and what it uses of the caller's code.
+    """Return the identity of a function or class as JSON values: module, name, source, and the user code it uses.
 
-    That is, through all functions that are reached: functions and classes of modules that are not installed, also as
-    attributes of such modules, and global constants (numbers, texts, and tuples of them) that no function reached
-    assigns. Not seen: methods that are called on objects, values that change, and what installed packages do; those
-    have versions. Without a source the byte code counts.
+    User code is every function and class of a module that is not installed, followed through calls and module
+    attributes, and every global constant (number, text, or tuple of them) that none of these functions assigns. It
+    misses methods called on objects, values that change, and installed packages, which have versions. The byte code
+    counts if there is no source.
     """
     return _identity(value, set())
 
 
 def place(value: Any) -> tuple[str, str]:
-    """Return module and qualified name of a function or class, of an object those of its class."""
+    """Return module and qualified name of a function or class, or of an object's class."""
     name = getattr(value, "__qualname__", type(value).__qualname__)
     return str(getattr(value, "__module__", "")), str(name)
 
 
 def source_key(value: Any) -> str | None:
-    """Return the sha256 of a source; `None` where it cannot be had, as of what is typed at a prompt or written in C."""
+    """Return the sha256 of a source; `None` if there is none, as for code typed at a prompt or written in C."""
     try:
         return hashlib.sha256(inspect.getsource(value).encode()).hexdigest()
     except (OSError, TypeError):
@@ -92,11 +92,11 @@ _ASSIGNMENTS = ("STORE_GLOBAL", "DELETE_GLOBAL")
 
 
 def _is_own(value: Any) -> bool:
-    """Whether something is defined in the caller's own code."""
+    """Whether a value is defined in user code."""
     module = value if isinstance(value, ModuleType) else sys.modules.get(value.__module__)
     file = getattr(module, "__file__", None)
     if isinstance(value, type) and issubclass(value, Signature):
-        return False  # it is part of the program that it stands in
+        return False  # a nested function is part of the source around it
     if file is None:
         return getattr(module, "__name__", None) == "__main__"
     return not any(Path(file).resolve().is_relative_to(folder) for folder in _INSTALLED)

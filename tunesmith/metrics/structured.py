@@ -60,17 +60,16 @@ class JsonFields(Scorer):
 
 
 def json_fields(weights: Mapping[str, float], *, normalize: bool = True) -> JsonFields:
-    """Return a metric: the weighted share of the named fields that equal their labels, 0 to 1.
+    """Return a metric: the weighted share of fields that equal their labels, 0 to 1.
 
     Args:
-        weights: how much each field counts, above zero; they need not add up to one. A dot goes
-            inside: "address.city", "items.0.price", in mappings, models, lists, and texts that hold
-            JSON.
-        normalize: as in `exact_match`, which says how values are compared.
+        weights: the weight of each field, above zero; they need not add up to one. A dot reaches into
+            mappings, models, lists, and texts that hold JSON: "address.city", "items.0.price".
+        normalize: compare values like `exact_match`.
 
     Raises:
         UsageError: no fields, or a weight that is not above zero.
-        MetricError: when scoring, where a label is absent.
+        MetricError: a label is absent; raised when scoring.
 
     Example:
         >>> import dspy
@@ -85,11 +84,11 @@ def json_fields(weights: Mapping[str, float], *, normalize: bool = True) -> Json
 
 
 def checked_weights(weights: Iterable[object]) -> None:
-    """Raise `UsageError` unless there are weights, all finite and above zero."""
+    """Raise `UsageError` unless there is a weight and all are finite and above zero."""
     count = 0
     for count, weight in enumerate(weights, 1):  # noqa: B007
         number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
         if not number or not 0 < float(weight) < math.inf:  # type: ignore[arg-type]
-            raise UsageError(f"A weight is a number above zero. Given: {shown(weight)}.")
+            raise UsageError(f"A weight must be a number above zero. Given: {shown(weight)}.")
     if count == 0:
-        raise UsageError("There is nothing to weigh. Give at least one weight.")
+        raise UsageError("There are no weights. Give at least one.")

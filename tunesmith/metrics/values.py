@@ -35,16 +35,16 @@ __all__ = [
 
 
 MISSING_FIELD: Final = ": missing;"
-"""What stands in the feedback of a prediction that lacks the field a metric looked for."""
+"""The feedback for a prediction that lacks the field."""
 
 _SHOWN = 80
 
 
 def checked_fields(names: Iterable[object]) -> None:
-    """Raise `UsageError` for a field name that is no text."""
+    """Raise `UsageError` if a field name is not text."""
     for name in names:
         if not isinstance(name, str) or name == "":
-            raise UsageError(f"A field is named by its text. Given: {shown(name)}.")
+            raise UsageError(f"A field name must be text. Given: {shown(name)}.")
 
 
 def label_of(example: Example, field: str) -> Any:
@@ -75,7 +75,7 @@ def given(prediction: object, field: str) -> Any:
 
 
 def common_fields(example: Example, prediction: object) -> tuple[str, ...]:
-    """Return the labels (fields that are no inputs) that the prediction has; all, if it has none.
+    """Return the labels (fields that are not inputs) that the prediction has, or all labels if it has none.
 
     Raises:
         MetricError: the example has no labels, or does not say which of its fields are inputs.
@@ -109,7 +109,7 @@ def one_field(example: Example, prediction: object, field: str | None) -> str:
 
 
 def missing(field: str, prediction: object) -> Score:
-    """Return the score of a prediction without the field: the program's fault, so zero."""
+    """Return the score of a prediction without the field: zero, since it is the program's fault."""
     if isinstance(prediction, (Example, Mapping)):
         names = ", ".join(shown(name, 40) for name in list(prediction.keys())[:8])
         has = f"the prediction has {names}" if names else "the prediction is empty"
@@ -119,7 +119,7 @@ def missing(field: str, prediction: object) -> Score:
 
 
 def judged(field: str, value: float, expected: object, got: object, note: str = "") -> Score:
-    """Return a score that says what was expected and what came."""
+    """Return a score with the expected and the actual value as feedback."""
     value = float(value)
     if value == 1:
         return Score(value, f"{field}: correct")
@@ -127,7 +127,7 @@ def judged(field: str, value: float, expected: object, got: object, note: str = 
 
 
 def text_of(value: object) -> str | None:
-    """Return the text of a scalar, as JSON has it; `None` for anything else."""
+    """Return the JSON text of a scalar; `None` for any other value."""
     value = plain(value)
     if isinstance(value, str):
         return value
@@ -139,7 +139,7 @@ def text_of(value: object) -> str | None:
 
 
 def items_of(value: object) -> list[Any] | None:
-    """Return the items of a list or a set, those of a set in one order; `None` for anything else."""
+    """Return the items of a list or a set (a set in a fixed order); `None` for any other value."""
     value = plain(value)
     if isinstance(value, _SETS):
         return sorted(value, key=lambda item: (type(item).__name__, repr(plain(item))))
@@ -147,7 +147,7 @@ def items_of(value: object) -> list[Any] | None:
 
 
 def plain(value: Any) -> Any:
-    """Return a value without its wrapping: the value of an Enum, the fields of a model."""
+    """Return the value of an Enum member, the fields of a model, or any other value unchanged."""
     if isinstance(value, Enum):
         return plain(value.value)
     if isinstance(value, BaseModel):
@@ -162,14 +162,15 @@ def plain(value: Any) -> Any:
 def same(expected: object, got: object, *, normalize: bool = True) -> bool:
     """Return whether two values are the same.
 
-    Two texts are compared by `same_text`, or exactly where `normalize` is off. Numbers, booleans
-    and dates are compared by value, also with a text that is one; a float is the same within a
-    relative 1e-9. Lists are compared in order, sets without, mappings, models and dataclasses by
-    field. Of other types (URLs, addresses, durations, bytes) equal values are the same, and a text that reads as one.
+    Two texts are compared by `same_text`, or exactly if `normalize` is off. Numbers, booleans and
+    dates are compared by value, also with a text that spells one; floats within a relative 1e-9.
+    Lists are compared in order, sets without order; mappings, models and dataclasses by field.
+    Values of other types (URLs, addresses, durations, bytes) are compared with `==`, also with a
+    text that the type can parse.
     """
     try:
         return _same(plain(expected), plain(got), normalize=normalize)
-    except RecursionError:  # nested deeper than any label
+    except RecursionError:  # nested too deeply for a label
         return False
 
 
@@ -201,7 +202,7 @@ _TRUTH = {"true": True, "yes": True, "false": False, "no": False}
 
 
 def _read(value: Any, kinds: Any) -> Any:
-    """Return `value` as one of `kinds`, `None` where it is not and its text is not."""
+    """Return `value`, or its text, as one of `kinds`; `None` if neither is one."""
     if isinstance(value, str):
         return _read_text(value.strip(), kinds)
     if kinds is _NUMBERS and isinstance(value, bool):
@@ -243,7 +244,7 @@ def _same_members(expected: Any, got: Any, *, normalize: bool) -> bool:
 def _same_typed(expected: Any, got: Any) -> bool:
     """Return whether two values of other types are equal: addresses, identifiers, durations, bytes.
 
-    A text is read as the other's type.
+    A text is parsed as the type of the other value.
     """
     if expected is None or got is None:
         return expected is got
@@ -274,7 +275,7 @@ def _adapter(kind: type) -> TypeAdapter[Any] | None:
 
 
 def _json_text(value: Any) -> str | None:
-    """Return the text that stands for a value in JSON, as of an address or a duration; `None` if none does."""
+    """Return the text of a value that JSON writes as text, such as an address or a duration; else `None`."""
     if isinstance(value, (Mapping, *_LISTS, *_SETS, Secret, SecretBytes, SecretStr)):
         return None
     try:
@@ -285,6 +286,6 @@ def _json_text(value: Any) -> str | None:
 
 
 def _is_short(number: int | float | Decimal) -> bool:
-    """Return whether a number can be written out."""
+    """Return whether a number is short enough to write out."""
     value = as_decimal(number)
     return value.is_finite() and abs(value.adjusted()) < 1000

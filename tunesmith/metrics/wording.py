@@ -1,4 +1,4 @@
-"""When two texts say the same."""
+"""Compare texts: equality and containment after normalisation."""
 
 import re
 import string
@@ -10,18 +10,19 @@ from tunesmith.metrics.digits import numbers_in, whole_number
 
 __all__ = ["holds_text", "same_text"]
 
-# What makes another name of the word before it: C++ and C#, A+ and A-, x > y. The hyphen of "well-known" does not.
+# Signs that change the meaning of the word before them: C++ and C#, A+ and A-, x > y. The hyphen of "well-known" does
+# not count.
 _SIGNS = re.compile(r"(?<=\w)(?:[+#]+|-+(?!\w)| ?[<>=]+)")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def same_text(expected: str, got: str) -> bool:
-    """Return whether two texts are equal after `normalize_text`, with four guards.
+    """Return whether two texts are equal after `normalize_text`, with four exceptions.
 
-    Two texts that are numbers are compared as numbers ("1,234.50" is "1234.5"). Texts whose numbers
-    differ never match ("3.5" is not "35", "-5" is not "5"), nor do those whose signs behind a word
-    or between two differ ("C++" is not "C#", "A+" is not "A-"). A label that the normalisation would
-    empty is compared with its articles, or its punctuation, left in ("A" is not "the").
+    Two texts that are numbers are compared as numbers ("1,234.50" is "1234.5"). Texts with different
+    numbers never match ("3.5" is not "35", "-5" is not "5"). Texts with different signs after or
+    between words never match ("C++" is not "C#", "A+" is not "A-"). A label that the normalisation
+    would empty keeps its articles or punctuation ("A" is not "the").
     """
     one, other = whole_number(expected), whole_number(got)
     if one is not None and other is not None:
@@ -35,7 +36,7 @@ def same_text(expected: str, got: str) -> bool:
 def holds_text(expected: str, got: str) -> bool:
     """Return whether `got` contains `expected` as whole words, normalised as in `same_text`.
 
-    A text that is a number is contained where the number is: "1234" in "it is $1,234.00".
+    If `expected` is a number, it matches the same number in another spelling: "1234" in "it is $1,234.00".
     """
     number = whole_number(expected)
     if number is not None:
@@ -58,12 +59,12 @@ def _bounded(words: str) -> str:
 
 
 def _is_spaced(sign: str) -> bool:
-    """Return whether words in the script of `sign` are set apart by spaces (Chinese is not)."""
+    """Return whether the script of `sign` separates words with spaces (Chinese does not)."""
     return sign.isalnum() and unicodedata.east_asian_width(sign) not in ("W", "F")
 
 
 def _normal_for(label: str) -> Callable[[str], str]:
-    """Return the strongest normalisation that leaves something of `label`."""
+    """Return the strongest normalisation that does not empty `label`."""
     for normal in (normalize_text, _without_punctuation):
         if normal(label) != "":
             return normal
