@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 from tests.cli.conftest import Workspace, run
 
@@ -33,3 +34,17 @@ def test_a_plan_that_stands_on_an_estimate_says_so(workspace: Workspace) -> None
     assert "Calls per example are taken as 1: 1 of the program, 0 of the metric." in run(*options).stdout
     assert not json.loads(run(*options, "--json").stdout)["calls_per_example"]["known"]
     assert json.loads(run(*options, "--json", "--budget-calls", "200").stdout)["calls"]["worst"] <= 200
+
+
+def test_a_compiler_of_the_projects_own_is_planned_with_its_options(workspace: Workspace) -> None:
+    code = (Path(__file__).parents[1] / "compilers" / "asking.py").read_text(encoding="utf-8")
+    (workspace.folder / "own_compiler.py").write_text(code, encoding="utf-8")
+    options = ("compile", "--dry-run", "--quiet", "--compiler", "own_compiler:Asking", "--set", "proposals=3")
+    assert "Proposals: 6, asked of the prompt model" in run(*options, "--set", "rounds=2").stdout
+    assert json.loads(run(*options, "--json").stdout)["proposals"] == 3
+    wrong = run(*options, "--set", "rounds=0")
+    assert (wrong.exit_code, "`rounds` must be at least 1. Given: 0." in wrong.stderr) == (2, True)
+    assert (
+        "There is no compiler 'magic'. Use one of: bootstrap-few-shot" in run("compile", "--compiler", "magic").stderr
+    )
+    assert "`--set` takes `option=value`" in run("compile", "--set", "rounds").stderr

@@ -321,6 +321,10 @@ def test_settings_are_replaced_and_checked(tmp_path: Path) -> None:
     assert (changed.settings.metric, changed.settings.program) == ("c:d", None)
     assert (changed.settings.compile.seed, changed.settings.compile.run) == (2, "x")
     assert project.settings.compile.seed == 1
+    with_options = Project.load(write(tmp_path / "q", "[compile]\nnum_candidates = 3\nseed = 4"))
+    assert with_options.changed(compile={"compiler": "random-search"}).settings.compile.options == {"num_candidates": 3}
+    other = with_options.changed(compile={"compiler": "labeled-few-shot"}).settings.compile
+    assert (other.options, other.seed) == ({}, 4)
     with pytest.raises(UsageError, match=r"`compile\.budget_calls`"):
         project.changed(compile={"budget_calls": -1})
 

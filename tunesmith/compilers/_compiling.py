@@ -125,8 +125,8 @@ def _check(place: Place) -> None:
     if place.fork is None and not place.new and _is_of_an_earlier_form(run_path(place.run)):
         raise RunMismatch(
             f"The folder {str(run_path(place.run))!r} holds a run of `Compiler.compile` of an earlier version, which "
-            "wrote down otherwise what it is a run of. Choose another `run=` name, or pass `new` to set it aside or "
-            "`fork` to start from what it has evaluated; paid replies stay in the cache."
+            "wrote down otherwise what it is a run of. Choose another `run=` name; paid replies stay in the cache, "
+            "and `ts.compile(..., run=..., fork=...)` starts a run from what that one has evaluated."
         )
     if place.fork is not None and run_path(place.fork) == run_path(place.run):
         raise UsageError(

@@ -61,7 +61,7 @@ def option_names(kind: type) -> tuple[str, ...]:
 
 
 def check_values(kind: type, given: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    """Return the values of options as `kind` keeps them: lists as tuples, whole numbers as the type that is declared.
+    """Return the values of options as `kind` keeps them, lists as tuples.
 
     Args:
         kind: the compiler's class.
@@ -76,8 +76,10 @@ def check_values(kind: type, given: Mapping[str, Any], where: str = "") -> dict[
         if name not in fields:
             raise UsageError(f"{where}{_unknown(kind, name)}")
         adapter, about = fields[name]
+        plain = _tuples(value)
         try:
-            found[name] = adapter.validate_python(_tuples(value))
+            checked = adapter.validate_python(plain)
+            found[name] = plain if plain == checked else checked  # 1 stays 1: identities of runs are of the text
         except ValidationError as error:
             raise UsageError(f"{where}{_problem(name, about, error)} Given: {shown(value)}.") from error
         choices = about["choices"]

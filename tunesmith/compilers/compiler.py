@@ -29,7 +29,7 @@ __all__ = ["Compiler"]
 _log = logging.getLogger("tunesmith")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class Compiler(Teleprompter, ABC):
     """A way to find a better candidate for a program.
 
@@ -69,6 +69,9 @@ class Compiler(Teleprompter, ABC):
         super().__init_subclass__(**kwargs)  # type: ignore[no-untyped-call]
         if "name" not in cls.__dict__:
             cls.name = cls.__name__
+        for method in ("__repr__", "__eq__", "__hash__"):  # so that the decorator leaves them alone
+            if method not in cls.__dict__:
+                setattr(cls, method, getattr(cls, method))
 
     def __post_init__(self) -> None:
         """Check the options; a subclass that checks more calls this too."""
@@ -86,6 +89,13 @@ class Compiler(Teleprompter, ABC):
         self._set(budget=Budget.of(self.budget))
         values = {name: getattr(self, name) for name in option_names(type(self))}
         self._set(**check_values(type(self), values))
+
+    def __eq__(self, other: object) -> bool:
+        alike = isinstance(other, Compiler) and type(self) is type(other) and self.metric is other.metric
+        return alike and (self.options(), self.slots) == (other.options(), other.slots)  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name, self.seed))
 
     def __repr__(self) -> str:
         given = {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["BootstrapFewShot", "LabeledFewShot", "few_shot_candidate"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True)
 class LabeledFewShot(Compiler):
     """Give every predictor `k` training examples as demos, drawn at random.
 
@@ -58,7 +58,7 @@ class LabeledFewShot(Compiler):
         return _with_labelled_demos(program, list(train), self.k, self.seed)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True)
 class BootstrapFewShot(Compiler):
     """Demos from the teacher's successful runs, filled up with labelled ones (Khattab et al. 2023, section 4).
 

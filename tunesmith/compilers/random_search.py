@@ -32,7 +32,7 @@ _AT_ONCE = ("random", "grid")  # samplers that learn nothing from what they are 
 _MOST_PER_GENERATION = 20
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True)
 class RandomSearch(Compiler):
     """Draw candidates, race them on validation, keep the best if it beats the program as given.
 

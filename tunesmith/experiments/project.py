@@ -227,7 +227,11 @@ class Project:
         """
         given = {name: value for name, value in settings.items() if value is not None}
         table = {name: value for name, value in (compile or {}).items() if value is not None}
-        merged = {**self.settings.model_dump(), **given, "compile": {**self.settings.compile.model_dump(), **table}}
+        own = self.settings.compile
+        kept = own.model_dump()
+        if table.get("compiler", own.compiler) != own.compiler:  # the options in the file are of the compiler there
+            kept = {name: value for name, value in kept.items() if name not in own.options}
+        merged = {**self.settings.model_dump(), **given, "compile": {**kept, **table}}
         return replace(self, settings=_checked(merged, "the options"))
 
     def with_options(self, given: Sequence[str]) -> "Project":
