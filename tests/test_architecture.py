@@ -44,6 +44,7 @@ DOORS = {  # third-party package: the only files that may import it
     ],
     "litellm": [],
     "ollama": ["lm/engines/ollama/engine.py"],
+    "openai": ["lm/engines/openai/server.py"],
     "optuna": ["compilers/_study.py"],
     "rich": ["cli/*", "experiments/progress.py"],
     "xllamacpp": ["lm/engines/llamacpp/context.py"],

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tunesmith.lm
+from tests.lm.front import Act, chat_reply, front
 from tunesmith.cli.application import VERBS
 from tunesmith.lazy import lazy_module
 
@@ -74,3 +75,12 @@ def test_a_lazy_package_imports_the_file_of_a_name_when_it_is_first_read() -> No
 
     assert loaded("import tunesmith.lm", *files) == set()
     assert loaded("from tunesmith.lm import Budget", *files) == {"tunesmith.lm.meter"}
+
+
+def test_a_reply_from_the_cache_needs_neither_the_client_nor_the_server_of_openais_protocol(tmp_path: Path) -> None:
+    home = {"TUNESMITH_HOME": str(tmp_path)}
+    ask = "import tunesmith as ts; print(ts.lm('openai/m', base_url='{url}', dialect='openai', revision='1')('x'))"
+    with front(lambda asked: Act(body=chat_reply())) as server:
+        code = ask.format(url=server.url)
+        assert loaded(code, "openai", **home) == {"openai"}
+    assert loaded(code, "openai", **home) == set()

@@ -37,6 +37,7 @@ from dspy.lm15 import (
     TopLogprob,
     Usage,
     materialize_response,
+    response_from_openai_chat,
     response_to_events,
 )
 from dspy.utils.exceptions import (
@@ -98,6 +99,7 @@ __all__ = [
     "context_overflow",
     "dspy_settings",
     "materialize_response",
+    "response_from_openai_chat",
     "message_text",
     "missing_model",
     "refused",

@@ -28,7 +28,7 @@ from tunesmith.lm import Config, Message, Request, StreamDeltaEvent, StreamEndEv
 from tunesmith.lm.engines.openai import openai_hosts
 from tunesmith.lm.engines.openai.dialects import DIALECTS
 from tunesmith.lm.engines.openai.engine import OpenAIEngine
-from tunesmith.lm.engines.openai.reply import read_problem, sse_payloads
+from tunesmith.lm.engines.openai.reply import read_problem
 from tunesmith.lm.wire import response_of, row_of
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -165,6 +165,8 @@ def test_a_lone_surrogate_is_refused() -> None:
     request = Request(model="m", messages=(Message.user("broken \ud800"),))
     with pytest.raises(RequestRefused, match="surrogate"):
         engine("http://127.0.0.1:1").complete(request)
+    with pytest.raises(RequestRefused, match="surrogate"):
+        engine("http://127.0.0.1:1").embed(["broken \ud800"])
 
 
 # Which server it is -----------------------------------------------------------------------------------------------
@@ -346,8 +348,14 @@ def test_tool_calls_and_thinking_are_parts_of_the_reply() -> None:
 def test_tool_arguments_that_are_no_object_are_refused() -> None:
     calls = [{"id": "", "function": {"name": "search", "arguments": "{broken"}}]
     act = Act(body=chat_reply(message={"tool_calls": calls}))
-    with front(always(act)) as server, pytest.raises(RequestRefused, match="no JSON object"):
+    with front(always(act)) as server, pytest.raises(RequestRefused, match="not a JSON object"):
         engine(server).complete(asking())
+
+
+def test_a_reply_that_was_cut_in_its_tool_calls_says_so() -> None:
+    calls = [{"id": "c7", "type": "function", "function": {"name": "search", "arguments": "{}"}}]
+    with front(always(Act(body=chat_reply(message={"tool_calls": calls}, finish_reason="length")))) as server:
+        assert engine(server).complete(asking()).finish_reason == "length"
 
 
 def test_a_real_ollama_reply_is_read() -> None:
@@ -404,11 +412,6 @@ def test_a_stream_is_the_reply_piece_by_piece_whatever_line_ends_it_holds() -> N
     assert server.asked[0].body["stream_options"] == {"include_usage": True}
 
 
-def test_comments_names_and_split_data_are_read_as_the_standard_says() -> None:
-    given = [b': ping\r\n\r\nevent: x\r\ndata: {"a":\r\nda', b"ta: 1}\r\n\r\n", b"error: {}\n\ndata:last"]
-    assert list(sse_payloads(given)) == ['{"a":\n1}', "{}", "last"]
-
-
 def test_tool_calls_and_thinking_come_as_deltas() -> None:
     first = {"choices": [{"delta": {"reasoning": "hm"}}]}
     call = {"index": 0, "id": "c1", "function": {"name": "search", "arguments": '{"q"'}}
@@ -434,8 +437,10 @@ def test_tool_calls_and_thinking_come_as_deltas() -> None:
         ([piece("a"), {"object": "error", "message": "maximum context length is 9 tokens"}], ContextOverflow),
         ([piece("a"), None], ModelUnavailable),
         ([piece("a")], ModelUnavailable),
+        ([piece("a"), [1]], ModelUnavailable),
+        ([piece("a"), {"error": {"message": "x", "code": "context_length_exceeded"}}], ContextOverflow),
     ],
-    ids=["error", "tgi error", "overflow", "cut", "ends without a reason"],
+    ids=["error", "tgi error", "overflow", "cut", "ends without a reason", "another shape", "overflow by its code"],
 )
 def test_a_stream_that_breaks_off_is_a_typed_error(chunks: list[Any], error: type[Exception]) -> None:
     with front(lambda asked: Act(body=sse(*chunks, done=False))) as server:
@@ -444,6 +449,25 @@ def test_a_stream_that_breaks_off_is_a_typed_error(chunks: list[Any], error: typ
             got.extend(engine(server).stream(asking()))
     assert len(got) == 2, "what came before is not lost"
     assert len(server.chats()) == 1, "nothing is sent again after the first piece"
+
+
+@pytest.mark.parametrize("bad", [b"data: {broken\n\n", b'data: {"a": "\xff"}\n\n'], ids=["no JSON", "no UTF-8"])
+def test_a_stream_that_cannot_be_read_is_a_typed_error(bad: bytes) -> None:
+    pieces = [p.encode() for p in sse(piece("a"), done=False) if p]
+    with (
+        front(lambda asked: Act(body=iter([*pieces, bad]))) as server,
+        pytest.raises(ModelUnavailable, match="broke its reply off"),
+    ):
+        list(engine(server).stream(asking()))
+
+
+def test_a_stream_that_does_not_begin_is_asked_for_again() -> None:
+    acts = [BUSY, Act("reset"), Act(body=sse(piece("a", finish_reason="stop")))]
+    waited: list[float] = []
+    with front(in_turn(*acts)) as server:
+        events = list(engine(server, sleep=waited.append).stream(asking()))
+    assert len(events) == 3
+    assert waited == [0.5, 1.0]
 
 
 def test_a_stream_that_is_left_closes_the_connection() -> None:
@@ -698,6 +722,36 @@ def test_no_secret_is_in_the_identity_or_in_an_error() -> None:
     assert found.identity.to_json()["details"] == {"address": server.url, "revision": "r1"}
     with pytest.raises(UsageError, match="written down"):
         OpenAIEngine("m", base_url="http://user:pass@localhost/v1")
+
+
+ENVIRONMENT = {
+    "OPENAI_API_KEY": "secret",
+    "OPENAI_ADMIN_KEY": "secret",
+    "OPENAI_ORG_ID": "secret",
+    "OPENAI_PROJECT_ID": "secret",
+    "OPENAI_BASE_URL": "http://127.0.0.1:1/secret",
+    "OPENAI_CUSTOM_HEADERS": "X-Custom: secret",
+}
+
+
+@pytest.mark.parametrize("key", [None, "mine"])
+def test_nothing_of_the_environment_that_is_for_openai_goes_to_another_server(
+    key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    with front(in_turn(GOOD)) as server:
+        found = engine(server, dialect=None, api_key=key, headers={"X-Own": "1"})
+        found.complete(asking())
+        server.script = lambda asked: Act(body=sse(piece("a", finish_reason="stop")))
+        list(found.stream(asking()))
+    assert {asked.path for asked in server.asked} >= {"/v1/chat/completions", "/props"}
+    for asked in server.asked:
+        sent = {name.lower(): value for name, value in asked.headers.items()}
+        assert "secret" not in json.dumps(sent)
+        assert not [name for name in sent if name.startswith(("x-stainless", "openai"))]
+        assert sent.get("authorization") == (None if key is None else "Bearer mine")
+        assert sent["x-own"] == "1"
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x", "http://", "http://x:y/v1", "http://x/v1?a=b"])

@@ -7,10 +7,9 @@ user gives stand for the weights.
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
-
-import httpx
 
 from tunesmith.errors import ModelUnavailable, RequestRefused, UsageError, shown
 from tunesmith.lm.connection import is_time_limit
@@ -25,7 +24,6 @@ from tunesmith.lm.engine import (
     StreamStartEvent,
     context_overflow,
     refused,
-    unavailable,
 )
 from tunesmith.lm.engines.ollama.cloud import cloud_model_refused, is_cloud_tag
 from tunesmith.lm.engines.ollama.errors import no_vectors
@@ -33,7 +31,7 @@ from tunesmith.lm.engines.ollama.facts import OwnTurns, can_think, full_name, is
 from tunesmith.lm.engines.ollama.request import estimated_tokens, is_shortened
 from tunesmith.lm.engines.openai.address import checked_headers
 from tunesmith.lm.engines.openai.dialects import DIALECTS, Dialect, detect, get_dialect
-from tunesmith.lm.engines.openai.reply import read_events, read_reply, sse_payloads
+from tunesmith.lm.engines.openai.reply import read_events, read_reply
 from tunesmith.lm.engines.openai.request import chat_body
 from tunesmith.lm.engines.openai.server import Server
 
@@ -221,19 +219,11 @@ class OpenAIEngine:
     def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
         """Answer piece by piece; closing the iterator closes the connection, which frees the server's slot."""
         body = self._body(request, stream=True)
-        reply = self._server.open("/chat/completions", body, falters=self._falters)
-        try:
-            for event in read_events(sse_payloads(reply.iter_bytes()), request.model):
+        with closing(self._server.stream("/chat/completions", body, falters=self._falters)) as chunks:
+            for event in read_events(chunks, request.model):
                 if isinstance(event, StreamEndEvent) and event.usage is not None:
                     self._check_whole(event.usage.input_tokens, request)
                 yield event
-        except httpx.TransportError as error:
-            raise unavailable(
-                f"The server at {self._server.url} broke its reply off: {type(error).__name__}: {error}. "
-                "Run the same command again."
-            ) from error
-        finally:
-            reply.close()
 
     def embed(self, texts: list[str]) -> list[list[float]]:
         """Return one vector per text, in order.

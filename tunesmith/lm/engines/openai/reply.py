@@ -1,34 +1,28 @@
 """What servers of OpenAI's protocol answer: replies, streams and errors, as canonical values."""
 
-import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from tunesmith.errors import ModelError
 from tunesmith.lm.engine import (
-    Message,
-    RefusalPart,
     Response,
     StreamDeltaEvent,
     StreamEndEvent,
     StreamStartEvent,
     TextDelta,
-    TextPart,
     ThinkingDelta,
-    ThinkingPart,
-    TokenLogprob,
     ToolCallDelta,
-    ToolCallPart,
-    TopLogprob,
     Usage,
     context_overflow,
     refused,
+    response_from_openai_chat,
     unavailable,
 )
 
-__all__ = ["Problem", "read_events", "read_problem", "read_reply", "sse_payloads"]
+__all__ = ["Problem", "broke_off", "read_events", "read_problem", "read_reply"]
 
 _REASONS = {
     "length": "length",
@@ -38,7 +32,7 @@ _REASONS = {
     "content_filter": "content_filter",
 }
 
-# How servers say that a prompt is too long: (context tokens, prompt tokens) where they give numbers.
+# How servers say that a prompt is too long: (context tokens, prompt tokens) if they give numbers.
 _CONTEXT = re.compile(
     r"maximum (?:context|model) length (?:is|of) (\d+)|context length is only (\d+)"
     r"|`max_new_tokens` must be <= (\d+)|must have less than (\d+) tokens|available context size \((\d+) tokens\)"
@@ -64,7 +58,7 @@ class Problem:
     Attributes:
         text: in its words.
         too_long: whether the prompt does not fit.
-        prompt_tokens, context_tokens: where it says so.
+        prompt_tokens, context_tokens: if it says so.
     """
 
     text: str
@@ -118,33 +112,18 @@ def read_reply(data: Any, model: str) -> Response:
     """Return the response in a `chat.completion` object; `model` is what the caller asked for.
 
     Raises:
-        RequestRefused: the model called a tool with arguments that are no JSON object.
-        KeyError, TypeError, ValueError, IndexError: it is no such object.
+        RequestRefused: the model called a tool with arguments that are not a JSON object.
+        KeyError, TypeError, ValueError, IndexError: `data` is not such an object.
     """
     choice = data["choices"][0]
-    message = choice["message"]
-    parts: list[Any] = []
-    thinking = message.get("reasoning_content") or message.get("reasoning")
-    if thinking:
-        parts.append(ThinkingPart(thinking))
-    calls = [_tool_call(call, index) for index, call in enumerate(message.get("tool_calls") or ())]
-    if message.get("refusal"):
-        parts.append(RefusalPart(message["refusal"]))
-    elif message.get("content") is not None or not calls:
-        parts.append(TextPart(message.get("content") or ""))
-    reason = _REASONS.get(choice.get("finish_reason") or "", "stop")
-    return Response(
-        id=None,
-        model=model,
-        message=Message("assistant", (*parts, *calls)),
-        finish_reason="tool_call" if calls and reason == "stop" else reason,  # type: ignore[arg-type]  # a Literal
-        usage=_usage(data.get("usage")),
-        logprobs=_logprobs(choice),
-    )
+    for call in choice["message"].get("tool_calls") or ():
+        _check_arguments(call["function"])
+    found = response_from_openai_chat(data, model=model, choice=0)
+    reason = _REASONS.get(choice.get("finish_reason") or "", found.finish_reason)
+    return replace(found, id=None, model=model, finish_reason=reason, provider_data=None)  # type: ignore[arg-type]
 
 
-def _tool_call(call: Mapping[str, Any], index: int) -> ToolCallPart:
-    function = call["function"]
+def _check_arguments(function: Mapping[str, Any]) -> None:
     given = function.get("arguments")
     try:
         arguments = json.loads(given) if isinstance(given, str) else given
@@ -152,104 +131,37 @@ def _tool_call(call: Mapping[str, Any], index: int) -> ToolCallPart:
         arguments = None
     if not isinstance(arguments, dict):
         raise refused(
-            f"The model called the tool {function['name']!r} with arguments that are no JSON object: "
+            f"The model called the tool {function['name']!r} with arguments that are not a JSON object: "
             f"{str(given)[:200]!r}. Describe the tool more simply, or use a larger model."
         )
-    return ToolCallPart(str(call.get("id") or f"call_{index}"), function["name"], arguments)
 
 
-def _usage(given: Any) -> Usage:
-    if not given:
-        return Usage()
-    details = given.get("prompt_tokens_details") or {}
-    thought = (given.get("completion_tokens_details") or {}).get("reasoning_tokens")
-    return Usage(
-        given.get("prompt_tokens"),
-        given.get("completion_tokens"),
-        cache_read_tokens=details.get("cached_tokens"),
-        reasoning_tokens=thought,
-    )
-
-
-def _logprobs(choice: Mapping[str, Any]) -> tuple[TokenLogprob, ...] | None:
-    content = (choice.get("logprobs") or {}).get("content")
-    if content is None:
-        return None
-    return tuple(
-        TokenLogprob(
-            item["token"],
-            float(item["logprob"]),
-            _bytes(item),
-            top=tuple(
-                TopLogprob(top["token"], float(top["logprob"]), _bytes(top)) for top in item.get("top_logprobs") or ()
-            ),
-        )
-        for item in content
-    )
-
-
-def _bytes(item: Mapping[str, Any]) -> tuple[int, ...] | None:
-    return None if item.get("bytes") is None else tuple(item["bytes"])
-
-
-def sse_payloads(chunks: Iterable[bytes]) -> Iterator[str]:
-    r"""Yield the data of server-sent events.
-
-    Lines end at `\n` alone: a reply may hold U+2028 or U+0085, which other line readers split at.
-    """
-    left, data = b"", []
-    for chunk in itertools.chain(chunks, (b"\n\n",)):
-        *lines, left = (left + chunk).split(b"\n")
-        for raw in lines:
-            line = raw.rstrip(b"\r")
-            name, _, value = line.partition(b":")
-            if name in (b"data", b"error"):  # old llama.cpp sends errors under a name of their own
-                data.append(value.removeprefix(b" ").decode("utf-8", "replace"))
-            elif not line and data:
-                yield "\n".join(data)
-                data = []
-
-
-def read_events(payloads: Iterable[str], model: str) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
-    """Yield the events in the data of a `chat.completion.chunk` stream.
+def read_events(chunks: Iterable[Any], model: str) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+    """Yield the events in the chunks of a `chat.completion.chunk` stream.
 
     Raises:
         ContextOverflow, ModelUnavailable: the server reported an error on the way, or the stream ended too early.
     """
     yield StreamStartEvent(model=model)
-    reason: str | None = None
-    usage, ended = Usage(), False
-    for payload in payloads:
-        if payload.strip() == "[DONE]":
-            ended = True
-            break
-        chunk = _chunk(payload)
-        if chunk.get("usage"):
-            usage = _usage(chunk["usage"])
+    reason, usage = None, Usage()
+    for chunk in chunks:
+        if not isinstance(chunk, dict) or not chunk.keys() & {"choices", "usage"}:
+            raise broke_off(json.dumps(chunk))
+        usage = _read(chunk).usage if chunk.get("usage") else usage
         for choice in chunk.get("choices") or ():
-            for delta in _deltas(choice):
-                yield StreamDeltaEvent(delta)
-            if choice.get("finish_reason"):
-                reason = _REASONS.get(choice["finish_reason"], "stop")
-    if reason is None and not ended:
-        raise unavailable("The server ended its reply before it was whole. Run the same command again.")
-    yield StreamEndEvent(finish_reason=reason or "stop", usage=usage)  # type: ignore[arg-type]  # a Literal upstream
+            yield from map(StreamDeltaEvent, _deltas(choice))
+            reason = choice.get("finish_reason") or reason
+    if reason is None:
+        raise broke_off("it ended before it was whole")
+    yield StreamEndEvent(finish_reason=_REASONS.get(reason, "stop"), usage=usage)  # type: ignore[arg-type]  # a Literal
 
 
-def _chunk(payload: str) -> Mapping[str, Any]:
-    try:
-        chunk = json.loads(payload)
-    except ValueError:
-        chunk = None
-    if isinstance(chunk, dict) and not chunk.keys() & {"error", "error_type"} and chunk.get("object") != "error":
-        if "choices" in chunk or "usage" in chunk:
-            return chunk
-        # llama.cpp's older servers send the error object itself
-        payload = json.dumps({"error": chunk})
-    problem = read_problem(payload)
+def broke_off(said: str) -> ModelError:
+    """Return the error for a stream that ended with what the server said, or with what happened to it."""
+    problem = read_problem(said)
     if problem.too_long:
-        raise context_overflow(prompt_tokens=problem.prompt_tokens, context_tokens=problem.context_tokens)
-    raise unavailable(f"The server broke its reply off: {problem.text}. Run the same command again.")
+        return context_overflow(prompt_tokens=problem.prompt_tokens, context_tokens=problem.context_tokens)
+    return unavailable(f"The server broke its reply off: {problem.text}. Run the same command again.")
 
 
 def _deltas(choice: Mapping[str, Any]) -> Iterator[Any]:
@@ -258,7 +170,8 @@ def _deltas(choice: Mapping[str, Any]) -> Iterator[Any]:
     if thinking:
         yield ThinkingDelta(thinking)
     if delta.get("content"):
-        yield TextDelta(delta["content"], logprobs=_logprobs(choice) or ())
+        logprobs = _read({"choices": [{**choice, "message": {"content": delta["content"]}}]}).logprobs
+        yield TextDelta(delta["content"], logprobs=logprobs or ())
     for call in delta.get("tool_calls") or ():
         function = call.get("function") or {}
         yield ToolCallDelta(
@@ -267,3 +180,7 @@ def _deltas(choice: Mapping[str, Any]) -> Iterator[Any]:
             id=call.get("id") or None,
             name=function.get("name") or None,
         )
+
+
+def _read(body: Mapping[str, Any]) -> Response:
+    return response_from_openai_chat(body, model="m")

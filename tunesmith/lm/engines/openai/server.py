@@ -1,23 +1,33 @@
-"""The connection to a server of OpenAI's protocol: one pooled client, its policy of repeating, its errors as types."""
+"""The connection to a server of OpenAI's protocol, through the `openai` client: its addresses, repeats and errors.
+
+The client writes requests, reads streams and sorts errors. Three things of it are switched off here: it repeats nothing
+(`Server` says when a request is sent again), it adds no header of its own, and it reads no key from the environment.
+"""
 
 import email.utils
 import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, closing
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
 from tunesmith.errors import ModelError, shown
+from tunesmith.lazy import lazy_module
 from tunesmith.lm.bounded import ending, is_sent_once, keep_deadline, sooner, time_left
 from tunesmith.lm.connection import made
 from tunesmith.lm.engine import Resend, context_overflow, missing_model, refused, unavailable
 from tunesmith.lm.engines.ollama.transport import is_loopback
 from tunesmith.lm.engines.openai.address import checked_address
-from tunesmith.lm.engines.openai.reply import read_problem
+from tunesmith.lm.engines.openai.reply import broke_off, read_problem
+
+if TYPE_CHECKING:
+    import openai
+else:
+    openai = lazy_module("openai")  # it takes as long to import as DSPy, and cached replies need none of it
 
 __all__ = ["Server"]
 
@@ -29,6 +39,9 @@ _LONGEST_WAIT = 60.0  # a server that wants more is away for us
 _BUSY = frozenset({408, 425, 429, 502, 503, 504, 529})
 # llama.cpp and others close an idle connection after 5 s; ours must be gone before.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=4.0)
+_OWN_HEADERS = frozenset(
+    {"accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent"}
+)
 
 
 class Server:
@@ -62,10 +75,10 @@ class Server:
         address = checked_address(base_url, headers)
         self.is_local = is_loopback(address.hostname or "")
         self.url = address.geturl().rstrip("/")
+        self._root = self.url.removesuffix("/v1")
         self._headers, self._timeout, self._waits, self._sleep = dict(headers), timeout, waits, sleep
         self._lock = threading.Lock()
-        self._client: httpx.Client | None = None
-        self._pid = os.getpid()
+        self._clients: tuple[int, httpx.Client, Any] | None = None
 
     def ask(self, path: str, body: Mapping[str, Any], *, falters: bool = False, rooted: bool = False) -> Any:
         """Return the JSON that the server answers to a POST of `body`.
@@ -83,22 +96,38 @@ class Server:
         Raises:
             ContextOverflow, RequestRefused, ModelMissing, ModelUnavailable: what the server said, or that it is away.
         """
-        start = self._root if rooted else self.url
-        return self._trying(lambda: self._json("POST", start + path, body), falters=falters)
+        url = (self._root if rooted else self.url) + path
+        reply = self._trying(lambda: self._post(url, body, cast_to=httpx.Response), falters=falters)
+        try:
+            return reply.json()
+        except ValueError as error:
+            raise self.no_api(f"it sent {shown(reply.text[:200])}") from error
 
-    def open(self, path: str, body: Mapping[str, Any], *, falters: bool = False) -> httpx.Response:
-        """Return the reply to a POST, its body not read yet; close it. Repeats and raises as `ask`."""
-        return self._trying(lambda: self._open("POST", self.url + path, body), falters=falters)
+    def stream(self, path: str, body: Mapping[str, Any], *, falters: bool = False) -> Generator[Any, None, None]:
+        """Yield the JSON of each event that answers a POST of `body`; repeats until the first one, as `ask`.
+
+        Raises:
+            ContextOverflow, RequestRefused, ModelMissing, ModelUnavailable: as `ask`, or the reply broke off.
+        """
+        how = {"cast_to": object, "stream": True, "stream_cls": openai.Stream[object]}
+        with closing(self._trying(lambda: self._post(self.url + path, body, **how), falters=falters)) as events:
+            try:
+                yield from events
+            except (httpx.TransportError, openai.APIConnectionError) as error:
+                raise broke_off(_said(error)) from error
+            except openai.APIError as error:
+                raise broke_off(json.dumps({"error": error.body})) from error
+            except ValueError as error:
+                raise broke_off("it sent no JSON") from error
 
     def models(self) -> list[str]:
         """Return the names of the models that the server has, sorted.
 
         Raises:
-            ModelUnavailable, ModelMissing: nobody answers there, or nobody who speaks this protocol.
+            ModelUnavailable: the server does not answer.
         """
-        found = self._trying(lambda: self._json("GET", f"{self.url}/models", None, seconds=_PROBE_SECONDS))
-        items = found.get("data") if isinstance(found, dict) else None
-        return sorted(str(item.get("id")) for item in items or () if isinstance(item, dict))
+        found = self.page("/models", below=self.url, seconds=_PROBE_SECONDS) or {}
+        return sorted(str(item.get("id")) for item in found.get("data") or () if isinstance(item, dict))
 
     def ping(self) -> None:
         """Ask the server for a sign of life: any answer is one.
@@ -107,24 +136,34 @@ class Server:
             ModelUnavailable: there is none.
         """
         try:
-            with _within(_PROBE_SECONDS):
-                self._http().get(f"{self.url}/models", timeout=_PROBE_SECONDS)
-        except httpx.HTTPError as error:
-            raise self._away(_said(error)) from error
+            self._look(f"{self.url}/models", None, _PROBE_SECONDS)
+        except _Again as again:
+            if not again.status:
+                raise self._away(again.problem) from again.__cause__
 
-    def page(self, path: str, body: Any = None, *, patient: bool = True) -> Mapping[str, Any] | None:
-        """Return the JSON object at `path` below the server's root, `None` where there is none.
+    def page(
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        patient: bool = True,
+        below: str | None = None,
+        seconds: float = _CONNECT_SECONDS,
+    ) -> Mapping[str, Any] | None:
+        """Return the JSON object at `path`, `None` if there is none.
 
         Args:
             path: of the server's own interface.
             body: JSON values, which are sent with POST.
             patient: whether a server that does not answer is asked again.
+            below: the address that `path` is below; default: the server's root.
+            seconds: for one attempt.
 
         Raises:
-            ModelUnavailable: nobody answers; without `patient`, at the first attempt.
+            ModelUnavailable: the server does not answer; without `patient`, at the first attempt.
         """
-        waits = self._waits if patient else ()
-        reply = self._trying(lambda: self._look(self._root + path, body), waits=waits)
+        url = (self._root if below is None else below) + path
+        reply = self._trying(lambda: self._look(url, body, seconds), waits=self._waits if patient else ())
         try:
             found = reply.json()
         except ValueError:
@@ -134,38 +173,87 @@ class Server:
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
         with self._lock:
-            client, self._client = self._client, None
-        if client is not None and self._pid == os.getpid():
-            client.close()
+            found, self._clients = self._clients, None
+        if found is not None and found[0] == os.getpid():
+            found[1].close()
 
     def no_api(self, problem: str) -> ModelError:
-        """Return the error for an address where somebody else lives."""
+        """Return the error for an address at which another program answers."""
         return missing_model(
             f"There is no OpenAI-compatible API at {self.url}: {problem}. Give the address that ends before "
             "`/chat/completions`, usually with `/v1`, as `base_url=`."
         )
 
-    def _http(self) -> httpx.Client:
-        client = self._client
-        if client is None or self._pid != os.getpid():
-            with self._lock:
-                client = self._client
-                if client is None or self._pid != os.getpid():
-                    self._pid = os.getpid()
-                    client = self._client = made(self.url, self._new_client)
-        return client
+    # The clients --------------------------------------------------------------------------------------------
 
-    def _new_client(self) -> httpx.Client:
+    def _http(self) -> httpx.Client:
+        """Return the HTTP client, for what is outside of OpenAI's protocol."""
+        return self._opened()[1]
+
+    def _opened(self) -> tuple[int, httpx.Client, Any]:
+        pid, found = os.getpid(), self._clients
+        if found is None or found[0] != pid:  # a forked process may not speak on its parent's connections
+            with self._lock:
+                found = self._clients
+                if found is None or found[0] != pid:
+                    found = self._clients = (pid, made(self.url, self._new_http), None)
+        return found
+
+    def _api(self) -> Any:
+        """Return the client of OpenAI's protocol, over the connections of the HTTP client."""
+        pid, http, api = self._opened()
+        if api is None:
+            given: Any = {"http_client": http, "timeout": http.timeout}  # newer clients name httpx2, and take both
+            # With a key the client does not look for one in the environment.
+            api = openai.OpenAI(api_key="none", base_url=self.url, max_retries=0, **given)
+            self._clients = pid, http, api
+        return api
+
+    def _new_http(self) -> httpx.Client:
         client = httpx.Client(
-            headers=self._headers,
             limits=_LIMITS,
             timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, _CONNECT_SECONDS)),
-            trust_env=not self.is_local,  # a proxy of the environment has no business with loopback
+            trust_env=not self.is_local,  # requests to this machine need no proxy
             verify=self.url.startswith("https:"),  # reading certificates takes a while
+            event_hooks={"request": [self._set_headers]},
         )
         for transport in (client._transport, *client._mounts.values()):
             keep_deadline(transport, time_left)
         return client
+
+    def _set_headers(self, request: httpx.Request) -> None:
+        """Take away what the client adds on its own: keys, organisations and headers of the environment, telemetry."""
+        for name in [name for name in request.headers if name not in _OWN_HEADERS]:
+            del request.headers[name]
+        request.headers.update(self._headers)
+
+    # One request --------------------------------------------------------------------------------------------
+
+    def _post(self, url: str, body: Mapping[str, Any], **how: Any) -> Any:
+        try:
+            with _within(self._timeout):
+                return self._api().post(url, body=body, **how)
+        except openai.APIStatusError as error:
+            raise self._error(error.response) from None
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            if isinstance(cause, (httpx.ConnectError, httpx.ConnectTimeout)):
+                raise _Again(_said(cause)) from cause
+            raise _Again(_said(cause), sent=True, hung=isinstance(cause, httpx.ReadTimeout)) from cause
+        except ValueError as error:
+            raise refused(f"The request cannot be written as JSON ({error}). Repair the text first.") from error
+
+    def _look(self, url: str, body: Any, seconds: float) -> httpx.Response:
+        seconds = min(self._timeout, seconds)
+        try:
+            with _within(seconds):
+                method = "GET" if body is None else "POST"
+                reply = self._http().request(method, url, json=body, timeout=seconds)
+        except httpx.HTTPError as error:
+            raise _Again(_said(error)) from error
+        if reply.status_code in (429, 503):
+            raise _Again(str(reply.status_code), status=reply.status_code, after=_retry_after(reply))
+        return reply
 
     def _trying(self, call: Callable[[], _T], *, falters: bool = False, waits: tuple[float, ...] | None = None) -> _T:
         broken = False
@@ -196,45 +284,9 @@ class Server:
             return False
         return True
 
-    def _json(self, method: str, url: str, body: Any, *, seconds: float | None = None) -> Any:
-        with _within(self._timeout if seconds is None else seconds):
-            reply = self._open(method, url, body, seconds=seconds)
-            try:
-                text = reply.read()
-            except httpx.TransportError as error:
-                raise _broken(error) from error
-            finally:
-                reply.close()
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise self.no_api(f"it sent {shown(text[:200])}") from error
+    # Errors -------------------------------------------------------------------------------------------------
 
-    def _open(self, method: str, url: str, body: Any, *, seconds: float | None = None) -> httpx.Response:
-        client = self._http()
-        request = client.build_request(
-            method,
-            url,
-            content=None if body is None else json.dumps(body, ensure_ascii=False).encode(),
-            headers=None if body is None else {"Content-Type": "application/json"},
-            timeout=httpx.USE_CLIENT_DEFAULT if seconds is None else seconds,
-        )
-        try:
-            with _within(self._timeout if seconds is None else seconds):
-                reply = client.send(request, stream=True)
-                if reply.status_code == 200:
-                    return reply
-                try:
-                    reply.read()
-                finally:
-                    reply.close()
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise _Again(_said(error)) from error
-        except httpx.TransportError as error:
-            raise _broken(error) from error
-        raise self._error(reply)
-
-    def _error(self, reply: httpx.Response) -> "ModelError | _Again":
+    def _error(self, reply: Any) -> "ModelError | _Again":
         status, problem = reply.status_code, read_problem(reply.text)
         if problem.too_long:
             return context_overflow(prompt_tokens=problem.prompt_tokens, context_tokens=problem.context_tokens)
@@ -247,8 +299,7 @@ class Server:
         if status in (404, 405, 421):
             return self._nowhere(status, problem.text)
         if status in _BUSY or status == 500:
-            after = _retry_after(reply.headers.get("Retry-After"))
-            return _Again(f"{status}: {problem.text}", status=status, after=after)
+            return _Again(f"{status}: {problem.text}", status=status, after=_retry_after(reply))
         return refused(f"The server at {self.url} refused the request ({status}: {problem.text}).")
 
     def _nowhere(self, status: int, said: str) -> ModelError:
@@ -260,22 +311,6 @@ class Server:
             there = ""
         hint = f" It has: {there}." if there else ""
         return missing_model(f"The server at {self.url} has no such model ({said}).{hint}")
-
-    @property
-    def _root(self) -> str:
-        return self.url.removesuffix("/v1")
-
-    def _look(self, url: str, body: Any) -> httpx.Response:
-        try:
-            seconds = min(self._timeout, _CONNECT_SECONDS)
-            with _within(seconds):
-                method = "GET" if body is None else "POST"
-                reply = self._http().request(method, url, json=body, timeout=seconds)
-        except httpx.TransportError as error:
-            raise _Again(_said(error)) from error
-        if reply.status_code in (429, 503):
-            raise _Again(str(reply.status_code), after=_retry_after(reply.headers.get("Retry-After")))
-        return reply
 
     def _away(self, problem: str, resend: Resend = Resend.FREELY) -> ModelError:
         return unavailable(
@@ -290,7 +325,7 @@ class _Again(Exception):
 
     Attributes:
         problem: what happened.
-        status: of HTTP, where the server gave one.
+        status: of HTTP, `None` if there was no reply.
         after: seconds the server asks to wait.
         sent: whether the server may have read the request, and may have died of it.
         hung: whether it got the request and gave no reply in time.
@@ -309,22 +344,18 @@ class _Again(Exception):
         super().__init__(problem)
 
 
-def _broken(error: httpx.TransportError) -> _Again:
-    return _Again(_said(error), sent=True, hung=isinstance(error, httpx.ReadTimeout))
-
-
 def _within(seconds: float) -> AbstractContextManager[None]:
     return ending(sooner(time.monotonic() + seconds))
 
 
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def _said(error: BaseException) -> str:
+    cause = error.__cause__ if isinstance(error.__cause__, httpx.HTTPError) else error
+    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
 
 
-def _retry_after(value: str | None) -> float | None:
+def _retry_after(reply: Any) -> float | None:
     """Return the seconds in a `Retry-After` header: a number, or a date."""
-    if value is None:
-        return None
+    value = reply.headers.get("Retry-After", "")
     try:
         return max(0.0, float(value))
     except ValueError:
