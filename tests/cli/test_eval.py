@@ -164,3 +164,16 @@ def test_a_metric_of_five_arguments_is_taken_by_name(workspace: Workspace) -> No
     assert (found["mean"], found["rows"][0]["feedback"][:6]) == (1.0, "it is ")
     gate = run("check", A, "--metric", "gepa_metric:metric", "--min-score", "0.9", "--quiet")
     assert gate.exit_code == 0
+
+
+def test_examples_run_in_worker_processes_if_asked(workspace: Workspace) -> None:
+    here = json.loads(run("eval", "--json", "--quiet").stdout)
+    there = json.loads(run("eval", "--executor", "processes", "--json", "--quiet").stdout)
+
+    assert there == here
+
+
+def test_an_unknown_executor_is_refused(workspace: Workspace) -> None:
+    message = check_failure(run("eval", "--executor", "elsewhere"), 2)
+
+    assert message.startswith("There is no executor 'elsewhere'. Use one of: threads, ")
