@@ -226,6 +226,8 @@ class Ledger:
                 self._forget(connection, instead, "it was scored again")
             for seq, entry in enumerate(entries, start=first):
                 connection.execute(_INSERT, columns_of(entry, seq, private=self.private))
+            if not entries:  # SQLite writes and syncs nothing for a value that stays the same
+                connection.execute("UPDATE counter SET last = last + 1")
             connection.execute("UPDATE counter SET last = ?", (last,))
             connection.execute("COMMIT")
         except BaseException as error:
