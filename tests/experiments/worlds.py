@@ -5,9 +5,10 @@ from typing import Any
 
 from tests.compilers.worlds import chance, colour_of, things
 from tests.evaluation.replies import number, object_names
+from tests.scale import FULL
 from tunesmith.lm import Seen
 
-TRAIN, VAL, TEST = things(*range(30)), things(*range(100, 120)), things(*range(200, 240))
+TRAIN, VAL, TEST = things(*range(30)), things(*range(100, 120)), things(*range(200, 240 if FULL else 224))
 
 
 def model(seen: Seen) -> str:
