@@ -156,7 +156,7 @@ class LlamaCppEngine:
 
     def _ask(self, body: dict[str, Any], take: Any = None) -> dict[str, Any]:
         with self._slots.take() as context:
-            there = self._prefixes.bring(context, body["messages"][:-1])
+            there = self._prefixes.bring(context, body["messages"])
             return context.chat({**body, "cache_prompt": there}, take)
 
 

@@ -2,7 +2,8 @@
 
 llama.cpp reuses whatever its context still holds, and a cell of it was computed in another batch. So greedy
 replies could differ, in rare cases, with the order of calls. Here each call begins with the state after its
-prefix (everything before the last message), which depends on nothing but that prefix.
+prefix, which depends on nothing but that prefix: all messages before the last one, and the name of a field with which
+the last one opens.
 """
 
 import atexit
@@ -10,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -30,7 +32,8 @@ __all__ = ["Prefixes", "StateFolder"]
 
 LIMIT = 512 * 1024 * 1024
 _MARK = "tunesmith-states-"
-_DUMMY = "."  # stands for the last message while a prefix is read
+_DUMMY = " ."  # stands for the last message, or what follows its opening, while a prefix is read
+_OPENING = re.compile(r"[A-Za-z][A-Za-z_ ]{0,40}:(?= )|\[\[ ## \w{1,40} ## \]\](?=\n)")
 
 Messages = list[dict[str, str]]
 
@@ -47,29 +50,39 @@ class Prefixes:
         self._slots, self._states = slots, states
         self._reading = threading.Lock()  # callers with one new prefix meet here; one of them reads it
 
-    def bring(self, context: Context, prefix: Messages) -> bool:
-        """Bring `context` to the state after `prefix`; return whether it is there, else it has to read the prefix."""
-        name = _name(prefix)
+    def bring(self, context: Context, messages: Messages) -> bool:
+        """Bring `context` to the state after the prefix of `messages`.
+
+        Returns:
+            Whether it is there; else the context has to read all of them, and nothing that it holds may be reused.
+        """
+        prefix, opening = messages[:-1], _opening(messages[-1])
+        name = _name(prefix, opening)
         if self._restored(context, name):
             return True
         with self._reading:
             if not self._states.has(name):
                 with self._slots.reader(context) as reader:
-                    if not self._read(reader, prefix):
+                    if not self._read(reader, prefix, opening):
                         return False  # the request itself will say what is wrong
                     self._save(reader, name)
-        return self._restored(context, name) or self._read(context, prefix)
+        return self._restored(context, name) or self._read(context, prefix, opening)
 
-    def _read(self, context: Context, prefix: Messages) -> bool:
-        """Let `context` read the prefix; return whether it could."""
-        # Candidates of a search share the instruction, so it is read once for all of them.
-        shared = len(prefix) > 1 and prefix[0]["role"] == "system" and self._reached(context, prefix[:1])
+    def _read(self, context: Context, prefix: Messages, opening: str = "") -> bool:
+        """Let `context` read the prefix; return whether it could.
+
+        It is read in steps, each from the state after the one before: the system message, which the candidates of a
+        search share, the demos, the opening. So the state is the same whatever was read earlier.
+        """
+        before = prefix if opening else prefix[:1]
+        begun = len(before) > 0 and (before != prefix or opening != "") and before[0]["role"] == "system"
+        there = begun and self._reached(context, before)
         reply = context.chat(
             {
-                "messages": [*prefix, {"role": "user", "content": _DUMMY}],
+                "messages": [*prefix, {"role": "user", "content": opening + _DUMMY}],
                 "max_tokens": 1,
                 "temperature": 0,
-                "cache_prompt": shared,
+                "cache_prompt": there,
             }
         )
         return "error" not in reply
@@ -99,8 +112,14 @@ class Prefixes:
         return True
 
 
-def _name(prefix: Messages) -> str:
-    return hashlib.sha256(json.dumps(prefix).encode()).hexdigest()[:32] + ".bin"
+def _opening(message: dict[str, str]) -> str:
+    """Return how a message opens if that is the name of a field, which the inputs of a program share."""
+    found = _OPENING.match(message["content"]) if message["role"] == "user" else None
+    return "" if found is None else found[0]
+
+
+def _name(prefix: Messages, opening: str = "") -> str:
+    return hashlib.sha256(json.dumps([prefix, opening]).encode()).hexdigest()[:32] + ".bin"
 
 
 class StateFolder:
