@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.compilers._reserve import Reserve
+from tunesmith.compilers._plan import Reserve
 from tunesmith.evaluation import Row
 from tunesmith.lm import Budget, Call, Meter
 

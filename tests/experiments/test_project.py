@@ -201,8 +201,8 @@ def test_programs_are_instances_classes_and_functions(tmp_path: Path) -> None:
         ("code_of_it:program.x.y", "there is no `x`"),
         ("code_of_it:Route", "is a signature. Make a program of it: `ts.Predict(Route)`"),
         ("code_of_it:needs", "could not make the program: TypeError"),
-        ("code_of_it:__name__", "is no program"),
-        ("code_of_it:Holder", "is no program"),
+        ("code_of_it:__name__", "is not a program"),
+        ("code_of_it:Holder", "is not a program"),
     ],
 )
 def test_a_wrong_name_of_a_program_says_what_is_wrong(reference: str, words: str, tmp_path: Path) -> None:

@@ -10,13 +10,12 @@ if TYPE_CHECKING:
     from tunesmith.compilers._effort import Effort
     from tunesmith.compilers._job import Job, job_of
     from tunesmith.compilers._mirror import Mirror, MirrorPlace, mirrored
-    from tunesmith.compilers._objectives import OBJECTIVES, pareto_front
     from tunesmith.compilers._options import check_values, option, option_names, read_option
     from tunesmith.compilers._plan import Plan, plan_of
     from tunesmith.compilers._registry import compiler_named, compilers, options_text
     from tunesmith.compilers._report import CompileReport, CompileResult, TrialRecord
     from tunesmith.compilers._search import Failing, Search
-    from tunesmith.compilers._study import SAMPLERS, StoredStudy, Study, Trial
+    from tunesmith.compilers._study import OBJECTIVES, SAMPLERS, StoredStudy, Study, Trial, pareto_front
     from tunesmith.compilers._verdict import VERDICTS, Finding, count_evaluation, finding_of, is_test_split, verdict_of
     from tunesmith.compilers._work import Progress
     from tunesmith.compilers.compiler import Compiler

@@ -67,7 +67,7 @@ def bootstrap(
         wanted: successful examples.
         rounds: attempts per example.
         threshold: what the metric must reach.
-        labelled: labelled demos the teacher is given, where it is not compiled already.
+        labelled: labelled demos that the teacher is given, unless it is compiled already.
         seed: of the draws.
 
     Raises:

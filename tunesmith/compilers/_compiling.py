@@ -1,5 +1,6 @@
 """One compile, from its job to its result: run folder, mirror, search, test, verdict."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -7,22 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunesmith.compilers._calls import calls_of_example
 from tunesmith.compilers._job import Job
 from tunesmith.compilers._mirror import Mirror, MirrorPlace, mirrored
-from tunesmith.compilers._plan import notes_of_room, search_budget, stop_of_compile
+from tunesmith.compilers._plan import calls_of_example, notes_of_room, search_budget
 from tunesmith.compilers._report import CompileReport, CompileResult, SavedArtifact
-from tunesmith.compilers._run_notes import RunNotes
 from tunesmith.compilers._search import Search
 from tunesmith.compilers._verdict import count_opening, finding_of
 from tunesmith.compilers._work import Progress
 from tunesmith.data import Dataset, content_key, example_key
-from tunesmith.errors import BudgetExceeded, Interrupted, RunMismatch, UsageError, shown
-from tunesmith.evaluation import Ledger, Report, RunFolder, paired_scores, run_path
+from tunesmith.errors import ArtifactError, BudgetExceeded, Interrupted, RunMismatch, UsageError, shown
+from tunesmith.evaluation import CANDIDATES, Ledger, Report, RunFolder, paired_scores, run_path
 from tunesmith.lm import Meter, StopSignal, metered, unpaid
-from tunesmith.modules import Candidate
+from tunesmith.metrics import metric_name
+from tunesmith.modules import Candidate, class_name
 
-__all__ = ["Place", "Saver", "run_job", "run_search"]
+__all__ = ["Place", "run_job", "run_search", "RunNotes", "Saver"]
 
 _log = logging.getLogger("tunesmith")
 
@@ -178,7 +178,7 @@ def _run(
             _keep_room(job, search)
             report = run_search(search)
         except BudgetExceeded as stop:
-            raise stop_of_compile(job, search, stop, in_run=ledger is not None) from None
+            raise _stop_of_compile(job, search, stop, in_run=ledger is not None) from None
         _check_unchanged(job, keys)
         before, after, notes = _test(job, search, report, meter)
     _check_unchanged(job, keys)
@@ -280,3 +280,64 @@ def _note_of_failures(base: Report) -> list[str]:
         f"The program as given fails on all {len(base.rows)} validation examples, the first time with {first.kind}: "
         f"{first.message} Unless demos repair that, call it once on an example to see where."
     ]
+
+
+def _stop_of_compile(job: Job, search: Search, stop: BudgetExceeded, *, in_run: bool) -> BudgetExceeded:
+    """Return `stop` with the limit that was reached, and with what helps: with another budget a run is another one."""
+    room = search.meter.room()
+    reached = next((name for name in job.budget.to_json() if getattr(room, name) == 0), None)
+    if reached is None:
+        return stop
+    limit, searched = getattr(job.budget, reached), search.meter.budget.calls
+    kept = limit - searched if reached == "calls" and searched is not None else 0
+    aside = f"{kept} are kept for testing on {len(job.test or ())} examples twice, and the rest" if kept else "it"
+    way = "Raise it"
+    if in_run:
+        way += ", with --fork NAME to start a run from what this one has evaluated, or --new to set this one aside"
+    return BudgetExceeded(
+        f"The budget of {limit} {reached} is too small: {aside} ended before the program as given was scored on "
+        f"{len(job.val)} validation examples. {way}; what was paid for is in the cache.",
+        spent=stop.spent or search.meter.charged.to_json(),
+    )
+
+
+class RunNotes:
+    """Keeps `candidates.json` in a run's folder. A disk that refuses costs the notes, never the run.
+
+    It holds keys of examples, and of candidates the format, the number of demos and, if another one is tried, the
+    beginning of the instruction; no demo and no output.
+    """
+
+    def __init__(self, folder: RunFolder, job: Job) -> None:
+        self._folder, self._given = folder, Candidate.of(job.program)
+        splits = {"validation": job.val, "test": job.test or ()}
+        parts = {"training": job.train, **splits}
+        self._notes: dict[str, Any] = {
+            "about": {
+                "program": class_name(job.program),
+                "metric": metric_name(job.metric),
+                "model": job.lm.model,
+                "examples": ", ".join(f"{len(part)} {name}" for name, part in parts.items()),
+            },
+            "splits": {name: sorted({example_key(example) for example in part}) for name, part in splits.items()},
+            "given": self._given.key,
+            "candidates": {},
+            "chosen": None,
+        }
+        self._write()
+
+    def begin(self, candidate: Candidate) -> None:
+        """Note a candidate that is evaluated for the first time."""
+        known = self._notes["candidates"]
+        if candidate.key not in known and candidate != self._given:
+            known[candidate.key] = {"number": len(known) + 1, "differs": candidate.differences(self._given)}
+            self._write()
+
+    def choose(self, candidate: Candidate) -> None:
+        """Note what the search returns."""
+        self._notes["chosen"] = candidate.key
+        self._write()
+
+    def _write(self) -> None:
+        with contextlib.suppress(ArtifactError):
+            self._folder.write(CANDIDATES, self._notes)

@@ -35,7 +35,7 @@ class Pool:
 
     @property
     def reasons(self) -> str:
-        """Why examples are no demos, empty where all are."""
+        """Why examples are not demos, empty if all are."""
         found = [f"{count} {_verb(count, 'lack')} {_listed(names)}" for names, count in self.lacking.most_common(3)]
         if self.misfits:
             found.append(
@@ -44,7 +44,7 @@ class Pool:
         return "; ".join(found)
 
     def note(self, path: str) -> str | None:
-        """Return what to note of the examples that are left out, `None` where there are none."""
+        """Return what to note of the examples that are left out, `None` if there are none."""
         if not self.reasons:
             return None
         left = self.total - len(self.demos)
@@ -78,9 +78,9 @@ def labelled_pools(program: Module, examples: Sequence[Example]) -> dict[str, Po
 def carried(
     program: Module, path: str, name: str | None, demos: Sequence[Demo]
 ) -> tuple[str | None, list[Demo], str | None]:
-    """Return a format that carries the demos, those that it carries, and a note where something was changed.
+    """Return a format that carries the demos, those that it carries, and a note if something was changed.
 
-    Where nobody bound a format to the predictor, another one is taken if it carries all; else demos are left out.
+    If no format is bound to the predictor, another one is taken if it carries all; else demos are left out.
 
     Args:
         program: whose predictor it is.
@@ -132,7 +132,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def closed_labels(signature: type[Signature]) -> tuple[str, tuple[str, ...]] | None:
-    """Return (field, labels) of the one output with a small closed set, `None` where there is no such."""
+    """Return (field, labels) of the one output with a small closed set, `None` if there is none."""
     found = [
         (name, values)
         for name in signature.output_fields

@@ -49,7 +49,7 @@ _log = logging.getLogger("tunesmith")
 _Work = Callable[[StoredStudy], None]
 _left_behind: dict[str, threading.Thread] = {}  # writers that may still be at a last write, by the database's name
 MirrorPlace = str | bool | None
-"""Where a search is mirrored: an Optuna URL; `None` for `study.db` beside the ledger, where there is a run; `False` for
+"""Where a search is mirrored: an Optuna URL; `None` for `study.db` beside the ledger, if there is a run; `False` for
 nowhere."""
 
 
@@ -123,7 +123,7 @@ class Mirror:
         self._put(lambda study: study.note(name, _cut(value)))
 
     def close(self) -> None:
-        """Write what is left; give up where nothing gets done for too long."""
+        """Write what is left; give up if nothing gets done for too long."""
         self._leave(self._patience)
         if self._left:
             self._error = self._error or f"nothing was written for {self._patience:.0f} seconds"
@@ -186,7 +186,7 @@ def mirrored(
     about: Mapping[str, Any],
     private: bool = False,
 ) -> Iterator[Mirror | None]:
-    """Give the mirror of a search, `None` where there is to be none, and write it to the end.
+    """Give the mirror of a search, `None` if there is to be none, and write it to the end.
 
     Args:
         place: where.
@@ -196,7 +196,7 @@ def mirrored(
         private: as `Mirror`.
 
     Raises:
-        UsageError: `place` is no URL, is the run's ledger, or cannot be opened.
+        UsageError: `place` is not a URL, is the run's ledger, or cannot be opened.
     """
     mirror = _open(place, objectives, folder, private=private)
     if mirror is None:
@@ -311,7 +311,7 @@ def _open_own_file(path: Path, name: str, objectives: Sequence[str]) -> StoredSt
     """
     try:
         return _open_file(path, name, objectives)
-    except Exception:  # noqa: BLE001 - a damaged file may raise anything; it is ours, and nobody reads it
+    except Exception:  # noqa: BLE001 - a damaged file may raise anything; it is ours and never read
         for suffix in ("", "-wal", "-shm", "-journal"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
         return _open_file(path, name, objectives)

@@ -1,18 +1,23 @@
 """What a compile will need, before its first call, and what of its budget is kept for the test."""
 
-from dataclasses import replace
+import inspect
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from statistics import fmean, pstdev
 from typing import Any
 
-from tunesmith.compilers._calls import calls_of_example
 from tunesmith.compilers._job import Job
-from tunesmith.compilers._search import Search
 from tunesmith.compilers._verdict import POWER
 from tunesmith.data import example_key
-from tunesmith.errors import BudgetExceeded, UsageError, brief
-from tunesmith.evaluation import binary_spread, examples_needed, least_changed, minimum_detectable_effect
-from tunesmith.lm import Budget
+from tunesmith.errors import UsageError, brief
+from tunesmith.evaluation import Metric, Row, binary_spread, examples_needed, least_changed, minimum_detectable_effect
+from tunesmith.formats import Format, get_format
+from tunesmith.lm import BaseLM, Budget, Meter
+from tunesmith.metrics import Judge
+from tunesmith.modules import Module, caller_adapter, calls_of
 
-__all__ = ["Plan", "notes_of_room", "plan_of", "search_budget", "stop_of_compile"]
+__all__ = ["calls_of_example", "ExampleCalls", "notes_of_room", "Plan", "plan_of", "Reserve", "search_budget"]
 
 
 class Plan(dict[str, Any]):
@@ -135,20 +140,119 @@ def search_budget(job: Job) -> Budget:
     return replace(job.budget, calls=limit - kept)
 
 
-def stop_of_compile(job: Job, search: Search, stop: BudgetExceeded, *, in_run: bool) -> BudgetExceeded:
-    """Return `stop` with the limit that was reached, and with what helps: with another budget a run is another one."""
-    room = search.meter.room()
-    reached = next((name for name in job.budget.to_json() if getattr(room, name) == 0), None)
-    if reached is None:
-        return stop
-    limit, searched = getattr(job.budget, reached), search.meter.budget.calls
-    kept = limit - searched if reached == "calls" and searched is not None else 0
-    aside = f"{kept} are kept for testing on {len(job.test or ())} examples twice, and the rest" if kept else "it"
-    way = "Raise it"
-    if in_run:
-        way += ", with --fork NAME to start a run from what this one has evaluated, or --new to set this one aside"
-    return BudgetExceeded(
-        f"The budget of {limit} {reached} is too small: {aside} ended before the program as given was scored on "
-        f"{len(job.val)} validation examples. {way}; what was paid for is in the cache.",
-        spent=stop.spent or search.meter.charged.to_json(),
-    )
+@dataclass(frozen=True, slots=True)
+class ExampleCalls:
+    """LM calls that scoring one example takes.
+
+    Attributes:
+        program: of the program.
+        judge: of the metric.
+        known: whether there can be no more.
+    """
+
+    program: int
+    judge: int
+    known: bool
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.program + self.judge
+
+    @property
+    def note(self) -> str:
+        """What a plan says of it; empty if there is nothing to say."""
+        if self.known and not self.judge:
+            return ""
+        text = (
+            f"Calls per example are taken as {self.total}: {self.program} of the program, {self.judge} of the metric."
+        )
+        if self.known:
+            return text
+        return f"{text} Where a predictor or a judge is called more than once, only a budget of calls bounds them."
+
+
+def calls_of_example(program: Module, metric: Metric) -> ExampleCalls:
+    """Return how many calls scoring one example takes if every predictor and every judge is called once.
+
+    That is known if the program is a predictor or a registered module under formats of ours, and the metric a judge or
+    none: what code of the caller's does is seen only in a run. A judge of pairs makes two calls.
+    """
+    adapter = caller_adapter()
+    ours = adapter is None or isinstance(adapter, Format | type(get_format("chat")))
+    calls, counted = calls_of(program)
+    judges = list(_judges(metric))
+    known = ours and counted and all(known for _, known in judges)
+    return ExampleCalls(calls, sum(calls for calls, _ in judges), known)
+
+
+def _judges(metric: Any) -> Iterator[tuple[int, bool]]:
+    """Yield the calls of every judge, program and LM that a metric has, and whether there can be no more."""
+    if isinstance(metric, Judge):
+        yield 2 if metric.pairwise else 1, metric.alone() is metric
+    elif isinstance(metric, Module | BaseLM):
+        yield 1, False
+    elif isinstance(metric, tuple | list):
+        for part in metric:
+            yield from _judges(part)
+    elif is_dataclass(metric) and not isinstance(metric, type):
+        for field in fields(metric):
+            yield from _judges(getattr(metric, field.name))
+    elif inspect.isfunction(metric):
+        names = inspect.getclosurevars(metric)
+        for value in {**names.nonlocals, **names.globals}.values():
+            if isinstance(value, Module | BaseLM):
+                yield from ((calls, False) for calls, _ in _judges(value))  # it may stand in a loop
+
+
+_SURE = 2.0  # standard errors above what is expected
+
+
+class Reserve:
+    """Lowers the limits of a search's meter by what the test will take, as far as the rows so far tell.
+
+    What the test takes is known only once both programs are: so the costs of the program as given on validation stand
+    for its own test, and those of the most expensive candidate so far for the test of what will be found. Calls are not
+    counted here: how many a test takes is known before the first one.
+
+    Args:
+        examples: of the test split.
+        meter: of the search, with its whole budget.
+        slots: requests on the way at once, each of which may end beyond a limit of the clock. Before other limits one
+            example is alone on the way (`Turns`), so what is kept does not depend on them.
+    """
+
+    def __init__(self, examples: int, meter: Meter, slots: int) -> None:
+        self._examples, self._meter, self._slots = examples, meter, slots
+        self._whole = meter.budget
+        self._kinds = [name for name in self._whole.to_json() if name != "calls"]
+
+    @property
+    def active(self) -> bool:
+        """Whether there is a limit that something has to be kept of."""
+        return bool(self._kinds) and self._examples > 0
+
+    def keep(self, base: Sequence[Row], tried: Collection[Sequence[Row]]) -> None:
+        """Set the limits by the rows of the program as given, on all examples, and of every candidate so far."""
+        spent, left = self._meter.charged, self._meter.room()
+        limits: dict[str, Any] = {}
+        for name in self._kinds:
+            limit = getattr(self._whole, name)
+            used = getattr(self._meter.budget, name) - getattr(left, name)
+            if name in ("tokens", "seconds"):
+                kept = self._needed(base, tried, name)
+            else:  # dollars follow the tokens, and the clock the seconds of the engine
+                alike, under_way = ("tokens", 1) if name == "usd" else ("seconds", self._slots)
+                basis = getattr(spent, alike)
+                kept = self._needed(base, tried, alike, under_way) * used / basis if basis > 0 else 0.0
+            limits[name] = max(limit - (math.ceil(kept) if name == "tokens" else kept), used)
+        self._meter.budget = replace(self._meter.budget, **limits)
+
+    def _needed(self, base: Sequence[Row], tried: Collection[Sequence[Row]], name: str, under_way: int = 1) -> float:
+        costs = [float(getattr(row, name)) for row in base]
+        mean = fmean(costs)
+        most_expensive = max((fmean(getattr(row, name) for row in rows) for rows in tried if rows), default=mean)
+        spread = pstdev(costs) / mean if mean else 0.0
+        margin = 1 + _SURE * spread * math.sqrt(1 / self._examples + 1 / len(costs))
+        last = under_way * max(costs) * (most_expensive / mean if mean else 0.0)
+        return self._examples * (mean + max(mean, most_expensive)) * margin + last

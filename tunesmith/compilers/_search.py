@@ -5,16 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.compilers._asking import Asking, Step
 from tunesmith.compilers._bootstrap import Bootstrapped, bootstrap, passed
 from tunesmith.compilers._demos import labelled_pools
-from tunesmith.compilers._guard import Guard
+from tunesmith.compilers._effort import Bounds, demos_of, prompt_start, shares
 from tunesmith.compilers._job import Job
 from tunesmith.compilers._mirror import Mirror
-from tunesmith.compilers._objectives import front_in_words
-from tunesmith.compilers._racing import Bounds, demos_of, prompt_start, shares
+from tunesmith.compilers._plan import Reserve
+from tunesmith.compilers._proposals import Asking, Guard, Step
 from tunesmith.compilers._report import CompileReport, TrialRecord, untried
-from tunesmith.compilers._reserve import Reserve
+from tunesmith.compilers._study import front_in_words
 from tunesmith.compilers._work import Progress, Work
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, brief, shown
@@ -56,7 +55,7 @@ class Failing:
 
 
 class Search(Work):
-    """One compile in progress. A pair of candidate and example is evaluated once, whoever asks for it.
+    """One compile in progress. A pair of candidate and example is evaluated once.
 
     Everything is a function of the seed and of the replies, so that a resumed compile decides as the first one did.
 
@@ -455,7 +454,7 @@ class Search(Work):
             self.notes.append(text)
 
     def _notes_of_choice(self, chosen: Candidate) -> list[str]:
-        """Say where demos are missing because none helped."""
+        """Say for which predictors no demos helped."""
         trials = self.trials
         tried = {path for trial in trials for path, part in trial.candidate.parts.items() if part.demos}
         bare = [path for path, part in chosen.parts.items() if not part.demos and path in tried]

@@ -47,11 +47,11 @@ class Finding:
 
     Attributes:
         verdict: one of `VERDICTS`.
-        gain: the paired gain with its 95 % interval, `None` where nothing was tested.
-        observations: how many observations that rests on: groups of related examples where there are such.
+        gain: the paired gain with its 95 % interval, `None` if nothing was tested.
+        observations: how many observations that rests on: groups of related examples if there are any.
         more_examples: how many more examples would settle it in 4 of 5 cases, were the true gain the one that was seen;
-            0 where it is settled, `None` where no number can be said. An estimate: the gain that was seen is one, too.
-        detectable: the smallest true gain that as many examples show in 4 of 5 cases; `None` where unknown.
+            0 if it is settled, `None` if unknown. An estimate, as is the gain that was seen.
+        detectable: the smallest true gain that as many examples show in 4 of 5 cases; `None` if unknown.
         sentence: all of that in one sentence.
     """
 
@@ -82,7 +82,7 @@ class Finding:
 def verdict_of(gain: Interval | None) -> str:
     """Return the verdict on a paired gain on the test split.
 
-    `ship` where the lower end of its 95 % interval is above zero, `regression` where the upper end is below zero,
+    `ship` if the lower end of its 95 % interval is above zero, `regression` if the upper end is below zero,
     `no evidence` in between, `untested` without a test split.
     """
     if gain is None or gain.low is None or gain.high is None:
@@ -102,7 +102,7 @@ def finding_of(
     """Return what the scores of both programs on the test split say.
 
     Args:
-        scores: of the program as given and the other, `None` where nothing was tested.
+        scores: of the program as given and the other, `None` if nothing was tested.
         changed: whether the other program is another one at all.
         subject: what the sentence calls the other.
         unchanged_because: why the other program is the same one, as a clause.
@@ -183,7 +183,7 @@ def _rounded_up(count: int) -> str:
 def count_opening(fingerprint: str, run: str) -> int | None:
     """Note that `run` looks at the test split `fingerprint`, and return by how many runs it was opened so far.
 
-    Replaying a run is not another opening. The counts are in `TUNESMITH_HOME/test-splits.json`; where that cannot be
+    Replaying a run is not another opening. The counts are in `TUNESMITH_HOME/test-splits.json`; if that cannot be
     written the answer is `None`: a compile is not lost over it.
 
     Args:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.compilers._bootstrap import expected_attempts
 from tunesmith.compilers._demos import closed_labels, draw, labelled_pools
 from tunesmith.compilers._effort import Effort
-from tunesmith.compilers._objectives import check_limits, check_objectives
 from tunesmith.compilers._options import option
-from tunesmith.compilers._study import SAMPLERS, Study, Trial, check_sampler
+from tunesmith.compilers._study import SAMPLERS, Study, Trial, check_limits, check_objectives, check_sampler
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.compilers.few_shot import few_shot_candidate
 from tunesmith.errors import UsageError, shown
@@ -185,7 +184,7 @@ def _note_of_space(count: int) -> str:
     if count > 1:
         return f"The space has no more than {count} different candidates; all were tried."
     return (
-        "There is no candidate but the program as given: one format, one instruction, no demos. Give `formats` or "
+        "Only the program as given can be tried: one format, one instruction, no demos. Give `formats` or "
         "`instructions` to try, or training examples that hold the outputs."
     )
 
@@ -197,8 +196,8 @@ def _check_instructions(texts: Sequence[str], name: str) -> None:
         if not isinstance(text, str) or not text.strip():
             # DSPy puts a sentence of its own in the place of an empty instruction.
             raise UsageError(
-                f"`{name}` holds what is no instruction: {shown(text)}. Write a text, or leave it out: the program's "
-                "own instruction is tried anyway."
+                f"`{name}` holds what is not an instruction: {shown(text)}. Write a text, or leave it out: the "
+                "program's own instruction is tried anyway."
             )
 
 
@@ -209,7 +208,7 @@ def _check_formats(formats: Any) -> None:
         # A text would be taken letter by letter, and a set has another order in every process.
         raise UsageError(f'`formats` is a list of names, such as ["bare", "json"]. Given: {shown(formats)}.')
     if not formats:
-        raise UsageError("`formats` is empty: there is no format to try. Name at least one, or leave it out.")
+        raise UsageError("`formats` is empty, so no format can be tried. Name at least one, or leave it out.")
     for name in formats:
         get_format(name)
 

@@ -74,8 +74,8 @@ def compile_program(
         new: set a run that is in the folder aside, under another name, and start afresh.
         fork: name of a new run, or its path, that starts from what `run` has evaluated; whatever of that was of the
             same program, model and metric is not evaluated again.
-        rescore: where only the metric changed, score the stored outputs and traces again. No LM but a judge's is
-            called; the search ends where it would need to, and the same call without `rescore` goes on.
+        rescore: if only the metric changed, score the stored outputs and traces again. No LM but a judge's is
+            called; the search ends when it would need to, and the same call without `rescore` goes on.
         store: whether the ledger keeps outputs and traces; keys, scores and charges are kept in any case.
         command: how the run was started, for `tunesmith runs resume`: `arguments` and `folder`.
         mirror: URL of an Optuna database, such as 'postgresql+psycopg://...', in which `optuna-dashboard` shows the
@@ -174,7 +174,7 @@ def _save(job: Job, result: CompileResult, folder: Path) -> Artifact:
         selected_on={"trainset": job.train, "valset": job.val},
         scores={name: numbers[name] for name in ("split", "baseline", "compiled", "gain", "validation")},
         verdict=result.verdict,
-        # What the clock said is no part of an artifact's identity: the same replies give the same artifact.
+        # Times are not part of an artifact's identity: the same replies give the same artifact.
         charged={name: value for name, value in result.charged.to_json().items() if name != "seconds"},
         paid={**result.paid.to_json(), "charged_seconds": seconds, "test_opened": result.opened},
         notes=result.notes,

@@ -26,7 +26,7 @@ def find_object(reference: str, root: Path) -> Any:
     """Return what `module:attr` names; `root` is looked in first.
 
     Raises:
-        UsageError: it is no such name, there is no such module or attribute, or importing it fails.
+        UsageError: it is not such a name, the module or attribute does not exist, or importing it fails.
     """
     module_name, colon, path = reference.partition(":")
     names = [*module_name.split("."), *path.split(".")]
@@ -45,7 +45,7 @@ def find_program(reference: str, root: Path) -> Module:
     """Return the program that `module:attr` names: an instance, a class or a function without arguments.
 
     Raises:
-        UsageError: as `find_object`, or it is no program.
+        UsageError: as `find_object`, or it is not a program.
     """
     found = find_object(reference, root)
     if isinstance(found, Module):
@@ -59,13 +59,13 @@ def find_program(reference: str, root: Path) -> Module:
         except Exception as error:
             raise UsageError(
                 f"`{reference}` could not make the program: {_described(error, root)}. "
-                "It is called without arguments; name a finished instance instead where it needs some."
+                "It is called without arguments; name a finished instance instead if it needs some."
             ) from error
     if isinstance(made, Module):
         return made
     given = shown(found if made is None else made)
     raise UsageError(
-        f"`{reference}` is no program. Given: {given}. A program is a `dspy.Module`, such as `ts.Predict(...)`, "
+        f"`{reference}` is not a program. Given: {given}. A program is a `dspy.Module`, such as `ts.Predict(...)`, "
         "a class of one, or a function without arguments that returns one."
     )
 
@@ -74,7 +74,7 @@ def find_metric(reference: str, root: Path) -> Metric:
     """Return the metric that `reference` names: `module:attr`, or a built-in one as `exact_match:field`.
 
     Raises:
-        UsageError: as `find_object`, or it is no metric.
+        UsageError: as `find_object`, or it is not a metric.
     """
     name, _, fields = reference.partition(":")
     built_in = named_metrics()
@@ -100,7 +100,7 @@ def find_metric(reference: str, root: Path) -> Metric:
         raise
     if not callable(found):
         raise UsageError(
-            f"`{reference}` is no metric. Given: {shown(found)}. A metric is a function of "
+            f"`{reference}` is not a metric. Given: {shown(found)}. A metric is a function of "
             "(example, prediction, trace=None)."
         )
     return found
@@ -110,12 +110,12 @@ def find_signature(reference: str, root: Path) -> type[Signature]:
     """Return the signature that `module:attr` names.
 
     Raises:
-        UsageError: as `find_object`, or it is no signature.
+        UsageError: as `find_object`, or it is not a signature.
     """
     found = find_object(reference, root)
     if isinstance(found, type) and issubclass(found, Signature):
         return found
-    raise UsageError(f"`{reference}` is no signature class. Given: {shown(found)}.")
+    raise UsageError(f"`{reference}` is not a signature class. Given: {shown(found)}.")
 
 
 def _module(name: str, root: Path) -> ModuleType:

@@ -177,7 +177,7 @@ class Project:
     Attributes:
         root: the folder that paths and modules start from.
         settings: what the file says.
-        path: the file, `None` where there is none and everything was said by options.
+        path: the file, `None` if there is none and options said everything.
     """
 
     root: Path
@@ -206,7 +206,7 @@ class Project:
 
     @classmethod
     def find(cls) -> "Project | None":
-        """Return the project of this folder or of one above, `None` where there is none.
+        """Return the project of this folder or of one above, `None` if there is none.
 
         Raises:
             UsageError: the file that was found is wrong.

@@ -11,7 +11,7 @@ from tests.compilers.worlds import Colour, right, things, world
 from tests.each import each
 from tests.evaluation.replies import number, written
 from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
-from tunesmith.compilers._calls import calls_of_example
+from tunesmith.compilers._plan import calls_of_example
 from tunesmith.experiments import compile_program, plan
 from tunesmith.lm import FunctionLM, Seen
 

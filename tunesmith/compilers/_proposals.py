@@ -1,16 +1,126 @@
-"""Why a proposed instruction may not be used, said before anything is paid for it."""
+"""Proposals of the prompt model: asked as often as wanted, and why an instruction among them may not be used."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from tunesmith.data import fields_of
+from tunesmith.compilers._work import Work
+from tunesmith.data import content_key, example_key, fields_of
+from tunesmith.errors import DataError, UsageError, shown
+from tunesmith.evaluation import Row, program_key
 from tunesmith.formats import format_names, get_format
-from tunesmith.modules import Candidate
+from tunesmith.lm import as_lm, role
+from tunesmith.modules import Candidate, Module, Predict, Prediction, program_inputs
 from tunesmith.signatures import Example, Signature
 
-__all__ = ["Guard"]
+__all__ = ["Asking", "Guard", "Step"]
+
+Step = Module | type[Signature] | str
+"""What is asked: a program, a signature, or the text of one such as `task, examples -> instruction`."""
+
+
+def _given(example: Example, prediction: Any, trace: Any = None) -> float:
+    """Judge nothing: a proposal that can be read is one."""
+    return 1.0
+
+
+class Asking:
+    """Asks for proposals and counts them. The same question gets a new draw each time it is asked.
+
+    Args:
+        work: gives the prompt model, meter and ledger.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._drawn: Counter[str] = Counter()
+        self._asked: Counter[str] = Counter()
+        self._unread: Counter[str] = Counter()
+        self._programs: dict[Any, Module] = {}
+
+    def ask(self, step: Step, n: int, inputs: Mapping[str, Any]) -> list[Prediction]:
+        """Return the proposals that can be read; see `Search.ask`."""
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise UsageError(f"`ask` takes a number of proposals, at least 1. Given: {shown(n)}.")
+        program = self._program(step)
+        name = _name(step)
+        example = _example(name, program, inputs)
+        question = content_key([program_key(program), Candidate.of(program).key, example_key(example)])
+        first = self._drawn[question]
+        self._drawn[question] += n
+        rows = self._rows(program, example, range(first, first + n))
+        self._asked[name] += n
+        self._unread[name] += sum(row.outputs is None for row in rows)
+        return [Prediction(**row.outputs) for row in rows if row.outputs is not None]
+
+    def notes(self) -> list[str]:
+        """Return what to note of the proposals."""
+        return [
+            f"{count} proposals were asked of the prompt model as `{name}`"
+            + (f"; {self._unread[name]} could not be read and were left out." if self._unread[name] else ".")
+            for name, count in self._asked.items()
+        ]
+
+    def _rows(self, program: Module, example: Example, draws: range) -> list[Row]:
+        job, work, done = self._work.job, self._work, Counter[str]()
+        lm = job.lm if job.prompt_lm is None else job.prompt_lm
+
+        def one(draw: int) -> Row:
+            model = lm if draw == 0 else lm.rolled(draw)
+            drawn = _rolled(program, draw)
+            runner = work.runner(Candidate.of(drawn), program=drawn, lm=model, metric=_given, mode="ask", steps=True)
+            with role("prompt"):
+                row = runner.one(example)
+            done["rows"] += 1
+            work.say("asking for proposals", done["rows"], len(draws))
+            return row
+
+        return work.together(one, draws)
+
+    def _program(self, step: Step) -> Module:
+        if isinstance(step, Module):
+            return step
+        if not isinstance(step, str) and not (isinstance(step, type) and issubclass(step, Signature)):
+            raise UsageError(
+                f"A step is a signature, such as 'task -> instruction', or a program. Given: {shown(step)}."
+            )
+        if step not in self._programs:
+            self._programs[step] = Predict(step)
+        return self._programs[step]
+
+
+def _name(step: Step) -> str:
+    if isinstance(step, str):
+        return step
+    return step.__name__ if isinstance(step, type) else type(step).__name__
+
+
+def _example(name: str, program: Module, inputs: Mapping[str, Any]) -> Example:
+    wanted = program_inputs(program).names
+    if set(wanted) != set(inputs):
+        raise UsageError(
+            f"The step `{name}` takes the inputs {', '.join(wanted) or 'none'}. Given: {', '.join(inputs) or 'none'}."
+        )
+    example = Example(**inputs).with_inputs(*inputs)
+    try:
+        example_key(example)
+    except DataError as error:
+        raise UsageError(f"An input of the step `{name}` has no JSON form: {error}") from error
+    return example
+
+
+def _rolled(program: Module, draw: int) -> Module:
+    """Return `program`, its predictors with a model of their own on the same draw as all others."""
+    if draw == 0 or all(predictor.lm is None for _, predictor in program.named_predictors()):
+        return program
+    found = Candidate.of(program).apply(program)
+    for _, predictor in found.named_predictors():
+        if predictor.lm is not None:
+            predictor.lm = as_lm(predictor.lm).rolled(draw)
+    return found
+
 
 _RUN = 8  # words in a row that are a quotation and not a turn of speech
 _LEAST_WORDS, _LEAST_CHARACTERS = 3, 15  # of a value that is a quotation as a whole
