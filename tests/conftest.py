@@ -23,6 +23,7 @@ _WHOLE = (
     "cli/",
     "artifacts/test_rebuild.py",
     "modules/test_processes.py",
+    "test_adding.py",
     "test_docs.py",
     "test_docstrings.py",
     "test_examples.py",

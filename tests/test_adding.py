@@ -1,0 +1,203 @@
+"""One new file adds a metric, a format, an engine, a compiler, a module or an executor.
+
+Each file below is put into its package of tunesmith without touching another one. The command line, tunesmith.toml, the
+plan and the artifact then find what it registers.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+ADDED = {
+    "metrics/added_metric.py": """
+from tunesmith.metrics.metric import named
+
+@named
+def initials(field):
+    def metric(example, prediction, trace=None):
+        return float(example[field][:1] == prediction[field][:1])
+    return metric
+""",
+    "formats/added_format.py": """
+from tunesmith.formats.lines import LinesFormat
+from tunesmith.formats.registry import register
+
+class Added(LinesFormat):
+    name = "added"
+
+register(Added())
+""",
+    "lm/engines/added_engine.py": """
+import importlib
+from tunesmith.lm.engines.registry import EngineKind, EngineOptions, option, register_engine
+
+class AddedOptions(EngineOptions):
+    answer: str | None = option("a text", "what it answers to everything")
+
+def make(spec, given, slots):
+    scripted = importlib.import_module("tunesmith.lm.engines.scripted")
+    def reply(seen):
+        # The program as given is wrong; what the compiler tries is right, in the added format.
+        return f"Topic: {given['answer']}" if " the topic" in seen.system else "apples"
+    return scripted.FunctionLM(reply)._stack.engine, given
+
+register_engine(EngineKind(name="added", spec="added/<name>", help="always the same", options=AddedOptions,
+                           make=make, takes=lambda spec, _: spec.startswith("added/")))
+""",
+    "compilers/added_compiler.py": '''
+from dataclasses import dataclass
+from tunesmith.compilers import Compiler, Effort, Search, option
+
+@dataclass(frozen=True)
+class AddedCompiler(Compiler):
+    """Try one sentence."""
+
+    sentence: str = option("Be brief.", "The sentence.")
+
+    def effort(self, *, train, calls):
+        return Effort(candidates=1, race="full")
+
+    def search(self, search: Search) -> None:
+        tried = [search.base.with_part(path, instruction=self.sentence, format="added") for path in search.paths]
+        search.race(tried)
+''',
+    "modules/added_module.py": """
+from tunesmith.modules.module import Module
+from tunesmith.modules.registry import register_module
+from tunesmith.modules.setting import Setting
+
+@register_module
+class Twice(Module):
+    times: int = Setting(2, choices=(1, 2), low=1)
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def spec(self):
+        return {"step": self.step}
+
+    def calls(self):
+        return {"step": self.times}
+
+    def forward(self, **inputs):
+        for _ in range(self.times):
+            found = self.step(**inputs)
+        return found
+""",
+    "evaluation/executors/added_executor.py": """
+from contextlib import contextmanager
+from tunesmith.evaluation.executor import Executor, register_executor
+
+@register_executor
+class Here(Executor):
+    name = "here"
+
+    @contextmanager
+    def seat(self, subject):
+        yield subject.evaluate
+""",
+}
+
+# The packages look for further files in the folders of ADDED_TO, as if they stood beside their own.
+START = """
+import os, sys
+from importlib import import_module
+for name in ("metrics", "formats", "lm.engines", "compilers", "modules", "evaluation.executors"):
+    import_module("tunesmith." + name).__path__.append(os.path.join(os.environ["ADDED_TO"], *name.split(".")))
+from tunesmith.cli import main
+main(sys.argv[1:], prog_name="tunesmith")
+"""
+
+TOML = """
+program = "program:program"
+metric = "initials:topic"
+
+[data]
+train = "rows.jsonl"
+val = "more.jsonl"
+test = "tests.jsonl"
+
+[lm]
+spec = "added/x"
+answer = "oranges"
+
+[compile]
+compiler = "added-compiler"
+sentence = "Name the topic."
+executor = "here"
+budget_calls = 300
+"""
+
+PROGRAM = """
+import tunesmith as ts
+from tunesmith.modules.added_module import Twice
+
+program = Twice(ts.Predict(ts.Signature("text -> topic", "Say it.")))
+"""
+
+
+@dataclass
+class Project:
+    folder: Path
+
+    def run(self, *arguments: str) -> str:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "ADDED_TO": str(self.folder / "added")}
+        found = subprocess.run(
+            [sys.executable, "-c", START, *arguments],
+            cwd=self.folder,
+            env={**environment, "TUNESMITH_HOME": str(self.folder / "home")},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert found.returncode == 0, found.stdout + found.stderr
+        return found.stdout
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    folder = tmp_path_factory.mktemp("adding")
+    for path, code in ADDED.items():
+        file = folder / "added" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(code, encoding="utf-8")
+    (folder / "tunesmith.toml").write_text(TOML, encoding="utf-8")
+    (folder / "program.py").write_text(PROGRAM, encoding="utf-8")
+    for name, first in (("rows", 0), ("more", 20), ("tests", 50)):
+        rows = [{"text": f"text {number}", "topic": "orange"} for number in range(first, first + 6)]
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    yield Project(folder)
+
+
+def test_the_plan_counts_the_calls_of_the_module(project: Project) -> None:
+    plan = json.loads(project.run("compile", "--dry-run", "--json"))
+    assert plan["calls_per_example"] == {"program": 2, "judge": 0, "known": True}
+    assert plan["candidates"] == 2
+
+
+def test_an_evaluation_uses_metric_engine_and_executor(project: Project) -> None:
+    assert "0.000" in project.run("eval")
+
+
+def test_a_compile_uses_all_of_them_and_the_artifact_loads_without_leave(project: Project) -> None:
+    assert "1.000" in project.run("compile", "--run", "runs/one")
+    shown = project.run("show", "runs/one/artifact")
+    assert "added_module:Twice" in shown
+    assert "format: added" in shown
+    assert "Name the topic." in shown
+    assert "oranges" in project.run("predict", "runs/one/artifact", "text=What is it?", "--lm", "added/x")
+
+
+def test_an_option_can_be_set_on_the_command_line(project: Project) -> None:
+    project.run("compile", "--run", "runs/two", "--set", "sentence=Say the topic.")
+    assert "Say the topic." in project.run("show", "runs/two/artifact")
