@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,7 +164,7 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     folder = tmp_path_factory.mktemp("adding")
     for path, code in ADDED.items():
         file = folder / "added" / path
@@ -176,7 +175,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     for name, first in (("rows", 0), ("more", 20), ("tests", 50)):
         rows = [{"text": f"text {number}", "topic": "orange"} for number in range(first, first + 6)]
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    yield Project(folder)
+    return Project(folder)
 
 
 def test_the_plan_counts_the_calls_of_the_module(project: Project) -> None:
