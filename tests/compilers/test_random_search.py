@@ -345,7 +345,7 @@ class Wide(dspy.Signature):
         ({"bounds": (0, math.inf)}, "both finite"),
         ({"bounds": (0, math.nan)}, "both finite"),
         ({"instructions": [""]}, r"`instructions` holds what is not an instruction: ''\. Write a text"),
-        ({"instructions": ["Name it.", " \n"]}, "no instruction"),
+        ({"instructions": ["Name it.", " \n"]}, "not an instruction"),
         ({"instructions": {"self": [""]}}, r"`instructions\['self'\]` holds what is not an instruction: ''"),
         ({"instructions": [3]}, "not an instruction: 3"),
         ({"instructions": "Name it."}, "is a list of texts"),
