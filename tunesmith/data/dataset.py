@@ -6,23 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import is_
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from tunesmith.data.fitting import Fitted, fitted, with_labels
-from tunesmith.data.frames import own_inputs
 from tunesmith.data.keys import canonical_json, content_key, example_key, inputs_key
-from tunesmith.data.loading import (
-    OnBad,
-    check_arguments,
-    columns_of,
-    examples_of,
-    open_source,
-    picked,
-)
-from tunesmith.data.partition import allocate, parts_of, units_of
-from tunesmith.data.source import Reading
 from tunesmith.errors import DataError, RowError, UsageError
 from tunesmith.signatures import Example, Signature, input_types, output_types
+
+if TYPE_CHECKING:
+    from tunesmith.data.loading import OnBad
 
 __all__ = ["Dataset", "Splits"]
 
@@ -85,7 +76,7 @@ class Dataset(Sequence[Example]):
         delimiter: str | None = None,
         encoding: str | None = None,
         require_outputs: bool = True,
-        on_bad: OnBad = "raise",
+        on_bad: "OnBad" = "raise",
         name: str | None = None,
         group: str | None = None,
     ) -> "Dataset":
@@ -119,6 +110,10 @@ class Dataset(Sequence[Example]):
             UsageError: a wrong argument or file name, an extra that is not installed, or no field `group`.
             SignatureError: `signature` is no signature class.
         """
+        from tunesmith.data.frames import own_inputs  # here: a program that names `Dataset` may read no file
+        from tunesmith.data.loading import check_arguments, columns_of, examples_of, open_source, picked
+        from tunesmith.data.source import Reading
+
         check_arguments(signature, inputs, on_bad, columns)
         notes: list[str] = []
 
@@ -174,6 +169,8 @@ class Dataset(Sequence[Example]):
         Raises:
             RowError: an example lacks an input.
         """
+        from tunesmith.data.fitting import Fitted, fitted
+
         if self._fits is not None and _same_fields(self._fits, signature):
             return self, ()
         typed = self._typed is not None and _same_fields(self._typed, signature)
@@ -185,6 +182,8 @@ class Dataset(Sequence[Example]):
 
     def with_labels(self, signatures: Mapping[str, type[Signature]]) -> "tuple[Dataset, tuple[str, ...]]":
         """Return the dataset with texts read as the labels that they mean, and what to note; see `with_labels`."""
+        from tunesmith.data.fitting import with_labels
+
         if self._labels == signatures:
             return self, ()
         examples, notes = with_labels(self.examples, signatures, self.name)
@@ -223,6 +222,8 @@ class Dataset(Sequence[Example]):
             UsageError: a size out of range, or a field that an example lacks.
             SplitError: the sizes do not fit.
         """
+        from tunesmith.data.partition import allocate, parts_of, units_of
+
         wanted = parts_of(len(self), {"train": train, "val": val, "test": test})
         group = self.group if group is None else group
         order = sorted(range(len(self)), key=lambda row: self.keys[row])

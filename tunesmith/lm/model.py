@@ -25,8 +25,6 @@ from tunesmith.lm.engine import (
     Response,
     dspy_settings,
 )
-from tunesmith.lm.engines.dspy import ForeignEngine
-from tunesmith.lm.engines.registry import engine_kind, engine_options
 from tunesmith.lm.findings import Findings
 from tunesmith.lm.folders import cache_dir
 from tunesmith.lm.options import (
@@ -391,6 +389,8 @@ def lm(
         >>> lm.kwargs["temperature"]
         0.2
     """
+    from tunesmith.lm.engines.registry import engine_kind, engine_options  # here, since it imports every engine
+
     _check(spec, slots, price)
     known = engine_options()
     given = {"host": host, **{name: kwargs.pop(name) for name in sorted(known & kwargs.keys())}}
@@ -442,6 +442,8 @@ def as_lm(model: BaseLM) -> LM:
     """Return `model` itself, or a metered LM over an LM that was made elsewhere (its own cache stays its own)."""
     if isinstance(model, LM):
         return model
+    from tunesmith.lm.engines.dspy import ForeignEngine
+
     options = {name: value for name, value in model.kwargs.items() if name not in NEVER_SENT}
     return build_lm(model.model, ForeignEngine.over(model), **options)
 
