@@ -23,7 +23,7 @@ class Slots:
     """Hands out contexts, at most `count` at once.
 
     Two threads on one context wait for each other after every step of the computation, two contexts of one thread do
-    not: together they answered 1.4 times as many calls. But one call alone is answered sooner by all threads. So a
+    not, so together they answer more calls. But one call alone is answered sooner by all threads. So a
     call that begins alone gets the context with all threads, which also reads prefixes, and a call that begins beside
     others gets a context with its share of them.
 
