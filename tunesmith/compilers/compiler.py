@@ -16,6 +16,7 @@ from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, brief, shown
 from tunesmith.evaluation import Metric, checked_demos
 from tunesmith.lm import BaseLM, Budget
+from tunesmith.metrics import check_metric
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Example
 
@@ -81,9 +82,8 @@ class Compiler(Teleprompter, ABC):
                 f"{type(self).__name__} declares `{missing[0]}`, but it is not a dataclass: write "
                 "`@dataclass(frozen=True)` above the class."
             )
-        if self.metric is not None and not callable(self.metric):
-            given = shown(self.metric)
-            raise UsageError(f"A metric is a function of (example, prediction, trace=None). Given: {given}.")
+        if self.metric is not None:
+            check_metric(self.metric)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
             raise UsageError(f"`seed` must be a whole number from 0 to {2**32 - 1}. Given: {shown(self.seed)}.")
         self._set(budget=Budget.of(self.budget))

@@ -23,7 +23,7 @@ from tunesmith.compilers import (
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import Metric, executing
 from tunesmith.lm import BaseLM, Budget
-from tunesmith.metrics import metric_name
+from tunesmith.metrics import check_metric, metric_name
 from tunesmith.modules import Module, caller_adapter, class_name
 from tunesmith.signatures import Example
 
@@ -148,8 +148,7 @@ def plan(
 
 
 def _chosen(compiler: Compiler | None, metric: Metric, seed: int) -> Compiler:
-    if not callable(metric):
-        raise UsageError(f"A metric is a function of (example, prediction, trace=None). Given: {shown(metric)}.")
+    check_metric(metric)
     if compiler is not None and not isinstance(compiler, Compiler):
         raise UsageError(
             f"`compiler` is one of tunesmith's, such as `ts.RandomSearch(metric=...)`. Given: {shown(compiler)}."
