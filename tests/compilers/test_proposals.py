@@ -8,9 +8,9 @@ import pytest
 
 import tunesmith as ts
 from tests.compilers.asking import Asking, Propose
-from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, asked, right, world
+from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, asked, colour_of, right, world
 from tests.each import each
-from tests.evaluation.replies import object_names, written
+from tests.evaluation.replies import number, object_names, written
 from tunesmith.compilers import CompileResult, Search, job_of
 from tunesmith.errors import BudgetExceeded, ModelUnavailable, RequestRefused, UsageError
 from tunesmith.experiments import compile_program, plan
@@ -174,6 +174,23 @@ def test_the_prompt_model_is_part_of_what_a_run_is(tmp_path: Path) -> None:
     compiled(model, run=tmp_path / "run")
     with pytest.raises(ts.errors.RunMismatch, match="prompt lm"):
         compiled(model, run=tmp_path / "run", prompt_lm=FunctionLM(world(), name="other"))
+
+
+def test_examples_of_a_step_that_nothing_labels_come_from_a_teachers_runs_once() -> None:
+    def answer(seen: Seen) -> str:
+        return written(seen, reasoning="r", colour=colour_of(number(seen.text)))
+
+    model = FunctionLM(answer)
+    job = job_of(dspy.ChainOfThought(Colour), Asking(metric=right), trainset=TRAIN, valset=VAL, lm=model)
+    search = Search(job)
+    (path,) = search.paths
+
+    found = [search.examples(path, 3, draw=draw) for draw in (0, 1)]
+
+    assert [len(demos) for demos in found] == [3, 3]
+    assert all(demo.outputs["reasoning"] == "r" for demos in found for demo in demos)
+    assert len(model.requests) == 3
+    assert len(search_of(model).examples("self", 5)) == 5, "labels serve a plain step"
 
 
 def test_failures_are_training_examples_with_what_went_wrong() -> None:

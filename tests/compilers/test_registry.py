@@ -6,12 +6,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import dspy
 import pytest
 
 import tunesmith.compilers
+from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
 from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, RandomSearch, compiler_named, compilers, options_text
 from tunesmith.errors import UsageError
 from tunesmith.experiments import Project, find_object
+from tunesmith.lm import FunctionLM, Seen
 
 PAGE = Path(__file__).parents[2] / "docs" / "compilers.md"
 FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -63,6 +66,20 @@ def test_one_file_is_found_by_its_name_by_the_project_and_by_the_table(added: st
     assert made.plan(train=9, val=20)["proposals"] == 4
     with pytest.raises(UsageError, match=r"`proposals` must be at least 1. Given: 0"):
         project.with_options(["proposals=0"])
+
+
+def test_the_compiler_of_the_page_compiles(added: str) -> None:
+    def answer(seen: Seen) -> str:
+        if "Write one instruction" in seen.system:
+            return f"Wording {seen.request.config.seed or 0}."
+        return world()(seen)
+
+    compiler = compilers()[added](metric=right, proposals=3)
+    with dspy.context(lm=FunctionLM(answer)):
+        report = compiler.compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL).compile_report
+
+    assert len(report.trials) == 4
+    assert any(trial.candidate.parts["self"].instruction == "Wording 2." for trial in report.trials)
 
 
 def test_a_compiler_of_the_users_own_is_named_by_module_and_class(

@@ -96,6 +96,7 @@ class Search(Work):
         self._mirrored: set[Candidate] = set()
         self._rows: dict[Candidate, list[Row]] = {}
         self._runners: dict[Candidate, Runner] = {}
+        self._traced: dict[int, Bootstrapped] = {}  # by how many examples were wanted
         self._report_notes: tuple[str, ...] = ()  # of every report
         self._worst = 0.0  # what a failure counts as: a metric may go below zero
         self._reserve: Reserve | None = None
@@ -233,7 +234,9 @@ class Search(Work):
         """
         pool = labelled_pools(self.job.program, self.train)[path].demos
         if not pool:
-            pool = self.bootstrap(n).pools[path]
+            if n not in self._traced:
+                self._traced[n] = self.bootstrap(n)
+            pool = self._traced[n].pools[path]
         return self.rng(f"examples {path} {draw}").sample(pool, min(n, len(pool)))
 
     def ask(self, step: Step, n: int = 1, /, **inputs: Any) -> list[Prediction]:
