@@ -27,9 +27,8 @@ from typing import Any
 
 from measure import Row, main
 
-from tunesmith.errors import CacheError
 from tunesmith.lm import FunctionLM, ReplyCache
-from tunesmith.lm.cache.flight import SingleFlight
+from tunesmith.lm.cache.flight import Flight
 from tunesmith.lm.engines.scripted import Seen
 
 PROCESSES = 8
@@ -48,7 +47,7 @@ def value(name: str) -> dict[str, Any]:
 
 def write_and_read(folder: Path, notes: Path, stop: Event) -> None:
     """Write rows of its own and read rows of all; note each acknowledged write, and each error."""
-    cache, me, chance = ReplyCache(folder, on_error="raise"), os.getpid(), random.Random(os.getpid())
+    cache, me, chance = ReplyCache(folder), os.getpid(), random.Random(os.getpid())
     with (
         (notes / f"{me}.written").open("w", buffering=1) as written,
         (notes / f"{me}.wrong").open("w", buffering=1) as wrong,
@@ -57,16 +56,16 @@ def write_and_read(folder: Path, notes: Path, stop: Event) -> None:
             if stop.is_set():
                 return
             name = f"{me} {number}"
-            try:
-                cache.put(name, value(name))
-                written.write(f"{name}\n")
-                other = f"{chance.choice(list(notes.glob('*.written'))).stem} {chance.randrange(number + 1)}"
-                for asked in (name, other):
-                    found = cache.get(asked)
-                    if found != value(asked) and (found is not None or asked == name):
-                        wrong.write(f"wrong reply: {asked}\n")
-            except CacheError as error:
-                wrong.write(f"{error}\n")
+            cache.put(name, value(name))
+            if cache.lost_writes:
+                wrong.write("a write was refused\n")
+                return
+            written.write(f"{name}\n")
+            other = f"{chance.choice(list(notes.glob('*.written'))).stem} {chance.randrange(number + 1)}"
+            for asked in (name, other):
+                found = cache.get(asked)
+                if found != value(asked) and (found is not None or asked == name):
+                    wrong.write(f"wrong reply: {asked}\n")
             if cache.corrupt:
                 wrong.write("damaged row\n")
 
@@ -81,9 +80,9 @@ def ask(folder: Path, log: Path, single: bool, barrier: Any, until: float) -> No
         time.sleep(THINKING)
         return f"reply to {seen.text}"
 
-    cache = ReplyCache(folder, on_error="raise")
+    cache = ReplyCache(folder)
     if not single:
-        cache.flight = SingleFlight()  # type: ignore[assignment]  # that of this process alone
+        cache.flight = Flight(folder / f"{os.getpid()}")  # that of this process alone
     model = FunctionLM(answer, cache=cache, version="1")
     try:
         for number in itertools.count():
@@ -104,7 +103,7 @@ def read_back(folder: Path, names: list[str]) -> int:
 
 
 def _missing(folder: Path, names: list[str]) -> int:
-    cache = ReplyCache(folder, on_error="raise")
+    cache = ReplyCache(folder)
     return sum(cache.get(name) != value(name) for name in names)
 
 
@@ -133,7 +132,7 @@ def writing(folder: Path, seconds: float) -> dict[str, Any]:
     failed = sum(process.exitcode != 0 for process in running)
     names = [name for path in notes.glob("*.written") for name in path.read_text().split("\n")[:-1]]
     problems = Counter(line for path in notes.glob("*.wrong") for line in path.read_text().splitlines())
-    report = ReplyCache(folder / "replies", on_error="raise").verify()
+    report = ReplyCache(folder / "replies").verify()
     return {
         "acknowledged": len(names),
         "lost": read_back(folder / "replies", names),

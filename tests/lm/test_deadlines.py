@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,7 +20,7 @@ from tests.lm.pool.test_pool import Clock, Machine, call, pool_of
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import ModelUnavailable
 from tunesmith.lm.bounded import _Backend, _Stream, ending, sooner, time_left
-from tunesmith.lm.cache.flight import SingleFlight
+from tunesmith.lm.cache.flight import Flight
 from tunesmith.lm.engines.ollama.client import Policy
 from tunesmith.lm.engines.ollama.engine import OllamaEngine, server_at
 
@@ -113,8 +114,8 @@ def test_threads_that_wait_for_the_first_one_to_ask_wait_no_longer_than_it_may(s
     assert time.monotonic() - start < LATE, "eight of them one after the other take 3.2 s"
 
 
-def test_callers_of_one_request_do_not_wait_for_all_before_them() -> None:
-    flight, barrier, calls = SingleFlight(), threading.Barrier(8), []
+def test_callers_of_one_request_do_not_wait_for_all_before_them(tmp_path: Path) -> None:
+    flight, barrier, calls = Flight(tmp_path), threading.Barrier(8), []
 
     def away() -> None:
         calls.append(1)
@@ -127,7 +128,7 @@ def test_callers_of_one_request_do_not_wait_for_all_before_them() -> None:
             flight.run("k", away)
 
     run_in_threads(8, work)
-    assert len(calls) <= 3, "who came during the first call waits for the second, and no longer"
+    assert len(calls) <= 3, "a caller that came during the first call waits for the second, and no longer"
 
 
 def test_a_pool_keeps_the_deadline_while_no_host_answers() -> None:

@@ -28,8 +28,6 @@ def stats(*, as_json: bool) -> int:
                 "folder": str(cache.folder),
                 "rows": found.rows,
                 "bytes": found.bytes,
-                "corrupt": found.corrupt,
-                "lost_writes": found.lost_writes,
                 "oldest": _moment(found.oldest),
                 "newest": _moment(found.newest),
             }
@@ -38,15 +36,11 @@ def stats(*, as_json: bool) -> int:
     say(f"{found.rows:,} replies, {bytes_text(found.bytes)}, in {cache.folder}")
     if found.oldest is not None:
         say(f"from {_moment(found.oldest)} to {_moment(found.newest)}")
-    if found.corrupt:
-        say(f"{found.corrupt:,} damaged replies were met and asked for again; `tunesmith cache verify` lists them")
-    if found.lost_writes:
-        say(f"{found.lost_writes:,} replies could not be stored: was the disk full?")
     return DONE
 
 
 def verify(*, as_json: bool) -> int:
-    """Read and check every reply; change nothing. Exits with 1 where something is damaged."""
+    """Read and check every reply; change nothing. Exits with 1 if something is damaged."""
     found = reply_cache().verify()
     if as_json:
         bad = [{"key": row.key, "reason": row.reason} for row in found.bad]
@@ -75,7 +69,7 @@ def prune(*, older_than: str | None, max_size: str | None, corrupt: bool, as_jso
 
 
 def clear(*, yes: bool, as_json: bool) -> int:
-    """Remove every reply. What they cost is paid again when they are asked for again."""
+    """Remove every reply. It costs again what it did when a program asks for it again."""
     cache = reply_cache()
     if not yes:
         question = f"Remove all {cache.stats().rows:,} replies in {cache.folder}?"
@@ -83,7 +77,7 @@ def clear(*, yes: bool, as_json: bool) -> int:
             agreed = click.confirm(question, err=True)
         except click.Abort:
             note("")  # ends the line of the question
-            raise UsageError("Nobody answered, so nothing was removed. Pass --yes to remove without asking.") from None
+            raise UsageError("No answer came, so nothing was removed. Pass --yes to remove without asking.") from None
         if not agreed:
             return _say_removed(0, as_json=as_json)
     return _say_removed(cache.clear(), as_json=as_json)

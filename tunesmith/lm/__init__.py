@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
-    from tunesmith.lm.cache.database import Database
     from tunesmith.lm.cache.reply_cache import ReplyCache
     from tunesmith.lm.cache.upkeep import CacheStats, VerifyReport
     from tunesmith.lm.engine import (
@@ -66,6 +65,7 @@ if TYPE_CHECKING:
     from tunesmith.lm.streaming import listening
     from tunesmith.lm.weights.models import ModelInfo, embedded_path, list_models, pull, show
     from tunesmith.lm.wire import Prefix, request_key
+    from tunesmith.sqlite import Database
 else:
     __getattr__ = lazy_package(__name__)
 

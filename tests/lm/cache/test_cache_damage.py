@@ -62,7 +62,7 @@ def busy(stored: Stored, tmp_path_factory: pytest.TempPathFactory) -> Stored:
 
 
 def copied(source: Path, target: Path) -> Path:
-    """Copy a cache; the value files, which nobody writes to, as links."""
+    """Copy a cache; the value files, which are never changed, as links."""
     shutil.copytree(
         source, target, copy_function=lambda a, b: os.link(a, b) if a.endswith(".val") else shutil.copy(a, b)
     )
@@ -131,7 +131,7 @@ def read_all(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
         cache.put(key, values[key])
         again = cache.get(key)
         wrong += [key] if again not in (None, values[key]) else []
-    for use in (cache.verify, cache.stats, cache.keys):
+    for use in (cache.verify, cache.stats):
         with contextlib.suppress(CacheError):
             use()
     cache.prune(corrupt=True)
@@ -158,7 +158,7 @@ def test_a_flip_in_a_value_costs_that_row_alone(stored: Stored, tmp_path: Path) 
         shutil.rmtree(folder)
 
 
-def test_a_schema_that_is_no_text_any_more_gives_right_replies_or_misses(stored: Stored, tmp_path: Path) -> None:
+def test_a_schema_that_is_not_text_any_more_gives_right_replies_or_misses(stored: Stored, tmp_path: Path) -> None:
     data = (stored.folder / "cache.db").read_bytes()
     schema = range(data.index(b"CREATE "), 4096)
     for number in range(scaled(100)):

@@ -3,7 +3,7 @@
 import contextlib
 import copyreg
 import os
-import pickle  # noqa: TID251 - planted, to show that nobody unpickles it
+import pickle  # noqa: TID251 - planted, to show that it is never unpickled
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ sys.addaudithook(_watch)
 
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
-    """Check that nobody so much as looks for the class or function that a pickle names."""
+    """Check that nothing looks for the class or function that a pickle names."""
     ASKED.clear()
     _watching[0] = True
     try:
@@ -127,16 +127,15 @@ def test_a_planted_pickle_is_a_miss_and_never_runs(place: str, tmp_path: Path) -
             row = {"key": f"key {number}", "raw": 1, "store_time": 1.0, "mode": 1, "size": 0}
             plant(rows, "Cache", row | PLACES[place](code, name))
     with watched():
-        cache = ReplyCache(cache.folder, on_error="raise")
+        cache = ReplyCache(cache.folder)
         assert cache.get("good") == {"text": "good"}
         assert [cache.get(f"key {number}") for number in range(len(planted))] == [None] * len(planted)
-        assert "good" in list(cache)
-        assert list(cache) == cache.keys()
-        for raw in cache._cache:  # diskcache's own iteration
-            assert raw is not None
+        for use in (cache._rows.get, cache._rows.peekitem, lambda *_: list(cache._rows)):  # diskcache's own reading
+            with contextlib.suppress(TypeError):
+                use("key 0")
         found = cache.verify()
         assert (found.rows, len(found.bad)) == (len(planted) + 1, len(planted))
-        assert cache.stats().rows == len(cache) == len(planted) + 1
+        assert cache.stats().rows == len(planted) + 1
         assert cache.prune(older_than=1e12) == 0
         assert cache.prune(corrupt=True) == len(planted)
         cache.put("key 0", {"text": "new"})

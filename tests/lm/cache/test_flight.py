@@ -4,7 +4,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -16,8 +15,7 @@ import psutil
 import pytest
 
 from tests.scale import scaled
-from tunesmith.lm.cache.flight import FolderFlight, SingleFlight
-from tunesmith.lm.cache.keylocks import KeyLocks
+from tunesmith.lm.cache.flight import Flight
 from tunesmith.lm.cache.reply_cache import ReplyCache
 from tunesmith.lm.engines.scripted import FunctionLM, Seen
 
@@ -41,8 +39,8 @@ def run_in_threads(count: int, work: Any) -> None:
         raise failures[0]
 
 
-def test_eight_threads_with_one_key_run_it_once() -> None:
-    flight, finish = SingleFlight(), threading.Event()
+def test_eight_threads_with_one_key_run_it_once(tmp_path: Path) -> None:
+    flight, finish = Flight(tmp_path), threading.Event()
     calls: list[int] = []
     results: list[object] = []
 
@@ -71,16 +69,16 @@ def is_waiting(thread: threading.Thread) -> bool:
     return frame is not None and (frame.f_code.co_filename, frame.f_code.co_name) == (threading.__file__, "wait")
 
 
-def test_a_later_call_runs_again_and_other_keys_do_not_wait() -> None:
-    flight = SingleFlight()
+def test_a_later_call_runs_again_and_other_keys_do_not_wait(tmp_path: Path) -> None:
+    flight = Flight(tmp_path)
     assert flight.run("k", lambda: flight.run("other", lambda: 1) + 1) == 2
     assert flight.run("k", lambda: 3) == 3
     assert flight.run("k", lambda: flight.run("k", lambda: 4)) == 4, "one's own key is no deadlock"
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit])
-def test_followers_of_a_failed_leader_take_over_one_by_one(kind: type[BaseException]) -> None:
-    flight, barrier, alone = SingleFlight(), threading.Barrier(8), threading.Lock()
+def test_followers_of_a_failed_leader_take_over_one_by_one(kind: type[BaseException], tmp_path: Path) -> None:
+    flight, barrier, alone = Flight(tmp_path), threading.Barrier(8), threading.Lock()
     calls: list[int] = []
     outcomes: list[object] = []
 
@@ -107,8 +105,8 @@ def test_followers_of_a_failed_leader_take_over_one_by_one(kind: type[BaseExcept
     assert sorted(map(str, outcomes)) == ["1", "2", "3", *["done"] * 5]
 
 
-def test_none_is_a_result_like_any_other() -> None:
-    flight = SingleFlight()
+def test_none_is_a_result_like_any_other(tmp_path: Path) -> None:
+    flight = Flight(tmp_path)
     assert flight.run("k", lambda: None) is None
 
 
@@ -141,7 +139,7 @@ def call_the_model(folder: Path, log: Path, together: Any) -> None:
         time.sleep(0.1)
         return f"reply to {seen.text}"
 
-    model = FunctionLM(answer, cache=ReplyCache(folder, on_error="raise"), version="1")
+    model = FunctionLM(answer, cache=ReplyCache(folder), version="1")
     for prompt in ("a", "b", "c"):
         together.wait(60)
         assert model(prompt) == [f"reply to {prompt}"]
@@ -152,7 +150,7 @@ def hold(folder: Path, held: Any) -> None:
         held.set()
         time.sleep(600)
 
-    FolderFlight(folder).run("k", work)
+    Flight(folder).run("k", work)
 
 
 def test_processes_that_ask_the_same_at_once_call_the_model_once(tmp_path: Path) -> None:
@@ -167,7 +165,7 @@ def test_processes_that_ask_the_same_at_once_call_the_model_once(tmp_path: Path)
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_lock_ends_with_its_holder(number: signal.Signals, tmp_path: Path) -> None:
-    flight, held, took = FolderFlight(tmp_path), fork.Event(), []
+    flight, held, took = Flight(tmp_path), fork.Event(), []
     with processes(1, hold, tmp_path, held) as (holder,):
         assert held.wait(60)
         waiting = threading.Thread(target=lambda: flight.run("k", lambda: took.append(time.monotonic())))
@@ -182,15 +180,15 @@ def test_a_lock_ends_with_its_holder(number: signal.Signals, tmp_path: Path) -> 
 
 
 def test_a_holder_that_never_lets_go_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunesmith.lm.cache.keylocks.PATIENCE", 0.1)
+    monkeypatch.setattr("tunesmith.lm.cache.flight.PATIENCE", 0.1)
     held = fork.Event()
     with processes(1, hold, tmp_path, held):
         assert held.wait(60)
-        assert FolderFlight(tmp_path).run("k", lambda: 1) == 1
+        assert Flight(tmp_path).run("k", lambda: 1) == 1
 
 
 def test_a_fork_waits_for_its_parent_and_leaves_it_its_locks(tmp_path: Path) -> None:
-    flight, log = FolderFlight(tmp_path), tmp_path / "log"
+    flight, log = Flight(tmp_path), tmp_path / "log"
 
     def note(text: str) -> None:
         with log.open("a") as out:
@@ -215,7 +213,7 @@ def test_a_fork_waits_for_its_parent_and_leaves_it_its_locks(tmp_path: Path) -> 
 def test_a_folder_without_locks_is_no_hindrance(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "missing", tmp_path / "file"):
-        assert FolderFlight(folder).run("k", lambda: 1) == 1
+        assert Flight(folder).run("k", lambda: 1) == 1
 
 
 def test_two_models_on_one_folder_share_a_flight(tmp_path: Path) -> None:
@@ -230,33 +228,18 @@ def test_two_models_on_one_folder_share_a_flight(tmp_path: Path) -> None:
     assert sum(len(model.requests) for model in models) == 1
 
 
-def test_a_lock_within_itself_is_kept_until_the_outer_end(tmp_path: Path) -> None:
-    locks, other = KeyLocks(tmp_path / "lock"), tmp_path / "lock"
-    assert locks.run("k", lambda: locks.run("k", lambda: is_locked(other))) is True
-    assert locks.run("k", lambda: (locks.run("k", lambda: 1), is_locked(other))[1]) is True
-    assert is_locked(other) is False
-
-
-def is_locked(path: Path) -> bool:
-    """Whether another process finds a lock on the file."""
-    code = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
-    return (
-        subprocess.run([sys.executable, "-c", code, str(path)], stderr=subprocess.DEVNULL, check=False).returncode != 0
-    )
-
-
 def test_close_lets_go_of_the_file_unless_it_is_needed(tmp_path: Path) -> None:
-    locks = KeyLocks(tmp_path / "lock")
+    flight = Flight(tmp_path)
 
     def is_open() -> bool:
-        return any(file.path == str(tmp_path / "lock") for file in psutil.Process().open_files())
+        return any(file.path == str(tmp_path / "flight.lock") for file in psutil.Process().open_files())
 
     def work() -> None:
-        locks.close()
+        flight.close()
         assert is_open()
 
-    locks.run("k", work)
+    flight.run("k", work)
     assert is_open()
-    locks.close()
+    flight.close()
     assert not is_open()
-    assert locks.run("k", lambda: 2) == 2
+    assert flight.run("k", lambda: 2) == 2

@@ -1,38 +1,41 @@
 """Look after a reply cache: count, check and remove its rows.
 
-diskcache cannot look at a row without reading it, remove by age, or reach a row whose key it cannot
-read, so this works on its table (`Cache` in `cache.db`) through SQLite. Nothing here unpickles.
+diskcache cannot check a row, remove by age, or reach a row whose key it cannot read. So this works on its table
+(`Cache`) by SQL.
 """
 
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.errors import shown
-from tunesmith.lm.cache.codec import Damaged, decoded, is_value_file, read_value
-from tunesmith.lm.cache.repair import set_aside_already
+from tunesmith.lm.cache.rows import DamagedRow, decoded, is_damage, is_value_file, value_of
 
 __all__ = [
-    "BadRow",
+    "OLDER_THAN",
+    "OVER_SIZE",
     "CacheStats",
+    "DamagedReply",
     "VerifyReport",
     "count",
-    "damage",
-    "damaged_rows",
     "delete",
-    "every_row",
-    "keys",
-    "remove_orphans",
-    "rows_before",
-    "rows_beyond",
+    "delete_damaged",
+    "delete_set_aside",
     "verify",
 ]
 
 _ORPHAN_AGE = 600  # seconds; a younger value file may still wait for its row
-_BYTES = "LENGTH(key) + COALESCE(LENGTH(value), 0) + size"
+_BYTES = "COALESCE(LENGTH(key), 0) + COALESCE(LENGTH(value), 0) + size"
+
+OLDER_THAN = "store_time < ?"
+"""Rows stored before a moment, in POSIX seconds."""
+OVER_SIZE = f"""rowid IN (SELECT rowid FROM (
+    SELECT rowid, TOTAL({_BYTES}) OVER (ORDER BY store_time DESC, rowid DESC) AS bytes FROM Cache
+) WHERE bytes > ?)"""
+"""The oldest rows, without which the others fit into a number of bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +45,25 @@ class CacheStats:
     Attributes:
         rows: number of replies.
         bytes: of keys and values; the files on disk are a little larger.
-        corrupt: damaged rows that any process met since they were last pruned.
-        lost_writes: replies that any process could not store since the cache was last cleared, as far as that could
-            be written down: a full disk has room for the count, a folder that may not be written to has not.
         oldest: when the oldest reply was stored, in POSIX seconds; `None` for an empty cache.
         newest: the same of the newest.
     """
 
     rows: int
     bytes: int
-    corrupt: int
-    lost_writes: int
     oldest: float | None
     newest: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class BadRow:
+class DamagedReply:
     """One damaged row.
 
     Attributes:
-        number: its row number in the database.
-        key: its key, as `repr` where it is not text.
+        key: its key, as `repr` if it is not text.
         reason: what is wrong.
     """
 
-    number: int
     key: str
     reason: str
 
@@ -79,119 +75,108 @@ class VerifyReport:
     Attributes:
         rows: number of rows read.
         bad: the damaged ones.
-        damage: what SQLite says is wrong with the database itself.
-        orphans: value files that belong to no row, left by a process that was killed.
+        damage: what SQLite says is wrong with the database itself, and which databases were set aside.
+        orphans: value files that belong to no row, left by a process that was killed. They do no harm.
     """
 
     rows: int
-    bad: tuple[BadRow, ...]
+    bad: tuple[DamagedReply, ...]
     damage: tuple[str, ...]
     orphans: int
 
     @property
     def ok(self) -> bool:
-        """Whether every reply can be read; orphans harm nobody."""
+        """Whether every reply can be read."""
         return not self.bad and not self.damage
 
 
-def count(database: sqlite3.Connection) -> tuple[int, int, float | None, float | None]:
-    """Return rows, bytes, and when the oldest and the newest were stored; reads no value."""
-    rows, size, oldest, newest = database.execute(
-        f"SELECT COUNT(*), COALESCE(SUM({_BYTES}), 0), MIN(store_time), MAX(store_time) FROM Cache"
-    ).fetchone()
-    return rows, int(size), oldest, newest
+def count(database: sqlite3.Connection) -> CacheStats:
+    """Count the rows, without reading a value."""
+    query = f"SELECT COUNT(*), TOTAL({_BYTES}), MIN(store_time), MAX(store_time) FROM Cache"
+    rows, size, oldest, newest = database.execute(query).fetchone()
+    return CacheStats(rows, int(size), oldest, newest)
 
 
 def verify(database: sqlite3.Connection, folder: Path) -> VerifyReport:
     """Read and check every row, and the database; change nothing."""
     bad, rows, orphans = [], 0, 0
-    problems = damage(database)
-    problems += [f"it was set aside as {path.name}" for path in set_aside_already(folder)]
+    damage = [f"{path.name} was set aside" for path in _set_aside(folder)]
     try:
-        for number, key, reason in _examined(database, folder):
+        damage += _problems(database)
+        for _, key, reason in _examined(database, folder):
             rows += 1
             if reason is not None:
-                bad.append(BadRow(number, key if isinstance(key, str) else shown(key), reason))
+                bad.append(DamagedReply(key if isinstance(key, str) else shown(key), reason))
         orphans = len(_orphans(database, folder))
     except sqlite3.DatabaseError as error:
-        problems.append(f"{rows} rows were read, the others cannot be: {error}")
-    return VerifyReport(rows, tuple(bad), tuple(problems), orphans)
+        damage.append(f"{rows} rows were read, the others cannot be: {error}")
+    return VerifyReport(rows, tuple(bad), tuple(damage), orphans)
 
 
-def damage(database: sqlite3.Connection) -> list[str]:
-    """Return what SQLite says is wrong with the database itself, not with what is stored in it."""
-    try:
-        return [text for (text,) in database.execute("PRAGMA integrity_check") if text != "ok"]
-    except sqlite3.DatabaseError as error:
-        return [str(error)]
-
-
-def keys(database: sqlite3.Connection) -> list[str]:
-    """Return the text keys of all rows; reads no value."""
-    query = "SELECT key FROM Cache WHERE raw = 1 AND typeof(key) = 'text' ORDER BY rowid"
-    return [key for (key,) in database.execute(query)]
-
-
-def every_row(database: sqlite3.Connection) -> list[int]:
-    """Return the numbers of all rows."""
-    return [number for (number,) in database.execute("SELECT rowid FROM Cache")]
-
-
-def damaged_rows(database: sqlite3.Connection, folder: Path) -> list[int]:
-    """Return the numbers of the rows that `verify` would list."""
-    return [number for number, _, reason in _examined(database, folder) if reason is not None]
-
-
-def rows_before(database: sqlite3.Connection, moment: float) -> list[int]:
-    """Return the numbers of the rows stored before `moment` (POSIX seconds)."""
-    query = "SELECT rowid FROM Cache WHERE store_time < ?"
-    return [number for (number,) in database.execute(query, (moment,))]
-
-
-def rows_beyond(database: sqlite3.Connection, max_bytes: int) -> list[int]:
-    """Return the numbers of the oldest rows, without which the others fit into `max_bytes`."""
-    query = f"SELECT rowid, {_BYTES} FROM Cache ORDER BY store_time DESC, rowid DESC"
-    total, numbers = 0, []
-    for number, size in database.execute(query):
-        total += size
-        if total > max_bytes:
-            numbers.append(number)
-    return numbers
-
-
-def delete(database: sqlite3.Connection, folder: Path, numbers: Iterable[int]) -> int:
-    """Delete rows by number, with their files; return how many there were."""
-    removed: list[object] = []
+def delete(database: sqlite3.Connection, folder: Path, which: str, *values: object) -> int:
+    """Delete the rows that fulfil `which`, an SQL condition, and their files; return how many there were."""
     database.execute("BEGIN IMMEDIATE")
-    for number in numbers:
-        query = "SELECT filename FROM Cache WHERE rowid = ?"
-        removed += [name for (name,) in database.execute(query, (number,))]
-        database.execute("DELETE FROM Cache WHERE rowid = ?", (number,))
+    files = database.execute(f"SELECT filename FROM Cache WHERE {which}", values).fetchall()
+    database.execute(f"DELETE FROM Cache WHERE {which}", values)
     database.execute("COMMIT")
-    for name in removed:
+    for (name,) in files:
         if is_value_file(name):
-            _remove(folder / str(name))
+            _remove(folder / name)
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # gives the room back now
-    return len(removed)
+    return len(files)
 
 
-def remove_orphans(database: sqlite3.Connection, folder: Path) -> None:
-    """Remove the value files that belong to no row and are too old to get one."""
-    for path in _orphans(database, folder):
-        _remove(path)
+def delete_damaged(database: sqlite3.Connection, folder: Path) -> tuple[int, str | None]:
+    """Delete damaged rows and files that belong to no row.
+
+    Returns:
+        How many rows, and what is wrong with the database itself, if anything is.
+    """
+    removed = 0
+    try:
+        bad = {number for number, _, reason in _examined(database, folder) if reason is not None}
+        database.create_function("is_bad", 1, bad.__contains__)
+        removed = delete(database, folder, "is_bad(rowid)")
+        for path in _orphans(database, folder):
+            _remove(path)
+        return removed, next(iter(_problems(database)), None)
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error, in_schema=True):
+            raise
+        return removed, str(error)
+
+
+def delete_set_aside(folder: Path) -> None:
+    """Delete the databases that were set aside."""
+    for path in folder.glob("*damaged-*"):
+        path.unlink(missing_ok=True)
+
+
+def _set_aside(folder: Path) -> list[Path]:
+    """Return the databases that were set aside; older versions named them `damaged-NUMBER.db`."""
+    named = folder.glob("*damaged-*")
+    return sorted(path for path in named if not path.name.endswith(("-wal", "-shm", "-journal")))
+
+
+def _problems(database: sqlite3.Connection) -> list[str]:
+    return [text for (text,) in database.execute("PRAGMA integrity_check") if text != "ok"]
 
 
 def _examined(database: sqlite3.Connection, folder: Path) -> Iterator[tuple[int, object, str | None]]:
-    """Yield number, key and what is wrong of every row."""
+    """Yield the number, the key and what is wrong of every row."""
     query = "SELECT rowid, key, raw, expire_time, mode, filename, value FROM Cache ORDER BY rowid"
-    for number, key, raw, expires, mode, filename, value in database.execute(query):
+    for number, key, raw, expires, *stored in database.execute(query):
+        reason = None
         if raw != 1 or not isinstance(key, str):
-            yield number, key, "its key is not text"
+            reason = "its key is not text"
         elif expires is not None:
-            yield number, key, "it has a time of expiry"
+            reason = "it has a time of expiry"
         else:
-            found = decoded(key, read_value(folder, mode, filename, value))
-            yield number, key, found.reason if isinstance(found, Damaged) else None
+            try:
+                decoded(key, value_of(folder, *stored))
+            except DamagedRow as damage:
+                reason = str(damage)
+        yield number, key, reason
 
 
 def _orphans(database: sqlite3.Connection, folder: Path) -> list[Path]:
