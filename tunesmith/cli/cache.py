@@ -43,13 +43,13 @@ def verify(*, as_json: bool) -> int:
     """Read and check every reply; change nothing. Exits with 1 if something is damaged."""
     found = reply_cache().verify()
     if as_json:
-        bad = [{"key": row.key, "reason": row.reason} for row in found.bad]
+        bad = [{"key": key, "reason": reason} for key, reason in found.bad]
         damage = list(found.damage)
         emit({"rows": found.rows, "ok": found.ok, "bad": bad, "damage": damage, "orphans": found.orphans})
     else:
         say(f"{found.rows:,} replies read, {len(found.bad)} damaged, {found.orphans} files that belong to none")
-        for row in found.bad[:_LISTED]:
-            say(f"  {row.key}: {row.reason}")
+        for key, reason in found.bad[:_LISTED]:
+            say(f"  {key}: {reason}")
         for text in found.damage:
             say(f"  database: {text}")
     if not found.ok:

@@ -77,7 +77,7 @@ class ReplyCache:
         """Return a fresh copy of the value of `key`, or `None`."""
         try:
             with _gate:
-                stored = self._on_rows(Rows.read, key)
+                stored = self._on_rows(Rows.stored, key)
             return None if stored is None else decoded(key, stored)
         except DamagedRow as damage:
             with _gate:

@@ -184,7 +184,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
             self.close()
             raise
 
-    def read(self, key: str) -> bytes | None:
+    def stored(self, key: str) -> bytes | None:
         """Return what is stored under `key`.
 
         This is what `get` of diskcache does without expiry and statistics, in a third of its time.

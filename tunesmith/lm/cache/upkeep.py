@@ -18,7 +18,6 @@ __all__ = [
     "OLDER_THAN",
     "OVER_SIZE",
     "CacheStats",
-    "DamagedReply",
     "VerifyReport",
     "count",
     "delete",
@@ -56,31 +55,18 @@ class CacheStats:
 
 
 @dataclass(frozen=True, slots=True)
-class DamagedReply:
-    """One damaged row.
-
-    Attributes:
-        key: its key, as `repr` if it is not text.
-        reason: what is wrong.
-    """
-
-    key: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class VerifyReport:
     """What a check of every row found.
 
     Attributes:
         rows: number of rows read.
-        bad: the damaged ones.
+        bad: the damaged ones, each with its key, as `repr` if it is not text, and what is wrong with it.
         damage: what SQLite says is wrong with the database itself, and which databases were set aside.
         orphans: value files that belong to no row, left by a process that was killed. They do no harm.
     """
 
     rows: int
-    bad: tuple[DamagedReply, ...]
+    bad: tuple[tuple[str, str], ...]
     damage: tuple[str, ...]
     orphans: int
 
@@ -106,7 +92,7 @@ def verify(database: sqlite3.Connection, folder: Path) -> VerifyReport:
         for _, key, reason in _examined(database, folder):
             rows += 1
             if reason is not None:
-                bad.append(DamagedReply(key if isinstance(key, str) else shown(key), reason))
+                bad.append((key if isinstance(key, str) else shown(key), reason))
         orphans = len(_orphans(database, folder))
     except sqlite3.DatabaseError as error:
         damage.append(f"{rows} rows were read, the others cannot be: {error}")
