@@ -52,7 +52,6 @@ REQUIRED = {
     "version",
     "completion",
     "verb_help",
-    "first_line",
     "calls_per_prediction",
     "memory_evaluate",
     "memory_load",
