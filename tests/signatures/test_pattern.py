@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.each import each
 from tests.scale import scaled
+from tests.signatures.safe_subset import is_safe
 from tests.signatures.strategies import EVIL_PATTERNS
-from tunesmith.signatures import is_safe
 from tunesmith.signatures.pattern import rewrite_pattern
 
 

@@ -15,9 +15,10 @@ from pydantic import BaseModel, Field, RootModel, WithJsonSchema
 from typing_extensions import TypedDict
 
 from tests.each import each
+from tests.signatures.safe_subset import is_safe
 from tests.signatures.strategies import Color, Level, Mixed, Tree, signature_of
 from tunesmith.errors import SignatureError
-from tunesmith.signatures import Signature, field_schema, is_safe, left_out, output_schema
+from tunesmith.signatures import Signature, field_schema, left_out, output_schema
 
 _TEXT = {"type": "string", "maxLength": 1000}
 _LISTED = {"type": "string", "maxLength": 136}

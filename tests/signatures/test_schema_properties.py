@@ -13,18 +13,19 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from tests.each import each
 from tests.scale import FULL, scaled
+from tests.signatures.safe_subset import is_safe
 from tests.signatures.strategies import Color, Mixed, Tree, Typed, any_types, signature_of, typed_values
 from tunesmith.errors import ParseError, SignatureError
 from tunesmith.signatures import (
     Signature,
     field_schema,
-    is_safe,
     left_out,
     output_schema,
     parse_json,
     parse_text,
     render_json,
     render_text,
+    server_schema,
     validate_output,
     validate_outputs,
 )
@@ -45,6 +46,7 @@ def test_every_schema_of_every_signature_is_safe_or_refused(kinds: list[Any]) ->
         except SignatureError:
             continue
         assert is_safe(schema), schema
+        assert server_schema(schema) is not None, schema
         assert json.loads(json.dumps(schema)) == schema
     try:
         whole = output_schema(signature)
@@ -52,6 +54,7 @@ def test_every_schema_of_every_signature_is_safe_or_refused(kinds: list[Any]) ->
     except SignatureError:
         return
     assert is_safe(whole), whole
+    assert server_schema(whole) is not None, whole
     assert list(whole["properties"]) == list(signature.output_fields) == whole["required"]
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         validate_output,
         validate_outputs,
     )
-    from tunesmith.signatures.safe import is_safe, server_schema, wide_integers
+    from tunesmith.signatures.safe import server_schema, wide_integers
     from tunesmith.signatures.schema import check_can_be_right, field_schema, left_out, output_schema
     from tunesmith.signatures.signature import (
         Example,
@@ -79,7 +79,6 @@ __all__ = [
     "is_any_text",
     "is_held_as_json_alone",
     "is_plain",
-    "is_safe",
     "is_text",
     "json_grammar",
     "labels",

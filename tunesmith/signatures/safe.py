@@ -1,57 +1,29 @@
-"""Say whether a JSON Schema is in the subset that no known engine is harmed by.
+"""What of a schema is sent to a server. A schema may never harm one."""
 
-Written apart from the code that makes schemas, so that one mistake does not pass both. What each server
-does with the rest (crash, refuse, ignore, never end) was measured; see the notes on structured replies.
-"""
-
-import re
+import json
+from collections.abc import Callable
 from typing import Any
 
-from tunesmith.signatures.bounds import MOST_CHARACTERS, MOST_DECLARED, MOST_ITEMS, MOST_LABELS
+from tunesmith.signatures.bounds import MOST_CHARACTERS, UnsupportedError, without_marks
+from tunesmith.signatures.reduce import Reducer
+from tunesmith.signatures.scalars import ZONE
 
-__all__ = ["is_safe", "server_schema", "wide_integers"]
+__all__ = ["server_schema", "wide_integers"]
 
-_MOST_NODES = 3000
-_DEEPEST = 60
-_MOST_INTEGER = 10**15
-_WIDEST = 2**63 - 2  # one more, and llama.cpp takes it for no bound
-
-_KEYS = {
-    "string": {"minLength", "maxLength"},
-    "integer": {"minimum", "maximum"},
-    "number": set(),
-    "boolean": set(),
-    "null": set(),
-    "array": {"items", "prefixItems", "minItems", "maxItems"},
-    "object": {"properties", "required", "additionalProperties"},
-}
-_FORMATS = {"date", "date-time", "time", "uuid"}
-_PLAIN = r"[A-Za-z0-9 _,:;/@#%&=~!<>'`-]"
-_CLASS = r"\[(?!\])(?:[A-Z]-[A-Z]|[a-z]-[a-z]|[0-9]-[0-9]|[A-Za-z0-9 _,:;/@#%&=~!<>'`.$(){}*+?|])*-?\]"
-_PATTERN = re.compile(rf"\^(?:{_PLAIN}|{_CLASS}(?:\?|\{{(?:[0-9]{{1,2}}|100)(?:,(?:[0-9]{{1,2}}|100))?\}})?)*\$")
-
-
-def is_safe(schema: Any) -> bool:
-    """Return whether `schema` may be sent to an engine.
-
-    That is: only keywords that engines enforce or ignore without harm, no reference, every string and
-    array bounded (at most 4,000 characters and 500 items), at most 200 labels in an enum, and a pattern only
-    if it is anchored and made of literals, plain classes and bounded counts.
-    """
-    budget = [_MOST_NODES]
-    try:
-        return _node(schema, budget, 0)
-    except (TypeError, ValueError, RecursionError):
-        return False
+_DEEPEST = 120
+_WIDEST = 2**63 - 2  # llama.cpp takes one more for "no bound"
 
 
 def server_schema(schema: Any) -> dict[str, Any] | None:
-    """Return what of `schema` may be sent to a server, `None` where nothing may.
+    """Return what of `schema` may be sent to a server, `None` if nothing may.
+
+    Only a schema that is made of nothing but what `Reducer` makes may be sent. So one of a user, or of DSPy's own
+    adapters, is sent only if it has no keyword that was seen to crash a server or to make a reply endless.
 
     A text that may be longer than 1,000 characters is sent without its bound, because the runner of a real server
     crashes at 3,000: `max_tokens` ends it, and its length is checked in the reply.
     """
-    return _without_long_bounds(schema) if is_safe(schema) else None
+    return _changed(schema, _without_long_bounds) if _is_reduced(schema) else None
 
 
 def wide_integers(schema: Any) -> Any:
@@ -60,148 +32,69 @@ def wide_integers(schema: Any) -> Any:
     llama.cpp cuts an integer without them at 16 digits. Its versions before October 2025, and other servers, take only
     bounds of 32 bits: do not send them this.
     """
-    if isinstance(schema, list):
-        return [wide_integers(one) for one in schema]
-    if not isinstance(schema, dict) or "enum" in schema or "const" in schema:
-        return schema
-    if schema.get("type") == "integer":
-        return {**schema, "minimum": schema.get("minimum", -_WIDEST), "maximum": schema.get("maximum", _WIDEST)}
-    return {
-        key: {name: wide_integers(inside) for name, inside in value.items()}
-        if key == "properties" and isinstance(value, dict)  # a property may bear any name
-        else wide_integers(value)
-        for key, value in schema.items()
-    }
+    return _changed(schema, _with_both_bounds)
 
 
-def _without_long_bounds(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_without_long_bounds(one) for one in schema]
-    if not isinstance(schema, dict) or "enum" in schema or "const" in schema:
-        return schema
-    found: dict[str, Any] = {
-        key: {name: _without_long_bounds(inside) for name, inside in value.items()}
-        if key == "properties"  # a property may bear any name
-        else _without_long_bounds(value)
-        for key, value in schema.items()
-    }
-    if found.get("type") == "string" and found.get("maxLength", 0) > MOST_CHARACTERS:
-        del found["maxLength"]
-        if found.get("minLength", 0) > MOST_CHARACTERS:
-            del found["minLength"]
-    return found
-
-
-def _node(schema: Any, budget: list[int], depth: int) -> bool:
-    budget[0] -= 1
-    if not isinstance(schema, dict) or not schema or budget[0] < 0 or depth > _DEEPEST:
-        return False
-    if "anyOf" in schema:
-        options = schema["anyOf"]
-        return (
-            set(schema) == {"anyOf"}
-            and isinstance(options, list)
-            and len(options) > 0
-            and all(_node(option, budget, depth + 1) for option in options)
-        )
-    if "enum" in schema or "const" in schema:
-        return _labelled(schema)
-    kind = schema.get("type")
-    if not isinstance(kind, str) or kind not in _KEYS:
-        return False
-    given = set(schema) - {"type"}
-    if kind == "string" and given & {"format", "pattern"}:
-        return _shaped_string(schema, given)
-    return given <= _KEYS[kind] and _within(kind, schema, budget, depth)
-
-
-def _within(kind: str, schema: dict[str, Any], budget: list[int], depth: int) -> bool:
-    match kind:
-        case "string":
-            return _bounded(schema, "minLength", "maxLength", MOST_DECLARED)
-        case "integer":
-            return _integer(schema)
-        case "array":
-            return _array(schema, budget, depth)
-        case "object":
-            return _object(schema, budget, depth)
-    return True
-
-
-def _labelled(schema: dict[str, Any]) -> bool:
-    if "enum" in schema:
-        return set(schema) <= {"enum", "type"} and _labels(schema["enum"])
-    return set(schema) <= {"const", "type"} and _labels([schema["const"]])
-
-
-def _labels(labels: Any) -> bool:
-    return (
-        isinstance(labels, list)
-        and 0 < len(labels) <= MOST_LABELS
-        and all(label is None or isinstance(label, (str, int, float)) for label in labels)
-        and all(not isinstance(label, float) or abs(label) < float("inf") for label in labels)
-        and all(not isinstance(label, str) or label.encode() is not None for label in labels)
-    )
-
-
-def _shaped_string(schema: dict[str, Any], given: set[str]) -> bool:
-    if given == {"format"}:
-        return schema["format"] in _FORMATS
-    if given != {"pattern"}:
-        return False
-    pattern = schema["pattern"]
-    if not isinstance(pattern, str) or len(pattern) > 2000 or _PATTERN.fullmatch(pattern) is None or "(?" in pattern:
-        return False
+def _is_reduced(schema: Any) -> bool:
     try:
-        re.compile(pattern)
-    except re.error:  # a range or a count the wrong way round
-        return False
-    counts = re.findall(r"\{([0-9]+)(?:,([0-9]+))?\}", re.sub(r"\[[^\]]*\]", "x", pattern))
-    most = [int(high or low) for low, high in counts]
-    return 0 not in most and sum(most) <= MOST_CHARACTERS
+        plain = _changed(schema, _only_labels)
+        again = without_marks(Reducer({}).reduce(_changed(plain, _zoned)))
+        return _levels(schema) <= _DEEPEST and _exact(again) == _exact(plain)
+    except (UnsupportedError, AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        return False  # not a schema
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _exact(schema: Any) -> bytes:
+    """Return the JSON of a schema, in which `1` is not `True`."""
+    return json.dumps(schema, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _bounded(schema: dict[str, Any], least: str, most: str, limit: int) -> bool:
-    low, high = schema.get(least, 0), schema.get(most)
-    if high is None or not _is_count(low) or not _is_count(high):
-        return False
-    return bool(low <= high <= limit)
+def _levels(value: Any) -> int:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_levels, inside), default=0)
 
 
-def _integer(schema: dict[str, Any]) -> bool:
-    bounds = [schema[key] for key in ("minimum", "maximum") if key in schema]
-    if any(isinstance(b, bool) or not isinstance(b, int) or abs(b) > _MOST_INTEGER for b in bounds):
-        return False
-    return len(bounds) < 2 or bounds[0] <= bounds[1]
-
-
-def _array(schema: dict[str, Any], budget: list[int], depth: int) -> bool:
-    if not _bounded(schema, "minItems", "maxItems", MOST_ITEMS):
-        return False
-    if "prefixItems" in schema:
-        first = schema["prefixItems"]
-        return (
-            "items" not in schema
-            and isinstance(first, list)
-            and len(first) == schema["maxItems"] == schema.get("minItems")
-            and all(_node(item, budget, depth + 1) for item in first)
-        )
-    return _node(schema.get("items"), budget, depth + 1)
-
-
-def _object(schema: dict[str, Any], budget: list[int], depth: int) -> bool:
-    properties, required = schema.get("properties", {}), schema.get("required", [])
-    rest = schema.get("additionalProperties")
-    return (
-        isinstance(properties, dict)
-        and all(isinstance(name, str) and name.encode() is not None for name in properties)
-        and isinstance(required, list)
-        and all(name in properties for name in required)
-        and len(set(required)) == len(required)
-        and all(_node(value, budget, depth + 1) for value in properties.values())
-        and (rest is False or _node(rest, budget, depth + 1))
+def _changed(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """Return a schema with `change` made to each schema inside of it, and then to itself."""
+    if isinstance(schema, list):
+        return [_changed(one, change) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if _has_labels(schema):
+        return change(schema)
+    return change(
+        {
+            key: {name: _changed(inside, change) for name, inside in value.items()}
+            if key == "properties" and isinstance(value, dict)  # a property may have the name of a keyword
+            else _changed(value, change)
+            for key, value in schema.items()
+        }
     )
+
+
+def _has_labels(node: dict[str, Any]) -> bool:
+    return "enum" in node or "const" in node
+
+
+def _only_labels(node: dict[str, Any]) -> dict[str, Any]:
+    """Return the one form of a choice: the type of its labels says nothing more."""
+    if not _has_labels(node) or node.keys() - {"type"} not in ({"enum"}, {"const"}):
+        return node
+    return {"enum": node["enum"] if "enum" in node else [node["const"]]}
+
+
+def _zoned(node: dict[str, Any]) -> dict[str, Any]:
+    """Return a time as it was reduced: one without a zone is the other half of an `anyOf`."""
+    return {**node, ZONE: "aware"} if "format" in node else node
+
+
+def _without_long_bounds(node: dict[str, Any]) -> dict[str, Any]:
+    if node.get("type") != "string" or node.get("maxLength", 0) <= MOST_CHARACTERS:
+        return node
+    return {key: value for key, value in node.items() if key != "maxLength"}
+
+
+def _with_both_bounds(node: dict[str, Any]) -> dict[str, Any]:
+    if node.get("type") != "integer" or _has_labels(node):
+        return node
+    return {**node, "minimum": node.get("minimum", -_WIDEST), "maximum": node.get("maximum", _WIDEST)}
