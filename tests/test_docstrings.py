@@ -16,7 +16,6 @@ MODULES = sorted(
     found.name for found in pkgutil.walk_packages(ts.__path__, "tunesmith.") if not found.name.endswith("__main__")
 )
 HELPERS = {"InputField", "OutputField", "Signature"}  # DSPy's own
-TODO = {"BootstrapFewShot", "compile", "Compiler", "CompileReport", "CompileResult", "LabeledFewShot", "RandomSearch"}
 
 
 def names(package: types.ModuleType) -> list[str]:
@@ -25,7 +24,7 @@ def names(package: types.ModuleType) -> list[str]:
         for name in package.__all__
         if not isinstance(getattr(package, name), types.ModuleType)
         and callable(getattr(package, name))
-        and name not in HELPERS | TODO
+        and name not in HELPERS
     ]
 
 

@@ -79,7 +79,7 @@ BAD: list[tuple[int, tuple[str, ...]]] = [
     (1, ("compile", "--train", "data/reports.jsonl", "--run", "leak")),
     (2, ("compile", "--seed", "7")),  # the run `first` is of another seed
     (2, ("compile", "--seed", "x")),
-    (2, ("compile", "--compiler", "labeled-few-shot", "--run", "other")),  # `num_candidates` is none of its options
+    (2, ("compile", "--set", "k=3", "--run", "other")),  # `k` is an option of another compiler
     (2, ("compile", "--program", "broken:program")),
     (1, ("show", "data")),
     (2, ("show", A, "report=x")),

@@ -71,7 +71,7 @@ def bootstrap(
         seed: of the draws.
 
     Raises:
-        StopSignal: the budget ended.
+        BudgetExceeded: the budget ended.
     """
     teacher = work.job.program if work.job.teacher is None else work.job.teacher
     candidate = Candidate.of(teacher)

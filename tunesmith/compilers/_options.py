@@ -42,10 +42,12 @@ def option(
         kw_only: whether the constructor takes it by name alone.
 
     Example:
-        >>> from dataclasses import dataclass
-        >>> @dataclass(frozen=True)
-        ... class Greedy(Compiler):
+        >>> from tunesmith.compilers import option_names
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Options:
         ...     rounds: int = option(3, "How often proposals are asked for.", low=1)
+        >>> option_names(Options)
+        ('rounds',)
     """
     about = {"help": help, "low": low, "high": high, "choices": tuple(choices)}
     if isinstance(default, (dict, list)):

@@ -52,6 +52,18 @@ class CompileReport:
         notes: what was decided for the caller, in words.
         charged, paid: what the search cost.
         seed: of every draw.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> rows = [{"text": f"{word} {n}", "label": word} for n in range(20) for word in ("good", "bad")]
+        >>> data = ts.Dataset.load(rows, signature=ts.Signature("text -> label"))
+        >>> lm = ts.FunctionLM(lambda seen: "bad" if "bad" in seen.text and len(seen.messages) > 1 else "good")
+        >>> compiler = ts.LabeledFewShot(2, metric=ts.metrics.exact_match("label"))
+        >>> with dspy.context(lm=lm):
+        ...     report = compiler.compile(ts.Predict("text -> label"), trainset=data).compile_report
+        >>> report.improved, report.charged.calls
+        (True, 32)
     """
 
     compiler: str
@@ -121,6 +133,15 @@ class CompileResult:
         opened: how many runs looked at this test split so far, `None` without one.
         notes: what was decided for the caller, in words.
         seed: of every draw.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> rows = [{"text": f"{word} {n}", "label": word} for n in range(20) for word in ("good", "bad")]
+        >>> data = ts.Dataset.load(rows, signature=ts.Signature("text -> label"))
+        >>> lm = ts.FunctionLM(lambda seen: "bad" if "bad" in seen.text else "good")
+        >>> metric = ts.metrics.exact_match("label")
+        >>> ts.compile(ts.Predict("text -> label"), metric=metric, trainset=data, lm=lm).verdict
+        'untested'
     """
 
     program: Module

@@ -186,7 +186,7 @@ class Search(Work):
         for candidate, origin in zip(candidates, names, strict=True):
             self._propose(candidate, origin)
         try:
-            within = self._within_limits(candidates)
+            within = self._within_limits(list(dict.fromkeys(candidates)))
             return self._raced(sorted(within, key=prompt_start), rule, finalists, bounds, options) if within else []
         finally:  # also if the budget ends on the way: what was scored whole counts
             for number, candidate in enumerate(candidates):
@@ -253,10 +253,6 @@ class Search(Work):
         Raises:
             UsageError: the inputs are not the step's.
             BudgetExceeded: the budget ended; what was paid for is kept.
-
-        Example:
-            >>> for found in search.ask("task, pairs -> instruction", 8, task=..., pairs=...):
-            ...     if search.guard(path, found.instruction) is None: ...
         """
         return self._asking.ask(step, n, inputs)
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from tunesmith.compilers._job import Job
 from tunesmith.evaluation import Ledger, Line, Metric, Runner, Shelf, Turns, lm_key, program_key
-from tunesmith.lm import LM, Meter
+from tunesmith.lm import LM, Meter, StopSignal
 from tunesmith.metrics import metric_fingerprint
 from tunesmith.modules import Candidate, Module
 
@@ -113,6 +113,10 @@ class Work:
             do: is called with each item.
             items: in order.
             runs: how many runs of a program each may take.
+
+        Raises:
+            BudgetExceeded: the budget ended; what was paid for is kept.
+            ModelUnavailable, ModelMissing: no model answers.
         """
         found: dict[int, Result] = {}
 
@@ -120,7 +124,10 @@ class Work:
             found[index] = do(items[index])
 
         line = Line(range(len(items)), self._turns, runs)
-        line.run(lambda: line.each(one), self.job.slots)
+        try:
+            line.run(lambda: line.each(one), self.job.slots)
+        except StopSignal as stop:
+            raise stop.error from None
         return [found[index] for index in range(len(items))]
 
     def _program_key(self, program: Module) -> str:

@@ -45,9 +45,11 @@ class Compiler(Teleprompter, ABC):
         seed: of every draw.
 
     Example:
+        >>> from dataclasses import dataclass
+        >>> from tunesmith.compilers import Compiler, Effort, option
         >>> @dataclass(frozen=True)
         ... class Shorter(Compiler):
-        ...     tries: int = option(4, "Proposals for each predictor.", low=1)
+        ...     tries: int = option(4, "Proposals that are asked for.", low=1)
         ...
         ...     def effort(self, *, train, calls):
         ...         return Effort(candidates=self.tries, race="paired-halving", proposals=self.tries)
@@ -56,8 +58,10 @@ class Compiler(Teleprompter, ABC):
         ...         (path,) = search.paths
         ...         given = search.base.parts[path].instruction
         ...         found = search.ask("instruction -> shorter", self.tries, instruction=given)
-        ...         texts = [p.shorter for p in found if search.guard(path, p.shorter) is None]
+        ...         texts = [one.shorter for one in found if search.guard(path, one.shorter) is None]
         ...         search.race([search.base.with_part(path, instruction=text) for text in texts])
+        >>> Shorter(tries=2)
+        Shorter(tries=2)
     """
 
     name: ClassVar[str] = "Compiler"

@@ -31,6 +31,14 @@ class LabeledFewShot(Compiler):
     if none is left because of values that do not fit, that is an error.
 
     Args: its options are in `docs/compilers.md`; the others as `Compiler`.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> train = [{"text": f"{word} {n}", "label": word} for n in range(9) for word in ("good", "bad")]
+        >>> data = ts.Dataset.load(train, signature=ts.Signature("text -> label"))
+        >>> program = ts.LabeledFewShot(4).compile(ts.Predict("text -> label"), trainset=data)
+        >>> len(program.demos)
+        4
     """
 
     k: int = option(16, "Demos of each predictor.", low=0, kw_only=False)
@@ -66,6 +74,12 @@ class BootstrapFewShot(Compiler):
     only if they help on validation.
 
     Args: its options are in `docs/compilers.md`; the others as `Compiler`.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> compiler = ts.BootstrapFewShot(metric=ts.metrics.exact_match("label"), max_bootstrapped_demos=2)
+        >>> compiler.plan(train=10, val=20)["calls"]
+        {'expected': 44, 'worst': 50}
     """
 
     metric_threshold: float | None = option(

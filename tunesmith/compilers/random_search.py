@@ -40,6 +40,12 @@ class RandomSearch(Compiler):
     by paired halving.
 
     Args: its options are in `docs/compilers.md`; the others as `Compiler`.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> compiler = ts.RandomSearch(metric=ts.metrics.exact_match("label"), num_candidates=8, formats=["bare"])
+        >>> compiler.plan(train=100, val=50)["candidates"]
+        9
     """
 
     instructions: tuple[str, ...] | Mapping[str, tuple[str, ...]] = option(

@@ -92,6 +92,23 @@ def compile_program(
         BudgetExceeded: the budget ended before the program as given was scored.
         ModelMissing, ModelUnavailable: no model answers; the same call goes on later.
         Interrupted: by Ctrl-C; the same call goes on later.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> rows = [{"text": f"{word} {n}", "label": word} for n in range(30) for word in ("good", "bad")]
+        >>> data = ts.Dataset.load(rows, signature=ts.Signature("text -> label")).split(train=20, val=20, test=20)
+        >>> lm = ts.FunctionLM(lambda seen: "bad" if "bad" in seen.text and len(seen.messages) > 1 else "good")
+        >>> result = ts.compile(
+        ...     ts.Predict("text -> label"),
+        ...     metric=ts.metrics.exact_match("label"),
+        ...     trainset=data.train,
+        ...     valset=data.val,
+        ...     testset=data.test,
+        ...     lm=lm,
+        ...     budget=200,
+        ... )
+        >>> result.verdict
+        'ship'
     """
     given: dict[str, Any] = {
         "trainset": trainset,

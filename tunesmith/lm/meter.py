@@ -335,6 +335,14 @@ class metered:  # noqa: N801 - used as a function in a `with`
     """Let `meter` count, and `sink` be told of, every call made inside, also from copied contexts.
 
     A class, because every example enters one, and a generator takes four times as long.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> calls = []
+        >>> with ts.metered(sink=calls.append):
+        ...     _ = ts.ScriptedLM("hello")("Say hello.")
+        >>> len(calls)
+        1
     """
 
     __slots__ = ("_scope", "_token")
