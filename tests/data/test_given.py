@@ -173,5 +173,5 @@ def test_arrays_of_data_frames_are_lists() -> None:
 def test_what_pandas_writes_for_nothing_is_told_with_the_way_out(inputs: list[str] | None) -> None:
     rows = [{"text": "a", "tags": float("nan")}]
 
-    with pytest.raises(RowError, match=r"pandas writes.*give None"):
+    with pytest.raises(RowError, match=r"pandas writes.*use None"):
         Dataset.load(rows, inputs=inputs) if inputs else Dataset.load(rows, signature=Tagged)

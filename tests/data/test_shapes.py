@@ -245,7 +245,7 @@ def test_a_json_document_of_two_encodings_is_told_by_line(tmp_path) -> None:
 def test_another_alphabet_is_not_taken_for_two_encodings(tmp_path, encoding, text) -> None:
     file = write(tmp_path, "a.csv", f"comment,label\n{text}".encode(encoding))
 
-    with pytest.raises(RowError, match="Give the encoding") as caught:
+    with pytest.raises(RowError, match="Give the file's encoding") as caught:
         Dataset.load(file, signature=Rate)
 
     assert encoding == "cp850" or f"'{encoding}'" in str(caught.value)
@@ -293,23 +293,23 @@ WAYS_OUT = {
     "two lists in an object": (
         "a.json",
         b'{"train": [{"comment": "a"}], "test": [{"comment": "b"}]}',
-        "in a file of its own",
+        "in its own file",
     ),
-    "lists of cells": ("a.json", b'[["comment", "label"], ["warm", "good"]]', "names its fields"),
-    "a comma after each line": ("a.jsonl", b'{"comment": "a", "label": "good"},\n', "Take away the comma"),
-    "a comma after the last item": ("a.json", b'[{"comment": "a", "label": "good"},]', "Take it away"),
+    "lists of cells": ("a.json", b'[["comment", "label"], ["warm", "good"]]', "with named fields"),
+    "a comma after each line": ("a.jsonl", b'{"comment": "a", "label": "good"},\n', "Remove the comma"),
+    "a comma after the last item": ("a.json", b'[{"comment": "a", "label": "good"},]', "Remove it"),
     "Python's way to write a dict": ("a.jsonl", b"{'comment': 'a', 'label': 'good'}", "json.dumps"),
     "two lists, one after the other": ("a.json", b'[{"comment": "a", "label": "good"}]\n[]', "Give one list"),
     "UTF-16 in a cell": ("a.csv", b"comment,label\n" + "warm,good".encode("utf-16-le"), "encoding='utf-16'"),
-    "a title above the header": ("a.csv", b"Report of May\n\ncomment,label\nwarm,good\n", "lines that stand before the header"),
-    "a comment above the header": ("a.csv", b"# made by x\ncomment,label\nwarm,good\n", "lines that stand before the header"),
+    "a title above the header": ("a.csv", b"Report of May\n\ncomment,label\nwarm,good\n", "lines above the header"),
+    "a comment above the header": ("a.csv", b"# made by x\ncomment,label\nwarm,good\n", "lines above the header"),
     "quotes behind backslashes": ("a.csv", b'comment,label\n"say \\"hi\\"",good\n', "escapechar="),
-    "two objects on a line": ("a.jsonl", b'{"comment": "a", "label": "good"} {"comment": "b"}\n', "a line of its own"),
-    "a bracket on the last line": ("a.jsonl", b'{"comment": "a", "label": "good"}\n]\n', "Take this line away"),
+    "two objects on a line": ("a.jsonl", b'{"comment": "a", "label": "good"} {"comment": "b"}\n', "its own line"),
+    "a bracket on the last line": ("a.jsonl", b'{"comment": "a", "label": "good"}\n]\n', "Remove this line"),
     "a comment in .jsonl": ("a.jsonl", b'// by x\n{"comment": "a", "label": "good"}\n', "JSON has no comments"),
     "Python's way to write a list": ("a.json", b"[{'comment': 'a', 'label': 'good'}]", "double quotes, as `json.dumps`"),
-    "a comma after the last field": ("a.json", b'{"comment": "a", "label": "good",}', "Take it away"),
-    "an indented object in .jsonl": ("a.jsonl", json.dumps(OBJECTS[0], indent=1).encode(), "call the file `.json`"),
+    "a comma after the last field": ("a.json", b'{"comment": "a", "label": "good",}', "Remove it"),
+    "an indented object in .jsonl": ("a.jsonl", json.dumps(OBJECTS[0], indent=1).encode(), "name the file `.json`"),
 }  # fmt: skip
 
 
@@ -331,11 +331,11 @@ def test_the_error_names_the_way_out(tmp_path, case) -> None:
         ("a.csv", {"delimiter": ""}, "one character"),
         ("a.csv", {"delimiter": '"'}, "one character"),
         ("a.jsonl", {"delimiter": ";"}, r"for `\.csv` and `\.tsv` files"),
-        ("a.csv", {"encoding": "cp-nothing"}, "no text encoding"),
-        ("a.csv", {"encoding": "base64"}, "no text encoding"),
-        ("a.csv", {"encoding": 8}, "no text encoding"),
-        ("a.csv", {"columns": "comment"}, "where each field stands"),
-        ("a.csv", {"columns": {"comment": 0}}, "where each field stands"),
+        ("a.csv", {"encoding": "cp-nothing"}, "is unknown. Common ones"),
+        ("a.csv", {"encoding": "base64"}, "is unknown. Common ones"),
+        ("a.csv", {"encoding": 8}, "is unknown. Common ones"),
+        ("a.csv", {"columns": "comment"}, "must map each field"),
+        ("a.csv", {"columns": {"comment": 0}}, "must map each field"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused_with_the_right_one(tmp_path, name, options, words) -> None:
@@ -344,7 +344,7 @@ def test_an_option_that_cannot_be_is_refused_with_the_right_one(tmp_path, name, 
 
 
 def test_options_of_files_are_refused_for_rows_in_memory() -> None:
-    with pytest.raises(TunesmithError, match="`delimiter` is for files"):
+    with pytest.raises(TunesmithError, match="`delimiter` is only for files"):
         Dataset.load(OBJECTS, signature=Rate, delimiter=";")
 
 
@@ -405,14 +405,14 @@ def test_examples_keep_their_inputs_under_the_new_name() -> None:
 @each(
     ("columns", "words"),
     [
-        ({"answer": "answers.texts.0"}, "nothing at `answers.texts.0`.* `answers` has no `texts`.* are `answers.text`"),
-        ({"answer": "answers"}, "Inside it are `answers.text`, `answers.answer_start`"),
+        ({"answer": "answers.texts.0"}, "no value at `answers.texts.0`.* `answers` has no `texts`.* has `answers.text`"),
+        ({"answer": "answers"}, "It has `answers.text`, `answers.answer_start`"),
         ({"answer": "answers.text"}, "Its first item is `answers.text.0`"),
-        ({"answer": "answers.text.9"}, "nothing at `answers.text.9`.* has no `9`.* first item is `answers.text.0`"),
+        ({"answer": "answers.text.9"}, "no value at `answers.text.9`.* has no `9`.* first item is `answers.text.0`"),
         ({"answer": "answer.text"}, "The row has no `answer`. It has: question, context, answers"),
-        ({"answer": "context.text"}, "`context` has no `text`. There stands 'c'"),
-        ({"answr": "answers.text.0"}, "`columns` gives a place to `answr`: is `answer` meant"),
-        ({"answers.text": "answer"}, r"Turn it round: `columns={'answer': 'answers.text'}`"),
+        ({"answer": "context.text"}, "`context` has no `text`. The value is 'c'"),
+        ({"answr": "answers.text.0"}, "`columns` has `answr`: did you mean `answer`"),
+        ({"answers.text": "answer"}, r"Swap them: `columns={'answer': 'answers.text'}`"),
     ],
 )
 def test_a_path_that_leads_nowhere_or_too_short_is_told(columns, words) -> None:
@@ -431,24 +431,24 @@ DEEP = {"question": "q", "answers": {"all": [{"text": "Paris"}], "raw": '{"text"
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("answers.al.0.text", "`answers` has no `al`. Inside it are `answers.all`, `answers.raw`"),
-        ("answers.all.0.txt", "`answers.all.0` has no `txt`. Inside it are `answers.all.0.text`"),
+        ("answers.al.0.text", "`answers` has no `al`. It has `answers.all`, `answers.raw`"),
+        ("answers.all.0.txt", "`answers.all.0` has no `txt`. It has `answers.all.0.text`"),
         (
             "answers.all.txt",
-            "`answers.all` has no `txt`. Its first item is `answers.all.0`. Inside it are `answers.all.0.t",
+            "`answers.all` has no `txt`. Its first item is `answers.all.0`. It has `answers.all.0.t",
         ),
-        ("answers.raw.txt", "`answers.raw` has no `txt`. Inside it are `answers.raw.text`"),
+        ("answers.raw.txt", "`answers.raw` has no `txt`. It has `answers.raw.text`"),
         ("answer", "The row has no `answer`. It has: question, answers"),
     ],
 )
 def test_a_path_that_leads_nowhere_is_not_taken_for_a_column_that_is_absent(path, words) -> None:
-    with pytest.raises(DataError, match=f"no row has anything at `{path}`.*{re.escape(words)}") as caught:
+    with pytest.raises(DataError, match=f"no row has a value at `{path}`.*{re.escape(words)}") as caught:
         Dataset.load([DEEP, DEEP], signature=MaybeAnswer, columns={"answers": path})
     assert "Rename" not in str(caught.value)
 
 
 def test_a_path_that_leads_nowhere_is_said_also_of_what_no_signature_asks_for(caplog) -> None:
-    with pytest.raises(DataError, match=r"no row has anything at `answers\.al`, from where `columns` takes `label`"):
+    with pytest.raises(DataError, match=r"no row has a value at `answers\.al`, the place of `label`"):
         Dataset.load([DEEP], inputs=["question"], columns={"label": "answers.al"})
     data = Dataset.load([DEEP], signature=Answer, columns={"answer": "answers.al"}, require_outputs=False)
     assert "answer" not in data[0]

@@ -146,7 +146,7 @@ def test_optional_inputs_may_be_absent_and_more_fields_are_no_harm() -> None:
     signature = dspy.Signature("comment, hint: str | None -> tone")
     report = evaluate(dspy.Predict(signature), examples(comment="x", tone="good"), exact_match("tone"), lm=model())
     assert report.mean == 1.0
-    assert report.notes == ("dataset: no example has the input `hint`; it is None in all of them.",)
+    assert report.notes == ("dataset: no example has the input `hint`; all examples use the default None.",)
 
 
 def test_inputs_that_the_signature_lacks_are_noted() -> None:

@@ -84,12 +84,12 @@ WAYS = {
 @each("way", WAYS)
 @each(("role", "name"), CASES)
 def test_a_name_that_dspy_takes_is_refused_where_it_is_declared(way: str, role: str, name: str) -> None:
-    with pytest.raises(SignatureError, match=f"an {role} cannot be called `{name}`"):
+    with pytest.raises(SignatureError, match=f"an {role} cannot be named `{name}`"):
         WAYS[way](role, name)
 
 
 def test_the_example_of_a_class_body() -> None:
-    with pytest.raises(SignatureError, match="`Ticket`: an input cannot be called `config`"):
+    with pytest.raises(SignatureError, match="`Ticket`: an input cannot be named `config`"):
 
         class Ticket(ts.Signature):
             """Find what is wrong."""

@@ -11,20 +11,20 @@ import tunesmith as ts
 from tunesmith.errors import SignatureError
 
 BAD = {
-    "q => a": "`->` once, between inputs and outputs, here written `=>`",
-    "q → a": "here written `→`",
-    "q - > a": "here written `- >`",
-    "q": "`->` once",
-    "": "`->` once",
-    "q -> a -> b": "`->` once",
-    "q -> ": "no output behind `->`",
-    "q a -> b": "The inputs `q a` cannot be read: commas separate names",
-    "q -> a b": "The outputs `a b` cannot be read",
-    "q -> a: list[": "The outputs `a: list\\[` cannot be read",
-    "q -> class": "Python keeps `class` for itself",
-    "q: -> a": "The inputs `q:` cannot be read",
-    "q -> a: foo": "there is no type `foo` here",
-    "q -> a: list[Foo]": "there is no type `Foo` here",
+    "q => a": "exactly one `->` between inputs and outputs, not `=>`",
+    "q → a": "not `→`",
+    "q - > a": "not `- >`",
+    "q": "exactly one `->`",
+    "": "exactly one `->`",
+    "q -> a -> b": "exactly one `->`",
+    "q -> ": "no output after `->`",
+    "q a -> b": "The inputs `q a` are not valid: commas separate names",
+    "q -> a b": "The outputs `a b` are not valid",
+    "q -> a: list[": "The outputs `a: list\\[` are not valid",
+    "q -> class": "`class` is a Python keyword",
+    "q: -> a": "The inputs `q:` are not valid",
+    "q -> a: foo": "the type `foo` is unknown",
+    "q -> a: list[Foo]": "the type `Foo` is unknown",
     "q -> a: int[3]": "not subscriptable",
     "q -> a: Optional": "pydantic does not know the type typing.Optional",
     "q -> a: 5": "Field types must be types",
@@ -33,10 +33,10 @@ BAD = {
     # DSPy reads these and drops a part of them without a word.
     "q -> a, a": "`a` is an output twice",
     "q, q -> a": "`q` is an input twice",
-    "q: str = 3 -> a": "more than names and types",
-    "q, *x -> a": "more than names and types",
-    "q, *, x -> a": "more than names and types",
-    "q, /, x -> a": "more than names and types",
+    "q: str = 3 -> a": "must be only names and types",
+    "q, *x -> a": "must be only names and types",
+    "q, *, x -> a": "must be only names and types",
+    "q, /, x -> a": "must be only names and types",
 }
 DOORS: list[Callable[[Any], Any]] = [ts.Predict, ts.ChainOfThought, ts.Signature]
 
@@ -61,7 +61,7 @@ def test_any_text_is_a_signature_or_a_signature_error(text: str) -> None:
 
 @pytest.mark.parametrize("instructions", [3, ["Do it."], b"Do it."])
 def test_instructions_are_a_text(instructions: Any) -> None:
-    with pytest.raises(SignatureError, match="instructions of a signature are a text"):
+    with pytest.raises(SignatureError, match="instructions of a signature must be text"):
         ts.Signature("q -> a", instructions)
 
 

@@ -137,5 +137,5 @@ def test_inputs_of_any_type_have_a_fingerprint(kind: Any) -> None:
 @each("read", [describe, fingerprint, input_types, output_types])
 @each("given", [None, "question -> answer", int, Review, dspy.Predict("a -> b")])
 def test_what_is_no_signature_is_refused(read: Any, given: Any) -> None:
-    with pytest.raises(SignatureError, match="Not a signature"):
+    with pytest.raises(SignatureError, match="not a signature"):
         read(given)

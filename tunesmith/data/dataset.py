@@ -1,4 +1,4 @@
-"""A dataset: examples with their inputs, known by content."""
+"""A dataset: examples with marked inputs, identified by content."""
 
 import logging
 import random
@@ -22,19 +22,19 @@ _log = logging.getLogger("tunesmith")
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Dataset(Sequence[Example]):
-    """Examples in order, each a `dspy.Example` with its inputs set.
+    """An ordered collection of `dspy.Example`s with their inputs set.
 
-    Two datasets are equal when they hold the same content in the same order. Do not change an
-    example in place: its key is kept.
+    Two datasets are equal if they hold the same content in the same order. Do not change an
+    example in place: its key is cached.
 
     Attributes:
         examples: the examples.
-        inputs: names of the input fields; every other field is a label or an extra column.
-        name: what reports call it.
-        skipped: the rows that were left out, where bad rows are skipped.
-        group: the field whose value related examples share, such as a customer; intervals then count groups, not
-            examples, and splits keep groups together. `None` where no two are related.
-        notes: what was left out or guessed when the file was read.
+        inputs: names of the input fields. All other fields are labels or extra columns.
+        name: the name in reports.
+        skipped: the bad rows, with `on_bad="skip"`.
+        group: a field that related examples share, such as a customer. Intervals then count groups, not examples,
+            and splits keep groups together. `None` if examples are unrelated.
+        notes: what the reader left out or guessed.
 
     Example:
         >>> import tunesmith as ts
@@ -59,7 +59,7 @@ class Dataset(Sequence[Example]):
         examples = tuple(self.examples)
         for row, example in enumerate(examples, 1):
             if not isinstance(example, Example):
-                raise RowError("An example is wanted.", source=self.name, line=row, value=example)
+                raise RowError("This is not a `dspy.Example`.", source=self.name, line=row, value=example)
         object.__setattr__(self, "examples", examples)
         object.__setattr__(self, "inputs", tuple(self.inputs))
         if self.group is not None:
@@ -83,32 +83,32 @@ class Dataset(Sequence[Example]):
         """Read and check a dataset.
 
         Args:
-            source: a `.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv` or `.parquet` file (the last with the extra
-                `parquet`), text also with `.gz` after it; or examples, mappings, columns by name or a data frame. In a
-                data frame NaN, NaT and NA mean absent. `docs/data.md` lists the shapes of files.
-            signature: checks and types every field that it declares. Values are converted where only
-                one value can be meant (`docs/data.md` has the table): a number to the text that writes
-                it, "Good" to the label `good`, JSON text to a list or an object. A CSV cell is text; an
-                empty cell of an optional field is `None`. An optional field that is absent is `None`, a
-                field with a default has its default; an output that no row has is refused. Other columns
-                are kept as they are.
-            inputs: names the input fields where there is no signature. Examples that know their
-                inputs need neither.
+            source: a `.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv` or `.parquet` file (Parquet needs the extra
+                `parquet`; text files may end in `.gz`); or examples, mappings, columns by name or a data frame. In a
+                data frame, NaN, NaT and NA mean absent. `docs/data.md` lists the shapes of files.
+            signature: checks and types every field that it declares. A value is converted if the
+                conversion is unambiguous (`docs/data.md` has the table): a number to its text, "Good"
+                to the label `good`, JSON text to a list or an object. A CSV cell is text; an empty cell
+                of an optional field is `None`. An absent optional field is `None`, an absent field with
+                a default gets the default. An output that no row has is an error. Other columns stay
+                unchanged.
+            inputs: names of the input fields, without a signature. Examples with inputs set need
+                neither.
             columns: where fields stand in a row, if not under their own name: `{"answer": "answers.text.0"}` takes the
                 first of the list `text` in the column `answers`.
-            delimiter: what separates the cells of a `.csv` or `.tsv` file; by default it is found.
-            encoding: of a text file; by default UTF-8, or what a byte order mark says.
-            require_outputs: `False` accepts rows without labels; such an output stays absent.
-            on_bad: `raise` stops at the first bad row, `skip` leaves bad rows out and lists them in
-                `skipped`. A fault of the file as a whole is always raised.
-            name: what reports call it; by default the name of the file without its suffix.
+            delimiter: the separator of a `.csv` or `.tsv` file; detected by default.
+            encoding: the encoding of a text file; default UTF-8, or the byte order mark's encoding.
+            require_outputs: `False` accepts rows without labels; their outputs stay absent.
+            on_bad: `raise` stops at the first bad row; `skip` omits bad rows and lists them in
+                `skipped`. An error of the whole file is always raised.
+            name: the name in reports; default the file's name without its suffix.
             group: the field whose value related examples share.
 
         Raises:
-            RowError: a row does not fit; with file, line, field and value.
+            RowError: a row does not fit; the error has file, line, field and value.
             DataError: the file cannot be read, no row is left, or no row has an output.
-            UsageError: a wrong argument or file name, an extra that is not installed, or no field `group`.
-            SignatureError: `signature` is no signature class.
+            UsageError: a wrong argument or file name, a missing extra, or a missing field `group`.
+            SignatureError: `signature` is not a signature class.
         """
         from tunesmith.data.frames import own_inputs  # here: a program that names `Dataset` may read no file
         from tunesmith.data.loading import check_arguments, columns_of, examples_of, open_source, picked
@@ -119,7 +119,7 @@ class Dataset(Sequence[Example]):
 
         def note(text: str) -> None:
             notes.append(text)
-            _log.warning(text)  # at once: it may explain an error
+            _log.warning(text)  # now, because it may explain an error that follows
 
         rows, where, own = open_source(source, name, Reading(note, delimiter, encoding))
         if signature is None and inputs is None and not isinstance(source, (str, Path)):
@@ -132,7 +132,7 @@ class Dataset(Sequence[Example]):
         pairs = list(examples_of(rows, wanted, skipped.append if on_bad == "skip" else None, columns))
         if not pairs:
             first = f" First of {len(skipped)} skipped: {skipped[0]}" if skipped else ""
-            raise DataError(f"`{where}` has no rows to use.{first}")
+            raise DataError(f"`{where}` has no usable rows.{first}")
         dataset = cls(tuple(pair[0] for pair in pairs), wanted.inputs, own, tuple(skipped), group, tuple(notes))
         object.__setattr__(dataset, "_keys", tuple(pair[1] for pair in pairs))
         object.__setattr__(dataset, "_typed", signature if require_outputs else None)
@@ -154,9 +154,9 @@ class Dataset(Sequence[Example]):
 
     @property
     def groups(self) -> tuple[str, ...] | None:
-        """The group of each example, in order; `None` where no two are related.
+        """The group of each example, in order; `None` without a `group` field.
 
-        An example whose group is `None` is related to those alone that have the same content.
+        An example with the group `None` is related only to examples with the same content.
         """
         if self.group is None:
             return None
@@ -164,7 +164,7 @@ class Dataset(Sequence[Example]):
         return tuple(f"alone {key}" if value == "null" else value for value, key in zip(values, self.keys, strict=True))
 
     def fitted(self, signature: type[Signature]) -> "tuple[Dataset, tuple[str, ...]]":
-        """Return the dataset as a program of `signature` gets it, and what to note; see `fitted`.
+        """Return the dataset typed for a program of `signature`, and notes; see `fitting.fitted`.
 
         Raises:
             RowError: an example lacks an input.
@@ -181,7 +181,7 @@ class Dataset(Sequence[Example]):
         return dataset, found.notes
 
     def with_labels(self, signatures: Mapping[str, type[Signature]]) -> "tuple[Dataset, tuple[str, ...]]":
-        """Return the dataset with texts read as the labels that they mean, and what to note; see `with_labels`."""
+        """Return the dataset with texts converted to labels, and notes; see `fitting.with_labels`."""
         from tunesmith.data.fitting import with_labels
 
         if self._labels == signatures:
@@ -202,24 +202,24 @@ class Dataset(Sequence[Example]):
         stratify: str | None = None,
         group: str | None = None,
     ) -> "Splits":
-        """Split into disjoint parts, the same for the same content and seed in any row order.
+        """Split into disjoint parts. The same content and seed give the same parts in any row order.
 
-        Examples with the same inputs, and with the same value of the field `group` (where it is not
-        `None`), always land in the same part, so the parts pass `check_disjoint`.
+        Examples with the same inputs, or with the same value of the field `group` (except `None`),
+        always land in the same part, so the parts pass `check_disjoint`.
 
         Args:
-            train: rows (int), or a fraction of all rows (float): `1` is one row, `1.0` is all.
-                Rows that no part asks for are left out.
-            val: as `train`.
-            test: as `train`.
+            train: a number of rows (int) or a fraction of all rows (float): `1` is one row, `1.0` is
+                all. Rows beyond the sum of the parts are left out.
+            val: like `train`.
+            test: like `train`.
             seed: another seed gives another split.
             stratify: a field whose values keep their proportions in every part, within a few rows.
-            group: a field that names what must stay together; default the dataset's own. The parts keep it.
+            group: a field whose equal values stay together; default the dataset's `group`. The parts keep it.
 
-        A number of rows is met exactly. A fraction may miss its share where groups are large.
+        A number of rows is exact. A fraction may be missed if groups are large.
 
         Raises:
-            UsageError: a size out of range, or a field that an example lacks.
+            UsageError: a size is out of range, or an example lacks a field.
             SplitError: the sizes do not fit.
         """
         from tunesmith.data.partition import allocate, parts_of, units_of
@@ -252,7 +252,7 @@ class Dataset(Sequence[Example]):
         return taken
 
     def ordered(self, rows: Iterable[int]) -> "Dataset":
-        """Return the examples at these positions, in this order; what is known of them is kept."""
+        """Return a dataset of the examples at these positions, in this order; their keys are not computed again."""
         return self._taken(rows, "", self.group)
 
     def _texts(self, argument: str, name: str) -> list[str]:
@@ -296,7 +296,7 @@ class Dataset(Sequence[Example]):
 
 
 def _same_examples(one: Dataset, other: Dataset) -> bool:
-    """Return whether both hold the same objects."""
+    """Return whether both datasets hold the same objects."""
     return len(one) == len(other) and all(map(is_, one.examples, other.examples))
 
 
@@ -306,7 +306,7 @@ def _same_fields(one: type[Signature], other: type[Signature]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """Disjoint parts of one dataset; a part that was not asked for is `None`."""
+    """Disjoint parts of one dataset; a part that was not requested is `None`."""
 
     train: Dataset | None = None
     val: Dataset | None = None

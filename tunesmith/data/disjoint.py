@@ -1,4 +1,4 @@
-"""Leaks: examples that two splits share."""
+"""Find leaks: examples that two splits share."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -14,14 +14,14 @@ __all__ = ["check_disjoint"]
 def check_disjoint(**datasets: Sequence[Example] | None) -> None:
     """Check that no two of the named datasets share an example, or an example's inputs.
 
-    The same inputs under another label are a leak too: what was learned from one is asked in the
-    other. A dataset that is `None` is left out::
+    The same inputs with another label are a leak too: the program is tested on an input that it has
+    seen. `None` stands for a split that does not exist::
 
         check_disjoint(trainset=train, valset=val, testset=None)
 
     Raises:
-        SplitError: two of them overlap; it names both, the number of shared examples and the key of
-            the first in the order of the second dataset.
+        SplitError: two datasets overlap. The message names both, the number of shared examples and
+            the key of the first shared example in the second dataset.
         DataError: an example has no canonical form.
     """
     given = {name: data for name, data in datasets.items() if data is not None}
@@ -41,5 +41,5 @@ def _refuse(one: str, other: str, keys: Mapping[str, dict[str, None]], what: str
     if shared:
         raise SplitError(
             f"`{one}` and `{other}` share {len(shared)} {what}, first `{shared[0][:16]}`. "
-            "Pass disjoint sets, or make them with `Dataset.split(...)`."
+            "Pass disjoint datasets, for instance from `Dataset.split(...)`."
         )

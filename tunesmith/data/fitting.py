@@ -1,4 +1,4 @@
-"""Examples in memory, checked against the signature of the program that gets them."""
+"""Check and type examples in memory against the signature of a program."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ class Fitted:
     """Examples with typed values.
 
     Attributes:
-        examples: in the order given; one that needed no change is the same object.
+        examples: in the given order. An example without changes is the same object.
         inputs: names of all input fields.
-        notes: what a reader of the scores has to know, in words.
+        notes: sentences that a reader of the scores should know.
     """
 
     examples: tuple[Example, ...]
@@ -31,15 +31,15 @@ class Fitted:
 
 
 def fitted(examples: Sequence[Example], signature: type[Signature], name: str) -> Fitted:
-    """Return `examples` as a program of `signature` gets them.
+    """Return `examples` typed for a program of `signature`.
 
-    Every value is read as `Dataset.load` reads it. Labels are the affair of the metric: one that does not fit its type
-    is left as it was given, and noted, and so is one that is absent. Without an input there is nothing to ask.
+    Values are converted as in `Dataset.load`. A label that is absent or does not fit its type stays unchanged and gets
+    a note, since only the metric uses labels. A missing input is an error.
 
     Args:
-        examples: with or without their inputs marked; the signature names them.
-        signature: what the program stands for.
-        name: what the examples are called, for errors and notes.
+        examples: with or without marked inputs; the signature names the inputs.
+        signature: the program's signature.
+        name: the name of the examples in errors and notes.
 
     Raises:
         RowError: an example lacks an input.
@@ -47,26 +47,26 @@ def fitted(examples: Sequence[Example], signature: type[Signature], name: str) -
     columns = columns_for(signature, require_outputs=True)
     given = [fields_of(example) for example in examples]
     seen = {column.name for column in columns if any(column.name in fields for fields in given)}
-    found, inputs = _Found(len(given)), tuple(column.name for column in columns if column.is_input)
-    known = signature.fields  # DSPy makes it anew at each look
+    problems, inputs = _Problems(len(given)), tuple(column.name for column in columns if column.is_input)
+    known = signature.fields  # DSPy builds it on every access
     extra = tuple(dict.fromkeys(n for e in examples for n in _marked(e) if n not in known))
     typed = tuple(
-        _typed(example, fields, columns, seen, found, number, name, (*inputs, *extra))
+        _typed(example, fields, columns, seen, problems, number, name, (*inputs, *extra))
         for number, (example, fields) in enumerate(zip(examples, given, strict=True), 1)
     )
-    notes = [*found.notes(columns), *_notes_of_names(columns, seen, extra, _others(given, known))]
+    notes = [*problems.notes(columns), *_notes_of_names(columns, seen, extra, _others(given, known))]
     return Fitted(typed, (*inputs, *extra), tuple(f"{name}: {note}" for note in notes))
 
 
 def with_labels(
     examples: Sequence[Example], signatures: Mapping[str, type[Signature]], name: str
 ) -> tuple[tuple[Example, ...], tuple[str, ...]]:
-    """Return `examples` with texts read as the labels that they mean, and notes on those that mean none.
+    """Return `examples` with texts converted to labels, and notes on texts that match no label.
 
     Args:
         examples: with their inputs marked.
-        signatures: of each label field, one whose output of that name is a closed set of texts.
-        name: what the examples are called, for notes.
+        signatures: for each label field, a signature whose output of that name is a closed set of texts.
+        name: the name of the examples in notes.
     """
     columns = [
         column
@@ -74,41 +74,41 @@ def with_labels(
         for column in columns_for(signature, require_outputs=False)
         if column.name == field_name
     ]
-    found, typed = _Found(len(examples)), []
+    problems, typed = _Problems(len(examples)), []
     for number, example in enumerate(examples, 1):
         fields, changes, inputs = fields_of(example), dict[str, Any](), _marked(example)
         for column in columns:
             if column.name not in inputs and isinstance(fields.get(column.name), str):
-                _read(column, fields[column.name], changes, found, number)
+                _read(column, fields[column.name], changes, problems, number)
         typed.append(_changed(example, fields, changes, inputs))
-    return tuple(typed), tuple(f"{name}: {note}" for note in found.notes(columns))
+    return tuple(typed), tuple(f"{name}: {note}" for note in problems.notes(columns))
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What was met on the way: for each field the examples that lack it, and those whose value does not fit."""
+class _Problems:
+    """For each field, the numbers of the examples that lack it, and the values that do not fit."""
 
     total: int
     absent: dict[str, list[int]] = field(default_factory=dict)
     misfits: dict[str, list[tuple[int, object, str]]] = field(default_factory=dict)
 
     def notes(self, columns: Iterable[Column]) -> list[str]:
-        found = []
+        notes = []
         for column in columns:
             role = "input" if column.is_input else "label"
             misfits, absent = self.misfits.get(column.name, []), self.absent.get(column.name, [])
             if misfits:
                 number, value, problem = misfits[0]
-                found.append(
+                notes.append(
                     f"the {role} `{column.name}` of {len(misfits)} of {self.total} examples does not fit its type and "
-                    f"is used as it was given; the first is example {number}: {problem}. Given: {shown(value, 80)}."
+                    f"is used unchanged; the first is example {number}: {problem}. Given: {shown(value, 80)}."
                 )
             if 0 < len(absent) < self.total:
-                found.append(
+                notes.append(
                     f"{len(absent)} of {self.total} examples have no label `{column.name}`; the first is example "
                     f"{absent[0]}."
                 )
-        return found
+        return notes
 
 
 def _typed(
@@ -116,7 +116,7 @@ def _typed(
     fields: dict[str, Any],
     columns: Sequence[Column],
     seen: set[str],
-    found: _Found,
+    problems: _Problems,
     number: int,
     name: str,
     inputs: tuple[str, ...],
@@ -128,19 +128,19 @@ def _typed(
             changes[column.name] = column.default
         elif value is None and not column.takes_none:
             if column.is_input:
-                problem = "A value is wanted, not None." if column.name in fields else missing_text(column.name, fields)
+                problem = "The value must not be None." if column.name in fields else missing_text(column.name, fields)
                 raise RowError(problem, source=name, line=number, field=column.name)
-            found.absent.setdefault(column.name, []).append(number)
+            problems.absent.setdefault(column.name, []).append(number)
         elif column.name in fields:
-            _read(column, value, changes, found, number)
+            _read(column, value, changes, problems, number)
     return _changed(example, fields, changes, tuple(n for n in inputs if n in fields or n in changes))
 
 
-def _read(column: Column, value: object, changes: dict[str, Any], found: _Found, number: int) -> None:
+def _read(column: Column, value: object, changes: dict[str, Any], problems: _Problems, number: int) -> None:
     try:
         typed = column.value_of(value)
     except InvalidError as error:
-        found.misfits.setdefault(column.name, []).append((number, value, str(error)))
+        problems.misfits.setdefault(column.name, []).append((number, value, str(error)))
         return
     if typed is not value:
         changes[column.name] = typed
@@ -160,18 +160,18 @@ def _changed(example: Example, fields: dict[str, Any], changes: dict[str, Any], 
 def _same(typed: Any, given: Any) -> bool:
     try:
         return type(typed) is type(given) and bool(typed == given)
-    except Exception:  # noqa: BLE001 - a class of the user's decides what equal means, and may fail
+    except Exception:  # noqa: BLE001 - the `__eq__` of a user's class may raise
         return False
 
 
 def _marked(example: Example) -> tuple[str, ...]:
-    """Return the names that are marked as inputs and are there: `example.inputs()` without the cost of an `Example`."""
+    """Return the marked inputs that the example has; `example.inputs()` would build another `Example`."""
     marked = example._input_keys
     return () if marked is None else tuple(name for name in fields_of(example) if name in marked)
 
 
 def _others(given: Iterable[dict[str, Any]], known: Mapping[str, Any]) -> list[str]:
-    """Return the names of fields that are none of the signature's."""
+    """Return the names of fields that the signature lacks."""
     return list(dict.fromkeys(name for fields in given for name in fields if name not in known))
 
 
@@ -187,9 +187,9 @@ def _notes_of_names(
         if near is not None
     ]
     if extra:
-        notes.append(f"the signature has no input {', '.join(extra)}; what is given for it is not shown to the model.")
+        notes.append(f"the signature has no input {', '.join(extra)}, so the model does not see it.")
     notes += [
-        f"no example has the input `{column.name}`; it is {shown(column.default)} in all of them."
+        f"no example has the input `{column.name}`; all examples use the default {shown(column.default)}."
         for column in columns
         if column.is_input and column.name not in seen
     ]

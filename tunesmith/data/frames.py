@@ -1,4 +1,4 @@
-"""Rows that are in memory already: examples, mappings and data frames."""
+"""Rows in memory: examples, mappings and data frames."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -12,11 +12,11 @@ __all__ = ["own_inputs", "rows_of"]
 
 
 def rows_of(source: Any, where: str) -> Iterator[Row]:
-    """Return the rows of a data frame (pandas, polars) or of an iterable of examples or mappings.
+    """Return the rows of a data frame (pandas, polars), or of an iterable of examples or mappings.
 
     Raises:
         UsageError: `source` is neither.
-        DataError: a data frame whose columns have no names, or the same name twice.
+        DataError: the columns of a data frame have no names, or two have the same name.
     """
     if hasattr(source, "columns") and hasattr(source, "to_dict"):
         return _numbered(_frame_rows(source, where))
@@ -24,25 +24,25 @@ def rows_of(source: Any, where: str) -> Iterator[Row]:
         return _numbered(_column_rows(source))
     if isinstance(source, (bytes, Example)) or not isinstance(source, Iterable):
         raise UsageError(
-            f"A dataset is read from a file name, a list of examples or mappings, or a data frame. "
+            f"The source must be a file name, a list of examples or mappings, or a data frame. "
             f"Given: {shown(source)}, a {type(source).__name__}."
         )
     return _numbered(source)
 
 
 def _column_rows(columns: Mapping[Any, Any]) -> list[Any]:
-    """Return the rows of columns by name, as a dict for pandas has them."""
+    """Return the rows of a mapping of columns, as `pandas.DataFrame` takes one."""
     rows = rows_of_columns(columns)
     if rows is None:
         raise UsageError(
-            "A mapping is a dataset if it holds columns, lists of the same length by name. Pass one part of it, as in "
+            "A mapping must hold columns: lists of the same length by name. Pass one part of it, as in "
             f"`splits['train']`, or a list of rows. Given: {shown(columns, 80)}."
         )
     return rows
 
 
 def own_inputs(rows: Iterable[Row | RowError], where: str) -> tuple[list[Row | RowError], tuple[str, ...]]:
-    """Return the rows again, and the inputs that all of them have set.
+    """Return the rows, and the inputs that all of them have set.
 
     Raises:
         DataError: there are no rows.
@@ -51,18 +51,18 @@ def own_inputs(rows: Iterable[Row | RowError], where: str) -> tuple[list[Row | R
     """
     kept = list(rows)
     if not kept:
-        raise DataError(f"`{where}` has no rows to use.")
+        raise DataError(f"`{where}` has no rows.")
     inputs: tuple[str, ...] | None = None
     for row in kept:
         own = None if isinstance(row, RowError) else _set_inputs(row.value)
         if own is None:
             raise UsageError(
-                f"The input fields of `{where}` are not known. Give `signature=`, or name them as "
+                f"The input fields of `{where}` are unknown. Give `signature=`, name them as "
                 "in `inputs=['question']`, or set them with `Example.with_inputs`."
             )
         if inputs is not None and set(own) != set(inputs):
             raise RowError(
-                f"The example has other inputs set than those before it, {sorted(inputs)}. "
+                f"The inputs of this example differ from those before it, {sorted(inputs)}. "
                 "Name the inputs with `inputs=`.",
                 source=where,
                 line=row.line,
@@ -77,7 +77,7 @@ def _set_inputs(value: object) -> tuple[str, ...] | None:
         return None
     try:
         return tuple(value.inputs().keys())
-    except ValueError:  # DSPy's way to say that `with_inputs` was not called
+    except ValueError:  # DSPy raises it if `with_inputs` was not called
         return None
 
 
@@ -89,15 +89,15 @@ def _frame_rows(frame: Any, where: str) -> list[dict[str, Any]]:
     names = list(frame.columns)
     for name in names:
         if not isinstance(name, str):
-            raise DataError(f"`{where}`: a column is called {shown(name)}. Give columns text names.")
+            raise DataError(f"`{where}` has a column named {shown(name)}. Column names must be text.")
         if names.count(name) > 1:
-            raise DataError(f"`{where}`: two columns are called `{name}`. Rename one.")
+            raise DataError(f"`{where}` has two columns named `{name}`. Rename one.")
     records = frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_dict("records")
     return [{name: _present(value) for name, value in row.items()} for row in records]
 
 
 def _present(value: Any) -> Any:
-    """Return a cell without what pandas alone writes: `None` for NaN, NaT and NA, lists for arrays, at any depth."""
+    """Replace pandas values in a cell, at any depth: NaN, NaT and NA by `None`, arrays by lists."""
     value = without_numpy(value)
     if type(value) is dict:
         return {name: _present(item) for name, item in value.items()}

@@ -1,4 +1,4 @@
-"""JSON as data files hold it: finite numbers only, and the line of every item."""
+"""Read the JSON of data files: finite numbers only, with the line of every item."""
 
 import json
 import math
@@ -13,10 +13,10 @@ _DATA = re.compile(r"\[[ \t\r\n]*[{\]]")  # an array of objects, or of nothing
 
 
 class JsonError(ValueError):
-    """Text that is no JSON, or holds a number that is not finite.
+    """A text that is not JSON, or holds a number that is not finite.
 
     Attributes:
-        line: 1-based line inside the text, `None` where it is not known.
+        line: the 1-based line in the text, `None` if unknown.
     """
 
     def __init__(self, problem: str, line: int | None = None) -> None:
@@ -28,26 +28,26 @@ def decode_json(text: str) -> Any:
     """Return the value of one JSON text.
 
     Raises:
-        JsonError: it is not JSON, or holds NaN, infinity or an integer that is too long to read.
+        JsonError: the text is not JSON, or holds NaN, infinity or an integer that is too long for Python.
     """
     start = _skip(text, 0)
     value, end = _value_at(text, start)
     end = _skip(text, end)
     if end != len(text):
-        raise JsonError("Something follows the JSON value.", _line(text, end))
+        raise JsonError("There is text after the JSON value.", _line(text, end))
     return value
 
 
 def located_items(text: str) -> Iterator[tuple[int, Any]]:
     """Yield (line, value) for each row of a JSON text.
 
-    The rows are the items of an array; the objects, if one follows the other; of a single object the items of its array
-    `data`, or of the only array of objects it has; or what its columns hold, as `DataFrame.to_json` writes them with
-    any `orient`: lists of the same length, objects with the same names, or `columns` and `data`. Any other object with
-    a plain value is one row. A row of a table of columns has its number for a line.
+    The rows of an array are its items; the rows of several objects in a row are the objects. The rows of a single
+    object are the items of its array `data`, or of its only array of objects, or its columns, as `DataFrame.to_json`
+    writes them with any `orient` (lists of the same length, objects with the same names, or `columns` and `data`).
+    Any other object with a plain value is one row. For columns, the line is the number of the row.
 
     Raises:
-        JsonError: the text is no such JSON. Items before the fault have been yielded by then.
+        JsonError: the text has another form. Items before the error are yielded first.
     """
     start = _skip(text, 0)
     if text[start : start + 1] == "[":
@@ -60,13 +60,13 @@ def located_items(text: str) -> Iterator[tuple[int, Any]]:
     end = _skip(text, end)
     if end != len(text):
         raise JsonError(
-            "Something follows the list. Give one list of objects, or one object a line in a `.jsonl` file.",
+            "There is text after the list. Give one list of objects, or one object per line in a `.jsonl` file.",
             _line(text, end),
         )
 
 
 def _items(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
-    """Yield (line, value) for each item of the array at `start`; return where the array ends."""
+    """Yield (line, value) for each item of the array at `start`; return the position after the array."""
     here, line, counted = _skip(text, start + 1), _line(text, start), start
     if text[here : here + 1] == "]":
         return here + 1
@@ -80,11 +80,11 @@ def _items(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
             return end + 1
         here = _expect(text, end, ",", "A comma or `]` is missing after an item.")
         if text[here : here + 1] == "]":
-            raise JsonError("This is not JSON: a comma stands before `]`. Take it away.", _line(text, here))
+            raise JsonError("This is not JSON: there is a comma before `]`. Remove it.", _line(text, here))
 
 
 def _object_rows(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
-    """Yield the rows of the object at `start`, and of those that follow it; return where the last ends."""
+    """Yield the rows of the object at `start` and of objects after it; return the position after the last."""
     fields: dict[str, Any] = {}
     here = _skip(text, start + 1)
     more, found = text[here : here + 1] != "}", False
@@ -110,7 +110,7 @@ def _object_rows(text: str, start: int) -> Generator[tuple[int, Any], None, int]
 
 
 def _objects(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
-    """Yield the values that follow each other from `start`."""
+    """Yield the consecutive values from `start`."""
     here, line, counted = start, _line(text, start), start
     while here < len(text):
         line += text.count("\n", counted, here)
@@ -122,10 +122,10 @@ def _objects(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
 
 
 def _table_rows(fields: Mapping[str, Any]) -> list[Any]:
-    """Return the rows of an object that holds a whole table.
+    """Return the rows of an object that is a whole table.
 
     Raises:
-        JsonError: it holds none.
+        JsonError: the object is not a table.
     """
     names, data = fields.get("columns"), fields.get("data")
     if isinstance(names, list) and isinstance(data, list) and all(isinstance(name, str) for name in names):
@@ -136,7 +136,7 @@ def _table_rows(fields: Mapping[str, Any]) -> list[Any]:
         return rows
     lists = [name for name, column in fields.items() if _is_list_of_objects(column)]
     if len(lists) > 1:
-        raise JsonError(f"The file holds several lists: {lists[:8]}. Save each in a file of its own.", 1)
+        raise JsonError(f"The file holds several lists: {lists[:8]}. Save each list in its own file.", 1)
     if lists:
         return list(fields[lists[0]])
     if columns and all(isinstance(column, dict) for column in columns):
@@ -148,13 +148,13 @@ def _table_rows(fields: Mapping[str, Any]) -> list[Any]:
         return [fields]  # a single row
     raise JsonError(
         f"The file holds one object without a list `data` of objects; it has {list(fields)[:8]}. Give a list of "
-        "objects, one object a line in a `.jsonl` file, or an object of columns that are lists of the same length.",
+        "objects, one object per line in a `.jsonl` file, or an object of columns that are lists of the same length.",
         1,
     )
 
 
 def rows_of_columns(columns: Mapping[Any, Any]) -> list[Any] | None:
-    """Return the rows of columns: lists of the same length by name. `None` if these are none, or lists of rows."""
+    """Return the rows of columns (lists of the same length by name), or `None` for anything else."""
     cells = list(columns.values())
     if not cells or not all(isinstance(column, (list, tuple)) for column in cells) or len(set(map(len, cells))) > 1:
         return None
@@ -173,7 +173,7 @@ def _fits(names: list[str], row: object) -> bool:
 
 def _name_at(text: str, here: int) -> tuple[str, int]:
     if text[here : here + 1] == "}":
-        raise JsonError("This is not JSON: a comma stands before `}`. Take it away.", _line(text, here))
+        raise JsonError("This is not JSON: there is a comma before `}`. Remove it.", _line(text, here))
     if text[here : here + 1] != '"':
         raise JsonError("A name in double quotes is missing.", _line(text, here))
     name, here = _value_at(text, here)

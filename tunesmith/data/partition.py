@@ -1,4 +1,4 @@
-"""Which rows go to which split: sizes, units that stay together, allocation."""
+"""Allocate rows to splits: sizes, units that stay together, strata."""
 
 import math
 import random
@@ -13,12 +13,12 @@ __all__ = ["Part", "allocate", "parts_of", "units_of"]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One split to be filled.
+    """One split to fill.
 
     Attributes:
-        name: what errors call it.
-        size: rows asked for.
-        exact: whether `size` must be met; a fraction may miss it where units are large.
+        name: the name in errors.
+        size: the requested number of rows.
+        exact: whether `size` must be met; a fraction may be missed if units are large.
     """
 
     name: str
@@ -27,18 +27,18 @@ class Part:
 
 
 def parts_of(rows: int, wanted: Mapping[str, int | float | None]) -> list[Part]:
-    """Return the parts for `rows` rows, and last the part `rest` of what nobody asked for.
+    """Return the parts for `rows` rows; the last part, `rest`, takes all remaining rows.
 
-    An int counts rows, a float is a fraction of all rows. Fractions are rounded cumulatively, so
-    fractions that add up to one use every row.
+    An int is a number of rows, a float a fraction of all rows. Fractions are rounded cumulatively,
+    so fractions that add up to one use every row.
 
     Raises:
-        UsageError: a size of another type, or out of range, or none at all.
-        SplitError: more rows are asked for than there are, or a part would be empty.
+        UsageError: a size of another type or out of range, or no size.
+        SplitError: the sizes exceed the rows, or a part would be empty.
     """
     sizes = {name: _checked(name, size) for name, size in wanted.items() if size is not None}
     if not sizes:
-        raise UsageError("Nothing to split into. Give at least one of `train`, `val` and `test`.")
+        raise UsageError("The split has no sizes. Give at least one of `train`, `val` and `test`.")
     parts, below = [], Fraction(0)
     for name, size in sizes.items():
         if isinstance(size, int):
@@ -53,7 +53,7 @@ def parts_of(rows: int, wanted: Mapping[str, int | float | None]) -> list[Part]:
 
 
 def units_of(order: Sequence[int], links: Sequence[Sequence[Hashable]]) -> list[list[int]]:
-    """Return the rows that must stay together, in `order`; rows that share a link are one unit."""
+    """Return units of rows that must stay together, in `order`; rows that share a link are one unit."""
     parent: dict[Hashable, Hashable] = {}
 
     def root(link: Hashable) -> Hashable:
@@ -75,18 +75,18 @@ def units_of(order: Sequence[int], links: Sequence[Sequence[Hashable]]) -> list[
 def allocate(units: Sequence[Sequence[int]], parts: Sequence[Part], strata: Sequence[str], seed: int) -> list[set[int]]:
     """Return the rows of each part.
 
-    Units are walked stratum by stratum, large ones first within each, and every unit goes to the
-    part that is furthest behind its share of the rows seen so far. With units of one row this meets
-    every size exactly, and every stratum's share within a few rows: the part that receives a row
-    was behind by more than nothing, so no part is ever a full row ahead.
+    The units are visited stratum by stratum, large units first. Each unit goes to the part that is
+    furthest behind its share of the rows so far. With units of one row, every size is exact and
+    every stratum's share is right within a few rows: a part receives a row only if it is behind, so
+    it is never a full row ahead.
 
     Raises:
-        SplitError: units are too large for a size that must be met, or leave a part empty.
+        SplitError: units are too large for an exact size, or leave a part empty.
     """
     rows = sum(len(unit) for unit in units)
     given: list[set[int]] = [set() for _ in parts]
     names = sorted({strata[unit[0]] for unit in units})
-    random.Random(seed).shuffle(names)  # which rare stratum meets which part is chance, not A to Z
+    random.Random(seed).shuffle(names)  # so that rare strata meet parts at random, not in alphabetical order
     rank = {name: index for index, name in enumerate(names)}
     seen = 0
     for unit in sorted(units, key=lambda unit: (rank[strata[unit[0]]], -len(unit))):
@@ -123,7 +123,7 @@ def _check_fit(rows: int, parts: Sequence[Part], sizes: Mapping[str, int | float
     total = sum(part.size for part in parts)
     fractions = math.fsum(size for size in sizes.values() if isinstance(size, float))
     if total > rows or fractions > 1 + 1e-9:
-        raise SplitError(f"{asked} ask for {total} rows, and there are {rows}. Ask for fewer.")
+        raise SplitError(f"{asked} ask for {total} rows, but there are only {rows}. Ask for fewer.")
     for part in parts:
         if part.size == 0:
             raise SplitError(

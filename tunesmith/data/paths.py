@@ -1,4 +1,4 @@
-"""Values inside values: `answers.text.0`."""
+"""Paths into nested values: `answers.text.0`."""
 
 import json
 import re
@@ -15,7 +15,7 @@ __all__ = ["MISSING", "Missing", "at_path", "opened", "steps_of"]
 
 
 class Missing(Enum):
-    """What stands for nothing, since `None` is a value."""
+    """The type of `MISSING`, a value for "absent", since `None` is a valid value."""
 
     MISSING = "missing"
 
@@ -25,11 +25,11 @@ _BRACKETS = re.compile(r"\[(-?\d+)\]")
 
 
 def at_path(value: Any, path: str) -> Any:
-    """Return the value at `path` inside `value`, `MISSING` if there is none.
+    """Return the value at `path` inside `value`, or `MISSING`.
 
-    A name that holds the dots itself comes first: `{"answers.text": "x"}`. A step is the name of a field, or the place
-    of an item: `messages.0` or `messages[0]` is the first, `messages.-1` the last. The name of a field in a list takes
-    that field of every item. A text on the way is read as JSON.
+    A name with dots wins over a path: `{"answers.text": "x"}`. A step is a field name or the index of an item:
+    `messages.0` or `messages[0]` is the first, `messages.-1` the last. A field name on a list returns that field of
+    every item. A text on the way is parsed as JSON.
 
     Example:
         >>> at_path({"answers": {"text": ["Paris"]}}, "answers.text.0")
@@ -46,7 +46,7 @@ def at_path(value: Any, path: str) -> Any:
 
 
 def steps_of(path: str) -> list[str]:
-    """Return the names and places that a path goes through."""
+    """Return the steps of a path: field names and indexes."""
     return _BRACKETS.sub(r".\1", path).split(".")
 
 
@@ -75,7 +75,7 @@ def _place(name: str) -> int | None:
 
 
 def opened(value: Any) -> Any:
-    """Return what a JSON text holds; any other value as it is."""
+    """Return the value of a JSON text, or any other value unchanged."""
     if not isinstance(value, str):
         return value
     try:

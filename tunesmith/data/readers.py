@@ -1,4 +1,4 @@
-"""Rows of data files: JSONL, JSON, CSV, TSV and Parquet, one after the other."""
+"""Read rows of data files, one after the other: JSONL, JSON, CSV, TSV and Parquet."""
 
 import importlib
 from collections.abc import Callable
@@ -14,35 +14,35 @@ from tunesmith.errors import DataError, RowError, UsageError
 __all__ = ["read_file"]
 
 _PARQUET_BATCH = 1024
-_DOCUMENT = ("[{", "[]")  # how a JSON array of objects starts, whatever the file is called
+_DOCUMENT = ("[{", "[]")  # the start of a JSON array of objects, for any file name
 
 
 def read_file(path: Path, reading: Reading) -> Rows:
-    """Return the rows of a file, by its suffix; `.gz` may follow it.
+    """Return the rows of a file. The suffix selects the reader; `.gz` may follow it.
 
     Raises:
-        UsageError: there is no such file, its suffix is not known, it cannot be read
-            in the way asked for, or it is a Parquet file without the extra `parquet`.
-        DataError: the file cannot be read, or is not text (most are raised while reading).
-        RowError: a fault after which the rest of the file cannot be read (raised while reading).
+        UsageError: the file does not exist, its suffix is unknown, an option does not apply to it,
+            or it is a Parquet file and the extra `parquet` is missing.
+        DataError: the file cannot be read, or is not text (mostly raised while reading).
+        RowError: an error after which the rest of the file cannot be read (raised while reading).
     """
     _check_path(path)
     suffix = _suffix(path)
     reader = _READERS[suffix]
     if suffix not in (".csv", ".tsv") and reading.delimiter is not None:
-        raise UsageError(f"`delimiter` is for `.csv` and `.tsv` files. Given: `{path}`.")
+        raise UsageError(f"`delimiter` is only for `.csv` and `.tsv` files. Given: `{path}`.")
     if suffix == ".parquet" and reading.encoding is not None:
-        raise UsageError(f"`encoding` is for text files. Given: `{path}`.")
+        raise UsageError(f"`encoding` is only for text files. Given: `{path}`.")
     if reader is read_jsonl and starts_with(path, reading.encoding, _DOCUMENT):
         reader = read_json
     return reader(path, reading)
 
 
 def _suffix(path: Path) -> str:
-    """Return the suffix that names a reader.
+    """Return the suffix that selects the reader.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the suffix is unknown.
     """
     name = path.name.lower()
     suffix = Path(name.removesuffix(".gz")).suffix
@@ -53,8 +53,8 @@ def _suffix(path: Path) -> str:
     if last in _ELSEWHERE:
         raise UsageError(f"`{path}`: tunesmith does not read `{last}`. {_ELSEWHERE[last]}.")
     raise UsageError(
-        f"`{path}` has no suffix that tunesmith reads. Known: {known}, and all but `.parquet` with `.gz` after it. "
-        "Rename the file, or pass a data frame of it."
+        f"The suffix of `{path}` is unknown. Known: {known}; all except `.parquet` may have `.gz` after it. "
+        "Rename the file, or pass a data frame."
     )
 
 
@@ -62,7 +62,7 @@ def _check_path(path: Path) -> None:
     try:
         is_file, is_folder, exists = path.is_file(), path.is_dir(), path.exists()
     except (OSError, ValueError) as error:
-        raise UsageError(f"`{path}` is no file name: {error}.") from error
+        raise UsageError(f"`{path}` is not a file name: {error}.") from error
     if not is_file:
         there = "is a folder" if is_folder else "is a pipe or a device"
         problem = there if exists else "does not exist"
@@ -89,22 +89,22 @@ def _jsonl_row(path: Path, line: int, text: str) -> Row | RowError:
 
 
 def _hint(line: str, problem: str) -> str:
-    """Return what to do about a line that is no JSON, if that is plain."""
+    """Return advice for a line that is not JSON, or an empty text."""
     if line in ("[", "{", "[{"):
-        return " Put one object on each line, or call the file `.json`."
+        return " Put one object on each line, or name the file `.json`."
     if line in ("]", "}", "}]", "],"):
-        return " Take this line away, or call the file `.json`."
+        return " Remove this line, or name the file `.json`."
     if line.startswith(("//", "#", "/*")):
-        return " JSON has no comments: take this line away."
+        return " JSON has no comments: remove this line."
     if line.endswith("},"):
-        return " Take away the comma at its end, or put all lines between `[` and `]`."
-    if problem.startswith("Something follows"):
-        return " Put each object on a line of its own, or call the file `.json`."
+        return " Remove the comma at its end, or put all lines between `[` and `]`."
+    if problem.startswith("There is text after"):
+        return " Put each object on its own line, or name the file `.json`."
     return " Write rows with `json.dumps`, not with `str`." if line.startswith("{'") else ""
 
 
 def read_json(path: Path, reading: Reading) -> Rows:
-    """Yield the rows of a JSON text, with the line on which each starts."""
+    """Yield the rows of a JSON text with their line numbers."""
     lines = list(text_lines(path, reading.encoding))
     for number, line in enumerate(lines, 1):
         error = misread(path, number, line, reading.encoding, is_row=False)
@@ -133,10 +133,10 @@ def read_parquet(path: Path, reading: Reading) -> Rows:
     arrow, parquet = _arrow()
     failures = (OSError, ValueError, arrow.ArrowException)
     try:
-        # Without `buffer_size` a whole column of a row group is held at once.
+        # Without `buffer_size`, pyarrow loads a whole column of a row group.
         file = parquet.ParquetFile(path, buffer_size=2**16, pre_buffer=False)
     except failures as error:
-        raise DataError(f"`{path}` is not a Parquet file that can be read: {error}") from error
+        raise DataError(f"`{path}` cannot be read as Parquet: {error}") from error
     with file:
         batches = file.iter_batches(batch_size=_PARQUET_BATCH)
         number = 0
@@ -180,6 +180,6 @@ _ELSEWHERE = {
     ".xml": _FRAME.format("xml"),
     **dict.fromkeys((".bz2", ".xz", ".zst", ".zip", ".7z", ".rar", ".tar", ".tgz", ".br", ".lz4"), _UNPACK),
     **dict.fromkeys(
-        (".txt", ".tab", ".dat"), "Call a table `.csv` or `.tsv`, and a file of one object a line `.jsonl`"
+        (".txt", ".tab", ".dat"), "Name a table `.csv` or `.tsv`, and a file with one object per line `.jsonl`"
     ),
 }

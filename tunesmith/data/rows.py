@@ -1,4 +1,4 @@
-"""One row to one example: fields checked against the types of a signature."""
+"""Convert a row to an example, with its fields checked against the types of a signature."""
 
 import difflib
 import logging
@@ -19,16 +19,16 @@ _log = logging.getLogger("tunesmith")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One field of a signature, as rows must give it.
+    """One field of a signature, as rows must provide it.
 
     Attributes:
-        name: of the field.
-        signature: whose field it is.
+        name: the field's name.
+        signature: the signature that declares it.
         takes_none: whether `None` is a value of its type.
-        fills: whether an absent field is filled with its default, or `None`.
-        required: whether a row without it is refused.
+        fills: whether an absent field gets `default`.
+        required: whether a row without it is an error.
         is_input: whether it is an input.
-        default: what fills it.
+        default: the default, or `None`.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Column:
     default: Any = None
 
     def value_of(self, given: object, *, is_text: bool = False) -> Any:
-        """Return the typed value; see `given_value`. In a row of text, such as one of a CSV file, "" is absent.
+        """Return the typed value; see `given_value`. In a row of text, such as a CSV row, "" means absent.
 
         Raises:
-            InvalidError: it is no such value.
+            InvalidError: the value does not fit.
         """
         absent = given is None or (is_text and given == "")
         if absent and (self.takes_none or (self.fills and self.default is None)):
@@ -57,29 +57,27 @@ class Column:
 
 
 def missing_text(name: str, names: Iterable[object]) -> str:
-    """Return what to say of a row that has `names` and not `name`."""
+    """Return the error text for a row that has `names` but not `name`."""
     names = list(names)
     has, near = [shown(other, 80) for other in names], meant_name(name, names)
-    meant = (
-        f" Is `{near}` meant? Rename it to `{name}`." if near else f" Give the field that holds it the name `{name}`."
-    )
+    meant = f" Is `{near}` meant? Rename it to `{name}`." if near else f" Name the field that holds it `{name}`."
     return f"The field is missing. The row has: {', '.join(has[:20]) or 'no fields'}.{meant}"
 
 
 def _inside(name: str, row: Mapping[Any, Any]) -> str | None:
-    """Return the path of `name` one level down, as in the rows that `datasets` servers give."""
+    """Return the path of `name` one level down, as in rows of a Hugging Face dataset server."""
     return next((f"{at}.{name}" for at, value in row.items() if isinstance(value, Mapping) and name in value), None)
 
 
 def near_name(name: str, names: Iterable[object]) -> str | None:
-    """Return the one of `names` that differs from `name` in case, outer white space, `-` or `_` alone."""
+    """Return the one of `names` that differs from `name` only in case, outer white space, `-` or `_`."""
     return next(
         (other for other in names if isinstance(other, str) and other != name and _bare(other) == _bare(name)), None
     )
 
 
 def meant_name(name: str, names: Iterable[object]) -> str | None:
-    """Return the one of `names` that may be meant by `name`, for advice: nearly the same, or spelt much like it."""
+    """Return the one of `names` that looks like a misspelling of `name`, for advice."""
     names = list(names)
     close = difflib.get_close_matches(name, [str(other) for other in names], n=1, cutoff=0.75)
     return near_name(name, names) or next(iter(close), None)
@@ -91,10 +89,10 @@ def _bare(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What every row of one source must hold.
+    """The columns that every row of a source must have.
 
     Attributes:
-        source: file name or description, for errors.
+        source: the file name or a description, for errors.
         inputs: names of the input fields, in order.
         columns: the fields to check; empty without a signature.
     """
@@ -105,7 +103,7 @@ class Columns:
 
     @classmethod
     def of(cls, source: str, signature: type[Signature], *, require_outputs: bool) -> "Columns":
-        """Return the columns that `signature` asks for."""
+        """Return the columns of `signature`."""
         inputs = tuple(input_types(signature))
         return cls(source, inputs, columns_for(signature, require_outputs=require_outputs))
 
@@ -120,7 +118,7 @@ class Columns:
             given = dict(given.items(include_dspy=True))
         if not isinstance(given, Mapping):
             raise self._error(
-                row, None, f"A {type(given).__name__} stands where an object should: a row names its fields."
+                row, None, f"This is a {type(given).__name__}, but a row must be an object with named fields."
             )
         fields: dict[str, Any] = dict(given)
         for name in fields:
@@ -135,10 +133,10 @@ class Columns:
         return example, self._key(example, row)
 
     def check_seen(self, seen: Set[str]) -> None:
-        """Refuse rows of which none has an output: every label would be its default, and be judged as one.
+        """Check that each output with a default occurs in some row; else every label would be that default.
 
         Raises:
-            DataError: an output that is filled in stands in no row.
+            DataError: an output with a default is absent in all rows.
         """
         labelled = any(column.required and not column.is_input for column in self.columns)
         for column in self.columns:
@@ -147,13 +145,13 @@ class Columns:
                 rename = "the column that holds it" if near is None else f"`{near}`"
                 raise DataError(
                     f"`{self.source}`: no row has the output `{column.name}`, so every label would be "
-                    f"{shown(column.default)}. Their fields: {', '.join(sorted(seen)[:20])}. Rename {rename} to "
-                    f"`{column.name}`, or say where it stands with `columns=`. Without labels, pass "
+                    f"{shown(column.default)}. The rows have: {', '.join(sorted(seen)[:20])}. Rename {rename} to "
+                    f"`{column.name}`, or give its place with `columns=`. Without labels, pass "
                     "`require_outputs=False`, or give the column with empty values."
                 )
             if labelled and column.fills and column.is_input and column.name not in seen:
                 _log.warning(
-                    "%s: no row has the input `%s`; it is %s in all of them.",
+                    "%s: no row has the input `%s`; all rows use the default %s.",
                     self.source,
                     column.name,
                     shown(column.default),
@@ -162,7 +160,7 @@ class Columns:
     def _fill(self, fields: dict[str, Any], column: Column, row: Row) -> None:
         name = column.name
         if name not in fields:
-            # A column with nearly that name is misspelt, not absent.
+            # A column with a similar name is a misspelling, so the field is not absent.
             if column.fills and near_name(name, _others(fields, self.columns)) is None:
                 fields[name] = column.default
             elif column.fills or column.required:
@@ -193,7 +191,7 @@ class Columns:
         except DataError as error:
             problem = f"The value has no JSON form: {error.__cause__}."
             if isinstance(value, float) and value != value:
-                problem = "NaN has no JSON form. pandas writes it if there is no value: give None."
+                problem = "NaN has no JSON form. pandas writes NaN for a missing value; use None."
             raise RowError(problem, source=self.source, line=row.line, field=name, value=value) from error
 
     def _missing(self, row: Row, name: str) -> RowError:
@@ -202,15 +200,15 @@ class Columns:
         inside = _inside(name, row.value)
         if close:
             meant = next(other for other in row.value if str(other).lower() == close[0])
-            problem += f" Or let `Dataset.load` take it from there: `columns={{{name!r}: {meant!r}}}`."
+            problem += f" Or map it: `columns={{{name!r}: {meant!r}}}`."
         elif inside is not None:
-            problem += f" Or take it from where it stands: `columns={{{name!r}: {inside!r}}}`."
+            problem += f" Or map it: `columns={{{name!r}: {inside!r}}}`."
         elif row.value:
-            problem += f" Or say which field that is: `columns={{{name!r}: 'ITS NAME'}}`."
+            problem += f" Or map it: `columns={{{name!r}: 'ITS NAME'}}`."
         wanted = {*self.inputs, *(column.name for column in self.columns)}
         if row.is_text and wanted.isdisjoint(row.value) and (len(row.value) == 1 or not close):
             problem += (
-                " The first line of a table names its columns; if they are not cut where they should be, give "
+                " The first line of a table names its columns. If they are not split correctly, give "
                 "`delimiter=`, as in `delimiter=';'`."
             )
         return RowError(problem, source=self.source, line=row.line, field=name)
@@ -221,7 +219,7 @@ class Columns:
 
 
 def columns_for(signature: type[Signature], *, require_outputs: bool) -> tuple[Column, ...]:
-    """Return a column for every field of `signature`, inputs first."""
+    """Return the columns for the fields of `signature`, inputs first."""
     found = [_column(signature, name, kind, required=True) for name, kind in input_types(signature).items()]
     found += [
         _column(signature, name, kind, required=require_outputs) for name, kind in output_types(signature).items()
@@ -236,7 +234,7 @@ def _column(signature: type[Signature], name: str, kind: object, *, required: bo
         name,
         signature,
         takes_none,
-        # An output that nobody labelled stays absent: None would be a label.
+        # An unlabelled output stays absent, because `None` would be a label.
         fills=required and (takes_none or has_default),
         required=required,
         is_input=name in signature.input_fields,
@@ -250,7 +248,7 @@ def names_of(value: object) -> Iterable[str]:
 
 
 def _others(fields: Mapping[str, Any], columns: Iterable[Column]) -> list[str]:
-    """Return the names in a row that are no field's of the signature."""
+    """Return the names in a row that the signature does not declare."""
     known = {column.name for column in columns}
     return [name for name in fields if name not in known]
 

@@ -1,4 +1,4 @@
-"""What a metric says about one prediction."""
+"""The score of one prediction."""
 
 import functools
 from collections.abc import Mapping
@@ -8,21 +8,21 @@ from tunesmith.errors import MetricError, brief, shown
 
 __all__ = ["Score"]
 
-_LARGEST = 1e100  # sums and squares of such scores are still finite
+_LARGEST = 1e100  # sums and squares of scores stay finite
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One judgement: a finite number of at most 1e100 either way and, where there is one, the reason in words.
+    """A finite number between -1e100 and 1e100, with optional feedback in words.
 
-    A metric may return a bool, a number or a `Score`; `Score.of` makes a `Score` of any of them.
-    A score adds, compares and is true or false as its number does, because DSPy's own optimizers
-    and `dspy.Evaluate` treat what a metric returns as a number. It equals a number of its value, and another score of
+    A metric may return a bool, a number or a `Score`; `Score.of` converts each to a `Score`. A score
+    behaves like its number in sums, comparisons and truth tests, because DSPy's optimizers and
+    `dspy.Evaluate` treat a metric's result as a number. It equals that number, and every score with
     the same value and feedback.
 
     Attributes:
-        value: the score, higher is better; the shipped metrics stay in 0 to 1.
-        feedback: why, for people and for compilers that read it.
+        value: the score, higher is better; the metrics of tunesmith range from 0 to 1.
+        feedback: the reason, for people and for compilers that read it.
 
     Example:
         >>> import tunesmith as ts
@@ -45,8 +45,8 @@ class Score:
             value = number
         if not abs(value) <= _LARGEST:
             raise MetricError(
-                f"A score must be finite, and no larger than {_LARGEST:g} either way. Given: {value}. Return a number "
-                "for every prediction, or raise where the prediction cannot be judged."
+                f"A score must be finite and between -{_LARGEST:g} and {_LARGEST:g}. Given: {value}. Return a number "
+                "for every prediction, or raise if the prediction cannot be judged."
             )
         object.__setattr__(self, "value", float(value))
 
@@ -88,18 +88,18 @@ class Score:
 
     @classmethod
     def of(cls, result: object) -> "Score":
-        """Return `result` of a metric as a `Score`.
+        """Convert the `result` of a metric to a `Score`.
 
         Raises:
-            MetricError: `result` is no bool, finite number, `Score`, or object or mapping with `score` and
-                `feedback`.
+            MetricError: `result` is not a bool, a finite number, a `Score`, or an object or mapping with `score`
+                and `feedback`.
         """
         if isinstance(result, Score):
             return result
         number = _number(result)
         if number is not None:
             return cls(number)
-        # DSPy's feedback metrics return a Prediction(score=..., feedback=...), or a dict.
+        # DSPy's feedback metrics return `Prediction(score=..., feedback=...)` or a dict.
         held = result.get if isinstance(result, Mapping) else functools.partial(getattr, result)
         number = _number(held("score", None))
         if number is not None:

@@ -1,4 +1,4 @@
-"""What every reader of rows takes and gives."""
+"""The types that readers of rows share."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ __all__ = ["Reading", "Row", "Rows"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row as it was read.
+    """One row of a source.
 
     Attributes:
-        line: 1-based line on which it starts; the number of the row if the source has no lines.
-        value: the fields by name, or whatever stood there instead.
-        is_text: every value is text that stands for a value of another type (CSV).
-        origin: the row before fields were taken from other places, if they were.
+        line: the 1-based line on which it starts, or the number of the row if the source has no lines.
+        value: the fields by name; any other value is an error of the row.
+        is_text: whether every value is the text of a typed value (CSV).
+        origin: the original row, if `columns` took fields from inside it.
     """
 
     line: int
@@ -27,17 +27,17 @@ class Row:
 
 
 Rows = Iterator[Row | RowError]
-"""A bad row comes as an error, so that the reader can go on after it."""
+"""A bad row is yielded as an error, so that reading can continue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a file is read.
+    """Options for reading a file.
 
     Attributes:
-        note: is told what was left out or guessed, one sentence each.
-        delimiter: what separates the cells of a table; `None` finds out.
-        encoding: the encoding of a text; `None` is UTF-8, or what a byte order mark says.
+        note: called with a sentence for each thing that was left out or guessed.
+        delimiter: the separator of a table; `None` detects it.
+        encoding: the encoding of a text file; `None` is UTF-8, or the byte order mark's encoding.
     """
 
     note: Callable[[str], None]
@@ -45,13 +45,13 @@ class Reading:
     encoding: str | None = None
 
     def __post_init__(self) -> None:
-        if self.delimiter == r"\t":  # as TOML and shells leave it
+        if self.delimiter == r"\t":  # TOML and shells pass it unescaped
             object.__setattr__(self, "delimiter", "\t")
         sign = self.delimiter
         if sign is not None and (not isinstance(sign, str) or len(sign) != 1 or sign in '"\r\n\0'):
             raise UsageError(
-                f"`delimiter` is one character, as in `delimiter=';'`. Given: {shown(sign)}. Read what is separated by "
-                "several with pandas, and pass the data frame: `Dataset.load(pandas.read_csv(path, sep=...))`."
+                f"`delimiter` must be one character, as in `delimiter=';'`. Given: {shown(sign)}. For a longer one, "
+                "pass a data frame: `Dataset.load(pandas.read_csv(path, sep=...))`."
             )
         if self.encoding is not None:
             _check_encoding(self.encoding)
@@ -61,8 +61,8 @@ def _check_encoding(name: object) -> None:
     try:
         b"a".decode(name)  # type: ignore[arg-type]
     except UnicodeDecodeError:
-        return  # an encoding of two bytes or more
+        return  # the encoding is known, but one byte is not a whole character
     except (LookupError, TypeError, ValueError) as error:
         raise UsageError(
-            f"There is no text encoding {shown(name)}. Common are 'utf-8', 'cp1252', 'latin-1' and 'utf-16'."
+            f"The text encoding {shown(name)} is unknown. Common ones are 'utf-8', 'cp1252', 'latin-1' and 'utf-16'."
         ) from error

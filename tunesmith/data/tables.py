@@ -1,4 +1,4 @@
-"""Tables of text: CSV as spreadsheets, pandas and RFC 4180 write it, and TSV."""
+"""Read CSV, as spreadsheets, pandas and RFC 4180 write it, and TSV."""
 
 import csv
 import re
@@ -14,27 +14,27 @@ from tunesmith.errors import RowError
 
 __all__ = ["read_table"]
 
-_LONGEST_CELL = 2**26  # 64 Mi characters; bounds what an unclosed quote can swallow
+_LONGEST_CELL = 2**26  # 64 Mi characters; limits how much text an unclosed quote can take
 _DELIMITERS = (",", ";", "\t", "|")
-_SAMPLE = 2**16  # characters that are looked at to find the delimiter
-_BLANK = " \t\xa0\u3000\u200b\ufeff"  # what people and programs leave around a name
+_SAMPLE = 2**16  # characters read to detect the delimiter
+_BLANK = " \t\xa0\u3000\u200b\ufeff"  # stripped from column names
 _SEP = re.compile(r'"?sep=(.)"?[,;\t]*\r?\n?', re.IGNORECASE)
 
 
 def read_table(path: Path, own: str, reading: Reading) -> Rows:
     """Yield the rows below the header.
 
-    The delimiter is what `reading` says, else a first line such as `sep=;`, else the one of comma, semicolon, tab and
-    bar that cuts header and rows into the same number of cells; `own` if several do. Rows of empty cells are left out,
-    as are columns without a name, with a note if they hold something.
+    The delimiter comes from `reading`, or from a first line such as `sep=;`. Otherwise it is the one of comma,
+    semicolon, tab and bar that splits header and rows into the same number of cells; `own` wins a tie. Empty rows and
+    columns without a name are skipped; a note is given if such a column holds values.
     """
-    # The limit is the process's; it is only ever raised, and a longer cell is not a fault.
+    # The limit holds for the whole process, so it is never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     lines = text_lines(path, reading.encoding)
     sample, whole = _sample(lines)
     said = _SEP.fullmatch(sample[0]) if sample else None
     if said is not None:
-        sample[0] = "\n"  # lines keep their numbers
+        sample[0] = "\n"  # keeps the line numbers
     delimiter = reading.delimiter or (said.group(1) if said else _delimiter(sample, own, whole=whole))
     reader = _reader(chain(sample, lines), delimiter, spaced=_is_spaced(sample, delimiter))
     header: _Header | None = None
@@ -49,7 +49,7 @@ def read_table(path: Path, own: str, reading: Reading) -> Rows:
 
 @dataclass(slots=True)
 class _Header:
-    """Where each named column stands, and how many cells there are up to the last of them, and in all."""
+    """The positions of the named columns, the number of cells up to the last of them, and of all cells."""
 
     path: Path
     places: dict[str, int]
@@ -74,13 +74,13 @@ class _Header:
 
     def row(self, line: int, cells: list[str], reading: Reading) -> Row | RowError:
         nameless = []
-        if len(cells) != self.width or len(self.places) != self.width:  # else every cell has a name, as nearly always
+        if len(cells) != self.width or len(self.places) != self.width:  # usually every cell has a name
             nameless = [place for place in _filled(cells) if place not in self.places.values()]
         if len(cells) < self.named or any(place >= self.width for place in nameless):
             return self._misfit(line, cells)
         if nameless and not self.noted:
             self.noted = True
-            reading.note(f"`{self.path}`: column {nameless[0] + 1} has no name and is left out. Name it to keep it.")
+            reading.note(f"`{self.path}`: column {nameless[0] + 1} has no name and is skipped. Name it to keep it.")
         return Row(line, {name: cells[place] for name, place in self.places.items()}, is_text=True)
 
     def _misfit(self, line: int, cells: list[str]) -> RowError:
@@ -88,15 +88,15 @@ class _Header:
         if len(cells) < self.named:
             width, remedy = self.named, f"Columns are separated by {sign}, also if a cell is empty."
         else:
-            width, remedy = self.width, f"Put a cell that holds {sign} in double quotes, and name every column."
+            width, remedy = self.width, f"Put cells that contain {sign} in double quotes, and name every column."
         if self.width == 1:
-            remedy += " Take away lines that stand before the header."
+            remedy += " Remove lines above the header."
         problem = f"The row has {len(cells)} cells, the header has {width}. {remedy} For another separator give"
         return RowError(f"{problem} `delimiter=`.", source=str(self.path), line=line, value=cells)
 
 
 def _sample(lines: Iterator[str]) -> tuple[list[str], bool]:
-    """Return the first lines, and whether they are all there are."""
+    """Return the first lines, and whether they are the whole file."""
     found, size = [], 0
     for line in lines:
         found.append(line)
@@ -108,11 +108,11 @@ def _sample(lines: Iterator[str]) -> tuple[list[str], bool]:
 
 def _delimiter(sample: list[str], own: str, *, whole: bool) -> str:
     scores = {sign: _agreement(sample, sign, whole=whole) for sign in dict.fromkeys((own, *_DELIMITERS))}
-    return max(scores, key=lambda sign: scores[sign])  # the first of equals, `own`
+    return max(scores, key=lambda sign: scores[sign])  # `own` comes first, so it wins a tie
 
 
 def _agreement(sample: list[str], delimiter: str, *, whole: bool) -> float:
-    """Return the share of rows that fit the header; -1 if the header is one cell, or cannot be read."""
+    """Return the share of rows with as many cells as the header; -1 if the header has one cell or is unreadable."""
     reader = _reader(sample, delimiter, spaced=True)
     header = _next(reader)
     while header is not None and not _filled(header):
@@ -138,7 +138,7 @@ def _next(reader: Any, failed: list[str] | None = None) -> list[str] | None:
 
 
 def _is_spaced(sample: list[str], delimiter: str) -> bool:
-    """Return whether names in the header start with a blank: the file has one after every delimiter."""
+    """Return whether the header has a blank after the delimiter; then every row is read that way."""
     reader = _reader(sample, delimiter, spaced=False)
     header = _next(reader)
     while header is not None and not _filled(header):
@@ -171,10 +171,10 @@ def _cells(path: Path, reader: Any, encoding: str | None) -> Iterator[tuple[int,
 def _csv_problem(message: str) -> str:
     plain = "If quotes are plain text here, pass a data frame: `Dataset.load(pandas.read_csv(..., quoting=3))`."
     if "unexpected end of data" in message or "field larger" in message:
-        return f"A quoted cell that opens in this row is never closed. {plain}"
+        return f"A quoted cell that starts in this row is never closed. {plain}"
     if "new-line character" in message:
-        return "A carriage return stands alone. End lines with a line feed, or quote the cell."
-    escaped = "If a backslash stands before it: `Dataset.load(pandas.read_csv(..., escapechar='\\\\'))`."
+        return "There is a carriage return without a line feed. End lines with a line feed, or quote the cell."
+    escaped = "If the quote has a backslash before it: `Dataset.load(pandas.read_csv(..., escapechar='\\\\'))`."
     return f"This is not CSV: {message}. Write a quote inside a quoted cell twice. {escaped} {plain}"
 
 

@@ -1,4 +1,4 @@
-"""Text as answers are compared: the normalisation of SQuAD."""
+"""The text normalisation of SQuAD, for comparing answers."""
 
 import re
 import string
@@ -13,13 +13,13 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 def normalize_text(text: str) -> str:
     """Return `text` in lower case, without ASCII punctuation, English articles and extra space.
 
-    The steps and their order are those of `normalize_answer` in the official SQuAD v1.1 script
-    (Rajpurkar et al., 2016, "SQuAD: 100,000+ Questions for Machine Comprehension of Text",
-    `evaluate-v1.1.py`). The one difference: the text is brought to Unicode NFC first, so that an
-    accent typed as one character equals the same accent typed as two.
+    It follows `normalize_answer` in the official SQuAD v1.1 script (Rajpurkar et al., 2016, "SQuAD:
+    100,000+ Questions for Machine Comprehension of Text", `evaluate-v1.1.py`), with one difference:
+    the text is first converted to Unicode NFC, so that an accented letter typed as one character
+    equals the same letter typed as two.
 
-    Known consequences, as in SQuAD: "C++" equals "C", "3.5" equals "35", and the answer "A" is
-    empty. The metrics guard against the last two.
+    As in SQuAD, "C++" equals "C", "3.5" equals "35", and the answer "A" becomes empty. The metrics
+    guard against the last two.
     """
     lowered = unicodedata.normalize("NFC", text).lower()
     return " ".join(_ARTICLES.sub(" ", lowered.translate(_NO_PUNCTUATION)).split())

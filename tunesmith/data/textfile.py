@@ -1,4 +1,4 @@
-"""Text files as they are found: plain or gzip, in UTF-8 or what a byte order mark or the caller says."""
+"""Read text files: plain or gzip, in UTF-8 or the encoding of a byte order mark or of the caller."""
 
 import codecs
 import gzip
@@ -16,12 +16,12 @@ from tunesmith.errors import DataError, RowError
 __all__ = ["misread", "starts_with", "text_lines"]
 
 _HEAD = 4096
-_MOST_LINES = 8  # that an error names
+_MOST_LINES = 8  # listed in an error
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _OTHERS = "`encoding='cp1251'`; others are 'gbk', 'shift_jis', 'euc_kr', 'mac_roman' and 'cp850'"
 _GZIP = b"\x1f\x8b"
 _MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),  # begins as the mark of UTF-16 does
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is a prefix of this one
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -29,7 +29,7 @@ _MARKS = (
 _UNPACK = "Unpack it, or compress it with gzip instead"
 _SHEET = "Save the sheet as `CSV UTF-8`, or pass a data frame: `Dataset.load(pandas.read_excel(...))`"
 _NOT_TEXT = (
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook", f"Unpack an archive. Of a workbook: {_SHEET}"),
+    (b"PK\x03\x04", "a ZIP archive or an Excel workbook", f"Unpack an archive. For a workbook: {_SHEET}"),
     (b"\xd0\xcf\x11\xe0", "an Excel workbook", _SHEET),
     (b"BZh", "compressed with bzip2", _UNPACK),
     (b"\xfd7zXZ", "compressed with xz", _UNPACK),
@@ -47,7 +47,7 @@ _NOT_TEXT = (
 def text_lines(path: Path, encoding: str | None = None) -> Iterator[str]:
     """Yield the lines of a text file, each with its end.
 
-    Bytes that are not UTF-8 come as lone surrogates, so that a reader keeps its place; see `misread`.
+    Bytes that are not UTF-8 become lone surrogates, so that line numbers stay right; see `misread`.
 
     Raises:
         DataError: the file cannot be read, is not text, or is not in its encoding.
@@ -58,14 +58,14 @@ def text_lines(path: Path, encoding: str | None = None) -> Iterator[str]:
                 yield line.lstrip("\ufeff") if number == 0 else line
     except UnicodeError as error:
         raise DataError(
-            f"`{path}` is not in the encoding {encoding or 'that its first bytes say'}: {error}. {_remedy(path)}"
+            f"`{path}` is not in the encoding {encoding or 'of its byte order mark'}: {error}. {_remedy(path)}"
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"`{path}` cannot be read to its end: {error}.") from error
 
 
 def starts_with(path: Path, encoding: str | None, signs: tuple[str, ...]) -> bool:
-    """Return whether the text, without its white space, starts with one of `signs`.
+    """Return whether the text, without leading white space, starts with one of `signs`.
 
     Raises:
         DataError: as `text_lines`.
@@ -74,21 +74,21 @@ def starts_with(path: Path, encoding: str | None, signs: tuple[str, ...]) -> boo
         with _open_text(path, encoding) as file:
             head = file.read(_HEAD)
     except UnicodeError:
-        return False  # is said when the lines are read
+        return False  # `text_lines` raises the error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"`{path}` cannot be read: {error}.") from error
     return "".join(head.lstrip("\ufeff").split()).startswith(signs)
 
 
 def misread(path: Path, line: int, text: str, encoding: str | None = None, *, is_row: bool = True) -> RowError | None:
-    """Return the error of a text that holds bytes of another encoding, `None` if it holds none.
+    """Return the error for a text with bytes of another encoding, or `None` if it has none.
 
     Args:
         path: the file.
         line: where the text starts.
-        text: as `text_lines` gives it.
-        encoding: the one that the file was read in.
-        is_row: whether the text is one row, which can be left out.
+        text: a line of `text_lines`.
+        encoding: the encoding that the file was read in.
+        is_row: whether the text is one row, so that the caller can skip it.
     """
     if text.isascii():
         return None
@@ -106,7 +106,7 @@ def misread(path: Path, line: int, text: str, encoding: str | None = None, *, is
 
 
 def _remedy(path: Path, around: bytes = b"", *, is_row: bool = False) -> str:
-    """Return what to do about a file that is not in the encoding that it was read in; `around` is a bad place in it."""
+    """Return advice for a file that is not in its expected encoding; `around` is a sample of the bad bytes."""
     facts = path.stat()
     found = _survey(path, facts.st_size, facts.st_mtime_ns)
     if not found.bad_runs:
@@ -114,30 +114,30 @@ def _remedy(path: Path, around: bytes = b"", *, is_row: bool = False) -> str:
     try:
         guess = around.decode("cp1252")
     except UnicodeDecodeError:
-        return f"Give the encoding that it was written in, as in {_OTHERS}. Or save the file as UTF-8."
+        return f"Give the file's encoding, as in {_OTHERS}. Or save the file as UTF-8."
     reads = f" reads {guess!r} here" if around else ""
     if found.is_mixed:
         lines = ", ".join(map(str, found.bad_lines)) + (", ..." if found.bad_count > len(found.bad_lines) else "")
         return (
-            f"Other text of the file is UTF-8, so no `encoding=` reads all of it. Not UTF-8: line {lines}. Open the "
-            "file as UTF-8 in an editor and type the broken characters anew. The encoding cp1252 (Windows, Western "
+            f"Most of the file is UTF-8, so no `encoding=` reads all of it. Not UTF-8: line {lines}. Open the "
+            "file as UTF-8 in an editor and type the broken characters again. The encoding cp1252 (Windows, Western "
             f"Europe){reads or ' may tell what they were'}."
             + (' `on_bad="skip"` leaves such rows out.' if is_row else "")
         )
     return (
-        f"Give the encoding that it was written in: `encoding='cp1252'` (Windows, Western Europe){reads}. "
+        f"Give the file's encoding: `encoding='cp1252'` (Windows, Western Europe){reads}. "
         f"{'' if found.is_western else f'If that is not what it says, try {_OTHERS}. '}Or save the file as UTF-8."
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Survey:
-    """How a file looks as UTF-8, by its runs of bytes beyond ASCII.
+    """Statistics of a file's runs of bytes beyond ASCII, read as UTF-8.
 
     Attributes:
-        good_runs: how many are UTF-8.
-        bad_runs, bad_bytes: how many are not, and how many bytes these have.
-        bad_lines: numbers of the first lines that have such a run; `bad_count` lines do.
+        good_runs: the number of runs that are UTF-8.
+        bad_runs, bad_bytes: the number of other runs, and of their bytes.
+        bad_lines: the numbers of the first lines with a bad run; `bad_count` counts all such lines.
     """
 
     good_runs: int
@@ -148,16 +148,16 @@ class _Survey:
 
     @property
     def is_western(self) -> bool:
-        """Whether most of what is not UTF-8 stands alone, as an accent does."""
+        """Whether most bad runs are single bytes, like accented letters in a Western encoding."""
         return 2 * self.bad_runs > self.bad_bytes
 
     @property
     def is_mixed(self) -> bool:
-        """Whether the good runs are no accident: now and then a short run of Chinese or Korean looks like UTF-8."""
+        """Whether there are too many good runs for chance: a short run of Chinese or Korean can look like UTF-8."""
         return self.good_runs > 0 and (self.is_western or 4 * self.good_runs >= self.bad_runs)
 
 
-@lru_cache(maxsize=1)  # every bad row of the same file asks
+@lru_cache(maxsize=1)  # called for every bad row of a file
 def _survey(path: Path, size: int, changed: int) -> _Survey:
     good_runs = bad_runs = bad_bytes = count = 0
     lines: list[int] = []
@@ -182,7 +182,7 @@ def _is_utf8(raw: bytes) -> bool:
 
 
 def _raw_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines, numbered as `text_lines` does."""
+    """Yield the lines in bytes, with the line breaks of `text_lines`."""
     for line in file:
         yield from [line] if line.endswith(b"\n") else line.splitlines()
 
@@ -199,7 +199,7 @@ def _open_text(path: Path, encoding: str | None) -> TextIO:
     file.seek(0)
     name = encoding or _encoding(path, head)
     start = head.decode(name, "ignore")
-    # Files of old Macs end their lines with a carriage return alone.
+    # Old Mac files end their lines with a single carriage return.
     end = "\r" if "\r" in start and "\n" not in start else "\n"
     return io.TextIOWrapper(file, name, errors="surrogateescape", newline=end)
 
@@ -222,11 +222,11 @@ def _encoding(path: Path, head: bytes) -> str:
     for mark, name in _MARKS:
         if head.startswith(mark):
             return name
-    # A text of Latin letters in UTF-16 without a mark has a zero in every second byte.
+    # Latin text in UTF-16 without a byte order mark has a zero in every second byte.
     if b"\0" in (head[1:2], head[:1]):
         likely = "utf-16-be" if head[:1] == b"\0" else "utf-16-le"
         raise DataError(
-            f"`{path}` is UTF-16 or UTF-32 without a byte order mark, or no text. If it is text, give "
+            f"`{path}` is UTF-16 or UTF-32 without a byte order mark, or not text. If it is text, give "
             f"`encoding='{likely}'` or save it as UTF-8."
         )
     return "utf-8"

@@ -1,4 +1,4 @@
-"""Whether a call gives what its signature asks for."""
+"""Check that a call passes the inputs of its signature."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -10,10 +10,10 @@ __all__ = ["check_inputs"]
 
 
 def check_inputs(signature: type[Signature], inputs: Mapping[str, Any]) -> None:
-    """Refuse to ask with an empty message, and note a call that lacks an input.
+    """Refuse a call without any input, and add a note if some inputs are missing.
 
     Raises:
-        FormatError: no input of the signature is given; names that it lacks were dropped on the way.
+        FormatError: none of the signature's inputs is given. DSPy drops names that the signature does not have.
     """
     wanted = field_names(signature).inputs
     if all(name in inputs for name in wanted):
@@ -26,7 +26,7 @@ def check_inputs(signature: type[Signature], inputs: Mapping[str, Any]) -> None:
     lacking = [n for n, kind in input_types(signature).items() if n not in inputs and not _takes_none(kind)]
     if lacking:
         step = f"{', '.join(wanted)} -> {', '.join(field_names(signature).outputs)}"
-        # DSPy logs it.
+        # Not logged here: DSPy logs it.
         note(f"A predictor `{step}` was called without its input {', '.join(lacking)}.", logged=False)
 
 

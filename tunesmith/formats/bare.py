@@ -1,4 +1,4 @@
-"""`bare`: the single output alone, as plain text if it can be, else as its JSON value."""
+"""`bare`: the reply is the single output, as plain text if possible, else as JSON."""
 
 import json
 import re
@@ -37,7 +37,7 @@ from tunesmith.signatures import (
 __all__ = ["BareFormat", "BareFree", "BareLikeliest", "BareNearest", "BareSchema"]
 
 _MOST_LISTED = 50
-_ALTERNATIVES = 20  # per token; what Ollama reports at most
+_ALTERNATIVES = 20  # per token; Ollama reports no more
 _AROUND = 16  # tokens for quotes and the like around a label, which has at most one token per byte
 _CHARACTER = "[^\\x00-\\x08\\x0B-\\x1F\\x7F]"
 _EDGE = f"[^{OUTER}]"
@@ -46,20 +46,20 @@ _QUOTES = "\"'`*"
 
 
 class BareFormat(Format):
-    """Inputs as labelled lines, then the output's name as a cue; the reply is the value and nothing else.
+    """Inputs as labelled lines, then the output's name as a cue. The reply is the value and nothing else.
 
-    Measured on small models this beats every format that asks for markers or keys, for single outputs.
+    For single outputs, small models score higher with this format than with any that asks for markers or keys.
 
-    The messages are the same for every engine. How the reply is held to its shape depends on what the engine takes:
+    The messages are the same for every engine. The engine decides how the reply is constrained:
 
-    - `grammar`: the value and nothing else, if the engine takes a grammar.
-    - `schema`: the value as JSON, if the engine takes a JSON Schema only. No stop goes with it: a server may allow
-      white space first, and a stop at the line end would end the reply before it begins.
-    - `likeliest`: a stop at the line end, and the label that the model found likeliest by the log-probabilities of the
-      reply, which is what a grammar would have left. Labels are read so if the engine takes a schema only, reports 20
-      alternatives per token, and demos show how labels look: in JSON quotes small models then choose worse. Without
-      demos they do not know what is wanted, and a schema has to hold them (measured: `docs/formats.md`).
-    - `none`: nothing at all.
+    - `grammar`: a grammar of the value, if the engine takes one.
+    - `schema`: the value as JSON, if the engine takes a JSON Schema only. No stop is sent: a server may allow leading
+      white space, and a stop at the line end would then end the reply before it begins.
+    - `likeliest`: a stop at the line end. The label is the one with the highest log-probability in the reply, as under
+      a grammar. Used for labels if the engine takes a schema only, reports 20 alternatives per token, and there are
+      demos: small models choose worse labels in JSON quotes. Without demos a model does not know the labels, so the
+      schema is used (measured: `docs/formats.md`).
+    - `none`: no constraint.
     """
 
     name: ClassVar[str] = "bare"
@@ -75,7 +75,7 @@ class BareFormat(Format):
         field_schema(signature, names[0])  # refuses types that no reply can carry
 
     def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
-        """Return the way of holding that keeps the value's plain text if there is one, and its bounds."""
+        """Prefer the mode that constrains the value as plain text, with its bounds."""
         name = _output(signature)
         if "grammar" in capabilities.constraints and _has_grammar(signature, name):
             return "grammar"
@@ -143,24 +143,24 @@ class BareFormat(Format):
         return {name: self.patient(signature, text, problem, cut=cut)}
 
     def patient(self, signature: type[Signature], text: str, problem: ParseError, *, cut: bool) -> Any:
-        """Return the value of a reply that nothing held, and that is more than the value.
+        """Return the value of an unconstrained reply that holds more than the value.
 
-        A fence, quotes, bold marks and a full stop around the value are taken off, and so is what stands below it.
-        It is never looked for inside of a sentence.
+        Removes a fence, quotes, bold marks and a full stop around the value, and every line below it. Does not search
+        inside a sentence.
 
         Raises:
-            ParseError: `problem`, if none of these is the value.
+            ParseError: `problem`, if no value is left.
         """
         name = _output(signature)
-        for said in _spoken(text, cut=cut):
+        for candidate in _candidate_texts(text, cut=cut):
             try:
-                return parse_text(signature, name, said, raw=text)
+                return parse_text(signature, name, candidate, raw=text)
             except ParseError:
                 continue
         raise problem
 
     def likeliest(self, signature: type[Signature], mode: str, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
-        """Return the label whose tokens the model found likeliest, as far as its log-probabilities tell."""
+        """Return the label with the highest log-probability, `None` if the log-probabilities do not show it."""
         found = labels(signature, _output(signature)) if mode == "likeliest" else None
         label = None if found is None else likeliest_label(found, tokens)
         return (
@@ -189,35 +189,35 @@ class BareFormat(Format):
 
 
 class BareSchema(BareFormat):
-    """`bare`, held by a JSON Schema wherever the engine takes one."""
+    """`bare`, with a JSON Schema if the engine takes one."""
 
     name: ClassVar[str] = "bare-schema"
 
     def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
-        """Use the schema, unless the value may be any text: then there is nothing to hold."""
+        """Use the schema, unless the value may be any text: a schema adds nothing to that."""
         name = _output(signature)
         able = not is_any_text(signature, name) and capabilities.holds(field_schema(signature, name))
         return "schema" if able else "none"
 
 
 class BareFree(BareFormat):
-    """`bare`, held by nothing but a stop at the line end, and checked in the reply."""
+    """`bare` without a constraint: a stop at the line end, and a check of the reply."""
 
     name: ClassVar[str] = "bare-free"
 
     def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
-        """Leave the reply free; it stops at the line end if the value has one line."""
+        """Leave the reply unconstrained. It stops at the line end if the value has one line."""
         name = _output(signature)
         one_line = is_plain(signature, name) and not is_text(signature, name)
         return "free" if one_line and capabilities.constraints else "none"
 
 
 class BareLikeliest(BareFree):
-    """`bare-free`, and a reply that is not one of the labels is read as the label that the model found likeliest.
+    """`bare-free`, but a reply that is not a label is read as the label with the highest log-probability.
 
-    The log-probabilities of the reply's tokens say which label the model would have written, had it been held to the
-    labels: what a grammar gives, for engines without grammars that report alternatives (Ollama from 0.12.11). It stays
-    unreadable if no label is among the 20 likeliest beginnings.
+    The log-probabilities of the reply's tokens show the label that the model would have written under a grammar. This
+    serves engines that take no grammar and report alternatives (Ollama from 0.12.11). The reply is an error if none of
+    the 20 alternatives begins a label.
     """
 
     name: ClassVar[str] = "bare-likeliest"
@@ -230,10 +230,11 @@ class BareLikeliest(BareFree):
 
 
 class BareNearest(BareFree):
-    """`bare-free`, and a reply that is not one of the labels is read as the label that is nearest to it.
+    """`bare-free`, but a reply that is not a label is read as the nearest label.
 
-    Nearest is the one label that stands in the reply as words, else the one with the most characters in common
-    (`difflib`). A reply is then never unreadable, and may be a guess: choose it if that serves better than an error.
+    The nearest label is the only one that the reply contains as a word, else the one with the most characters in
+    common (`difflib`). Every reply gives a label, but it may be a guess. Choose this format if a guess is better than
+    an error.
     """
 
     name: ClassVar[str] = "bare-nearest"
@@ -269,23 +270,23 @@ def _is_quoted_label(signature: type[Signature], name: str) -> bool:
 
 def _json_value(signature: type[Signature], name: str, text: str, *, cut: bool) -> Any:
     value = parse_json(text)
-    # Only a number can be cut and still be JSON; white space behind it says that it had ended.
+    # Only a number can be cut and still be JSON. White space behind it shows that it was complete.
     if cut and type(value) in (int, float, Decimal) and text == text.rstrip():
         raise cut_error(text, name)
     return validate_output(signature, name, value, raw=text)
 
 
 def _json_inside(signature: type[Signature], name: str, text: str, problem: ParseError) -> Any:
-    """Return the JSON value of a reply that nothing held: within a fence, quotes, bold marks or an object of its own.
+    """Return the JSON value of an unconstrained reply, which a fence, quotes, bold marks or an object may wrap.
 
-    What stands below a list or an object, or behind a full stop, is left out, and a label may stand without its quotes.
+    Ignores text after a list, an object or a full stop. A label may lack its quotes.
 
     Raises:
         ParseError: `problem`, if there is no such value.
     """
     fenced = _FENCED.search(text)
-    for said in (text, "" if fenced is None else fenced.group(1)):
-        for value in _values_in(said, _labels_in(field_schema(signature, name))):
+    for candidate in (text, "" if fenced is None else fenced.group(1)):
+        for value in _values_in(candidate, _labels_in(field_schema(signature, name))):
             for one in (value, *(value.values() if isinstance(value, dict) and set(value) == {name} else ())):
                 try:
                     return validate_output(signature, name, one, raw=text)
@@ -294,34 +295,34 @@ def _json_inside(signature: type[Signature], name: str, text: str, problem: Pars
     raise problem
 
 
-def _values_in(said: str, found: frozenset[str]) -> Iterator[Any]:
-    """Yield the label, the list or the object that a text is, or begins with."""
-    plain = said.strip().strip(_QUOTES).removesuffix(".").strip(_QUOTES)
+def _values_in(text: str, known: frozenset[str]) -> Iterator[Any]:
+    """Yield the label, list or object that a text consists of or begins with."""
+    plain = text.strip().strip(_QUOTES).removesuffix(".").strip(_QUOTES)
     line = plain.partition("\n")[0].strip().removesuffix(".").strip(_QUOTES)
-    yield from (label for label in dict.fromkeys((plain, line)) if label in found)
-    begun = said.strip().lstrip(_QUOTES)
-    if begun[:1] not in ("[", "{"):
+    yield from (label for label in dict.fromkeys((plain, line)) if label in known)
+    inner = text.strip().lstrip(_QUOTES)
+    if inner[:1] not in ("[", "{"):
         return
     try:
-        _, end = json.JSONDecoder().raw_decode(begun)
-        value = parse_json(begun[:end])
+        _, end = json.JSONDecoder().raw_decode(inner)
+        value = parse_json(inner[:end])
     except (ValueError, RecursionError, ParseError):
         return
-    rest = begun[end:].lstrip(_QUOTES)
+    rest = inner[end:].lstrip(_QUOTES)
     if not rest or rest[0] in ".\r\n":
         yield value
 
 
 def _labels_in(schema: Mapping[str, Any]) -> frozenset[str]:
-    """Return the texts among the choices of a schema, such as those of a label that may be `None`."""
+    """Return the text choices of a schema, such as the labels of `Literal["a", "b"] | None`."""
     nodes = (schema, *schema.get("anyOf", ()))
     return frozenset(label for node in nodes for label in node.get("enum", ()) if isinstance(label, str))
 
 
-def _spoken(text: str, *, cut: bool) -> Iterator[str]:
-    """Yield what may be the value in a reply that is more than the value, the likeliest first.
+def _candidate_texts(text: str, *, cut: bool) -> Iterator[str]:
+    """Yield the parts of a reply that may be the value, the likeliest first.
 
-    Of a reply that was cut, only what has ended before.
+    If the reply was cut, yields only parts that are complete.
     """
     fenced, line = _FENCED.search(text), text.strip().partition("\n")
     whole = [
@@ -329,19 +330,19 @@ def _spoken(text: str, *, cut: bool) -> Iterator[str]:
         (fenced.group(1) if fenced is not None else "", True),
         (line[0], line[1] != "" or not cut),
     ]
-    for said, ended in ((said.strip(), ended) for said, ended in whole):
-        quoted = _quoted(said)
+    for part, ended in ((part.strip(), ended) for part, ended in whole):
+        quoted = _quoted(part)
         if quoted is not None:
             yield quoted
-        if ended and said:
-            yield said
-            yield said.strip(_QUOTES).removesuffix(".").strip(_QUOTES)
+        if ended and part:
+            yield part
+            yield part.strip(_QUOTES).removesuffix(".").strip(_QUOTES)
 
 
-def _quoted(said: str) -> str | None:
+def _quoted(text: str) -> str | None:
     """Return the text of a JSON string, or of the one value in a JSON object."""
     try:
-        value = json.loads(said)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return None
     if isinstance(value, dict) and len(value) == 1:
@@ -354,19 +355,19 @@ def _quoted(said: str) -> str | None:
 def _nearest(text: str, found: tuple[str, ...]) -> str:
     import difflib
 
-    said = text.casefold()
-    within = [label for label in found if re.search(rf"\b{re.escape(label.casefold())}\b", said)]
+    reply = text.casefold()
+    within = [label for label in found if re.search(rf"\b{re.escape(label.casefold())}\b", reply)]
     if len(within) == 1:
         return within[0]
 
     def likeness(label: str) -> float:
-        return difflib.SequenceMatcher(None, said, label.casefold()).ratio()
+        return difflib.SequenceMatcher(None, reply, label.casefold()).ratio()
 
     return max(within or found, key=likeness)
 
 
 def _bounded_text(signature: type[Signature], name: str) -> str | None:
-    """Return a grammar that holds a text to the field's own bounds of its length, `None` if it has none."""
+    """Return a grammar for the length bounds of a text field, `None` if the field has none."""
     from tunesmith.signatures import text_bounds
 
     least, most = text_bounds(signature, name)

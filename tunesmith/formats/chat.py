@@ -1,4 +1,4 @@
-"""`chat`: DSPy's own marker format, through DSPy's own adapter, with its second call switched off."""
+"""`chat`: DSPy's marker format, through DSPy's adapter, without its second call."""
 
 import inspect
 from typing import Any, ClassVar
@@ -13,13 +13,13 @@ from tunesmith.signatures import Signature, in_one_order
 
 __all__ = ["ChatFormat"]
 
-_parse = inspect.unwrap(ChatAdapter.parse)  # DSPy tells its callbacks of every override, and would tell them twice
+_parse = inspect.unwrap(ChatAdapter.parse)  # the wrapped one would run DSPy's callbacks a second time
 
 
 class ChatFormat(HeardOnce, ChatAdapter):
-    """What plain DSPy sends. For interchange, and for types that no other format carries (images, tools).
+    """What plain DSPy sends. Use it for interchange, and for types that no other format carries (images, tools).
 
-    Nothing constrains the reply, and a reply that does not parse is an error, not a second call.
+    The reply is not constrained. A reply that cannot be parsed is an error and causes no second call.
     """
 
     name: ClassVar[str] = "chat"
@@ -39,7 +39,7 @@ class ChatFormat(HeardOnce, ChatAdapter):
         """Render, call once, read, all as DSPy does.
 
         Raises:
-            FormatError: not one of the inputs is given; nothing was sent.
+            FormatError: none of the inputs is given; nothing was sent.
             ParseError: the reply does not hold the outputs.
         """
         check_inputs(signature, inputs)
@@ -64,23 +64,23 @@ class ChatFormat(HeardOnce, ChatAdapter):
             raise _reply_error(error, signature) from error
 
     def parse(self, signature: type[Signature], completion: str) -> dict[str, Any]:
-        """Read a reply as DSPy does, without the thoughts that it begins with: a model drafts its answer in them.
+        """Read a reply as DSPy does, but drop leading thoughts first: they may hold a draft of the answer.
 
         Raises:
-            ParseError: the reply ends before its thoughts do.
+            ParseError: the reply ends inside its thoughts.
         """
         try:
-            said = without_thoughts(completion)
+            answer = without_thoughts(completion)
         except ParseError as error:
             raise ReplyError(error, self.name, signature) from error
         try:
-            return _parse(self, signature, said)
+            return _parse(self, signature, answer)
         except AdapterParseError as error:
             error.lm_response = completion
             raise
 
     def format_user_message_content(self, signature: type[Signature], inputs: Any, *args: Any, **kwargs: Any) -> str:
-        """Write inputs as DSPy does, but the items of sets in one order, which differs between processes there."""
+        """Write inputs as DSPy does, but sort the items of sets: their order differs between processes."""
         return super().format_user_message_content(signature, _in_one_order(inputs), *args, **kwargs)
 
     def format_assistant_message_content(

@@ -1,4 +1,4 @@
-"""Which format a predictor gets if none was chosen, and what a format can carry."""
+"""Choose the default format of a predictor, and check what a format can carry."""
 
 import warnings
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def carries(name: str, signature: type[Signature], demos: Sequence[Any] = ()) ->
 def field_reader(
     adapter: Adapter, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False
 ) -> FieldReader:
-    """Return what reads a reply under any adapter while it is written; `shown` says whether there are demos."""
+    """Return a reader for the partial replies of any adapter; `shown` says whether there are demos."""
     if isinstance(adapter, Format):
         return adapter.reader(signature, adapter.mode(signature, capabilities, shown=shown))
     if adapter is get_format("chat") or type(adapter) is ChatAdapter:
@@ -42,14 +42,14 @@ _DEFAULTS: WeakKeyDictionary[type[Signature], str] = WeakKeyDictionary()
 
 
 def default_format(signature: type[Signature], demos: Sequence[Any] = ()) -> str:
-    """Return the format a predictor gets when nobody chose: `bare` for one output, else `json`.
+    """Return the default format of a predictor: `bare` for one output, else `json`.
 
-    One output whose pattern plain text cannot hold gets `json`, and a signature that neither can carry gets `chat`. If
-    that is not for one of DSPy's own types (images, tool calls), a warning says why: nothing holds a reply under `chat`
-    to its shape. Demos that the format cannot carry (an empty text in `bare`) give the next one that carries both.
+    One output with a pattern that only JSON can constrain gets `json`. A signature that neither can carry gets `chat`,
+    with a warning unless it uses one of DSPy's own types (images, tool calls): `chat` does not constrain the reply.
+    If the format cannot carry the demos (an empty text in `bare`), the next format that carries both is returned.
 
     Raises:
-        SignatureError: the signature has no output, or one that no reply can be right for.
+        SignatureError: the signature has no output, or an output that no reply can satisfy.
     """
     if demos and signature.output_fields:
         fitting = (name for name in ("bare", "json", "chat") if carries(name, signature, demos))
@@ -64,7 +64,7 @@ def default_format(signature: type[Signature], demos: Sequence[Any] = ()) -> str
 
 
 def _chosen(signature: type[Signature]) -> str:
-    from tunesmith.formats.json import JsonFormat  # here, since a loaded program has its formats
+    from tunesmith.formats.json import JsonFormat  # here, because a loaded program does not need it
     from tunesmith.signatures import is_held_as_json_alone
 
     if carries("bare", signature) and not any(
@@ -78,7 +78,7 @@ def _chosen(signature: type[Signature]) -> str:
     except SignatureError as error:
         check_can_be_right(signature)
         if not has_dspys_own(signature):
-            text = f"{error} The format `chat` is used for `{signature.__name__}`, which nothing holds to its shape."
+            text = f"{error} `{signature.__name__}` uses the format `chat`, which does not constrain the reply."
             warnings.warn(text, UserWarning, stacklevel=4)
         return "chat"
     return "json"

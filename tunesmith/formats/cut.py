@@ -1,4 +1,4 @@
-"""What a reply that was cut at the length limit still says."""
+"""Replies that were cut at the length limit."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -10,7 +10,7 @@ from tunesmith.signatures import Signature, labels, output_types
 
 __all__ = ["cut_error", "is_whole"]
 
-_LENGTHS: Mapping[Any, int] = {date: 10, UUID: 36}  # types of which each text is as long as every other
+_LENGTHS: Mapping[Any, int] = {date: 10, UUID: 36}  # types with texts of one fixed length
 
 
 def cut_error(text: str, name: str | None = None) -> ParseError:
@@ -20,10 +20,10 @@ def cut_error(text: str, name: str | None = None) -> ParseError:
 
 
 def is_whole(signature: type[Signature], name: str, text: str) -> bool:
-    """Return whether the plain text of a cut reply is complete all the same: a date, or a label none begins with."""
-    said = text.strip().casefold()
+    """Return whether a cut reply still holds the complete value: a date, a UUID, or a label that begins no other."""
+    value = text.strip().casefold()
     length = _LENGTHS.get(output_types(signature)[name])
     if length is not None:
-        return len(said) == length
-    found = [label.casefold() for label in labels(signature, name) or ()]
-    return said in found and sum(label.startswith(said) for label in found) == 1
+        return len(value) == length
+    known = [label.casefold() for label in labels(signature, name) or ()]
+    return value in known and sum(label.startswith(value) for label in known) == 1

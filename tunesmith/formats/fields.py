@@ -1,14 +1,14 @@
-r"""Labelled input fields in a message, written so that no value can pose as a field, and read back exactly.
+r"""Write input fields as labelled lines, and read them back exactly. A value cannot be mistaken for a field.
 
-A value is written in the plainest of three ways that is unambiguous::
+A value is written in the plainest of three unambiguous ways::
 
     Subject: one line of text as it is
     Body:
       several lines of text, each set in by two spaces
     Odd: "anything else as \u004aSON text"
 
-A line that starts in the first column is always a field's, because every line of a value is either behind its
-name or set in.
+A line that starts in the first column always begins a field, because every line of a value either follows its name
+or is indented.
 """
 
 import functools
@@ -33,8 +33,8 @@ __all__ = [
     "write_value",
 ]
 
-# Outer white space, a leading quote, control characters, line separators other than a newline, surrogates, and
-# what chat templates use as turn markers: a value with any of these is written as JSON text.
+# A value is written as JSON text if it has outer white space, a leading quote, control characters, line separators
+# other than a newline, surrogates, or turn markers of chat templates.
 _MARKERS = (
     r"<\||<｜|\|>|</?s>|<(?:start|end)_of_\w+>|<</?SYS>>|<(?:bos|eos|pad|unk|im_\w+)>"
     r"|\[/?(?:INST|SYSTEM_PROMPT|(?:AVAILABLE_)?TOOL\w*)\]"
@@ -44,11 +44,11 @@ _ODD = re.compile(
     re.IGNORECASE,
 )
 INDENT = "  "
-_PART = "<<CUSTOM-TYPE-START-IDENTIFIER>>"  # what DSPy's images, audio and files become as JSON
+_PART = "<<CUSTOM-TYPE-START-IDENTIFIER>>"  # begins DSPy's images, audio and files in JSON
 
 
 def write_value(value: Any, *, text_field: bool, name: str) -> str:
-    """Return what stands behind `Title:` for `value`, with its leading space or newline.
+    """Return the text that follows `Title:` for `value`, with its leading space or newline.
 
     Args:
         value: text, or anything pydantic can turn into JSON.
@@ -68,7 +68,7 @@ def write_value(value: Any, *, text_field: bool, name: str) -> str:
 
 
 def spelled(value: Any, *, text_field: bool, name: str) -> str:
-    """Return `value` as text without odd characters, that `read_spelled` reads: itself where it can be, else JSON.
+    """Return `value` as text that `read_spelled` reads: unchanged if it has no odd characters, else as JSON.
 
     Args:
         value: text, or anything pydantic can turn into JSON.
@@ -87,7 +87,7 @@ def read_spelled(text: str, *, text_field: bool) -> Any:
     """Return the value that `spelled` wrote.
 
     Raises:
-        ValueError: it is not JSON where it has to be.
+        ValueError: the text has to be JSON and is not.
     """
     return text if text_field and not text.startswith('"') else json.loads(text)
 
@@ -124,15 +124,15 @@ _TURN_MARKS = re.compile(_MARKERS, re.IGNORECASE)
 
 
 def _guarded(text: str) -> str:
-    """Escape, inside JSON text, what a template or a line reader could take for more than text."""
+    """Escape what a chat template or a line reader could misread in JSON text."""
     if _LINE_BREAKS.search(text):
         if _PAIR.search(text):
             raise FormatError(
-                "A text holds the two halves of a surrogate pair as two characters, which would be read back as one. "
+                "A text holds a surrogate pair as two characters, which JSON would read back as one. "
                 "Join them: `text.encode('utf-16', 'surrogatepass').decode('utf-16')`."
             )
         text = _LINE_BREAKS.sub(lambda m: f"\\u{ord(m.group()):04x}", text)
-    # Only strings can hold a marker, and inside a string \u escapes are equal to the character.
+    # Only strings can hold a marker, and in a string a \u escape equals the character.
     return _TURN_MARKS.sub(lambda m: f"\\u{ord(m.group()[0]):04x}{m.group()[1:]}", text)
 
 
@@ -145,15 +145,15 @@ def _titles(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def field_titles(signature: type[Signature]) -> dict[str, str]:
-    """Return how each field is called in a message: `reply_to` is `Reply to`, names where that is ambiguous."""
+    """Return the title of each field: `Reply to` for `reply_to`, or the plain names if titles are ambiguous."""
     return _titles(tuple(signature.fields))
 
 
 def text_writer(titles: Mapping[str, str], types: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str]:
-    """Return a function that writes given inputs as labelled lines; absent ones are left out.
+    """Return a function that writes inputs as labelled lines and skips absent ones.
 
     Args:
-        titles: how fields are called.
+        titles: of the fields, by name.
         types: the fields to write, in order.
     """
     plan = tuple((name, f"{titles[name]}:", annotation is str) for name, annotation in types.items())
@@ -178,10 +178,9 @@ def text_writer(titles: Mapping[str, str], types: Mapping[str, Any]) -> Callable
 
 
 def read_inputs(signature: type[Signature], text: str) -> dict[str, Any]:
-    """Return the fields and values of a message of labelled lines, as `text_writer` wrote it: its inverse.
+    """Return the fields and values of a message that `text_writer` wrote.
 
-    Lines that are no field's, such as the cue that ends a message, are left out. For other messages, see
-    `Format.read_inputs`.
+    Skips lines outside a field, such as the cue that ends a message. For other messages, see `Format.read_inputs`.
 
     Raises:
         FormatError: the text was not written by `text_writer`.

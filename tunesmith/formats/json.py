@@ -69,7 +69,7 @@ class JsonFormat(Format):
         return Constraint(schema=output_schema(signature)) if mode == "schema" else Constraint()
 
     def read(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> dict[str, Any]:
-        """Return all outputs; a cut reply that holds the whole object is whole."""
+        """Return all outputs, also of a cut reply that holds the whole object."""
         try:
             value = parse_json(text)
         except ParseError as error:
@@ -81,7 +81,7 @@ class JsonFormat(Format):
                 raw=text,
             ) from error
         if not isinstance(value, dict):
-            raise ParseError("The reply is JSON, but no object with a key per output.", reason="syntax", raw=text)
+            raise ParseError("The reply is JSON, but not an object with a key per output.", reason="syntax", raw=text)
         return validate_outputs(signature, value, raw=text)
 
     def disproves(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> bool:

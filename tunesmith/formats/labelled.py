@@ -10,12 +10,12 @@ from tunesmith.signatures import Signature
 
 __all__ = ["LINES"]
 
-# Small models like to set a label in bold.
+# Small models often write a label in bold.
 _HEAD = re.compile(r"\*{0,2}([^\s:*][^:\n]{0,200}?)\*{0,2}[ \t]*:\*{0,2}")
 
 
 class _Lines(Layout):
-    """`Title: value`; further lines are set in, so that a line in the first column is always a field's."""
+    """`Title: value`, with further lines indented. A line in the first column always begins a field."""
 
     inline: ClassVar[str] = " "
     advice: ClassVar[str] = f"Several lines of text begin below the name, each set in by {len(INDENT)} spaces."
@@ -54,7 +54,7 @@ class _Lines(Layout):
 
     def certain(self, text: str) -> int:
         start = text.rfind("\n") + 1
-        # A line that is not set in may be a label until its colon has come.
+        # A line that is not indented may still turn out to be a label until its colon arrives.
         return len(text) if text[start : start + 1] in (" ", "\t") or _HEAD.match(text, start) else start
 
     def text_rule(self, least: int, most: int | None) -> str:

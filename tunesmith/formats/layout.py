@@ -1,4 +1,4 @@
-"""How fields stand in a message: where one begins, what its text looks like, and how both are read back."""
+"""How a message lays out its fields, and how they are read back."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,19 +12,19 @@ from tunesmith.signatures import Signature
 __all__ = ["OUTER", "Layout", "Section", "Writer", "called", "unfenced", "unquoted"]
 
 OUTER = "\\x00-\\x20\\x7F-\\xA0\\u1680\\u2000-\\u200B\\u2028\\u2029\\u202F\\u205F\\u3000"
-"""What no text begins or ends with, as it stands in a class of a grammar: outer white space is not part of a text."""
+"""Characters that a text cannot begin or end with, for a character class of a grammar: outer white space is dropped."""
 
 Writer = Callable[[Mapping[str, Any]], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One field found in a message.
+    """One field of a message.
 
     Attributes:
-        name: the field.
-        body: what stands in it, as it was written.
-        closed: whether it is certain that nothing of it is missing.
+        name: of the field.
+        body: its text as written, before unescaping.
+        closed: whether the section is certainly complete.
     """
 
     name: str
@@ -33,15 +33,15 @@ class Section:
 
 
 class Layout:
-    """Fields as sections of a text. A subclass says how one section looks and how sections are told apart.
+    """Fields as sections of a text. A subclass defines how a section is written and where it begins and ends.
 
-    No text may pose as the beginning or the end of a section: `write_text` sees to that.
+    `write_text` escapes any text that could be mistaken for the beginning or end of a section.
 
     Attributes:
-        between: what stands between two sections.
-        inline: what `write_text` puts before a text of one line without anything to escape.
+        between: separator of two sections.
+        inline: what `write_text` puts before a text of one line that needs no escape.
         avoid: characters that `write_text` may have to escape.
-        advice: how a text of several lines is written, for the model; empty where it is as one expects.
+        advice: tells the model how to write a text of several lines; empty if no advice is needed.
     """
 
     between: ClassVar[str] = "\n"
@@ -50,49 +50,49 @@ class Layout:
     advice: ClassVar[str] = ""
 
     def labels(self, signature: type[Signature]) -> dict[str, str]:
-        """Return how each field is called in a message."""
+        """Return the label of each field in a message."""
         return field_titles(signature)
 
     def opening(self, label: str) -> str:
-        """Return what begins the section of the field that is called so."""
+        """Return the text that begins the section with this label."""
         raise NotImplementedError
 
     def closing(self, label: str) -> str:
-        """Return what ends the section of the field that is called so."""
+        """Return the text that ends the section with this label."""
         return ""
 
     def write_text(self, text: str) -> str:
-        """Return a text as it stands in a section; it has no outer white space and no control characters."""
+        """Return a text as a section shows it. The text has no outer white space and no control characters."""
         raise NotImplementedError
 
     def read_text(self, body: str) -> str:
-        """Return the text that `write_text` wrote, also where outer white space was added."""
+        """Return the text that `write_text` wrote; outer white space may have been added."""
         raise NotImplementedError
 
     def sections(self, labels: Mapping[str, str], text: str) -> list[Section]:
-        """Return the sections of these fields in a text, in order of appearance. Takes time linear in the text."""
+        """Return the sections of these fields in a text, in order of appearance, in linear time."""
         raise NotImplementedError
 
     def certain(self, text: str) -> int:
-        """Return how many characters of the beginning of a reply cannot come to mean something else."""
+        """Return how many leading characters of a partial reply keep their meaning, whatever follows."""
         return text.rfind("\n") + 1
 
     def text_rule(self, least: int, most: int | None) -> str:
-        """Return the body of a GBNF rule for a text of so many characters, as `write_text` writes it.
+        """Return the body of a GBNF rule for a text of `least` to `most` characters, as `write_text` writes it.
 
-        With `most` a line break counts as one character; without it, what could go on for ever does not: at most one
-        blank line and eight spaces in a row at the beginning of a line.
+        With `most`, a line break counts as one character. Without it, the rule stops endless white space: it allows
+        one blank line in a row, and eight spaces at the beginning of a line.
         """
         raise NotImplementedError
 
-    # What every layout shares -------------------------------------------------------------------------------
+    # Shared by all layouts ----------------------------------------------------------------------------------
 
     def section(self, label: str, text: str) -> str:
         """Return a whole section."""
         return f"{self.opening(label)}{self.write_text(text)}{self.closing(label)}"
 
     def writer(self, signature: type[Signature], types: Mapping[str, Any]) -> Writer:
-        """Return a function that writes values of these fields; absent ones are left out."""
+        """Return a function that writes values of these fields and skips absent ones."""
         labels = self.labels(signature)
         plan = tuple((name, labels[name], annotation is str) for name, annotation in types.items())
 
@@ -106,7 +106,7 @@ class Layout:
         return write
 
     def read(self, signature: type[Signature], types: Mapping[str, Any], text: str) -> dict[str, Any]:
-        """Return the fields and values that `writer` wrote: its inverse.
+        """Return the fields and values that `writer` wrote.
 
         Raises:
             FormatError: the text was not written by it.
@@ -125,7 +125,7 @@ class Layout:
 
 
 def unquoted(text: str) -> str:
-    """Return the text that a JSON string stands for, and every other text as it is."""
+    """Return the value of a JSON string, and any other text unchanged."""
     if text.startswith('"') and text.endswith('"'):
         try:
             value = json.loads(text)
@@ -136,13 +136,13 @@ def unquoted(text: str) -> str:
 
 
 def called(labels: Mapping[str, str]) -> Callable[[str], str | None]:
-    """Return a function that tells which field a model means: by label or name, in any case where that is clear."""
+    """Return a function that maps a label or name in a reply to its field, ignoring case if that is unambiguous."""
     exact = {label: name for name, label in labels.items()}
     loose: dict[str, str | None] = {}
     for name, label in labels.items():
         for text in {label.casefold(), name.casefold()}:
             loose[text] = name if text not in loose else None
-    return lambda said: exact.get(said) or loose.get(said.casefold())
+    return lambda head: exact.get(head) or loose.get(head.casefold())
 
 
 def unfenced(text: str) -> str:

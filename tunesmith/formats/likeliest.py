@@ -1,4 +1,4 @@
-"""The label that a model would have written, had a grammar held it: from the log-probabilities of a free reply."""
+"""Find the label that a grammar would have forced, from the log-probabilities of an unconstrained reply."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ __all__ = ["likeliest_label"]
 
 
 def likeliest_label(labels: Sequence[str], tokens: Sequence[TokenLogprob]) -> str | None:
-    """Return the label that greedy decoding under a grammar of the labels gives, `None` if the reply does not tell.
+    """Return the label that greedy decoding under a grammar of the labels gives, `None` if that is unknown.
 
-    A grammar leaves at each step the likeliest token that some label allows. The alternatives of the first token tell
-    the first step. A further step is known only while the reply itself has taken the same tokens.
+    At each step a grammar picks the likeliest token that some label allows. The alternatives of the first token show
+    the first step. The next step is known only while the reply has the same tokens.
 
     Args:
         labels: the texts of the labels.
@@ -28,6 +28,6 @@ def likeliest_label(labels: Sequence[str], tokens: Sequence[TokenLogprob]) -> st
         left = [label for label in left if label.startswith(written)]
         if len(left) == 1:
             return left[0]
-        if best != token.token:  # the reply goes on from another beginning
+        if best != token.token:  # the reply continues from another token
             return None
     return written if written in left else None

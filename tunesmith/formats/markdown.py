@@ -16,7 +16,7 @@ _ESCAPED = re.compile(r"^( {0,3})\\(\\*#)", re.MULTILINE)
 
 
 class _Markdown(Layout):
-    """`## Title`, then the value; a line of a value that begins with `#` gets a backslash before it."""
+    """`## Title`, then the value. A backslash escapes a `#` that begins a line of a value."""
 
     between: ClassVar[str] = "\n\n"
 
@@ -44,12 +44,12 @@ class _Markdown(Layout):
 
     def certain(self, text: str) -> int:
         start = text.rfind("\n") + 1
-        # A line that begins like a heading is one, or is not, when it has ended; a backslash may be taken off it.
+        # Whether a line is a heading is known at its end; a leading backslash may be an escape.
         return start if text[start:].lstrip(" \\")[:1] in ("", "#") else len(text)
 
     def text_rule(self, least: int, most: int | None) -> str:
         start, least = f'[^{OUTER}"#]', max(least - 1, 0)
-        if most is not None:  # without `#`, lest a small model goes on with headings inside of a text
+        if most is not None:  # no `#`, so that a small model does not write headings inside a text
             return f'{start} ([^\\x00-\\x1F\\x7F#] | "\\n"){{{least},{most - 1}}}'
         return f'{start} ([^\\x00-\\x1F\\x7F] | "\\n" "\\n"? " "{{0,8}} [^\\x00-\\x20\\x7F#]){{{least},}}'
 

@@ -1,4 +1,4 @@
-"""What a request carries beside its messages: the constraint of the reply, and sampling options."""
+"""The parts of a request besides its messages: the constraint of the reply, and sampling options."""
 
 import json
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ __all__ = ["Constraint", "check_call", "request_config"]
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """How a reply is held to its shape: a GBNF grammar or a JSON Schema, and where it ends.
+    """How a reply is constrained: by a GBNF grammar or a JSON Schema, and by stop texts.
 
     Attributes:
         grammar, schema: at most one of them.
         stop: texts that end the reply.
-        max_tokens: how long it may be, unless the caller says.
-        alternatives: how many alternatives per token to ask for, with their log-probabilities.
+        max_tokens: default limit of the reply; the caller's goes first.
+        alternatives: number of alternatives per token to request, with their log-probabilities.
     """
 
     grammar: str | None = None
@@ -29,7 +29,7 @@ class Constraint:
     alternatives: int = 0
 
     def defaults(self) -> dict[str, Any]:
-        """Return what a request says unless its caller does."""
+        """Return the options that a request has unless the caller sets them."""
         found = {"max_tokens": self.max_tokens, "logprobs": self.alternatives or None}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -40,21 +40,21 @@ _CONFIG_NAMES = frozenset(field.name for field in fields(Config)) - {
     "stop",
 }
 _OTHER_NAMES = {"max_completion_tokens": "max_tokens", "prompt_cache": "cache", "user": "user_id"}
-# What a format says by itself.
+# Options that a format sets itself.
 _SHAPE = ("grammar", "parallel_tool_calls", "response_format", "tool_choice", "tools")
 _LEFT_OUT = NEVER_SENT | {"cache", *_SHAPE}
 
 
 def check_call(given: Mapping[str, Any], lm: BaseLM, format_name: str) -> None:
-    """Check the options of a predictor's call: each can be sent, and none says what the format says.
+    """Check that the options of a predictor's call can be sent and do not overlap with the format's.
 
     Args:
-        given: of the predictor and the call.
-        lm: who is called; options of its own that say what the format says are refused as well.
-        format_name: for the message.
+        given: options of the predictor and the call.
+        lm: the model that is called. Its own options are checked for overlap, too.
+        format_name: for the error text.
 
     Raises:
-        UsageError: one cannot.
+        UsageError: an option cannot be sent, or the format sets it.
     """
     names = [name for name, value in given.items() if value is not None]
     if isinstance(lm, LM):
@@ -65,8 +65,8 @@ def check_call(given: Mapping[str, Any], lm: BaseLM, format_name: str) -> None:
     shape = next((name for name in _SHAPE if taken.get(name) not in (None, [], ())), None)
     if shape is not None:
         raise UsageError(
-            f"The format `{format_name}` says what a reply looks like, so `{shape}` cannot be set beside it. Leave it "
-            "out and declare typed outputs, use `dspy.ReAct` for tools, or use the format `chat`, which takes it."
+            f"The format `{format_name}` defines the shape of a reply, so `{shape}` cannot be set. Leave it out and "
+            "declare typed outputs, use `dspy.ReAct` for tools, or use the format `chat`, which takes it."
         )
 
 
@@ -74,8 +74,8 @@ def request_config(options: dict[str, Any], constraint: Constraint) -> Config:
     """Return the configuration of a request: options as `dspy.LM` takes them, and the constraint.
 
     Raises:
-        FormatError: an option of a wrong type or value.
-        UsageError: one that needs another.
+        FormatError: an option has a wrong type or value.
+        UsageError: an option needs another one that is missing.
     """
     options = {
         name: value for name, value in plain_options(options).items() if value is not None and name not in _LEFT_OUT

@@ -1,4 +1,4 @@
-"""Rendered prefixes, each kept for as long as what it was rendered from has the same content."""
+"""Cache rendered prefixes for as long as their sources have the same content."""
 
 import threading
 import weakref
@@ -24,18 +24,18 @@ class Plan:
     """A rendered prefix.
 
     Attributes:
-        source: what it was rendered from.
-        mode: how the reply is held to its shape.
-        held: whether a grammar or schema goes out.
-        stop: whether a stop of ours does.
-        cuts: whether a stop of the caller's does.
+        source: everything that the prefix depends on.
+        mode: how the reply is constrained.
+        held: whether a grammar or schema is sent.
+        stop: whether a stop of the format is sent.
+        cuts: whether a stop of the caller is sent.
         logprobs: whether the caller asked for log-probabilities.
-        prefixes: one per draw, equal but for what a repeated draw changes.
+        prefixes: one per draw; they differ only in what a repeated draw changes, such as the seed.
         write_inputs: writes the last message.
         history: the messages before it, in DSPy's form.
         rollout: number of the first draw.
-        turns: the input whose entries are turns, `None` where there is none.
-        cache: whether the LM's cache is used, `None` if the call does not say.
+        turns: the input that holds a `dspy.History`, `None` without one.
+        cache: whether the LM's cache is used, `None` if the call does not set it.
     """
 
     source: "Source"
@@ -52,7 +52,7 @@ class Plan:
     cache: bool | None = None
 
     def beside(self, draw: int) -> dict[str, Any]:
-        """Return what DSPy takes beside the request of a draw."""
+        """Return the call options that DSPy takes besides the request of a draw."""
         number = self.rollout + draw
         cache = {} if self.cache is None else {"cache": self.cache}
         return {**cache, "rollout_id": number} if number else cache
@@ -60,14 +60,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a prefix was rendered from, as values that later changes to demos and options cannot reach.
+    """Everything that a prefix depends on, copied so that later changes to demos and options do not alter it.
 
     Attributes:
-        exact: everything that a prefix depends on.
+        exact: the full comparison key.
         able: what the engine can do.
-        doc: the text that the signature's instructions come from.
+        doc: the signature's docstring, which holds its instructions.
         defaults, options: of the model and of the call.
-        demos: their values; `None` if one of them is not plain text, so that only `exact` can tell.
+        demos: their values; `None` if one is not plain text, so that only `exact` can be compared.
     """
 
     exact: tuple[Any, ...]
@@ -86,7 +86,7 @@ class Source:
         demos: Sequence[Any],
         able: Capabilities,
     ) -> "Source":
-        """Return the source of a plan for such calls."""
+        """Return the source of a plan for calls with these parts."""
         exact = (
             lm.model,
             isinstance(lm, LM),  # only these get tunesmith's defaults
@@ -108,7 +108,7 @@ class Source:
         demos: Sequence[Any],
         able: Capabilities,
     ) -> bool:
-        """Return whether a call has the very same parts: a tenth of the time that `of` takes, asked at every call."""
+        """Return whether a call has identical parts. Runs at every call and takes a tenth of the time of `of`."""
         return (
             self.demos is not None
             and self.exact[0] == lm.model
@@ -128,19 +128,19 @@ def _stores(demos: Sequence[Any]) -> list[Any]:
         return list(map(values_of, demos))
 
 
-def _same_objects(kept: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Return whether both hold the same objects, none of which can be changed in place."""
-    if not given:
-        return not kept
+def _same_objects(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Return whether both hold the same immutable objects."""
+    if not second:
+        return not first
     return (
-        list(kept) == list(given)
-        and all(map(is_, kept.values(), given.values()))
-        and all(type(value) in _FIXED for value in kept.values())
+        list(first) == list(second)
+        and all(map(is_, first.values(), second.values()))
+        and all(type(value) in _FIXED for value in first.values())
     )
 
 
 class Plans:
-    """The newest plans per signature; safe from many threads."""
+    """The newest plans per signature. Thread-safe."""
 
     def __init__(self) -> None:
         self._found: weakref.WeakKeyDictionary[type[Signature], list[Plan]] = weakref.WeakKeyDictionary()
@@ -154,7 +154,7 @@ class Plans:
         demos: Sequence[Any],
         able: Capabilities,
     ) -> Plan | None:
-        """Return the plan of a call that plainly has the same source, `None` if that needs a closer look."""
+        """Return the plan of a call with identical parts, `None` if the contents have to be compared."""
         for plan in reversed(self._found.get(signature, ())):
             if plan.source.is_plainly(lm, options, signature, demos, able):
                 return plan
@@ -168,14 +168,14 @@ class Plans:
         return None
 
     def put(self, signature: type[Signature], plan: Plan) -> None:
-        """Keep `plan`; the oldest one makes room."""
+        """Add `plan`, and drop the oldest one if there are too many."""
         with self._lock:
-            kept = self._found.get(signature, [])[-_PER_SIGNATURE + 1 :]
-            self._found[signature] = [*kept, plan]
+            others = self._found.get(signature, [])[-_PER_SIGNATURE + 1 :]
+            self._found[signature] = [*others, plan]
 
 
 def values_of(demo: Any) -> Mapping[str, Any]:
-    """Return the values of a demo: of a `dspy.Example` without its ways of comparing, else of a mapping."""
+    """Return the values of a demo, a `dspy.Example` or a mapping. Skips the slow comparisons of `dspy.Example`."""
     store: Mapping[str, Any] | None = getattr(demo, "_store", None)
     return demo if store is None else store
 
@@ -185,8 +185,8 @@ def _content(values: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _mark(value: Any) -> Any:
-    """Return what tells `value` from every value that is written otherwise: `1`, `1.0` and `True` are equal."""
+    """Return a mark that differs for values that are written differently: `1`, `1.0` and `True` are equal in Python."""
     try:
         return type(value), to_json(value, fallback=repr)
-    except (ValueError, RecursionError):  # half of a surrogate pair, bytes, a value that holds itself
+    except (ValueError, RecursionError):  # a lone surrogate, bytes, a value that contains itself
         return type(value), repr(value)

@@ -1,4 +1,4 @@
-"""Formats by name. Each registers in the file that defines it; nothing else is to be edited."""
+"""Formats by name. Each file registers its own formats, so adding one needs no other edit."""
 
 import importlib
 from importlib.util import find_spec
@@ -14,19 +14,19 @@ _PACKAGE = __name__.rpartition(".")[0]
 
 
 def register(adapter: Format | ChatAdapter) -> None:
-    """Add a format, which is then known by its `name` everywhere: to `bind`, compilers, artifacts, the CLI.
+    """Add a format. `bind`, compilers, artifacts and the CLI then know it by its `name`.
 
     Raises:
-        UsageError: it is not a format, it has no name, or another format has it.
+        UsageError: it is not a format, it has no name, or another format has the same name.
     """
     if not isinstance(adapter, Format | ChatAdapter):
         raise UsageError(
-            f"A format is an object of a class below `Format` or `SectionFormat`. Given: {shown(adapter)}. "
+            f"A format must be an instance of a subclass of `Format` or `SectionFormat`. Given: {shown(adapter)}. "
             "Register `MyFormat()`, not its class or name."
         )
     name = getattr(adapter, "name", None)
     if not name or name in _FORMATS:
-        raise UsageError(f"A format needs a name of its own. Given: {shown(name)}. Set `name` on its class.")
+        raise UsageError(f"A format needs a unique name. Given: {shown(name)}. Set `name` on its class.")
     _FORMATS[name] = adapter
 
 
@@ -37,16 +37,16 @@ def format_names() -> tuple[str, ...]:
 
 
 def get_format(name: str) -> Adapter:
-    """Return the format called `name`; there is one instance of each.
+    """Return the one instance of the format called `name`.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such format.
     """
     found = _FORMATS.get(name) if isinstance(name, str) else None
     if found is not None:
         return found
     if isinstance(name, str):
-        _import_file(name.partition("-")[0])  # `bare-free` is in bare.py; with it the others need no import
+        _import_file(name.partition("-")[0])  # `bare-free` is in bare.py, so the other files need no import
     if not isinstance(name, str) or (name not in _FORMATS and name not in format_names()):
         raise UsageError(f"There is no format {shown(name)}. Use one of: {', '.join(format_names())}.")
     return _FORMATS[name]

@@ -1,4 +1,4 @@
-"""Messages as DSPy's histories write them, and a request in readable form."""
+"""Messages in the form of DSPy's histories, and a request in readable form."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -12,12 +12,12 @@ __all__ = ["Rendered", "message_of", "request_of", "turn"]
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Exactly what would be sent.
+    """The exact content of a request.
 
     Attributes:
         messages: `{"role", "content"}` of every message, the system text first.
-        constraint: `{"grammar": ...}` or `{"schema": ...}`, `None` where the reply is free.
-        options: temperature, seed, max_tokens and whatever else is set.
+        constraint: `{"grammar": ...}` or `{"schema": ...}`, `None` if the reply is not constrained.
+        options: temperature, seed, max_tokens and all others that are set.
         request: the request itself.
     """
 
@@ -52,7 +52,7 @@ class Rendered:
         return cls((*system, *turns), constraint, {**options, **extensions}, request)  # type: ignore[arg-type]
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
+        """Return all parts as JSON values."""
         return {
             "messages": list(self.messages),
             "constraint": None if self.constraint is None else dict(self.constraint),
@@ -66,7 +66,7 @@ def turn(role: str, message: Message) -> dict[str, str]:
 
 
 def message_of(given: Mapping[str, str]) -> Message:
-    """Return the message that `turn` shows."""
+    """Return the message that `turn` converted."""
     return Message.user(given["content"]) if given["role"] == "user" else Message.assistant(given["content"])
 
 

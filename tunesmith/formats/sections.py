@@ -1,4 +1,4 @@
-"""Formats in which the reply looks like the inputs: one section per field."""
+"""Formats that write inputs and reply alike: one section per field."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -39,11 +39,11 @@ _MOST_LISTED = 50
 
 
 class SectionFormat(Format):
-    """Inputs and outputs as sections of the same kind. A subclass is a `name` and a `layout`.
+    """Inputs and outputs as sections of the same kind. A subclass sets `name` and `layout`.
 
-    An output of a plain type is its text; every other is one line of JSON. Where the engine takes a grammar the reply
-    is held to the sections in their order; elsewhere it is free, and read with some patience: field names in any case,
-    a fence around the whole, quotes around a text. What comes twice counts once, the first time.
+    An output of a plain type is written as text, any other as one line of JSON. If the engine takes a grammar, it
+    forces the sections in order. Otherwise the reply is not constrained, and the reader accepts field names in any
+    case, a fence around the whole, and quotes around a text. If a section is repeated, the first one counts.
     """
 
     def check_outputs(self, signature: type[Signature]) -> None:
@@ -52,7 +52,7 @@ class SectionFormat(Format):
             field_schema(signature, name)
 
     def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
-        """Use a grammar wherever the engine takes one; a JSON Schema cannot describe sections."""
+        """Use a grammar if the engine takes one; a JSON Schema cannot describe sections."""
         return "grammar" if "grammar" in capabilities.constraints else "none"
 
     def system_text(self, signature: type[Signature]) -> str:
@@ -130,14 +130,14 @@ class SectionFormat(Format):
                 if cut:
                     raise cut_error(text, name)
                 continue
-            said = self.layout.read_text(first[name].body)
-            found[name] = _typed(signature, name, said, text)
-            if cut and not first[name].closed and not (self._open_ends() and _is_complete(signature, name, said)):
+            value = self.layout.read_text(first[name].body)
+            found[name] = _typed(signature, name, value, text)
+            if cut and not first[name].closed and not (self._open_ends() and _is_complete(signature, name, value)):
                 raise cut_error(text, name)
         return found
 
     def disproves(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> bool:
-        """Return whether sections are missing that the grammar asks for, or something stands before them."""
+        """Return whether sections of the grammar are missing, or thoughts or a fence come before them."""
         if mode != "grammar":
             return False
         if cut or is_around(text):
@@ -151,16 +151,17 @@ class SectionFormat(Format):
     def reader(self, signature: type[Signature], mode: str) -> FieldReader:
         """Return a reader of the sections."""
         titles = self.layout.labels(signature)
-        return GrowingReader(lambda text: self._said(signature, titles, text), self.layout.certain)
+        return GrowingReader(lambda text: self._partial(signature, titles, text), self.layout.certain)
 
-    def _said(self, signature: type[Signature], titles: Mapping[str, str], text: str) -> dict[str, str]:
+    def _partial(self, signature: type[Signature], titles: Mapping[str, str], text: str) -> dict[str, str]:
+        """Return the texts of the outputs in a partial reply."""
         found: dict[str, str] = {}
         for section in self.layout.sections(titles, text):
             if section.name in signature.output_fields and section.name not in found:
-                said = self.layout.read_text(section.body).strip()
-                if said.startswith('"'):  # its quotes are taken off where both are there
-                    said = unquoted(said) if section.closed else ""
-                found[section.name] = said
+                value = self.layout.read_text(section.body).strip()
+                if value.startswith('"'):  # quotes can be removed only when the closing one has arrived
+                    value = unquoted(value) if section.closed else ""
+                found[section.name] = value
         return found
 
     def _open_ends(self) -> bool:
@@ -186,12 +187,12 @@ def _spelled(signature: type[Signature], name: str, value: Any) -> str:
     return json_text(render_json(signature, name, value), name)
 
 
-def _typed(signature: type[Signature], name: str, said: str, raw: str) -> Any:
-    return parse_text(signature, name, unquoted(said.strip()) if is_plain(signature, name) else said, raw=raw)
+def _typed(signature: type[Signature], name: str, text: str, raw: str) -> Any:
+    return parse_text(signature, name, unquoted(text.strip()) if is_plain(signature, name) else text, raw=raw)
 
 
-def _is_complete(signature: type[Signature], name: str, said: str) -> bool:
-    """Return whether a value that ends a cut reply cannot go on."""
+def _is_complete(signature: type[Signature], name: str, text: str) -> bool:
+    """Return whether the value at the end of a cut reply is complete."""
     if is_plain(signature, name):
-        return is_whole(signature, name, unquoted(said.strip()))
-    return type(parse_json(said)) not in (int, float, Decimal)
+        return is_whole(signature, name, unquoted(text.strip()))
+    return type(parse_json(text)) not in (int, float, Decimal)

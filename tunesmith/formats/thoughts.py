@@ -1,4 +1,4 @@
-"""What a model writes around its answer where nothing holds it to the answer alone."""
+"""Thoughts and code fences around the answer in an unconstrained reply."""
 
 import re
 
@@ -6,7 +6,7 @@ from tunesmith.errors import ParseError
 
 __all__ = ["begins_with_thoughts", "is_around", "without_thoughts"]
 
-# Most models; Seed; Mistral; Kimi; Cohere; OpenThinker; gpt-oss, if its server does not read them.
+# Most models; Seed; Mistral; Kimi; Cohere; OpenThinker; gpt-oss, if its server does not parse them.
 _OPENS = (
     r"<(?:think|thinking|seed:think)>|\[THINK\]|◁think▷|<\|START_THINKING\|>"
     r"|<\|begin_of_thought\|>|<\|channel\|>(?:analysis|commentary)"
@@ -18,17 +18,17 @@ _CLOSES = (
 _THOUGHTS = re.compile(rf"(?:\s*(?:{_OPENS}).*?(?:{_CLOSES}))+", re.DOTALL | re.IGNORECASE)
 _OPENED = re.compile(rf"\s*(?:{_OPENS})", re.IGNORECASE)
 _CLOSED = re.compile(_CLOSES, re.IGNORECASE)
-_ANY = re.compile("[<[◁`]")  # without one of these there is neither a thought nor a fence
+_ANY = re.compile("[<[◁`]")  # every thought and every fence has one of these
 
 
 def without_thoughts(text: str, *, cut: bool = False) -> str:
-    """Return a reply without the thoughts that it begins with.
+    """Return a reply without its leading thoughts.
 
-    Thoughts are what stands between `<think>` and `</think>`, or what other models write for these. Some chat templates
-    open them in the prompt, so that the reply only closes them.
+    Thoughts are the text between `<think>` and `</think>`, or the tags that other models use. Some chat templates put
+    the opening tag in the prompt, so that the reply has only the closing one.
 
     Raises:
-        ParseError: the reply ends before its thoughts do.
+        ParseError: the reply ends inside its thoughts.
     """
     if _ANY.search(text) is None:
         return text
@@ -37,8 +37,7 @@ def without_thoughts(text: str, *, cut: bool = False) -> str:
         return text[thoughts.end() :]
     if _OPENED.match(text) is not None:
         raise ParseError(
-            "The reply ends before the model has finished its thoughts. Raise `max_tokens`, or ask the model not to "
-            "think.",
+            "The reply ends inside the model's thoughts. Raise `max_tokens`, or turn thinking off (`think=False`).",
             reason="truncated" if cut else "empty",
             raw=text,
         )
@@ -47,15 +46,15 @@ def without_thoughts(text: str, *, cut: bool = False) -> str:
 
 
 def begins_with_thoughts(text: str) -> bool:
-    """Return whether a reply opens thoughts before anything else."""
-    said = text.lstrip()
-    return said[:1] in ("<", "[", "◁") and _OPENED.match(said) is not None
+    """Return whether a reply starts with an opening tag of thoughts."""
+    start = text.lstrip()
+    return start[:1] in ("<", "[", "◁") and _OPENED.match(start) is not None
 
 
 def is_around(text: str) -> bool:
-    """Return whether a reply begins with thoughts or a code fence rather than with an answer.
+    """Return whether a reply begins with thoughts or a code fence instead of an answer.
 
-    Thoughts that only end in the reply, since the prompt has opened them, count too.
+    Thoughts with only a closing tag count, too: the prompt holds the opening one.
     """
     if _ANY.search(text) is None:
         return False

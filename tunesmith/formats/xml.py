@@ -13,7 +13,7 @@ from tunesmith.signatures import Signature
 __all__ = ["XmlFormat"]
 
 _TAG = re.compile(r"<(\w{1,200})>")
-# Only what could be taken for a tag or an entity is escaped: `5 < 6` and `R&D` stay as they are.
+# Escape only what looks like a tag or an entity: `5 < 6` and `R&D` stay unchanged.
 _SPECIAL = re.compile(r"<(?=[\w/!?])|&(?=(?:lt|gt|amp|quot|apos);)")
 _BEGUN = re.compile(r"<[/\w]*\Z|&\w*\Z")
 _ENTITY = re.compile(r"&(lt|gt|amp|quot|apos);")
@@ -21,7 +21,7 @@ _CHARACTERS = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 
 
 class _Xml(Layout):
-    """`<name>value</name>`; `<` before a letter, and what would be an entity, are written as entities."""
+    """`<name>value</name>`. In a value, `<` before a letter and the `&` of an entity are escaped."""
 
     avoid: ClassVar[str] = "<"
 
@@ -50,7 +50,7 @@ class _Xml(Layout):
             if found and not found[-1].closed:
                 found[-1] = replace(found[-1], body=found[-1].body[: tag.start() - len(text)])
             end = text.find(f"</{tag.group(1)}>", at)
-            if end < 0:  # a model that forgot it: the value ends where the next one begins, or the reply
+            if end < 0:  # the model forgot the closing tag: the next field or the end of the reply ends the value
                 unclosed.add(name)
                 found.append(Section(name, text[at:], closed=False))
             else:

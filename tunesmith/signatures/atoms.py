@@ -1,4 +1,4 @@
-"""Numbers, dates and texts, read exactly."""
+"""Strict parsers for numbers, dates and texts."""
 
 import math
 import re
@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,4000}(?:\.[0-9]{0,4000})?|\.[0-9]{1,4000}
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|z|[+-][0-9]{2}:?[0-9]{2})?"
 
-# The texts of types that pydantic reads more freely: it would take `1704067200` for a date.
+# Text forms of types that pydantic parses more loosely: it reads `1704067200` as a date.
 SCALARS: Mapping[type, re.Pattern[str]] = {
     date: re.compile(_DAY, re.ASCII),
     datetime: re.compile(rf"{_DAY}[Tt ]{_CLOCK}", re.ASCII),
@@ -40,17 +40,17 @@ SCALARS: Mapping[type, re.Pattern[str]] = {
 
 
 class InvalidError(Exception):
-    """A value that is not of a field's type; the message says so without the field and the value."""
+    """A value is not of a field's type; the message names neither field nor value."""
 
 
 def encodable(text: str) -> str:
     """Return `text`.
 
     Raises:
-        InvalidError: it holds half of a surrogate pair, which no file and no request can carry.
+        InvalidError: it has a lone surrogate, which cannot be encoded as UTF-8.
     """
     if not is_encodable(text):
-        raise InvalidError("holds half of a surrogate pair")
+        raise InvalidError("holds a lone surrogate")
     return text
 
 
@@ -69,7 +69,7 @@ def read_integer(text: str) -> int:
     """Return the integer that `text` spells in ASCII digits.
 
     Raises:
-        InvalidError: it spells none.
+        InvalidError: `text` is not an integer.
     """
     if _INTEGER.fullmatch(text) is None:
         raise InvalidError("must be an integer")
@@ -80,7 +80,7 @@ def read_number(text: str) -> float:
     """Return the finite number that `text` spells.
 
     Raises:
-        InvalidError: it spells none.
+        InvalidError: `text` is not a finite number.
     """
     if _NUMBER.fullmatch(text) is None:
         raise InvalidError("must be a number")
@@ -88,10 +88,10 @@ def read_number(text: str) -> float:
 
 
 def whole(value: Any) -> int:
-    """Return a JSON value as an integer; `5.0` is 5, a truth value is none.
+    """Return a JSON value as an integer; `5.0` is 5, a boolean is not an integer.
 
     Raises:
-        InvalidError: it is none.
+        InvalidError: `value` is not an integer.
     """
     if type(value) is int:
         return value
@@ -104,7 +104,7 @@ def real(value: Any) -> float:
     """Return a JSON value as a finite number.
 
     Raises:
-        InvalidError: it is none.
+        InvalidError: `value` is not a finite number.
     """
     if type(value) not in (int, float, Decimal):
         raise InvalidError(f"must be a number, not {json_kind(value)}")
@@ -118,14 +118,14 @@ def real(value: Any) -> float:
 
 
 def json_kind(value: Any) -> str:
-    """Return what kind of JSON value this is, for a message."""
+    """Return the kind of a JSON value, for a message."""
     names = {dict: "an object", list: "an array", bool: "a truth value", type(None): "null"}
     names |= {str: "text", int: "an integer", float: "a fraction", Decimal: "a fraction"}
     return names.get(type(value), f"a value of class {type(value).__name__}")
 
 
 def reason(error: Exception) -> str:
-    """Return the first problem of a failed validation in one line without a full stop."""
+    """Return the first problem of a failed validation as one line without a full stop."""
     if isinstance(error, ValidationError):
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         where = ".".join(str(part) for part in problems[0]["loc"])

@@ -1,12 +1,12 @@
-"""How long a reply may get where the user did not say.
+"""Default bounds for the length of a reply.
 
-Every string and array that is sent has a bound, so that a reply always ends. If the user gave none, ours are
-1,000 characters for a string alone, 11 strings of 136 characters for a list of strings, 61 numbers for a list of
-numbers: one list never holds more than 1,500 characters. Lists within lists keep these bounds at every level, since
-smaller ones would be met by chance. A mapping in a grammar has 61 keys of 100 characters, a number 33 digits before
-the point and 21 behind it. The odd numbers are on purpose, because a reply that fills one exactly is taken as cut,
-unless it is a list that only repeats itself: all that could follow is there. The user's own bounds are sent up to
-4,000 characters and 500 items; to a server up to 1,000 characters, because a runner crashes at 3,000.
+Every string and array in a schema has a bound, so that a reply always ends. Without a bound of the user, ours are
+1,000 characters for a string, 11 strings of 136 characters for a list of strings, and 61 numbers for a list of
+numbers. So a list has at most 1,500 characters. Nested lists keep these bounds at every level, since real values
+would reach smaller ones. In a grammar, a mapping has at most 61 keys of 100 characters, and a number 33 digits before
+the point and 21 after it. The bounds are odd numbers, because a reply that fills one exactly counts as cut, unless it
+is a list that only repeats itself. The user's own bounds are sent up to 4,000 characters and 500 items; to a server
+only up to 1,000 characters, because one runner crashes at 3,000.
 """
 
 from collections.abc import Iterable, Sequence
@@ -42,18 +42,18 @@ __all__ = [
 
 Node = dict[str, Any]
 
-# Marks on a node whose bound is ours and not the user's; taken off before a schema is sent.
+# Marks on a node with our own bound; removed before a schema is sent.
 OWN_LENGTH = "x-own-length"
 OWN_ITEMS = "x-own-items"
 OWN_DIGITS = "x-own-digits"
-# A mark that holds what a schema must or cannot say, and a grammar can; taken off as well.
+# A mark with constraints that only a grammar can enforce; removed as well.
 HELD = "x-held"
 
 MOST_CHARACTERS = 1000
 MOST_DECLARED = 4000
 MOST_ITEMS = 500
 MOST_LABELS = 200
-"""Of a closed set that is sent: a grammar of 500 labels takes seconds per call to compile."""
+"""The maximal size of a closed set: compiling a grammar of 500 labels takes seconds per call."""
 MOST_KEY = 100
 LONG_ITEMS = 11
 OWN_KEYS = 61
@@ -64,25 +64,25 @@ _LEAST_CHARACTERS = 100
 _LEAST_REPEATED = 4
 _OWN_DIGITS = 33
 OWN_FRACTION = 21
-"""Most digits behind the point of a number for which nobody said it."""
+"""The maximal digits after the point of a number without a declared limit."""
 
 
 class UnsupportedError(Exception):
-    """A type, or a part of one, for which there is no safe schema."""
+    """A type, or a part of it, has no safe schema."""
 
 
 def listed_room(room: int, most: int) -> int:
-    """Return our bound of a string in an array of at most `most` items, where outside of it it would be `room`."""
+    """Return our bound for a string in an array of at most `most` items; outside the array it is `room`."""
     return min(room, max(_LEAST_CHARACTERS, _ROOM // most))
 
 
 def own_digits(*bounds: Any) -> int:
-    """Return our bound of the digits before a point: more than any number that is likely, or that a bound names."""
+    """Return our bound for the digits before the point: more than any likely number, or any given bound, has."""
     return max([_OWN_DIGITS, *(len(str(abs(int(bound)))) + 2 for bound in bounds if bound is not None)])
 
 
 def own_items(inside: Node | None) -> int:
-    """Return our bound of an array of `inside`: many of what is short, few of what holds text or arrays."""
+    """Return our bound for an array of `inside`: many short items, or few texts or arrays."""
     return _SHORT_ITEMS if inside is None or _is_short(inside) else LONG_ITEMS
 
 
@@ -112,17 +112,17 @@ def _unmarked(key: str, value: Any) -> Any:
 
 
 class Filled(IntEnum):
-    """Whether a value ends at a bound of ours."""
+    """Whether a value ends at one of our own bounds."""
 
     NO = 0
     REPEATING = 1
-    """A list does, and has gone on repeating itself before: nothing but repetition can be missing."""
+    """A list ends at a bound and repeats itself, so that only repetition can be missing."""
     CUT = 2
-    """Something may be missing."""
+    """A part of the value may be missing."""
 
 
 def filled(node: Node, value: Any) -> Filled:
-    """Return whether some string, number, array or mapping in `value` is exactly as long as a bound of ours."""
+    """Return whether a string, number, array or mapping in `value` is exactly as long as one of our bounds."""
     if "anyOf" in node:
         return _most(filled(one, value) for one in node["anyOf"])
     if isinstance(value, str):
@@ -152,7 +152,7 @@ def _filled_array(node: Node, items: list[Any]) -> Filled:
 
 
 def _repeats(items: Sequence[Any]) -> bool:
-    """Return whether the last third of a list, at least, is one to a few items again and again."""
+    """Return whether at least the last third of a list repeats one to a few items."""
     for period in range(1, len(items) // 3 + 1):
         tail = items[-max(_LEAST_REPEATED, -(-len(items) // 3), 3 * period) :]
         if all(left == right for left, right in zip(tail, tail[period:], strict=False)):
@@ -171,7 +171,7 @@ def _cut(is_cut: bool) -> Filled:  # noqa: FBT001
 def _fills_held(held: Node, text: str) -> bool:
     if "pattern" not in held:
         return fills_form(held.get("form", ""), text)
-    from tunesmith.signatures.gbnfpattern import fills_pattern  # few types have a pattern
+    from tunesmith.signatures.gbnfpattern import fills_pattern  # imported here, because few types have a pattern
 
     return fills_pattern(held, text)
 

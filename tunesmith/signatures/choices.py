@@ -1,4 +1,4 @@
-"""Closed sets: the labels of a Literal, an Enum or a bool, and the text of each."""
+"""Closed sets: the labels of a Literal, an Enum or a bool, and their texts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class Choices:
 
     Attributes:
         texts: the typed value of each text, in order.
-        folded: the same for case-folded texts, where only one text folds to it.
-        values: the typed value of each JSON value, by its type and itself.
+        folded: the same for case-folded texts that are unambiguous.
+        values: the typed value of each JSON value; the key is its type and the value.
     """
 
     texts: Mapping[str, Any]
@@ -44,10 +44,10 @@ def unwrapped(annotation: Any) -> tuple[Any, bool]:
 
 
 def closed_set(base: Any) -> Choices | None:
-    """Return the choices of a type, `NO_CHOICES` if it is no closed set.
+    """Return the choices of a type, or `NO_CHOICES` if it is not a closed set.
 
-    `None` is a closed set that plain text cannot carry: one of its labels is no line of text (`None`, a
-    fraction, several lines, outer white space), or two have the same text.
+    `None` means a closed set that plain text cannot express: a label is not one line of text (`None`, a
+    fraction, several lines, outer white space), or two labels have the same text.
     """
     if base is bool:
         return _tables([(True, True), (False, False)])
@@ -63,7 +63,7 @@ def closed_set(base: Any) -> Choices | None:
 
 
 def _choices(literal: Any) -> list[Any]:
-    """Return the values of a Literal, nested ones joined, each once."""
+    """Return the distinct values of a Literal, with nested Literals flattened."""
     found: dict[tuple[type, Any], Any] = {}
     for arg in get_args(literal):
         inner = unwrapped(arg)[0]

@@ -1,4 +1,4 @@
-"""What is known about one field: how its values are written as text and as JSON, and read back."""
+"""The codec of one field: write its values as text and JSON, and read them back."""
 
 import json
 from collections.abc import Mapping
@@ -44,16 +44,16 @@ Kind = Literal["text", "int", "float", "label", "scalar", "wrapped", "json", "an
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One field's way between typed values, text and JSON.
+    """Converts one field between typed values, text and JSON.
 
     Attributes:
         kind: `text` (str), `int`, `float`, `label` (a closed set), `scalar` (dates, UUID, Decimal), `wrapped`
-            (dspy's own text types), `json` (all others), `any` (an input without a declared type).
+            (dspy's text types), `json` (all others), `any` (an input without a declared type).
         base: the type without its constraints.
         adapter: pydantic's validator of the type with its constraints.
-        constrained: whether the type has constraints, so that a right base value may still be wrong.
-        choices: the labels, none for other kinds.
-        schema: the safe schema with marks on our own bounds, `None` where there is none.
+        constrained: whether the type has constraints, so that a value of the base type may still be invalid.
+        choices: the labels; empty for other kinds.
+        schema: the safe schema with marks on our own bounds, or `None`.
     """
 
     kind: Kind
@@ -67,7 +67,7 @@ class Codec:
         """Return the typed value of a plain text without outer white space, for kinds other than `json`.
 
         Raises:
-            InvalidError: it is no such text.
+            InvalidError: the text is not a value of the type.
         """
         match self.kind:
             case "label":
@@ -88,7 +88,7 @@ class Codec:
         """Return the typed value of a JSON value.
 
         Raises:
-            InvalidError: it is not of the type.
+            InvalidError: the value is not of the type.
         """
         kind = self.kind
         if kind == "json":
@@ -98,7 +98,7 @@ class Codec:
         elif kind == "any":
             return value
         elif isinstance(value, str):
-            # Text is kept as it is; a number or date in quotes is read as if it stood bare.
+            # Text stays unchanged; a number or date in quotes is read without them.
             return self.from_text(value if kind in ("text", "wrapped") else value.strip())
         elif kind == "int":
             typed = whole(value)
@@ -111,10 +111,10 @@ class Codec:
         return self.validated(typed) if self.constrained else typed
 
     def from_python(self, value: Any) -> Any:
-        """Return the typed value of a python value: one of the type, or its JSON form.
+        """Return the typed value of a Python value: a value of the type, or its JSON form.
 
         Raises:
-            InvalidError: it is neither.
+            InvalidError: the value is neither.
         """
         kind = self.kind
         if kind == "any":
@@ -132,19 +132,19 @@ class Codec:
         return self.from_json(value)
 
     def validated(self, value: Any) -> Any:
-        """Return what pydantic makes of `value`.
+        """Return `value` as pydantic validates it.
 
         Raises:
-            InvalidError: pydantic, or a validator of the user's, refuses it.
+            InvalidError: pydantic, or a user's validator, rejects it.
         """
         try:
             return self.adapter.validate_python(value)
-        # A user's validator may raise anything; it is the value that failed it.
+        # A user's validator may raise anything; each means that the value is invalid.
         except Exception as error:
             raise InvalidError(reason(error)) from error
 
     def filled(self, value: Any) -> Filled:
-        """Return whether a JSON value is exactly as long as a bound that is ours, and so was likely cut."""
+        """Return whether a JSON value is exactly as long as one of our own bounds, so that it was probably cut."""
         return Filled.NO if self.schema is None else filled(self.schema, value)
 
     def _label(self, text: str) -> Any:
@@ -167,7 +167,7 @@ class Codec:
         else:
             member = value if isinstance(value, Enum) else None
         if member is not None:
-            # A Literal of members, and an Enum, hold the members themselves.
+            # A Literal of members and an Enum both hold the members themselves.
             if not any(member is allowed for allowed in self.choices.texts.values()):
                 raise InvalidError(self._one_of())
             typed = member
@@ -193,7 +193,7 @@ class Codec:
 
     def _structure(self, value: Any) -> Any:
         try:
-            text = json.dumps(value, allow_nan=False, default=float)  # pydantic reads a number of JSON as a float
+            text = json.dumps(value, allow_nan=False, default=float)  # pydantic reads a JSON number as a float
             return self._from_json_text(text, value)
         except (RecursionError, TypeError, ValueError, OverflowError) as error:
             raise InvalidError(f"cannot be read as JSON ({reason(error)})") from error
@@ -203,25 +203,25 @@ class Codec:
         try:
             typed = adapter.validate_json(text, strict=True)
             doubtful = "true" in text or "false" in text
-        except Exception:  # noqa: BLE001 - whatever it was, the lax reading decides
+        except Exception:  # noqa: BLE001 - the lax validation decides
             try:
                 typed, doubtful = adapter.validate_json(text), True
-            # A user's validator may raise anything; it is the value that failed it.
+            # A user's validator may raise anything; each means that the value is invalid.
             except Exception as error:
                 raise InvalidError(reason(error)) from error
         if doubtful and confuses_types(value, to_json_value(typed)):
-            raise InvalidError("takes a truth value for a number, or a number for a text")
+            raise InvalidError("confuses a boolean with a number, or a number with a text")
         return typed
 
     def _python(self, value: Any) -> Any:
         plain = _thawed(value)
         try:
             return self.adapter.validate_python(plain, strict=True)
-        except Exception:  # noqa: BLE001 - whatever it was, the lax reading decides
+        except Exception:  # noqa: BLE001 - the lax validation decides
             typed = self.validated(plain)
         try:
             if confuses_types(to_json_value(plain), to_json_value(typed)):
-                raise InvalidError("takes a truth value for a number, or a number for a text")
+                raise InvalidError("confuses a boolean with a number, or a number with a text")
         except (RecursionError, TypeError, ValueError, OverflowError) as error:
             raise InvalidError(f"cannot be written as JSON ({reason(error)})") from error
         return typed
@@ -231,10 +231,10 @@ _CODECS: "WeakKeyDictionary[type[Signature], dict[str, Codec]]" = WeakKeyDiction
 
 
 def codec_of(signature: type[Signature], name: str) -> Codec:
-    """Return the codec of a field, made once for each signature class.
+    """Return the codec of a field, cached per signature class.
 
     Raises:
-        SignatureError: there is no such field, or pydantic cannot validate its type.
+        SignatureError: the signature lacks the field, or pydantic cannot validate its type.
     """
     try:
         return _CODECS[signature][name]
@@ -254,11 +254,11 @@ def _built(name: str, info: FieldInfo, *, untyped: bool) -> Codec:
     any_value = untyped and is_untyped(info)
     try:
         try:
-            # Types that differ only in order, such as the labels of a Literal, compare equal.
+            # Types that differ only in order, such as the labels of a Literal, are equal, hence the text in the key.
             return _cached(annotation, repr(annotation), any_value)
         except TypeError:  # unhashable metadata
             return _of_type(annotation, any_value=any_value)
-    # pydantic has several kinds of errors here, and a type may bring code of its own.
+    # pydantic raises several types of error here, and a user's type may run code.
     except Exception as error:
         raise SignatureError(
             f"Field `{name}` of type `{type_text(annotation)}` cannot be validated: "
@@ -278,7 +278,7 @@ def _of_type(annotation: Any, *, any_value: bool) -> Codec:
     try:
         schema: Node | None = type_schema(annotation).marked
     except UnsupportedError:
-        schema = None  # an input, or an output that only plain text can carry
+        schema = None  # an input, or an output that only plain text can express
     if any_value:
         kind: Kind = "any"
     elif choices is None:
@@ -304,7 +304,7 @@ def _kind(base: Any) -> Kind:
 
 
 def _thawed(value: Any) -> Any:
-    """Return read-only mappings as dicts, which pydantic models read."""
+    """Return read-only mappings as dicts, which pydantic models need."""
     if isinstance(value, Mapping):
         return {key: _thawed(item) for key, item in value.items()}
     if type(value) in (list, tuple):

@@ -1,4 +1,4 @@
-"""`ts.Signature`: a `dspy.Signature` that refuses field names which DSPy takes for itself, where they are declared."""
+"""`ts.Signature`: a `dspy.Signature` that refuses field names which DSPy takes for itself, if they are declared."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ _REMEDY = "Every field is an `InputField` or `OutputField`, of a type that pydan
 
 
 def _check_declared(title: str, namespace: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> None:
-    """Refuse what is neither an input nor an output; DSPy fails on it in words that do not say so."""
+    """Check that every attribute is an input or an output; DSPy's own error does not say so."""
     annotated = {key: kind for key, kind in namespace.get("__annotations__", {}).items() if "ClassVar" not in str(kind)}
     for key in {**annotated, **fields}:
         extra = fields[key].json_schema_extra if key in fields else None
@@ -26,7 +26,7 @@ def _check_declared(title: str, namespace: Mapping[str, Any], fields: Mapping[st
             )
 
 
-class _DeclaredMeta(_Meta):  # type: ignore[misc]  # DSPy's metaclass is not typed
+class _DeclaredMeta(_Meta):  # type: ignore[misc]  # DSPy's metaclass has no types
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
         fields = {key: value for key, value in namespace.items() if isinstance(value, FieldInfo)}
         check_names(name, {key: field_role(info) for key, info in fields.items()})
@@ -40,9 +40,9 @@ class _DeclaredMeta(_Meta):  # type: ignore[misc]  # DSPy's metaclass is not typ
         return declared(*args, **kwargs)
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        # What DSPy derives, as `with_instructions` does, is a `dspy.Signature` only.
+        # Classes that DSPy derives, as in `with_instructions`, are plain `dspy.Signature`s.
         return issubclass(subclass, door.Signature) if cls is Signature else bool(super().__subclasscheck__(subclass))
 
 
 class Signature(door.Signature, metaclass=_DeclaredMeta):
-    """"""  # noqa: D419 - DSPy takes a text here for the instructions of every signature that has none
+    """"""  # noqa: D419 - DSPy would use a docstring here as the instructions of every signature without its own

@@ -24,7 +24,7 @@ _ATOMS = (str, int, float, bytes, date, time, timedelta, Decimal, UUID, Enum, ty
 
 
 class _Values(Mapping[str, Any]):
-    """Values by field name that cannot be changed: one that could be is handed out as a copy."""
+    """Immutable values by field name: reading a mutable value returns a copy."""
 
     __slots__ = ("_held",)
 
@@ -50,16 +50,16 @@ def _copied(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Demo:
-    """One worked example of a predictor, its values checked against the signature's types.
+    """One worked example of a predictor, with values checked against the signature's types.
 
-    A demo may lack some of its signature's fields (a labelled one has no reasoning), but has at least one output.
-    It cannot be changed: what is read from it is a copy. Demos with the same content are equal, in every process.
+    A demo may lack fields of its signature (a labelled demo has no reasoning), but has at least one output. It is
+    immutable; reading a mutable value returns a copy. Demos with the same content are equal, in every process.
 
     Attributes:
         inputs: input values by field name, in the signature's order.
         outputs: output values by field name, in the signature's order.
-        augmented: whether a program made it, rather than a person.
-        key: the sha256 of the canonical JSON, in hexadecimal digits.
+        augmented: whether it comes from a program instead of a person.
+        key: the sha256 of its canonical JSON, in hexadecimal digits.
 
     Example:
         >>> import tunesmith as ts
@@ -80,7 +80,7 @@ class Demo:
         return brief(self, f"{given} -> {wanted}", augmented=self.augmented or None)
 
     def __post_init__(self) -> None:
-        """Copy the values and fix the canonical form.
+        """Copy the values and compute the canonical form.
 
         Raises:
             DataError: there is no output, or a value has no JSON form.
@@ -100,10 +100,10 @@ class Demo:
 
     @classmethod
     def of(cls, signature: type[Signature], example: "Example | Mapping[str, Any] | Demo") -> "Demo":
-        """Return the demo that `example` holds for `signature`; fields of other names are left out.
+        """Return `example` as a demo for `signature`, without other fields.
 
-        Values may be typed, or whatever `given_value` reads (`"2024-05-01"` for a date). An `augmented` that is
-        `True`, as dspy's bootstrapping sets it, is kept.
+        Values may be typed, or anything that `given_value` converts (`"2024-05-01"` for a date). `augmented=True`, as
+        dspy's bootstrapping sets it, is kept.
 
         Raises:
             DataError: a value does not fit its field, or there is no output.
@@ -123,22 +123,22 @@ class Demo:
             typed[side][name], plain[side][name] = _checked(signature, name, values[name])
         augmented = "augmented" not in signature.fields and values.get("augmented") is True
         demo = cls(*typed, augmented=augmented)
-        # A type may be read back only from pydantic's own JSON of it, so what was read back is what is kept.
+        # Some types are read back only from pydantic's own JSON, so the demo stores the value that was read back.
         demo._fix(*plain)
         return demo
 
     @classmethod
     def from_json(cls, signature: type[Signature], data: Mapping[str, Any]) -> "Demo":
-        """Return the demo that `to_json` wrote.
+        """Return the demo from the result of `to_json`.
 
         Raises:
-            DataError: the data is of another shape, names a field that the signature lacks, or does not fit.
+            DataError: the data has another shape, a field that the signature lacks, or a value that does not fit.
         """
         try:
             sides = dict(data["inputs"]), dict(data["outputs"])
             augmented = data.get("augmented", False)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"This is no demo: {shown(data)}. Give what `Demo.to_json` returned.") from error
+            raise DataError(f"This is not a demo: {shown(data)}. Give what `Demo.to_json` returned.") from error
         for side, fields in zip(sides, (checked(signature).input_fields, signature.output_fields), strict=True):
             for name in side:
                 if name not in fields:
@@ -161,7 +161,7 @@ class Demo:
         return plain
 
     def as_example(self) -> Example:
-        """Return a dspy example of typed values with its inputs marked; `augmented` is set where it holds."""
+        """Return a `dspy.Example` with typed values, inputs marked, and `augmented` if it is true."""
         values = {**self.inputs, **self.outputs}
         if self.augmented:
             values = {"augmented": True, **values}
@@ -186,7 +186,7 @@ def _items(example: Any) -> dict[str, Any]:
         return {"augmented": example.augmented, **example.inputs, **example.outputs}
     if isinstance(example, (Mapping, Example)):
         return dict(example.items())
-    raise DataError(f"A demo is made of an example or a mapping. Given: {shown(example)}.")
+    raise DataError(f"A demo must be an example or a mapping. Given: {shown(example)}.")
 
 
 def _checked(signature: type[Signature], name: str, value: Any) -> tuple[Any, Any]:
@@ -197,7 +197,7 @@ def _checked(signature: type[Signature], name: str, value: Any) -> tuple[Any, An
     except (InvalidError, FormatError, ParseError, RecursionError) as error:
         raise DataError(
             f"Demo field `{name}` does not fit its type: {error} Given: {shown(value)}. Correct the value, or "
-            "leave the field out."
+            "remove the field."
         ) from error
 
 
@@ -207,6 +207,6 @@ def _plain(name: str, value: Any) -> Any:
         canonical_text(plain)
     except (RecursionError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
-            f"Demo field `{name}` has no JSON form ({error}). Given: {shown(value)}. Leave the field out."
+            f"Demo field `{name}` has no JSON form ({error}). Given: {shown(value)}. Remove the field."
         ) from error
     return plain

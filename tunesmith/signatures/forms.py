@@ -1,11 +1,11 @@
-"""Grammars of texts with a form of their own: dates, times, UUIDs, URLs, addresses, durations."""
+"""Grammars of texts with a fixed form: dates, times, UUIDs, URLs, addresses, durations."""
 
 import re
 from collections.abc import Mapping, Sequence
 
 __all__ = ["BY_FOUR", "FORMS", "MONTH_AND_DAY", "fills_form", "uri_rule"]
 
-# Every day that there is, and no other: February has 29 days in years that 4 divides, but for three centuries in four.
+# Exactly the valid days, with the leap years of the Gregorian calendar.
 BY_FOUR = '("0" [48] | [2468] [048] | [13579] [26])'
 _YEAR = '("000" [1-9] | "00" [1-9] [0-9] | "0" [1-9] [0-9]{2} | [1-9] [0-9]{3})'
 MONTH_AND_DAY = (
@@ -22,7 +22,7 @@ _OCTET = '("25" [0-5] | "2" [0-4] [0-9] | "1" [0-9]{2} | [1-9]? [0-9])'
 _IPV4 = f'{_OCTET} "." {_OCTET} "." {_OCTET} "." {_OCTET}'
 _UPTO_32 = '([1-2]? [0-9] | "3" [0-2])'
 _UPTO_128 = '([1-9]? [0-9] | "1" [0-1] [0-9] | "12" [0-8])'
-# A network's address ends in zeros.
+# The host bits of a network are zero.
 _NETWORKS = (
     f'{_IPV4} "/32" | {_OCTET} "." {_OCTET} "." {_OCTET} ".0/24" '
     f'| {_OCTET} "." {_OCTET} ".0.0/16" | {_OCTET} ".0.0.0/8"'
@@ -54,7 +54,7 @@ _HOURS = '[0-9]{1,6} "H" ([0-9]{1,6} "M")? (_S)? | [0-9]{1,6} "M" (_S)? | _S'
 _HMS = _HOURS.replace("_S", '[0-9]{1,6} ("." [0-9]{1,6})? "S"')
 _DURATION = f'"-"? "P" ([0-9]{{1,6}} "D" ("T" ({_HMS}))? | "T" ({_HMS}))'
 
-# Of a host no part is empty or begins or ends with a hyphen, and the last begins with a letter: else it is an address.
+# No part of a host is empty or starts or ends with a hyphen. The last starts with a letter, else it is an IP address.
 _LABEL = '[A-Za-z0-9]{1,30} ("-" [A-Za-z0-9]{1,30}){0,3}'
 _HOST = f'({_LABEL} "."){{0,5}} [A-Za-z] [A-Za-z0-9]{{0,30}} (":" [1-9] [0-9]{{0,3}})?'
 _TAIL = 255
@@ -79,13 +79,13 @@ FORMS: Mapping[str, str] = {
     "ipv6network": f'({_IPV6}) "/128"',
     "ipvanynetwork": f'{_NETWORKS} | ({_IPV6}) "/128"',
 }
-"""The body of a rule for each form that a grammar holds; a reply that keeps to it is a value of the type."""
+"""The body of a rule for each form that a grammar can express; every match is a value of the type."""
 
 _FILLED = {"uri": re.compile(rf"[^:]*:/+[^/?#]*[/?#].{{{_TAIL}}}", re.DOTALL)}
 
 
 def uri_rule(schemes: Sequence[str]) -> str:
-    """Return the body of a rule for a URL of one of these schemes, of any where none is given."""
+    """Return the body of a rule for a URL with one of these schemes, or with any scheme."""
     if not schemes:
         return f'("http" "s"? | "ftp" | "ws" "s"?) "://" {_HOST} {_REST}'
     named = " | ".join(f'"{scheme}"' for scheme in schemes)
@@ -95,6 +95,6 @@ def uri_rule(schemes: Sequence[str]) -> str:
 
 
 def fills_form(form: str, text: str) -> bool:
-    """Return whether a text is as long as our own bound within its form allows, and so was likely cut."""
+    """Return whether a text reaches our own bound for its form, so that it was probably cut."""
     known = _FILLED.get(form)
     return known is not None and known.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""GBNF grammars for llama.cpp: one value as plain text or as one line of JSON, and nothing else."""
+"""GBNF grammars for llama.cpp: one value, as plain text or as one line of JSON."""
 
 from decimal import Decimal
 
@@ -35,16 +35,16 @@ _BY_NAME = {
 def grammar(signature: type[Signature], name: str) -> str | None:
     """Return the grammar of a plain-text reply of one output.
 
-    The grammar is never stricter than the type, save that numbers have no exponent and, where no bound says it, at most
-    33 digits before the point and 21 behind it, and that dates have four-digit years. Bounds, steps and numbers of
-    digits are followed exactly; a pattern is followed in the characters of the scripts in most use.
+    The grammar allows every value of the type, with three exceptions: numbers have no exponent; without a bound they
+    have at most 33 digits before the point and 21 after it; dates have four-digit years. Bounds, steps and numbers of
+    digits are exact. A pattern is limited to the characters of the most common scripts.
 
     Returns:
-        GBNF with the root rule `root`; `None` for text without a pattern that can be written, for types that are
-        written as JSON, and for more than 200 labels: those are checked in the reply.
+        GBNF with the root rule `root`. `None` for text without a pattern that a grammar can express, for types that
+        are written as JSON, and for more than 200 labels; these are checked in the reply.
 
     Raises:
-        SignatureError: there is no such field.
+        SignatureError: the signature lacks the field.
     """
     codec = codec_of(signature, name)
     if codec.kind == "label":
@@ -59,23 +59,23 @@ def grammar(signature: type[Signature], name: str) -> str | None:
 
 
 def grammar_rules(signature: type[Signature], name: str, rule: str, *, avoid: str = "") -> str | None:
-    """Return rules, the first of them called `rule`, for one output within a larger grammar.
+    """Return rules for one output within a larger grammar; the first is named `rule`.
 
-    Numbers, dates and UUIDs are plain text as in `grammar`. What is not plain is one line of JSON, held to the safe
-    schema of the type and to what a grammar can say beyond it: properties in their order, the required ones first, at
+    Numbers, dates and UUIDs are plain text as in `grammar`. Other types are one line of JSON that follows the safe
+    schema of the type and constraints that only a grammar can express: properties in order, required ones first, at
     most 60 keys in a mapping.
 
     Args:
-        signature: whose field it is.
+        signature: the signature of the output.
         name: the output.
-        rule: letters, digits and hyphens; further rules begin with it.
-        avoid: characters that JSON texts must not hold as they are (they can be escaped).
+        rule: letters, digits and hyphens; prefix for the names of further rules.
+        avoid: characters that JSON texts must escape.
 
     Returns:
-        GBNF; `None` for text and labels, whose spelling depends on what stands around them.
+        GBNF; `None` for text and labels, whose rule depends on the surrounding grammar.
 
     Raises:
-        SignatureError: there is no such output, or its type cannot be carried as JSON.
+        SignatureError: the signature lacks the output, or its type has no JSON form.
     """
     codec = codec_of(signature, name)
     if codec.kind == "json":
@@ -86,14 +86,14 @@ def grammar_rules(signature: type[Signature], name: str, rule: str, *, avoid: st
 def json_grammar(signature: type[Signature], name: str) -> str | None:
     """Return the grammar of one output as JSON.
 
-    White space may stand inside of arrays and objects and nowhere else. A server's own grammar of a schema may let a
-    reply begin with a Markdown fence, and behind one a small model writes lists that it does not end.
+    White space is allowed only inside arrays and objects. A server's own grammar for a schema may let a reply start
+    with a Markdown fence, after which a small model writes endless lists.
 
     Returns:
-        GBNF with the root rule `root`; `None` for what is plain text.
+        GBNF with the root rule `root`; `None` for types that are plain text.
 
     Raises:
-        SignatureError: there is no such output, or its type cannot be carried as JSON.
+        SignatureError: the signature lacks the output, or its type has no JSON form.
     """
     if codec_of(signature, name).kind != "json":
         return None
@@ -107,7 +107,7 @@ def output_grammar(signature: type[Signature]) -> str:
     """Return the grammar of all outputs as one JSON object, with white space as in `json_grammar`.
 
     Raises:
-        SignatureError: a type that cannot be carried as JSON.
+        SignatureError: a type has no JSON form.
     """
     schemas = {name: marked_schema(signature, name) for name in output_types(signature)}
     return json_rules({"type": "object", "properties": schemas, "required": list(schemas)}, "root", spaced=True)
@@ -116,20 +116,20 @@ def output_grammar(signature: type[Signature]) -> str:
 def text_rules(
     signature: type[Signature], name: str, rule: str, *, avoid: str = "", edge_avoid: str = ""
 ) -> str | None:
-    """Return rules, the first of them called `rule`, for a text output with a pattern, without outer white space.
+    """Return rules for a text output with a pattern, without outer white space; the first is named `rule`.
 
     Args:
-        signature: whose field it is.
+        signature: the signature of the output.
         name: the output.
-        rule: letters, digits and hyphens; further rules begin with it.
-        avoid: characters that the text must not hold.
-        edge_avoid: characters that it must not begin or end with.
+        rule: letters, digits and hyphens; prefix for the names of further rules.
+        avoid: characters that the text must not contain.
+        edge_avoid: characters that it must not start or end with.
 
     Returns:
-        GBNF; `None` where there is no pattern, or none that can be written so.
+        GBNF; `None` without a pattern, or if a grammar cannot express it.
 
     Raises:
-        SignatureError: there is no such field.
+        SignatureError: the signature lacks the field.
     """
     codec = codec_of(signature, name)
     held = (codec.schema or {}).get(HELD, {})
@@ -140,13 +140,13 @@ def text_rules(
 
 
 def open_end(signature: type[Signature], name: str) -> str:
-    """Return what may follow a plain-text value that could always go on, and ends a reply; empty for other values.
+    """Return the optional end of a reply after a value that could continue (a number, or a text with a pattern).
 
-    Behind a number or a text with a pattern that is a line end, behind a number a full stop as well. A small model that
-    would write one, and may not, goes on with digits until a bound stops it.
+    The end is a line end, and for a number also a full stop. Without it, a small model that wants to write one adds
+    digits up to the bound instead. Empty for other types.
 
     Raises:
-        SignatureError: there is no such field.
+        SignatureError: the signature lacks the field.
     """
     codec = codec_of(signature, name)
     is_number = codec.kind in ("int", "float") or codec.base is Decimal
@@ -157,10 +157,10 @@ def open_end(signature: type[Signature], name: str) -> str:
 
 
 def is_held_as_json_alone(signature: type[Signature], name: str) -> bool:
-    """Return whether JSON can hold an output's pattern and plain text cannot: its texts begin or end with white space.
+    """Return whether only JSON can enforce an output's pattern, because its texts start or end with white space.
 
     Raises:
-        SignatureError: there is no such field.
+        SignatureError: the signature lacks the field.
     """
     codec = codec_of(signature, name)
     held = (codec.schema or {}).get(HELD, {})
@@ -170,10 +170,10 @@ def is_held_as_json_alone(signature: type[Signature], name: str) -> bool:
 
 
 def text_bounds(signature: type[Signature], name: str) -> tuple[int, int | None]:
-    """Return the least and the most characters of a text output, `None` where nobody said or it is over 4,000.
+    """Return the minimal and maximal length of a text output; the maximum is `None` if unset or over 4,000.
 
     Raises:
-        SignatureError: there is no such field.
+        SignatureError: the signature lacks the field.
     """
     found: dict[str, int] = {}
     for piece in getattr(output_types(signature).get(name), "__metadata__", ()):
@@ -187,7 +187,7 @@ def text_bounds(signature: type[Signature], name: str) -> tuple[int, int | None]
 
 
 def _scalar(codec: Codec, rule: str) -> str | None:
-    """Return the rule, and those it needs, of a number, a date or a UUID."""
+    """Return the rules of a number, a date or a UUID."""
     schema = codec.schema or {}
     if codec.kind in ("int", "float") or (codec.kind == "scalar" and codec.base is Decimal):
         body, more = number_body(schema, rule)

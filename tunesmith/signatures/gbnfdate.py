@@ -1,4 +1,4 @@
-"""GBNF for the days between two days."""
+"""GBNF for a range of days."""
 
 from calendar import isleap, monthrange
 from datetime import date
@@ -7,11 +7,11 @@ from tunesmith.signatures.forms import BY_FOUR, MONTH_AND_DAY
 
 __all__ = ["date_body"]
 
-_LISTED = 400  # years of which each leap year is named
+_LISTED = 400  # a shorter range lists each leap year
 
 
 def date_body(low: date, high: date) -> str | None:
-    """Return the body of a rule for the days from `low` to `high`, `None` if there is none."""
+    """Return the body of a rule for the days from `low` to `high`, or `None` if there is no day."""
     if low > high:
         return None
     if low.year == high.year:
@@ -24,7 +24,7 @@ def date_body(low: date, high: date) -> str | None:
 
 
 def _within(low: date, high: date) -> list[str]:
-    """Return alternatives for days of one year."""
+    """Return alternatives for the days of one year."""
     parts = []
     for month in range(low.month, high.month + 1):
         first = low.day if month == low.month else 1
@@ -37,14 +37,14 @@ def _leap_days(first: int, last: int) -> list[str]:
     """Return alternatives for the 29th of February of whole years."""
     if last - first <= _LISTED:
         return [f'"{year:04}-02-29"' for year in range(first, last + 1) if isleap(year)]
-    start, end = -(-first // 100), (last + 1) // 100  # the centuries that are there as a whole
+    start, end = -(-first // 100), (last + 1) // 100  # the whole centuries
     ends = [*_leap_days(first, 100 * start - 1), *_leap_days(100 * end, last)]
     round_years = [f'"{100 * at:04}-02-29"' for at in range(start, end) if isleap(100 * at)]
     return [*ends, *round_years, f'{_span(f"{start:02}", f"{end - 1:02}")} {BY_FOUR} "-02-29"']
 
 
 def _span(low: str, high: str) -> str:
-    """Return what stands for the numbers between two of as many digits."""
+    """Return a pattern for the numbers from `low` to `high`, which have the same number of digits."""
     if not low:
         return '""'
     if not low.strip("0") and not high.strip("9"):

@@ -1,4 +1,4 @@
-"""GBNF rules for JSON, from a safe schema with its marks."""
+"""GBNF rules for the JSON values of a safe schema with marks."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,29 +13,29 @@ from tunesmith.signatures.gbnfpattern import pattern_rules
 
 __all__ = ["form_body", "gbnf_literal", "json_rules", "number_body"]
 
-_OWN = 1000  # characters of a text whose pattern only validation knows
-_LISTED_OPTIONS = 40  # optional properties of which every subset is allowed
-_DISTINCT = 6  # values of a set of which every order is allowed
-_CODE = "([0-9a-ce-fA-CE-F] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2})"  # no half of a surrogate pair
+_OWN = 1000  # characters of a text whose pattern is only validated
+_LISTED_OPTIONS = 40  # optional properties, up to which every subset is allowed
+_DISTINCT = 6  # values of a set, up to which every order is allowed
+_CODE = "([0-9a-ce-fA-CE-F] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2})"  # no lone surrogate
 _EXPONENT = "([eE] [-+]? [0-9]{1,2})?"
-_SPACE = r'(" " | [\x0A]{1,2} [ \x09]{0,20})?'  # what llama.cpp allows, so that it always ends
+_SPACE = r'(" " | [\x0A]{1,2} [ \x09]{0,20})?'  # llama.cpp's own limit, so that a reply always ends
 
 
 def json_rules(schema: Mapping[str, Any], rule: str, *, avoid: str = "", spaced: bool = False) -> str:
-    """Return rules, the first of them called `rule`, for JSON values of a safe schema.
+    """Return rules for the JSON values of a safe schema; the first is named `rule`.
 
     Args:
-        schema: as `marked_schema` returns it.
-        rule: name of the first rule; the names of the others begin with it.
-        avoid: characters that texts must not hold as they are.
-        spaced: whether white space may stand inside of arrays and objects as a model likes to write it; else the value
-            stands on one line.
+        schema: a result of `marked_schema`.
+        rule: name of the first rule and prefix of the others.
+        avoid: characters that texts must escape.
+        spaced: whether arrays and objects may contain white space, as models like to write it; else the value is one
+            line.
     """
     return _Rules(rule, avoid, spaced=spaced).written(schema)
 
 
 def number_body(schema: Mapping[str, Any], rule: str) -> tuple[str, list[str]]:
-    """Return the body of a rule for the numbers of a node with its marks, and the further rules it needs."""
+    """Return the body of a rule for the numbers of a marked node, and the further rules it uses."""
     held = dict(schema.get(HELD, {}))
     if schema.get("type") == "integer":
         held["integer"] = True
@@ -46,7 +46,7 @@ def number_body(schema: Mapping[str, Any], rule: str) -> tuple[str, list[str]]:
 
 
 def form_body(held: Mapping[str, Any]) -> str | None:
-    """Return the body of a rule for the texts of a form, `None` if it is not one that a grammar holds."""
+    """Return the body of a rule for the texts of a form, or `None` if a grammar cannot express it."""
     if held["form"] == "uri":
         return uri_rule(held["schemes"])
     if held["form"] == "date" and ("low" in held or "high" in held):
@@ -87,7 +87,7 @@ class _Rules:
         return "\n".join([f"{self._rule} ::= {body}", *self._lines, f"{self._rule}-char ::= {self._char}", *space])
 
     def _named(self, body: str) -> str:
-        """Return the name of the rule of a body; equal bodies share one, since counts make them large."""
+        """Return the name of a rule with this body; equal bodies share one rule, since counts make them large."""
         if body not in self._names:
             self._count += 1
             self._names[body] = f"{self._rule}-{self._count}"
@@ -98,7 +98,7 @@ class _Rules:
         return " ".join(part for part in (f'"{open_}"', self._space, inside, self._space, f'"{close}"') if part)
 
     def _node(self, schema: Mapping[str, Any]) -> str:
-        """Return what stands for a value inside of another rule."""
+        """Return the expression for a value inside another rule."""
         return self._named(self._body(schema))
 
     def _body(self, schema: Mapping[str, Any]) -> str:
@@ -125,7 +125,7 @@ class _Rules:
         self._lines += more
         if not self._space or not ("[" in body or more):
             return body
-        # A small model that would write a fraction, and may not, goes on with digits until a bound stops it.
+        # If a fraction is not allowed, a small model that wants to write one adds digits up to the bound instead.
         if schema.get("type") == "integer":
             return f'({body}) ".0"?'
         return body if HELD in schema else f"({body}) {_EXPONENT}"
@@ -164,7 +164,7 @@ class _Rules:
         return [gbnf_literal(json.dumps(value, ensure_ascii=False)) for value in values]
 
     def _orders(self, values: Sequence[str]) -> str:
-        """Return one or more of some values, in any order, each at most once."""
+        """Return an expression for one or more distinct values in any order."""
         return " | ".join(f"{one} {self._others([other for other in values if other != one])}" for one in values)
 
     def _others(self, values: Sequence[str]) -> str:
@@ -185,7 +185,7 @@ class _Rules:
         return self._closed(must, may)
 
     def _key(self, schema: Mapping[str, Any] | None) -> str:
-        """Return a key of a mapping: a text, whatever its type."""
+        """Return the expression for a key of a mapping, which is a text for any key type."""
         if schema is None:
             return rf'"\"" {self._rule}-char{{1,{MOST_KEY}}} "\""'
         if schema.get("type") == "string":
@@ -196,7 +196,7 @@ class _Rules:
         return rf'"\"" ({body}) "\""'
 
     def _closed(self, must: Sequence[str], may: Sequence[str]) -> str:
-        """Return an object of all that it must hold, then of any of what it may hold, in order."""
+        """Return an expression for an object with all required and any of the optional properties, in order."""
         if must:
             inside = f" {self._comma} ".join(must) + self._any_of(may)
             return self._around("{", inside, "}")
@@ -207,7 +207,7 @@ class _Rules:
         return f'"{{}}" | {self._around("{", f"({self._first_of(may)})", "}")}'
 
     def _first_of(self, may: Sequence[str]) -> str:
-        """Return at least one of what is given, in order, each at most once."""
+        """Return an expression for one or more of the properties, in order, each at most once."""
         return " | ".join(may[at] + self._any_of(may[at + 1 :]) for at in range(len(may)))
 
     def _any_of(self, may: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
-"""Grammars of numbers: exactly those within bounds, on a step, with so many digits.
+"""Grammars of numbers within bounds, on a step, with a limited number of digits.
 
-A number is digits with at most one point, without an exponent. It is held digit by digit: as long as the digits so far
-are those of a bound, the next one is limited by it; behind that, any follow. What a step allows depends on the
-remainder so far, so each remainder is a rule of its own.
+A number is digits with at most one point, without an exponent. The grammar works digit by digit: while the digits equal
+the prefix of a bound, the bound limits the next digit; after that, any digit may follow. For a step, each remainder
+is a rule of its own.
 """
 
 import math
@@ -18,19 +18,19 @@ __all__ = ["number_rules"]
 
 _MOST_LISTED = 200
 _MOST_STATES = 400
-_EXACT = 15  # digits of which a float loses none
-_DIVIDED = 20  # digits of a decimal that Python can divide exactly, with some behind the point
+_EXACT = 15  # digits that a float keeps
+_DIVIDED = 20  # digits of a decimal that Python divides exactly, including some after the point
 _DIGITS = "0123456789"
 
 
 def number_rules(held: Mapping[str, Any], rule: str) -> tuple[str, list[str]]:
-    """Return the body of a rule for the numbers that `held` allows, and the further rules that it needs.
+    """Return the body of a rule for the numbers that `held` allows, and further rules that it uses.
 
     Args:
-        held: `low` and `high` (inclusive; with `above` or `below`, exclusive), `step`, `places` (most digits behind the
-            point), `digits` (most digits in all), each where there is one, numbers as text; `float` where values are
+        held: optional keys, with numbers as text: `low` and `high` (inclusive; exclusive with `above` or `below`),
+            `step`, `places` (maximal digits after the point), `digits` (maximal digits in all); `float` if values are
             rounded to a float.
-        rule: what the names of further rules begin with.
+        rule: prefix for the names of further rules.
     """
     grid = _grid(held)
     if grid.places == 0 and grid.low is not None and grid.high is not None:
@@ -44,20 +44,20 @@ def number_rules(held: Mapping[str, Any], rule: str) -> tuple[str, list[str]]:
 
 
 class _TooManyError(Exception):
-    """A step that would need too many rules."""
+    """The step would need too many rules."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Grid:
-    """Whole numbers of the smallest unit that may be written.
+    """Bounds in whole numbers of the smallest unit that may be written.
 
     Attributes:
-        low: the least, `None` for no bound.
-        high: the most.
+        low: the minimum, `None` for no bound.
+        high: the maximum, `None` for no bound.
         step: in units.
-        places: digits behind the point.
-        digits: most digits in all, `None` for no bound.
-        own: most digits before the point where no bound says it.
+        places: digits after the point.
+        digits: maximal digits in all, `None` for no bound.
+        own: our maximal digits before the point, without a bound.
     """
 
     low: int | None
@@ -90,14 +90,14 @@ def _up(value: Fraction, *, by: bool) -> int:
 
 
 def _places(held: Mapping[str, Any]) -> int:
-    """Return how many digits may stand behind the point."""
+    """Return how many digits may follow the point."""
     if held.get("integer"):
         return 0
     most: int = held.get("places", OWN_FRACTION)
     if "step" in held:
-        least = 1 if held.get("float") else 0  # `2.0` is how a float is written
+        least = 1 if held.get("float") else 0  # a float is written as `2.0`
         most = min(most, max(least, len(f"{Decimal(held['step']):f}".partition(".")[2].rstrip("0"))))
-    if held.get("float"):  # what is closer to an exclusive bound would be rounded to it
+    if held.get("float"):  # a closer number would be rounded to the exclusive bound
         bounds = [float(held[key]) for key, is_open in (("low", "above"), ("high", "below")) if held.get(is_open)]
         most = min([most, *(max(0, math.floor(-math.log10(math.ulp(bound)))) for bound in bounds if bound)])
     return most
@@ -118,7 +118,7 @@ def _written(grid: _Grid, rule: str) -> tuple[str, list[str]]:
 
 
 class _Digits:
-    """Writes the digits of magnitudes; what a step needs stands in `lines`."""
+    """Writes the digits of magnitudes; `lines` collects the rules of a step."""
 
     def __init__(self, grid: _Grid, rule: str) -> None:
         self.lines: list[str] = []
@@ -126,7 +126,7 @@ class _Digits:
         self._names: dict[tuple[int, int, int], str | None] = {}
 
     def magnitudes(self, low: int, high: int | None) -> list[str]:
-        """Return alternatives for the numbers from `low` to `high`, a point added."""
+        """Return alternatives for the numbers from `low` to `high`, with the point."""
         grid = self._grid
         if high is None:
             high = 10 ** (grid.own + grid.places) - 1
@@ -145,7 +145,7 @@ class _Digits:
         return ([self._whole(whole[0], whole[-1])] if whole else []) + found
 
     def _whole(self, least: int, most: int) -> str:
-        """Return what stands for every number of so many digits before the point."""
+        """Return a pattern for all numbers with `least` to `most` digits before the point."""
         zero = least == 1
         more = f"[1-9] {_any(most - 1, least=least - 1)}".strip()
         return (f'("0" | {more})' if zero else more) + self._fraction(self._grid.places)
@@ -157,24 +157,24 @@ class _Digits:
         return f' ("." {_any(places, least=1)})?' if places else ""
 
     def free(self, before: int, behind: int, remainder: int) -> str | None:
-        """Return what stands for any further digits: so many before the point, at most so many behind it."""
+        """Return a pattern for any further digits: exactly `before` before the point, at most `behind` after it."""
         if self._grid.step == 1:
             return f"{_any(before)}{self._fraction(behind)}".strip()
         return self._rest((before, behind, 0), remainder)
 
     def behind(self, left: int, remainder: int) -> str | None:
-        """Return what stands for at most so many digits behind the point, of which there was one."""
+        """Return a pattern for at most `left` further digits after the point and one digit."""
         if self._grid.step == 1:
             return _any(left, least=0)
         return self._rest((0, left, 1), remainder)
 
     def reduced(self, remainder: int, left: int) -> int:
-        """Return the remainder as far as it matters with so many digits left."""
+        """Return the part of the remainder that matters with `left` digits left."""
         step = self._grid.step
         return remainder % (step // math.gcd(step, 10**left))
 
     def ends(self, remainder: int, left: int) -> bool:
-        """Return whether zeros for all digits that are left make a number on the step."""
+        """Return whether zeros in all remaining places give a multiple of the step."""
         return remainder * 10**left % self._grid.step == 0
 
     def _rest(self, place: tuple[int, int, int], remainder: int) -> str | None:
@@ -209,7 +209,7 @@ class _Digits:
 
 @dataclass(frozen=True, slots=True)
 class _Length:
-    """Numbers with so many digits before the point, from `low` to `high` in units of the last place."""
+    """Numbers with a fixed number of digits before the point, from `low` to `high` in units of the last place."""
 
     rules: _Digits
     count: int
@@ -233,7 +233,7 @@ class _Length:
         )
 
     def _from(self, at: int, remainder: int, low: str, high: str) -> str | None:
-        """Return what stands for the digits from `at` on, limited by a bound as long as its digits are given."""
+        """Return a pattern for the digits from `at` on; a bound limits them while they equal its prefix."""
         left = self.count + self.places - at
         if at == self.count and self.places:
             inside = self._digit(at, remainder, low, high)
@@ -277,7 +277,7 @@ def _joined(parts: list[str]) -> str:
 
 
 def _any(count: int, *, least: int | None = None) -> str:
-    """Return any digits: so many, or from `least` on."""
+    """Return a pattern for `count` digits, or for `least` to `count` digits."""
     if count == 0:
         return ""
     if least is None or least == count:

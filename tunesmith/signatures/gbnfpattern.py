@@ -1,4 +1,4 @@
-"""GBNF for the texts that a regular expression matches, within a JSON string or as plain text."""
+"""GBNF for the texts that a regular expression matches, in a JSON string or as plain text."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -32,15 +32,15 @@ _MOST_WAYS = 100
 def pattern_rules(
     held: Mapping[str, Any], rule: str, *, json: bool, avoid: str = "", edge_avoid: str = ""
 ) -> tuple[str, list[str]] | None:
-    """Return the body of a rule for the texts of a pattern, and the further rules it needs; `None` if it has none.
+    """Return the body of a rule for the texts of a pattern, and the further rules it uses; `None` if impossible.
 
     Args:
-        held: `pattern`; `least` and `most`, the length of the text; `own`, our own bound of a count without one;
-            `sent`, the same in a schema.
-        rule: what the names of further rules begin with.
-        json: whether the text stands in a JSON string; else it stands alone, without outer white space.
-        avoid: characters that a text must not hold.
-        edge_avoid: characters that it must not begin or end with.
+        held: `pattern`; `least` and `most`, the length of the text; `own`, our bound for an unbounded count;
+            `sent`, that bound in a schema.
+        rule: prefix for the names of further rules.
+        json: whether the text is inside a JSON string; else it is plain, without outer white space.
+        avoid: characters that the text must not contain.
+        edge_avoid: characters that it must not start or end with.
     """
     tree = _bounded(held)
     if tree is None:
@@ -56,7 +56,7 @@ def pattern_rules(
 
 
 def fills_pattern(held: Mapping[str, Any], text: str) -> bool:
-    """Return whether a text is as long as it gets where a count has only a bound of ours, and so was likely cut."""
+    """Return whether a text has the length that our own bounds allow, so that it was probably cut."""
     if held.get("most") is not None:
         return False
     own = [held["own"], *([held["sent"]] if "sent" in held else [])]
@@ -74,11 +74,11 @@ def _filled(pattern: str, own: int) -> tuple[int, int]:
 
 
 class _UnwritableError(Exception):
-    """A text that cannot be written here."""
+    """The grammar cannot express the texts."""
 
 
 def _bounded(held: Mapping[str, Any]) -> Node | None:
-    """Return the tree with all counts bounded and all lengths kept."""
+    """Return the tree with all counts bounded and within the length bounds."""
     tree = read_regex(held["pattern"])
     if tree is None:
         return None
@@ -90,7 +90,7 @@ def _bounded(held: Mapping[str, Any]) -> Node | None:
 
 
 def _open(node: Node) -> int:
-    """Return how many counts have no bound."""
+    """Return the number of unbounded counts."""
     match node:
         case Chars():
             return 0
@@ -103,7 +103,7 @@ def _open(node: Node) -> int:
 
 
 def _closed(node: Node, own: int, *, full: bool = False) -> Node:
-    """Return the tree with a bound for each count that has none; `full` for that many."""
+    """Return the tree with `own` as the bound of each unbounded count; with `full`, as the exact count."""
     match node:
         case Chars():
             return node
@@ -118,7 +118,7 @@ def _closed(node: Node, own: int, *, full: bool = False) -> Node:
 
 
 def _sized(node: Node, least: int, most: int | None, own: int) -> list[Node]:
-    """Return ways of the tree whose lengths are within bounds, none if they cannot be told apart."""
+    """Return variants of the tree that keep to the length bounds; empty if there are too many."""
     wide = _closed(node, own if most is None else max(own, most))
     high = longest(wide)
     if shortest(wide) >= least and (most is None or (high is not None and high <= most)):
@@ -132,7 +132,7 @@ def _sized(node: Node, least: int, most: int | None, own: int) -> list[Node]:
 
 
 def _narrowed(node: Node, least: int, most: int | None) -> list[Node]:
-    """Return the tree with all its open counts so low that no text is too long: fewer texts than there are."""
+    """Return the tree with bounds on open counts so low that no text is too long; it matches fewer texts."""
     if most is None or shortest(node) < least:
         return []
     fitting = [own for own in range(1, most + 1) if (longest(_closed(node, own)) or 0) <= most]
@@ -182,10 +182,10 @@ def _reversed(node: Node) -> Node:
 
 
 def _edged(node: Node, edge: Ranges) -> Node:
-    """Return the texts of a tree that have a first character, and one that is not in `edge`.
+    """Return a tree of the texts whose first character is not in `edge`.
 
     Raises:
-        _UnwritableError: there is none.
+        _UnwritableError: there is no such text.
     """
     found = _edge(node, edge)
     if found is None:
@@ -309,7 +309,7 @@ def _range(pair: tuple[int, int]) -> str:
 
 
 def _member(code: int) -> str:
-    """Return a character as it may stand in a class."""
+    """Return a character escaped for a class."""
     char = chr(code)
     return char if char.isascii() and (char.isalnum() or char in " _.,:;@#%&=~!<>'`/$(){}*+?|") else _hex(code)
 

@@ -1,4 +1,4 @@
-"""Values as people give them, in files and in examples: `7` for a text, "Good" for the label `good`."""
+"""Convert values as people write them in files and examples: `7` for a text, "Good" for the label `good`."""
 
 import json
 import math
@@ -32,21 +32,21 @@ _COMPOSITE = frozenset(
 
 
 def given_value(signature: type[Signature], name: str, value: Any) -> Any:
-    """Return the typed value of a field from what a person, a file or a data frame gives for it.
+    """Return the typed value of a field, converted from a value of a person, a file or a data frame.
 
-    What is of the type, or is its JSON form, is taken as it is. Anything else is converted where only one value can be
-    meant: as pydantic converts by default; a number to the text that writes it; a text or number to the one label (or
-    the one name of an Enum) that it equals but for case and outer white space; a text to the JSON that it holds, where
-    a list, an object or a model is wanted. Never converted are truth values to numbers or texts, numbers to dates or
-    times, bytes, NaN and infinity.
+    A value of the type, or its JSON form, needs no conversion. Any other value is converted only if the result is
+    unambiguous: by pydantic's default rules; a number to its text; a text or number to the label (or name of an Enum
+    member) that it equals, ignoring case and outer white space; a JSON text to a list, an object or a model. Booleans
+    are never converted to numbers or texts, numbers never to dates or times; bytes, NaN and infinity are never
+    converted.
 
     Args:
-        signature: whose field it is.
+        signature: the signature of the field.
         name: an input or output field.
-        value: what was given.
+        value: the value to convert.
 
     Raises:
-        InvalidError: no value of the type can be meant; the message is a sentence without a full stop.
+        InvalidError: the value cannot be converted; the message is a sentence without a full stop.
         SignatureError: there is no such field.
     """
     try:
@@ -58,11 +58,11 @@ def given_value(signature: type[Signature], name: str, value: Any) -> Any:
     value = without_numpy(value)
     if codec.kind == "any":
         if value is None:
-            raise InvalidError("A value is wanted, not None")
+            raise InvalidError("The value must not be None")
         return value
-    found = _as_it_is(codec, value)
-    if found is not None:
-        return found.value
+    typed = _already_typed(codec, value)
+    if typed is not None:
+        return typed.value
     _refuse_odd(value)
     adapter = _lenient(field_type(signature.fields[name]))
     try:
@@ -75,25 +75,25 @@ def given_value(signature: type[Signature], name: str, value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Typed:
     value: Any
 
 
-def _as_it_is(codec: Codec, value: Any) -> _Found | None:
-    """Return a value that is of the type already, or the JSON form of one."""
+def _already_typed(codec: Codec, value: Any) -> _Typed | None:
+    """Return a value of the type, or of its JSON form, without conversion."""
     try:
         if codec.kind == "json":
-            return _Found(codec.adapter.validate_python(value, strict=True))
-        return _Found(codec.from_python(value))
-    except Exception:  # noqa: BLE001 - a user's validator may raise anything; the lenient reading decides
+            return _Typed(codec.adapter.validate_python(value, strict=True))
+        return _Typed(codec.from_python(value))
+    except Exception:  # noqa: BLE001 - a user's validator may raise anything; the conversion decides
         return None
 
 
 def _refuse_odd(value: Any) -> None:
     if isinstance(value, (bytes, bytearray)):
-        raise InvalidError("Text is wanted, not bytes")
+        raise InvalidError("The value must be text, not bytes")
     if isinstance(value, float) and math.isnan(value):
-        raise InvalidError("A value is wanted, not NaN, which pandas writes if there is none: give None")
+        raise InvalidError("The value must not be NaN, which pandas writes for a missing value; use None")
     if isinstance(value, str) and not is_encodable(value):
         raise InvalidError("The text holds a lone surrogate")
 
@@ -108,14 +108,14 @@ def _converted(adapter: TypeAdapter[Any], value: Any) -> Any:
         raise InvalidError(_why(error, value)) from error
     except RecursionError as error:
         raise InvalidError("The value is nested too deeply") from error
-    # A user's validator may raise anything; it is the value that failed it.
+    # A user's validator may raise anything; each means that the value is invalid.
     except Exception as error:
         raise InvalidError(f"{type(error).__name__}: {error}") from error
     return typed
 
 
 def _decoded(codec: Codec, value: Any) -> Any:
-    """Return the value of JSON text where a value with parts is wanted, `None` where there is none."""
+    """Return the value of a JSON text if the type has parts, else `None`."""
     if codec.kind != "json" or not isinstance(value, str):
         return None
     try:
@@ -129,7 +129,7 @@ def _refuse_constant(name: str) -> float:
 
 
 def _instance(kind: Any, value: Any) -> Any:
-    """Return an input of a class that pydantic knows nothing of, such as a retriever."""
+    """Return an input of a class that pydantic does not know, such as a retriever."""
     try:
         return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
     except ValidationError as error:
@@ -137,7 +137,7 @@ def _instance(kind: Any, value: Any) -> Any:
 
 
 def _refuse_truth_for_number(given: Any, typed: Any) -> None:
-    """Refuse a truth value that was taken for a number or a text, at any depth."""
+    """Check that no boolean became a number or a text, at any depth."""
     if isinstance(given, dict) and isinstance(typed, dict):
         for name in given.keys() & typed.keys():
             _refuse_truth_for_number(given[name], typed[name])
@@ -145,7 +145,7 @@ def _refuse_truth_for_number(given: Any, typed: Any) -> None:
         for one, other in zip(given, typed, strict=False):
             _refuse_truth_for_number(one, other)
     elif isinstance(given, bool) and isinstance(typed, (int, float)) and not isinstance(typed, bool):
-        raise InvalidError("A number is wanted, not true or false")
+        raise InvalidError("The value must be a number, not true or false")
 
 
 def _why(error: ValidationError, value: Any) -> str:
@@ -162,7 +162,7 @@ def _why(error: ValidationError, value: Any) -> str:
 
 
 def _lenient(annotation: Any) -> TypeAdapter[Any]:
-    """Return the validator of a type whose texts, numbers and labels are read as people write them."""
+    """Return the validator of a type that accepts texts, numbers and labels as people write them."""
     try:
         return _adapter(annotation, repr(annotation))
     except TypeError:  # unhashable metadata
@@ -175,7 +175,7 @@ def _adapter(annotation: Any, _text: str) -> TypeAdapter[Any]:
 
 
 def _rewritten(annotation: Any) -> Any:
-    """Return the type with a reader before each text, number, date and label in it; models stay as they are."""
+    """Return the type with a converter before each text, number, date and label in it; models stay unchanged."""
     while hasattr(annotation, "__supertype__") or type(annotation).__name__ == "TypeAliasType":
         annotation = annotation.__supertype__ if hasattr(annotation, "__supertype__") else annotation.__value__
     origin, args = get_origin(annotation), get_args(annotation)
@@ -183,7 +183,7 @@ def _rewritten(annotation: Any) -> Any:
         inner, *metadata = args
         return _annotated(_rewritten(inner), metadata)
     if origin in (Union, types.UnionType):
-        return Union[tuple(map(_rewritten, args))]  # noqa: UP007 - the parts are known at run time alone
+        return Union[tuple(map(_rewritten, args))]  # noqa: UP007 - the parts are known only at run time
     if origin in _GENERIC and args:
         return origin[tuple(map(_rewritten, args))]
     read = _reader(annotation)
@@ -191,7 +191,7 @@ def _rewritten(annotation: Any) -> Any:
 
 
 def _annotated(inner: Any, metadata: Sequence[Any]) -> Any:
-    """Return `inner` with constraints, and with its reader before them."""
+    """Return `inner` with its constraints, and a converter before them."""
     readers: tuple[Any, ...] = ()
     if get_origin(inner) is Annotated:
         inner, *own = get_args(inner)
@@ -203,7 +203,7 @@ def _annotated(inner: Any, metadata: Sequence[Any]) -> Any:
 
 
 def _reader(kind: Any) -> Callable[[Any], Any] | None:
-    """Return what reads a value for a type without parts, `None` for other types."""
+    """Return the converter for a type without parts, or `None`."""
     if get_origin(kind) is Literal:
         return _label_reader([(arg, ()) for arg in get_args(kind)])
     if not isinstance(kind, type):
@@ -224,12 +224,12 @@ def _text(value: Any) -> Any:
 
 def _number(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("A number is wanted, not true or false")  # noqa: TRY004 - pydantic passes no TypeError on
+        raise ValueError("The value must be a number, not true or false")  # noqa: TRY004 - pydantic does not catch a TypeError
     if isinstance(value, str):
         value = value.strip()
     number = float(value) if isinstance(value, float) or (isinstance(value, str) and _is_odd(value)) else 0.0
     if not math.isfinite(number):
-        raise ValueError("A finite number is wanted")
+        raise ValueError("The value must be a finite number")
     return value
 
 
@@ -242,12 +242,12 @@ def _truth(value: Any) -> Any:
 
 
 def _moment(value: Any) -> Any:
-    """Refuse what pydantic takes for seconds since 1970: `2024` would be a moment of that year's first day."""
+    """Reject a number, which pydantic would read as seconds since 1970."""
     if isinstance(value, str):
         value = value.strip()
     digits = value.lstrip("+-").replace(".", "", 1).isdecimal() if isinstance(value, str) else False
     if digits or isinstance(value, _NUMBERS):
-        raise ValueError("A date or time is written as in 2024-05-01 or 2024-05-01T12:30, not as a number")
+        raise ValueError("A date or time must be written as in 2024-05-01 or 2024-05-01T12:30, not as a number")
     return value
 
 
@@ -264,10 +264,10 @@ _READERS: Mapping[type, Callable[[Any], Any]] = {
 
 
 def _label_reader(labels: Sequence[tuple[Any, tuple[str, ...]]]) -> Callable[[Any], Any]:
-    """Return what finds the one label that a value means; what is no label goes on to pydantic, which says so.
+    """Return a converter to the label that a value names; pydantic then rejects a value that names none.
 
     Args:
-        labels: each with further names that it goes by.
+        labels: each with its further names.
     """
     exact: dict[str, list[Any]] = {}
     loose: dict[str, list[Any]] = {}

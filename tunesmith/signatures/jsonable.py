@@ -1,4 +1,4 @@
-"""Python values as JSON values, in the one form that the type reads back."""
+"""Convert Python values to JSON values, in the form that their type reads back."""
 
 import dataclasses
 import json
@@ -21,12 +21,12 @@ __all__ = ["canonical_text", "confuses_types", "in_one_order", "to_json_value", 
 def to_json_value(value: Any) -> Any:
     """Return `value` as a JSON value.
 
-    Models are written by the names that validation reads, sets in sorted order, a `Decimal` as a number
-    where that loses nothing (as the schema asks for it), everything else as pydantic writes it.
+    Models use the names that validation reads. Sets are sorted. A `Decimal` becomes a number if that loses
+    nothing, as in the schema. Everything else follows pydantic.
 
     Raises:
-        ValueError, TypeError: there is no JSON value for it (pydantic's serialization error is a ValueError).
-        RecursionError: it holds itself.
+        ValueError, TypeError: `value` has no JSON form (pydantic's serialization error is a ValueError).
+        RecursionError: `value` contains itself.
     """
     if value is None or isinstance(value, (bool, str, int, float)):
         return _atom(value)
@@ -51,12 +51,12 @@ def to_json_value(value: Any) -> Any:
 
 
 def without_numpy(value: Any) -> Any:
-    """Return a scalar or array of numpy as Python's own value, and any other value as it is.
+    """Return a numpy scalar or array as a Python value, and any other value unchanged.
 
-    Numpy is not imported for this: before it has been, no value is of numpy.
+    It does not import numpy: a numpy value exists only if numpy is imported already.
     """
     numpy = sys.modules.get("numpy")
-    # While another thread imports it, as a mirror's does, the module is there and has not these yet.
+    # While another thread imports numpy, the module exists without these attributes.
     scalar, array = getattr(numpy, "generic", None), getattr(numpy, "ndarray", None)
     if scalar is None or array is None or not isinstance(value, (scalar, array)):
         return value
@@ -64,9 +64,9 @@ def without_numpy(value: Any) -> Any:
 
 
 def in_one_order(value: Any) -> Any:
-    """Return `value` with its sets as sorted lists: a set of texts comes in another order in each process.
+    """Return `value` with its sets as sorted lists, since the order of a set of texts differs between processes.
 
-    Without a set in it, it is returned as it is.
+    A value without sets is returned unchanged.
     """
     if isinstance(value, Set):
         return sorted((to_jsonable_python(in_one_order(item)) for item in value), key=canonical_text)
@@ -84,20 +84,20 @@ def in_one_order(value: Any) -> Any:
 
 
 def canonical_text(value: Any) -> str:
-    """Return the JSON text of a JSON value that is equal for equal values.
+    """Return the JSON text of a JSON value; equal values have equal texts.
 
     Raises:
-        ValueError: a number that JSON cannot hold.
+        ValueError: a number has no JSON form.
     """
     return json.dumps(value, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def confuses_types(value: Any, back: Any) -> bool:
-    """Return whether validation took a truth value for a number or a number for a text, or the reverse.
+    """Return whether validation confused booleans with numbers, or numbers with texts.
 
     Args:
         value: the JSON value before validation.
-        back: the JSON value of what validation made of it.
+        back: the JSON value after validation.
     """
     if isinstance(value, dict) and isinstance(back, dict):
         return any(confuses_types(item, back[key]) for key, item in value.items() if key in back)
@@ -115,7 +115,7 @@ def _has_bool(values: Iterable[Any]) -> bool:
 
 
 def _atom(value: Any) -> Any:
-    """Return text and numbers as exactly those types: an `IntEnum` or a numpy text is their subclass."""
+    """Return text and numbers as their exact types; an `IntEnum` or a numpy text is a subclass."""
     if isinstance(value, Enum):
         return to_json_value(value.value)
     if isinstance(value, str):
@@ -126,7 +126,7 @@ def _atom(value: Any) -> Any:
         return value if type(value) is int else int(value)
     number = float(value)
     if number - number != 0:
-        raise ValueError(f"{number} is no JSON number")
+        raise ValueError(f"{number} is not JSON number")
     return number
 
 
@@ -136,7 +136,7 @@ def _number(value: Decimal) -> Any:
             whole = int(value)
             return whole if str(whole) == str(value) else _exact(value)
         return _exact(value)
-    raise ValueError(f"{value} is no JSON number")
+    raise ValueError(f"{value} is not JSON number")
 
 
 def _exact(value: Decimal) -> Any:
@@ -165,7 +165,7 @@ def _model(value: BaseModel) -> Any:
 
 
 def _read_name(kind: type[BaseModel], name: str, info: FieldInfo) -> str:
-    """Return the name by which validation reads a field."""
+    """Return the name under which validation reads a field."""
     if kind.model_config.get("validate_by_alias") is False:
         return name
     alias = info.validation_alias

@@ -1,4 +1,4 @@
-"""What has to be known about a result beside its values."""
+"""Notes about a result, collected beside its values."""
 
 import logging
 from contextvars import ContextVar
@@ -10,7 +10,7 @@ _NOTES: ContextVar[set[str] | None] = ContextVar("tunesmith_notes", default=None
 
 
 class notes_watched:  # noqa: N801 - used as a function in a `with`
-    """Collect the notes of all calls in this context, in sentences."""
+    """Collect the notes of all calls in this context, as sentences."""
 
     __slots__ = ("_token",)
 
@@ -24,7 +24,7 @@ class notes_watched:  # noqa: N801 - used as a function in a `with`
 
 
 def note(text: str, *, logged: bool = True) -> None:
-    """Keep a note for `notes_watched`; outside of it, log the note if it is to be."""
+    """Pass a note to `notes_watched`; outside of it, log the note if `logged`."""
     found = _NOTES.get()
     if found is not None:
         found.add(text)

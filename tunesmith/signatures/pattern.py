@@ -1,8 +1,8 @@
-r"""Rewrite a regular expression into the few forms that every known engine enforces, or refuse.
+r"""Rewrite a regular expression into the few forms that every known engine enforces.
 
-A look-ahead kills one server and `\d` its runner; an engine that compiles a class into its grammar as it
-stands would also let a class hold a quote, which ends the JSON string. So an expression is sent only if
-it is anchored at both ends and made of literals, plain classes and bounded counts.
+A look-ahead crashes one server and `\d` its runner. An engine that copies a class into its grammar
+would let the class match a quote, which ends the JSON string. So an expression is sent only if it is
+anchored at both ends and consists of literals, plain classes and bounded counts.
 """
 
 import re
@@ -11,13 +11,13 @@ from tunesmith.signatures.bounds import MOST_CHARACTERS
 
 __all__ = ["OWN_COUNT", "rewrite_pattern"]
 
-# What may stand outside a class, and what inside one, without an escape in any grammar notation.
+# Characters that need no escape in any grammar notation: outside a class, and inside one.
 _LITERALS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _-,:;/@#%&=~!<>'`")
 _IN_CLASS = _LITERALS | frozenset(".$(){}*+?|")
 _SHORTHANDS = {"d": "0-9", "w": "A-Za-z0-9_", "s": " "}
 _MOST_COUNT = 100
 OWN_COUNT = 97
-"""Our bound of a count without one; odd, because a text that fills it is taken as cut."""
+"""Our bound for an unbounded count; an odd number, because a text of this length counts as cut."""
 _OPEN = {"+": 1, "*": 0}
 _MOST_PARTS = 100
 _COUNT = re.compile(r"\{([0-9]{1,4})(,([0-9]{1,4})?)?\}")
@@ -28,10 +28,9 @@ class _RefusedError(Exception):
 
 
 def rewrite_pattern(pattern: str) -> str | None:
-    r"""Return `pattern` in the safe notation, `None` if it cannot be written so.
+    r"""Return `pattern` in the safe notation, or `None` if that is impossible.
 
-    What the result matches, `pattern` matches as well; it may match less, because `\d`, `\w` and `\s` become ASCII, and
-    a count without a bound gets one.
+    The result matches a subset of `pattern`: `\d`, `\w` and `\s` become ASCII, and an unbounded count gets a bound.
     """
     if len(pattern) < 2 or pattern[0] != "^" or pattern[-1] != "$":
         return None
@@ -54,13 +53,13 @@ def _rewrite(body: str) -> str:
     if longest > MOST_CHARACTERS or len(parts) > _MOST_PARTS:
         raise _RefusedError
     found = f"^{''.join(parts)}$"
-    if "(?" in found:  # in a class it is harmless, but a server dies of it anywhere else: not worth a misreading
+    if "(?" in found:  # harmless inside a class, but it crashes a server anywhere else
         raise _RefusedError
     return found
 
 
 def _atom(body: str, at: int) -> tuple[str, int]:
-    """Return one literal or class, and where the next one starts."""
+    """Return one literal or class, and the position after it."""
     char = body[at]
     if char == "[":
         return _class(body, at + 1)
@@ -82,7 +81,7 @@ def _escaped(body: str, at: int) -> tuple[str, int]:
 
 
 def _class(body: str, at: int) -> tuple[str, int]:
-    """Return a class, read from after its bracket. A hyphen goes last, where it stands for itself."""
+    """Return the class that starts after a bracket. A literal hyphen goes last."""
     ranges: list[str] = []
     hyphen = False
     while True:
@@ -126,14 +125,14 @@ def _range(low: str, high: str) -> str:
         low in kind and high in kind
         for kind in ("0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     )
-    # A range across kinds, such as ` -~`, may hold a quote or a backslash.
+    # A range across kinds of characters, such as ` -~`, may include a quote or a backslash.
     if len(high) != 1 or not same_kind or low > high:
         raise _RefusedError
     return f"{low}-{high}"
 
 
 def _count(body: str, at: int) -> tuple[str, int, int]:
-    """Return the count after an atom, the most it allows, and where the next atom starts."""
+    """Return the count after an atom, its maximum, and the position after it."""
     if body[at : at + 1] == "?":
         count, most, after = "?", 1, at + 1
     elif body[at : at + 1] in _OPEN and at < len(body):

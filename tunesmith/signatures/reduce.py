@@ -1,7 +1,7 @@
-"""Reduce pydantic's JSON Schema of a type to the safe subset, everything inlined and bounded.
+"""Reduce pydantic's JSON Schema of a type to the safe subset, inlined and bounded.
 
-A recursive type is inlined three levels deep; deeper branches are left out, and a type that cannot end
-within three levels is refused. Bounds are those of `bounds`.
+A recursive type is inlined three levels deep. Deeper branches are dropped, and a type that cannot end
+within three levels is unsupported. `bounds` defines the bounds.
 """
 
 from collections.abc import Mapping
@@ -36,10 +36,10 @@ from tunesmith.signatures.scalars import (
 __all__ = ["ELSEWHERE", "KEYS", "Reducer"]
 
 ELSEWHERE = "https://elsewhere.invalid/"
-"""Before a reference that is no definition."""
+"""The prefix of a reference that is not a definition."""
 
 KEYS = "x-keys"
-"""The key under which the schema of a mapping has the schema of its keys, unless they are any texts."""
+"""The key for the schema of a mapping's keys, unless any text is allowed."""
 _KEY_TYPES = ("string", "integer", "number")
 _LEVELS = 3
 _MOST_NODES = 2000
@@ -50,7 +50,7 @@ class Reducer:
     """Reduces the schema of one field.
 
     Attributes:
-        notes: what was left out, as (path within the field, sentence), each once.
+        notes: the dropped constraints, as distinct pairs (path within the field, sentence).
     """
 
     def __init__(self, definitions: Mapping[str, Any]) -> None:
@@ -59,10 +59,10 @@ class Reducer:
         self._nodes = 0
 
     def reduce(self, schema: Any) -> Node:
-        """Return the safe schema, with marks on the bounds that are ours.
+        """Return the safe schema, with marks on our own bounds.
 
         Raises:
-            UnsupportedError: there is none.
+            UnsupportedError: the type has no safe schema.
         """
         node = self._node(schema, "", MOST_CHARACTERS, ())
         if node is None:
@@ -76,7 +76,7 @@ class Reducer:
         self.notes[path, text] = None
 
     def _node(self, schema: Any, path: str, room: int, refs: tuple[str, ...]) -> Node | None:
-        """Return the reduced node, `None` where nothing can stand (a recursion has ended)."""
+        """Return the reduced node, or `None` at the end of a recursion."""
         self._nodes += 1
         if self._nodes > _MOST_NODES:
             raise UnsupportedError(f"its schema has more than {_MOST_NODES} parts. Use a smaller type")
@@ -143,7 +143,7 @@ class Reducer:
         return reduced[0] if len(reduced) == 1 else {"anyOf": reduced}
 
     def _merged(self, schema: Node, path: str) -> Node:
-        """Return an `allOf` as one node: later keywords win, properties and required are joined."""
+        """Return an `allOf` as one node: later keywords win, `properties` and `required` are merged."""
         merged: Node = {}
         for part in ({key: schema[key] for key in schema if key != "allOf"}, *schema["allOf"]):
             resolved = part
@@ -227,7 +227,7 @@ class Reducer:
         return {"type": "object", "additionalProperties": value, OWN_ITEMS: OWN_KEYS, **held}
 
     def _keys(self, schema: Node, path: str) -> Node:
-        """Return the mark that says what a grammar can hold of the keys."""
+        """Return the mark with the constraints on keys that a grammar can enforce."""
         key = self._node(schema[KEYS], path, MOST_KEY, ()) if KEYS in schema else None
         if key is None or key.get("type") not in _KEY_TYPES:
             return {}
@@ -235,7 +235,7 @@ class Reducer:
         return {} if is_any else {HELD: {"keys": key}}
 
     def _key_labels(self, names: Any) -> list[str] | None:
-        """Return the names of a mapping whose keys are a closed set, `None` for any other."""
+        """Return the keys of a mapping if they are a closed set, else `None`."""
         if isinstance(names, dict) and "$ref" in names:
             names = self._definition(names["$ref"])
         if not isinstance(names, dict):
@@ -247,9 +247,9 @@ class Reducer:
 
 
 def _check_fit(kind: Any, schema: Node) -> None:
-    """Refuse a constraint that no value of the type can be held against: validation would fail on each."""
+    """Check that the constraints apply to the type; otherwise validation would fail on every value."""
     scalar = kind in ("integer", "number", "boolean", "null")
-    # pydantic leaves the python names of bounds that it cannot translate for a type.
+    # pydantic keeps the Python names of bounds that it cannot translate for a type.
     names: tuple[str, ...] = ("minLength", "maxLength") if scalar else ("ge", "gt", "le", "lt", "multiple_of")
     misfits = [name for name in names if isinstance(schema.get(name), (int, float))]
     if misfits:
@@ -272,7 +272,7 @@ def _scalar(kind: Any, schema: Node, room: int, note: Note) -> Node:
 
 
 def _rest(schema: Node) -> Any:
-    """Return the schema of keys beside the declared ones, `False` for none."""
+    """Return the schema of undeclared keys, `False` for none."""
     patterns = schema.get("patternProperties")
     if isinstance(patterns, dict) and patterns:
         return next(iter(patterns.values()))

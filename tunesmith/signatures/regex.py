@@ -1,9 +1,9 @@
-r"""Regular expressions as trees: characters, sequences, choices and counts, or nothing at all.
+r"""Parse regular expressions into trees of characters, sequences, choices and counts.
 
-This reads what every dialect reads alike: literals, classes, groups, choices, counts, anchors at the ends and `(?i)` at
-the beginning. It refuses the rest, and what is not a set of texts that a grammar could hold: look-around,
-back-references, word boundaries, other flags. What a tree matches, its expression matches; it may match less, since
-`\d` and `\s` become ASCII here, and so does the other case of a letter.
+The parser accepts only syntax with the same meaning in every dialect: literals, classes, groups, choices, counts,
+anchors at the ends and `(?i)` at the start. It rejects look-around, back-references, word boundaries and other flags,
+which a grammar could not express. A tree matches a subset of its expression, since `\d`, `\s` and the other case of a
+letter become ASCII.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ _MOST_DEPTH = 30
 
 @dataclass(frozen=True, slots=True)
 class Chars:
-    """One character out of ranges of code points, or out of all others."""
+    """One character inside, or outside, of ranges of code points."""
 
     ranges: tuple[tuple[int, int], ...]
     negated: bool = False
@@ -41,7 +41,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A part so many times; `most` is `None` for any number."""
+    """A repeated part; `most` is `None` without a limit."""
 
     part: "Node"
     least: int
@@ -51,14 +51,14 @@ class Repeat:
 Node = Chars | Sequence | Choice | Repeat
 
 _DIGIT = ((0x30, 0x39),)
-# Letters of the scripts in most use, of which every dialect says that they are word characters.
+# Letters of the most common scripts, which are word characters in every dialect.
 _LETTERS = (
     (0xC0, 0xD6), (0xD8, 0xF6), (0xF8, 0x24F), (0x391, 0x3A1), (0x3A3, 0x3A9), (0x3B1, 0x3C9), (0x400, 0x481),
     (0x48A, 0x52F), (0x3041, 0x3096), (0x30A1, 0x30FA), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3),
 )  # fmt: skip
 _WORD = (*_DIGIT, (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A), *_LETTERS)
 _SHORT = {"d": _DIGIT, "w": _WORD, "s": ((0x20, 0x20),)}
-# What may be left out of all others: `\S` and `\W` leave out more than their own, and so match less.
+# Ranges that `\S` and `\W` exclude. They exclude more than the dialects do, so they match less.
 _SPACES = ((0x9, 0xD), (0x1C, 0x20), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200D), (0x2028, 0x2029))
 _WIDE_SPACES = (*_SPACES, (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000))
 _ASCII_OTHERS = ((0x20, 0x2F), (0x3A, 0x40), (0x5B, 0x5E), (0x60, 0x60), (0x7B, 0x7E))
@@ -70,17 +70,17 @@ _OTHERS = {
 _CONTROLS = {"n": 0xA, "t": 0x9, "r": 0xD, "f": 0xC, "v": 0xB}
 _NEWLINE = ((0xA, 0xA), (0xD, 0xD))
 ANY = Chars(_NEWLINE, negated=True)
-"""What a point stands for."""
+"""The characters that a dot matches."""
 
 
 class _RefusedError(Exception):
-    """The expression is none of these."""
+    """The expression is not supported."""
 
 
 def read_regex(pattern: str) -> Node | None:
-    """Return the tree of the texts that `pattern` is found in, `None` if it cannot be read.
+    """Return the tree of the texts that contain a match of `pattern`, or `None` if it is not supported.
 
-    Where it is not anchored, any characters but line ends may stand before or behind.
+    Without anchors, any characters except line ends may precede or follow the match.
     """
     try:
         return _Reader(pattern).whole()
@@ -89,7 +89,7 @@ def read_regex(pattern: str) -> Node | None:
 
 
 def shortest(node: Node) -> int:
-    """Return how many characters the shortest text has."""
+    """Return the length of the shortest text."""
     match node:
         case Chars():
             return 1
@@ -102,7 +102,7 @@ def shortest(node: Node) -> int:
 
 
 def longest(node: Node) -> int | None:
-    """Return how many characters the longest text has, `None` if there is none."""
+    """Return the length of the longest text, or `None` without a limit."""
     match node:
         case Chars():
             return 1
@@ -217,7 +217,7 @@ class _Reader:
         return _one(self._code(char))
 
     def _code(self, char: str) -> int:
-        """Return the character that an escape stands for."""
+        """Return the character of an escape."""
         if char in _CONTROLS:
             return _CONTROLS[char]
         if char in ("x", "u"):
@@ -256,7 +256,7 @@ class _Reader:
     def _within(self, short: str, *, negated: bool) -> tuple[tuple[int, int], ...]:
         if short in "DWS":
             return () if negated and _refused() else _OTHERS[short]
-        if short == "s" and negated:  # nothing of what any dialect takes for a space may be left
+        if short == "s" and negated:  # exclude everything that is a space in some dialect
             return _WIDE_SPACES
         if short in "dw" and negated:
             return ((0x30, 0x39), (0x80, _LAST)) if short == "d" else (*_WORD[:4], (0x80, _LAST))
@@ -279,7 +279,7 @@ class _Reader:
             least, most = self._braces()
         else:
             return node
-        self._take("?")  # a lazy count allows the same texts
+        self._take("?")  # a lazy count matches the same texts
         if self._peek() in ("*", "+", "?", "{"):
             raise _RefusedError
         return Repeat(node, least, most)
@@ -305,14 +305,14 @@ def _in_any_case(chars: Chars) -> Chars:
     if chars == ANY:
         return chars
     if chars.negated and any(high >= _FIRST_WIDE for _, high in chars.ranges):
-        raise _RefusedError  # what else is the same letter in another case, the dialects know
+        raise _RefusedError  # the dialects differ on other letters
     both = [
         (max(low, start) + shift, min(high, end) + shift)
         for low, high in chars.ranges
         for start, end, shift in ((0x41, 0x5A, 0x20), (0x61, 0x7A, -0x20))
         if low <= end and high >= start
     ]
-    # Two letters beyond ASCII are `s` and `k` in another case.
+    # Two letters beyond ASCII fold to `s` and `k`.
     return Chars((*chars.ranges, *both, *(((0x17F, 0x17F), (0x212A, 0x212A)) if chars.negated else ())), chars.negated)
 
 

@@ -1,4 +1,4 @@
-"""Typed values as the text and JSON that a reply holds: the inverse of reading them."""
+"""Write typed values as the text and JSON of a reply: the inverse of `reply`."""
 
 import json
 from decimal import Decimal
@@ -14,13 +14,13 @@ __all__ = ["is_any_text", "is_plain", "is_text", "labels", "render_json", "rende
 
 
 def is_plain(signature: type[Signature], name: str) -> bool:
-    """Return whether a field is carried as plain text and not as JSON.
+    """Return whether a field is written as plain text instead of JSON.
 
-    Plain are str, int, float, bool, date, datetime, time, UUID, Decimal, and every Literal or Enum of which each
-    value is an integer, a truth value or one line of text, no two of them written alike.
+    Plain types are str, int, float, bool, date, datetime, time, UUID, Decimal, and every Literal or Enum whose values
+    are integers, booleans or single lines of text, with distinct texts.
 
     Raises:
-        SignatureError: there is no such field.
+        SignatureError: the signature lacks the field.
     """
     return codec_of(signature, name).kind != "json"
 
@@ -29,47 +29,47 @@ def is_text(signature: type[Signature], name: str) -> bool:
     """Return whether a field is text of one or many lines: a `str`, or one of dspy's text types.
 
     Raises:
-        SignatureError: there is no such field.
+        SignatureError: the signature lacks the field.
     """
     return codec_of(signature, name).kind in ("text", "wrapped")
 
 
 def is_any_text(signature: type[Signature], name: str) -> bool:
-    """Return whether every text is a value of the field: it is text, and has no length or pattern to keep.
+    """Return whether every text is a value of the field: a text type without length or pattern.
 
     Raises:
-        SignatureError: there is no such field.
+        SignatureError: the signature lacks the field.
     """
     return is_text(signature, name) and not codec_of(signature, name).constrained
 
 
 def labels(signature: type[Signature], name: str) -> tuple[str, ...] | None:
-    """Return the texts of a Literal, Enum or bool field in order, `None` for every other field.
+    """Return the texts of a Literal, Enum or bool field in order, or `None` for any other field.
 
-    `None` as well where the labels cannot be written as plain text, see `is_plain`.
+    Also `None` if the labels cannot be written as plain text; see `is_plain`.
 
     Raises:
-        SignatureError: there is no such field.
+        SignatureError: the signature lacks the field.
     """
     return tuple(codec_of(signature, name).choices.texts) or None
 
 
 def render_text(signature: type[Signature], name: str, value: Any) -> str:
-    """Return the text of a value, such that `parse_text` gives the value back.
+    """Return the text of a value; `parse_text` reads it back.
 
-    (Save for a text or list that is exactly as long as a bound of ours: as a reply, it counts as cut.)
+    One exception: a text or list exactly as long as one of our own bounds counts as cut in a reply.
 
-    A `str` output is written without its outer white space; a `str` input exactly as it is. What is not plain
-    is written as one line of JSON.
+    A `str` output is written without its outer white space, a `str` input unchanged. Types that are not plain are
+    written as one line of JSON.
 
     Args:
-        signature: whose field it is.
+        signature: the signature of the field.
         name: an input or output field.
-        value: of the field's type, or the JSON form of such a value.
+        value: a value of the field's type, or its JSON form.
 
     Raises:
-        FormatError: the value is not of the field's type, or no text of it could be read back.
-        SignatureError: there is no such field.
+        FormatError: the value is not of the field's type, or its text could not be read back.
+        SignatureError: the signature lacks the field.
     """
     codec = codec_of(signature, name)
     output = name in signature.output_fields
@@ -83,26 +83,26 @@ def render_text(signature: type[Signature], name: str, value: Any) -> str:
 
 def _check_text(codec: Codec, name: str, typed: Any, text: str) -> None:
     if not text:
-        raise _unreadable(name, typed, "an empty text cannot be told from no reply")
+        raise _unreadable(name, typed, "an empty text looks like an empty reply")
     try:
         back = codec.from_text(text)
     except InvalidError as error:
-        raise _unreadable(name, typed, f"its text cannot be read back, it {error}") from error
+        raise _unreadable(name, typed, f"its text cannot be read back: it {error}") from error
     if codec.kind != "text" and not _same(back, typed):
         raise _unreadable(name, typed, "its text would be read back as another value")
 
 
 def render_json(signature: type[Signature], name: str, value: Any) -> Any:
-    """Return a value as JSON value, such that `validate_output` gives an output's value back.
+    """Return a value as a JSON value; `validate_output` reads an output back.
 
     Args:
-        signature: whose field it is.
+        signature: the signature of the field.
         name: an input or output field.
-        value: of the field's type, or the JSON form of such a value.
+        value: a value of the field's type, or its JSON form.
 
     Raises:
-        FormatError: the value is not of the field's type, or no JSON of it could be read back.
-        SignatureError: there is no such field.
+        FormatError: the value is not of the field's type, or its JSON could not be read back.
+        SignatureError: the signature lacks the field.
     """
     codec = codec_of(signature, name)
     output = name in signature.output_fields
@@ -113,7 +113,7 @@ def _typed(codec: Codec, name: str, value: Any, *, output: bool) -> Any:
     try:
         return codec.from_python(value)
     except (InvalidError, RecursionError) as error:
-        # An input of a class that pydantic cannot build from JSON is still shown to the model.
+        # An input whose class pydantic cannot build from JSON is still sent to the model.
         if output or codec.schema is not None:
             raise _unreadable(name, value, str(error) or "it holds itself") from error
         return value
@@ -126,11 +126,11 @@ def _json_value(codec: Codec, name: str, typed: Any, *, output: bool) -> Any:
         if "\\ud" in text:
             json.dumps(written, ensure_ascii=False).encode()
         if codec.kind == "json" and codec.schema is not None and not _reads_as(codec, written, typed):
-            # A type with JSON code of its own may differ from what its fields say.
+            # A type with its own JSON code may not follow its fields.
             theirs = codec.adapter.dump_python(typed, mode="json", by_alias=True)
             if _reads_as(codec, theirs, typed):
                 return theirs
-            # An input is only shown, and a tuple may be shown as a list.
+            # An input is never read back, so a tuple may be shown as a list.
             if output:
                 raise _unreadable(name, typed, "its JSON would be read back as another value")
     except (RecursionError, TypeError, ValueError, OverflowError) as error:
@@ -168,7 +168,7 @@ def _is(left: Any, right: Any) -> bool:
 def _same(back: Any, typed: Any) -> bool:
     try:
         return bool(back == typed)
-    # A class of the user's decides what equal means, and may fail.
+    # The `__eq__` of a user's class may raise.
     except Exception:  # noqa: BLE001
         return False
 

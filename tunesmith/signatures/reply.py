@@ -1,4 +1,4 @@
-"""Typed values from replies. Everything is validated here, whatever the engine promised."""
+"""Read typed values from replies. Every value is validated, also if the engine enforced a constraint."""
 
 import json
 import re
@@ -29,19 +29,19 @@ _ROOT_TYPES: Mapping[str, Any] = {
     "object": dict,
 }
 _WORDS = ("true", "false", "null")
-_EXACT = 15  # characters of a number of which a float loses nothing
+_EXACT = 15  # characters of a number that a float represents exactly
 _CUT_NUMBER = re.compile(r"\.|[eE][-+]?")  # behind its first digits
 
 
 def parse_json(raw: str) -> Any:
-    """Return the one JSON value that `raw` holds.
+    """Return the JSON value in `raw`.
 
-    White space around it and one Markdown fence around that are taken off, and so is what stands around a reply's only
-    fence. A reply that was cut after the value is whole. `NaN` and `Infinity` are no JSON. A fraction is a
-    `Decimal` if a float would lose digits of it.
+    White space and a Markdown fence around the value are removed, and so is any text around a reply's only fence. A
+    reply that was cut after the value is complete. `NaN` and `Infinity` are not JSON. A fraction is a `Decimal` if a
+    float would lose digits.
 
     Raises:
-        ParseError: `empty`; `truncated` where it ends inside a value; else `syntax`.
+        ParseError: the reason is `empty`, `truncated` (the reply ends inside a value) or `syntax`.
     """
     try:
         return _json(raw, raw, None)
@@ -53,14 +53,14 @@ def parse_json(raw: str) -> Any:
 
 
 def could_hold(schema: Mapping[str, Any], text: str, *, cut: bool = False) -> bool:
-    """Return whether an engine that holds replies to `schema` could have written `text`.
+    """Return whether an engine that enforces `schema` could have written `text`.
 
-    It looks at the outermost value alone: whether it is JSON, of the right type, one of the choices, with the required
-    keys. What it refuses proves that the schema was not enforced.
+    It checks only the outermost value: valid JSON, the right type, one of the choices, the required keys. `False`
+    proves that the engine did not enforce the schema.
 
     Args:
-        schema: as `field_schema` and `output_schema` return it.
-        text: the whole reply, white space around it included.
+        schema: a result of `field_schema` or `output_schema`.
+        text: the whole reply, with white space around it.
         cut: whether the reply ended at a length limit or a stop.
     """
     text = text.strip()
@@ -86,20 +86,20 @@ def _fits_root(schema: Mapping[str, Any], value: Any) -> bool:
 
 
 def parse_text(signature: type[Signature], name: str, text: str, *, raw: str) -> Any:
-    """Return the typed value of one output from its plain text, or from JSON where it is not plain.
+    """Return the typed value of one output from its plain text, or from JSON if it is not plain.
 
-    A text is taken without its outer white space, a number without a full stop behind it. Numbers, dates and labels
-    must be exact; a label may differ in case where that is unambiguous.
+    Outer white space of a text and a full stop after a number are removed. Numbers, dates and labels must be exact,
+    except that a label may differ in case if it is unambiguous.
 
     Args:
-        signature: whose field it is.
+        signature: the signature of the field.
         name: the field.
         text: the part of the reply that belongs to the field.
         raw: the whole reply, for the error.
 
     Raises:
-        ParseError: `empty`, `invalid`, or as `parse_json`.
-        SignatureError: there is no such field.
+        ParseError: the reason is `empty`, `invalid`, or one of `parse_json`.
+        SignatureError: the signature lacks the field.
     """
     codec = codec_of(signature, name)
     if not codec.constrained:
@@ -117,7 +117,7 @@ def parse_text(signature: type[Signature], name: str, text: str, *, raw: str) ->
         value = codec.from_text(text)
     except InvalidError as error:
         _invalid(name, error, raw)
-    # A text that ends at a bound of ours has run into `max_tokens`, or has the length that was asked for.
+    # A text that ends at our own bound was cut by `max_tokens`, or has the requested length.
     if isinstance(value, (int, float, Decimal)) and codec.filled(value) is Filled.CUT:
         raise _filled(name, raw)
     return value
@@ -126,19 +126,19 @@ def parse_text(signature: type[Signature], name: str, text: str, *, raw: str) ->
 def validate_output(signature: type[Signature], name: str, value: Any, *, raw: str) -> Any:
     """Return the typed value of one output from its JSON value.
 
-    Types are read as pydantic reads JSON: `"5"` and `5.0` are integers, a date is its text, an Enum its value.
-    A truth value is never a number and a number never a text.
+    Types follow pydantic's JSON mode: `"5"` and `5.0` are integers, a date is its text, an Enum its value. A boolean
+    is never a number, and a number never a text.
 
     Args:
-        signature: whose field it is.
+        signature: the signature of the field.
         name: the field.
-        value: what `parse_json` returned for it.
+        value: a result of `parse_json`, or a part of it.
         raw: the whole reply, for the error.
 
     Raises:
-        ParseError: `invalid`, or `truncated` if a text, number, list or mapping is exactly as long as a bound that was
-            ours and not the user's. A list that repeats itself until that bound is a value, and `noted`.
-        SignatureError: there is no such field.
+        ParseError: the reason is `invalid`, or `truncated` if a text, number, list or mapping is exactly as long as
+            one of our own bounds. A list that repeats itself up to that bound is valid and gets a note.
+        SignatureError: the signature lacks the field.
     """
     return _valid(codec_of(signature, name), name, value, raw)
 
@@ -146,11 +146,11 @@ def validate_output(signature: type[Signature], name: str, value: Any, *, raw: s
 def validate_outputs(signature: type[Signature], values: Mapping[str, Any], *, raw: str) -> dict[str, Any]:
     """Return the typed values of all outputs, in order, from a JSON object. Other keys are ignored.
 
-    An absent output takes its declared default.
+    An absent output gets its declared default.
 
     Raises:
-        ParseError: as `validate_output`; `missing` where an output without a default is absent; `invalid`
-            where `values` is no object.
+        ParseError: as in `validate_output`; `missing` if an output without a default is absent;
+            `invalid` if `values` is not an object.
     """
     if not isinstance(values, Mapping):
         raise ParseError(
@@ -169,11 +169,11 @@ def validate_outputs(signature: type[Signature], values: Mapping[str, Any], *, r
 
 
 def absent_output(signature: type[Signature], name: str, *, raw: str) -> Any:
-    """Return the declared default of an output that a reply does not hold.
+    """Return the declared default of an output that the reply lacks.
 
     Raises:
-        ParseError: `missing`, where it has none.
-        SignatureError: the default cannot be made.
+        ParseError: `missing`, if there is no default.
+        SignatureError: the default factory fails.
     """
     fields: Mapping[str, FieldInfo] = checked(signature).output_fields
     return _absent(name, fields[name], raw)
@@ -191,7 +191,7 @@ def _default(name: str, info: FieldInfo) -> Any:
     # A default factory is the user's code.
     except Exception as error:
         raise SignatureError(
-            f"The default of output `{name}` cannot be made: {error!r}. Give a plain default."
+            f"The default factory of output `{name}` fails: {error!r}. Give a plain default."
         ) from error
 
 
@@ -207,16 +207,16 @@ def _valid(codec: Codec, name: str, value: Any, raw: str) -> Any:
         _invalid(name, InvalidError("is nested too deeply"), raw, error)
     if found is Filled.REPEATING:
         note(
-            f"The model repeats itself in a list of output `{name}` until it has as many items as tunesmith allows if "
-            "the signature does not say. Declare `max_length` on the field to ask for fewer, or for more."
+            f"The model repeats itself in a list of output `{name}` up to tunesmith's default limit. "
+            "Declare `max_length` on the field to set another limit."
         )
     return typed
 
 
 def _filled(name: str, raw: str) -> ParseError:
     return ParseError(
-        f"Output `{name}` fills a bound that tunesmith set so that replies end, and was likely cut. "
-        "Declare `max_length` on the field, or on its items, to allow more; of a number, `ge` and `le`.",
+        f"Output `{name}` reaches tunesmith's default length limit and was probably cut. "
+        "To allow more, declare `max_length` on the field or its items, or `ge` and `le` for a number.",
         reason="truncated",
         raw=raw,
         field=name,
@@ -243,7 +243,7 @@ def _json(text: str, raw: str, field: str | None) -> Any:
     except json.JSONDecodeError as error:
         cut = _is_cut(text, error)
         raise ParseError(
-            "The reply ends inside a JSON value." if cut else f"The reply is no JSON: {error.msg}.",
+            "The reply ends inside a JSON value." if cut else f"The reply is not JSON: {error.msg}.",
             reason="truncated" if cut else "syntax",
             raw=raw,
             field=field,
@@ -251,7 +251,7 @@ def _json(text: str, raw: str, field: str | None) -> Any:
     except (RecursionError, ValueError) as error:  # nested too deeply; NaN, or thousands of digits
         problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ParseError(
-            f"The reply is no JSON that can be read: {problem}.",
+            f"The JSON of the reply cannot be read: {problem}.",
             reason="syntax",
             raw=raw,
             field=field,
@@ -268,14 +268,14 @@ def _json(text: str, raw: str, field: str | None) -> Any:
 
 
 def _unfenced(text: str) -> str:
-    """Return what stands inside a Markdown fence; the closing one may have been cut off."""
+    """Return the text inside a Markdown fence; the closing fence may be missing."""
     opening = _FENCE.match(text)
     inside = text[opening.end() if opening else 3 :].rstrip()
     return inside.removesuffix("```").strip()
 
 
 def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
-    """Return whether a text that is no JSON is the beginning of some."""
+    """Return whether an invalid JSON text is the start of a valid one."""
     rest = text[error.pos :].strip()
     if not rest or error.msg.startswith("Unterminated string"):
         return True
@@ -287,11 +287,11 @@ def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not JSON number")
 
 
 def _finite(text: str) -> float | Decimal | int:
-    """Return a fraction as a float, as a decimal if a float would lose digits of it, a long whole one as an integer."""
+    """Return a fraction as a float, or as a `Decimal` if a float would lose digits; a long whole one as an integer."""
     number = float(text)
     if number - number != 0:
         raise ValueError("a number is too large")

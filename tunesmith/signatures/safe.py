@@ -1,4 +1,4 @@
-"""What of a schema is sent to a server. A schema may never harm one."""
+"""Select the part of a schema that is safe to send to a server."""
 
 import json
 from collections.abc import Callable
@@ -15,22 +15,22 @@ _WIDEST = 2**63 - 2  # llama.cpp takes one more for "no bound"
 
 
 def server_schema(schema: Any) -> dict[str, Any] | None:
-    """Return what of `schema` may be sent to a server, `None` if nothing may.
+    """Return the part of `schema` that is safe to send to a server, or `None`.
 
-    Only a schema that is made of nothing but what `Reducer` makes may be sent. So one of a user, or of DSPy's own
-    adapters, is sent only if it has no keyword that was seen to crash a server or to make a reply endless.
+    A schema is safe only if `Reducer` could have built it. So a schema of a user or of DSPy's adapters is sent only if
+    it has no keyword that crashes a server or allows an endless reply.
 
-    A text that may be longer than 1,000 characters is sent without its bound, because the runner of a real server
-    crashes at 3,000: `max_tokens` ends it, and its length is checked in the reply.
+    A text bound above 1,000 characters is dropped, because one server's runner crashes at 3,000. `max_tokens` ends
+    such a text, and its length is checked in the reply.
     """
     return _changed(schema, _without_long_bounds) if _is_reduced(schema) else None
 
 
 def wide_integers(schema: Any) -> Any:
-    """Return a schema in which every integer has both bounds, 64 bits wide if there is none.
+    """Return a schema in which every integer has both bounds; the default is 64 bits.
 
-    llama.cpp cuts an integer without them at 16 digits. Its versions before October 2025, and other servers, take only
-    bounds of 32 bits: do not send them this.
+    llama.cpp cuts an unbounded integer at 16 digits. Do not send this schema to llama.cpp before October 2025 or to
+    other servers, which accept only bounds of 32 bits.
     """
     return _changed(schema, _with_both_bounds)
 

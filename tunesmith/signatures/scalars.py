@@ -1,4 +1,4 @@
-"""Safe schemas of values without parts: text, numbers, choices, and any value at all."""
+"""Safe schemas of scalars (text, numbers, choices) and of any value."""
 
 import math
 from collections.abc import Callable
@@ -38,11 +38,11 @@ __all__ = [
 Note = Callable[[str], None]
 
 SCHEMES = "x-schemes"
-"""The key under which the schema of a URL names its schemes."""
+"""The key for a URL's schemes."""
 EXACT = "x-exact"
-"""The key under which the schema of a decimal has its bounds, as `gbnfnumber` takes them, that of a date its days."""
+"""The key for a decimal's bounds, in the form that `gbnfnumber` takes, or for a date's bounds."""
 ZONE = "x-zone"
-"""The key under which the schema of a moment says `aware` or `naive` where it must be one of them."""
+"""The key for a datetime or time that must be `aware` or `naive`."""
 _MOST_LABEL_TEXT = 20_000
 _MOST_INTEGER = 10**15
 _RANGE = (
@@ -56,12 +56,12 @@ _TIME = "[0-9]{2}:[0-9]{2}:[0-9]{2}"
 
 
 def labels_node(labels: Any, note: Note) -> Node:
-    """Return the node of a choice among values; one too large to send becomes its plain type."""
+    """Return the node of a choice among values; a choice that is too large becomes its plain type."""
     if not isinstance(labels, list) or not labels:
         raise UnsupportedError("it is a choice among no values")
     for label in labels:
         if not (label is None or isinstance(label, (str, int, float))):
-            raise UnsupportedError(f"it has the choice {label!r}, which is no text or number")
+            raise UnsupportedError(f"it has the choice {label!r}, which is not text or number")
         if isinstance(label, float) and not math.isfinite(label):
             raise UnsupportedError(f"it has the choice {label!r}, which JSON cannot hold")
     if len(labels) > MOST_LABELS:
@@ -93,7 +93,7 @@ def _open_labels(labels: list[Any]) -> Node:
 
 
 def string_node(schema: Node, room: int, note: Note) -> Node:
-    """Return the node of a text: its format or pattern where engines enforce it, else its length."""
+    """Return the node of a text: its format or pattern if engines enforce it, else its length."""
     shaped = _shaped(schema, room, note)
     if shaped is not None:
         return shaped
@@ -116,13 +116,13 @@ def string_node(schema: Node, room: int, note: Note) -> Node:
 
 
 def _can_be_held(pattern: str) -> bool:
-    from tunesmith.signatures.regex import read_regex  # few types have a pattern
+    from tunesmith.signatures.regex import read_regex  # imported here, because few types have a pattern
 
     return read_regex(pattern) is not None
 
 
 def _held(schema: Node, room: int) -> Node:
-    """Return what a grammar can hold of a text's form, for engines that take one."""
+    """Return the constraints on a text that a grammar can enforce."""
     form, pattern = schema.get("format"), schema.get("pattern")
     if isinstance(pattern, str) and _can_be_held(pattern):
         least, most = ordered(schema.get("minLength"), schema.get("maxLength"), "characters")
@@ -133,10 +133,10 @@ def _held(schema: Node, room: int) -> Node:
 
 
 def _days(bounds: Node, note: Note) -> Node:
-    """Return the first and the last day of a date, as far as they are known."""
+    """Return the bounds of a date that are set."""
     if bounds:
         note("bounds of a date are not enforced by servers")
-    if len(bounds) == 2 and bounds["low"] > bounds["high"]:  # texts of days are in the order of the days
+    if len(bounds) == 2 and bounds["low"] > bounds["high"]:  # ISO dates sort like text
         raise UnsupportedError("no day is within its bounds")
     return bounds
 
@@ -146,7 +146,7 @@ def _shaped(schema: Node, room: int, note: Note) -> Node | None:
     if form == "date":
         return {"type": "string", "format": "date", HELD: {"form": "date", **_days(schema.get(EXACT, {}), note)}}
     if form in ("date-time", "time"):
-        # Engines' own formats ask for a time zone; a time without one is as good.
+        # Engines' own formats require a time zone, but a time without one is valid too.
         local = f"{_DATE}T{_TIME}" if form == "date-time" else _TIME
         without_zone: Node = {"type": "string", "pattern": f"^{local}$", HELD: {"form": f"local-{form}"}}
         kinds = {"naive": [without_zone], "aware": [{"type": "string", "format": form, HELD: {"form": form}}]}
@@ -171,7 +171,7 @@ def _shaped(schema: Node, room: int, note: Note) -> Node | None:
 
 
 def number_node(schema: Node, note: Note) -> Node:
-    """Return the node of a number; only a grammar holds its bounds."""
+    """Return the node of a number; only a grammar enforces its bounds."""
     held = _bounds(schema, note)
     if {"low", "high"} & held.keys():
         note("number range is not enforced by servers")
@@ -184,7 +184,7 @@ def number_node(schema: Node, note: Note) -> Node:
 
 
 def integer_node(schema: Node, note: Note) -> Node:
-    """Return the node of an integer, its bounds made inclusive."""
+    """Return the node of an integer with inclusive bounds."""
     held = _bounds(schema, note)
     low, high = _inclusive(held)
     if low is not None and high is not None and low > high:
@@ -217,7 +217,7 @@ def _with_own_digits(node: Node, low: Any, high: Any) -> Node:
 
 
 def _bounds(schema: Node, note: Note) -> Node:
-    """Return what is asked of a number, as text: exact where the schema says so, else as pydantic has rounded it."""
+    """Return the bounds of a number as text: exact if the schema has them, else as rounded by pydantic."""
     found: Node = dict(schema.get(EXACT, ()))
     for key, name, mark, is_open in () if EXACT in schema else _RANGE:
         value = schema.get(key)
@@ -237,7 +237,7 @@ def _looser(known: str | None, name: str, value: Decimal) -> bool:
 
 
 def any_node(room: int, note: Note) -> Node:
-    """Return what stands for a value of any type: a scalar, or a flat list or object of them."""
+    """Return the node for a value of any type: a scalar, or a flat list or object of scalars."""
     note("any JSON value is asked for as a scalar, a list of scalars or an object of scalars")
     others: list[Node] = [{"type": "number"}, {"type": "boolean"}, {"type": "null"}]
     inside = {"anyOf": [_own_text(min(room, LISTED_CHARACTERS)), *others]}
@@ -256,10 +256,10 @@ def _own_text(length: int) -> Node:
 
 
 def ordered(least: Any, most: Any, of: str) -> tuple[int, int | None]:
-    """Return a lower and an upper count, 0 and `None` where there is none.
+    """Return a lower and an upper count; the defaults are 0 and `None`.
 
     Raises:
-        UnsupportedError: nothing is between them.
+        UnsupportedError: the lower count exceeds the upper.
     """
     low = 0 if least is None else max(0, int(least))
     high = None if most is None else max(0, int(most))

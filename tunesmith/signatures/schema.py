@@ -1,9 +1,9 @@
-"""JSON Schema of the outputs of a signature, safe to send to an engine.
+"""The JSON Schema of a signature's outputs, safe to send to an engine.
 
-Only a subset of JSON Schema is sent, because some keywords bring a server down, make it refuse, or never
-let a reply end: types, properties, items, lengths up to 1,000, counts up to 500, choices up to 200,
-integer ranges, dates, UUIDs, and patterns of literals, plain classes and bounded counts. Everything is
-inlined and bounded. What is left out is validated in the reply; `left_out` names it.
+Some keywords crash a server, make it reject the request, or allow an endless reply. So the schema has
+only types, properties, items, lengths up to 1,000, counts up to 500, choices up to 200, integer ranges,
+dates, UUIDs, and patterns of literals, plain classes and bounded counts. Everything is inlined and
+bounded. The other constraints are validated in the reply; `left_out` lists them.
 """
 
 import json
@@ -44,7 +44,7 @@ __all__ = [
 
 
 class NeverRightError(UnsupportedError):
-    """A type of an output that no reply can be right for, whatever the format."""
+    """No reply can be valid for the type of an output, in any format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class TypeSchema:
     """The safe schema of one type.
 
     Attributes:
-        marked: the schema, with a mark on each bound that is ours and not the user's.
-        notes: what was left out, as (path within the type, sentence).
+        marked: the schema, with a mark on each of our own bounds.
+        notes: the dropped constraints, as (path within the type, sentence).
     """
 
     marked: Node
@@ -61,10 +61,10 @@ class TypeSchema:
 
 
 def output_schema(signature: type[Signature]) -> dict[str, Any]:
-    """Return the object schema of all outputs, in order, each of them required.
+    """Return the object schema of all outputs, in order, all required.
 
     Raises:
-        SignatureError: there is no output, or a type that cannot be carried as JSON.
+        SignatureError: there is no output, or a type has no JSON form.
     """
     types = output_types(signature)
     if not types:
@@ -79,24 +79,24 @@ def output_schema(signature: type[Signature]) -> dict[str, Any]:
 
 
 def field_schema(signature: type[Signature], name: str) -> dict[str, Any]:
-    """Return the schema of one output alone.
+    """Return the schema of one output.
 
     Raises:
-        SignatureError: there is no such output, or its type cannot be carried as JSON.
+        SignatureError: the signature lacks the output, or its type has no JSON form.
     """
     return without_marks(_of_field(signature, name).marked)
 
 
 def marked_schema(signature: type[Signature], name: str) -> Node:
-    """Return the schema of one output alone with the marks of `bounds`: what a grammar is made of."""
+    """Return the schema of one output with the marks of `bounds`, for building a grammar."""
     return _of_field(signature, name).marked
 
 
 def check_can_be_right(signature: type[Signature]) -> None:
-    """Check that a reply can be right for every output; many of their types need a format of their own even so.
+    """Check that some reply is valid for every output. Many types still need a particular format.
 
     Raises:
-        SignatureError: there is an output that no reply can be right for.
+        SignatureError: no reply can be valid for an output.
     """
     for name in output_types(signature):
         try:
@@ -107,10 +107,10 @@ def check_can_be_right(signature: type[Signature]) -> None:
 
 
 def left_out(signature: type[Signature]) -> list[str]:
-    """Return a line for each constraint that is not sent to engines but checked in the reply.
+    """Return a line for each constraint that is checked in the reply instead of sent to engines.
 
     Raises:
-        SignatureError: a type that cannot be carried as JSON.
+        SignatureError: a type has no JSON form.
     """
     return [
         f"{name}{path}: {text}; checked locally"
@@ -137,10 +137,10 @@ def type_schema(annotation: Any) -> TypeSchema:
     """Return the safe schema of a type.
 
     Raises:
-        UnsupportedError: there is none.
+        UnsupportedError: the type has no safe schema.
     """
     try:
-        # Types that differ only in order, such as the labels of a Literal, compare equal.
+        # Types that differ only in order, such as the labels of a Literal, are equal, hence the text in the key.
         return _cached(annotation, repr(annotation))
     except TypeError:  # unhashable metadata
         return _built(annotation)
@@ -158,7 +158,7 @@ def _built(annotation: Any) -> TypeSchema:
         raise
     except (PydanticUserError, PydanticSchemaGenerationError) as error:
         raise UnsupportedError(f"{_first_line(error)} Use a pydantic model or a plain type") from error
-    # A type may bring its own schema code, which may fail in any way.
+    # A type's own schema code may raise anything.
     except Exception as error:
         raise UnsupportedError(f"its schema cannot be made ({_first_line(error)})") from error
     reducer = Reducer(full.get("$defs", {}))
@@ -186,18 +186,18 @@ def _first_line(error: Exception) -> str:
 
 
 def _moved(day: Any, by: timedelta) -> str | None:
-    """Return the day that is so far from another, as text."""
+    """Return the day at a distance from another, as text."""
     return None if day is None else (day + by).isoformat()
 
 
 class _Generator(GenerateJsonSchema):
-    """pydantic's generator, with what dspy's types and a few of python's need."""
+    """pydantic's generator, extended for dspy's types and some Python types."""
 
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
 
     def get_json_ref_counts(self, json_schema: JsonSchemaValue) -> dict[JsonRef, int]:
-        # A type that brings its own schema may refer to what is no definition, such as `#`. pydantic fails on that,
-        # unless it is an address; `Reducer` leaves it out.
+        # A type's own schema may contain a reference that is not a definition, such as `#`. pydantic fails on it,
+        # unless it is an address; `Reducer` drops it.
         for reference in [*_references(json_schema), *_references(self.definitions)]:
             if reference not in self.json_to_defs_refs:
                 name = DefsRef(f"{ELSEWHERE}{reference}")
@@ -218,7 +218,7 @@ class _Generator(GenerateJsonSchema):
         return super().model_schema(schema)
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
-        # pydantic also offers a string, with a look-ahead pattern, and rounds the bounds.
+        # pydantic also allows a string, with a look-ahead pattern, and rounds the bounds.
         names = {"multiple_of": "step", "decimal_places": "places", "max_digits": "digits"}
         exact: JsonSchemaValue = {name: schema[key] for key, name in names.items() if schema.get(key) is not None}  # type: ignore[literal-required]
         for name, mark, keys in (("low", "above", ("ge", "gt")), ("high", "below", ("le", "lt"))):
@@ -232,7 +232,7 @@ class _Generator(GenerateJsonSchema):
         return {"type": "number", EXACT: exact}
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-        # pydantic says of keys only what JSON Schema can, and of numbers and dates nothing.
+        # pydantic drops constraints on keys that JSON Schema cannot express, such as numbers and dates.
         made, keys = super().dict_schema(schema), schema.get("keys_schema", {"type": "any"})
         return made if keys["type"] == "any" else {**made, KEYS: self.generate_inner(keys)}
 
@@ -243,7 +243,7 @@ class _Generator(GenerateJsonSchema):
         return {**super().multi_host_url_schema(schema), SCHEMES: list(schema.get("allowed_schemes") or ())}
 
     def date_schema(self, schema: core_schema.DateSchema) -> JsonSchemaValue:
-        # pydantic says nothing of bounds of dates.
+        # pydantic drops the bounds of dates.
         day = timedelta(days=1)
         found = {
             "low": [bound for key, step in (("ge", 0 * day), ("gt", day)) if (bound := _moved(schema.get(key), step))],

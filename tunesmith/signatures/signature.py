@@ -1,4 +1,4 @@
-"""The door to dspy's signatures, and what tunesmith reads from one."""
+"""The door to dspy's signatures: names, types and fingerprints of their fields."""
 
 import hashlib
 import json
@@ -46,8 +46,8 @@ __all__ = [
     "type_text",
 ]
 
-# Types of dspy that hold plain text, and all types of dspy: media, tools, histories and decisions,
-# which dspy's own adapters turn into message parts.
+# dspy types that hold plain text, and all dspy types: media, tools, histories and decisions, which
+# dspy's own adapters turn into message parts.
 TEXT_TYPES: tuple[type, ...] = (dspy_types.Reasoning, dspy_types.Code)
 DECISION_TYPES: tuple[type, ...] = (Noul, Choice, Score)
 DSPY_TYPES: tuple[type, ...] = (
@@ -57,25 +57,25 @@ DSPY_TYPES: tuple[type, ...] = (
 )
 
 
-# What a call of a predictor, or the making of an example, takes for itself under these names.
+# Names that a predictor's call or an example's constructor uses itself.
 _CALL_NAMES = frozenset(
     {"base", "completions", "config", "demos", "instance", "lm", "new_signature", "self", "signature"}
 )
-# What a prediction or an example has under these names: reading an output there gives a method instead.
+# Names of methods of predictions and examples: reading such an output would give the method.
 _METHODS = frozenset(name for name in dir(Prediction) if not name.startswith("_"))
-# What a signature class has under these names.
+# Names of attributes of a signature class.
 _OF_THE_CLASS = frozenset(name for name, value in vars(type(Signature)).items() if isinstance(value, property))
 
 
 def check_names(title: str, roles: Mapping[str, str]) -> None:
-    """Check that DSPy leaves the names of the fields to their signature.
+    """Check that DSPy does not use the names of the fields itself.
 
     Args:
-        title: of the signature, for the message.
+        title: the signature's name, for the message.
         roles: `input` or `output` by name.
 
     Raises:
-        SignatureError: it takes one for itself.
+        SignatureError: DSPy uses a name itself.
     """
     for name, role in roles.items():
         taken = _OF_THE_CLASS | (_CALL_NAMES if role == "input" else _METHODS | {"base", "self"})
@@ -85,7 +85,7 @@ def check_names(title: str, roles: Mapping[str, str]) -> None:
 
 def _taken(title: str, name: str, role: str) -> SignatureError:
     return SignatureError(
-        f"`{title}`: an {role} cannot be called `{name}`, a name that DSPy takes for itself. Choose another one, such "
+        f"`{title}`: an {role} cannot be named `{name}`, because DSPy uses that name itself. Choose another, such "
         f"as `the_{name}`."
     )
 
@@ -96,7 +96,7 @@ def check_fields(signature: type[Signature]) -> None:
 
 
 def check_inputs(signature: type[Signature]) -> None:
-    """Check the names of the inputs alone: a program of DSPy's may read an output as `prediction["items"]`."""
+    """Check the names of the inputs only: a DSPy program may read an output as `prediction["items"]`."""
     check_names(checked(signature).__name__, dict.fromkeys(signature.input_fields, "input"))
 
 
@@ -104,23 +104,23 @@ def checked(signature: object) -> type[Signature]:
     """Return `signature` if it is a signature class.
 
     Raises:
-        SignatureError: it is something else.
+        SignatureError: it is not one.
     """
     if isinstance(signature, type) and issubclass(signature, Signature):
         return signature
     raise SignatureError(
-        f"Not a signature: {shown(signature)}. Give a subclass of `dspy.Signature`, "
+        f"This is not a signature: {shown(signature)}. Give a subclass of `dspy.Signature`, "
         "such as `dspy.Signature('question -> answer')`."
     )
 
 
 def new_signature(name: str, fields: Mapping[str, tuple[Any, FieldInfo]], instructions: str | None) -> type[Signature]:
-    """Return a signature class; without instructions dspy writes its own.
+    """Return a signature class; without instructions dspy generates them.
 
     Raises:
-        SignatureError: DSPy takes a name for itself.
-        ValueError, TypeError, NameError: dspy or pydantic refuses a field's name or type. Other errors of
-            pydantic are possible.
+        SignatureError: DSPy uses a name itself.
+        ValueError, TypeError, NameError: dspy or pydantic rejects a field's name or type. pydantic may raise
+            other errors.
     """
     check_names(name, {key: field_role(info) for key, (_, info) in fields.items()})
     made: type[Signature] = make_signature(dict(fields), instructions, signature_name=name)
@@ -134,7 +134,7 @@ class FieldNames:
     Attributes:
         inputs, outputs: of each side.
         given: the inputs as a set.
-        plain: whether every input is a text, and no output a decision, which DSPy's own code must see.
+        plain: whether every input is text and no output is a decision, which needs DSPy's own code.
     """
 
     inputs: tuple[str, ...]
@@ -147,10 +147,10 @@ _NAMES: "WeakKeyDictionary[type[Signature], FieldNames]" = WeakKeyDictionary()
 
 
 def field_names(signature: type[Signature]) -> FieldNames:
-    """Return the names of the fields, kept for each signature class: DSPy collects them anew at each look.
+    """Return the names of the fields, cached per signature class, since DSPy collects them on every access.
 
     Raises:
-        SignatureError: it is not a signature class.
+        SignatureError: `signature` is not a signature class.
     """
     try:
         return _NAMES[signature]
@@ -165,14 +165,14 @@ def field_names(signature: type[Signature]) -> FieldNames:
 
 
 def _is_decision(annotation: Any) -> bool:
-    """Return whether a type is one of DSPy's decisions, or has one inside."""
+    """Return whether a type is or contains one of DSPy's decisions."""
     if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, DECISION_TYPES):
         return True
     return any(map(_is_decision, get_args(annotation)))
 
 
 def input_types(signature: type[Signature]) -> dict[str, Any]:
-    """Return the type of each input field by name, in order, as `output_types` does for outputs."""
+    """Return the type of each input field by name, in order, like `output_types` for outputs."""
     fields: Mapping[str, FieldInfo] = checked(signature).input_fields
     return {name: field_type(info) for name, info in fields.items()}
 
@@ -180,14 +180,14 @@ def input_types(signature: type[Signature]) -> dict[str, Any]:
 def output_types(signature: type[Signature]) -> dict[str, Any]:
     """Return the type of each output field by name, in order.
 
-    A field with constraints (`ge`, `max_length`, `pattern`, ...) gives `Annotated[type, *constraints]`.
+    The type of a field with constraints (`ge`, `max_length`, `pattern`, ...) is `Annotated[type, *constraints]`.
     """
     fields: Mapping[str, FieldInfo] = checked(signature).output_fields
     return {name: field_type(info) for name, info in fields.items()}
 
 
 def field_type(info: FieldInfo) -> Any:
-    """Return the annotation of one field together with its constraints."""
+    """Return the annotation of one field with its constraints."""
     metadata = list(info.metadata)
     if info.discriminator is not None:
         metadata.append(Field(discriminator=info.discriminator))
@@ -195,15 +195,15 @@ def field_type(info: FieldInfo) -> Any:
 
 
 def is_untyped(info: FieldInfo) -> bool:
-    """Return whether a field was declared without a type; dspy makes it `str`, and takes any input for it."""
+    """Return whether a field was declared without a type; dspy makes it `str` and accepts any input for it."""
     extra = info.json_schema_extra
     return isinstance(extra, dict) and bool(extra.get(IS_TYPE_UNDEFINED))
 
 
 def field_description(info: FieldInfo) -> str | None:
-    """Return the description that the user gave to a field, `None` where there is none.
+    """Return the user's description of a field, or `None`.
 
-    dspy fills a missing description with `${name}`, which says nothing and is taken as absent.
+    dspy fills a missing description with `${name}`, which counts as absent.
     """
     extra = info.json_schema_extra
     desc = extra.get("desc") if isinstance(extra, dict) else None
@@ -229,10 +229,10 @@ def describe(signature: type[Signature]) -> dict[str, Any]:
 
 
 def fingerprint(signature: type[Signature]) -> str:
-    """Return the identity of what a signature promises, as 64 hexadecimal digits.
+    """Return the identity of a signature's fields as 64 hexadecimal digits.
 
     It is the sha256 of the canonical JSON of the fields in order: names, roles, types (as JSON Schema)
-    and descriptions. The instruction is not part of it, because a compiler may change it.
+    and descriptions. The instruction is not included, because a compiler may change it.
     """
     fields = [
         [name, field_role(info), _type_identity(field_type(info)), field_description(info)]
@@ -243,7 +243,7 @@ def fingerprint(signature: type[Signature]) -> str:
 
 
 def type_text(annotation: Any) -> str:
-    """Return a type as a person would write it, equal in every process."""
+    """Return a type as Python source, the same in every process."""
     if annotation is None or annotation is type(None):
         return "None"
     if annotation is Ellipsis:
@@ -272,7 +272,7 @@ def field_role(info: FieldInfo) -> str:
 
 
 def _limits(item: Any) -> list[str]:
-    """Return `name=value` of each constraint in one piece of metadata; validators have none."""
+    """Return `name=value` for each constraint in one piece of metadata; a validator gives none."""
     if isinstance(item, FieldInfo):
         return [text for inner in item.metadata for text in _limits(inner)]
     if not isinstance(item, BaseMetadata) and type(item).__name__ != "_PydanticGeneralMetadata":
@@ -291,14 +291,14 @@ def _literal_text(value: object) -> str:
 def _type_identity(annotation: Any) -> Any:
     try:
         return _without_titles(TypeAdapter(annotation).json_schema())
-    # An input may be of any class (a retriever, a tool), with any schema code or none: its name is all
-    # there is to compare.
+    # An input may be of any class (a retriever, a tool), with its own schema code or none, so the name
+    # stands for the type.
     except Exception:  # noqa: BLE001
         return type_text(annotation)
 
 
 def _without_titles(schema: Any) -> Any:
-    # A title repeats the name of a class, which may change without changing what is promised.
+    # A title repeats a class name, which does not change the fields.
     if isinstance(schema, dict):
         return {
             key: _without_titles(value)
