@@ -246,7 +246,7 @@ def test_the_same_rows_have_one_fingerprint_in_every_kind_of_file(tmp_path) -> N
 
 
 def test_only_examples_make_a_dataset() -> None:
-    with pytest.raises(RowError, match="not a `dspy.Example`"):
+    with pytest.raises(RowError, match=r"not a `dspy\.Example`"):
         Dataset(({"q": "x"},), ("q",))
 
 

@@ -405,7 +405,10 @@ def test_examples_keep_their_inputs_under_the_new_name() -> None:
 @each(
     ("columns", "words"),
     [
-        ({"answer": "answers.texts.0"}, "no value at `answers.texts.0`.* `answers` has no `texts`.* has `answers.text`"),
+        (
+            {"answer": "answers.texts.0"},
+            "no value at `answers.texts.0`.* `answers` has no `texts`.* has `answers.text`",
+        ),
         ({"answer": "answers"}, "It has `answers.text`, `answers.answer_start`"),
         ({"answer": "answers.text"}, "Its first item is `answers.text.0`"),
         ({"answer": "answers.text.9"}, "no value at `answers.text.9`.* has no `9`.* first item is `answers.text.0`"),
