@@ -43,7 +43,7 @@ class ReplyCache:
     three is said once, in a warning. The methods for people (`stats`, `verify`, `prune`, `clear`) raise `CacheError`.
 
     Example:
-        >>> cache = ReplyCache(folder)
+        >>> cache = ReplyCache(Path("replies"))
         >>> cache.put("key", {"text": "yes"})
         >>> cache.get("key")
         {'text': 'yes'}
