@@ -8,6 +8,7 @@ import pytest
 import tunesmith as ts
 from tests.each import each
 from tunesmith.compilers import RandomSearch, Search, job_of
+from tunesmith.errors import UsageError
 from tunesmith.lm import FunctionLM
 
 
@@ -74,6 +75,12 @@ def test_it_may_not_be_used(search: Search, text: Any, why: str) -> None:
 )
 def test_it_may_be_used(search: Search, text: str) -> None:
     assert search.guard("self", text) is None
+
+
+def test_a_path_that_is_not_there_is_an_error(search: Search) -> None:
+    for wrong in (search.guard, search.signature, search.examples):
+        with pytest.raises(UsageError, match="There is no predictor 'other'"):
+            wrong("other", *([] if wrong == search.signature else [3]))
 
 
 def test_it_may_be_twice_as_long_as_the_programs_own(search: Search) -> None:

@@ -9,6 +9,7 @@ import dspy
 import pytest
 
 from tests.each import each
+from tunesmith.cli.choosing import chosen_prompt_lm
 from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, RandomSearch
 from tunesmith.errors import RowError, UsageError
 from tunesmith.experiments import Project, find_object, find_program
@@ -411,3 +412,20 @@ def test_the_data_table_says_how_files_are_read(tmp_path: Path) -> None:
     project = Project.load(tmp_path)
     (example,) = project.data(project.program()).train or ()
     assert (example.message, example.queue) == ("café", "bar")
+
+
+def test_the_prompt_model_has_a_table_of_its_own(tmp_path: Path) -> None:
+    toml = (
+        "[lm]\nspec = 'ollama/small'\nhost = 'http://127.0.0.1:9'\n"
+        "[prompt_lm]\nspec = 'ollama/large'\nhost = 'http://127.0.0.1:8'\ntemperature = 0.5\n"
+    )
+    project = Project.load(write(tmp_path / "p", toml))
+    found = chosen_prompt_lm(None, project)
+    assert found is not None
+    assert (found.model, found.kwargs["temperature"]) == ("ollama/large", 0.5)
+    given = chosen_prompt_lm("ollama/small", project)
+    assert given is not None
+    assert (given.model, given.kwargs.get("temperature")) == ("ollama/small", None)
+    assert chosen_prompt_lm(None, Project.load(write(tmp_path / "q", "[lm]\nspec = 'ollama/small'"))) is None
+    with pytest.raises(UsageError, match=r"`prompt_lm\.zzz`"):
+        Project.load(write(tmp_path / "r", "[prompt_lm]\nzzz = 1"))

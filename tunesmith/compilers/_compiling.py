@@ -146,7 +146,7 @@ def _say_what_is_not_kept(job: Job, place: Place) -> None:
     if not place.store:
         _log.warning(
             "Replies, outputs and traces are not kept, only scores: a resume pays again for every evaluation that was "
-            "not finished, and for every demo that a teacher made."
+            "not finished, for every demo that a teacher made and for every proposal."
         )
     elif not job.lm.caches:
         _log.warning("Replies are not kept: a resume pays again for every evaluation that was not finished.")

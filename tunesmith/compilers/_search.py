@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers._bootstrap import Bootstrapped, bootstrap, passed
-from tunesmith.compilers._demos import labelled_pools
+from tunesmith.compilers._demos import labelled_pool
 from tunesmith.compilers._effort import Bounds, demos_of, prompt_start, shares
 from tunesmith.compilers._job import Job
 from tunesmith.compilers._mirror import Mirror
@@ -110,7 +110,12 @@ class Search(Work):
         return len(self.val)
 
     def signature(self, path: str) -> type[Signature]:
-        """Return the signature of the predictor at `path`, its instruction as given."""
+        """Return the signature of the predictor at `path`, its instruction as given.
+
+        Raises:
+            UsageError: there is no such path.
+        """
+        self.base.with_part(path)  # knows its paths
         return self._signatures[path]
 
     def rng(self, name: str) -> random.Random:
@@ -232,7 +237,7 @@ class Search(Work):
             n: how many.
             draw: another number gives other pairs.
         """
-        pool = labelled_pools(self.job.program, self.train)[path].demos
+        pool = labelled_pool(self.signature(path), self.train).demos
         if not pool:
             if n not in self._traced:
                 self._traced[n] = self.bootstrap(n)
@@ -262,6 +267,7 @@ class Search(Work):
         It may not be empty or longer than `most` characters (or twice the program's own), drop a field that the
         program's own instruction names, hold the text of a validation example, or forge a field in a prompt.
         """
+        self.signature(path)
         return self._guard.why_not(path, text, most)
 
     # What was found --------------------------------------------------------------------------------------------
