@@ -77,10 +77,13 @@ def test_a_lazy_package_imports_the_file_of_a_name_when_it_is_first_read() -> No
     assert loaded("from tunesmith.lm import Budget", *files) == {"tunesmith.lm.meter"}
 
 
-def test_a_reply_from_the_cache_needs_neither_the_client_nor_the_server_of_openais_protocol(tmp_path: Path) -> None:
-    home = {"TUNESMITH_HOME": str(tmp_path)}
-    ask = "import tunesmith as ts; print(ts.lm('openai/m', base_url='{url}', dialect='openai', revision='1')('x'))"
-    with front(lambda asked: Act(body=chat_reply())) as server:
-        code = ask.format(url=server.url)
-        assert loaded(code, "openai", **home) == {"openai"}
-    assert loaded(code, "openai", **home) == set()
+def test_a_reply_from_the_cache_needs_neither_the_client_nor_the_server_of_openais_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path))
+    with front(lambda asked: Act(body=chat_reply("kept"))) as server:
+        how = {"base_url": server.url, "dialect": "openai", "revision": "1"}
+        assert tunesmith.lm.lm("openai/m", **how)("x") == ["kept"]
+    code = f"import tunesmith as ts; assert ts.lm('openai/m', **{how})('x') == ['kept']"
+
+    assert loaded(code, "openai", "tenacity") <= loaded("import dspy", "tenacity")

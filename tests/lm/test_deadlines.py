@@ -12,17 +12,17 @@ import httpx
 import pytest
 
 from tests.lm.cache.test_flight import run_in_threads
-from tests.lm.engines.test_ollama import engine_on, text_request
+from tests.lm.engines.test_ollama import engine_on, patient, text_request
 from tests.lm.engines.test_openai import asking
 from tests.lm.engines.test_openai import engine as openai_engine
 from tests.lm.front import Act, front
 from tests.lm.pool.test_pool import Clock, Machine, call, pool_of
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import ModelUnavailable
-from tunesmith.lm.bounded import _Backend, _Stream, ending, sooner, time_left
+from tunesmith.lm.bounded import _Backend, _Stream
 from tunesmith.lm.cache.flight import Flight
-from tunesmith.lm.engines.ollama.client import Policy
 from tunesmith.lm.engines.ollama.engine import OllamaEngine, server_at
+from tunesmith.lm.waiting import sooner
 
 LATE = 2.0  # seconds: far beyond the deadlines here, far before a call without one ends
 
@@ -74,9 +74,9 @@ BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nContent-Type: application/js
 @pytest.mark.parametrize("reply", [HEADER, BODY], ids=["header", "body"])
 def test_a_reply_that_comes_byte_by_byte_ends_at_the_deadline(reply: bytes) -> None:
     with dripping(reply) as address:
-        ollama = OllamaEngine("m", server_at(address, Policy(timeout=0.3)))
+        ollama = OllamaEngine("m", server_at(address, patient(timeout=0.3)))
         unavailable_within(LATE, lambda: ollama.complete(text_request("x")))
-        openai = openai_engine(address, timeout=0.3, waits=())
+        openai = openai_engine(address, timeout=0.3, attempts=1)
         unavailable_within(LATE, lambda: openai.complete(asking()))
         unavailable_within(LATE, lambda: openai.embed(["x"]))
 
@@ -88,7 +88,7 @@ def test_a_page_that_drips_does_not_hold_a_server_of_openais_protocol_up() -> No
             time.sleep(0.02)
 
     with front(lambda asked: Act(body=drip())) as server:
-        found = openai_engine(server, dialect=None, timeout=0.3, waits=())
+        found = openai_engine(server, dialect=None, timeout=0.3, attempts=1)
         start = time.monotonic()
         assert found.capabilities.constraints == {"json_object", "json_schema"}
         assert time.monotonic() - start < LATE
@@ -102,13 +102,13 @@ def server() -> Iterator[ProtocolServer]:
 
 def test_what_is_asked_about_the_model_is_a_part_of_the_first_call(server: ProtocolServer) -> None:
     server.fault("stall", path="*", seconds=0.2, times=None)  # each of four requests is quick enough by itself
-    unavailable_within(LATE, lambda: engine_on(server, policy=Policy(timeout=0.5)).complete(text_request("x")))
+    unavailable_within(LATE, lambda: engine_on(server, policy=patient(timeout=0.5)).complete(text_request("x")))
     assert all(entry.path != "/api/chat" for entry in server.requests)
 
 
 def test_threads_that_wait_for_the_first_one_to_ask_wait_no_longer_than_it_may(server: ProtocolServer) -> None:
     server.fault("stall", path="*", times=None)
-    engine = engine_on(server, policy=Policy(timeout=0.4))
+    engine = engine_on(server, policy=patient(timeout=0.4))
     start = time.monotonic()
     run_in_threads(8, lambda number: unavailable_within(LATE, lambda: engine.complete(text_request(f"{number}"))))
     assert time.monotonic() - start < LATE, "eight of them one after the other take 3.2 s"
@@ -156,7 +156,7 @@ def test_a_host_of_a_pool_has_what_is_left_of_the_call() -> None:
         pool.complete(call("x"))
     assert ends == [3.0, 3.0]
     clock.now = 10.0
-    assert Policy(timeout=7.0, clock=clock).deadline() == 17.0, "outside of a call nothing of it is left"
+    assert patient(timeout=7.0, clock=clock).deadline() == 17.0, "outside of a call nothing of it is left"
 
 
 # The connection ------------------------------------------------------------------------------------------------
@@ -215,12 +215,3 @@ def test_the_addresses_of_a_host_share_the_time_to_connect(monkeypatch: pytest.M
     assert all(limit <= 0.3 for limit in inner.limits[1:] if limit is not None)
     with pytest.raises(httpx.ConnectTimeout):
         _Backend(Socket(Clock(), refuses=9), lambda: 0.3).connect_tcp("many.example", 80, timeout=0.8)
-
-
-def test_a_part_of_a_call_ends_with_it() -> None:
-    assert time_left() is None
-    with ending(time.monotonic() + 5):
-        assert 0 < (time_left() or 0) <= 5
-        with ending(sooner(time.monotonic() + 60)):
-            assert (time_left() or 0) <= 5
-    assert sooner(7.0) == 7.0

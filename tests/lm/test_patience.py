@@ -1,5 +1,6 @@
 """An outage pauses a run and ends it resumably; a call that hangs ends at a deadline and is sent once."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 import tunesmith as ts
 from tests.each import each
 from tests.lm.cache.test_flight import run_in_threads
-from tests.lm.engines.test_ollama import chats, engine_on, text_request
+from tests.lm.engines.test_ollama import chats, engine_on, patient, text_request
 from tests.lm.engines.test_openai import GOOD, asking, in_turn
 from tests.lm.engines.test_openai import engine as openai_engine
 from tests.lm.front import Act, Front, chat_reply, free_port, front
@@ -25,8 +26,8 @@ from tunesmith.errors import ModelMissing, ModelUnavailable, UsageError
 from tunesmith.experiments import Project
 from tunesmith.lm import LM, Budget, Engine, Meter, ReplyCache, Request, Response, StopSignal, build_lm, lm, metered
 from tunesmith.lm.engine import Resend, missing_model, refused, resend_of, unavailable
-from tunesmith.lm.engines.ollama.client import Policy
 from tunesmith.lm.patience import Patience, Watch
+from tunesmith.lm.waiting import time_left
 
 
 class Naps(Clock):
@@ -198,7 +199,7 @@ def test_a_pause_is_no_longer_than_the_run_has_left() -> None:
 def test_an_outage_of_a_real_server_costs_nothing_but_time(tmp_path: Path) -> None:
     with ProtocolServer([FakeModel("m", reply="yes")]) as server:
         naps = Naps(30.0, server.start)
-        engine = engine_on(server, policy=Policy(sleep=lambda seconds: None))
+        engine = engine_on(server, policy=patient(sleep=lambda seconds: None))
         model = build_lm("ollama/m", engine, cache=ReplyCache(tmp_path), patience=naps.patience())
         with in_a_run():
             model.send(text_request("a"))
@@ -215,7 +216,7 @@ def test_a_server_that_comes_back_with_another_model_ends_the_run(tmp_path: Path
             server.world.library.add(FakeModel("m", reply="no", weights="other"))
             server.start()
 
-        engine = engine_on(server, policy=Policy(sleep=lambda seconds: None))
+        engine = engine_on(server, policy=patient(sleep=lambda seconds: None))
         model = build_lm("ollama/m", engine, cache=ReplyCache(tmp_path), patience=Naps(5.0, back).patience())
         with in_a_run():
             model.send(text_request("a"))
@@ -258,11 +259,9 @@ def test_a_call_has_a_deadline_from_the_latencies_of_its_kind() -> None:
 
     def taking(seconds: float) -> Callable[[], float]:
         def work() -> float:
-            from tunesmith.lm.bounded import time_left
-
             left = time_left()
             clock.now += seconds
-            return 0.0 if left is None else left + time.monotonic()
+            return math.inf if left is None else left + time.monotonic()
 
         return work
 
@@ -282,7 +281,7 @@ def test_a_call_has_a_deadline_from_the_latencies_of_its_kind() -> None:
 @pytest.mark.parametrize("seen", [0, 3], ids=["timeout", "deadline"])
 def test_a_call_that_hangs_on_ollama_is_sent_once(seen: int) -> None:
     with ProtocolServer([FakeModel("m", reply="yes")]) as server:
-        engine = engine_on(server, policy=Policy(timeout=20.0 if seen else 0.4))
+        engine = engine_on(server, policy=patient(timeout=20.0 if seen else 0.4))
         model = build_lm("ollama/m", engine, patience=Patience(calls=3, floor=0.3, factor=1.0))
         with in_a_run():
             for number in range(seen):

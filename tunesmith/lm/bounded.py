@@ -7,8 +7,7 @@ body, and a pause that begins just before the deadline may last as long as any o
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.lazy import lazy_module
@@ -18,60 +17,16 @@ if TYPE_CHECKING:
 else:
     httpx = lazy_module("httpx")
 
-__all__ = ["ending", "is_sent_once", "keep_deadline", "sent_once", "sooner", "time_left"]
-
-_END: ContextVar[float | None] = ContextVar("tunesmith_end", default=None)
-_ONCE: ContextVar[bool] = ContextVar("tunesmith_sent_once", default=False)
+__all__ = ["keep_deadline"]
 
 _PIECE = 1 << 16  # bytes written at once: the socket's own limit starts anew with each piece
-
-
-@contextlib.contextmanager
-def ending(end: float | None) -> Iterator[None]:
-    """Let the calls inside the block, which are parts of one call, be over at `end` (monotonic seconds)."""
-    token = _END.set(end)
-    try:
-        yield
-    finally:
-        _END.reset(token)
-
-
-@contextlib.contextmanager
-def sent_once(end: float) -> Iterator[None]:
-    """Let the call inside the block be over at `end`, and let nobody send it again who has waited in vain for a reply.
-
-    The server may still be working on it: a second one would double its load at the worst moment.
-    """
-    token = _ONCE.set(True)
-    try:
-        with ending(sooner(end)):
-            yield
-    finally:
-        _ONCE.reset(token)
-
-
-def is_sent_once() -> bool:
-    """Return whether the running call may not be sent again once it hangs."""
-    return _ONCE.get()
-
-
-def sooner(end: float) -> float:
-    """Return `end`, or the end of the call that the running one is a part of."""
-    outer = _END.get()
-    return end if outer is None else min(end, outer)
-
-
-def time_left() -> float | None:
-    """Return the seconds until the end of the running call, `None` where it has none."""
-    end = _END.get()
-    return None if end is None else end - time.monotonic()
 
 
 def keep_deadline(transport: Any, left: Callable[[], float | None]) -> None:
     """Let `transport` end what takes longer than `left()` says, with `httpx.TimeoutException`.
 
-    httpx has no public place for this, httpcore below has (its network backend). Where a later version has it no more,
-    its own limits stay; a test tells. Only the look-up of a host's name cannot be ended.
+    httpx has no public place for this, httpcore below has (its network backend). If a later version lacks it, httpx's
+    own limits stay, and a test fails. Only the look-up of a host's name cannot be ended.
 
     Args:
         transport: an `httpx.HTTPTransport`.
@@ -156,7 +111,7 @@ def _within(timeout: float | None, left: float | None, error: "type[httpx.Timeou
 
 
 def _addresses(host: str, port: int) -> list[str]:
-    """Return the addresses of `host` in the system's order; itself where it has none, so that connecting says why."""
+    """Return the addresses of `host` in the system's order; `host` itself without any, so that connecting says why."""
     with contextlib.suppress(OSError, UnicodeError):
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return list(dict.fromkeys(str(entry[4][0]) for entry in found)) or [host]

@@ -1,6 +1,6 @@
 """How long a run waits: for a server that went away, and for one call that hangs.
 
-A server's absence is nobody's wrong answer: the run pauses, and goes on with the same request where the server comes
+The absence of a server is not a wrong answer: the run pauses, and goes on with the same request when the server comes
 back. A call that hangs is given up and not sent again, since the server may still be working on it.
 """
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tunesmith.errors import ContextOverflow, ModelUnavailable, RequestRefused
-from tunesmith.lm.bounded import sent_once
 from tunesmith.lm.engine import Resend, resend_of, unavailable
+from tunesmith.lm.waiting import Policy, sent_once
 
 __all__ = ["Patience", "Watch"]
 
@@ -58,7 +58,7 @@ class Watch:
     Args:
         patience: how long.
         look: called before the first request to a server that came back; raises `ModelUnavailable` while it is away,
-            `ModelMissing` where it came back with another model.
+            `ModelMissing` if it came back with another model.
     """
 
     def __init__(self, patience: Patience, look: Callable[[], None] | None = None) -> None:
@@ -73,7 +73,7 @@ class Watch:
     def through(
         self, call: Callable[[], _T], *, kind: Hashable, known: bool, left: Callable[[], float | None] = lambda: None
     ) -> _T:
-        """Return what `call()` gives, waiting where the server is away.
+        """Return what `call()` gives, waiting while the server is away.
 
         Args:
             call: sends one request.
@@ -85,61 +85,71 @@ class Watch:
             ModelUnavailable: the server stayed away, or the call hung.
             Exception: whatever else `call` raises.
         """
-        cuts = 0
+        broken = 0
         while True:
             seen = self._returns
             try:
                 return self._timed(call, kind, self._p95(kind))
             except ModelUnavailable as error:
-                cuts += self._passes(error, cuts, known=known)
+                broken += self._passes(error, broken, known=known)
                 missed = error
             with self._search:
-                if self._returns == seen:  # nobody has found it meanwhile
-                    return self._found(call, kind, missed, cuts, left())
+                if self._returns == seen:  # no other thread has found it meanwhile
+                    return self._found(call, kind, missed, broken, left())
 
     def _found(
-        self, call: Callable[[], _T], kind: Hashable, missed: ModelUnavailable, cuts: int, left: float | None
+        self, call: Callable[[], _T], kind: Hashable, missed: ModelUnavailable, broken: int, left: float | None
     ) -> _T:
         """Look for the server until it answers `call`."""
-        policy = self._policy
-        patience = policy.seconds if left is None else min(policy.seconds, left)
+        own = self._policy
+        patience = own.seconds if left is None else min(own.seconds, left)
         if self._since is None:
-            self._since = policy.clock()
+            self._since = own.clock()
             if patience > 0:
                 _LOG.warning("The server does not answer; trying again for %.0f s. %s", patience, missed)
-        since, pause = self._since, policy.pause
-        while (rest := since + patience - policy.clock()) > 0:
-            policy.sleep(min(pause, rest))
-            pause = min(2 * pause, policy.longest)
-            try:
-                if self._look is not None:
-                    self._look()
-                found = self._timed(call, kind, None)  # it may have to load its model first
-            except ModelUnavailable as error:
-                cuts += self._passes(error, cuts, known=True)
-                missed = error
-                continue
-            except (ContextOverflow, RequestRefused):
-                self._back(since)
-                raise
+        since, looks = self._since, 0
+
+        def attempt() -> _T:
+            nonlocal looks
+            looks += 1
+            if self._look is not None:
+                self._look()
+            return self._timed(call, kind, None)  # it may have to load its model first
+
+        def passes(error: Exception, pause: float) -> float | None:
+            nonlocal broken
+            if not isinstance(error, ModelUnavailable):
+                return None
+            if looks:  # the first one is `missed`, which passes
+                broken += self._passes(error, broken, known=True)
+            waited = own.clock() - since
+            if waited < patience:
+                return min(pause, patience - waited)
+            raise unavailable(
+                f"{error} The run has waited {waited:.0f} s for it; `patience=` and TUNESMITH_PATIENCE set how many "
+                "seconds it waits.",
+                resend=Resend.NEVER,
+            ) from error
+
+        policy = Policy(pause=own.pause, longest=own.longest, clock=own.clock, sleep=own.sleep)
+        try:
+            found = policy.run(attempt, passes, deadline=math.inf, missed=missed)
+        except (ContextOverflow, RequestRefused):
             self._back(since)
-            return found
-        raise unavailable(
-            f"{missed} The run has waited {policy.clock() - since:.0f} s for it; `patience=` and TUNESMITH_PATIENCE "
-            "set how many seconds it waits.",
-            resend=Resend.NEVER,
-        ) from missed
+            raise
+        self._back(since)
+        return found
 
     def _back(self, since: float) -> None:
         self._since = None
         self._returns += 1
         _LOG.warning("The server answers again after %.0f s.", self._policy.clock() - since)
 
-    def _passes(self, error: ModelUnavailable, cuts: int, *, known: bool) -> int:
-        """Return how many connections broke over the request by `error`; raise it where waiting is no help."""
+    def _passes(self, error: ModelUnavailable, broken: int, *, known: bool) -> int:
+        """Return how many connections broke over the request by `error`; raise it if waiting is no help."""
         resend = resend_of(error)
         broke = resend is Resend.ONCE
-        if not (known or self._answered) or self._policy.seconds <= 0 or resend is Resend.NEVER or (broke and cuts):
+        if not (known or self._answered) or self._policy.seconds <= 0 or resend is Resend.NEVER or (broke and broken):
             raise error
         return int(broke)
 

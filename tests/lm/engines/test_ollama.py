@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 import dspy
@@ -19,12 +20,18 @@ from tunesmith.errors import ContextOverflow, ModelMissing, RequestRefused, Usag
 from tunesmith.lm import LM, Config, Engine, Message, ReplyCache, Request, StreamDeltaEvent, lm
 from tunesmith.lm.engine import StreamEndEvent, ToolCallPart
 from tunesmith.lm.engines.ollama import transport as ollama_transport
-from tunesmith.lm.engines.ollama.client import Policy
+from tunesmith.lm.engines.ollama.client import POLICY
 from tunesmith.lm.engines.ollama.engine import OllamaEngine, server_at
+from tunesmith.lm.waiting import Policy
 from tunesmith.lm.weights.models import embedded_path
 
 VERSIONS = ("0.24.0", "0.32.15")
 PIXEL = base64.b64encode(b"\x89PNG not really").decode()
+
+
+def patient(**given: Any) -> Policy:
+    """Return the policy of an Ollama server with some of its numbers replaced."""
+    return replace(POLICY, **given)
 
 
 def engine_on(

@@ -17,17 +17,16 @@ import httpx
 import pytest
 
 import tunesmith as ts
-from tests.lm.engines.test_ollama import chats, engine_on, schema, text_request
+from tests.lm.engines.test_ollama import chats, engine_on, patient, schema, text_request
 from tests.protocol import FakeModel, Fault, ProtocolServer
 from tests.scale import scaled
 from tunesmith.errors import ContextOverflow, ModelError, ModelMissing, ModelUnavailable, RequestRefused, UsageError
 from tunesmith.lm import LM, ReplyCache, Request, Response, StreamDeltaEvent, build_lm, lm
-from tunesmith.lm.engines.ollama.client import Policy
 from tunesmith.lm.engines.ollama.engine import OllamaEngine, _connect, server_at
 from tunesmith.lm.engines.ollama.errors import Fault as OurFault
 from tunesmith.lm.engines.ollama.errors import Kind, error_of
 from tunesmith.lm.engines.ollama.facts import Version, model_facts
-from tunesmith.lm.engines.ollama.transport import Exchange, Wire, exchanging
+from tunesmith.lm.engines.ollama.transport import Wire
 
 LABEL = schema(enum=["even", "odd"])
 
@@ -87,7 +86,7 @@ def number_request(number: int, **config: Any) -> Request:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_what_passes_is_tried_again(server: ProtocolServer, kind: str, pauses: list[float], streamed: bool) -> None:
     naps = Naps()
-    engine = engine_on(server, policy=Policy(sleep=naps))
+    engine = engine_on(server, policy=patient(sleep=naps))
     server.fault(kind, **({"size": 7} if kind == "drip" and not os.environ.get("TUNESMITH_SLOW") else {}))
     if streamed:
         deltas = [e.delta for e in engine.stream(number_request(3)) if isinstance(e, StreamDeltaEvent)]
@@ -110,7 +109,7 @@ def test_a_server_that_stays_busy_is_a_typed_error_after_growing_pauses(server: 
     naps = Naps()
     server.fault("busy", times=None)
     with pytest.raises(ModelUnavailable, match="busy"):
-        engine_on(server, policy=Policy(sleep=naps)).complete(number_request(1))
+        engine_on(server, policy=patient(sleep=naps)).complete(number_request(1))
     assert naps.taken == [1.0, 2.0, 4.0, 8.0]
     assert len(chats(server)) == 5
 
@@ -119,24 +118,24 @@ def test_a_load_in_progress_is_waited_for(server: ProtocolServer) -> None:
     server.world.library.add(FakeModel("slow", reply="here", load_delay=0.3))
     assert engine_on(server, "slow").complete(text_request("x")).text == "here"
     server.fault("error", status=503, text="Loading model")
-    assert engine_on(server, "slow", policy=Policy(sleep=Naps())).complete(text_request("x")).text == "here"
+    assert engine_on(server, "slow", policy=patient(sleep=Naps())).complete(text_request("x")).text == "here"
 
 
 def test_a_server_that_only_loads_is_a_typed_error(server: ProtocolServer) -> None:
     server.fault("load", times=None)
     with pytest.raises(ModelUnavailable, match="gives no reply"):
-        engine_on(server, policy=Policy(sleep=Naps())).complete(number_request(1))
+        engine_on(server, policy=patient(sleep=Naps())).complete(number_request(1))
 
 
 @pytest.mark.slow
 def test_a_silent_server_is_asked_again_within_the_deadline(server: ProtocolServer) -> None:
     server.fault("stall")
-    engine = engine_on(server, policy=Policy(timeout=1.0))
+    engine = engine_on(server, policy=patient(timeout=1.0))
     assert engine.identity
     start = time.monotonic()
     assert engine.complete(number_request(1)).text == '"odd"'
     assert 0.4 < time.monotonic() - start < 1.0
-    engine = engine_on(server, policy=Policy(timeout=0.4))
+    engine = engine_on(server, policy=patient(timeout=0.4))
     server.fault("stall", times=None)
     start = time.monotonic()
     with pytest.raises(ModelUnavailable, match="in time"):
@@ -146,7 +145,7 @@ def test_a_silent_server_is_asked_again_within_the_deadline(server: ProtocolServ
 
 def test_a_stream_that_stalls_ends_at_the_deadline(server: ProtocolServer) -> None:
     server.fault("stall", lines=1)
-    engine = engine_on(server, policy=Policy(timeout=0.4))
+    engine = engine_on(server, policy=patient(timeout=0.4))
     with pytest.raises(ModelUnavailable, match="in time"):
         list(engine.stream(number_request(1)))
 
@@ -155,7 +154,7 @@ def test_a_slow_drip_ends_at_the_deadline(server: ProtocolServer) -> None:
     server.fault("drip", seconds=0.05, times=None)
     start = time.monotonic()
     with pytest.raises(ModelUnavailable):
-        engine_on(server, policy=Policy(timeout=0.4)).complete(number_request(1))
+        engine_on(server, policy=patient(timeout=0.4)).complete(number_request(1))
     assert time.monotonic() - start < 1.2
 
 
@@ -174,7 +173,7 @@ def test_a_request_that_stopped_the_runner_goes_again_without_its_schema_only(se
 
 
 def test_a_crash_without_a_schema_is_typed_and_never_sent_again(server: ProtocolServer) -> None:
-    engine = engine_on(server, policy=Policy(sleep=Naps()))
+    engine = engine_on(server, policy=patient(sleep=Naps()))
     server.fault("crash")
     with pytest.raises(RequestRefused, match="stopped while it worked"):
         engine.complete(number_request(7))
@@ -402,7 +401,7 @@ def test_a_proxy_is_used_for_other_hosts_and_truncation_stays_off(
     """The protocol server stands in for a proxy: a proxy is asked with the whole address."""
     monkeypatch.setenv("http_proxy", server.url)
     monkeypatch.delenv("no_proxy", raising=False)
-    found = server_at("http://192.0.2.1:11434", Policy(attempts=1, timeout=5))
+    found = server_at("http://192.0.2.1:11434", patient(attempts=1, timeout=5))
     with pytest.raises((OurFault, ModelError)):
         found.chat({"model": "m", "messages": []}, {"truncate": False}, time.monotonic() + 5)
     assert server.requests[-1].path.endswith("/api/chat")
@@ -430,8 +429,9 @@ def test_the_key_never_goes_over_plain_http_to_another_machine(
         return httpx.Response(200, json={"models": []})
 
     monkeypatch.setenv("OLLAMA_API_KEY", "secret")
-    with exchanging(Exchange(time.monotonic() + 5)):
-        _connect(address, Wire(httpx.MockTransport(answer), time.monotonic)).list()
+    wire = Wire(httpx.MockTransport(answer), time.monotonic)
+    wire.begin(time.monotonic() + 5)
+    _connect(address, wire).list()
     assert (seen[0].headers.get("authorization") == "Bearer secret") is kept
     assert kept or "secret" not in str(seen[0].headers)
 
@@ -485,7 +485,7 @@ def test_nearly_all_calls_are_right_in_bad_weather(tmp_path: Path) -> None:
     calls = max(60, scaled(1000))
     timeout = 3.0 if calls == 1000 else 1.5
     # The default policy, with a deadline that so many silent servers can be waited for.
-    policy = Policy(timeout=timeout) if calls == 1000 else Policy(timeout=timeout, busy_pause=0.2)
+    policy = patient(timeout=timeout) if calls == 1000 else patient(timeout=timeout, pause=0.02)
     with ProtocolServer([FakeModel("m", reply=parity)], "0.24.0") as server:
         engine = Timed("m", server_at(server.url, policy))
         cache = ReplyCache(tmp_path)

@@ -10,11 +10,10 @@ from typing import Any
 import dspy
 import pytest
 
-from tests.lm.engines.test_ollama import chats, engine_on, text_request
+from tests.lm.engines.test_ollama import chats, engine_on, patient, text_request
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import BudgetExceeded, ModelMissing, ModelUnavailable
 from tunesmith.lm import Budget, Meter, ReplyCache, StopSignal, StreamDeltaEvent, build_lm, lm, metered
-from tunesmith.lm.engines.ollama.client import Policy
 from tunesmith.lm.stack import AsyncFacade
 from tunesmith.modules import stream
 
@@ -154,7 +153,7 @@ def test_the_end_of_a_budget_passes_through(server: ProtocolServer, name: str) -
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("missing", [False, True], ids=["server", "model"])
 def test_the_models_absence_passes_through(server: ProtocolServer, name: str, missing: bool) -> None:
-    engine = engine_on(server, "nowhere" if missing else "quick", policy=Policy(attempts=2))
+    engine = engine_on(server, "nowhere" if missing else "quick", policy=patient(attempts=2))
     model = build_lm("ollama/quick", engine, cache=None)
     if not missing:
         server.stop()

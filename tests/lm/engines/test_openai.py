@@ -29,6 +29,7 @@ from tunesmith.lm.engines.openai import openai_hosts
 from tunesmith.lm.engines.openai.dialects import DIALECTS
 from tunesmith.lm.engines.openai.engine import OpenAIEngine
 from tunesmith.lm.engines.openai.reply import read_problem
+from tunesmith.lm.waiting import Policy
 from tunesmith.lm.wire import response_of, row_of
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -74,12 +75,9 @@ def in_turn(*acts: Act) -> Callable[[Asked], Act]:
 
 def engine(server: Front | str, **given: Any) -> OpenAIEngine:
     url = server if isinstance(server, str) else server.url
-    own = {
-        "dialect": "openai",
-        "cloud": True,
-        "sleep": lambda seconds: None,
-    }  # with leave, the server is not asked first
-    return OpenAIEngine("m", base_url=url, **{**own, **given})
+    how = {"attempts": given.pop("attempts", 4), "sleep": given.pop("sleep", lambda seconds: None)}
+    own = {"dialect": "openai", "cloud": True}  # with leave, the server is not asked first
+    return OpenAIEngine("m", base_url=url, policy=Policy(pause=0.5, **how), **{**own, **given})
 
 
 # What goes out --------------------------------------------------------------------------------------------------

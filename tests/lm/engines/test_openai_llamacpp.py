@@ -21,6 +21,7 @@ from tunesmith.errors import ContextOverflow, ModelError, ModelMissing, ModelUna
 from tunesmith.lm import Config, Engine, Message, Request, lm
 from tunesmith.lm.engines.llamacpp.context import _serve
 from tunesmith.lm.engines.openai.engine import OpenAIEngine
+from tunesmith.lm.waiting import Policy
 from tunesmith.lm.weights.models import embedded_path
 
 pytestmark = pytest.mark.model
@@ -158,7 +159,9 @@ def test_faults_on_the_way_cost_few_replies_and_few_requests(server: str) -> Non
     with front(script, upstream=server) as before:
         straight = OpenAIEngine("m", base_url=server, api_key=KEY)
         right = [straight.complete(numbered(number)).text for number in range(3)]
-        engine = OpenAIEngine("m", base_url=before.url, api_key=KEY, waits=(0.1, 0.2, 0.4), timeout=PATIENCE)
+        engine = OpenAIEngine(
+            "m", base_url=before.url, api_key=KEY, policy=Policy(attempts=4, pause=0.1), timeout=PATIENCE
+        )
         refused = 0
         for number in range(count):
             if plan.get(number) == "refuse":
@@ -215,7 +218,7 @@ def test_a_schema_that_harms_a_server_never_leaves(server: str, harmful: dict[st
 
 def test_a_server_that_goes_away_for_good_is_a_typed_error_in_bounded_time(server: str) -> None:
     before = Front(lambda asked: FORWARD, upstream=server)
-    engine = OpenAIEngine("m", base_url=before.url, api_key=KEY, waits=(0.01, 0.01))
+    engine = OpenAIEngine("m", base_url=before.url, api_key=KEY, policy=Policy(attempts=3, pause=0.01))
     request = Request(model="m", messages=(Message.user("x"),), config=Config(max_tokens=1))
     assert engine.complete(request).finish_reason == "length"
     before.stop()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tunesmith.errors import ModelUnavailable
+from tunesmith.lm.waiting import Policy
 
 __all__ = ["Flight"]
 
@@ -140,15 +141,11 @@ def _wait_for(file: int, place: int) -> None:
     time waited, so a follower comes at most 5 % (and 50 ms) late.
     """
     start = time.monotonic()
-    while True:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
-            return
-        except (BlockingIOError, PermissionError):  # another process holds it; systems differ in which they raise
-            pass
-        except OSError:
-            return
-        waited = time.monotonic() - start
-        if waited > PATIENCE:
-            return
-        time.sleep(min(_LONGEST, max(_SHORTEST, waited / 20)))
+
+    def passes(error: Exception, _: float) -> float | None:
+        if not isinstance(error, (BlockingIOError, PermissionError)):  # systems differ in which they raise
+            return None
+        return min(_LONGEST, max(_SHORTEST, (time.monotonic() - start) / 20))
+
+    with contextlib.suppress(OSError):
+        Policy(timeout=PATIENCE).run(lambda: fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place), passes)

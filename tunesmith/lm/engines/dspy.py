@@ -4,7 +4,6 @@ import copy
 import importlib
 import os
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -40,6 +39,7 @@ from tunesmith.lm.engines.ollama.cloud import cloud_model_refused, is_cloud_name
 from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, option, register_engine
 from tunesmith.lm.meter import unmetered
 from tunesmith.lm.options import SECRET_OPTIONS
+from tunesmith.lm.waiting import Policy
 
 __all__ = ["DspyOptions", "ForeignEngine"]
 
@@ -192,7 +192,7 @@ class _Gate:
     def _look(self, address: str) -> None:
         library = importlib.import_module("tunesmith.lm.engines.openai.server")  # and with it the HTTP client
         try:
-            server = library.Server(address, headers={}, timeout=_LOOK_SECONDS, waits=(), sleep=time.sleep)
+            server = library.Server(address, headers={}, timeout=_LOOK_SECONDS, policy=Policy(attempts=1))
         except UsageError:
             self._address = None
             return

@@ -10,7 +10,6 @@ from typing import Any, TypeVar, cast
 import httpx
 
 from tunesmith.errors import ModelUnavailable, UsageError
-from tunesmith.lm.bounded import ending, is_sent_once, sooner
 from tunesmith.lm.engine import (
     Capabilities,
     Engine,
@@ -26,6 +25,7 @@ from tunesmith.lm.engine import (
     unavailable,
 )
 from tunesmith.lm.pool.hosts import Host, Hosts, HostStatus, placeless
+from tunesmith.lm.waiting import Policy, ending, is_sent_once
 from tunesmith.lm.wire import request_key
 
 __all__ = ["PoolEngine"]
@@ -33,7 +33,7 @@ __all__ = ["PoolEngine"]
 _T = TypeVar("_T")
 _Event = StreamStartEvent | StreamDeltaEvent | StreamEndEvent
 
-_PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between two looks at all hosts while none lives
+_LOOKS = Policy(attempts=6, pause=0.5)  # at all hosts, while none lives
 _ANY = Message.user(".")
 _NOBODY = Identity("pool", "any")
 
@@ -42,7 +42,7 @@ class PoolEngine:
     """One model on several hosts.
 
     Requests that share their prefix (system text, all messages but the last, options) go to one host, which has read
-    that prefix already. A new prefix goes to the host with the least to do. Where a prefix's host is busy, another
+    that prefix already. A new prefix goes to the host with the least to do. If a prefix's host is busy, another
     one helps out if it has a free slot and serves no other prefix of the last `hold` requests: reading a prefix there
     costs as much as several calls, and would push the other one out.
 
@@ -55,13 +55,13 @@ class PoolEngine:
             comes back with another model is noticed.
         slots: requests that one host works on at once.
         hold: over how many requests a prefix keeps others from its host.
-        timeout: seconds that a call may take on all hosts together, waiting for one included; `None` where only the
+        timeout: seconds that a call may take on all hosts together, waiting for one included; `None` if only the
             engines of the hosts limit it. Of a stream, the time to find a host that begins it.
         clock: monotonic seconds.
         sleep: waits for seconds.
 
     Raises:
-        UsageError: no hosts, or they serve different models, or nobody says which weights they serve.
+        UsageError: no hosts, or they serve different models, or it is not known which weights they serve.
         ModelUnavailable, ModelMissing: no host answers; one that answers has no such model.
     """
 
@@ -77,8 +77,8 @@ class PoolEngine:
     ) -> None:
         if not hosts:
             raise UsageError("A pool needs at least one host.")
-        self._hosts, self._slots, self._sleep = Hosts(hosts, slots=slots, hold=hold, clock=clock), slots, sleep
-        self._timeout, self._clock = timeout, clock
+        self._hosts, self._slots = Hosts(hosts, slots=slots, hold=hold, clock=clock), slots
+        self._policy = replace(_LOOKS, timeout=math.inf if timeout is None else timeout, clock=clock, sleep=sleep)
         self.identity = placeless(self._hosts.start())
         self.capabilities = self._common()
         self.request_options: frozenset[str] | None = next(
@@ -91,7 +91,7 @@ class PoolEngine:
 
     @property
     def own_turns(self) -> Any:
-        """What the hosts put into every prompt, `None` where they put nothing; see `tunesmith.lm.OwnTurns`."""
+        """What the hosts put into every prompt, `None` if they put nothing; see `tunesmith.lm.OwnTurns`."""
         return next((getattr(host.engine, "own_turns", None) for host in self._hosts.all if host.live), None)
 
     def embed(self, texts: list[str]) -> list[list[float]]:
@@ -130,8 +130,7 @@ class PoolEngine:
                 return call(host.engine)
 
     def _visit(self, prefix: str | None) -> "_Visit":
-        end = sooner(math.inf if self._timeout is None else self._clock() + self._timeout)
-        return _Visit(self._hosts, prefix, self._sleep, self._clock, None if end == math.inf else end)
+        return _Visit(self._hosts, prefix, self._policy)
 
     def _common(self) -> Capabilities:
         """Return what every host can do that answers now."""
@@ -152,26 +151,18 @@ class _Visit:
 
     Attributes:
         over: whether a part of the reply was given out, so that no other host may start it again.
-        end: when the call has to be over, `None` for no limit.
+        end: when the call has to be over.
     """
 
-    def __init__(
-        self,
-        hosts: Hosts,
-        prefix: str | None,
-        sleep: Callable[[float], None],
-        clock: Callable[[], float],
-        end: float | None,
-    ) -> None:
-        self._hosts, self._prefix, self._sleep, self._clock, self.end = hosts, prefix, sleep, clock, end
+    def __init__(self, hosts: Hosts, prefix: str | None, policy: Policy) -> None:
+        self._hosts, self._prefix, self._policy = hosts, prefix, policy
+        self.end, self.over = policy.deadline(), False
         self._tried: set[str] = set()
-        self._broken = 0
-        self._waits = list(_PATIENCE)
-        self.over = False
+        self._broken = self._looks = 0
 
     @contextmanager
     def host(self) -> Iterator[Host]:
-        """Give the next host to try. Where it does not answer, the block ends without an error: try the next.
+        """Give the next host to try. If it does not answer, the block ends without an error: try the next.
 
         Raises:
             ModelUnavailable: no host answers, for as long as is waited, or none may be tried any more.
@@ -185,23 +176,32 @@ class _Visit:
             self._broken += not _never_sent(error)
             if self._broken > 1:
                 raise unavailable(str(error), resend=Resend.NEVER) from error
-            if self.over or self._late(0.0) or (is_sent_once() and resend_of(error) is Resend.NEVER):
+            if self.over or self._policy.clock() >= self.end or (is_sent_once() and resend_of(error) is Resend.NEVER):
                 raise
         finally:
             self._hosts.leave(host)
 
     def _next(self) -> Host:
-        while (host := self._hosts.take(self._prefix, self._tried)) is None:
-            if not self._waits or self._late(self._waits[0]):
-                raise self._hosts.nobody()
-            self._sleep(self._waits.pop(0))
-            self._tried.clear()
-            with ending(self.end):
-                self._hosts.revive()
+        host = self._hosts.take(self._prefix, self._tried)
+        if host is not None:
+            return host
+        return self._policy.run(self._look, self._pause, deadline=self.end, missed=self._hosts.no_host())
+
+    def _look(self) -> Host:
+        """Look at all hosts again, and take one that answers."""
+        self._tried.clear()
+        with ending(self.end):
+            self._hosts.revive()
+        host = self._hosts.take(self._prefix, self._tried)
+        if host is None:
+            raise self._hosts.no_host()
         return host
 
-    def _late(self, wait: float) -> bool:
-        return self.end is not None and self._clock() + wait >= self.end
+    def _pause(self, error: Exception, pause: float) -> float | None:
+        """Return the seconds before the next look; all looks of one request count, also if hosts came between."""
+        del pause
+        self._looks += isinstance(error, ModelUnavailable)
+        return self._policy.pause_after(self._looks) if self._looks < self._policy.attempts else None
 
 
 def _generator(events: Iterator[_Event]) -> Generator[_Event, None, None]:
@@ -209,7 +209,7 @@ def _generator(events: Iterator[_Event]) -> Generator[_Event, None, None]:
 
 
 def _never_sent(error: BaseException | None) -> bool:
-    """Return whether the server cannot have read the request, because nobody took the connection."""
+    """Return whether the server cannot have read the request, because it took no connection."""
     while error is not None:
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, ConnectionRefusedError)):
             return True

@@ -1,4 +1,4 @@
-"""The hosts of a pool: which of them live, and which prefix goes to which."""
+"""The hosts of a pool: which of them live, and which one a prefix goes to."""
 
 import hashlib
 import itertools
@@ -11,12 +11,13 @@ from typing import Any
 
 from tunesmith.errors import ModelError, ModelUnavailable, UsageError
 from tunesmith.lm.engine import Engine, Identity, unavailable
+from tunesmith.lm.waiting import Policy
 
 __all__ = ["Host", "HostStatus", "Hosts", "placeless"]
 
 _PLACES = frozenset({"address", "host", "url"})  # details of an identity that say where, not what
 _KEPT = 1024  # prefixes whose host is remembered
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds between two looks at a dead host
+_LOOKS = Policy(pause=1.0, longest=30.0)  # at a dead host
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class HostStatus:
         live: whether it gets requests.
         in_flight: requests it is working on.
         calls: requests it was given so far.
-        problem: why it gets none, `None` where it does.
+        problem: why it gets none, `None` if it gets some.
     """
 
     name: str
@@ -45,10 +46,10 @@ class Host:
         self.name, self.make = name, make
         self.made: Engine | None = None
         self.live = False
-        self.barred = False  # it serves another model: nobody looks again
+        self.barred = False  # it serves another model: it is not looked at again
         self.in_flight = self.calls = 0
         self.problem: str | None = None
-        self.due, self.pause, self.probed = 0.0, _FIRST_PAUSE, False
+        self.due, self.misses, self.probed = 0.0, 0, False
 
     @property
     def engine(self) -> Engine:
@@ -96,11 +97,11 @@ class Hosts:
             host.live = True
             first = first or identity
         if first is None:
-            raise self.nobody()
+            raise self.no_host()
         return first
 
     def take(self, prefix: str | None, tried: set[str]) -> Host | None:
-        """Return a live host that was not tried, with one request more in flight; `None` where there is none."""
+        """Return a live host that was not tried, with one request more in flight; `None` if there is none."""
         with self._lock:
             self._look_after_dead()
             live = [host for host in self.all if host.live and host.name not in tried]
@@ -121,8 +122,12 @@ class Hosts:
         with self._lock:
             host.problem = str(error)
             if host.live:
-                host.live, host.pause = False, _FIRST_PAUSE
-                host.due = self._clock() + host.pause
+                host.live, host.misses = False, 0
+                self._miss(host)
+
+    def _miss(self, host: Host) -> None:
+        host.misses += 1
+        host.due = self._clock() + _LOOKS.pause_after(host.misses)
 
     def revive(self) -> None:
         """Look at every dead host now."""
@@ -133,7 +138,7 @@ class Hosts:
         for host in dead:
             self._probe(host)
 
-    def nobody(self) -> ModelError:
+    def no_host(self) -> ModelError:
         """Return the error for a pool in which no host answers."""
         said = "; ".join(f"{host.name}: {host.problem}" for host in self.all)
         return unavailable(f"None of the hosts answers. {said}")
@@ -200,8 +205,7 @@ class Hosts:
             host.probed = False
             host.problem = problem or stranger
             if problem is not None:
-                host.pause = min(2 * host.pause, _LONGEST_PAUSE)
-                host.due = self._clock() + host.pause
+                self._miss(host)
             elif stranger is not None:
                 host.barred = True
             else:
@@ -211,11 +215,11 @@ class Hosts:
             warnings.warn(stranger, RuntimeWarning, stacklevel=2)
 
     def _stranger(self, name: str, identity: Identity) -> str | None:
-        """Return how what `name` serves differs from the other hosts, `None` where it does not."""
+        """Return how what `name` serves differs from the other hosts, `None` if it does not."""
         kin = {"backend": identity.backend, "model": identity.model, "digest": identity.digest, **_what(identity)}
         if identity.digest is None and not kin.get("revision"):
             raise UsageError(
-                f"{name} does not say which weights it serves. Where you know that all hosts serve the same, state it "
+                f"{name} does not say which weights it serves. If you know that all hosts serve the same, say it "
                 "with `revision=`, any text that changes with the weights."
             )
         if self._kin is None:

@@ -15,7 +15,8 @@ from tunesmith.lm.engines.ollama.host import server_address
 from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, option, register_engine
 
 if TYPE_CHECKING:
-    from tunesmith.lm.engines.ollama.client import OllamaServer, Policy
+    from tunesmith.lm.engines.ollama.client import OllamaServer
+    from tunesmith.lm.waiting import Policy
 
 __all__ = ["ollama_hosts", "ollama_server", "OllamaOptions"]
 
@@ -93,7 +94,7 @@ def ollama_server(host: str | None = None, **policy: Any) -> "OllamaServer":
 
     Args:
         host: a host, `host:port` or a URL.
-        **policy: fields of `tunesmith.lm.engines.ollama.client.Policy`.
+        **policy: fields of `tunesmith.lm.waiting.Policy`.
 
     Raises:
         UsageError: the address cannot be read.
@@ -104,8 +105,8 @@ def ollama_server(host: str | None = None, **policy: Any) -> "OllamaServer":
 
 
 def _policy(fields: dict[str, Any]) -> "Policy":
-    made: Policy = importlib.import_module("tunesmith.lm.engines.ollama.client").Policy(**fields)
-    return made
+    usual: Policy = importlib.import_module("tunesmith.lm.engines.ollama.client").POLICY
+    return replace(usual, **fields)
 
 
 def _library() -> Any:

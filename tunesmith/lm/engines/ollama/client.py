@@ -1,22 +1,19 @@
 """One Ollama server: every request to it, with retries, deadlines and typed errors.
 
-What passes is tried again: a refused, broken or silent connection, a busy server, a model that was just loaded. What
-would not pass is not: above all a request that ended the model's runner is never sent again as it was.
+A fault that passes is tried again: a refused, broken or silent connection, a busy server, a model that was just loaded.
+Others are not: above all a request that ended the model's runner is never sent again as it was.
 """
 
 import contextlib
 import json
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
 
 from tunesmith.errors import ModelError
-from tunesmith.lm.bounded import sooner
 from tunesmith.lm.connection import made
 from tunesmith.lm.engines.ollama.errors import Fault, Kind, Sort, error_of, no_such_model
 from tunesmith.lm.engines.ollama.facts import (
@@ -29,54 +26,26 @@ from tunesmith.lm.engines.ollama.facts import (
     model_facts,
     served_models,
 )
-from tunesmith.lm.engines.ollama.transport import Exchange, exchanging, wire_to
+from tunesmith.lm.engines.ollama.transport import Wire, connections_to
+from tunesmith.lm.waiting import Policy
 
-__all__ = ["Connect", "OllamaServer", "Policy", "PullProgress"]
+__all__ = ["Connect", "OllamaServer", "POLICY", "PullProgress"]
 
 T = TypeVar("T")
 Connect = Callable[[str, httpx.BaseTransport], Any]
 """Makes the `ollama.Client` of the server at an address, over a transport."""
 PullProgress = Callable[[str, int, int | None], None]
-"""Called with what the server does, the bytes that are here and, where known, the bytes that there will be."""
+"""Called with what the server does, the bytes that are here and, if known, the bytes that there will be."""
 
+POLICY = Policy(timeout=1200.0, attempts=5, pause=0.1)
+"""For a call, and at the first one for what the server is asked about the model before.
+
+An attempt may be silent for half of what is left of the time; in a run, where a silent call is not sent again, for all
+of it.
+"""
+
+_BUSY = 10.0  # pauses are so many times as long after "busy" and "loading"
 _PULL_SECONDS = 30 * 86400.0  # a download takes as long as it takes
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How often and how long.
-
-    Attributes:
-        timeout: seconds a call may take: all attempts together, and at the first call what the server is asked about
-            the model before. An attempt may be silent for half of what is left; in a run, where a silent call is not
-            sent again, for all of it.
-        attempts: at most, for a fault that passes.
-        pause: seconds before the second attempt; doubled before each further one.
-        busy_pause: the same after "busy" and "loading".
-        clock: monotonic seconds.
-        sleep: waits.
-    """
-
-    timeout: float = 1200.0
-    attempts: int = 5
-    pause: float = 0.1
-    busy_pause: float = 1.0
-    clock: Callable[[], float] = field(default=time.monotonic)
-    sleep: Callable[[float], None] = field(default=time.sleep)
-
-    def deadline(self) -> float:
-        """Return when a call that starts now has to be over; no later than the call that it is a part of."""
-        return sooner(self.clock() + self.timeout)
-
-    def waited(self, fault: Fault, attempt: int, deadline: float) -> bool:
-        """Wait after attempt number `attempt`; return whether there may be one more."""
-        if fault.sort not in (Sort.AGAIN, Sort.LATER) or attempt >= self.attempts:
-            return False
-        pause = (self.busy_pause if fault.sort is Sort.LATER else self.pause) * 2 ** (attempt - 1)
-        if self.clock() + pause >= deadline:
-            return False
-        self.sleep(pause)
-        return True
 
 
 class OllamaServer:
@@ -92,7 +61,7 @@ class OllamaServer:
         self.address, self.policy = address, policy
         self._connect = connect
         self._lock = threading.Lock()
-        self._open: tuple[int, Any, httpx.Client] | None = None
+        self._open: tuple[int, httpx.HTTPTransport, list[tuple[Any, Wire]]] | None = None
 
     # Requests -----------------------------------------------------------------------------------------------
 
@@ -102,14 +71,8 @@ class OllamaServer:
         Raises:
             Fault: the last one.
         """
-        end, attempt = self.policy.deadline() if deadline is None else deadline, 1
-        while True:
-            try:
-                return once(end)
-            except Fault as fault:
-                if not self.policy.waited(fault, attempt, end):
-                    raise
-                attempt += 1
+        end = self.policy.deadline() if deadline is None else deadline
+        return self.policy.run(lambda: once(end), _pause, deadline=end)
 
     def chat(self, arguments: dict[str, Any], patch: dict[str, Any], deadline: float) -> dict[str, Any]:
         """Return the reply to one `/api/chat` request, as it came.
@@ -130,8 +93,8 @@ class OllamaServer:
         Raises:
             Fault: it did not begin, or broke off.
         """
-        client, _ = self._clients()
-        yield from _pieces(client.chat(stream=True, **arguments), Exchange(deadline, patch))
+        with self._client(deadline, patch) as (client, _):
+            yield from _pieces(client.chat(stream=True, **arguments))
 
     def embed(self, arguments: dict[str, Any], deadline: float) -> list[list[float]]:
         """Return the vectors of one `/api/embed` request.
@@ -194,11 +157,11 @@ class OllamaServer:
         """
         if find_served(self.models(), name) is not None:
             return False
-        client, _ = self._clients()
         try:
-            for step in _pieces(client.pull(name, stream=True), Exchange(self.policy.clock() + _PULL_SECONDS)):
-                if progress is not None:
-                    progress(step.status or "", step.completed or 0, step.total)
+            with self._client(self.policy.clock() + _PULL_SECONDS) as (client, _):
+                for step in _pieces(client.pull(name, stream=True)):
+                    if progress is not None:
+                        progress(step.status or "", step.completed or 0, step.total)
         except Fault as fault:
             raise error_of(fault, self.address, name, pulling=True) from fault
         return True
@@ -232,7 +195,7 @@ class OllamaServer:
         with self._lock:
             found, self._open = self._open, None
         if found is not None and found[0] == os.getpid():
-            found[2].close()  # and with it the transport, which both clients share
+            found[1].close()
 
     # Below --------------------------------------------------------------------------------------------------
 
@@ -243,51 +206,59 @@ class OllamaServer:
             raise error_of(fault, self.address, None) from fault
 
     def _get_version(self, deadline: float) -> dict[str, Any]:
-        _, plain = self._clients()
-        exchange = Exchange(deadline)
-        with exchanging(exchange):
-            plain.get("/api/version")
-        return exchange.reply
+        with self._client(deadline) as (_, wire):
+            # The `ollama` client has no method for this one.
+            httpx.Client(base_url=self.address, transport=wire, trust_env=False).get("/api/version")
+            return wire.reply
 
     def _ask(self, do: Callable[[Any], Any], deadline: float, patch: dict[str, Any] | None = None) -> dict[str, Any]:
-        client, _ = self._clients()
-        exchange = Exchange(deadline, patch)
-        try:
-            with exchanging(exchange):
+        with self._client(deadline, patch) as (client, wire):
+            try:
                 do(client)
-        except (ValueError, TypeError, AttributeError) as error:
-            # The client cannot read the reply, or will not send the request.
-            kind, status = (Kind.FOREIGN, 200) if exchange.reply else (Kind.ANSWERED, 400)
-            raise Fault(kind, str(error), status) from error
-        return exchange.reply
+            except (ValueError, TypeError, AttributeError) as error:
+                # The client cannot read the reply, or will not send the request.
+                kind, status = (Kind.FOREIGN, 200) if wire.reply else (Kind.ANSWERED, 400)
+                raise Fault(kind, str(error), status) from error
+            return wire.reply
 
-    def _clients(self) -> tuple[Any, httpx.Client]:
-        """Return the `ollama` client, and a plain one for the routes that it has not, over one transport."""
-        pid = os.getpid()
-        found = self._open
+    @contextlib.contextmanager
+    def _client(self, deadline: float, patch: dict[str, Any] | None = None) -> Iterator[tuple[Any, Wire]]:
+        """Give a client that no other call uses, and its transport, for a request that ends at `deadline`."""
+        _, connections, free = self._opened()
+        try:
+            client, wire = free.pop()
+        except IndexError:
+            wire = Wire(connections, self.policy.clock)
+            client = self._connect(self.address, wire)
+        wire.begin(deadline, patch)
+        try:
+            yield client, wire
+        finally:
+            free.append((client, wire))
+
+    def _opened(self) -> tuple[int, httpx.HTTPTransport, list[tuple[Any, Wire]]]:
+        """Return the connections, and the clients that are free."""
+        pid, found = os.getpid(), self._open
         if found is None or found[0] != pid:  # a forked process may not speak on its parent's connections
             with self._lock:
                 found = self._open
                 if found is None or found[0] != pid:
-                    found = self._open = made(self.address, self._new_clients)
-        return found[1], found[2]
-
-    def _new_clients(self) -> tuple[int, Any, httpx.Client]:
-        wire = wire_to(httpx.URL(self.address), self.policy.clock)
-        plain = httpx.Client(base_url=self.address, transport=wire, trust_env=False)
-        return os.getpid(), self._connect(self.address, wire), plain
+                    url, clock = httpx.URL(self.address), self.policy.clock
+                    found = self._open = (pid, made(self.address, lambda: connections_to(url, clock)), [])
+        return found
 
 
-def _pieces(chunks: Any, exchange: Exchange) -> Iterator[Any]:
+def _pause(error: Exception, pause: float) -> float | None:
+    """Return the seconds to wait after a fault that passes."""
+    if not isinstance(error, Fault) or error.sort not in (Sort.AGAIN, Sort.LATER):
+        return None
+    return pause * _BUSY if error.sort is Sort.LATER else pause
+
+
+def _pieces(chunks: Any) -> Iterator[Any]:
     try:
-        while True:
-            try:
-                with exchanging(exchange):
-                    chunk = next(chunks, None)
-            except (ValueError, TypeError, AttributeError) as error:
-                raise Fault(Kind.FOREIGN, str(error), 200) from error
-            if chunk is None:
-                return
-            yield chunk
+        yield from chunks
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Fault(Kind.FOREIGN, str(error), 200) from error
     finally:
         chunks.close()

@@ -33,7 +33,7 @@ from tunesmith.lm.engine import (
     missing_model,
     refused,
 )
-from tunesmith.lm.engines.ollama.client import OllamaServer, Policy
+from tunesmith.lm.engines.ollama.client import POLICY, OllamaServer
 from tunesmith.lm.engines.ollama.cloud import cloud_model_refused, is_cloud_name
 from tunesmith.lm.engines.ollama.errors import Fault, Kind, Sort, no_vectors
 from tunesmith.lm.engines.ollama.facts import MAX_CONTEXT, ModelFacts, OwnTurns
@@ -48,6 +48,7 @@ from tunesmith.lm.engines.ollama.request import (
     tool_calls,
 )
 from tunesmith.lm.options import OLLAMA
+from tunesmith.lm.waiting import Policy
 
 __all__ = ["OllamaEngine", "server_at"]
 
@@ -66,7 +67,7 @@ def server_at(host: str | None, policy: Policy | None = None) -> OllamaServer:
     Raises:
         UsageError: the address cannot be read.
     """
-    return OllamaServer(server_address(host), _connect, policy or Policy())
+    return OllamaServer(server_address(host), _connect, policy or POLICY)
 
 
 def _connect(address: str, transport: httpx.BaseTransport) -> ollama.Client:

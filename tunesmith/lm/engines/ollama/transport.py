@@ -1,60 +1,32 @@
 """What travels below the `ollama` client: two fields it cannot send, one header it should not, and every fault.
 
 The client has no argument for `truncate` and `shift`, without which a server shortens long prompts in silence, and it
-sends OLLAMA_API_KEY to any host. Both are settled here, in the transport that the client is given. The transport also
-sets the time a request may take, keeps the reply as it came (the client drops parts of it), mends lines that the
-client's reader would split, and raises one kind of exception, `Fault`, whatever goes wrong.
+sends OLLAMA_API_KEY to any host. Both are settled here, in the transport that the client is given. It also sets the
+time a request may take, keeps the reply as it came (the client drops parts of it), mends lines that the client's reader
+would split, and raises one kind of exception, `Fault`, whatever goes wrong.
 """
 
 import contextlib
 import functools
 import ipaddress
 import json
+import math
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from typing import Any
 
 import httpx
 
-from tunesmith.lm.bounded import is_sent_once, keep_deadline
+from tunesmith.lm.bounded import keep_deadline
 from tunesmith.lm.connection import proxy_for
 from tunesmith.lm.engines.ollama.errors import Fault, Kind
+from tunesmith.lm.waiting import ending, is_sent_once, time_left
 
-__all__ = ["Exchange", "Wire", "exchanging", "is_loopback", "wire_to"]
+__all__ = ["Wire", "connections_to", "is_loopback"]
 
 _CONNECT_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 60.0
 # `str.splitlines`, which httpx reads streams with, takes these for line ends; in JSON they stand inside strings only.
 _LINE_ENDS = {"\u0085".encode(): b"\\u0085", "\u2028".encode(): b"\\u2028", "\u2029".encode(): b"\\u2029"}
-
-
-class Exchange:
-    """One request on its way: what to add to it, how long it may take, and its reply as it came.
-
-    Attributes:
-        deadline: when it has to be over, on the transport's clock.
-        patch: fields to put into the JSON body; those the client writes as well replace the client's.
-        reply: the JSON of a reply that came whole, empty until then.
-    """
-
-    __slots__ = ("deadline", "patch", "reply")
-
-    def __init__(self, deadline: float, patch: dict[str, Any] | None = None) -> None:
-        self.deadline, self.patch = deadline, patch or {}
-        self.reply: dict[str, Any] = {}
-
-
-_EXCHANGE: ContextVar[Exchange] = ContextVar("tunesmith_ollama_exchange")
-
-
-@contextlib.contextmanager
-def exchanging(exchange: Exchange) -> Iterator[None]:
-    """Let the requests that are sent inside the block belong to `exchange`."""
-    token = _EXCHANGE.set(exchange)
-    try:
-        yield
-    finally:
-        _EXCHANGE.reset(token)
 
 
 @functools.lru_cache(maxsize=64)
@@ -70,21 +42,40 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def wire_to(url: httpx.URL, clock: Callable[[], float]) -> "Wire":
-    """Return the transport for the server at `url`: past every proxy where that is this machine."""
+def connections_to(url: httpx.URL, clock: Callable[[], float]) -> httpx.HTTPTransport:
+    """Return the connections to the server at `url`: past every proxy if that is this machine."""
     proxy = None if is_loopback(url.host) else proxy_for(url.scheme, url.host)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS)
     verify = url.scheme == "https"  # reading certificates takes a while
     inner = httpx.HTTPTransport(verify=verify, limits=limits, proxy=proxy)
-    keep_deadline(inner, lambda: _EXCHANGE.get().deadline - clock())
-    return Wire(inner, clock)
+    keep_deadline(inner, lambda: time_left(clock))
+    return inner
 
 
 class Wire(httpx.BaseTransport):
-    """The transport. Every request needs an `Exchange` around it."""
+    """The transport of one client, which sends one request at a time, over connections that all clients share.
+
+    Args:
+        inner: the connections.
+        clock: monotonic seconds.
+
+    Attributes:
+        reply: the JSON of a reply that came whole, empty until then.
+    """
 
     def __init__(self, inner: httpx.BaseTransport, clock: Callable[[], float]) -> None:
         self._inner, self._clock = inner, clock
+        self.begin(-math.inf)
+
+    def begin(self, deadline: float, patch: dict[str, Any] | None = None) -> None:
+        """Prepare for the next request.
+
+        Args:
+            deadline: when the exchange has to be over, on the clock.
+            patch: fields to put into the JSON body; those the client writes as well replace the client's.
+        """
+        self._deadline, self._patch = deadline, patch or {}
+        self.reply: dict[str, Any] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request` and return its reply.
@@ -92,36 +83,35 @@ class Wire(httpx.BaseTransport):
         Raises:
             Fault: anything but a reply came.
         """
-        exchange = _EXCHANGE.get()
-        self._prepare(request, exchange)
+        self._prepare(request)
+        with ending(self._deadline):
+            return self._answered(request)
+
+    def _answered(self, request: httpx.Request) -> httpx.Response:
         try:
             response = self._inner.handle_request(request)
         except httpx.TransportError as error:
             raise _fault(error) from error
         if response.status_code >= 400:
-            raise Fault(Kind.ANSWERED, self._read(response, exchange).decode("utf-8", "replace"), response.status_code)
+            raise Fault(Kind.ANSWERED, self._read(response).decode("utf-8", "replace"), response.status_code)
         if response.status_code >= 300:  # texts go where the user sent them, and nowhere else
             response.close()
             where = response.headers.get("location", "nowhere")
             raise Fault(Kind.FOREIGN, f"it has moved to {where}", response.status_code)
         if "ndjson" in response.headers.get("content-type", ""):
-            response.stream = _Lines(response, exchange, self._clock)
+            response.stream = _Lines(response, self._deadline, self._clock)
             return response
-        return self._whole(response, exchange)
+        return self._whole(response)
 
-    def close(self) -> None:
-        """Close every connection."""
-        self._inner.close()
-
-    def _prepare(self, request: httpx.Request, exchange: Exchange) -> None:
-        left = exchange.deadline - self._clock()
+    def _prepare(self, request: httpx.Request) -> None:
+        left = self._deadline - self._clock()
         if left <= 0:
             raise Fault(Kind.STALLED, "the time for this call is over")
         request.headers["accept-encoding"] = "identity"
         if request.url.scheme != "https" and not is_loopback(request.url.host):
             request.headers.pop("authorization", None)
-        if exchange.patch and request.url.path.endswith("/api/chat"):
-            content = _patched(request.read(), exchange.patch)
+        if self._patch and request.url.path.endswith("/api/chat"):
+            content = _patched(request.read(), self._patch)
             request.stream = httpx.ByteStream(content)
             request.headers["content-length"] = str(len(content))
         # Of what is left a quarter each is for connecting and sending, half for waiting: a request that is sent again
@@ -130,12 +120,12 @@ class Wire(httpx.BaseTransport):
         waits = {"connect": min(_CONNECT_SECONDS, left / 4), "write": left / 4, "pool": left / 4, "read": read}
         request.extensions["timeout"] = waits
 
-    def _read(self, response: httpx.Response, exchange: Exchange) -> bytes:
+    def _read(self, response: httpx.Response) -> bytes:
         parts = []
         try:
             for part in response.iter_bytes():
                 parts.append(part)
-                if self._clock() > exchange.deadline:
+                if self._clock() > self._deadline:
                     raise Fault(Kind.STALLED, "the reply came too slowly")
         except httpx.TransportError as error:
             raise _fault(error) from error
@@ -145,9 +135,9 @@ class Wire(httpx.BaseTransport):
             response.close()
         return b"".join(parts)
 
-    def _whole(self, response: httpx.Response, exchange: Exchange) -> httpx.Response:
+    def _whole(self, response: httpx.Response) -> httpx.Response:
         """Return a reply that came in one piece, checked to be a JSON object."""
-        content = self._read(response, exchange)
+        content = self._read(response)
         try:
             reply = json.loads(content)
         except ValueError:
@@ -160,31 +150,40 @@ class Wire(httpx.BaseTransport):
             raise Fault(Kind.FOREIGN, text, response.status_code)
         if isinstance(reply.get("error"), str) and len(reply) == 1:
             raise Fault(Kind.ANSWERED, reply["error"], response.status_code)
-        exchange.reply = reply
+        self.reply = reply
         return httpx.Response(response.status_code, headers={"content-type": "application/json"}, content=content)
 
 
 class _Lines(httpx.SyncByteStream):
     """A stream of JSON lines: whole lines only, none of them empty, none of them split by a reader."""
 
-    def __init__(self, response: httpx.Response, exchange: Exchange, clock: Callable[[], float]) -> None:
-        self._inner, self._exchange, self._clock = response.stream, exchange, clock
+    def __init__(self, response: httpx.Response, deadline: float, clock: Callable[[], float]) -> None:
+        self._inner, self._deadline, self._clock = response.stream, deadline, clock
 
     def __iter__(self) -> Iterator[bytes]:
         rest = b""
-        assert isinstance(self._inner, httpx.SyncByteStream)
-        try:
-            for chunk in self._inner:
-                if self._clock() > self._exchange.deadline:
-                    raise Fault(Kind.STALLED, "the reply came too slowly")
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    if line.strip():
-                        yield _mended(line) + b"\n"
-        except httpx.TransportError as error:
-            raise _fault(error) from error
+        for chunk in self._chunks():
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if line.strip():
+                    yield _mended(line) + b"\n"
         if rest.strip():
             raise Fault(Kind.CUT, "the stream ended in the middle of a line")
+
+    def _chunks(self) -> Iterator[bytes]:
+        assert isinstance(self._inner, httpx.SyncByteStream)
+        chunks = iter(self._inner)
+        while True:
+            try:
+                with ending(self._deadline):  # not around a `yield`: what runs meanwhile is not a part of this call
+                    chunk = next(chunks, None)
+            except httpx.TransportError as error:
+                raise _fault(error) from error
+            if chunk is None:
+                return
+            if self._clock() > self._deadline:
+                raise Fault(Kind.STALLED, "the reply came too slowly")
+            yield chunk
 
     def close(self) -> None:
         close = getattr(self._inner, "close", None)
@@ -210,7 +209,7 @@ def _mended(line: bytes) -> bytes:
 
 
 def _patched(content: bytes, patch: dict[str, Any]) -> bytes:
-    """Return a JSON object with the fields of `patch`; parses it only where they replace something."""
+    """Return a JSON object with the fields of `patch`; parses it only if they replace something."""
     if patch.keys() <= {"truncate", "shift"}:
         return content[:-1] + b"," + json.dumps(patch, separators=(",", ":")).encode()[1:]
     return json.dumps({**json.loads(content), **patch}, separators=(",", ":"), ensure_ascii=False).encode()

@@ -8,6 +8,7 @@ from tunesmith.lm.engine import Engine
 from tunesmith.lm.engines.hosts import pooled
 from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, option, register_engine
 from tunesmith.lm.options import SECRET_OPTIONS
+from tunesmith.lm.waiting import Policy
 
 __all__ = ["openai_hosts", "OpenAIOptions"]
 
@@ -47,7 +48,12 @@ def openai_hosts(model: str, base_url: object, slots: int, given: Mapping[str, A
     if isinstance(base_url, str):
         return _one(model, base_url, slots, given)
     # The pool tries another host instead of the same one again.
-    return pooled(lambda address: _one(model, address, slots, given, waits=()), base_url, name="base_url", slots=slots)
+    return pooled(
+        lambda address: _one(model, address, slots, given, policy=Policy(attempts=1)),
+        base_url,
+        name="base_url",
+        slots=slots,
+    )
 
 
 def _one(model: str, base_url: str, slots: int, options: Mapping[str, Any], **own: Any) -> Built:

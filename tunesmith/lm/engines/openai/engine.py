@@ -6,7 +6,7 @@ user gives stand for the weights.
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -34,11 +34,12 @@ from tunesmith.lm.engines.openai.dialects import DIALECTS, Dialect, detect, get_
 from tunesmith.lm.engines.openai.reply import read_events, read_reply
 from tunesmith.lm.engines.openai.request import chat_body
 from tunesmith.lm.engines.openai.server import Server
+from tunesmith.lm.waiting import Policy
 
 __all__ = ["OpenAIEngine"]
 
 _ANSWER_SECONDS = 600.0  # a slow model on a slow machine
-_WAITS = (0.5, 1.0, 2.0)  # between attempts, in seconds
+_POLICY = Policy(attempts=4, pause=0.5)
 _SMALLEST_CONTEXT = 128  # tokens; a prompt below it fits anywhere
 _ABSENT_SECONDS = 10.0  # for so long a server that was away is not asked what it can do
 
@@ -57,11 +58,10 @@ class OpenAIEngine:
         timeout: seconds for one attempt, from connecting to the last byte of the reply; of a stream to its beginning,
             and for every pause in it.
         headers: sent with every request.
-        waits: seconds before each further attempt; empty for a single one.
+        policy: how often a request is sent, and how long to wait between.
         slots: requests the server works on at once.
         cloud: whether the model may be one that an Ollama server hands on to the cloud. Without it the server is asked
             once, before the first text, also if `dialect` says that it is another.
-        sleep: waits for seconds.
 
     Raises:
         UsageError: an argument that cannot be used, or a key that would travel in clear text.
@@ -77,10 +77,9 @@ class OpenAIEngine:
         revision: str | None = None,
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
-        waits: tuple[float, ...] = _WAITS,
+        policy: Policy = _POLICY,
         slots: int = 1,
         cloud: bool = False,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if not isinstance(cloud, bool):
             raise UsageError(f"`cloud` is true or false. Given: {shown(cloud)}.")
@@ -91,7 +90,7 @@ class OpenAIEngine:
             raise UsageError(f"`timeout` must be a number of seconds above 0, at most a year. Given: {shown(timeout)}.")
         sent = checked_headers(headers or {}, api_key)
         self._model, self._slots, self._admitted = model, slots, cloud
-        self._server = Server(base_url, headers=sent, timeout=float(seconds), waits=waits, sleep=sleep)
+        self._server = Server(base_url, headers=sent, timeout=float(seconds), policy=policy)
         self._dialect = None if dialect is None else get_dialect(dialect)
         self._given = dialect is not None
         self._facts: Mapping[str, Any] = {}

@@ -17,12 +17,13 @@ import httpx
 
 from tunesmith.errors import ModelError, shown
 from tunesmith.lazy import lazy_module
-from tunesmith.lm.bounded import ending, is_sent_once, keep_deadline, sooner, time_left
+from tunesmith.lm.bounded import keep_deadline
 from tunesmith.lm.connection import made
 from tunesmith.lm.engine import Resend, context_overflow, missing_model, refused, unavailable
 from tunesmith.lm.engines.ollama.transport import is_loopback
 from tunesmith.lm.engines.openai.address import checked_address
 from tunesmith.lm.engines.openai.reply import broke_off, read_problem
+from tunesmith.lm.waiting import Policy, ending, is_sent_once, sooner, time_left
 
 if TYPE_CHECKING:
     import openai
@@ -35,7 +36,7 @@ _T = TypeVar("_T")
 
 _CONNECT_SECONDS = 10.0
 _PROBE_SECONDS = 3.0
-_LONGEST_WAIT = 60.0  # a server that wants more is away for us
+_LONGEST_WAIT = 60.0  # seconds; a server that asks for more counts as away
 _BUSY = frozenset({408, 425, 429, 502, 503, 504, 529})
 # llama.cpp and others close an idle connection after 5 s; ours must be gone before.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=4.0)
@@ -52,8 +53,7 @@ class Server:
         headers: sent with every request.
         timeout: seconds for one attempt, from connecting to the last byte of the reply; of a stream to its beginning,
             and for every pause in it.
-        waits: seconds before each further attempt; empty for a single one.
-        sleep: waits for seconds.
+        policy: how often a request is sent, and how long to wait between.
 
     Attributes:
         url: of the API.
@@ -63,27 +63,19 @@ class Server:
         UsageError: an address that cannot be used, or a key that would travel in clear text to another machine.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        headers: Mapping[str, str],
-        timeout: float,
-        waits: tuple[float, ...],
-        sleep: Callable[[float], None],
-    ) -> None:
+    def __init__(self, base_url: str, *, headers: Mapping[str, str], timeout: float, policy: Policy) -> None:
         address = checked_address(base_url, headers)
         self.is_local = is_loopback(address.hostname or "")
         self.url = address.geturl().rstrip("/")
         self._root = self.url.removesuffix("/v1")
-        self._headers, self._timeout, self._waits, self._sleep = dict(headers), timeout, waits, sleep
+        self._headers, self._timeout, self._policy = dict(headers), timeout, policy
         self._lock = threading.Lock()
         self._clients: tuple[int, httpx.Client, Any] | None = None
 
     def ask(self, path: str, body: Mapping[str, Any], *, falters: bool = False, rooted: bool = False) -> Any:
         """Return the JSON that the server answers to a POST of `body`.
 
-        A busy server is asked again after the time it names (`Retry-After`), else after the usual waits. A request
+        A busy server is asked again after the time it names (`Retry-After`), else after the usual pauses. A request
         whose connection broke or that got no answer in time is sent once more, and only if the server still lives: it
         may have died of it. In a run one that got no answer in time is not sent again.
 
@@ -97,7 +89,7 @@ class Server:
             ContextOverflow, RequestRefused, ModelMissing, ModelUnavailable: what the server said, or that it is away.
         """
         url = (self._root if rooted else self.url) + path
-        reply = self._trying(lambda: self._post(url, body, cast_to=httpx.Response), falters=falters)
+        reply = self._trying(lambda: self._post(url, body, falters, cast_to=httpx.Response))
         try:
             return reply.json()
         except ValueError as error:
@@ -110,7 +102,7 @@ class Server:
             ContextOverflow, RequestRefused, ModelMissing, ModelUnavailable: as `ask`, or the reply broke off.
         """
         how = {"cast_to": object, "stream": True, "stream_cls": openai.Stream[object]}
-        with closing(self._trying(lambda: self._post(self.url + path, body, **how), falters=falters)) as events:
+        with closing(self._trying(lambda: self._post(self.url + path, body, falters, **how))) as events:
             try:
                 yield from events
             except (httpx.TransportError, openai.APIConnectionError) as error:
@@ -163,7 +155,7 @@ class Server:
             ModelUnavailable: the server does not answer; without `patient`, at the first attempt.
         """
         url = (self._root if below is None else below) + path
-        reply = self._trying(lambda: self._look(url, body, seconds), waits=self._waits if patient else ())
+        reply = self._trying(lambda: self._look(url, body, seconds), patient=patient)
         try:
             found = reply.json()
         except ValueError:
@@ -229,12 +221,12 @@ class Server:
 
     # One request --------------------------------------------------------------------------------------------
 
-    def _post(self, url: str, body: Mapping[str, Any], **how: Any) -> Any:
+    def _post(self, url: str, body: Mapping[str, Any], falters: bool, **how: Any) -> Any:  # noqa: FBT001
         try:
             with _within(self._timeout):
                 return self._api().post(url, body=body, **how)
         except openai.APIStatusError as error:
-            raise self._error(error.response) from None
+            raise self._error(error.response, falters) from None
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             if isinstance(cause, (httpx.ConnectError, httpx.ConnectTimeout)):
@@ -255,27 +247,32 @@ class Server:
             raise _Again(str(reply.status_code), status=reply.status_code, after=_retry_after(reply))
         return reply
 
-    def _trying(self, call: Callable[[], _T], *, falters: bool = False, waits: tuple[float, ...] | None = None) -> _T:
-        broken = False
-        for wait in (*(self._waits if waits is None else waits), None):
+    def _trying(self, call: Callable[[], _T], *, patient: bool = True) -> _T:
+        broken: list[_Again] = []  # connections over which the server may have died
+
+        def attempt() -> _T:
             try:
                 return call()
             except _Again as again:
-                if again.status == 500 and not falters:
-                    raise refused(f"The server at {self.url} failed on the request ({again.problem}).") from None
-                longer = again.after is not None and again.after > _LONGEST_WAIT
-                hangs = again.hung and is_sent_once()
-                dead = (
-                    wait is not None and again.sent and not hangs and (broken or not self._lives())
-                )  # no look after the last attempt
-                twice, broken = broken and again.sent, broken or again.sent
-                if wait is None or longer or dead or hangs:
-                    asked = f" (it asks to wait {again.after:.0f} s)" if longer else ""
-                    no_more = longer or again.hung or twice
-                    resend = Resend.NEVER if no_more else Resend.ONCE if again.sent else Resend.FREELY
-                    raise self._away(again.problem + asked, resend) from again.__cause__
-                self._sleep(wait if again.after is None else again.after)
-        raise AssertionError("the last round returns or raises")
+                broken.extend([again] if again.sent else [])
+                raise
+
+        def passes(error: Exception, pause: float) -> float | None:
+            if not isinstance(error, _Again) or (error.after or 0.0) > _LONGEST_WAIT:
+                return None
+            if error.sent and ((error.hung and is_sent_once()) or len(broken) > 1 or not self._lives()):
+                return None
+            return pause if error.after is None else error.after
+
+        policy = self._policy if patient else Policy(attempts=1)
+        try:
+            return policy.run(attempt, passes)
+        except _Again as again:
+            longer = (again.after or 0.0) > _LONGEST_WAIT
+            asked = f" (it asks to wait {again.after:.0f} s)" if longer else ""
+            no_more = longer or again.hung or (again.sent and len(broken) > 1)
+            resend = Resend.NEVER if no_more else Resend.ONCE if again.sent else Resend.FREELY
+            raise self._away(again.problem + asked, resend) from again.__cause__
 
     def _lives(self) -> bool:
         try:
@@ -286,7 +283,7 @@ class Server:
 
     # Errors -------------------------------------------------------------------------------------------------
 
-    def _error(self, reply: Any) -> "ModelError | _Again":
+    def _error(self, reply: Any, falters: bool) -> "ModelError | _Again":  # noqa: FBT001
         status, problem = reply.status_code, read_problem(reply.text)
         if problem.too_long:
             return context_overflow(prompt_tokens=problem.prompt_tokens, context_tokens=problem.context_tokens)
@@ -298,9 +295,10 @@ class Server:
             return self.no_api(f"it points to {reply.headers.get('Location')!r}, which is not followed")
         if status in (404, 405, 421):
             return self._nowhere(status, problem.text)
-        if status in _BUSY or status == 500:
+        if status in _BUSY or (status == 500 and falters):
             return _Again(f"{status}: {problem.text}", status=status, after=_retry_after(reply))
-        return refused(f"The server at {self.url} refused the request ({status}: {problem.text}).")
+        did = "failed on" if status == 500 else "refused"
+        return refused(f"The server at {self.url} {did} the request ({status}: {problem.text}).")
 
     def _nowhere(self, status: int, said: str) -> ModelError:
         if "model" not in said.lower():
