@@ -53,7 +53,10 @@ def verify(*, as_json: bool) -> int:
         for text in found.damage:
             say(f"  database: {text}")
     if not found.ok:
-        note("error: the cache is damaged. `tunesmith cache prune --corrupt` removes what cannot be read.")
+        note(
+            "error: the cache is damaged. `tunesmith cache prune --corrupt` removes damaged replies, and damaged "
+            "database files with all that is in them."
+        )
         return ERROR
     return DONE
 
@@ -69,7 +72,7 @@ def prune(*, older_than: str | None, max_size: str | None, corrupt: bool, as_jso
 
 
 def clear(*, yes: bool, as_json: bool) -> int:
-    """Remove every reply. It costs again what it did when a program asks for it again."""
+    """Remove every reply. A program that asks for it again pays again."""
     cache = reply_cache()
     if not yes:
         question = f"Remove all {cache.stats().rows:,} replies in {cache.folder}?"

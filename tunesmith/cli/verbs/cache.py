@@ -13,7 +13,7 @@ __all__ = ["command"]
 def command() -> None:
     """Look after the cached replies.
 
-    They are in TUNESMITH_HOME/cache. Nothing is ever removed but by `prune` and `clear`.
+    They are in TUNESMITH_HOME/cache. Only `prune` and `clear` remove any.
     """
 
 
@@ -31,7 +31,7 @@ def stats(**given: Any) -> int:
 @json_option
 @unneeded_quiet_option
 def verify(**given: Any) -> int:
-    """Read and check every reply; change nothing. Exits with 1 where something is damaged."""
+    """Read and check every reply; change nothing. Exits with 1 if something is damaged."""
     from tunesmith.cli import cache
 
     return cache.verify(**given)
@@ -40,7 +40,7 @@ def verify(**given: Any) -> int:
 @command.command()
 @click.option("--older-than", metavar="AGE", help="Replies stored longer ago than this: 30d, 12h, 90m.")
 @click.option("--max-size", metavar="SIZE", help="The oldest replies, until the rest takes this: 500MB, 2GB.")
-@click.option("--corrupt", is_flag=True, help="Damaged replies.")
+@click.option("--corrupt", is_flag=True, help="Damaged replies, and damaged database files with all in them.")
 @json_option
 @unneeded_quiet_option
 def prune(**given: Any) -> int:
@@ -55,7 +55,7 @@ def prune(**given: Any) -> int:
 @json_option
 @unneeded_quiet_option
 def clear(**given: Any) -> int:
-    """Remove every reply. What they cost is paid again when they are asked for again."""
+    """Remove every reply. A program that asks for it again pays again."""
     from tunesmith.cli import cache
 
     return cache.clear(**given)

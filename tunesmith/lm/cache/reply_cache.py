@@ -143,7 +143,7 @@ class ReplyCache:
             older_than: rows stored more than this many seconds ago.
             max_bytes: the oldest rows, until keys and values take at most this much.
             corrupt: damaged rows, value files that belong to no row, databases that were set aside, and the database
-                itself if it is damaged.
+                itself, with all that is in it, if that is damaged.
 
         Raises:
             UsageError: a negative number.
