@@ -82,8 +82,8 @@ def raced(race: str, world: World, budget: int, seed: int) -> tuple[float, int]:
         asked[candidate] = max(asked[candidate], n)
         return rows[candidate][:n]
 
-    standings = RACES[race](ARMS, extend, ITEMS, budget, seed=seed)
-    return float(world.truth[standings[0].candidate]), sum(asked)
+    results = RACES[race](ARMS, extend, ITEMS, budget, seed=seed)
+    return float(world.truth[results[0].candidate]), sum(asked)
 
 
 def released_ucb(world: World, budget: int, seed: int, rounds: int = 400) -> tuple[float, int]:

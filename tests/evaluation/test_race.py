@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.each import each
 from tunesmith.errors import UsageError
-from tunesmith.evaluation import RACES, Standing
+from tunesmith.evaluation import RACES, RaceResult
 
 paired_halving = RACES["paired-halving"]
 BY_LENGTH = ("full", "bf", "bound", "sr", "multistage", "paired-halving", "block-race", "wilcoxon")
@@ -68,31 +68,31 @@ def test_a_race_never_spends_more_than_its_budget_and_ranks_whoever_it_saw(
     world = table(count, total, seed, kind)
     bounds = (0.0, 1.0) if bounded and kind != "unbounded" else None
 
-    standings = RACES[race](count, world.extend, total, budget, bounds=bounds, seed=seed)
+    results = RACES[race](count, world.extend, total, budget, bounds=bounds, seed=seed)
 
     assert world.spent <= budget
-    assert sorted(s.candidate for s in standings) == sorted(world.asked)
-    for standing in standings:
-        assert standing.n == world.asked[standing.candidate]
-        expected = mean(world.scores[standing.candidate][: standing.n])
-        assert standing.mean == (None if expected is None else pytest.approx(expected))
-    assert bool(standings) == (budget >= count)
+    assert sorted(s.candidate for s in results) == sorted(world.asked)
+    for result in results:
+        assert result.n == world.asked[result.candidate]
+        expected = mean(world.scores[result.candidate][: result.n])
+        assert result.mean == (None if expected is None else pytest.approx(expected))
+    assert bool(results) == (budget >= count)
 
 
-def worth(standing: Standing) -> float:
-    return float("-inf") if standing.mean is None else standing.mean
+def worth(result: RaceResult) -> float:
+    return float("-inf") if result.mean is None else result.mean
 
 
 @given(st.sampled_from(BY_LENGTH + BY_MEAN), counts, totals, budgets, seeds, kinds)
 def test_the_order_is_the_longest_seen_and_then_the_best_and_of_bandits_the_best(
     race: str, count: int, total: int, budget: int, seed: int, kind: str
 ) -> None:
-    standings = RACES[race](count, table(count, total, seed, kind).extend, total, budget)
+    results = RACES[race](count, table(count, total, seed, kind).extend, total, budget)
 
     if race in BY_LENGTH:
-        assert standings == sorted(standings, key=lambda s: (-s.n, -worth(s), s.candidate))
+        assert results == sorted(results, key=lambda s: (-s.n, -worth(s), s.candidate))
     else:
-        assert standings == sorted(standings, key=lambda s: (-worth(s), -s.n, s.candidate))
+        assert results == sorted(results, key=lambda s: (-worth(s), -s.n, s.candidate))
 
 
 @given(races, counts, totals, budgets, seeds)
@@ -139,11 +139,11 @@ def test_scores_follow_the_number_of_a_candidate_not_its_place_in_the_field(race
     rng = random.Random(4)
     world = Table([[worth + rng.uniform(-0.02, 0.02) for _ in range(64)] for worth in worths])
 
-    standings = RACES[race](8, world.extend, 64, 400)
+    results = RACES[race](8, world.extend, 64, 400)
 
-    assert standings[0].candidate == 5
-    for standing in standings:
-        assert standing.mean == pytest.approx(worths[standing.candidate], abs=0.03)
+    assert results[0].candidate == 5
+    for result in results:
+        assert result.mean == pytest.approx(worths[result.candidate], abs=0.03)
 
 
 @each("race", sorted(set(RACES) - {"s-sr"}))
@@ -188,10 +188,10 @@ def test_halving_asks_the_losers_for_less_than_the_winner() -> None:
 def test_halving_drops_at_once_who_is_clearly_beaten() -> None:
     world = Table([[k / 16] * 100 for k in range(16)])
 
-    standings = paired_halving(16, world.extend, 100, 800)
+    results = paired_halving(16, world.extend, 100, 800)
 
-    assert standings[0].candidate == 15
-    assert set(world.asked.values()) == {standings[0].n}
+    assert results[0].candidate == 15
+    assert set(world.asked.values()) == {results[0].n}
 
 
 def test_halving_halves_on_common_prefixes() -> None:

@@ -13,7 +13,7 @@ from scipy import stats
 
 from tests.evaluation.test_race import Table, table
 from tunesmith.evaluation import RACES
-from tunesmith.evaluation.race import Field
+from tunesmith.evaluation.race import RaceState
 from tunesmith.evaluation.races.bandits import hardness
 from tunesmith.evaluation.races.eliminations import beaten
 from tunesmith.evaluation.races.halving import sizes_of
@@ -33,7 +33,7 @@ def test_successive_rejects_pulls_as_audibert_bubeck_and_munos_2010_say(drawn: t
     ends = [math.ceil((budget - count) / log / (count + 1 - k)) for k in range(1, count)]
     world = table(count, LONG, seed)
 
-    standings = RACES["sr"](count, world.extend, LONG, budget)
+    results = RACES["sr"](count, world.extend, LONG, budget)
 
     # One candidate leaves after each phase; the last two leave and stay after the last.
     assert sorted(world.asked.values()) == sorted([*ends, ends[-1]])
@@ -43,7 +43,7 @@ def test_successive_rejects_pulls_as_audibert_bubeck_and_munos_2010_say(drawn: t
         alive = [k for k in range(count) if k not in gone]
         gone.append(min(alive, key=lambda k: (np.mean(world.scores[k][:end]), -k)))
     (left,) = set(range(count)) - set(gone)
-    assert [s.candidate for s in standings] == [left, *reversed(gone)]
+    assert [s.candidate for s in results] == [left, *reversed(gone)]
 
 
 @few
@@ -54,7 +54,7 @@ def test_successive_halving_pulls_as_karnin_koren_and_somekh_2013_say(drawn: tup
     budget = count * rounds * factor
     world = table(count, LONG, seed)
 
-    standings = RACES["sh"](count, world.extend, LONG, budget)
+    results = RACES["sh"](count, world.extend, LONG, budget)
 
     alive, start, pulls = list(range(count)), 0, Counter[int]()
     for _ in range(rounds):
@@ -64,7 +64,7 @@ def test_successive_halving_pulls_as_karnin_koren_and_somekh_2013_say(drawn: tup
         alive = sorted(sorted(alive, key=lambda k: (-means[k], k))[: math.ceil(len(alive) / 2)])
         start += share
     assert world.asked == dict(pulls)
-    assert [standings[0].candidate] == alive
+    assert [results[0].candidate] == alive
     assert sum(pulls.values()) <= budget
 
 
@@ -76,13 +76,13 @@ def test_random_subsets_of_successive_rejects_have_the_published_size(
     budget = (count - 1) * prompts * share
     world = table(count, LONG, seed)
 
-    standings = RACES["s-sr"](count, world.extend, LONG, budget, prompts=prompts, seed=seed)
+    results = RACES["s-sr"](count, world.extend, LONG, budget, prompts=prompts, seed=seed)
 
     rounds = [min(prompts, count - gone) for gone in range(count - 1)]
     assert world.spent == share * sum(rounds) <= budget
     assert len(world.order) == sum(rounds)
     assert all(n % share == 0 for n in world.asked.values())
-    assert standings[0].candidate in {candidate for candidate, _ in world.order[-2:]}
+    assert results[0].candidate in {candidate for candidate, _ in world.order[-2:]}
 
 
 @few
@@ -93,13 +93,13 @@ def test_ucb_picks_the_highest_indices_of_auer_and_others_2002(
     budget = count * samples * 4
     world = table(count, LONG, seed)
 
-    standings = RACES["ucb"](
+    results = RACES["ucb"](
         count, world.extend, LONG, budget, prompts=prompts, samples=samples, c=math.sqrt(2), bounds=(0, 1)
     )
 
     replayed(world, count, prompts, lambda n, total: math.sqrt(2 * math.log(max(2, total)) / n))
     best = max(world.asked, key=lambda k: (np.mean(world.scores[k][: world.asked[k]]), world.asked[k], -k))
-    assert standings[0].candidate == best
+    assert results[0].candidate == best
     assert world.spent == budget
 
 
@@ -130,11 +130,11 @@ def replayed(world: Table, count: int, prompts: int, bonus: Callable[[int, int],
 
 def test_hardness_is_the_sorted_gaps_of_audibert_bubeck_and_munos_2010() -> None:
     means = [0.9, 0.5, 0.8, 0.1]
-    field = Field(4, lambda k, n: [float(i < means[k] * n) for i in range(n)], 1000, 4000)
-    field.show(range(4), 1000)
+    state = RaceState(4, lambda k, n: [float(i < means[k] * n) for i in range(n)], 1000, 4000)
+    state.show(range(4), 1000)
 
     gaps = sorted(0.9 - mean for mean in means)
-    assert hardness(field, [0, 1, 2, 3]) == pytest.approx(max(i / gaps[i - 1] ** 2 for i in (2, 3, 4)))
+    assert hardness(state, [0, 1, 2, 3]) == pytest.approx(max(i / gaps[i - 1] ** 2 for i in (2, 3, 4)))
 
 
 @few
@@ -143,7 +143,7 @@ def test_the_stages_of_ape_are_disjoint_and_the_scores_a_running_average(count: 
     total = 400
     world = table(count, total, seed)
 
-    standings = RACES["multistage"](count, world.extend, total, count * total, share=0.5, few=3, block=block)
+    results = RACES["multistage"](count, world.extend, total, count * total, share=0.5, few=3, block=block)
 
     alive, n = list(range(count)), 0
     sizes = stages_of(count, 0.5, 3)
@@ -152,16 +152,16 @@ def test_the_stages_of_ape_are_disjoint_and_the_scores_a_running_average(count: 
         n += block
         means = {k: np.mean(world.scores[k][:n]) for k in alive}
         alive = sorted(alive, key=lambda k: (-means[k], k))[:following]
-    assert sorted(s.candidate for s in standings[:3]) == sorted(alive)
-    assert [s.n for s in standings[:3]] == [total] * 3
+    assert sorted(s.candidate for s in results[:3]) == sorted(alive)
+    assert [s.n for s in results[:3]] == [total] * 3
     assert Counter(world.asked.values())[block] == count - (sizes[1] if len(sizes) > 1 else 3)
 
 
 def test_a_stage_leaves_room_to_score_the_last_few_whole() -> None:
     for budget in (900, 1500, 2500):
         world = table(20, 200, 1)
-        standings = RACES["multistage"](20, world.extend, 200, budget)
-        assert [s.n for s in standings[:3]] == [200] * 3
+        results = RACES["multistage"](20, world.extend, 200, budget)
+        assert [s.n for s in results[:3]] == [200] * 3
 
 
 def test_halving_has_the_sizes_of_rounded_down_halves() -> None:
@@ -203,7 +203,7 @@ def test_a_block_race_drops_whoever_is_beaten_often_enough_and_remembers_every_b
         skills = [0.1, *(rng.uniform(0.3, 0.8) for _ in range(9))]
         world = Table([[float(rng.random() < skill) for _ in range(120)] for skill in skills])
 
-        standings = RACES["block-race"](10, world.extend, 120, 1200, block=12, alpha=0.2, keep=6)
+        results = RACES["block-race"](10, world.extend, 120, 1200, block=12, alpha=0.2, keep=6)
 
         alive, asked = list(range(10)), {}
         for end in range(12, 121, 12):
@@ -213,7 +213,7 @@ def test_a_block_race_drops_whoever_is_beaten_often_enough_and_remembers_every_b
             if len(alive) <= 6:
                 break
         assert world.asked == asked
-        assert all(s.mean == pytest.approx(np.mean(world.scores[s.candidate][: s.n])) for s in standings)
+        assert all(s.mean == pytest.approx(np.mean(world.scores[s.candidate][: s.n])) for s in results)
 
 
 def test_a_wilcoxon_race_drops_by_scipys_test_and_not_before_the_start() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import dspy
 
 import tunesmith as ts
-from tunesmith.evaluation import Ledger, Runner, Shelf
+from tunesmith.evaluation import Ledger, LedgerView, Runner
 from tunesmith.evaluation.subject import Subject
 from tunesmith.lm import FunctionLM
 from tunesmith.signatures import Example
@@ -59,8 +59,8 @@ def test_progress_tells_of_no_row_that_a_power_cut_could_lose(tmp_path: Path) ->
     program = ts.Predict("question -> answer")
     examples = [Example(question=f"q{n}", answer="x").with_inputs("question") for n in range(40)]
     with Ledger(tmp_path / "run.db") as ledger:
-        shelf = Shelf.of(ledger, program="p", candidate="c", models="m", lm=lm, metric="m")
+        view = LedgerView.of(ledger, program="p", candidate="c", models="m", lm=lm, metric="m")
         told = list[tuple[int, bool]]()
-        Runner(program, always, lm=lm, shelf=shelf).run(examples, progress=lambda n, _: told.append((n, ledger.waits)))
+        Runner(program, always, lm=lm, view=view).run(examples, progress=lambda n, _: told.append((n, ledger.waits)))
 
     assert told == [(n, False) for n in range(1, 41)]

@@ -689,11 +689,11 @@ def test_a_program_that_always_fails_is_told(tmp_path: Path) -> None:
             self.predict = dspy.Predict(Colour)
 
         def forward(self, **inputs: Any) -> Any:
-            raise LookupError("no such shelf")
+            raise LookupError("no such view")
 
     result = compiled(program=Broken())
 
-    assert any("no such shelf" in note for note in result.notes)
+    assert any("no such view" in note for note in result.notes)
 
 
 # Related examples -------------------------------------------------------------------------------------------

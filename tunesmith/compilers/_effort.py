@@ -159,6 +159,6 @@ def _one(rule: str, count: int, total: int, budget: int, finalists: int, bounds:
     right = np.where(rng.random((count, total)) < _LUCK, own, hard) < ability
     low, high = (0.0, 1.0) if bounds is None else bounds
     scores: Sequence[Sequence[float]] = np.where(right, high, low).tolist()
-    standings = RACES[rule](count, lambda k, n: scores[k][:n], total, budget, bounds=bounds, seed=seed)
-    seen = [standing.n for standing in standings if standing.n]
+    results = RACES[rule](count, lambda k, n: scores[k][:n], total, budget, bounds=bounds, seed=seed)
+    seen = [result.n for result in results if result.n]
     return sum(seen) + sum(total - n for n in seen[:finalists]) if seen else min(count, 1) * total

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from tunesmith.compilers._job import Job
-from tunesmith.evaluation import Ledger, Line, Metric, Runner, Shelf, Turns, lm_key, program_key
+from tunesmith.evaluation import Ledger, LedgerView, Line, Metric, Runner, Turns, lm_key, program_key
 from tunesmith.lm import LM, Meter, StopSignal
 from tunesmith.metrics import metric_fingerprint
 from tunesmith.modules import Candidate, Module
@@ -82,9 +82,9 @@ class Work:
             steps: whether rows keep the inner predictions.
         """
         whose, model = self.job.program if program is None else program, self.job.lm if lm is None else lm
-        shelf = None
+        view = None
         if self._ledger is not None:
-            shelf = Shelf.of(
+            view = LedgerView.of(
                 self._ledger,
                 program=self._program_key(whose),
                 candidate=candidate.key,
@@ -99,7 +99,7 @@ class Work:
             self.job.metric if metric is None else metric,
             lm=model,
             meter=self.meter,
-            shelf=shelf,
+            view=view,
             steps=steps,
             show_trace=mode == "teach",
             turns=self._turns,

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from tunesmith.evaluation.judge_agreement import Agreement, agreement
     from tunesmith.evaluation.ledger import Ledger, LedgerCounts, count_ledger, read_entries
     from tunesmith.evaluation.ledger_entry import Entry, RowKey
-    from tunesmith.evaluation.ledger_shelf import Shelf, lm_key, program_key, program_source
+    from tunesmith.evaluation.ledger_view import LedgerView, lm_key, program_key, program_source
     from tunesmith.evaluation.power import (
         binary_spread,
         examples_needed,
         gain_spread,
         minimum_detectable_effect,
     )
-    from tunesmith.evaluation.race import Race, Standing
+    from tunesmith.evaluation.race import Race, RaceResult
     from tunesmith.evaluation.races.registry import RACES
     from tunesmith.evaluation.report import Failure, PairedScores, Report, Row, Step, gain, paired_scores
     from tunesmith.evaluation.run_info import CANDIDATES, RunInfo, runs_in
@@ -66,6 +66,7 @@ __all__ = [
     "least_changed",
     "Ledger",
     "LedgerCounts",
+    "LedgerView",
     "Line",
     "lm_key",
     "mean_interval",
@@ -77,6 +78,7 @@ __all__ = [
     "program_key",
     "program_source",
     "Race",
+    "RaceResult",
     "RACES",
     "read_entries",
     "register_executor",
@@ -88,8 +90,6 @@ __all__ = [
     "RunInfo",
     "Runner",
     "runs_in",
-    "Shelf",
-    "Standing",
     "Step",
     "Turns",
     "wilson",

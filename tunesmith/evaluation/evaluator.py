@@ -18,7 +18,7 @@ from tunesmith.evaluation.compared import check_compared
 from tunesmith.evaluation.examples import checked_demos, fit_to_program
 from tunesmith.evaluation.executor import Evaluate, Executor, current_executor, executing
 from tunesmith.evaluation.ledger_entry import Entry
-from tunesmith.evaluation.ledger_shelf import Shelf
+from tunesmith.evaluation.ledger_view import LedgerView
 from tunesmith.evaluation.report import METRIC_ERROR_LIMIT, Report, Row
 from tunesmith.evaluation.subject import Metric, Subject, as_model, inputs_of
 from tunesmith.evaluation.turns import Line, Turns
@@ -111,7 +111,7 @@ class Runner:
 
     Args: as `evaluate`, and
         show_trace: whether the metric gets the trace, as DSPy's bootstrapping does it; an evaluation gives `None`.
-        shelf: where finished rows are kept and come from; default nowhere. A row that is there is charged as it was,
+        view: where finished rows are kept and come from; default nowhere. A row that is there is charged as it was,
             and makes no call.
         turns: says which examples may be on the way at once; default one of its own. Runners with a common meter, one
             after the other, share it.
@@ -128,16 +128,16 @@ class Runner:
         steps: bool = False,
         show_trace: bool = False,
         meter: Meter | None = None,
-        shelf: Shelf | None = None,
+        view: LedgerView | None = None,
         turns: Turns | None = None,
         candidate: Candidate | None = None,
     ) -> None:
-        tracing = steps or (shelf is not None and not shelf.ledger.private)
+        tracing = steps or (view is not None and not view.ledger.private)
         self._subject = Subject(program, metric, lm=lm, tracing=tracing, show_trace=show_trace, candidate=candidate)
         self.lm = self._subject.lm
         self.meter = Meter() if meter is None else meter
         self._floor, self._steps = floor, steps
-        self._shelf = shelf
+        self._view = view
         self._turns = Turns(self.meter, len(self._subject.paths)) if turns is None else turns
 
     def run(
@@ -162,7 +162,7 @@ class Runner:
         count = self.lm.slots if slots is None else slots
         try:
             with run_under_way():
-                stop = None if self._shelf is None else self._replay(self._shelf, work)
+                stop = None if self._view is None else self._replay(self._view, work)
                 line, executor = Line(work.left, self._turns), current_executor()
                 if work.left:
                     executor.check(self._subject)
@@ -196,21 +196,21 @@ class Runner:
             else tuple(group for row, group in zip(work.rows, groups, strict=True) if row is not None),
         )
 
-    def _replay(self, shelf: Shelf, work: "_Work") -> StopSignal | None:
+    def _replay(self, view: LedgerView, work: "_Work") -> StopSignal | None:
         """Take over what an earlier process finished; return the budget's stop if there was one.
 
         All of it before anything new is asked for, and in the order in which it was finished: whatever that process
         was admitted to is charged first, so that the budget has room for the same as then.
         """
-        if not len(shelf.ledger):
+        if not len(view.ledger):
             return None
         with self._subject.settings([None]), metered(self.meter):
-            rows = [(index, self._kept(shelf.row(key))) for index, key in enumerate(work.keys)]
+            rows = [(index, self._kept(view.row(key))) for index, key in enumerate(work.keys)]
             found = [(entry.seq, index, entry) for index, entry in rows if entry is not None]
             for _, index, kept in sorted(found, key=lambda one: one[:2]):
                 work.finish(index, self._taken(kept), kept.notes)
             work.left = [index for index, row in enumerate(work.rows) if row is None]
-            stops = [entry for index in work.left if (entry := shelf.stop(work.keys[index])) is not None]
+            stops = [entry for index in work.left if (entry := view.stop(work.keys[index])) is not None]
             for entry in sorted(stops, key=lambda entry: entry.seq):
                 replay_calls(entry.calls)
         if not stops:
@@ -243,15 +243,15 @@ class Runner:
 
             def finish(index: int) -> None:
                 work.finish(index, *self._row(work.keys[index], examples[index], scope, evaluate), told=False)
-                if self._shelf is None or not self._shelf.ledger.waits:
+                if self._view is None or not self._view.ledger.waits:
                     work.tell()
 
             line.each(finish)
 
     def _settle(self, work: "_Work") -> None:
         """Bring the rows to the disk before anything is told of them."""
-        if self._shelf is not None:
-            self._shelf.ledger.settle()
+        if self._view is not None:
+            self._view.ledger.settle()
         work.tell()
 
     def one(self, example: Example) -> Row:
@@ -263,37 +263,37 @@ class Runner:
         scope: list[Any] = [None]
         key = example_key(example)
         with self._subject.settings(scope), metered(self.meter):
-            if self._shelf is not None:
-                entry = self._kept(self._shelf.row(key))
+            if self._view is not None:
+                entry = self._kept(self._view.row(key))
                 if entry is not None:
                     return self._taken(entry)
-                stop = self._shelf.stop(key)
+                stop = self._view.stop(key)
                 if stop is not None:
                     replay_calls(stop.calls)
                     raise _stop_of(stop)
             row = self._row(key, example, scope, self._subject.evaluate)[0]
-        if self._shelf is not None:
-            self._shelf.ledger.settle()
+        if self._view is not None:
+            self._view.ledger.settle()
         return row
 
     def _row(self, key: str, example: Example, scope: list[Any], evaluate: Evaluate) -> tuple[Row, tuple[str, ...]]:
         """Return the example's row and what a reader of its score has to know."""
         calls: list[Call] = []
-        shelf, again = self._shelf, None
-        if shelf is not None:
-            there = shelf.row(key)
+        view, again = self._view, None
+        if view is not None:
+            there = view.row(key)
             if (kept := self._kept(there)) is not None:  # the same example twice
                 return self._taken(kept), kept.notes
-            again = shelf.row_to_rescore(key, there)
+            again = view.row_to_rescore(key, there)
         try:
             row, notes, bare = evaluate(key, example, scope, calls, again)
         except StopSignal as stop:
-            if shelf is not None and isinstance(stop.error, BudgetExceeded) and current_scope().paying:
-                shelf.keep_stop(key, calls, stop.error)
+            if view is not None and isinstance(stop.error, BudgetExceeded) and current_scope().paying:
+                view.keep_stop(key, calls, stop.error)
             raise
         self._turns.took(row)
-        if shelf is not None:
-            found = shelf.keep(row, calls, notes, bare=bare)
+        if view is not None:
+            found = view.keep(row, calls, notes, bare=bare)
             if found.row is not row and (found.whole or not self._steps):
                 # The same example twice, at once: all see what the ledger holds.
                 return self._taken(found), found.notes

@@ -14,7 +14,7 @@ from typing import Any
 from tunesmith.data import Dataset, fields_of
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation.examples import fit_to_program
-from tunesmith.evaluation.ledger_shelf import lm_key
+from tunesmith.evaluation.ledger_view import lm_key
 from tunesmith.evaluation.subject import Subject
 from tunesmith.lm import LM, ReplyCache, is_portable, lm
 from tunesmith.metrics import metric_fingerprint, metric_name

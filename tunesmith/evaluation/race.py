@@ -1,8 +1,9 @@
 """Which of many candidates is best, for few evaluations: what every race stands on.
 
 All candidates meet the same examples in one shuffled order, in blocks, candidate by candidate, so that every
-comparison is paired and calls with the same prompt prefix go out together. A race decides who sees more; `Field` shows
-the examples, keeps the scores by candidate and holds the budget, so that no race can spend more than it was given.
+comparison is paired and calls with the same prompt prefix go out together. A race decides which of them see more;
+`RaceState` shows the examples, keeps the scores by candidate and holds the budget, so that no race can spend more than
+it was given.
 """
 
 import math
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 else:
     np = lazy_module("numpy")
 
-__all__ = ["Extend", "Field", "Race", "Standing"]
+__all__ = ["Extend", "Race", "RaceResult", "RaceState"]
 
 Extend = Callable[[int, int], Sequence[float | None]]
 """`extend(candidate, n)`: its scores on the first `n` examples; `None` where the metric failed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RaceResult:
     """A candidate after a race.
 
     Attributes:
@@ -41,7 +42,7 @@ class Standing:
     mean: float | None
 
 
-class Field:
+class RaceState:
     """The candidates of one race, their scores so far, and what may still be spent.
 
     Args:
@@ -152,10 +153,10 @@ class Field:
         slack = 1e-12 * max(1.0, abs(bar))  # rounding must never drop an equal
         return [k for k, high in zip(candidates, highs, strict=True) if high >= bar - slack]
 
-    def standings(self, order: Iterable[int]) -> list[Standing]:
-        """Return the standings of those in `order` that were seen."""
+    def results(self, order: Iterable[int]) -> list[RaceResult]:
+        """Return the results of those in `order` that were seen."""
         means = [(k, self.seen(k), self.mean(k)) for k in order if self.seen(k)]
-        return [Standing(k, n, mean if math.isfinite(mean) else None) for k, n, mean in means]
+        return [RaceResult(k, n, mean if math.isfinite(mean) else None) for k, n, mean in means]
 
     def _limits(self, candidate: int, bounds: tuple[float, float]) -> tuple[float, float]:
         known = self._scores[candidate][np.isfinite(self._scores[candidate])]
@@ -186,7 +187,7 @@ class Race:
 
     Attributes:
         name: what `race=` calls it.
-        run: takes the field and the race's own options, and returns the candidates, best first.
+        run: takes the state and the race's own options, and returns the candidates, best first.
     """
 
     name: str
@@ -202,7 +203,7 @@ class Race:
         bounds: tuple[float, float] | None = None,
         seed: int = 0,
         **options: Any,
-    ) -> list[Standing]:
+    ) -> list[RaceResult]:
         """Race, and never spend more than `budget`.
 
         Args:
@@ -224,10 +225,10 @@ class Race:
         """
         if bounds is not None and not bounds[0] < bounds[1]:
             raise UsageError(f"`bounds` must be the lowest and the highest score. Given: {bounds[0]} and {bounds[1]}.")
-        field = Field(count, extend, total, budget, bounds=bounds, seed=seed)
+        state = RaceState(count, extend, total, budget, bounds=bounds, seed=seed)
         if count < 1 or total < 1 or budget < count:
             return []
         if count == 1:
-            field.show([0], total)
-            return field.standings([0])
-        return field.standings(self.run(field, **options))
+            state.show([0], total)
+            return state.results([0])
+        return state.results(self.run(state, **options))

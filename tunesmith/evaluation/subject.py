@@ -15,7 +15,7 @@ from dspy.dsp.utils.settings import settings
 from tunesmith.data import fields_of
 from tunesmith.errors import MetricError, ModelMissing, ModelUnavailable, UsageError, shown
 from tunesmith.evaluation.ledger_entry import Entry
-from tunesmith.evaluation.ledger_shelf import typed_outputs, typed_steps
+from tunesmith.evaluation.ledger_view import typed_outputs, typed_steps
 from tunesmith.evaluation.report import Failure, Row, Step
 from tunesmith.lm import LM, BaseLM, Call, StopSignal, as_lm, metered, replay_calls
 from tunesmith.metrics import Judge, check_metric, judges_used, metric_name, scorer_of

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from tunesmith.evaluation.race import Field
+from tunesmith.evaluation.race import RaceState
 
 __all__ = ["hardness", "ucb", "ucb_e"]
 
@@ -11,7 +11,7 @@ _ROUNDS = 8  # of ProTeGi's released configuration
 _PROMPTS = 8
 
 
-def ucb(field: Field, *, c: float = 1.0, prompts: int = _PROMPTS, samples: int | None = None) -> list[int]:
+def ucb(state: RaceState, *, c: float = 1.0, prompts: int = _PROMPTS, samples: int | None = None) -> list[int]:
     """Upper confidence bounds: each round shows a block to the `prompts` candidates of the highest index.
 
     The index is `mean + c * sqrt(ln T / n)` with `T` the pulls of all candidates and `n` those of this one: UCB1 (Auer,
@@ -25,17 +25,17 @@ def ucb(field: Field, *, c: float = 1.0, prompts: int = _PROMPTS, samples: int |
     no more; the race goes on until the budget is spent.
 
     Args:
-        field: the race's field.
+        state: the race's state.
         c: exploration.
         prompts: candidates per round.
         samples: examples a candidate is shown in a round; default so that the budget has 8 rounds, as ProTeGi's
             released configuration.
     """
-    return _bandit(field, lambda: c * c * math.log(max(2, field.spent)), prompts, samples)
+    return _bandit(state, lambda: c * c * math.log(max(2, state.spent)), prompts, samples)
 
 
 def ucb_e(
-    field: Field, *, a: float | None = None, c: float = 1.0, prompts: int = _PROMPTS, samples: int | None = None
+    state: RaceState, *, a: float | None = None, c: float = 1.0, prompts: int = _PROMPTS, samples: int | None = None
 ) -> list[int]:
     """UCB-E (Audibert, Bubeck & Munos 2010, figures 2 and 4): the index is `mean + sqrt(a / n)`.
 
@@ -44,7 +44,7 @@ def ucb_e(
     Everything else is as `ucb`; the released ProTeGi code sets `a` to `c ** 3`, whatever the budget.
 
     Args:
-        field: the race's field.
+        state: the race's state.
         a: the exploration constant, in squared units of the scores' width; default the adaptive one.
         c: factor of the adaptive constant.
         prompts: as `ucb`.
@@ -54,44 +54,44 @@ def ucb_e(
     def constant() -> float:
         if a is not None:
             return a
-        pulled = [k for k in range(field.count) if field.seen(k)]
-        return c * field.budget / hardness(field, pulled) if len(pulled) == field.count else 1.0
+        pulled = [k for k in range(state.count) if state.seen(k)]
+        return c * state.budget / hardness(state, pulled) if len(pulled) == state.count else 1.0
 
-    return _bandit(field, constant, prompts, samples)
+    return _bandit(state, constant, prompts, samples)
 
 
-def hardness(field: Field, candidates: list[int]) -> float:
+def hardness(state: RaceState, candidates: list[int]) -> float:
     """Return `max(i / gap_i ** 2)` over the candidates but the best, by gap, in units of the scores' width.
 
     A gap that the examples cannot resolve counts as one example's weight.
     """
-    width = field.spread or 1.0
-    ranked = field.ranked(candidates)
-    best = field.mean(ranked[0])
+    width = state.spread or 1.0
+    ranked = state.ranked(candidates)
+    best = state.mean(ranked[0])
     found = 1.0
     for place, k in enumerate(ranked[1:], start=2):
-        gap = max((best - field.mean(k)) / width, 1 / field.seen(k))
+        gap = max((best - state.mean(k)) / width, 1 / state.seen(k))
         found = max(found, place / gap**2) if math.isfinite(gap) else found
     return found
 
 
-def _bandit(field: Field, exploration: Callable[[], float], prompts: int, samples: int | None) -> list[int]:
-    step = max(1, field.budget // (_ROUNDS * prompts)) if samples is None else samples
+def _bandit(state: RaceState, exploration: Callable[[], float], prompts: int, samples: int | None) -> list[int]:
+    step = max(1, state.budget // (_ROUNDS * prompts)) if samples is None else samples
     # A block may not be so long that not everybody gets one.
-    step = max(1, min(step, field.budget // field.count))
-    while field.room:
-        width, factor = field.spread, exploration()
-        waiting = [k for k in range(field.count) if field.seen(k) < field.total]
-        chosen = sorted(waiting, key=lambda k: (-_index(field, k, factor, width), k))[:prompts]
+    step = max(1, min(step, state.budget // state.count))
+    while state.room:
+        width, factor = state.spread, exploration()
+        waiting = [k for k in range(state.count) if state.seen(k) < state.total]
+        chosen = sorted(waiting, key=lambda k: (-_index(state, k, factor, width), k))[:prompts]
         if not chosen:
             break
         for k in chosen:
-            field.show([k], field.seen(k) + step)
-    return sorted(range(field.count), key=lambda k: (-field.mean(k), -field.seen(k), k))
+            state.show([k], state.seen(k) + step)
+    return sorted(range(state.count), key=lambda k: (-state.mean(k), -state.seen(k), k))
 
 
-def _index(field: Field, candidate: int, factor: float, width: float) -> float:
-    n = field.seen(candidate)
+def _index(state: RaceState, candidate: int, factor: float, width: float) -> float:
+    n = state.seen(candidate)
     if not n:
         return math.inf
-    return field.mean(candidate) + width * math.sqrt(factor / n)
+    return state.mean(candidate) + width * math.sqrt(factor / n)

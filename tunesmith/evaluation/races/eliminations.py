@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith.evaluation.distributions import student_t_quantile
 from tunesmith.evaluation.paired_tests import signed_rank_test
-from tunesmith.evaluation.race import Field
+from tunesmith.evaluation.race import RaceState
 from tunesmith.lazy import lazy_module
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _BLOCK = 30
 
 
 def block_race(
-    field: Field, *, block: int | None = None, alpha: float = 0.05, max_blocks: int = 10, keep: int = 1
+    state: RaceState, *, block: int | None = None, alpha: float = 0.05, max_blocks: int = 10, keep: int = 1
 ) -> list[int]:
     """Drop, after each block, whoever is significantly beaten by at least `keep` others.
 
@@ -36,28 +36,28 @@ def block_race(
     indexed by candidate.
 
     Args:
-        field: the race's field.
+        state: the race's state.
         block: examples of a block; default 30 as published, or less so that `max_blocks` cover all examples and the
             budget has room for three blocks of everybody.
         alpha: level of a test.
         max_blocks: blocks at most.
         keep: how many are wanted.
     """
-    most = max(2, math.ceil(field.total / max_blocks))
-    step = min(_BLOCK, most, max(2, field.budget // (3 * field.count))) if block is None else block
-    alive, n = list(range(field.count)), 0
-    for _ in range(math.ceil(field.total / step) if block is None else max_blocks):
-        alive = _affordable(field, alive, n, step, keep)
-        reached = field.show(alive, n + step)
+    most = max(2, math.ceil(state.total / max_blocks))
+    step = min(_BLOCK, most, max(2, state.budget // (3 * state.count))) if block is None else block
+    alive, n = list(range(state.count)), 0
+    for _ in range(math.ceil(state.total / step) if block is None else max_blocks):
+        alive = _affordable(state, alive, n, step, keep)
+        reached = state.show(alive, n + step)
         if reached <= n:
             break
         n = reached
-        wins = beaten(field.scores(alive, n), alpha)
+        wins = beaten(state.scores(alive, n), alpha)
         alive = [k for k, times in zip(alive, wins, strict=True) if times < keep]
-        alive = field.catchable(alive, keep)
+        alive = state.catchable(alive, keep)
         if len(alive) <= keep:
             break
-    return field.by_length(range(field.count))
+    return state.by_length(range(state.count))
 
 
 def beaten(scores: "NDArray[np.float64]", alpha: float) -> list[int]:
@@ -85,7 +85,7 @@ def beaten(scores: "NDArray[np.float64]", alpha: float) -> list[int]:
 
 
 def wilcoxon(
-    field: Field, *, p_threshold: float = 0.1, start: int = 14, block: int | None = None, keep: int = 1
+    state: RaceState, *, p_threshold: float = 0.1, start: int = 14, block: int | None = None, keep: int = 1
 ) -> list[int]:
     """Drop whoever is significantly below the leader by Wilcoxon's signed-rank test.
 
@@ -96,39 +96,39 @@ def wilcoxon(
     up to 50 pairs that differ, ties included, and needs no SciPy. Bounds and a short budget as in `block_race`.
 
     Args:
-        field: the race's field.
+        state: the race's state.
         p_threshold: level.
         start: examples before the first test.
         block: examples between two tests; default a tenth of all, or less so that the budget has room for three.
         keep: how many are wanted.
     """
-    most = max(1, math.ceil(field.total / 10))
-    step = min(most, max(1, field.budget // (3 * field.count))) if block is None else block
-    alive, n = list(range(field.count)), 0
+    most = max(1, math.ceil(state.total / 10))
+    step = min(most, max(1, state.budget // (3 * state.count))) if block is None else block
+    alive, n = list(range(state.count)), 0
     while len(alive) > keep:
-        alive = _affordable(field, alive, n, step, keep)
-        reached = field.show(alive, n + step)
+        alive = _affordable(state, alive, n, step, keep)
+        reached = state.show(alive, n + step)
         if reached <= n:
             break
         n = reached
-        ranked = field.ranked(alive, n)
+        ranked = state.ranked(alive, n)
         if n >= max(2, start):
-            rival = field.scores([ranked[keep - 1]], n)[0]
+            rival = state.scores([ranked[keep - 1]], n)[0]
             alive = sorted(
                 [
                     *ranked[:keep],
-                    *(k for k in ranked[keep:] if not _below(field.scores([k], n)[0], rival, p_threshold)),
+                    *(k for k in ranked[keep:] if not _below(state.scores([k], n)[0], rival, p_threshold)),
                 ]
             )
-        alive = field.catchable(alive, keep)
-    return field.by_length(range(field.count))
+        alive = state.catchable(alive, keep)
+    return state.by_length(range(state.count))
 
 
-def _affordable(field: Field, alive: list[int], n: int, step: int, keep: int) -> list[int]:
-    """Return the best of the field that the budget has room for a block of; all of it where it has."""
-    more = min(step, field.total - n)
-    fits = field.room // more if more > 0 else len(alive)
-    return alive if fits >= len(alive) or not n else sorted(field.ranked(alive, n)[: max(keep, fits)])
+def _affordable(state: RaceState, alive: list[int], n: int, step: int, keep: int) -> list[int]:
+    """Return the best candidates that the budget has room for a block of; all of them if it has."""
+    more = min(step, state.total - n)
+    fits = state.room // more if more > 0 else len(alive)
+    return alive if fits >= len(alive) or not n else sorted(state.ranked(alive, n)[: max(keep, fits)])
 
 
 def _below(scores: "NDArray[np.float64]", rival: "NDArray[np.float64]", level: float) -> bool:

@@ -1,14 +1,14 @@
-"""Races that halve the field."""
+"""Races that halve the candidates."""
 
 import math
 
-from tunesmith.evaluation.race import Field
+from tunesmith.evaluation.race import RaceState
 from tunesmith.evaluation.races.eliminations import beaten
 
 __all__ = ["paired_halving", "sh", "sizes_of"]
 
 
-def sh(field: Field) -> list[int]:
+def sh(state: RaceState) -> list[int]:
     """Successive (sequential) halving (Karnin, Koren & Somekh 2013, Sequential Halving).
 
     There are `ceil(log2 K)` rounds; in each, every survivor sees `floor(budget / (survivors * rounds))` further
@@ -19,25 +19,25 @@ def sh(field: Field) -> list[int]:
     ProTeGi's released `sh` differs from the paper, and we do not follow it: it keeps whoever reaches the mean, so it
     can return fewer than the beam or keep everybody, and gives the last survivors no order.
     """
-    alive = list(range(field.count))
-    rounds = math.ceil(math.log2(field.count))
+    alive = list(range(state.count))
+    rounds = math.ceil(math.log2(state.count))
     out: list[int] = []
     n = 0
     for _ in range(rounds):
-        share = max(1, field.budget // (len(alive) * rounds))
-        reached = field.show(alive, n + share)
-        if reached <= n < field.total:
+        share = max(1, state.budget // (len(alive) * rounds))
+        reached = state.show(alive, n + share)
+        if reached <= n < state.total:
             break
         n, start = reached, max(0, reached - share)
-        ranked = sorted(alive, key=lambda k: (-field.mean(k, start, reached), k))
+        ranked = sorted(alive, key=lambda k: (-state.mean(k, start, reached), k))
         keep = math.ceil(len(alive) / 2)
         out = ranked[keep:] + out
         alive = sorted(ranked[:keep])
-    return [*alive, *out] if len(alive) == 1 else [*field.ranked(alive), *out]
+    return [*alive, *out] if len(alive) == 1 else [*state.ranked(alive), *out]
 
 
-def paired_halving(field: Field, *, survivors: int = 1, least: int = 4, alpha: float | None = 0.05) -> list[int]:
-    """Halve the field on common prefixes of the order until `survivors` are left or the examples end.
+def paired_halving(state: RaceState, *, survivors: int = 1, least: int = 4, alpha: float | None = 0.05) -> list[int]:
+    """Halve the candidates on common prefixes of the order until `survivors` are left or the examples end.
 
     Our variant of successive halving (Karnin et al. 2013): scores of earlier rounds are kept, which the original
     discards; half is rounded down; a round has at least `least` examples; what all survivors of a round have seen in
@@ -46,24 +46,24 @@ def paired_halving(field: Field, *, survivors: int = 1, least: int = 4, alpha: f
     dropped as well (`beaten`, as `block_race`), which saves calls where candidates differ much.
 
     Args:
-        field: the race's field.
+        state: the race's state.
         survivors: how many are not halved any further.
         least: examples of a round, at least.
         alpha: level of the test of whoever is beaten; `None` for none.
     """
-    sizes = sizes_of(field.count, survivors)
-    alive = list(range(field.count))
-    for size, n in zip(sizes, _ends(sizes, field.total, field.budget, least), strict=True):
-        reached = field.show(alive, n)
-        if reached >= field.total:
+    sizes = sizes_of(state.count, survivors)
+    alive = list(range(state.count))
+    for size, n in zip(sizes, _ends(sizes, state.total, state.budget, least), strict=True):
+        reached = state.show(alive, n)
+        if reached >= state.total:
             break
-        alive = field.catchable(field.ranked(alive, reached)[: max(survivors, size // 2)], survivors)
+        alive = state.catchable(state.ranked(alive, reached)[: max(survivors, size // 2)], survivors)
         if alpha is not None:
-            wins = beaten(field.scores(alive, reached), alpha)
+            wins = beaten(state.scores(alive, reached), alpha)
             alive = [k for k, times in zip(alive, wins, strict=True) if times < survivors]
         if len(alive) <= survivors:
             break
-    return field.by_length(range(field.count))
+    return state.by_length(range(state.count))
 
 
 def sizes_of(count: int, survivors: int = 1) -> list[int]:

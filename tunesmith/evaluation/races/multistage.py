@@ -2,7 +2,7 @@
 
 import math
 
-from tunesmith.evaluation.race import Field
+from tunesmith.evaluation.race import RaceState
 
 __all__ = ["multistage", "stages_of"]
 
@@ -16,7 +16,7 @@ def stages_of(count: int, share: float, few: int) -> list[int]:
     return sizes
 
 
-def multistage(field: Field, *, share: float = 0.5, few: int = 3, block: int | None = None) -> list[int]:
+def multistage(state: RaceState, *, share: float = 0.5, few: int = 3, block: int | None = None) -> list[int]:
     """Filter in stages, then show the few that are left everything.
 
     APE's adaptive filtering (Zhou et al. 2022, arXiv 2211.01910, algorithm 1; not in the released
@@ -26,22 +26,22 @@ def multistage(field: Field, *, share: float = 0.5, few: int = 3, block: int | N
     the budget; where not even one example does, the last stage gets what is left.
 
     Args:
-        field: the race's field.
+        state: the race's state.
         share: of the candidates that go on.
         few: when the filter ends.
         block: examples of a stage.
     """
-    sizes = stages_of(field.count, share, few)
-    step = _block(sizes, min(few, field.count), field.total, field.budget) if block is None else block
-    alive, n = list(range(field.count)), 0
+    sizes = stages_of(state.count, share, few)
+    step = _block(sizes, min(few, state.count), state.total, state.budget) if block is None else block
+    alive, n = list(range(state.count)), 0
     for place in range(len(sizes)):
-        n = field.show(alive, n + step)
-        if n >= field.total:
+        n = state.show(alive, n + step)
+        if n >= state.total:
             break
         following = sizes[place + 1] if place + 1 < len(sizes) else few
-        alive = sorted(field.ranked(alive, n)[:following])
-    field.show(alive, field.total)
-    return field.by_length(range(field.count))
+        alive = sorted(state.ranked(alive, n)[:following])
+    state.show(alive, state.total)
+    return state.by_length(range(state.count))
 
 
 def _block(sizes: list[int], few: int, total: int, budget: int) -> int:

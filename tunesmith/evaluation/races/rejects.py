@@ -2,7 +2,7 @@
 
 import math
 
-from tunesmith.evaluation.race import Field
+from tunesmith.evaluation.race import RaceState
 
 __all__ = ["phases_of", "s_sr", "sr"]
 
@@ -17,7 +17,7 @@ def phases_of(count: int, budget: int) -> list[int]:
     return [math.ceil((budget - count) / (log * (count + 1 - k))) for k in range(1, count)]
 
 
-def sr(field: Field) -> list[int]:
+def sr(state: RaceState) -> list[int]:
     """Successive rejects (Audibert, Bubeck & Munos 2010, figure 3): after each phase the lowest mean is dropped.
 
     Differences: ties drop the later candidate; examples are finite, so no phase goes further than they do; in a phase
@@ -27,17 +27,17 @@ def sr(field: Field) -> list[int]:
     alone, at least 4 examples are drawn whatever the budget says (2.4 times the budget at 512, measured), `K` counts
     only those to be rejected, and survivors are not ranked.
     """
-    alive = list(range(field.count))
+    alive = list(range(state.count))
     out: list[int] = []
-    for n in phases_of(field.count, field.budget):
-        field.show(alive, max(1, n))
-        worst = field.ranked(alive)[-1]
+    for n in phases_of(state.count, state.budget):
+        state.show(alive, max(1, n))
+        worst = state.ranked(alive)[-1]
         alive.remove(worst)
         out.insert(0, worst)
     return [*alive, *out]
 
 
-def s_sr(field: Field, *, prompts: int = 8, keep: int = 1) -> list[int]:
+def s_sr(state: RaceState, *, prompts: int = 8, keep: int = 1) -> list[int]:
     """Successive rejects by random subsets, as ProTeGi calls it.
 
     Each of `K - keep` rounds draws `prompts` of the survivors, shows each of them `budget / (rounds * prompts)` further
@@ -48,22 +48,22 @@ def s_sr(field: Field, *, prompts: int = 8, keep: int = 1) -> list[int]:
     `random.sample` refuses a dict's view.
 
     Args:
-        field: the race's field.
+        state: the race's state.
         prompts: candidates drawn per round; the released code's `eval_prompts_per_round`.
         keep: how many are not rejected.
     """
-    alive = list(range(field.count))
+    alive = list(range(state.count))
     out: list[int] = []
-    rounds = max(1, field.count - keep)
-    share = max(1, field.budget // (rounds * prompts))
+    rounds = max(1, state.count - keep)
+    share = max(1, state.budget // (rounds * prompts))
     while len(alive) > keep:
-        drawn = sorted(field.rng.sample(alive, min(prompts, len(alive))))
-        goals = {k: min(field.total, field.seen(k) + share) for k in drawn}
-        if sum(goals[k] - field.seen(k) for k in drawn) > field.room:
+        drawn = sorted(state.rng.sample(alive, min(prompts, len(alive))))
+        goals = {k: min(state.total, state.seen(k) + share) for k in drawn}
+        if sum(goals[k] - state.seen(k) for k in drawn) > state.room:
             break
         for k in drawn:
-            field.show([k], goals[k])
-        worst = field.ranked(drawn, min(field.seen(k) for k in drawn))[-1]
+            state.show([k], goals[k])
+        worst = state.ranked(drawn, min(state.seen(k) for k in drawn))[-1]
         alive.remove(worst)
         out.insert(0, worst)
-    return [*field.ranked(alive), *out]
+    return [*state.ranked(alive), *out]

@@ -16,7 +16,7 @@ from tunesmith.metrics import code_identity, source_key
 from tunesmith.modules import Module, caller_adapter, class_name, program_fingerprint
 from tunesmith.signatures import Demo, Signature, to_json_value
 
-__all__ = ["Shelf", "lm_key", "program_key", "program_source", "typed_outputs", "typed_steps"]
+__all__ = ["LedgerView", "lm_key", "program_key", "program_source", "typed_outputs", "typed_steps"]
 
 _log = logging.getLogger("tunesmith")
 _OURS = ("dspy", "tunesmith")
@@ -78,7 +78,7 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class LedgerView:
     """The rows of one candidate of one program, judged by one metric.
 
     Attributes:
@@ -108,8 +108,8 @@ class Shelf:
         metric: str,
         mode: str = "eval",
         rescore: bool = False,
-    ) -> "Shelf":
-        """Return the shelf for evaluations by `lm`; `models` is its `lm_key`."""
+    ) -> "LedgerView":
+        """Return the view for evaluations by `lm`; `models` is its `lm_key`."""
         rollout = rollout_number(lm.kwargs.get("rollout_id"))
         return cls(ledger, program, candidate, models, metric, mode, rollout, rescore)
 
