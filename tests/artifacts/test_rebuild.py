@@ -76,7 +76,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "two.py").write_text(SCRIPT, encoding="utf-8")
     done = python("two.py", folder=folder)
     assert done.returncode == 0, done.stderr
-    assert "cannot be made from its name" not in done.stderr
+    assert "cannot be loaded by the name of its class" not in done.stderr
     return folder
 
 
@@ -140,7 +140,7 @@ def test_a_class_that_nobody_can_import_is_warned_about_when_it_is_compiled(
     (tmp_path / "my-script.py").write_text(SCRIPT, encoding="utf-8")
     done = python(*arguments, folder=tmp_path, given=given)
     assert done.returncode == 0, done.stderr
-    assert "cannot be made from its name" in done.stderr
+    assert "cannot be loaded by the name of its class" in done.stderr
     assert why in done.stderr
     assert any("ts.load(folder, program=...)" in note for note in manifest(tmp_path)["notes"])
 
@@ -169,7 +169,7 @@ def test_a_script_of_a_package_may_be_allowed_under_its_whole_name(tmp_path: Pat
     described = json.loads((tmp_path / "a" / "manifest.json").read_text(encoding="utf-8"))["program"]
     short = {**described, "class": f"{__name__.rpartition('.')[2]}:Plain"}
     assert type(find_program(short, None, (f"{__name__}:Plain",), "here")) is Plain
-    with pytest.raises(ArtifactError, match="code is not imported unasked"):
+    with pytest.raises(ArtifactError, match="not imported without permission"):
         find_program(short, None, (f"{__name__}:Wide", "tests.other:Plain"), "here")
 
 

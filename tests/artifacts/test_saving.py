@@ -238,7 +238,7 @@ def test_what_is_no_artifact_is_refused_and_left_alone(tmp_path, make):
 @pytest.mark.parametrize("path", ["/", "..", "a/.."])
 def test_a_path_without_a_name_is_refused(tmp_path, path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="name of its own"):
+    with pytest.raises(UsageError, match="must end in a folder name"):
         saved(Path(path))
 
 
@@ -278,7 +278,7 @@ def test_a_read_only_parent_keeps_the_old_artifact(tmp_path):
     old = saved(tmp_path / "a")
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(ArtifactError, match="untouched"):
+        with pytest.raises(ArtifactError, match="unchanged"):
             saved(tmp_path / "a", seed=5)
     finally:
         tmp_path.chmod(0o700)
@@ -410,7 +410,7 @@ def test_numbers_that_dspys_file_cannot_hold_are_refused(tmp_path):
 def test_sampling_may_not_say_where_the_model_is(tmp_path, option):
     program = one_step()
     candidate = Candidate(improved(program, DEMO).parts, {option: "http://elsewhere"})
-    with pytest.raises(ArtifactError, match="no request option"):
+    with pytest.raises(ArtifactError, match="not a portable request option"):
         saved(tmp_path / "a", program, candidate)
     saved(tmp_path / "b")
     forge(
@@ -420,7 +420,7 @@ def test_sampling_may_not_say_where_the_model_is(tmp_path, option):
             manifest["sampling"].update({option: "http://elsewhere"}),
         ),
     )
-    with pytest.raises(ArtifactError, match="no request option"):
+    with pytest.raises(ArtifactError, match="not a portable request option"):
         load(tmp_path / "b")
 
 
@@ -468,14 +468,12 @@ def test_what_nobody_said_is_unknown_in_the_manifest(tmp_path):
     assert artifact.verdict == "unknown"
     assert artifact.baseline_json is None
     assert artifact.diff() == ""
-    assert artifact.manifest["notes"] == [
-        "Unknown, since it was not said when this was saved: baseline, model, data, scores, cost."
-    ]
+    assert artifact.manifest["notes"] == ["Not given to `ts.save`, so unknown: baseline, model, data, scores, cost."]
 
 
 def test_what_was_said_is_not_unknown(tmp_path):
     artifact = save(tmp_path / "a", one_step(), scores={"compiled": 0.5}, lm_identity={"model": "mine"})
-    assert artifact.manifest["notes"] == ["Unknown, since it was not said when this was saved: baseline, data, cost."]
+    assert artifact.manifest["notes"] == ["Not given to `ts.save`, so unknown: baseline, data, cost."]
     assert saved(tmp_path / "b").manifest["notes"] == []
 
 
@@ -563,7 +561,7 @@ def test_what_was_loaded_can_be_saved_again(tmp_path):
 def test_what_is_no_program_or_no_folder_is_wrong_usage(tmp_path, monkeypatch, folder, program):
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(UsageError, match="the name of a folder, then a program"):
+    with pytest.raises(UsageError, match="takes a folder, then a program"):
         save(folder, program)
 
     assert list(tmp_path.iterdir()) == []

@@ -108,12 +108,12 @@ def test_arbitrary_bytes_are_refused_with_an_artifact_error(artifact, raw):
         ('{"schema_version": 1, "seed": NaN}', "NaN"),
         ('{"schema_version": 1, "seed": -Infinity}', "Infinity"),
         ('{"schema_version": 1, "seed": 1e999}', "changed"),
-        ('{"schema_version": 1, "seed": ' + "9" * 5000 + "}", "no JSON"),
-        ("[" * 200_000, "no JSON"),
-        ('{"a":' * 200_000, "no JSON"),
-        ("[]", "not an object"),
-        ("", "no JSON"),
-        ("\ufeff{}", "no JSON"),
+        ('{"schema_version": 1, "seed": ' + "9" * 5000 + "}", "not valid JSON"),
+        ("[" * 200_000, "not valid JSON"),
+        ('{"a":' * 200_000, "not valid JSON"),
+        ("[]", "must be a JSON object"),
+        ("", "not valid JSON"),
+        ("\ufeff{}", "not valid JSON"),
     ],
     ids=["twice", "nan", "infinity", "overflow", "digits", "deep", "deeper", "list", "empty", "bom"],
 )
@@ -232,7 +232,7 @@ def _forge_state(folder: Path, change) -> None:
 )
 def test_a_state_that_disagrees_with_the_manifest_is_refused_though_its_hash_fits(folder, change):
     _forge_state(folder, change)
-    with pytest.raises(ArtifactError, match="does not agree"):
+    with pytest.raises(ArtifactError, match="differs from the manifest"):
         verify(folder)
 
 
@@ -341,5 +341,5 @@ def test_saves_at_once_to_one_name_leave_one_whole_artifact(tmp_path):
 def test_the_folder_of_a_run_names_the_artifact_inside(artifact, tmp_path):
     inside = shutil.copytree(artifact.path, tmp_path / "first" / "artifact")
 
-    with pytest.raises(ArtifactError, match=f"is no artifact, but holds one. Give '{inside}'"):
+    with pytest.raises(ArtifactError, match=f"is not an artifact, but contains one. Give '{inside}'"):
         load(tmp_path / "first")

@@ -1,4 +1,4 @@
-"""Artifacts: a compiled program as a folder of JSON that can be reviewed, verified and loaded."""
+"""Artifacts: a compiled program as a folder of JSON, to review, verify and load."""
 
 from typing import TYPE_CHECKING
 

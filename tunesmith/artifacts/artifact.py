@@ -1,4 +1,4 @@
-"""A compiled program as it lies on disk, verified."""
+"""A compiled program on disk, and its verification."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -24,16 +24,16 @@ UNKNOWN_MODEL: dict[str, Any] = {
     "details": {},
     "verified": False,
 }
-"""Stands for the model of a program that was saved without saying which."""
+"""The model identity of a program that was saved without one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Artifact:
-    """A verified artifact. Two are the same where their `sha256` is.
+    """A verified artifact. Two artifacts are the same if their `sha256` is the same.
 
     Attributes:
-        path: its folder, absolute.
-        manifest: what `manifest.json` holds; not to be changed.
+        path: the absolute path of its folder.
+        manifest: the content of `manifest.json`. Do not change it.
 
     Example:
         >>> import tunesmith as ts
@@ -51,7 +51,7 @@ class Artifact:
 
     @property
     def sha256(self) -> str:
-        """The identity of what was compiled, in hex: everything but times, what was paid, and test openings."""
+        """The artifact's identity in hex; it covers everything except times, paid usage and test openings."""
         return str(self.manifest["sha256"])
 
     @property
@@ -61,48 +61,48 @@ class Artifact:
 
     @property
     def signatures(self) -> dict[str, list[dict[str, Any]]]:
-        """Per predictor path its fields in order, each with `name`, `role`, `type` and `desc`."""
+        """The fields of each predictor path in order, each with `name`, `role`, `type` and `desc`."""
         predictors = self.manifest["program"]["predictors"]
         return {path: one["signature"]["fields"] for path, one in predictors.items()}
 
     @property
     def candidate_json(self) -> dict[str, Any]:
-        """What the compile chose, as `Candidate.to_json` gives it."""
+        """The chosen candidate, as `Candidate.to_json` returns it."""
         return dict(self.manifest["candidate"])
 
     @property
     def baseline_json(self) -> dict[str, Any] | None:
-        """The program as it was given, as `Candidate.to_json` gives it; `None` if it is unknown."""
+        """The candidate of the program before the compile, as `Candidate.to_json` returns it; `None` if unknown."""
         found = self.manifest["baseline"]
         return None if found is None else dict(found)
 
     @property
     def scores(self) -> dict[str, Any]:
-        """The scores with their intervals, as the compile gave them."""
+        """The scores of the compile, with their intervals."""
         return dict(self.manifest["scores"])
 
     @property
     def verdict(self) -> str:
-        """What the compile concluded: `ship`, `no evidence`, `regression`, `untested`; `unknown` without a compile."""
+        """The verdict: `ship`, `no evidence`, `regression` or `untested`; `unknown` without a compile."""
         return str(self.manifest["verdict"])
 
     @property
     def lm(self) -> dict[str, Any]:
-        """The identity of the model it was compiled for, as `Identity.to_json` gives it, or `UNKNOWN_MODEL`."""
+        """The identity of the compile's model, as `Identity.to_json` returns it, or `UNKNOWN_MODEL`."""
         return dict(self.manifest["lm"])
 
     def known(self, examples: Sequence[Example]) -> dict[str, int]:
-        """Return how many of `examples`, inputs marked, took part in choosing it, per split that holds any.
+        """Return how many of `examples` (with marked inputs) were used for selection, for each split with any.
 
-        The inputs decide: the same ones under another label are known. Empty for an artifact that keeps no keys.
+        Only inputs count, whatever the label. Empty for an artifact without keys.
         """
         return count_known(examples, self.manifest.get("selected_on", {}))
 
     def diff(self) -> str:
-        """Return what the compile changed, as a unified diff; empty if nothing was, or the baseline is unknown."""
+        """Return the changes of the compile as a unified diff; empty without changes or with an unknown baseline."""
         if self.baseline_json is None:
             return ""
-        # Demos are shown as they are in the manifest, whatever classes their types were.
+        # Demos are shown as JSON, because their classes may not be importable.
         signatures = {path: make_signature(fields, lambda _: Any) for path, fields in self.signatures.items()}
         before, after = (Candidate.from_json(data, signatures) for data in (self.baseline_json, self.candidate_json))
         return before.diff(after)
@@ -111,18 +111,18 @@ class Artifact:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Artifact":
-        # A loaded program carries its artifact, and programs are copied for every candidate.
+        # A loaded program refers to its artifact, and every candidate copies the program.
         return self
 
 
 def verify(path: str | os.PathLike[str]) -> Artifact:
-    """Return the artifact at `path` after checking everything: one changed byte in a file is an error.
+    """Return the artifact at `path` after all checks. A single changed byte in a file is an error.
 
-    The hashes find damage and careless edits. They are no signature: whoever can write the folder can also write
-    hashes that fit.
+    The hashes detect damage and careless edits. They are not a cryptographic signature: a person who can write the
+    folder can also write matching hashes.
 
     Raises:
-        ArtifactError: it is missing, damaged, inconsistent, or of another version.
+        ArtifactError: the artifact is missing, damaged, inconsistent, or of another version.
 
     Example:
         >>> import tunesmith as ts
@@ -135,16 +135,16 @@ def verify(path: str | os.PathLike[str]) -> Artifact:
 
 
 def verified(folder: Path, files: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return the manifest in `files`, everything checked; `folder` is their name in messages.
+    """Return the manifest in `files` after all checks; `folder` names the artifact in messages.
 
     Raises:
-        ArtifactError: as `verify`.
+        ArtifactError: as in `verify`.
     """
     manifest = parse_manifest(files[MANIFEST], str(folder / MANIFEST))
     where = str(folder / STATE)
     if sha256_of(files[STATE]) != manifest["state_sha256"]:
         raise ArtifactError(
-            f"{where} was changed after it was written: it does not have the sha256 that the manifest promises. "
+            f"{where} was changed after it was written: its sha256 differs from the manifest. "
             "Restore the file, or compile again."
         )
     check_state(parse_json(files[STATE], where), manifest, where)

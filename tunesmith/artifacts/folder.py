@@ -1,9 +1,10 @@
-"""An artifact's folder: read as one, replaced as one.
+"""Read and replace an artifact's folder atomically.
 
-A folder cannot be replaced by one rename, so there are two: the old folder goes to `.<name>.old` beside it, then the
-new one, complete and synced as `.<name>.new`, takes its name; last, the old one is deleted. After a crash before the
-first rename the old artifact is there. Between the two, only `.<name>.old` is: readers take that one, and the next save
-moves it back first. After the second the new one is there, and the next save deletes what is left.
+A folder cannot be replaced by one rename, so there are two. The new folder is written and synced as `.<name>.new`. The
+old one is renamed to `.<name>.old`, the new one gets its name, and the old one is deleted. After a crash before the
+first rename, the old artifact is still in place. Between the two renames only `.<name>.old` exists: readers use it,
+and the next save moves it back first. After the second rename the new artifact is in place, and the next save deletes
+the leftovers.
 """
 
 import errno
@@ -23,7 +24,7 @@ STATE = "state.json"
 _FILES = (MANIFEST, STATE)
 _LIMIT = 64 * 2**20
 
-# How often to look again where a file is missing: a save may just have replaced the folder under our hands.
+# Retries for a missing file: a concurrent save may have just replaced the folder.
 _ATTEMPTS = 5
 
 
@@ -31,19 +32,19 @@ def locate(path: str | os.PathLike[str]) -> Path:
     """Return the absolute path of an artifact's folder.
 
     Raises:
-        UsageError: it names no folder that could be replaced, such as `/` or `..`.
+        UsageError: the path is not a folder that can be replaced, such as `/` or `..`.
     """
     folder = Path(path).absolute()
     if folder.name in ("", "..") or "\0" in str(folder):
-        raise UsageError(f"An artifact is a folder with a name of its own. Given: {shown(str(path))}.")
+        raise UsageError(f"The path of an artifact must end in a folder name. Given: {shown(str(path))}.")
     return folder
 
 
 def read_files(folder: Path, names: tuple[str, ...] = _FILES) -> dict[str, bytes]:
-    """Return the bytes of the artifact's files, all from one and the same folder.
+    """Return the bytes of the artifact's files, all from one version of the folder.
 
     Raises:
-        ArtifactError: a file is missing, is not a plain file, is too large or cannot be read.
+        ArtifactError: a file is missing, is not a regular file, is too large or cannot be read.
     """
     for _ in range(_ATTEMPTS):
         try:
@@ -52,7 +53,7 @@ def read_files(folder: Path, names: tuple[str, ...] = _FILES) -> dict[str, bytes
             absent = error
     inside = folder / "artifact"
     if (inside / MANIFEST).is_file():
-        raise ArtifactError(f"{str(folder)!r} is no artifact, but holds one. Give {str(inside)!r}.") from absent
+        raise ArtifactError(f"{str(folder)!r} is not an artifact, but contains one. Give {str(inside)!r}.") from absent
     if absent.filename in _FILES:
         raise ArtifactError(
             f"The artifact {str(folder)!r} has no {absent.filename}. Restore the file, or compile again."
@@ -64,7 +65,7 @@ def _read(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     try:
         handle = _open_folder(folder)
         try:
-            # Through the open folder, not by path: a save that renames it meanwhile cannot mix old and new.
+            # Read through the open folder instead of by path, so that a concurrent rename cannot mix old and new files.
             return {name: _read_file(handle, name) for name in names}
         finally:
             os.close(handle)
@@ -86,13 +87,13 @@ def _open_folder(folder: Path) -> int:
 
 
 def _read_file(folder: int, name: str) -> bytes:
-    # Without O_NONBLOCK a named pipe would wait for a writer for ever.
+    # Without O_NONBLOCK, opening a named pipe would wait for a writer.
     handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     with open(handle, "rb") as file:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is not a plain file", name)
-        # What is too large already is not read at all; a file may also grow meanwhile.
+            raise OSError(errno.EINVAL, "it is not a regular file", name)
+        # Check the size before and after reading, because the file may grow.
         raw = b"" if found.st_size > _LIMIT else file.read(_LIMIT + 1)
     if max(found.st_size, len(raw)) > _LIMIT:
         raise OSError(errno.EFBIG, f"it is larger than {_LIMIT} bytes", name)
@@ -100,11 +101,11 @@ def _read_file(folder: int, name: str) -> bytes:
 
 
 def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Let `fill` write the files of a new folder, and put it in the place of `folder`, whole or not at all.
+    """Replace `folder` atomically by a new folder whose files `fill` writes.
 
     Raises:
-        UsageError: what is there is no artifact; it is not touched.
-        ArtifactError: the disk refuses; what was there before is still there.
+        UsageError: `folder` exists and is not an artifact; it is not touched.
+        ArtifactError: the disk cannot be written; the old content is unchanged.
     """
     old, new = _aside(folder), folder.with_name(f".{folder.name}.new")
     try:
@@ -122,7 +123,7 @@ def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     except OSError as error:
         raise ArtifactError(
             f"The artifact {str(folder)!r} could not be written: {error.strerror or error}. "
-            "What was there before is untouched; make room or choose another folder, and save again."
+            "The old content is unchanged. Free some space or choose another folder, and save again."
         ) from error
 
 
@@ -145,13 +146,13 @@ def _swap(folder: Path, old: Path, new: Path, fill: Callable[[Path], None]) -> N
 
 @contextmanager
 def _locked(parent: Path) -> Iterator[None]:
-    """One save at a time in `parent`. The folder itself is locked, so that no lock file stays behind."""
+    """Allow one save at a time in `parent`. The folder itself is locked, so that no lock file remains."""
     handle = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError as error:
-            # Some network file systems lock no folders. Then two saves at once to one name may make one of them fail.
+            # Some network file systems cannot lock folders. Then one of two concurrent saves to a name may fail.
             if error.errno not in (errno.ENOLCK, errno.EBADF, errno.ENOTSUP, errno.EINVAL):
                 raise
         yield
@@ -161,23 +162,20 @@ def _locked(parent: Path) -> Iterator[None]:
 
 def _check_ours(path: Path) -> None:
     if path.is_symlink():
-        raise UsageError(
-            f"{str(path)!r} is a link, and an artifact replaces the folder itself. Give the folder it points to."
-        )
+        raise UsageError(f"{str(path)!r} is a link, and saving would replace it. Give the folder it points to.")
     if not path.exists():
         return
     if not path.is_dir():
-        raise UsageError(f"{str(path)!r} is a file. An artifact is a folder; choose another name.")
+        raise UsageError(f"{str(path)!r} is a file, but an artifact is a folder. Choose another name.")
     inside = sorted(os.listdir(path))
     if inside and MANIFEST not in inside and not _unfinished(path, inside):
         raise UsageError(
-            f"{str(path)!r} is a folder that is no artifact: it has no {MANIFEST}. It is left as it is; "
-            "choose another name."
+            f"{str(path)!r} is not an artifact: it has no {MANIFEST}. It was not changed; choose another name."
         )
     foreign = [name for name in inside if name not in _FILES]
     if foreign:
         raise UsageError(
-            f"{str(path)!r} is an artifact, but holds files that would be lost: {', '.join(foreign[:5])}. "
+            f"{str(path)!r} is an artifact with other files that would be lost: {', '.join(foreign[:5])}. "
             "Move them away, or choose another name."
         )
 
@@ -187,9 +185,9 @@ def _unfinished(path: Path, inside: list[str]) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Delete a folder that holds our files only."""
+    """Delete a folder that contains only our files."""
     if folder.is_dir():
-        # The manifest first: a folder half deleted must not look like an artifact.
+        # Delete the manifest first, so that a partly deleted folder does not look like an artifact.
         for name in _FILES:
             (folder / name).unlink(missing_ok=True)
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""Load a program, without running code that nobody asked for."""
+"""Load a program, without running code that the caller did not allow."""
 
 import os
 import warnings
@@ -22,22 +22,23 @@ def load(
     program: Module | Callable[[], Module] | None = None,
     allow: Sequence[str] = (),
 ) -> Module:
-    """Return the compiled program of the artifact at `path`, everything verified first.
+    """Verify the artifact at `path` and return its compiled program.
 
-    No code runs that the caller did not name: the program is `program`, or is rebuilt where it is one `Predict` or
-    `ChainOfThought` over simple types, or is of a class that `allow` names. An artifact never says where a model is.
-    The result has the `Artifact` as its attribute `artifact`, unless the program uses that name itself.
+    Only code that the caller names is run. The program is `program`, or a class that `allow` names, or it is rebuilt
+    from the manifest if it is a `Predict` or `ChainOfThought` over simple types, or a registered module around them.
+    An artifact never contains a model's address. The result has the `Artifact` as its attribute `artifact`, unless the
+    program uses that name itself.
 
     Args:
-        path: the folder.
-        lm: bound to every predictor; without it, DSPy takes the configured LM at each call. Another model than the
-            artifact was compiled for is warned about.
-        program: the program it was compiled from, which is not changed, or a class or function that makes one.
+        path: the artifact's folder.
+        lm: the LM of every predictor; default the configured LM at each call. A model that differs from the
+            artifact's gives a warning.
+        program: the program before the compile, which is not changed, or a class or function that returns one.
         allow: `module:Class` names that may be imported and called without arguments.
 
     Raises:
-        ArtifactError: the artifact is damaged, needs code or an adapter that is not there, or does not fit `program`.
-        UsageError: an argument of another kind.
+        ArtifactError: the artifact is damaged, needs missing code or a missing adapter, or does not fit `program`.
+        UsageError: an argument has a wrong type.
 
     Example:
         >>> import tunesmith as ts
@@ -46,7 +47,7 @@ def load(
         'billing'
     """
     if lm is not None and not isinstance(lm, BaseLM):
-        raise UsageError(f"`lm` is an LM, as `ts.lm(...)` gives. Given: {shown(lm)}.")
+        raise UsageError(f"`lm` must be an LM, for instance from `ts.lm(...)`. Given: {shown(lm)}.")
     artifact = verify(path)
     where = f"The artifact {str(artifact.path)!r}"
     _check_adapter(artifact, where)
@@ -85,11 +86,11 @@ def _bind(program: Module, lm: BaseLM, artifact: Artifact) -> None:
     ):
         warnings.warn(
             f"The artifact was compiled for the model {_model(wanted)} and is loaded with {_model(given)}. Its scores "
-            "are not known to hold there: evaluate it, or compile again.",
+            "may not hold for this model: evaluate it, or compile again.",
             UserWarning,
             stacklevel=3,
         )
-    for _, predictor in program.named_sub_modules(DspyPredict):  # frozen ones included
+    for _, predictor in program.named_sub_modules(DspyPredict):  # including frozen ones
         predictor.lm = lm  # type: ignore[attr-defined]
 
 

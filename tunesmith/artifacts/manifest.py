@@ -1,4 +1,4 @@
-"""`manifest.json`: its one text, and the hashes that make a changed byte visible."""
+"""`manifest.json`: its canonical text, and the hashes that detect a changed byte."""
 
 import hashlib
 import json
@@ -12,8 +12,8 @@ __all__ = ["SCHEMA_VERSION", "parse_json", "parse_manifest", "plain", "render", 
 
 SCHEMA_VERSION = 1
 
-# What the top-level `sha256` leaves out. Times and what was paid differ between two runs of one compile, so they may
-# not be part of its identity; they have a hash of their own, because a changed digit in them is still damage.
+# Entries outside the top-level `sha256`. Times and paid usage differ between two runs of one compile, so they are not
+# part of its identity. They have their own hash, because a changed digit in them is still damage.
 _APART = frozenset({"sha256", "unhashed", "unhashed_sha256"})
 
 
@@ -23,16 +23,16 @@ def sha256_of(raw: bytes) -> str:
 
 
 def plain(name: str, value: Any) -> Any:
-    """Return `value` as the JSON values it will be read back as.
+    """Return `value` as JSON values.
 
     Raises:
-        ArtifactError: it has no JSON form; the message says which part of the manifest `name` is.
+        ArtifactError: it has no JSON form; `name` is its place in the manifest, for the message.
     """
     try:
         return json.loads(json.dumps(value, allow_nan=False), object_pairs_hook=_unique)
     except (TypeError, ValueError, RecursionError) as error:
         raise ArtifactError(
-            f"`{name}` cannot be part of an artifact, which is JSON: {error}. Given: {shown(value)}. "
+            f"`{name}` cannot be stored in an artifact as JSON: {error}. Given: {shown(value)}. "
             "Use texts, finite numbers, lists and objects with text keys."
         ) from error
 
@@ -48,10 +48,10 @@ def seal(content: dict[str, Any], unhashed: dict[str, Any]) -> dict[str, Any]:
 
 
 def render(manifest: dict[str, Any]) -> bytes:
-    """Return the one text of a manifest: sorted, indented by 2, UTF-8, with a newline at the end.
+    """Return the canonical text of a manifest: sorted, indented by 2, UTF-8, with a newline at the end.
 
     Raises:
-        ArtifactError: it holds text that is not Unicode, or is nested too deeply.
+        ArtifactError: it has text that is not Unicode, or is nested too deeply.
     """
     try:
         text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -61,10 +61,10 @@ def render(manifest: dict[str, Any]) -> bytes:
 
 
 def parse_manifest(raw: bytes, where: str) -> dict[str, Any]:
-    """Return the manifest that `raw` holds, every check made that needs no other file.
+    """Return the manifest in `raw` after all checks that need no other file.
 
     Raises:
-        ArtifactError: it was changed or damaged, or is of another version or shape.
+        ArtifactError: the manifest was changed or damaged, or has another version or shape.
     """
     manifest = parse_json(raw, where)
     version = manifest.get("schema_version")
@@ -87,14 +87,14 @@ def _check_bytes(manifest: dict[str, Any], raw: bytes, where: str) -> None:
     for value, promised, title in checks:
         if _key(value, where) != promised:
             raise ArtifactError(
-                f"{where} was changed after it was written: its {title} does not have the sha256 it promises. "
+                f"{where} was changed after it was written: the sha256 of its {title} differs. "
                 "Restore the file, or compile again."
             )
-    # The hashes are over values, so a space, an escape or a second spelling of a number would pass them. The file must
-    # be the one text of its content: then every byte is covered, and two equal artifacts are equal files.
+    # The hashes cover values, so they miss a changed space, escape or spelling of a number. Requiring the canonical
+    # text covers every byte, and makes equal artifacts equal files.
     if render(manifest) != raw:
         raise ArtifactError(
-            f"{where} was changed after it was written: it is not laid out as tunesmith writes it. "
+            f"{where} was changed after it was written: its layout is not tunesmith's. "
             "Restore the file, or compile again."
         )
 
@@ -110,19 +110,19 @@ def _key(value: Any, where: str) -> str:
 
 
 def parse_json(raw: bytes, where: str) -> dict[str, Any]:
-    """Return the object that a UTF-8 JSON file holds.
+    """Return the object in a UTF-8 JSON file.
 
     Raises:
-        ArtifactError: it is no JSON object, or holds a key twice or a number that is not finite.
+        ArtifactError: it is not JSON object, or holds a key twice or a number that is not finite.
     """
     try:
         value = json.loads(raw.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(
-            f"{where} is no JSON that tunesmith wrote: {error}. Restore the file, or compile again."
+            f"{where} is not valid JSON of tunesmith: {error}. Restore the file, or compile again."
         ) from error
     if not isinstance(value, dict):
-        raise ArtifactError(f"{where} holds {type(value).__name__}, not an object.")
+        raise ArtifactError(f"{where} must be a JSON object, not a {type(value).__name__}.")
     return value
 
 
@@ -131,7 +131,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} is there twice")
+        raise ValueError(f"the key {twice!r} occurs twice")
     return found
 
 

@@ -1,4 +1,4 @@
-"""A program to load an artifact into, without running code that nobody asked for."""
+"""Find or rebuild the program of an artifact, without running code that the caller did not allow."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ __all__ = ["check_structure", "describe_program", "find_program", "make_signatur
 
 _MAIN = "__main__"
 
-# DSPy's own chain of thought is the parent of ours; `modules` does not name it.
+# DSPy's chain of thought, the parent of ours; `modules` does not export it.
 (_DspyChainOfThought,) = ChainOfThought.__bases__
 
 _PLAIN: dict[str, Callable[..., Any]] = {
@@ -40,15 +40,15 @@ _PLAIN: dict[str, Callable[..., Any]] = {
 
 
 def describe_program(program: Module) -> dict[str, Any]:
-    """Return the manifest's `program`: class, predictors with their signatures and own options.
+    """Return the manifest's `program`: its class, and its predictors with their signatures and options.
 
-    `rebuildable` says whether the program can be made from that alone: `Predict` or `ChainOfThought`, of tunesmith or
-    DSPy, over simple types without defaults, or a registered module around them.
+    `rebuildable` tells whether this is enough to build the program: a `Predict` or `ChainOfThought` of tunesmith or
+    DSPy with simple types and no defaults, or a registered module around them.
     """
     found = program_structure(program)
     for path, predictor in program.named_predictors():
         entry = found["predictors"][path]
-        # The instruction belongs to the candidate, and is there.
+        # The instruction is part of the candidate.
         del entry["signature"]["instructions"]
         entry["config"] = _carried(predictor.config)
     found["rebuildable"] = _is_rebuildable(program, found)
@@ -56,21 +56,21 @@ def describe_program(program: Module) -> dict[str, Any]:
 
 
 def note_on_loading(program: Module) -> str | None:
-    """Return what to know about loading `program` again, `None` if its name is enough."""
+    """Return advice for loading `program` if its class name is not enough, else `None`."""
     described = describe_program(program)
     why = None if described["rebuildable"] else why_not_importable(program)
     if why is None:
         return None
     name = type(program).__name__
     return (
-        f"The class `{name}` cannot be made from its name when the artifact is loaded: {why}. Load it with "
-        f"`ts.load(folder, program=...)`, giving a program as you made this one; to use the command line, define it at "
-        "the top of a module and make it without arguments."
+        f"The artifact cannot be loaded by the name of its class `{name}`: {why}. Load it with "
+        f"`ts.load(folder, program=...)` and a program like this one. For the command line, define the class at "
+        "the top level of a module, with a constructor without arguments."
     )
 
 
 def _carried(config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a predictor's request options, `None` where an artifact cannot carry them all."""
+    """Return a predictor's request options, or `None` if an artifact cannot store all of them."""
     if all(is_portable(name, value) for name, value in config.items()):
         return dict(config)
     return None
@@ -88,12 +88,12 @@ def _is_rebuildable(program: Module, found: Mapping[str, Any]) -> bool:
 def _is_plain(predictor: DspyPredict, entry: Mapping[str, Any]) -> bool:
     signature = signature_of(predictor)
     defaults = [name for name, info in signature.fields.items() if not info.is_required()]
-    # An empty `fields` is a predictor without DSPy's decision thresholds, which are in `state.json` only.
+    # An empty `fields` means no DSPy decision thresholds, which only `state.json` stores.
     if defaults or predictor.fields or entry["config"] is None:
         return False
     types = {**input_types(signature), **output_types(signature)}
     try:
-        # Compared as types and not as texts: a class of the user may be called `str`, and a validator has no text.
+        # Compare types, not texts: a user's class may be named `str`, and a validator has no text.
         return all(parse_type(field["type"]) == types[field["name"]] for field in entry["signature"]["fields"])
     except (ValueError, ArtifactError):
         return False
@@ -111,17 +111,17 @@ def find_program(
     allow: Sequence[str],
     where: str,
 ) -> Module:
-    """Return a program of the manifest's class: the caller's, one rebuilt from its fields, or an allowed import.
+    """Return a program of the manifest's class: the caller's, a rebuilt one, or an allowed import.
 
     Args:
         described: the manifest's `program`.
-        program: an instance, or a class or function that is called without arguments.
+        program: an instance, or a class or function to call without arguments.
         allow: `module:Class` names that may be imported and called without arguments.
         where: the artifact, for messages.
 
     Raises:
-        ArtifactError: there is no way to a program, or it is not of the artifact's structure.
-        UsageError: `program` or `allow` is something else.
+        ArtifactError: no program is available, or its structure differs from the artifact's.
+        UsageError: `program` or `allow` has a wrong type.
     """
     allowed = _checked_allow(allow)
     name = described["class"]
@@ -133,7 +133,7 @@ def find_program(
         made = _called(_imported(usable), f"The allowed class {usable!r}")
     else:
         raise ArtifactError(
-            f"{where} is a program of the class {name!r}, and code is not imported unasked. Pass the program itself, "
+            f"{where} needs the class {name!r}, which is not imported without permission. Pass the program itself, "
             f"`ts.load(..., program={name.rpartition(':')[2].rpartition('.')[2]}(...))`{_hint(name)}."
         )
     check_structure(made, described, where)
@@ -141,10 +141,10 @@ def find_program(
 
 
 def _usable(name: str, allowed: Sequence[str]) -> str | None:
-    """Return the allowed name of the class `name`.
+    """Return the name in `allowed` that means the class `name`.
 
-    A script of a package may be run as a file (`three:Triage`) and imported as a part of it (`shop.three:Triage`); and
-    a class that was saved as `__main__`'s has another module by now.
+    The same class may have two names: a script of a package run as a file (`three:Triage`) or imported
+    (`shop.three:Triage`), or a class saved as part of `__main__`.
     """
     module, _, local = name.partition(":")
 
@@ -160,47 +160,46 @@ def _hint(name: str) -> str:
     if "<locals>" in name:
         return "; its class is defined inside a function and cannot be imported"
     if module == _MAIN:
-        return f", or allow its class under the name it is imported by, as in `--allow my_module:{local}`"
+        return f", or allow its class by its import name, as in `--allow my_module:{local}`"
     return (
-        f", or allow the import with `allow=({name!r},)` in Python or `--allow {name}` on the command line, in the "
+        f", or allow the import with `allow=({name!r},)` in Python, or `--allow {name}` on the command line, in the "
         "folder of that module"
     )
 
 
 def _checked_allow(allow: object) -> tuple[str, ...]:
     if isinstance(allow, str) or not isinstance(allow, Sequence):
-        raise UsageError(f"`allow` is a list of `module:Class` names. Given: {shown(allow)}.")
+        raise UsageError(f"`allow` must be a list of `module:Class` names. Given: {shown(allow)}.")
     for name in allow:
         if not isinstance(name, str) or CLASS_NAME.fullmatch(name) is None:
-            raise UsageError(f"`allow` holds names of the form `module:Class`. Given: {shown(name)}.")
+            raise UsageError(f"A name in `allow` must have the form `module:Class`. Given: {shown(name)}.")
     return tuple(allow)
 
 
 def _imported(name: str) -> type[Module]:
     try:
         found = find_class(name)
-    except (Exception, SystemExit) as error:  # an import may run and raise anything
+    except (Exception, SystemExit) as error:  # an imported module may raise anything
         raise ArtifactError(
             f"The allowed class {name!r} cannot be imported: {error!r}. Make its module importable, or pass the "
             "program itself with `program=`."
         ) from error
     if not isinstance(found, type) or not issubclass(found, Module):
-        raise ArtifactError(f"The allowed class {name!r} is no `dspy.Module`: {shown(found)}.")
+        raise ArtifactError(f"The allowed class {name!r} is not a `dspy.Module`: {shown(found)}.")
     return found
 
 
 def _called(make: Any, title: str) -> Module:
     if not callable(make):
-        raise UsageError(f"`program` is a program, or a class or function that makes one. Given: {shown(make)}.")
+        raise UsageError(f"`program` must be a program, or a class or function that returns one. Given: {shown(make)}.")
     try:
         made = make()
-    except (Exception, SystemExit) as error:  # the caller's code may raise anything
+    except (Exception, SystemExit) as error:  # user code may raise anything
         raise ArtifactError(
-            f"{title} cannot be called without arguments: {error!r}. Make the program yourself and pass it with "
-            "`program=`."
+            f"{title} cannot be called without arguments: {error!r}. Create the program and pass it with `program=`."
         ) from error
     if not isinstance(made, Module):
-        raise UsageError(f"{title} gave no `dspy.Module`. Given: {shown(made)}.")
+        raise UsageError(f"{title} did not return a `dspy.Module`. Given: {shown(made)}.")
     return made
 
 
@@ -208,19 +207,19 @@ def check_structure(program: Module, described: Mapping[str, Any], where: str) -
     """Check that `program` has the predictors of the manifest, with the same typed fields.
 
     Raises:
-        ArtifactError: it has others; the message names them.
+        ArtifactError: they differ; the message names them.
     """
     found = program_structure(program)["predictors"]
     wanted = described["predictors"]
     if set(found) != set(wanted):
         raise ArtifactError(
-            f"{where} is for the predictors {', '.join(sorted(wanted))}; the program has "
+            f"{where} has the predictors {', '.join(sorted(wanted))}; the program has "
             f"{', '.join(sorted(found)) or 'none'}. Pass the program it was compiled from, or compile again."
         )
     for path, predictor in wanted.items():
         if found[path]["fingerprint"] != predictor["fingerprint"]:
             raise ArtifactError(
-                f"{where} was compiled for other fields at {path!r}: {_fields(predictor)}; the program has "
+                f"{where} has the fields {_fields(predictor)} at {path!r}; the program has "
                 f"{_fields(found[path])}. Pass the program it was compiled from, or compile again."
             )
 
@@ -242,13 +241,13 @@ def _rebuilt(described: Mapping[str, Any]) -> Module:
         return _predictor(name, path, predictor)
     except (ValueError, TypeError, KeyError, NameError, AttributeError, SignatureError, UsageError) as error:
         raise ArtifactError(
-            f"A program of the class {name!r} cannot be made from its manifest: {error}. Pass the program itself with "
+            f"A program of the class {name!r} cannot be built from its manifest: {error}. Pass the program itself with "
             "`program=`."
         ) from error
 
 
 def _module(described: Mapping[str, Any], predictors: Mapping[str, Any]) -> Module:
-    """Return a registered module, made of its arguments."""
+    """Return a registered module, built from its arguments."""
     kind = find_module(described["class"])
     if kind is None:
         raise TypeError(f"there is no module {described['class']}")
@@ -274,16 +273,16 @@ def _predictor(name: str, path: str, predictor: Mapping[str, Any]) -> Module:
         raise TypeError(f"{name} is neither `Predict` nor `ChainOfThought`")
     full = make_signature(predictor["signature"]["fields"])
     program: Module = _PLAIN[name](full, **predictor["config"])
-    # A chain of thought has put a second `reasoning` before ours, so the signature is set as it was.
+    # A chain of thought adds a second `reasoning` to the signature, so set the original signature again.
     dict(program.named_predictors())[path].signature = full
     return program
 
 
 def make_signature(fields: Sequence[Mapping[str, Any]], type_of: Callable[[str], Any] = parse_type) -> type[Signature]:
-    """Return a signature of the manifest's fields, without an instruction; `type_of` makes a type of its text.
+    """Return a signature of the manifest's fields, without an instruction; `type_of` parses a type.
 
     Raises:
-        ValueError, TypeError, NameError: the fields make no signature.
+        ValueError, TypeError, NameError: the fields are not a valid signature.
     """
     made = {}
     for field in fields:

@@ -50,42 +50,41 @@ def save(
     adapter: str | None = None,
     created: str | None = None,
 ) -> Artifact:
-    """Write a program as a folder of JSON, whole or not at all, and return it verified.
+    """Write a program as a folder of JSON, atomically, and return the verified artifact.
 
-    `save(folder, program)` works for any program: compiled by `ts.compile`, by a compiler of DSPy's, or by hand. What
-    is not given is said to be unknown in the manifest. The same arguments give the same bytes with the same versions
-    of Python, tunesmith and DSPy. An artifact that is already in `folder` is replaced; anything else there is left
-    alone.
+    `save(folder, program)` works for any program: compiled by `ts.compile`, by a DSPy compiler, or by hand. The
+    manifest marks values that are not given as unknown. The same arguments give the same bytes with the same versions
+    of Python, tunesmith and DSPy. An artifact in `folder` is replaced; a folder with anything else is not touched.
 
         ts.save("triage", program)
         program = ts.load("triage", lm=ts.lm("embedded"))
 
     Args:
-        folder: where; its parents are made. The folder itself is readable by its owner only.
-        program: the program, `candidate` applied.
-        candidate: what the compile chose; by default what `program` uses now. A predictor without a format of its own
-            stays without one.
-        baseline: the program as it was given.
+        folder: the folder; missing parents are created. Only its owner can read it.
+        program: the program with `candidate` applied.
+        candidate: the result of the compile; default the present state of `program`. A predictor without its own
+            format stays without one.
+        baseline: the candidate of the program before the compile.
         lm_identity: `Identity.to_json()` of the model.
-        metric: name of the metric, `None` where there was none.
-        datasets: fingerprint per split.
+        metric: the name of the metric, or `None`.
+        datasets: the fingerprint of each split.
         scores: scores with their intervals.
-        verdict: what the compile concluded.
-        charged: calls, tokens and seconds the run was charged for.
-        paid: what reached an engine; not part of the identity. `test_opened` in it, how often the test split was
-            opened, is kept beside it.
-        selected_on: the examples that took part in choosing it, per split, with their inputs marked. The manifest keeps
-            a short key of each one's inputs, no text, so that `Artifact.known` finds them again.
-        notes: what was decided for the user, in words.
-        seed: of every draw.
-        extra: whatever else belongs to the identity.
-        adapter: `module:Class` of the caller's own adapter, where one was in charge. Without a `candidate`, the
-            configured one is taken if a predictor has no format of its own.
-        created: when, as text; not part of the identity.
+        verdict: the verdict of the compile.
+        charged: charged calls, tokens and seconds.
+        paid: usage that reached an engine; not part of the identity. Its entry `test_opened` counts how often the test
+            split was opened and is stored separately.
+        selected_on: the examples used for selection, per split, with their inputs marked. The manifest stores a short
+            key of their inputs and no text, so that `Artifact.known` recognises them.
+        notes: automatic decisions, as sentences.
+        seed: the seed of all random choices.
+        extra: other values that belong to the identity.
+        adapter: `module:Class` of the user's own adapter, if the program ran under one. Without a `candidate`, default
+            the configured adapter if a predictor has no format.
+        created: the time as text; not part of the identity.
 
     Raises:
-        UsageError: `program` is none or does not use `candidate`, or `folder` holds something that is no artifact.
-        ArtifactError: a value has no place in an artifact, or the disk refuses. What was there before is untouched.
+        UsageError: `program` is not a program or does not use `candidate`, or `folder` holds something else.
+        ArtifactError: a value cannot be stored, or the disk cannot be written. The old content is unchanged.
 
     Example:
         >>> import tunesmith as ts
@@ -94,7 +93,7 @@ def save(
     """
     if not isinstance(program, Module) or not isinstance(folder, (str, os.PathLike)):
         raise UsageError(
-            "`ts.save(folder, program)` takes the name of a folder, then a program (`result.program` of `ts.compile`). "
+            "`ts.save(folder, program)` takes a folder, then a program (`result.program` of `ts.compile`). "
             f"Given: {shown(folder)}, {shown(program)}."
         )
     target = locate(folder)
@@ -114,10 +113,10 @@ def save(
         chosen = plain("candidate", candidate.to_json())
         given = None if baseline is None else plain("baseline", baseline.to_json())
     except (TypeError, ValueError) as error:
-        raise ArtifactError(f"A demo of the candidate has no JSON form: {error}. Leave it out.") from error
+        raise ArtifactError(f"A demo of the candidate has no JSON form: {error}. Remove it.") from error
     if set(chosen["parts"]) != {path for path, _ in program.named_predictors()}:
         raise UsageError(
-            f"The candidate is for the predictors {', '.join(sorted(chosen['parts']))}, the program has others. "
+            f"The candidate is for the predictors {', '.join(sorted(chosen['parts']))}, but the program has others. "
             "Give `candidate.apply(program)`."
         )
     state = program_state(program, chosen["parts"])
@@ -151,7 +150,7 @@ def save(
         raw = (new / STATE).read_bytes()
         manifest = seal({**content, "state_sha256": sha256_of(raw)}, unhashed)
         (new / MANIFEST).write_bytes(render(manifest))
-        # What cannot be verified must not replace what can.
+        # Verify before the swap, so that a bad artifact never replaces a good one.
         verified(target, read_files(new))
 
     replace_folder(target, fill)
@@ -159,13 +158,13 @@ def save(
 
 
 def _fitting(program: Module) -> Module:
-    """Return a copy of `program` without demos that do not fit their fields; each is warned about."""
+    """Return a copy of `program` without demos that do not fit their fields; warn about each."""
     copied = copy_program(program)
     for path, predictor in copied.named_predictors():
         kept = []
         for number, demo in enumerate(predictor.demos, 1):
             try:
-                if any(name in demo for name in predictor.signature.output_fields):  # others are never shown
+                if any(name in demo for name in predictor.signature.output_fields):  # else never sent
                     Demo.of(predictor.signature, demo)
                 kept.append(demo)
             except DataError as error:
@@ -175,7 +174,7 @@ def _fitting(program: Module) -> Module:
 
 
 def _as_it_is(program: Module) -> Candidate:
-    """Return what `program` uses now; a predictor that is bound to no format stays so."""
+    """Return the present state of `program`; a predictor without a format stays without one."""
     found = Candidate.of(program)
     for path, predictor in program.named_predictors():
         found = found.with_part(path, format=bound_format(predictor))
@@ -184,11 +183,11 @@ def _as_it_is(program: Module) -> Candidate:
 
 def _unknown(**given: Any) -> list[str]:
     names = [name for name, value in given.items() if value is None]
-    return [f"Unknown, since it was not said when this was saved: {', '.join(names)}."] if names else []
+    return [f"Not given to `ts.save`, so unknown: {', '.join(names)}."] if names else []
 
 
 def _warn_of_frozen(program: Module) -> None:
-    """Warn of predictors that neither DSPy's state nor the manifest holds."""
+    """Warn about predictors that neither DSPy's state nor the manifest includes."""
     held = {id(predictor) for _, predictor in program.named_predictors()}
     frozen = [
         name.removeprefix("self.")
@@ -199,8 +198,8 @@ def _warn_of_frozen(program: Module) -> None:
     ]
     if frozen:
         warnings.warn(
-            f"Not saved, since they are in a part that was compiled before and is frozen: {', '.join(frozen)}. Save "
-            "that part by itself, or set `_compiled = False` on it to save it with the rest.",
+            f"Not saved, because they belong to a frozen part that was compiled before: {', '.join(frozen)}. Save "
+            "that part separately, or set `_compiled = False` on it.",
             UserWarning,
             stacklevel=3,
         )
@@ -215,6 +214,6 @@ def _versions() -> dict[str, str | None]:
     for name in ("tunesmith", "dspy"):
         try:
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:  # run from a source tree
+        except importlib.metadata.PackageNotFoundError:  # not installed: run from a source tree
             found[name] = None
     return found

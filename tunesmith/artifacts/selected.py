@@ -1,4 +1,4 @@
-"""Which examples an artifact was selected on, kept as short keys: enough to find one of them again."""
+"""Short keys of the examples that an artifact was selected on, to recognise them later."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,19 +8,19 @@ from tunesmith.signatures import Example
 __all__ = ["KEY_DIGITS", "count_known", "short_keys"]
 
 KEY_DIGITS = 12
-"""48 bits: among 10,000 keys, 1,000 other examples hold one by chance once in 28 million times."""
+"""48 bits: 1,000 other examples match one of 10,000 keys by chance only once in 28 million cases."""
 
 
 def short_keys(examples: Sequence[Example]) -> list[str]:
-    """Return the keys of the examples' inputs, each once, sorted.
+    """Return the sorted, distinct keys of the examples' inputs.
 
-    Of the inputs alone: the same question under another label, or with one more column, selects as well.
+    Only inputs count, because the same question with another label or column was used for selection too.
     """
     return sorted({_short(example) for example in examples})
 
 
 def count_known(examples: Sequence[Example], known: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return how many of `examples` are among the `known` keys of each split, without splits that hold none."""
+    """Return how many of `examples` are among the `known` keys of each split; splits with none are omitted."""
     keys = [_short(example) for example in examples]
     counts = {split: sum(key in held for key in keys) for split, held in ((s, set(k)) for s, k in known.items())}
     return {split: count for split, count in counts.items() if count}

@@ -11,22 +11,20 @@ from tunesmith.lm import PORTABLE, is_portable
 
 __all__ = ["ADAPTER", "CLASS_NAME", "check_shape"]
 
-# What the name of a caller's own adapter starts with, so that nobody takes it for a format of tunesmith's.
+# Prefix for the name of a user's adapter, to distinguish it from tunesmith's formats.
 ADAPTER = "adapter:"
 
 _NAME = r"[^\W\d]\w*"
 _LOCAL = rf"(?:{_NAME}|<locals>)"
 
-# `module:Class`. `<locals>` is a class made inside a function: it can be named, not imported.
+# `module:Class`. A class defined inside a function has `<locals>` in its name and cannot be imported.
 CLASS_NAME = re.compile(rf"{_NAME}(?:\.{_NAME})*:{_LOCAL}(?:\.{_LOCAL})*")
 
 
 def _options(options: dict[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         if name not in PORTABLE:
-            raise ValueError(
-                f"{name!r} is no request option that an artifact may carry; allowed are {', '.join(sorted(PORTABLE))}"
-            )
+            raise ValueError(f"{name!r} is not a portable request option; allowed are {', '.join(sorted(PORTABLE))}")
         if not is_portable(name, value):
             raise ValueError(f"the request option {name!r} must be a scalar or a list of texts")
     return options
@@ -34,20 +32,20 @@ def _options(options: dict[str, Any]) -> dict[str, Any]:
 
 def _class(name: str) -> str:
     if CLASS_NAME.fullmatch(name) is None:
-        raise ValueError("this is no `module:Class`")
+        raise ValueError("this is not a `module:Class`")
     return name
 
 
 def _adapter(name: str) -> str:
     _class(name.removeprefix(ADAPTER))
     if not name.startswith(ADAPTER):
-        raise ValueError("this is no `adapter:module:Class`")
+        raise ValueError("this is not an `adapter:module:Class`")
     return name
 
 
 def _field_name(name: str) -> str:
     if not name.isidentifier() or name.startswith("_"):
-        raise ValueError("this is no field name")
+        raise ValueError("this is not a field name")
     return name
 
 
@@ -92,7 +90,7 @@ class _PredictorShape(_Shape):
 
 
 class _ArgumentShape(_Shape):
-    """One constructor's argument: a JSON value, a predictor at a path, or a module with arguments of its own."""
+    """One constructor argument: a JSON value, a predictor at a path, or a module with its own arguments."""
 
     value: Any = None
     class_: _ClassName | None = Field(default=None, alias="class")
@@ -102,7 +100,7 @@ class _ArgumentShape(_Shape):
 
 class _ProgramShape(_Shape):
     class_: _ClassName = Field(alias="class")
-    spec: dict[_FieldName, _ArgumentShape] | None = None  # only of a module that registered itself
+    spec: dict[_FieldName, _ArgumentShape] | None = None  # only for a registered module
     predictors: Annotated[dict[str, _PredictorShape], Field(min_length=1)]
     rebuildable: bool
 
@@ -117,7 +115,7 @@ class _PartShape(_Shape):
     instruction: str
     demos: list[_DemoShape]
     format: str | None
-    settings: Annotated[dict[str, Any], Field(max_length=0)]  # older versions wrote it, always empty
+    settings: Annotated[dict[str, Any], Field(max_length=0)]  # always empty; older versions wrote it
 
 
 class _CandidateShape(_Shape):
@@ -136,12 +134,12 @@ class _ManifestShape(_Shape):
     schema_version: Literal[1]
     program: _ProgramShape
     candidate: _CandidateShape
-    baseline: _CandidateShape | None  # `None` is unknown
+    baseline: _CandidateShape | None  # `None` means unknown
     sampling: dict[str, Any]
     lm: dict[str, Any]
     metric: str | None
     datasets: dict[str, str]
-    selected_on: dict[str, list[_ShortKey]] = Field(default_factory=dict)  # absent before there was one
+    selected_on: dict[str, list[_ShortKey]] = Field(default_factory=dict)  # older versions did not write it
     scores: dict[str, Any]
     verdict: str
     charged: dict[str, Any]
@@ -158,13 +156,13 @@ class _ManifestShape(_Shape):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> "_ManifestShape":
         if self.sampling != self.candidate.sampling:
-            raise ValueError("`sampling` is not the candidate's")
+            raise ValueError("`sampling` differs from the candidate's")
         predictors = self.program.predictors
         for title, candidate in (("candidate", self.candidate), ("baseline", self.baseline)):
             if candidate is None:
                 continue
             if set(candidate.parts) != set(predictors):
-                raise ValueError(f"the {title} is for other predictors than the program's")
+                raise ValueError(f"the predictors of the {title} differ from the program's")
             for path, part in candidate.parts.items():
                 _check_demos(f"{title} {path}", part.demos, predictors[path].signature)
         return self
@@ -178,10 +176,10 @@ def _check_demos(where: str, demos: list[_DemoShape], signature: _SignatureShape
 
 
 def check_shape(manifest: dict[str, Any], where: str) -> None:
-    """Check that `manifest` has every entry of version 1, of its type, and nothing else.
+    """Check that `manifest` has exactly the entries of version 1, with their types.
 
     Raises:
-        ArtifactError: it has not; the message names the first entry at fault.
+        ArtifactError: an entry is wrong; the message names the first one.
     """
     try:
         _ManifestShape.model_validate(manifest)

@@ -1,4 +1,4 @@
-"""`state.json`: instructions, demos, request options and formats, as `program.load` of DSPy reads them."""
+"""`state.json`: instructions, demos, request options and formats, in the form that DSPy's `program.load` reads."""
 
 import copy
 import inspect
@@ -14,11 +14,11 @@ __all__ = ["check_state", "program_state", "write_state"]
 _ENTRIES = {"demos", "lm", "signature", "traces", "train"}
 _MORE = {"config", "fields", "tunesmith_format"}
 _METADATA = "metadata"
-_ROOT = "self"  # what DSPy calls the path of a program that is itself a predictor; its own state then is flat
+_ROOT = "self"  # DSPy's path for a program that is itself a predictor, whose state is flat
 
 
 class _Finished(Module):
-    """Gives a finished state to DSPy's own `save`, so that the file is DSPy's to the byte."""
+    """Passes a state to DSPy's own `save`, so that the file is byte-identical to DSPy's."""
 
     def __init__(self, state: dict[str, Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # DSPy
@@ -29,23 +29,23 @@ class _Finished(Module):
 
 
 def program_state(program: Module, parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return DSPy's state of `program` with the demos of `parts`, and nothing else that a program may carry.
+    """Return DSPy's state of `program` with the demos of `parts`, without LM, traces and training rows.
 
-    No LM (a path to somewhere), no traces, no training rows. Demos are JSON already, because DSPy would write a
-    pydantic model, a date or a set in another way each, or refuse it.
+    The demos are JSON values already, because DSPy would write pydantic models, dates and sets in different ways, or
+    fail.
 
     Args:
         program: the compiled program; it is not changed.
         parts: `parts` of the candidate's JSON.
 
     Raises:
-        UsageError: `program` does not use that candidate, or a predictor has a name that DSPy's file cannot hold.
+        UsageError: `program` does not use that candidate, or DSPy's file cannot store the name of a predictor.
     """
     state: dict[str, Any] = {}
     for path, parameter in program.named_parameters():
         if path == _METADATA:
             raise UsageError(
-                f"A predictor cannot be called {_METADATA!r}: DSPy's state file uses that name. Rename the attribute."
+                f"A predictor cannot be named {_METADATA!r}: DSPy's state file uses that name. Rename the attribute."
             )
         state[path] = (
             _predictor_state(path, parameter, parts[path])
@@ -57,7 +57,7 @@ def program_state(program: Module, parts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _predictor_state(path: str, predictor: DspyPredict, part: Mapping[str, Any]) -> dict[str, Any]:
     signature: Any = predictor.signature
-    instruction = inspect.cleandoc(part["instruction"])  # as DSPy gives it back
+    instruction = inspect.cleandoc(part["instruction"])  # DSPy cleans it too
     if signature.instructions != instruction or len(predictor.demos) != len(part["demos"]):
         raise UsageError(
             f"The program does not use the candidate at {path!r}: instruction or demos differ. Give "
@@ -71,35 +71,35 @@ def _predictor_state(path: str, predictor: DspyPredict, part: Mapping[str, Any])
 
 
 def _demo(demo: Mapping[str, Any], order: list[str]) -> dict[str, Any]:
-    """Return a demo as DSPy writes one: a flat object in the signature's order, marked where a program made it."""
+    """Return a demo in DSPy's form: a flat object in the signature's order, with `augmented` if a program made it."""
     values = {**demo["inputs"], **demo["outputs"]}
     mark = {"augmented": True} if demo["augmented"] else {}
     return {**mark, **{name: values[name] for name in order if name in values}}
 
 
 def write_state(file: Path, state: dict[str, Any]) -> None:
-    """Write `state` to `file` as `program.save` does, with the versions DSPy adds.
+    """Write `state` to `file` like `program.save`, with the versions that DSPy adds.
 
     Raises:
-        OSError: the disk refuses.
+        OSError: the file cannot be written.
         ArtifactError: DSPy cannot write it, for instance an integer above 64 bits.
     """
     try:
         _Finished(state).save(file)  # type: ignore[no-untyped-call]  # DSPy
-    except RuntimeError as error:  # what DSPy makes of every failure, a full disk included
+    except RuntimeError as error:  # DSPy raises it for every failure, also a full disk
         if isinstance(error.__context__, OSError):
             raise error.__context__ from error
         raise ArtifactError(
-            f"{file.name} cannot hold a demo of the candidate: {error.__context__}. DSPy writes integers of "
-            "64 bits and Unicode text; leave that demo out."
+            f"{file.name} cannot store a demo of the candidate: {error.__context__}. DSPy writes only 64-bit "
+            "integers and Unicode text; remove that demo."
         ) from error
 
 
 def check_state(state: dict[str, Any], manifest: Mapping[str, Any], where: str) -> None:
-    """Check that `state` holds the instructions and demos of the manifest's candidate, and no LM.
+    """Check that `state` has the instructions and demos of the manifest's candidate, and no LM.
 
     Raises:
-        ArtifactError: it does not.
+        ArtifactError: they differ.
     """
     predictors = manifest["program"]["predictors"]
     if set(predictors) == {_ROOT} and _ROOT not in state:
@@ -109,7 +109,7 @@ def check_state(state: dict[str, Any], manifest: Mapping[str, Any], where: str) 
         raise _disagrees(where, f"it lacks {', '.join(missing)}")
     for path, entry in state.items():
         if not isinstance(entry, dict) or entry.get("lm") is not None:
-            raise _disagrees(where, f"{path!r} holds a language model, or is no object")
+            raise _disagrees(where, f"{path!r} holds a language model, or is not an object")
     for path, predictor in predictors.items():
         part = manifest["candidate"]["parts"][path]
         _check_predictor(path, state[path], part, predictor, where)
@@ -120,11 +120,11 @@ def _check_predictor(
 ) -> None:
     fields = predictor["signature"]["fields"]
     if set(entry) - _MORE != _ENTRIES or entry["traces"] != [] or entry["train"] != []:
-        raise _disagrees(where, f"{path!r} has other entries than instructions and demos")
+        raise _disagrees(where, f"{path!r} has entries besides instructions and demos")
     settings = {"config": predictor["config"], "tunesmith_format": part["format"]}
     for name, promised in settings.items():
         if name in entry and entry[name] != promised and promised is not None:
-            raise _disagrees(where, f"{path!r} has another `{name}` than {promised!r}")
+            raise _disagrees(where, f"the `{name}` of {path!r} is not {promised!r}")
     signature = entry["signature"]
     if not isinstance(signature, dict) or not isinstance(signature.get("fields"), list):
         raise _disagrees(where, f"{path!r} has no signature")
@@ -138,4 +138,4 @@ def _check_predictor(
 
 
 def _disagrees(where: str, how: str) -> ArtifactError:
-    return ArtifactError(f"{where} does not agree with the manifest: {how}. Restore the file, or compile again.")
+    return ArtifactError(f"{where} differs from the manifest: {how}. Restore the file, or compile again.")

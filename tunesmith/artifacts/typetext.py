@@ -1,6 +1,6 @@
-"""Simple types from their text, read by a small parser: nothing is evaluated and no name is looked up.
+"""Parse the text of simple types, without evaluating code or looking up names.
 
-The texts are those of `signatures.type_text`: `str`, `int | None`, `list[dict[str, float]]`, `Literal['a', 'b']`.
+The input is the output of `signatures.type_text`: `str`, `int | None`, `list[dict[str, float]]`, `Literal['a', 'b']`.
 """
 
 import functools
@@ -13,7 +13,7 @@ __all__ = ["parse_type"]
 _SCALARS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "None": type(None)}
 _GENERICS: dict[str, tuple[Any, int]] = {"list": (list, 1), "dict": (dict, 2)}
 _CONSTANTS: dict[str, Any] = {"True": True, "False": False, "None": None}
-_ESCAPE = r"""\\(?:[\\'"nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-f]{4})"""  # those that `repr` writes
+_ESCAPE = r"""\\(?:[\\'"nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-f]{4})"""  # the escapes of `repr`
 _TOKEN = re.compile(
     rf"""\s*(?: (?P<name>[A-Za-z]+) | (?P<text>'(?:[^'\\\n]|{_ESCAPE})*'|"(?:[^"\\\n]|{_ESCAPE})*")
     | (?P<number>-?\d{{1,40}}) | (?P<sign>[\[\],|]) )""",
@@ -28,7 +28,7 @@ def parse_type(text: str) -> Any:
     """Return the type that `text` names: str, int, float, bool, literals of these, list, dict and unions.
 
     Raises:
-        ValueError: it names another type, or is no type at all.
+        ValueError: `text` is not a type, or not one of these.
     """
     if len(text) > _LONGEST:
         raise ValueError("The text of the type is too long.")
@@ -57,23 +57,23 @@ class _Parser:
         return functools.reduce(operator.or_, options)
 
     def expect(self, sign: str) -> None:
-        """Read `sign`; the empty text is the end."""
+        """Read `sign`; an empty `sign` means the end of the text."""
         if self._token != sign or self._kind not in ("sign", ""):
-            raise ValueError(f"{sign or 'the end'!r} was expected where {self._token!r} is.")
+            raise ValueError(f"Expected {sign or 'the end'!r}, found {self._token!r}.")
         self._next()
 
     def _single(self, depth: int) -> Any:
         name, kind = self._token, self._kind
         self._next()
         if kind != "name":
-            raise ValueError(f"{name!r} is no type.")
+            raise ValueError(f"{name!r} is not a type.")
         if name in _SCALARS:
             return _SCALARS[name]
         if name == "Literal":
             return self._literal()
         if name in _GENERICS:
             return self._generic(*_GENERICS[name], depth)
-        raise ValueError(f"{name!r} is no simple type.")
+        raise ValueError(f"{name!r} is not a simple type.")
 
     def _generic(self, origin: Any, count: int, depth: int) -> Any:
         if self._token != "[":
@@ -104,7 +104,7 @@ class _Parser:
             return int(token)
         if kind == "name" and token in _CONSTANTS:
             return _CONSTANTS[token]
-        raise ValueError(f"{token!r} is no literal.")
+        raise ValueError(f"{token!r} is not a literal.")
 
     def _next(self) -> None:
         if self._at == len(self._text):
@@ -112,7 +112,7 @@ class _Parser:
             return
         match = _TOKEN.match(self._text, self._at)
         if match is None:
-            raise ValueError(f"{self._text[self._at : self._at + 20]!r} is no part of a simple type.")
+            raise ValueError(f"{self._text[self._at : self._at + 20]!r} cannot be part of a simple type.")
         self._at = match.end()
         self._kind = str(match.lastgroup)
         self._token = match[self._kind]
