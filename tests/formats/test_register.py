@@ -73,11 +73,11 @@ def test_a_new_format_is_known_everywhere() -> None:
 
 def test_a_name_is_given_once() -> None:
     for kind in (BarsFormat, type("Nameless", (BarsFormat,), {"name": ""})):
-        with pytest.raises(UsageError, match="name of its own"):
+        with pytest.raises(UsageError, match="unique name"):
             register(kind())
 
 
 @pytest.mark.parametrize("given", [BarsFormat, "bars", None])
 def test_what_is_no_format_is_not_registered(given: Any) -> None:
-    with pytest.raises(UsageError, match="an object of a class"):
+    with pytest.raises(UsageError, match="an instance of a subclass"):
         register(given)
