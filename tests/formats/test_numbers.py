@@ -12,7 +12,7 @@ import tunesmith as ts
 from tests.contracts.format import MODES
 from tests.each import each
 from tests.formats.gbnf import allows
-from tests.formats.test_incremental import cuts, read
+from tests.formats.test_streaming import cuts, read
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import ParseError
 from tunesmith.formats import Format, carries, get_format

@@ -9,7 +9,7 @@ import pytest
 import tests.contracts.format as contract
 from tests.contracts.format import ask, ask_async, assert_outputs, predictor
 from tests.formats import test_contract as suites
-from tests.formats.test_incremental import assert_settled
+from tests.formats.test_streaming import assert_settled
 from tests.protocol import FakeModel, ProtocolServer
 from tests.protocol.backends import Done, FunctionBackend, Job, Piece
 from tests.protocol.tokens import SimpleTokenizer

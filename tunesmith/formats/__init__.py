@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from tunesmith.formats.choosing import carries, default_format, field_reader
     from tunesmith.formats.fields import field_titles, read_inputs
     from tunesmith.formats.format import Adapter, ChatAdapter, Format, Rendered
-    from tunesmith.formats.incremental import FieldReader, settled
     from tunesmith.formats.layout import Layout, Section
     from tunesmith.formats.options import Constraint
     from tunesmith.formats.plan import values_of
     from tunesmith.formats.registry import format_names, get_format, register
     from tunesmith.formats.sections import SectionFormat
+    from tunesmith.formats.streaming import FieldReader, settled
 else:
     __getattr__ = lazy_package(__name__)
 

@@ -10,12 +10,11 @@ from tunesmith.errors import FormatError, ParseError
 from tunesmith.formats.cut import cut_error, is_whole
 from tunesmith.formats.fields import field_titles, json_text
 from tunesmith.formats.format import Format, field_notes
-from tunesmith.formats.incremental import FieldReader, TextReader
-from tunesmith.formats.incremental_json import JsonReader
 from tunesmith.formats.layout import OUTER
 from tunesmith.formats.likeliest import likeliest_label
 from tunesmith.formats.options import Constraint
 from tunesmith.formats.registry import register
+from tunesmith.formats.streaming import FieldReader, JsonReader, TextReader
 from tunesmith.formats.thoughts import is_around
 from tunesmith.lm import Capabilities, TokenLogprob
 from tunesmith.signatures import (

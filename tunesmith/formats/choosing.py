@@ -7,8 +7,8 @@ from weakref import WeakKeyDictionary
 
 from tunesmith.errors import FormatError, SignatureError
 from tunesmith.formats.format import Adapter, ChatAdapter, Format, has_dspys_own
-from tunesmith.formats.incremental import FieldReader, WholeReader, marked
 from tunesmith.formats.registry import get_format
+from tunesmith.formats.streaming import FieldReader, WholeReader, marked
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import Signature, check_can_be_right
 

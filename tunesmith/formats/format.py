@@ -23,12 +23,12 @@ from dspy.utils.exceptions import AdapterParseError
 
 from tunesmith.errors import FormatError, ParseError, SignatureError, UsageError, shown
 from tunesmith.formats.asked import check_inputs
-from tunesmith.formats.incremental import FieldReader, WholeReader
 from tunesmith.formats.labelled import LINES
 from tunesmith.formats.layout import Layout
 from tunesmith.formats.options import Constraint, check_call, request_config
 from tunesmith.formats.plan import Plan, Plans, Source, values_of
 from tunesmith.formats.rendered import Rendered, message_of, request_of, turn
+from tunesmith.formats.streaming import FieldReader, WholeReader
 from tunesmith.formats.thoughts import begins_with_thoughts, is_around, without_thoughts
 from tunesmith.lm import (
     LM,

@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 from tunesmith.errors import ParseError
 from tunesmith.formats.fields import json_text
 from tunesmith.formats.format import Format, field_notes
-from tunesmith.formats.incremental import FieldReader
-from tunesmith.formats.incremental_json import JsonReader
 from tunesmith.formats.options import Constraint
 from tunesmith.formats.registry import register
+from tunesmith.formats.streaming import FieldReader, JsonReader
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
     Signature,

@@ -8,9 +8,9 @@ from tunesmith.errors import ParseError
 from tunesmith.formats.cut import cut_error, is_whole
 from tunesmith.formats.fields import json_text, spelled
 from tunesmith.formats.format import Format, field_notes
-from tunesmith.formats.incremental import FieldReader, GrowingReader
 from tunesmith.formats.layout import Section, unquoted
 from tunesmith.formats.options import Constraint
+from tunesmith.formats.streaming import FieldReader, GrowingReader
 from tunesmith.formats.thoughts import is_around
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (

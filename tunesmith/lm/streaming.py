@@ -1,9 +1,10 @@
-"""An LM that lets somebody hear its replies while they are written."""
+"""An LM whose replies are passed on while they are written."""
 
 import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
@@ -17,46 +18,46 @@ from tunesmith.lm.wire import Prefix
 __all__ = ["Hear", "listening"]
 
 Hear = Callable[[], Callable[[str], None]]
-"""Called once per request; what it returns is told each piece of the reply's text, in order, `""` for a thought."""
+"""Called once per request. It returns what gets each piece of the reply's text, in order, `""` for a thought."""
 
 
 def listening(lm: LM, hear: Hear) -> LM:
-    """Return a copy of `lm` whose replies are heard while they are written.
+    """Return a copy of `lm` whose replies are passed on while they are written.
 
-    The copy has the same cache, meters, price and history, and sends the same requests. A reply from the cache is heard
-    in one piece, and so is one that is asked for with log-probabilities or tools, which streams cannot carry.
+    The copy has the same cache, meters, price and history, and sends the same requests. A reply from the cache comes in
+    one piece, and so does one that is asked for with log-probabilities or tools, which streams cannot carry.
 
-    What hears may take its time: the engine is asked for the next piece when it has returned. It ends the reply at once
-    by raising a `StopSignal`; the engine's stream is closed then. A stream waits for nobody else's identical request,
-    since whoever hears it may be waiting as well.
+    The callback may take its time: the engine is asked for the next piece when it has returned. It ends the reply at
+    once by raising a `StopSignal`, which closes the engine's stream. A stream does not wait for an identical request
+    that is under way, because its reader may be the one that holds that request up.
     """
     stack = _ListeningStack(lm._stack, hear)
     return lm.over(stack, SyncFacade(stack), _AsyncFacade(stack))
 
 
 class _ListeningStack(Stack):
-    """A `Stack` that gives each request somebody who hears it."""
+    """A `Stack` that passes each reply on."""
 
     def __init__(self, inner: Stack, hear: Hear) -> None:
         super().__init__(inner.engine, cache=inner.cache, price=inner.price, findings=inner.findings)
         self._hear = hear
 
     def answer(self, request: Request, rollout: int, prefix: Prefix | None = None) -> tuple[Response, bool]:
-        engine = _HeardEngine(self.engine, self._hear())
-        response, paid = _Heard(engine, cache=self.cache, price=self.price).answer(request, rollout, prefix)
+        engine = _StreamedEngine(self.engine, self._hear())
+        response, paid = _AloneStack(engine, cache=self.cache, price=self.price).answer(request, rollout, prefix)
         engine.tell_whole(response)
         return response, paid
 
 
-class _Heard(Stack):
-    """The way of one request, which waits for no other."""
+class _AloneStack(Stack):
+    """A `Stack` for one request, which does not wait for an identical one."""
 
     def _reply(self, key: str, request: Request) -> Any:
         return self._pay(key, request)
 
 
-class _HeardEngine:
-    """An engine for one request, of which each piece of text is told on."""
+class _StreamedEngine:
+    """An engine for one request, which passes on each piece of text."""
 
     def __init__(self, inner: Engine, tell: Callable[[str], None]) -> None:
         self.identity, self.capabilities = inner.identity, inner.capabilities
@@ -64,7 +65,7 @@ class _HeardEngine:
         self._inner, self._tell, self._told = inner, tell, False
 
     def complete(self, request: Request) -> Response:
-        """Answer `request`, piece by piece where a stream can carry the reply."""
+        """Answer `request`, piece by piece if a stream can carry the reply."""
         if request.config.logprobs is not None or request.tools:
             return self._inner.complete(request)
         texts: list[str] = []
@@ -86,7 +87,7 @@ class _HeardEngine:
         return response if end.usage is None else replace(response, usage=end.usage)
 
     def tell_whole(self, response: Response) -> None:
-        """Tell the whole text, where nothing was told before."""
+        """Pass on the whole text, if nothing was passed on before."""
         if not self._told and response.text:
             self._tell(response.text)
 
@@ -98,13 +99,13 @@ class _HeardEngine:
             self._tell(delta.text)
         elif delta.type == "thinking":
             thoughts.append(delta.text)
-            self._tell("")  # whoever hears may have gone
+            self._tell("")  # the reader may have gone
         else:
             raise refused(f"A streamed reply holds text only. The engine sent a piece of type {delta.type!r}.")
 
 
 def _check_clock() -> None:
-    """Raise a `StopSignal` where a budget of time on the clock ended while a reply was being written."""
+    """Raise a `StopSignal` if a budget of time on the clock ended while a reply was being written."""
     for meter in current_scope().meters:
         limit = meter.budget.wall_seconds
         if limit is not None and meter.room().wall_seconds == 0:
@@ -118,40 +119,23 @@ def _check_clock() -> None:
 
 
 class _AsyncFacade(AsyncFacade):
-    """Each reply is heard in a thread of its own: one that waits for its reader must not use up a pool of them."""
+    """Each reply has a thread of its own: one that waits for its reader must not use up a pool of threads."""
 
     async def complete(self, request: Request) -> Response:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Response] = loop.create_future()
+        done: Future[Response] = Future()
         beside = BESIDE.get()
         whole, rollout = beside.whole(request)
 
         def work() -> None:
+            if not done.set_running_or_notify_cancel():
+                return
             try:
                 response, _ = beside.stack(self.stack).answer(whole, rollout)
             except BaseException as error:  # noqa: BLE001 - handed to the coroutine, which raises it
-                _settle(loop, done, None, error)
+                done.set_exception(error)
             else:
-                _settle(loop, done, response, None)
+                done.set_result(response)
 
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(work,), daemon=True, name="tunesmith-stream").start()
-        return await done
-
-
-def _settle(
-    loop: asyncio.AbstractEventLoop,
-    done: "asyncio.Future[Response]",
-    response: Response | None,
-    error: BaseException | None,
-) -> None:
-    def settle() -> None:
-        if done.done():  # cancelled
-            return
-        if error is not None:
-            done.set_exception(error)
-        elif response is not None:
-            done.set_result(response)
-
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(settle)
+        return await asyncio.wrap_future(done)

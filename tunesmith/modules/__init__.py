@@ -14,7 +14,6 @@ if TYPE_CHECKING:
         program_structure,
         why_not_importable,
     )
-    from tunesmith.modules.hearing import FieldDelta
     from tunesmith.modules.inputs import ProgramInputs, program_inputs
     from tunesmith.modules.module import (
         DspyChainOfThought,
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.rendering import render
     from tunesmith.modules.self_consistency import SelfConsistency
     from tunesmith.modules.setting import Setting, choices_of, settings_of
-    from tunesmith.modules.streaming import FieldStream, Finished, stream
+    from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, stream
 else:
     __getattr__ = lazy_package(__name__)
 
