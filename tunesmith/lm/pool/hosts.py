@@ -140,8 +140,8 @@ class Hosts:
 
     def no_host(self) -> ModelError:
         """Return the error for a pool in which no host answers."""
-        said = "; ".join(f"{host.name}: {host.problem}" for host in self.all)
-        return unavailable(f"None of the hosts answers. {said}")
+        problems = "; ".join(f"{host.name}: {host.problem}" for host in self.all)
+        return unavailable(f"None of the hosts answers. {problems}")
 
     def status(self) -> tuple[HostStatus, ...]:
         """Return what is known of every host now."""
@@ -229,9 +229,9 @@ class Hosts:
         differing = [key for key in sorted({*kin, *expected}) if kin.get(key) != expected.get(key)]
         if not differing:
             return None
-        said = "; ".join(f"{key} {kin.get(key)} there, {expected.get(key)} on {other}" for key in differing)
+        found = "; ".join(f"{key} {kin.get(key)} there, {expected.get(key)} on {other}" for key in differing)
         return (
-            f"{name} does not serve the same model as {other}: {said}. Bring both to the same version of server and "
+            f"{name} does not serve the same model as {other}: {found}. Bring both to the same version of server and "
             "model, or leave the host out."
         )
 

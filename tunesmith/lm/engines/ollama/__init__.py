@@ -111,12 +111,12 @@ def _policy(fields: dict[str, Any]) -> "Policy":
 
 def _library() -> Any:
     if not is_header_value(os.environ.get("OLLAMA_API_KEY", "")):  # the client reads it; errors below would show it
-        raise UsageError("OLLAMA_API_KEY is no key: it holds a line end, an outer space or a letter beyond ASCII.")
+        raise UsageError("OLLAMA_API_KEY cannot be sent: it holds a line end, an outer space or a letter beyond ASCII.")
     try:
         return importlib.import_module("tunesmith.lm.engines.ollama.engine")
     except ValueError as error:  # the client reads OLLAMA_HOST while it is imported
         given = os.environ.get("OLLAMA_HOST")
-        raise UsageError(f"OLLAMA_HOST is no address: {error}. Given: {shown(given)}.") from error
+        raise UsageError(f"OLLAMA_HOST is not an address: {error}. Given: {shown(given)}.") from error
 
 
 register_engine(

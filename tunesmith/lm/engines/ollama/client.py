@@ -152,7 +152,7 @@ class OllamaServer:
         its place.
 
         Raises:
-            ModelMissing: there is no such model, or it cannot be had.
+            ModelMissing: there is no such model, or the server cannot get it.
             ModelUnavailable: the server does not answer, or the download broke off.
         """
         if find_served(self.models(), name) is not None:

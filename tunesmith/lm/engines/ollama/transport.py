@@ -146,7 +146,7 @@ class Wire(httpx.BaseTransport):
             is_json = "json" in response.headers.get("content-type", "")
             text = content[:200].decode("utf-8", "replace")
             if is_json and reply is None:
-                raise Fault(Kind.CUT, "the reply is no whole JSON")
+                raise Fault(Kind.CUT, "the reply is not whole JSON")
             raise Fault(Kind.FOREIGN, text, response.status_code)
         if isinstance(reply.get("error"), str) and len(reply) == 1:
             raise Fault(Kind.ANSWERED, reply["error"], response.status_code)

@@ -27,7 +27,7 @@ def checked_headers(given: Mapping[str, str], api_key: object) -> dict[str, str]
     if api_key is None or api_key == "":
         return dict(given)
     if not is_header_value(api_key):
-        raise UsageError("`api_key` is no key: it holds a line end, an outer space or a letter beyond ASCII.")
+        raise UsageError("`api_key` cannot be sent: it holds a line end, an outer space or a letter beyond ASCII.")
     return {**given, "Authorization": f"Bearer {api_key}"}
 
 
@@ -35,8 +35,8 @@ def checked_address(base_url: str, headers: Mapping[str, str]) -> SplitResult:
     """Return the address of the API; a bare host gets `/v1`.
 
     Raises:
-        UsageError: it is no such address, it holds a password, or a header would carry a key in clear text to another
-            machine.
+        UsageError: it is not such an address, it holds a password, or a header would carry a key in clear text to
+            another machine.
     """
     problem = f"`base_url` is an address such as `http://localhost:8000/v1`. Given: {shown(base_url)}."
     if not isinstance(base_url, str):

@@ -172,7 +172,7 @@ class OpenAIEngine:
             raise context_overflow(prompt_tokens=max(guess, (room or counted) + 1), context_tokens=room, estimated=True)
 
     def _room(self) -> int | None:
-        """Return the tokens of context that the model has in the server's memory, `None` where it is not there now."""
+        """Return the tokens of context that the model has in the server's memory, `None` if it is not there now."""
         try:
             loaded = loaded_models(self._server.page("/api/ps", patient=False) or {})
         except ModelUnavailable:
@@ -189,7 +189,7 @@ class OpenAIEngine:
                 found = self._found(patient=False)
                 thinking = found.name == "ollama" and can_think(self._shown(patient=False))
             except ModelUnavailable:
-                # Programs ask before every call, also where all their replies are in the cache.
+                # Programs ask before every call, also if all their replies are in the cache.
                 self._ask_again = time.monotonic() + _ABSENT_SECONDS
         return replace(found.capabilities, slots=self._slots, thinking=thinking)
 

@@ -53,7 +53,7 @@ _TOO_LONG = (
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What a server said was wrong.
+    """What is wrong, in the words of a server.
 
     Attributes:
         text: in its words.
@@ -156,9 +156,9 @@ def read_events(chunks: Iterable[Any], model: str) -> Iterator[StreamStartEvent 
     yield StreamEndEvent(finish_reason=_REASONS.get(reason, "stop"), usage=usage)  # type: ignore[arg-type]  # a Literal
 
 
-def broke_off(said: str) -> ModelError:
-    """Return the error for a stream that ended with what the server said, or with what happened to it."""
-    problem = read_problem(said)
+def broke_off(text: str) -> ModelError:
+    """Return the error for a stream that ended with an error of the server, or broke."""
+    problem = read_problem(text)
     if problem.too_long:
         return context_overflow(prompt_tokens=problem.prompt_tokens, context_tokens=problem.context_tokens)
     return unavailable(f"The server broke its reply off: {problem.text}. Run the same command again.")

@@ -62,7 +62,7 @@ def _options(config: Config, dialect: Dialect) -> dict[str, Any]:
 
 
 def _thinks_on_ollama(config: Config, dialect: Dialect) -> bool:
-    """Return whether thoughts come first, on a server where a schema or a stop at the line end breaks the reply."""
+    """Return whether thoughts come first, on a server that then breaks a reply by a schema or a line end as stop."""
     return dialect.name == "ollama" and config.reasoning is not None and config.reasoning.effort != "off"
 
 
@@ -175,7 +175,7 @@ def _sendable(text: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise refused(
-            "The request holds a lone surrogate, which is no text. Repair the input first, for instance "
+            "The request holds a lone surrogate, which is not text. Repair the input first, for instance "
             "with `text.encode('utf-8', 'replace').decode()`."
         ) from error
     return text

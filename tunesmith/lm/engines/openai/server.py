@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -70,7 +71,7 @@ class Server:
         self._root = self.url.removesuffix("/v1")
         self._headers, self._timeout, self._policy = dict(headers), timeout, policy
         self._lock = threading.Lock()
-        self._clients: tuple[int, httpx.Client, Any] | None = None
+        self._clients: _Clients | None = None
 
     def ask(self, path: str, body: Mapping[str, Any], *, falters: bool = False, rooted: bool = False) -> Any:
         """Return the JSON that the server answers to a POST of `body`.
@@ -86,7 +87,7 @@ class Server:
             rooted: whether the path is one of the server's own interface, below its root.
 
         Raises:
-            ContextOverflow, RequestRefused, ModelMissing, ModelUnavailable: what the server said, or that it is away.
+            ContextOverflow, RequestRefused, ModelMissing, ModelUnavailable: the request was refused, or nothing came.
         """
         url = (self._root if rooted else self.url) + path
         reply = self._trying(lambda: self._post(url, body, falters, cast_to=httpx.Response))
@@ -106,7 +107,7 @@ class Server:
             try:
                 yield from events
             except (httpx.TransportError, openai.APIConnectionError) as error:
-                raise broke_off(_said(error)) from error
+                raise broke_off(_named(error)) from error
             except openai.APIError as error:
                 raise broke_off(json.dumps({"error": error.body})) from error
             except ValueError as error:
@@ -166,8 +167,8 @@ class Server:
         """Close the connections; the next call opens new ones."""
         with self._lock:
             found, self._clients = self._clients, None
-        if found is not None and found[0] == os.getpid():
-            found[1].close()
+        if found is not None and found.pid == os.getpid():
+            found.http.close()
 
     def no_api(self, problem: str) -> ModelError:
         """Return the error for an address at which another program answers."""
@@ -178,28 +179,23 @@ class Server:
 
     # The clients --------------------------------------------------------------------------------------------
 
-    def _http(self) -> httpx.Client:
-        """Return the HTTP client, for what is outside of OpenAI's protocol."""
-        return self._opened()[1]
-
-    def _opened(self) -> tuple[int, httpx.Client, Any]:
+    def _opened(self) -> "_Clients":
         pid, found = os.getpid(), self._clients
-        if found is None or found[0] != pid:  # a forked process may not speak on its parent's connections
+        if found is None or found.pid != pid:  # a forked process may not speak on its parent's connections
             with self._lock:
                 found = self._clients
-                if found is None or found[0] != pid:
-                    found = self._clients = (pid, made(self.url, self._new_http), None)
+                if found is None or found.pid != pid:
+                    found = self._clients = _Clients(pid, made(self.url, self._new_http))
         return found
 
     def _api(self) -> Any:
         """Return the client of OpenAI's protocol, over the connections of the HTTP client."""
-        pid, http, api = self._opened()
-        if api is None:
-            given: Any = {"http_client": http, "timeout": http.timeout}  # newer clients name httpx2, and take both
+        clients = self._opened()
+        if clients.api is None:
+            given: Any = {"http_client": clients.http, "timeout": clients.http.timeout}  # typed for httpx2 of late
             # With a key the client does not look for one in the environment.
-            api = openai.OpenAI(api_key="none", base_url=self.url, max_retries=0, **given)
-            self._clients = pid, http, api
-        return api
+            clients.api = openai.OpenAI(api_key="none", base_url=self.url, max_retries=0, **given)
+        return clients.api
 
     def _new_http(self) -> httpx.Client:
         client = httpx.Client(
@@ -230,8 +226,8 @@ class Server:
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             if isinstance(cause, (httpx.ConnectError, httpx.ConnectTimeout)):
-                raise _Again(_said(cause)) from cause
-            raise _Again(_said(cause), sent=True, hung=isinstance(cause, httpx.ReadTimeout)) from cause
+                raise _Again(_named(cause)) from cause
+            raise _Again(_named(cause), sent=True, hung=isinstance(cause, httpx.ReadTimeout)) from cause
         except ValueError as error:
             raise refused(f"The request cannot be written as JSON ({error}). Repair the text first.") from error
 
@@ -240,9 +236,9 @@ class Server:
         try:
             with _within(seconds):
                 method = "GET" if body is None else "POST"
-                reply = self._http().request(method, url, json=body, timeout=seconds)
+                reply = self._opened().http.request(method, url, json=body, timeout=seconds)
         except httpx.HTTPError as error:
-            raise _Again(_said(error)) from error
+            raise _Again(_named(error)) from error
         if reply.status_code in (429, 503):
             raise _Again(str(reply.status_code), status=reply.status_code, after=_retry_after(reply))
         return reply
@@ -294,21 +290,21 @@ class Server:
         if 300 <= status < 400:
             return self.no_api(f"it points to {reply.headers.get('Location')!r}, which is not followed")
         if status in (404, 405, 421):
-            return self._nowhere(status, problem.text)
+            return self._not_there(status, problem.text)
         if status in _BUSY or (status == 500 and falters):
             return _Again(f"{status}: {problem.text}", status=status, after=_retry_after(reply))
         did = "failed on" if status == 500 else "refused"
         return refused(f"The server at {self.url} {did} the request ({status}: {problem.text}).")
 
-    def _nowhere(self, status: int, said: str) -> ModelError:
-        if "model" not in said.lower():
-            return self.no_api(f"{status}: {said}")
+    def _not_there(self, status: int, text: str) -> ModelError:
+        if "model" not in text.lower():
+            return self.no_api(f"{status}: {text}")
         try:
             there = ", ".join(self.models())
         except ModelError:
             there = ""
         hint = f" It has: {there}." if there else ""
-        return missing_model(f"The server at {self.url} has no such model ({said}).{hint}")
+        return missing_model(f"The server at {self.url} has no such model ({text}).{hint}")
 
     def _away(self, problem: str, resend: Resend = Resend.FREELY) -> ModelError:
         return unavailable(
@@ -316,6 +312,21 @@ class Server:
             "then run the same command again.",
             resend=resend,
         )
+
+
+@dataclass(slots=True)
+class _Clients:
+    """The connections of one process.
+
+    Attributes:
+        pid: of the process.
+        http: for what is outside of OpenAI's protocol.
+        api: for the protocol, over the same connections; made at the first need.
+    """
+
+    pid: int
+    http: httpx.Client
+    api: Any = None
 
 
 class _Again(Exception):
@@ -346,7 +357,7 @@ def _within(seconds: float) -> AbstractContextManager[None]:
     return ending(sooner(time.monotonic() + seconds))
 
 
-def _said(error: BaseException) -> str:
+def _named(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, httpx.HTTPError) else error
     return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
 
