@@ -13,6 +13,7 @@ from tests.compilers.asking import Asking
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
 from tunesmith.compilers import Compiler, Effort, RandomSearch, Search, job_of, option
 from tunesmith.errors import RunMismatch, UsageError
+from tunesmith.evaluation import RACES, register_race
 from tunesmith.lm import FunctionLM
 
 GIVEN: dict[str, Any] = {"trainset": TRAIN, "valset": VAL}
@@ -105,3 +106,20 @@ def test_a_compiler_is_a_value() -> None:
         Asking(metric=right, rounds=0)
     with pytest.raises(UsageError, match=r"`rounds`: Input should be a valid integer. Given: '2'"):
         Asking(metric=right, rounds="2")
+
+
+def test_a_rule_of_racing_is_registered_beside_the_compiler_that_needs_it() -> None:
+    @register_race
+    def first_is_best(field: Any) -> list[int]:
+        field.show([0], field.total)
+        return [0]
+
+    try:
+        compiler = RandomSearch(num_candidates=3, race="first-is-best")
+        model = FunctionLM(world())
+        report = ts.compile(dspy.Predict(Colour), metric=right, **GIVEN, compiler=compiler, lm=model).report
+        assert sorted(trial.n for trial in report.trials) == [len(VAL), len(VAL)]
+    finally:
+        RACES.pop("first-is-best")
+    with pytest.raises(UsageError, match="There is no race 'first-is-best'"):
+        RandomSearch(race="first-is-best")

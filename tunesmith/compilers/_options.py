@@ -6,7 +6,7 @@ The constructor, `tunesmith.toml`, `--set`, the identity of a run and the table 
 import dataclasses
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Annotated, Any, get_type_hints
 
@@ -28,7 +28,7 @@ def option(
     *,
     low: float | None = None,
     high: float | None = None,
-    choices: Sequence[str] = (),
+    choices: Collection[str] = (),
     kw_only: bool = True,
 ) -> Any:
     """Return the dataclass field of one option.
@@ -38,7 +38,7 @@ def option(
         help: what it means, in one sentence.
         low: the least that it may be.
         high: the most that it may be.
-        choices: the texts that it may be.
+        choices: the texts that it may be; a mapping that grows later counts as it is then.
         kw_only: whether the constructor takes it by name alone.
 
     Example:
@@ -49,7 +49,7 @@ def option(
         >>> option_names(Options)
         ('rounds',)
     """
-    about = {"help": help, "low": low, "high": high, "choices": tuple(choices)}
+    about = {"help": help, "low": low, "high": high, "choices": choices}
     if isinstance(default, (dict, list)):
         return dataclasses.field(
             default_factory=lambda: type(default)(default), kw_only=kw_only, metadata={_OPTION: about}

@@ -76,7 +76,7 @@ class RandomSearch(Compiler):
         None,
         "How candidates are compared; default `paired-halving`, with several objectives `full`, because a race drops "
         "what scores less but costs less.",
-        choices=tuple(RACES),
+        choices=RACES,
     )
     bounds: tuple[float, float] | None = option(
         None,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         gain_spread,
         minimum_detectable_effect,
     )
-    from tunesmith.evaluation.race import Race, RaceResult
+    from tunesmith.evaluation.race import Race, RaceResult, register_race
     from tunesmith.evaluation.races.registry import RACES
     from tunesmith.evaluation.report import Failure, PairedScores, Report, Row, Step, gain, paired_scores
     from tunesmith.evaluation.run_info import CANDIDATES, RunInfo, runs_in
@@ -82,6 +82,7 @@ __all__ = [
     "RACES",
     "read_entries",
     "register_executor",
+    "register_race",
     "Report",
     "Row",
     "RowKey",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 else:
     np = lazy_module("numpy")
 
-__all__ = ["Extend", "Race", "RaceResult", "RaceState"]
+__all__ = ["Extend", "Race", "RaceResult", "RACES", "RaceState", "register_race"]
 
 Extend = Callable[[int, int], Sequence[float | None]]
 """`extend(candidate, n)`: its scores on the first `n` examples; `None` where the metric failed."""
@@ -232,3 +232,23 @@ class Race:
             state.show([0], total)
             return state.results([0])
         return state.results(self.run(state, **options))
+
+
+RACES: dict[str, Race] = {}
+"""Every race by its name."""
+
+
+def register_race(run: Callable[..., list[int]]) -> Callable[..., list[int]]:
+    """Add a rule to `RACES`: a decorator. Its name is the function's, with hyphens.
+
+    Example:
+        >>> @register_race
+        ... def first_alone(state):
+        ...     state.show([0], state.total)
+        ...     return [0]
+        >>> RACES.pop("first-alone").name
+        'first-alone'
+    """
+    name = run.__name__.replace("_", "-")
+    RACES[name] = Race(name, run)
+    return run

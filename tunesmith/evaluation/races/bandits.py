@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from tunesmith.evaluation.race import RaceState
+from tunesmith.evaluation.race import RaceState, register_race
 
 __all__ = ["hardness", "ucb", "ucb_e"]
 
@@ -11,6 +11,7 @@ _ROUNDS = 8  # of ProTeGi's released configuration
 _PROMPTS = 8
 
 
+@register_race
 def ucb(state: RaceState, *, c: float = 1.0, prompts: int = _PROMPTS, samples: int | None = None) -> list[int]:
     """Upper confidence bounds: each round shows a block to the `prompts` candidates of the highest index.
 
@@ -34,6 +35,7 @@ def ucb(state: RaceState, *, c: float = 1.0, prompts: int = _PROMPTS, samples: i
     return _bandit(state, lambda: c * c * math.log(max(2, state.spent)), prompts, samples)
 
 
+@register_race
 def ucb_e(
     state: RaceState, *, a: float | None = None, c: float = 1.0, prompts: int = _PROMPTS, samples: int | None = None
 ) -> list[int]:

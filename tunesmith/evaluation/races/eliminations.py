@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith.evaluation.distributions import student_t_quantile
 from tunesmith.evaluation.paired_tests import signed_rank_test
-from tunesmith.evaluation.race import RaceState
+from tunesmith.evaluation.race import RaceState, register_race
 from tunesmith.lazy import lazy_module
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = ["beaten", "block_race", "wilcoxon"]
 _BLOCK = 30
 
 
+@register_race
 def block_race(
     state: RaceState, *, block: int | None = None, alpha: float = 0.05, max_blocks: int = 10, keep: int = 1
 ) -> list[int]:
@@ -84,6 +85,7 @@ def beaten(scores: "NDArray[np.float64]", alpha: float) -> list[int]:
     return [int(count) for count in better.sum(axis=0)]
 
 
+@register_race
 def wilcoxon(
     state: RaceState, *, p_threshold: float = 0.1, start: int = 14, block: int | None = None, keep: int = 1
 ) -> list[int]:

@@ -2,12 +2,13 @@
 
 import math
 
-from tunesmith.evaluation.race import RaceState
+from tunesmith.evaluation.race import RaceState, register_race
 from tunesmith.evaluation.races.eliminations import beaten
 
 __all__ = ["paired_halving", "sh", "sizes_of"]
 
 
+@register_race
 def sh(state: RaceState) -> list[int]:
     """Successive (sequential) halving (Karnin, Koren & Somekh 2013, Sequential Halving).
 
@@ -36,6 +37,7 @@ def sh(state: RaceState) -> list[int]:
     return [*alive, *out] if len(alive) == 1 else [*state.ranked(alive), *out]
 
 
+@register_race
 def paired_halving(state: RaceState, *, survivors: int = 1, least: int = 4, alpha: float | None = 0.05) -> list[int]:
     """Halve the candidates on common prefixes of the order until `survivors` are left or the examples end.
 

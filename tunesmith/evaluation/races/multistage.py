@@ -2,7 +2,7 @@
 
 import math
 
-from tunesmith.evaluation.race import RaceState
+from tunesmith.evaluation.race import RaceState, register_race
 
 __all__ = ["multistage", "stages_of"]
 
@@ -16,6 +16,7 @@ def stages_of(count: int, share: float, few: int) -> list[int]:
     return sizes
 
 
+@register_race
 def multistage(state: RaceState, *, share: float = 0.5, few: int = 3, block: int | None = None) -> list[int]:
     """Filter in stages, then show the few that are left everything.
 

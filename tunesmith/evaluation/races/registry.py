@@ -1,30 +1,13 @@
-"""Every race by its name."""
+"""Every race by its name: a file of this package registers what it defines, with `register_race`."""
 
-from types import MappingProxyType
+import importlib
+import pkgutil
 
-from tunesmith.evaluation.race import Race
-from tunesmith.evaluation.races.bandits import ucb, ucb_e
-from tunesmith.evaluation.races.eliminations import block_race, wilcoxon
-from tunesmith.evaluation.races.halving import paired_halving, sh
-from tunesmith.evaluation.races.multistage import multistage
-from tunesmith.evaluation.races.rejects import s_sr, sr
-from tunesmith.evaluation.races.whole import bf, bound, full
+from tunesmith.evaluation.race import RACES
 
 __all__ = ["RACES"]
 
-_RUNS = {
-    "full": full,
-    "bf": bf,
-    "bound": bound,
-    "ucb": ucb,
-    "ucb-e": ucb_e,
-    "sr": sr,
-    "s-sr": s_sr,
-    "sh": sh,
-    "multistage": multistage,
-    "paired-halving": paired_halving,
-    "block-race": block_race,
-    "wilcoxon": wilcoxon,
-}
-
-RACES = MappingProxyType({name: Race(name, run) for name, run in _RUNS.items()})
+_PACKAGE = importlib.import_module(__name__.rpartition(".")[0])
+for _part in pkgutil.iter_modules(_PACKAGE.__path__):
+    if _part.name != "registry":
+        importlib.import_module(f"{_PACKAGE.__name__}.{_part.name}")

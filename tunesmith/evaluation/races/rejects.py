@@ -2,7 +2,7 @@
 
 import math
 
-from tunesmith.evaluation.race import RaceState
+from tunesmith.evaluation.race import RaceState, register_race
 
 __all__ = ["phases_of", "s_sr", "sr"]
 
@@ -17,6 +17,7 @@ def phases_of(count: int, budget: int) -> list[int]:
     return [math.ceil((budget - count) / (log * (count + 1 - k))) for k in range(1, count)]
 
 
+@register_race
 def sr(state: RaceState) -> list[int]:
     """Successive rejects (Audibert, Bubeck & Munos 2010, figure 3): after each phase the lowest mean is dropped.
 
@@ -37,6 +38,7 @@ def sr(state: RaceState) -> list[int]:
     return [*alive, *out]
 
 
+@register_race
 def s_sr(state: RaceState, *, prompts: int = 8, keep: int = 1) -> list[int]:
     """Successive rejects by random subsets, as ProTeGi calls it.
 

@@ -1,12 +1,13 @@
 """Races that show every candidate the same examples."""
 
-from tunesmith.evaluation.race import RaceState
+from tunesmith.evaluation.race import RaceState, register_race
 
 __all__ = ["bf", "bound", "full"]
 
 _BLOCKS = 10
 
 
+@register_race
 def full(state: RaceState) -> list[int]:
     """Show every candidate all examples, as DSPy's BootstrapFewShotWithRandomSearch does.
 
@@ -16,6 +17,7 @@ def full(state: RaceState) -> list[int]:
     return state.ranked(range(state.count))
 
 
+@register_race
 def bf(state: RaceState, *, samples: int | None = None) -> list[int]:
     """Compare all candidates on one common sample.
 
@@ -30,6 +32,7 @@ def bf(state: RaceState, *, samples: int | None = None) -> list[int]:
     return state.ranked(range(state.count))
 
 
+@register_race
 def bound(state: RaceState, *, block: int | None = None, keep: int = 1) -> list[int]:
     """Show all examples, block by block, and stop whoever cannot catch up any more.
 
