@@ -1,14 +1,15 @@
 """Closed sets: the labels of a Literal, an Enum or a bool, and their texts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from tunesmith.signatures.atoms import is_encodable
 
-__all__ = ["NO_CHOICES", "Choices", "closed_set", "unwrapped"]
+__all__ = ["NO_CHOICES", "Choices", "by_text", "closed_set", "label_text", "unwrapped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def closed_set(base: Any) -> Choices | None:
         pairs = [(member.value, member) for member in base]
     else:
         return NO_CHOICES
-    texts = [_label_text(value) for value, _ in pairs]
+    texts = [_line(value) for value, _ in pairs]
     plain = pairs and None not in texts and len(set(texts)) == len(texts)
     return _tables(pairs) if plain else None
 
@@ -73,26 +74,39 @@ def _choices(literal: Any) -> list[Any]:
     return list(found.values())
 
 
-def _label_text(value: Any) -> str | None:
+def label_text(value: Any) -> str | None:
+    """Return the text that names a label, or `None` for a value that no text names."""
+    if isinstance(value, Enum):
+        value = value.value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return str(int(value))
-    if not isinstance(value, str) or value != value.strip() or len(value.splitlines()) != 1:
+    if isinstance(value, str):
+        return str.__str__(value)
+    return str(value) if isinstance(value, (float, Decimal)) else None
+
+
+def by_text(named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the label of each text, without the texts that name two labels."""
+    found: dict[str, list[Any]] = {}
+    for text, label in named:
+        known = found.setdefault(text, [])
+        if not any(label is one for one in known):
+            known.append(label)
+    return {text: known[0] for text, known in found.items() if len(known) == 1}
+
+
+def _line(value: Any) -> str | None:
+    """Return the text of a label if it is one line that nothing is stripped from."""
+    text = label_text(value) if isinstance(value, (int, str)) else None
+    if text is None or text != text.strip() or len(text.splitlines()) != 1 or not is_encodable(text):
         return None
-    return str.__str__(value) if is_encodable(value) else None
+    return text
 
 
 def _tables(labels: list[tuple[Any, Any]]) -> Choices:
-    texts = {str(_label_text(value)): typed for value, typed in labels}
-    folded: dict[str, Any] = {}
-    doubled: set[str] = set()
-    for text, typed in texts.items():
-        key = text.casefold()
-        if key in folded:
-            doubled.add(key)
-        folded[key] = typed
-    for key in doubled:
-        del folded[key]
+    texts = {str(_line(value)): typed for value, typed in labels}
+    folded = by_text((text.casefold(), typed) for text, typed in texts.items())
     values = {(type(value), value): typed for value, typed in labels}
     return Choices(MappingProxyType(texts), MappingProxyType(folded), MappingProxyType(values))

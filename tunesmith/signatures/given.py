@@ -1,6 +1,5 @@
 """Convert values as people write them in files and examples: `7` for a text, "Good" for the label `good`."""
 
-import json
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -12,9 +11,11 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from tunesmith.errors import SignatureError
 from tunesmith.signatures.atoms import InvalidError, is_encodable
+from tunesmith.signatures.choices import by_text, label_text
 from tunesmith.signatures.codec import Codec, codec_of
 from tunesmith.signatures.jsonable import to_json_value, without_numpy
 from tunesmith.signatures.signature import Signature, field_type
@@ -119,13 +120,9 @@ def _decoded(codec: Codec, value: Any) -> Any:
     if codec.kind != "json" or not isinstance(value, str):
         return None
     try:
-        return json.loads(value, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        return from_json(value, allow_inf_nan=False)
+    except ValueError:
         return None
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(name)
 
 
 def _instance(kind: Any, value: Any) -> Any:
@@ -269,34 +266,15 @@ def _label_reader(labels: Sequence[tuple[Any, tuple[str, ...]]]) -> Callable[[An
     Args:
         labels: each with its further names.
     """
-    exact: dict[str, list[Any]] = {}
-    loose: dict[str, list[Any]] = {}
-    for label, names in labels:
-        text = _label_text(label)
-        if text is not None:
-            exact.setdefault(text, []).append(label)
-        for name in (*names, *(() if text is None else (text,))):
-            known = loose.setdefault(name.strip().casefold(), [])
-            if not any(label is one for one in known):
-                known.append(label)
+    texts = [(text, label) for label, _ in labels if (text := label_text(label)) is not None]
+    names = [(name, label) for label, more in labels for name in more]
+    exact = by_text(texts)
+    loose = by_text((text.strip().casefold(), label) for text, label in (*texts, *names))
 
     def read(value: Any) -> Any:
-        if any(value is label for label, _ in labels):
+        text = label_text(value)
+        if text is None or any(value is label for label, _ in labels):
             return value
-        text = _label_text(value)
-        if text is None:
-            return value
-        found = exact.get(text) or loose.get(text.strip().casefold()) or []
-        return found[0] if len(found) == 1 else value
+        return exact.get(text, loose.get(text.strip().casefold(), value))
 
     return read
-
-
-def _label_text(value: Any) -> str | None:
-    if isinstance(value, Enum):
-        value = value.value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value) if isinstance(value, (str, *_NUMBERS)) else None
