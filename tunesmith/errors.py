@@ -1,27 +1,27 @@
-"""Every error a user can meet, in one tree.
+"""All errors of tunesmith, in one tree.
 
-A message says what is wrong, what was given and what to do. The facts are attributes, so that code can
-act on them without reading the text::
+A message says what is wrong, what was given and what to do. The facts are also attributes, so that code does not have
+to parse the text::
 
     TunesmithError
     ├── UsageError            a wrong argument, option, project file or file name
-    │   └── RunMismatch       a run folder holds a run of something else
-    ├── SignatureError        a signature or function that cannot be used
-    ├── DataError             a dataset that cannot be used
+    │   └── RunMismatch       the run folder holds a different run
+    ├── SignatureError        an unusable signature or function
+    ├── DataError             an unusable dataset
     │   ├── RowError          one row: file, line, field, value
     │   └── SplitError        splits that overlap or do not fit
     ├── FormatError           a value that a prompt format cannot carry
-    ├── ParseError            a reply that does not hold the promised outputs
+    ├── ParseError            a reply without the declared outputs
     ├── MetricError           a metric that raised or returned no score
-    ├── ModelError            something between us and the model
-    │   ├── ModelMissing      the model, or its weight file, is not there
+    ├── ModelError            the model cannot be used
+    │   ├── ModelMissing      the model, or its weight file, is missing
     │   ├── ModelUnavailable  the server or engine does not answer
-    │   ├── RequestRefused    the engine refused the request as it stands
+    │   ├── RequestRefused    the engine refused the request
     │   └── ContextOverflow   the prompt is longer than the context
     ├── CacheError            the reply cache cannot be used
-    ├── LedgerError           a run's ledger cannot be used now; what it holds is safe
-    ├── BudgetExceeded        the budget ended before anything could be returned
-    ├── Interrupted           stopped by the user; what was paid for is kept
+    ├── LedgerError           a run's ledger cannot be used now; its rows are safe
+    ├── BudgetExceeded        the budget ended before there was a result
+    ├── Interrupted           stopped by the user; finished calls are stored
     └── ArtifactError         an artifact that is damaged, incomplete or not allowed
 """
 
@@ -60,7 +60,7 @@ def shown(value: object, limit: int = _SHOWN) -> str:
     """Return `repr(value)` cut to `limit` characters, for an error message."""
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001 - a user's __repr__ may do anything; the message must still come
+    except Exception:  # noqa: BLE001 - a user's __repr__ may raise anything, and the message is still needed
         text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
@@ -73,7 +73,7 @@ def brief(owner: object, *words: str, **values: object) -> str:
 
 
 def refusal_advice(path: Path, error: OSError) -> str:
-    """Return what to do about a file that could not be written, as the beginning of a sentence."""
+    """Return advice for a file that could not be written, as the beginning of a sentence."""
     if path.is_dir():
         return "It is a folder and has to be a file: rename or remove that folder"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -92,15 +92,15 @@ class UsageError(TunesmithError):
 
 
 class RunMismatch(UsageError):
-    """The run folder holds a run of another program, dataset, metric, model or option."""
+    """The run folder holds a run of a different program, dataset, metric, model or option."""
 
 
 class SignatureError(TunesmithError):
-    """A signature, or a function it is derived from, that cannot be used."""
+    """An unusable signature, or an unusable function that it is derived from."""
 
 
 class DataError(TunesmithError):
-    """A dataset that cannot be used."""
+    """An unusable dataset."""
 
 
 class RowError(DataError):
@@ -108,8 +108,8 @@ class RowError(DataError):
 
     Attributes:
         source: file name, or a description of what was given.
-        line: 1-based line (or row) number, `None` where there is none.
-        field: the field at fault, `None` where the whole row is.
+        line: 1-based line (or row) number, `None` without one.
+        field: the field at fault, `None` if the whole row is.
         value: what was given.
     """
 
@@ -124,10 +124,10 @@ class RowError(DataError):
     ) -> None:
         self.problem, self.source, self.line = problem, source, line
         self.field, self.value = field, value
-        where = source if line is None else f"{source}:{line}"
+        place = source if line is None else f"{source}:{line}"
         name = "" if field is None else f" field `{field}`:"
         given = "" if value is None else f" Given: {shown(value)}."
-        super().__init__(f"{where}:{name} {problem}{given}")
+        super().__init__(f"{place}:{name} {problem}{given}")
 
 
 class SplitError(DataError):
@@ -135,16 +135,16 @@ class SplitError(DataError):
 
 
 class FormatError(TunesmithError):
-    """A value or signature that a prompt format cannot carry; raised before any call."""
+    """A value or signature that a prompt format cannot carry. Raised before any call."""
 
 
 class ParseError(TunesmithError):
-    """A reply that does not hold the promised outputs.
+    """A reply that does not hold the declared outputs.
 
     Attributes:
         reason: one of `empty`, `truncated`, `syntax`, `missing`, `invalid`.
-        raw: the reply as it came.
-        field: the output field at fault, where one is.
+        raw: the unchanged reply.
+        field: the output field at fault, `None` if it is not one field.
     """
 
     def __init__(self, problem: str, *, reason: str, raw: str, field: str | None = None) -> None:
@@ -153,15 +153,15 @@ class ParseError(TunesmithError):
 
 
 class MetricError(TunesmithError):
-    """A metric that raised, or returned something that is no score."""
+    """A metric that raised, or returned something that is not a score."""
 
 
 class ModelError(TunesmithError):
-    """Something between us and the model."""
+    """The model cannot be used."""
 
 
 class ModelMissing(ModelError):
-    """The model, or its weight file, is not there."""
+    """The model, or its weight file, is missing."""
 
 
 class ModelUnavailable(ModelError):
@@ -169,16 +169,16 @@ class ModelUnavailable(ModelError):
 
 
 class RequestRefused(ModelError):
-    """The engine refused the request as it stands; sending it again would not help."""
+    """The engine refused the request. Sending it again does not help."""
 
 
 class ContextOverflow(ModelError):
     """The prompt is longer than the context.
 
     Attributes:
-        prompt_tokens: tokens of the prompt, `None` where the engine does not say.
-        context_tokens: tokens of the context, `None` where the engine does not say.
-        estimated: whether `prompt_tokens` is a guess from the prompt's length.
+        prompt_tokens: tokens of the prompt, `None` if the engine does not report them.
+        context_tokens: tokens of the context, `None` if the engine does not report them.
+        estimated: whether `prompt_tokens` is an estimate from the prompt's length.
     """
 
     def __init__(
@@ -199,14 +199,14 @@ class CacheError(TunesmithError):
 
 
 class LedgerError(TunesmithError):
-    """A run's ledger that cannot be read or written now, as on a full disk. What it holds is safe."""
+    """A run's ledger cannot be read or written now, for example on a full disk. Its rows are safe."""
 
 
 class BudgetExceeded(TunesmithError):
-    """The budget ended before anything could be returned.
+    """The budget ended before there was a result.
 
     Attributes:
-        spent: what was charged when it ended, as `{"calls": ..., "tokens": ..., ...}`.
+        spent: the charges when it ended, as `{"calls": ..., "tokens": ..., ...}`.
     """
 
     def __init__(self, problem: str, *, spent: dict[str, Any] | None = None) -> None:
@@ -215,10 +215,10 @@ class BudgetExceeded(TunesmithError):
 
 
 class Interrupted(TunesmithError):
-    """Stopped by the user. What was paid for is in the cache; the same command goes on.
+    """Stopped by the user. Finished calls are in the cache, and the same command resumes.
 
     Attributes:
-        partial: what was finished, where there is something (a `Report`).
+        partial: a `Report` of the finished part, `None` without one.
     """
 
     def __init__(self, problem: str, *, partial: object = None) -> None:

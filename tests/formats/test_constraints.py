@@ -123,7 +123,7 @@ def test_a_format_that_cannot_hold_a_pattern_is_not_the_default() -> None:
 def test_a_type_that_json_cannot_hold_says_so_before_chat_is_taken(kind: Any) -> None:
     signature = signature_of(kind)
 
-    with pytest.warns(UserWarning, match=r"`found` .*`chat` is used for .*which nothing holds"):
+    with pytest.warns(UserWarning, match=r"`found` .*uses the format `chat`"):
         assert default_format(signature) == "chat"
 
 

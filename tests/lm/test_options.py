@@ -241,7 +241,7 @@ def test_a_value_that_no_request_can_have_is_refused(place: Any, option: dict[st
 @each("place", [call_predictor, call_config, call_predictor_async, call_with_a_callback, call_stream])
 @each("name", ["response_format", "tools", "tool_choice", "grammar"])
 def test_a_format_refuses_options_that_say_what_it_says(place: Any, name: str) -> None:
-    with pytest.raises(UsageError, match=f"so `{name}` cannot be set beside it"):
+    with pytest.raises(UsageError, match=f"so `{name}` cannot be set"):
         place(FunctionLM(say), **{name: "auto"})
 
 

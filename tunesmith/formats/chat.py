@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from tunesmith.errors import ParseError
 from tunesmith.formats.asked import check_inputs
-from tunesmith.formats.format import AdapterParseError, ChatAdapter, HeardOnce, ReplyError
+from tunesmith.formats.format import AdapterParseError, ChatAdapter, ReplyError, UnwrappedMethods
 from tunesmith.formats.registry import register
 from tunesmith.formats.thoughts import without_thoughts
 from tunesmith.lm import BaseLM
@@ -16,7 +16,7 @@ __all__ = ["ChatFormat"]
 _parse = inspect.unwrap(ChatAdapter.parse)  # the wrapped one would run DSPy's callbacks a second time
 
 
-class ChatFormat(HeardOnce, ChatAdapter):
+class ChatFormat(UnwrappedMethods, ChatAdapter):
     """What plain DSPy sends. Use it for interchange, and for types that no other format carries (images, tools).
 
     The reply is not constrained. A reply that cannot be parsed is an error and causes no second call.

@@ -1,8 +1,8 @@
-"""What a prompt format is; the door to DSPy's adapters.
+"""The base class of prompt formats, and the door to DSPy's adapters.
 
-A format renders (signature, demos, inputs) to one request and reads the reply into typed outputs. It is a
-`dspy.Adapter` that overrides `__call__` and `acall`, because a grammar cannot travel through `format()`.
-`format()` and `parse()` stay for display, for callbacks and for modules that call them.
+A format renders (signature, demos, inputs) to one request and parses the reply into typed outputs. It is a
+`dspy.Adapter` that overrides `__call__` and `acall`, because `format()` cannot return a grammar.
+`format()` and `parse()` serve display, callbacks and modules that call them.
 """
 
 import contextlib
@@ -60,14 +60,14 @@ __all__ = [
     "AdapterParseError",
     "ChatAdapter",
     "Format",
-    "HeardOnce",
     "Rendered",
     "ReplyError",
+    "UnwrappedMethods",
     "has_dspys_own",
     "turn",
 ]
 
-# Values of these types are messages or parts of one; the others of DSPy's own types are text or JSON.
+# Values of these types become messages or parts of one. DSPy's other types are text or JSON.
 _PARTS = (Type, History, ToolCallResults)
 _TEXTS = (Code, Reasoning, Tool, Noul, Choice, Score)
 _DECISIONS = (Noul, Choice, Score)
@@ -77,7 +77,7 @@ _NO_THINKING = (None, False, "none", "off", "")
 
 
 class ReplyError(ParseError, AdapterParseError):
-    """A `ParseError` that DSPy's modules also know as their own."""
+    """A `ParseError` that DSPy's modules also catch as their `AdapterParseError`."""
 
     def __init__(self, error: ParseError, adapter: str, signature: type[Signature]) -> None:
         Exception.__init__(self, str(error))
@@ -93,8 +93,8 @@ class ReplyError(ParseError, AdapterParseError):
         return self.message
 
 
-class HeardOnce:
-    """Keeps DSPy from wrapping inherited methods in its callbacks again, once per level of subclass."""
+class UnwrappedMethods:
+    """Undo DSPy's wrapping of inherited methods: with it callbacks run once per level of subclass."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         own = set(vars(cls))
@@ -103,16 +103,18 @@ class HeardOnce:
             delattr(cls, name)
 
 
-class Format(HeardOnce, Adapter):
-    """One prompt format. A subclass says how the parts look; everything else is here.
+class Format(UnwrappedMethods, Adapter):
+    """One prompt format. A subclass defines how the parts look; this class does the rest.
 
-    A subclass sets `name` and overrides `system_text`, `demo_reply`, `constraint` and `read`, and where the input
-    side differs `layout` and `cue`. It must be constructible without arguments: `dspy.Refine` makes its own.
+    A subclass sets `name` and overrides `system_text`, `demo_reply`, `constraint` and `read`. If its inputs look
+    different, it also overrides `layout` and `cue`. Its constructor takes no arguments, because `dspy.Refine` makes
+    its own instance.
 
-    A `dspy.History` is no field of a message: its entries are turns before the last one. Where the caller asked a model
-    that can think to do so (`think=` of the LM, or `reasoning_effort=` of the LM or the call, which goes before it), an
-    output `reasoning` is not asked for in the reply but filled from what was thought, and nothing constrains the reply:
-    servers disagree on what a constraint means for a model that thinks.
+    A `dspy.History` is not written as a field: its entries become turns before the last message.
+
+    If the model thinks (`think=` of the LM; `reasoning_effort=` of the LM or the call overrides it), an output
+    `reasoning` is not requested in the reply. It is filled with the model's thoughts. The reply is then not
+    constrained, because servers disagree on what a constraint means for a model that thinks.
     """
 
     name: ClassVar[str] = ""
@@ -123,25 +125,25 @@ class Format(HeardOnce, Adapter):
         self._plans = Plans()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Format":
-        return self  # it holds nothing but rendered prefixes
+        return self  # its only state is the cache of rendered prefixes
 
     def __repr__(self) -> str:
         return f"<format {self.name}>"
 
-    # What a subclass says -----------------------------------------------------------------------------------
+    # For subclasses -----------------------------------------------------------------------------------------
 
     def check_outputs(self, signature: type[Signature]) -> None:
-        """Raise `FormatError` or `SignatureError` where this format cannot carry the outputs."""
+        """Raise `FormatError` or `SignatureError` if this format cannot carry the outputs."""
 
     def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
-        """Return how the reply will be held to its shape: `grammar`, `schema`, `none` or a way of the format's own.
+        """Return how the reply is constrained: `grammar`, `schema`, `none` or a mode that the format defines.
 
-        `none` must be one: an engine that can hold nothing gets it. The messages never depend on it.
+        Every format supports `none`, for engines without constraints. The messages do not depend on the mode.
 
         Args:
             signature: of the predictor.
             capabilities: of the engine.
-            shown: whether demos show the model what a reply looks like.
+            shown: whether there are demos, which show the model what a reply looks like.
         """
         return "schema" if "json_schema" in capabilities.constraints else "none"
 
@@ -150,51 +152,51 @@ class Format(HeardOnce, Adapter):
         raise NotImplementedError
 
     def cue(self, signature: type[Signature]) -> str:
-        """Return what ends each user message, with its own leading newline; empty for nothing."""
+        """Return the text that ends each user message, with its leading newline; empty for none."""
         return ""
 
     def demo_reply(self, signature: type[Signature], values: Mapping[str, Any]) -> str:
-        """Return the assistant message of a demo: exactly what a reply looks like.
+        """Return the assistant message of a demo, in the exact form of a reply.
 
         Raises:
-            FormatError: a value cannot be carried.
+            FormatError: the format cannot carry a value.
         """
         raise NotImplementedError
 
     def constraint(self, signature: type[Signature], mode: str) -> Constraint:
-        """Return what holds the reply to its shape in `mode`."""
+        """Return the constraint of the reply in `mode`."""
         raise NotImplementedError
 
     def read(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> dict[str, Any]:
         """Return the typed outputs of a reply; `cut` says that it ended at the length limit.
 
         Raises:
-            ParseError: the outputs are not all there.
+            ParseError: an output is missing or cannot be parsed.
         """
         raise NotImplementedError
 
     def likeliest(self, signature: type[Signature], mode: str, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
-        """Return the outputs that the model found likeliest though its reply is another, `None` if that is unknown.
+        """Return the likeliest outputs by the log-probabilities, `None` if they are unknown.
 
-        Asked where the reply cannot be read.
+        Called if the reply cannot be parsed.
         """
         return None
 
     def disproves(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> bool:
-        """Return whether what `constraint` sends in `mode` cannot have allowed the reply: then nothing enforces it."""
+        """Return whether the constraint of `mode` forbids the reply: then the server does not enforce it."""
         schema = self.constraint(signature, mode).schema
         return schema is not None and not could_hold(schema, text, cut=cut)
 
     def reader(self, signature: type[Signature], mode: str) -> FieldReader:
-        """Return what reads one reply while it is written; by default its fields are known when it has ended."""
+        """Return a reader for one partial reply. The default reports fields only when the reply is complete."""
         return WholeReader()
 
-    # What every format shares -------------------------------------------------------------------------------
+    # Shared by all formats ----------------------------------------------------------------------------------
 
     def check(self, signature: type[Signature]) -> None:
-        """Raise `FormatError` or `SignatureError` where this format cannot carry `signature`.
+        """Raise `FormatError` or `SignatureError` if this format cannot carry `signature`.
 
-        Outputs that DSPy asks for as probabilities (`Noul`, `Choice`, `Score`) are checked as what is asked for.
+        Outputs of DSPy's decision types (`Noul`, `Choice`, `Score`) are checked as the probabilities that it requests.
         """
         turns = _history_field(signature)
         for name, annotation in input_types(signature).items():
@@ -206,11 +208,11 @@ class Format(HeardOnce, Adapter):
         self.check_outputs(_asked_as(signature))
 
     def refuses(self, signature: type[Signature], demo: Any) -> str | None:
-        """Return why a demo cannot be shown, `None` where it can: what a compiler asks beforehand."""
+        """Return why this format cannot show a demo, `None` if it can. Compilers call it before they use a demo."""
         values = {**demo.inputs, **demo.outputs} if isinstance(demo, Demo) else values_of(demo)
         inputs, outputs = _sides(signature, values)
         if not outputs:
-            return None  # it is never shown
+            return None  # a demo without outputs is never shown
         try:
             self._writer(signature)(inputs)
             self.demo_reply(signature, outputs)
@@ -222,7 +224,7 @@ class Format(HeardOnce, Adapter):
         """Return the fields and values of a user message that this format wrote.
 
         Raises:
-            FormatError: it did not write that.
+            FormatError: this format did not write the message.
         """
         return self.layout.read(signature, _written(signature), text)
 
@@ -234,10 +236,10 @@ class Format(HeardOnce, Adapter):
         demos: list[Any],
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
-        """Render, call once per draw, read.
+        """Render the request, call the LM once per draw, and parse the replies.
 
         Raises:
-            FormatError: a value cannot be carried; nothing was sent.
+            FormatError: the format cannot carry a value; nothing was sent.
             ParseError: the reply does not hold the outputs.
         """
         draws = self._draws(lm, lm_kwargs, signature, demos, inputs)
@@ -286,10 +288,10 @@ class Format(HeardOnce, Adapter):
         demos: list[Any],
         inputs: dict[str, Any],
     ) -> "Generator[_Asked, Response, list[dict[str, Any]]]":
-        """Yield what to ask, take the replies, and return the outputs of every draw.
+        """Yield requests, receive replies, and return the outputs of every draw.
 
-        It does not matter who asks, a call or a coroutine. One reply is asked for per draw. The first one that begins
-        with thoughts or a fence, so that our stop ended it before its answer, is asked for once more without the stop.
+        `__call__` and `acall` share this generator. It requests one reply per draw. If a reply begins with thoughts or
+        a fence, our stop ended it before the answer, so it is requested once more without the stop.
         """
         check_inputs(signature, inputs)
         signature, thought = _reply_side(lm, lm_kwargs, signature)
@@ -303,7 +305,7 @@ class Format(HeardOnce, Adapter):
                 lm.findings.give_up()
                 plan = self._plan(lm, lm_kwargs, signature, demos, thinking=thought is not None)
                 outputs, problem = self._tried(signature, plan, response)
-                if problem is not None and asked.plan.stop:  # without the constraint alone the same would come again
+                if problem is not None and asked.plan.stop:  # without the stop the reply can be another one
                     continue
             if problem is not None:
                 raise problem
@@ -315,34 +317,34 @@ class Format(HeardOnce, Adapter):
         return [] if plan.turns is None else self._turns(signature, inputs)
 
     def _is_unheld(self, signature: type[Signature], plan: Plan, response: Response, *, readable: bool) -> bool:
-        """Return whether the reply proves that the server does not enforce what was sent with the request."""
+        """Return whether the reply proves that the server does not enforce the constraint or stop of the request."""
         if not (plan.held or plan.stop):
             return False
         text = _text_of(response) or ""
         around = is_around(text)
         if not plan.held or (readable and not around):
             return around and plan.stop
-        # A stop of the caller's may have ended the reply anywhere.
+        # A stop of the caller can end the reply anywhere.
         return self.disproves(signature, text, plan.mode, cut=response.finish_reason == "length" or plan.cuts)
 
     def _tried(
         self, signature: type[Signature], plan: Plan, response: Response
     ) -> "tuple[dict[str, Any], None] | tuple[dict[str, Any], ReplyError]":
-        """Return the outputs of a reply, and why it cannot be read, if it cannot."""
+        """Return the outputs of a reply, and the error if it cannot be parsed."""
         try:
             return self._outputs(signature, plan, response), None
         except ReplyError as error:
             return {}, error
 
     def _show(self, asked: "_Asked") -> None:
-        self.format(asked.signature, asked.demos, asked.inputs)  # for callbacks: what is sent was rendered before
+        self.format(asked.signature, asked.demos, asked.inputs)  # for callbacks only: the request exists already
 
     def _tell(self, asked: "_Asked", response: Response) -> None:
-        with contextlib.suppress(ParseError):  # for callbacks: what counts is read later
+        with contextlib.suppress(ParseError):  # for callbacks only: `_outputs` parses the reply
             self.parse(asked.signature, _text_of(response) or "")
 
     def format(self, signature: type[Signature], demos: list[Any], inputs: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the messages for display and export; they are the same for every engine."""
+        """Return the messages, for display and export. They are the same for every engine."""
         system, turns = self._prefix_texts(signature, demos)
         final = turn("user", Message.user(self._writer(signature)(inputs)))
         return [{"role": "system", "content": system}, *turns, *self._turns(signature, inputs), final]
@@ -355,29 +357,29 @@ class Format(HeardOnce, Adapter):
         suffix: str = "",
         main_request: bool = False,  # noqa: FBT001, FBT002 - DSPy's signature
     ) -> str:
-        """Return `inputs` as they stand in a user message; `dspy.ReAct` writes its trajectory with it."""
+        """Return the user message for `inputs`. `dspy.ReAct` formats its trajectory with this method."""
         text = self.layout.writer(signature, _written(signature))(inputs)
         return "\n\n".join(part for part in (prefix, text, suffix) if part)
 
     def parse(self, signature: type[Signature], completion: str) -> dict[str, Any]:
-        """Return the typed outputs of a reply, whichever way it was constrained.
+        """Return the typed outputs of a reply, however it was constrained.
 
         Raises:
-            ParseError: no way of reading it gives the outputs.
+            ParseError: the reply gives the outputs neither as constrained nor as unconstrained text.
         """
         try:
-            said = _answer(completion, held=True, cut=False)
+            answer = _answer(completion, held=True, cut=False)
             try:
-                return self.read(signature, said, "schema", cut=False)
+                return self.read(signature, answer, "schema", cut=False)
             except ParseError:
-                return self.read(signature, without_thoughts(said), "none", cut=False)
+                return self.read(signature, without_thoughts(answer), "none", cut=False)
         except ParseError as error:
             raise ReplyError(error, self.name, signature) from error
 
     def _outputs(self, signature: type[Signature], plan: Plan, response: Response) -> dict[str, Any]:
         cut = response.finish_reason == "length"
         try:
-            text = _said(_text_of(response), cut=cut)
+            text = _not_empty(_text_of(response), cut=cut)
             return self.read(signature, _answer(text, held=plan.held, cut=cut), plan.mode, cut=cut)
         except ParseError as error:
             likeliest = self.likeliest(signature, plan.mode, response.logprobs or ())
@@ -399,11 +401,11 @@ class Format(HeardOnce, Adapter):
             pair = self._pair(signature, values)
             if pair:
                 (whole if all(name in values for name in signature.output_fields) else partial).append(pair)
-        # DSPy's order too: what looks exactly like a whole answer stands last, nearest to the question.
+        # As in DSPy, complete demos come last, next to the question.
         return self.system_text(signature), [message for pair in (*partial, *whole) for message in pair]
 
     def _pair(self, signature: type[Signature], values: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Return a demo's messages, none where it has no input or no output."""
+        """Return a demo's messages, none if it lacks all inputs or all outputs."""
         inputs, outputs = _sides(signature, values)
         if not outputs or not inputs:
             return []
@@ -414,7 +416,7 @@ class Format(HeardOnce, Adapter):
         ]
 
     def _turns(self, signature: type[Signature], inputs: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Return the entries of the history among `inputs` as turns; each looks like a demo's."""
+        """Return the entries of the history in `inputs` as turns in the form of demos."""
         field = _history_field(signature)
         if field is None or inputs.get(field) is None:
             return []
@@ -424,7 +426,7 @@ class Format(HeardOnce, Adapter):
         for entry in _entries(inputs[field], field):
             if not any(name in entry for name in known):
                 raise FormatError(
-                    f"An entry of the history `{field}` holds none of the signature's fields ({', '.join(known)}), so "
+                    f"An entry of the history `{field}` has none of the signature's fields ({', '.join(known)}), so "
                     f"nothing of it would be sent. Given: {shown(entry)}."
                 )
             if any(name in entry for name in names):
@@ -467,7 +469,7 @@ class Format(HeardOnce, Adapter):
     ) -> Plan:
         check_call(lm_kwargs, lm, self.name)
         system, turns = self._prefix_texts(signature, demos)
-        _say_what_is_not_shown(signature, demos)
+        _warn_of_hidden_demos(signature, demos)
         merged = {**lm.kwargs, **lm_kwargs}
         cache = merged.pop("cache", None)
         count = _count(merged.pop("n", None))
@@ -499,7 +501,7 @@ class Format(HeardOnce, Adapter):
 
 
 def field_notes(signature: type[Signature]) -> str:
-    """Return one line per field that the user described, empty where there is none."""
+    """Return one line per field with a description, empty if no field has one."""
     notes = [
         f"{name}: {note}" for name, info in signature.fields.items() if (note := field_description(info)) is not None
     ]
@@ -507,13 +509,13 @@ def field_notes(signature: type[Signature]) -> str:
 
 
 def _sides(signature: type[Signature], values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the inputs and the outputs that a demo has."""
+    """Return the inputs and the outputs of a demo."""
     inputs = {name: _typed(signature, name, values[name]) for name in _written(signature) if name in values}
     outputs = {name: _typed(signature, name, values[name]) for name in signature.output_fields if name in values}
     return inputs, outputs
 
 
-def _say_what_is_not_shown(signature: type[Signature], demos: Sequence[Any]) -> None:
+def _warn_of_hidden_demos(signature: type[Signature], demos: Sequence[Any]) -> None:
     sides = (_written(signature), signature.output_fields)
     given = [values_of(demo) for demo in demos]
     hidden = [values for values in given if not all(any(name in values for name in side) for side in sides)]
@@ -528,7 +530,7 @@ def _say_what_is_not_shown(signature: type[Signature], demos: Sequence[Any]) -> 
 
 
 def _typed(signature: type[Signature], name: str, value: Any) -> Any:
-    """Return a demo's value as a person means it; what cannot be meant is refused where it is written."""
+    """Return a demo's value coerced to the field's type, or unchanged: writing it then raises the error."""
     try:
         return given_value(signature, name, value)
     except (InvalidError, SignatureError):
@@ -536,7 +538,7 @@ def _typed(signature: type[Signature], name: str, value: Any) -> Any:
 
 
 def _text_of(response: Response) -> str | None:
-    """Return the text of a reply. DSPy's streams turn a JSON object with choices in it into data."""
+    """Return the text of a reply. DSPy's streams turn a JSON object that has `choices` into a data part."""
     text = message_text(response.message)
     if text is not None:
         return text
@@ -544,14 +546,14 @@ def _text_of(response: Response) -> str | None:
     return response.text if data is None else json.dumps(data.value, ensure_ascii=False)
 
 
-def _said(text: str | None, *, cut: bool) -> str:
+def _not_empty(text: str | None, *, cut: bool) -> str:
     if text is None or not text.strip():
         raise ParseError("The reply is empty.", reason="truncated" if cut else "empty", raw=text or "")
     return text
 
 
 def has_dspys_own(signature: type[Signature]) -> bool:
-    """Return whether an output is of one of the types that only DSPy turns into parts of a message."""
+    """Return whether an output has a type that only DSPy can turn into parts of a message."""
     return any(map(_has_parts, output_types(signature).values()))
 
 
@@ -562,7 +564,7 @@ def _has_parts(annotation: Any) -> bool:
 
 
 class _Asked(NamedTuple):
-    """One request: a draw of a plan, with what stands behind the plan's prefix."""
+    """One request: a draw of a plan, and the messages after the plan's prefix."""
 
     plan: Plan
     draw: int
@@ -578,7 +580,7 @@ class _Asked(NamedTuple):
         return self.plan.beside(self.draw)
 
     def send(self, lm: LM) -> Response:
-        """Ask on the short path."""
+        """Send the request on the short path, without DSPy's callbacks."""
         prefix, final = self.plan.prefixes[self.draw], self._final()
         return lm.send(
             request_of(prefix, self.turns, final),
@@ -595,16 +597,16 @@ class _Asked(NamedTuple):
 def _with_rest(
     outputs: dict[str, Any], response: Response, thought: tuple[str, Any] | None, *, logprobs: bool
 ) -> dict[str, Any]:
-    """Return the outputs of a reply with what came beside its text: thoughts that fill an output, log-probabilities."""
+    """Add the other parts of a reply to its outputs: thoughts that fill an output, and log-probabilities."""
     if thought is not None:
         name, kind = thought
-        said = _thinking(response)
-        outputs = {name: kind(content=said) if kind is Reasoning else said, **outputs}
+        thoughts = _thinking(response)
+        outputs = {name: kind(content=thoughts) if kind is Reasoning else thoughts, **outputs}
     return {**outputs, "logprobs": response.logprobs} if logprobs and response.logprobs is not None else outputs
 
 
 def _history_field(signature: type[Signature]) -> str | None:
-    """Return the input whose entries are turns."""
+    """Return the input that is a `dspy.History`, `None` without one."""
     return next((name for name, info in signature.input_fields.items() if _is_history(info.annotation)), None)
 
 
@@ -614,7 +616,7 @@ def _is_history(annotation: Any) -> bool:
 
 
 def _written(signature: type[Signature]) -> dict[str, Any]:
-    """Return the types of the inputs that stand in a message."""
+    """Return the types of the inputs that are written in a message."""
     turns = _history_field(signature)
     return {name: annotation for name, annotation in input_types(signature).items() if name != turns}
 
@@ -624,13 +626,13 @@ def _entries(history: Any, field: str) -> Sequence[Mapping[str, Any]]:
     if isinstance(entries, (list, tuple)) and all(isinstance(entry, Mapping) for entry in entries):
         return entries
     raise FormatError(
-        f"Input `{field}` is no history: {shown(history)}. Give a `dspy.History(messages=[...])` whose entries are "
-        "dicts of the signature's fields."
+        f"Input `{field}` is not a history. Given: {shown(history)}. Pass a `dspy.History(messages=[...])` with "
+        "entries that are dicts of the signature's fields."
     )
 
 
 def _asked_as(signature: type[Signature]) -> type[Signature]:
-    """Return the signature that DSPy sends for outputs of its decision types: probabilities instead of a value."""
+    """Return the signature that DSPy sends: for its decision types it requests probabilities instead of a value."""
     for name, info in signature.output_fields.items():
         marks = (info.annotation, *info.metadata)
         if any(isinstance(mark, type) and issubclass(mark, _DECISIONS) for mark in marks):
@@ -646,7 +648,7 @@ _WITHOUT: weakref.WeakKeyDictionary[type[Signature], type[Signature]] = weakref.
 def _reply_side(
     lm: BaseLM, lm_kwargs: Mapping[str, Any], signature: type[Signature]
 ) -> tuple[type[Signature], tuple[str, Any] | None]:
-    """Return what is asked for in the reply, and name and type of the output that the model's thinking fills."""
+    """Return the signature of the reply, and name and type of the output that the model's thoughts fill."""
     if not isinstance(lm, LM) or not lm.capabilities.thinking:
         return signature, None
     options = {**lm.kwargs, **lm_kwargs}
@@ -664,7 +666,7 @@ def _reply_side(
 
 
 def _answer(text: str, *, held: bool, cut: bool) -> str:
-    """Return a reply without thoughts. In a text that was held to its shape only those that it opens with are some."""
+    """Return a reply without thoughts. A constrained text has thoughts only if it begins with their opening tag."""
     return text if held and not begins_with_thoughts(text) else without_thoughts(text, cut=cut)
 
 
@@ -673,11 +675,11 @@ def _thinking(response: Response) -> str:
 
 
 def _count(given: Any) -> int:
-    """Return how many draws `n` asks for."""
+    """Return the number of draws of `n`."""
     if given is None or given == 0:  # DSPy's own adapters take 0 for 1 as well
         return 1
     if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise UsageError(f"`n` is how many replies to draw: a whole number from 1. Given: {shown(given)}.")
+        raise UsageError(f"`n`, the number of replies, must be a whole number from 1. Given: {shown(given)}.")
     return given
 
 

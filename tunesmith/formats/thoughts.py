@@ -37,7 +37,7 @@ def without_thoughts(text: str, *, cut: bool = False) -> str:
         return text[thoughts.end() :]
     if _OPENED.match(text) is not None:
         raise ParseError(
-            "The reply ends inside the model's thoughts. Raise `max_tokens`, or turn thinking off (`think=False`).",
+            "The reply ends inside the model's thoughts. Raise `max_tokens`, or tell the model not to think.",
             reason="truncated" if cut else "empty",
             raw=text,
         )
