@@ -197,7 +197,7 @@ def test_a_class_inside_a_function_is_warned_about_and_not_advised_to_be_importe
 
 def test_a_class_that_its_module_has_lost_is_warned_about(tmp_path: Path) -> None:
     gone = type("Gone", (Plain,), {"__module__": __name__})
-    with pytest.warns(UserWarning, match="is not there"):
+    with pytest.warns(UserWarning, match="cannot be imported"):
         ts.save(tmp_path / "a", gone())
 
 

@@ -295,7 +295,7 @@ def test_a_predictor_as_a_program_has_the_path_self() -> None:
     ],
 )
 def test_other_data_is_no_candidate(data: Any) -> None:
-    with pytest.raises(ArtifactError, match="no candidate"):
+    with pytest.raises(ArtifactError, match="not a candidate"):
         Candidate.from_json(data, {"steps[0]": Route})
 
 

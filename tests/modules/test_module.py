@@ -174,11 +174,11 @@ def test_an_asynchronous_forward_is_refused_before_the_first_call() -> None:
     """It scored 0.0 on every example: what a call returned was a coroutine."""
     lm = FunctionLM(say)
 
-    with pytest.raises(UsageError, match="Name it `aforward`"):
+    with pytest.raises(UsageError, match="Rename it to `aforward`"):
         ts.evaluate(Misnamed(), DATA, METRIC, lm=lm)
-    with pytest.raises(UsageError, match="Name it `aforward`"):
+    with pytest.raises(UsageError, match="Rename it to `aforward`"):
         ts.compile(Misnamed(), metric=METRIC, trainset=DATA[:8], valset=DATA[8:], lm=lm, budget=40)
-    with pytest.raises(UsageError, match="Name it `aforward`"):
+    with pytest.raises(UsageError, match="Rename it to `aforward`"):
         ts.render(Misnamed(), text="x")
 
     assert lm.requests == []

@@ -181,10 +181,10 @@ def test_best_of_n_of_dspy_draws_again() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"config": 3}, "`config` of a call is a mapping of request options"),
-        ({"config": "hot"}, "`config` of a call is a mapping of request options"),
-        ({"demos": "x"}, "`demos` of a call is a list of examples"),
-        ({"lm": "embedded"}, r"`lm` of a call is a model, as in `lm=ts.lm\('embedded'\)`. Given: 'embedded'"),
+        ({"config": 3}, "`config` of a call must be a mapping of request options"),
+        ({"config": "hot"}, "`config` of a call must be a mapping of request options"),
+        ({"demos": "x"}, "`demos` of a call must be a list of examples"),
+        ({"lm": "embedded"}, r"`lm` of a call must be a model, as in `lm=ts.lm\('embedded'\)`. Given: 'embedded'"),
     ],
 )
 def test_what_a_call_takes_for_itself_has_its_type(call: Any, given: dict[str, Any], words: str) -> None:

@@ -147,7 +147,7 @@ def test_a_program_that_catches_everything_is_shown_all_the_same() -> None:
 
 
 def test_a_program_that_asks_nobody_is_an_error() -> None:
-    with pytest.raises(UsageError, match="Never ended without asking a model"):
+    with pytest.raises(UsageError, match="Never ended without calling a model"):
         render(Never(), lm=answering(), **BILL)
     with pytest.raises(UsageError, match="Listed ended"):
         render(Listed(), lm=answering(), message=" ")

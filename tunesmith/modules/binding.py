@@ -1,12 +1,12 @@
-"""How a predictor comes to use a prompt format, without changing its class.
+"""Bind a predictor to a prompt format, without changing its class.
 
-DSPy looks its adapter up in the settings at every call. A bound predictor carries, as instance attributes, a
-`forward` and an `aforward` that enter `dspy.context(adapter=...)` first. Class and path stay as they are, and a copy
-of the program copies the binding with it.
+DSPy looks up its adapter in the settings at every call. A bound predictor has, as instance attributes, a `forward` and
+an `aforward` that first enter `dspy.context(adapter=...)`. Its class and path do not change, and a copy of the program
+is bound, too.
 
-Its state holds the format as `tunesmith_format`, and request options as `config`. DSPy's `load_state` sets each entry
-that it does not know as an attribute. So a plain `dspy.Predict` has the options again, and the name of the format,
-which tunesmith heeds and DSPy ignores.
+The state of a bound predictor holds the format as `tunesmith_format`, and the request options as `config`. DSPy's
+`load_state` sets unknown entries as attributes. So a plain `dspy.Predict` restores the options and the name of the
+format; tunesmith uses that name, DSPy ignores it.
 """
 
 import warnings
@@ -28,15 +28,15 @@ _OWN = ("aforward", "dump_state", "forward", "load_state", _MARK)
 
 
 def bind(predictor: DspyPredict, format_name: str | None) -> None:
-    """Let `predictor` use the format of that name from now on; `None` removes the binding.
+    """Make `predictor` use the format called `format_name`; `None` removes the binding.
 
     Raises:
-        UsageError: there is no format of that name, or `predictor` is none: a program has several, each with its own.
+        UsageError: there is no such format, or `predictor` is not a predictor. Bind each predictor of a program.
     """
     if not isinstance(predictor, DspyPredict):
         paths = [path for path, _ in predictor.named_predictors()] if isinstance(predictor, Module) else []
         hint = f" Bind its predictors: {', '.join(paths)}." if paths else " Give a `Predict`."
-        raise UsageError(f"A format is bound to a predictor. Given: {shown(type(predictor))}.{hint}")
+        raise UsageError(f"A format can be bound only to a predictor. Given: {shown(type(predictor))}.{hint}")
     for name in _OWN:
         predictor.__dict__.pop(name, None)
     if format_name is None:
@@ -48,52 +48,52 @@ def bind(predictor: DspyPredict, format_name: str | None) -> None:
 
 
 def bound_format(predictor: DspyPredict) -> str | None:
-    """Return the name of the format that `predictor` is bound to, `None` where it is not."""
+    """Return the name of the format that `predictor` is bound to, `None` if it is not bound."""
     return predictor.__dict__.get(_MARK)
 
 
 def with_default_formats(program: Module) -> Module:
-    """Return a copy of `program` whose unbound predictors use tunesmith's default format.
+    """Return a copy of `program` with its unbound predictors bound to tunesmith's default format.
 
-    A caller who set `dspy.settings.adapter` keeps it: then nothing is bound.
+    Binds nothing if `dspy.settings.adapter` is set.
 
     Raises:
-        SignatureError: DSPy takes the name of an input for itself.
+        SignatureError: DSPy reserves the name of an input.
     """
     return bind_defaults(copy_program(program))
 
 
 def bind_defaults(program: Module) -> Module:
-    """Bind what `with_default_formats` binds, in `program` itself, and return that.
+    """Do what `with_default_formats` does, but in place, and return `program`.
 
     Raises:
-        SignatureError: DSPy takes the name of an input for itself.
+        SignatureError: DSPy reserves the name of an input.
     """
     for _, predictor in program.named_predictors():
         check_inputs(predictor.signature)
         chosen = bound_format(predictor)
         if chosen is None and caller_adapter() is None:
             chosen = default_format(predictor.signature, predictor.demos)
-        if chosen is not None and "forward" not in predictor.__dict__:  # a state that DSPy loaded only names it
+        if chosen is not None and "forward" not in predictor.__dict__:  # DSPy's `load_state` sets only the name
             bind(predictor, chosen)
     return program
 
 
 def saved_settings(config: Mapping[str, Any], format_name: str | None) -> dict[str, Any]:
-    """Return what DSPy leaves out of a predictor's state: request options that a file may hold, and the format."""
+    """Return what DSPy omits from a predictor's state: the format, and the request options that a file may hold."""
     options = {name: value for name, value in config.items() if is_portable(name, value)}
     return {**({"config": options} if options else {}), **({} if format_name is None else {_MARK: format_name})}
 
 
 def with_settings(predictor: DspyPredict, state: dict[str, Any]) -> dict[str, Any]:
-    """Return DSPy's state of `predictor` with what DSPy leaves out of it.
+    """Return DSPy's state of `predictor`, with the format and request options that DSPy omits.
 
-    Warns of what is lost: options that no file may hold, and the format if `predictor` is DSPy's own class, which sends
-    DSPy's format again after loading.
+    Warns of losses: options that a file cannot hold, and the format if `predictor` is a plain `dspy.Predict`, because
+    that class uses DSPy's format after loading.
     """
     chosen = bound_format(predictor)
     found = saved_settings(predictor.config, chosen)
-    _say_lost(predictor.config.keys() - found.get("config", {}).keys(), "saved")
+    _warn_of_lost(predictor.config.keys() - found.get("config", {}).keys(), "saved")
     if chosen is not None and type(predictor).load_state is DspyPredict.load_state:
         _warn(
             f"The format {chosen!r} is saved, but a plain `dspy.Predict` that loads it sends DSPy's own format when it "
@@ -104,25 +104,25 @@ def with_settings(predictor: DspyPredict, state: dict[str, Any]) -> dict[str, An
 
 
 def settle(predictor: DspyPredict, before: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Use the format and the request options that DSPy set as attributes while it loaded `state`.
+    """Apply the format and the request options that DSPy set as attributes when it loaded `state`.
 
     Args:
-        predictor: it has loaded the state.
-        before: its request options before; those that no file may hold stay.
-        state: what was loaded.
+        predictor: the predictor that loaded the state.
+        before: its request options before loading. Those that a file cannot hold are kept.
+        state: the loaded state.
 
     Raises:
-        UsageError: the state names a format that is not there.
+        UsageError: the state names an unknown format.
     """
     given = state.get("config", before)
     own = {name: value for name, value in before.items() if not is_portable(name, value)}
     loaded = {name: value for name, value in given.items() if is_portable(name, value)}
-    _say_lost(given.keys() - loaded.keys() - own.keys(), "loaded")
+    _warn_of_lost(given.keys() - loaded.keys() - own.keys(), "loaded")
     predictor.config = {**own, **loaded}
     bind(predictor, bound_format(predictor))
 
 
-def _say_lost(names: Iterable[str], done: str) -> None:
+def _warn_of_lost(names: Iterable[str], done: str) -> None:
     lost = sorted(names)
     if lost:
         known = ", ".join(sorted(PORTABLE))
@@ -134,7 +134,7 @@ def _warn(text: str) -> None:
 
 
 def _called(bound: DspyPredict) -> DspyPredict:
-    """Return the predictor that is being called: a shallow copy of `bound` shares its bound methods."""
+    """Return the predictor that is called: a shallow copy of `bound` shares the methods that are bound to `bound`."""
     called = (settings.caller_modules or [bound])[-1]
     shared = isinstance(called, DspyPredict) and called.__dict__.get("forward") is bound.__dict__.get("forward")
     return called if shared else bound

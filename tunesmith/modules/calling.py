@@ -1,7 +1,7 @@
-"""One call of a predictor, the short way: what `dspy.Predict.forward` does, without what it finds out anew each time.
+"""The fast path of a predictor's call: it does what `dspy.Predict.forward` does, without the repeated checks.
 
-DSPy looks at every field of the signature several times per call. Most calls need none of that: they give every input,
-as text, and change nothing else. All others take DSPy's own way.
+DSPy inspects every field of the signature several times per call. Most calls do not need that: they pass every input
+as text, and override nothing. All others go through DSPy.
 """
 
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ _ONE = (None, 0, 1)
 
 
 def predicted(predictor: DspyPredict, adapter: Any, given: Mapping[str, Any]) -> Prediction | None:
-    """Return what a call of `predictor` under `adapter` gives, `None` if only DSPy's own way is right.
+    """Return the prediction of a call under `adapter`, `None` if the call has to go through DSPy.
 
     Args:
-        predictor: called with `given`, on DSPy's record of calls already.
+        predictor: the predictor that is called. DSPy has already recorded the call.
         adapter: the format that it uses.
         given: the arguments of the call.
     """
-    own = vars(predictor)  # DSPy warns about some names at every look at an attribute, which costs as much as the look
+    own = vars(predictor)  # DSPy checks for deprecated names at every attribute access, which doubles its cost
     signature: type[Signature] = own["signature"]
     names = field_names(signature)
     if (
@@ -53,5 +53,5 @@ def predicted(predictor: DspyPredict, adapter: Any, given: Mapping[str, Any]) ->
 
 
 def _draws_many(options: Mapping[str, Any]) -> bool:
-    """Return whether a call draws several replies: DSPy then changes the temperature."""
+    """Return whether a call draws several replies. DSPy then changes the temperature."""
     return options.get("n") not in _ONE or options.get("num_generations") not in _ONE

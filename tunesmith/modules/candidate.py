@@ -20,12 +20,12 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one predictor is given.
+    """The instruction, demos and format of one predictor.
 
     Attributes:
         instruction: the text above the fields.
-        demos: worked examples, in the order they are shown.
-        format: name of the prompt format; `None` leaves the caller's adapter in charge.
+        demos: worked examples, in prompt order.
+        format: name of the prompt format; `None` uses the caller's adapter.
     """
 
     instruction: str
@@ -44,13 +44,13 @@ class Part:
             "instruction": self.instruction,
             "demos": [demo.to_json() for demo in self.demos],
             "format": self.format,
-            "settings": {},  # always empty; without it the keys of older ledgers and artifacts would change
+            "settings": {},  # always empty, but part of the content key in ledgers and artifacts
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One proposal for a program.
+    """One configuration of a program.
 
     Attributes:
         parts: a `Part` per predictor path.
@@ -73,7 +73,7 @@ class Candidate:
     parts: Mapping[str, Part]
     sampling: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: _EMPTY)
-    _key: str | None = field(default=None, init=False, repr=False, compare=False)  # made by its first use
+    _key: str | None = field(default=None, init=False, repr=False, compare=False)  # computed at first use
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", MappingProxyType(dict(self.parts)))
@@ -98,26 +98,26 @@ class Candidate:
 
     @classmethod
     def of(cls, program: Module) -> "Candidate":
-        """Return what `program` uses now; an unbound predictor counts as having tunesmith's default format.
+        """Return the current configuration of `program`. An unbound predictor gets tunesmith's default format.
 
-        A caller who set `dspy.settings.adapter` keeps it: then unbound predictors stay unbound.
+        If `dspy.settings.adapter` is set, unbound predictors stay unbound.
 
         Raises:
             UsageError: the program has no predictors.
-            SignatureError: DSPy takes the name of an input for itself.
+            SignatureError: DSPy reserves the name of an input.
         """
         predictors = program.named_predictors()
         if not predictors:
             raise UsageError(
                 f"{type(program).__name__} has no predictors, so there is nothing to evaluate or compile. "
-                "Make predictors in its `__init__` and keep them as attributes."
+                "Create predictors in its `__init__` and assign them to attributes."
             )
         own = caller_adapter() is not None
         parts = {}
         for path, predictor in predictors:
             signature = predictor.signature
             check_inputs(signature)
-            # A demo without any of the outputs is never shown; DSPy's `LabeledFewShot` leaves such ones in pipelines.
+            # A demo without outputs is never shown. DSPy's `LabeledFewShot` adds such demos to pipelines.
             shown = [demo for demo in predictor.demos if any(name in demo for name in signature.output_fields)]
             demos = tuple(Demo.of(signature, demo) for demo in shown)
             chosen = bound_format(predictor)
@@ -134,7 +134,7 @@ class Candidate:
         return self._key or ""
 
     def with_part(self, path: str, **changes: Any) -> "Candidate":
-        """Return the candidate with `changes` made to the part at `path`.
+        """Return a copy with `changes` to the part at `path`.
 
         Raises:
             UsageError: there is no such path.
@@ -144,7 +144,7 @@ class Candidate:
         return replace(self, parts={**self.parts, path: replace(self.parts[path], **changes)})
 
     def with_setting(self, path: str, name: str, value: Any) -> "Candidate":
-        """Return the candidate with another value of the setting `name` of the module at `path`.
+        """Return a copy with a new value of the setting `name` of the module at `path`.
 
         Raises:
             UsageError: there is no such setting.
@@ -155,10 +155,10 @@ class Candidate:
         return replace(self, settings={**self.settings, path: {**self.settings[path], name: value}})
 
     def apply(self, program: Module) -> Module:
-        """Return a copy of `program` that uses this candidate; `program` is not changed.
+        """Return a copy of `program` that uses this candidate. `program` does not change.
 
         Raises:
-            UsageError: the predictor paths or settings are not the program's, or a format is unknown.
+            UsageError: the predictor paths or settings differ from the program's, or a format is unknown.
             FormatError: a format cannot carry its predictor's signature.
         """
         copied = copy_program(program)
@@ -193,10 +193,10 @@ class Candidate:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], signatures: Mapping[str, type[Signature]]) -> "Candidate":
-        """Return the candidate that `to_json` wrote, its demos checked against `signatures` by path.
+        """Return the candidate that `to_json` wrote. Checks its demos against `signatures`, by path.
 
         Raises:
-            ArtifactError: the data is of another shape.
+            ArtifactError: the data has a different shape.
             DataError: a demo does not fit its signature.
         """
         try:
@@ -211,12 +211,12 @@ class Candidate:
             return cls(parts, dict(data["sampling"]), dict(data.get("settings", {})))
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(
-                f"This is no candidate: {error!r} is missing or of another type. "
-                "Give what `Candidate.to_json` returned."
+                f"This is not a candidate: {error!r} is missing or has a wrong type. "
+                "Pass the return value of `Candidate.to_json`."
             ) from error
 
     def differences(self, given: "Candidate") -> str:
-        """Return in a few words what this candidate has that `given` has not: formats, demos, instructions."""
+        """Return in a few words how this candidate differs from `given`: formats, demos, instructions."""
         found = []
         for path, part in self.parts.items():
             words = _differences(part, given.parts.get(path, part))
@@ -229,8 +229,8 @@ class Candidate:
         return "; ".join(found)
 
     def diff(self, other: "Candidate") -> str:
-        """Return what changes from this candidate to `other`, as a unified diff of readable text."""
-        import difflib  # a run has nothing to compare
+        """Return the changes from this candidate to `other`, as a unified diff of readable text."""
+        import difflib  # here, because a run does not need it
 
         lines = difflib.unified_diff(list(self._lines()), list(other._lines()), "before", "after", lineterm="", n=2)
         return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Which program this is."""
+"""The identity of a program: its class name, structure and fingerprint."""
 
 import importlib
 import inspect
@@ -14,20 +14,20 @@ from tunesmith.signatures import describe, fingerprint
 
 __all__ = ["class_name", "find_class", "program_fingerprint", "program_structure", "why_not_importable"]
 
-_MAIN = ("__main__", "__mp_main__")  # the second one in a process that `multiprocessing` spawned
+_MAIN = ("__main__", "__mp_main__")  # the second one is the main module of a process that `multiprocessing` spawned
 
 
 def class_name(value: object) -> str:
-    """Return `module:Class` of an object; a class of the running script has the name that other programs import."""
+    """Return `module:Class` of an object. For a class of the running script it is the name that others can import."""
     kind = type(value)
     return f"{_module_name(kind.__module__)}:{kind.__qualname__}"
 
 
 def find_class(name: str) -> Any:
-    """Return what `module:Class` names. The running script is not imported a second time.
+    """Return the object that `module:Class` names. Does not import the running script a second time.
 
     Raises:
-        Exception: whatever importing the module raises.
+        Exception: any error that importing the module raises.
     """
     module_name, _, path = name.partition(":")
     main = next((main for main in _MAIN if main in sys.modules and _module_name(main) == module_name), None)
@@ -38,7 +38,7 @@ def find_class(name: str) -> Any:
 
 
 def why_not_importable(program: Module) -> str | None:
-    """Return why another program cannot make `program` from the name of its class, `None` if it can."""
+    """Return why another process cannot create `program` from its class name, `None` if it can."""
     kind, name = type(program), class_name(program)
     if "<locals>" in name:
         return "it is defined inside a function"
@@ -46,10 +46,10 @@ def why_not_importable(program: Module) -> str | None:
         return "it is defined in a notebook, in standard input, or in a script whose name cannot be imported"
     try:
         found = find_class(name)
-    except Exception:  # noqa: BLE001 - a module may have any `__getattr__`
+    except Exception:  # noqa: BLE001 - an import or a module's `__getattr__` may raise anything
         found = None
     if found is not kind:
-        return f"{name!r} is not there"
+        return f"{name!r} cannot be imported"
     needed = [
         parameter.name
         for parameter in list(inspect.signature(kind.__init__).parameters.values())[1:]  # DSPy's metaclass hides it
@@ -60,7 +60,7 @@ def why_not_importable(program: Module) -> str | None:
 
 
 def _module_name(name: str) -> str:
-    """Return the name under which a module is imported, which for the running script is not its own."""
+    """Return the importable name of a module. For the running script that is not `__main__`."""
     if name not in _MAIN or name not in sys.modules:
         return name
     main: ModuleType = sys.modules[name]
@@ -72,9 +72,9 @@ def _module_name(name: str) -> str:
 
 
 def program_structure(program: Module) -> dict[str, Any]:
-    """Return class names and, per predictor path, the signature: what a candidate does not change.
+    """Return the parts that a candidate does not change: class names, and the signature per predictor path.
 
-    A module that registered itself also has `spec`: its constructor's arguments, as JSON.
+    A registered module also has `spec`: its constructor's arguments, as JSON.
     """
     spec = spec_of(program)
     return {
@@ -92,7 +92,7 @@ def program_structure(program: Module) -> dict[str, Any]:
 
 
 def _spec_json(program: Module, path: str) -> dict[str, Any]:
-    """Return a registered module's arguments. An inner module has a `spec` of its own, or is a predictor's `path`."""
+    """Return a registered module's arguments. An inner module is given by its own `spec`, a predictor by its `path`."""
     arguments = {}
     for name, value in (spec_of(program) or {}).items():
         here = f"{path}.{name}" if path else name
@@ -108,7 +108,7 @@ def _spec_json(program: Module, path: str) -> dict[str, Any]:
 def program_fingerprint(program: Module) -> str:
     """Return the sha256 of the program's class and of its predictors' paths, classes and typed fields.
 
-    Instructions and demos do not count: a compiler changes them.
+    Instructions and demos are not part of it, because a compiler changes them.
     """
     found = program_structure(program)
     for predictor in found["predictors"].values():

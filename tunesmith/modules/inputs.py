@@ -1,4 +1,4 @@
-"""What a program takes: the signature it stands for, or the names of its inputs."""
+"""The inputs of a program: its signature, or only their names."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -20,10 +20,10 @@ class ProgramInputs:
 
     Attributes:
         names: of the input fields.
-        signature: types them and the labels, `None` where only the names are known.
-        exact: whether the program passes on what it is given, and returns what the signature's predictor returned. Code
-            of the caller's may do anything in between.
-        forward: what is called with the inputs, where it names them; else `None`.
+        signature: the types of inputs and labels, `None` if only the names are known.
+        exact: whether the program passes its inputs unchanged to the signature's predictor and returns its prediction.
+            That is unknown for the caller's own classes.
+        forward: the method that is called with the inputs, if its parameters name them; else `None`.
     """
 
     names: tuple[str, ...]
@@ -37,7 +37,7 @@ class ProgramInputs:
         return cls(tuple(input_types(signature)), signature, exact)
 
     def misfit(self, given: Mapping[str, Any]) -> str | None:
-        """Return why `forward` cannot be called with these inputs, `None` where it can."""
+        """Return why `forward` cannot be called with these inputs, `None` if it can."""
         if self.forward is None:
             return None
         try:
@@ -48,15 +48,15 @@ class ProgramInputs:
 
 
 def program_inputs(program: Module) -> ProgramInputs:
-    """Return what `program` takes.
+    """Return the inputs of `program`.
 
-    A program that stands for one signature (a predictor, a chain of thought, `dspy.ReAct`) has its types, without the
-    reasoning that a chain of thought adds; of any other the parameters of `forward` count.
+    A program with one signature (a predictor, a chain of thought, `dspy.ReAct`) has that signature's inputs and types,
+    without the reasoning that a chain of thought adds. Any other program has the parameters of its `forward`.
 
     Raises:
-        UsageError: the program does not say.
+        UsageError: the inputs cannot be determined.
     """
-    kind = type(program)  # DSPy warns whoever looks a method up in an instance
+    kind = type(program)  # DSPy logs a warning if `forward` is looked up on the instance
     forward = getattr(kind, "forward", None) or getattr(kind, "aforward", None)
     exact = getattr(forward, "__module__", "").split(".")[0] in _OURS
     own = getattr(program, "signature", None)
@@ -69,7 +69,7 @@ def program_inputs(program: Module) -> ProgramInputs:
     if len(predictors) == 1:
         return ProgramInputs.of(_without_reasoning(predictors[0][1].signature), exact=exact)
     raise UsageError(
-        f"{type(program).__name__} does not say what its inputs are. Give `forward` named parameters, or write "
+        f"The inputs of {type(program).__name__} are unknown. Give `forward` named parameters, or write "
         "`inputs = ['...']` under [data] in tunesmith.toml."
     )
 

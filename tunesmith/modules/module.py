@@ -37,15 +37,15 @@ __all__ = [
 
 
 def signature_of(predictor: DspyPredict) -> type[Signature]:
-    """Return the signature of a predictor; DSPy's annotation allows for none, its constructor does not."""
+    """Return the signature of a predictor. DSPy's annotation allows `None`, its constructor does not."""
     return predictor.signature  # type: ignore[return-value]
 
 
 def as_signature(signature: Any) -> type[Signature]:
-    """Return a signature class, or the one that a text such as `"question -> answer"` stands for.
+    """Return a signature class, made from a text such as `"question -> answer"` if needed.
 
     Raises:
-        SignatureError: the text cannot be read, or DSPy takes the name of a field for itself.
+        SignatureError: the text cannot be parsed, or DSPy reserves the name of a field.
     """
     if isinstance(signature, str):
         return declared(signature)
@@ -55,20 +55,20 @@ def as_signature(signature: Any) -> type[Signature]:
 
 
 def caller_adapter() -> Any:
-    """Return the adapter that the caller configured in DSPy, `None` where there is none."""
+    """Return the adapter that the caller configured in DSPy, `None` without one."""
     return settings.adapter
 
 
 def copy_program(program: Module) -> Module:
-    """Return a deep copy that shares the LMs: copying one copies its whole history (195 ms at 2,000 entries)."""
+    """Return a deep copy that shares the LMs: a copy of an LM copies its history (195 ms for 2,000 entries)."""
     return copy_with_lms(program, lambda lm: lm)
 
 
 def copy_with_lms(program: Module, replaced: Callable[[BaseLM], BaseLM]) -> Module:
-    """Return a deep copy in which every LM that the program holds is what `replaced` returns for it.
+    """Return a deep copy with each LM of the program replaced by `replaced(lm)`.
 
-    What refuses to be copied (a lock, a connection) is shared. A part that has an `aforward` alone can be called as the
-    others are.
+    Parts that cannot be copied (a lock, a connection) are shared. A part that has only an `aforward` gets a `forward`
+    that runs it.
 
     Raises:
         UsageError: the program's `forward` is asynchronous.
@@ -78,7 +78,7 @@ def copy_with_lms(program: Module, replaced: Callable[[BaseLM], BaseLM]) -> Modu
     held: dict[int, Any] = {id(lm): replaced(lm) for lm in parts if isinstance(lm, BaseLM)}
     try:
         copied = copy.deepcopy(program, dict(held))
-    except Exception:  # noqa: BLE001 - whatever refuses, it is found below
+    except Exception:  # noqa: BLE001 - `_uncopyable` then searches for the part that fails
         copied = copy.deepcopy(program, held | _uncopyable(program, held))
     if any(map(_is_async_only, parts)):
         for part in filter(_is_async_only, _parts(copied)):
@@ -89,19 +89,20 @@ def copy_with_lms(program: Module, replaced: Callable[[BaseLM], BaseLM]) -> Modu
 def _check_forward(program: Module) -> None:
     if inspect.iscoroutinefunction(getattr(type(program), "forward", None)):
         raise UsageError(
-            f"The `forward` of {type(program).__name__} is asynchronous, so a call returns no prediction. Name it "
-            "`aforward`."
+            f"The `forward` of {type(program).__name__} is asynchronous, so a call does not return a prediction. "
+            "Rename it to `aforward`."
         )
 
 
 def _is_async_only(part: Any) -> bool:
     if not isinstance(part, Module) or "forward" in part.__dict__:
         return False
-    return hasattr(type(part), "aforward") and not hasattr(type(part), "forward")  # DSPy warns of a look at an instance
+    # On the type: DSPy logs a warning if `forward` is looked up on an instance.
+    return hasattr(type(part), "aforward") and not hasattr(type(part), "forward")
 
 
 def _forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-    """Run `aforward` to its end, in a thread of its own if this one has an event loop already."""
+    """Run `aforward` to its end, in a new thread if this one already runs an event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -111,7 +112,7 @@ def _forward(self: Any, *args: Any, **kwargs: Any) -> Any:
     def work() -> None:
         try:
             found.append((asyncio.run(self.aforward(*args, **kwargs)), None))
-        except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+        except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
             found.append((None, error))
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), name="tunesmith-aforward")
@@ -130,13 +131,13 @@ def _uncopyable(program: Module, held: dict[int, Any]) -> dict[int, Any]:
             continue
         try:
             copy.deepcopy(item, dict(held))
-        except Exception:  # noqa: BLE001 - an object of the user's may fail in any way
+        except Exception:  # noqa: BLE001 - a user's object may raise anything
             found[id(item)] = item
     return found
 
 
 def _parts(program: Module) -> Iterator[Any]:
-    """Yield what the program holds, as `named_sub_modules` does, but for histories, which grow to 10,000 calls each."""
+    """Yield the parts of the program as `named_sub_modules` does, without histories: they hold up to 10,000 calls."""
     queue, seen = deque[Any]([program]), {id(program)}
     while queue:
         item = queue.popleft()

@@ -1,4 +1,4 @@
-"""`Predict` and `ChainOfThought`: DSPy's, under tunesmith's formats without further configuration."""
+"""`Predict` and `ChainOfThought`: DSPy's classes, with tunesmith's formats as the default."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,12 +30,12 @@ class Predict(DspyPredict):
 
     Args:
         signature: a `dspy.Signature` class, or text such as `"question -> answer"`.
-        callbacks: DSPy's, for this predictor.
+        callbacks: DSPy callbacks of this predictor.
         **config: request options of this predictor, such as `temperature` or `max_tokens`.
 
     Raises:
-        SignatureError: the text cannot be read, or DSPy takes the name of a field for itself.
-        UsageError: an option has a value that no request can have.
+        SignatureError: the text cannot be parsed, or DSPy reserves the name of a field.
+        UsageError: an option has a value that a request cannot have.
 
     Example:
         >>> import dspy
@@ -71,14 +71,14 @@ class Predict(DspyPredict):
             return await super().aforward(**kwargs)  # type: ignore[no-untyped-call]
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - DSPy's signature
-        """Return DSPy's state, with the request options and the format that this predictor is bound to."""
+        """Return DSPy's state, with the request options and the format of this predictor."""
         return with_settings(self, super().dump_state(json_mode))  # type: ignore[no-untyped-call]
 
     def load_state(self, state: dict[str, Any], *, allow_unsafe_lm_state: bool = False) -> "Predict":
-        """Load what `dump_state` gave, of any predictor. A state of plain DSPy leaves the format as it is.
+        """Load a state that `dump_state` of any predictor returned. A state of plain DSPy does not change the format.
 
         Raises:
-            UsageError: the state names a format that is not there.
+            UsageError: the state names an unknown format.
         """
         before = self.config
         super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
@@ -86,7 +86,7 @@ class Predict(DspyPredict):
         return self
 
     def chosen_format(self, kwargs: dict[str, Any]) -> Any:
-        """Return the format of a call with these arguments where nobody chose one."""
+        """Return the default format of a call with these arguments."""
         given = kwargs.get("signature")
         signature = signature_of(self) if given is None else as_signature(given)
         demos = kwargs.get("demos", self.demos)
@@ -101,11 +101,11 @@ class Predict(DspyPredict):
 
 
 _CHOSEN: WeakKeyDictionary[type[Signature], tuple[list[dict[str, Any]], Any]] = WeakKeyDictionary()
-"""The last demos of a signature and their format, for most calls have the same demos as the one before."""
+"""The last demos of a signature and their format: most calls have the same demos as the call before."""
 
 
 def _has_empty_text(demo: Any) -> bool:
-    """Return whether a demo may need another format than the usual one."""
+    """Return whether a demo has an empty text, which the default format may not carry."""
     values = values_of(demo).values()
     return any(type(value) is str and (not value or value.isspace()) for value in values)
 
@@ -118,22 +118,22 @@ _OF_A_CALL: Mapping[str, tuple[type | tuple[type, ...], str]] = {
 
 
 def _check_call(kwargs: Mapping[str, Any]) -> None:
-    """Check what a call takes for itself and does not show to the model.
+    """Check the arguments of a call that are not inputs.
 
     Raises:
-        UsageError: it is of another type.
+        UsageError: one has a wrong type.
     """
     for name, (kind, words) in _OF_A_CALL.items():
         value = kwargs.get(name)
         if value is not None and not isinstance(value, kind):
-            raise UsageError(f"`{name}` of a call is {words}. Given: {shown(value)}.")
+            raise UsageError(f"`{name}` of a call must be {words}. Given: {shown(value)}.")
 
 
 class ChainOfThought(DspyChainOfThought):
-    """Reason in words first, then give the outputs; the reasoning is an output field of its own.
+    """Reason in words first, then give the outputs. The reasoning is an output field, `reasoning`.
 
-    The same as `dspy.ChainOfThought` (Wei et al. 2022, "Chain-of-Thought Prompting", zero-shot form), with a `Predict`
-    of tunesmith inside.
+    The same as `dspy.ChainOfThought` (Wei et al. 2022, "Chain-of-Thought Prompting", zero-shot form), with tunesmith's
+    `Predict` inside.
 
     Args:
         signature: a `dspy.Signature` class, or text such as `"question -> answer"`.

@@ -1,4 +1,4 @@
-"""Modules that say how they are rebuilt and what they cost; each registers where it is defined."""
+"""Modules that declare how to rebuild them and what they cost. Each file registers its own."""
 
 import importlib
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ _PACKAGE = __name__.rpartition(".")[0] + "."
 
 
 class _Described(Protocol):
-    """What a registered class says of an instance, beside its declared settings.
+    """The methods of a registered class.
 
-    `spec` gives the other arguments that its constructor needs: modules, signatures, or JSON values. `calls` gives how
-    often one run of it runs each inner module, by attribute.
+    `spec` returns the constructor's arguments except declared settings: modules, signatures, or JSON values. `calls`
+    returns how often one run of it runs each inner module, by attribute.
     """
 
     def spec(self) -> Mapping[str, Any]: ...
@@ -29,20 +29,20 @@ _Kind = TypeVar("_Kind", bound=type[Any])
 
 
 def register_module(kind: _Kind) -> _Kind:
-    """Let artifacts rebuild a class of modules, and plans count its calls; used as a decorator.
+    """Class decorator: artifacts can rebuild the class, and plans can count its calls.
 
     Raises:
-        TypeError: it has no `spec` or no `calls`.
+        TypeError: the class lacks `spec` or `calls`.
     """
     for name in ("spec", "calls"):
         if not callable(getattr(kind, name, None)):
-            raise TypeError(f"A registered module has `spec` and `calls`; {kind.__name__} has no `{name}`.")
+            raise TypeError(f"A registered module needs `spec` and `calls`. {kind.__name__} lacks `{name}`.")
     _KINDS[f"{kind.__module__}:{kind.__qualname__}"] = kind
     return kind
 
 
 def find_module(name: str) -> type[Module] | None:
-    """Return the registered class `module:Class`, `None` if there is none. Only files of this package are imported."""
+    """Return the registered class `module:Class`, `None` if there is none. Imports only files of this package."""
     place = name.partition(":")[0]
     if name not in _KINDS and place.startswith(_PACKAGE) and find_spec(place) is not None:
         importlib.import_module(place)
@@ -56,9 +56,9 @@ def spec_of(program: Module) -> Mapping[str, Any] | None:
 
 
 def calls_of(program: Module) -> tuple[int, bool]:
-    """Return how many LM calls one run of `program` makes, and whether there can be no more.
+    """Return how many LM calls one run of `program` makes, and whether that is certain.
 
-    A class of the caller's is counted as one call per predictor: what its code does is seen only in a run.
+    The caller's own class counts as one call per predictor, because its code shows the calls only in a run.
     """
     if isinstance(program, DspyPredict | DspyChainOfThought):
         return 1, True

@@ -1,4 +1,4 @@
-"""What a program would send, at no LM call."""
+"""Show the first request of a program without an LM call."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,23 +25,25 @@ from tunesmith.modules.module import Module, context, copy_with_lms, settings
 __all__ = ["render"]
 
 
-class _Caught(StopSignal):
+class _RequestSignal(StopSignal):
+    """Ends the program with its first request."""
+
     def __init__(self, request: Request) -> None:
         super().__init__(UsageError("Rendering makes no call."))
         self.request = request
 
 
-class _Catcher:
-    """An engine that takes the first request and ends the program."""
+class _RenderEngine:
+    """An engine that ends the program at its first request."""
 
     def __init__(self, capabilities: Capabilities) -> None:
         self.identity, self.capabilities = Identity("render", "render"), capabilities
 
     def complete(self, request: Request) -> Response:
-        raise _Caught(request)
+        raise _RequestSignal(request)
 
     def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
-        raise _Caught(request)
+        raise _RequestSignal(request)
 
     def embed(self, texts: list[str]) -> list[list[float]]:
         raise UsageError("Rendering makes no call.")
@@ -51,23 +53,22 @@ class _Catcher:
 
 
 def render(program: Module, /, *, lm: BaseLM | None = None, **inputs: Any) -> Rendered:
-    """Return exactly the first request that `program(**inputs)` would send, at no LM call.
+    """Return the exact first request that `program(**inputs)` would send, without an LM call.
 
-    The program runs until it asks its model, so whatever it does before that happens.
+    The program runs until it calls its model, so its code before that call takes effect.
 
-    Predictors that are not bound to a format are shown under tunesmith's default formats, as `evaluate` and `compile`
-    run them, unless the caller configured an adapter. An LM that `forward` takes from outside of the program and its
-    arguments is called as ever.
+    Unbound predictors use tunesmith's default formats, as in `evaluate` and `compile`, unless the caller configured an
+    adapter. If `forward` uses an LM that is neither in the program nor in its arguments, that LM is really called.
 
     Args:
         program: a predictor, or any program.
-        lm: the model it would be sent to; default `dspy.settings.lm`. Without any, an engine that takes every
-            constraint is assumed.
+        lm: the model of the request; default `dspy.settings.lm`. Without either, an engine that takes every constraint
+            is assumed.
         **inputs: the program's inputs.
 
     Raises:
-        UsageError: the program ends without asking a model, or `lm` is no LM.
-        FormatError: an input cannot be carried by the format.
+        UsageError: the program ends without calling a model, or `lm` is not an LM.
+        FormatError: the format cannot carry an input.
 
     Example:
         >>> import tunesmith as ts
@@ -78,21 +79,22 @@ def render(program: Module, /, *, lm: BaseLM | None = None, **inputs: Any) -> Re
     if lm is not None and not isinstance(lm, BaseLM):
         raise UsageError(f"`lm` must be an LM, such as `ts.lm('embedded')`. Given: {shown(lm)}.")
     target = settings.lm if lm is None else lm
-    copied = copy_with_lms(with_default_formats(program), _catching)
+    copied = copy_with_lms(with_default_formats(program), _render_lm)
     try:
-        with context(lm=_catching(target)):
+        with context(lm=_render_lm(target)):
             copied(**inputs)
-    except _Caught as caught:
-        return Rendered.of(caught.request)
-    raise UsageError(f"{type(program).__name__} ended without asking a model, so there is nothing to show.")
+    except _RequestSignal as signal:
+        return Rendered.of(signal.request)
+    raise UsageError(f"{type(program).__name__} ended without calling a model, so there is nothing to show.")
 
 
-def _catching(target: BaseLM | None) -> BaseLM:
+def _render_lm(target: BaseLM | None) -> BaseLM:
     if target is None:
         every = Capabilities(frozenset({"grammar", "json_schema", "json_object"}))
-        return build_lm("any", _Catcher(every))
+        return build_lm("any", _RenderEngine(every))
     if isinstance(target, LM):
-        return build_lm(target.model, _Catcher(target.capabilities), options={"think": target.think}, **target.kwargs)
-    found = DspyLM(target.model, engine=_Catcher(Capabilities()), cache=False, num_retries=0)
-    found.kwargs = dict(target.kwargs)  # with what an engine of one's own refuses, such as keys and addresses
-    return found
+        engine = _RenderEngine(target.capabilities)
+        return build_lm(target.model, engine, options={"think": target.think}, **target.kwargs)
+    lm = DspyLM(target.model, engine=_RenderEngine(Capabilities()), cache=False, num_retries=0)
+    lm.kwargs = dict(target.kwargs)  # set afterwards, because the constructor refuses keys and addresses
+    return lm

@@ -1,4 +1,4 @@
-"""`SelfConsistency`: ask several times, take the answer that comes most often."""
+"""`SelfConsistency`: run a step several times and return the most frequent answer."""
 
 import json
 from collections import Counter
@@ -19,8 +19,8 @@ __all__ = ["SelfConsistency"]
 _REASONING = "reasoning"
 _ADDED = ("confidence", "chains")
 
-# Rollout r of the program takes the rollouts from here times r on, so that two rollouts share no chain. A chain keeps
-# its number if `samples` changes, so that five chains pay for two more than three did.
+# Rollout r of the program uses the rollout numbers from r * _MOST_SAMPLES on, so that two rollouts share no chain. The
+# number of a chain does not depend on `samples`, so a change from three chains to five costs two calls.
 _MOST_SAMPLES = 1000
 
 
@@ -29,16 +29,16 @@ class SelfConsistency(Module):
     """Run a step `samples` times, each as another rollout, and return the most frequent answer.
 
     Wang et al. 2022, "Self-Consistency Improves Chain of Thought Reasoning in Language Models", section 2, unweighted
-    majority vote. Ours differs in this: answers are compared after normalisation, a chain whose reply cannot be parsed
-    has no vote but counts in the confidence, and a tie goes to the answer that came first.
+    majority vote. Differences: answers are normalised before they are compared, a chain with a reply that cannot be
+    parsed has no vote but counts in the confidence, and the earliest answer wins a tie.
 
-    The prediction is that of the first chain with the winning answer. It has two more fields: `confidence`, the
-    winner's share of all chains, from 0 to 1, and `chains`, what each of them gave, in order. Only the chosen chain is
-    in the trace, so a demo is never made of a chain that was outvoted.
+    Returns the prediction of the first chain with the winning answer. It has two more fields: `confidence`, the
+    winner's share of all chains, from 0 to 1, and `chains`, the outputs of each chain, in order. The trace holds only
+    the chosen chain, so that an outvoted chain never becomes a demo.
 
     Args:
         step: a predictor or any other module, such as `ts.ChainOfThought("question -> answer")`.
-        vote: name of the output to vote on; `None`: all outputs but `reasoning`, together.
+        vote: name of the output to vote on; `None`: all outputs together, except `reasoning`.
         samples: number of chains, from 1 to 1000.
         temperature: of every chain.
 
@@ -62,14 +62,14 @@ class SelfConsistency(Module):
     def __init__(self, step: Module, vote: str | None = None, samples: int = 5, temperature: float = 0.7) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         if not isinstance(step, Module):
-            raise UsageError(f"`step` is a module, such as `ts.ChainOfThought(...)`. Given: {shown(step)}.")
+            raise UsageError(f"`step` must be a module, such as `ts.ChainOfThought(...)`. Given: {shown(step)}.")
         outputs = _outputs_of(step)
         if vote is not None and vote not in outputs:
-            raise UsageError(f"`vote` is one of the outputs of the step: {', '.join(outputs)}. Given: {shown(vote)}.")
+            raise UsageError(f"`vote` must be an output of the step: {', '.join(outputs)}. Given: {shown(vote)}.")
         taken = [name for name in _ADDED if name in outputs]
         if taken:
             raise UsageError(
-                f"The step has an output `{taken[0]}`, which SelfConsistency gives itself. Rename the output."
+                f"The step has an output `{taken[0]}`, but SelfConsistency adds that field itself. Rename the output."
             )
         self.step = step
         self.vote = vote
@@ -77,7 +77,7 @@ class SelfConsistency(Module):
         self.temperature = temperature
 
     def spec(self) -> Mapping[str, Any]:
-        """Return the constructor's arguments beside the settings."""
+        """Return the constructor's arguments except the settings."""
         return {"step": self.step, "vote": self.vote}
 
     def calls(self) -> Mapping[str, int]:
@@ -88,7 +88,7 @@ class SelfConsistency(Module):
         """Run the chains one after the other; called by `__call__`."""
         chains = _Chains(self.vote)
         for number in range(self.samples):
-            step, options = self._rolled(number)
+            step, options = self._chain(number)
             with chains.one(step, options["trace"]), context(**options):
                 chains.add(step(**inputs))
         return self._chosen(chains)
@@ -97,13 +97,13 @@ class SelfConsistency(Module):
         """Run the chains one after the other; called by `acall`."""
         chains = _Chains(self.vote)
         for number in range(self.samples):
-            step, options = self._rolled(number)
+            step, options = self._chain(number)
             with chains.one(step, options["trace"]), context(**options):
                 chains.add(await step.acall(**inputs))
         return self._chosen(chains)
 
-    def _rolled(self, number: int) -> tuple[Module, dict[str, Any]]:
-        """Return the step and the DSPy settings of chain `number`; an LM that the step holds is rolled too."""
+    def _chain(self, number: int) -> tuple[Module, dict[str, Any]]:
+        """Return the step and the DSPy settings of chain `number`. LMs inside the step get its rollout, too."""
 
         def rolled(lm: BaseLM) -> BaseLM:
             first = rollout_number(lm.kwargs.get("rollout_id")) * _MOST_SAMPLES
@@ -138,7 +138,7 @@ class _Chains:
 
     @contextmanager
     def one(self, step: Module, trace: list[Any] | None) -> Iterator[None]:
-        """Run one chain inside; a reply that cannot be parsed makes it a chain without a vote."""
+        """Run one chain in this context. If its reply cannot be parsed, the chain has no vote."""
         self._traces.append((step, [] if trace is None else trace))
         try:
             yield
@@ -147,21 +147,21 @@ class _Chains:
             self.predictions.append(None)
 
     def add(self, prediction: Prediction) -> None:
-        """Keep the prediction of the running chain."""
+        """Add the prediction of the running chain."""
         self.predictions.append(prediction)
 
     def winner(self) -> tuple[int, int]:
-        """Return which chain gave the most frequent answer first, and how many votes it has."""
+        """Return the number of the first chain with the most frequent answer, and the votes of that answer."""
         answers = [None if one is None else _answer(one, self._vote) for one in self.predictions]
         votes = Counter(answer for answer in answers if answer is not None)
         if not votes:
             assert self._error is not None  # there is at least one chain
             raise self._error
-        answer, count = votes.most_common(1)[0]  # the first one of several that are as frequent
+        answer, count = votes.most_common(1)[0]  # the earliest one of a tie
         return answers.index(answer), count
 
     def steps(self, number: int, step: Module) -> list[Any]:
-        """Return the trace of a chain, with the predictors of `step` instead of a copy's."""
+        """Return the trace of a chain, with the predictors of `step` instead of those of its copy."""
         ran, trace = self._traces[number]
         if ran is step:
             return trace
@@ -171,18 +171,18 @@ class _Chains:
 
 
 def _answer(prediction: Prediction, vote: str | None) -> str:
-    """Return what is compared: texts normalised, everything else as JSON."""
+    """Return the answer as a comparable text: texts are normalised, all other values are JSON."""
     values = dict(prediction.items()) if vote is None else {vote: prediction[vote]}
     compared = {name: _normalised(value) for name, value in values.items() if vote is not None or name != _REASONING}
     return json.dumps(compared, sort_keys=True)
 
 
 def _normalised(value: Any) -> Any:
-    # A text of punctuation alone normalises to nothing, and two of them are not one answer.
+    # Punctuation alone normalises to an empty text, which would make different answers equal.
     return (normalize_text(value) or value) if isinstance(value, str) else to_json_value(value)
 
 
 def _outputs_of(step: Module) -> list[str]:
-    """Return the outputs of a step: those of its last predictor, as far as can be said before it runs."""
+    """Return the outputs of a step's last predictor: the best guess before the step runs."""
     predictors = step.named_predictors()
     return list(predictors[-1][1].signature.output_fields) if predictors else []

@@ -1,4 +1,4 @@
-"""Settings: values of a module that a compiler may choose, declared where the module is defined."""
+"""Settings: values of a module that a compiler may choose, declared in the module's class."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ __all__ = ["DeclaredSetting", "Setting", "change_settings", "choices_of", "decla
 
 @dataclass(eq=False, slots=True)
 class DeclaredSetting:
-    """What a class declares of one setting. It checks each value that an instance is given.
+    """A descriptor that declares one setting of a class and checks each value.
 
     Attributes:
-        default: value of an instance that was given none; its type is the setting's.
-        choices: values that a compiler tries, in order; empty: it leaves the setting alone.
-        low: smallest value that is allowed, `None` without a bound.
-        high: largest value that is allowed, `None` without a bound.
+        default: default value. Its type is the type of the setting.
+        choices: values that a compiler tries, in order; if empty, it does not change the setting.
+        low: smallest allowed value, `None` without a bound.
+        high: largest allowed value, `None` without a bound.
         help: one line for the docs.
         name: of the attribute.
     """
@@ -46,21 +46,21 @@ class DeclaredSetting:
         instance.__dict__[self.name] = self.check(value)
 
     def check(self, value: Any) -> Any:
-        """Return `value` as the setting keeps it.
+        """Return `value` converted to the setting's type.
 
         Raises:
-            UsageError: it is of another type, or out of bounds.
+            UsageError: it has a wrong type, or is out of bounds.
         """
         kind = type(self.default)
         if kind is float and type(value) is int:
             value = float(value)
         title = f"The setting `{self.name}`" if self.name else "A default or choice of a setting"
         if type(value) is not kind:
-            raise UsageError(f"{title} is of type {kind.__name__}. Given: {shown(value)}.")
+            raise UsageError(f"{title} must be of type {kind.__name__}. Given: {shown(value)}.")
         too_low = self.low is not None and not value >= self.low
         too_high = self.high is not None and not value <= self.high
         if too_low or too_high:
-            raise UsageError(f"{title} is {self._range()}. Given: {shown(value)}.")
+            raise UsageError(f"{title} must be {self._range()}. Given: {shown(value)}.")
         return value
 
     def _range(self) -> str:
@@ -69,7 +69,7 @@ class DeclaredSetting:
         return f"at least {self.low}" if self.high is None else f"from {self.low} to {self.high}"
 
 
-def Setting(  # noqa: N802 - it stands in a class body like pydantic's `Field`
+def Setting(  # noqa: N802 - used in a class body like pydantic's `Field`
     default: Any,
     *,
     choices: tuple[Any, ...] = (),
@@ -77,17 +77,17 @@ def Setting(  # noqa: N802 - it stands in a class body like pydantic's `Field`
     high: float | None = None,
     help: str = "",  # noqa: A002 - the word that click and argparse use
 ) -> Any:
-    """Declare a setting of a module: `Candidate.apply` sets it, a compiler searches it, an artifact keeps it.
+    """Declare a setting of a module: `Candidate.apply` sets it, compilers search it, artifacts store it.
 
     Args:
-        default: value of an instance that is given none: a bool, int, float or text. Its type is the setting's.
-        choices: values that a compiler tries; none: it leaves the setting alone.
-        low: smallest value that is allowed.
-        high: largest value that is allowed.
+        default: default value: a bool, int, float or text. Its type is the type of the setting.
+        choices: values that a compiler tries; if empty, it does not change the setting.
+        low: smallest allowed value.
+        high: largest allowed value.
         help: one line for the docs.
 
     Raises:
-        UsageError: when the class is made, if the default or a choice is out of bounds.
+        UsageError: the default or a choice is out of bounds. Raised when the class is defined.
 
     Example:
         >>> import tunesmith as ts
@@ -107,7 +107,7 @@ def declared_settings(kind: type) -> Mapping[str, DeclaredSetting]:
 
 
 def _modules(program: Module) -> dict[str, Module]:
-    """Return the modules of `program` that declare settings, by the path a predictor there would have."""
+    """Return the modules of `program` that declare settings, by path; the program itself is `self`."""
     found = {"self": program} if declared_settings(type(program)) else {}
     inside: Any = program.named_sub_modules(Module, skip_compiled=True)
     for path, module in inside:
@@ -125,7 +125,7 @@ def settings_of(program: Module) -> dict[str, dict[str, Any]]:
 
 
 def choices_of(program: Module) -> dict[tuple[str, str], tuple[Any, ...]]:
-    """Return what a compiler may choose from, by module path and name."""
+    """Return the choices of each setting that has some, by module path and name."""
     return {
         (path, name): setting.choices
         for path, module in _modules(program).items()
@@ -135,7 +135,7 @@ def choices_of(program: Module) -> dict[tuple[str, str], tuple[Any, ...]]:
 
 
 def change_settings(program: Module, settings: Mapping[str, Mapping[str, Any]]) -> None:
-    """Give `program` these settings, by module path and name.
+    """Set these settings of `program`, by module path and name.
 
     Raises:
         UsageError: the program has no such setting, or a value is not allowed.
