@@ -336,7 +336,7 @@ def test_a_grammar_that_is_not_enforced_is_noticed_and_not_sent_again() -> None:
 
 def test_a_reply_that_is_all_thoughts_is_told_from_an_answer() -> None:
     model = FunctionLM(lambda seen: "<think>\nIt may be", capabilities=Capabilities())
-    with dspy.context(lm=model), pytest.raises(ParseError, match="inside the model.s thoughts"):
+    with dspy.context(lm=model), pytest.raises(ParseError, match="inside the model's thoughts"):
         ts.Predict("text -> answer")(text="x")
 
 
@@ -390,7 +390,7 @@ def test_a_draft_in_the_thoughts_is_not_the_answer(
     with dspy.context(lm=FunctionLM(lambda seen: f"<think>\n{draft}\n\n</think>\n{answer}", capabilities=capabilities)):
         assert program(text="x").answer == "Paris"
     cut = FunctionLM(lambda seen: f"<think>\n{draft}\n", capabilities=capabilities)
-    with dspy.context(lm=cut), pytest.raises(ParseError, match="inside the model.s thoughts"):
+    with dspy.context(lm=cut), pytest.raises(ParseError, match="inside the model's thoughts"):
         program(text="x")
 
 
