@@ -18,6 +18,7 @@ from dspy.lm15 import (
     DataPart,
     FunctionTool,
     ImagePart,
+    LM15Error,
     Message,
     Reasoning,
     RefusalPart,
@@ -58,6 +59,7 @@ from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable, Re
 
 __all__ = [
     "BaseLM",
+    "LM15Error",
     "LM_CLASS_STATE_KEY",
     "Capabilities",
     "Config",

@@ -350,6 +350,46 @@ def test_tool_arguments_that_are_no_object_are_refused() -> None:
         engine(server).complete(asking())
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_token_that_cannot_be_has_a_very_small_log_probability(streamed: bool) -> None:
+    logged = {"content": [{"token": "a", "logprob": -0.1, "top_logprobs": [{"token": "b", "logprob": float("-inf")}]}]}
+    body = sse(piece("a", finish_reason="stop", logprobs=logged)) if streamed else chat_reply("a", logprobs=logged)
+    with front(always(Act(body=body))) as server:
+        found = engine(server)
+        if streamed:
+            deltas = [event.delta for event in found.stream(asking(logprobs=1)) if isinstance(event, StreamDeltaEvent)]
+            logprobs = deltas[0].logprobs
+        else:
+            logprobs = found.complete(asking(logprobs=1)).logprobs
+    assert logprobs[0].top[0].logprob == -1e9
+
+
+def test_a_tool_call_without_its_type_and_id_is_read() -> None:
+    for more in ({}, {"type": None, "id": None}, {"type": "tool"}):
+        calls = [{"function": {"name": "search", "arguments": {"q": 1}}, **more}]
+        with front(always(Act(body=chat_reply(message={"content": "", "tool_calls": calls})))) as server:
+            call = engine(server).complete(asking()).message.parts[-1]
+        assert (call.id, call.name, call.input) == ("call_0", "search", {"q": 1})
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        "",
+        {"content": 5},
+        {"content": {"text": "x"}},
+        {"tool_calls": [{"function": {"name": "", "arguments": "{}"}}]},
+    ],
+)
+def test_a_message_that_is_none_is_not_an_empty_reply(message: Any) -> None:
+    with (
+        front(always(Act(body=chat_reply(message=message)))) as server,
+        pytest.raises(ModelMissing, match="no OpenAI-compatible API"),
+    ):
+        engine(server).complete(asking())
+
+
 def test_a_reply_that_was_cut_in_its_tool_calls_says_so() -> None:
     calls = [{"id": "c7", "type": "function", "function": {"name": "search", "arguments": "{}"}}]
     with front(always(Act(body=chat_reply(message={"tool_calls": calls}, finish_reason="length")))) as server:
@@ -436,9 +476,23 @@ def test_tool_calls_and_thinking_come_as_deltas() -> None:
         ([piece("a"), None], ModelUnavailable),
         ([piece("a")], ModelUnavailable),
         ([piece("a"), [1]], ModelUnavailable),
+        ([piece("a"), {"choices": [5]}], ModelUnavailable),
+        ([piece("a"), {"choices": [], "usage": "many"}], ModelUnavailable),
+        ([piece("a"), {"choices": [{"delta": {"tool_calls": [{"index": "x"}]}}]}], ModelUnavailable),
         ([piece("a"), {"error": {"message": "x", "code": "context_length_exceeded"}}], ContextOverflow),
     ],
-    ids=["error", "tgi error", "overflow", "cut", "ends without a reason", "another shape", "overflow by its code"],
+    ids=[
+        "error",
+        "tgi error",
+        "overflow",
+        "cut",
+        "ends without a reason",
+        "a list",
+        "no choice",
+        "no usage",
+        "no tool call",
+        "overflow by its code",
+    ],
 )
 def test_a_stream_that_breaks_off_is_a_typed_error(chunks: list[Any], error: type[Exception]) -> None:
     with front(lambda asked: Act(body=sse(*chunks, done=False))) as server:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tunesmith.errors import ModelError
+from tunesmith.errors import ModelError, shown
 from tunesmith.lm.engine import (
+    LM15Error,
     Response,
     StreamDeltaEvent,
     StreamEndEvent,
@@ -22,7 +23,9 @@ from tunesmith.lm.engine import (
     unavailable,
 )
 
-__all__ = ["Problem", "broke_off", "read_events", "read_problem", "read_reply"]
+__all__ = ["Problem", "broke_off", "read_events", "read_json", "read_problem", "read_reply"]
+
+_LEAST = -1e9  # for a log-probability
 
 _REASONS = {
     "length": "length",
@@ -108,6 +111,15 @@ def _number(match: re.Match[str] | None) -> int | None:
     return None if match is None else next(int(group) for group in match.groups() if group is not None)
 
 
+def read_json(text: str | bytes) -> Any:
+    """Return the JSON in `text`; servers in Python write `-Infinity` for a token that cannot be, which JSON has not.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    return json.loads(text, parse_constant=lambda _: _LEAST)
+
+
 def read_reply(data: Any, model: str) -> Response:
     """Return the response in a `chat.completion` object; `model` is what the caller asked for.
 
@@ -116,24 +128,30 @@ def read_reply(data: Any, model: str) -> Response:
         KeyError, TypeError, ValueError, IndexError: `data` is not such an object.
     """
     choice = data["choices"][0]
-    for call in choice["message"].get("tool_calls") or ():
-        _check_arguments(call["function"])
-    found = response_from_openai_chat(data, model=model, choice=0)
+    message = {**choice["message"]}
+    if not isinstance(message.get("content"), str | list | None):
+        raise TypeError("the content is not a text")  # which the reader would take for an empty one
+    if message.get("tool_calls"):
+        message["tool_calls"] = [_tool_call(call, index) for index, call in enumerate(message["tool_calls"])]
+    found = _read({**data, "choices": [{**choice, "message": message}]})
     reason = _REASONS.get(choice.get("finish_reason") or "", found.finish_reason)
     return replace(found, id=None, model=model, finish_reason=reason, provider_data=None)  # type: ignore[arg-type]
 
 
-def _check_arguments(function: Mapping[str, Any]) -> None:
-    given = function.get("arguments")
+def _tool_call(call: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """Return a tool call as the reader wants it, which leaves out in silence what it does not know."""
+    function = call["function"]
+    name, given = function["name"], function.get("arguments")
     try:
         arguments = json.loads(given) if isinstance(given, str) else given
     except ValueError:
         arguments = None
     if not isinstance(arguments, dict):
         raise refused(
-            f"The model called the tool {function['name']!r} with arguments that are not a JSON object: "
-            f"{str(given)[:200]!r}. Describe the tool more simply, or use a larger model."
+            f"The model called the tool {name!r} with arguments that are not a JSON object: {str(given)[:200]!r}. "
+            "Describe the tool more simply, or use a larger model."
         )
+    return {"id": str(call.get("id") or f"call_{index}"), "type": "function", "function": {**function, "name": name}}
 
 
 def read_events(chunks: Iterable[Any], model: str) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
@@ -147,10 +165,14 @@ def read_events(chunks: Iterable[Any], model: str) -> Iterator[StreamStartEvent 
     for chunk in chunks:
         if not isinstance(chunk, dict) or not chunk.keys() & {"choices", "usage"}:
             raise broke_off(json.dumps(chunk))
-        usage = _read(chunk).usage if chunk.get("usage") else usage
-        for choice in chunk.get("choices") or ():
-            yield from map(StreamDeltaEvent, _deltas(choice))
-            reason = choice.get("finish_reason") or reason
+        choices = chunk.get("choices") or ()
+        try:
+            usage = _read({"usage": chunk["usage"]}).usage if chunk.get("usage") else usage
+            deltas = [delta for choice in choices for delta in _deltas(choice)]
+            reason = next((choice["finish_reason"] for choice in choices if choice.get("finish_reason")), reason)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise broke_off(f"it sent {shown(chunk)}") from error
+        yield from map(StreamDeltaEvent, deltas)
     if reason is None:
         raise broke_off("it ended before it was whole")
     yield StreamEndEvent(finish_reason=_REASONS.get(reason, "stop"), usage=usage)  # type: ignore[arg-type]  # a Literal
@@ -170,7 +192,8 @@ def _deltas(choice: Mapping[str, Any]) -> Iterator[Any]:
     if thinking:
         yield ThinkingDelta(thinking)
     if delta.get("content"):
-        logprobs = _read({"choices": [{**choice, "message": {"content": delta["content"]}}]}).logprobs
+        logged = {**choice, "message": {"content": delta["content"]}}
+        logprobs = _read(read_json(json.dumps({"choices": [logged]}))).logprobs if choice.get("logprobs") else None
         yield TextDelta(delta["content"], logprobs=logprobs or ())
     for call in delta.get("tool_calls") or ():
         function = call.get("function") or {}
@@ -183,4 +206,7 @@ def _deltas(choice: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _read(body: Mapping[str, Any]) -> Response:
-    return response_from_openai_chat(body, model="m")
+    try:
+        return response_from_openai_chat(body, model="m")
+    except LM15Error as error:
+        raise ValueError(str(error)) from error

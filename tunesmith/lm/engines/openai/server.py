@@ -23,7 +23,7 @@ from tunesmith.lm.connection import made
 from tunesmith.lm.engine import Resend, context_overflow, missing_model, refused, unavailable
 from tunesmith.lm.engines.ollama.transport import is_loopback
 from tunesmith.lm.engines.openai.address import checked_address
-from tunesmith.lm.engines.openai.reply import broke_off, read_problem
+from tunesmith.lm.engines.openai.reply import broke_off, read_json, read_problem
 from tunesmith.lm.waiting import Policy, ending, is_sent_once, sooner, time_left
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Server:
         url = (self._root if rooted else self.url) + path
         reply = self._trying(lambda: self._post(url, body, falters, cast_to=httpx.Response))
         try:
-            return reply.json()
+            return read_json(reply.content)
         except ValueError as error:
             raise self.no_api(f"it sent {shown(reply.text[:200])}") from error
 
