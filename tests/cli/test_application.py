@@ -121,7 +121,7 @@ def test_a_reader_that_stops_reading_is_no_error() -> None:
 def test_code_that_ends_the_process_ends_no_verb_in_silence(workspace: Workspace, code: str) -> None:
     Path("leaves.py").write_text(f"import sys\n\ndef make():\n    sys.exit({code})\n", encoding="utf-8")
     message = check_failure(run("eval", "leaves:make", "--json"), 1, as_json=True)
-    assert f"ended the process by `sys.exit({code or None})`" in message
+    assert f"called `sys.exit({code or None})`" in message
 
 
 @pytest.mark.parametrize("again", [0.0, 0.2] if FULL else [0.2])
@@ -181,7 +181,7 @@ def test_without_any_model_the_message_names_all_three_places(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     message = check_failure(run("predict", f"project/{workspace.artifact}", "report=x"), 2)
-    assert all(place in message for place in ("--lm", "TUNESMITH_LM", "tunesmith.toml, of which there is none"))
+    assert all(place in message for place in ("--lm", "TUNESMITH_LM", "tunesmith.toml (there is none"))
 
 
 @pytest.mark.parametrize("place", ["option", "variable"])

@@ -42,7 +42,7 @@ def test_a_split_is_chosen_by_name(workspace: Workspace) -> None:
 def test_a_mean_below_the_gate_exits_with_four(workspace: Workspace) -> None:
     found = run("eval", "--at-least", "0.9", "--json", "--quiet")
     assert found.exit_code == 4
-    assert found.stderr.startswith("error: the mean is below 0.9")
+    assert found.stderr.startswith("error: the gate failed: the mean is below 0.9")
     assert json.loads(found.stdout)["gate"] == {"at_least": 0.9, "passed": False}
     assert run("eval", A, "--at-least", "0.9", "--quiet").exit_code == 0
 

@@ -105,7 +105,7 @@ def test_a_class_of_the_user_runs_only_where_it_is_allowed(workspace: Workspace)
     )
     del sys.modules["steps"]
     given = ("predict", path, "--allow", "steps:Steps")
-    assert "by `sys.exit(0)`" in check_failure(run(*given, "report=x", "--json"), 1, as_json=True)
+    assert "called `sys.exit(0)`" in check_failure(run(*given, "report=x", "--json"), 1, as_json=True)
     answers = lines(run(*given, "-", stdin='{"report": "x"}\n').stdout)
     assert answers == [{"error": {"type": "SystemExit", "message": "0"}, "line": 1}]
 

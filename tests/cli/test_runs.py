@@ -167,7 +167,7 @@ def test_a_run_from_python_is_resumed_in_python(workspace: Workspace) -> None:
     for command, message in (
         (None, "not started from the command line"),
         ({"arguments": ["models", "pull"], "folder": "."}, "no command that can be resumed"),
-        ({"arguments": ["compile"], "folder": "/not/there"}, "folder that the run was started in is gone"),
+        ({"arguments": ["compile"], "folder": "/not/there"}, "folder in which the run was started does not exist"),
     ):
         path.write_text(json.dumps({**stored, "command": command}), encoding="utf-8")
         assert message in check_failure(run("runs", "resume", "first"), 2)

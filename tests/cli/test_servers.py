@@ -31,7 +31,7 @@ def at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Itera
 def test_doctor_says_that_a_model_runs_in_the_cloud(at: ProtocolServer, name: str) -> None:
     [advice] = as_json("doctor", "--lm", f"ollama/{name}")["advice"]
     assert advice == (
-        f"{name} is a cloud model: your texts would leave this machine; it is not asked without `cloud = true`."
+        f"{name} is a cloud model, which sends your texts to another machine; tunesmith refuses it without `cloud = true`."
     )
     assert as_json("doctor", "--lm", "ollama/m")["advice"] == []
 
@@ -41,9 +41,9 @@ def test_it_says_so_of_openai_s_protocol_too(at: ProtocolServer, spec: str, tmp_
     address = f'base_url = "{at.url}/v1"\n' if spec.startswith("openai/") else ""
     (tmp_path / "tunesmith.toml").write_text(f'[lm]\nspec = "{spec}"\n{address}', encoding="utf-8")
     [advice] = as_json("doctor")["advice"]
-    assert "is a cloud model: your texts would leave this machine" in advice
+    assert "is a cloud model, which sends your texts to another machine" in advice
     (tmp_path / "tunesmith.toml").write_text(f'[lm]\nspec = "{spec}"\n{address}cloud = true\n', encoding="utf-8")
-    assert "`cloud = true` gives leave" in as_json("doctor")["advice"][0]
+    assert "`cloud = true` allows that" in as_json("doctor")["advice"][0]
     assert not [entry for entry in at.requests if "chat" in entry.path]
 
 
@@ -68,8 +68,8 @@ def test_doctor_says_that_ollama_run_has_another_context_by_default(at: Protocol
     with pytest.warns(RuntimeWarning, match="cannot be told the context length"):
         lm("openai/m", base_url=f"{at.url}/v1", cache=False)("x")
     [advice] = as_json("doctor", "--lm", "ollama/m")["advice"]
-    assert "4096 tokens of context, which `ollama run` asks for by default, and 8192 are asked for" in advice
-    assert "each change loads it again" in advice
+    assert "4096 tokens of context, the default of `ollama run`, but tunesmith requests 8192" in advice
+    assert "Each change reloads the model" in advice
     assert "`num_ctx = 4096` under [lm], or OLLAMA_CONTEXT_LENGTH=8192" in advice
     lm("ollama/m", host=at.url, cache=False, num_ctx=2048)("x")
     assert "`ollama run`" not in as_json("doctor", "--lm", "ollama/m")["advice"][0]
@@ -86,7 +86,7 @@ def test_a_model_that_is_on_the_server_is_not_pulled(at: ProtocolServer, name: s
     before = [model["digest"] for model in as_json("models", "ls")["server"]["models"]]
     found = run("models", "pull", f"ollama/{name}")
     assert (found.exit_code, found.stdout) == (0, f"ollama/{name} is on {at.url}\n"), found.stderr
-    assert f"{name} is there already; `ollama pull {name}` looks for a newer one" in found.stderr
+    assert f"{name} is already on the server; `ollama pull {name}` updates it" in found.stderr
     assert [model["digest"] for model in as_json("models", "ls")["server"]["models"]] == before
     assert not [entry for entry in at.requests if entry.path == "/api/pull"]
 
@@ -121,7 +121,7 @@ def test_doctor_says_so(at: ProtocolServer, tmp_path: Path) -> None:
     at.create("kind", "FROM m\nSYSTEM Be kind.\n")
     advice = as_json("doctor", "--lm", "ollama/mine")["advice"]
     assert "mine has 2 messages of its own (MESSAGE), which its server puts before every prompt" in advice[0]
-    assert "mine has a system text of its own (SYSTEM), which its server leaves out here" in advice[1]
+    assert "mine has a system text of its own (SYSTEM), which its server drops" in advice[1]
     assert ["system text" in line for line in as_json("doctor", "--lm", "ollama/kind")["advice"]] == [True]
     (tmp_path / "tunesmith.toml").write_text(
         f'[lm]\nspec = "openai/mine"\nbase_url = "{at.url}/v1"\n', encoding="utf-8"
@@ -146,8 +146,8 @@ def test_show_has_every_message_that_reaches_the_model(
     assert [turns(message) for message in seen[-1]] == [
         turns(message) for message in (*shown["server"]["before"], *shown["messages"])
     ]
-    assert ("(not sent: the model's own, put here by its server)" in text) == ("MESSAGE" in modelfile)
-    assert ("Left out by the server" in text) == ("SYSTEM" in modelfile)
+    assert ("(not sent: the server adds this text of the model)" in text) == ("MESSAGE" in modelfile)
+    assert ("Dropped by the server" in text) == ("SYSTEM" in modelfile)
     assert (shown["server"]["left_out"] is not None) == ("SYSTEM" in modelfile)
 
 
@@ -218,7 +218,7 @@ def test_one_whose_cache_changes_its_replies_is_found_out(version: str, monkeypa
     found, text = probed(after_its_cache(), version)
     assert found["repeats"] == {"times": 4, "at_once": 0, "after_another": 4, "apart": 0.1}
     assert "0 of 4 replies at once, 4 of 4 after another one; log-probabilities up to 0.100 apart" in text
-    assert "a compile that asks anew may find another artifact" in found["advice"]
+    assert "a compile with new calls may give another artifact" in found["advice"]
 
 
 def test_one_that_never_says_the_same_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +271,7 @@ def test_the_probe_says_whether_a_server_holds_replies(
         found = run("doctor", "--probe", "--quiet", "--lm", "ollama/m")
 
     assert f"holds replies:        {said}" in found.stdout
-    assert ("not held to the schema" in found.stdout) == bool(serving)
+    assert ("does not enforce the schema" in found.stdout) == bool(serving)
 
 
 @pytest.mark.parametrize("thought", ["<think>\nWell.\n</think>\n\nParis", '```json\n"Paris"\n```', '"Paris"', "Paris"])

@@ -1,4 +1,4 @@
-"""`tunesmith`: the group of all verbs. A verb is imported when it is used, its work when it runs."""
+"""`tunesmith`: the group of all verbs. A verb is imported when it is used, and its work when it runs."""
 
 import atexit
 import importlib
@@ -17,26 +17,26 @@ from tunesmith.errors import TunesmithError
 __all__ = ["VERBS", "Application", "main"]
 
 VERBS = {
-    "init": "Write a new project that works as it is.",
-    "doctor": "Say what is installed and what is wrong; measure the model.",
+    "init": "Write a new project that works unchanged.",
+    "doctor": "Report the installation and problems; measure the model.",
     "models": "List, pull and show weight files.",
     "predict": "Run an artifact on the fields given, or on JSONL from stdin.",
     "eval": "Score a program or an artifact on a dataset.",
-    "check": "Hold an artifact against gates on test examples: a step of CI.",
+    "check": "Check an artifact against gates on test examples, as a step of CI.",
     "compile": "Find what scores best within a budget, test it, save an artifact.",
-    "show": "Show an artifact: what it holds, would send, and changed.",
+    "show": "Show an artifact: its content, messages and changes.",
     "runs": "List, show, resume and remove runs.",
     "cache": "Count, check, prune and clear the cached replies.",
-    "demo": "Compile a small program and say honestly what it gained.",
+    "demo": "Compile a small program and report its gain.",
 }
 """Verbs with their short help, in the order of `--help`. Each is `command` in `verbs/NAME.py`."""
 
 
 class Application(click.Group):
-    """The group; it also turns every way of ending into an exit code."""
+    """The group of verbs; it turns every outcome into an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in the order they are shown."""
+        """Return the verbs in the order of `--help`."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -57,11 +57,11 @@ class Application(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise click.Abort from None  # before click writes a line of its own
-        except SystemExit as stop:  # a verb returns its code: this came from the code that it runs
+            raise click.Abort from None  # before click writes its own line
+        except SystemExit as stop:  # verbs return their exit code, so this comes from user code
             raise TunesmithError(
-                f"The code that this runs ended the process by `sys.exit({stop.code!r})`, so nothing came of it. "
-                "Let the program, the metric and the modules they import raise an error or return instead."
+                f"The program, the metric or a module they import called `sys.exit({stop.code!r})`. "
+                "Let it raise an error or return instead."
             ) from stop
 
     def main(
@@ -83,14 +83,14 @@ class Application(click.Group):
                 warnings.showwarning = _show_warning
                 code = super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
-        except BrokenPipeError:  # whoever read our output has seen enough
+        except BrokenPipeError:  # the reader of our output closed the pipe
             _forget_stdout()
             code = 1
         except KeyboardInterrupt:
             code = STOPPED
-        except Exception as error:  # noqa: BLE001 - every failure ends as one message
+        except Exception as error:  # noqa: BLE001 - every failure becomes one message
             if args is None and exit_code(error) == STOPPED:
-                signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C again: the message comes all the same
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not suppress the message
             code = report_failure(error, as_json="--json" in arguments)
         if args is None and code == STOPPED:
             _end_at_once_on_another_interrupt()
@@ -98,26 +98,26 @@ class Application(click.Group):
 
 
 def _open_closed_streams() -> None:
-    """Give a process that was started with closed streams (`2>&-`) empty ones: writing to them is no failure."""
+    """Open closed streams (`2>&-`) as empty ones, so that writing to them does not fail."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as the process
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - stays open
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    """Write a warning as a sentence, without the place in the code that gave it."""
+    """Write a warning as a sentence, without its place in the code."""
     click.echo(f"warning: {message}", err=True)
 
 
 def _end_at_once_on_another_interrupt() -> None:
-    """Let Ctrl-C end the process as it ends anyway, but without waiting for threads that still talk to a model."""
+    """Let a second Ctrl-C end the process without waiting for threads that still call a model."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(STOPPED))
-    # When the modules go, Python gives a signal that had a handler back to the system, which would kill the process.
+    # At exit Python restores the system's handler for a signal with a handler, which would kill the process.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def _forget_stdout() -> None:
-    """Send what is still buffered to nowhere, or Python complains when it ends."""
+    """Discard buffered output, since Python would report an error at exit."""
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, sys.stdout.fileno())
     os.close(sink)
@@ -131,5 +131,5 @@ def main() -> None:
     \b
     Start:   tunesmith demo            a small compile on a model of 98 MB
              tunesmith init my-task    a project of your own
-    Exit codes: 0 done, 1 error, 2 usage, 3 stopped (the same command goes on), 4 a gate failed.
+    Exit codes: 0 done, 1 error, 2 usage, 3 stopped (the same command resumes), 4 a gate failed.
     """  # noqa: D301 - click's mark for text that keeps its lines

@@ -1,4 +1,4 @@
-"""`tunesmith cache`: look after the replies."""
+"""`tunesmith cache`: manage the cached replies."""
 
 import datetime
 import re
@@ -19,7 +19,7 @@ _LISTED = 20
 
 
 def stats(*, as_json: bool) -> int:
-    """Count what is there."""
+    """Count the cached replies."""
     cache = reply_cache()
     found = cache.stats()
     if as_json:
@@ -40,7 +40,7 @@ def stats(*, as_json: bool) -> int:
 
 
 def verify(*, as_json: bool) -> int:
-    """Read and check every reply; change nothing. Exits with 1 if something is damaged."""
+    """Check every reply without changing anything. The exit code is 1 if one is damaged."""
     found = reply_cache().verify()
     if as_json:
         bad = [{"key": key, "reason": reason} for key, reason in found.bad]
@@ -62,9 +62,9 @@ def verify(*, as_json: bool) -> int:
 
 
 def prune(*, older_than: str | None, max_size: str | None, corrupt: bool, as_json: bool) -> int:
-    """Remove some replies. Each option removes on its own."""
+    """Remove some replies. The options are independent."""
     if older_than is None and max_size is None and not corrupt:
-        raise UsageError("Say what to remove: --older-than AGE, --max-size SIZE or --corrupt.")
+        raise UsageError("Give what to remove: --older-than AGE, --max-size SIZE or --corrupt.")
     age = None if older_than is None else _measured(older_than, _SECONDS, "--older-than", "30d, 12h or 90m")
     size = None if max_size is None else _measured(max_size, _BYTES, "--max-size", "500MB or 2GB")
     removed = reply_cache().prune(older_than=age, max_bytes=None if size is None else int(size), corrupt=corrupt)
@@ -97,7 +97,7 @@ def _say_removed(removed: int, *, as_json: bool) -> int:
 def _measured(text: str, units: dict[str, Any], option: str, examples: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text)
     if match is None or match[2] not in units:
-        raise UsageError(f"{option} is a number with a unit, such as {examples}. Given: {text!r}.")
+        raise UsageError(f"{option} must be a number with a unit, such as {examples}. Given: {text!r}.")
     return float(match[1]) * float(units[match[2]])
 
 

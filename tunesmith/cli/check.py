@@ -1,4 +1,4 @@
-"""`tunesmith check`: hold an artifact against gates, as a step of CI."""
+"""`tunesmith check`: check an artifact against thresholds, as a step of CI."""
 
 import os
 import time
@@ -38,9 +38,11 @@ def run(
     quiet: bool,
     **limits: Any,
 ) -> int:
-    """Hold ARTIFACT against gates on examples that selected nothing."""
+    """Check ARTIFACT against gates on examples that were not used for selection."""
     if junit is not None and not Path(os.path.realpath(junit)).parent.is_dir():
-        raise UsageError(f"There is no folder {str(junit.parent)!r} for --junit. Make it, or name another file.")
+        raise UsageError(
+            f"The folder {str(junit.parent)!r} of --junit does not exist. Create it, or name another file."
+        )
     when, start = datetime.now(UTC), time.monotonic()
     try:
         gates = Gates(**limits)
@@ -95,7 +97,7 @@ def _about(artifact: Artifact, examples: Dataset, metric: Metric, model: LM) -> 
 
 
 def _properties(about: dict[str, Any], result: CheckResult) -> dict[str, object]:
-    """Return the figures as JUnit properties."""
+    """Return the results as JUnit properties."""
     gain = None if result.finding is None else result.finding.gain
     found: dict[str, object] = {
         "artifact.sha256": about["artifact"]["sha256"],

@@ -1,4 +1,4 @@
-"""Which model, which program: from an option, the environment or the project file."""
+"""Choose the model and the program from an option, the environment or the project file."""
 
 import os
 import sys
@@ -24,10 +24,10 @@ __all__ = [
 
 
 def current_project() -> Project:
-    """Return the project of this folder, or an empty one where there is none.
+    """Return the project of the current folder, or an empty one.
 
     Raises:
-        UsageError: the project file is wrong.
+        UsageError: the project file is invalid.
     """
     found = Project.find()
     return Project(Path(), ProjectSettings()) if found is None else found
@@ -43,13 +43,13 @@ def chosen_spec(given: str | None, project: Project | None = None) -> str | None
 
 
 def chosen_model(given: str | None, project: Project | None = None) -> tuple[str | None, dict[str, Any]]:
-    """Return the spec of the model, `None` if no place names one, and its options.
+    """Return the spec of the model (or `None`) and its options.
 
-    The options under [lm] belong to the model named there, so that its texts go to the same server whichever place
-    names it; another model gets none of them.
+    The options under [lm] apply only to the model named there. They apply also if another place names that model, so
+    that its texts go to the same server.
 
     Raises:
-        UsageError: the project file is wrong.
+        UsageError: the project file is invalid.
     """
     settings = (current_project() if project is None else project).settings.lm
     spec = chosen_spec(given, project)
@@ -59,16 +59,16 @@ def chosen_model(given: str | None, project: Project | None = None) -> tuple[str
 def chosen_lm(given: str | None, project: Project | None = None, *, slots: int | None = None, store: bool = True) -> LM:
     """Return the model: the option, else TUNESMITH_LM, else the project file.
 
-    Without `store` no reply is read from the cache or written to it.
+    Without `store`, the cache is neither read nor written.
 
     Raises:
-        UsageError: no place names a model, or its spec cannot be used.
-        ModelMissing: the weight file is not there.
+        UsageError: no model is configured, or its spec is invalid.
+        ModelMissing: the weight file is missing.
     """
     project = current_project() if project is None else project
     spec, options = chosen_model(given, project)
     if spec is None:
-        there = "" if project.path else ", of which there is none in this folder or above it"
+        there = "" if project.path else " (there is none in this folder or above it)"
         raise UsageError(
             f"There is no model. Pass --lm SPEC, set TUNESMITH_LM, or write `spec` under [lm] in tunesmith.toml{there}."
             " A spec is `embedded`, `gguf:<path>` or `<provider>/<model>`."
@@ -79,9 +79,9 @@ def chosen_lm(given: str | None, project: Project | None = None, *, slots: int |
 
 
 def chosen_prompt_lm(given: str | None, project: Project, *, store: bool = True) -> LM | None:
-    """Return the model that writes proposals: the option, else [prompt_lm] of the project file, else `None`.
+    """Return the prompt model: the option, else [prompt_lm] of the project file, else `None`.
 
-    Raises: as `chosen_lm`.
+    Raises: the errors of `chosen_lm`.
     """
     settings = project.settings.prompt_lm
     spec = settings.spec if given is None else given
@@ -92,11 +92,11 @@ def chosen_prompt_lm(given: str | None, project: Project, *, store: bool = True)
 
 
 def chosen_program(target: str | None, project: Project, model: LM | None, allow: Sequence[str]) -> Module:
-    """Return the program: an artifact's folder, `module:attr`, or without a target the project's.
+    """Return the program of the target (an artifact's folder or `module:attr`), or the project's program.
 
     Raises:
         UsageError: the target is neither, or cannot be imported.
-        ArtifactError: the artifact is damaged, or asks for code that was not allowed.
+        ArtifactError: the artifact is damaged, or needs code that was not allowed.
     """
     if target is None:
         return project.program()
@@ -107,15 +107,15 @@ def chosen_program(target: str | None, project: Project, model: LM | None, allow
         return find_program(target, project.root)
     raise UsageError(
         f"{shown(target)} is neither the folder of an artifact nor a program's `module:attr`. "
-        "Give the path that `tunesmith compile` printed, or a name such as `program:program`."
+        "Give the path from `tunesmith compile`, or a name such as `program:program`."
     )
 
 
 def allowed(names: Sequence[str], root: Path) -> None:
-    """Import the classes that `--allow` names, with the project's folder first and this one last.
+    """Import the classes of `--allow`, with the project's folder first and the current one last on the path.
 
     Raises:
-        UsageError: one cannot be imported.
+        UsageError: a class cannot be imported.
     """
     here = str(Path.cwd())
     if here not in sys.path:

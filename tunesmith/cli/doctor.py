@@ -1,4 +1,4 @@
-"""`tunesmith doctor`: what is here, and with `--probe` how fast it is."""
+"""`tunesmith doctor`: report the installation, and measure the model with `--probe`."""
 
 import importlib.metadata
 import os
@@ -31,7 +31,7 @@ _LOW_DISK = 500 * 10**6
 
 
 def run(*, wants_probe: bool, spec: str | None, as_json: bool, quiet: bool) -> int:
-    """Say what is installed, where things are, and what is wrong."""
+    """Report the installation, its folders, and problems."""
     problems: list[str] = []
     found: dict[str, Any] = {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
@@ -66,7 +66,7 @@ def run(*, wants_probe: bool, spec: str | None, as_json: bool, quiet: bool) -> i
         if wants_probe:
             _say_probe(measured)
     if problems:
-        note(f"error: {len(problems)} of the things looked at cannot be used.")
+        note(f"error: there are {len(problems)} problems.")
         return ERROR
     return DONE
 
@@ -111,7 +111,7 @@ def _project() -> str | None:
 
 
 def _chosen(given: str | None, problems: list[str]) -> tuple[str | None, dict[str, Any]]:
-    """Return the spec and the options of the model; a broken project file, told of elsewhere, names none."""
+    """Return the spec and the options of the model; none for a broken project file, which is reported elsewhere."""
     try:
         project = current_project()
     except UsageError:
@@ -120,7 +120,7 @@ def _chosen(given: str | None, problems: list[str]) -> tuple[str | None, dict[st
 
 
 def _is_made_here(spec: str, options: dict[str, Any]) -> bool:
-    """Return whether making the model, which says what is wrong with its spec and options, asks no server."""
+    """Return whether the model can be created, to validate its spec and options, without asking a server."""
     if isinstance(options.get("host"), list) or isinstance(options.get("base_url"), list):
         return False
     return "/" not in spec or not engine_kind(spec, options).asks
@@ -133,7 +133,7 @@ def _probed(chosen: str | None, options: dict[str, Any], *, quiet: bool) -> Prob
         except ModelMissing as error:
             raise UsageError(
                 "There is no model to probe. Pass --lm SPEC, set TUNESMITH_LM, write `spec` under [lm] in "
-                "tunesmith.toml, or get the embedded one with `tunesmith models pull embedded`."
+                "tunesmith.toml, or download the embedded model with `tunesmith models pull embedded`."
             ) from error
         chosen = "embedded"
     note(f"measuring {chosen}", quiet=quiet)
@@ -152,7 +152,7 @@ def _say(found: dict[str, Any]) -> None:
         say(f"home:     {home_['folder']}, {bytes_text(home_['free_bytes'])} free{low}")
     if found["models"] is not None:
         names = ", ".join(model["name"] for model in found["models"])
-        say(f"models:   {names or 'none; get the small one with `tunesmith models pull embedded`'}")
+        say(f"models:   {names or 'none; download a small one with `tunesmith models pull embedded`'}")
     if cache is not None:
         say(f"cache:    {cache['rows']:,} replies, {bytes_text(cache['bytes'])}")
     for state in (found["ollama"], *found["other_hosts"]):

@@ -67,16 +67,16 @@ def run(
         _say(name, examples, metric_name(judge), report, opened, scores)
         say_notes(watch.notes())
     if not passed:
-        note(f"error: the mean is below {at_least}: the gate failed.")
+        note(f"error: the gate failed: the mean is below {at_least}.")
         return GATE
     return DONE
 
 
 def _examples(project: Project, program: Module, data: Path | None, split: str | None) -> tuple[Dataset, bool]:
-    """Return the examples, and whether they are a test split: the project's, or one that was opened before."""
+    """Return the examples, and whether they are a test split (the project's, or one that was opened before)."""
     if data is not None:
         if split is not None:
-            raise UsageError("--data and --split contradict each other: a file is scored whole.")
+            raise UsageError("--data and --split exclude each other. Drop --split: --data is scored as a whole.")
         examples, own = project.read(data, program), project.settings.data.test
         is_own = own is not None and (project.root / own).resolve() == data.resolve()
         return examples, is_own or is_test_split(examples.fingerprint)
@@ -90,7 +90,7 @@ def _examples(project: Project, program: Module, data: Path | None, split: str |
 
 
 def _class_scores(program: Module, examples: Dataset, report: Report) -> ClassScores | None:
-    """Return the scores of each class, `None` if the program does not have one output that is a class."""
+    """Return the scores of each class, or `None` unless exactly one output is a class."""
     try:
         signature = program_inputs(program).signature
     except UsageError:

@@ -1,4 +1,4 @@
-"""Every way a verb can fail, as one message and one exit code."""
+"""Turn every failure of a verb into one message and one exit code."""
 
 import os
 import traceback
@@ -19,10 +19,10 @@ _STOPPED_TEXT = "stopped. What was finished is in the reply cache; the same comm
 
 
 class RunStopped(Exception):
-    """A run that was begun cannot go on as things are.
+    """A started run cannot continue now, but can be resumed.
 
     Attributes:
-        error: why.
+        error: the cause.
         run: the run's folder.
     """
 
@@ -32,7 +32,7 @@ class RunStopped(Exception):
 
 
 def exit_code(error: Exception) -> int:
-    """Return the exit code that `error` ends a verb with."""
+    """Return the exit code for `error`."""
     if isinstance(error, (click.Abort, RunStopped, *_STOPS)):
         return STOPPED
     if isinstance(error, click.UsageError | UsageError):
@@ -41,7 +41,7 @@ def exit_code(error: Exception) -> int:
 
 
 def report_failure(error: Exception, *, as_json: bool) -> int:
-    """Write one message to stderr, with `as_json` one document to stdout as well, and return the exit code."""
+    """Write one message to stderr, with `as_json` also a document to stdout, and return the exit code."""
     if _is_plain_help(error):
         click.echo(str(error), err=True)
         return USAGE
@@ -56,13 +56,13 @@ def report_failure(error: Exception, *, as_json: bool) -> int:
 
 
 def _is_plain_help(error: Exception) -> bool:
-    """Whether a group was called without a verb: click's answer is its help, as an exception since 8.2."""
+    """Whether a group was called without a verb; since 8.2, click raises an exception with its help."""
     return type(error).__name__ == "NoArgsIsHelpError"
 
 
 def _described(error: Exception) -> tuple[str, str]:
     if isinstance(error, TunesmithError):
-        # What engines raise is an error of DSPy's as well, of a class that has no public name.
+        # Engines' errors are also DSPy errors, whose class has no public name.
         kind = next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in errors.__all__)
         return kind, " ".join([str(error), *getattr(error, "__notes__", ())])
     if isinstance(error, RunStopped):

@@ -1,4 +1,4 @@
-"""Inputs from the command line: `field=value`, and rows of JSONL."""
+"""Parse inputs of the command line: `field=value`, and rows of JSONL."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,11 +18,11 @@ def pairs_of(arguments: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Return `field=value` arguments as a mapping.
 
     Args:
-        arguments: as they were typed.
-        names: the input fields there are.
+        arguments: the arguments as typed.
+        names: the input fields.
 
     Raises:
-        UsageError: one is not of that form, names no input or one twice, or an input is missing.
+        UsageError: an argument has another form, an unknown or a duplicate field, or an input is missing.
     """
     found: dict[str, str] = {}
     wanted = f"The inputs are: {', '.join(names)}. Write each as `{names[0] if names else 'field'}=value`."
@@ -31,7 +31,7 @@ def pairs_of(arguments: Sequence[str], names: Sequence[str]) -> dict[str, str]:
         if not equals:
             raise UsageError(f"{shown(argument)} is not `field=value`. {wanted}")
         if name not in names:
-            raise UsageError(f"There is no input field {shown(name)}. {wanted}")
+            raise UsageError(f"The input field {shown(name)} is unknown. {wanted}")
         if name in found:
             raise UsageError(f"The field `{name}` is given twice. {wanted}")
         found[name] = value
@@ -42,7 +42,7 @@ def pairs_of(arguments: Sequence[str], names: Sequence[str]) -> dict[str, str]:
 
 
 def typed_pairs(pairs: Mapping[str, str], inputs: ProgramInputs) -> Example:
-    """Return the typed inputs of `field=value` texts; what does not fit as text is read as JSON.
+    """Return the typed inputs of `field=value` texts; a value that does not fit as text is parsed as JSON.
 
     Raises:
         RowError: a value does not fit its field.
@@ -65,10 +65,10 @@ def typed_pairs(pairs: Mapping[str, str], inputs: ProgramInputs) -> Example:
 
 
 def row_of(row: object, inputs: ProgramInputs, source: str) -> Example:
-    """Return the typed inputs of one row, which may lack the outputs.
+    """Return the typed inputs of one row; outputs are optional.
 
     Raises:
-        RowError: it does not fit.
+        RowError: the row does not fit.
     """
     kept = {name: value for name, value in row.items() if name in inputs.names} if isinstance(row, dict) else row
     try:
@@ -86,7 +86,7 @@ def row_of(row: object, inputs: ProgramInputs, source: str) -> Example:
 
 
 def json_values(outputs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a prediction's outputs as JSON values; what has no JSON form is shown as text."""
+    """Return a prediction's outputs as JSON values, or as text if a value has no JSON form."""
     return {
         name: to_jsonable_python(value, fallback=str, inf_nan_mode="strings", by_alias=True) for name, value in outputs
     }

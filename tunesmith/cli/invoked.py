@@ -1,4 +1,4 @@
-"""The command that is running, as it is kept with a run so that it can be repeated."""
+"""The running command, in the form that a run stores to repeat it."""
 
 import os
 from pathlib import Path
@@ -9,22 +9,22 @@ from click.core import ParameterSource
 
 __all__ = ["invoked_command"]
 
-# What a repetition chooses for itself, or must not do twice; a study's URL may hold a password.
-_NOT_KEPT = {"as_json", "quiet", "dry_run", "gate", "new", "fork", "rescore", "run", "spec", "study_url"}
+# Options that a repetition sets itself or must not repeat; a study's URL may contain a password.
+_NOT_STORED = {"as_json", "quiet", "dry_run", "gate", "new", "fork", "rescore", "run", "spec", "study_url"}
 
 
 def invoked_command(*, run: str, spec: str | None) -> dict[str, Any]:
-    """Return the running verb with the options it was given: `arguments`, and the `folder` they were given in.
+    """Return the running verb and its explicit options as `arguments`, and the current `folder`.
 
     Args:
         run: the run's name.
-        spec: the model, where an option or the environment named it.
+        spec: the model, if an option or the environment names it.
     """
     context = click.get_current_context()
     arguments = [str(context.info_name)]
     for parameter in context.command.params:
         name = str(parameter.name)
-        if name in _NOT_KEPT or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+        if name in _NOT_STORED or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
         value = context.params[name]
         option = parameter.opts[0]

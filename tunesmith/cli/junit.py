@@ -1,4 +1,4 @@
-"""A check as JUnit XML, which CI systems show: one test case per gate."""
+"""Write a check as JUnit XML for CI systems: one test case per gate."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from tunesmith.experiments import Gate
 
 __all__ = ["junit_xml", "write_junit"]
 
-# What XML 1.0 has no form for, section 2.2; messages may hold anything a model wrote.
+# Characters that XML 1.0 excludes, section 2.2; messages may contain any text of a model.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -28,18 +28,18 @@ def junit_xml(
     error: BaseException | None = None,
     text: str = "",
 ) -> str:
-    """Return one test suite, in the shape that both Ant's and Jenkins' schema of JUnit files accept.
+    """Return one test suite that is valid for the JUnit schemas of Ant and Jenkins.
 
-    A gate that does not hold is a failure; what kept the check from being made is the error of a test case `check`.
+    A failed gate is a failure. An error of the check itself is the error of a test case `check`.
 
     Args:
-        name: of what is checked.
+        name: the name of the suite.
         gates: the test cases.
-        properties: figures by name; what is `None` is left out.
-        when: the check began.
-        seconds: it took.
-        error: what kept it from being made.
-        text: what was printed.
+        properties: values by name; `None` is omitted.
+        when: the start of the check.
+        seconds: its duration.
+        error: the error of the check itself, if any.
+        text: the printed text.
     """
     failed = sum(not gate.passed for gate in gates)
     root = ET.Element("testsuites")
@@ -75,12 +75,12 @@ def junit_xml(
 
 
 def write_junit(path: Path, text: str) -> None:
-    """Write `text` to `path`: a file is replaced as a whole, what a link points to likewise.
+    """Write `text` to `path`. A file, or the target of a link, is replaced atomically.
 
-    What is there and no file, as a pipe or `/dev/stdout`, is written into.
+    Anything else, such as a pipe or `/dev/stdout`, is opened and written.
 
     Raises:
-        UsageError: it cannot be written.
+        UsageError: `path` cannot be written.
     """
     try:
         own, is_file = _there(path)
@@ -96,7 +96,7 @@ def write_junit(path: Path, text: str) -> None:
 
 
 def _there(path: Path) -> tuple[int | None, bool]:
-    """Return the output of this process that `path` is, if it is one, and whether it is to be replaced as a file."""
+    """Return the process's own stream that `path` refers to, if any, and whether to replace `path` as a file."""
     if not path.exists():
         return None, True
     found = path.stat()
@@ -110,7 +110,7 @@ def _there(path: Path) -> tuple[int | None, bool]:
 
 
 def _case(suite: ET.Element, name: str) -> ET.Element:
-    # All gates are held against one evaluation, whose time is the suite's.
+    # All gates share one evaluation, whose time belongs to the suite.
     return ET.SubElement(suite, "testcase", {"name": name, "classname": "tunesmith.check", "time": "0.000"})
 
 

@@ -21,7 +21,7 @@ _Tell = Callable[[int, int | None], None]
 
 
 def list_all(*, host: str | None, as_json: bool, quiet: bool) -> int:
-    """List the weight files that are here, and the models of the Ollama server where one answers."""
+    """List the downloaded weight files, and the models of the Ollama server if it is running."""
     found = list_models()
     server = server_state(host, None)
     if host is not None and server["problem"] is not None:
@@ -46,7 +46,7 @@ def list_all(*, host: str | None, as_json: bool, quiet: bool) -> int:
 
 
 def pull_model(*, name: str, host: str | None, as_json: bool, quiet: bool) -> int:
-    """Download a model, unless it is here and right: `embedded`, or `ollama/NAME` on the server."""
+    """Download a model if it is missing or damaged: `embedded`, or `ollama/NAME` on the server."""
     if name.startswith(OLLAMA):
         address = _pull_served(_served_name(name), host, quiet=quiet)
         found = {"name": name, "path": None, "server": address}
@@ -61,7 +61,7 @@ def pull_model(*, name: str, host: str | None, as_json: bool, quiet: bool) -> in
 
 
 def show_model(*, name: str, host: str | None, as_json: bool) -> int:
-    """Show where a model is, its size, digest and licence, and what the server says of it."""
+    """Show a model's place, size, digest and licence, and its details on the server."""
     found = _json_served(name, host) if name.startswith(OLLAMA) else _json(show(name))
     if as_json:
         emit(found)
@@ -70,11 +70,11 @@ def show_model(*, name: str, host: str | None, as_json: bool) -> int:
         if label != "details":
             say(f"{label}: {value if value is not None else 'unknown'}")
     for label, value in found["details"].items():
-        say(f"{label}: {_said(label, value)}")
+        say(f"{label}: {_described(label, value)}")
     return DONE
 
 
-def _said(label: str, value: Any) -> str:
+def _described(label: str, value: Any) -> str:
     if label == "messages":
         turns = [f"\n  {turn['role']}: {turn['content']}" for turn in value]
         return "".join(("before every prompt", *turns)) if turns else "none of its own"
@@ -89,8 +89,8 @@ def pull_shown(name: str, *, quiet: bool) -> Path:
     """Pull a weight file with a progress bar on stderr.
 
     Raises:
-        UsageError: there is no such model.
-        ModelMissing: it could not be had.
+        UsageError: the name is unknown.
+        ModelMissing: the download failed.
     """
     if quiet:
         return pull(name)
@@ -110,24 +110,24 @@ def _bar(name: str) -> Iterator[_Tell]:
 
 
 def _pull_served(name: str, host: str | None, *, quiet: bool) -> str:
-    """Let the server pull a model that it lacks, with a progress bar on stderr, and return the server's address.
+    """Let the server pull a missing model, with a progress bar on stderr, and return the server's address.
 
     Raises:
-        ModelMissing: it cannot be had.
-        ModelUnavailable: the server does not answer.
+        ModelMissing: the server cannot pull it.
+        ModelUnavailable: the server does not respond.
     """
     server = ollama_server(host)
     with nullcontext() if quiet else _bar(name) as tell:
         pulled = server.pull(name, lambda _, done, total: tell(done, total) if tell and total else None)
     if not pulled:
-        note(f"{name} is there already; `ollama pull {name}` looks for a newer one", quiet=quiet)
+        note(f"{name} is already on the server; `ollama pull {name}` updates it", quiet=quiet)
     return server.address
 
 
 def _served_name(name: str) -> str:
     found = name.removeprefix(OLLAMA)
     if not found:
-        raise UsageError(f"`{OLLAMA}` needs a model behind it, as in `{OLLAMA}llama3.2`.")
+        raise UsageError(f"`{OLLAMA}` must be followed by a model name, as in `{OLLAMA}llama3.2`.")
     return found
 
 

@@ -23,12 +23,12 @@ __all__ = [
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 json_option: _Decorator = click.option(
-    "--json", "as_json", is_flag=True, help="Write one JSON document to stdout, and nothing else there."
+    "--json", "as_json", is_flag=True, help="Write only one JSON document to stdout."
 )
-_QUIET = "Show no progress on stderr: warnings and errors alone."
+_QUIET = "Show only warnings and errors on stderr, no progress."
 quiet_option: _Decorator = click.option("--quiet", "-q", is_flag=True, help=_QUIET)
 unneeded_quiet_option: _Decorator = click.option("--quiet", "-q", is_flag=True, expose_value=False, help=_QUIET)
-"""For verbs that say nothing there anyway."""
+"""For verbs without progress."""
 
 lm_option: _Decorator = click.option(
     "--lm",
@@ -39,7 +39,7 @@ lm_option: _Decorator = click.option(
 slots_option: _Decorator = click.option(
     "--slots",
     type=click.IntRange(min=1),
-    help="Requests on the way at once. Default: TUNESMITH_SLOTS, else what suits the model.",
+    help="Concurrent requests. Default: TUNESMITH_SLOTS, else what suits the model.",
 )
 executor_option: _Decorator = click.option(
     "--executor",
@@ -47,18 +47,16 @@ executor_option: _Decorator = click.option(
     help="Where examples run: threads or processes (docs/executors.md). Default: threads, or tunesmith.toml's.",
 )
 no_store_option: _Decorator = click.option(
-    "--no-store", is_flag=True, help="Keep no replies and use none that were kept: for private data."
+    "--no-store", is_flag=True, help="Neither store nor use cached replies, for private data."
 )
-new_option: _Decorator = click.option(
-    "--new", is_flag=True, help="Set a run that is in the folder aside, and start afresh."
-)
+new_option: _Decorator = click.option("--new", is_flag=True, help="Move an existing run aside and start a new one.")
 fork_option: _Decorator = click.option(
-    "--fork", metavar="NAME", help="Start the run NAME from what this one has evaluated."
+    "--fork", metavar="NAME", help="Start the run NAME from the evaluations of this one."
 )
 allow_option: _Decorator = click.option(
     "--allow",
     multiple=True,
     metavar="MODULE:CLASS",
-    help="Let the artifact use this class of yours. May be repeated.",
+    help="Allow the artifact to import this class. May be repeated.",
 )
 artifact_argument: _Decorator = click.argument("artifact", type=click.Path(path_type=Path), metavar="ARTIFACT")

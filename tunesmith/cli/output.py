@@ -1,4 +1,4 @@
-"""What goes to the terminal: JSON documents, plain tables, sentences."""
+"""Write to the terminal: JSON documents, plain tables, sentences."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ import click
 
 __all__ = ["bytes_text", "emit", "heading", "note", "say", "say_table", "table"]
 
-_NARROWEST = 12  # characters of a column that is broken
+_NARROWEST = 12  # characters of a wrapped column
 
 
 def emit(value: Any, *, indent: int | None = 2) -> None:
@@ -20,19 +20,19 @@ def emit(value: Any, *, indent: int | None = 2) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:  # a terminal of few letters, or half of a surrogate pair
+    except UnicodeEncodeError:  # a terminal with a small character set, or a lone surrogate
         text = json.dumps(value, indent=indent)
     click.echo(text)
 
 
 def say(text: str = "") -> None:
-    """Write a line for people to stdout; characters the terminal lacks are replaced."""
+    """Write a line for people to stdout; characters that the terminal lacks are replaced."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     click.echo(text.encode(encoding, "replace").decode(encoding))
 
 
 def note(text: str, *, quiet: bool = False) -> None:
-    """Write a line beside the result, to stderr, unless `quiet`."""
+    """Write a line to stderr, unless `quiet`."""
     if not quiet:
         click.echo(text, err=True)
 
@@ -44,18 +44,18 @@ def heading(text: str) -> None:
 
 
 def say_table(rows: Sequence[Sequence[str]], *, numbers: int = 0) -> None:
-    """Write `rows` as a table to stdout, as wide as the terminal at most; a file or a pipe gets whole lines."""
+    """Write `rows` as a table to stdout, at most as wide as the terminal; a file or a pipe gets unwrapped lines."""
     say(table(rows, numbers=numbers, width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
 
 
 def table(rows: Sequence[Sequence[str]], *, numbers: int = 0, width: int | None = None) -> str:
-    """Return `rows` as aligned text, the first one above a line.
+    """Return `rows` as aligned text, with a line below the first row.
 
     Args:
-        rows: cells, as many in each row.
-        numbers: how many of the last columns stand to the right.
-        width: characters that a line may have. The widest columns are broken to fit, to no fewer than 12 characters;
-            `None` breaks none.
+        rows: cells, the same number in each row.
+        numbers: how many of the last columns are right-aligned.
+        width: maximal characters of a line. The widest columns are wrapped to fit, to at least 12 characters; `None`
+            wraps none.
     """
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     while width is not None and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > _NARROWEST:
@@ -76,7 +76,7 @@ def table(rows: Sequence[Sequence[str]], *, numbers: int = 0, width: int | None 
 
 
 def bytes_text(count: int) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes in readable form."""
     size = float(count)
     for unit in ("B", "kB", "MB"):
         if size < 1000:

@@ -49,7 +49,7 @@ def run(
         return code
     values = pairs_of(fields, call.inputs.names)
     inputs = typed_pairs(values, call.inputs)
-    with shown_progress(quiet=quiet, waiting=f"waiting for {model.model}: loading it and long replies take time"):
+    with shown_progress(quiet=quiet, waiting=f"waiting for {model.model}: loading and long replies take time"):
         found = call(inputs)
     if as_json:
         emit(found)
@@ -60,12 +60,12 @@ def run(
 
 
 class _Caller:
-    """The program with its model: inputs in, JSON values out."""
+    """Calls the program with its model and returns JSON values."""
 
     def __init__(self, program: Module, model: LM) -> None:
         self.inputs: ProgramInputs = program_inputs(program)
         self.model, self.meter = model, Meter()
-        self._program = copy_program(program)  # whose asynchronous parts can be called as the others are
+        self._program = copy_program(program)  # also makes asynchronous parts callable
 
     def __call__(self, inputs: Example) -> dict[str, Any]:
         try:
@@ -83,7 +83,7 @@ def _predict_lines(call: _Caller, *, explicit: bool, quiet: bool) -> int:
         first = None if stdin.isatty() else next(lines, None)
         if first is None:
             names = ", ".join(call.inputs.names)
-            raise UsageError(f"There is nothing to predict. Give {names} as FIELD=VALUE, or pipe JSONL in.")
+            raise UsageError(f"There are no inputs. Give {names} as FIELD=VALUE, or pipe JSONL to stdin.")
         lines = chain([first], lines)
     done = failed = 0
     for found in _in_order(lambda line: _answer(call, *line), lines, call.model.slots):
@@ -101,12 +101,12 @@ def _numbered(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _answer(call: _Caller, number: int, line: bytes) -> dict[str, Any]:
-    """Return the outputs for one line, or what was wrong with it."""
+    """Return the outputs for one line, or its error."""
     try:
         return call(row_of(_decoded(number, line), call.inputs, "stdin"))
-    except (Exception, SystemExit) as error:  # whatever a program raises belongs to its line
+    except (Exception, SystemExit) as error:  # a program may raise anything; it belongs to the line
         if isinstance(error, (ModelMissing, ModelUnavailable)):
-            raise  # every further line would fail as well
+            raise  # all other lines would fail too
         message = _row_text(error) if isinstance(error, RowError) else str(error)
         return {"error": {"type": type(error).__name__.lstrip("_"), "message": message}, "line": number}
 
@@ -117,7 +117,7 @@ def _decoded(number: int, line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"The line is not JSON in UTF-8: {error}.") from error
     if not isinstance(row, dict):
-        raise DataError(f"A line is one JSON object. Given: {shown(row)}.")
+        raise DataError(f"A line must be one JSON object. Given: {shown(row)}.")
     return row
 
 
@@ -128,7 +128,7 @@ def _row_text(error: RowError) -> str:
 def _in_order(
     work: Callable[[tuple[int, bytes]], dict[str, Any]], lines: Iterable[tuple[int, bytes]], slots: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield what `work` returns for each line, in order, with `slots` of them on the way."""
+    """Yield the result of `work` for each line, in order, with up to `slots` lines at once."""
     if slots <= 1:
         yield from map(work, lines)
         return

@@ -1,4 +1,4 @@
-"""How fast a model is on this machine, and how far it repeats itself."""
+"""Measure the speed of a model on this machine, and whether it repeats its replies."""
 
 import json
 import time
@@ -13,28 +13,28 @@ from tunesmith.signatures import could_hold, gbnf_literal
 
 __all__ = ["Probe", "Repeats", "probe"]
 
-_WORDS = 400  # of the long prompt
-_REPLY = 48  # tokens at most of a written reply
+_WORDS = 400  # words of the long prompt
+_REPLY = 48  # maximal tokens of a reply
 _PARALLEL = 4  # requests timed one after the other, then two at once
-_WORTH = 1.25  # speedup from which a second slot pays
-_TIMES = 4  # that one request is repeated at once, and after another one
+_WORTH = 1.25  # minimal speedup to recommend a second slot
+_TIMES = 4  # repetitions of a request, directly and after another request
 _WRITINGS = (
     "Count from one to one hundred in words.",
     "Describe a morning at the harbour in detail.",
     "Name the months of the year with a word on the weather in each.",
 )
-"""What to write: servers break a reply off that repeats itself, and count none of it."""
+"""Prompts for varied text: servers break off a repetitive reply and do not count its tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """How far a model gives the same reply to the same request, at temperature 0.
+    """Whether a model repeats its reply to the same request, at temperature 0.
 
     Attributes:
-        times: how often the request was repeated at once, and how often after another one.
+        times: the number of direct repetitions, and of repetitions after another request.
         at_once, after_another: how many of each were equal to the first reply.
-        apart: how far the log-probabilities of the first token were from each other, all replies together; `None` where
-            the engine reports none.
+        apart: the largest difference between log-probabilities of the first token; `None` if the engine reports
+            none.
     """
 
     times: int
@@ -50,19 +50,20 @@ class Repeats:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What was measured, the reply cache left out.
+    """Measurements of a model without the reply cache.
 
     Attributes:
         spec: the model.
-        load_seconds: first call, loading included, less what the same call takes afterwards.
-        prompt_tokens_per_second: reading a long prompt; `None` where the engine counts no tokens.
-        generation_tokens_per_second: writing a reply; `None` likewise, or where each was broken off or too short.
-        unknown: why that is not known, empty where it is.
-        speedup: time of requests one after the other by their time two at once.
-        slots: what to set.
-        repeats: how far it repeats itself.
-        holds: whether a reply is held to the schema or grammar that was sent with it; `None` if the engine takes none.
-        advice: the same in words.
+        load_seconds: the time of the first call minus the time of the same call later.
+        prompt_tokens_per_second: the speed of reading a long prompt; `None` if the engine counts no tokens.
+        generation_tokens_per_second: the speed of writing a reply; `None` as above, or if every reply was broken off
+            or too short.
+        unknown: the reason for that `None`, else empty.
+        speedup: the time of sequential requests divided by the time of two at once.
+        slots: the recommended setting.
+        repeats: whether the model repeats its replies.
+        holds: whether the engine enforces the schema or grammar of a request; `None` if it accepts none.
+        advice: the results in words.
     """
 
     spec: str
@@ -95,10 +96,10 @@ def probe(
 
     Args:
         spec: the model.
-        options: of `lm`.
-        clock: seconds.
+        options: options of `lm`.
+        clock: the time in seconds.
 
-    Raises: as `lm`, and whatever the engine raises.
+    Raises: the errors of `lm` and of the engine.
     """
     model = lm(spec, **{**(options or {}), "cache": False, "slots": 2})
     first, _ = _timed(model, "Say yes.", 1, clock)
@@ -124,7 +125,7 @@ def probe(
 
 
 _CHOICES: dict[str, Any] = {"enum": ["quartz-17", "basalt-29"]}
-"""What no model answers by itself."""
+"""A schema that no unconstrained reply satisfies."""
 
 
 def _holds(model: LM) -> bool | None:
@@ -152,13 +153,13 @@ def _timed(model: LM, prompt: str, tokens: int, clock: Callable[[], float]) -> t
 
 
 def _generation(model: LM, base: float, clock: Callable[[], float], *, counts: bool) -> tuple[float | None, str]:
-    """Return the tokens a second that it writes, or why they are not known."""
+    """Return the tokens per second of writing, or the reason why they are unknown."""
     why = ""
     for prompt in _WRITINGS:
         seconds, call = _timed(model, prompt, _REPLY, clock)
-        written, taken = call.output_tokens, seconds - base  # the first token comes with the prompt
+        written, taken = call.output_tokens, seconds - base  # `base` includes the first token
         if written is None:
-            # Who counts the tokens of other replies has broken this one off, as one that repeats itself.
+            # A server that counts tokens of other replies has broken off this one, because it repeats itself.
             why = "the reply was broken off" if counts else "the engine counts no tokens"
         elif written < 2 or taken <= 0:
             why = "the reply was too short"
@@ -168,7 +169,7 @@ def _generation(model: LM, base: float, clock: Callable[[], float], *, counts: b
 
 
 def _repeats(model: LM) -> Repeats:
-    """Ask one request again and again, at once and after another one."""
+    """Send one request repeatedly, directly and after another request."""
     logprobs = 1 if model.capabilities.logprobs else None
 
     def ask(prompt: str) -> Response:
@@ -211,22 +212,22 @@ def _speedup(model: LM, clock: Callable[[], float]) -> float:
 
 
 _NOT_EXACT = (
-    "It does not repeat itself exactly, so a compile that asks anew may find another artifact. Finished calls are "
-    "kept: the cache and the run's ledger give them back as they were."
+    "The model does not repeat its replies exactly, so a compile with new calls may give another artifact. Finished "
+    "calls are safe: the cache and the run's ledger return them unchanged."
 )
 
 
 _NOT_HELD = (
-    "A reply is not held to the schema that was sent with it. Programs run all the same: the first such reply is "
-    "noticed, and replies are then asked for freely and checked here, so more of them may be unreadable. A newer "
-    "server, another model, or a server without a proxy in between may hold them."
+    "The server does not enforce the schema of a request. Programs still run: tunesmith notices the first such reply, "
+    "then sends no schema and checks replies itself, so more of them may be unreadable. A newer server, another "
+    "model, or a connection without a proxy may enforce it."
 )
 
 
 def _advice(slots: int) -> str:
     if slots == 1:
-        return "One request at a time is right for this model here: set TUNESMITH_SLOTS=1, or slots = 1 under [lm]."
-    return "More than one request at a time helps: set TUNESMITH_SLOTS=2, or slots = 2 under [lm], and try more."
+        return "One request at a time is best for this model here: set TUNESMITH_SLOTS=1, or slots = 1 under [lm]."
+    return "More than one request at a time is faster: set TUNESMITH_SLOTS=2, or slots = 2 under [lm], and try more."
 
 
 def _long_text() -> str:

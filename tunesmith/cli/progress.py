@@ -1,4 +1,4 @@
-"""Live progress on stderr with what is spent and left, around whatever calls the model."""
+"""Live progress on stderr, with spent and remaining budget."""
 
 import math
 import threading
@@ -13,7 +13,7 @@ __all__ = ["shown_progress", "Spending", "Tell"]
 
 Tell = Callable[[str, int, int], None]
 
-_KEPT = 0.98  # of what was measured, with every further call: demos make later calls slower than the first ones
+_DECAY = 0.98  # weight of the past per call, since demos make later calls slower than the first ones
 
 
 @contextmanager
@@ -26,17 +26,17 @@ def shown_progress(
     silent: float = 2.0,
     waiting: str = "waiting for the first reply",
 ) -> Iterator[Tell]:
-    """Yield a function that shows progress; calls made inside are counted beside it.
+    """Yield a function that shows progress together with the calls made in the context.
 
-    If nothing is told for a while it says what is waited for: loading a model and a long reply take time.
+    Without progress for a while it shows `waiting`, because loading a model and a long reply take time.
 
     Args:
         quiet: show nothing.
-        budget: the most that may be charged.
-        expected_calls: charged calls that a plan expects in all.
-        clock: seconds now.
-        silent: seconds after which it says so.
-        waiting: what is waited for.
+        budget: the budget of the run.
+        expected_calls: the total of charged calls in the plan.
+        clock: the current time in seconds.
+        silent: seconds without progress before `waiting` is shown.
+        waiting: the text to show.
     """
     meter = Meter()
     limits = Budget() if budget is None else budget
@@ -57,7 +57,7 @@ def shown_progress(
 
 @contextmanager
 def _sign_of_life(line: ProgressLine, silent: float, waiting: str) -> Iterator[Tell]:
-    """Yield what tells `line`; if nothing was told after `silent` seconds, `waiting` is."""
+    """Yield a function that updates `line`; show `waiting` if it is not called for `silent` seconds."""
     heard, lock = threading.Event(), threading.Lock()
 
     def tell(text: str, done: int, total: int) -> None:
@@ -79,18 +79,17 @@ def _sign_of_life(line: ProgressLine, silent: float, waiting: str) -> Iterator[T
 
 
 class Spending:
-    """Says what is spent, what is left of the budget, and how long the rest takes.
+    """Describes the spent and the remaining budget, and estimates the remaining time.
 
-    The time is that of the calls that are still to come, at the speed of the paid ones so far, as many at once as they
-    were: up to what a plan expects; without a plan, or beyond it, up to the budget's end, as "at most"; without either,
-    up to the end of what is going on. What the cache answers is faster. The first paid calls say nothing of the speed:
-    they wait for the model to be loaded.
+    The estimate multiplies the remaining calls by the time per paid call so far. The remaining calls are those of the
+    plan; without a plan, or beyond it, those of the budget (shown as "at most"); without either, those of the current
+    step. Cached calls are faster. The first paid calls are ignored, because they wait for the model to load.
 
     Args:
         meter: counts the calls.
-        budget: the most that may be charged.
-        expected_calls: charged calls that a plan expects in all.
-        clock: seconds now.
+        budget: the budget of the run.
+        expected_calls: the total of charged calls in the plan.
+        clock: the current time in seconds.
     """
 
     def __init__(
@@ -103,14 +102,14 @@ class Spending:
     ) -> None:
         self._meter, self._budget, self._expected, self._clock = meter, budget, expected_calls, clock
         self._lock = threading.Lock()
-        self._then, self._charged, self._paid = clock(), 0, 0  # when it was told of something
+        self._then, self._charged, self._paid = clock(), 0, 0  # at the last update
         self._loaded = False  # whether a paid call was answered
-        self._seconds = self._calls = 0.0  # of paid calls from then on
-        self._part, self._before = "", 0  # what goes on, and what was charged before it
+        self._seconds = self._calls = 0.0  # of paid calls since then
+        self._part, self._before = "", 0  # the current step, and the charged calls before it
         self._done, self._to_do = 0, 0
 
     def around(self, tell: Tell) -> Tell:
-        """Return `tell`, with the speed measured whenever it is told something."""
+        """Return `tell`, extended to measure the speed at every update."""
 
         def measured(text: str, done: int, total: int) -> None:
             self.see(text, done, total)
@@ -119,14 +118,14 @@ class Spending:
         return measured
 
     def see(self, text: str, done: int, total: int) -> None:
-        """Measure, now that `done` of `total` parts of `text` are finished."""
+        """Measure the speed; `done` of `total` parts of the step `text` are finished."""
         with self._lock:
             now, charged, paid = self._clock(), self._meter.charged.calls, self._meter.paid.calls
             more = paid - self._paid
-            if more > 0 and self._loaded:  # what came from the cache says nothing of the model
-                kept = _KEPT**more
-                self._seconds = self._seconds * kept + now - self._then
-                self._calls = self._calls * kept + more
+            if more > 0 and self._loaded:  # cached replies do not count
+                weight = _DECAY**more
+                self._seconds = self._seconds * weight + now - self._then
+                self._calls = self._calls * weight + more
             self._loaded = self._loaded or more > 0
             if text != self._part:
                 self._part, self._before = text, self._charged
@@ -134,7 +133,7 @@ class Spending:
             self._then, self._charged, self._paid = now, charged, paid
 
     def note(self) -> str:
-        """Return it in words; empty before the first call."""
+        """Return the description; empty before the first call."""
         charged, paid, limits = self._meter.charged, self._meter.paid, self._budget
         if charged.calls == 0:
             return ""
@@ -155,7 +154,7 @@ class Spending:
             return [f"ETA {bound}{_duration(calls * self._seconds / self._calls)}"]
 
     def _calls_left(self) -> tuple[float, str]:
-        """Return how many calls are still to come, and whether that is a bound, in words."""
+        """Return the remaining calls, and "at most " if they are a bound."""
         charged, limits = self._meter.charged, self._budget
         kinds = (
             (limits.calls, charged.calls),
@@ -179,12 +178,11 @@ def _spent(used: int, limit: int | None, unit: str) -> str:
 
 
 def _spent_seconds(used: float, limit: float) -> str:
-    """Return it in whole seconds, of a budget under ten seconds with decimals."""
-    said = [f"{value:.3g}" if limit < 10 and value < 100 else f"{int(value):,}" for value in (used, limit)]
+    """Return the seconds as whole numbers, or with decimals for a budget under ten seconds."""
+    both = [f"{value:.3g}" if limit < 10 and value < 100 else f"{int(value):,}" for value in (used, limit)]
     left = max(0.0, limit - used)
-    return (
-        f"{said[0]} of {said[1]} s of the model ({f'{left:.3g}' if limit < 10 else f'{int(limit) - int(used):,}'} left)"
-    )
+    rest = f"{left:.3g}" if limit < 10 else f"{int(limit) - int(used):,}"
+    return f"{both[0]} of {both[1]} s of the model ({rest} left)"
 
 
 def _duration(seconds: float) -> str:

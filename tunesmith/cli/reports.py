@@ -1,4 +1,4 @@
-"""Reports and compile results as people read them."""
+"""Show reports and compile results to people."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,18 +25,18 @@ __all__ = [
 
 
 class CacheWatch:
-    """What goes wrong with the reply cache of a model from now on."""
+    """Counts new problems of a model's reply cache."""
 
     def __init__(self, model: LM) -> None:
         self._model, self._before = model, model.cache_trouble
 
     def to_json(self) -> dict[str, int]:
-        """Return both counts for `--json`."""
+        """Return the counts for `--json`."""
         corrupt, lost = (now - then for now, then in zip(self._model.cache_trouble, self._before, strict=True))
         return {"corrupt": corrupt, "lost_writes": lost}
 
     def notes(self) -> tuple[str, ...]:
-        """Return a sentence for each kind of trouble; none where all is well."""
+        """Return a sentence for each kind of problem."""
         found = self.to_json()
         texts = []
         if count := found["corrupt"]:
@@ -47,7 +47,7 @@ class CacheWatch:
         if count := found["lost_writes"]:
             texts.append(
                 f"{count} {'reply' if count == 1 else 'replies'} could not be stored: the same command will pay for "
-                "them again. See that the cache's disk has room and can be written to."
+                "them again. Check that the cache's disk has free space and is writable."
             )
         return tuple(texts)
 
@@ -62,14 +62,14 @@ def say_reports(rows: Sequence[tuple[str, Report]], title: str = "program") -> N
 
 
 def interval_text(interval: Interval) -> str:
-    """Return `0.512 to 0.648`, `-` where there is none."""
+    """Return text such as `0.512 to 0.648`, or `-` without an interval."""
     if interval.low is None or interval.high is None:
         return "-"
     return f"{interval.low:.3f} to {interval.high:.3f}"
 
 
 def say_verdict(result: CompileResult) -> None:
-    """Write the verdict of a compile with its sentence, and how often the test split was looked at."""
+    """Write the verdict of a compile with its sentence, and how often the test split was opened."""
     validation = result.report.gain
     if result.gain is None and result.report.improved and validation.mean is not None:
         say(
@@ -82,39 +82,39 @@ def say_verdict(result: CompileResult) -> None:
 
 
 def say_finding(finding: Finding) -> None:
-    """Write what a test split says."""
+    """Write the finding on a test split."""
     say(f"Verdict `{finding.verdict}`. {finding.sentence}")
 
 
 def say_opened(count: int | None) -> None:
-    """Write how often a test split was looked at; every look makes it a little less of a test."""
+    """Write how often a test split was opened, because each time makes it weaker as a test."""
     if count is not None:
         say(f"This test split was looked at {'once' if count == 1 else f'{count} times'} so far.")
 
 
 def say_spent(charged: Any, paid: Any) -> None:
-    """Write what something cost, and what the two words mean."""
+    """Write charged and paid usage, and the meaning of the two words."""
     rows = [("", "calls", "tokens", "seconds")]
     for name, spend in (("charged", charged), ("paid now", paid)):
         rows.append((name, f"{spend.calls:,}", f"{spend.tokens:,}", f"{spend.seconds:,.1f}"))
     say_table(rows, numbers=3)
-    say("Charged: each different call once, as if nothing were cached. Paid now: those that the model had to answer.")
+    say("Charged: each distinct call once, as if nothing were cached. Paid now: calls that reached the model.")
 
 
 def say_diff(diff: str, unchanged_because: str) -> None:
-    """Write what compiling changed, or why nothing."""
+    """Write the changes of the compile, or why there are none."""
     heading("What compiling changed")
     say(diff if diff.strip() else f"Nothing: {unchanged_because}.")
 
 
 def say_notes(notes: Sequence[str]) -> None:
-    """Write what was decided for the user."""
+    """Write the notes on automatic decisions."""
     for text in notes:
         say(f"Note: {text}")
 
 
 def say_next(path: Path, inputs: str) -> None:
-    """Write where the artifact is and what to type next, with `inputs` for a first prediction."""
+    """Write the artifact's path and the next commands, with `inputs` for a first prediction."""
     shown = relative(path)
     heading("Next")
     say(f"The artifact is in {shown}")
@@ -123,6 +123,6 @@ def say_next(path: Path, inputs: str) -> None:
 
 
 def relative(path: Path) -> str:
-    """Return a path as it is typed from this folder, where it is below it."""
+    """Return a path relative to the current folder, if it is below it."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -1,4 +1,4 @@
-"""A model that does not answer ends a verb with an error, but only stops a run that was begun."""
+"""Turn an unavailable model into `RunStopped` if a run has started, so that it can be resumed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +13,15 @@ __all__ = ["may_be_resumed"]
 
 @contextmanager
 def may_be_resumed(run: Path, *, new: bool = False) -> Iterator[None]:
-    """Let a model that is missing, or a server that is away or refuses us, stop the run that is made inside.
+    """Raise `RunStopped` if the model is missing or its server is unavailable during the run inside.
 
     Args:
         run: the run's folder.
-        new: whether the same command would set the run aside and start afresh.
+        new: whether the same command would start the run from scratch.
 
     Raises:
-        RunStopped: the run was begun, now or by an earlier command, and is not done.
-        ModelMissing, ModelUnavailable: there is nothing to go on with.
+        RunStopped: the run has started, now or in an earlier command, and is not finished.
+        ModelMissing, ModelUnavailable: no run has started.
     """
     try:
         yield

@@ -16,9 +16,9 @@ from tunesmith.evaluation import Report, RunInfo, count_ledger, read_entries, ru
 __all__ = ["ls", "resume", "rm", "show"]
 
 _RESUMED = ("compile", "demo")
-_DEEP, _WIDEST = 3, 200  # of an identity's part that people are shown
+_DEEP, _WIDEST = 3, 200  # depth and characters of a shown part of an identity
 _DIFFERENCE = 70
-_IDENTITY = 12  # digits of a fingerprint that people are shown
+_IDENTITY = 12  # shown digits of a fingerprint
 
 
 def ls(*, as_json: bool) -> int:
@@ -27,7 +27,7 @@ def ls(*, as_json: bool) -> int:
     if as_json:
         emit({"runs": [_summary(info) for info in found]})
     elif not found:
-        say("There are no runs here. `tunesmith compile` and `tunesmith demo` make one.")
+        say("There are no runs in this project. `tunesmith compile` and `tunesmith demo` create one.")
     else:
         rows = [("run", "state", "verdict", "evaluations", "last written")]
         for summary in map(_summary, found):
@@ -38,7 +38,7 @@ def ls(*, as_json: bool) -> int:
 
 
 def show(*, name: str, as_json: bool) -> int:
-    """Show one run: what it is of, what it has evaluated, how to go on."""
+    """Show one run: its description, its evaluations, and how to resume it."""
     info = _found(name)
     summary = {**_summary(info), "identity": info.identity, "candidates": _candidates(info), "result": info.result}
     if as_json:
@@ -73,7 +73,7 @@ def show(*, name: str, as_json: bool) -> int:
 
 
 def resume(*, name: str, as_json: bool, quiet: bool) -> int:
-    """Go on with a run, by the command that started it. Nothing that was finished is paid for again."""
+    """Resume a run with the command that started it. Finished evaluations are not paid again."""
     info = _found(name)
     arguments, folder = _command_of(info)
     if as_json:
@@ -87,7 +87,7 @@ def resume(*, name: str, as_json: bool, quiet: bool) -> int:
 
 
 def rm(*, name: str, yes: bool, as_json: bool) -> int:
-    """Remove a run's folder, its artifact included. Its replies stay in the cache."""
+    """Remove a run's folder with its artifact. Its replies stay in the cache."""
     info = _found(name)
     removed = yes or _agreed(info.path)
     if removed:
@@ -104,7 +104,7 @@ def _agreed(path: Path) -> bool:
         return click.confirm(f"Remove {path} with everything in it?", err=True)
     except click.Abort:
         note("")  # ends the line of the question
-        raise UsageError("Nobody answered, so nothing was removed. Pass --yes to remove without asking.") from None
+        raise UsageError("There was no answer, so nothing was removed. Pass --yes to remove without asking.") from None
 
 
 def _found(name: str) -> RunInfo:
@@ -130,7 +130,7 @@ def _counts(info: RunInfo) -> dict[str, Any] | None:
         return None
     try:
         found = count_ledger(info.ledger)
-    except LedgerError:  # the run itself repairs it; a list of runs is no place to fail
+    except LedgerError:  # resuming the run repairs it, so listing runs must not fail
         return None
     return {
         "rows": found.rows,
@@ -142,12 +142,12 @@ def _counts(info: RunInfo) -> dict[str, Any] | None:
 
 
 def _candidates(info: RunInfo) -> list[dict[str, Any]]:
-    """Return what was evaluated by candidate: what is returned, the program as given, then by examples and mean."""
+    """Return the evaluations per candidate: the result first, then the program as given, then by examples and mean."""
     if info.ledger is None:
         return []
     metric, by_candidate = info.identity.get("metric"), dict[str, list[Any]]()
     entries = [entry for entry in read_entries(info.ledger) if (entry.key.kind, entry.key.mode) == ("row", "eval")]
-    ours = [entry for entry in entries if entry.key.metric == metric]  # others are from before a change of the metric
+    ours = [entry for entry in entries if entry.key.metric == metric]  # skip rows of an earlier version of the metric
     for entry in ours or entries:
         by_candidate.setdefault(entry.key.candidate, []).append(entry.row)
     known = _Known(info)
@@ -156,7 +156,7 @@ def _candidates(info: RunInfo) -> list[dict[str, Any]]:
 
 
 class _Known:
-    """What the notes of a run say of its candidates and examples; of an older run, or a damaged file, little."""
+    """The notes of a run about its candidates and examples; incomplete for an old run or a damaged file."""
 
     def __init__(self, info: RunInfo) -> None:
         notes = info.notes
@@ -195,7 +195,7 @@ class _Known:
 
 
 def _say_about(info: RunInfo) -> None:
-    """Write in names what the run is of, as far as its notes say."""
+    """Describe the run with names from its notes."""
     about = info.notes.get("about")
     if isinstance(about, dict):
         for name in ("program", "metric", "model", "examples"):
@@ -215,7 +215,7 @@ def _candidate_rows(found: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _shown_text(value: Any) -> str:
-    """Return a text of a run's file as it fits into a table."""
+    """Return a text of a run's file, shortened for a table."""
     text = value if isinstance(value, str) else "unknown"
     return text if len(text) <= _DIFFERENCE else f"{text[: _DIFFERENCE - 1]}…"
 
@@ -225,9 +225,9 @@ def _mean(one: dict[str, Any]) -> str:
 
 
 def _ended_budget(info: RunInfo, summary: dict[str, Any]) -> str | None:
-    """Return the limit that a run ended at before the program as given was scored: with it the run cannot go on.
+    """Return the limit that ended a run before the program as given was scored, so that it cannot be resumed.
 
-    Once another candidate was evaluated it can: a budget that ends later only ends the search.
+    If another candidate was evaluated, the run can be resumed: a budget that ends later only ends the search.
     """
     if any(found["candidate"] != info.identity.get("candidate") for found in summary["candidates"]):
         return None
@@ -238,10 +238,10 @@ def _ended_budget(info: RunInfo, summary: dict[str, Any]) -> str | None:
 
 
 def _command_of(info: RunInfo) -> tuple[list[str], Path]:
-    """Return the arguments that started the run, and the folder they were given in.
+    """Return the arguments of the command that started the run, and its folder.
 
     Raises:
-        UsageError: it was not started from the command line, or its folder is gone.
+        UsageError: the run was not started from the command line, or the folder does not exist.
     """
     if info.problem is not None:
         raise UsageError(
@@ -251,13 +251,13 @@ def _command_of(info: RunInfo) -> tuple[list[str], Path]:
     arguments, folder = info.arguments, (info.command or {}).get("folder")
     if arguments is None:
         raise UsageError(
-            f"The run {str(info.path)!r} was not started from the command line. The same call of `ts.compile` goes on."
+            f"The run {str(info.path)!r} was not started from the command line. Resume it with the same `ts.compile`."
         )
     if not arguments or arguments[0] not in _RESUMED:
-        raise UsageError(f"The run {str(info.path)!r} names no command that can be resumed. Given: {shown(arguments)}.")
+        raise UsageError(f"The run {str(info.path)!r} has no command that can be resumed. Given: {shown(arguments)}.")
     if not isinstance(folder, str) or not Path(folder).is_dir():
         raise UsageError(
-            f"The folder that the run was started in is gone. Given: {shown(folder)}. Go to where the project is now "
+            f"The folder in which the run was started does not exist: {shown(folder)}. Change to the project's folder "
             f"and run: tunesmith {' '.join(arguments)}"
         )
     return list(arguments), Path(folder)

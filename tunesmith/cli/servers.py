@@ -1,4 +1,4 @@
-"""The Ollama server as the command line sees it: what is there, what is loaded, what to set."""
+"""The state of an Ollama server for the command line: its models, loaded models, and advice."""
 
 from typing import Any
 
@@ -17,20 +17,20 @@ __all__ = [
 ]
 
 OLLAMA = "ollama/"
-"""What a spec of a model on an Ollama server begins with."""
+"""The prefix of a spec for a model on an Ollama server."""
 
 _OPENAI = "openai/"
-_PATIENCE = {"timeout": 8.0, "attempts": 1}  # looking may not take long
+_PATIENCE = {"timeout": 8.0, "attempts": 1}  # looking must be fast
 _DEFAULT_CONTEXT = 8192
-_OLLAMA_CONTEXT = 4096  # what `ollama run` asks for, where no large graphics card is
+_OLLAMA_CONTEXT = 4096  # the default of `ollama run` without a large graphics card
 
 
 def server_states(spec: str | None, options: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the state of every Ollama server that there is to look at, the usual one first; see `server_state`.
+    """Return the state of every configured Ollama server, the default one first; see `server_state`.
 
     Args:
-        spec: of the model that is used.
-        options: of `ts.lm`: `host` and, of `openai/<model>`, `base_url`, behind which there may be an Ollama server.
+        spec: the spec of the model in use.
+        options: options of `ts.lm`: `host`, and for `openai/<model>` `base_url`, which may be an Ollama server.
     """
     found = [server_state(one, spec) for one in _several(options.get("host"))]
     if spec is not None and spec.startswith(_OPENAI) and options.get("base_url") is not None:
@@ -45,29 +45,31 @@ def _several(given: Any) -> list[Any]:
 
 
 def cloud_advice(spec: str | None, options: dict[str, Any], states: list[dict[str, Any]]) -> list[str]:
-    """Return what to know of a model that another machine answers for.
+    """Return advice for a cloud model, which sends texts to another machine.
 
     Args:
-        spec: of the model that is used.
-        options: of `ts.lm`.
-        states: of the servers.
+        spec: the spec of the model in use.
+        options: options of `ts.lm`.
+        states: the states of the servers.
     """
     for start in (OLLAMA, _OPENAI, "ollama_chat/"):
         if spec is not None and spec.startswith(start):
             name = spec.removeprefix(start)
             if not is_cloud_name(name) and not any((state["model"] or {}).get("cloud") for state in states):
                 return []
-            leave = "`cloud = true` gives leave" if options.get("cloud") else "it is not asked without `cloud = true`"
-            return [f"{name} is a cloud model: your texts would leave this machine; {leave}."]
+            leave = (
+                "`cloud = true` allows that" if options.get("cloud") else "tunesmith refuses it without `cloud = true`"
+            )
+            return [f"{name} is a cloud model, which sends your texts to another machine; {leave}."]
     return []
 
 
 def server_state(host: str | None, spec: str | None) -> dict[str, Any]:
-    """Return what there is at `host` (by default OLLAMA_HOST), as JSON values; `problem` says why there is nothing.
+    """Return the state of the server at `host` (default OLLAMA_HOST) as JSON values; `problem` is its error, if any.
 
     Args:
-        host: of the server.
-        spec: of the model that is used, which is looked at more closely where it is on this server.
+        host: the server's address.
+        spec: the spec of the model in use; its details are included if it is on this server.
     """
     found: dict[str, Any] = {
         "address": None,
@@ -102,7 +104,7 @@ def server_state(host: str | None, spec: str | None) -> dict[str, Any]:
 
 
 def model_details(facts: ModelFacts) -> dict[str, Any]:
-    """Return what a server says about a model, as JSON values."""
+    """Return a server's details of a model as JSON values."""
     return {
         "name": facts.name,
         "digest": facts.digest,
@@ -117,27 +119,27 @@ def model_details(facts: ModelFacts) -> dict[str, Any]:
 
 
 def _usual(context: int) -> str:
-    return ", which `ollama run` asks for by default" if context == _OLLAMA_CONTEXT else ""
+    return ", the default of `ollama run`" if context == _OLLAMA_CONTEXT else ""
 
 
 def _own_turns_advice(model: dict[str, Any]) -> list[str]:
-    """Say which texts the server puts into every prompt, and which it leaves out."""
+    """Return advice on a model's own texts, which the server adds to every prompt or drops."""
     name, found = model["name"], []
     if model["messages"]:
         found.append(
             f"{name} has {len(model['messages'])} messages of its own (MESSAGE), which its server puts before every "
-            f"prompt; `tunesmith models show` shows them. Use a model without, for prompts as they were compiled."
+            f"prompt; see `tunesmith models show`. Use a model without them to send the compiled prompts unchanged."
         )
     if model["system"]:
         found.append(
-            f"{name} has a system text of its own (SYSTEM), which its server leaves out here: tunesmith's prompts "
-            "begin with a system message."
+            f"{name} has a system text of its own (SYSTEM), which its server drops, because tunesmith's prompts "
+            "start with a system message."
         )
     return found
 
 
 def server_text(state: dict[str, Any]) -> str:
-    """Return the state of a server in a line."""
+    """Return the state of a server as one line."""
     if state["version"] is None:
         return f"no server at {state['address']}" if state["address"] else str(state["problem"])
     loaded = [
@@ -150,12 +152,12 @@ def server_text(state: dict[str, Any]) -> str:
 
 
 def server_advice(state: dict[str, Any], spec: str | None, num_ctx: int | None) -> list[str]:
-    """Return what to set so that the model `spec` on this server serves tunesmith well.
+    """Return advice on settings for the model `spec` on this server.
 
     Args:
-        state: of the server.
-        spec: the model in use, `None` for none.
-        num_ctx: the context that is asked for, `None` for the default.
+        state: the state of the server.
+        spec: the spec of the model in use, or `None`.
+        num_ctx: the requested context, `None` for the default.
     """
     model = state["model"]
     if model is None or spec is None:
@@ -169,15 +171,17 @@ def server_advice(state: dict[str, Any], spec: str | None, num_ctx: int | None) 
     here = next((m for m in state["loaded"] if m["name"].removesuffix(":latest") == name.removesuffix(":latest")), None)
     if here is not None and here["context"] not in (None, wanted):
         found.append(
-            f"{name} is in memory with {here['context']} tokens of context{_usual(here['context'])}, and {wanted} are "
-            "asked for: each change loads it again, which takes seconds. Set "
+            f"{name} is loaded with {here['context']} tokens of context{_usual(here['context'])}, but tunesmith "
+            f"requests {wanted}. Each change reloads the model, which takes seconds. Set "
             f"`num_ctx = {here['context']}` under [lm], or OLLAMA_CONTEXT_LENGTH={wanted} for the server."
         )
     if trained is not None and num_ctx is not None and num_ctx > trained:
-        found.append(f"{name} was trained for {trained} tokens of context: `num_ctx = {num_ctx}` brings no more.")
+        found.append(f"{name} was trained for {trained} tokens of context, so `num_ctx = {num_ctx}` has no benefit.")
     if here is not None and here["bytes"] and here["vram_bytes"] and here["vram_bytes"] < here["bytes"]:
         share = here["vram_bytes"] / here["bytes"]
-        found.append(f"Only {share:.0%} of {name} is on the graphics card: a smaller `num_ctx` makes room.")
+        found.append(f"Only {share:.0%} of {name} is on the graphics card. A smaller `num_ctx` frees memory.")
     if "thinking" in (model["capabilities"] or ()):
-        found.append(f"{name} can think. It is off; set `think = true` in `ts.lm(...)` to let it, at many more tokens.")
+        found.append(
+            f"{name} can think, which is off. `think = true` in `ts.lm(...)` turns it on and needs many more tokens."
+        )
     return found

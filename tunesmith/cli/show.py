@@ -1,4 +1,4 @@
-"""`tunesmith show`: what an artifact holds, and what it would send."""
+"""`tunesmith show`: show an artifact's content and messages."""
 
 import json
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def run(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Verify ARTIFACT and show what it holds."""
+    """Verify ARTIFACT and show its content."""
     if fields and not messages:
         raise UsageError(f"{fields[0]!r} is for --messages: `tunesmith show ARTIFACT --messages field=value`.")
     found = verify(artifact)
@@ -63,7 +63,7 @@ def _messages(program: Module, fields: Sequence[str], spec: str | None, *, quiet
     values = typed_pairs(pairs_of(fields, inputs.names), inputs)
     model: LM | None = None
     if chosen_spec(spec) is None:
-        note("No model is named, so one that takes every constraint is assumed.", quiet=quiet)
+        note("Without a model, these messages are for an engine that accepts every constraint.", quiet=quiet)
     else:
         model = chosen_lm(spec)
     rendered = render(program, lm=model, **values)
@@ -89,18 +89,18 @@ def _say_parts(parts: dict[str, Any]) -> None:
         for line in one["checked_here"]:
             say(f"Not sent: {line}")
     if "diff" in parts:
-        say(parts["diff"] or "Compiling changed nothing, or what was there before is unknown.")
+        say(parts["diff"] or "The compile changed nothing, or the program before it is unknown.")
 
 
 def _say_messages(sent: dict[str, Any]) -> None:
     for message in sent["server"]["before"]:
-        heading(f"{message['role']} (not sent: the model's own, put here by its server)")
+        heading(f"{message['role']} (not sent: the server adds this text of the model)")
         say(message["content"])
     for message in sent["messages"]:
         heading(message["role"])
         say(message["content"])
     if sent["server"]["left_out"]:
-        heading("Left out by the server: the model's own system text, since a system message is sent")
+        heading("Dropped by the server: the model's own system text, because the request has a system message")
         say(sent["server"]["left_out"])
     constraint = sent["constraint"] or {}
     heading("Constraint")

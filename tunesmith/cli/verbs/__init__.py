@@ -1,4 +1,4 @@
-"""What the command line takes: each verb's arguments, options and help, apart from what it does.
+"""Arguments, options and help of each verb, separate from its work.
 
-These files import nothing but click, so that help and completion are quick. A verb imports its work when it runs.
+These files import only click, so that help and completion are fast. A verb imports its work when it runs.
 """

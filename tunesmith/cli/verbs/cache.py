@@ -11,9 +11,9 @@ __all__ = ["command"]
 
 @click.group(name="cache")
 def command() -> None:
-    """Look after the cached replies.
+    """Manage the cached replies in TUNESMITH_HOME/cache.
 
-    They are in TUNESMITH_HOME/cache. Only `prune` and `clear` remove any.
+    Only `prune` and `clear` remove replies.
     """
 
 
@@ -21,7 +21,7 @@ def command() -> None:
 @json_option
 @unneeded_quiet_option
 def stats(**given: Any) -> int:
-    """Count what is there."""
+    """Count the cached replies."""
     from tunesmith.cli import cache
 
     return cache.stats(**given)
@@ -31,27 +31,29 @@ def stats(**given: Any) -> int:
 @json_option
 @unneeded_quiet_option
 def verify(**given: Any) -> int:
-    """Read and check every reply; change nothing. Exits with 1 if something is damaged."""
+    """Check every reply without changing anything. The exit code is 1 if one is damaged."""
     from tunesmith.cli import cache
 
     return cache.verify(**given)
 
 
 @command.command()
-@click.option("--older-than", metavar="AGE", help="Replies stored longer ago than this: 30d, 12h, 90m.")
-@click.option("--max-size", metavar="SIZE", help="The oldest replies, until the rest takes this: 500MB, 2GB.")
-@click.option("--corrupt", is_flag=True, help="Damaged replies, and damaged database files with all in them.")
+@click.option("--older-than", metavar="AGE", help="Remove replies older than this: 30d, 12h, 90m.")
+@click.option(
+    "--max-size", metavar="SIZE", help="Remove the oldest replies until the rest takes at most this: 500MB, 2GB."
+)
+@click.option("--corrupt", is_flag=True, help="Remove damaged replies, and damaged database files completely.")
 @json_option
 @unneeded_quiet_option
 def prune(**given: Any) -> int:
-    """Remove some replies. Each option removes on its own."""
+    """Remove some replies. The options are independent."""
     from tunesmith.cli import cache
 
     return cache.prune(**given)
 
 
 @command.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @unneeded_quiet_option
 def clear(**given: Any) -> int:

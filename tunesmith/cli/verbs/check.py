@@ -23,10 +23,14 @@ _file = click.Path(path_type=Path)
 @click.command(name="check")
 @artifact_argument
 @click.option("--data", type=_file, help="CSV, JSON, JSONL or Parquet. Default: the project's test split.")
-@click.option("--min-gain", type=float, metavar="GAIN", help="The gain over the program as given is surely above this.")
-@click.option("--min-score", type=float, metavar="MEAN", help="The mean score is at least this.")
-@click.option("--max-latency", type=float, metavar="SECONDS", help="95 of 100 examples take the model at most this.")
-@click.option("--max-errors", type=int, metavar="N", help="The program fails on at most N examples.")
+@click.option(
+    "--min-gain", type=float, metavar="GAIN", help="Pass if the lower end of the gain's 95 % interval is above this."
+)
+@click.option("--min-score", type=float, metavar="MEAN", help="Pass if the mean score is at least this.")
+@click.option(
+    "--max-latency", type=float, metavar="SECONDS", help="Pass if 95 % of the examples take the model at most this."
+)
+@click.option("--max-errors", type=int, metavar="N", help="Pass if the program fails on at most N examples.")
 @click.option("--metric", metavar="NAME", help="MODULE:ATTR, or a built-in one as exact_match:FIELD.")
 @click.option("--junit", type=_file, metavar="FILE", help="Write the result as JUnit XML, one test case per gate.")
 @lm_option
@@ -36,12 +40,11 @@ _file = click.Path(path_type=Path)
 @json_option
 @quiet_option
 def command(**given: Any) -> int:
-    """Hold ARTIFACT against gates on examples that selected nothing.
+    """Check ARTIFACT against gates on examples that were not used for selection.
 
-    --min-gain compares the lower end of the 95 % interval of the paired gain: with 0 the gate is the verdict `ship`,
-    below 0 it says how much worse would still do. It scores the program as given as well. The other gates compare the
-    figure itself. Exits with 0 where every gate holds, with 4 where one fails, with 1 or 2 where nothing could be
-    checked.
+    --min-gain compares the lower end of the 95 % interval of the paired gain over the program as given, which is
+    scored too. With 0, the gate is the verdict `ship`; a negative value allows a small loss. The other gates compare
+    the value itself. The exit code is 0 if every gate passes, 4 if one fails, and 1 or 2 if the check could not run.
 
     \b
     tunesmith check runs/first/artifact --min-gain 0 --junit check.xml

@@ -25,24 +25,28 @@ _file = click.Path(path_type=Path)
 @click.command(name="compile")
 @click.option("--program", metavar="MODULE:ATTR", help="The program, or the folder of an artifact to start from.")
 @click.option("--metric", metavar="NAME", help="MODULE:ATTR, or a built-in one as exact_match:FIELD.")
-@click.option("--train", type=_file, help="Examples that demos come from.")
-@click.option("--val", type=_file, help="Examples that select. Default: 40 % of the training examples.")
-@click.option("--test", type=_file, help="Examples that only label the result.")
-@click.option("--compiler", metavar="NAME", help="How to search: a name, or MODULE:CLASS. Default: random-search.")
-@click.option("--set", "sets", multiple=True, metavar="OPTION=VALUE", help="Of the compiler. May be repeated.")
-@click.option("--budget-calls", type=click.IntRange(min=1), help="The most LM calls, test included.")
-@click.option("--run", metavar="NAME", help="The run's folder: ./runs/NAME, or a path. The same run goes on.")
+@click.option("--train", type=_file, help="Examples for demos.")
+@click.option("--val", type=_file, help="Examples for selection. Default: 40 % of the training examples.")
+@click.option("--test", type=_file, help="Examples for the final test only.")
+@click.option("--compiler", metavar="NAME", help="The compiler: a name, or MODULE:CLASS. Default: random-search.")
+@click.option(
+    "--set", "sets", multiple=True, metavar="OPTION=VALUE", help="Set an option of the compiler. May be repeated."
+)
+@click.option("--budget-calls", type=click.IntRange(min=1), help="The maximal number of LM calls, including the test.")
+@click.option("--run", metavar="NAME", help="The run's folder: ./runs/NAME, or a path. An existing run is resumed.")
 @new_option
 @fork_option
-@click.option("--rescore", is_flag=True, help="Score the run's outputs with a changed metric; call no LM but a judge.")
+@click.option(
+    "--rescore", is_flag=True, help="Score the run's outputs with a changed metric, without LM calls except a judge's."
+)
 @click.option(
     "--study-url",
     metavar="URL",
     envvar="TUNESMITH_STUDY_URL",
-    help="Optuna database to show the search in. Default: TUNESMITH_STUDY_URL, else study.db in the run's folder.",
+    help="Optuna database that mirrors the search. Default: TUNESMITH_STUDY_URL, else study.db in the run's folder.",
 )
-@click.option("--seed", type=int, help="Of every draw. Default: 0.")
-@click.option("--dry-run", is_flag=True, help="Print the plan: candidates, calls, tokens, time; compile nothing.")
+@click.option("--seed", type=int, help="Seed of all random choices. Default: 0.")
+@click.option("--dry-run", is_flag=True, help="Only print the plan: candidates, calls, tokens, time.")
 @click.option("--gate", is_flag=True, help="Exit with 4 unless the verdict is `ship`.")
 @lm_option
 @click.option("--prompt-lm", metavar="SPEC", help="The model that writes proposals. Default: [prompt_lm], else --lm.")
@@ -55,9 +59,9 @@ _file = click.Path(path_type=Path)
 def command(**given: Any) -> int:
     """Compile the project's program, test it, and save an artifact.
 
-    Options come before tunesmith.toml. Repeating the command after an interruption goes on where it stopped: finished
-    evaluations are in the run's ledger, replies in the cache. With --no-store replies, outputs and traces are kept
-    nowhere, and what was not finished is paid again; the artifact holds demos either way.
+    Options override tunesmith.toml. After an interruption, the same command resumes the run: finished evaluations are
+    in its ledger, replies in the cache. With --no-store, replies, outputs and traces are not stored, so an unfinished
+    evaluation is paid again. The artifact contains demos in both cases.
 
     \b
     tunesmith compile --dry-run

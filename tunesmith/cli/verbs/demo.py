@@ -11,21 +11,25 @@ __all__ = ["command"]
 
 @click.command(name="demo")
 @click.option("--lm", "spec", metavar="SPEC", help="The model. Default: TUNESMITH_LM, else embedded.")
-@click.option("--run", metavar="NAME", default="demo", show_default=True, help="The folder: ./runs/NAME, or a path.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the splits and every draw.")
-@click.option("--limit", type=click.IntRange(min=5), metavar="N", help="At most N examples per split: a quick look.")
+@click.option(
+    "--run", metavar="NAME", default="demo", show_default=True, help="The run's folder: ./runs/NAME, or a path."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the splits and all random choices.")
+@click.option(
+    "--limit", type=click.IntRange(min=5), metavar="N", help="Use at most N examples per split, for a quick look."
+)
 @new_option
 @fork_option
 @no_store_option
 @json_option
 @quiet_option
 def command(**given: Any) -> int:
-    """Compile a small program and say honestly what it gained.
+    """Compile a small program and report its gain.
 
     The program sorts hotel guests' comments by topic. It is scored as declared, compiled within a budget of LM calls,
-    and scored again on 200 comments nobody selected on; beside it stand one demo per topic without any search, and a
-    vote of similar comments without any model. The model is the embedded one (98 MB, pulled if it is not here).
-    Repeating the command makes no call that was answered before, unless --no-store is given.
+    and scored again on 200 test comments. For comparison, the demo also scores one demo per topic without a search, and
+    a vote of similar comments without a model. The default model is the embedded one (98 MB, downloaded if missing).
+    Repeating the command repeats no answered call, unless --no-store is given.
     """
     from tunesmith.cli.demo import run
 

@@ -10,21 +10,21 @@ __all__ = ["command"]
 
 
 @click.command(name="doctor")
-@click.option("--probe", "wants_probe", is_flag=True, help="Load the model and measure it with some 30 calls.")
+@click.option("--probe", "wants_probe", is_flag=True, help="Load the model and measure it with about 30 calls.")
 @lm_option
 @json_option
 @quiet_option
 def command(**given: Any) -> int:
-    """Say what is installed, where things are, and what is wrong.
+    """Report the installation, its folders, and problems.
 
-    --probe loads the model (the embedded one if none is named and it is here) and measures how long loading takes, how
-    fast it reads and writes, whether two requests at once are faster than one after the other, how far it gives the
-    same reply to the same request, and whether a server holds a reply to the schema that was sent with it.
+    --probe loads the model (default: the embedded one, if it is downloaded). It measures the time to load, the speed
+    of reading and writing, and the gain from two requests at once. It checks whether the model repeats a reply to the
+    same request, and whether a server enforces the schema of a request.
 
-    An Ollama server is looked for at OLLAMA_HOST, else on this machine: its version, its models, and the context that
-    is really allocated.
+    An Ollama server at OLLAMA_HOST, or on this machine, is shown with its version, its models and the context that it
+    really allocates.
 
-    Exits with 1 if something is wrong.
+    The exit code is 1 if there is a problem.
     """
     from tunesmith.cli.doctor import run
 

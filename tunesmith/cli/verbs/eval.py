@@ -26,7 +26,7 @@ __all__ = ["command"]
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
-    help="Which of the project's splits. Default: val, else test.",
+    help="The split of the project. Default: val, else test.",
 )
 @click.option("--metric", metavar="NAME", help="MODULE:ATTR, or a built-in one as exact_match:FIELD.")
 @click.option("--at-least", type=float, metavar="MEAN", help="Exit with 4 if the mean is below this.")
@@ -40,8 +40,8 @@ __all__ = ["command"]
 def command(**given: Any) -> int:
     """Score a program on a dataset.
 
-    Without arguments everything comes from tunesmith.toml. Wrong answers and errors are counted apart. Macro F1 is
-    shown if one output is a class (a Literal, an Enum or a bool).
+    The defaults come from tunesmith.toml. Wrong answers and errors are counted separately. Macro F1 is shown if one
+    output is a class (a Literal, an Enum or a bool).
 
     \b
     tunesmith eval

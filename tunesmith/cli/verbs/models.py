@@ -18,7 +18,7 @@ def command() -> None:
     """List, pull and show models.
 
     Weight files are in TUNESMITH_HOME/models. `embedded` is SmolLM2-135M-Instruct (Apache-2.0, 98 MB; the download is
-    93 MB), for the demo, tests and a first look. A file of your own needs no pulling: use `gguf:PATH`. A model on an
+    93 MB), for the demo, tests and a first look. Use your own file as `gguf:PATH`, without pulling it. A model on an
     Ollama server is `ollama/NAME`.
     """
 
@@ -28,7 +28,7 @@ def command() -> None:
 @json_option
 @quiet_option
 def list_all(**given: Any) -> int:
-    """List the weight files that are here, and the models of the Ollama server where one answers."""
+    """List the downloaded weight files, and the models of the Ollama server if it is running."""
     from tunesmith.cli import models
 
     return models.list_all(**given)
@@ -40,9 +40,9 @@ def list_all(**given: Any) -> int:
 @json_option
 @quiet_option
 def pull_model(**given: Any) -> int:
-    """Download a model, unless it is here and right: `embedded`, or `ollama/NAME` on the server.
+    """Download a model if it is missing or damaged: `embedded`, or `ollama/NAME` on the server.
 
-    A model that is on the server stays as it is; `ollama pull NAME` looks for a newer one.
+    A model that is on the server is not updated; use `ollama pull NAME` for that.
     """
     from tunesmith.cli import models
 
@@ -55,7 +55,7 @@ def pull_model(**given: Any) -> int:
 @json_option
 @unneeded_quiet_option
 def show_model(**given: Any) -> int:
-    """Show where a model is, its size, digest and licence, and what the server says of it."""
+    """Show a model's place, size, digest and licence, and its details on the server."""
     from tunesmith.cli import models
 
     return models.show_model(**given)

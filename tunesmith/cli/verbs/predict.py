@@ -29,8 +29,8 @@ __all__ = ["command"]
 def command(**given: Any) -> int:
     """Run the compiled program in ARTIFACT.
 
-    Give its inputs as FIELD=VALUE, or pipe JSONL in: one object a line, answered by one line each, in order. A line
-    that fails is answered by {"error": ...}; the others are not affected, and the exit code is 1.
+    Give its inputs as FIELD=VALUE, or pipe JSONL to stdin: one object per line. The output has one line per input
+    line, in order. A line that fails gives {"error": ...} and the exit code 1; the other lines are not affected.
 
     \b
     tunesmith predict runs/demo/artifact comment="The bed was hard."

@@ -15,7 +15,7 @@ _name = click.argument("name", metavar="RUN")
 def command() -> None:
     """List, show, resume and remove runs.
 
-    A run is a folder, ./runs/NAME: what it is of, every evaluation it has finished, its result and its artifact.
+    A run is a folder, ./runs/NAME, with its description, its finished evaluations, its result and its artifact.
     """
 
 
@@ -34,7 +34,7 @@ def ls(**given: Any) -> int:
 @json_option
 @unneeded_quiet_option
 def show(**given: Any) -> int:
-    """Show one run: what it is of, what it has evaluated, how to go on."""
+    """Show one run: its description, its evaluations, and how to resume it."""
     from tunesmith.cli import runs
 
     return runs.show(**given)
@@ -45,7 +45,7 @@ def show(**given: Any) -> int:
 @json_option
 @quiet_option
 def resume(**given: Any) -> int:
-    """Go on with a run, by the command that started it. Nothing that was finished is paid for again."""
+    """Resume a run with the command that started it. Finished evaluations are not paid again."""
     from tunesmith.cli import runs
 
     return runs.resume(**given)
@@ -53,11 +53,11 @@ def resume(**given: Any) -> int:
 
 @command.command()
 @_name
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @unneeded_quiet_option
 def rm(**given: Any) -> int:
-    """Remove a run's folder, its artifact included. Its replies stay in the cache."""
+    """Remove a run's folder with its artifact. Its replies stay in the cache."""
     from tunesmith.cli import runs
 
     return runs.rm(**given)

@@ -12,19 +12,21 @@ __all__ = ["command"]
 @click.command(name="show")
 @artifact_argument
 @click.argument("fields", nargs=-1, metavar="[FIELD=VALUE...]")
-@click.option("--messages", is_flag=True, help="Show exactly what would be sent for these inputs, at no LM call.")
-@click.option("--schema", is_flag=True, help="Show the JSON Schema of the outputs, and what of them is checked here.")
-@click.option("--diff", "wants_diff", is_flag=True, help="Show what compiling changed.")
+@click.option("--messages", is_flag=True, help="Show the exact messages for these inputs, without an LM call.")
+@click.option(
+    "--schema", is_flag=True, help="Show the JSON Schema of the outputs, and the constraints that are checked locally."
+)
+@click.option("--diff", "wants_diff", is_flag=True, help="Show the changes of the compile.")
 @lm_option
 @allow_option
 @json_option
 @quiet_option
 def command(**given: Any) -> int:
-    """Verify ARTIFACT and show what it holds.
+    """Verify ARTIFACT and show its content.
 
-    What is sent depends on what the model's engine can do. If no model is named, --messages shows what an engine that
-    takes every constraint would get. A model on an Ollama server may have texts of its own, which the server puts
-    before what is sent: they are shown too.
+    The messages depend on the model's engine. Without a model, --messages assumes an engine that accepts every
+    constraint. A model on an Ollama server may have its own texts, which the server puts before the messages; they are
+    shown too.
 
     \b
     tunesmith show runs/demo/artifact --diff
