@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,55 +82,59 @@ def same_label(example: Any, prediction: Any, trace: object = None) -> bool:
     return bool(example.label == prediction.label)
 
 
-def measured(tree: str, task: str, *given: object) -> float:
-    """Run `task` in a fresh process that imports the package from `tree`."""
-    return float(child(__file__, task, *given, env={"PYTHONPATH": tree}))
-
-
-def against_base(base: str, demos: int, threads: int, *, ledger: bool) -> Row:
+def sides(base: str | None, demos: int, threads: int) -> dict[str, Callable[[], float]]:
+    """Return what takes turns: DSPy, this tree and the earlier one, each with a run folder and without."""
     here = str(Path(__file__).resolve().parents[1])
-    sides = {
-        name: lambda tree=tree: measured(tree, "cpu", demos, threads, int(ledger))
-        for name, tree in (("base", base), ("tunesmith", here))
+    found: dict[str, tuple[str, tuple[object, ...]]] = {
+        "dspy": (here, ("evaluate", demos, threads)),
+        "ledger": (here, ("cpu", demos, threads, 1)),
     }
-    found = in_turn(sides)
-    kept = "_ledger" if ledger else ""
-    return Row(
-        f"compile{kept}_{demos}_demos_{threads}_thread{'s' if threads > 1 else ''}",
-        f"CPU of one evaluated example through `ts.compile`{', with a run folder' if ledger else ''}, {demos} demos, "
-        f"slots={threads}, tunesmith / commit 5741c49",
-        ratio(found, "tunesmith", "base"),
-        LIMIT,
-        details={"microseconds": medians(found, 1e6), "rounds": spread(found, "tunesmith", "base")},
-    )
+    if base is not None:
+        found |= {
+            "base_ledger": (base, ("cpu", demos, threads, 1)),
+            "memory": (here, ("cpu", demos, threads, 0)),
+            "base_memory": (base, ("cpu", demos, threads, 0)),
+        }
+    return {
+        name: lambda tree=tree, task=task: float(child(__file__, *task, env={"PYTHONPATH": tree}))
+        for name, (tree, task) in found.items()
+    }
 
 
-def against_dspy(demos: int, threads: int) -> Row:
-    here = str(Path(__file__).resolve().parents[1])
-    sides = {
-        "dspy": lambda: measured(here, "evaluate", demos, threads),
-        "tunesmith": lambda: measured(here, "cpu", demos, threads, 1),
-    }
-    found = in_turn(sides)
-    return Row(
-        f"compile_lead_{demos}_demos_{threads}_thread{'s' if threads > 1 else ''}",
-        f"examples per CPU second, `ts.compile` with a run folder / `dspy.Evaluate`, {demos} demos, slots={threads}",
-        ratio(found, "dspy", "tunesmith"),
-        LEAD,
-        at_most=False,
-        details={"microseconds": medians(found, 1e6), "rounds": spread(found, "dspy", "tunesmith")},
-    )
+def one(base: str | None, demos: int, threads: int) -> list[Row]:
+    found = in_turn(sides(base, demos, threads))
+    setting = f"{demos}_demos_{threads}_thread{'s' if threads > 1 else ''}"
+    rows = [
+        Row(
+            f"compile_lead_{setting}",
+            f"examples per CPU second, `ts.compile` with a run folder / `dspy.Evaluate`, {demos} demos, slots={threads}",
+            ratio(found, "dspy", "ledger"),
+            LEAD,
+            at_most=False,
+            details={"microseconds": medians(found, 1e6), "rounds": spread(found, "dspy", "ledger")},
+        )
+    ]
+    kinds = (("memory", "", "compile"), ("ledger", ", with a run folder", "compile_ledger"))
+    for side, how, name in kinds if base is not None else ():
+        rows.append(
+            Row(
+                f"{name}_{setting}",
+                f"CPU of one evaluated example through `ts.compile`{how}, {demos} demos, slots={threads}, tunesmith / "
+                "commit 5741c49",
+                ratio(found, side, f"base_{side}"),
+                LIMIT,
+                details={"rounds": spread(found, side, f"base_{side}")},
+            )
+        )
+    return rows
 
 
 def rows() -> list[Row]:
     base = os.environ.get("TUNESMITH_BASE")
-    found = [against_dspy(demos, threads) for demos, threads in SETTINGS]
     if base is None:
         print("TUNESMITH_BASE is not set: nothing is compared with an earlier commit.", file=sys.stderr)
-        return found
-    tree = str(Path(base).resolve())
-    more = [against_base(tree, *setting, ledger=ledger) for ledger in (False, True) for setting in SETTINGS]
-    return [*found, *more]
+    tree = None if base is None else str(Path(base).resolve())
+    return [row for setting in SETTINGS for row in one(tree, *setting)]
 
 
 if __name__ == "__main__":

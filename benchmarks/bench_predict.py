@@ -11,7 +11,7 @@ from noop import Mood, demos, label_of, our_lm, text_of, their_lm
 import tunesmith as ts
 
 CALLS = 400
-LIMITS = {0: 0.45, 4: 0.25, 16: 0.12}
+LIMITS = {0: 0.30, 4: 0.13, 16: 0.07}
 
 
 def timed(program: dspy.Module, lm: dspy.LM, numbers: "itertools.count[int]", calls: int) -> Callable[[], float]:

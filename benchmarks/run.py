@@ -31,6 +31,7 @@ NAMES = (
     "cache",
     "cache_processes",
     "evaluate",
+    "compile",
     "embedded",
     "slots",
     "memory",
@@ -38,7 +39,7 @@ NAMES = (
     "prefix",
 )
 PACKAGES = ("tunesmith", "dspy", "diskcache", "pydantic", "xllamacpp")
-TIMEOUT = 600
+TIMEOUT = 1200
 
 
 def git(*given: str) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tunesmith.data.jsontext import rows_of_columns
+from tunesmith.data.keys import fields_of
 from tunesmith.data.source import Row
 from tunesmith.errors import DataError, RowError, UsageError, shown
 from tunesmith.signatures import Example, without_numpy
@@ -73,12 +74,9 @@ def own_inputs(rows: Iterable[Row | RowError], where: str) -> tuple[list[Row | R
 
 
 def _set_inputs(value: object) -> tuple[str, ...] | None:
-    if not isinstance(value, Example):
+    if not isinstance(value, Example) or value._input_keys is None:  # `with_inputs` was not called
         return None
-    try:
-        return tuple(value.inputs().keys())
-    except ValueError:  # DSPy raises it if `with_inputs` was not called
-        return None
+    return tuple(name for name in fields_of(value) if name in value._input_keys)
 
 
 def _numbered(values: Iterable[Any]) -> Iterator[Row]:

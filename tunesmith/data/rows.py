@@ -115,7 +115,7 @@ class Columns:
         """
         given = row.value
         if isinstance(given, Example):
-            given = dict(given.items(include_dspy=True))
+            given = given._store
         if not isinstance(given, Mapping):
             raise self._error(
                 row, None, f"This is a {type(given).__name__}, but a row must be an object with named fields."
@@ -129,7 +129,8 @@ class Columns:
         for name in self.inputs:
             if name not in fields:
                 raise self._missing(row, name)
-        example: Example = Example(base=fields).with_inputs(*self.inputs)
+        example: Example = Example(base=fields)
+        example._input_keys = set(self.inputs)  # what `with_inputs` does, without a second copy
         return example, self._key(example, row)
 
     def check_seen(self, seen: Set[str]) -> None:
@@ -244,7 +245,9 @@ def _column(signature: type[Signature], name: str, kind: object, *, required: bo
 
 def names_of(value: object) -> Iterable[str]:
     """Return the names of the fields of a row."""
-    return value.keys() if isinstance(value, (Mapping, Example)) else ()
+    if isinstance(value, Example):
+        return fields_of(value)
+    return value.keys() if isinstance(value, Mapping) else ()
 
 
 def _others(fields: Mapping[str, Any], columns: Iterable[Column]) -> list[str]:
