@@ -12,9 +12,9 @@ RESULTS = json.loads((BENCHMARKS / "results.json").read_text(encoding="utf-8"))
 ROWS = {row["name"]: row for row in RESULTS["rows"]}
 
 LIMITS = {
-    "predict_0_demos": 0.45,
-    "predict_4_demos": 0.25,
-    "predict_16_demos": 0.12,
+    "predict_0_demos": 0.30,
+    "predict_4_demos": 0.13,
+    "predict_16_demos": 0.07,
     "demo_cost": 1.25,
     "import": 0.05,
     "help": 0.12,
@@ -43,7 +43,18 @@ LIMITS = {
     "prefix_grouped": 1.05,
     "prefix_alternating": 5.0,
 }
-AT_LEAST = {"cache_reads", "cache_writes", "evaluate_1_thread", "evaluate_8_threads", "prefix_alternating", "slots"}
+SETTINGS = [f"{demos}_demos_{threads}" for demos in (0, 8) for threads in ("1_thread", "8_threads")]
+LIMITS |= {f"{name}_{setting}": 0.4 for setting in SETTINGS for name in ("compile", "compile_ledger")}
+LIMITS |= {f"compile_lead_{setting}": 2.4 for setting in SETTINGS}
+AT_LEAST = {
+    "cache_reads",
+    "cache_writes",
+    "evaluate_1_thread",
+    "evaluate_8_threads",
+    "prefix_alternating",
+    "slots",
+    *(f"compile_lead_{setting}" for setting in SETTINGS),
+}
 REQUIRED = {
     "predict_4_demos",
     "predict_16_demos",
