@@ -107,7 +107,7 @@ def one(base: str | None, demos: int, threads: int) -> list[Row]:
     rows = [
         Row(
             f"compile_lead_{setting}",
-            f"examples per CPU second, `ts.compile` with a run folder / `dspy.Evaluate`, {demos} demos, slots {threads}",
+            f"examples per CPU second, `ts.compile` with a ledger over `dspy.Evaluate`, {demos} demos, slots {threads}",
             ratio(found, "dspy", "ledger"),
             LEAD,
             at_most=False,

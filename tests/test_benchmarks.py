@@ -56,8 +56,6 @@ AT_LEAST = {
     *(f"compile_lead_{setting}" for setting in SETTINGS),
 }
 REQUIRED = {
-    "predict_4_demos",
-    "predict_16_demos",
     "import",
     "help",
     "version",

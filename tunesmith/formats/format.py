@@ -242,18 +242,43 @@ class Format(UnwrappedMethods, Adapter):
             FormatError: the format cannot carry a value; nothing was sent.
             ParseError: the reply does not hold the outputs.
         """
+        if isinstance(lm, LM) and lm.direct() and not self.callbacks:
+            return self._directly(lm, lm_kwargs, signature, demos, inputs)
         draws = self._draws(lm, lm_kwargs, signature, demos, inputs)
-        direct = isinstance(lm, LM) and lm.direct() and not self.callbacks
         try:
             asked = next(draws)
             while True:
-                if direct and isinstance(lm, LM):
-                    response = asked.send(lm)
-                else:
-                    self._show(asked)
-                    response = lm(asked.request(), **asked.options())
-                    self._tell(asked, response)
+                self._show(asked)
+                response = lm(asked.request(), **asked.options())
+                self._tell(asked, response)
                 asked = draws.send(response)
+        except StopIteration as done:
+            return done.value
+
+    def _directly(
+        self,
+        lm: LM,
+        lm_kwargs: dict[str, Any],
+        signature: type[Signature],
+        demos: list[Any],
+        inputs: dict[str, Any],
+    ) -> list[dict[str, Any]]:
+        """Ask on the short path. A usual reply, one that can be read and was held, needs nothing of `_draws`."""
+        able = lm.capabilities
+        plan = None if able.thinking else self._plans.quick(lm, lm_kwargs, signature, demos, able)
+        response = None
+        if plan is not None and plan.turns is None and len(plan.prefixes) == 1:
+            check_inputs(signature, inputs)
+            response = _Asked(plan, 0, signature, demos, inputs, []).send(lm)
+            outputs, problem = self._tried(signature, plan, response)
+            if problem is None and not self._is_unheld(signature, plan, response, readable=True):
+                return [_with_rest(outputs, response, None, logprobs=plan.logprobs)]
+        draws = self._draws(lm, lm_kwargs, signature, demos, inputs)
+        try:
+            asked = next(draws)
+            while True:
+                asked = draws.send(asked.send(lm) if response is None else response)
+                response = None
         except StopIteration as done:
             return done.value
 

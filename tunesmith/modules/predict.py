@@ -92,7 +92,7 @@ class Predict(DspyPredict):
         demos = kwargs.get("demos", self.demos)
         if not demos:
             return get_format(default_format(signature))
-        values = [values_of(demo) for demo in demos]
+        values = list(map(values_of, demos))
         known = _CHOSEN.get(signature)
         if known is None or known[0] != values:
             empty = [demo for demo in demos if _has_empty_text(demo)]
