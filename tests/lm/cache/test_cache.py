@@ -278,6 +278,20 @@ def test_a_database_that_breaks_in_use_is_set_aside_by_all_who_use_it(
     assert cache.get("k") == {"text": "new"}
 
 
+@pytest.mark.parametrize("content", [b"noise" * 2000, b"SQLite format 3\0" + b"noise" * 2000])
+def test_only_a_run_and_prune_replace_a_damaged_database(content: bytes, cache: ReplyCache) -> None:
+    path = cache.folder / "cache.db"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(CacheError):
+        cache.stats()
+    assert not cache.verify().ok
+    assert path.read_bytes() == content
+    assert cache.prune(corrupt=True) == 0
+    assert cache.verify().ok
+    assert list(cache.folder.glob("*damaged*")) == []
+
+
 def test_what_an_older_version_set_aside_is_listed_and_pruned(cache: ReplyCache) -> None:
     cache.put("k", {})
     for name in ("damaged-17-4.db", "damaged-17-4.db-wal"):

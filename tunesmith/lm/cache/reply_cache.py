@@ -180,9 +180,10 @@ class ReplyCache:
 
     @contextlib.contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
-        """Open the database by itself: diskcache writes when it opens, and a full disk can still be read."""
+        """Open the database without diskcache, which writes when it opens, and without replacing a damaged one."""
         with _gate:
-            self._try_to_open()
+            if inode(self.folder) is None:
+                self._try_to_open()
             if self._failure is not None and inode(self.folder) is None:
                 raise CacheError(_advice(self.folder, self._failure))
             try:
@@ -281,5 +282,6 @@ def _cause(error: Exception) -> str:
 def _advice(folder: Path, cause: str) -> str:
     return (
         f"The reply cache cannot be used: {cause}. Folder: {folder}. Check that it can be written to and that its disk "
-        "has room; deleting the folder costs nothing but the replies in it."
+        "has room; `tunesmith cache prune --corrupt` removes what is damaged, and deleting the folder costs nothing "
+        "but the replies in it."
     )
