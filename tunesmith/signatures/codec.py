@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -27,6 +26,7 @@ from tunesmith.signatures.atoms import (
 from tunesmith.signatures.bounds import Filled, Node, UnsupportedError, filled
 from tunesmith.signatures.choices import NO_CHOICES, Choices, closed_set, unwrapped
 from tunesmith.signatures.jsonable import confuses_types, to_json_value
+from tunesmith.signatures.per_type import per_type
 from tunesmith.signatures.schema import type_schema
 from tunesmith.signatures.signature import (
     TEXT_TYPES,
@@ -251,27 +251,19 @@ def codec_of(signature: type[Signature], name: str) -> Codec:
 
 def _built(name: str, info: FieldInfo, *, untyped: bool) -> Codec:
     annotation = field_type(info)
-    any_value = untyped and is_untyped(info)
     try:
-        try:
-            # Types that differ only in order, such as the labels of a Literal, are equal, hence the text in the key.
-            return _cached(annotation, repr(annotation), any_value)
-        except TypeError:  # unhashable metadata
-            return _of_type(annotation, any_value=any_value)
+        codec = _of_type(annotation)
     # pydantic raises several types of error here, and a user's type may run code.
     except Exception as error:
         raise SignatureError(
             f"Field `{name}` of type `{type_text(annotation)}` cannot be validated: "
             f"{reason(error)}. Use a plain type, a Literal, an Enum or a pydantic model."
         ) from error
+    return replace(codec, kind="any") if untyped and is_untyped(info) else codec
 
 
-@lru_cache(maxsize=1024)
-def _cached(annotation: Any, _text: str, any_value: bool) -> Codec:  # noqa: FBT001
-    return _of_type(annotation, any_value=any_value)
-
-
-def _of_type(annotation: Any, *, any_value: bool) -> Codec:
+@per_type
+def _of_type(annotation: Any) -> Codec:
     adapter: TypeAdapter[Any] = TypeAdapter(annotation)
     base, constrained = unwrapped(annotation)
     choices = closed_set(base)
@@ -279,10 +271,8 @@ def _of_type(annotation: Any, *, any_value: bool) -> Codec:
         schema: Node | None = type_schema(annotation).marked
     except UnsupportedError:
         schema = None  # an input, or an output that only plain text can express
-    if any_value:
-        kind: Kind = "any"
-    elif choices is None:
-        kind = "json"
+    if choices is None:
+        kind: Kind = "json"
     else:
         kind = "label" if choices.texts else _kind(base)
     return Codec(kind, base, adapter, constrained, choices or NO_CHOICES, schema)

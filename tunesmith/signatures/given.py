@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
@@ -18,6 +17,7 @@ from tunesmith.signatures.atoms import InvalidError, is_encodable
 from tunesmith.signatures.choices import by_text, label_text
 from tunesmith.signatures.codec import Codec, codec_of
 from tunesmith.signatures.jsonable import to_json_value, without_numpy
+from tunesmith.signatures.per_type import per_type
 from tunesmith.signatures.signature import Signature, field_type
 
 __all__ = ["given_value"]
@@ -158,16 +158,9 @@ def _why(error: ValidationError, value: Any) -> str:
 # The lenient type --------------------------------------------------------------------------------------------
 
 
+@per_type
 def _lenient(annotation: Any) -> TypeAdapter[Any]:
     """Return the validator of a type that accepts texts, numbers and labels as people write them."""
-    try:
-        return _adapter(annotation, repr(annotation))
-    except TypeError:  # unhashable metadata
-        return TypeAdapter(_rewritten(annotation))
-
-
-@lru_cache(maxsize=1024)
-def _adapter(annotation: Any, _text: str) -> TypeAdapter[Any]:
     return TypeAdapter(_rewritten(annotation))
 
 

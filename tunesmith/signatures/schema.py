@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from functools import lru_cache
 from typing import Any
 
 from pydantic import PydanticUserError, TypeAdapter
@@ -21,6 +20,7 @@ from pydantic_core import core_schema
 
 from tunesmith.errors import SignatureError
 from tunesmith.signatures.bounds import Node, UnsupportedError, without_marks
+from tunesmith.signatures.per_type import per_type
 from tunesmith.signatures.reduce import ELSEWHERE, KEYS, Reducer
 from tunesmith.signatures.scalars import EXACT, SCHEMES, ZONE
 from tunesmith.signatures.signature import (
@@ -133,25 +133,13 @@ def _of_field(signature: type[Signature], name: str) -> TypeSchema:
         ) from error
 
 
+@per_type
 def type_schema(annotation: Any) -> TypeSchema:
     """Return the safe schema of a type.
 
     Raises:
         UnsupportedError: the type has no safe schema.
     """
-    try:
-        # Types that differ only in order, such as the labels of a Literal, are equal, hence the text in the key.
-        return _cached(annotation, repr(annotation))
-    except TypeError:  # unhashable metadata
-        return _built(annotation)
-
-
-@lru_cache(maxsize=1024)
-def _cached(annotation: Any, _text: str) -> TypeSchema:
-    return _built(annotation)
-
-
-def _built(annotation: Any) -> TypeSchema:
     try:
         full = TypeAdapter(annotation).json_schema(schema_generator=_Generator)
     except UnsupportedError:
