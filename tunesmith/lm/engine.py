@@ -5,6 +5,7 @@ such an object through `dspy.LM(engine=...)`; the layers in `stack.py` stand bet
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -106,7 +107,9 @@ __all__ = [
     "missing_model",
     "refused",
     "resend_of",
+    "sendable",
     "text_response",
+    "token_logprobs",
     "unavailable",
     "whole_events",
 ]
@@ -249,6 +252,43 @@ def text_response(
         logprobs=logprobs,
         provider_data=None if provider_data is None else dict(provider_data),
     )
+
+
+def sendable(text: str) -> str:
+    """Return `text`, which can be sent.
+
+    Raises:
+        RequestRefused: it holds a lone surrogate, which UTF-8 has no bytes for.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise refused(
+            "The request holds a lone surrogate, which is not text. Repair the input first, for instance "
+            "with `text.encode('utf-8', 'replace').decode()`."
+        ) from error
+    return text
+
+
+def token_logprobs(found: Any) -> tuple[TokenLogprob, ...] | None:
+    """Return the log-probabilities in a list of JSON objects, as OpenAI's protocol and Ollama have it.
+
+    JSON has no -Infinity; some servers write it all the same, others a very small number: it is -1e9 here.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not such a list.
+    """
+    if found is None:
+        return None
+    return tuple(
+        TokenLogprob(*_logprob(item), top=tuple(TopLogprob(*_logprob(top)) for top in item.get("top_logprobs") or ()))
+        for item in found
+    )
+
+
+def _logprob(item: Mapping[str, Any]) -> tuple[str, float, tuple[int, ...] | None]:
+    value, raw = float(item["logprob"]), item.get("bytes")
+    return item["token"], value if math.isfinite(value) else -1e9, None if raw is None else tuple(raw)
 
 
 def whole_events(response: Response) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:

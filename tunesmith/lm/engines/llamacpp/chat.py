@@ -13,13 +13,13 @@ from tunesmith.lm.engine import (
     StreamEndEvent,
     StreamStartEvent,
     TextDelta,
-    TokenLogprob,
-    TopLogprob,
     Usage,
     context_overflow,
     message_text,
     refused,
+    sendable,
     text_response,
+    token_logprobs,
 )
 from tunesmith.signatures import wide_integers
 
@@ -54,14 +54,7 @@ def messages_of(request: Request) -> list[dict[str, str]]:
 def _text(text: str | None) -> str:
     if text is None:
         raise refused("The in-process engine reads text only; the request holds other content.")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise refused(
-            "The request holds a lone surrogate, which is not text. Repair the input first, for instance "
-            "with `text.encode('utf-8', 'replace').decode()`."
-        ) from error
-    return text
+    return sendable(text)
 
 
 def _options(config: Config) -> dict[str, Any]:
@@ -118,25 +111,7 @@ def response_of(reply: dict[str, Any], request: Request) -> Response:
         input_tokens=usage.get("prompt_tokens"),
         output_tokens=usage.get("completion_tokens"),
         cached_tokens=usage.get("prompt_tokens_details", {}).get("cached_tokens"),
-        logprobs=_logprobs(choice),
-    )
-
-
-def _logprobs(choice: dict[str, Any]) -> tuple[TokenLogprob, ...] | None:
-    content = (choice.get("logprobs") or {}).get("content")
-    if content is None:
-        return None
-    return tuple(
-        TokenLogprob(
-            item["token"],
-            float(item["logprob"]),
-            tuple(item["bytes"]),
-            top=tuple(
-                TopLogprob(top["token"], float(top["logprob"]), tuple(top["bytes"]))
-                for top in item.get("top_logprobs", ())
-            ),
-        )
-        for item in content
+        logprobs=token_logprobs((choice.get("logprobs") or {}).get("content")),
     )
 
 

@@ -1,7 +1,6 @@
 """Requests as arguments of the `ollama` client's `chat`, and its replies as responses."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +13,13 @@ from tunesmith.lm.engine import (
     Response,
     TextPart,
     ThinkingPart,
-    TokenLogprob,
     ToolCallPart,
     ToolResultPart,
-    TopLogprob,
     Usage,
     message_text,
     refused,
+    sendable,
+    token_logprobs,
 )
 from tunesmith.lm.engines.ollama.facts import MOST_LOGPROBS, ModelFacts
 from tunesmith.lm.options import OLLAMA
@@ -222,14 +221,14 @@ def _messages(request: Request, facts: ModelFacts) -> list[dict[str, Any]]:
         text = system if isinstance(system, str) else message_text(Message("user", tuple(system)))
         if text is None:
             raise refused("A system message for Ollama is text only; this one holds other content.")
-        found.append({"role": "system", "content": _whole(text)})
+        found.append({"role": "system", "content": sendable(text)})
     for message in request.messages:
         text = message_text(message)
         if text is None:
             found += _mixed(message, facts)
         else:
             role = "system" if message.role == "developer" else message.role
-            found.append({"role": role, "content": _whole(text)})
+            found.append({"role": role, "content": sendable(text)})
     return found
 
 
@@ -239,7 +238,7 @@ def _mixed(message: Message, facts: ModelFacts) -> list[dict[str, Any]]:
     for part in message.parts:
         match part:
             case TextPart():
-                texts.append(_whole(part.text))
+                texts.append(sendable(part.text))
             case ImagePart():
                 images.append(_image(part, facts))
             case ToolCallPart():
@@ -275,25 +274,14 @@ def _result(part: ToolResultPart) -> str:
     known = [text for text in texts if text is not None]
     if len(known) < len(texts):
         raise refused("Ollama takes the result of a tool as text; this one holds other content.")
-    return _whole("\n".join(known))
-
-
-def _whole(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise refused(
-            "The request holds a lone surrogate, which is no text. Repair the input first, for instance "
-            "with `text.encode('utf-8', 'replace').decode()`."
-        ) from error
-    return text
+    return sendable("\n".join(known))
 
 
 def response_of_reply(reply: Mapping[str, Any], request: Request) -> Response:
     """Return the reply of `/api/chat` as it came as a response.
 
     A reply that says `done: false` was broken off by the server because it repeated itself: it counts as cut by length,
-    so that a format takes it only where its value is whole.
+    so that a format takes it only if its value is whole.
     """
     message = reply.get("message") or {}
     calls = tool_calls(message)
@@ -312,7 +300,7 @@ def response_of_reply(reply: Mapping[str, Any], request: Request) -> Response:
             reply.get("eval_count"),
             cache_read_tokens=reply.get("prompt_eval_cached_count"),
         ),
-        logprobs=_logprobs(reply.get("logprobs")),
+        logprobs=token_logprobs(reply.get("logprobs")),
     )
 
 
@@ -325,29 +313,3 @@ def tool_calls(message: Mapping[str, Any], first: int = 0) -> list[ToolCallPart]
         given = json.loads(given) if isinstance(given, str) else given
         found.append(ToolCallPart(call.get("id") or f"call_{number}", function.get("name") or "?", dict(given or {})))
     return found
-
-
-def _logprobs(found: Any) -> tuple[TokenLogprob, ...] | None:
-    if found is None:
-        return None
-    return tuple(
-        TokenLogprob(
-            item["token"],
-            _number(item["logprob"]),
-            _bytes(item),
-            top=tuple(
-                TopLogprob(top["token"], _number(top["logprob"]), _bytes(top)) for top in item.get("top_logprobs") or ()
-            ),
-        )
-        for item in found
-    )
-
-
-def _number(value: Any) -> float:
-    number = float(value)
-    return number if math.isfinite(number) else -1e9  # JSON has no -Infinity; servers write very small numbers
-
-
-def _bytes(item: Mapping[str, Any]) -> tuple[int, ...] | None:
-    raw = item.get("bytes")
-    return None if raw is None else tuple(raw)

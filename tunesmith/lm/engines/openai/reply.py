@@ -20,6 +20,7 @@ from tunesmith.lm.engine import (
     context_overflow,
     refused,
     response_from_openai_chat,
+    token_logprobs,
     unavailable,
 )
 
@@ -192,8 +193,7 @@ def _deltas(choice: Mapping[str, Any]) -> Iterator[Any]:
     if thinking:
         yield ThinkingDelta(thinking)
     if delta.get("content"):
-        logged = {**choice, "message": {"content": delta["content"]}}
-        logprobs = _read(read_json(json.dumps({"choices": [logged]}))).logprobs if choice.get("logprobs") else None
+        logprobs = token_logprobs((choice.get("logprobs") or {}).get("content"))
         yield TextDelta(delta["content"], logprobs=logprobs or ())
     for call in delta.get("tool_calls") or ():
         function = call.get("function") or {}

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.lm.engine import Config, Message, Request, message_text, refused
+from tunesmith.lm.engine import Config, Message, Request, message_text, refused, sendable
 from tunesmith.lm.engines.openai.dialects import Dialect
 
 __all__ = ["chat_body"]
@@ -84,7 +84,7 @@ def _messages(request: Request) -> list[dict[str, Any]]:
         text = system if isinstance(system, str) else message_text(Message("user", tuple(system)))
         if text is None:
             raise refused("A system message holds text only; this one holds other content.")
-        found.append({"role": "system", "content": _sendable(text)})
+        found.append({"role": "system", "content": sendable(text)})
     for message in request.messages:
         found += _turn(message)
     return found
@@ -95,7 +95,7 @@ def _turn(message: Message) -> list[dict[str, Any]]:
     # Chat templates of open models know no `developer`.
     role = "system" if message.role == "developer" else message.role
     if text is not None and role != "tool":
-        return [{"role": role, "content": _sendable(text)}]
+        return [{"role": role, "content": sendable(text)}]
     if role == "tool":
         return [_tool_result(part) for part in message.parts]
     if role == "assistant":
@@ -115,18 +115,18 @@ def _assistant(message: Message) -> dict[str, Any]:
             texts.append(json.dumps(part.value, ensure_ascii=False))
         elif part.type != "thinking":  # earlier thinking is not sent back
             raise refused(f"An assistant message cannot carry a part of type `{part.type}` over this protocol.")
-    found: dict[str, Any] = {"role": "assistant", "content": _sendable("".join(texts)) if texts else None}
+    found: dict[str, Any] = {"role": "assistant", "content": sendable("".join(texts)) if texts else None}
     return {**found, "tool_calls": calls} if calls else found
 
 
 def _tool_result(part: Any) -> dict[str, Any]:
     texts = [item.text if item.type == "text" else json.dumps(_part(item)) for item in part.content]
-    return {"role": "tool", "tool_call_id": part.id, "content": _sendable("\n".join(texts))}
+    return {"role": "tool", "tool_call_id": part.id, "content": sendable("\n".join(texts))}
 
 
 def _part(part: Any) -> dict[str, Any]:
     if part.type == "text":
-        return {"type": "text", "text": _sendable(part.text)}
+        return {"type": "text", "text": sendable(part.text)}
     if part.type == "data":
         return {"type": "text", "text": json.dumps(part.value, ensure_ascii=False)}
     if part.type == "image":
@@ -168,14 +168,3 @@ def _tool_choice(config: Config) -> Mapping[str, Any]:
     if choice.parallel is not None:
         found["parallel_tool_calls"] = choice.parallel
     return found
-
-
-def _sendable(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise refused(
-            "The request holds a lone surrogate, which is not text. Repair the input first, for instance "
-            "with `text.encode('utf-8', 'replace').decode()`."
-        ) from error
-    return text
