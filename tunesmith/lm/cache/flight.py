@@ -142,10 +142,16 @@ def _wait_for(file: int, place: int) -> None:
     """
     start = time.monotonic()
 
+    def lock() -> None:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+
     def passes(error: Exception, _: float) -> float | None:
         if not isinstance(error, (BlockingIOError, PermissionError)):  # systems differ in which they raise
             return None
         return min(_LONGEST, max(_SHORTEST, (time.monotonic() - start) / 20))
 
     with contextlib.suppress(OSError):
-        Policy(timeout=PATIENCE).run(lambda: fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place), passes)
+        try:
+            lock()
+        except OSError as missed:  # seldom, so that the policy costs a usual call nothing
+            Policy(timeout=PATIENCE).run(lock, passes, missed=missed)
