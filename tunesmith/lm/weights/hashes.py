@@ -1,4 +1,4 @@
-"""The sha256 of large files, remembered."""
+"""Compute the sha256 of large files, and store it for the next time."""
 
 import contextlib
 import hashlib
@@ -17,9 +17,9 @@ _HASHES = "file-hashes.json"
 
 
 def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file in hex, remembered in `home()` by path, size and time of change.
+    """Return the sha256 of a file in hex. It is stored in `home()` by path, size and modification time.
 
-    Where `home()` cannot be used nothing is remembered.
+    Stores nothing if `home()` cannot be used.
 
     Raises:
         OSError: the file cannot be read.
@@ -33,13 +33,13 @@ def file_sha256(path: Path) -> str:
             return digest
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if _stamp(path) == stamp:  # else it was being written to
+    if _stamp(path) == stamp:  # else another process wrote to the file meanwhile
         _remember(path, stamp, digest)
     return digest
 
 
 def remember_sha256(path: Path, digest: str) -> None:
-    """Let the next `file_sha256(path)` return `digest`, which the caller has just computed."""
+    """Store `digest`, which the caller has computed, for the next `file_sha256(path)`."""
     path = path.resolve()
     _remember(path, _stamp(path), digest)
 
@@ -52,18 +52,18 @@ def _stamp(path: Path) -> list[int]:
 def _remembered() -> dict[str, Any]:
     try:
         found = json.loads((home() / _HASHES).read_bytes())
-    except (OSError, ValueError, UsageError):  # it is only a memory
+    except (OSError, ValueError, UsageError):  # the hashes can be computed again
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def _remember(path: Path, stamp: list[int], digest: str) -> None:
-    """Write the hash down; of two processes at once, one is forgotten and hashes again."""
-    kept = {name: row for name, row in _remembered().items() if Path(name).exists()}
-    kept[str(path)] = {"sha256": digest, "stamp": stamp}
+    """Store the hash. If two processes write at once, one hash is lost and is computed again."""
+    rows = {name: row for name, row in _remembered().items() if Path(name).exists()}
+    rows[str(path)] = {"sha256": digest, "stamp": stamp}
     with contextlib.suppress(OSError, UsageError):
         folder = home()
         handle, part = tempfile.mkstemp(prefix=f".{_HASHES}-", dir=folder)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(kept, file, indent=1, sort_keys=True)
+            json.dump(rows, file, indent=1, sort_keys=True)
         Path(part).replace(folder / _HASHES)

@@ -1,4 +1,4 @@
-"""Weight files: the embedded model's, and which files are here."""
+"""Weight files: the embedded model's, and those on this machine."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,11 +40,11 @@ class ModelInfo:
 
     Attributes:
         name: `embedded`, or the file's name without its ending.
-        path: where it is.
+        path: of the file.
         size: in bytes.
         modified: POSIX seconds.
-        sha256: in hex; `None` where it was not asked for (`list_models`).
-        licence: SPDX identifier, `None` where we do not know it.
+        sha256: in hex; `None` from `list_models`, which does not compute it.
+        licence: SPDX identifier, `None` if unknown.
     """
 
     name: str
@@ -56,30 +56,30 @@ class ModelInfo:
 
 
 def pull(name: str = EMBEDDED.name, *, progress: Progress | None = None) -> Path:
-    """Download a model's weight file unless it is here and right, and return its path.
+    """Download a model's weight file unless an intact copy exists, and return its path.
 
-    Safe in several processes at once: one downloads, the others wait for it.
+    Safe with several processes: one downloads, the others wait.
 
     Args:
         name: `embedded` is the only one.
-        progress: told how far the download is, about five times a second.
+        progress: called with the progress of the download, about five times a second.
 
     Raises:
         UsageError: there is no model of that name, or `TUNESMITH_HOME` cannot be used.
-        ModelMissing: the file could not be had, or it is not the one that was promised.
+        ModelMissing: the download failed, or a sha256 does not match.
     """
     model = _KNOWN.get(name)
     if model is None:
-        raise UsageError(f"There is no model {shown(name)} to pull. There is: {', '.join(_KNOWN)}.")
+        raise UsageError(f"There is no model {shown(name)} to pull. Use one of: {', '.join(_KNOWN)}.")
     return pull_file(model, progress=progress)
 
 
 def embedded_path() -> Path:
-    """Return the path of the embedded model's weight file, checked.
+    """Return the path of the embedded model's weight file, after a check of its hash.
 
     Raises:
         UsageError: `TUNESMITH_HOME` cannot be used.
-        ModelMissing: the file is not there or damaged; says how to get it.
+        ModelMissing: the file is missing or damaged. The message says how to get it.
     """
     path = models_dir() / EMBEDDED.file_name
     if is_right(EMBEDDED, path):
@@ -92,7 +92,7 @@ def embedded_path() -> Path:
 
 
 def list_models() -> list[ModelInfo]:
-    """Return the weight files in `models_dir()`, sorted by name; reads none of them.
+    """Return the weight files in `models_dir()`, sorted by name, without reading them.
 
     Raises:
         UsageError: `TUNESMITH_HOME` cannot be used.
@@ -102,11 +102,11 @@ def list_models() -> list[ModelInfo]:
 
 
 def show(name: str) -> ModelInfo:
-    """Return what is known of one file in `models_dir()`, its sha256 included.
+    """Return the facts of one file in `models_dir()`, with its sha256.
 
     Raises:
-        UsageError: no such name, or `TUNESMITH_HOME` cannot be used.
-        ModelMissing: the name is known and its file is not there.
+        UsageError: there is no model of that name, or `TUNESMITH_HOME` cannot be used.
+        ModelMissing: the weight file of a known model is missing.
     """
     local = {info.name: info for info in list_models()}
     info = local.get(name)
