@@ -28,8 +28,8 @@ class LlamaCppOptions(EngineOptions):
 
 def _make(spec: str, given: dict[str, Any], slots: int) -> Built:
     if spec == _FILE:
-        raise UsageError("`gguf:` needs a path behind it, as in `gguf:~/models/mine.gguf`.")
-    # Here, so that other models start without it.
+        raise UsageError("`gguf:` needs a path, as in `gguf:~/models/mine.gguf`.")
+    # Imported here, because other engines do not need it.
     from tunesmith.lm.engines.llamacpp.engine import load_engine
 
     num_ctx, threads = given.get("num_ctx"), given.get("threads")

@@ -1,4 +1,4 @@
-"""Requests in the form of llama.cpp's chat route, and its answers as responses."""
+"""Convert requests to llama.cpp's chat route, and its answers to responses."""
 
 import queue
 from collections.abc import Iterator
@@ -34,14 +34,14 @@ def body_of(request: Request) -> dict[str, Any]:
     """
     if request.tools:
         raise refused(
-            "The in-process engine has no native tool calls. Describe the tools in the signature "
-            "(`dspy.ReAct` does) or use a server that has them."
+            "The in-process engine has no native tool calls. Describe the tools in the signature, as `dspy.ReAct` "
+            "does, or use a server that has them."
         )
     return {"messages": messages_of(request), **_options(request.config)}
 
 
 def messages_of(request: Request) -> list[dict[str, str]]:
-    """Return the messages of `request`, the system message among them."""
+    """Return the messages of `request`, with the system message first."""
     found = []
     if request.system is not None:
         system = request.system
@@ -53,7 +53,7 @@ def messages_of(request: Request) -> list[dict[str, str]]:
 
 def _text(text: str | None) -> str:
     if text is None:
-        raise refused("The in-process engine reads text only; the request holds other content.")
+        raise refused("The in-process engine reads only text, but the request holds other content.")
     return sendable(text)
 
 
@@ -76,7 +76,7 @@ def _options(config: Config) -> dict[str, Any]:
 
 
 def _schema(wanted: Any) -> dict[str, Any] | None:
-    """Return a canonical `response_format` in llama.cpp's form."""
+    """Convert a canonical `response_format` to llama.cpp's form."""
     if wanted is None or wanted.get("type") != "json_schema":
         return wanted
     schema = {"name": wanted.get("name", "reply"), "schema": wide_integers(wanted["schema"]), "strict": True}
@@ -84,11 +84,11 @@ def _schema(wanted: Any) -> dict[str, Any] | None:
 
 
 def check_answer(reply: dict[str, Any]) -> None:
-    """Raise the error that `reply` holds, if it holds one.
+    """Raise the error in `reply`, if there is one.
 
     Raises:
         ContextOverflow: the prompt does not fit.
-        RequestRefused: anything else.
+        RequestRefused: any other error.
     """
     error = reply.get("error")
     if error is None:
@@ -100,7 +100,7 @@ def check_answer(reply: dict[str, Any]) -> None:
 
 
 def response_of(reply: dict[str, Any], request: Request) -> Response:
-    """Return what llama.cpp answered; raises as `check_answer`."""
+    """Return llama.cpp's answer as a response; raises the errors of `check_answer`."""
     check_answer(reply)
     choice = reply["choices"][0]
     usage = reply.get("usage", {})
@@ -118,7 +118,7 @@ def response_of(reply: dict[str, Any], request: Request) -> Response:
 def events_of(
     pieces: "queue.Queue[Any]", request: Request
 ) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
-    """Yield what the pieces of an answer say, up to the first `None`; raises an exception that is among them."""
+    """Yield the events of an answer's pieces, up to the first `None`. Raises an exception among the pieces."""
     yield StreamStartEvent(model=request.model)
     reason, usage = "stop", Usage()
     while (chunk := pieces.get()) is not None:

@@ -1,4 +1,4 @@
-"""One llama.cpp context in this process, through xllamacpp: the only file that imports it."""
+"""One llama.cpp context in this process. The only file that imports xllamacpp."""
 
 import contextlib
 import http.client
@@ -23,10 +23,10 @@ _STDERR_LOCK = threading.RLock()
 
 
 class Context:
-    """What one sequence of tokens was read into, with the server that reads on. It answers one call at a time.
+    """One llama.cpp context, which holds one sequence of tokens, with its server. It answers one call at a time.
 
-    Contexts over the same file share its weights in memory; each has about 200 MB of its own for the embedded model
-    with a context of 8192 tokens.
+    Contexts of the same file share its weights in memory. Each context of the embedded model needs another 200 MB at
+    8192 tokens.
 
     Args:
         path: the GGUF file.
@@ -37,13 +37,13 @@ class Context:
 
     def __init__(self, path: Path, *, num_ctx: int, threads: int, states: Path) -> None:
         self._key = secrets.token_hex(16)
-        self._known: set[str] = set()  # constraints that llama.cpp has accepted
+        self._known: set[str] = set()  # constraints that llama.cpp has accepted before
         with _quiet():
             self._server = not_freed_in_forks(_serve(path, num_ctx, threads, states, self._key))
 
     @property
     def address(self) -> str:
-        """Host and port of its loopback server."""
+        """Host and port of the context's loopback server."""
         return str(self._server.listening_address.split("//")[1])
 
     def chat(self, body: dict[str, Any], take: Callable[[Any], bool] | None = None) -> dict[str, Any]:
@@ -51,14 +51,14 @@ class Context:
 
         Args:
             body: the request.
-            take: is given the answer piece by piece instead, and returns whether to stop.
+            take: if given, receives the answer piece by piece, and returns whether to stop.
 
         Raises:
             RequestRefused: the schema or the grammar cannot be used.
         """
         body = {**body, "id_slot": 0}
         constraint = json.dumps([body.get("grammar"), body.get("response_format")])
-        # llama.cpp writes about constraints it does not like straight to stderr.
+        # llama.cpp writes errors of a constraint directly to stderr.
         silence = contextlib.nullcontext() if constraint in self._known else _quiet()
         try:
             with silence:
@@ -69,7 +69,7 @@ class Context:
                     reply = {}
         except (ValueError, RuntimeError) as error:
             raise refused(
-                f"llama.cpp refused the request: {error}. Check the schema or grammar it was given."
+                f"llama.cpp refused the request: {error}. Check the schema or grammar of the request."
             ) from error
         self._known.add(constraint)
         return dict(reply)
@@ -79,15 +79,15 @@ class Context:
         return dict(self._server.handle_embeddings({"input": texts}))
 
     def save(self, name: str) -> None:
-        """Write what was read so far to the file `name`; raises `OSError` if it cannot."""
+        """Write the state to the file `name`; raises `OSError` if that fails."""
         self.post("/slots/0?action=save", {"filename": name})
 
     def restore(self, name: str) -> None:
-        """Go to what the file `name` holds; raises `OSError` if it cannot."""
+        """Restore the state in the file `name`; raises `OSError` if that fails."""
         self.post("/slots/0?action=restore", {"filename": name})
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Return what its loopback server answers; raises `OSError` if it does not."""
+        """Return the answer of the loopback server; raises `OSError` if there is none."""
         connection = http.client.HTTPConnection(self.address, timeout=_CALL_TIMEOUT)
         try:
             headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
@@ -95,7 +95,7 @@ class Context:
             reply = connection.getresponse()
             text = reply.read()
         except http.client.HTTPException as error:
-            raise OSError(f"the loopback server broke off: {error}") from error
+            raise OSError(f"the loopback server broke the connection: {error}") from error
         finally:
             connection.close()
         if reply.status != 200:
@@ -104,7 +104,7 @@ class Context:
 
 
 def _renew_lock() -> None:
-    global _STDERR_LOCK  # a thread that may hold it is not in a forked process
+    global _STDERR_LOCK  # the thread that held the lock does not exist in a forked process
     _STDERR_LOCK = threading.RLock()
 
 
@@ -121,7 +121,7 @@ def library_version() -> str:
 
 
 def _library() -> Any:
-    # Spinning OpenMP threads starve each other on busy machines; libgomp reads this when it is loaded.
+    # Spinning OpenMP threads slow each other down on busy machines. libgomp reads this setting when it is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         return importlib.import_module("xllamacpp")
@@ -153,19 +153,19 @@ def _serve(path: Path, num_ctx: int, threads: int, states: Path, api_key: str) -
     except (RuntimeError, ValueError) as error:
         raise unavailable(
             f"llama.cpp could not load {str(path)!r}: {error}. "
-            "Check that the file is whole and that there is enough memory."
+            "Check that the file is complete and that there is enough memory."
         ) from error
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Send file descriptor 2 to nowhere for a moment; Python's own stderr is flushed first."""
+    """Redirect file descriptor 2 to the null device, after a flush of Python's stderr."""
     with _STDERR_LOCK:
         with contextlib.suppress(Exception):
             sys.stderr.flush()
         try:
             saved = os.dup(2)
-        except OSError:  # no stderr at all
+        except OSError:  # the process has no stderr
             yield
             return
         sink = os.open(os.devnull, os.O_WRONLY)

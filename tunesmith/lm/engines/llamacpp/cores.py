@@ -1,4 +1,4 @@
-"""How many cores this process may use, by its affinity and the CPU quota of its control group, and what follows."""
+"""The number of cores that this process may use (by affinity and CPU quota of its cgroup), and default slots."""
 
 import contextlib
 import os
@@ -12,10 +12,10 @@ LARGE = 1 << 30  # bytes of a weight file
 
 
 def slots_for(path: Path, threads: int | None = None) -> int:
-    """Return how many calls at once suit a weight file here: one per core, at most 4, and one if it is large.
+    """Return the default number of concurrent calls for a weight file: one per core, at most 4, and 1 if it is large.
 
-    Each slot has a context of its own in memory. Above 1 GB the weights are read from memory for every token, so that
-    memory is what limits the speed, and a second context is large and gains little.
+    Each slot needs its own context in memory. Above 1 GB memory bandwidth limits the speed, because every token reads
+    all weights. A second context then costs much memory and gains little.
 
     Args:
         path: the GGUF file.
@@ -23,18 +23,18 @@ def slots_for(path: Path, threads: int | None = None) -> int:
     """
     try:
         large = path.stat().st_size > LARGE
-    except OSError:  # loading says what is wrong
+    except OSError:  # loading the file reports the error
         large = False
     return 1 if large else min(threads or usable_cores(), MOST_SLOTS)
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Return how many cores this process may use, at least one.
+    """Return the number of cores that this process may use, at least one.
 
-    A container with a quota of 1.5 cores has one: two threads would be stopped in turn.
+    A quota of 1.5 cores counts as one, because the kernel would pause two threads in turn.
 
     Args:
-        root: where `proc` and `sys` are.
+        root: parent folder of `proc` and `sys`.
     """
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
@@ -42,13 +42,13 @@ def usable_cores(root: Path = Path("/")) -> int:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Yield the limits, in cores, of the control group of this process and of those around it."""
+    """Yield the limits, in cores, of this process's control group and of its parents."""
     with contextlib.suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers in ("", "cpu", "cpu,cpuacct", "cpuacct,cpu"):
                 base = root / "sys/fs/cgroup" / controllers
-                # Inside a container the path may be the one outside of it; the limit then stands at the top.
+                # In a container the path may be the host's. The limit is then in the top folder.
                 for part in (PurePosixPath(path), *PurePosixPath(path).parents):
                     yield from _quota(base / str(part).lstrip("/"))
 
@@ -59,5 +59,5 @@ def _quota(group: Path) -> Iterator[float]:
             quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
         else:
             quota, period = ((group / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period"))
-        if quota.strip() != "max" and int(quota) > 0:  # version 1 says -1 for no limit
+        if quota.strip() != "max" and int(quota) > 0:  # version 1 has -1 for no limit
             yield int(quota) / int(period)

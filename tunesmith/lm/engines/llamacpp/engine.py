@@ -1,11 +1,11 @@
-"""The in-process engine: llama.cpp over one weight file.
+"""The in-process engine: llama.cpp with one weight file.
 
-A reply never depends on earlier calls (`prefixes.py`), nor on how many calls are answered at once: each has a context
-of its own (`slots.py`).
+A reply depends neither on earlier calls (`prefixes.py`) nor on concurrent calls: each call has its own context
+(`slots.py`).
 
-Nor does it depend on the number of threads: llama.cpp's flash attention splits a long context between them and adds
-up the parts, so replies to prompts above some 500 tokens would differ with it (15 of 30 did, on one thread and two).
-It is off; without a graphics card it is not faster either.
+It does not depend on the number of threads, because flash attention is off. Flash attention splits a long context
+between threads and adds up the parts, so that replies to prompts above 500 tokens differ with the number of threads
+(15 of 30 did, with one and two threads). On a CPU it is not faster.
 """
 
 import os
@@ -41,7 +41,7 @@ MAX_CONTEXT = 8192
 
 
 def load_engine(name: str, path: Path, *, num_ctx: int | None, threads: int | None, slots: int = 1) -> "LlamaCppEngine":
-    """Return the engine for a weight file; what is asked for under one name is loaded once per process.
+    """Return the engine for a weight file. Each combination of name, file and settings is loaded once per process.
 
     Raises:
         UsageError: the file is not a GGUF file, or a setting is out of range.
@@ -53,8 +53,8 @@ def load_engine(name: str, path: Path, *, num_ctx: int | None, threads: int | No
         raise UsageError(f"`num_ctx` must be at least 16 tokens. Given: {context}.")
     count = threads or usable_cores()
     digest = file_sha256(path)
-    slots = min(slots, count)  # more contexts than threads would only take turns
-    key = (name, digest, context, count, slots)  # the name is part of the identity that an artifact holds
+    slots = min(slots, count)  # with more contexts than threads, contexts would wait for threads
+    key = (name, digest, context, count, slots)  # the name is part of the identity in an artifact
     with _LOADED_LOCK:
         engine = _LOADED.get(key)
         if engine is None:
@@ -66,15 +66,15 @@ def load_engine(name: str, path: Path, *, num_ctx: int | None, threads: int | No
 class LlamaCppEngine:
     """One weight file in this process, loaded at the first call.
 
-    A forked process loads the model anew, if it asks it, and has it until its end.
+    A forked process loads the model again at its first call, and keeps it until it ends.
 
     Args:
-        name: what the user calls the model.
+        name: of the model, as the user writes it.
         path: the GGUF file.
         digest: its sha256.
         num_ctx: context length in tokens.
-        threads: computing threads, of all slots together.
-        slots: calls at once; more of them wait for their turn.
+        threads: computing threads of all slots together.
+        slots: number of concurrent calls; others wait.
     """
 
     request_options = LLAMACPP
@@ -101,7 +101,7 @@ class LlamaCppEngine:
         return response_of(self._ask(body_of(request)), request)
 
     def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
-        """Answer piece by piece; closing the iterator frees the slot after the next token."""
+        """Answer piece by piece. Closing the iterator frees the slot after the next token."""
         body = {**body_of(request), "stream": True, "stream_options": {"include_usage": True}}
         pieces: queue.Queue[Any] = queue.Queue()
         stop = threading.Event()
@@ -121,7 +121,7 @@ class LlamaCppEngine:
         try:
             self._ask(body, take)
             pieces.put(None)
-        except Exception as error:  # noqa: BLE001 - handed to the reader, who raises it
+        except Exception as error:  # noqa: BLE001 - `events_of` raises it again in the reading thread
             pieces.put(error)
 
     def embed(self, texts: list[str]) -> list[list[float]]:
@@ -141,7 +141,7 @@ class LlamaCppEngine:
         self._states.clear()
 
     def give_up(self) -> list[object]:
-        """Leave the model to the process that loaded it; the next call here loads it anew. See `given_up_in_forks`."""
+        """Drop the model in a forked process; the next call there loads it again. See `given_up_in_forks`."""
         found = [*self._slots.loaded(), self._states]
         self._begin()
         return found
@@ -156,8 +156,8 @@ class LlamaCppEngine:
 
     def _ask(self, body: dict[str, Any], take: Any = None) -> dict[str, Any]:
         with self._slots.take() as context:
-            there = self._prefixes.bring(context, body["messages"])
-            return context.chat({**body, "cache_prompt": there}, take)
+            restored = self._prefixes.bring(context, body["messages"])
+            return context.chat({**body, "cache_prompt": restored}, take)
 
 
 _LOADED: dict[tuple[str, str, int, int, int], LlamaCppEngine] = {}
@@ -165,7 +165,7 @@ _LOADED_LOCK = threading.Lock()
 
 
 def _renew_lock() -> None:
-    global _LOADED_LOCK  # a thread that may hold it is not in a forked process
+    global _LOADED_LOCK  # the thread that held the lock does not exist in a forked process
     _LOADED_LOCK = threading.Lock()
 
 

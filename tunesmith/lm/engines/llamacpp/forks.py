@@ -1,7 +1,7 @@
-"""Native objects that have threads of their own: a forked process has the objects and not the threads.
+"""Protect native objects with threads in forked processes, which inherit the objects but not the threads.
 
-There a call waits for ever, and to free the object ends the process or never ends: its destructor waits for threads
-that are not there. So a forked process gives such objects up and never frees them.
+In a forked process a call to such an object hangs. Its destructor waits for the missing threads, so that freeing the
+object hangs or crashes the process. So a forked process drops its references and never frees these objects.
 """
 
 import ctypes
@@ -17,26 +17,26 @@ T = TypeVar("T")
 
 class _Owner(Protocol):
     def give_up(self) -> Sequence[object]:
-        """Forget the native objects without using them, and return them."""
+        """Drop the native objects without using them, and return them."""
 
 
 _LIBC = ctypes.CDLL(None)
 _owners: "weakref.WeakSet[_Owner]" = weakref.WeakSet()
-_given_up_in: list[int] = []  # this process and those it was forked from, if they gave something up
+_given_up_in: list[int] = []  # this process and its parents, if they dropped such objects
 
 
 def given_up_in_forks(owner: _Owner) -> None:
-    """Let every forked process call `owner.give_up()` first, and never free what it returns.
+    """Make every forked process call `owner.give_up()` first, and never free the objects that it returns.
 
-    This holds as well for an owner that nothing refers to any more, and that no collection has found yet.
+    This includes an owner that is unreferenced but not yet garbage collected.
     """
     _owners.add(owner)
 
 
 def not_freed_in_forks(made: T) -> T:
-    """Return `made`, which is never freed if this process has given up another one of its kind.
+    """Return `made`, and never free it if this process was forked while such an object existed.
 
-    A library that was in use when its process was forked cannot stop its threads in the new one.
+    A library that was in use at the fork cannot stop its threads in the forked process.
     """
     if _given_up_in:
         _keep(made)
@@ -44,16 +44,16 @@ def not_freed_in_forks(made: T) -> T:
 
 
 def _keep(thing: object) -> None:
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))  # a list of ours would be freed at the end of the process
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))  # a reference in a list would be freed at exit
 
 
 def _after_fork() -> None:
-    found = [given_up for owner in list(_owners) for given_up in owner.give_up()]
-    for given_up in found:
-        _keep(given_up)
-    if found:
+    dropped = [native for owner in list(_owners) for native in owner.give_up()]
+    for native in dropped:
+        _keep(native)
+    if dropped:
         _given_up_in.append(os.getpid())
-        if hasattr(_LIBC, "on_exit"):  # the library's own statics wait for its threads as well: they are left out
+        if hasattr(_LIBC, "on_exit"):  # skip the library's static destructors, which wait for its threads, too
             _LIBC.on_exit(_LIBC._exit, None)
 
 

@@ -1,4 +1,4 @@
-"""The few facts read from a GGUF file's header: architecture, trained context, model name."""
+"""Read facts from a GGUF file's header: architecture, trained context, model name."""
 
 import struct
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ __all__ = ["GgufFacts", "read_gguf"]
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
-_LONGEST = 1 << 24  # bytes; a longer string in a header is damage
+_LONGEST = 1 << 24  # bytes; a longer string means that the file is damaged
 
 
 @dataclass(frozen=True, slots=True)
 class GgufFacts:
-    """What the header says; `None` if it is silent."""
+    """Facts of the header; `None` if missing."""
 
     architecture: str | None
     name: str | None
@@ -59,7 +59,7 @@ def _metadata(file: BinaryIO, path: Path) -> dict[str, Any]:
         else:
             found[name] = _value(file, kind)
         if f"{found.get('general.architecture')}.context_length" in found:
-            break  # all facts are known; the vocabulary behind them is large
+            break  # all facts are known; skip the large vocabulary that follows
     return found
 
 
@@ -88,5 +88,5 @@ def _unknown(kind: int) -> str:
 def _string(file: BinaryIO) -> str:
     (length,) = struct.unpack("<Q", file.read(8))
     if length > _LONGEST:
-        raise ValueError("a string longer than any header has")
+        raise ValueError("a string is too long for a header")
     return file.read(length).decode()

@@ -1,9 +1,8 @@
-"""Prefixes of the in-process engine: each is read once, and kept as a file from which a context goes on.
+"""Prompt prefixes of the in-process engine: each is processed once, and its state is stored in a file.
 
-llama.cpp reuses whatever its context still holds, and a cell of it was computed in another batch. So greedy
-replies could differ, in rare cases, with the order of calls. Here each call begins with the state after its
-prefix, which depends on nothing but that prefix: all messages before the last one, and the name of a field with which
-the last one opens.
+llama.cpp reuses the content of its context. Its KV cells may come from another batch, so that greedy replies
+can depend on the order of calls, in rare cases. Here each call starts with the state after its prefix, which depends
+only on that prefix: all messages before the last one, and the field name that begins the last one.
 """
 
 import atexit
@@ -32,29 +31,29 @@ __all__ = ["Prefixes", "StateFolder"]
 
 LIMIT = 512 * 1024 * 1024
 _MARK = "tunesmith-states-"
-_DUMMY = " ."  # stands for the last message, or what follows its opening, while a prefix is read
+_DUMMY = " ."  # replaces the last message, or the text after its opening, while a prefix is processed
 _OPENING = re.compile(r"[A-Za-z][A-Za-z_ ]{0,40}:(?= )|\[\[ ## \w{1,40} ## \]\](?=\n)")
 
 Messages = list[dict[str, str]]
 
 
 class Prefixes:
-    """Brings contexts to the state after a prefix. All contexts of a weight file share the states.
+    """Bring contexts to the state after a prefix. All contexts of a weight file share the states.
 
     Args:
         slots: the contexts.
-        states: where the states are kept.
+        states: the stored states.
     """
 
     def __init__(self, slots: Slots, states: "StateFolder") -> None:
         self._slots, self._states = slots, states
-        self._reading = threading.Lock()  # callers with one new prefix meet here; one of them reads it
+        self._reading = threading.Lock()  # of concurrent callers with the same new prefix, one processes it
 
     def bring(self, context: Context, messages: Messages) -> bool:
         """Bring `context` to the state after the prefix of `messages`.
 
         Returns:
-            Whether it is there; else the context has to read all of them, and nothing that it holds may be reused.
+            Whether the context has that state. If not, it has to process all messages and must not reuse its content.
         """
         prefix, opening = messages[:-1], _opening(messages[-1])
         name = _name(prefix, opening)
@@ -64,25 +63,25 @@ class Prefixes:
             if not self._states.has(name):
                 with self._slots.reader(context) as reader:
                     if not self._read(reader, prefix, opening):
-                        return False  # the request itself will say what is wrong
+                        return False  # the request itself then raises the error
                     self._save(reader, name)
         return self._restored(context, name) or self._read(context, prefix, opening)
 
     def _read(self, context: Context, prefix: Messages, opening: str = "") -> bool:
-        """Let `context` read the prefix; return whether it could.
+        """Process the prefix with `context`; return whether that worked.
 
-        It is read in steps, each from the state after the one before: the system message, which the candidates of a
-        search share, the demos, the opening. So the state is the same whatever was read earlier.
+        The prefix is processed in steps, each from the state after the previous one: the system message, which the
+        candidates of a search share, then the demos, then the opening. So the state does not depend on earlier calls.
         """
         before = prefix if opening else prefix[:1]
         begun = len(before) > 0 and (before != prefix or opening != "") and before[0]["role"] == "system"
-        there = begun and self._reached(context, before)
+        reusable = begun and self._reached(context, before)
         reply = context.chat(
             {
                 "messages": [*prefix, {"role": "user", "content": opening + _DUMMY}],
                 "max_tokens": 1,
                 "temperature": 0,
-                "cache_prompt": there,
+                "cache_prompt": reusable,
             }
         )
         return "error" not in reply
@@ -97,7 +96,7 @@ class Prefixes:
         return True
 
     def _save(self, context: Context, name: str) -> None:
-        with contextlib.suppress(OSError):  # a full disk: each call reads the prefix again
+        with contextlib.suppress(OSError):  # on a full disk each call processes the prefix again
             context.save(name)
             self._states.add(name)
 
@@ -113,7 +112,7 @@ class Prefixes:
 
 
 def _opening(message: dict[str, str]) -> str:
-    """Return how a message opens if that is the name of a field, which the inputs of a program share."""
+    """Return the field name that begins a message, empty if there is none. The inputs of a program share it."""
     found = _OPENING.match(message["content"]) if message["role"] == "user" else None
     return "" if found is None else found[0]
 
@@ -123,10 +122,10 @@ def _name(prefix: Messages, opening: str = "") -> str:
 
 
 class StateFolder:
-    """A 0700 temporary folder of state files; the least recently used ones are dropped above `limit` bytes.
+    """A temporary folder (0700) of state files. Above `limit` bytes it drops the least recently used ones.
 
-    The files hold prompts. They are removed at exit, and folders that a killed process left behind are removed
-    when the next one starts: a folder whose lock can be taken has no owner any more.
+    The files hold prompts. They are removed at exit. Folders of killed processes are removed by the next process: if
+    the lock of a folder is free, its owner has ended.
     """
 
     def __init__(self, *, limit: int = LIMIT) -> None:
@@ -137,11 +136,11 @@ class StateFolder:
 
     @property
     def path(self) -> Path:
-        """The folder, made when it is first asked for."""
+        """The folder, created at first use."""
         with self._changing:
             if self._folder is None:
                 _sweep()
-                self._folder = Path(tempfile.mkdtemp(prefix=_MARK))  # mkdtemp makes it 0700
+                self._folder = Path(tempfile.mkdtemp(prefix=_MARK))  # mkdtemp sets mode 0700
                 self._lock = filelock.FileLock(self._folder / ".lock")
                 self._lock.acquire()
                 self._process = os.getpid()
@@ -149,7 +148,7 @@ class StateFolder:
             return self._folder
 
     def has(self, name: str) -> bool:
-        """Return whether the state is there, and count this as a use."""
+        """Return whether the state exists, and mark it as used."""
         with self._changing:
             if name not in self._sizes:
                 return False
@@ -157,11 +156,11 @@ class StateFolder:
             return True
 
     def add(self, name: str) -> None:
-        """Count the file `name`, which the engine just wrote, and drop old ones above the limit."""
+        """Register the file `name`, which the engine has written, and drop old files above the limit."""
         with self._changing:
             try:
                 self._sizes[name] = (self.path / name).stat().st_size
-            except OSError:  # a full disk: the state is simply not there next time
+            except OSError:  # on a full disk the state is not stored
                 return
             while sum(self._sizes.values()) > self._limit and len(self._sizes) > 1:
                 self.drop(next(iter(self._sizes)))
@@ -173,13 +172,13 @@ class StateFolder:
             (self.path / name).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove all states; a context that needs one reads its prefix again."""
+        """Remove all states. A context that needs one processes its prefix again."""
         with self._changing:
             for name in list(self._sizes):
                 self.drop(name)
 
     def _remove(self) -> None:
-        if self._process == os.getpid():  # else it belongs to the process that this one was forked from
+        if self._process == os.getpid():  # else the folder belongs to the parent of this forked process
             self._lock.release()
             shutil.rmtree(self.path, ignore_errors=True)
 
@@ -189,7 +188,7 @@ def _sweep() -> None:
         if not folder.is_dir() or folder.is_symlink():
             continue
         mark = folder / ".lock"
-        if not mark.exists():  # another process is between making the folder and locking it
+        if not mark.exists():  # another process has created the folder, but not yet its lock
             continue
         try:
             with filelock.FileLock(mark, timeout=0):

@@ -1,4 +1,4 @@
-"""The contexts of one weight file: one for a call that is alone, and as many as there are slots for calls that meet."""
+"""The contexts of one weight file: one for a single call, and one per slot for concurrent calls."""
 
 import contextlib
 import threading
@@ -12,7 +12,7 @@ __all__ = ["Slots"]
 
 @dataclass(slots=True)
 class _Place:
-    """A context that is loaded when it is first needed, and its number of threads."""
+    """A context that is loaded at first use, and its number of threads."""
 
     threads: int
     context: Context | None = None
@@ -20,17 +20,17 @@ class _Place:
 
 
 class Slots:
-    """Hands out contexts, at most `count` at once.
+    """Assign contexts to calls, at most `count` at once.
 
-    Two threads on one context wait for each other after every step of the computation, two contexts of one thread do
-    not, so together they answer more calls. But one call alone is answered sooner by all threads. So a
-    call that begins alone gets the context with all threads, which also reads prefixes, and a call that begins beside
-    others gets a context with its share of them.
+    Two threads of one context wait for each other after every step, but two contexts with one thread each do not. So
+    separate contexts answer more concurrent calls, while a single call is faster with all threads. A call that starts
+    alone gets the context with all threads, which also processes prefixes. A call that starts beside others gets a
+    context with its share of the threads.
 
     Args:
-        load: loads a context with so many threads.
-        count: calls at once.
-        threads: computing threads, of all of them together.
+        load: loads a context with the given number of threads.
+        count: number of concurrent calls.
+        threads: computing threads of all calls together.
     """
 
     def __init__(self, load: Callable[[int], Context], *, count: int, threads: int) -> None:
@@ -42,7 +42,7 @@ class Slots:
 
     @contextlib.contextmanager
     def take(self) -> Iterator[Context]:
-        """Give one call a context; it waits for its turn."""
+        """Assign a context to one call. Waits for a free slot."""
         with self._changed:
             self._changed.wait_for(lambda: self._calls < self._count)
             place = self._wide if self._calls == 0 else next(place for place in self._narrow if not place.taken)
@@ -56,7 +56,7 @@ class Slots:
 
     @contextlib.contextmanager
     def reader(self, own: Context) -> Iterator[Context]:
-        """Give a call that has `own` the context with all threads, if no other call has it."""
+        """Lend the context with all threads to a call that has `own`, unless another call uses it."""
         with self._changed:
             free = not self._wide.taken
             self._wide.taken = True
@@ -68,17 +68,17 @@ class Slots:
                     self._wide.taken = False
 
     def close(self) -> None:
-        """Unload all contexts, after the calls that are under way."""
+        """Unload all contexts, after the running calls have ended."""
         with self._changed:
             self._changed.wait_for(lambda: self._calls == 0)
             for place in (self._wide, *self._narrow):
                 place.context = None
 
     def loaded(self) -> list[Context]:
-        """Return the contexts that were loaded."""
+        """Return the loaded contexts."""
         return [place.context for place in (self._wide, *self._narrow) if place.context is not None]
 
     def _loaded(self, place: _Place) -> Context:
-        if place.context is None:  # only the call that has taken the place comes here
+        if place.context is None:  # no race: only the call that has the place gets here
             place.context = self._load(place.threads)
         return place.context
