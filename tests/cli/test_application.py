@@ -170,8 +170,8 @@ def test_the_model_comes_from_the_option_then_the_variable_then_the_project(
 ) -> None:
     assert run("eval", "--quiet").exit_code == 0  # the project's
     monkeypatch.setenv("TUNESMITH_LM", "nonsense")
-    assert "'nonsense' is no LM spec" in check_failure(run("eval"), 2)
-    assert "'rubbish' is no LM spec" in check_failure(run("eval", "--lm", "rubbish"), 2)
+    assert "'nonsense' is not an LM spec" in check_failure(run("eval"), 2)
+    assert "'rubbish' is not an LM spec" in check_failure(run("eval", "--lm", "rubbish"), 2)
     monkeypatch.setenv("TUNESMITH_LM", "")  # counts as unset
     assert run("eval", "--quiet").exit_code == 0
 
@@ -199,7 +199,8 @@ def test_the_projects_model_keeps_its_address_whatever_names_it(
 
 
 @pytest.mark.parametrize(
-    ("spec", "advice"), [("openai/tiny", "`base_url` under [lm]"), ("olama/qwen3:4b", "Is `ollama/qwen3:4b` meant?")]
+    ("spec", "advice"),
+    [("openai/tiny", "`base_url` under [lm]"), ("olama/qwen3:4b", "Did you mean `ollama/qwen3:4b`?")],
 )
 def test_a_model_that_dspy_refuses_is_met_with_advice(
     spec: str, advice: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch

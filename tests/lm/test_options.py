@@ -152,7 +152,7 @@ def test_a_copy_may_turn_a_cache_on_again_that_its_lm_has_off(cache: ReplyCache)
 
 
 def test_an_lm_without_a_cache_refuses_cache_true() -> None:
-    with pytest.raises(UsageError, match="nowhere to keep"):
+    with pytest.raises(UsageError, match="cannot store its replies"):
         FunctionLM(say)("hello", cache=True)
     with pytest.raises(UsageError, match="true or false"):
         FunctionLM(say)("hello", cache="no")

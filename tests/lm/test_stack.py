@@ -300,7 +300,7 @@ def test_nothing_of_a_streamed_reply_is_lost(cache: ReplyCache, logprobs: int | 
 def test_a_script_that_ends_says_so() -> None:
     model = ScriptedLM("a")
     model("x")
-    with pytest.raises(dspy.utils.exceptions.LMError, match="used up"):
+    with pytest.raises(dspy.utils.exceptions.LMError, match="replies of the script are used"):
         model("y")
 
 
@@ -460,5 +460,5 @@ def test_an_lm_over_an_object_says_that_it_has_no_text_form(tmp_path: Path) -> N
     program = dspy.Predict("question -> answer")
     program.set_lm(FunctionLM(lambda messages: "yes"))
 
-    with pytest.raises(UsageError, match="was not made by"):
+    with pytest.raises(UsageError, match="was not created by"):
         program.save(tmp_path / "program.json")

@@ -1,7 +1,7 @@
-"""What an engine is, and the only file of this package that imports DSPy.
+"""The engine protocol, and the only file of this package that imports DSPy.
 
-An engine answers one canonical request with one response: no cache, no retries, no counting. DSPy 3.4 calls
-such an object through `dspy.LM(engine=...)`; the layers in `stack.py` stand between the two.
+An engine answers one canonical request with one response. It does not cache, retry or count. DSPy 3.4 calls an engine
+through `dspy.LM(engine=...)`; the layers in `stack.py` are between the two.
 """
 
 import json
@@ -117,15 +117,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do beyond plain text.
+    """The abilities of an engine beyond plain text.
 
     Attributes:
-        constraints: how a reply can be constrained: any of `json_object`, `json_schema`, `grammar` (GBNF).
-        roots: what a schema that is sent may describe: `any` value, an object or a `closed` set of values, an `object`
-            alone. What an engine cannot hold it leaves out, and the reply is checked.
-        logprobs: how many alternatives per token it can report; 0 where it reports none.
-        embeddings, tools, thinking: whether it has them.
-        slots: how many requests it works on at once.
+        constraints: ways to constrain a reply: any of `json_object`, `json_schema`, `grammar` (GBNF).
+        roots: what the root of a schema may be: `any` value, an object or a `closed` set of values, or only an
+            `object`. Other schemas are not sent, and the reply is checked instead.
+        logprobs: number of alternatives per token that it can report; 0 for none.
+        embeddings, tools, thinking: whether it supports them.
+        slots: number of concurrent requests.
     """
 
     constraints: frozenset[str] = frozenset()
@@ -137,7 +137,7 @@ class Capabilities:
     roots: Literal["any", "closed", "object"] = "any"
 
     def holds(self, schema: Mapping[str, Any]) -> bool:
-        """Return whether a reply can be held to `schema`."""
+        """Return whether the engine can constrain a reply by `schema`."""
         if "json_schema" not in self.constraints:
             return False
         if schema.get("type") == "object" or self.roots == "any":
@@ -147,13 +147,13 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which model answers, by content where the engine can tell.
+    """The model that answers, identified by its weights if the engine knows them.
 
     Attributes:
-        backend: engine and version, for instance `llamacpp b11549`.
-        model: the name the user gave.
-        digest: sha256 of the weights, or `None` where the engine cannot tell.
-        details: whatever else changes replies (context length, template), as sorted pairs.
+        backend: engine and version, for example `llamacpp b11549`.
+        model: the name that the user gave.
+        digest: sha256 of the weights, `None` if the engine does not know it.
+        details: other settings that change replies (context length, template), as sorted pairs.
     """
 
     backend: str
@@ -166,7 +166,7 @@ class Identity:
         object.__setattr__(self, "key", content_key(self.to_json(), escaped=True))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the identity as JSON values; `verified` says whether the weights are known."""
+        """Return the identity as JSON values. `verified` says whether the weights are known."""
         return {
             "backend": self.backend,
             "model": self.model,
@@ -177,48 +177,48 @@ class Identity:
 
 
 class OwnCacheLM(DspyLM):
-    """A `dspy.LM` whose replies never enter DSPy's own cache, whatever `cache` says."""
+    """A `dspy.LM` that never uses DSPy's cache, regardless of `cache`."""
 
     _cache_responses = False  # DSPy's switch for LMs that must not be cached
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """One way to reach a model. `complete` may be called from many threads at once.
+    """One way to call a model. `complete` may be called from many threads at once.
 
-    An engine may have `request_options`: what a request to it may set besides the options that every engine has, by
-    name. Without it, its server decides. It may have `own_turns`: what its server puts into every prompt.
+    An engine may have `request_options`, the names of its request options besides those that every engine takes.
+    Without it, the server decides. It may have `own_turns`, the messages that its server adds to every prompt.
     """
 
     @property
     def identity(self) -> Identity:
-        """Which model answers."""
+        """The model that answers."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do."""
+        """The abilities of the engine."""
 
     def complete(self, request: Request) -> Response:
         """Answer `request` once.
 
         Raises:
             ContextOverflow: the prompt is longer than the context.
-            RequestRefused: the request as it stands is not acceptable.
-            ModelMissing, ModelUnavailable: there is nobody to answer.
+            RequestRefused: the engine does not accept the request.
+            ModelMissing, ModelUnavailable: the model is missing, or does not answer.
         """
 
     def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
-        """Answer `request` piece by piece; closing the iterator stops the engine."""
+        """Answer `request` piece by piece. Closing the iterator stops the engine."""
 
     def embed(self, texts: list[str]) -> list[list[float]]:
         """Return one vector per text, in order."""
 
     def close(self) -> None:
-        """Free what the engine holds."""
+        """Free the engine's resources."""
 
 
 def message_text(message: Message) -> str | None:
-    """Return the text of a message that holds nothing but text, else `None`."""
+    """Return the text of a message, `None` if it has other content."""
     parts = message.parts
     if len(parts) == 1:
         part = parts[0]
@@ -239,7 +239,7 @@ def text_response(
     logprobs: tuple[TokenLogprob, ...] | None = None,
     provider_data: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Return a `Response` that holds `text`; token counts are `None` where unknown."""
+    """Return a `Response` that holds `text`; unknown token counts are `None`."""
     parts: tuple[Any, ...] = (TextPart(text),)
     if thinking:
         parts = (ThinkingPart(thinking), *parts)
@@ -292,7 +292,7 @@ def _logprob(item: Mapping[str, Any]) -> tuple[str, float, tuple[int, ...] | Non
 
 
 def whole_events(response: Response) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
-    """Yield a stream that gives `response` in whole parts: data as its JSON text, a refusal as nothing."""
+    """Yield a stream of `response` in whole parts. Data become JSON text; refusals are left out."""
     parts: list[Any] = []
     for part in response.message.parts:
         if isinstance(part, DataPart):
@@ -303,13 +303,13 @@ def whole_events(response: Response) -> Iterator[StreamStartEvent | StreamDeltaE
     yield from response_to_events(replace(response, message=message))  # type: ignore[misc]  # none of them an error
 
 
-# DSPy's own modules catch DSPy's error types (ReAct shortens its trajectory on a context overflow), tunesmith's
-# callers catch tunesmith's. What an engine raises is both.
+# The errors of an engine are both: DSPy's modules catch DSPy's error types (ReAct shortens its trajectory on a context
+# overflow), and tunesmith's callers catch tunesmith's.
 
 
 class _ContextOverflow(ContextOverflow, ContextWindowExceededError):
     def __init__(self, problem: str, *, prompt_tokens: int | None, context_tokens: int | None, estimated: bool) -> None:
-        # Both parents take other arguments, so each fact is set here instead of by a chain of calls.
+        # The parents take different arguments, so the attributes are set here instead of through `super()`.
         ContextWindowExceededError.__init__(self, message=problem)
         self.problem = problem
         self.prompt_tokens, self.context_tokens, self.estimated = prompt_tokens, context_tokens, estimated
@@ -324,11 +324,11 @@ class _Missing(ModelMissing, LMUnsupportedModelError):
 
 
 class Resend(Enum):
-    """Whether a request that nobody answered may be sent again later."""
+    """Whether a request without an answer may be sent again later."""
 
-    FREELY = "freely"  # nobody has worked on it
-    ONCE = "once"  # the connection broke over it: it may be what stopped the server
-    NEVER = "never"  # the server may still be at work, or says that waiting is no help
+    FREELY = "freely"  # the server has not started to work on it
+    ONCE = "once"  # the connection broke during the request, which may have crashed the server
+    NEVER = "never"  # the server may still be working on it, or reports that waiting does not help
 
 
 class _Unavailable(ModelUnavailable, LMTransportError):
@@ -338,14 +338,14 @@ class _Unavailable(ModelUnavailable, LMTransportError):
 def context_overflow(
     *, prompt_tokens: int | None, context_tokens: int | None, estimated: bool = False
 ) -> ContextOverflow:
-    """Return the error for a prompt that does not fit, with the numbers where they are known.
+    """Return the error for a prompt that does not fit, with the known token counts.
 
-    `estimated` says that the prompt's tokens were guessed from its length.
+    `estimated` says that `prompt_tokens` is an estimate from the prompt's length.
     """
     about = "about " if estimated else ""
     size = "The prompt" if prompt_tokens is None else f"The prompt of {about}{prompt_tokens} tokens"
     if estimated:
-        size = f"{size} (an estimate: the server gives no number)"
+        size = f"{size} (an estimate: the server does not report it)"
     room = "the context" if context_tokens is None else f"the context of {context_tokens} tokens"
     return _ContextOverflow(
         f"{size} does not fit {room}. Use fewer or shorter demos, shorten the inputs, "
@@ -358,12 +358,12 @@ def context_overflow(
 
 
 def refused(problem: str) -> RequestRefused:
-    """Return the error for a request that the engine will not answer as it stands."""
+    """Return the error for a request that the engine does not accept."""
     return _Refused(problem)
 
 
 def missing_model(problem: str) -> ModelMissing:
-    """Return the error for a model that is not there."""
+    """Return the error for a missing model."""
     return _Missing(problem)
 
 
@@ -375,6 +375,6 @@ def unavailable(problem: str, *, resend: Resend = Resend.FREELY) -> ModelUnavail
 
 
 def resend_of(error: ModelUnavailable) -> Resend:
-    """Return whether the request that `error` came of may be sent again later."""
+    """Return whether the request that caused `error` may be sent again later."""
     found: Resend = getattr(error, "resend", Resend.FREELY)
     return found

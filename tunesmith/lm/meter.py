@@ -1,8 +1,8 @@
-"""What calls cost, counted exactly, and the budget that stops them.
+"""Count the cost of calls, and stop a run at its budget.
 
-A *charge* is a distinct request the first time a run makes it, cached or not, with the tokens and seconds that
-are stored in the reply. *Paid* counts what really reached an engine. Decisions and budgets use charges, so a
-run that is repeated from the cache decides as the first one did.
+A run is *charged* for each distinct request once, cached or not, with the tokens and seconds that are stored with the
+reply. *Paid* counts the requests that reached an engine. Decisions and budgets use charges, so that a run that repeats
+from the cache makes the same decisions.
 """
 
 import threading
@@ -21,9 +21,9 @@ __all__ = ["Budget", "Call", "Meter", "Spend", "StopSignal", "metered", "replay_
 
 
 class StopSignal(BaseException):
-    """Ends a run from inside a program that may catch every `Exception`.
+    """Ends a run from inside a program, even if the program catches every `Exception`.
 
-    It never reaches a user: `evaluate` and `compile` turn it into the error it carries.
+    Users never see it: `evaluate` and `compile` raise its `error` instead.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -33,15 +33,15 @@ class StopSignal(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request as it was answered.
+    """One answered request.
 
     Attributes:
         key: content key of the request.
-        role: what it was for: `task`, `prompt`, `teacher` or `judge`.
-        input_tokens, output_tokens: as the engine counted them; `None` where it did not.
-        seconds: what the engine needed, also when the reply came from the cache.
+        role: its purpose: `task`, `prompt`, `teacher` or `judge`.
+        input_tokens, output_tokens: as the engine counted them; `None` if it did not.
+        seconds: time of the engine, also if the reply came from the cache.
         paid: whether it reached an engine now.
-        usd: its price, `None` where no price was given.
+        usd: its cost, `None` if the LM has no price.
     """
 
     key: str
@@ -81,7 +81,7 @@ class Spend:
         return brief(self, calls=self.calls, tokens=self.tokens, seconds=round(self.seconds, 3), usd=usd)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the sums as JSON values; of dollars nine decimals, as the rest depends on the order of the calls."""
+        """Return the sums as JSON values. USD is rounded to 9 decimals because float sums depend on call order."""
         return {
             "calls": self.calls,
             "tokens": self.tokens,
@@ -94,14 +94,14 @@ class Spend:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most a run may be charged; `None` leaves a kind unlimited.
+    """Limits on the charges of a run; `None` means no limit.
 
     Attributes:
-        calls: distinct requests. One that is asked again is not charged again, whether the cache answers it or is off.
+        calls: distinct requests. A repeated request is charged once, with or without a cache.
         tokens: input and output tokens of those requests.
         seconds: engine seconds of those requests, as stored with each reply.
-        wall_seconds: seconds on the clock since the run began.
-        usd: US dollars, where the LM has a price.
+        wall_seconds: clock time since the start of the run.
+        usd: US dollars, if the LM has a price.
 
     Example:
         >>> import tunesmith as ts
@@ -123,7 +123,7 @@ class Budget:
             whole = f.name in ("calls", "tokens")
             if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not 0 <= value < inf:
                 raise UsageError(
-                    f"`{f.name}` of a budget must be a {'whole' if whole else 'finite'} number that is not negative. "
+                    f"`{f.name}` of a budget must be a {'whole' if whole else 'finite'} number from 0. "
                     f"Given: {value!r}. Leave it out for no limit."
                 )
 
@@ -132,18 +132,18 @@ class Budget:
 
     @classmethod
     def of(cls, value: "Budget | int | None") -> "Budget":
-        """Return `value` as a budget; a plain number means calls."""
+        """Return `value` as a budget. A plain number means calls."""
         if isinstance(value, Budget):
             return value
         return cls(calls=value)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the limits that are set."""
+        """Return the limits that are not `None`."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
 
 
 class _Sum:
-    """A `Spend` that grows."""
+    """A mutable `Spend`."""
 
     __slots__ = ("calls", "input_tokens", "output_tokens", "seconds", "usd")
 
@@ -163,11 +163,11 @@ class _Sum:
 
 
 class Meter:
-    """Counts the calls of one run, safely from many threads.
+    """Counts the calls of one run. Thread-safe.
 
     Args:
-        budget: the most it may be charged.
-        clock: seconds now, for `wall_seconds`.
+        budget: limits on its charges.
+        clock: returns the time in seconds, for `wall_seconds`.
 
     Example:
         >>> import dspy
@@ -184,20 +184,20 @@ class Meter:
         self._limited = bool(self.budget.to_json())
         self._clock, self._start = clock, clock()
         self._lock = threading.Lock()
-        self._seen: set[str] = set()  # charged already
-        self._open: dict[str, int] = {}  # reserved, not answered yet
+        self._seen: set[str] = set()  # keys that are charged
+        self._open: dict[str, int] = {}  # number of reservations per key without an answer yet
         self._charged: defaultdict[str, _Sum] = defaultdict(_Sum)
         self._paid: defaultdict[str, _Sum] = defaultdict(_Sum)
-        self.served = 0  # answered from the cache or from an earlier charge
+        self.served = 0  # repeated requests that were answered without a new charge or payment
 
     def __repr__(self) -> str:
         return brief(self, charged=self.charged, budget=self.budget)
 
     def reserve(self, key: str) -> None:
-        """Ask for the right to make the request `key`; call `settle` or `release` afterwards.
+        """Reserve budget for the request `key`. Call `settle` or `release` afterwards.
 
         Raises:
-            StopSignal: carrying `BudgetExceeded`, where the budget has no room for it.
+            StopSignal: with a `BudgetExceeded`, if the budget has no room for the request.
         """
         with self._lock:
             if self._limited and key not in self._seen and key not in self._open:
@@ -205,7 +205,7 @@ class Meter:
             self._open[key] = self._open.get(key, 0) + 1
 
     def release(self, key: str) -> None:
-        """Give a reservation back: the request was not answered."""
+        """Cancel a reservation, because the request was not answered."""
         with self._lock:
             self._close(key)
 
@@ -222,7 +222,7 @@ class Meter:
                 self._paid[call.role].add(call)
 
     def replay(self, call: Call) -> None:
-        """Charge a call that an earlier process made and was admitted then: nothing is reserved or refused."""
+        """Charge a call of an earlier process, without a reservation or a check of the budget."""
         with self._lock:
             if call.key not in self._seen:
                 self._seen.add(call.key)
@@ -257,13 +257,13 @@ class Meter:
 
     @property
     def charged(self) -> Spend:
-        """What the run was charged so far."""
+        """The charges of the run so far."""
         with self._lock:
             return _total(self._charged)
 
     @property
     def paid(self) -> Spend:
-        """What reached an engine so far."""
+        """The calls that reached an engine so far."""
         with self._lock:
             return _total(self._paid)
 
@@ -274,7 +274,7 @@ class Meter:
             return {name: {role: one.spend() for role, one in side.items()} for name, side in sides.items()}
 
     def room(self) -> Budget:
-        """Return what is left of the budget."""
+        """Return the rest of the budget."""
         spent, limits = self.charged, self.budget
         return Budget(
             calls=None if limits.calls is None else max(0, limits.calls - spent.calls),
@@ -295,7 +295,7 @@ def _left(limit: float | None, used: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The meters that see a call, the sinks that are told of it, what it is for, and whether it may be paid for."""
+    """The meters and sinks of a call, its role, and whether it may reach an engine."""
 
     meters: tuple[Meter, ...] = ()
     sinks: tuple[Callable[[Call], None], ...] = ()
@@ -312,12 +312,12 @@ def current_scope() -> Scope:
     return _SCOPE.get()
 
 
-_RUNS: set[object] = set()  # evaluations of this process that are under way
+_RUNS: set[object] = set()  # the running evaluations of this process
 
 
 @contextmanager
 def run_under_way() -> Iterator[None]:
-    """Note that an evaluation is under way: a call without a scope then comes from a thread it does not know."""
+    """Mark an evaluation as running. A call without a scope then comes from a thread outside of it."""
     mark = object()
     _RUNS.add(mark)
     try:
@@ -327,14 +327,14 @@ def run_under_way() -> Iterator[None]:
 
 
 def runs_under_way() -> bool:
-    """Return whether any evaluation of this process is under way."""
+    """Return whether an evaluation runs in this process."""
     return bool(_RUNS)
 
 
 class metered:  # noqa: N801 - used as a function in a `with`
-    """Let `meter` count, and `sink` be told of, every call made inside, also from copied contexts.
+    """Count every call inside with `meter`, and pass it to `sink`, also in copied contexts.
 
-    A class, because every example enters one, and a generator takes four times as long.
+    It is a class because every example enters one, and a generator takes four times as long.
 
     Example:
         >>> import tunesmith as ts
@@ -363,7 +363,7 @@ class metered:  # noqa: N801 - used as a function in a `with`
 
 @contextmanager
 def role(name: str) -> Iterator[None]:
-    """Count the calls made inside under `name`: `task`, `prompt`, `teacher` or `judge`."""
+    """Count the calls inside under the role `name`: `task`, `prompt`, `teacher` or `judge`."""
     token = _SCOPE.set(replace(_SCOPE.get(), role=name))
     try:
         yield
@@ -373,7 +373,7 @@ def role(name: str) -> Iterator[None]:
 
 @contextmanager
 def unpaid() -> Iterator[None]:
-    """Let no call made inside reach an engine, except a judge's: it ends the run with `BudgetExceeded` instead."""
+    """Allow only a judge's calls to reach an engine. Any other call ends the run with `BudgetExceeded`."""
     token = _SCOPE.set(replace(_SCOPE.get(), paying=False))
     try:
         yield
@@ -382,7 +382,7 @@ def unpaid() -> Iterator[None]:
 
 
 def replay_calls(calls: Iterable[Call]) -> None:
-    """Charge every meter of the running context with `calls`, which an earlier process made, and tell its sinks."""
+    """Charge the meters of the current context with `calls` of an earlier process, and pass them to its sinks."""
     scope = _SCOPE.get()
     for call in calls:
         for meter in scope.meters:
@@ -393,7 +393,7 @@ def replay_calls(calls: Iterable[Call]) -> None:
 
 @contextmanager
 def unmetered() -> Iterator[None]:
-    """Count nothing inside: for an LM behind an LM, whose calls are counted in front."""
+    """Do not count calls inside. For an LM behind another LM, which counts the calls already."""
     token = _SCOPE.set(Scope())
     try:
         yield

@@ -1,4 +1,4 @@
-"""`ts.lm(spec)`: a model as a `dspy.LM` that works anywhere in DSPy."""
+"""`ts.lm(spec)`: a model as a `dspy.LM` that works everywhere in DSPy."""
 
 import copy
 import datetime
@@ -54,8 +54,8 @@ _DSPY_ACALL = DspyLM.acall
 class LM(OwnCacheLM):
     """A `dspy.LM` over one tunesmith engine, with cache, meters and price.
 
-    It subclasses `dspy.LM` only so that what DSPy keeps out of requests reaches the engine: `rollout_id` (for the cache
-    key and the seed), `cache` (for tunesmith's cache) and the engine's own options. DSPy's cache and retries are off.
+    It passes on what DSPy leaves out of requests: `rollout_id` (for the cache key and the seed), `cache` (for
+    tunesmith's cache) and the engine's own options. DSPy's cache and retries are off.
 
     Example:
         >>> import dspy
@@ -86,35 +86,35 @@ class LM(OwnCacheLM):
 
     @property
     def identity(self) -> Identity:
-        """Which model answers."""
+        """The model that answers."""
         return self._stack.identity
 
     @property
     def capabilities(self) -> Capabilities:
-        """What its engine can do."""
+        """The abilities of its engine."""
         return self._stack.capabilities
 
     @property
     def findings(self) -> Findings:
-        """What was found out about the model while it was used."""
+        """Facts about the model that calls have shown."""
         return self._stack.findings
 
     @property
     def slots(self) -> int:
-        """How many requests to have on the way at once."""
+        """The number of concurrent requests."""
         return self._slots
 
     _slots = 1
 
     @property
     def think(self) -> bool | str | None:
-        """Whether, or how much, it may think: the option `think` of `ts.lm`, `None` where that was not given."""
+        """Whether, or how much, it may think: the option `think` of `ts.lm`, `None` if it was not given."""
         found: bool | str | None = (self._options or {}).get("think")
         return found
 
     @property
     def own_turns(self) -> "OwnTurns":
-        """What its server puts into every prompt, besides what is sent: a model's own `SYSTEM` and `MESSAGE`.
+        """The messages that its server adds to every prompt: a model's own `SYSTEM` and `MESSAGE`.
 
         Raises: as `identity`.
         """
@@ -124,12 +124,12 @@ class LM(OwnCacheLM):
 
     @property
     def caches(self) -> bool:
-        """Whether its replies are kept."""
+        """Whether its replies are cached."""
         return self._stack.cache is not None and self.cache is not False
 
     @property
     def cache_folder(self) -> Path | None:
-        """The folder of its replies, `None` if they are not kept."""
+        """The folder of its cached replies, `None` without a cache."""
         return self._stack.cache.folder if self._stack.cache is not None and self.caches else None
 
     @property
@@ -147,17 +147,17 @@ class LM(OwnCacheLM):
         """Return one vector per text, in order.
 
         Raises:
-            UsageError: what was given is no list of texts, or one is empty; nothing was sent.
-            RequestRefused: the model gives no vectors.
+            UsageError: `texts` is not a list of texts, or a text is empty; nothing was sent.
+            RequestRefused: the model has no embeddings.
             ContextOverflow: a text is longer than the context.
         """
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise UsageError(f"`embed` takes a list of texts. Given: {shown(texts)}.")
         empty = [number for number, text in enumerate(texts, 1) if not text]
         if empty:
-            where = ", ".join(map(str, empty[:8])) + (", ..." if len(empty) > 8 else "")
+            numbers = ", ".join(map(str, empty[:8])) + (", ..." if len(empty) > 8 else "")
             raise UsageError(
-                f"{len(empty)} of {len(texts)} texts are empty and have no vector (number {where}). Leave them out."
+                f"{len(empty)} of {len(texts)} texts are empty and have no vector (number {numbers}). Leave them out."
             )
         return self._stack.engine.embed(list(texts))
 
@@ -180,46 +180,46 @@ class LM(OwnCacheLM):
             BESIDE.reset(token)
 
     def copy(self, **kwargs: Any) -> "LM":
-        """Return a copy with other request options, as `dspy.LM.copy` does; `cache=False` turns the cache off for it.
+        """Return a copy with other request options, as `dspy.LM.copy` does. `cache=False` turns off its cache.
 
         Raises:
-            UsageError: an option that a request cannot carry.
+            UsageError: a request cannot have one of the options.
         """
         self.check_options(name for name in kwargs if name != "callbacks")
         check_values(kwargs)
         if "think" in kwargs:
-            raise UsageError("`think` of an LM stays as it is. Make another one with `ts.lm(..., think=...)`.")
+            raise UsageError("`think` of an LM cannot be changed. Create another LM with `ts.lm(..., think=...)`.")
         if kwargs.get("cache") is not None:
             self._cached(kwargs["cache"])
         copied: LM = super().copy(**kwargs)  # type: ignore[no-untyped-call]
         return copied
 
     def over(self, stack: Stack, engine: SyncFacade, async_engine: AsyncFacade) -> "LM":
-        """Return a copy with the same history whose requests go through `stack`."""
+        """Return a copy that shares the history and sends its requests through `stack`."""
         copied: LM = super().copy(engine=engine, async_engine=async_engine)  # type: ignore[no-untyped-call]
         copied._stack, copied.history = stack, self.history
         return copied
 
     def check_options(self, names: Iterable[str]) -> None:
-        """Check that a request can carry each of these options.
+        """Check that a request can have each of these options.
 
         Raises:
-            UsageError: it cannot; the message says what to use instead.
+            UsageError: it cannot have one. The message says what to use instead.
         """
         check_options(names, self._own, self._title)
 
     def dump_state(self) -> dict[str, Any]:
-        """Return what `ts.lm` needs to make this LM again, without keys and headers.
+        """Return the arguments with which `ts.lm` can recreate this LM, without keys and headers.
 
-        DSPy writes it into the states of programs that an LM was set on, and loads it with
+        If an LM is set on a program, DSPy writes this into the program's state, and loads it with
         `allow_unsafe_lm_state=True`.
 
         Raises:
-            UsageError: the LM was made from an engine or an LM object, which have no text form.
+            UsageError: the LM was created from an engine or an LM object, which cannot be written as text.
         """
         if self._options is None:
             raise UsageError(
-                f"The LM {self.model!r} was not made by `ts.lm` and cannot be written into a program's state. "
+                f"The LM {self.model!r} was not created by `ts.lm` and cannot be written into a program's state. "
                 "Save the program without it and set it again after loading."
             )
         kwargs = {name: value for name, value in self.kwargs.items() if value is not None}
@@ -229,15 +229,15 @@ class LM(OwnCacheLM):
 
     @classmethod
     def load_state(cls, state: dict[str, Any], *, allow_custom_lm_class: bool = False) -> "LM":
-        """Return the LM that `dump_state` described; DSPy asks for leave before it comes here."""
+        """Recreate the LM that `dump_state` described. DSPy has asked for the user's permission before."""
         return lm(**{name: value for name, value in state.items() if name != LM_CLASS_STATE_KEY})
 
     def rolled(self, rollout: int) -> "LM":
-        """Return a copy that draws afresh: its own rollout, at temperature 1."""
+        """Return a copy with its own rollout, at temperature 1, so that it draws new replies."""
         return self.copy(rollout_id=rollout, temperature=1.0)
 
     def _split(self, prompt: object, kwargs: dict[str, Any]) -> "tuple[Beside, LM, dict[str, Any]]":
-        """Return what travels beside the request of a call, the LM for DSPy's part of it, and the options for that."""
+        """Split the options of a call: those that bypass DSPy's request, an LM without them, and DSPy's options."""
         self.check_options(name for name in kwargs if name != "request")
         check_values(kwargs)
         given = kwargs.pop("cache", None)
@@ -258,23 +258,23 @@ class LM(OwnCacheLM):
         return Beside(rollout, self._cached(given), extensions, itertools.count()), plain, kwargs
 
     def _cached(self, given: object) -> bool:
-        """Return whether a call with `cache=given` uses a cache; `None` leaves it to the LM's own `cache`."""
+        """Return whether a call with `cache=given` uses a cache. `None` uses the LM's own `cache`."""
         wanted = self.cache if given is None else given
         if not isinstance(wanted, bool):
-            raise UsageError(f"`cache` of a call is true or false. Given: {shown(wanted)}.")
+            raise UsageError(f"`cache` of a call must be true or false. Given: {shown(wanted)}.")
         if wanted and given and self._stack.cache is None and not getattr(self._stack.engine, "keeps", False):
             if self._options is None:
                 raise UsageError(
-                    f"The LM {self.model!r} was made without a cache, so `cache=True` has nowhere to keep its replies. "
-                    "Make it with `cache=ReplyCache(folder)`, or leave the option out."
+                    f"The LM {self.model!r} was created without a cache, so `cache=True` cannot store its replies. "
+                    "Create it with `cache=ReplyCache(folder)`, or leave the option out."
                 )
             self._stack.cache = reply_cache()
         return wanted
 
     def direct(self) -> bool:
-        """Return whether `send` may replace a call: nobody listens in between.
+        """Return whether `send` may replace a call.
 
-        With callbacks, streaming, or a patched `dspy.LM.__call__`, requests take DSPy's own path.
+        With callbacks, streaming, or a patched `dspy.LM.__call__`, requests have to go through DSPy.
         """
         return (
             not self.callbacks
@@ -294,14 +294,14 @@ class LM(OwnCacheLM):
         messages: Callable[[], list[dict[str, Any]]] | None = None,
         cache: bool | None = None,
     ) -> Response:
-        """Answer `request` on the short path, keeping usage and histories as DSPy does.
+        """Answer `request` on the short path, and record usage and history as DSPy does.
 
         Args:
             request: with an effective configuration; see `tunesmith.lm.effective`.
             rollout: 0, or the number of a repeated draw.
-            prefix: what `request` was made from, where it was; saves hashing it again.
-            messages: gives the messages for the history entry.
-            cache: whether the cache may answer, and keeps the reply; `None` leaves it to the LM.
+            prefix: the prefix of `request`, if it has one; saves hashing it again.
+            messages: returns the messages for the history entry.
+            cache: whether the cache may answer and store the reply; `None` uses the LM's own `cache`.
         """
         stack = self._stack if self._cached(cache) else self._stack.without_cache()
         response, paid = stack.answer(request, rollout, prefix)
@@ -365,31 +365,31 @@ def lm(
         spec: `ollama/<model>` (a model on an Ollama server), `embedded` (SmolLM2-135M-Instruct in this process),
             `gguf:<path>` (your own weight file), or any model string of `dspy.LM`, answered by DSPy's own engine,
             cached and metered.
-        host: address of the server, for engines that have one; for Ollama by default OLLAMA_HOST. Several addresses
-            make a pool of hosts that serve the same model; see `PoolEngine`.
-        cache: whether replies are kept in `TUNESMITH_HOME/cache`; or a `ReplyCache` of your own. `cache=False` of a
-            call, of a predictor or of `lm.copy` leaves the cache alone there, as in DSPy.
-        slots: requests on the way at once, on each host of a pool; default `TUNESMITH_SLOTS`, else 1. A model in this
-            process has one per core that the process may use, at most 4, and 1 if its file has more than 1 GB.
+        host: address of the server, if the engine has one; default for Ollama: OLLAMA_HOST. Several addresses make a
+            pool of hosts that serve the same model; see `PoolEngine`.
+        cache: whether to store replies in `TUNESMITH_HOME/cache`, or your own `ReplyCache`. `cache=False` of a call, a
+            predictor or `lm.copy` turns the cache off there, as in DSPy.
+        slots: concurrent requests, on each host of a pool; default `TUNESMITH_SLOTS`, else 1. The default of a model
+            in this process is one per core that the process may use, at most 4, and 1 for a file above 1 GB.
         price: US dollars per million input and output tokens, for budgets in dollars.
-        patience: seconds that an evaluation or a compile waits for a server that answered before and went away, until
-            it stops and can be resumed; default `TUNESMITH_PATIENCE`, else 120. 0 stops at once.
+        patience: seconds that an evaluation or a compile waits if its server stops answering. Then it stops and can be
+            resumed. Default `TUNESMITH_PATIENCE`, else 120. 0 stops at once.
         **kwargs: options of the engine, such as `num_ctx`, `threads`, `think` or `base_url` (docs/models.md lists them
             by engine), and request defaults as `dspy.LM` takes them: `temperature`, `max_tokens`, `seed`, `rollout_id`,
-            ... An option that the model does not take is refused, here and in each call, with words that say what to
-            use instead.
+            ... An option that the model does not take is refused, here and in each call. The error says what to use
+            instead.
 
     Raises:
-        UsageError: a spec or an option that cannot be used.
-        ModelMissing: the weight file is not there.
+        UsageError: the spec or an option cannot be used.
+        ModelMissing: the weight file is missing.
 
     Example:
         >>> import tunesmith as ts
-        >>> lm = ts.lm("ollama/qwen3:4b", host="localhost:11434", temperature=0.2)  # asks no server yet
+        >>> lm = ts.lm("ollama/qwen3:4b", host="localhost:11434", temperature=0.2)  # calls no server yet
         >>> lm.kwargs["temperature"]
         0.2
     """
-    from tunesmith.lm.engines.registry import engine_kind, engine_options  # here, since it imports every engine
+    from tunesmith.lm.engines.registry import engine_kind, engine_options  # here, because it imports every engine
 
     _check(spec, slots, price)
     known = engine_options()
@@ -402,7 +402,7 @@ def lm(
     waiting = None if kind.runs_here else Patience(seconds=_patience(patience))
     if patience is not None:
         options = {**options, "patience": patience}
-    if kind.runs_here:  # a saved program leaves the number to the machine that loads it
+    if kind.runs_here:  # a saved program uses the default of the machine that loads it
         options = {**options, "slots": slots}
     kwargs = {**kind.defaults, **kwargs}
     count *= _hosts(options)
@@ -410,7 +410,7 @@ def lm(
 
 
 def _hosts(options: dict[str, Any]) -> int:
-    """Return over how many hosts a model is spread; `slots` is said per host."""
+    """Return the number of hosts of a model. `slots` counts per host."""
     given = options.get("host") or options.get("base_url")
     return len(given) if isinstance(given, list) else 1
 
@@ -430,16 +430,16 @@ def build_lm(
     """Return an `LM` over any object that implements `Engine`; see `Stack`."""
     _check_whole(slots=slots)
     if not (cache is None or cache is False or isinstance(cache, ReplyCache)):
-        raise UsageError(f"`cache` is a `ReplyCache` here, or false for none. Given: {shown(cache)}.")
-    kept = cache if isinstance(cache, ReplyCache) else None
-    stack = Stack(engine, cache=kept, price=price, patience=patience, findings=Findings(spec))
+        raise UsageError(f"`cache` must be a `ReplyCache` here, or false for none. Given: {shown(cache)}.")
+    store = cache if isinstance(cache, ReplyCache) else None
+    stack = Stack(engine, cache=store, price=price, patience=patience, findings=Findings(spec))
     found = LM(spec, stack, options=options, **kwargs)
     found._slots = slots
     return found
 
 
 def as_lm(model: BaseLM) -> LM:
-    """Return `model` itself, or a metered LM over an LM that was made elsewhere (its own cache stays its own)."""
+    """Return `model` itself, or a metered LM over a `dspy.LM`, which continues to use its own cache."""
     if isinstance(model, LM):
         return model
     from tunesmith.lm.engines.dspy import ForeignEngine
@@ -468,7 +468,7 @@ def _slots(given: int | None, default: Callable[[], int]) -> int:
 
 
 def _patience(given: float | None) -> float:
-    """Return the seconds that a run waits for its server."""
+    """Return how many seconds a run waits for its server."""
     name, value = "patience", given
     text = os.environ.get("TUNESMITH_PATIENCE", "")
     if given is None and text:
@@ -476,8 +476,8 @@ def _patience(given: float | None) -> float:
     if value is None:
         return Patience().seconds
     if not (is_time_limit(value) or value == 0) or isinstance(value, bool):
-        said = text if given is None else given
-        raise UsageError(f"`{name}` is a number of seconds from 0, at most a year. Given: {shown(said)}.")
+        wrong = text if given is None else given
+        raise UsageError(f"`{name}` must be a number of seconds from 0 to a year. Given: {shown(wrong)}.")
     return float(value)
 
 
@@ -488,15 +488,17 @@ def _check(
 ) -> None:
     if not isinstance(spec, str) or not spec.strip():
         raise UsageError(
-            f"An LM spec is a text. Given: {shown(spec)}. Write `embedded`, `gguf:<path>` or a model "
+            f"An LM spec must be a text. Given: {shown(spec)}. Write `embedded`, `gguf:<path>` or a model "
             "string such as `openai/gpt-4o-mini`."
         )
     if spec != "embedded" and ":" not in spec and "/" not in spec:
-        raise UsageError(f"{spec!r} is no LM spec. Write `embedded`, `gguf:<path>` or `<provider>/<model>`.")
+        raise UsageError(f"{spec!r} is not an LM spec. Write `embedded`, `gguf:<path>` or `<provider>/<model>`.")
     _check_whole(slots=slots)
     if price is not None and (
         not isinstance(price, tuple)
         or len(price) != 2
         or not all(isinstance(p, (int, float)) and p >= 0 for p in price)
     ):
-        raise UsageError(f"`price` is a pair of US dollars per million input and output tokens. Given: {shown(price)}.")
+        raise UsageError(
+            f"`price` must be a pair: US dollars per million input and output tokens. Given: {shown(price)}."
+        )

@@ -1,4 +1,4 @@
-"""The options of DSPy's LMs and predictors: each is sent, or refused with words that say what to use instead."""
+"""The options of DSPy's LMs and predictors. Each is sent, or refused with advice on what to use instead."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -28,10 +28,10 @@ CLIENT_OPTIONS = frozenset(
         "extra_headers", "extra_query", "headers", "organization", "project", "timeout",
     }
 )  # fmt: skip
-"""What decides where and how a request is sent."""
+"""Options that decide where and how a request is sent."""
 
 SECRET_OPTIONS = frozenset({"api_key", "azure_ad_token_provider", "extra_headers", "headers"})
-"""What may hold a key: no reply depends on it, and it is never written into a program, a run or an artifact."""
+"""Options that may hold a secret. No reply depends on them, and no program, run or artifact stores them."""
 
 CARRIED = frozenset(
     {
@@ -40,10 +40,10 @@ CARRIED = frozenset(
         "tool_choice", "tools", "top_k", "top_logprobs", "top_p",
     }
 )  # fmt: skip
-"""What every engine is asked for in one way."""
+"""Options that every engine takes."""
 
 HOSTED = frozenset({"logit_bias", "metadata", "prediction", "prompt_cache", "service_tier", "store", "user"})
-"""What hosted models take besides, and DSPy puts into a request by itself."""
+"""More options of hosted models, which DSPy itself puts into a request."""
 
 LLAMACPP = frozenset(
     {
@@ -53,11 +53,11 @@ LLAMACPP = frozenset(
         "xtc_probability", "xtc_threshold",
     }
 )  # fmt: skip
-"""What llama.cpp in this process takes besides."""
+"""More options of llama.cpp in this process."""
 
 OLLAMA = frozenset({"min_p", "mirostat", "num_keep", "repeat_last_n", "repeat_penalty", "typical_p"})
-"""What a request to Ollama may set besides. The rest of its options decide how a model is loaded: a change reloads it,
-and everybody who shares the server waits."""
+"""More options of a request to Ollama. Its other options decide how a model is loaded: a change reloads the model, and
+every client of the server waits."""
 
 PORTABLE = frozenset(
     {
@@ -66,8 +66,8 @@ PORTABLE = frozenset(
         "top_logprobs", "top_p",
     }
 )  # fmt: skip
-"""What a saved program may set. Everything else stays out, above all `api_base`, `api_key`, `headers` and `model`: DSPy
-hands a predictor's options to the LM, so they would choose where a prompt is sent."""
+"""Options that a saved program may set. All others are left out, above all `api_base`, `api_key`, `headers` and
+`model`: DSPy passes a predictor's options to the LM, so they would decide where a prompt is sent."""
 
 _CONNECTION = "It belongs to the connection: give it to `ts.lm(...)`, for a model that has one"
 _OF_THE_LM = "It is an argument of `dspy.LM(...)`, which `ts.lm(...)` and its requests do not have"
@@ -91,7 +91,7 @@ _ADVICE = {
     "stream": "Use `ts.stream(program, ...)`, or `dspy.streamify`",
 }
 NEVER_SENT = frozenset(_ADVICE)
-"""What no request can hold."""
+"""Options that a request cannot have."""
 
 _KNOWN = CARRIED | HOSTED | LLAMACPP | OLLAMA | _ONCE.keys() | _ADVICE.keys()
 _ALIKE = 0.84
@@ -102,13 +102,13 @@ def check_options(names: Iterable[str], own: frozenset[str] | None, title: str) 
     """Check that each option can be sent.
 
     Args:
-        names: the options that are given.
-        own: what the engine takes besides `CARRIED`; `None` if its server decides. Then only what no request can hold,
-            and what looks like a misspelt option, is refused.
-        title: who has the options, for the message, such as "A request to 'embedded'".
+        names: of the options.
+        own: the options that the engine takes besides `CARRIED`; `None` if its server decides. Then only options that
+            a request cannot have, and likely misspellings, are refused.
+        title: subject of the error text, such as "A request to 'embedded'".
 
     Raises:
-        UsageError: one cannot.
+        UsageError: an option cannot be sent.
     """
     for name in names:
         if name in CARRIED or (_may_be(name) if own is None else name in own):
@@ -129,10 +129,10 @@ def is_portable(name: str, value: object) -> bool:
 
 
 def check_values(options: Mapping[str, Any]) -> None:
-    """Check the values of the options that every engine has.
+    """Check the values of the options that every engine takes.
 
     Raises:
-        UsageError: one is of another type, or out of range.
+        UsageError: a value has a wrong type, or is out of range.
     """
     for name, value in options.items():
         field = {"max_completion_tokens": "max_tokens"}.get(name, name)
@@ -149,28 +149,28 @@ def check_values(options: Mapping[str, Any]) -> None:
         raise UsageError(f"The option `reasoning_effort` cannot be used: {error}. Given: {shown(effort)}.") from error
     stop = options.get("stop")
     if not (stop is None or isinstance(stop, str | list | tuple)):
-        raise UsageError(f"`stop` is a text or a list of texts. Given: {shown(stop)}.")
+        raise UsageError(f"`stop` must be a text or a list of texts. Given: {shown(stop)}.")
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a call with those together that need each other, and with keys that JSON has.
+    """Return the options of a call with keys that JSON allows, after a check of `n` and `top_logprobs`.
 
     Raises:
-        UsageError: one is there without the other, or `n` cannot be.
+        UsageError: `top_logprobs` is set without `logprobs`, or `n` is not a positive whole number.
     """
     found = dict(options)
     if found.get("top_logprobs") is not None and not found.get("logprobs"):
-        raise UsageError("`top_logprobs` says how many alternatives `logprobs=True` reports. Set both.")
+        raise UsageError("`top_logprobs` is the number of alternatives that `logprobs=True` reports. Set both.")
     count = found.get("n")
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-        raise UsageError(f"`n` is how many replies to draw: a whole number from 1. Given: {shown(count)}.")
+        raise UsageError(f"`n`, the number of replies, must be a whole number from 1. Given: {shown(count)}.")
     if isinstance(found.get("logit_bias"), Mapping):
         found["logit_bias"] = {str(token): bias for token, bias in found["logit_bias"].items()}
     return found
 
 
 def _may_be(name: str) -> bool:
-    """Return whether a server may know an option of that name."""
+    """Return whether a server may have an option of that name."""
     if name in _ADVICE:
         return False
     import difflib

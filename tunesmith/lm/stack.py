@@ -1,4 +1,4 @@
-"""The layers between a program and an engine: rollout, meter, cache with single flight, engine."""
+"""The layers between a program and an engine: rollout, meter, cache with single flight."""
 
 import asyncio
 import contextlib
@@ -38,13 +38,13 @@ __all__ = ["BESIDE", "Beside", "Stack", "closed", "effective", "rollout_number"]
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What DSPy keeps out of the request of the running call, so that it travels beside it.
+    """Options of the running call that DSPy leaves out of its request.
 
     Attributes:
         rollout: 0, or the number of a repeated draw.
-        cached: whether the cache may answer, and keeps the reply.
-        extensions: options of the engine that DSPy has no word for.
-        draws: numbers the requests of the call, of which DSPy makes `n` equal ones; `None` where there is one.
+        cached: whether the cache may answer and store the reply.
+        extensions: options of the engine that DSPy does not know.
+        draws: numbers the `n` equal requests that DSPy makes of one call; `None` for a single one.
     """
 
     rollout: int = 0
@@ -53,11 +53,11 @@ class Beside:
     draws: Iterator[int] | None = None
 
     def stack(self, stack: "Stack") -> "Stack":
-        """Return the layers that the call goes through."""
+        """Return the layers of the call: without the cache if it is off."""
         return stack if self.cached else stack.without_cache()
 
     def whole(self, request: Request) -> tuple[Request, int]:
-        """Return the next request of the call as it is sent, and its rollout."""
+        """Return the next complete request of the call, and its rollout."""
         config, draw = request.config, 0 if self.draws is None else next(self.draws)
         if self.extensions:
             config = replace(config, extensions={**(config.extensions or {}), **self.extensions})
@@ -74,16 +74,16 @@ StreamEvent = StreamStartEvent | StreamDeltaEvent | StreamEndEvent
 
 
 def effective(config: Config, rollout: int, draw: int = 0) -> Config:
-    """Return `config` with tunesmith's defaults where the caller set nothing.
+    """Return `config` with tunesmith's defaults for unset options.
 
-    Temperature 0 and seed 0 for rollout 0. Greedy decoding ignores the seed, so rollout k > 0 gets seed k and
-    temperature 1. A reply is at most 512 tokens long.
+    Rollout 0 gets temperature 0 and seed 0. Rollout k > 0 gets seed k and temperature 1, because greedy decoding
+    ignores the seed. The default limit of a reply is 512 tokens.
 
     Args:
-        config: what the caller set.
+        config: options that the caller set.
         rollout: its number.
-        draw: which of the `n` draws of one call it is. A seed that the caller set counts on from draw to draw: with one
-            seed they would be one text.
+        draw: number of the draw among the `n` draws of one call. It is added to a seed that the caller set, because
+            equal seeds give equal texts.
     """
     if draw and config.seed is not None:
         config = replace(config, seed=config.seed + draw)
@@ -101,7 +101,7 @@ def effective(config: Config, rollout: int, draw: int = 0) -> Config:
 
 
 def rollout_number(value: object) -> int:
-    """Return a caller's `rollout_id` as a number; absent is 0, text is hashed."""
+    """Return a caller's `rollout_id` as a number: 0 without one, a hash of a text."""
     if value is None:
         return 0
     if isinstance(value, int):
@@ -111,7 +111,7 @@ def rollout_number(value: object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """What came of a request: a response, or a prompt that does not fit (prompt and context tokens, estimated)."""
+    """The result of a request: a response, or a context overflow (prompt and context tokens, estimated)."""
 
     response: Response | None
     seconds: float
@@ -119,20 +119,20 @@ class _Reply:
 
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> "_Reply":
-        """Return what `row` holds; raises `KeyError`, `TypeError` or `ValueError` for another kind of row."""
+        """Return the reply in `row`; raises `KeyError`, `TypeError` or `ValueError` for an unknown kind of row."""
         if "overflow" in row:
             prompt_tokens, context_tokens, *estimated = row["overflow"]
             return cls(None, 0.0, (prompt_tokens, context_tokens, estimated == [True]))
         return cls(response_of(row), float(row["seconds"]))
 
     def row(self) -> dict[str, Any] | None:
-        """Return the cache row, `None` where a row cannot hold the response."""
+        """Return the cache row, `None` if a row cannot hold the response."""
         if self.overflow is not None:
             return overflow_row(*self.overflow)
         return None if self.response is None else row_of(self.response, self.seconds)
 
     def result(self) -> Response:
-        """Return the response, or raise the `ContextOverflow` it stands for."""
+        """Return the response, or raise the `ContextOverflow`."""
         if self.response is None:
             prompt, there, estimated = self.overflow or (None, None, False)
             raise context_overflow(prompt_tokens=prompt, context_tokens=there, estimated=estimated)
@@ -140,15 +140,15 @@ class _Reply:
 
 
 class Stack:
-    """One engine with its cache, meters and price. Shared by all copies of an LM, safe from many threads.
+    """One engine with its cache, meters and price. All copies of an LM share it. Thread-safe.
 
     Args:
-        engine: what answers.
-        cache: where replies are kept; `None` asks the engine every time.
+        engine: answers requests.
+        cache: stores replies; with `None` every request reaches the engine.
         price: US dollars per million input and output tokens.
-        patience: how long a run waits for the engine's server; `None` where it has none. A call outside of a run is
-            never waited for.
-        findings: what was found out about the model; shared by all who ask it.
+        patience: how long a run waits for the engine's server; `None` without a server. A call outside a run does not
+            wait.
+        findings: facts about the model that calls have shown. All callers of the model share them.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class Stack:
         return self
 
     def without_cache(self) -> "Stack":
-        """Return the same layers without any cache: each request reaches the model."""
+        """Return the same layers without a cache, so that each request reaches the model."""
         found = copy.copy(self)
         found.cache = None
         own = getattr(self.engine, "without_cache", None)
@@ -178,11 +178,11 @@ class Stack:
 
     @property
     def identity(self) -> Identity:
-        """Which model answers; a server may have to be asked.
+        """The model that answers. This may ask a server.
 
         Raises:
-            StopSignal: inside a metered run, the server or the model is not there.
-            ModelMissing, ModelUnavailable: the same anywhere else.
+            StopSignal: the server or the model is missing, inside a metered run.
+            ModelMissing, ModelUnavailable: the same outside a run.
         """
         try:
             return self.engine.identity
@@ -192,7 +192,7 @@ class Stack:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the engine can do; raises as `identity`."""
+        """The abilities of the engine; raises as `identity`."""
         try:
             return self.findings.usable(self.engine.capabilities)
         except (ModelMissing, ModelUnavailable) as error:
@@ -241,7 +241,7 @@ class Stack:
             return self._pay(key, request)
 
         reply, paid = self.cache.flight.run(key, pay)
-        return reply, paid and led  # whoever waited for another thread's call has paid nothing
+        return reply, paid and led  # a thread that waited for another thread's call has not paid
 
     def _cached(self, key: str) -> "_Reply | None":
         row = None if self.cache is None else self.cache.get(key)
@@ -249,11 +249,11 @@ class Stack:
             return None
         try:
             return _Reply.of_row(row)
-        except (KeyError, TypeError, ValueError):  # a row of another version is a miss
+        except (KeyError, TypeError, ValueError):  # a row of a different version is a miss
             return None
 
     def _pay(self, key: str, request: Request) -> "tuple[_Reply, bool]":
-        # Between the look-up and the flight another thread or process may have finished this very request.
+        # Another thread or process may have finished the same request since the look-up.
         found = self._cached(key)
         if found is not None:
             return found, False
@@ -263,7 +263,7 @@ class Stack:
 
     def _store(self, key: str, reply: "_Reply") -> None:
         if reply.overflow is not None and self.identity.digest is None:
-            return  # who is known by name only may have more room tomorrow
+            return  # without a digest, the name may stand for a model with a larger context tomorrow
         row = reply.row()
         if row is not None and self.cache is not None:
             self.cache.put(key, row)
@@ -302,7 +302,7 @@ class Stack:
             sink(call)
 
     def stream(self, request: Request, rollout: int) -> Iterator[StreamEvent]:
-        """Yield the reply piece by piece; a cached one, and one with log-probabilities, comes in whole parts."""
+        """Yield the reply piece by piece. A cached reply, or one with log-probabilities, comes in whole parts."""
         request = replace(request, config=effective(request.config, rollout))
         key = request_key(self.identity, request, rollout)
         scope = _scope()
@@ -313,7 +313,7 @@ class Stack:
                 events = whole_events(found.result())
                 self._settle(scope, key, found, paid=False)
                 yield from events
-            elif request.config.logprobs is not None:  # most engines leave them out of their streams
+            elif request.config.logprobs is not None:  # most engines do not stream log-probabilities
                 reply = self._ask(request)
                 self._store(key, reply)
                 self._settle(scope, key, reply, paid=True)
@@ -329,12 +329,12 @@ class Stack:
 
     def _stream_paid(self, request: Request, key: str, scope: Scope) -> Iterator[StreamEvent]:
         _check_may_pay(scope)
-        start, said = time.perf_counter(), list[StreamEvent]()
+        start, received = time.perf_counter(), list[StreamEvent]()
         with closed(self.engine.stream(request)) as events:
             for event in events:
-                said.append(event)
+                received.append(event)
                 if isinstance(event, StreamEndEvent):
-                    reply = _Reply(_said(said, request), round(time.perf_counter() - start, 4))
+                    reply = _Reply(_response_of(received, request), round(time.perf_counter() - start, 4))
                     self._store(key, reply)
                     self._settle(scope, key, reply, paid=True)
                 yield event
@@ -342,7 +342,7 @@ class Stack:
 
 @contextlib.contextmanager
 def closed(events: Iterator[Any]) -> Iterator[Iterator[Any]]:
-    """Close `events` whatever happens, and at once: an exception that is kept would keep the connection open."""
+    """Close `events` at the end, also after an error: a stored exception would keep the connection open."""
     try:
         yield events
     finally:
@@ -351,21 +351,21 @@ def closed(events: Iterator[Any]) -> Iterator[Iterator[Any]]:
             close()
 
 
-def _said(events: list[StreamEvent], request: Request) -> Response:
-    """Return the reply that a stream gave. Without the request's options, which would make data of its text."""
+def _response_of(events: list[StreamEvent], request: Request) -> Response:
+    """Return the response of a stream. The request's options are left out: they could turn its text into data."""
     plain = Request(model=request.model, messages=request.messages)
     return materialize_response(iter(events), plain)
 
 
 _OUTSIDE = (
-    "A model call came from a thread that knows nothing of the evaluation under way: it is not counted, "
-    "no budget stops it, and it uses the globally configured model. Start threads with `dspy.Parallel`, or run "
-    "their work in `contextvars.copy_context()`."
+    "A model call came from a thread outside the running evaluation. It is not counted, no budget stops it, and it "
+    "uses the globally configured model. Start threads with `dspy.Parallel`, or run their work in "
+    "`contextvars.copy_context()`."
 )
 
 
 def _scope() -> Scope:
-    """Return the running scope; a thread that `dspy.Parallel` started has it in DSPy's settings only."""
+    """Return the current scope. In a thread of `dspy.Parallel` it is only in DSPy's settings."""
     scope = current_scope()
     if scope is NOWHERE and "tunesmith_scope" in dspy_settings:
         found: Scope = dspy_settings.tunesmith_scope[0]
@@ -376,18 +376,18 @@ def _scope() -> Scope:
 
 
 def _check_may_pay(scope: Scope) -> None:
-    """Raise `StopSignal` where nothing but a judge may be paid for."""
+    """Raise `StopSignal` if only judges may call their model."""
     if not scope.paying and scope.role != "judge":
         raise StopSignal(
             BudgetExceeded(
-                "Scoring stored outputs again pays for no call of the program, and here one is wanted that was never "
-                "made. The same command without `--rescore` goes on."
+                "Rescoring needs an output that was never stored. Run the same command without `--rescore` to compute "
+                "it."
             )
         )
 
 
 def _stop_if_metered(error: Exception, scope: Scope) -> None:
-    """Inside a metered run nobody may take the model's absence for a wrong answer, whatever `Exception` he catches.
+    """End a metered run, so that a program's `except Exception` cannot turn an outage into a wrong answer.
 
     Raises:
         StopSignal: the run is metered.
@@ -414,11 +414,11 @@ class SyncFacade:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
 
-    # Asking an engine what it can do may mean asking a server, so it waits until DSPy asks.
+    # These are properties, because an engine may have to ask its server.
 
     @property
     def supports_response_schema(self) -> bool:
-        """Whether replies can be held to a JSON Schema."""
+        """Whether replies can be constrained by a JSON Schema."""
         return "json_schema" in self.stack.capabilities.constraints
 
     @property
@@ -433,7 +433,7 @@ class SyncFacade:
 
     @property
     def supported_params(self) -> set[str]:
-        """What a request may set."""
+        """The options that a request may set."""
         names = {"temperature", "max_tokens", "top_p", "top_k", "stop", "seed"}
         return names | ({"response_format"} if self.stack.capabilities.constraints else set())
 
@@ -456,7 +456,7 @@ class SyncFacade:
 
 
 class AsyncFacade:
-    """A `Stack` as DSPy's asynchronous engine: the blocking call runs in a thread of its own."""
+    """A `Stack` as DSPy's asynchronous engine. The blocking call runs in another thread."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -479,7 +479,7 @@ class AsyncFacade:
             while (event := await asyncio.to_thread(next, events, None)) is not None:
                 yield event
         finally:
-            with contextlib.suppress(ValueError):  # a thread is still in it, and closes it by leaving it
+            with contextlib.suppress(ValueError):  # a thread still runs the generator, and closes it at its end
                 events.close()  # type: ignore[attr-defined]  # it is a generator
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""Requests as keys and replies as JSON rows: what the cache stores and compares."""
+"""The cache's format: a key per request, and a JSON row per reply."""
 
 import dataclasses
 import hashlib
@@ -26,9 +26,9 @@ _VERSION = 1
 
 
 class Prefix:
-    """The part of a request that many requests share: configuration, system text, all messages but the last.
+    """The shared part of many requests: configuration, system text, and all messages except the last.
 
-    It remembers the half-finished hash per model, so that a key costs the last message only.
+    It stores the partial hash per model, so that a key has to hash only the last message.
     """
 
     __slots__ = ("_hashers", "config", "messages", "model", "system")
@@ -47,7 +47,7 @@ class Prefix:
         )
 
     def key(self, identity: Identity, final: Message, rollout: int) -> str:
-        """Return the content key of `self.request(final)`; equal to `request_key` of it."""
+        """Return the content key of `self.request(final)`, the same as `request_key` returns."""
         hasher = self._hashers.get(identity.key)
         if hasher is None:
             hasher = _head(identity, self.model, self.system, (), self.config)
@@ -82,7 +82,7 @@ def _head(identity: Identity, model: str, system: Any, tools: Any, config: Confi
 
 
 def config_json(config: Config) -> dict[str, Any]:
-    """Return what `config` sets, as JSON values."""
+    """Return the options that `config` sets, as JSON values."""
     found = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -96,7 +96,7 @@ def _message_bytes(message: Message) -> bytes:
     if text is None:
         text = canonical_json(_plain(message.parts), escaped=True)
         return f"\n{message.role}/parts {len(text)} {text}".encode()
-    # The length in front keeps any text from posing as the next message.
+    # With the length in front, no text can imitate a following message.
     return f"\n{message.role} {len(text)} {text}".encode("utf-8", "surrogatepass")
 
 
@@ -113,7 +113,7 @@ def _plain(value: Any) -> Any:
 
 
 def row_of(response: Response, seconds: float) -> dict[str, Any] | None:
-    """Return the cache row of `response`, or `None` where it holds parts a row cannot carry."""
+    """Return the cache row of `response`, or `None` if it has parts that a row cannot hold."""
     texts, thinking, calls = [], [], []
     for part in response.message.parts:
         if isinstance(part, TextPart):
@@ -153,7 +153,7 @@ def overflow_row(
     context_tokens: int | None,
     estimated: bool = False,  # noqa: FBT001, FBT002
 ) -> dict[str, Any]:
-    """Return the cache row of a prompt that does not fit: it will not fit tomorrow either."""
+    """Return the cache row of a prompt that does not fit the context. The same prompt never fits."""
     numbers = [prompt_tokens, context_tokens]
     return {"v": _VERSION, "overflow": [*numbers, True] if estimated else numbers}
 
@@ -162,10 +162,10 @@ def response_of(row: dict[str, Any]) -> Response:
     """Return the response that `row` holds.
 
     Raises:
-        KeyError, TypeError, ValueError: the row is of another version or shape; treat it as a miss.
+        KeyError, TypeError, ValueError: the row has a different version or shape. Treat it as a miss.
     """
     if row["v"] != _VERSION:
-        raise ValueError("another version of the row format")
+        raise ValueError("a different version of the row format")
     parts: list[Any] = []
     if "thinking" in row:
         parts.append(ThinkingPart(row["thinking"]))

@@ -1,4 +1,4 @@
-"""Any other model: DSPy's own engine behind tunesmith's cache and meters."""
+"""All other models: DSPy's engine behind tunesmith's cache and meters."""
 
 import copy
 import importlib
@@ -43,11 +43,11 @@ from tunesmith.lm.waiting import Policy
 
 __all__ = ["DspyOptions", "ForeignEngine"]
 
-# DSPy waits 1, 2, 4 ... seconds between attempts; what it repeats never reached a finished reply.
+# DSPy waits 1, 2, 4 ... seconds between attempts. It repeats only requests without a complete reply.
 _RETRIES = 3
 
-_OLLAMA = ("ollama_chat/", "ollama:")  # what DSPy calls a model on an Ollama server
-_OLLAMA_ADDRESS = "http://localhost:11434/v1"  # that DSPy takes for them, whatever OLLAMA_HOST says
+_OLLAMA = ("ollama_chat/", "ollama:")  # DSPy's prefixes for a model on an Ollama server
+_OLLAMA_ADDRESS = "http://localhost:11434/v1"  # DSPy's default address for them; it ignores OLLAMA_HOST
 _PROVIDER = re.compile("^[^/:]*[/:]")
 _LOOK_SECONDS = 5.0
 _ABSENT = (LMAuthError, LMConfigurationError, LMUnsupportedModelError)
@@ -55,12 +55,12 @@ _AWAY = (LMTransportError, LMRateLimitError, LMTimeoutError, LMServerError)
 
 
 class ForeignEngine:
-    """A plain `dspy.LM` as an engine. The model is known by name and address only, so its identity is unverified.
+    """A plain `dspy.LM` as an engine. Its identity is unverified, because only name and address are known.
 
     Args:
-        model: DSPy's model string, for instance `openai/gpt-4o-mini`.
+        model: DSPy's model string, for example `openai/gpt-4o-mini`.
         client: connection settings as `dspy.LM` takes them (`api_base`, `api_key`, `timeout`, ...).
-        cloud: whether the model may be one that an Ollama server hands on to the cloud.
+        cloud: whether to allow a model that an Ollama server forwards to the cloud.
 
     Raises:
         UsageError: DSPy refuses the model string or a setting.
@@ -68,7 +68,7 @@ class ForeignEngine:
 
     def __init__(self, model: str, client: dict[str, Any], *, cloud: bool = False) -> None:
         self._gate = _Gate(model, client, open_=cloud)
-        # DSPy downloads a price list at first use otherwise.
+        # Without it DSPy downloads a price list at first use.
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
         self._call: dict[str, Any] = {}
         try:
@@ -77,16 +77,16 @@ class ForeignEngine:
             raise UsageError(f"DSPy does not accept the model {model!r}: {error}") from error
         address = client.get("api_base") or client.get("base_url") or ""
         self.identity = Identity(backend="dspy", model=model, details=(("address", str(address)),) if address else ())
-        # Which schemas a server takes is not known here: replies are parsed and validated, not constrained.
+        # Replies are not constrained, only parsed and validated: it is unknown which schemas a server takes.
         self.capabilities = Capabilities()
 
     @classmethod
     def over(cls, lm: BaseLM) -> "ForeignEngine":
-        """Return an engine over an LM object that the caller made."""
+        """Return an engine over an LM that the caller created."""
         engine = object.__new__(cls)
         engine._lm, engine._call = lm, {}
-        engine._gate = _Gate(lm.model, {}, open_=True)  # the user made the LM and chose where it goes
-        # Addresses may change replies; keys and headers never belong in an identity, which artifacts show.
+        engine._gate = _Gate(lm.model, {}, open_=True)  # the user created the LM and chose its address
+        # Addresses can change replies. Keys and headers must stay out of an identity, because artifacts show it.
         details = {n: v for n, v in lm.kwargs.items() if n in ("api_base", "base_url") and v is not None}
         engine.identity = Identity(
             backend="dspy", model=lm.model, details=tuple(sorted((n, str(v)) for n, v in details.items()))
@@ -96,11 +96,11 @@ class ForeignEngine:
 
     @property
     def keeps(self) -> bool:
-        """Whether the LM keeps replies in DSPy's cache."""
+        """Whether the LM stores replies in DSPy's cache."""
         return bool(getattr(self._lm, "cache", False))
 
     def without_cache(self) -> "ForeignEngine":
-        """Return the same engine, which leaves DSPy's cache alone."""
+        """Return a copy of the engine that does not use DSPy's cache."""
         found = copy.copy(self)
         found._call = {"cache": False}
         return found
@@ -123,7 +123,7 @@ class ForeignEngine:
                     f"The model {self.identity.model!r} refused the request: {error}.{self._hint()}"
                 ) from error
             raise missing_model(
-                f"DSPy knows no provider for the model {self.identity.model!r}: {_one_line(error)}. Write "
+                f"DSPy has no provider for the model {self.identity.model!r}: {_one_line(error)}. Write "
                 f"`<provider>/<model>`, such as `openai/gpt-4o-mini`.{self._hint()}"
             ) from error
         except _AWAY as error:
@@ -141,11 +141,9 @@ class ForeignEngine:
 
         provider, _, name = self.identity.model.partition("/")
         if difflib.get_close_matches(provider, ("ollama",), cutoff=0.75):
-            return f" Is `ollama/{name}` meant?"
+            return f" Did you mean `ollama/{name}`?"
         if provider == "openai" and not self._lm.kwargs.get("api_base"):
-            return (
-                " A server of your own is named by `base_url=` in `ts.lm`, or `base_url` under [lm] in tunesmith.toml."
-            )
+            return " For your own server, set `base_url=` in `ts.lm`, or `base_url` under [lm] in tunesmith.toml."
         return ""
 
     def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
@@ -155,7 +153,7 @@ class ForeignEngine:
     def embed(self, texts: list[str]) -> list[list[float]]:
         """Refuse: DSPy's LM has no embeddings."""
         raise refused(
-            f"The model {self.identity.model!r} is reached through DSPy, which has no embeddings for it. "
+            f"The model {self.identity.model!r} is called through DSPy, which has no embeddings for it. "
             "Use `dspy.Embedder`."
         )
 
@@ -167,13 +165,13 @@ class ForeignEngine:
 
 
 class _Gate:
-    """Keeps texts from a model that an Ollama server hands on to the cloud. Copies of an engine share it.
+    """Blocks requests to a model that an Ollama server forwards to the cloud. Copies of an engine share it.
 
     Args:
-        spec: of the model, whose name may say it.
-        client: connection settings. The server at the address that they give, or at the one that DSPy takes for Ollama,
-            is asked once, before the first text: any provider of DSPy that takes an address may reach Ollama's `/v1`.
-        open_: whether the user gave leave.
+        spec: of the model. Its name may show that it is a cloud model.
+        client: connection settings. Their server, or DSPy's default one for Ollama, is asked once, before the first
+            request: any provider of DSPy that takes an address can reach Ollama's `/v1`.
+        open_: whether the user allows cloud models.
     """
 
     def __init__(self, spec: str, client: dict[str, Any], *, open_: bool) -> None:
@@ -183,7 +181,7 @@ class _Gate:
         self._address: str | None = address if isinstance(address, str) and not open_ else None
 
     def check(self) -> None:
-        """Raise `ModelMissing` if the model may not be asked."""
+        """Raise `ModelMissing` if the model is blocked."""
         if self._address is not None and not self._barred:
             self._look(self._address)
         if self._barred:
@@ -203,14 +201,14 @@ class _Gate:
                 name = _PROVIDER.sub("", self._spec)
                 self._barred = is_handed_on(name, server.page("/api/show", {"model": name}) or {})
         except ModelUnavailable:
-            return  # a server that is away gets no text either
+            return  # the request will not reach an unavailable server either
         finally:
             server.close()
         self._address = None
 
 
 def _is_cloud_spec(spec: str, *, has_address: bool) -> bool:
-    """Return whether the spec names a cloud model of an Ollama server, by the name alone."""
+    """Return whether the spec, by its name alone, is a cloud model of an Ollama server."""
     if spec.startswith(_OLLAMA):
         return is_cloud_name(spec)
     return (has_address or spec.startswith("openai/")) and is_cloud_tag(_PROVIDER.sub("", spec))
@@ -221,7 +219,7 @@ def _one_line(error: BaseException) -> str:
 
 
 class DspyOptions(EngineOptions):
-    """What `dspy.LM` takes for a connection."""
+    """Connection options of `dspy.LM`."""
 
     host: str | None = option("one address; use `base_url=` for several", "the same as `api_base`")
     api_base: Any = option("an address", "where the server is")
@@ -247,7 +245,7 @@ class DspyOptions(EngineOptions):
 
 
 def _make(spec: str, given: dict[str, Any], slots: int) -> Built:
-    del slots  # DSPy's own engine limits nothing
+    del slots  # DSPy's engine does not limit concurrency
     leave = {"cloud": given["cloud"]} if "cloud" in given else {}
     client = {name: value for name, value in given.items() if name not in ("cloud", "host")}
     if "host" in given:

@@ -1,4 +1,4 @@
-"""Doubles that answer from a script or a function, for tests, docs and examples."""
+"""Test doubles that answer from a script or a function, for tests, docs and examples."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -32,10 +32,10 @@ _ALL = Capabilities(constraints=frozenset({"json_object", "json_schema", "gramma
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A request as a double's function sees it.
+    """The argument of a double's function: a request in readable form.
 
     Attributes:
-        system: the system text, empty where there is none.
+        system: the system text, empty without one.
         messages: `(role, text)` of every message in order.
         text: the last message.
         request: the request itself.
@@ -54,9 +54,9 @@ def ScriptedLM(  # noqa: N802 - used like a class
     name: str = "scripted",
     **kwargs: Any,
 ) -> LM:
-    """Return an LM that gives `replies` in order, then fails; an exception among them is raised.
+    """Return an LM that gives `replies` in order, then fails. Exceptions among them are raised.
 
-    `lm.requests` lists what reached it.
+    `lm.requests` lists the requests that reached it.
 
     Example:
         >>> import tunesmith as ts
@@ -72,7 +72,7 @@ def ScriptedLM(  # noqa: N802 - used like a class
             reply = next(left, None)
         if reply is None:
             raise UsageError(
-                f"The script of {len(replies)} replies is used up. The next request ends with "
+                f"All {len(replies)} replies of the script are used. The next request ends with "
                 f"{shown(seen.text)}. Give the `ScriptedLM` one reply per call."
             )
         if isinstance(reply, Exception):
@@ -103,12 +103,12 @@ def FunctionLM(  # noqa: N802 - used like a class
     """Return an LM whose replies `function` computes from each request.
 
     Args:
-        function: gets a `Seen`, returns the reply's text or a whole `Response`.
-        cache: where replies are kept; by default nowhere.
-        capabilities: what the double claims to be able to do.
+        function: takes a `Seen`, returns the reply's text or a whole `Response`.
+        cache: stores replies; by default there is none.
+        capabilities: of the double.
         name: the model's name.
-        version: stands for the weights in cache keys; by default the function's qualified name.
-        slots: requests on the way at once.
+        version: replaces the digest of the weights in cache keys; by default the function's qualified name.
+        slots: number of concurrent requests.
         price: US dollars per million input and output tokens.
         **kwargs: request defaults as `dspy.LM` takes them.
 
@@ -122,13 +122,13 @@ def FunctionLM(  # noqa: N802 - used like a class
     """
     digest = content_key(version or f"{function.__module__}:{function.__qualname__}", escaped=True)
     engine = FunctionEngine(function, Identity("double", name, digest), capabilities)
-    found = build_lm(name, engine, cache=cache, slots=slots, price=price, **kwargs)
-    found.requests = engine.requests  # type: ignore[attr-defined]  # for tests to read
-    return found
+    lm = build_lm(name, engine, cache=cache, slots=slots, price=price, **kwargs)
+    lm.requests = engine.requests  # type: ignore[attr-defined]  # read by tests
+    return lm
 
 
 class FunctionEngine:
-    """The engine behind both doubles. Tokens are counted as words. It takes the options of every engine."""
+    """The engine of both doubles. It counts words as tokens, and takes the options of every engine."""
 
     request_options = HOSTED | LLAMACPP | OLLAMA | {"think"}
 
@@ -168,13 +168,13 @@ class FunctionEngine:
                 yield event
 
     def embed(self, texts: list[str]) -> list[list[float]]:
-        """Return vectors that depend on nothing but the text."""
+        """Return vectors that depend only on the text."""
         return [
             [int(content_key(text, escaped=True)[i : i + 4], 16) / 65536 for i in range(0, 32, 4)] for text in texts
         ]
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the double holds no resources."""
 
 
 def _seen(request: Request) -> Seen:
