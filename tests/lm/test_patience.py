@@ -372,7 +372,7 @@ def test_patience_is_a_key_of_the_project_file(tmp_path: Path, monkeypatch: pyte
     for wrong in ("-1", "'long'", "true"):
         with pytest.raises(UsageError, match=r"tunesmith\.toml: `lm\.patience`"):
             model(wrong)
-    with pytest.raises(UsageError, match="`patience` is a number of seconds"):
+    with pytest.raises(UsageError, match="`patience` must be a number of seconds"):
         model("inf")
 
 
