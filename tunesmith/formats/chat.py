@@ -4,7 +4,7 @@ import inspect
 from typing import Any, ClassVar
 
 from tunesmith.errors import ParseError
-from tunesmith.formats.asked import check_inputs
+from tunesmith.formats.checks import check_inputs
 from tunesmith.formats.format import AdapterParseError, ChatAdapter, ReplyError, UnwrappedMethods
 from tunesmith.formats.registry import register
 from tunesmith.formats.thoughts import without_thoughts

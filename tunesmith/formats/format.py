@@ -22,7 +22,7 @@ from dspy.lm15 import Reasoning as Effort
 from dspy.utils.exceptions import AdapterParseError
 
 from tunesmith.errors import FormatError, ParseError, SignatureError, UsageError, shown
-from tunesmith.formats.asked import check_inputs
+from tunesmith.formats.checks import check_inputs
 from tunesmith.formats.labelled import LINES
 from tunesmith.formats.layout import Layout
 from tunesmith.formats.options import Constraint, check_call, request_config
@@ -205,7 +205,7 @@ class Format(UnwrappedMethods, Adapter):
                     f"Input `{name}` is a `{type_text(annotation)}`, which the format `{self.name}` cannot write as "
                     "text. Use the format `chat`."
                 )
-        self.check_outputs(_asked_as(signature))
+        self.check_outputs(_sent_signature(signature))
 
     def refuses(self, signature: type[Signature], demo: Any) -> str | None:
         """Return why this format cannot show a demo, `None` if it can. Compilers call it before they use a demo."""
@@ -243,19 +243,19 @@ class Format(UnwrappedMethods, Adapter):
             ParseError: the reply does not hold the outputs.
         """
         if isinstance(lm, LM) and lm.direct() and not self.callbacks:
-            return self._directly(lm, lm_kwargs, signature, demos, inputs)
-        draws = self._draws(lm, lm_kwargs, signature, demos, inputs)
+            return self._on_short_path(lm, lm_kwargs, signature, demos, inputs)
+        calls = self._calls(lm, lm_kwargs, signature, demos, inputs)
         try:
-            asked = next(draws)
+            call = next(calls)
             while True:
-                self._show(asked)
-                response = lm(asked.request(), **asked.options())
-                self._tell(asked, response)
-                asked = draws.send(response)
+                self._run_format_callbacks(call)
+                response = lm(call.request(), **call.options())
+                self._run_parse_callbacks(call, response)
+                call = calls.send(response)
         except StopIteration as done:
             return done.value
 
-    def _directly(
+    def _on_short_path(
         self,
         lm: LM,
         lm_kwargs: dict[str, Any],
@@ -263,21 +263,21 @@ class Format(UnwrappedMethods, Adapter):
         demos: list[Any],
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
-        """Ask on the short path. A usual reply, one that can be read and was held, needs nothing of `_draws`."""
+        """Do what `__call__` does, without DSPy's callbacks. A valid first reply of a single draw needs no `_calls`."""
         able = lm.capabilities
         plan = None if able.thinking else self._plans.quick(lm, lm_kwargs, signature, demos, able)
         response = None
         if plan is not None and plan.turns is None and len(plan.prefixes) == 1:
             check_inputs(signature, inputs)
-            response = _Asked(plan, 0, signature, demos, inputs, []).send(lm)
+            response = _Call(plan, 0, signature, demos, inputs, []).send(lm)
             outputs, problem = self._tried(signature, plan, response)
             if problem is None and not self._is_unheld(signature, plan, response, readable=True):
                 return [_with_rest(outputs, response, None, logprobs=plan.logprobs)]
-        draws = self._draws(lm, lm_kwargs, signature, demos, inputs)
+        calls = self._calls(lm, lm_kwargs, signature, demos, inputs)
         try:
-            asked = next(draws)
+            call = next(calls)
             while True:
-                asked = draws.send(asked.send(lm) if response is None else response)
+                call = calls.send(call.send(lm) if response is None else response)
                 response = None
         except StopIteration as done:
             return done.value
@@ -291,28 +291,28 @@ class Format(UnwrappedMethods, Adapter):
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """Do what `__call__` does, asynchronously."""
-        draws = self._draws(lm, lm_kwargs, signature, demos, inputs)
+        calls = self._calls(lm, lm_kwargs, signature, demos, inputs)
         direct = isinstance(lm, LM) and lm.direct() and not self.callbacks
         try:
-            asked = next(draws)
+            call = next(calls)
             while True:
                 if not direct:
-                    self._show(asked)
-                response = await lm.acall(asked.request(), **asked.options())
+                    self._run_format_callbacks(call)
+                response = await lm.acall(call.request(), **call.options())
                 if not direct:
-                    self._tell(asked, response)
-                asked = draws.send(response)
+                    self._run_parse_callbacks(call, response)
+                call = calls.send(response)
         except StopIteration as done:
             return done.value
 
-    def _draws(
+    def _calls(
         self,
         lm: BaseLM,
         lm_kwargs: dict[str, Any],
         signature: type[Signature],
         demos: list[Any],
         inputs: dict[str, Any],
-    ) -> "Generator[_Asked, Response, list[dict[str, Any]]]":
+    ) -> "Generator[_Call, Response, list[dict[str, Any]]]":
         """Yield requests, receive replies, and return the outputs of every draw.
 
         `__call__` and `acall` share this generator. It requests one reply per draw. If a reply begins with thoughts or
@@ -323,14 +323,14 @@ class Format(UnwrappedMethods, Adapter):
         plan = self._plan(lm, lm_kwargs, signature, demos, thinking=thought is not None)
         found, draw = list[dict[str, Any]](), 0
         while draw < len(plan.prefixes):
-            asked = _Asked(plan, draw, signature, demos, inputs, self._turns_of(signature, plan, inputs))
-            response = yield asked
+            call = _Call(plan, draw, signature, demos, inputs, self._turns_of(signature, plan, inputs))
+            response = yield call
             outputs, problem = self._tried(signature, plan, response)
             if isinstance(lm, LM) and self._is_unheld(signature, plan, response, readable=problem is None):
                 lm.findings.give_up()
                 plan = self._plan(lm, lm_kwargs, signature, demos, thinking=thought is not None)
                 outputs, problem = self._tried(signature, plan, response)
-                if problem is not None and asked.plan.stop:  # without the stop the reply can be another one
+                if problem is not None and call.plan.stop:  # without the stop the reply can be another one
                     continue
             if problem is not None:
                 raise problem
@@ -361,12 +361,12 @@ class Format(UnwrappedMethods, Adapter):
         except ReplyError as error:
             return {}, error
 
-    def _show(self, asked: "_Asked") -> None:
-        self.format(asked.signature, asked.demos, asked.inputs)  # for callbacks only: the request exists already
+    def _run_format_callbacks(self, call: "_Call") -> None:
+        self.format(call.signature, call.demos, call.inputs)  # for callbacks only: the request exists already
 
-    def _tell(self, asked: "_Asked", response: Response) -> None:
+    def _run_parse_callbacks(self, call: "_Call", response: Response) -> None:
         with contextlib.suppress(ParseError):  # for callbacks only: `_outputs` parses the reply
-            self.parse(asked.signature, _text_of(response) or "")
+            self.parse(call.signature, _text_of(response) or "")
 
     def format(self, signature: type[Signature], demos: list[Any], inputs: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the messages, for display and export. They are the same for every engine."""
@@ -588,7 +588,7 @@ def _has_parts(annotation: Any) -> bool:
     return any(map(_has_parts, get_args(annotation)))
 
 
-class _Asked(NamedTuple):
+class _Call(NamedTuple):
     """One request: a draw of a plan, and the messages after the plan's prefix."""
 
     plan: Plan
@@ -656,7 +656,7 @@ def _entries(history: Any, field: str) -> Sequence[Mapping[str, Any]]:
     )
 
 
-def _asked_as(signature: type[Signature]) -> type[Signature]:
+def _sent_signature(signature: type[Signature]) -> type[Signature]:
     """Return the signature that DSPy sends: for its decision types it requests probabilities instead of a value."""
     for name, info in signature.output_fields.items():
         marks = (info.annotation, *info.metadata)
