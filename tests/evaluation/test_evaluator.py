@@ -696,7 +696,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a generator": ({"dataset": (e for e in ())}, "A dataset is"),
     "no inputs": ({"dataset": [dspy.Example(number=1, parity="odd")]}, "with_inputs"),
     "plain dicts": ({"dataset": [{"number": 1, "parity": "odd"}]}, "with_inputs"),
-    "no metric": ({"metric": None}, "A metric is"),
+    "no metric": ({"metric": None}, "A metric must be"),
     "a name for a model": ({"lm": "embedded"}, "must be an LM"),
     "no model": ({"lm": None}, "no model"),
 }
