@@ -87,9 +87,9 @@ class BareFormat(Format):
         """Return instruction, notes and, for a closed set, its labels."""
         name = _output(signature)
         parts = [signature.instructions, field_notes(signature)]
-        found = labels(signature, name)
-        if found is not None and len(found) <= _MOST_LISTED:
-            parts.append(f"{field_titles(signature)[name]} is one of: {', '.join(found)}.")
+        choices = labels(signature, name)
+        if choices is not None and len(choices) <= _MOST_LISTED:
+            parts.append(f"{field_titles(signature)[name]} is one of: {', '.join(choices)}.")
         if not is_plain(signature, name):
             parts.append("Reply with the JSON value only.")
         return "\n".join(part for part in parts if part)
@@ -160,8 +160,8 @@ class BareFormat(Format):
 
     def likeliest(self, signature: type[Signature], mode: str, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
         """Return the label with the highest log-probability, `None` if the log-probabilities do not show it."""
-        found = labels(signature, _output(signature)) if mode == "likeliest" else None
-        label = None if found is None else likeliest_label(found, tokens)
+        choices = labels(signature, _output(signature)) if mode == "likeliest" else None
+        label = None if choices is None else likeliest_label(choices, tokens)
         return (
             None if label is None else {_output(signature): parse_text(signature, _output(signature), label, raw=label)}
         )
@@ -175,10 +175,10 @@ class BareFormat(Format):
             return not could_hold(field_schema(signature, name), text, cut=cut)
         if is_text(signature, name) or self.constraint(signature, mode).grammar is None:
             return False
-        found = labels(signature, name)
-        if found is None:
+        choices = labels(signature, name)
+        if choices is None:
             return is_around(text)
-        return not any(label.startswith(text) if cut else label == text for label in found)
+        return not any(label.startswith(text) if cut else label == text for label in choices)
 
     def reader(self, signature: type[Signature], mode: str) -> FieldReader:
         """Return a reader of the value."""
@@ -244,10 +244,10 @@ class BareNearest(BareFree):
         try:
             return super().patient(signature, text, problem, cut=cut)
         except ParseError:
-            found = labels(signature, name)
-            if found is None or cut:
+            choices = labels(signature, name)
+            if choices is None or cut:
                 raise
-            return parse_text(signature, name, _nearest(text, found), raw=text)
+            return parse_text(signature, name, _nearest(text, choices), raw=text)
 
 
 def _output(signature: type[Signature]) -> str:
@@ -351,18 +351,18 @@ def _quoted(text: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _nearest(text: str, found: tuple[str, ...]) -> str:
+def _nearest(text: str, choices: tuple[str, ...]) -> str:
     import difflib
 
     reply = text.casefold()
-    within = [label for label in found if re.search(rf"\b{re.escape(label.casefold())}\b", reply)]
+    within = [label for label in choices if re.search(rf"\b{re.escape(label.casefold())}\b", reply)]
     if len(within) == 1:
         return within[0]
 
     def likeness(label: str) -> float:
         return difflib.SequenceMatcher(None, reply, label.casefold()).ratio()
 
-    return max(within or found, key=likeness)
+    return max(within or choices, key=likeness)
 
 
 def _bounded_text(signature: type[Signature], name: str) -> str | None:

@@ -17,14 +17,14 @@ __all__ = ["carries", "default_format", "field_reader"]
 
 def carries(name: str, signature: type[Signature], demos: Sequence[Any] = ()) -> bool:
     """Return whether the format can carry the signature, and these demos."""
-    found = get_format(name)
-    if not isinstance(found, Format):
+    fmt = get_format(name)
+    if not isinstance(fmt, Format):
         return True
     try:
-        found.check(signature)
+        fmt.check(signature)
     except (FormatError, SignatureError):
         return False
-    return all(found.refuses(signature, demo) is None for demo in demos)
+    return all(fmt.refuses(signature, demo) is None for demo in demos)
 
 
 def field_reader(
@@ -55,12 +55,12 @@ def default_format(signature: type[Signature], demos: Sequence[Any] = ()) -> str
         fitting = (name for name in ("bare", "json", "chat") if carries(name, signature, demos))
         usual = default_format(signature)
         return usual if carries(usual, signature, demos) else next(fitting, usual)
-    found = _DEFAULTS.get(signature)
-    if found is None:
+    default = _DEFAULTS.get(signature)
+    if default is None:
         if not signature.output_fields:
             raise SignatureError(f"Signature `{signature.__name__}` has no output field. Declare one.")
-        found = _DEFAULTS[signature] = _chosen(signature)
-    return found
+        default = _DEFAULTS[signature] = _chosen(signature)
+    return default
 
 
 def _chosen(signature: type[Signature]) -> str:

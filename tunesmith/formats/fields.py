@@ -187,7 +187,7 @@ def read_inputs(signature: type[Signature], text: str) -> dict[str, Any]:
     """
     titles = field_titles(signature)
     heads = {f"{titles[name]}:": (name, t is str) for name, t in input_types(signature).items()}
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     lines = text.split("\n")
     at = 0
     while at < len(lines):
@@ -196,12 +196,12 @@ def read_inputs(signature: type[Signature], text: str) -> dict[str, Any]:
         if head is None:
             continue
         name, is_text = heads[head]
-        if name in found:
+        if name in values:
             raise FormatError(f"Field `{name}` stands twice in the message {shown(text)}.")
         if lines[start] == head:
             while at < len(lines) and lines[at].startswith(INDENT):
                 at += 1
-            found[name] = "\n".join(line[len(INDENT) :] for line in lines[start + 1 : at])
+            values[name] = "\n".join(line[len(INDENT) :] for line in lines[start + 1 : at])
         else:
-            found[name] = read_spelled(lines[start][len(head) + 1 :], text_field=is_text)
-    return found
+            values[name] = read_spelled(lines[start][len(head) + 1 :], text_field=is_text)
+    return values

@@ -58,8 +58,8 @@ class JsonFormat(Format):
 
     def demo_reply(self, signature: type[Signature], values: Mapping[str, Any]) -> str:
         """Return the object as a reply shows it."""
-        found = {name: render_json(signature, name, value) for name, value in values.items()}
-        return json_text(found, ", ".join(found))
+        plain = {name: render_json(signature, name, value) for name, value in values.items()}
+        return json_text(plain, ", ".join(plain))
 
     def constraint(self, signature: type[Signature], mode: str) -> Constraint:
         """Return the grammar or the schema of all outputs."""
@@ -93,9 +93,9 @@ class JsonFormat(Format):
 
 
 def _shape(signature: type[Signature], name: str, annotation: Any) -> str:
-    found = labels(signature, name)
-    if found is not None and len(found) <= _MOST_LISTED:
-        return f"<one of {', '.join(json.dumps(label, ensure_ascii=False) for label in found)}>"
+    choices = labels(signature, name)
+    if choices is not None and len(choices) <= _MOST_LISTED:
+        return f"<one of {', '.join(json.dumps(label, ensure_ascii=False) for label in choices)}>"
     if annotation is str:
         return "<text>"
     return f"<{type_text(annotation)}>"

@@ -112,16 +112,16 @@ class Layout:
             FormatError: the text was not written by it.
         """
         labels = self.labels(signature)
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for section in self.sections({name: labels[name] for name in types}, text):
-            if section.name in found:
+            if section.name in values:
                 raise FormatError(f"Field `{section.name}` stands twice in the message {shown(text)}.")
             try:
                 value = read_spelled(self.read_text(section.body), text_field=types[section.name] is str)
             except ValueError as error:
                 raise FormatError(f"Field `{section.name}` of {shown(text)} was not written by a format.") from error
-            found[section.name] = value
-        return found
+            values[section.name] = value
+        return values
 
 
 def unquoted(text: str) -> str:

@@ -30,8 +30,8 @@ class Constraint:
 
     def defaults(self) -> dict[str, Any]:
         """Return the options that a request has unless the caller sets them."""
-        found = {"max_tokens": self.max_tokens, "logprobs": self.alternatives or None}
-        return {name: value for name, value in found.items() if value is not None}
+        options = {"max_tokens": self.max_tokens, "logprobs": self.alternatives or None}
+        return {name: value for name, value in options.items() if value is not None}
 
 
 _CONFIG_NAMES = frozenset(field.name for field in fields(Config)) - {

@@ -42,9 +42,9 @@ def get_format(name: str) -> Adapter:
     Raises:
         UsageError: there is no such format.
     """
-    found = _FORMATS.get(name) if isinstance(name, str) else None
-    if found is not None:
-        return found
+    known = _FORMATS.get(name) if isinstance(name, str) else None
+    if known is not None:
+        return known
     if isinstance(name, str):
         _import_file(name.partition("-")[0])  # `bare-free` is in bare.py, so the other files need no import
     if not isinstance(name, str) or (name not in _FORMATS and name not in format_names()):

@@ -95,9 +95,9 @@ class SectionFormat(Format):
         return Constraint(grammar="\n".join([f"root ::= {root}", *rules]))
 
     def _value_rules(self, signature: type[Signature], name: str, rule: str) -> str:
-        found = labels(signature, name)
-        if found is not None and len(found) <= MOST_LABELS:
-            texts = (self.layout.write_text(spelled(text, text_field=True, name=name)) for text in found)
+        choices = labels(signature, name)
+        if choices is not None and len(choices) <= MOST_LABELS:
+            texts = (self.layout.write_text(spelled(text, text_field=True, name=name)) for text in choices)
             return f"{rule} ::= {' | '.join(map(gbnf_literal, texts))}"
         body = grammar_rules(signature, name, f"{rule}-value", avoid=self.layout.avoid)
         if body is not None:
@@ -123,18 +123,18 @@ class SectionFormat(Format):
         first: dict[str, Section] = {}
         for section in self.layout.sections(self.layout.labels(signature), text):
             first.setdefault(section.name, section)
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name in output_types(signature):
             if name not in first:
-                found[name] = absent_output(signature, name, raw=text)
+                values[name] = absent_output(signature, name, raw=text)
                 if cut:
                     raise cut_error(text, name)
                 continue
             value = self.layout.read_text(first[name].body)
-            found[name] = _typed(signature, name, value, text)
+            values[name] = _typed(signature, name, value, text)
             if cut and not first[name].closed and not (self._open_ends() and _is_complete(signature, name, value)):
                 raise cut_error(text, name)
-        return found
+        return values
 
     def disproves(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> bool:
         """Return whether sections of the grammar are missing, or thoughts or a fence come before them."""
@@ -155,14 +155,14 @@ class SectionFormat(Format):
 
     def _partial(self, signature: type[Signature], titles: Mapping[str, str], text: str) -> dict[str, str]:
         """Return the texts of the outputs in a partial reply."""
-        found: dict[str, str] = {}
+        texts: dict[str, str] = {}
         for section in self.layout.sections(titles, text):
-            if section.name in signature.output_fields and section.name not in found:
+            if section.name in signature.output_fields and section.name not in texts:
                 value = self.layout.read_text(section.body).strip()
                 if value.startswith('"'):  # quotes can be removed only when the closing one has arrived
                     value = unquoted(value) if section.closed else ""
-                found[section.name] = value
-        return found
+                texts[section.name] = value
+        return texts
 
     def _open_ends(self) -> bool:
         return not self.layout.closing("x")
@@ -173,9 +173,9 @@ def _is_text(signature: type[Signature], name: str) -> bool:
 
 
 def _meant(signature: type[Signature], name: str, annotation: Any) -> str:
-    found = labels(signature, name)
-    if found is not None and len(found) <= _MOST_LISTED:
-        return f"one of: {', '.join(found)}"
+    choices = labels(signature, name)
+    if choices is not None and len(choices) <= _MOST_LISTED:
+        return f"one of: {', '.join(choices)}"
     if not is_plain(signature, name):
         return f"JSON of {type_text(annotation)}"
     return "text" if _is_text(signature, name) else type_text(annotation)

@@ -376,5 +376,5 @@ def unavailable(problem: str, *, resend: Resend = Resend.FREELY) -> ModelUnavail
 
 def resend_of(error: ModelUnavailable) -> Resend:
     """Return whether the request that caused `error` may be sent again later."""
-    found: Resend = getattr(error, "resend", Resend.FREELY)
-    return found
+    resend: Resend = getattr(error, "resend", Resend.FREELY)
+    return resend

@@ -330,12 +330,12 @@ class LM(OwnCacheLM):
 
 def _usage(response: Response) -> dict[str, Any]:
     usage = response.usage
-    found = {
+    counts = {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.total_tokens,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in counts.items() if value is not None}
 
 
 _CACHES: dict[Path, ReplyCache] = {}
@@ -433,9 +433,9 @@ def build_lm(
         raise UsageError(f"`cache` must be a `ReplyCache` here, or false for none. Given: {shown(cache)}.")
     store = cache if isinstance(cache, ReplyCache) else None
     stack = Stack(engine, cache=store, price=price, patience=patience, findings=Findings(spec))
-    found = LM(spec, stack, options=options, **kwargs)
-    found._slots = slots
-    return found
+    built = LM(spec, stack, options=options, **kwargs)
+    built._slots = slots
+    return built
 
 
 def as_lm(model: BaseLM) -> LM:

@@ -158,15 +158,15 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: `top_logprobs` is set without `logprobs`, or `n` is not a positive whole number.
     """
-    found = dict(options)
-    if found.get("top_logprobs") is not None and not found.get("logprobs"):
+    plain = dict(options)
+    if plain.get("top_logprobs") is not None and not plain.get("logprobs"):
         raise UsageError("`top_logprobs` is the number of alternatives that `logprobs=True` reports. Set both.")
-    count = found.get("n")
+    count = plain.get("n")
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         raise UsageError(f"`n`, the number of replies, must be a whole number from 1. Given: {shown(count)}.")
-    if isinstance(found.get("logit_bias"), Mapping):
-        found["logit_bias"] = {str(token): bias for token, bias in found["logit_bias"].items()}
-    return found
+    if isinstance(plain.get("logit_bias"), Mapping):
+        plain["logit_bias"] = {str(token): bias for token, bias in plain["logit_bias"].items()}
+    return plain
 
 
 def _may_be(name: str) -> bool:

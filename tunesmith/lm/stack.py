@@ -169,12 +169,12 @@ class Stack:
 
     def without_cache(self) -> "Stack":
         """Return the same layers without a cache, so that each request reaches the model."""
-        found = copy.copy(self)
-        found.cache = None
+        uncached = copy.copy(self)
+        uncached.cache = None
         own = getattr(self.engine, "without_cache", None)
         if own is not None:
-            found.engine = own()
-        return found
+            uncached.engine = own()
+        return uncached
 
     @property
     def identity(self) -> Identity:
@@ -230,9 +230,9 @@ class Stack:
         """Return the reply and whether this call paid for it."""
         if self.cache is None:
             return self._ask(request), True
-        found = self._cached(key)
-        if found is not None:
-            return found, False
+        cached = self._cached(key)
+        if cached is not None:
+            return cached, False
         led = False
 
         def pay() -> tuple[_Reply, bool]:
@@ -254,9 +254,9 @@ class Stack:
 
     def _pay(self, key: str, request: Request) -> "tuple[_Reply, bool]":
         # Another thread or process may have finished the same request since the look-up.
-        found = self._cached(key)
-        if found is not None:
-            return found, False
+        cached = self._cached(key)
+        if cached is not None:
+            return cached, False
         reply = self._ask(request)
         self._store(key, reply)
         return reply, True
@@ -308,10 +308,10 @@ class Stack:
         scope = _scope()
         _reserve(scope.meters, key)
         try:
-            found = self._cached(key)
-            if found is not None:
-                events = whole_events(found.result())
-                self._settle(scope, key, found, paid=False)
+            cached = self._cached(key)
+            if cached is not None:
+                events = whole_events(cached.result())
+                self._settle(scope, key, cached, paid=False)
                 yield from events
             elif request.config.logprobs is not None:  # most engines do not stream log-probabilities
                 reply = self._ask(request)

@@ -83,12 +83,12 @@ def _head(identity: Identity, model: str, system: Any, tools: Any, config: Confi
 
 def config_json(config: Config) -> dict[str, Any]:
     """Return the options that `config` sets, as JSON values."""
-    found = {}
+    plain = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value is not None and value != ():
-            found[field.name] = _plain(value)
-    return found
+            plain[field.name] = _plain(value)
+    return plain
 
 
 def _message_bytes(message: Message) -> bytes:

@@ -92,15 +92,15 @@ def with_settings(predictor: DspyPredict, state: dict[str, Any]) -> dict[str, An
     that class uses DSPy's format after loading.
     """
     chosen = bound_format(predictor)
-    found = saved_settings(predictor.config, chosen)
-    _warn_of_lost(predictor.config.keys() - found.get("config", {}).keys(), "saved")
+    extra = saved_settings(predictor.config, chosen)
+    _warn_of_lost(predictor.config.keys() - extra.get("config", {}).keys(), "saved")
     if chosen is not None and type(predictor).load_state is DspyPredict.load_state:
         _warn(
             f"The format {chosen!r} is saved, but a plain `dspy.Predict` that loads it sends DSPy's own format when it "
             "is called. Load it into a `ts.Predict` or `ts.ChainOfThought`; or save with `ts.save(folder, program)` "
             "and load with `ts.load(folder)`."
         )
-    return {**state, **found}
+    return {**state, **extra}
 
 
 def settle(predictor: DspyPredict, before: Mapping[str, Any], state: Mapping[str, Any]) -> None:
@@ -143,9 +143,9 @@ def _called(bound: DspyPredict) -> DspyPredict:
 def _forward(self: DspyPredict, **kwargs: Any) -> Any:
     self = _called(self)
     adapter = get_format(self.__dict__[_MARK])
-    found = predicted(self, adapter, kwargs) if type(self).forward is DspyPredict.forward else None
-    if found is not None:
-        return found
+    prediction = predicted(self, adapter, kwargs) if type(self).forward is DspyPredict.forward else None
+    if prediction is not None:
+        return prediction
     with context(adapter=adapter):
         return type(self).forward(self, **kwargs)
 

@@ -42,14 +42,14 @@ def predicted(predictor: DspyPredict, adapter: Any, given: Mapping[str, Any]) ->
     if not isinstance(lm, LM) or settings.send_stream is not None or _draws_many(config) or _draws_many(lm.kwargs):
         return None
     completions = adapter(lm, dict(config), signature, own["demos"], dict(given))
-    found: Prediction = Prediction.from_completions(completions, signature=signature)
+    prediction: Prediction = Prediction.from_completions(completions, signature=signature)
     trace = settings.trace
     most = 0 if trace is None else settings.max_trace_size
     if most > 0:
         if len(trace) >= most:
             trace.pop(0)
-        trace.append((predictor, dict(given), found))
-    return found
+        trace.append((predictor, dict(given), prediction))
+    return prediction
 
 
 def _draws_many(options: Mapping[str, Any]) -> bool:

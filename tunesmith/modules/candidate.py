@@ -217,16 +217,16 @@ class Candidate:
 
     def differences(self, given: "Candidate") -> str:
         """Return in a few words how this candidate differs from `given`: formats, demos, instructions."""
-        found = []
+        parts = []
         for path, part in self.parts.items():
             words = _differences(part, given.parts.get(path, part))
             if words:
-                found.append(words if len(self.parts) == 1 else f"{path}: {words}")
-        found += [f"{name} {value}" for name, value in self.sampling.items() if given.sampling.get(name) != value]
+                parts.append(words if len(self.parts) == 1 else f"{path}: {words}")
+        parts += [f"{name} {value}" for name, value in self.sampling.items() if given.sampling.get(name) != value]
         for path, values in self.settings.items():
             before = given.settings.get(path, {})
-            found += [f"{name} {value}" for name, value in values.items() if before.get(name) != value]
-        return "; ".join(found)
+            parts += [f"{name} {value}" for name, value in values.items() if before.get(name) != value]
+        return "; ".join(parts)
 
     def diff(self, other: "Candidate") -> str:
         """Return the changes from this candidate to `other`, as a unified diff of readable text."""

@@ -31,10 +31,10 @@ def find_class(name: str) -> Any:
     """
     module_name, _, path = name.partition(":")
     main = next((main for main in _MAIN if main in sys.modules and _module_name(main) == module_name), None)
-    found: Any = importlib.import_module(module_name) if main is None else sys.modules[main]
+    value: Any = importlib.import_module(module_name) if main is None else sys.modules[main]
     for attribute in path.split("."):
-        found = getattr(found, attribute)
-    return found
+        value = getattr(value, attribute)
+    return value
 
 
 def why_not_importable(program: Module) -> str | None:
@@ -45,10 +45,10 @@ def why_not_importable(program: Module) -> str | None:
     if name.partition(":")[0] in _MAIN:
         return "it is defined in a notebook, in standard input, or in a script whose name cannot be imported"
     try:
-        found = find_class(name)
+        value = find_class(name)
     except Exception:  # noqa: BLE001 - an import or a module's `__getattr__` may raise anything
-        found = None
-    if found is not kind:
+        value = None
+    if value is not kind:
         return f"{name!r} cannot be imported"
     needed = [
         parameter.name
@@ -110,7 +110,7 @@ def program_fingerprint(program: Module) -> str:
 
     Instructions and demos are not part of it, because a compiler changes them.
     """
-    found = program_structure(program)
-    for predictor in found["predictors"].values():
+    structure = program_structure(program)
+    for predictor in structure["predictors"].values():
         del predictor["signature"]
-    return content_key(found, escaped=True)
+    return content_key(structure, escaped=True)

@@ -49,9 +49,9 @@ def as_signature(signature: Any) -> type[Signature]:
     """
     if isinstance(signature, str):
         return declared(signature)
-    found: type[Signature] = ensure_signature(signature)  # type: ignore[assignment]  # `None` only for `None`
-    check_fields(found)
-    return found
+    checked: type[Signature] = ensure_signature(signature)  # type: ignore[assignment]  # `None` only for `None`
+    check_fields(checked)
+    return checked
 
 
 def caller_adapter() -> Any:
@@ -107,33 +107,33 @@ def _forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(self.aforward(*args, **kwargs))
-    found: list[Any] = []
+    results: list[Any] = []
 
     def work() -> None:
         try:
-            found.append((asyncio.run(self.aforward(*args, **kwargs)), None))
+            results.append((asyncio.run(self.aforward(*args, **kwargs)), None))
         except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
-            found.append((None, error))
+            results.append((None, error))
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), name="tunesmith-aforward")
     thread.start()
     thread.join()
-    result, error = found[0]
+    result, error = results[0]
     if error is not None:
         raise error
     return result
 
 
 def _uncopyable(program: Module, held: dict[int, Any]) -> dict[int, Any]:
-    found: dict[int, Any] = {}
+    shared: dict[int, Any] = {}
     for item in _parts(program):
         if isinstance(item, (Module, list, tuple, dict)) or id(item) in held:
             continue
         try:
             copy.deepcopy(item, dict(held))
         except Exception:  # noqa: BLE001 - a user's object may raise anything
-            found[id(item)] = item
-    return found
+            shared[id(item)] = item
+    return shared
 
 
 def _parts(program: Module) -> Iterator[Any]:

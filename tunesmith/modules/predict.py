@@ -54,9 +54,9 @@ class Predict(DspyPredict):
         _check_call(kwargs)
         own = caller_adapter()
         adapter = self.chosen_format(kwargs) if own is None else own
-        found = predicted(self, adapter, kwargs)
-        if found is not None:
-            return found
+        prediction = predicted(self, adapter, kwargs)
+        if prediction is not None:
+            return prediction
         if own is not None:
             return super().forward(**kwargs)  # type: ignore[no-untyped-call]
         with context(adapter=adapter):

@@ -121,10 +121,10 @@ class SelfConsistency(Module):
         winner, votes = chains.winner()
         if settings.trace is not None:
             settings.trace.extend(chains.steps(winner, self.step))
-        found = chains.predictions[winner]
+        best = chains.predictions[winner]
         given = [None if one is None else dict(one.items()) for one in chains.predictions]
-        assert found is not None  # a chain without a prediction has no vote
-        return Prediction(**dict(found.items()), confidence=votes / len(given), chains=given)
+        assert best is not None  # a chain without a prediction has no vote
+        return Prediction(**dict(best.items()), confidence=votes / len(given), chains=given)
 
 
 class _Chains:

@@ -102,18 +102,18 @@ def Setting(  # noqa: N802 - used in a class body like pydantic's `Field`
 
 def declared_settings(kind: type) -> Mapping[str, DeclaredSetting]:
     """Return the settings that the class `kind` and its bases declare, by name."""
-    found = {name: value for base in reversed(kind.__mro__) for name, value in vars(base).items()}
-    return {name: value for name, value in found.items() if isinstance(value, DeclaredSetting)}
+    attributes = {name: value for base in reversed(kind.__mro__) for name, value in vars(base).items()}
+    return {name: value for name, value in attributes.items() if isinstance(value, DeclaredSetting)}
 
 
 def _modules(program: Module) -> dict[str, Module]:
     """Return the modules of `program` that declare settings, by path; the program itself is `self`."""
-    found = {"self": program} if declared_settings(type(program)) else {}
+    modules = {"self": program} if declared_settings(type(program)) else {}
     inside: Any = program.named_sub_modules(Module, skip_compiled=True)
     for path, module in inside:
         if module is not program and declared_settings(type(module)):
-            found[path.removeprefix("self.")] = module
-    return found
+            modules[path.removeprefix("self.")] = module
+    return modules
 
 
 def settings_of(program: Module) -> dict[str, dict[str, Any]]:

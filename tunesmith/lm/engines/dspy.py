@@ -101,9 +101,9 @@ class ForeignEngine:
 
     def without_cache(self) -> "ForeignEngine":
         """Return a copy of the engine that does not use DSPy's cache."""
-        found = copy.copy(self)
-        found._call = {"cache": False}
-        return found
+        uncached = copy.copy(self)
+        uncached._call = {"cache": False}
+        return uncached
 
     def complete(self, request: Request) -> Response:
         """Answer through DSPy."""

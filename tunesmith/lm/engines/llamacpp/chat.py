@@ -42,13 +42,13 @@ def body_of(request: Request) -> dict[str, Any]:
 
 def messages_of(request: Request) -> list[dict[str, str]]:
     """Return the messages of `request`, with the system message first."""
-    found = []
+    messages = []
     if request.system is not None:
         system = request.system
         text = system if isinstance(system, str) else message_text(Message("user", tuple(system)))
-        found.append({"role": "system", "content": _text(text)})
-    found += [{"role": m.role, "content": _text(message_text(m))} for m in request.messages]
-    return found
+        messages.append({"role": "system", "content": _text(text)})
+    messages += [{"role": m.role, "content": _text(message_text(m))} for m in request.messages]
+    return messages
 
 
 def _text(text: str | None) -> str:

@@ -142,9 +142,9 @@ class LlamaCppEngine:
 
     def give_up(self) -> list[object]:
         """Drop the model in a forked process; the next call there loads it again. See `given_up_in_forks`."""
-        found = [*self._slots.loaded(), self._states]
+        dropped = [*self._slots.loaded(), self._states]
         self._begin()
-        return found
+        return dropped
 
     def _begin(self) -> None:
         self._states = StateFolder()

@@ -31,14 +31,14 @@ def read_gguf(path: Path) -> GgufFacts:
     """
     try:
         with path.open("rb") as file:
-            found = _metadata(file, path)
+            metadata = _metadata(file, path)
     except OSError as error:
         raise UsageError(f"The weight file {str(path)!r} cannot be read: {error.strerror}. Check the path.") from error
     except (struct.error, UnicodeDecodeError, ValueError) as error:
         raise _damaged(path) from error
-    architecture = found.get("general.architecture")
-    context = found.get(f"{architecture}.context_length")
-    return GgufFacts(architecture, found.get("general.name"), context)
+    architecture = metadata.get("general.architecture")
+    context = metadata.get(f"{architecture}.context_length")
+    return GgufFacts(architecture, metadata.get("general.name"), context)
 
 
 def _damaged(path: Path) -> UsageError:
@@ -50,17 +50,17 @@ def _metadata(file: BinaryIO, path: Path) -> dict[str, Any]:
     if magic != b"GGUF" or version not in (2, 3):
         raise _damaged(path)
     _, count = struct.unpack("<QQ", file.read(16))
-    found: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     for _ in range(min(count, 10_000)):
         name = _string(file)
         (kind,) = struct.unpack("<I", file.read(4))
         if kind == _ARRAY:
             _skip_array(file)
         else:
-            found[name] = _value(file, kind)
-        if f"{found.get('general.architecture')}.context_length" in found:
+            metadata[name] = _value(file, kind)
+        if f"{metadata.get('general.architecture')}.context_length" in metadata:
             break  # all facts are known; skip the large vocabulary that follows
-    return found
+    return metadata
 
 
 def _value(file: BinaryIO, kind: int) -> Any:
