@@ -163,7 +163,7 @@ class _Digits:
         return self._rest((before, behind, 0), remainder)
 
     def behind(self, left: int, remainder: int) -> str | None:
-        """Return a pattern for at most `left` further digits after the point and one digit."""
+        """Return a pattern for at most `left` more digits, after the point and its first digit."""
         if self._grid.step == 1:
             return _any(left, least=0)
         return self._rest((0, left, 1), remainder)

@@ -118,7 +118,7 @@ def _closed(node: Node, own: int, *, full: bool = False) -> Node:
 
 
 def _sized(node: Node, least: int, most: int | None, own: int) -> list[Node]:
-    """Return variants of the tree that keep to the length bounds; empty if there are too many."""
+    """Return variants of the tree that keep to the length bounds; empty if there is no such variant."""
     wide = _closed(node, own if most is None else max(own, most))
     high = longest(wide)
     if shortest(wide) >= least and (most is None or (high is not None and high <= most)):
