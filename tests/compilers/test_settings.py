@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 
 import tunesmith as ts
+from tunesmith.experiments import plan
 from tunesmith.lm import FunctionLM, Seen
 from tunesmith.modules import Candidate
 
@@ -59,3 +60,30 @@ def test_the_artifact_keeps_the_choice_and_loads_without_leave(compiled: tuple[t
     loaded = ts.load(folder / "run" / "artifact")
     assert isinstance(loaded, ts.SelfConsistency)
     assert Candidate.of(loaded) == Candidate.of(result.program)
+
+
+def test_the_plan_counts_the_chains_of_every_choice() -> None:
+    metric = ts.metrics.exact_match("parity")
+    given = {"trainset": examples(0, 10), "valset": examples(100, 20), "testset": examples(200, 10)}
+    program = ts.SelfConsistency(ts.Predict(Parity), samples=3)
+    compiler = ts.RandomSearch(metric=metric, num_candidates=4, race="full")
+    found = plan(program, metric=metric, compiler=compiler, lm=FunctionLM(often_right), **given)
+    # 3, 5 and 9 chains: the program as given and four candidates on 20 examples, then both programs on 10.
+    assert found["calls"]["worst"] >= 5 * 20 * 9 + 10 * (3 + 9)
+    assert found["calls"]["expected"] < found["calls"]["worst"]
+
+
+def test_a_choice_that_costs_more_keeps_within_the_budget_and_is_tested() -> None:
+    metric = ts.metrics.exact_match("parity")
+    result = ts.compile(
+        ts.SelfConsistency(ts.Predict(Parity), samples=3),
+        metric=metric,
+        trainset=examples(0, 10),
+        valset=examples(100, 30),
+        testset=examples(200, 10),
+        budget=900,
+        compiler=ts.RandomSearch(metric=metric, num_candidates=4, formats=["bare"], max_labeled_demos=0),
+        lm=FunctionLM(often_right),
+    )
+    assert result.charged.calls <= 900
+    assert result.verdict != "untested"

@@ -49,6 +49,10 @@ class Policy(Protocol):
     def limit(self) -> Budget:
         """The most a compile may be charged."""
 
+    @property
+    def tries_settings(self) -> bool:
+        """Whether candidates have other settings of modules, which may cost more calls."""
+
     def options(self) -> dict[str, Any]:
         """Return how it is configured."""
 

@@ -15,7 +15,15 @@ from tunesmith.evaluation import Metric, Row, binary_spread, examples_needed, le
 from tunesmith.formats import Format, get_format
 from tunesmith.lm import BaseLM, Budget, Meter
 from tunesmith.metrics import Judge
-from tunesmith.modules import Module, caller_adapter, calls_of
+from tunesmith.modules import (
+    Module,
+    caller_adapter,
+    calls_of,
+    change_settings,
+    choices_of,
+    copy_program,
+    settings_of,
+)
 
 __all__ = ["calls_of_example", "ExampleCalls", "notes_of_room", "Plan", "plan_of", "Reserve", "search_budget"]
 
@@ -41,11 +49,15 @@ def plan_of(job: Job) -> Plan:
     """Return what a compile will need, at no LM call; see `plan` of `tunesmith.experiments`."""
     each, tested = calls_of_example(job.program, job.metric), _test_calls(job)
     planned = job.compiler.with_budget(search_budget(job))
-    found = planned.plan(train=len(job.train), val=len(job.val), calls=float(each.total))
+    tried = _calls_of_candidates(job)
+    sizes = {"train": len(job.train), "val": len(job.val)}
+    found = planned.plan(**sizes, calls=sum(tried) / len(tried))
+    worst = planned.plan(**sizes, calls=float(max(tried)))["calls"]["worst"]
+    calls = {"expected": found["calls"]["expected"], "worst": worst}
     return Plan(
         {
             **found,
-            "calls": {kind: _within(count + tested, job.budget) for kind, count in found["calls"].items()},
+            "calls": {kind: _within(count + tested, job.budget) for kind, count in calls.items()},
             "calls_per_example": {"program": each.program, "judge": each.judge, "known": each.known},
             "examples": {
                 "train": len(job.train),
@@ -106,8 +118,31 @@ def _within(count: int, budget: Budget) -> int:
 
 
 def _test_calls(job: Job) -> int:
-    """Return how many calls it takes to test both programs."""
-    return 0 if job.test is None else 2 * len(job.test) * calls_of_example(job.program, job.metric).total
+    """Return how many calls it takes to test both programs, at most."""
+    if job.test is None:
+        return 0
+    return len(job.test) * (calls_of_example(job.program, job.metric).total + max(_calls_of_candidates(job)))
+
+
+def _calls_of_candidates(job: Job) -> list[int]:
+    """Return how many calls an example takes for each value of the settings that the compiler tries.
+
+    The last of several settings varies, and those before it have the value that makes the most calls.
+    """
+    program = copy_program(job.program)
+
+    def calls() -> int:
+        return calls_of_example(program, job.metric).total
+
+    found = [calls()]
+    for (path, name), choices in choices_of(program).items() if job.compiler.tries_settings else ():
+        by_value = {}
+        for value in dict.fromkeys([settings_of(program)[path][name], *choices]):
+            change_settings(program, {path: {name: value}})
+            by_value[value] = calls()
+        change_settings(program, {path: {name: max(by_value, key=by_value.__getitem__)}})
+        found = list(by_value.values())
+    return found
 
 
 def search_budget(job: Job) -> Budget:

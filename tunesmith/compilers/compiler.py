@@ -65,6 +65,9 @@ class Compiler(Teleprompter, ABC):
     """
 
     name: ClassVar[str] = "Compiler"
+    tries_settings: ClassVar[bool] = (
+        False  # whether candidates have other settings of modules, which may cost more calls
+    )
     metric: Metric | None = None
     budget: Budget | int | None = None
     slots: int | None = None

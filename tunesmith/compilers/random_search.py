@@ -48,6 +48,8 @@ class RandomSearch(Compiler):
         9
     """
 
+    tries_settings = True
+
     instructions: tuple[str, ...] | Mapping[str, tuple[str, ...]] = option(
         (), "Further instructions to try: for every predictor, or by predictor path."
     )

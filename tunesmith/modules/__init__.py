@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
     from tunesmith.modules.rendering import render
     from tunesmith.modules.self_consistency import SelfConsistency
-    from tunesmith.modules.setting import Setting, choices_of, settings_of
+    from tunesmith.modules.setting import Setting, change_settings, choices_of, settings_of
     from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, stream
 else:
     __getattr__ = lazy_package(__name__)
@@ -44,6 +44,7 @@ __all__ = [
     "calls_of",
     "Candidate",
     "ChainOfThought",
+    "change_settings",
     "choices_of",
     "class_name",
     "context",
