@@ -36,14 +36,14 @@ demo: model
 
 # The model is slower beside much else, so what runs it runs apart, and each worker runs it on a core of its own.
 test: model
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "$(UNIT)"
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "$(UNIT)"
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not ($(UNIT))"
 
 test-unit: $(READY)
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "$(UNIT)"
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "$(UNIT)"
 
 test-slow: model
-	TUNESMITH_SLOW=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "$(UNIT)"
+	TUNESMITH_SLOW=1 $(BIN)/python -m pytest -q -n 3 --dist worksteal -m "$(UNIT)"
 	TUNESMITH_SLOW=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not ($(UNIT))"
 
 test-live: $(READY)
