@@ -266,8 +266,10 @@ def test_a_full_disk_stops_a_compile_that_goes_on_later(finished: Finished) -> N
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+        # A log of its own: that of the folder may be as large as the limit, and then the model would fail, not the disk.
+        own = FunctionLM(logged(tmp_path / "log of the child"), cache=ReplyCache(tmp_path / "cache"), version="1")
         try:
-            compiled(model(tmp_path), tmp_path / "run")
+            compiled(own, tmp_path / "run")
         except LedgerError:
             os._exit(7)
         os._exit(0)
