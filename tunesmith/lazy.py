@@ -4,11 +4,12 @@ import importlib
 import pkgutil
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
+from types import ModuleType
 from typing import Any
 
-__all__ = ["import_files", "lazy_module", "lazy_package"]
+__all__ = ["import_files", "lazy_module", "lazy_package", "public_files"]
 
 _COMMENT = re.compile(r"#.*")
 _IMPORT = re.compile(r"^ +from ([\w.]+) import (?:\(([^)]*)\)|(.+))$", re.MULTILINE)
@@ -81,5 +82,11 @@ def _imported(package: Any) -> dict[str, tuple[str, str]]:
 @cache
 def import_files(name: str) -> None:
     """Import every file of the package `name`, once, so that what registers itself there is known."""
-    for found in pkgutil.iter_modules(importlib.import_module(name).__path__):
-        importlib.import_module(f"{name}.{found.name}")
+    list(public_files(name))
+
+
+def public_files(name: str) -> Iterator[ModuleType]:
+    """Import the files of the package `name` one by one, by name; those that begin with an underscore are left out."""
+    for file in sorted(found.name for found in pkgutil.iter_modules(importlib.import_module(name).__path__)):
+        if not file.startswith("_"):
+            yield importlib.import_module(f"{name}.{file}")

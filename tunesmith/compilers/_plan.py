@@ -129,13 +129,14 @@ def _calls_of_candidates(job: Job) -> list[int]:
 
     The last of several settings varies, and those before it have the value that makes the most calls.
     """
-    program = copy_program(job.program)
+    tried = choices_of(job.program) if job.compiler.tries_settings else {}
+    program = copy_program(job.program) if tried else job.program
 
     def calls() -> int:
         return calls_of_example(program, job.metric).total
 
     found = [calls()]
-    for (path, name), choices in choices_of(program).items() if job.compiler.tries_settings else ():
+    for (path, name), choices in tried.items():
         by_value = {}
         for value in dict.fromkeys([settings_of(program)[path][name], *choices]):
             change_settings(program, {path: {name: value}})

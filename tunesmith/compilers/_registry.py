@@ -1,8 +1,6 @@
 """Compilers by name. A file of this package registers what it defines; nothing else is to be edited."""
 
-import importlib
 import inspect
-import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 from tunesmith.compilers._options import option_table
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.errors import UsageError, shown
+from tunesmith.lazy import public_files
 
 __all__ = ["compiler_named", "compilers", "options_text"]
 
@@ -17,13 +16,9 @@ __all__ = ["compiler_named", "compilers", "options_text"]
 def compilers() -> Mapping[str, type[Compiler]]:
     """Return every compiler of this package by the name that `tunesmith.toml` and `--compiler` use."""
     found: dict[str, type[Compiler]] = {}
-    package = importlib.import_module(__name__.rpartition(".")[0])
-    for module in sorted(part.name for part in pkgutil.iter_modules(package.__path__)):
-        if module.startswith("_"):
-            continue
-        name = f"{package.__name__}.{module}"
-        for kind in vars(importlib.import_module(name)).values():
-            if _is_compiler(kind) and kind.__module__ == name:
+    for file in public_files(__name__.rpartition(".")[0]):
+        for kind in vars(file).values():
+            if _is_compiler(kind) and kind.__module__ == file.__name__:
                 found[_kebab(kind.__name__)] = kind
     return found
 

@@ -244,16 +244,14 @@ class Format(UnwrappedMethods, Adapter):
         """
         if isinstance(lm, LM) and lm.direct() and not self.callbacks:
             return self._on_short_path(lm, lm_kwargs, signature, demos, inputs)
-        calls = self._calls(lm, lm_kwargs, signature, demos, inputs)
-        try:
-            call = next(calls)
-            while True:
-                self._run_format_callbacks(call)
-                response = lm(call.request(), **call.options())
-                self._run_parse_callbacks(call, response)
-                call = calls.send(response)
-        except StopIteration as done:
-            return done.value
+
+        def ask(call: _Call) -> Response:
+            self._run_format_callbacks(call)
+            response: Response = lm(call.request(), **call.options())
+            self._run_parse_callbacks(call, response)
+            return response
+
+        return _answered(self._calls(lm, lm_kwargs, signature, demos, inputs), ask)
 
     def _on_short_path(
         self,
@@ -274,13 +272,7 @@ class Format(UnwrappedMethods, Adapter):
             if problem is None and not self._is_unheld(signature, plan, response, readable=True):
                 return [_with_rest(outputs, response, None, logprobs=plan.logprobs)]
         calls = self._calls(lm, lm_kwargs, signature, demos, inputs)
-        try:
-            call = next(calls)
-            while True:
-                call = calls.send(call.send(lm) if response is None else response)
-                response = None
-        except StopIteration as done:
-            return done.value
+        return _answered(calls, lambda call: call.send(lm), response)
 
     async def acall(
         self,
@@ -617,6 +609,23 @@ class _Call(NamedTuple):
 
     def _final(self) -> Message:
         return Message.user(self.plan.write_inputs(self.inputs))
+
+
+def _answered(
+    calls: "Generator[_Call, Response, list[dict[str, Any]]]",
+    ask: Callable[[_Call], Response],
+    first: Response | None = None,
+) -> list[dict[str, Any]]:
+    """Return what `calls` returns once `ask` has answered each; `first` answers the first one, if it is there."""
+    try:
+        call = next(calls)
+        while True:
+            response = ask(call) if first is None else first
+            first = None
+            call = calls.send(response)
+    except StopIteration as done:
+        answered: list[dict[str, Any]] = done.value
+        return answered
 
 
 def _with_rest(
