@@ -1,4 +1,4 @@
-"""A format is one file and its line in `formats/__init__.py`: what such a file holds, and that it keeps the contract."""
+"""A format is one file: what such a file holds, and that it keeps the contract."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar

@@ -439,3 +439,21 @@ def test_an_enum_with_the_same_value_twice_has_one_label() -> None:
         LARGE = "big"  # noqa: PIE796
 
     assert parse_text(signature_of(Size), "o0", "big", raw="") is Size.BIG
+
+
+@each("text", ["1e+32", "-1e32", "1.5e+32", "1.2345678901234567E32"])
+def test_a_number_with_an_exponent_fills_no_digits_of_a_text(text: str) -> None:
+    assert parse_text(signature_of(float), "o0", text, raw=text) == float(text)
+
+
+@each("text", ["1" * 33, "1" + "0" * 32, "-" + "3" * 33 + ".5"])
+def test_a_run_of_digits_as_long_as_our_bound_counts_as_cut(text: str) -> None:
+    with pytest.raises(ParseError, match="length limit"):
+        parse_text(signature_of(float), "o0", text, raw=text)
+    with pytest.raises(ParseError, match="length limit"):
+        validate_output(signature_of(float), "o0", parse_json(text), raw=text)
+
+
+@each("text", ["1e+32", "-1.5e32"])
+def test_a_number_of_json_with_an_exponent_fills_no_digits(text: str) -> None:
+    assert validate_output(signature_of(float), "o0", parse_json(text), raw=text) == float(text)

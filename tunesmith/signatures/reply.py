@@ -118,9 +118,16 @@ def parse_text(signature: type[Signature], name: str, text: str, *, raw: str) ->
     except InvalidError as error:
         _invalid(name, error, raw)
     # A text that ends at our own bound was cut by `max_tokens`, or has the requested length.
-    if isinstance(value, (int, float, Decimal)) and codec.filled(value) is Filled.CUT:
+    if isinstance(value, (int, float, Decimal)) and codec.filled(_as_written(value, text)) is Filled.CUT:
         raise _filled(name, raw)
     return value
+
+
+def _as_written(value: float | Decimal, text: str) -> float | Decimal:
+    """Return a number as large as its digits in `text`: those of `1e+32` fill nothing, and those of 10...0 may."""
+    if not isinstance(value, float):
+        return value
+    return 0.0 if "e" in text.lower() else int(value)
 
 
 def validate_output(signature: type[Signature], name: str, value: Any, *, raw: str) -> Any:
