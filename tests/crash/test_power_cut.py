@@ -14,6 +14,7 @@ from tests.crash.power import Disk, Recorded
 from tests.scale import scaled
 from tunesmith.evaluation import Ledger, ledger_file
 from tunesmith.lm import FunctionLM
+from tunesmith.sqlite import connect
 
 CUTS = 200
 
@@ -69,7 +70,6 @@ def test_no_row_that_was_told_of_is_lost_and_the_resume_ends_in_the_same_artifac
 ) -> None:
     disk, calls = Disk(), list[str]()
     told = Told(disk, [])
-    connect = ledger_file.connect
 
     def recorded(path: Path, *, readonly: bool = False) -> Any:
         return Recorded(path, disk) if path.name == "run.db" and not readonly else connect(path, readonly=readonly)

@@ -28,7 +28,8 @@ from tests.protocol import FakeModel, ProtocolServer, ServerProcess
 from tunesmith.artifacts import verify
 from tunesmith.errors import TunesmithError
 from tunesmith.experiments import compile_program
-from tunesmith.lm import Database, ReplyCache
+from tunesmith.lm import ReplyCache
+from tunesmith.sqlite import Database
 
 INSTRUCTIONS = ("Name the colour.", "Which colour is it?", "Think of the thing, then of its colour.")
 PRICE = (0.15, 0.6)  # dollars of many calls, added up in another order, are other numbers

@@ -18,7 +18,8 @@ from tests.evaluation.ledgers import entry_of, filled, key_of
 from tests.scale import scaled
 from tunesmith.errors import LedgerError, UsageError
 from tunesmith.evaluation import Ledger, count_ledger, read_entries
-from tunesmith.evaluation.ledger_file import DamagedFile, connect, migrate, refuse_network
+from tunesmith.evaluation.ledger_file import DamagedFile, migrate, refuse_network
+from tunesmith.sqlite import connect
 
 
 def test_what_was_written_is_there_in_the_next_process(tmp_path: Path) -> None:

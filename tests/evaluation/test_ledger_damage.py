@@ -15,7 +15,7 @@ from tests.evaluation.ledgers import assert_no_wrong_number, entry_of, filled, f
 from tests.scale import FULL, scaled
 from tunesmith.errors import LedgerError
 from tunesmith.evaluation import Ledger, count_ledger
-from tunesmith.evaluation.ledger_file import connect
+from tunesmith.sqlite import connect
 
 ROWS = 400 if FULL else 150
 

@@ -15,7 +15,7 @@ from tests.each import each
 from tests.evaluation.ledgers import entry_of, filled, key_of
 from tunesmith.evaluation import Ledger, count_ledger, read_entries
 from tunesmith.evaluation import ledger_entry as entries
-from tunesmith.evaluation.ledger_file import connect
+from tunesmith.sqlite import connect
 
 OTHER: tuple[Any, ...] = (None, True, 7, 7.5, "text", [], ["text"], {}, {"a": 1})
 TAKEN = {  # places where another type is as good

@@ -23,13 +23,13 @@ from tunesmith.errors import LedgerError
 from tunesmith.evaluation.ledger_entry import COLUMNS, DamagedRow, Entry, RowKey, columns_of, entry_of, key_of
 from tunesmith.evaluation.ledger_file import (
     DamagedFile,
-    connect,
     environment_error,
     folder_in_the_way,
     open_file,
     refuse_network,
     salvage,
 )
+from tunesmith.sqlite import connect
 
 __all__ = ["Ledger", "LedgerCounts", "count_ledger", "read_entries"]
 

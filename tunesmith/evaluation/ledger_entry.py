@@ -24,6 +24,36 @@ COLUMNS = (
 
 
 _KEY_OF = attrgetter(*KEY)
+_TEXT, _FLAG, _COUNT, _NUMBER = frozenset({str}), frozenset({bool}), frozenset({int}), frozenset({int, float})
+_LIST, _OBJECT, _NONE = frozenset({list}), frozenset({dict}), frozenset({type(None)})
+_KEY_TYPES = {**dict.fromkeys(KEY, _TEXT), "rollout": _COUNT}
+_ROW_TYPES = {
+    **dict.fromkeys(("seq", "calls", "tokens", "cached"), _COUNT),
+    **dict.fromkeys(("seconds", "time"), _NUMBER),
+    **dict.fromkeys(("fault", "error"), _TEXT | _NONE),
+    "score": _NUMBER | _NONE,
+}
+_BODY_TYPES = {
+    **dict.fromkeys(("calls", "notes", "steps"), _LIST),
+    **dict.fromkeys(("whole", "bare"), _FLAG),
+    "message": _TEXT,
+    "feedback": _TEXT | _NONE,
+    "outputs": _OBJECT | _NONE,
+}
+# What a private ledger leaves out.
+_OPTIONAL: dict[str, Any] = {
+    "feedback": None,
+    "outputs": None,
+    "steps": [],
+    "bare": False,
+}  # what a private ledger leaves out
+_CALL_TYPES = {
+    **dict.fromkeys(("key", "role"), _TEXT),
+    **dict.fromkeys(("input_tokens", "output_tokens"), _COUNT | _NONE),
+    "seconds": _NUMBER,
+    "usd": _NUMBER | _NONE,
+}
+_STEP_TYPES = {"predictor": _TEXT, "inputs": _OBJECT, "outputs": _OBJECT}
 _PLAIN = frozenset({str, bool, type(None)})  # JSON values as they are
 _written = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -183,108 +213,54 @@ def _json_values(values: Mapping[str, Any] | None) -> tuple[dict[str, Any] | Non
 
 
 def _entry(found: dict[str, Any]) -> Entry:
-    body = _Reader(json.loads(found["body"]))
-    columns = _Reader(found)
-    score, whole, message = columns.number_or_none("score"), body.flag("whole"), body.text("message")
+    columns = _checked(found, _ROW_TYPES)
+    body = _checked({**_OPTIONAL, **_checked(json.loads(found["body"]), {})}, _BODY_TYPES)
     failure = None
-    if found["fault"] is not None:
-        failure = Failure(columns.text("fault"), columns.text("error"), message)
-    elif score is None:
+    if columns["fault"] is not None:
+        if columns["error"] is None:
+            raise TypeError("it has a failure without a name")
+        failure = Failure(columns["fault"], columns["error"], body["message"])
+    elif columns["score"] is None:
         raise TypeError("it has neither a score nor a failure")
     row = Row(
-        columns.text("example"),
-        body.object_or_none("outputs"),
-        score,
+        columns["example"],
+        body["outputs"],
+        columns["score"],
         failure,
-        body.text_or_none("feedback"),
-        columns.count("calls"),
-        columns.count("tokens"),
-        columns.number("seconds"),
-        bool(columns.count("cached")),
-        tuple(_step(item) for item in body.items("steps")),
+        body["feedback"],
+        columns["calls"],
+        columns["tokens"],
+        columns["seconds"],
+        bool(columns["cached"]),
+        tuple(Step(**_checked(step, _STEP_TYPES)) for step in body["steps"]),
     )
-    calls = tuple(_call(item) for item in body.items("calls", required=True))
-    notes = tuple(_Reader({"note": note}).text("note") for note in body.items("notes", required=True))
-    bare = "bare" in body and body.flag("bare")
-    return Entry(_key(found), row, calls, notes, whole, bare, columns.number("time"), columns.count("seq"))
-
-
-def _call(given: Any) -> Call:
-    names = ("key", "role", "input_tokens", "output_tokens", "seconds", "usd")
-    found = _Reader.of_list(given, names)
-    counts = (found.count_or_none("input_tokens"), found.count_or_none("output_tokens"))
-    usd = found.number_or_none("usd")
-    return Call(found.text("key"), found.text("role"), *counts, found.number("seconds"), paid=False, usd=usd)
-
-
-def _step(given: Any) -> Step:
-    found = _Reader.of_list(given, ("predictor", "inputs", "outputs"))
-    return Step(found.text("predictor"), found.object("inputs"), found.object("outputs"))
+    calls = tuple(Call(**_checked(call, _CALL_TYPES), paid=False) for call in body["calls"])
+    notes = tuple(_checked([note], {"note": _TEXT})["note"] for note in body["notes"])
+    return Entry(_key(found), row, calls, notes, body["whole"], body["bare"], columns["time"], columns["seq"])
 
 
 def _key(found: dict[str, Any]) -> RowKey:
-    columns = _Reader(found)
     if found["kind"] not in ("row", "stop"):
         raise TypeError(f"there is no row of the kind {found['kind']!r}")
-    texts = {name: columns.text(name) for name in KEY if name not in ("kind", "rollout")}
-    return RowKey(**texts, rollout=columns.count("rollout"), kind=found["kind"])
+    columns = _checked(found, _KEY_TYPES)
+    return RowKey(**{name: columns[name] for name in KEY})
 
 
-class _Reader:
-    """Reads the parts of a JSON object, each of which must have the type that was written.
+def _checked(given: Any, types: Mapping[str, frozenset[type]]) -> dict[str, Any]:
+    """Return a JSON object, or a list of the same values, whose values have the types that were written.
 
-    A checksum only says that nobody changed a row by accident. All methods raise `TypeError` or `KeyError`.
+    A checksum only says that nobody changed a row by accident.
+
+    Raises:
+        KeyError, TypeError, ValueError: a value is missing or of another type.
     """
-
-    def __init__(self, given: Any) -> None:
-        if not isinstance(given, dict):
-            raise TypeError(f"a {type(given).__name__} stands in the place of an object")
-        self._given = given
-
-    @classmethod
-    def of_list(cls, given: Any, names: Sequence[str]) -> "_Reader":
-        if not isinstance(given, list) or len(given) != len(names):
-            raise TypeError(f"{given!r:.40} is not a list of {len(names)}")
-        return cls(dict(zip(names, given, strict=True)))
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._given
-
-    def text(self, name: str) -> str:
-        return self._typed(name, str)
-
-    def text_or_none(self, name: str) -> str | None:
-        return None if self._given.get(name) is None else self.text(name)
-
-    def flag(self, name: str) -> bool:
-        return self._typed(name, bool)
-
-    def count(self, name: str) -> int:
-        return self._typed(name, int)
-
-    def count_or_none(self, name: str) -> int | None:
-        return None if self._given[name] is None else self.count(name)
-
-    def number(self, name: str) -> float:
-        return self._typed(name, float, int)
-
-    def number_or_none(self, name: str) -> float | None:
-        return None if self._given[name] is None else self.number(name)
-
-    def object(self, name: str) -> dict[str, Any]:
-        return self._typed(name, dict)
-
-    def object_or_none(self, name: str) -> dict[str, Any] | None:
-        return None if self._given.get(name) is None else self.object(name)
-
-    def items(self, name: str, *, required: bool = False) -> list[Any]:
-        return [] if name not in self._given and not required else self._typed(name, list)
-
-    def _typed(self, name: str, *kinds: type) -> Any:
-        value = self._given[name]
-        if type(value) not in kinds:  # not isinstance: true is no number
-            raise TypeError(f"`{name}` is a {type(value).__name__}")
-        return value
+    found = dict(zip(types, given, strict=True)) if isinstance(given, list) and types else given
+    if not isinstance(found, dict):
+        raise TypeError(f"a {type(given).__name__} stands in the place of an object")
+    for name, known in types.items():
+        if type(found[name]) not in known:  # not isinstance: true is not a number
+            raise TypeError(f"`{name}` is a {type(found[name]).__name__}")
+    return found
 
 
 def _checksum(values: Sequence[Any]) -> str:

@@ -14,11 +14,10 @@ from typing import Any
 
 from tunesmith.errors import LedgerError, UsageError
 from tunesmith.evaluation.ledger_entry import COLUMNS, KEY
-from tunesmith.lm import Database
+from tunesmith.sqlite import beside, connect, is_refusal, set_aside
 
 __all__ = [
     "DamagedFile",
-    "connect",
     "environment_error",
     "folder_in_the_way",
     "migrate",
@@ -43,19 +42,6 @@ _TABLES = (
 MIGRATIONS: Mapping[int, Sequence[str]] = {}
 """Statements that make version n + 1 of version n."""
 
-# What the machine refuses; every other error of SQLite's is damage.
-_ENVIRONMENT = {
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_INTERRUPT,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-}
-_SHORT_READ = 522  # an I/O error that a truncated file causes
 _NETWORK = {
     *("9p", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs"),
     *("lustre", "ncpfs", "nfs", "nfs4", "orangefs", "pvfs2", "smb3", "smbfs", "vboxsf"),
@@ -65,15 +51,15 @@ _READ_ONE_BY_ONE = 1_000_000
 
 
 class DamagedFile(Exception):
-    """The file is no ledger any more, or not all of it."""
+    """The file is not a ledger any more, or not all of it."""
 
 
 def refuse_network(folder: Path, mounts: Path = _MOUNTS) -> None:
-    """Raise `UsageError` where `folder` is on a network file system, as far as the system's table of mounts says."""
+    """Raise `UsageError` if `folder` is on a network file system, as far as the system's table of mounts says."""
     kind = _file_system(folder, mounts)
     if kind in _NETWORK:
         raise UsageError(
-            f"The run folder {str(folder)!r} is on a network file system ({kind}), where SQLite's locks do not hold "
+            f"The run folder {str(folder)!r} is on a network file system ({kind}). SQLite's locks do not hold there, "
             "and a ledger can be lost. Name a folder of a local disk, as in `--run /var/tmp/first`; the artifact may "
             "be copied anywhere afterwards."
         )
@@ -94,17 +80,17 @@ def _file_system(folder: Path, mounts: Path) -> str | None:
 
 
 def environment_error(path: Path, error: Exception) -> LedgerError | None:
-    """Return what to tell the user where the machine refused; `None` where the file itself is damaged."""
-    code = getattr(error, "sqlite_errorcode", None)
-    if isinstance(error, sqlite3.Error) and (code is None or code & 0xFF not in _ENVIRONMENT or code == _SHORT_READ):
+    """Return what to tell the user if the machine refused; `None` if the file itself is damaged."""
+    if isinstance(error, sqlite3.Error) and not is_refusal(error):
         return None
-    if code is not None and code & 0xFF == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK):
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK):
         return None  # a header that says so
     advice = "Make room, or let this user write there"
     in_the_way = folder_in_the_way(path)
     if in_the_way is not None:
         advice = in_the_way
-    elif code is not None and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+    elif code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         advice = "Let the other process end"
     return LedgerError(
         f"The ledger {str(path)!r} cannot be written: {str(error).rstrip('.')}. Every finished evaluation is safe. "
@@ -113,14 +99,9 @@ def environment_error(path: Path, error: Exception) -> LedgerError | None:
 
 
 def folder_in_the_way(path: Path) -> str | None:
-    """Return what to do about a folder that stands where a file of the ledger has to; `None` without one."""
-    folder = next((name for name in (path, *_beside(path), _fresh(path)) if name.is_dir()), None)
+    """Return what to do about a folder that is in the place of a file of the ledger; `None` without one."""
+    folder = next((name for name in (path, *beside(path), _fresh(path)) if name.is_dir()), None)
     return None if folder is None else f"{folder.name} is a folder and has to be a file: rename or remove that folder"
-
-
-def _beside(path: Path) -> list[Path]:
-    """Return the files that SQLite keeps beside the database at `path`."""
-    return [Path(f"{path}{end}") for end in ("-wal", "-shm")]
 
 
 def _fresh(path: Path) -> Path:
@@ -128,7 +109,7 @@ def _fresh(path: Path) -> Path:
 
 
 def open_file(path: Path) -> sqlite3.Connection:
-    """Return a connection to the ledger at `path`, which is made where it is missing, and checked where it is not.
+    """Return a connection to the ledger at `path`, which is made if it is missing, and checked if it is not.
 
     Raises:
         DamagedFile: it is damaged; `salvage` saves what can be read.
@@ -151,21 +132,11 @@ def open_file(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
-    """Return a connection as every ledger's: plain SQL text, other threads welcome, damaged text kept as it is."""
-    where = f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}"
-    connection = sqlite3.connect(
-        where, uri=True, timeout=30, isolation_level=None, check_same_thread=False, factory=Database
-    )
-    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-    return connection
-
-
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     _configure(connection)
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
-        raise DamagedFile("its header is no ledger's")
+        raise DamagedFile("its header is not a ledger's")
     if version > SCHEMA and _columns(connection) != _whole_columns():
         raise LedgerError(
             f"The ledger {str(path)!r} was written by a newer version of tunesmith (schema {version}, known is "
@@ -175,7 +146,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise DamagedFile(f"its header says schema {version}, and it is not")
     migrate(connection, version)
     if _columns(connection) != _whole_columns():
-        raise DamagedFile("its tables are no ledger's")
+        raise DamagedFile("its tables are not a ledger's")
     problems = connection.execute("PRAGMA integrity_check(1)").fetchall()
     if problems != [("ok",)]:
         raise DamagedFile(str(problems[0][0]))
@@ -203,7 +174,7 @@ def _create(path: Path) -> None:
     """Make an empty ledger, whole or not at all: a file without tables is a damaged one."""
     fresh = _fresh(path)
     try:
-        for left in (fresh, *_beside(fresh), *_beside(path)):
+        for left in (fresh, *beside(fresh), *beside(path)):
             left.unlink(missing_ok=True)  # a log of another file would be taken for this one's
         with closing(connect(fresh)) as connection:
             _configure(connection)
@@ -241,17 +212,6 @@ def migrate(
         connection.execute("COMMIT")
 
 
-def set_aside(path: Path) -> Path:
-    """Rename the file at `path`, with what SQLite keeps beside it, and return its new name."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    for end in ("-wal", "-shm", ""):
-        with suppress(FileNotFoundError):
-            os.replace(f"{path}{end}", f"{aside}{end}")
-    return aside
-
-
 def salvage(path: Path, is_whole: Callable[[Sequence[Any]], bool]) -> Path:
     """Put a new ledger in place of the damaged one, with every row that can be read and `is_whole`.
 
@@ -262,8 +222,8 @@ def salvage(path: Path, is_whole: Callable[[Sequence[Any]], bool]) -> Path:
         LedgerError: the machine refuses.
     """
     aside, fresh = set_aside(path), path.with_name(f"{path.name}.repair")
-    for end in ("", "-wal", "-shm"):
-        Path(f"{fresh}{end}").unlink(missing_ok=True)
+    for left in (fresh, *beside(fresh)):
+        left.unlink(missing_ok=True)
     try:
         with closing(open_file(fresh)) as new:
             rows = {values[0]: values for values in _readable(aside) if is_whole(values)}
@@ -284,7 +244,7 @@ def salvage(path: Path, is_whole: Callable[[Sequence[Any]], bool]) -> Path:
 
 
 def _last(path: Path) -> int:
-    """Return the number of the last row that was written; 0 where that cannot be read, or cannot be."""
+    """Return the number of the last row that was written; 0 if that cannot be read, or cannot be true."""
     with suppress(sqlite3.Error), closing(connect(path)) as old:
         found = old.execute("SELECT last FROM counter").fetchone()
         if found is not None and isinstance(found[0], int) and 0 <= found[0] < _READ_ONE_BY_ONE:

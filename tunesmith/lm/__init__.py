@@ -65,7 +65,6 @@ if TYPE_CHECKING:
     from tunesmith.lm.streaming import listening
     from tunesmith.lm.weights.models import ModelInfo, embedded_path, list_models, pull, show
     from tunesmith.lm.wire import Prefix, request_key
-    from tunesmith.sqlite import Database
 else:
     __getattr__ = lazy_package(__name__)
 
@@ -82,7 +81,6 @@ __all__ = [
     "check_values",
     "Config",
     "current_scope",
-    "Database",
     "DspyLM",
     "DspyLMError",
     "effective",

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tunesmith.errors import CacheError, UsageError, shown
 from tunesmith.lazy import lazy_module
 from tunesmith.lm.cache.flight import Flight
-from tunesmith.lm.cache.rows import DATABASE, DamagedRow, Rows, connected, decoded, encoded, inode, is_damage
-from tunesmith.sqlite import set_aside
+from tunesmith.lm.cache.rows import DATABASE, DamagedRow, Rows, decoded, encoded, inode
+from tunesmith.sqlite import connect, is_damage, set_aside
 
 if TYPE_CHECKING:
     from tunesmith.lm.cache import upkeep
@@ -187,7 +187,7 @@ class ReplyCache:
             if self._failure is not None and inode(self.folder) is None:
                 raise CacheError(_advice(self.folder, self._failure))
             try:
-                with contextlib.closing(connected(self.folder)) as database:
+                with contextlib.closing(connect(self.folder / DATABASE)) as database:
                     yield database
             except (sqlite3.Error, OSError) as error:
                 raise CacheError(_advice(self.folder, _cause(error))) from error

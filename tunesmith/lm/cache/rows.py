@@ -18,17 +18,15 @@ from pydantic_core import from_json
 
 from tunesmith.errors import CacheError
 from tunesmith.lm.folders import make_private
-from tunesmith.sqlite import Database
+from tunesmith.sqlite import connect
 
 __all__ = [
     "DATABASE",
     "DamagedRow",
     "Rows",
-    "connected",
     "decoded",
     "encoded",
     "inode",
-    "is_damage",
     "is_value_file",
     "value_of",
 ]
@@ -118,12 +116,6 @@ def is_value_file(name: object) -> bool:
     return isinstance(name, str) and _VALUE_FILE.fullmatch(name) is not None
 
 
-def is_damage(error: Exception, *, in_schema: bool = False) -> bool:
-    """Return whether SQLite says that the file is damaged; with `in_schema`, also if tables or columns are missing."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} or (in_schema and code == sqlite3.SQLITE_ERROR)
-
-
 def inode(folder: Path) -> int | None:
     """Return what tells the database in `folder` from another one of that name; `None` if there is none."""
     try:
@@ -167,7 +159,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
 
     Raises:
         CacheError: diskcache cannot use a folder of that name.
-        sqlite3.Error, OSError: the folder cannot be used, or the database is damaged (`is_damage`).
+        sqlite3.Error, OSError: the folder cannot be used, or the database is damaged (`sqlite.is_damage`).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -215,7 +207,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
     @property
     def _con(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = connected(self._folder)
+            self._connection = connect(self._folder / DATABASE)
             self._forget_unknown_settings()
             for name, value in sorted(_SETTINGS.items()):
                 if name.startswith("sqlite_"):
@@ -227,15 +219,6 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
         sql = self._sql_retry  # waits for a lock also if SQLite does not, as it may for a new file
         if sql("SELECT 1 FROM sqlite_master WHERE name = 'Settings'").fetchone():
             sql(f"DELETE FROM Settings WHERE key IS NULL OR key NOT IN ({_KNOWN})")
-
-
-def connected(folder: Path) -> Database:
-    """Return a connection to the database in `folder`. Text in it that is damaged is read as well as it can be."""
-    database = sqlite3.connect(
-        folder / DATABASE, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False, factory=Database
-    )
-    database.text_factory = lambda raw: raw.decode(errors="replace")
-    return database
 
 
 def _checksum(key: str, body: bytes) -> bytes:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.errors import shown
-from tunesmith.lm.cache.rows import DamagedRow, decoded, is_damage, is_value_file, value_of
+from tunesmith.lm.cache.rows import DamagedRow, decoded, is_value_file, value_of
+from tunesmith.sqlite import is_damage
 
 __all__ = [
     "OLDER_THAN",
