@@ -15,10 +15,9 @@ from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import say_finding, say_notes, say_opened, say_reports, say_spent
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError
-from tunesmith.evaluation import Metric
 from tunesmith.experiments import CheckResult, Gates, Project, check_artifact
 from tunesmith.lm import LM
-from tunesmith.metrics import metric_name
+from tunesmith.metrics import Metric, metric_name
 from tunesmith.modules import Module
 
 __all__ = ["run"]

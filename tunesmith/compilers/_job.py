@@ -7,7 +7,6 @@ from typing import Any, Protocol
 from tunesmith.data import Dataset, check_disjoint, content_key
 from tunesmith.errors import DataError, UsageError, shown
 from tunesmith.evaluation import (
-    Metric,
     as_dataset,
     as_model,
     check_compared,
@@ -17,7 +16,7 @@ from tunesmith.evaluation import (
     program_source,
 )
 from tunesmith.lm import LM, SECRET_OPTIONS, BaseLM, Budget
-from tunesmith.metrics import metric_fingerprint, metric_name
+from tunesmith.metrics import Metric, metric_fingerprint, metric_name
 from tunesmith.modules import Candidate, Module, caller_adapter, class_name, program_fingerprint
 from tunesmith.signatures import Example
 

@@ -11,10 +11,10 @@ from tunesmith.compilers._job import Job
 from tunesmith.compilers._verdict import POWER
 from tunesmith.data import example_key
 from tunesmith.errors import UsageError, brief
-from tunesmith.evaluation import Metric, Row, binary_spread, examples_needed, least_changed, minimum_detectable_effect
+from tunesmith.evaluation import Row, binary_spread, examples_needed, least_changed, minimum_detectable_effect
 from tunesmith.formats import Format, get_format
 from tunesmith.lm import BaseLM, Budget, Meter
-from tunesmith.metrics import Judge
+from tunesmith.metrics import Judge, Metric
 from tunesmith.modules import (
     Module,
     caller_adapter,

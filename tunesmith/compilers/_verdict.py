@@ -10,7 +10,6 @@ from tunesmith.data import content_key
 from tunesmith.errors import UsageError, brief
 from tunesmith.evaluation import (
     Interval,
-    Metric,
     PairedScores,
     examples_needed,
     least_changed,
@@ -21,7 +20,7 @@ from tunesmith.evaluation import (
 )
 from tunesmith.lazy import lazy_module
 from tunesmith.lm import LM, home
-from tunesmith.metrics import metric_fingerprint
+from tunesmith.metrics import Metric, metric_fingerprint
 from tunesmith.modules import Candidate, Module
 
 if TYPE_CHECKING:

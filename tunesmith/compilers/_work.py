@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from tunesmith.compilers._job import Job
-from tunesmith.evaluation import Ledger, LedgerView, Line, Metric, Runner, Turns, lm_key, program_key
+from tunesmith.evaluation import Ledger, LedgerView, Line, Runner, Turns, lm_key, program_key
 from tunesmith.lm import LM, Meter, StopSignal
-from tunesmith.metrics import metric_fingerprint
+from tunesmith.metrics import Metric, metric_fingerprint
 from tunesmith.modules import Candidate, Module
 
 __all__ = ["Progress", "Work"]

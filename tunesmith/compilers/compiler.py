@@ -14,9 +14,9 @@ from tunesmith.compilers._job import check_program, fitted_dataset, job_of
 from tunesmith.compilers._options import check_values, option_names, options_json
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, brief, shown
-from tunesmith.evaluation import Metric, checked_demos
+from tunesmith.evaluation import checked_demos
 from tunesmith.lm import BaseLM, Budget
-from tunesmith.metrics import check_metric
+from tunesmith.metrics import Metric, check_metric
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Example
 

@@ -7,7 +7,7 @@ from tunesmith.lazy import lazy_package
 if TYPE_CHECKING:
     from tunesmith.evaluation.classes import ClassScore, ClassScores, class_scores
     from tunesmith.evaluation.compared import check_compared
-    from tunesmith.evaluation.evaluator import Metric, Runner, as_model, evaluate
+    from tunesmith.evaluation.evaluator import Runner, as_model, evaluate
     from tunesmith.evaluation.examples import as_dataset, checked_demos, fit_to_program
     from tunesmith.evaluation.executor import Executor, check_executor, executing, executor_names, register_executor
     from tunesmith.evaluation.judge_agreement import Agreement, agreement
@@ -70,7 +70,6 @@ __all__ = [
     "Line",
     "lm_key",
     "mean_interval",
-    "Metric",
     "minimum_detectable_effect",
     "paired_gain",
     "paired_scores",

@@ -20,7 +20,7 @@ from tunesmith.evaluation.executor import Evaluate, Executor, current_executor, 
 from tunesmith.evaluation.ledger_entry import Entry
 from tunesmith.evaluation.ledger_view import LedgerView
 from tunesmith.evaluation.report import METRIC_ERROR_LIMIT, Report, Row
-from tunesmith.evaluation.subject import Metric, Subject, as_model, inputs_of
+from tunesmith.evaluation.subject import Subject, as_model, inputs_of
 from tunesmith.evaluation.turns import Line, Turns
 from tunesmith.lm import (
     BaseLM,
@@ -33,11 +33,11 @@ from tunesmith.lm import (
     replay_calls,
     run_under_way,
 )
-from tunesmith.metrics import MISSING_FIELD
+from tunesmith.metrics import MISSING_FIELD, Metric
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Example
 
-__all__ = ["Metric", "Runner", "as_model", "evaluate"]
+__all__ = ["Runner", "as_model", "evaluate"]
 
 _log = logging.getLogger("tunesmith")
 

@@ -5,7 +5,7 @@ It holds no budget and no ledger. Those stay with the `Runner`, wherever a progr
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,13 +18,12 @@ from tunesmith.evaluation.ledger_entry import Entry
 from tunesmith.evaluation.ledger_view import typed_outputs, typed_steps
 from tunesmith.evaluation.report import Failure, Row, Step
 from tunesmith.lm import LM, BaseLM, Call, StopSignal, as_lm, metered, replay_calls
-from tunesmith.metrics import Judge, check_metric, judges_used, metric_name, scorer_of
+from tunesmith.metrics import Judge, Metric, check_metric, judges_used, metric_name, scorer_of
 from tunesmith.modules import Candidate, Module, Prediction, bind_defaults, copy_program
 from tunesmith.signatures import Example, notes_watched
 
-__all__ = ["Metric", "Subject", "as_model", "inputs_of"]
+__all__ = ["Subject", "as_model", "inputs_of"]
 
-Metric = Callable[..., Any]
 _UNCHANGED = contextlib.nullcontext()
 
 

@@ -21,9 +21,9 @@ from tunesmith.compilers import (
     run_job,
 )
 from tunesmith.errors import UsageError, shown
-from tunesmith.evaluation import Metric, executing
+from tunesmith.evaluation import executing
 from tunesmith.lm import BaseLM, Budget
-from tunesmith.metrics import check_metric, metric_name
+from tunesmith.metrics import Metric, check_metric, metric_name
 from tunesmith.modules import Module, caller_adapter, class_name
 from tunesmith.signatures import Example
 

@@ -6,8 +6,9 @@ from statistics import fmean, median
 from typing import Any
 
 from tunesmith.compilers import Compiler
-from tunesmith.evaluation import Metric, Runner
+from tunesmith.evaluation import Runner
 from tunesmith.lm import LM, Call, metered
+from tunesmith.metrics import Metric
 from tunesmith.modules import Module
 from tunesmith.signatures import Example
 

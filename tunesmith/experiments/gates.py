@@ -9,8 +9,9 @@ from tunesmith.artifacts import Artifact
 from tunesmith.compilers import Finding, count_evaluation, finding_of
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, brief, shown
-from tunesmith.evaluation import Metric, Report, evaluate, paired_scores
+from tunesmith.evaluation import Report, evaluate, paired_scores
 from tunesmith.lm import LM, Meter, Spend
+from tunesmith.metrics import Metric
 from tunesmith.modules import Candidate, Module
 
 __all__ = ["CheckResult", "Gate", "Gates", "check_artifact"]

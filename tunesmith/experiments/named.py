@@ -12,8 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
-from tunesmith.evaluation import Metric
-from tunesmith.metrics import named_metrics
+from tunesmith.metrics import Metric, named_metrics
 from tunesmith.modules import Module
 from tunesmith.signatures import Signature
 

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from tunesmith.compilers import Compiler, check_values, compiler_named, compilers, option_names, read_option
 from tunesmith.data import Dataset, Splits
 from tunesmith.errors import DataError, UsageError, shown
-from tunesmith.evaluation import Metric
 from tunesmith.experiments.named import find_metric, find_object, find_program, find_signature
 from tunesmith.lm import Budget, engine_kind, file_options
+from tunesmith.metrics import Metric
 from tunesmith.modules import Module, ProgramInputs, program_inputs
 
 __all__ = ["PROJECT_FILE", "Project", "ProjectSettings"]

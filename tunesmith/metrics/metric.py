@@ -45,12 +45,7 @@ class Metric(Protocol):
     `MetricError` if the example cannot be judged. A mistake of the program is a low score.
     """
 
-    def __call__(
-        self,
-        example: Example,
-        prediction: Any,
-        trace: Any = None,
-    ) -> bool | float | Score:
+    def __call__(self, example: Example, prediction: Any, trace: Any = None, /) -> bool | float | Score:
         """Return the score of `prediction`, given the labels of `example`."""
         ...
 
