@@ -1,9 +1,12 @@
 """The shape of `manifest.json`, version 1."""
 
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import CoreSchema, SchemaValidator, ValidationError
+from pydantic_core import core_schema as schema
 
 from tunesmith.artifacts.selected import KEY_DIGITS
 from tunesmith.errors import ArtifactError
@@ -49,130 +52,124 @@ def _field_name(name: str) -> str:
     return name
 
 
-_ClassName = Annotated[str, AfterValidator(_class)]
-_FieldName = Annotated[str, AfterValidator(_field_name)]
-_Options = Annotated[dict[str, Any], AfterValidator(_options)]
-_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-_ShortKey = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{KEY_DIGITS}}}$")]
+def _distinct_names(signature: dict[str, Any]) -> dict[str, Any]:
+    names = [field["name"] for field in signature["fields"]]
+    if len(set(names)) != len(names):
+        raise ValueError("two fields have one name")
+    return signature
 
 
-class _Shape(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
+def _agrees_with_itself(manifest: dict[str, Any]) -> dict[str, Any]:
+    if manifest["sampling"] != manifest["candidate"]["sampling"]:
+        raise ValueError("`sampling` differs from the candidate's")
+    predictors = manifest["program"]["predictors"]
+    for title in ("candidate", "baseline"):
+        if manifest[title] is None:
+            continue
+        parts = manifest[title]["parts"]
+        if set(parts) != set(predictors):
+            raise ValueError(f"the predictors of the {title} differ from the program's")
+        for path, part in parts.items():
+            _check_demos(f"{title} {path}", part["demos"], predictors[path]["signature"]["fields"])
+    return manifest
 
 
-class _FieldShape(_Shape):
-    name: _FieldName
-    role: Literal["input", "output"]
-    type: str
-    desc: str | None
-
-
-class _SignatureShape(_Shape):
-    name: str
-    fields: Annotated[list[_FieldShape], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _distinct(self) -> "_SignatureShape":
-        names = [field.name for field in self.fields]
-        if len(set(names)) != len(names):
-            raise ValueError("two fields have one name")
-        return self
-
-    def names(self, role: str) -> set[str]:
-        return {field.name for field in self.fields if field.role == role}
-
-
-class _PredictorShape(_Shape):
-    class_: _ClassName = Field(alias="class")
-    fingerprint: _Sha256
-    signature: _SignatureShape
-    config: _Options | None
-
-
-class _ArgumentShape(_Shape):
-    """One constructor argument: a JSON value, a predictor at a path, or a module with its own arguments."""
-
-    value: Any = None
-    class_: _ClassName | None = Field(default=None, alias="class")
-    path: str | None = None
-    spec: "dict[_FieldName, _ArgumentShape] | None" = None
-
-
-class _ProgramShape(_Shape):
-    class_: _ClassName = Field(alias="class")
-    spec: dict[_FieldName, _ArgumentShape] | None = None  # only for a registered module
-    predictors: Annotated[dict[str, _PredictorShape], Field(min_length=1)]
-    rebuildable: bool
-
-
-class _DemoShape(_Shape):
-    inputs: dict[str, Any]
-    outputs: Annotated[dict[str, Any], Field(min_length=1)]
-    augmented: bool
-
-
-class _PartShape(_Shape):
-    instruction: str
-    demos: list[_DemoShape]
-    format: str | None
-    settings: Annotated[dict[str, Any], Field(max_length=0)]  # always empty; older versions wrote it
-
-
-class _CandidateShape(_Shape):
-    parts: dict[str, _PartShape]
-    sampling: _Options
-    settings: dict[str, dict[str, bool | int | float | str]] = Field(default_factory=dict)
-
-
-class _UnhashedShape(_Shape):
-    created: str | None
-    paid: dict[str, Any]
-    test_opened: int | None
-
-
-class _ManifestShape(_Shape):
-    schema_version: Literal[1]
-    program: _ProgramShape
-    candidate: _CandidateShape
-    baseline: _CandidateShape | None  # `None` means unknown
-    sampling: dict[str, Any]
-    lm: dict[str, Any]
-    metric: str | None
-    datasets: dict[str, str]
-    selected_on: dict[str, list[_ShortKey]] = Field(default_factory=dict)  # older versions did not write it
-    scores: dict[str, Any]
-    verdict: str
-    charged: dict[str, Any]
-    seed: int | None
-    versions: dict[str, str | None]
-    adapter: Annotated[str, AfterValidator(_adapter)] | None
-    state_sha256: _Sha256
-    extra: dict[str, Any]
-    notes: list[str]
-    sha256: _Sha256
-    unhashed: _UnhashedShape
-    unhashed_sha256: _Sha256
-
-    @model_validator(mode="after")
-    def _agrees_with_itself(self) -> "_ManifestShape":
-        if self.sampling != self.candidate.sampling:
-            raise ValueError("`sampling` differs from the candidate's")
-        predictors = self.program.predictors
-        for title, candidate in (("candidate", self.candidate), ("baseline", self.baseline)):
-            if candidate is None:
-                continue
-            if set(candidate.parts) != set(predictors):
-                raise ValueError(f"the predictors of the {title} differ from the program's")
-            for path, part in candidate.parts.items():
-                _check_demos(f"{title} {path}", part.demos, predictors[path].signature)
-        return self
-
-
-def _check_demos(where: str, demos: list[_DemoShape], signature: _SignatureShape) -> None:
-    inputs, outputs = signature.names("input"), signature.names("output")
+def _check_demos(where: str, demos: list[dict[str, Any]], fields: list[dict[str, Any]]) -> None:
     for demo in demos:
-        if not set(demo.inputs) <= inputs or not set(demo.outputs) <= outputs:
-            raise ValueError(f"{where}: a demo has fields that its signature lacks")
+        for role in ("input", "output"):
+            if not set(demo[f"{role}s"]) <= {field["name"] for field in fields if field["role"] == role}:
+                raise ValueError(f"{where}: a demo has fields that its signature lacks")
+
+
+# The schema is written for pydantic's core, because building models of it takes longer than the rest of a load.
+
+
+def _object(entries: dict[str, CoreSchema], *, newer: dict[str, CoreSchema] | None = None, ref: str = "") -> CoreSchema:
+    """Return the schema of an object with exactly these entries; older versions did not write the `newer` ones."""
+    fields = {
+        **{name: schema.typed_dict_field(entry) for name, entry in entries.items()},
+        **{name: schema.typed_dict_field(entry, required=False) for name, entry in (newer or {}).items()},
+    }
+    return schema.typed_dict_schema(fields, extra_behavior="forbid", ref=ref or None)
+
+
+def _checked(check: Callable[[Any], Any], inner: CoreSchema) -> CoreSchema:
+    return schema.no_info_after_validator_function(check, inner)
+
+
+def _mapping(values: CoreSchema, *, least: int = 0, most: int | None = None) -> CoreSchema:
+    return schema.dict_schema(schema.str_schema(), values, min_length=least, max_length=most)
+
+
+def _manifest() -> CoreSchema:
+    anything, text, truth, number = schema.any_schema(), schema.str_schema(), schema.bool_schema(), schema.int_schema()
+    maybe, each = schema.nullable_schema, schema.list_schema
+    data = _mapping(anything)
+    class_name, options = _checked(_class, text), _checked(_options, data)
+    field_name = _checked(_field_name, text)
+    sha256 = schema.str_schema(pattern="^[0-9a-f]{64}$")
+    short_key = schema.str_schema(pattern=rf"^[0-9a-f]{{{KEY_DIGITS}}}$")
+
+    role = schema.literal_schema(["input", "output"])
+    field = _object({"name": field_name, "role": role, "type": text, "desc": maybe(text)})
+    signature = _checked(_distinct_names, _object({"name": text, "fields": each(field, min_length=1)}))
+    predictor = _object({"class": class_name, "fingerprint": sha256, "signature": signature, "config": maybe(options)})
+    # One constructor argument: a JSON value, a predictor at a path, or a module with its own arguments.
+    arguments = maybe(schema.dict_schema(field_name, schema.definition_reference_schema("argument")))
+    argument = _object(
+        {},
+        newer={"value": anything, "class": maybe(class_name), "path": maybe(text), "spec": arguments},
+        ref="argument",
+    )
+    program = _object(
+        {"class": class_name, "predictors": _mapping(predictor, least=1), "rebuildable": truth},
+        newer={"spec": arguments},  # only for a registered module
+    )
+
+    demo = _object({"inputs": data, "outputs": _mapping(anything, least=1), "augmented": truth})
+    part = _object(
+        {
+            "instruction": text,
+            "demos": each(demo),
+            "format": maybe(text),
+            "settings": _mapping(anything, most=0),  # always empty; older versions wrote it
+        }
+    )
+    setting = schema.union_schema([truth, number, schema.float_schema(), text])
+    candidate = _object({"parts": _mapping(part), "sampling": options}, newer={"settings": _mapping(_mapping(setting))})
+
+    unhashed = _object({"created": maybe(text), "paid": data, "test_opened": maybe(number)})
+    manifest = _object(
+        {
+            "schema_version": schema.literal_schema([1]),
+            "program": program,
+            "candidate": candidate,
+            "baseline": maybe(candidate),  # `None` means unknown
+            "sampling": data,
+            "lm": data,
+            "metric": maybe(text),
+            "datasets": _mapping(text),
+            "scores": data,
+            "verdict": text,
+            "charged": data,
+            "seed": maybe(number),
+            "versions": _mapping(maybe(text)),
+            "adapter": maybe(_checked(_adapter, text)),
+            "state_sha256": sha256,
+            "extra": data,
+            "notes": each(text),
+            "sha256": sha256,
+            "unhashed": unhashed,
+            "unhashed_sha256": sha256,
+        },
+        newer={"selected_on": _mapping(each(short_key))},
+    )
+    return schema.definitions_schema(_checked(_agrees_with_itself, manifest), [argument])
+
+
+@cache
+def _validator() -> SchemaValidator:
+    return SchemaValidator(_manifest())
 
 
 def check_shape(manifest: dict[str, Any], where: str) -> None:
@@ -182,7 +179,7 @@ def check_shape(manifest: dict[str, Any], where: str) -> None:
         ArtifactError: an entry is wrong; the message names the first one.
     """
     try:
-        _ManifestShape.model_validate(manifest)
+        _validator().validate_python(manifest, strict=True)
     except (ValidationError, RecursionError) as error:
         raise ArtifactError(
             f"{where}: {_first(error)}. Save the artifact again with this version of tunesmith."
