@@ -1,18 +1,31 @@
 """What a connection is made of, checked before it is made: the libraries below fail on the rest in their own ways."""
 
+import functools
+import ipaddress
+import os
 import re
+import threading
 import urllib.request
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from tunesmith.lm.engine import missing_model
 
-__all__ = ["is_header_name", "is_header_value", "is_time_limit", "made", "proxy_for"]
+__all__ = [
+    "Connections",
+    "is_header_name",
+    "is_header_value",
+    "is_host_name",
+    "is_loopback",
+    "is_time_limit",
+    "proxy_for",
+]
 
 _T = TypeVar("_T")
 _YEAR = 366 * 86400.0  # a clock of the system holds no arbitrary number of seconds
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"(?:[\x21-\x7e]+(?:[ \t]+[\x21-\x7e]+)*)?")
+_NO_HOST = re.compile(r"[\s\x00-\x1f\"'<>*,\\^`{|}]")
 
 
 def is_time_limit(value: object) -> bool:
@@ -39,17 +52,69 @@ def proxy_for(scheme: str, host: str) -> str | None:
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 
-def made(address: str, make: Callable[[], _T]) -> _T:
-    """Return what `make` gives: the client for the server at `address`.
-
-    Raises:
-        ModelMissing: the environment asks for what cannot be had. It is not shown, since it may hold a password.
-    """
+@functools.lru_cache(maxsize=64)
+def is_loopback(host: str) -> bool:
+    """Return whether `host` is this machine; a server's 0.0.0.0, when connected to, is."""
+    host = host.strip("[]")
+    if host == "localhost":
+        return True
     try:
-        return make()
-    except (ImportError, OSError, TypeError, ValueError) as error:
-        raise missing_model(
-            f"No connection to {address} can be made ({type(error).__name__}). Check the proxy in HTTP_PROXY, "
-            "HTTPS_PROXY or ALL_PROXY (http and https proxies are known, socks needs `pip install httpx[socks]`) and "
-            "the file in SSL_CERT_FILE; NO_PROXY names hosts that need no proxy."
-        ) from error
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def is_host_name(name: str) -> bool:
+    """Return whether a connection to `name` can be tried: what is not a name at all fails in ways of its own."""
+    try:
+        name.encode("idna")
+    except UnicodeError:  # a label that is empty or too long
+        return False
+    return _NO_HOST.search(name) is None
+
+
+class Connections(Generic[_T]):
+    """The connections to the server at `address`, made at the first need. Safe from many threads.
+
+    A forked process makes its own: it must not speak on those of its parent, nor close them.
+
+    Args:
+        address: of the server, for the error.
+        make: opens them.
+    """
+
+    def __init__(self, address: str, make: Callable[[], _T]) -> None:
+        self._address, self._make = address, make
+        self._lock = threading.Lock()
+        self._made: tuple[int, _T] | None = None
+
+    def get(self) -> _T:
+        """Return the connections of this process.
+
+        Raises:
+            ModelMissing: the environment asks for what cannot be had. It is not shown, since it may hold a password.
+        """
+        pid, made = os.getpid(), self._made
+        if made is None or made[0] != pid:
+            with self._lock:
+                made = self._made
+                if made is None or made[0] != pid:
+                    made = self._made = (pid, self._opened())
+        return made[1]
+
+    def take(self) -> _T | None:
+        """Forget the connections, and return those of this process, for closing; the next `get` opens new ones."""
+        with self._lock:
+            made, self._made = self._made, None
+        return made[1] if made is not None and made[0] == os.getpid() else None
+
+    def _opened(self) -> _T:
+        try:
+            return self._make()
+        except (ImportError, OSError, TypeError, ValueError) as error:
+            raise missing_model(
+                f"No connection to {self._address} can be made ({type(error).__name__}). Check the proxy in "
+                "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY (http and https proxies are known, socks needs `pip install "
+                "httpx[socks]`) and the file in SSL_CERT_FILE; NO_PROXY names hosts that need no proxy."
+            ) from error

@@ -107,7 +107,9 @@ __all__ = [
     "missing_model",
     "refused",
     "resend_of",
+    "sampling",
     "sendable",
+    "system_text",
     "text_response",
     "token_logprobs",
     "unavailable",
@@ -225,6 +227,32 @@ def message_text(message: Message) -> str | None:
         return part.text if type(part) is TextPart else None
     texts = [part.text for part in parts if isinstance(part, TextPart)]
     return "".join(texts) if len(texts) == len(parts) else None
+
+
+def system_text(request: Request) -> str:
+    """Return the system text of a request that has one, as it can be sent.
+
+    Raises:
+        RequestRefused: it holds other content.
+    """
+    system = request.system
+    text = system if isinstance(system, str) else message_text(Message("user", tuple(system or ())))
+    if text is None:
+        raise refused("A system message is text only; this one holds other content.")
+    return sendable(text)
+
+
+def sampling(config: Config) -> dict[str, Any]:
+    """Return how a reply is sampled and how long it may be, by the names of OpenAI's protocol; `None` for unset."""
+    return {
+        "temperature": config.temperature,
+        "max_tokens": config.max_tokens,
+        "seed": config.seed,
+        "top_p": config.top_p,
+        "top_k": config.top_k,
+        "frequency_penalty": config.frequency_penalty,
+        "presence_penalty": config.presence_penalty,
+    }
 
 
 def text_response(

@@ -439,7 +439,7 @@ def test_saved_programs_find_their_server_again(server: ProtocolServer) -> None:
     [
         ("ollama/", {}, "needs a model"),
         ("ollama/m", {"host": "ftp://x"}, "http or https"),
-        ("ollama/m", {"host": "http://x:port"}, "no address"),
+        ("ollama/m", {"host": "http://x:port"}, "not an address"),
         ("ollama/m", {"think": "a lot"}, "think"),
         ("ollama/m", {"keep_alive": True}, "keep_alive"),
         ("ollama/m", {"timeout": 0}, "timeout"),

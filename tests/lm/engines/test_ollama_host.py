@@ -10,9 +10,9 @@ from tests.protocol import FakeModel, ProtocolServer
 from tests.scale import scaled
 from tunesmith.errors import UsageError
 from tunesmith.lm import lm
+from tunesmith.lm.connection import is_loopback
 from tunesmith.lm.engines.ollama.engine import _connect
 from tunesmith.lm.engines.ollama.host import server_address
-from tunesmith.lm.engines.ollama.transport import is_loopback
 
 ADDRESSES = [
     "", "1.2.3.4", ":56789", "1.2.3.4:56789", "http://1.2.3.4", "https://1.2.3.4", "https://1.2.3.4:56789",
@@ -53,7 +53,7 @@ def test_without_a_host_the_environment_counts(monkeypatch: pytest.MonkeyPatch) 
     assert server_address(None) == "http://gpu-box:8080"
     assert server_address("10.0.0.2") == "http://10.0.0.2:11434"
     monkeypatch.setenv("OLLAMA_HOST", "gpu-box:port")
-    with pytest.raises(UsageError, match="OLLAMA_HOST is no address"):
+    with pytest.raises(UsageError, match="OLLAMA_HOST is not an address"):
         server_address(None)
 
 

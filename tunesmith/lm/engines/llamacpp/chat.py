@@ -17,7 +17,9 @@ from tunesmith.lm.engine import (
     context_overflow,
     message_text,
     refused,
+    sampling,
     sendable,
+    system_text,
     text_response,
     token_logprobs,
 )
@@ -44,14 +46,13 @@ def messages_of(request: Request) -> list[dict[str, str]]:
     """Return the messages of `request`, with the system message first."""
     messages = []
     if request.system is not None:
-        system = request.system
-        text = system if isinstance(system, str) else message_text(Message("user", tuple(system)))
-        messages.append({"role": "system", "content": _text(text)})
-    messages += [{"role": m.role, "content": _text(message_text(m))} for m in request.messages]
+        messages.append({"role": "system", "content": system_text(request)})
+    messages += [{"role": message.role, "content": _text(message)} for message in request.messages]
     return messages
 
 
-def _text(text: str | None) -> str:
+def _text(message: Message) -> str:
+    text = message_text(message)
     if text is None:
         raise refused("The in-process engine reads only text, but the request holds other content.")
     return sendable(text)
@@ -59,13 +60,7 @@ def _text(text: str | None) -> str:
 
 def _options(config: Config) -> dict[str, Any]:
     body: dict[str, Any] = {
-        "temperature": config.temperature,
-        "max_tokens": config.max_tokens,
-        "seed": config.seed,
-        "top_p": config.top_p,
-        "top_k": config.top_k,
-        "frequency_penalty": config.frequency_penalty,
-        "presence_penalty": config.presence_penalty,
+        **sampling(config),
         "response_format": _schema(config.response_format),
         "stop": list(config.stop) or None,
     }

@@ -6,15 +6,13 @@ Others are not: above all a request that ended the model's runner is never sent 
 
 import contextlib
 import json
-import os
-import threading
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 
 from tunesmith.errors import ModelError
-from tunesmith.lm.connection import made
+from tunesmith.lm.connection import Connections
 from tunesmith.lm.engines.ollama.errors import Fault, Kind, Sort, error_of, no_such_model
 from tunesmith.lm.engines.ollama.facts import (
     LoadedModel,
@@ -48,6 +46,13 @@ _BUSY = 10.0  # pauses are so many times as long after "busy" and "loading"
 _PULL_SECONDS = 30 * 86400.0  # a download takes as long as it takes
 
 
+class _Open(NamedTuple):
+    """The connections of one process, and the clients over them that no call uses now."""
+
+    transport: httpx.HTTPTransport
+    free: list[tuple[Any, Wire]]
+
+
 class OllamaServer:
     """One server. Safe from many threads, and in a process that was forked.
 
@@ -60,8 +65,7 @@ class OllamaServer:
     def __init__(self, address: str, connect: Connect, policy: Policy) -> None:
         self.address, self.policy = address, policy
         self._connect = connect
-        self._lock = threading.Lock()
-        self._open: tuple[int, httpx.HTTPTransport, list[tuple[Any, Wire]]] | None = None
+        self._open = Connections(address, lambda: _Open(connections_to(httpx.URL(address), policy.clock), []))
 
     # Requests -----------------------------------------------------------------------------------------------
 
@@ -192,10 +196,9 @@ class OllamaServer:
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
-        with self._lock:
-            found, self._open = self._open, None
-        if found is not None and found[0] == os.getpid():
-            found[1].close()
+        found = self._open.take()
+        if found is not None:
+            found.transport.close()
 
     # Below --------------------------------------------------------------------------------------------------
 
@@ -224,28 +227,17 @@ class OllamaServer:
     @contextlib.contextmanager
     def _client(self, deadline: float, patch: dict[str, Any] | None = None) -> Iterator[tuple[Any, Wire]]:
         """Give a client that no other call uses, and its transport, for a request that ends at `deadline`."""
-        _, connections, free = self._opened()
+        transport, free = self._open.get()
         try:
             client, wire = free.pop()
         except IndexError:
-            wire = Wire(connections, self.policy.clock)
+            wire = Wire(transport, self.policy.clock)
             client = self._connect(self.address, wire)
         wire.begin(deadline, patch)
         try:
             yield client, wire
         finally:
             free.append((client, wire))
-
-    def _opened(self) -> tuple[int, httpx.HTTPTransport, list[tuple[Any, Wire]]]:
-        """Return the connections, and the clients that are free."""
-        pid, found = os.getpid(), self._open
-        if found is None or found[0] != pid:  # a forked process may not speak on its parent's connections
-            with self._lock:
-                found = self._open
-                if found is None or found[0] != pid:
-                    url, clock = httpx.URL(self.address), self.policy.clock
-                    found = self._open = (pid, made(self.address, lambda: connections_to(url, clock)), [])
-        return found
 
 
 def _pause(error: Exception, pause: float) -> float | None:

@@ -2,23 +2,22 @@
 
 import ipaddress
 import os
-import re
 from urllib.parse import SplitResult, urlsplit
 
 from tunesmith.errors import UsageError, shown
+from tunesmith.lm.connection import is_host_name
 
-__all__ = ["is_host_name", "server_address"]
+__all__ = ["server_address"]
 
 _PORTS = {"http": 80, "https": 443}
 _OLLAMA_PORT = 11434
-_NO_HOST = re.compile(r"[\s\x00-\x1f\"'<>*,\\^`{|}]")
 
 
 def server_address(host: str | None) -> str:
     """Return the base URL of the server that `host`, or without one OLLAMA_HOST, names.
 
     Args:
-        host: a host, `host:port` or a URL, with a path where there is one; `None` for OLLAMA_HOST, and where that is
+        host: a host, `host:port` or a URL, with a path if there is one; `None` for OLLAMA_HOST, and if that is
             not set for this machine.
 
     Raises:
@@ -35,21 +34,12 @@ def server_address(host: str | None) -> str:
         port = parts.port or (_PORTS.get(scheme, _OLLAMA_PORT) if mark else _OLLAMA_PORT)
     except ValueError as error:
         brackets = " An IPv6 address stands in brackets: `[::1]:11434`." if _is_ipv6(rest) else ""
-        raise UsageError(f"{_where(host)} is no address: {error}. Given: {shown(text)}.{brackets}") from error
+        raise UsageError(f"{_where(host)} is not an address: {error}. Given: {shown(text)}.{brackets}") from error
     if scheme not in _PORTS:
         raise UsageError(f"{_where(host)} must be http or https. Given: {shown(text)}.")
     _check(_where(host), text, rest, parts)
     path = parts.path.strip("/")
     return f"{scheme}://{_bracketed(parts.hostname or '127.0.0.1')}:{port}" + (f"/{path}" if path else "")
-
-
-def is_host_name(name: str) -> bool:
-    """Return whether a connection to `name` can be tried: what is no name at all fails in ways of its own."""
-    try:
-        name.encode("idna")
-    except UnicodeError:  # a label that is empty or too long
-        return False
-    return _NO_HOST.search(name) is None
 
 
 def _check(where: str, text: str, rest: str, parts: SplitResult) -> None:

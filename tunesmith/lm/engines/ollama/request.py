@@ -18,7 +18,9 @@ from tunesmith.lm.engine import (
     Usage,
     message_text,
     refused,
+    sampling,
     sendable,
+    system_text,
     token_logprobs,
 )
 from tunesmith.lm.engines.ollama.facts import MOST_LOGPROBS, ModelFacts
@@ -166,15 +168,10 @@ def _options(config: Config, facts: ModelFacts, settings: Settings, *, thinking:
     stop = [text for text in config.stop if text != "\n" or not thinking]  # thoughts have many lines
     if stop:  # the server would take them instead of the model's own
         stop += [text for text in facts.stops if text not in stop]
-    found: dict[str, Any] = {
+    found = sampling(config)
+    found |= {
         "num_ctx": settings.num_ctx,
-        "temperature": config.temperature,
-        "seed": config.seed,
-        "num_predict": config.max_tokens,
-        "top_p": config.top_p,
-        "top_k": config.top_k,
-        "frequency_penalty": config.frequency_penalty,
-        "presence_penalty": config.presence_penalty,
+        "num_predict": found.pop("max_tokens"),
         "stop": stop or None,
         "repeat_penalty": facts.repeat_penalty,
     }
@@ -217,11 +214,7 @@ def _tools(request: Request) -> list[dict[str, Any]]:
 def _messages(request: Request, facts: ModelFacts) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if request.system is not None:
-        system = request.system
-        text = system if isinstance(system, str) else message_text(Message("user", tuple(system)))
-        if text is None:
-            raise refused("A system message for Ollama is text only; this one holds other content.")
-        found.append({"role": "system", "content": sendable(text)})
+        found.append({"role": "system", "content": system_text(request)})
     for message in request.messages:
         text = message_text(message)
         if text is None:

@@ -7,8 +7,6 @@ would split, and raises one kind of exception, `Fault`, whatever goes wrong.
 """
 
 import contextlib
-import functools
-import ipaddress
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -17,29 +15,16 @@ from typing import Any
 import httpx
 
 from tunesmith.lm.bounded import keep_deadline
-from tunesmith.lm.connection import proxy_for
+from tunesmith.lm.connection import is_loopback, proxy_for
 from tunesmith.lm.engines.ollama.errors import Fault, Kind
 from tunesmith.lm.waiting import ending, is_sent_once, time_left
 
-__all__ = ["Wire", "connections_to", "is_loopback"]
+__all__ = ["Wire", "connections_to"]
 
 _CONNECT_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 60.0
 # `str.splitlines`, which httpx reads streams with, takes these for line ends; in JSON they stand inside strings only.
 _LINE_ENDS = {"\u0085".encode(): b"\\u0085", "\u2028".encode(): b"\\u2028", "\u2029".encode(): b"\\u2029"}
-
-
-@functools.lru_cache(maxsize=64)
-def is_loopback(host: str) -> bool:
-    """Return whether `host` is this machine; a server's 0.0.0.0, when connected to, is."""
-    host = host.strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified
 
 
 def connections_to(url: httpx.URL, clock: Callable[[], float]) -> httpx.HTTPTransport:

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from tunesmith.errors import UsageError, shown
-from tunesmith.lm.connection import is_header_name, is_header_value
-from tunesmith.lm.engines.ollama.host import is_host_name
-from tunesmith.lm.engines.ollama.transport import is_loopback
+from tunesmith.lm.connection import is_header_name, is_header_value, is_host_name, is_loopback
 
 __all__ = ["checked_address", "checked_headers"]
 

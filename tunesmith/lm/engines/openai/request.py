@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.lm.engine import Config, Message, Request, message_text, refused, sendable
+from tunesmith.lm.engine import Config, Message, Request, message_text, refused, sampling, sendable, system_text
 from tunesmith.lm.engines.openai.dialects import Dialect
 
 __all__ = ["chat_body"]
@@ -38,13 +38,7 @@ def _options(config: Config, dialect: Dialect) -> dict[str, Any]:
         raise refused("This protocol has no word for a cache of prompts on the server. Leave `prompt_cache` out.")
     free = _thinks_on_ollama(config, dialect)
     options: dict[str, Any] = {
-        "temperature": config.temperature,
-        "max_tokens": config.max_tokens,
-        "seed": config.seed,
-        "top_p": config.top_p,
-        "top_k": config.top_k,
-        "frequency_penalty": config.frequency_penalty,
-        "presence_penalty": config.presence_penalty,
+        **sampling(config),
         "stop": [text for text in config.stop if text != "\n" or not free] or None,
         "user": config.user_id,
         "store": config.store,
@@ -80,11 +74,7 @@ def _thinking(config: Config, dialect: Dialect) -> dict[str, Any]:
 def _messages(request: Request) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if request.system is not None:
-        system = request.system
-        text = system if isinstance(system, str) else message_text(Message("user", tuple(system)))
-        if text is None:
-            raise refused("A system message holds text only; this one holds other content.")
-        found.append({"role": "system", "content": sendable(text)})
+        found.append({"role": "system", "content": system_text(request)})
     for message in request.messages:
         found += _turn(message)
     return found

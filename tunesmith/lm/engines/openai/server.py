@@ -6,8 +6,6 @@ The client writes requests, reads streams and sorts errors. Three things of it a
 
 import email.utils
 import json
-import os
-import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, closing
@@ -19,9 +17,8 @@ import httpx
 from tunesmith.errors import ModelError, shown
 from tunesmith.lazy import lazy_module
 from tunesmith.lm.bounded import keep_deadline
-from tunesmith.lm.connection import made
+from tunesmith.lm.connection import Connections, is_loopback
 from tunesmith.lm.engine import Resend, context_overflow, missing_model, refused, unavailable
-from tunesmith.lm.engines.ollama.transport import is_loopback
 from tunesmith.lm.engines.openai.address import checked_address
 from tunesmith.lm.engines.openai.reply import broke_off, read_json, read_problem
 from tunesmith.lm.waiting import Policy, ending, is_sent_once, sooner, time_left
@@ -70,8 +67,7 @@ class Server:
         self.url = address.geturl().rstrip("/")
         self._root = self.url.removesuffix("/v1")
         self._headers, self._timeout, self._policy = dict(headers), timeout, policy
-        self._lock = threading.Lock()
-        self._clients: _Clients | None = None
+        self._clients = Connections(self.url, lambda: _Clients(self._new_http()))
 
     def ask(self, path: str, body: Mapping[str, Any], *, falters: bool = False, rooted: bool = False) -> Any:
         """Return the JSON that the server answers to a POST of `body`.
@@ -165,9 +161,8 @@ class Server:
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
-        with self._lock:
-            found, self._clients = self._clients, None
-        if found is not None and found.pid == os.getpid():
+        found = self._clients.take()
+        if found is not None:
             found.http.close()
 
     def no_api(self, problem: str) -> ModelError:
@@ -179,18 +174,9 @@ class Server:
 
     # The clients --------------------------------------------------------------------------------------------
 
-    def _opened(self) -> "_Clients":
-        pid, found = os.getpid(), self._clients
-        if found is None or found.pid != pid:  # a forked process may not speak on its parent's connections
-            with self._lock:
-                found = self._clients
-                if found is None or found.pid != pid:
-                    found = self._clients = _Clients(pid, made(self.url, self._new_http))
-        return found
-
     def _api(self) -> Any:
         """Return the client of OpenAI's protocol, over the connections of the HTTP client."""
-        clients = self._opened()
+        clients = self._clients.get()
         if clients.api is None:
             given: Any = {"http_client": clients.http, "timeout": clients.http.timeout}  # typed for httpx2 of late
             # With a key the client does not look for one in the environment.
@@ -236,7 +222,7 @@ class Server:
         try:
             with _within(seconds):
                 method = "GET" if body is None else "POST"
-                reply = self._opened().http.request(method, url, json=body, timeout=seconds)
+                reply = self._clients.get().http.request(method, url, json=body, timeout=seconds)
         except httpx.HTTPError as error:
             raise _Again(_named(error)) from error
         if reply.status_code in (429, 503):
@@ -319,12 +305,10 @@ class _Clients:
     """The connections of one process.
 
     Attributes:
-        pid: of the process.
         http: for what is outside of OpenAI's protocol.
         api: for the protocol, over the same connections; made at the first need.
     """
 
-    pid: int
     http: httpx.Client
     api: Any = None
 
