@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 from tunesmith.errors import FormatError, UsageError
 from tunesmith.lm import LM, NEVER_SENT, BaseLM, Config, check_options, plain_options
@@ -11,8 +11,7 @@ from tunesmith.lm import LM, NEVER_SENT, BaseLM, Config, check_options, plain_op
 __all__ = ["Constraint", "check_call", "request_config"]
 
 
-@dataclass(frozen=True, slots=True)
-class Constraint:
+class Constraint(NamedTuple):
     """How a reply is constrained: by a GBNF grammar or a JSON Schema, and by stop texts.
 
     Attributes:

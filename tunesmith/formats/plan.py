@@ -3,9 +3,8 @@
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import attrgetter, is_
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
@@ -19,8 +18,7 @@ _STORE = attrgetter("_store")  # the values of a `dspy.Example`
 _FIXED = frozenset({str, int, float, bool, type(None)})
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """A rendered prefix.
 
     Attributes:
@@ -58,8 +56,7 @@ class Plan:
         return {**cache, "rollout_id": number} if number else cache
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Everything that a prefix depends on, copied so that later changes to demos and options do not alter it.
 
     Attributes:

@@ -1,8 +1,8 @@
 """Messages in the form of DSPy's histories, and a request in readable form."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 from tunesmith.errors import brief
 from tunesmith.lm import Message, Prefix, Request, message_text
@@ -10,8 +10,7 @@ from tunesmith.lm import Message, Prefix, Request, message_text
 __all__ = ["Rendered", "message_of", "request_of", "turn"]
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(NamedTuple):
     """The exact content of a request.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar
 
 from tunesmith.formats.layout import OUTER, Layout, Section, called
@@ -48,7 +47,7 @@ class _Xml(Layout):
             if name is None or name in unclosed:
                 continue
             if found and not found[-1].closed:
-                found[-1] = replace(found[-1], body=found[-1].body[: tag.start() - len(text)])
+                found[-1] = found[-1]._replace(body=found[-1].body[: tag.start() - len(text)])
             end = text.find(f"</{tag.group(1)}>", at)
             if end < 0:  # the model forgot the closing tag: the next field or the end of the reply ends the value
                 unclosed.add(name)

@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunesmith.errors import BudgetExceeded, UsageError, brief
 
@@ -293,8 +293,7 @@ def _left(limit: float | None, used: float) -> float | None:
     return None if limit is None else max(0.0, limit - used)
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """The meters and sinks of a call, its role, and whether it may reach an engine."""
 
     meters: tuple[Meter, ...] = ()
@@ -364,7 +363,7 @@ class metered:  # noqa: N801 - used as a function in a `with`
 @contextmanager
 def role(name: str) -> Iterator[None]:
     """Count the calls inside under the role `name`: `task`, `prompt`, `teacher` or `judge`."""
-    token = _SCOPE.set(replace(_SCOPE.get(), role=name))
+    token = _SCOPE.set(_SCOPE.get()._replace(role=name))
     try:
         yield
     finally:
@@ -374,7 +373,7 @@ def role(name: str) -> Iterator[None]:
 @contextmanager
 def unpaid() -> Iterator[None]:
     """Allow only a judge's calls to reach an engine. Any other call ends the run with `BudgetExceeded`."""
-    token = _SCOPE.set(replace(_SCOPE.get(), paying=False))
+    token = _SCOPE.set(_SCOPE.get()._replace(paying=False))
     try:
         yield
     finally:

@@ -7,8 +7,8 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from tunesmith.data import content_key
 from tunesmith.errors import BudgetExceeded, ContextOverflow, ModelMissing, ModelUnavailable
@@ -36,8 +36,7 @@ from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, ro
 __all__ = ["BESIDE", "Beside", "Stack", "closed", "effective", "rollout_number"]
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
+class Beside(NamedTuple):
     """Options of the running call that DSPy leaves out of its request.
 
     Attributes:
@@ -109,8 +108,7 @@ def rollout_number(value: object) -> int:
     return int(content_key(repr(value), escaped=True)[:8], 16) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
+class _Reply(NamedTuple):
     """The result of a request: a response, or a context overflow (prompt and context tokens, estimated)."""
 
     response: Response | None

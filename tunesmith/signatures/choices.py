@@ -1,19 +1,17 @@
 """Closed sets: the labels of a Literal, an Enum or a bool, and their texts."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from tunesmith.signatures.atoms import is_encodable
 
 __all__ = ["NO_CHOICES", "Choices", "by_text", "closed_set", "label_text", "unwrapped"]
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
+class Choices(NamedTuple):
     """A closed set of values, each with one line of text.
 
     Attributes:

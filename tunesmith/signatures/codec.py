@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 from pydantic import TypeAdapter
@@ -42,8 +41,7 @@ __all__ = ["Codec", "codec_of"]
 Kind = Literal["text", "int", "float", "label", "scalar", "wrapped", "json", "any"]
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
+class Codec(NamedTuple):
     """Converts one field between typed values, text and JSON.
 
     Attributes:
@@ -259,7 +257,7 @@ def _built(name: str, info: FieldInfo, *, untyped: bool) -> Codec:
             f"Field `{name}` of type `{type_text(annotation)}` cannot be validated: "
             f"{reason(error)}. Use a plain type, a Literal, an Enum or a pydantic model."
         ) from error
-    return replace(codec, kind="any") if untyped and is_untyped(info) else codec
+    return codec._replace(kind="any") if untyped and is_untyped(info) else codec
 
 
 @per_type

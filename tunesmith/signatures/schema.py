@@ -8,10 +8,9 @@ bounded. The other constraints are validated in the reply; `left_out` lists them
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError
@@ -47,8 +46,7 @@ class NeverRightError(UnsupportedError):
     """No reply can be valid for the type of an output, in any format."""
 
 
-@dataclass(frozen=True, slots=True)
-class TypeSchema:
+class TypeSchema(NamedTuple):
     """The safe schema of one type.
 
     Attributes:

@@ -4,9 +4,8 @@ import hashlib
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 from weakref import WeakKeyDictionary
 
 import dspy.adapters.types as dspy_types
@@ -127,8 +126,7 @@ def new_signature(name: str, fields: Mapping[str, tuple[Any, FieldInfo]], instru
     return made
 
 
-@dataclass(frozen=True, slots=True)
-class FieldNames:
+class FieldNames(NamedTuple):
     """The names of a signature's fields, in order.
 
     Attributes:

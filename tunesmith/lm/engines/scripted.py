@@ -2,8 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunesmith.data import content_key
 from tunesmith.errors import UsageError, shown
@@ -30,8 +29,7 @@ __all__ = ["FunctionLM", "ScriptedLM", "Seen"]
 _ALL = Capabilities(constraints=frozenset({"json_object", "json_schema", "grammar"}), embeddings=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """The argument of a double's function: a request in readable form.
 
     Attributes:
