@@ -1,11 +1,13 @@
 """One program with its metric and model: what is made once is not made for every candidate or example."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import dspy
 
 import tunesmith as ts
-from tunesmith.evaluation import Ledger, LedgerView, Runner
+from tests.each import each
+from tunesmith.evaluation import Ledger, LedgerView, Row, Runner
 from tunesmith.evaluation.subject import Subject
 from tunesmith.lm import FunctionLM
 from tunesmith.signatures import Example
@@ -64,3 +66,67 @@ def test_progress_tells_of_no_row_that_a_power_cut_could_lose(tmp_path: Path) ->
         Runner(program, always, lm=lm, view=view).run(examples, progress=lambda n, _: told.append((n, ledger.waits)))
 
     assert told == [(n, False) for n in range(1, 41)]
+
+
+class Inside(dspy.Module):
+    """Calls a predictor as DSPy calls it."""
+
+    def __init__(self, inner: dspy.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, **inputs: str) -> dspy.Prediction:
+        return self.inner(**inputs)
+
+
+@each(
+    "make, reply",
+    [
+        (lambda: ts.Predict("question -> answer"), "x"),
+        (lambda: dspy.Predict("question -> answer"), "x"),
+        (lambda: ts.ChainOfThought("question -> answer"), '{"reasoning": "so", "answer": "x"}'),
+        (lambda: dspy.ChainOfThought("question -> answer"), "no JSON"),
+        (lambda: ts.Predict("question, context -> answer"), "x"),
+    ],
+)
+def test_a_lone_predictor_gives_the_rows_that_it_gives_inside_a_program(
+    make: Callable[[], dspy.Module], reply: str
+) -> None:
+    examples = [Example(question=f"q{n}", answer="x").with_inputs("question") for n in range(3)]
+    lm, metric = FunctionLM(lambda seen: reply), ts.metrics.exact_match("answer")
+
+    lone, inside = (
+        Runner(program, metric, lm=lm, steps=True).run(examples).rows for program in (make(), Inside(make()))
+    )
+
+    def plain(rows: tuple[Row, ...]) -> list[object]:
+        return [
+            (row.key, row.outputs, row.score, row.failure, row.calls, [(s.inputs, s.outputs) for s in row.steps])
+            for row in rows
+        ]
+
+    assert plain(lone) == plain(inside)
+    assert [len(row.steps) for row in lone] == [0 if row.failure else 1 for row in lone]
+
+
+def test_callbacks_and_counts_of_tokens_see_a_lone_predictor() -> None:
+    heard, used = list[str](), list[object]()
+
+    class Listener(dspy.utils.callback.BaseCallback):
+        def on_module_start(self, call_id: str, instance: object, inputs: dict[str, object]) -> None:
+            heard.append(type(instance).__name__)
+
+    def noted(example: Example, prediction: dspy.Prediction, trace: object = None) -> bool:
+        used.append(prediction.get_lm_usage())
+        return True
+
+    program, examples = ts.Predict("question -> answer"), [Example(question="q").with_inputs("question")]
+    lm = FunctionLM(lambda seen: "x")
+    with dspy.context(callbacks=[Listener()]):
+        Runner(program, noted, lm=lm).run(examples)
+    with dspy.context(track_usage=True):
+        Runner(program, noted, lm=lm).run(examples)
+
+    assert heard == ["Predict"]
+    assert used[0] is None
+    assert used[1] is not None

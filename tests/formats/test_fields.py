@@ -17,7 +17,7 @@ from tests.each import each
 from tests.scale import scaled
 from tests.strategies import HOSTILE_PARTS, MARKERS, json_values, made_of
 from tunesmith.errors import FormatError
-from tunesmith.formats import Format, field_titles, get_format, read_inputs
+from tunesmith.formats import Format, field_titles, fields, get_format, read_inputs
 from tunesmith.lm import FunctionLM, message_text
 from tunesmith.modules import bind
 
@@ -221,6 +221,12 @@ def test_no_turn_marker_survives(around: str) -> None:
 )
 def test_a_text_is_written_in_the_plainest_way_that_is_unambiguous(value: str, line: str) -> None:
     assert get_format("json").format_user_message_content(Plain, {"topic": value}) == line
+
+
+@given(st.text(alphabet=st.sampled_from([*"a \n\t\"<[|>/sS\u017f\x00\x85\xa0\u2028\ud800"]), max_size=8) | st.text())
+@settings(max_examples=scaled(2_000))
+def test_the_quick_look_at_a_text_never_calls_an_odd_one_plain(text: str) -> None:
+    assert fields._is_odd(text) == (fields._ODD.search(text) is not None)
 
 
 @pytest.mark.parametrize("value", ["a\ud83d\ude42b", ["\ud83d\ude42"], {"a": ["\ud800\udfff"]}])

@@ -19,12 +19,18 @@ from tunesmith.evaluation.ledger_view import typed_outputs, typed_steps
 from tunesmith.evaluation.report import Failure, Row, Step
 from tunesmith.lm import LM, BaseLM, Call, StopSignal, as_lm, metered, replay_calls
 from tunesmith.metrics import Judge, Metric, check_metric, judges_used, metric_name, scorer_of
-from tunesmith.modules import Candidate, Module, Prediction, bind_defaults, copy_program
+from tunesmith.modules import (
+    Candidate,
+    Module,
+    Prediction,
+    bind_defaults,
+    copy_program,
+    lone_prediction,
+    lone_predictor,
+)
 from tunesmith.signatures import Example, notes_watched
 
 __all__ = ["Subject", "as_model", "inputs_of"]
-
-_UNCHANGED = contextlib.nullcontext()
 
 
 class Subject:
@@ -58,6 +64,7 @@ class Subject:
         self.lm, self.metric = as_model(lm), metric
         self.origin, self.candidate = program, candidate
         self.program = bind_defaults(copy_program(program) if candidate is None else candidate.apply(program))
+        self._lone = lone_predictor(self.program)
         predictors = self.program.named_predictors()
         for _, predictor in predictors:
             if predictor.lm is not None:
@@ -118,10 +125,9 @@ class Subject:
         return replace(row, outputs=None if row.outputs is None else typed_outputs(row.outputs, steps), steps=steps)
 
     def _run(self, key: str, example: Example, scope: list[Any], calls: list[Call]) -> tuple[Row, bool]:
-        trace: list[Any] = []
-        with metered(sink=calls.append) as scope[0], context(trace=trace) if self.tracing else _UNCHANGED:
+        with metered(sink=calls.append) as scope[0]:
             try:
-                prediction = self.program(**inputs_of(example))
+                prediction, trace = self._called(inputs_of(example))
             except (ModelUnavailable, ModelMissing) as error:
                 raise StopSignal(error) from error
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a program raises is its own failure
@@ -130,6 +136,17 @@ class Subject:
             if prediction is None:
                 return Row(key, None, None, _NOTHING, **_tally(calls)), False
             return self._scored(key, example, prediction, trace, calls), not hasattr(prediction, "items")
+
+    def _called(self, inputs: dict[str, Any]) -> tuple[Any, list[Any]]:
+        """Return what the program returns, and its trace if the subject keeps traces."""
+        prediction = None if self._lone is None else lone_prediction(self._lone, inputs)
+        if prediction is not None:
+            return prediction, [(self._lone, inputs, prediction)]
+        if not self.tracing:
+            return self.program(**inputs), []
+        trace: list[Any] = []
+        with context(trace=trace):
+            return self.program(**inputs), trace
 
     def _rescored(self, example: Example, entry: Entry, scope: list[Any], calls: list[Call]) -> tuple[Row, bool]:
         """Score stored outputs and the stored trace; the program is not run, and charged as it was."""

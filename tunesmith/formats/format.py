@@ -27,14 +27,13 @@ from tunesmith.formats.labelled import LINES
 from tunesmith.formats.layout import Layout
 from tunesmith.formats.options import Constraint, check_call, request_config
 from tunesmith.formats.plan import Plan, Plans, Source, values_of
-from tunesmith.formats.rendered import Rendered, message_of, request_of, turn
+from tunesmith.formats.rendered import Rendered, message_of, request_of
 from tunesmith.formats.streaming import FieldReader, WholeReader
 from tunesmith.formats.thoughts import begins_with_thoughts, is_around, without_thoughts
 from tunesmith.lm import (
     LM,
     BaseLM,
     Capabilities,
-    Message,
     Prefix,
     Request,
     Response,
@@ -42,6 +41,7 @@ from tunesmith.lm import (
     effective,
     message_text,
     rollout_number,
+    user_message,
 )
 from tunesmith.signatures import (
     Demo,
@@ -64,7 +64,6 @@ __all__ = [
     "ReplyError",
     "UnwrappedMethods",
     "has_dspys_own",
-    "turn",
 ]
 
 # Values of these types become messages or parts of one. DSPy's other types are text or JSON.
@@ -243,7 +242,7 @@ class Format(UnwrappedMethods, Adapter):
             ParseError: the reply does not hold the outputs.
         """
         if isinstance(lm, LM) and lm.direct() and not self.callbacks:
-            return self._on_short_path(lm, lm_kwargs, signature, demos, inputs)
+            return self.ask(lm, lm_kwargs, signature, demos, inputs)
 
         def ask(call: _Call) -> Response:
             self._run_format_callbacks(call)
@@ -253,7 +252,7 @@ class Format(UnwrappedMethods, Adapter):
 
         return _answered(self._calls(lm, lm_kwargs, signature, demos, inputs), ask)
 
-    def _on_short_path(
+    def ask(
         self,
         lm: LM,
         lm_kwargs: dict[str, Any],
@@ -261,18 +260,19 @@ class Format(UnwrappedMethods, Adapter):
         demos: list[Any],
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
-        """Do what `__call__` does, without DSPy's callbacks. A valid first reply of a single draw needs no `_calls`."""
+        """Do what `__call__` does, without DSPy's callbacks: for a model that is `direct`."""
         able = lm.capabilities
         plan = None if able.thinking else self._plans.quick(lm, lm_kwargs, signature, demos, able)
         response = None
         if plan is not None and plan.turns is None and len(plan.prefixes) == 1:
+            # A valid first reply of a single draw needs no `_calls`.
             check_inputs(signature, inputs)
-            response = _Call(plan, 0, signature, demos, inputs, []).send(lm)
+            response = plan.send(lm, 0, inputs, [])
             outputs, problem = self._tried(signature, plan, response)
             if problem is None and not self._is_unheld(signature, plan, response, readable=True):
                 return [_with_rest(outputs, response, None, logprobs=plan.logprobs)]
         calls = self._calls(lm, lm_kwargs, signature, demos, inputs)
-        return _answered(calls, lambda call: call.send(lm), response)
+        return _answered(calls, lambda call: call.plan.send(lm, call.draw, inputs, call.turns), response)
 
     async def acall(
         self,
@@ -363,7 +363,7 @@ class Format(UnwrappedMethods, Adapter):
     def format(self, signature: type[Signature], demos: list[Any], inputs: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the messages, for display and export. They are the same for every engine."""
         system, turns = self._prefix_texts(signature, demos)
-        final = turn("user", Message.user(self._writer(signature)(inputs)))
+        final = {"role": "user", "content": self._writer(signature)(inputs)}
         return [{"role": "system", "content": system}, *turns, *self._turns(signature, inputs), final]
 
     def format_user_message_content(
@@ -591,24 +591,11 @@ class _Call(NamedTuple):
     turns: list[dict[str, str]]
 
     def request(self) -> Request:
-        return request_of(self.plan.prefixes[self.draw], self.turns, self._final())
+        final = user_message(self.plan.write_inputs(self.inputs))
+        return request_of(self.plan.prefixes[self.draw], self.turns, final)
 
     def options(self) -> dict[str, Any]:
         return self.plan.beside(self.draw)
-
-    def send(self, lm: LM) -> Response:
-        """Send the request on the short path, without DSPy's callbacks."""
-        prefix, final = self.plan.prefixes[self.draw], self._final()
-        return lm.send(
-            request_of(prefix, self.turns, final),
-            rollout=self.plan.rollout + self.draw,
-            prefix=None if self.turns else prefix,
-            messages=lambda: [*self.plan.history, *self.turns, turn("user", final)],
-            cache=self.plan.cache,
-        )
-
-    def _final(self) -> Message:
-        return Message.user(self.plan.write_inputs(self.inputs))
 
 
 def _answered(

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-from tunesmith.lm import LM, BaseLM, Capabilities, Prefix
+from tunesmith.formats.rendered import request_of
+from tunesmith.lm import LM, BaseLM, Capabilities, Prefix, Response, user_message
 from tunesmith.signatures import Signature
 
 __all__ = ["Plan", "Plans", "Source", "values_of"]
@@ -48,6 +49,17 @@ class Plan(NamedTuple):
     rollout: int
     turns: str | None
     cache: bool | None = None
+
+    def send(self, lm: LM, draw: int, inputs: Mapping[str, Any], turns: list[dict[str, str]]) -> Response:
+        """Return the reply to a draw, without DSPy's callbacks; `turns` stand before the last message."""
+        prefix, text = self.prefixes[draw], self.write_inputs(inputs)
+        return lm.send(
+            request_of(prefix, turns, user_message(text)),
+            rollout=self.rollout + draw,
+            prefix=None if turns else prefix,
+            messages=lambda: [*self.history, *turns, {"role": "user", "content": text}],
+            cache=self.cache,
+        )
 
     def beside(self, draw: int) -> dict[str, Any]:
         """Return the call options that DSPy takes besides the request of a draw."""

@@ -5,9 +5,9 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from tunesmith.errors import brief
-from tunesmith.lm import Message, Prefix, Request, message_text
+from tunesmith.lm import Message, Prefix, Request, message_text, user_message
 
-__all__ = ["Rendered", "message_of", "request_of", "turn"]
+__all__ = ["Rendered", "message_of", "request_of"]
 
 
 class Rendered(NamedTuple):
@@ -59,14 +59,9 @@ class Rendered(NamedTuple):
         }
 
 
-def turn(role: str, message: Message) -> dict[str, str]:
-    """Return a text message in the form DSPy's histories use."""
-    return {"role": role, "content": message_text(message) or ""}
-
-
 def message_of(given: Mapping[str, str]) -> Message:
-    """Return the message that `turn` converted."""
-    return Message.user(given["content"]) if given["role"] == "user" else Message.assistant(given["content"])
+    """Return the message of a turn in the form of DSPy's histories."""
+    return user_message(given["content"]) if given["role"] == "user" else Message.assistant(given["content"])
 
 
 def request_of(prefix: Prefix, turns: Sequence[Mapping[str, str]], final: Message) -> Request:

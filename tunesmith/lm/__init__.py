@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Usage,
         message_text,
         text_response,
+        user_message,
     )
     from tunesmith.lm.engines.ollama import ollama_server
     from tunesmith.lm.engines.ollama.cloud import is_cloud_name
@@ -142,6 +143,7 @@ __all__ = [
     "TopLogprob",
     "unpaid",
     "Usage",
+    "user_message",
     "VerifyReport",
 ]
 

@@ -18,6 +18,7 @@ from tunesmith.lm.engine import (
     TopLogprob,
     Usage,
     message_text,
+    with_messages,
 )
 
 __all__ = ["Prefix", "overflow_row", "request_key", "response_of", "row_of"]
@@ -28,23 +29,24 @@ _VERSION = 1
 class Prefix:
     """The shared part of many requests: configuration, system text, and all messages except the last.
 
-    It stores the partial hash per model, so that a key has to hash only the last message.
+    It stores the partial hash per model, so that a key has to hash only the last message, and one checked request, so
+    that only the first request is checked.
     """
 
-    __slots__ = ("_hashers", "config", "messages", "model", "system")
+    __slots__ = ("_checked", "_hashers", "config", "messages", "model", "system")
 
     def __init__(self, model: str, system: str | None, messages: tuple[Message, ...], config: Config) -> None:
         self.model, self.system, self.messages, self.config = model, system, messages, config
         self._hashers: dict[str, Any] = {}
+        self._checked: Request | None = None
 
     def request(self, final: Message) -> Request:
         """Return the whole request that ends with `final`."""
-        return Request(
-            model=self.model,
-            messages=(*self.messages, final),
-            system=self.system,
-            config=self.config,
-        )
+        messages = (*self.messages, final)
+        if self._checked is not None:
+            return with_messages(self._checked, messages)
+        self._checked = Request(model=self.model, messages=messages, system=self.system, config=self.config)
+        return self._checked
 
     def key(self, identity: Identity, final: Message, rollout: int) -> str:
         """Return the content key of `self.request(final)`, the same as `request_key` returns."""

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
-    from tunesmith.modules.binding import bind, bind_defaults, bound_format, saved_settings, with_default_formats
+    from tunesmith.modules.binding import (
+        bind,
+        bind_defaults,
+        bound_format,
+        lone_prediction,
+        lone_predictor,
+        saved_settings,
+        with_default_formats,
+    )
     from tunesmith.modules.candidate import Candidate, Part
     from tunesmith.modules.fingerprint import (
         class_name,
@@ -56,6 +64,8 @@ __all__ = [
     "find_class",
     "find_module",
     "Finished",
+    "lone_prediction",
+    "lone_predictor",
     "Module",
     "Part",
     "Predict",

@@ -17,11 +17,30 @@ from typing import Any
 from tunesmith.errors import UsageError, shown
 from tunesmith.formats import default_format, get_format
 from tunesmith.lm import PORTABLE, is_portable
-from tunesmith.modules.calling import predicted
-from tunesmith.modules.module import DspyPredict, Module, caller_adapter, context, copy_program, settings
+from tunesmith.modules.calling import is_plain_forward, predicted
+from tunesmith.modules.module import (
+    DspyChainOfThought,
+    DspyPredict,
+    Module,
+    Prediction,
+    caller_adapter,
+    context,
+    copy_program,
+    settings,
+)
 from tunesmith.signatures import check_inputs
 
-__all__ = ["bind", "bind_defaults", "bound_format", "saved_settings", "settle", "with_default_formats", "with_settings"]
+__all__ = [
+    "bind",
+    "bind_defaults",
+    "bound_format",
+    "lone_prediction",
+    "lone_predictor",
+    "saved_settings",
+    "settle",
+    "with_default_formats",
+    "with_settings",
+]
 
 _MARK = "tunesmith_format"
 _OWN = ("aforward", "dump_state", "forward", "load_state", _MARK)
@@ -133,6 +152,31 @@ def _warn(text: str) -> None:
     warnings.warn(text, UserWarning, stacklevel=5)
 
 
+def lone_predictor(program: Module) -> DspyPredict | None:
+    """Return the predictor of a program that does nothing but call it: a bound predictor, or a chain of thought of one.
+
+    `lone_prediction` calls it.
+    """
+    kind, own = type(program), program.__dict__
+    if getattr(kind, "forward", None) is DspyChainOfThought.forward and kind.__call__ is Module.__call__:
+        program = program if "forward" in own or own["callbacks"] else own["predict"]
+    if not isinstance(program, DspyPredict) or type(program).__call__ is not DspyPredict.__call__:
+        return None
+    bound = getattr(program.__dict__.get("forward"), "__func__", None) is _forward
+    return program if bound and is_plain_forward(type(program).forward) else None
+
+
+def lone_prediction(predictor: DspyPredict, inputs: dict[str, Any]) -> Prediction | None:
+    """Return the prediction of a `lone_predictor`, `None` if its program has to be called as DSPy calls it.
+
+    That takes twice as long: DSPy copies its settings to note which module calls, which only histories show, and looks
+    for callbacks and for a count of tokens.
+    """
+    if predictor.__dict__.get("callbacks") or settings.track_usage or not settings.disable_history:
+        return None
+    return predicted(predictor, get_format(predictor.__dict__[_MARK]), inputs)
+
+
 def _called(bound: DspyPredict) -> DspyPredict:
     """Return the predictor that is called: a shallow copy of `bound` shares the methods that are bound to `bound`."""
     called = (settings.caller_modules or [bound])[-1]
@@ -143,7 +187,7 @@ def _called(bound: DspyPredict) -> DspyPredict:
 def _forward(self: DspyPredict, **kwargs: Any) -> Any:
     self = _called(self)
     adapter = get_format(self.__dict__[_MARK])
-    prediction = predicted(self, adapter, kwargs) if type(self).forward is DspyPredict.forward else None
+    prediction = predicted(self, adapter, kwargs) if is_plain_forward(type(self).forward) else None
     if prediction is not None:
         return prediction
     with context(adapter=adapter):

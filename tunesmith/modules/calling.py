@@ -4,25 +4,40 @@ DSPy inspects every field of the signature several times per call. Most calls do
 as text, and override nothing. All others go through DSPy.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from tunesmith.formats import Format
 from tunesmith.lm import LM
 from tunesmith.modules.module import DspyPredict, Prediction, settings
 from tunesmith.signatures import Signature, field_names
 
-__all__ = ["predicted"]
+__all__ = ["is_plain_forward", "plain_forward", "predicted"]
+
+Forward = TypeVar("Forward", bound=Callable[..., Any])
 
 _FORWARD = DspyPredict.forward
+_PLAIN: set[Any] = {_FORWARD}
+_TEXT = frozenset({str})
 _ONE = (None, 0, 1)
 
 
-def predicted(predictor: DspyPredict, adapter: Any, given: Mapping[str, Any]) -> Prediction | None:
+def plain_forward(forward: Forward) -> Forward:
+    """Say that `predicted` does the same as this `forward` of a predictor; used as a decorator."""
+    _PLAIN.add(forward)
+    return forward
+
+
+def is_plain_forward(forward: object) -> bool:
+    """Return whether `predicted` does the same as `forward`, which a subclass may have changed."""
+    return forward in _PLAIN
+
+
+def predicted(predictor: DspyPredict, adapter: Any, given: dict[str, Any]) -> Prediction | None:
     """Return the prediction of a call under `adapter`, `None` if the call has to go through DSPy.
 
     Args:
-        predictor: the predictor that is called. DSPy has already recorded the call.
+        predictor: the predictor that is called.
         adapter: the format that it uses.
         given: the arguments of the call.
     """
@@ -32,16 +47,16 @@ def predicted(predictor: DspyPredict, adapter: Any, given: Mapping[str, Any]) ->
     if (
         not names.plain
         or given.keys() != names.given
-        or not all(type(value) is str for value in given.values())
+        or not _TEXT.issuperset(map(type, given.values()))
         or own["fields"]
         or not isinstance(adapter, Format)
         or DspyPredict.forward is not _FORWARD
     ):
         return None
     lm, config = own["lm"] or settings.lm, own["config"]
-    if not isinstance(lm, LM) or settings.send_stream is not None or _draws_many(config) or _draws_many(lm.kwargs):
+    if not isinstance(lm, LM) or _draws_many(config) or _draws_many(lm.kwargs) or adapter.callbacks or not lm.direct():
         return None
-    completions = adapter(lm, dict(config), signature, own["demos"], dict(given))
+    completions = adapter.ask(lm, config, signature, own["demos"], given)
     prediction: Prediction = Prediction.from_completions(completions, signature=signature)
     trace = settings.trace
     most = 0 if trace is None else settings.max_trace_size

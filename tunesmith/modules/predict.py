@@ -8,7 +8,7 @@ from tunesmith.errors import UsageError, shown
 from tunesmith.formats import default_format, get_format, values_of
 from tunesmith.lm import BaseLM, check_values
 from tunesmith.modules.binding import settle, with_settings
-from tunesmith.modules.calling import predicted
+from tunesmith.modules.calling import plain_forward, predicted
 from tunesmith.modules.module import (
     DspyChainOfThought,
     DspyPredict,
@@ -49,6 +49,7 @@ class Predict(DspyPredict):
         check_values(config)
         super().__init__(as_signature(signature), callbacks, **config)
 
+    @plain_forward
     def forward(self, **kwargs: Any) -> Any:
         """Predict; called by `__call__`."""
         _check_call(kwargs)
