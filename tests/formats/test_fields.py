@@ -223,7 +223,7 @@ def test_a_text_is_written_in_the_plainest_way_that_is_unambiguous(value: str, l
     assert get_format("json").format_user_message_content(Plain, {"topic": value}) == line
 
 
-@given(st.text(alphabet=st.sampled_from([*"a \n\t\"<[|>/sS\u017f\x00\x85\xa0\u2028\ud800"]), max_size=8) | st.text())
+@given(st.text(alphabet=st.sampled_from([*'a \n\t"<[|>/sS\u017f\x00\x85\xa0\u2028\ud800']), max_size=8) | st.text())
 @settings(max_examples=scaled(2_000))
 def test_the_quick_look_at_a_text_never_calls_an_odd_one_plain(text: str) -> None:
     assert fields._is_odd(text) == (fields._ODD.search(text) is not None)
