@@ -13,10 +13,11 @@ __all__ = [
     "fork_option",
     "json_option",
     "lm_option",
+    "metric_option",
+    "model_options",
     "new_option",
     "no_store_option",
     "quiet_option",
-    "slots_option",
     "unneeded_quiet_option",
 ]
 
@@ -36,7 +37,7 @@ lm_option: _Decorator = click.option(
     metavar="SPEC",
     help="The model: embedded, gguf:PATH or PROVIDER/MODEL. Default: TUNESMITH_LM, else [lm] spec in tunesmith.toml.",
 )
-slots_option: _Decorator = click.option(
+_slots_option: _Decorator = click.option(
     "--slots",
     type=click.IntRange(min=1),
     help="Concurrent requests. Default: TUNESMITH_SLOTS, else what suits the model.",
@@ -49,6 +50,9 @@ executor_option: _Decorator = click.option(
 no_store_option: _Decorator = click.option(
     "--no-store", is_flag=True, help="Neither store nor use cached replies, for private data."
 )
+metric_option: _Decorator = click.option(
+    "--metric", metavar="NAME", help="MODULE:ATTR, or a built-in one as exact_match:FIELD."
+)
 new_option: _Decorator = click.option("--new", is_flag=True, help="Move an existing run aside and start a new one.")
 fork_option: _Decorator = click.option(
     "--fork", metavar="NAME", help="Start the run NAME from the evaluations of this one."
@@ -59,4 +63,13 @@ allow_option: _Decorator = click.option(
     metavar="MODULE:CLASS",
     help="Allow the artifact to import this class. May be repeated.",
 )
+
+
+def model_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every verb that runs a program: the model, its use, and the output."""
+    for option in reversed((lm_option, _slots_option, no_store_option, allow_option, json_option, quiet_option)):
+        verb = option(verb)
+    return verb
+
+
 artifact_argument: _Decorator = click.argument("artifact", type=click.Path(path_type=Path), metavar="ARTIFACT")

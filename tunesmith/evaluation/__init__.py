@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
-    from tunesmith.evaluation.classes import ClassScore, ClassScores, class_scores
+    from tunesmith.evaluation.classes import ClassScores, class_scores
     from tunesmith.evaluation.compared import check_compared
     from tunesmith.evaluation.evaluator import Runner, as_model, evaluate
     from tunesmith.evaluation.examples import as_dataset, checked_demos, fit_to_program
-    from tunesmith.evaluation.executor import Executor, check_executor, executing, executor_names, register_executor
+    from tunesmith.evaluation.executor import Executor, executing, executor_names, register_executor
     from tunesmith.evaluation.judge_agreement import Agreement, agreement
-    from tunesmith.evaluation.ledger import Ledger, LedgerCounts, count_ledger, read_entries
+    from tunesmith.evaluation.ledger import Ledger, count_ledger, read_entries
     from tunesmith.evaluation.ledger_entry import Entry, RowKey
     from tunesmith.evaluation.ledger_view import LedgerView, lm_key, program_key, program_source
     from tunesmith.evaluation.power import (
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         gain_spread,
         minimum_detectable_effect,
     )
-    from tunesmith.evaluation.race import Race, RaceResult, register_race
+    from tunesmith.evaluation.race import RaceResult, register_race
     from tunesmith.evaluation.races.registry import RACES
     from tunesmith.evaluation.report import Failure, PairedScores, Report, Row, Step, gain, paired_scores
     from tunesmith.evaluation.run_info import CANDIDATES, RunInfo, runs_in
@@ -46,10 +46,8 @@ __all__ = [
     "bootstrap_interval",
     "CANDIDATES",
     "check_compared",
-    "check_executor",
     "checked_demos",
     "class_scores",
-    "ClassScore",
     "ClassScores",
     "count_ledger",
     "Entry",
@@ -65,7 +63,6 @@ __all__ = [
     "Interval",
     "least_changed",
     "Ledger",
-    "LedgerCounts",
     "LedgerView",
     "Line",
     "lm_key",
@@ -76,7 +73,6 @@ __all__ = [
     "PairedScores",
     "program_key",
     "program_source",
-    "Race",
     "RaceResult",
     "RACES",
     "read_entries",

@@ -8,13 +8,11 @@ from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
     from tunesmith.lm.cache.reply_cache import ReplyCache
-    from tunesmith.lm.cache.upkeep import CacheStats, VerifyReport
     from tunesmith.lm.engine import (
         BaseLM,
         Capabilities,
         Config,
         DspyLM,
-        DspyLMError,
         Engine,
         Identity,
         Message,
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
     )
     from tunesmith.lm.engines.ollama import ollama_server
     from tunesmith.lm.engines.ollama.cloud import is_cloud_name
-    from tunesmith.lm.engines.ollama.facts import LoadedModel, ModelFacts, OwnTurns, ServedModel
+    from tunesmith.lm.engines.ollama.facts import ModelFacts, OwnTurns
     from tunesmith.lm.engines.registry import EngineKind, engine_kind, engine_kinds, file_options, register_engine
     from tunesmith.lm.engines.scripted import FunctionLM, ScriptedLM, Seen
     from tunesmith.lm.folders import cache_dir, home, models_dir
@@ -75,7 +73,6 @@ __all__ = [
     "Budget",
     "build_lm",
     "cache_dir",
-    "CacheStats",
     "Call",
     "Capabilities",
     "check_options",
@@ -83,7 +80,6 @@ __all__ = [
     "Config",
     "current_scope",
     "DspyLM",
-    "DspyLMError",
     "effective",
     "embedded_path",
     "Engine",
@@ -100,7 +96,6 @@ __all__ = [
     "listening",
     "LM",
     "lm",
-    "LoadedModel",
     "Message",
     "message_text",
     "Meter",
@@ -129,7 +124,6 @@ __all__ = [
     "ScriptedLM",
     "SECRET_OPTIONS",
     "Seen",
-    "ServedModel",
     "show",
     "Spend",
     "StopSignal",
@@ -144,7 +138,6 @@ __all__ = [
     "unpaid",
     "Usage",
     "user_message",
-    "VerifyReport",
 ]
 
 

@@ -5,15 +5,7 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import (
-    allow_option,
-    artifact_argument,
-    json_option,
-    lm_option,
-    no_store_option,
-    quiet_option,
-    slots_option,
-)
+from tunesmith.cli.options import artifact_argument, metric_option, model_options
 
 __all__ = ["command"]
 
@@ -31,14 +23,9 @@ _file = click.Path(path_type=Path)
     "--max-latency", type=float, metavar="SECONDS", help="Pass if 95 % of the examples take the model at most this."
 )
 @click.option("--max-errors", type=int, metavar="N", help="Pass if the program fails on at most N examples.")
-@click.option("--metric", metavar="NAME", help="MODULE:ATTR, or a built-in one as exact_match:FIELD.")
+@metric_option
 @click.option("--junit", type=_file, metavar="FILE", help="Write the result as JUnit XML, one test case per gate.")
-@lm_option
-@slots_option
-@no_store_option
-@allow_option
-@json_option
-@quiet_option
+@model_options
 def command(**given: Any) -> int:
     """Check ARTIFACT against gates on examples that were not used for selection.
 

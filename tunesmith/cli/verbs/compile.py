@@ -5,17 +5,7 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import (
-    allow_option,
-    executor_option,
-    fork_option,
-    json_option,
-    lm_option,
-    new_option,
-    no_store_option,
-    quiet_option,
-    slots_option,
-)
+from tunesmith.cli.options import executor_option, fork_option, metric_option, model_options, new_option
 
 __all__ = ["command"]
 
@@ -24,7 +14,7 @@ _file = click.Path(path_type=Path)
 
 @click.command(name="compile")
 @click.option("--program", metavar="MODULE:ATTR", help="The program, or the folder of an artifact to start from.")
-@click.option("--metric", metavar="NAME", help="MODULE:ATTR, or a built-in one as exact_match:FIELD.")
+@metric_option
 @click.option("--train", type=_file, help="Examples for demos.")
 @click.option("--val", type=_file, help="Examples for selection. Default: 40 % of the training examples.")
 @click.option("--test", type=_file, help="Examples for the final test only.")
@@ -48,14 +38,9 @@ _file = click.Path(path_type=Path)
 @click.option("--seed", type=int, help="Seed of all random choices. Default: 0.")
 @click.option("--dry-run", is_flag=True, help="Only print the plan: candidates, calls, tokens, time.")
 @click.option("--gate", is_flag=True, help="Exit with 4 unless the verdict is `ship`.")
-@lm_option
 @click.option("--prompt-lm", metavar="SPEC", help="The model that writes proposals. Default: [prompt_lm], else --lm.")
-@slots_option
 @executor_option
-@no_store_option
-@allow_option
-@json_option
-@quiet_option
+@model_options
 def command(**given: Any) -> int:
     """Compile the project's program, test it, and save an artifact.
 

@@ -5,15 +5,7 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import (
-    allow_option,
-    executor_option,
-    json_option,
-    lm_option,
-    no_store_option,
-    quiet_option,
-    slots_option,
-)
+from tunesmith.cli.options import executor_option, metric_option, model_options
 
 __all__ = ["command"]
 
@@ -28,15 +20,10 @@ __all__ = ["command"]
     type=click.Choice(["train", "val", "test"]),
     help="The split of the project. Default: val, else test.",
 )
-@click.option("--metric", metavar="NAME", help="MODULE:ATTR, or a built-in one as exact_match:FIELD.")
+@metric_option
 @click.option("--at-least", type=float, metavar="MEAN", help="Exit with 4 if the mean is below this.")
-@lm_option
-@slots_option
 @executor_option
-@no_store_option
-@allow_option
-@json_option
-@quiet_option
+@model_options
 def command(**given: Any) -> int:
     """Score a program on a dataset.
 

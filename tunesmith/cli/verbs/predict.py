@@ -4,15 +4,7 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import (
-    allow_option,
-    artifact_argument,
-    json_option,
-    lm_option,
-    no_store_option,
-    quiet_option,
-    slots_option,
-)
+from tunesmith.cli.options import artifact_argument, model_options
 
 __all__ = ["command"]
 
@@ -20,12 +12,7 @@ __all__ = ["command"]
 @click.command(name="predict")
 @artifact_argument
 @click.argument("fields", nargs=-1, metavar="[FIELD=VALUE... | -]")
-@lm_option
-@slots_option
-@no_store_option
-@allow_option
-@json_option
-@quiet_option
+@model_options
 def command(**given: Any) -> int:
     """Run the compiled program in ARTIFACT.
 

@@ -15,12 +15,10 @@ from tunesmith.errors import ModelError
 from tunesmith.lm.connection import Connections
 from tunesmith.lm.engines.ollama.errors import Fault, Kind, Sort, error_of, no_such_model
 from tunesmith.lm.engines.ollama.facts import (
-    LoadedModel,
     ModelFacts,
     ServedModel,
     Version,
     find_served,
-    loaded_models,
     model_facts,
     served_models,
 )
@@ -130,9 +128,9 @@ class OllamaServer:
         """Return the models that the server has; raises as `version`."""
         return served_models(self._told(lambda end: self._ask(lambda client: client.list(), end), deadline))
 
-    def loaded(self) -> list[LoadedModel]:
+    def loaded(self) -> list[ServedModel]:
         """Return the models in the server's memory; raises as `version`."""
-        return loaded_models(self._told(lambda end: self._ask(lambda client: client.ps(), end), None))
+        return served_models(self._told(lambda end: self._ask(lambda client: client.ps(), end), None))
 
     def facts(self, name: str, deadline: float | None = None) -> ModelFacts:
         """Return what the server says about one model: three requests with one deadline.

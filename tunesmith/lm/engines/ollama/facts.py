@@ -12,7 +12,6 @@ from tunesmith.lm.engine import Capabilities
 from tunesmith.lm.engines.ollama.cloud import is_cloud_name, is_cloud_tag
 
 __all__ = [
-    "LoadedModel",
     "ModelFacts",
     "OwnTurns",
     "ServedModel",
@@ -22,7 +21,6 @@ __all__ = [
     "full_name",
     "is_handed_on",
     "is_remote",
-    "loaded_models",
     "model_facts",
     "own_turns",
     "served_models",
@@ -52,47 +50,32 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One model that a server has.
+    """One model that a server has, or has in its memory.
 
     Attributes:
         name: with its tag.
-        size: in bytes.
-        digest: sha256 of its manifest, in hex; `None` where the server does not say.
-        details: family, parameter size, quantization, as the server says them.
+        size: in bytes, of which `vram` are on the graphics card.
+        digest: sha256 of its manifest, in hex; `None` if the server does not say.
         remote: whether the server says that another machine answers for it.
+        context: of a model in memory, tokens of context that are really allocated; `None` if the server does not say.
+        vram: of a model in memory, in bytes.
+        expires: of a model in memory, when it is unloaded, as the server says it.
     """
 
     name: str
     size: int | None
     digest: str | None
-    details: tuple[tuple[str, str], ...] = ()
     remote: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """One model in a server's memory.
-
-    Attributes:
-        name: with its tag.
-        context: tokens of context that are really allocated; `None` where the server does not say.
-        size: in bytes, of which `vram` are on the graphics card.
-        vram: in bytes.
-        expires: when it is unloaded, as the server says it.
-    """
-
-    name: str
-    context: int | None
-    size: int | None
-    vram: int | None
-    expires: str | None
+    context: int | None = None
+    vram: int | None = None
+    expires: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OwnTurns:
     """`SYSTEM` and `MESSAGE` of a model: texts that its server puts into every prompt.
 
-    The messages stand first, after the system text. That one is left out where a request begins with a system message,
+    The messages stand first, after the system text. That one is left out if a request begins with a system message,
     even an empty one; then the messages stand before that.
 
     Attributes:
@@ -117,8 +100,8 @@ class ModelFacts:
         name: as it was asked for.
         version: of the server.
         digest: of the model, `None` for one that runs elsewhere.
-        trained_context: tokens, `None` where unknown.
-        capabilities: such as `completion`, `thinking`, `tools`; `None` where the server does not say.
+        trained_context: tokens, `None` if unknown.
+        capabilities: such as `completion`, `thinking`, `tools`; `None` if the server does not say.
         stops: the model's own stop texts, which a request's would replace.
         remote: whether another machine answers for it.
         texts: `template`, `parameters`, `system` and `license` as they are.
@@ -138,18 +121,17 @@ class ModelFacts:
     own: OwnTurns = OwnTurns()
 
     def can(self, what: str) -> bool | None:
-        """Return whether the model has a capability, `None` where the server does not say."""
+        """Return whether the model has a capability, `None` if the server does not say."""
         return None if self.capabilities is None else what in self.capabilities
 
     @property
     def repeat_penalty(self) -> float | None:
-        """What to send where a request does not say; `None` leaves it to the model, or to who runs it elsewhere.
+        """What to send if a request does not say; `None` leaves it to the model, or to the machine that answers for it.
 
         A default of the server's would change replies, and scores, with an update of the server.
         """
-        return (
-            None if self.remote or "repeat_penalty" in _names(dict(self.texts).get("parameters", "")) else _NO_PENALTY
-        )
+        own = dict(_parameters(dict(self.texts).get("parameters", "")))
+        return None if self.remote or "repeat_penalty" in own else _NO_PENALTY
 
     def identity_details(self, num_ctx: int | None, think: Any) -> tuple[tuple[str, str], ...]:
         """Return what changes replies beside the weights, as sorted pairs."""
@@ -205,37 +187,26 @@ def can_think(said: Mapping[str, Any]) -> bool:
 
 
 def served_models(reply: Mapping[str, Any]) -> list[ServedModel]:
-    """Return what `/api/tags` lists, sorted by name."""
+    """Return what `/api/tags` or `/api/ps` lists, sorted by name."""
+    listed = reply.get("models")
     found = [
         ServedModel(
             name=str(entry.get("name") or entry.get("model") or ""),
             size=_whole(entry.get("size")),
             digest=_digest(entry.get("digest")),
-            details=_details(entry.get("details")),
             remote=is_remote(entry),
-        )
-        for entry in _entries(reply)
-    ]
-    return sorted(found, key=lambda model: model.name)
-
-
-def loaded_models(reply: Mapping[str, Any]) -> list[LoadedModel]:
-    """Return what `/api/ps` lists, sorted by name."""
-    found = [
-        LoadedModel(
-            name=str(entry.get("name") or entry.get("model") or ""),
             context=_whole(entry.get("context_length")),
-            size=_whole(entry.get("size")),
             vram=_whole(entry.get("size_vram")),
             expires=entry.get("expires_at"),
         )
-        for entry in _entries(reply)
+        for entry in (listed if isinstance(listed, list) else ())
+        if isinstance(entry, Mapping)
     ]
     return sorted(found, key=lambda model: model.name)
 
 
 def find_served(models: Iterable[ServedModel], name: str) -> ServedModel | None:
-    """Return the listed model that `name` names, `None` where there is none."""
+    """Return the listed model that `name` names, `None` if there is none."""
     wanted = full_name(name)
     return next((model for model in models if full_name(model.name) == wanted), None)
 
@@ -246,7 +217,7 @@ def model_facts(name: str, version: Version, served: ServedModel | None, shown: 
     Args:
         name: as it was asked for.
         version: of the server.
-        served: its entry in the list of models, where it has one.
+        served: its entry in the list of models, if it has one.
         shown: the reply of `/api/show`.
     """
     info = shown.get("model_info") or {}
@@ -276,26 +247,20 @@ def own_turns(shown: Mapping[str, Any]) -> OwnTurns:
     return OwnTurns(str(shown.get("system") or ""), turns)
 
 
-def _names(parameters: str) -> set[str]:
-    return {match[1] for line in parameters.splitlines() if (match := _WORDS.match(line)) is not None}
+def _parameters(text: str) -> list[tuple[str, str]]:
+    """Return the names and values in the `parameters` that `/api/show` gives, a line each."""
+    return [(match[1], match[2].strip()) for line in text.splitlines() if (match := _WORDS.match(line)) is not None]
 
 
 def _stops(parameters: str) -> tuple[str, ...]:
     """Return the values of `stop` lines, which are written as quoted text."""
     found = []
-    for line in parameters.splitlines():
-        match = _WORDS.match(line)
-        if match is not None and match[1] == "stop":
-            text = match[2].strip()
+    for name, text in _parameters(parameters):
+        if name == "stop":
             with contextlib.suppress(ValueError):
                 text = str(json.loads(text))
             found.append(text)
     return tuple(dict.fromkeys(text for text in found if text))
-
-
-def _entries(reply: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    found = reply.get("models")
-    return [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
 
 
 def _details(found: Any) -> tuple[tuple[str, str], ...]:

@@ -27,7 +27,7 @@ from tunesmith.lm.engine import (
 )
 from tunesmith.lm.engines.ollama.cloud import cloud_model_refused, is_cloud_tag
 from tunesmith.lm.engines.ollama.errors import no_vectors
-from tunesmith.lm.engines.ollama.facts import OwnTurns, can_think, full_name, is_handed_on, loaded_models, own_turns
+from tunesmith.lm.engines.ollama.facts import OwnTurns, can_think, full_name, is_handed_on, own_turns, served_models
 from tunesmith.lm.engines.ollama.request import estimated_tokens, is_shortened
 from tunesmith.lm.engines.openai.address import checked_headers
 from tunesmith.lm.engines.openai.dialects import DIALECTS, Dialect, detect, get_dialect
@@ -174,7 +174,7 @@ class OpenAIEngine:
     def _room(self) -> int | None:
         """Return the tokens of context that the model has in the server's memory, `None` if it is not there now."""
         try:
-            loaded = loaded_models(self._server.page("/api/ps", patient=False) or {})
+            loaded = served_models(self._server.page("/api/ps", patient=False) or {})
         except ModelUnavailable:
             return None
         wanted = full_name(self._model)
