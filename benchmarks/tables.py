@@ -95,9 +95,8 @@ def engines() -> str:
     for kind in engine_kinds():
         specs = ", ".join(f"`{spec.strip()}`" for spec in kind.spec.split(","))
         lines += [f"{specs}: {kind.help}.", "", "| option | | what it is |", "|---|---|---|"]
-        for name, info in kind.options.model_fields.items():
-            extra: Any = info.json_schema_extra
-            lines.append(f"| `{name}` | {extra['is']} | {info.description} |")
+        for name, declared in kind.options.declared().items():
+            lines.append(f"| `{name}` | {declared.is_} | {declared.help} |")
         lines.append("")
     return "\n".join(lines).strip()
 

@@ -114,7 +114,7 @@ class _LmSettings(_Table):
             )
         spec = self.spec or ""
         kind = engine_kind(spec, options)
-        if "api_key" not in kind.options.model_fields:
+        if "api_key" not in kind.options.declared():
             raise UsageError(
                 f"`api_key_env` under [lm]: {shown(spec)} takes no key. {kind.instead.get('api_key', kind.otherwise)}."
             )

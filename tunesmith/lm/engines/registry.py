@@ -4,10 +4,10 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.lazy import import_files
@@ -30,6 +30,12 @@ Built = tuple[Engine, dict[str, Any]]
 """An engine, and the options that build it again."""
 
 
+class _Option(NamedTuple):
+    is_: str
+    help: str
+    type_of_file: Any
+
+
 def option(is_: str, help: str, *, type_of_file: Any = None) -> Any:  # noqa: A002 - the word that click uses
     """Declare an option of an engine; it is `None` if it is not given.
 
@@ -38,23 +44,43 @@ def option(is_: str, help: str, *, type_of_file: Any = None) -> Any:  # noqa: A0
         help: what the option does, in one line.
         type_of_file: what tunesmith.toml may hold, if that is less than what Python may give.
     """
-    return Field(default=None, description=help, json_schema_extra={"is": is_, "file": type_of_file})
+    return _Option(is_, help, type_of_file)
 
 
-class EngineOptions(BaseModel):
-    """Options of `ts.lm` that one kind of engine has, each a field made by `option`."""
+class EngineOptions:
+    """Options of `ts.lm` that one kind of engine has: attributes with a type, each made by `option`.
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        arbitrary_types_allowed=True,
-        defer_build=True,  # a process uses one kind of engine, and imports several
-    )
+    Example:
+        >>> class VolumeOptions(EngineOptions):
+        ...     volume: int | None = option("a whole number", "how loud a reply is")
+        >>> list(VolumeOptions.declared())
+        ['volume']
+    """
+
+    @classmethod
+    def declared(cls) -> dict[str, _Option]:
+        """Return the options by name."""
+        named = {name: value for kind in reversed(cls.__mro__) for name, value in vars(kind).items()}
+        return {name: value for name, value in named.items() if isinstance(value, _Option)}
+
+    @classmethod
+    def type_of(cls, name: str) -> Any:
+        """Return the declared type of an option."""
+        return get_type_hints(cls, include_extras=True)[name]
+
+    @classmethod
+    def fits(cls, name: str, value: object) -> bool:
+        """Return whether `value` is of the option's type."""
+        # Not a pydantic model of all options: a process imports every kind of engine, and gives few options to one.
+        adapter = TypeAdapter(cls.type_of(name), config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+        try:
+            adapter.validate_python(value)
+        except ValidationError:
+            return False
+        return True
 
 
-@dataclass(frozen=True, slots=True)
-class EngineKind:
+class EngineKind(NamedTuple):
     """One kind of engine.
 
     Attributes:
@@ -82,8 +108,8 @@ class EngineKind:
     slots: Callable[[str, Mapping[str, Any]], int] = lambda _spec, _given: 1
     runs_here: bool = False
     asks: bool = False
-    defaults: Mapping[str, Any] = field(default_factory=lambda: {"temperature": None})
-    instead: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = MappingProxyType({"temperature": None})
+    instead: Mapping[str, str] = MappingProxyType({})
     otherwise: str = "Leave it out"
 
     def checked(self, spec: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,19 +119,14 @@ class EngineKind:
             UsageError: one is not an option of this kind, or its value is wrong.
         """
         present = {name: value for name, value in given.items() if value is not None}
-        for name in sorted(present):
-            if name not in self.options.model_fields:
+        declared = self.options.declared()
+        for name, value in sorted(present.items()):
+            if name not in declared:
                 raise UsageError(f"{spec!r} has no option `{name}`. {self.instead.get(name, self.otherwise)}.")
-        try:
-            self.options.model_validate(present)
-        except ValidationError as error:
-            name = str(error.errors(include_url=False)[0]["loc"][0])
-            extra: Any = self.options.model_fields[name].json_schema_extra
-            # The value of a secret is not shown.
-            value = (
-                f"a value of type {type(present[name]).__name__}" if name in SECRET_OPTIONS else shown(present[name])
-            )
-            raise UsageError(f"`{name}` is {extra['is']}. Given: {value}.") from error
+            if not self.options.fits(name, value):
+                # The value of a secret is not shown.
+                text = f"a value of type {type(value).__name__}" if name in SECRET_OPTIONS else shown(value)
+                raise UsageError(f"`{name}` is {declared[name].is_}. Given: {text}.")
         return present
 
 
@@ -139,16 +160,15 @@ def engine_kind(spec: str, given: Mapping[str, Any]) -> EngineKind:
 
 def engine_options() -> frozenset[str]:
     """Return the names of all options of engines."""
-    return CLIENT_OPTIONS.union(*(kind.options.model_fields for kind in engine_kinds()))
+    return CLIENT_OPTIONS.union(*(kind.options.declared() for kind in engine_kinds()))
 
 
 def file_options() -> dict[str, Any]:
     """Return the type of every option that tunesmith.toml may hold under [lm]; a secret is in no file."""
     found: dict[str, Any] = {}
     for kind in engine_kinds():
-        for name, info in kind.options.model_fields.items():
-            extra: Any = info.json_schema_extra
-            type_ = extra["file"] or info.annotation
+        for name, declared in kind.options.declared().items():
+            type_ = declared.type_of_file or kind.options.type_of(name)
             if type_ is not Any and name not in SECRET_OPTIONS:
                 found[name] = found[name] | type_ if name in found else type_
     return found
