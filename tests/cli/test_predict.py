@@ -33,16 +33,18 @@ def test_lines_are_answered_in_order_and_a_bad_one_loses_nothing(workspace: Work
     known = rows(workspace.folder / "data" / "reports.jsonl")
     given = [json.dumps(row) for row in known]
     given[3:3] = ["", "not json", '{"report": true}', "[1]", '{"other": "x"}', '{"report": "\\ud800"}', "{" * 5000]
+    given.append('{"report": "x", "report": "y"}')
     found = run("predict", A, "-", "--slots", slots, "--quiet", stdin="\n".join(given))
     assert (found.exit_code, found.stderr) == (1, "")
     answers = lines(found.stdout)
     good = [answer for answer in answers if "error" not in answer]
     assert good == [{"team": row["team"]} for row in known]
     bad = {answer["line"]: answer["error"] for answer in answers if "error" in answer}
-    assert sorted(bad) == [5, 6, 7, 8, 9, 10]  # line 4 is blank: no input
-    assert [set(error) for error in bad.values()] == [{"type", "message"}] * 6
+    assert sorted(bad) == [5, 6, 7, 8, 9, 10, len(given)]  # line 4 is blank: no input
+    assert [set(error) for error in bad.values()] == [{"type", "message"}] * 7
     assert answers[3]["line"] == 5
     assert "`report`" in bad[6]["message"]
+    assert "'report' occurs twice" in bad[len(given)]["message"]
 
 
 def test_bytes_that_are_no_text_are_one_bad_line(workspace: Workspace) -> None:

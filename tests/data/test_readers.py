@@ -130,11 +130,25 @@ def test_a_json_file_may_hold_nothing(tmp_path, text) -> None:
     assert list(read_file(file, Reading(print))) == []
 
 
-def test_duplicate_keys_of_an_object_keep_the_last(tmp_path) -> None:
-    file = tmp_path / "rows.jsonl"
-    file.write_text('{"q": "a", "q": "b"}\n')
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+def test_a_row_with_a_key_twice_is_skipped_with_its_line_and_the_others_are_read(tmp_path, name) -> None:
+    rows = ['{"q": "a"}', '{"q": "b", "q": "c"}', '{"q": "d", "x": [{"y": 1, "y": 2}]}', '{"q": "e"}']
+    file = tmp_path / name
+    file.write_text("\n".join(rows) if name == "rows.jsonl" else f"[{','.join(chr(10) + row for row in rows)}]")
 
-    assert Dataset.load(file, inputs=["q"])[0].q == "b"
+    data = Dataset.load(file, inputs=["q"], on_bad="skip")
+
+    assert [row.q for row in data] == ["a", "e"]
+    first = 1 if name == "rows.jsonl" else 2
+    assert [error.line for error in data.skipped] == [first + 1, first + 2]
+    assert "'y' occurs twice. Rename or remove one" in str(data.skipped[1])
+
+
+def test_keys_of_two_objects_may_be_the_same(tmp_path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"q": {"q": [{"q": 1}, {"q": 1}]}}\n')
+
+    assert Dataset.load(file, inputs=["q"])[0].q == {"q": [{"q": 1}, {"q": 1}]}
 
 
 def test_separators_inside_text_do_not_end_a_line(tmp_path) -> None:

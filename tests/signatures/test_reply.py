@@ -446,7 +446,7 @@ def test_a_number_with_an_exponent_fills_no_digits_of_a_text(text: str) -> None:
     assert parse_text(signature_of(float), "o0", text, raw=text) == float(text)
 
 
-@each("text", ["1" * 33, "1" + "0" * 32, "-" + "3" * 33 + ".5"])
+@each("text", ["1" * 33, "1" + "0" * 32, "-" + "3" * 33 + ".5", "1" + "0" * 32 + ".0", "9" * 33 + ".00"])
 def test_a_run_of_digits_as_long_as_our_bound_counts_as_cut(text: str) -> None:
     with pytest.raises(ParseError, match="length limit"):
         parse_text(signature_of(float), "o0", text, raw=text)
@@ -454,6 +454,27 @@ def test_a_run_of_digits_as_long_as_our_bound_counts_as_cut(text: str) -> None:
         validate_output(signature_of(float), "o0", parse_json(text), raw=text)
 
 
-@each("text", ["1e+32", "-1.5e32"])
-def test_a_number_of_json_with_an_exponent_fills_no_digits(text: str) -> None:
-    assert validate_output(signature_of(float), "o0", parse_json(text), raw=text) == float(text)
+EXPONENTS = [
+    "1e+32",
+    "-1.5e32",
+    "1.234567890123456e32",
+    "-1.2345678901234567E32",
+    "1.23456789012345678901234567890e32",
+    "9.9999999999999999999e+32",
+    "1234567890123456789e14",
+]
+
+
+@each("text", EXPONENTS)
+@each("kind", [float, Decimal, list[float], dict[str, Decimal]])
+def test_a_number_of_json_with_an_exponent_fills_no_digits(kind: Any, text: str) -> None:
+    around = {float: "{}", Decimal: "{}", list[float]: "[{}]", dict[str, Decimal]: '{"a":{}}'}[kind].replace("{}", text)
+    found = validate_output(signature_of(kind), "o0", parse_json(around), raw=text)
+    value = found[0] if isinstance(found, list) else found["a"] if isinstance(found, dict) else found
+    assert float(value) == float(text)
+
+
+@each("text", EXPONENTS)
+def test_a_decimal_with_an_exponent_keeps_its_digits(text: str) -> None:
+    assert parse_text(signature_of(Decimal), "o0", text, raw=text) == Decimal(text)
+    assert validate_output(signature_of(Decimal), "o0", parse_json(text), raw=text) == Decimal(text)

@@ -7,6 +7,7 @@ from typing import Any
 from tunesmith.artifacts.shape import check_shape
 from tunesmith.data import canonical_json, content_key
 from tunesmith.errors import ArtifactError, shown
+from tunesmith.signatures import unique_object
 
 __all__ = ["SCHEMA_VERSION", "parse_json", "parse_manifest", "plain", "render", "seal", "sha256_of"]
 
@@ -29,7 +30,7 @@ def plain(name: str, value: Any) -> Any:
         ArtifactError: it has no JSON form; `name` is its place in the manifest, for the message.
     """
     try:
-        return json.loads(json.dumps(value, allow_nan=False), object_pairs_hook=_unique)
+        return json.loads(json.dumps(value, allow_nan=False), object_pairs_hook=unique_object)
     except (TypeError, ValueError, RecursionError) as error:
         raise ArtifactError(
             f"`{name}` cannot be stored in an artifact as JSON: {error}. Given: {shown(value)}. "
@@ -113,10 +114,10 @@ def parse_json(raw: bytes, where: str) -> dict[str, Any]:
     """Return the object in a UTF-8 JSON file.
 
     Raises:
-        ArtifactError: it is not JSON object, or holds a key twice or a number that is not finite.
+        ArtifactError: it is not a JSON object, or holds a key twice or a number that is not finite.
     """
     try:
-        value = json.loads(raw.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
+        value = json.loads(raw.decode(), object_pairs_hook=unique_object, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(
             f"{where} is not valid JSON of tunesmith: {error}. Restore the file, or compile again."
@@ -124,15 +125,6 @@ def parse_json(raw: bytes, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ArtifactError(f"{where} must be a JSON object, not a {type(value).__name__}.")
     return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} occurs twice")
-    return found
 
 
 def _refuse(name: str) -> float:

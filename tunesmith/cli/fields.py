@@ -9,7 +9,7 @@ from pydantic_core import to_jsonable_python
 from tunesmith.data import Dataset
 from tunesmith.errors import RowError, UsageError, shown
 from tunesmith.modules import ProgramInputs
-from tunesmith.signatures import Example
+from tunesmith.signatures import Example, unique_object
 
 __all__ = ["json_values", "pairs_of", "row_of", "typed_pairs"]
 
@@ -56,7 +56,7 @@ def typed_pairs(pairs: Mapping[str, str], inputs: ProgramInputs) -> Example:
             if name is None or not isinstance(row.get(name), str) or row[name] != pairs[name]:
                 raise
             try:
-                row[name] = json.loads(pairs[name])
+                row[name] = json.loads(pairs[name], object_pairs_hook=unique_object)
             except ValueError:
                 raise error from None
             if isinstance(row[name], str):

@@ -20,7 +20,7 @@ from tunesmith.cli.reports import CacheWatch
 from tunesmith.errors import DataError, ModelMissing, ModelUnavailable, RowError, UsageError, shown
 from tunesmith.lm import LM, Meter, StopSignal, metered
 from tunesmith.modules import Module, ProgramInputs, context, copy_program, program_inputs
-from tunesmith.signatures import Example
+from tunesmith.signatures import Example, NameTwiceError, unique_object
 
 __all__ = ["run"]
 
@@ -113,7 +113,9 @@ def _answer(call: _Caller, number: int, line: bytes) -> dict[str, Any]:
 
 def _decoded(number: int, line: bytes) -> dict[str, Any]:
     try:
-        row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+        row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"), object_pairs_hook=unique_object)
+    except NameTwiceError as error:
+        raise DataError(f"In the line, {error}. Rename or remove one of the two.") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"The line is not JSON in UTF-8: {error}.") from error
     if not isinstance(row, dict):

@@ -1,4 +1,4 @@
-"""Read the JSON of data files: finite numbers only, with the line of every item."""
+"""Read the JSON of data files: finite numbers, each name once in an object, and the line of every item."""
 
 import json
 import math
@@ -6,14 +6,17 @@ import re
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
+from tunesmith.signatures import NameTwiceError, unique_object
+
 __all__ = ["JsonError", "decode_json", "located_items", "rows_of_columns"]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+_TWICE = "In an object, {}. Rename or remove one of the two."
 _DATA = re.compile(r"\[[ \t\r\n]*[{\]]")  # an array of objects, or of nothing
 
 
 class JsonError(ValueError):
-    """A text that is not JSON, or holds a number that is not finite.
+    """A text that is not JSON, or holds a number that is not finite, or an object with the same name twice.
 
     Attributes:
         line: the 1-based line in the text, `None` if unknown.
@@ -28,7 +31,8 @@ def decode_json(text: str) -> Any:
     """Return the value of one JSON text.
 
     Raises:
-        JsonError: the text is not JSON, or holds NaN, infinity or an integer that is too long for Python.
+        JsonError: the text is not JSON, or holds NaN, infinity, an integer that is too long for Python, or an object
+            with the same name twice.
     """
     start = _skip(text, 0)
     value, end = _value_at(text, start)
@@ -39,7 +43,7 @@ def decode_json(text: str) -> Any:
 
 
 def located_items(text: str) -> Iterator[tuple[int, Any]]:
-    """Yield (line, value) for each row of a JSON text.
+    """Yield (line, value) for each row of a JSON text. The value of a row that cannot be used is a `JsonError`.
 
     The rows of an array are its items; the rows of several objects in a row are the objects. The rows of a single
     object are the items of its array `data`, or of its only array of objects, or its columns, as `DataFrame.to_json`
@@ -73,7 +77,7 @@ def _items(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
     while True:
         line += text.count("\n", counted, here)
         counted = here
-        value, end = _value_at(text, here)
+        value, end = _row_at(text, here)
         yield line, value
         end = _skip(text, end)
         if text[end : end + 1] == "]":
@@ -89,7 +93,10 @@ def _object_rows(text: str, start: int) -> Generator[tuple[int, Any], None, int]
     here = _skip(text, start + 1)
     more, found = text[here : here + 1] != "}", False
     while more:
+        at = here
         name, here = _name_at(text, here)
+        if name in fields or (found and name == "data"):
+            raise JsonError(_TWICE.format(f"the key {name!r} occurs twice"), _line(text, at))
         if name == "data" and _DATA.match(text, here):
             found = True
             here = yield from _items(text, here)
@@ -115,7 +122,7 @@ def _objects(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
     while here < len(text):
         line += text.count("\n", counted, here)
         counted = here
-        value, here = _value_at(text, here)
+        value, here = _row_at(text, here)
         yield line, value
         here = _skip(text, here)
     return here
@@ -180,6 +187,17 @@ def _name_at(text: str, here: int) -> tuple[str, int]:
     return name, _expect(text, _skip(text, here), ":", "A colon is missing after a name.")
 
 
+def _row_at(text: str, start: int) -> tuple[Any, int]:
+    """Return the row at `start`, or its error if only its values are wrong, and the position after it."""
+    try:
+        return _value_at(text, start)
+    except JsonError as error:
+        try:
+            return error, _SYNTAX.raw_decode(text, start)[1]
+        except (ValueError, RecursionError):
+            raise error from error.__cause__
+
+
 def _value_at(text: str, start: int) -> tuple[Any, int]:
     try:
         return _DECODER.raw_decode(text, start)
@@ -191,6 +209,8 @@ def _value_at(text: str, start: int) -> tuple[Any, int]:
         raise JsonError("The JSON is nested too deeply.", _line(text, start)) from error
     except JsonError as error:
         raise JsonError(error.problem, _line(text, start)) from error
+    except NameTwiceError as error:
+        raise JsonError(_TWICE.format(error), _line(text, start)) from error
     except ValueError as error:  # Python reads integers of up to 4300 digits
         raise JsonError(f"A number cannot be read: {error}.", _line(text, start)) from error
 
@@ -221,4 +241,5 @@ def _refuse(name: str) -> float:
     raise JsonError(f"{name} is not JSON. Write null for a missing number.")
 
 
-_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse)
+_SYNTAX = json.JSONDecoder(parse_float=str, parse_int=str)
+_DECODER = json.JSONDecoder(object_pairs_hook=unique_object, parse_float=_finite, parse_constant=_refuse)

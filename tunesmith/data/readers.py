@@ -115,7 +115,8 @@ def read_json(path: Path, reading: Reading) -> Rows:
         return
     try:
         for line_number, value in located_items(text):
-            yield Row(line_number, value)
+            is_bad = isinstance(value, JsonError)
+            yield RowError(value.problem, source=str(path), line=value.line) if is_bad else Row(line_number, value)
     except JsonError as error:
         raise RowError(error.problem, source=str(path), line=error.line) from error
 

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from tunesmith.signatures.gbnfjson import gbnf_literal
     from tunesmith.signatures.given import given_value
     from tunesmith.signatures.inline import declared
-    from tunesmith.signatures.jsonable import in_one_order, to_json_value, without_numpy
+    from tunesmith.signatures.jsonable import (
+        NameTwiceError,
+        in_one_order,
+        to_json_value,
+        unique_object,
+        without_numpy,
+    )
     from tunesmith.signatures.noted import note, notes_watched
     from tunesmith.signatures.render import is_any_text, is_plain, is_text, labels, render_json, render_text
     from tunesmith.signatures.reply import (
@@ -84,6 +90,7 @@ __all__ = [
     "labels",
     "left_out",
     "MOST_LABELS",
+    "NameTwiceError",
     "note",
     "notes_watched",
     "open_end",
@@ -101,6 +108,7 @@ __all__ = [
     "text_rules",
     "to_json_value",
     "type_text",
+    "unique_object",
     "validate_output",
     "validate_outputs",
     "wide_integers",

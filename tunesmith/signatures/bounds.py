@@ -63,8 +63,6 @@ LISTED_CHARACTERS = _ROOM // LONG_ITEMS
 _LEAST_CHARACTERS = 100
 _LEAST_REPEATED = 4
 _OWN_DIGITS = 33
-_FLOAT_DIGITS = 16
-"""Digits that a float keeps of a longer run."""
 OWN_FRACTION = 21
 """The maximal digits after the point of a number without a declared limit."""
 
@@ -178,16 +176,13 @@ def _fills_held(held: Node, text: str) -> bool:
     return fills_pattern(held, text)
 
 
-def _has_few_digits(value: Any) -> bool:
-    """Return whether a float has fewer digits than a run of digits leaves in it: JSON holds it as `1e+32`."""
-    return isinstance(value, float) and len(repr(value).partition("e")[0].strip("-").replace(".", "")) < _FLOAT_DIGITS
-
-
 def _fills_digits(node: Node, value: Any) -> bool:
     own, held = node.get(OWN_DIGITS), node.get(HELD, {})
-    if own is None or isinstance(value, bool):
+    if own is None or isinstance(value, (bool, float)):  # `parse_json` reads a long run of digits as an int or Decimal
         return False
-    if 10 ** (own - 1) <= abs(value) < 10**own and not _has_few_digits(value):
+    if isinstance(value, Decimal) and int(value.as_tuple().exponent) > 0:
+        return False  # written with an exponent
+    if 10 ** (own - 1) <= abs(value) < 10**own:
         side = ("maximum", "high") if value > 0 else ("minimum", "low")
         return side[0] not in node and side[1] not in held
     places = -int(value.as_tuple().exponent) if isinstance(value, Decimal) else 0

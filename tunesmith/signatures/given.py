@@ -1,5 +1,6 @@
 """Convert values as people write them in files and examples: `7` for a text, "Good" for the label `good`."""
 
+import json
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -15,7 +16,7 @@ from tunesmith.errors import SignatureError
 from tunesmith.signatures.atoms import InvalidError, is_encodable
 from tunesmith.signatures.choices import by_text, label_text
 from tunesmith.signatures.codec import Codec, codec_of
-from tunesmith.signatures.jsonable import to_json_value, without_numpy
+from tunesmith.signatures.jsonable import NameTwiceError, to_json_value, unique_object, without_numpy
 from tunesmith.signatures.per_type import per_type
 from tunesmith.signatures.signature import Signature, field_type
 
@@ -118,9 +119,16 @@ def _decoded(codec: Codec, value: Any) -> Any:
     if codec.kind != "json" or not isinstance(value, str):
         return None
     try:
-        return from_json(value, allow_inf_nan=False)
+        found = from_json(value, allow_inf_nan=False)
     except ValueError:
         return None
+    try:
+        json.loads(value, object_pairs_hook=unique_object, parse_int=str)
+    except NameTwiceError as error:
+        raise InvalidError(f"In the JSON, {error}. Rename or remove one of the two") from error
+    except RecursionError as error:
+        raise InvalidError("The value is nested too deeply") from error
+    return found
 
 
 def _instance(kind: Any, value: Any) -> Any:

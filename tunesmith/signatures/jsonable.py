@@ -15,7 +15,32 @@ from pydantic_core import to_jsonable_python
 
 from tunesmith.signatures.signature import TEXT_TYPES, Example
 
-__all__ = ["canonical_text", "confuses_types", "in_one_order", "to_json_value", "without_numpy"]
+__all__ = [
+    "NameTwiceError",
+    "canonical_text",
+    "confuses_types",
+    "in_one_order",
+    "to_json_value",
+    "unique_object",
+    "without_numpy",
+]
+
+
+class NameTwiceError(ValueError):
+    """A JSON object has the same name twice, so that one of the two values would be lost."""
+
+
+def unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. It is the `object_pairs_hook` of each reader of JSON that people write.
+
+    Raises:
+        NameTwiceError: two values have the same name.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise NameTwiceError(f"the key {next(name for name in names if names.count(name) > 1)!r} occurs twice")
+    return found
 
 
 def to_json_value(value: Any) -> Any:

@@ -124,10 +124,10 @@ def parse_text(signature: type[Signature], name: str, text: str, *, raw: str) ->
 
 
 def _as_written(value: float | Decimal, text: str) -> float | Decimal:
-    """Return a number as large as its digits in `text`: those of `1e+32` fill nothing, and those of 10...0 may."""
-    if not isinstance(value, float):
-        return value
-    return 0.0 if "e" in text.lower() else int(value)
+    """Return a number that shows how many digits `text` has: an integer for 10...0, a float for `1e+32`."""
+    if "e" in text.lower():
+        return float(value)
+    return int(value) if isinstance(value, float) else value
 
 
 def validate_output(signature: type[Signature], name: str, value: Any, *, raw: str) -> Any:
@@ -298,14 +298,18 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _finite(text: str) -> float | Decimal | int:
-    """Return a fraction as a float, or as a `Decimal` if a float would lose digits; a long whole one as an integer."""
+    """Return a number with a point or an exponent.
+
+    A long one without an exponent is an integer if it is whole. Others are a float, or a `Decimal` if a float would
+    lose digits.
+    """
     number = float(text)
     if number - number != 0:
         raise ValueError("a number is too large")
     if len(text) <= _EXACT:
         return number
     exact = Decimal(text)
-    if text.endswith(".0"):
+    if "e" not in text.lower() and text.rstrip("0").endswith("."):
         return int(exact)
     return number if Decimal(repr(number)) == exact else exact
 
