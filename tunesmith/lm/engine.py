@@ -51,6 +51,7 @@ from dspy.utils.exceptions import (
     LMServerError,
     LMTimeoutError,
     LMTransportError,
+    LMUnsupportedFeatureError,
     LMUnsupportedModelError,
 )
 from dspy.utils.exceptions import LMError as DspyLMError
@@ -78,6 +79,7 @@ __all__ = [
     "LMServerError",
     "LMTimeoutError",
     "LMTransportError",
+    "LMUnsupportedFeatureError",
     "LMUnsupportedModelError",
     "Message",
     "Reasoning",

@@ -1,12 +1,13 @@
 """`ts.lm(spec)`: a model as a `dspy.LM` that works everywhere in DSPy."""
 
+import contextlib
 import copy
 import datetime
 import itertools
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,12 @@ from tunesmith.lm.engine import (
     DspyLM,
     Engine,
     Identity,
+    LMUnsupportedFeatureError,
     OwnCacheLM,
     Request,
     Response,
     dspy_settings,
+    refused,
 )
 from tunesmith.lm.findings import Findings
 from tunesmith.lm.folders import cache_dir
@@ -36,6 +39,7 @@ from tunesmith.lm.options import (
     plain_options,
 )
 from tunesmith.lm.patience import Patience
+from tunesmith.lm.prompts import check_prompt
 from tunesmith.lm.stack import BESIDE, AsyncFacade, Beside, Stack, SyncFacade, rollout_number
 from tunesmith.lm.wire import Prefix
 
@@ -162,22 +166,21 @@ class LM(OwnCacheLM):
         return self._stack.engine.embed(list(texts))
 
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        """Answer as `dspy.LM` does."""
-        beside, plain, kwargs = self._split(prompt, kwargs)
-        token = BESIDE.set(beside)
-        try:
+        """Answer as `dspy.LM` does.
+
+        Raises:
+            UsageError: there is nothing to send, a message has the wrong form, or a request cannot have an option.
+            RequestRefused: a text has a lone surrogate, or the engine does not take a part of the request.
+        """
+        beside, plain, kwargs = self._split(prompt, messages, kwargs)
+        with _beside(beside):
             return DspyLM.__call__(plain, prompt, messages=messages, **kwargs)
-        finally:
-            BESIDE.reset(token)
 
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer as `dspy.LM.acall` does."""
-        beside, plain, kwargs = self._split(prompt, kwargs)
-        token = BESIDE.set(beside)
-        try:
+        beside, plain, kwargs = self._split(prompt, messages, kwargs)
+        with _beside(beside):
             return await DspyLM.acall(plain, prompt, messages=messages, **kwargs)
-        finally:
-            BESIDE.reset(token)
 
     def copy(self, **kwargs: Any) -> "LM":
         """Return a copy with other request options, as `dspy.LM.copy` does. `cache=False` turns off its cache.
@@ -236,7 +239,7 @@ class LM(OwnCacheLM):
         """Return a copy with its own rollout, at temperature 1, so that it draws new replies."""
         return self.copy(rollout_id=rollout, temperature=1.0)
 
-    def _split(self, prompt: object, kwargs: dict[str, Any]) -> "tuple[Beside, LM, dict[str, Any]]":
+    def _split(self, prompt: object, messages: object, kwargs: dict[str, Any]) -> "tuple[Beside, LM, dict[str, Any]]":
         """Split the options of a call: those that bypass DSPy's request, an LM without them, and DSPy's options."""
         self.check_options(name for name in kwargs if name != "request")
         check_values(kwargs)
@@ -247,6 +250,8 @@ class LM(OwnCacheLM):
         whole = isinstance(request, Request)
         if isinstance(request, Request):
             self.check_options(request.config.extensions or ())
+        else:
+            check_prompt(prompt, messages)
         options = {} if whole else plain_options({**self.kwargs, **kwargs})
         own = {name: value for name, value in options.items() if name not in _DSPY_CARRIES}
         plain = self
@@ -326,6 +331,22 @@ class LM(OwnCacheLM):
                 }
             )
         return response
+
+
+@contextlib.contextmanager
+def _beside(beside: Beside) -> Iterator[None]:
+    """Set `BESIDE` for one call of DSPy's LM.
+
+    Raises:
+        RequestRefused: DSPy cannot send a part of the request.
+    """
+    token = BESIDE.set(beside)
+    try:
+        yield
+    except LMUnsupportedFeatureError as error:
+        raise refused(f"DSPy cannot send this request: {' '.join(str(error).split())}") from error
+    finally:
+        BESIDE.reset(token)
 
 
 def _usage(response: Response) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from tunesmith.lm.engine import (
     LMServerError,
     LMTimeoutError,
     LMTransportError,
+    LMUnsupportedFeatureError,
     LMUnsupportedModelError,
     Request,
     Resend,
@@ -125,6 +126,11 @@ class ForeignEngine:
             raise missing_model(
                 f"DSPy has no provider for the model {self.identity.model!r}: {_one_line(error)}. Write "
                 f"`<provider>/<model>`, such as `openai/gpt-4o-mini`.{self._hint()}"
+            ) from error
+        except LMUnsupportedFeatureError as error:
+            raise refused(
+                f"The model {self.identity.model!r} does not take a part of the request: {_one_line(error)}. Leave "
+                f"that part out, or use a chat model.{self._hint()}"
             ) from error
         except _AWAY as error:
             raise unavailable(
