@@ -1,6 +1,8 @@
 """Demos are checked, frozen, and equal by content."""
 
 import copy
+import dataclasses
+import enum
 import json
 from datetime import date
 from decimal import Decimal
@@ -10,13 +12,13 @@ import dspy
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, TypeAdapter
+from pydantic import Base64Bytes, Base64Str, BaseModel, TypeAdapter
 
 from tests.each import each
 from tests.scale import scaled
 from tests.signatures.strategies import Color, Typed, signature_of, typed_values
-from tunesmith.errors import DataError
-from tunesmith.signatures import Demo, InputField, OutputField, Signature
+from tunesmith.errors import DataError, SignatureError
+from tunesmith.signatures import Demo, InputField, OutputField, Signature, field_schema
 
 
 class Item(BaseModel):
@@ -224,3 +226,46 @@ def test_every_demo_comes_back_from_its_json(typed: Typed, data: st.DataObject) 
 
     assert back == demo
     assert back.outputs["o0"] == demo.outputs["o0"]
+
+
+class Letter(BaseModel):
+    text: Base64Str
+
+
+@dataclasses.dataclass
+class Note:
+    text: Base64Str
+
+
+@each("kind", [Base64Str, Base64Bytes, list[Base64Str], dict[str, Base64Str], Base64Str | None])
+def test_a_type_that_decodes_what_it_reads_is_refused_before_a_call(kind: Any) -> None:
+    with pytest.raises(SignatureError, match="Declare `str`, or put it into a model"):
+        field_schema(signature_of(kind), "o0")
+
+
+@each(("kind", "value"), [(Letter, Letter(text="aGVsbG8=")), (Letter, {"text": "aGVsbG8="}), (Note, Note("hello"))])
+def test_a_model_may_hold_a_text_that_is_decoded(kind: Any, value: Any) -> None:
+    demo = Demo.of(signature_of(kind), {"o0": value})
+
+    assert demo.outputs["o0"].text == "hello"
+    assert demo.to_json()["outputs"] == {"o0": {"text": "aGVsbG8="}}
+
+
+class Right(enum.IntFlag):
+    READ = 4
+    WRITE = 2
+
+
+class Shade(enum.Flag):
+    LIGHT = 1
+    DARK = 2
+
+
+@each(("kind", "value"), [(Right, Right.READ | Right.WRITE), (Right, 6), (Right, Right(0)), (Shade, Shade(3))])
+def test_a_combination_of_flags_is_refused_with_the_type_to_declare(kind: Any, value: Any) -> None:
+    with pytest.raises(DataError, match="Declare a list of an Enum"):
+        Demo.of(signature_of(kind), {"o0": value})
+
+
+def test_one_flag_is_a_label() -> None:
+    assert Demo.of(signature_of(Right), {"o0": Right.READ}).to_json()["outputs"] == {"o0": 4}

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -167,7 +167,7 @@ class Codec(NamedTuple):
         if member is not None:
             # A Literal of members and an Enum both hold the members themselves.
             if not any(member is allowed for allowed in self.choices.texts.values()):
-                raise InvalidError(self._one_of())
+                raise InvalidError(self._one_of(member))
             typed = member
         elif type(value) is str and value in self.choices.texts:
             typed = self.choices.texts[value]
@@ -175,7 +175,9 @@ class Codec(NamedTuple):
             typed = self._member(value)
         return self.validated(typed) if self.constrained else typed
 
-    def _one_of(self) -> str:
+    def _one_of(self, value: Any = None) -> str:
+        if isinstance(value, Flag):
+            return "is a combination of flags, and a label is one flag. Declare a list of an Enum or a Literal"
         names = list(self.choices.texts)
         listed = ", ".join(repr(name) for name in names[:12])
         more = f" and {len(names) - 12} more" if len(names) > 12 else ""

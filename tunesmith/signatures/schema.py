@@ -8,11 +8,12 @@ bounded. The other constraints are validated in the reply; `left_out` lists them
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import Enum
 from typing import Any, NamedTuple
 
-from pydantic import PydanticUserError, TypeAdapter
+from pydantic import EncodedBytes, EncodedStr, PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic.json_schema import DefsRef, GenerateJsonSchema, JsonRef, JsonSchemaValue
 from pydantic_core import core_schema
@@ -180,6 +181,7 @@ class _Generator(GenerateJsonSchema):
     """pydantic's generator, extended for dspy's types and some Python types."""
 
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
+    _classes = 0
 
     def get_json_ref_counts(self, json_schema: JsonSchemaValue) -> dict[JsonRef, int]:
         # A type's own schema may contain a reference that is not a definition, such as `#`. pydantic fails on it,
@@ -201,7 +203,20 @@ class _Generator(GenerateJsonSchema):
                 f"`{cls.__name__}` is one of dspy's own types, which JSON and text formats cannot "
                 "carry. Use the `chat` format, which leaves it to dspy's adapter"
             )
-        return super().model_schema(schema)
+        with self._inside_a_class():
+            return super().model_schema(schema)
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        with self._inside_a_class():
+            return super().dataclass_schema(schema)
+
+    @contextmanager
+    def _inside_a_class(self) -> Iterator[None]:
+        self._classes += 1
+        try:
+            yield
+        finally:
+            self._classes -= 1
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
         # pydantic also allows a string, with a look-ahead pattern, and rounds the bounds.
@@ -260,6 +275,15 @@ class _Generator(GenerateJsonSchema):
             "`Json` is a text with JSON inside, and replies are read as JSON already. Use the type that it holds, such "
             "as `list[int]`, or `Any`"
         )
+
+    def function_after_schema(self, schema: core_schema.AfterValidatorFunctionSchema) -> JsonSchemaValue:
+        decodes = isinstance(getattr(schema["function"]["function"], "__self__", None), EncodedBytes | EncodedStr)
+        if decodes and not self._classes:  # pydantic does not read an instance again, and writes its fields encoded
+            raise NeverRightError(
+                "it decodes the text that it reads, as `Base64Str` does, and would decode a label or a demo again. "
+                "Declare `str`, or put it into a model"
+            )
+        return super().function_after_schema(schema)
 
     def generator_schema(self, schema: core_schema.GeneratorSchema) -> JsonSchemaValue:
         raise UnsupportedError("a generator cannot be validated whole. Use a list")
