@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -222,6 +223,168 @@ def test_a_value_of_json_is_not_looked_for_inside_of_a_sentence(reply: str) -> N
     signature = dspy.Signature({"text": (str, dspy.InputField()), "found": (list[str], dspy.OutputField())})
     with dspy.context(lm=FunctionLM(lambda seen: reply, capabilities=Capabilities())), pytest.raises(ParseError):
         ts.Predict(signature)(text="x")
+
+
+NAMED = [
+    "<answer>{}</answer>",
+    "<answer>\n{}\n</answer>",
+    "It says so.\n<answer>{}</answer>",
+    "<answer>{}",
+    "<found>{}</found>",
+    "<final_answer>**{}**</final_answer>",
+    "Answer: {}",
+    "answer: {}.",
+    "**Answer:** {}",
+    "**Answer**: {}",
+    "Answer: **{}**",
+    "Answer: `{}`\n\nSince it says so.",
+    "Final answer: {}",
+    "### Answer\n{}",
+    "**Final Answer:**\n\n{}",
+    "The answer is {}.",
+    "So the answer is: {}",
+    "Found: {}",
+    "Step 1: read.\nStep 2: think.\n\nAnswer: {}",
+    "\\boxed{{}}",
+    "$\\boxed{{}}$",
+    "The answer is $\\boxed{\\text{{}}}$.",
+    "Answer: {}\nI repeat: <answer>{}</answer>",
+    "__{}__",
+    "“{}”",
+]
+BY_KIND: list[tuple[Any, str, Any]] = [
+    (Literal["good", "bad"], "good", "good"),
+    (bool, "true", True),
+    (int, "42", 42),
+    (float, "-4.5", -4.5),
+    (date, "2024-05-01", date(2024, 5, 1)),
+    (MAYBE, "good", "good"),
+    (int | None, "7", 7),
+    (list[str], '["a", "b"]', ["a", "b"]),
+    (dict[str, int], '{"x": 1}', {"x": 1}),
+    (Guest, '{"name": "Ann"}', Guest(name="Ann")),
+]
+
+
+@each("around", NAMED)
+@each(("kind", "reply", "value"), BY_KIND)
+def test_what_a_reply_marks_as_its_answer_is_the_answer(kind: Any, reply: str, value: Any, around: str) -> None:
+    said = around.replace("{{}}", f"{{{reply}}}").replace("{}", reply)
+    signature = dspy.Signature({"text": (str, dspy.InputField()), "found": (kind, dspy.OutputField())})
+    with dspy.context(lm=FunctionLM(lambda seen: said, capabilities=Capabilities())):
+        assert ts.Predict(signature)(text="x").found == value
+
+
+@each(
+    "reply",
+    [
+        "It is good.",
+        "It is **good**.",
+        "It is not **good**.",
+        "The answer is not good.",
+        "The answer is good or bad.",
+        "Answer: good, I think",
+        "Answer: good\nAnswer: bad",
+        "<answer>good</answer><answer>bad</answer>",
+        "<answer>good</answer>\nAnswer: bad",
+        "\\boxed{good} or \\boxed{bad}",
+        "I cannot answer: good",
+        "<answer></answer>",
+        "Answer:",
+        "\\boxed{good",
+    ],
+)
+def test_a_reply_that_marks_no_answer_or_two_is_an_error(reply: str) -> None:
+    with dspy.context(lm=FunctionLM(lambda seen: reply, capabilities=Capabilities())), pytest.raises(ParseError):
+        ts.Predict(Mood)(text="x")
+
+
+@each(
+    ("reply", "mood"),
+    [
+        ("<answer>good</answer> since", "good"),
+        ("\\boxed{good} si", "good"),
+        ("Answer: good\nSince", "good"),
+        ("Answer: good", None),
+        ("<answer>good", None),
+        ('"good"', "good"),
+        ('{"mood": "good"}', "good"),
+    ],
+)
+def test_a_mark_of_a_cut_reply_counts_if_it_is_closed(reply: str, mood: str | None) -> None:
+    class Kind(dspy.Signature):
+        text: str = dspy.InputField()
+        mood: Literal["good", "goodness"] = dspy.OutputField()
+
+    model = ScriptedLM(text_response(reply, model="m", finish_reason="length"), capabilities=Capabilities())
+    with dspy.context(lm=model):
+        if mood is not None:
+            assert ts.Predict(Kind)(text="x").mood == mood
+            return
+        with pytest.raises(ParseError, match="cut"):
+            ts.Predict(Kind)(text="x")
+
+
+@each("reply", ["<answer>Paris</answer>", "Answer: Paris", "**Paris**", "\\boxed{Paris}"])
+def test_a_text_keeps_its_marks_because_a_text_may_hold_them(reply: str) -> None:
+    with dspy.context(lm=FunctionLM(lambda seen: reply, capabilities=Capabilities())):
+        assert ts.Predict("text -> answer")(text="x").answer == reply
+
+
+@each(
+    ("name", "reply"),
+    [
+        ("json", '<answer>{"mood": "good", "stars": 4}</answer>'),
+        ("json", 'Answer: {"mood": "good", "stars": 4}'),
+        ("json", '{"mood": "good", "stars": 4}\n\nSince it says so.'),
+        ("json", '**{"mood": "good", "stars": 4}**'),
+        ("json", '\\boxed{{"mood": "good", "stars": 4}}'),
+        ("lines", "**Mood:** **good**\n**Stars:** `4`"),
+        ("lines", "Mood: good.\nStars: 4\n\nSince it says so."),
+        ("lines", "<answer>\nMood: good\nStars: 4\n</answer>"),
+        ("xml", "Answer:\n<mood>**good**</mood>\n<stars>**4**</stars>"),
+        ("markdown", "## Mood\n**good**\n## Stars\n**4**"),
+    ],
+)
+def test_marks_around_several_outputs_are_taken_off_in_every_format(name: str, reply: str) -> None:
+    program = ts.Predict(Two)
+    bind(program, name)
+    with dspy.context(lm=FunctionLM(lambda seen: reply, capabilities=Capabilities())):
+        answer = program(text="x")
+    assert (answer.mood, answer.stars) == ("good", 4)
+
+
+@each(
+    "reply",
+    [
+        '{"mood": "good", "stars": 4} or {"mood": "bad", "stars": 1}',
+        '{"draft": {"mood": "good", "stars": 4}',
+        'A {set}: {"mood": "good", "stars": 4}',
+    ],
+)
+def test_an_object_is_not_chosen_among_several_braces(reply: str) -> None:
+    program = ts.Predict(Two)
+    bind(program, "json")
+    with dspy.context(lm=FunctionLM(lambda seen: reply, capabilities=Capabilities())), pytest.raises(ParseError):
+        program(text="x")
+
+
+@each(
+    ("signature", "reply"),
+    [
+        (Mood, "<answer>good</answer>"),
+        (Stars, "Answer: 4"),
+        (Tags, '\\boxed{["a", "b"]}'),
+        (Who, '**{"name": "Ann"}**'),
+    ],
+)
+@each("server", ["drops every constraint", "drops it on /v1"])
+def test_a_marked_answer_is_right_on_a_server_that_drops_constraints(signature: Any, reply: str, server: str) -> None:
+    with proxy(reply) if server == "drops it on /v1" else ollama(reply, constraints=False) as model:
+        report = scored(model, signature)
+
+    assert (report.mean, report.errors) == (1.0, 0)
+    assert report.charged.calls <= 1.1 * ROWS
 
 
 @each(

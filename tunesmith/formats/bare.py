@@ -1,8 +1,7 @@
 """`bare`: the reply is the single output, as plain text if possible, else as JSON."""
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ from tunesmith.formats.options import Constraint
 from tunesmith.formats.registry import register
 from tunesmith.formats.streaming import FieldReader, JsonReader, TextReader
 from tunesmith.formats.thoughts import is_around
+from tunesmith.formats.unheld import value_within
 from tunesmith.lm import Capabilities, TokenLogprob
 from tunesmith.signatures import (
     Signature,
@@ -40,8 +40,6 @@ _ALTERNATIVES = 20  # per token; Ollama reports no more
 _AROUND = 16  # tokens for quotes and the like around a label, which has at most one token per byte
 _CHARACTER = "[^\\x00-\\x08\\x0B-\\x1F\\x7F]"
 _EDGE = f"[^{OUTER}]"
-_FENCED = re.compile(r"```\w*[ \t]*\n(.*?)```", re.DOTALL)
-_QUOTES = "\"'`*"
 
 
 class BareFormat(Format):
@@ -129,7 +127,7 @@ class BareFormat(Format):
             except ParseError as error:
                 if mode in ("schema", "grammar"):
                     raise
-                return {name: _json_inside(signature, name, text, error)}
+                return {name: self.patient(signature, text, error, cut=cut)}
         if not cut or is_whole(signature, name, text):
             try:
                 return {name: parse_text(signature, name, text, raw=text)}
@@ -142,21 +140,16 @@ class BareFormat(Format):
         return {name: self.patient(signature, text, problem, cut=cut)}
 
     def patient(self, signature: type[Signature], text: str, problem: ParseError, *, cut: bool) -> Any:
-        """Return the value of an unconstrained reply that holds more than the value.
+        r"""Return the value of an unconstrained reply that holds more than the value.
 
-        Removes a fence, quotes, bold marks and a full stop around the value, and every line below it. Does not search
-        inside a sentence.
+        Removes a fence, quotes, bold marks and a full stop around the value, and every line below it. Else reads what
+        the reply marks as its answer, as in `<answer>x</answer>`, `Answer: x` or `\\boxed{x}`.
 
         Raises:
             ParseError: `problem`, if no value is left.
         """
         name = _output(signature)
-        for candidate in _candidate_texts(text, cut=cut):
-            try:
-                return parse_text(signature, name, candidate, raw=text)
-            except ParseError:
-                continue
-        raise problem
+        return value_within(signature, name, text, (field_titles(signature)[name],), problem, cut=cut)
 
     def likeliest(self, signature: type[Signature], mode: str, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
         """Return the label with the highest log-probability, `None` if the log-probabilities do not show it."""
@@ -273,82 +266,6 @@ def _json_value(signature: type[Signature], name: str, text: str, *, cut: bool) 
     if cut and type(value) in (int, float, Decimal) and text == text.rstrip():
         raise cut_error(text, name)
     return validate_output(signature, name, value, raw=text)
-
-
-def _json_inside(signature: type[Signature], name: str, text: str, problem: ParseError) -> Any:
-    """Return the JSON value of an unconstrained reply, which a fence, quotes, bold marks or an object may wrap.
-
-    Ignores text after a list, an object or a full stop. A label may lack its quotes.
-
-    Raises:
-        ParseError: `problem`, if there is no such value.
-    """
-    fenced = _FENCED.search(text)
-    for candidate in (text, "" if fenced is None else fenced.group(1)):
-        for value in _values_in(candidate, _labels_in(field_schema(signature, name))):
-            for one in (value, *(value.values() if isinstance(value, dict) and set(value) == {name} else ())):
-                try:
-                    return validate_output(signature, name, one, raw=text)
-                except ParseError:
-                    continue
-    raise problem
-
-
-def _values_in(text: str, known: frozenset[str]) -> Iterator[Any]:
-    """Yield the label, list or object that a text consists of or begins with."""
-    plain = text.strip().strip(_QUOTES).removesuffix(".").strip(_QUOTES)
-    line = plain.partition("\n")[0].strip().removesuffix(".").strip(_QUOTES)
-    yield from (label for label in dict.fromkeys((plain, line)) if label in known)
-    inner = text.strip().lstrip(_QUOTES)
-    if inner[:1] not in ("[", "{"):
-        return
-    try:
-        _, end = json.JSONDecoder().raw_decode(inner)
-        value = parse_json(inner[:end])
-    except (ValueError, RecursionError, ParseError):
-        return
-    rest = inner[end:].lstrip(_QUOTES)
-    if not rest or rest[0] in ".\r\n":
-        yield value
-
-
-def _labels_in(schema: Mapping[str, Any]) -> frozenset[str]:
-    """Return the text choices of a schema, such as the labels of `Literal["a", "b"] | None`."""
-    nodes = (schema, *schema.get("anyOf", ()))
-    return frozenset(label for node in nodes for label in node.get("enum", ()) if isinstance(label, str))
-
-
-def _candidate_texts(text: str, *, cut: bool) -> Iterator[str]:
-    """Yield the parts of a reply that may be the value, the likeliest first.
-
-    If the reply was cut, yields only parts that are complete.
-    """
-    fenced, line = _FENCED.search(text), text.strip().partition("\n")
-    whole = [
-        (text, not cut),
-        (fenced.group(1) if fenced is not None else "", True),
-        (line[0], line[1] != "" or not cut),
-    ]
-    for part, ended in ((part.strip(), ended) for part, ended in whole):
-        quoted = _quoted(part)
-        if quoted is not None:
-            yield quoted
-        if ended and part:
-            yield part
-            yield part.strip(_QUOTES).removesuffix(".").strip(_QUOTES)
-
-
-def _quoted(text: str) -> str | None:
-    """Return the text of a JSON string, or of the one value in a JSON object."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if isinstance(value, dict) and len(value) == 1:
-        value = next(iter(value.values()))
-        if isinstance(value, bool | int | float):
-            return json.dumps(value)
-    return value if isinstance(value, str) else None
 
 
 def _nearest(text: str, choices: tuple[str, ...]) -> str:

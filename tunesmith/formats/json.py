@@ -10,6 +10,7 @@ from tunesmith.formats.format import Format, field_notes
 from tunesmith.formats.options import Constraint
 from tunesmith.formats.registry import register
 from tunesmith.formats.streaming import FieldReader, JsonReader
+from tunesmith.formats.unheld import object_within
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
     Signature,
@@ -68,10 +69,13 @@ class JsonFormat(Format):
         return Constraint(schema=output_schema(signature)) if mode == "schema" else Constraint()
 
     def read(self, signature: type[Signature], text: str, mode: str, *, cut: bool) -> dict[str, Any]:
-        """Return all outputs, also of a cut reply that holds the whole object."""
+        """Return all outputs, also of a cut reply that holds the whole object, or of one that has text around it."""
         try:
             value = parse_json(text)
         except ParseError as error:
+            within = object_within(text) if mode == "none" else None
+            if within is not None:
+                return validate_outputs(signature, within, raw=text)
             if not cut or error.reason == "truncated":
                 raise
             raise ParseError(

@@ -12,6 +12,7 @@ from tunesmith.formats.layout import Section, unquoted
 from tunesmith.formats.options import Constraint
 from tunesmith.formats.streaming import FieldReader, GrowingReader
 from tunesmith.formats.thoughts import is_around
+from tunesmith.formats.unheld import lone_value
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
     MOST_LABELS,
@@ -21,6 +22,7 @@ from tunesmith.signatures import (
     gbnf_literal,
     grammar_rules,
     is_plain,
+    is_text,
     labels,
     open_end,
     output_types,
@@ -188,7 +190,15 @@ def _spelled(signature: type[Signature], name: str, value: Any) -> str:
 
 
 def _typed(signature: type[Signature], name: str, text: str, raw: str) -> Any:
-    return parse_text(signature, name, unquoted(text.strip()) if is_plain(signature, name) else text, raw=raw)
+    if not is_plain(signature, name):
+        return parse_text(signature, name, text, raw=raw)
+    text = unquoted(text.strip())
+    try:
+        return parse_text(signature, name, text, raw=raw)
+    except ParseError as error:
+        if is_text(signature, name):
+            raise
+        return lone_value(signature, name, text, error, raw=raw)
 
 
 def _is_complete(signature: type[Signature], name: str, text: str) -> bool:
