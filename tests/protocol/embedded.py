@@ -8,7 +8,6 @@ import contextlib
 import gc
 import os
 import queue
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from tests.protocol.backends import Done, Job, Logprob, Piece
 from tests.protocol.gbnf import grammar
 from tests.protocol.tokens import Tokenizer, default_tokenizer
 from tests.protocol.weights import weights_path
+from tunesmith.lm.engines.llamacpp.context import parameters, quiet
 
 _CONTEXT = 8192
 _SAMPLING = (
@@ -117,7 +117,7 @@ class EmbeddedBackend:
     def _feed(self, body: dict[str, Any], take: Any, pieces: "queue.Queue[Any]") -> None:
         try:
             server = self._loaded()
-            with _quiet() if "grammar" in body else contextlib.nullcontext():
+            with quiet() if "grammar" in body else contextlib.nullcontext():
                 reply = server.handle_completions(body, take)
             if isinstance(reply, dict) and "error" in reply:
                 raise RuntimeError(reply["error"])
@@ -146,18 +146,8 @@ class EmbeddedBackend:
         if self._server is None:
             import xllamacpp
 
-            params = xllamacpp.CommonParams()
-            params.model.path = str(weights_path())
-            params.n_ctx = _CONTEXT
-            params.n_parallel = 1
-            params.verbosity = 0
-            params.warmup = False
-            params.cache_ram_mib = 0
-            params.embedding = True
-            params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
-            params.cpuparams.n_threads = self._threads
-            params.cpuparams_batch.n_threads = self._threads
-            with _quiet():
+            params = parameters(weights_path(), num_ctx=_CONTEXT, threads=self._threads)
+            with quiet():
                 self._server = xllamacpp.Server(params)
         return self._server
 
@@ -173,21 +163,3 @@ def _logprobs(item: dict[str, Any], top: int | None) -> list[Logprob]:
 
 def _entry(one: dict[str, Any]) -> Logprob:
     return {"token": one["token"], "logprob": one["logprob"], "bytes": one["bytes"]}
-
-
-_STDERR = threading.RLock()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Send file descriptor 2 to nowhere: llama.cpp writes warnings straight to it."""
-    with _STDERR:
-        sys.stderr.flush()
-        saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(sink, 2)
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            os.close(sink)

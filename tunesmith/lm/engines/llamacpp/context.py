@@ -16,7 +16,7 @@ from tunesmith.errors import ModelMissing
 from tunesmith.lm.engine import refused, unavailable
 from tunesmith.lm.engines.llamacpp.forks import not_freed_in_forks
 
-__all__ = ["Context", "library_version"]
+__all__ = ["Context", "library_version", "parameters", "quiet"]
 
 _CALL_TIMEOUT = 600
 _STDERR_LOCK = threading.RLock()
@@ -38,7 +38,7 @@ class Context:
     def __init__(self, path: Path, *, num_ctx: int, threads: int, states: Path) -> None:
         self._key = secrets.token_hex(16)
         self._known: set[str] = set()  # constraints that llama.cpp has accepted before
-        with _quiet():
+        with quiet():
             self._server = not_freed_in_forks(_serve(path, num_ctx, threads, states, self._key))
 
     @property
@@ -59,7 +59,7 @@ class Context:
         body = {**body, "id_slot": 0}
         constraint = json.dumps([body.get("grammar"), body.get("response_format")])
         # llama.cpp writes errors of a constraint directly to stderr.
-        silence = contextlib.nullcontext() if constraint in self._known else _quiet()
+        silence = contextlib.nullcontext() if constraint in self._known else quiet()
         try:
             with silence:
                 if take is None:
@@ -131,7 +131,8 @@ def _library() -> Any:
         ) from error
 
 
-def _serve(path: Path, num_ctx: int, threads: int, states: Path, api_key: str) -> Any:
+def parameters(path: Path, *, num_ctx: int, threads: int) -> Any:
+    """Return xllamacpp's parameters of a server that has one sequence in memory and reads no other state."""
     library = _library()
     params = library.CommonParams()
     params.model.path = str(path)
@@ -144,6 +145,11 @@ def _serve(path: Path, num_ctx: int, threads: int, states: Path, api_key: str) -
     params.pooling_type = library.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     params.cpuparams.n_threads = threads
     params.cpuparams_batch.n_threads = threads
+    return params
+
+
+def _serve(path: Path, num_ctx: int, threads: int, states: Path, api_key: str) -> Any:
+    library, params = _library(), parameters(path, num_ctx=num_ctx, threads=threads)
     params.flash_attn_type = library.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     params.slot_save_path = f"{states}{os.sep}"
     params.endpoint_slots = True
@@ -158,7 +164,7 @@ def _serve(path: Path, num_ctx: int, threads: int, states: Path, api_key: str) -
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Redirect file descriptor 2 to the null device, after a flush of Python's stderr."""
     with _STDERR_LOCK:
         with contextlib.suppress(Exception):
