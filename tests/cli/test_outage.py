@@ -246,7 +246,7 @@ BARRED = {
     "model removed": ({"kind": "error", "status": 404, "text": "model 'm' not found"}, "ollama pull m"),
     "key refused": ({"kind": "unauthorized"}, "Sign in"),
     "forbidden": ({"kind": "error", "status": 403, "text": ""}, "refuses us"),
-    "another server": ({"kind": "error", "status": 405, "text": "no"}, "is no Ollama server"),
+    "another server": ({"kind": "error", "status": 405, "text": "no"}, "is not an Ollama server"),
 }
 
 

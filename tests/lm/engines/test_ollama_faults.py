@@ -319,7 +319,7 @@ def test_another_server_is_told_apart(page: bytes) -> None:
         listening_with(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page)
         ) as port,
-        pytest.raises(ModelMissing, match="no Ollama server"),
+        pytest.raises(ModelMissing, match="not an Ollama server"),
     ):
         lm("ollama/m", host=f"127.0.0.1:{port}", cache=False)("x")
 

@@ -28,7 +28,7 @@ from tunesmith.lm import Config, Message, Request, StreamDeltaEvent, StreamEndEv
 from tunesmith.lm.engines.openai import openai_hosts
 from tunesmith.lm.engines.openai.dialects import DIALECTS
 from tunesmith.lm.engines.openai.engine import OpenAIEngine
-from tunesmith.lm.engines.openai.reply import read_problem
+from tunesmith.lm.problem import read_problem
 from tunesmith.lm.waiting import Policy
 from tunesmith.lm.wire import response_of, row_of
 
@@ -744,7 +744,7 @@ def test_a_prompt_that_does_not_fit_is_known_in_every_servers_words(case: tuple[
 @pytest.mark.parametrize("body", ["", "[1]", '"x"', "null", "{", '{"error": null}', '{"detail": [{"loc": 1}]}'])
 def test_an_error_of_any_shape_is_read(body: str) -> None:
     problem = read_problem(body)
-    assert problem.text
+    assert str(problem)
     assert not problem.too_long
     with front(in_turn(Act(status=400, body=body))) as server, pytest.raises(RequestRefused):
         engine(server).complete(asking())

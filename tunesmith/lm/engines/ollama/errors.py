@@ -3,29 +3,27 @@
 The wire raises `Fault`; `Fault.sort` says what to do about it, `error_of` turns it into the error a caller sees.
 """
 
-import contextlib
 import difflib
-import json
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
 
 from tunesmith.errors import ModelError, shown
 from tunesmith.lm.engine import Resend, context_overflow, missing_model, refused, unavailable
 from tunesmith.lm.engines.ollama.cloud import is_cloud_name
+from tunesmith.lm.problem import Problem, read_problem
 
 __all__ = ["Fault", "Kind", "Sort", "error_of", "no_such_model", "no_vectors"]
 
 
 class Kind(Enum):
-    """How an exchange with the server ended, where it did not end in a reply."""
+    """How an exchange with the server ended, if it did not end in a reply."""
 
-    REFUSED = "refused"  # nobody listens there
+    REFUSED = "refused"  # nothing listens there
     CUT = "cut"  # the connection broke
     STALLED = "stalled"  # nothing came in time
     ANSWERED = "answered"  # an error, with its status and text
     EMPTY = "empty"  # it loaded the model and answered nothing
-    FOREIGN = "foreign"  # what answers is no Ollama server
+    FOREIGN = "foreign"  # what answers is not an Ollama server
 
 
 class Sort(Enum):
@@ -47,7 +45,6 @@ _CRASHES = (
     "runner process has terminated",
     "encountered while running the model",
 )
-_LENGTHS = ("exceeds the context length", "longer than the context length", "exceeds the available context size")
 _LATER = ("server busy", "loading model")
 _WRONG = ("invalid json schema", "invalid format", "failed to parse grammar", 'option "', "invalid think value")
 _CLOUD = " By its name it runs in the cloud: your texts would leave this machine."
@@ -60,43 +57,28 @@ class Fault(Exception):
     Attributes:
         kind: how it ended.
         text: what the server or the network said.
-        status: the HTTP status, `None` where there was none.
-        fields: what a JSON error says beside its text.
+        status: the HTTP status, `None` if there was none.
+        problem: all that it says.
         sort: what to do about it.
     """
 
     def __init__(self, kind: Kind, text: str, status: int | None = None) -> None:
         self.kind, self.status = kind, status
-        self.text, self.fields = _unwrapped(text)
-        self.sort = _sorted(kind, status, self.text, self.fields)
+        self.problem = read_problem(text)
+        self.text, self.sort = self.problem.text, _sorted(kind, status, self.problem)
         super().__init__(f"{kind.value}: {text}")
 
 
-def _unwrapped(text: str) -> tuple[str, dict[str, Any]]:
-    """Return the innermost message and the fields beside it: llama.cpp's own errors come as JSON inside JSON."""
-    found: Any = text
-    fields: dict[str, Any] = {}
-    for _ in range(4):
-        if isinstance(found, str):
-            with contextlib.suppress(ValueError):
-                found = json.loads(found) if found.lstrip().startswith("{") else found
-        if not isinstance(found, dict):
-            break
-        fields |= found
-        found = found.get("error", found.get("message", ""))
-    return (found if isinstance(found, str) else str(found)), fields
-
-
-def _sorted(kind: Kind, status: int | None, text: str, fields: dict[str, Any]) -> Sort:
+def _sorted(kind: Kind, status: int | None, problem: Problem) -> Sort:
     if kind in (Kind.REFUSED, Kind.CUT, Kind.STALLED):
         return Sort.AGAIN
     if kind is Kind.EMPTY:
         return Sort.LATER
     if kind is Kind.FOREIGN:
         return Sort.BARRED
-    said = text.casefold()
-    if any(word in said for word in _LENGTHS) or fields.get("type") == "exceed_context_size_error":
+    if problem.too_long:
         return Sort.OVERFLOW
+    said = problem.text.casefold()
     if any(word in said for word in _CRASHES):
         return Sort.CRASH
     if any(word in said for word in _LATER):
@@ -137,7 +119,7 @@ def error_of(
     Args:
         fault: what happened last.
         address: of the server.
-        model: which model was asked, `None` where none was.
+        model: which model was asked, `None` if none was.
         prompt: estimated tokens of the prompt, for an overflow without numbers.
         room: tokens of context, likewise.
         pulling: whether the server was to download the model.
@@ -197,17 +179,17 @@ def _similar(model: str, names: Sequence[str]) -> list[str]:
 
 
 def _overflow(fault: Fault, prompt: int | None, room: int | None) -> ModelError:
-    counted, there = fault.fields.get("n_prompt_tokens"), fault.fields.get("n_ctx")
-    if isinstance(counted, int) and isinstance(there, int):
+    counted, there = fault.problem.prompt_tokens, fault.problem.context_tokens
+    if counted is not None and there is not None:
         return context_overflow(prompt_tokens=counted, context_tokens=there)
     return context_overflow(prompt_tokens=prompt, context_tokens=room, estimated=prompt is not None)
 
 
 def _barred(fault: Fault, address: str) -> ModelError:
     if fault.status == 401:
-        where = fault.fields.get("signin_url")
+        where = fault.problem.fields.get("signin_url")
         way = f"Sign in at {where}" if where else "Sign in with `ollama signin`"
-        return missing_model(f"{address} wants to know who asks: {fault.text or 'unauthorized'}. {way}.")
+        return missing_model(f"{address} requires authentication: {fault.text or 'unauthorized'}. {way}.")
     if fault.status == 403:
         return missing_model(
             f"{address} refuses us: {fault.text or 'it does not serve this host name'}. A server that is bound to "
@@ -215,7 +197,7 @@ def _barred(fault: Fault, address: str) -> ModelError:
         )
     what = shown(fault.text[:80]) if fault.text else "nothing"
     return missing_model(
-        f"What answers at {address} is no Ollama server (status {fault.status}, it said {what}). "
+        f"What answers at {address} is not an Ollama server (status {fault.status}, it said {what}). "
         "Correct OLLAMA_HOST or `host=`; an OpenAI-compatible server is `openai/<model>` with `base_url=`."
     )
 

@@ -1,9 +1,8 @@
 """What servers of OpenAI's protocol answer: replies, streams and errors, as canonical values."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from tunesmith.errors import ModelError, shown
@@ -23,8 +22,9 @@ from tunesmith.lm.engine import (
     token_logprobs,
     unavailable,
 )
+from tunesmith.lm.problem import read_problem
 
-__all__ = ["Problem", "broke_off", "read_events", "read_json", "read_problem", "read_reply"]
+__all__ = ["broke_off", "read_events", "read_json", "read_reply"]
 
 _LEAST = -1e9  # for a log-probability
 
@@ -35,81 +35,6 @@ _REASONS = {
     "function_call": "tool_call",
     "content_filter": "content_filter",
 }
-
-# How servers say that a prompt is too long: (context tokens, prompt tokens) if they give numbers.
-_CONTEXT = re.compile(
-    r"maximum (?:context|model) length (?:is|of) (\d+)|context length is only (\d+)"
-    r"|`max_new_tokens` must be <= (\d+)|must have less than (\d+) tokens|available context size \((\d+) tokens\)"
-)
-_PROMPT = re.compile(
-    r"(\d+) in the (?:messages|prompt)|resulted in (\d+) tokens|request has (\d+) input tokens"
-    r"|passed (\d+) input tokens|Given: (\d+)|decoder prompt \(length (\d+)\)|request \((\d+) tokens\)"
-)
-_TOO_LONG = (
-    "exceed_context_size",
-    "context_length_exceeded",
-    "exceeds the context length",
-    "longer than the context length",
-    "longer than the maximum model length",
-    "exceeds the available context size",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong, in the words of a server.
-
-    Attributes:
-        text: in its words.
-        too_long: whether the prompt does not fit.
-        prompt_tokens, context_tokens: if it says so.
-    """
-
-    text: str
-    too_long: bool = False
-    prompt_tokens: int | None = None
-    context_tokens: int | None = None
-
-
-def read_problem(body: str) -> Problem:
-    """Return what the body of an error says, whatever its shape."""
-    found = _facts(body)
-    text, code = str(found.get("message") or "")[:1000], f"{found.get('type')} {found.get('code')}"
-    context, prompt = found.get("n_ctx"), found.get("n_prompt_tokens")
-    in_words = _CONTEXT.search(text)
-    if in_words is not None and context is None:
-        context = _number(in_words)
-        prompt = _number(_PROMPT.search(text))
-    too_long = in_words is not None or any(sign in text or sign in code for sign in _TOO_LONG)
-    return Problem(text or "it gave no reason", too_long, prompt, context)
-
-
-def _facts(body: str) -> Mapping[str, Any]:
-    """Return message, type, code and counts out of the shapes that servers use."""
-    try:
-        found = json.loads(body)
-    except ValueError:
-        page = body.lstrip().startswith("<")
-        return {"message": "it sent an HTML page" if page else body.strip()[:300]}
-    if not isinstance(found, dict):
-        return {"message": str(found)}
-    error = found.get("error", found)
-    if isinstance(error, str):  # Ollama puts llama-server's own JSON into the text
-        if error.lstrip().startswith("{"):
-            return _facts(error)
-        return {"message": error, "type": found.get("error_type")}
-    if not isinstance(error, dict):
-        return {"message": str(error)}
-    message = error.get("message")
-    if isinstance(message, str) and message.lstrip().startswith("{"):
-        return _facts(message)
-    if message is None and "detail" in error:
-        return {"message": json.dumps(error["detail"])}
-    return error
-
-
-def _number(match: re.Match[str] | None) -> int | None:
-    return None if match is None else next(int(group) for group in match.groups() if group is not None)
 
 
 def read_json(text: str | bytes) -> Any:
@@ -184,7 +109,7 @@ def broke_off(text: str) -> ModelError:
     problem = read_problem(text)
     if problem.too_long:
         return context_overflow(prompt_tokens=problem.prompt_tokens, context_tokens=problem.context_tokens)
-    return unavailable(f"The server broke its reply off: {problem.text}. Run the same command again.")
+    return unavailable(f"The server broke its reply off: {problem}. Run the same command again.")
 
 
 def _deltas(choice: Mapping[str, Any]) -> Iterator[Any]:

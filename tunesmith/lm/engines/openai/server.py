@@ -20,7 +20,8 @@ from tunesmith.lm.bounded import keep_deadline
 from tunesmith.lm.connection import Connections, is_loopback
 from tunesmith.lm.engine import Resend, context_overflow, missing_model, refused, unavailable
 from tunesmith.lm.engines.openai.address import checked_address
-from tunesmith.lm.engines.openai.reply import broke_off, read_json, read_problem
+from tunesmith.lm.engines.openai.reply import broke_off, read_json
+from tunesmith.lm.problem import read_problem
 from tunesmith.lm.waiting import Policy, ending, is_sent_once, sooner, time_left
 
 if TYPE_CHECKING:
@@ -271,16 +272,16 @@ class Server:
             return context_overflow(prompt_tokens=problem.prompt_tokens, context_tokens=problem.context_tokens)
         if status in (401, 403):
             return missing_model(
-                f"The server at {self.url} refused the key ({status}: {problem.text}). Pass the right `api_key=`."
+                f"The server at {self.url} refused the key ({status}: {problem}). Pass the right `api_key=`."
             )
         if 300 <= status < 400:
             return self.no_api(f"it points to {reply.headers.get('Location')!r}, which is not followed")
         if status in (404, 405, 421):
-            return self._not_there(status, problem.text)
+            return self._not_there(status, str(problem))
         if status in _BUSY or (status == 500 and falters):
-            return _Again(f"{status}: {problem.text}", status=status, after=_retry_after(reply))
+            return _Again(f"{status}: {problem}", status=status, after=_retry_after(reply))
         did = "failed on" if status == 500 else "refused"
-        return refused(f"The server at {self.url} {did} the request ({status}: {problem.text}).")
+        return refused(f"The server at {self.url} {did} the request ({status}: {problem}).")
 
     def _not_there(self, status: int, text: str) -> ModelError:
         if "model" not in text.lower():
