@@ -79,7 +79,7 @@ class ExecutorContract:
                         entry.key.candidate,
                         entry.key.example,
                         str(replace(entry.row, seconds=0.0, cached=False)),
-                        [replace(call, seconds=0.0, paid=False) for call in entry.calls],
+                        [call._replace(seconds=0.0, paid=False) for call in entry.calls],
                     )
                     for entry in entries
                 )

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -354,7 +353,7 @@ def test_patience_is_an_option_and_a_variable(monkeypatch: pytest.MonkeyPatch) -
             seconds()
     with pytest.raises(UsageError, match="`patience`"):
         seconds(patience=-1)
-    assert replace(Patience(), seconds=1.0).seconds == 1.0
+    assert Patience()._replace(seconds=1.0).seconds == 1.0
 
 
 def test_patience_is_a_key_of_the_project_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

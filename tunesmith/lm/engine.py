@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from dspy import LM as DspyLM  # noqa: N811
 from dspy.clients.base_lm import LM_CLASS_STATE_KEY, BaseLM
@@ -123,8 +123,7 @@ __all__ = [
 _set = object.__setattr__
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """The abilities of an engine beyond plain text.
 
     Attributes:

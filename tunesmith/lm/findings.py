@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Iterable
-from dataclasses import replace
 
 from tunesmith.lm.engine import Capabilities
 
@@ -48,4 +47,4 @@ class Findings:
 
     def usable(self, found: Capabilities) -> Capabilities:
         """Return what the engine can do, as far as it is true."""
-        return replace(found, constraints=frozenset()) if self.unheld else found
+        return found._replace(constraints=frozenset()) if self.unheld else found

@@ -31,8 +31,7 @@ class StopSignal(BaseException):
         super().__init__(str(error))
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One answered request.
 
     Attributes:
@@ -58,8 +57,7 @@ class Call:
         return (self.input_tokens or 0) + (self.output_tokens or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
+class Spend(NamedTuple):
     """Sums over calls: number, tokens in and out, engine seconds, US dollars."""
 
     calls: int = 0
@@ -73,8 +71,14 @@ class Spend:
         """Input and output tokens together."""
         return self.input_tokens + self.output_tokens
 
-    def __add__(self, other: "Spend") -> "Spend":
-        return Spend(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Spend)))
+    def __add__(self, other: "Spend") -> "Spend":  # type: ignore[override]  # sums, not a longer tuple
+        return Spend(
+            self.calls + other.calls,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.seconds + other.seconds,
+            self.usd + other.usd,
+        )
 
     def __repr__(self) -> str:
         usd = round(self.usd, 9) or None

@@ -10,8 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from tunesmith.errors import ContextOverflow, ModelUnavailable, RequestRefused
 from tunesmith.lm.engine import Resend, resend_of, unavailable
@@ -24,8 +23,7 @@ _KEPT = 200  # latencies of the latest calls of a kind
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(NamedTuple):
     """How long a run waits for its model.
 
     Attributes:
@@ -45,8 +43,8 @@ class Patience:
     calls: int = 20
     factor: float = 10.0
     floor: float = 120.0
-    clock: Callable[[], float] = field(default=time.monotonic)
-    sleep: Callable[[float], None] = field(default=time.sleep)
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
 
 class Watch:

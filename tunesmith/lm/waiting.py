@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from tunesmith.lazy import lazy_module
@@ -26,8 +25,7 @@ _T = TypeVar("_T")
 _MOST_DOUBLINGS = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """How often a call is made, how long to wait between, and how long in all.
 
     Example::
@@ -48,8 +46,8 @@ class Policy:
     attempts: float = math.inf
     pause: float = 0.0
     longest: float = math.inf
-    clock: Callable[[], float] = field(default=time.monotonic)
-    sleep: Callable[[float], None] = field(default=time.sleep)
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
     def deadline(self) -> float:
         """Return when a call that starts now has to be over; no later than the call that it is a part of."""

@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ class Naps:
 def in_no_time(model: LM) -> LM:
     """Return the model, whose pauses between attempts take no time."""
     server = model._stack.engine.server
-    server.policy = replace(server.policy, sleep=Naps())
+    server.policy = server.policy._replace(sleep=Naps())
     return model
 
 

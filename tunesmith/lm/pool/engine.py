@@ -78,7 +78,7 @@ class PoolEngine:
         if not hosts:
             raise UsageError("A pool needs at least one host.")
         self._hosts, self._slots = Hosts(hosts, slots=slots, hold=hold, clock=clock), slots
-        self._policy = replace(_LOOKS, timeout=math.inf if timeout is None else timeout, clock=clock, sleep=sleep)
+        self._policy = _LOOKS._replace(timeout=math.inf if timeout is None else timeout, clock=clock, sleep=sleep)
         self.identity = placeless(self._hosts.start())
         self.capabilities = self._common()
         self.request_options: frozenset[str] | None = next(

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -74,7 +73,7 @@ def ollama_hosts(model: str, given: dict[str, Any], slots: int) -> Built:
     def make(address: str) -> Built:
         engine, options = _one(model, address, given)
         server: Any = engine.server  # type: ignore[attr-defined]
-        server.policy = replace(server.policy, attempts=1)  # the pool tries another host instead
+        server.policy = server.policy._replace(attempts=1)  # the pool tries another host instead
         return engine, options
 
     return pooled(make, host, name="host", slots=slots, timeout=given.get("timeout"))
@@ -106,7 +105,7 @@ def ollama_server(host: str | None = None, **policy: Any) -> "OllamaServer":
 
 def _policy(fields: dict[str, Any]) -> "Policy":
     usual: Policy = importlib.import_module("tunesmith.lm.engines.ollama.client").POLICY
-    return replace(usual, **fields)
+    return usual._replace(**fields)
 
 
 def _library() -> Any:

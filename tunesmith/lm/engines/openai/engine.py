@@ -191,7 +191,7 @@ class OpenAIEngine:
             except ModelUnavailable:
                 # Programs ask before every call, also if all their replies are in the cache.
                 self._ask_again = time.monotonic() + _ABSENT_SECONDS
-        return replace(found.capabilities, slots=self._slots, thinking=thinking)
+        return found.capabilities._replace(slots=self._slots, thinking=thinking)
 
     @property
     def own_turns(self) -> OwnTurns:
