@@ -4,7 +4,7 @@ A row is written when its evaluation is finished and never changed. From then on
 is also on the disk, and survives a power cut, before the run tells of it: at once if the last row came 20 ms or more
 ago, else together with the rows that finish next. It carries its sha256 and its number in the order
 of writing, so that a flipped bit and a missing row are both seen: such a row is dropped, said once, and evaluated
-again, at no LM call where the reply cache has the replies.
+again, at no LM call if the reply cache has the replies.
 """
 
 import logging
@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -63,11 +63,11 @@ class Ledger:
     Only the holder of the run's folder may write: `RunFolder` sees to that.
 
     Args:
-        path: of the file; made where it is missing.
+        path: of the file; made if it is missing.
         private: keep outputs, traces, feedback and error texts out: keys, scores and charges stay.
 
     Attributes:
-        damage: what was found damaged, in words; empty where all is well.
+        damage: what was found damaged, in words; empty if all is well.
 
     Raises:
         LedgerError: the file cannot be used now, as on a full disk.
@@ -197,16 +197,9 @@ class Ledger:
         return self.copy_entries([entry for entry in read_entries(source) if entry.key.kind == "row"])
 
     def copy_entries(self, entries: Sequence[Entry]) -> int:
-        """Write all `entries` whose key is not here, or none where the disk refuses, and return how many."""
+        """Write all `entries` whose key is not here, or none if the disk refuses, and return how many."""
         with self._gate:
             return len(self._change([entry for entry in entries if entry.key not in self._rows], None))
-
-    def entries(self) -> Iterator[Entry]:
-        """Yield every row, in the order of writing."""
-        for key, _ in sorted(self._rows.items(), key=lambda item: item[1]):
-            found = self.get(key)
-            if found is not None:
-                yield found
 
     def _use(self) -> sqlite3.Connection:
         if os.getpid() != self._process:
@@ -217,30 +210,43 @@ class Ledger:
         return self._connection
 
     def _change(self, entries: Sequence[Entry], instead: int | None, *, at_once: bool = True) -> list[Entry]:
-        connection, first = self._use(), self._last + 1
         last = self._last + len(entries)
-        try:
-            self._sync_commits(connection, at_once=at_once)
-            connection.execute("BEGIN IMMEDIATE")
+        numbered = [replace(entry, seq=seq) for seq, entry in enumerate(entries, start=self._last + 1)]
+        with self._transaction(at_once=at_once) as connection:
             if instead is not None:
                 self._forget(connection, instead, "it was scored again")
-            for seq, entry in enumerate(entries, start=first):
-                connection.execute(_INSERT, columns_of(entry, seq, private=self.private))
+            for entry in numbered:
+                connection.execute(_INSERT, columns_of(entry, entry.seq, private=self.private))
             if not entries:  # SQLite writes and syncs nothing for a value that stays the same
                 connection.execute("UPDATE counter SET last = last + 1")
             connection.execute("UPDATE counter SET last = ?", (last,))
-            connection.execute("COMMIT")
-        except BaseException as error:
-            self._roll_back(connection)
-            if isinstance(error, sqlite3.Error):
-                raise self._refusal(error) from error
-            raise
         self._last, self._waits = last, not at_once
         if at_once:
             self._durable_at = time.monotonic()
-        for seq, entry in enumerate(entries, start=first):
-            self._note(entry.key, seq)
-        return [replace(entry, seq=number) for number, entry in enumerate(entries, start=first)]
+        for entry in numbered:
+            self._note(entry.key, entry.seq)
+        return numbered
+
+    @contextmanager
+    def _transaction(self, *, at_once: bool = True) -> Iterator[sqlite3.Connection]:
+        """Give the connection for statements that are written together, or not at all.
+
+        Raises:
+            LedgerError: the disk refuses.
+        """
+        connection = self._use()
+        try:
+            self._sync_commits(connection, at_once=at_once)
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException as error:
+            with suppress(sqlite3.Error):  # the first error is the one to tell
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise self._refusal(error) from error
+            raise
 
     def _sync_commits(self, connection: sqlite3.Connection, *, at_once: bool) -> None:
         """Let the next commit return when it is on the disk, with all before it, or when it is written."""
@@ -261,27 +267,13 @@ class Ledger:
         connection.execute("INSERT OR REPLACE INTO dropped VALUES (?, ?)", (seq, reason))
 
     def _drop(self, damaged: dict[int, str]) -> None:
-        connection = self._use()
-        try:
-            self._sync_commits(connection, at_once=True)
-            connection.execute("BEGIN IMMEDIATE")
+        with self._transaction() as connection:
             for seq, reason in damaged.items():
                 self._forget(connection, seq, reason)
-            connection.execute("COMMIT")
-        except BaseException as error:
-            self._roll_back(connection)
-            if isinstance(error, sqlite3.Error):
-                raise self._refusal(error) from error
-            raise
         self._rows = {key: seq for key, seq in self._rows.items() if seq not in damaged}
         reasons = ", ".join(f"row {seq}: {reason}" for seq, reason in list(damaged.items())[:3])
         more = "" if len(damaged) <= 3 else f" and {len(damaged) - 3} more"
         self._say(f"{len(damaged)} rows were dropped and are evaluated again ({reasons}{more})")
-
-    def _roll_back(self, connection: sqlite3.Connection) -> None:
-        with suppress(sqlite3.Error):  # the first error is the one to tell
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
 
     def _load(self) -> None:
         connection, present = self._connection, set()

@@ -64,14 +64,14 @@ class DamagedRow(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RowKey:
-    """What one row is about; a row is used again only where all of it is equal.
+    """What one row is about; a row is used again only if all of it is equal.
 
     Attributes:
         program: fingerprint of the program with its sources.
         candidate: key of the candidate.
         lm: identity of the model, with the options of the requests.
         metric: fingerprint of the metric.
-        mode: `eval`, or `teach` where the metric is shown the trace.
+        mode: `eval`, or `teach` if the metric is shown the trace.
         example: content key of the example.
         rollout: which of several draws.
         kind: `row`, or `stop` for an evaluation that the budget ended on its way.

@@ -51,7 +51,7 @@ def program_key(program: Module) -> str:
 
 
 def lm_key(lm: LM, program: Module) -> str:
-    """Return the identity of the models that `program` asks, `lm` where it has none of its own, with their options."""
+    """Return the identity of the models that `program` asks, `lm` if it has none of its own, with their options."""
     own = {
         path: [None if predictor.lm is None else _model(as_lm(predictor.lm)), _options(predictor.config)]
         for path, predictor in program.named_predictors()

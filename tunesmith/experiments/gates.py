@@ -1,4 +1,4 @@
-"""Gates: does an artifact hold on new examples what a team asks of it?"""
+"""Release gates: check an artifact against limits on new examples."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ _SAID = {
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """What is asked; `None` asks nothing, and at least one must ask.
+    """The limits of a check; `None` for none, and at least one must be given.
 
     Attributes:
         min_gain: the lower end of the 95 % interval of the paired gain over the program as given must be above it. With
@@ -37,7 +37,7 @@ class Gates:
         max_errors: how many examples the program may fail on.
 
     Raises:
-        UsageError: nothing is asked, or a limit that cannot be.
+        UsageError: no limit is given, or one cannot be used.
     """
 
     min_gain: float | None = None
@@ -50,7 +50,7 @@ class Gates:
         if all(limit is None for limit in limits.values()):
             names = ", ".join(f"`{name}`" for name in limits)
             raise UsageError(
-                f"A check without a gate holds whatever happens. Give at least one of {names}, on the command line as "
+                f"A check without a gate always passes. Give at least one of {names}, on the command line as "
                 "in `--min-gain 0`."
             )
         for name, limit in limits.items():
@@ -69,7 +69,7 @@ class Gate:
         name: as the option, such as `min-gain`.
         wanted, found: in words with the numbers.
         limit: what was asked.
-        value: what it was compared with, `None` where there is no such number.
+        value: what it was compared with, `None` if there is no such number.
         passed: whether the gate holds; without a number it does not.
     """
 
@@ -82,7 +82,7 @@ class Gate:
 
     @property
     def sentence(self) -> str:
-        """What was found, and where the gate fails what was wanted, as a part of a sentence."""
+        """What was found, and what was wanted if the gate fails, as a part of a sentence."""
         return f"{_SAID[self.name]} {self.found}" + ("" if self.passed else f", wanted {self.wanted}")
 
     def to_json(self) -> dict[str, Any]:
@@ -97,11 +97,11 @@ class CheckResult:
     Attributes:
         gates: one per limit that was asked for.
         compiled: the artifact on the examples.
-        baseline: the program as given, `None` where no gate is about the gain.
+        baseline: the program as given, `None` if no gate is about the gain.
         finding: what both say, `None` likewise.
         latency: seconds of the model per example: `median`, `p95`, `max`.
         charged, paid: what both evaluations cost together.
-        opened: how often this test split was looked at so far, `None` where that cannot be known.
+        opened: how often this test split was looked at so far, `None` if that cannot be known.
         notes: what a reader of the numbers has to know.
     """
 
@@ -167,7 +167,7 @@ def check_artifact(
 ) -> CheckResult:
     """Score an artifact on examples that did not select it, and hold the numbers against `gates`.
 
-    The program as given is scored beside it where a gate is about the gain; replies that are in the cache are not paid
+    The program as given is scored too if a gate is about the gain; replies that are in the cache are not paid
     for again. It counts as an opening of this test split, once for the same artifact, metric and model.
 
     Args:
@@ -225,15 +225,15 @@ def _refuse_selected_on(artifact: Artifact, data: Dataset) -> None:
     for name in _SELECTED_ON:
         if datasets.get(name) == data.fingerprint:
             raise UsageError(
-                f"`{data.name}` is the {name} the artifact was compiled on: its score there flatters, so it is no "
-                "gate. Give examples that did not take part, such as the test split."
+                f"`{data.name}` is the {name} the artifact was compiled on: its score there flatters, so it proves "
+                "nothing. Give examples that did not take part, such as the test split."
             )
     known = artifact.known(data)
     if known:
         where = " and ".join(f"{count} in its {split}" for split, count in known.items())
         raise UsageError(
             f"Of the {len(data)} examples of `{data.name}` the artifact was compiled on {where}, by their inputs: its "
-            "score there flatters, so it is no gate. Leave them out, or give examples that did not take part."
+            "score there flatters, so it proves nothing. Leave them out, or give examples that did not take part."
         )
 
 
@@ -241,7 +241,7 @@ def _baseline(artifact: Artifact, program: Module) -> Module:
     before = artifact.baseline_json
     if before is None:
         raise UsageError(
-            "The artifact does not say what the program was before, so there is no gain to hold against a gate: it was "
+            "The artifact does not say what the program was before, so the gain is unknown: it was "
             "saved without a `baseline`. Leave the gate `min-gain` out and use `min-score`."
         )
     signatures = {path: predictor.signature for path, predictor in program.named_predictors()}

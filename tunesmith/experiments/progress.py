@@ -1,4 +1,4 @@
-"""What goes on, on the terminal: one live line with rich, plain lines where nobody watches.
+"""Progress on the terminal: one live line with rich, or plain lines if stderr is not a terminal.
 
 Beside `cli` this is the only file that writes to the terminal.
 """
@@ -21,7 +21,7 @@ _WIDE = 160  # columns of a terminal that has room for a bar and the time as wel
 
 
 class ProgressLine:
-    """Shows (what, done, total) as it is told; use it with `with`, pass `tell` as `progress=`.
+    """Shows how far a step is; use it with `with`, and pass `tell` as `progress=`.
 
     Args:
         stream: where to write; default stderr, so that results on stdout stay clean.
@@ -52,7 +52,7 @@ class ProgressLine:
                 TextColumn("{task.description}", table_column=Column(no_wrap=True)),
                 MofNCompleteColumn(table_column=Column(no_wrap=True)),
                 *wide,
-                # Whatever has no room is cut off here, where it stands last.
+                # What has no room is cut off here, at the end of the line.
                 TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
                 console=console,
                 transient=True,
@@ -72,7 +72,7 @@ class ProgressLine:
 
     def tell(self, text: str, done: int = 0, total: int = 0) -> None:
         """Show that `done` of `total` parts of `text` are finished."""
-        with self._lock:  # evaluations tell it from their threads
+        with self._lock:  # evaluations call it from their threads
             note = "" if self._note is None else self._note()
             if self._live is not None:
                 self._show(text, done, total, note)
