@@ -5,12 +5,13 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.lazy import import_files
+from tunesmith.lm.connection import is_time_limit
 from tunesmith.lm.engine import Engine
 from tunesmith.lm.options import CLIENT_OPTIONS, SECRET_OPTIONS
 
@@ -18,6 +19,7 @@ __all__ = [
     "Built",
     "EngineKind",
     "EngineOptions",
+    "TimeLimit",
     "engine_kind",
     "engine_kinds",
     "engine_options",
@@ -28,6 +30,16 @@ __all__ = [
 
 Built = tuple[Engine, dict[str, Any]]
 """An engine, and the options that build it again."""
+
+
+def _time_limit(value: float) -> float:
+    if not is_time_limit(value):
+        raise ValueError
+    return value
+
+
+TimeLimit = Annotated[int | float, AfterValidator(_time_limit)]
+"""The type of an option that is a number of seconds that can be waited."""
 
 
 class _Option(NamedTuple):

@@ -4,14 +4,14 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from tunesmith.errors import UsageError, shown
-from tunesmith.lm.connection import is_header_value, is_time_limit
+from tunesmith.lm.connection import is_header_value
 from tunesmith.lm.engine import Engine
 from tunesmith.lm.engines.hosts import pooled
 from tunesmith.lm.engines.ollama.host import server_address
-from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, option, register_engine
+from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, TimeLimit, option, register_engine
 
 if TYPE_CHECKING:
     from tunesmith.lm.engines.ollama.client import OllamaServer
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["ollama_hosts", "ollama_server", "OllamaOptions"]
 
 _PREFIX = "ollama/"
-
-
-def _time_limit(value: float) -> float:
-    if not is_time_limit(value):
-        raise ValueError
-    return value
 
 
 class OllamaOptions(EngineOptions):
@@ -44,7 +38,7 @@ class OllamaOptions(EngineOptions):
     keep_alive: int | float | str | None = option(
         "seconds, or a text such as '10m'", "how long the server keeps the model loaded"
     )
-    timeout: Annotated[int | float, AfterValidator(_time_limit)] | None = option(
+    timeout: TimeLimit | None = option(
         "a number of seconds above 0, at most a year", "seconds a call may take, all attempts together: 1200"
     )
     cloud: bool | None = option("true or false", "whether a model that Ollama hands on to the cloud may be asked")

@@ -4,9 +4,10 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+from tunesmith.errors import UsageError
 from tunesmith.lm.engine import Engine
 from tunesmith.lm.engines.hosts import pooled
-from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, option, register_engine
+from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, TimeLimit, option, register_engine
 from tunesmith.lm.options import SECRET_OPTIONS
 from tunesmith.lm.waiting import Policy
 
@@ -25,7 +26,7 @@ class OpenAIOptions(EngineOptions):
         "a text", "`llamacpp`, `ollama`, `openai`, `tgi`, `vllm` or `vllm-guided`; default: the server is asked"
     )
     revision: str | None = option("a text", "your name for the weights")
-    timeout: int | float | None = option("a number of seconds above 0, at most a year", "seconds for one attempt: 600")
+    timeout: TimeLimit | None = option("a number of seconds above 0, at most a year", "seconds for one attempt: 600")
     headers: Mapping[str, str] | None = option(_HEADERS, "sent with every request")
     extra_headers: Mapping[str, str] | None = option(_HEADERS, "the same, under DSPy's name")
     cloud: bool | None = option("true or false", "whether a model that Ollama hands on to the cloud may be asked")
@@ -45,6 +46,8 @@ def openai_hosts(model: str, base_url: object, slots: int, given: Mapping[str, A
         ModelUnavailable, ModelMissing: of a pool, a server does not answer, or has no such model; one server alone is
             not asked yet.
     """
+    if not model:
+        raise UsageError("`openai/` needs a model behind it: write `openai/<model>`.")
     if isinstance(base_url, str):
         return _one(model, base_url, slots, given)
     # The pool tries another host instead of the same one again.

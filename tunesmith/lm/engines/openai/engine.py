@@ -11,8 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.errors import ModelUnavailable, RequestRefused, UsageError, shown
-from tunesmith.lm.connection import is_time_limit
+from tunesmith.errors import ModelUnavailable, RequestRefused, shown
 from tunesmith.lm.engine import (
     Capabilities,
     Identity,
@@ -75,22 +74,15 @@ class OpenAIEngine:
         api_key: str | None = None,
         dialect: str | None = None,
         revision: str | None = None,
-        timeout: float | None = None,
+        timeout: float = _ANSWER_SECONDS,
         headers: Mapping[str, str] | None = None,
         policy: Policy = _POLICY,
         slots: int = 1,
         cloud: bool = False,
     ) -> None:
-        if not isinstance(cloud, bool):
-            raise UsageError(f"`cloud` is true or false. Given: {shown(cloud)}.")
-        if not isinstance(model, str) or not model:
-            raise UsageError(f"The model's name is a text. Given: {shown(model)}. Write `openai/<model>`.")
-        seconds = _ANSWER_SECONDS if timeout is None else timeout
-        if not is_time_limit(seconds):
-            raise UsageError(f"`timeout` must be a number of seconds above 0, at most a year. Given: {shown(timeout)}.")
         sent = checked_headers(headers or {}, api_key)
         self._model, self._slots, self._admitted = model, slots, cloud
-        self._server = Server(base_url, headers=sent, timeout=float(seconds), policy=policy)
+        self._server = Server(base_url, headers=sent, timeout=timeout, policy=policy)
         self._dialect = None if dialect is None else get_dialect(dialect)
         self._given = dialect is not None
         self._facts: Mapping[str, Any] = {}
