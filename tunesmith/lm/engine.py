@@ -90,6 +90,7 @@ __all__ = [
     "Response",
     "StreamDeltaEvent",
     "StreamEndEvent",
+    "StreamEvent",
     "StreamStartEvent",
     "TextDelta",
     "TextPart",
@@ -103,6 +104,7 @@ __all__ = [
     "Usage",
     "context_overflow",
     "dspy_settings",
+    "end_event",
     "materialize_response",
     "response_from_openai_chat",
     "message_text",
@@ -121,6 +123,9 @@ __all__ = [
 ]
 
 _set = object.__setattr__
+
+StreamEvent = StreamStartEvent | StreamDeltaEvent | StreamEndEvent
+"""A part of a reply that is still being written."""
 
 
 class Capabilities(NamedTuple):
@@ -214,7 +219,7 @@ class Engine(Protocol):
             ModelMissing, ModelUnavailable: the model is missing, or does not answer.
         """
 
-    def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+    def stream(self, request: Request) -> Iterator[StreamEvent]:
         """Answer `request` piece by piece. Closing the iterator stops the engine."""
 
     def embed(self, texts: list[str]) -> list[list[float]]:
@@ -347,7 +352,12 @@ def _logprob(item: Mapping[str, Any]) -> tuple[str, float, tuple[int, ...] | Non
     return item["token"], value if math.isfinite(value) else -1e9, None if raw is None else tuple(raw)
 
 
-def whole_events(response: Response) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+def end_event(reason: str, usage: Usage) -> StreamEndEvent:
+    """Return the last event of a stream."""
+    return StreamEndEvent(finish_reason=reason, usage=usage)  # type: ignore[arg-type]  # a Literal upstream
+
+
+def whole_events(response: Response) -> Iterator[StreamEvent]:
     """Yield a stream of `response` in whole parts. Data become JSON text; refusals are left out."""
     parts: list[Any] = []
     for part in response.message.parts:

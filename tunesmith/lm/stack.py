@@ -20,9 +20,8 @@ from tunesmith.lm.engine import (
     Identity,
     Request,
     Response,
-    StreamDeltaEvent,
     StreamEndEvent,
-    StreamStartEvent,
+    StreamEvent,
     context_overflow,
     dspy_settings,
     materialize_response,
@@ -69,7 +68,6 @@ _NOTHING_BESIDE = Beside()
 BESIDE: ContextVar[Beside] = ContextVar("tunesmith_beside", default=_NOTHING_BESIDE)
 
 MAX_TOKENS = 512
-StreamEvent = StreamStartEvent | StreamDeltaEvent | StreamEndEvent
 
 
 def effective(config: Config, rollout: int, draw: int = 0) -> Config:

@@ -14,9 +14,7 @@ from tunesmith.lm import (
     Request,
     Response,
     StopSignal,
-    StreamDeltaEvent,
-    StreamEndEvent,
-    StreamStartEvent,
+    StreamEvent,
     build_lm,
 )
 from tunesmith.modules.binding import with_default_formats
@@ -42,7 +40,7 @@ class _RenderEngine:
     def complete(self, request: Request) -> Response:
         raise _RequestSignal(request)
 
-    def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+    def stream(self, request: Request) -> Iterator[StreamEvent]:
         raise _RequestSignal(request)
 
     def embed(self, texts: list[str]) -> list[list[float]]:

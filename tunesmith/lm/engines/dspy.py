@@ -27,9 +27,7 @@ from tunesmith.lm.engine import (
     Request,
     Resend,
     Response,
-    StreamDeltaEvent,
-    StreamEndEvent,
-    StreamStartEvent,
+    StreamEvent,
     context_overflow,
     missing_model,
     refused,
@@ -152,7 +150,7 @@ class ForeignEngine:
             return " For your own server, set `base_url=` in `ts.lm`, or `base_url` under [lm] in tunesmith.toml."
         return ""
 
-    def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+    def stream(self, request: Request) -> Iterator[StreamEvent]:
         """Answer in one piece."""
         yield from whole_events(self.complete(request))
 

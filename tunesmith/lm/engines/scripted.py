@@ -14,8 +14,7 @@ from tunesmith.lm.engine import (
     Request,
     Response,
     StreamDeltaEvent,
-    StreamEndEvent,
-    StreamStartEvent,
+    StreamEvent,
     TextDelta,
     message_text,
     text_response,
@@ -156,7 +155,7 @@ class FunctionEngine:
             output_tokens=len(reply.split()),
         )
 
-    def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+    def stream(self, request: Request) -> Iterator[StreamEvent]:
         """Answer word by word."""
         for event in whole_events(self.complete(request)):
             if isinstance(event, StreamDeltaEvent) and isinstance(event.delta, TextDelta):

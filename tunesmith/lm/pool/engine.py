@@ -18,8 +18,7 @@ from tunesmith.lm.engine import (
     Request,
     Resend,
     Response,
-    StreamDeltaEvent,
-    StreamEndEvent,
+    StreamEvent,
     StreamStartEvent,
     resend_of,
     unavailable,
@@ -31,7 +30,6 @@ from tunesmith.lm.wire import request_key
 __all__ = ["PoolEngine"]
 
 _T = TypeVar("_T")
-_Event = StreamStartEvent | StreamDeltaEvent | StreamEndEvent
 
 _LOOKS = Policy(attempts=6, pause=0.5)  # at all hosts, while none lives
 _ANY = Message.user(".")
@@ -98,7 +96,7 @@ class PoolEngine:
         """Return one vector per text, in order, from the host with the least to do."""
         return self._somewhere(None, lambda engine: engine.embed(texts))
 
-    def stream(self, request: Request) -> Iterator[_Event]:
+    def stream(self, request: Request) -> Iterator[StreamEvent]:
         """Answer piece by piece; once a piece was given, no other host takes over."""
         visit = self._visit(_prefix(request))
         while True:
@@ -204,8 +202,8 @@ class _Visit:
         return self._policy.pause_after(self._looks) if self._looks < self._policy.attempts else None
 
 
-def _generator(events: Iterator[_Event]) -> Generator[_Event, None, None]:
-    return cast("Generator[_Event, None, None]", events)  # engines write `stream` as one
+def _generator(events: Iterator[StreamEvent]) -> Generator[StreamEvent, None, None]:
+    return cast("Generator[StreamEvent, None, None]", events)  # engines write `stream` as one
 
 
 def _never_sent(error: BaseException | None) -> bool:

@@ -10,11 +10,12 @@ from tunesmith.lm.engine import (
     Request,
     Response,
     StreamDeltaEvent,
-    StreamEndEvent,
+    StreamEvent,
     StreamStartEvent,
     TextDelta,
     Usage,
     context_overflow,
+    end_event,
     message_text,
     refused,
     sampling,
@@ -110,9 +111,7 @@ def response_of(reply: dict[str, Any], request: Request) -> Response:
     )
 
 
-def events_of(
-    pieces: "queue.Queue[Any]", request: Request
-) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+def events_of(pieces: "queue.Queue[Any]", request: Request) -> Iterator[StreamEvent]:
     """Yield the events of an answer's pieces, up to the first `None`. Raises an exception among the pieces."""
     yield StreamStartEvent(model=request.model)
     reason, usage = "stop", Usage()
@@ -128,4 +127,4 @@ def events_of(
                     yield StreamDeltaEvent(TextDelta(text))
                 if choice.get("finish_reason") == "length":
                     reason = "length"
-    yield StreamEndEvent(finish_reason=reason, usage=usage)  # type: ignore[arg-type]  # a Literal upstream
+    yield end_event(reason, usage)

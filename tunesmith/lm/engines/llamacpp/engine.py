@@ -21,9 +21,7 @@ from tunesmith.lm.engine import (
     Identity,
     Request,
     Response,
-    StreamDeltaEvent,
-    StreamEndEvent,
-    StreamStartEvent,
+    StreamEvent,
 )
 from tunesmith.lm.engines.llamacpp.chat import body_of, check_answer, events_of, response_of
 from tunesmith.lm.engines.llamacpp.context import Context, library_version
@@ -100,7 +98,7 @@ class LlamaCppEngine:
         """Answer `request`; see `Engine.complete`."""
         return response_of(self._ask(body_of(request)), request)
 
-    def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+    def stream(self, request: Request) -> Iterator[StreamEvent]:
         """Answer piece by piece. Closing the iterator frees the slot after the next token."""
         body = {**body_of(request), "stream": True, "stream_options": {"include_usage": True}}
         pieces: queue.Queue[Any] = queue.Queue()

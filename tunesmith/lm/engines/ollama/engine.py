@@ -23,13 +23,14 @@ from tunesmith.lm.engine import (
     Request,
     Response,
     StreamDeltaEvent,
-    StreamEndEvent,
+    StreamEvent,
     StreamStartEvent,
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
     Usage,
     context_overflow,
+    end_event,
     missing_model,
     refused,
 )
@@ -58,7 +59,6 @@ _NOT_IMPLEMENTED = 501
 _REPEATED = 30  # equal pieces after which a server breaks a reply off
 _CRASHES = 3  # in a row under one schema, after which it is not sent any more
 T = TypeVar("T")
-Event = StreamStartEvent | StreamDeltaEvent | StreamEndEvent
 
 
 def server_at(host: str | None, policy: Policy | None = None) -> OllamaServer:
@@ -162,7 +162,7 @@ class OllamaEngine:
         self._check_whole(reply.get("prompt_eval_count"), request, known)
         return response_of_reply(reply, request)
 
-    def stream(self, request: Request) -> Iterator[Event]:
+    def stream(self, request: Request) -> Iterator[StreamEvent]:
         """Answer piece by piece; closing the iterator breaks the connection, and the server stops."""
         deadline = self.server.policy.deadline()
         known = self._known(deadline)
@@ -326,7 +326,7 @@ class OllamaEngine:
 
     # Streams ------------------------------------------------------------------------------------------------
 
-    def _events(self, first: Any, chunks: Iterator[Any], request: Request, known: _Known) -> Iterator[Event]:
+    def _events(self, first: Any, chunks: Iterator[Any], request: Request, known: _Known) -> Iterator[StreamEvent]:
         yield StreamStartEvent(model=request.model)
         piece, repeated, calls, chunk, texts = "", 0, 0, first, 0
         while chunk is not None:
@@ -347,12 +347,12 @@ class OllamaEngine:
             if chunk.done:
                 self._check_whole(chunk.prompt_eval_count, request, known)
                 reason = "length" if chunk.done_reason == "length" else "tool_call" if calls else "stop"
-                yield _end(reason, Usage(chunk.prompt_eval_count, chunk.eval_count))
+                yield end_event(reason, Usage(chunk.prompt_eval_count, chunk.eval_count))
                 return
             chunk = next(chunks, None)
         if repeated < _REPEATED:
             raise Fault(Kind.CUT, "the stream ended without its last piece")
-        yield _end("length", Usage())  # the server breaks off what repeats itself, and says no more
+        yield end_event("length", Usage())  # the server breaks off what repeats itself, and says no more
 
 
 def _told_apart(before: Identity, now: Identity) -> str:
@@ -373,7 +373,3 @@ def _crashed_before(model: str) -> ModelError:
         f"This request has stopped the runner of {model!r} before, and is not sent again. Change it, or read the "
         "server's log for the cause."
     )
-
-
-def _end(reason: str, usage: Usage) -> StreamEndEvent:
-    return StreamEndEvent(finish_reason=reason, usage=usage)  # type: ignore[arg-type]  # a Literal upstream

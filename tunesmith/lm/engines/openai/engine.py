@@ -18,9 +18,8 @@ from tunesmith.lm.engine import (
     Reasoning,
     Request,
     Response,
-    StreamDeltaEvent,
     StreamEndEvent,
-    StreamStartEvent,
+    StreamEvent,
     context_overflow,
     refused,
 )
@@ -207,7 +206,7 @@ class OpenAIEngine:
         self._check_whole(reply.usage.input_tokens, request)
         return reply
 
-    def stream(self, request: Request) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+    def stream(self, request: Request) -> Iterator[StreamEvent]:
         """Answer piece by piece; closing the iterator closes the connection, which frees the server's slot."""
         body = self._body(request, stream=True)
         with closing(self._server.stream("/chat/completions", body, falters=self._falters)) as chunks:

@@ -10,13 +10,14 @@ from tunesmith.lm.engine import (
     LM15Error,
     Response,
     StreamDeltaEvent,
-    StreamEndEvent,
+    StreamEvent,
     StreamStartEvent,
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
     Usage,
     context_overflow,
+    end_event,
     refused,
     response_from_openai_chat,
     token_logprobs,
@@ -80,7 +81,7 @@ def _tool_call(call: Mapping[str, Any], index: int) -> dict[str, Any]:
     return {"id": str(call.get("id") or f"call_{index}"), "type": "function", "function": {**function, "name": name}}
 
 
-def read_events(chunks: Iterable[Any], model: str) -> Iterator[StreamStartEvent | StreamDeltaEvent | StreamEndEvent]:
+def read_events(chunks: Iterable[Any], model: str) -> Iterator[StreamEvent]:
     """Yield the events in the chunks of a `chat.completion.chunk` stream.
 
     Raises:
@@ -101,7 +102,7 @@ def read_events(chunks: Iterable[Any], model: str) -> Iterator[StreamStartEvent 
         yield from map(StreamDeltaEvent, deltas)
     if reason is None:
         raise broke_off("it ended before it was whole")
-    yield StreamEndEvent(finish_reason=_REASONS.get(reason, "stop"), usage=usage)  # type: ignore[arg-type]  # a Literal
+    yield end_event(_REASONS.get(reason, "stop"), usage)
 
 
 def broke_off(text: str) -> ModelError:
