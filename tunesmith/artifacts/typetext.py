@@ -99,7 +99,8 @@ class _Parser:
         kind, token = self._kind, self._token
         self._next()
         if kind == "text":
-            return re.sub(_ESCAPE, _unescaped, token[1:-1])
+            text = token[1:-1]
+            return re.sub(_ESCAPE, _unescaped, text) if "\\" in text else text
         if kind == "number":
             return int(token)
         if kind == "name" and token in _CONSTANTS:

@@ -20,6 +20,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from tunesmith.errors import FormatError, shown
+from tunesmith.lazy import lazy_pattern
 from tunesmith.signatures import Signature, in_one_order, input_types
 
 __all__ = [
@@ -39,7 +40,7 @@ _MARKERS = (
     r"<\||<｜|\|>|</?s>|<(?:start|end)_of_\w+>|<</?SYS>>|<(?:bos|eos|pad|unk|im_\w+)>"
     r"|\[/?(?:INST|SYSTEM_PROMPT|(?:AVAILABLE_)?TOOL\w*)\]"
 )
-_ODD = re.compile(
+_ODD = lazy_pattern(
     rf'\A["\s]|\s\Z|\A\Z|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|{_MARKERS}',
     re.IGNORECASE,
 )
@@ -129,9 +130,9 @@ def _escaped(value: str) -> str:
     return _guarded(json.dumps(value, ensure_ascii=False))
 
 
-_LINE_BREAKS = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_PAIR = re.compile(r"[\ud800-\udbff][\udc00-\udfff]")
-_TURN_MARKS = re.compile(_MARKERS, re.IGNORECASE)
+_LINE_BREAKS = lazy_pattern(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_PAIR = lazy_pattern(r"[\ud800-\udbff][\udc00-\udfff]")
+_TURN_MARKS = lazy_pattern(_MARKERS, re.IGNORECASE)
 
 
 def _guarded(text: str) -> str:

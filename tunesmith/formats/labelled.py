@@ -1,17 +1,17 @@
 """Labelled lines, `Field: value`: the layout of inputs in most formats, and of replies in `lines`."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from tunesmith.formats.fields import INDENT, read_inputs, text_writer
 from tunesmith.formats.layout import OUTER, Layout, Section, Writer, called, unfenced
+from tunesmith.lazy import lazy_pattern
 from tunesmith.signatures import Signature
 
 __all__ = ["LINES"]
 
 # Small models often write a label in bold.
-_HEAD = re.compile(r"\*{0,2}([^\s:*][^:\n]{0,200}?)\*{0,2}[ \t]*:\*{0,2}")
+_HEAD = lazy_pattern(r"\*{0,2}([^\s:*][^:\n]{0,200}?)\*{0,2}[ \t]*:\*{0,2}")
 
 
 class _Lines(Layout):

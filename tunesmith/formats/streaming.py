@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from tunesmith.errors import FormatError, SignatureError
+from tunesmith.lazy import lazy_pattern
 from tunesmith.signatures import Signature, is_plain, labels, render_json, render_text
 
 __all__ = [
@@ -119,8 +120,8 @@ def _unclosed(text: str) -> str:
     return text[:last] if inside[last:].startswith("`") else text
 
 
-_MARK = re.compile(r"\[\[ ## (\w+) ## \]\]")
-_BEGUN = re.compile(r"\[\[ ## \w*")
+_MARK = lazy_pattern(r"\[\[ ## (\w+) ## \]\]")
+_BEGUN = lazy_pattern(r"\[\[ ## \w*")
 
 
 def marked(names: Collection[str]) -> FieldReader:
@@ -150,15 +151,15 @@ def _without_begun_marker(text: str) -> int:
     return len(text) - len(last) if is_marker else len(text)
 
 
-_OPENING = re.compile(r"\s*(?:```[A-Za-z]{0,8}\s*)?")
-_KEY = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:', re.DOTALL)
+_OPENING = lazy_pattern(r"\s*(?:```[A-Za-z]{0,8}\s*)?")
+_KEY = lazy_pattern(r'"((?:[^"\\]|\\.)*)"\s*:', re.DOTALL)
 _LONGEST_KEY = 10_000
 # The two halves of a surrogate pair come together.
-_IN_TEXT = re.compile(r'(?:[^"\\]++|\\[^u]|\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u(?![dD][89abAB])....)*+', re.DOTALL)
+_IN_TEXT = lazy_pattern(r'(?:[^"\\]++|\\[^u]|\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u(?![dD][89abAB])....)*+', re.DOTALL)
 _LONGEST_ESCAPE = 12
-_IN_STRING = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
-_OUTSIDE = re.compile(r'[^"{}\[\]]*+')
-_END_OF_SCALAR = re.compile(r"[\s,}\]`]")
+_IN_STRING = lazy_pattern(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_OUTSIDE = lazy_pattern(r'[^"{}\[\]]*+')
+_END_OF_SCALAR = lazy_pattern(r"[\s,}\]`]")
 
 
 class JsonReader:

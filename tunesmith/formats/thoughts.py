@@ -3,6 +3,7 @@
 import re
 
 from tunesmith.errors import ParseError
+from tunesmith.lazy import lazy_pattern
 
 __all__ = ["begins_with_thoughts", "is_around", "without_thoughts"]
 
@@ -15,10 +16,10 @@ _CLOSES = (
     r"</(?:think|thinking|seed:think)>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>"
     r"|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>"
 )
-_THOUGHTS = re.compile(rf"(?:\s*(?:{_OPENS}).*?(?:{_CLOSES}))+", re.DOTALL | re.IGNORECASE)
-_OPENED = re.compile(rf"\s*(?:{_OPENS})", re.IGNORECASE)
-_CLOSED = re.compile(_CLOSES, re.IGNORECASE)
-_ANY = re.compile("[<[◁`]")  # every thought and every fence has one of these
+_THOUGHTS = lazy_pattern(rf"(?:\s*(?:{_OPENS}).*?(?:{_CLOSES}))+", re.DOTALL | re.IGNORECASE)
+_OPENED = lazy_pattern(rf"\s*(?:{_OPENS})", re.IGNORECASE)
+_CLOSED = lazy_pattern(_CLOSES, re.IGNORECASE)
+_ANY = lazy_pattern("[<[◁`]")  # every thought and every fence has one of these
 
 
 def without_thoughts(text: str, *, cut: bool = False) -> str:

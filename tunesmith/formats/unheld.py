@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tunesmith.errors import ParseError
+from tunesmith.lazy import lazy_pattern
 from tunesmith.signatures import (
     Signature,
     field_schema,
@@ -17,10 +18,10 @@ from tunesmith.signatures import (
 
 __all__ = ["lone_value", "object_within", "value_within"]
 
-_FENCED = re.compile(r"```\w*[ \t]*\n(.*?)```", re.DOTALL)
+_FENCED = lazy_pattern(r"```\w*[ \t]*\n(.*?)```", re.DOTALL)
 _QUOTES = "\"'`*_“”‘’"
-_BOXED = re.compile(r"\\boxed\s*\{")
-_INSIDE_BOX = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*\{(.*)\}\Z", re.DOTALL)
+_BOXED = lazy_pattern(r"\\boxed\s*\{")
+_INSIDE_BOX = lazy_pattern(r"\\(?:text|mathrm|textbf|mathbf)\s*\{(.*)\}\Z", re.DOTALL)
 _LEAD = r"^[ \t>#*_-]*(?:(?:so|thus|hence|therefore),?[ ])?(?:(?:the|my)[ ])?(?:(?:final|correct)[ ])?"
 
 

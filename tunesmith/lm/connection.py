@@ -3,12 +3,12 @@
 import functools
 import ipaddress
 import os
-import re
 import threading
 import urllib.request
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from tunesmith.lazy import lazy_pattern
 from tunesmith.lm.engine import missing_model
 
 __all__ = [
@@ -23,9 +23,9 @@ __all__ = [
 
 _T = TypeVar("_T")
 _YEAR = 366 * 86400.0  # a clock of the system holds no arbitrary number of seconds
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"(?:[\x21-\x7e]+(?:[ \t]+[\x21-\x7e]+)*)?")
-_NO_HOST = re.compile(r"[\s\x00-\x1f\"'<>*,\\^`{|}]")
+_NAME = lazy_pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = lazy_pattern(r"(?:[\x21-\x7e]+(?:[ \t]+[\x21-\x7e]+)*)?")
+_NO_HOST = lazy_pattern(r"[\s\x00-\x1f\"'<>*,\\^`{|}]")
 
 
 def is_time_limit(value: object) -> bool:

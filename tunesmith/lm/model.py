@@ -5,13 +5,13 @@ import copy
 import datetime
 import itertools
 import os
-import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import UsageError, shown
+from tunesmith.lazy import lazy_pattern
 from tunesmith.lm.cache.reply_cache import ReplyCache
 from tunesmith.lm.connection import is_time_limit
 from tunesmith.lm.engine import (
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LM", "as_lm", "build_lm", "lm", "reply_cache"]
 
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+_NUMBER = lazy_pattern(r"[0-9]+(\.[0-9]+)?")
 _PATH = f"{__name__}.LM"
 _DSPY_CARRIES = CARRIED | HOSTED - {"logit_bias"} | {"request"}
 _DSPY_CALL = DspyLM.__call__

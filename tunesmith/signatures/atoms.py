@@ -10,6 +10,8 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from tunesmith.lazy import lazy_pattern
+
 __all__ = [
     "SCALARS",
     "InvalidError",
@@ -24,17 +26,17 @@ __all__ = [
 ]
 
 _MOST_SHOWN = 300
-_INTEGER = re.compile(r"[+-]?[0-9]{1,4000}", re.ASCII)
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,4000}(?:\.[0-9]{0,4000})?|\.[0-9]{1,4000})(?:[eE][+-]?[0-9]{1,9})?", re.ASCII)
+_INTEGER = lazy_pattern(r"[+-]?[0-9]{1,4000}", re.ASCII)
+_NUMBER = lazy_pattern(r"[+-]?(?:[0-9]{1,4000}(?:\.[0-9]{0,4000})?|\.[0-9]{1,4000})(?:[eE][+-]?[0-9]{1,9})?", re.ASCII)
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|z|[+-][0-9]{2}:?[0-9]{2})?"
 
 # Text forms of types that pydantic parses more loosely: it reads `1704067200` as a date.
 SCALARS: Mapping[type, re.Pattern[str]] = {
-    date: re.compile(_DAY, re.ASCII),
-    datetime: re.compile(rf"{_DAY}[Tt ]{_CLOCK}", re.ASCII),
-    time: re.compile(_CLOCK, re.ASCII),
-    UUID: re.compile(r"[0-9a-fA-F-]{32,36}", re.ASCII),
+    date: lazy_pattern(_DAY, re.ASCII),
+    datetime: lazy_pattern(rf"{_DAY}[Tt ]{_CLOCK}", re.ASCII),
+    time: lazy_pattern(_CLOCK, re.ASCII),
+    UUID: lazy_pattern(r"[0-9a-fA-F-]{32,36}", re.ASCII),
     Decimal: _NUMBER,
 }
 

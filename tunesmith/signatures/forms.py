@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from tunesmith.lazy import lazy_pattern
+
 __all__ = ["BY_FOUR", "FORMS", "MONTH_AND_DAY", "fills_form", "uri_rule"]
 
 # Exactly the valid days, with the leap years of the Gregorian calendar.
@@ -81,7 +83,7 @@ FORMS: Mapping[str, str] = {
 }
 """The body of a rule for each form that a grammar can express; every match is a value of the type."""
 
-_FILLED = {"uri": re.compile(rf"[^:]*:/+[^/?#]*[/?#].{{{_TAIL}}}", re.DOTALL)}
+_FILLED = {"uri": lazy_pattern(rf"[^:]*:/+[^/?#]*[/?#].{{{_TAIL}}}", re.DOTALL)}
 
 
 def uri_rule(schemes: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tunesmith.errors import SignatureError, TunesmithError, shown
+from tunesmith.lazy import lazy_pattern
 from tunesmith.signatures.atoms import reason
 from tunesmith.signatures.signature import Signature, check_fields, check_names
 
@@ -17,8 +18,8 @@ _TYPES = (
     "Types are those of Python, `typing` and pydantic; your own class only by itself, as in `-> a: Mine`. "
     "Write any other signature as a class: `class Ask(ts.Signature): ...`"
 )
-_ARROWS = re.compile(r"=>|→|⇒|➜|- >|—>|–>|(?<!-)>")
-_NAME = re.compile(r"[^\W\d]\w*")
+_ARROWS = lazy_pattern(r"=>|→|⇒|➜|- >|—>|–>|(?<!-)>")
+_NAME = lazy_pattern(r"[^\W\d]\w*")
 
 
 def declared(*args: Any, **kwargs: Any) -> type[Signature]:

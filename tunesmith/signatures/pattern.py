@@ -5,8 +5,7 @@ would let the class match a quote, which ends the JSON string. So an expression 
 anchored at both ends and consists of literals, plain classes and bounded counts.
 """
 
-import re
-
+from tunesmith.lazy import lazy_pattern
 from tunesmith.signatures.bounds import MOST_CHARACTERS
 
 __all__ = ["OWN_COUNT", "rewrite_pattern"]
@@ -20,7 +19,7 @@ OWN_COUNT = 97
 """Our bound for an unbounded count; an odd number, because a text of this length counts as cut."""
 _OPEN = {"+": 1, "*": 0}
 _MOST_PARTS = 100
-_COUNT = re.compile(r"\{([0-9]{1,4})(,([0-9]{1,4})?)?\}")
+_COUNT = lazy_pattern(r"\{([0-9]{1,4})(,([0-9]{1,4})?)?\}")
 
 
 class _RefusedError(Exception):

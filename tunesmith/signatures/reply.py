@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from pydantic.fields import FieldInfo
 
 from tunesmith.errors import ParseError, SignatureError
+from tunesmith.lazy import lazy_pattern
 from tunesmith.signatures.atoms import InvalidError
 from tunesmith.signatures.bounds import Filled
 from tunesmith.signatures.codec import Codec, codec_of
@@ -17,8 +18,8 @@ from tunesmith.signatures.signature import Signature, checked, output_types
 
 __all__ = ["absent_output", "could_hold", "parse_json", "parse_text", "validate_output", "validate_outputs"]
 
-_FENCED = re.compile(r"```[A-Za-z]{0,8}[ \t]*\r?\n(.*?)```", re.DOTALL)
-_FENCE = re.compile(r"```[A-Za-z]{0,8}[ \t]*\r?\n?")
+_FENCED = lazy_pattern(r"```[A-Za-z]{0,8}[ \t]*\r?\n(.*?)```", re.DOTALL)
+_FENCE = lazy_pattern(r"```[A-Za-z]{0,8}[ \t]*\r?\n?")
 _ROOT_TYPES: Mapping[str, Any] = {
     "string": str,
     "integer": int,
@@ -30,7 +31,7 @@ _ROOT_TYPES: Mapping[str, Any] = {
 }
 _WORDS = ("true", "false", "null")
 _EXACT = 15  # characters of a number that a float represents exactly
-_CUT_NUMBER = re.compile(r"\.|[eE][-+]?")  # behind its first digits
+_CUT_NUMBER = lazy_pattern(r"\.|[eE][-+]?")  # behind its first digits
 
 
 def parse_json(raw: str) -> Any:

@@ -7,7 +7,6 @@ another key is a miss and never a wrong reply.
 
 import json
 import os
-import re
 import sqlite3
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +16,7 @@ import diskcache
 from pydantic_core import from_json
 
 from tunesmith.errors import CacheError
+from tunesmith.lazy import lazy_pattern
 from tunesmith.lm.folders import make_private
 from tunesmith.sqlite import connect
 
@@ -53,7 +53,7 @@ _RAW, _FILE = 1, 2  # the two of diskcache's modes that hold plain bytes; the ot
 _COLUMNS = "key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value"
 _SELECT = "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
 
-_VALUE_FILE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}\.val")
+_VALUE_FILE = lazy_pattern(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}\.val")
 _encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 

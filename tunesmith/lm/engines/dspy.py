@@ -3,12 +3,12 @@
 import copy
 import importlib
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from tunesmith.errors import ModelUnavailable, UsageError
+from tunesmith.lazy import lazy_pattern
 from tunesmith.lm.engine import (
     BaseLM,
     Capabilities,
@@ -47,7 +47,7 @@ _RETRIES = 3
 
 _OLLAMA = ("ollama_chat/", "ollama:")  # DSPy's prefixes for a model on an Ollama server
 _OLLAMA_ADDRESS = "http://localhost:11434/v1"  # DSPy's default address for them; it ignores OLLAMA_HOST
-_PROVIDER = re.compile("^[^/:]*[/:]")
+_PROVIDER = lazy_pattern("^[^/:]*[/:]")
 _LOOK_SECONDS = 5.0
 _ABSENT = (LMAuthError, LMConfigurationError, LMUnsupportedModelError)
 _AWAY = (LMTransportError, LMRateLimitError, LMTimeoutError, LMServerError)
