@@ -5,7 +5,6 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import ArtifactError, RunMismatch, UsageError, refusal_advice, shown
@@ -107,12 +106,7 @@ class RunFolder:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *problem: object) -> None:
         with contextlib.suppress(OSError):
             (self.path / ".owner").unlink(missing_ok=True)
         self._lock.release()

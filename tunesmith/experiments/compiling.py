@@ -110,14 +110,8 @@ def compile_program(
         >>> result.verdict
         'ship'
     """
-    given: dict[str, Any] = {
-        "trainset": trainset,
-        "valset": valset,
-        "testset": testset,
-        "lm": lm,
-        "prompt_lm": prompt_lm,
-    }
-    job = job_of(program, _chosen(compiler, metric, seed), metric=metric, budget=budget, seed=seed, **given)
+    given = {"trainset": trainset, "valset": valset, "testset": testset, "lm": lm, "prompt_lm": prompt_lm}
+    job = _job(program, compiler, metric=metric, budget=budget, seed=seed, **given)
     place = Place(run=run, new=new, fork=fork, rescore=rescore, store=store, command=command, mirror=mirror)
     hint = None if run is None else note_on_loading(program)
     if hint is not None:
@@ -154,23 +148,18 @@ def plan(
         DataError: an example lacks an input of the program, or a demo of it cannot be shown.
         SplitError: two of the splits share examples.
     """
-    given: dict[str, Any] = {
-        "trainset": trainset,
-        "valset": valset,
-        "testset": testset,
-        "lm": lm,
-        "prompt_lm": prompt_lm,
-    }
-    return plan_of(job_of(program, _chosen(compiler, metric, seed), metric=metric, budget=budget, seed=seed, **given))
+    given = {"trainset": trainset, "valset": valset, "testset": testset, "lm": lm, "prompt_lm": prompt_lm}
+    return plan_of(_job(program, compiler, metric=metric, budget=budget, seed=seed, **given))
 
 
-def _chosen(compiler: Compiler | None, metric: Metric, seed: int) -> Compiler:
+def _job(program: Module, compiler: Compiler | None, *, metric: Metric, seed: int, **given: Any) -> Job:
     check_metric(metric)
     if compiler is not None and not isinstance(compiler, Compiler):
         raise UsageError(
             f"`compiler` is one of tunesmith's, such as `ts.RandomSearch(metric=...)`. Given: {shown(compiler)}."
         )
-    return RandomSearch(metric=metric, seed=seed) if compiler is None else compiler
+    chosen = RandomSearch(metric=metric, seed=seed) if compiler is None else compiler
+    return job_of(program, chosen, metric=metric, seed=seed, **given)
 
 
 def _save(job: Job, result: CompileResult, folder: Path) -> Artifact:

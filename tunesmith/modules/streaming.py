@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MethodType, TracebackType
+from types import MethodType
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
@@ -153,9 +153,7 @@ class FieldStream:
     def __enter__(self) -> "FieldStream":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *problem: object) -> None:
         self.close()
 
     def __del__(self) -> None:
@@ -195,9 +193,7 @@ class FieldStream:
     async def __aenter__(self) -> "FieldStream":
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *problem: object) -> None:
         await self.aclose()
 
     # Running ---------------------------------------------------------------------------------------------------
