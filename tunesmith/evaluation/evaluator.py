@@ -235,7 +235,7 @@ class Runner:
         return self._shown(replace(self._subject.typed(entry.row), cached=True))
 
     def _shown(self, row: Row) -> Row:
-        return row if self._steps or not row.steps else replace(row, steps=())
+        return row if self._steps or not row.steps else row.without_steps()
 
     def _drain(self, examples: Sequence[Example], work: "_Work", line: Line[int], executor: Executor) -> None:
         scope: list[Any] = [None]

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +178,9 @@ class Ledger:
             there = self.get(entry.key)
             if there is not None:
                 return there
-            return self._change([entry], None, at_once=time.monotonic() - self._durable_at >= GROUP_SECONDS)[0]
+            if time.monotonic() - self._durable_at >= GROUP_SECONDS:
+                return self._change([entry], None)[0]
+            return self._append(entry)
 
     def replace(self, entry: Entry) -> Entry:
         """Write `entry` in place of the row of its key; see `put`."""
@@ -196,7 +198,8 @@ class Ledger:
     def copy_entries(self, entries: Sequence[Entry]) -> int:
         """Write all `entries` whose key is not here, or none if the disk refuses, and return how many."""
         with self._gate:
-            return len(self._change([entry for entry in entries if entry.key not in self._rows], None))
+            new = {entry.key: entry for entry in entries if entry.key not in self._rows}
+            return len(self._change(list(new.values()), None))
 
     def _use(self) -> sqlite3.Connection:
         if os.getpid() != self._process:
@@ -206,10 +209,26 @@ class Ledger:
             )
         return self._connection
 
-    def _change(self, entries: Sequence[Entry], instead: int | None, *, at_once: bool = True) -> list[Entry]:
+    def _append(self, entry: Entry) -> Entry:
+        """Write a row that a power cut can still lose: one statement, which is a transaction by itself.
+
+        The counter stays behind until the next change, so that a row costs one page of the log.
+        """
+        seq = self._last + 1
+        try:
+            connection = self._synced_by("NORMAL")
+            connection.execute(_INSERT, columns_of(entry, seq, private=self.private))
+        except sqlite3.Error as error:
+            raise self._refusal(error) from error
+        self._last, self._waits = seq, True
+        self._note(entry.key, seq)
+        return entry.at(seq)
+
+    def _change(self, entries: Sequence[Entry], instead: int | None) -> list[Entry]:
+        """Write rows, with all before them, to the disk."""
         last = self._last + len(entries)
-        numbered = [replace(entry, seq=seq) for seq, entry in enumerate(entries, start=self._last + 1)]
-        with self._transaction(at_once=at_once) as connection:
+        numbered = [entry.at(seq) for seq, entry in enumerate(entries, start=self._last + 1)]
+        with self._transaction() as connection:
             if instead is not None:
                 self._forget(connection, instead, "it was scored again")
             for entry in numbered:
@@ -217,23 +236,21 @@ class Ledger:
             if not entries:  # SQLite writes and syncs nothing for a value that stays the same
                 connection.execute("UPDATE counter SET last = last + 1")
             connection.execute("UPDATE counter SET last = ?", (last,))
-        self._last, self._waits = last, not at_once
-        if at_once:
-            self._durable_at = time.monotonic()
+        self._last, self._waits, self._durable_at = last, False, time.monotonic()
         for entry in numbered:
             self._note(entry.key, entry.seq)
         return numbered
 
     @contextmanager
-    def _transaction(self, *, at_once: bool = True) -> Iterator[sqlite3.Connection]:
-        """Give the connection for statements that are written together, or not at all.
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for statements that come to the disk together, or not at all.
 
         Raises:
             LedgerError: the disk refuses.
         """
         connection = self._use()
         try:
-            self._sync_commits(connection, at_once=at_once)
+            self._synced_by("FULL")
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
@@ -245,12 +262,13 @@ class Ledger:
                 raise self._refusal(error) from error
             raise
 
-    def _sync_commits(self, connection: sqlite3.Connection, *, at_once: bool) -> None:
-        """Let the next commit return when it is on the disk, with all before it, or when it is written."""
-        wanted = "FULL" if at_once else "NORMAL"
-        if wanted != self._synchronous:
-            connection.execute(f"PRAGMA synchronous={wanted}")
-            self._synchronous = wanted
+    def _synced_by(self, mode: str) -> sqlite3.Connection:
+        """Return the connection; its next commit returns when it is on the disk (`FULL`) or written (`NORMAL`)."""
+        connection = self._use()
+        if mode != self._synchronous:
+            connection.execute(f"PRAGMA synchronous={mode}")
+            self._synchronous = mode
+        return connection
 
     def _note(self, key: RowKey, seq: int) -> None:
         self._rows[key] = seq
@@ -287,11 +305,11 @@ class Ledger:
         known = {seq for (seq,) in connection.execute("SELECT seq FROM dropped")}
         highest = max(present, default=0)
         last = counter[0] if counter is not None and isinstance(counter[0], int) else -1
-        if not highest <= last <= highest + 10 * len(present) + _FAR:  # damage sent it somewhere else
+        if not 0 <= last <= highest + 10 * len(present) + _FAR:  # damage sent it somewhere else
             self._say("its counter of rows was damaged")
             last = highest
             connection.execute("INSERT OR REPLACE INTO counter VALUES (1, ?)", (last,))
-        self._last = last
+        self._last = last = max(last, highest)  # `_append` leaves the counter behind
         gone = (seq for seq in range(1, last + 1) if seq not in present and seq not in known and seq not in damaged)
         damaged |= dict.fromkeys(gone, "it is missing")
         if damaged:

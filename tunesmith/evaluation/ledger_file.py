@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import LedgerError, UsageError
-from tunesmith.evaluation.ledger_entry import COLUMNS, KEY
+from tunesmith.evaluation.ledger_entry import COLUMNS
 from tunesmith.sqlite import beside, connect, is_refusal, set_aside
 
 __all__ = [
@@ -30,11 +30,10 @@ SCHEMA = 1
 _APPLICATION = 0x74736C67  # "tslg"
 _NAMES = ", ".join(COLUMNS)
 _TABLES = (
-    f"""CREATE TABLE rows (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, program TEXT NOT NULL, candidate TEXT NOT NULL,
+    """CREATE TABLE rows (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, program TEXT NOT NULL, candidate TEXT NOT NULL,
         lm TEXT NOT NULL, metric TEXT NOT NULL, mode TEXT NOT NULL, example TEXT NOT NULL, rollout INTEGER NOT NULL,
         score REAL, fault TEXT, error TEXT, calls INTEGER NOT NULL, tokens INTEGER NOT NULL, seconds REAL NOT NULL,
-        cached INTEGER NOT NULL, time REAL NOT NULL, body TEXT NOT NULL, sha256 TEXT NOT NULL,
-        UNIQUE ({", ".join(KEY)}))""",
+        cached INTEGER NOT NULL, time REAL NOT NULL, body TEXT NOT NULL, sha256 TEXT NOT NULL)""",
     "CREATE TABLE dropped (seq INTEGER PRIMARY KEY, reason TEXT NOT NULL)",
     "CREATE TABLE counter (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL)",
     "INSERT INTO counter VALUES (1, 0)",

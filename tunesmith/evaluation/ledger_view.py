@@ -139,10 +139,10 @@ class LedgerView:
     def keep(self, row: Row, calls: Sequence[Call], notes: Sequence[str], *, bare: bool) -> Entry:
         """Write a finished row; return what the ledger holds: a row that is there stays, unless the metric failed."""
         entry = Entry(self.key(row.key), row, tuple(calls), tuple(notes), bare=bare, time=time.time())
-        there = self.ledger.get(entry.key)
-        if there is not None and _metric_failed(there) and row.failure != there.row.failure:
-            return self.ledger.replace(entry)
-        return self.ledger.put(entry) if there is None or not _metric_failed(there) else entry
+        held = self.ledger.put(entry)
+        if held.row is row or not _metric_failed(held):
+            return held
+        return entry if row.failure == held.row.failure else self.ledger.replace(entry)
 
     def keep_stop(self, example: str, calls: Sequence[Call], stop: BudgetExceeded) -> None:
         """Write that the budget ended in the middle of an example, and what it was charged until then."""

@@ -8,17 +8,17 @@ are those that one example after the other would make. Only what the clock ends 
 
 import contextvars
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from tunesmith.evaluation.report import Row
-from tunesmith.lm import Budget, Meter
+from tunesmith.lm import Meter
 
 __all__ = ["Line", "Turns"]
 
 T = TypeVar("T")
-_NO_LIMITS = Budget()
 
 
 class Turns:
@@ -30,9 +30,13 @@ class Turns:
     Args:
         meter: counts the calls and holds the budget.
         calls: what an example is taken to make before one has been seen.
+
+    Attributes:
+        limited: whether an example may have to wait: without a limit nothing is counted here.
     """
 
     def __init__(self, meter: Meter, calls: int = 1) -> None:
+        self.limited = meter.limited
         self._meter = meter
         self._dearest = {"calls": float(max(1, calls)), "tokens": 0.0, "seconds": 0.0}  # of one run of the program
         self._spent = dict.fromkeys(self._dearest, 0.0)  # what examples under way cost left out
@@ -41,10 +45,9 @@ class Turns:
 
     def fits(self, runs: int = 1) -> bool:
         """Whether an example that may take so many runs of the program can begin now."""
-        limits = self._meter.budget
-        if self._open == 0 or limits == _NO_LIMITS:
+        if self._open == 0 or not self.limited:
             return True
-        charged = self._meter.charged
+        limits, charged = self._meter.budget, self._meter.charged
         usd = None if limits.usd is None or not charged.usd else limits.usd * charged.tokens / charged.usd
         kinds = (
             ("calls", limits.calls, charged.calls),
@@ -60,16 +63,19 @@ class Turns:
 
     def begin(self, runs: int = 1) -> None:
         """Wait until an example that may take so many runs can begin; call `end` afterwards."""
+        if not self.limited:
+            return
         with self._changed:
-            if self._meter.budget != _NO_LIMITS:
-                self._changed.wait_for(lambda: self.fits(runs))
-                if self._open == 0:
-                    charged = self._meter.charged
-                    self._spent = {name: float(getattr(charged, name)) for name in self._spent}
+            self._changed.wait_for(lambda: self.fits(runs))
+            if self._open == 0:
+                charged = self._meter.charged
+                self._spent = {name: float(getattr(charged, name)) for name in self._spent}
             self._open += runs
 
     def took(self, row: Row) -> None:
         """Note what one run of the program has cost, its score included."""
+        if not self.limited:
+            return
         with self._changed:
             for name in self._spent:
                 cost = float(getattr(row, name))
@@ -78,10 +84,11 @@ class Turns:
 
     def end(self, runs: int = 1) -> None:
         """Let others begin: an example is done, or has failed."""
+        if not self.limited:
+            return
         with self._changed:
             self._open -= runs
-            if self._meter.budget != _NO_LIMITS:
-                self._changed.notify_all()
+            self._changed.notify_all()
 
 
 class Line(Generic[T]):
@@ -94,8 +101,8 @@ class Line(Generic[T]):
     """
 
     def __init__(self, items: Sequence[T], turns: Turns, runs: int = 1) -> None:
-        self._items, self._turns, self._runs = items, turns, runs
-        self._place, self._stopped = 0, False
+        self._left, self._turns, self._runs = deque(items), turns, runs
+        self._stopped = False
         self._gate = threading.Lock()
 
     def run(self, worker: Callable[[], None], slots: int) -> None:
@@ -103,7 +110,7 @@ class Line(Generic[T]):
 
         Raises: what a worker raised; the others finish what they have begun.
         """
-        count = min(slots, len(self._items))
+        count = min(slots, len(self._left))
         if count <= 1:
             worker()
             return
@@ -131,12 +138,19 @@ class Line(Generic[T]):
         self._stopped = True
 
     def _next(self) -> tuple[T] | None:
+        if not self._turns.limited:
+            return self._taken()
         with self._gate:  # one thread waits at a time, so that items begin in order
-            if self._stopped or self._place >= len(self._items):
+            if self._stopped or not self._left:
                 return None
             self._turns.begin(self._runs)
-            if self._stopped:  # meanwhile
+            taken = self._taken()
+            if taken is None:  # it was stopped meanwhile
                 self._turns.end(self._runs)
-                return None
-            self._place += 1
-            return (self._items[self._place - 1],)
+            return taken
+
+    def _taken(self) -> tuple[T] | None:
+        try:
+            return None if self._stopped else (self._left.popleft(),)
+        except IndexError:
+            return None

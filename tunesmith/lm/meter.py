@@ -173,6 +173,9 @@ class Meter:
         budget: limits on its charges.
         clock: returns the time in seconds, for `wall_seconds`.
 
+    Attributes:
+        limited: whether there is any limit. Limits may change later, but none is added to a meter without limits.
+
     Example:
         >>> import dspy
         >>> import tunesmith as ts
@@ -185,7 +188,7 @@ class Meter:
 
     def __init__(self, budget: Budget | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.budget = Budget() if budget is None else budget
-        self._limited = bool(self.budget.to_json())
+        self.limited = bool(self.budget.to_json())
         self._clock, self._start = clock, clock()
         self._lock = threading.Lock()
         self._seen: set[str] = set()  # keys that are charged
@@ -203,20 +206,24 @@ class Meter:
         Raises:
             StopSignal: with a `BudgetExceeded`, if the budget has no room for the request.
         """
+        if not self.limited:
+            return
         with self._lock:
-            if self._limited and key not in self._seen and key not in self._open:
+            if key not in self._seen and key not in self._open:
                 self._check_room()
             self._open[key] = self._open.get(key, 0) + 1
 
     def release(self, key: str) -> None:
         """Cancel a reservation, because the request was not answered."""
-        with self._lock:
-            self._close(key)
+        if self.limited:
+            with self._lock:
+                self._close(key)
 
     def settle(self, call: Call) -> None:
         """Record the answer to a reserved request."""
         with self._lock:
-            self._close(call.key)
+            if self.limited:
+                self._close(call.key)
             if call.key in self._seen:
                 self.served += not call.paid
             else:

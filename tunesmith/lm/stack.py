@@ -393,6 +393,9 @@ def _stop_if_metered(error: Exception, scope: Scope) -> None:
 
 
 def _reserve(meters: tuple[Meter, ...], key: str) -> None:
+    if len(meters) == 1:
+        meters[0].reserve(key)
+        return
     done: list[Meter] = []
     try:
         for meter in meters:
