@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tests.evaluation.ledgers import entry_of, filled, key_of
 from tests.scale import scaled
 from tunesmith.errors import LedgerError, UsageError
 from tunesmith.evaluation import Ledger, count_ledger, read_entries
+from tunesmith.evaluation.ledger_entry import KEY
 from tunesmith.evaluation.ledger_file import DamagedFile, migrate, refuse_network
 from tunesmith.sqlite import connect
 
@@ -255,3 +256,16 @@ def test_settle_brings_waiting_rows_to_the_disk(tmp_path: Path) -> None:
         ledger.settle()
 
         assert not ledger.waits
+
+
+def test_a_ledger_with_the_index_of_earlier_versions_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    filled(path, 3)
+    with closing(connect(path)) as database:
+        database.execute(f"CREATE UNIQUE INDEX keys ON rows ({', '.join(KEY)})")
+
+    with Ledger(path) as ledger:
+        for number in range(5):
+            ledger.put(entry_of(number))
+    with Ledger(path) as ledger:
+        assert (len(ledger), ledger.damage) == (5, ())
