@@ -17,6 +17,7 @@ from tunesmith.evaluation import RACES, register_race
 from tunesmith.lm import FunctionLM
 
 GIVEN: dict[str, Any] = {"trainset": TRAIN, "valset": VAL}
+COMPILED: dict[str, Any] = {**GIVEN, "mirror": False}
 
 
 def identity(folder: Path) -> Any:
@@ -26,8 +27,10 @@ def identity(folder: Path) -> Any:
 def test_both_doors_write_the_same_identity_and_the_same_result(tmp_path: Path) -> None:
     compiler, model = RandomSearch(metric=right, num_candidates=3, seed=5), FunctionLM(world())
     with dspy.context(lm=model):
-        compiler.compile(dspy.Predict(Colour), **GIVEN, run=str(tmp_path / "one"))
-    ts.compile(dspy.Predict(Colour), metric=right, **GIVEN, compiler=compiler, lm=model, seed=5, run=tmp_path / "other")
+        compiler.compile(dspy.Predict(Colour), **COMPILED, run=str(tmp_path / "one"))
+    ts.compile(
+        dspy.Predict(Colour), metric=right, **COMPILED, compiler=compiler, lm=model, seed=5, run=tmp_path / "other"
+    )
 
     assert identity(tmp_path / "one") == identity(tmp_path / "other")
     one, other = (json.loads((tmp_path / name / "result.json").read_text("utf-8")) for name in ("one", "other"))
@@ -58,7 +61,7 @@ def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(tmp_path: Path) 
     (tmp_path / "run" / "run.json").write_text('{"program": "x"}', encoding="utf-8")
     (tmp_path / "run" / "compile.json").write_text("{}", encoding="utf-8")
     with dspy.context(lm=FunctionLM(world())), pytest.raises(RunMismatch, match="of an earlier version"):
-        compiler.compile(dspy.Predict(Colour), **GIVEN, run=str(tmp_path / "run"))
+        compiler.compile(dspy.Predict(Colour), **COMPILED, run=str(tmp_path / "run"))
 
 
 @dataclass(frozen=True)

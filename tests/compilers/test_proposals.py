@@ -11,6 +11,7 @@ from tests.compilers.asking import Asking, Propose
 from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, asked, colour_of, right, world
 from tests.each import each
 from tests.evaluation.replies import number, object_names, written
+from tests.scale import FULL
 from tunesmith.compilers import CompileResult, Search, job_of
 from tunesmith.errors import BudgetExceeded, ModelUnavailable, RequestRefused, UsageError
 from tunesmith.experiments import compile_program, plan
@@ -28,7 +29,7 @@ def search_of(model: Any, *, prompt: Any = None, **options: Any) -> Search:
 def compiled(model: Any, compiler: Any = None, **options: Any) -> CompileResult:
     compiler = Asking(rounds=2) if compiler is None else compiler
     given = {"metric": right, "trainset": TRAIN, "valset": VAL, "testset": TEST, "compiler": compiler, "lm": model}
-    return compile_program(dspy.Predict(Colour), **{**given, **options})
+    return compile_program(dspy.Predict(Colour), **{"mirror": False, **given, **options})
 
 
 def test_each_draw_is_another_proposal_with_typed_outputs() -> None:
@@ -137,9 +138,15 @@ def test_a_plan_counts_proposals_and_is_kept() -> None:
     assert charged <= found["calls"]["worst"]
 
 
-@each("slots", [1, 8])
-def test_after_an_outage_no_proposal_is_asked_for_twice(slots: int, tmp_path: Path) -> None:
-    whole = compiled(FunctionLM(world(), version="1"), run=tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> CompileResult:
+    return compiled(FunctionLM(world(), version="1"), run=tmp_path_factory.mktemp("whole") / "run")
+
+
+@each(("slots", "store"), [(1, True), (1, False), (8, True), (8, False)] if FULL else [(8, True), (1, False)])
+def test_after_an_outage_no_proposal_is_asked_for_twice(
+    slots: int, store: bool, whole: CompileResult, tmp_path: Path
+) -> None:
     assert whole.report.improved
     questions: list[str] = []
 
@@ -151,15 +158,13 @@ def test_after_an_outage_no_proposal_is_asked_for_twice(slots: int, tmp_path: Pa
             questions.append(repr((seen.messages, seen.request.config.seed)))
         return world()(seen)
 
-    for store in (True, False):
-        questions, left = [], [1]
-        folder = tmp_path / str(store)
-        model = FunctionLM(gone, cache=ReplyCache(folder / "cache") if store else False, version="1", slots=slots)
-        with pytest.raises(ModelUnavailable):
-            compiled(model, run=folder / "run")
-        again = compiled(model, run=folder / "run")
-        assert again.artifact.sha256 == whole.artifact.sha256
-        assert len(questions) == len(set(questions)) == 8, "the ledger alone gives them back, too"
+    left = [1]
+    model = FunctionLM(gone, cache=ReplyCache(tmp_path / "cache") if store else False, version="1", slots=slots)
+    with pytest.raises(ModelUnavailable):
+        compiled(model, run=tmp_path / "run")
+    again = compiled(model, run=tmp_path / "run")
+    assert again.artifact.sha256 == whole.artifact.sha256
+    assert len(questions) == len(set(questions)) == 8, "the ledger alone gives them back, too"
 
 
 def test_one_slot_and_eight_slots_ask_the_same_and_end_alike() -> None:

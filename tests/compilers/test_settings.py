@@ -45,6 +45,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[ts.CompileResult
         testset=examples(200, 20),
         lm=FunctionLM(often_right),
         run=folder / "run",
+        mirror=False,
     )
     return result, folder
 

@@ -37,7 +37,10 @@ def tmp_path(place: Path) -> Iterator[Path]:
 def _whole(request: pytest.FixtureRequest, server: RuleServer, place: Path) -> Whole:
     """An undisturbed compile of at least 150 calls; in `make test` the one with calls at once, and fewer of them."""
     teacher = request.param == "teacher"
-    work = Work(server.url, (14 if teacher else 19) if FULL else 8, teacher, 4 if teacher else 1)
+    if FULL:
+        work = Work(server.url, 14 if teacher else 19, teacher, 4 if teacher else 1)
+    else:
+        work = Work(server.url, 6, teacher, 4, candidates=4, mirrored=False)
     found = Whole.of(work, server, place / f"whole, {request.param}")
     assert len(found.calls) >= (150 if FULL else 50)
     return found
@@ -58,13 +61,13 @@ def asking(server: RuleServer, place: Path) -> Whole:
 @pytest.fixture(scope="session")
 def small(server: RuleServer, place: Path) -> Whole:
     """A compile with few steps."""
-    return Whole.of(Work(server.url, 4, candidates=2), server, place / "small")
+    return Whole.of(Work(server.url, 4, candidates=2, mirrored=FULL), server, place / "small")
 
 
 @pytest.fixture(scope="session")
 def older(server: RuleServer, place: Path) -> Path:
     """An artifact that a compile of the same name left earlier."""
     folder = place / "older"
-    finish(Work(server.url, 5, candidates=2), folder)
+    finish(Work(server.url, 5, candidates=2, mirrored=False), folder)
     server.take()
     return folder / "run" / "artifact"

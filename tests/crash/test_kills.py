@@ -25,8 +25,7 @@ MIRRORED = 5  # one of so many compiles writes a mirror
 
 def turns(whole: Whole) -> list[Whole]:
     """Return the compile once for every kill."""
-    without = replace(whole, work=replace(whole.work, mirrored=False))
-    return [whole if number % MIRRORED == 0 else without for number in range(KILLS)]
+    return [replace(whole, work=replace(whole.work, mirrored=number % MIRRORED == 0)) for number in range(KILLS)]
 
 
 @pytest.mark.timeout(3600)

@@ -115,7 +115,7 @@ def warm_up() -> None:
     before = os.environ.get("TUNESMITH_HOME")
     with ProtocolServer([FakeModel("m", reply=answer)]) as server, tempfile.TemporaryDirectory() as folder:
         for teacher in (False, True):
-            work = Work(server.url, 4, teacher, candidates=2)
+            work = Work(server.url, 2, teacher, candidates=1, mirrored=teacher)
             for _ in range(2):
                 work(Path(folder) / str(teacher))
     if before is not None:

@@ -39,6 +39,7 @@ def test_a_race_reads_at_most_half_of_what_it_would_example_by_example(counted: 
     assert len(counted["blocks"]) > 2
 
 
+@pytest.mark.slow
 def test_no_order_block_by_block_reads_less_than_the_best(counted: dict[str, Any]) -> None:
     assert counted["best_order"] <= counted["race"] < counted["example_by_example"], counted
 

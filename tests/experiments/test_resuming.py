@@ -19,7 +19,9 @@ import dspy
 import pytest
 
 import tunesmith as ts
-from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, right, world
+from tests.compilers.worlds import TEST as ALL_TEST
+from tests.compilers.worlds import TRAIN, Colour, right, world
+from tests.compilers.worlds import VAL as ALL_VAL
 from tests.experiments.plain_programs import Pipeline
 from tests.experiments.worlds import model as plain_model
 from tests.scale import FULL, scaled
@@ -31,11 +33,12 @@ from tunesmith.lm import LM, Budget, FunctionLM, ReplyCache, Seen
 from tunesmith.metrics import judge
 
 Answer = Callable[[Seen], str]
+VAL, TEST = (ALL_VAL, ALL_TEST) if FULL else (ALL_VAL[:16], ALL_TEST[:16])
 MIRRORED = 5  # one of so many compiles writes a mirror
 
 
 def search(program: str = "pipeline", slots: int = 1) -> dict[str, Any]:
-    """Return a compile by name, of at least 300 calls unless it is called small."""
+    """Return a compile by name, at its full count of at least 300 calls unless it is called small."""
     if program in ("pipeline", "small"):
         count = 8 if program == "pipeline" else 3
         compiler: Any = ts.RandomSearch(metric=right, num_candidates=count, max_labeled_demos=4, slots=slots)
@@ -207,13 +210,14 @@ def test_finished_evaluations_come_from_the_ledger_where_no_reply_is_kept(tmp_pa
     assert all(row.cached for row in again.compiled.rows)
 
 
-CAPS: list[tuple[dict[str, Any], int]] = [({"calls": 260}, 6), ({"calls": 333}, 1), ({"tokens": 9000}, 6)]
-"""Budgets, each with a number of slots; `make test-slow` takes each with one slot and with six."""
+CAPS: list[tuple[dict[str, Any], int]] = [({"calls": 150}, 6), ({"calls": 180}, 1), ({"tokens": 8000}, 6)]
+"""Budgets, each with a number of slots; `make test-slow` takes larger ones with one slot and with six."""
+FULL_CAPS: list[tuple[dict[str, Any], int]] = [
+    (cap, slots) for cap in ({"calls": 260}, {"calls": 333}, {"tokens": 9000}) for slots in (1, 6)
+]
 
 
-@pytest.mark.parametrize(
-    ("cap", "slots"), [(cap, slots) for cap, _ in CAPS for slots in (1, 6)] if FULL else CAPS, ids=str
-)
+@pytest.mark.parametrize(("cap", "slots"), FULL_CAPS if FULL else CAPS, ids=str)
 def test_a_budget_that_ended_the_search_ends_it_at_the_same_place(
     tmp_path: Path, cap: dict[str, Any], slots: int
 ) -> None:
@@ -377,10 +381,10 @@ def test_new_sets_the_old_run_aside(finished: Finished) -> None:
 
 
 def test_a_fork_starts_from_what_the_other_run_has_evaluated(tmp_path: Path) -> None:
-    compiled(model(tmp_path, cached=False), tmp_path / "run", **search())
+    compiled(model(tmp_path, cached=False), tmp_path / "run")
     before = len(asked(tmp_path))
 
-    other = {"compiler": ts.RandomSearch(metric=right, num_candidates=9, max_labeled_demos=4), "fork": tmp_path / "two"}
+    other = {"compiler": ts.RandomSearch(metric=right, num_candidates=4, max_labeled_demos=4), "fork": tmp_path / "two"}
     forked = compiled(model(tmp_path, cached=False), tmp_path / "run", **other)
 
     paid = len(asked(tmp_path)) - before
@@ -474,7 +478,7 @@ def test_a_run_that_keeps_no_replies_says_so_at_its_start(tmp_path: Path, caplog
         assert "pays again" not in caplog.text
 
 
-@pytest.mark.parametrize("kind", ["pipeline", "teacher"])
+@pytest.mark.parametrize("kind", ["pipeline" if FULL else "small", "teacher"])
 def test_a_run_that_stores_nothing_keeps_scores_and_goes_on_to_the_same_artifact(tmp_path: Path, kind: str) -> None:
     whole = compiled(model(tmp_path, cached=False), tmp_path / "run", store=False, **search(kind))
     for path in (tmp_path / "run").glob("run.db*"):
@@ -487,10 +491,11 @@ def test_a_run_that_stores_nothing_keeps_scores_and_goes_on_to_the_same_artifact
 def test_a_compiler_of_its_own_keeps_a_ledger_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lm = model(tmp_path, cached=False)
+    compiler: Any = search("small")["compiler"]
     with dspy.context(lm=lm):
-        first = search()["compiler"].compile(Pipeline(), trainset=TRAIN[:20], valset=VAL, run="mine", mirror=False)
+        first = compiler.compile(Pipeline(), trainset=TRAIN[:20], valset=VAL, run="mine", mirror=False)
         before = len(asked(tmp_path))
-        again = search()["compiler"].compile(Pipeline(), trainset=TRAIN[:20], valset=VAL, run="mine", mirror=False)
+        again = compiler.compile(Pipeline(), trainset=TRAIN[:20], valset=VAL, run="mine", mirror=False)
     assert len(asked(tmp_path)) == before > 0
     assert again.compile_report.candidate == first.compile_report.candidate
     assert again.compile_report.charged == first.compile_report.charged

@@ -13,7 +13,7 @@ from tests.formats.test_streaming import assert_settled
 from tests.protocol import FakeModel, ProtocolServer
 from tests.protocol.backends import Done, FunctionBackend, Job, Piece
 from tests.protocol.tokens import SimpleTokenizer
-from tests.scale import scaled
+from tests.scale import FULL, scaled
 from tests.strategies import CASES
 from tunesmith.formats import carries, format_names
 from tunesmith.lm import LM, Capabilities, Identity, Message, Request, Response, Seen, build_lm
@@ -164,14 +164,15 @@ def test_each_format_has_its_suite_on_the_wire() -> None:
 
 @pytest.mark.parametrize("name", format_names())
 def test_what_is_rendered_is_read_back_over_the_wire(name: str, wired: Callable[..., LM]) -> None:
-    for case in CASES:
+    for number, case in enumerate(CASES):
         if not carries(name, case.signature) or (name == "chat" and case.name == "Nickname"):
             continue
         lm = wired(lambda seen: seen.messages[-2][1])
         program = predictor(case, name, {"text": "a", **case.good})
-        for call in (ask, ask_async):
+        calls = (ask, ask_async) if FULL else [(ask, ask_async)[number % 2]]
+        for call in calls:
             assert_outputs(call(lm, program, text="b"), case.good)
-        assert len(lm.requests) == 2  # type: ignore[attr-defined]
+        assert len(lm.requests) == len(calls)  # type: ignore[attr-defined]
         assert isinstance(program, dspy.Predict)
 
 

@@ -62,7 +62,7 @@ def assert_settled(signature: type[dspy.Signature], field: str, value: Any, sent
 def test_what_is_read_in_parts_is_the_whole_reply(case: Case) -> None:
     names = carriers(case)
 
-    @settings(max_examples=scaled(60) if FULL else 7)
+    @settings(max_examples=scaled(60) if FULL else 4)
     @given(st.sampled_from(list(MODES)), case.outputs, st.lists(st.floats(0, 1, width=16), max_size=30))
     @example("none", case.good, [0.1, 0.5, 0.9])
     @example("grammar", case.good, [0.2, 0.7])

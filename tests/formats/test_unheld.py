@@ -20,7 +20,7 @@ from tunesmith.lm import LM, Capabilities, FunctionLM, ScriptedLM, Seen, lm, tex
 from tunesmith.metrics import exact_match
 from tunesmith.modules import bind
 
-ROWS = 20
+ROWS = 20 if FULL else 10
 NOTE = "does not hold replies"
 
 
@@ -571,6 +571,7 @@ def test_a_resumed_run_knows_it_before_its_first_call(tmp_path: Path, monkeypatc
             lm=model,
             budget=budget,
             run="r",
+            mirror=False,
         )
 
     replies = iter(range(1000))

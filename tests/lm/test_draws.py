@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import dspy
@@ -9,6 +10,7 @@ import pytest
 
 import tunesmith as ts
 from tests.protocol import FakeModel, ProtocolServer
+from tests.scale import FULL
 from tunesmith.lm import LM, FunctionLM, ReplyCache, Seen, lm
 from tunesmith.modules import with_default_formats
 
@@ -19,15 +21,23 @@ def by_seed(messages: list[dict[str, Any]], options: dict[str, Any]) -> str:
     return f"text {options['seed']}"
 
 
-@pytest.fixture(scope="module", params=["0.24.0", "0.32.15"])
-def server(request: pytest.FixtureRequest) -> Iterator[ProtocolServer]:
-    with ProtocolServer([FakeModel("m", by_seed)], request.param) as found:
-        yield found
+VERSIONS = ("0.24.0", "0.32.15")
+ENGINES = ("ollama", "openai", "dialect", "dspy", "function", "pool")
+# Every engine on every version in the slow run; in a short one the version makes a difference to Ollama's own alone.
+PAIRS = [(name, version) for name in ENGINES for version in (VERSIONS if FULL or name == "ollama" else VERSIONS[1:])]
 
 
-@pytest.fixture(params=["ollama", "openai", "dialect", "dspy", "function", "pool"])
-def model(request: pytest.FixtureRequest, server: ProtocolServer) -> LM:
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, ProtocolServer]]:
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(ProtocolServer([FakeModel("m", by_seed)], name)) for name in VERSIONS}
+
+
+@pytest.fixture(params=PAIRS, ids="-".join)
+def model(request: pytest.FixtureRequest, servers: dict[str, ProtocolServer]) -> LM:
     """The same model behind every kind of engine."""
+    name, version = request.param
+    server = servers[version]
     v1 = f"{server.url}/v1"
     made: dict[str, Callable[[], LM]] = {
         "ollama": lambda: lm("ollama/m", host=server.url, cache=False),
@@ -37,7 +47,7 @@ def model(request: pytest.FixtureRequest, server: ProtocolServer) -> LM:
         "function": lambda: FunctionLM(lambda seen: f"text {seen.request.config.seed}"),
         "pool": lambda: lm("ollama/m", host=[server.url], cache=False),
     }
-    return made[request.param]()
+    return made[name]()
 
 
 def texts(prediction: Any) -> list[str]:

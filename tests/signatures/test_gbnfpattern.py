@@ -41,7 +41,7 @@ def _texts(kind: Any, *, json: bool) -> list[str]:
     found = output_grammar(signature) if json else grammar(signature, "o0")
     assert found is not None
     values = []
-    for at in range(scaled(300)):
+    for at in range(scaled(160)):
         reply = written(found, random.Random(at))
         try:
             if json:

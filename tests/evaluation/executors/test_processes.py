@@ -8,6 +8,7 @@ import pytest
 
 import tunesmith as ts
 from tests.contracts.executor import ExecutorContract, chats, plain
+from tests.each import each
 from tests.evaluation.executors.programs import AlwaysDies, Colour, Dies, TwoSteps, examples, named, right
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import ModelUnavailable, UsageError
@@ -122,20 +123,20 @@ def test_an_adapter_of_the_callers_is_refused(server: ProtocolServer) -> None:
         ts.evaluate(ts.Predict(Colour), examples(1), right, lm=a_model(server), executor="processes")
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        ts.Predict(Colour),
-        ts.Predict("question, context: list[str] -> answer: int"),
-        ts.ChainOfThought(Colour),
-        dspy.ChainOfThought("question -> answer"),
-        ts.SelfConsistency(ts.ChainOfThought(Colour), samples=3),
-        TwoSteps(),
-        named,
-        at_the_top,
-    ],
-)
-@pytest.mark.parametrize("metric", [right, ts.metrics.exact_match("colour")])
+PROGRAMS = [
+    ts.Predict(Colour),
+    ts.Predict("question, context: list[str] -> answer: int"),
+    ts.ChainOfThought(Colour),
+    dspy.ChainOfThought("question -> answer"),
+    ts.SelfConsistency(ts.ChainOfThought(Colour), samples=3),
+    TwoSteps(),
+    named,
+    at_the_top,
+]
+METRICS = [right, ts.metrics.exact_match("colour")]
+
+
+@each(("program", "metric"), [(program, METRICS[at % 2]) for at, program in enumerate(PROGRAMS)])
 def test_a_job_makes_the_same_subject_again(server: ProtocolServer, program: Any, metric: Any) -> None:
     changed = ts.Candidate.of(program)
     changed = changed.with_part(next(iter(changed.parts)), instruction="Another one.")
