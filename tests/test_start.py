@@ -10,7 +10,8 @@ import pytest
 import tunesmith.lm
 from tests.lm.front import Act, chat_reply, front
 from tunesmith.cli.application import VERBS
-from tunesmith.lazy import lazy_module
+from tunesmith.lazy import lazy_module, lazy_pattern
+from tunesmith.lm import ReplyCache
 
 HEAVY_FOR_HELP = ("asyncio", "dspy", "numpy", "optuna", "pydantic", "rich", "sqlite3")
 HEAVY = ("click", "filelock", "httpx", "numpy", "ollama", "openai", "optuna", "pandas", "rich", "scipy", "xllamacpp")
@@ -50,6 +51,21 @@ def test_completion_loads_neither_dspy_nor_what_it_needs() -> None:
     shell = {"_TUNESMITH_COMPLETE": "bash_complete", "COMP_WORDS": "tunesmith compile --", "COMP_CWORD": "2"}
 
     assert loaded("from tunesmith.cli import main; main([])", *HEAVY_FOR_HELP, **shell) == set()
+
+
+def test_reading_a_reply_loads_no_diskcache(tmp_path: Path) -> None:
+    ReplyCache(tmp_path).put("k", {"text": "yes"})
+    code = f"from pathlib import Path; from tunesmith.lm import ReplyCache; cache = ReplyCache(Path({str(tmp_path)!r}))"
+
+    assert loaded(f"{code}; assert cache.get('k') == {{'text': 'yes'}}", "diskcache") == set()
+    assert loaded(f"{code}; cache.put('k', {{}})", "diskcache") == {"diskcache"}
+
+
+def test_an_expression_is_compiled_when_an_attribute_is_read() -> None:
+    digits = lazy_pattern("[0-9]+")
+
+    assert repr(digits) == "<lazy pattern '[0-9]+'>"
+    assert digits.sub("", "a1b22") == "ab"
 
 
 def test_a_lazy_module_is_imported_when_an_attribute_is_read() -> None:

@@ -169,7 +169,10 @@ def test_a_setting_diskcache_does_not_know_is_deleted_and_never_applied(cache: R
     cache.close()
     with database(cache) as rows:
         rows.execute("INSERT INTO Settings VALUES ('disk_put', 1), ('sqlite_writable_schema', 1), (x'80', 1)")
-    assert ReplyCache(cache.folder).get("k") == {"text": "kept"}
+    other = ReplyCache(cache.folder)
+    assert other.get("k") == {"text": "kept"}
+    other.put("other", {})
+    assert other.get("k") == {"text": "kept"}
     with database(cache) as rows:
         names = {name for (name,) in rows.execute("SELECT key FROM Settings")}
     assert names.isdisjoint({"disk_put", "sqlite_writable_schema", b"\x80"})

@@ -130,6 +130,7 @@ def test_a_planted_pickle_is_a_miss_and_never_runs(place: str, tmp_path: Path) -
         cache = ReplyCache(cache.folder)
         assert cache.get("good") == {"text": "good"}
         assert [cache.get(f"key {number}") for number in range(len(planted))] == [None] * len(planted)
+        cache.put("good", {"text": "good"})
         for use in (cache._rows.get, cache._rows.peekitem, lambda *_: list(cache._rows)):  # diskcache's own reading
             with contextlib.suppress(TypeError):
                 use("key 0")

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tunesmith.errors import CacheError, UsageError, shown
 from tunesmith.lazy import lazy_module
 from tunesmith.lm.cache.flight import Flight
-from tunesmith.lm.cache.rows import DATABASE, DamagedRow, Rows, decoded, encoded, inode
+from tunesmith.lm.cache.rows import DATABASE, DamagedRow, decoded, encoded, inode, stored
 from tunesmith.sqlite import connect, is_damage, set_aside
 
 if TYPE_CHECKING:
-    from tunesmith.lm.cache import upkeep
+    from tunesmith.lm.cache import table, upkeep
+    from tunesmith.lm.cache.table import Rows
     from tunesmith.lm.cache.upkeep import CacheStats, VerifyReport
 else:
+    table = lazy_module("tunesmith.lm.cache.table")  # a process that only reads needs no diskcache
     upkeep = lazy_module("tunesmith.lm.cache.upkeep")  # a run reads and writes, and looks after nothing
 
 __all__ = ["ReplyCache"]
@@ -63,6 +65,7 @@ class ReplyCache:
         self._damaged: set[str] = set()  # keys
         self._warned: set[str] = set()
         self._rows: Rows | None = None
+        self._reading: sqlite3.Connection | None = None  # until the first reply is written
         self._failure: str | None = None  # why the folder cannot be used
         with _gate:
             _live.add(self)
@@ -77,8 +80,8 @@ class ReplyCache:
         """Return a fresh copy of the value of `key`, or `None`."""
         try:
             with _gate:
-                stored = self._on_rows(Rows.stored, key)
-            return None if stored is None else decoded(key, stored)
+                found = self._stored(key)
+            return None if found is None else decoded(key, found)
         except DamagedRow as damage:
             with _gate:
                 self._damaged.add(key)
@@ -101,15 +104,14 @@ class ReplyCache:
         with _gate:
             if self._rows is not None and self._rows.inode != inode(self.folder):
                 self.close()  # the file was removed or set aside: what is written to it is lost
-            if not self._on_rows(Rows.set, key, blob):
+            if not self._on_rows(lambda rows: rows.set(key, blob)):
                 self.lost_writes += 1
 
     def close(self) -> None:
         """Let go of the folder. The next use opens it again, also after a failure."""
         with _gate:
-            if self._rows is not None:
-                self._rows.close()
-            self._rows = self._failure = None
+            self._let_go()
+            self._failure = None
             self.flight.close()
 
     def stats(self) -> "CacheStats":
@@ -192,8 +194,27 @@ class ReplyCache:
             except (sqlite3.Error, OSError) as error:
                 raise CacheError(_advice(self.folder, _cause(error))) from error
 
-    def _on_rows(self, use: Callable[..., _T], *given: object) -> _T | None:
-        """Return what `use(rows, *given)` returns, or warn and return `None` if the folder cannot be used.
+    def _stored(self, key: str) -> bytes | None:
+        """Return what is stored under `key`.
+
+        Until the first `put` this reads without diskcache, which takes several milliseconds to import and to open, and
+        writes when it opens. What fails is tried again with it, which warns, or replaces a damaged database.
+
+        Raises:
+            DamagedRow: there is a row, and it cannot be used.
+        """
+        if self._rows is None and self._failure is None:
+            try:
+                if self._reading is None and inode(self.folder) is not None and os.access(self.folder, os.W_OK):
+                    self._reading = connect(self.folder / DATABASE)
+                if self._reading is not None:
+                    return stored(self._reading, self.folder, key)
+            except sqlite3.Error:
+                pass
+        return self._on_rows(lambda rows: rows.stored(key))
+
+    def _on_rows(self, use: "Callable[[Rows], _T]") -> _T | None:
+        """Return what `use(rows)` returns, or warn and return `None` if the folder cannot be used.
 
         Raises:
             DamagedRow: `use` raises it.
@@ -204,12 +225,12 @@ class ReplyCache:
             return None
         try:
             try:
-                return use(self._rows, *given)
+                return use(self._rows)
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise
                 self._replace(self._rows.inode, error)
-                return use(self._rows, *given)  # the new ones
+                return use(self._rows)  # the new ones
         except DamagedRow:
             raise
         except Exception as error:  # noqa: BLE001 - the reply matters, its row does not
@@ -222,16 +243,23 @@ class ReplyCache:
     def _try_to_open(self) -> None:
         if self._rows is not None or self._failure is not None:
             return
+        self._let_go()
         seen = inode(self.folder)
         try:
             try:
-                self._rows = Rows(self.folder)
+                self._rows = table.Rows(self.folder)
             except sqlite3.DatabaseError as error:
                 if not is_damage(error, in_schema=True):
                     raise
                 self._replace(seen, error)
         except Exception as error:  # noqa: BLE001 - see `_on_rows`
             self._failure = _cause(error)
+
+    def _let_go(self) -> None:
+        for held in (self._rows, self._reading):
+            if held is not None:
+                held.close()
+        self._rows = self._reading = None
 
     def _replace(self, seen: int | None, damage: Exception) -> None:
         self._renew(seen)
@@ -243,14 +271,12 @@ class ReplyCache:
 
     def _renew(self, seen: int | None) -> None:
         """Set aside the damaged database, whose inode number is `seen`, and begin a new one."""
-        if self._rows is not None:
-            self._rows.close()
-            self._rows = None
+        self._let_go()
 
-        def renewed() -> Rows:
+        def renewed() -> "Rows":
             if inode(self.folder) == seen:  # or another process was faster
                 set_aside(self.folder / DATABASE)
-            return Rows(self.folder)
+            return table.Rows(self.folder)
 
         self._rows = self.flight.run("the damaged database", renewed)
 

@@ -1,8 +1,7 @@
-r"""The rows of a reply cache, in a diskcache that can neither pickle nor unpickle.
+r"""The rows of a reply cache: what is in one, and how it is read.
 
-This is the only file that imports diskcache. A row is a text key and `<sha256 hex>\n<compact JSON>`: in the database
-up to 32 KB, above that in a file beside it. The checksum covers the key as well, so a row that damage moved under
-another key is a miss and never a wrong reply.
+A row is a text key and `<sha256 hex>\n<compact JSON>`: in the database up to 32 KB, above that in a file beside it. The
+checksum covers the key as well, so a row that damage moved under another key is a miss and never a wrong reply.
 """
 
 import json
@@ -12,45 +11,25 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import diskcache
 from pydantic_core import from_json
 
-from tunesmith.errors import CacheError
 from tunesmith.lazy import lazy_pattern
-from tunesmith.lm.folders import make_private
-from tunesmith.sqlite import connect
 
 __all__ = [
     "DATABASE",
     "DamagedRow",
-    "Rows",
     "decoded",
     "encoded",
     "inode",
     "is_value_file",
+    "stored",
     "value_of",
 ]
 
 DATABASE = "cache.db"
 """The name of the database in its folder."""
 
-_INLINE = 32 * 1024  # bytes of a value kept in the database; a larger one gets a file
-_TIMEOUT = 60  # seconds to wait for another process's lock
-_SETTINGS = {
-    **diskcache.DEFAULT_SETTINGS,
-    "statistics": 0,
-    "eviction_policy": "none",
-    "cull_limit": 0,
-    "size_limit": 2**62,
-    "sqlite_synchronous": 1,  # NORMAL: a power cut may lose the last replies, never the database
-    "disk_min_file_size": _INLINE,
-    # diskcache's 32 MB of pages and 64 MB mapped read random rows no faster, and all of it counts as ours.
-    "sqlite_cache_size": 1024,  # pages of 4 KB
-    "sqlite_mmap_size": 0,
-}
-_KNOWN = ", ".join(f"'{name}'" for name in (*_SETTINGS, "count", "size", "hits", "misses"))
 _RAW, _FILE = 1, 2  # the two of diskcache's modes that hold plain bytes; the others are text and pickle
-_COLUMNS = "key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value"
 _SELECT = "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
 
 _VALUE_FILE = lazy_pattern(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}\.val")
@@ -124,101 +103,25 @@ def inode(folder: Path) -> int | None:
         return None
 
 
-class _Disk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
-    """Takes text keys and byte values, and gives out nothing: diskcache's own `Disk` unpickles (CVE-2025-69872)."""
+def stored(database: sqlite3.Connection, folder: Path, key: str) -> bytes | None:
+    """Return what is stored under `key` in the database of `folder`.
 
-    def __init__(self, directory: str, **_: object) -> None:
-        super().__init__(directory, min_file_size=_INLINE)
-
-    def put(self, key: object) -> tuple[str, bool]:
-        if not isinstance(key, str):
-            raise TypeError("a cache key is text")
-        return key, True
-
-    def store(self, value: object, read: object, key: object = None) -> Any:
-        if not isinstance(value, bytes) or read:
-            raise TypeError("a cache value is bytes")
-        return super().store(value, read, key=key)
-
-    def get(self, key: object, raw: object) -> object:
-        raise TypeError("keys are read by SQL")
-
-    def fetch(self, mode: object, filename: object, value: object, read: object) -> object:
-        raise TypeError("values are read by `value_of`")
-
-    def remove(self, file_path: object) -> None:
-        if is_value_file(file_path):
-            super().remove(file_path)
-
-
-class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
-    """The rows in `folder`, over one connection that any thread may use, one at a time.
-
-    diskcache has a connection for each thread, which no other thread can close. But SQLite cannot take a connection
-    through a fork, not even to close it there: all have to be closed before.
+    This is what `get` of diskcache does without expiry and statistics, in a third of its time.
 
     Raises:
-        CacheError: diskcache cannot use a folder of that name.
-        sqlite3.Error, OSError: the folder cannot be used, or the database is damaged (`sqlite.is_damage`).
+        DamagedRow: there is a row, and it cannot be used.
+        sqlite3.Error: the database cannot be read.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self._connection: sqlite3.Connection | None = None
-        self._folder = folder
-        if os.path.expandvars(folder) != str(folder):
-            raise CacheError("diskcache would replace the variable in the name of its folder")
-        make_private(folder)
+    for attempt in (1, 2):  # another process may replace the row, and remove the file that it named
+        row = database.execute(_SELECT, (key,)).fetchone()
+        if row is None:
+            return None
         try:
-            super().__init__(str(folder), timeout=_TIMEOUT, disk=_Disk, **_SETTINGS)
-            self.inode = inode(folder)
-            self._con.execute(f"SELECT rowid, {_COLUMNS} FROM Cache WHERE key = ''").fetchall()
-        except BaseException:
-            self.close()
-            raise
-
-    def stored(self, key: str) -> bytes | None:
-        """Return what is stored under `key`.
-
-        This is what `get` of diskcache does without expiry and statistics, in a third of its time.
-
-        Raises:
-            DamagedRow: there is a row, and it cannot be used.
-        """
-        for attempt in (1, 2):  # another process may replace the row, and remove the file that it named
-            row = self._con.execute(_SELECT, (key,)).fetchone()
-            if row is None:
-                return None
-            try:
-                return value_of(self._folder, *row)
-            except DamagedRow:
-                if attempt == 2:
-                    raise
-        return None
-
-    def close(self) -> None:
-        """Close the connection. The next use opens it again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def __del__(self) -> None:
-        self.close()
-
-    @property
-    def _con(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = connect(self._folder / DATABASE)
-            self._forget_unknown_settings()
-            for name, value in sorted(_SETTINGS.items()):
-                if name.startswith("sqlite_"):
-                    self.reset(name, value, update=False)
-        return self._connection
-
-    def _forget_unknown_settings(self) -> None:
-        """Delete stored settings that diskcache does not have: it makes a pragma or an attribute of each."""
-        sql = self._sql_retry  # waits for a lock also if SQLite does not, as it may for a new file
-        if sql("SELECT 1 FROM sqlite_master WHERE name = 'Settings'").fetchone():
-            sql(f"DELETE FROM Settings WHERE key IS NULL OR key NOT IN ({_KNOWN})")
+            return value_of(folder, *row)
+        except DamagedRow:
+            if attempt == 2:
+                raise
+    return None
 
 
 def _checksum(key: str, body: bytes) -> bytes:
