@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -273,6 +274,47 @@ def test_what_a_reply_marks_as_its_answer_is_the_answer(kind: Any, reply: str, v
     signature = dspy.Signature({"text": (str, dspy.InputField()), "found": (kind, dspy.OutputField())})
     with dspy.context(lm=FunctionLM(lambda seen: said, capabilities=Capabilities())):
         assert ts.Predict(signature)(text="x").found == value
+
+
+@each(
+    ("kind", "reply", "value"),
+    [
+        (str | None, "None", None),
+        (str | None, "null", None),
+        (date | None, "2024-05-01.", date(2024, 5, 1)),
+        (timedelta, "PT1H", timedelta(hours=1)),
+        (IPv4Address, "1.2.3.4\n\nSince it says so.", IPv4Address("1.2.3.4")),
+        (int | None, "None", None),
+        (bool, "Yes.", True),
+        (bool, "**No**", False),
+    ],
+)
+@each("name", ["bare", "lines"])
+def test_a_string_of_json_may_lack_its_quotes(kind: Any, reply: str, value: Any, name: str) -> None:
+    said = reply if name == "bare" else f"Found: {reply}"
+    program = ts.Predict(dspy.Signature({"text": (str, dspy.InputField()), "found": (kind, dspy.OutputField())}))
+    bind(program, name)
+    with dspy.context(lm=FunctionLM(lambda seen: said, capabilities=Capabilities())):
+        assert program(text="x").found == value
+
+
+@each(
+    ("kind", "reply"),
+    [
+        (str | None, '"Par'),
+        (str | None, "Paris"),
+        (int | str, "x"),
+        (Any, "Paris"),
+        (str | list[str], '["a", "b"'),
+        (date | None, "in May"),
+        (IPv4Address, "1.2.3"),
+        (int | None, "no"),
+    ],
+)
+def test_a_broken_value_of_json_is_no_string(kind: Any, reply: str) -> None:
+    signature = dspy.Signature({"text": (str, dspy.InputField()), "found": (kind, dspy.OutputField())})
+    with dspy.context(lm=FunctionLM(lambda seen: reply, capabilities=Capabilities())), pytest.raises(ParseError):
+        ts.Predict(signature)(text="x")
 
 
 @each(

@@ -15,7 +15,6 @@ from tunesmith.formats.options import Constraint
 from tunesmith.formats.registry import register
 from tunesmith.formats.streaming import FieldReader, JsonReader, TextReader
 from tunesmith.formats.thoughts import is_around
-from tunesmith.formats.unheld import value_within
 from tunesmith.lm import Capabilities, TokenLogprob
 from tunesmith.signatures import (
     Signature,
@@ -148,6 +147,8 @@ class BareFormat(Format):
         Raises:
             ParseError: `problem`, if no value is left.
         """
+        from tunesmith.formats.unheld import value_within  # here, since few replies hold more than the value
+
         name = _output(signature)
         return value_within(signature, name, text, (field_titles(signature)[name],), problem, cut=cut)
 

@@ -10,7 +10,6 @@ from tunesmith.formats.format import Format, field_notes
 from tunesmith.formats.options import Constraint
 from tunesmith.formats.registry import register
 from tunesmith.formats.streaming import FieldReader, JsonReader
-from tunesmith.formats.unheld import object_within
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
     Signature,
@@ -73,6 +72,8 @@ class JsonFormat(Format):
         try:
             value = parse_json(text)
         except ParseError as error:
+            from tunesmith.formats.unheld import object_within  # here, since few replies need it
+
             within = object_within(text) if mode == "none" else None
             if within is not None:
                 return validate_outputs(signature, within, raw=text)

@@ -12,7 +12,6 @@ from tunesmith.formats.layout import Section, unquoted
 from tunesmith.formats.options import Constraint
 from tunesmith.formats.streaming import FieldReader, GrowingReader
 from tunesmith.formats.thoughts import is_around
-from tunesmith.formats.unheld import lone_value
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
     MOST_LABELS,
@@ -190,14 +189,14 @@ def _spelled(signature: type[Signature], name: str, value: Any) -> str:
 
 
 def _typed(signature: type[Signature], name: str, text: str, raw: str) -> Any:
-    if not is_plain(signature, name):
-        return parse_text(signature, name, text, raw=raw)
-    text = unquoted(text.strip())
+    text = unquoted(text.strip()) if is_plain(signature, name) else text
     try:
         return parse_text(signature, name, text, raw=raw)
     except ParseError as error:
         if is_text(signature, name):
             raise
+        from tunesmith.formats.unheld import lone_value  # here, since few replies need it
+
         return lone_value(signature, name, text, error, raw=raw)
 
 

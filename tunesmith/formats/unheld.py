@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from tunesmith.errors import ParseError
@@ -20,6 +21,9 @@ __all__ = ["lone_value", "object_within", "value_within"]
 
 _FENCED = lazy_pattern(r"```\w*[ \t]*\n(.*?)```", re.DOTALL)
 _QUOTES = "\"'`*_“”‘’"
+_OPENERS = '"[{`'  # of JSON that was not closed
+_NONSENSE = "~"
+_TRUTHS = {"yes": "true", "no": "false"}
 _BOXED = lazy_pattern(r"\\boxed\s*\{")
 _INSIDE_BOX = lazy_pattern(r"\\(?:text|mathrm|textbf|mathbf)\s*\{(.*)\}\Z", re.DOTALL)
 _LEAD = r"^[ \t>#*_-]*(?:(?:so|thus|hence|therefore),?[ ])?(?:(?:the|my)[ ])?(?:(?:final|correct)[ ])?"
@@ -128,25 +132,40 @@ def _braced(text: str, start: int) -> str | None:
 
 def _values_of(signature: type[Signature], name: str, part: str, raw: str, *, ended: bool) -> Iterator[Any]:
     """Yield the value that a part of the reply is, the likeliest reading first. If it was cut, only a closed one."""
-    plain = is_plain(signature, name)
-    known = frozenset() if plain else _labels_in(field_schema(signature, name))
-    for text in _texts_of(part, ended=ended) if plain else _json_of(part, name, known, ended=ended):
+    schema = field_schema(signature, name)
+    read: Callable[..., Any]
+    candidates: Iterator[Any]
+    if is_plain(signature, name):
+        read, candidates = parse_text, _texts_of(part, ended=ended, is_truth=schema.get("type") == "boolean")
+    else:
+        read, candidates = validate_output, _json_of(part, name, schema, ended=ended)
+        if ended and part[:1] not in _OPENERS and not _is_value(signature, name, _NONSENSE):
+            # A string without its quotes, such as a URL. It is not read if any text is one, such as in `str | None`.
+            candidates = chain(candidates, (part, _bare(part)))
+    for candidate in candidates:
         try:
-            if plain:
-                yield parse_text(signature, name, text, raw=raw)
-            else:
-                yield validate_output(signature, name, text, raw=raw)
+            yield read(signature, name, candidate, raw=raw)
         except ParseError:
             continue
 
 
-def _texts_of(part: str, *, ended: bool) -> Iterator[str]:
+def _is_value(signature: type[Signature], name: str, value: Any) -> bool:
+    try:
+        validate_output(signature, name, value, raw="")
+    except ParseError:
+        return False
+    return True
+
+
+def _texts_of(part: str, *, ended: bool, is_truth: bool) -> Iterator[str]:
     quoted = _quoted(part)
     if quoted is not None:
         yield quoted
     if part and ended:
         yield part
         yield _bare(part)
+        if is_truth:
+            yield _TRUTHS.get(_bare(part).casefold(), "")
 
 
 def _bare(part: str) -> str:
@@ -166,10 +185,10 @@ def _quoted(text: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _json_of(part: str, name: str, known: frozenset[str], *, ended: bool) -> Iterator[Any]:
-    """Yield the JSON values that a part of the reply may be: of itself, of its start, or inside an object."""
-    bare = _bare(part)
-    if ended and bare in known:
+def _json_of(part: str, name: str, schema: Mapping[str, Any], *, ended: bool) -> Iterator[Any]:
+    """Yield the JSON values that a part of the reply may be: of itself, of its start, inside an object, or null."""
+    bare, nodes = _bare(part), (schema, *schema.get("anyOf", ()))
+    if ended and any(bare in node.get("enum", ()) for node in nodes):
         yield bare
     for text in (part, bare, _json_start(part)) if ended else (_json_start(part),):
         try:
@@ -179,6 +198,8 @@ def _json_of(part: str, name: str, known: frozenset[str], *, ended: bool) -> Ite
         yield value
         if isinstance(value, dict) and set(value) == {name}:
             yield value[name]
+    if ended and bare.casefold() == "none":
+        yield None
 
 
 def _json_start(part: str) -> str:
@@ -192,9 +213,3 @@ def _json_start(part: str) -> str:
         return ""
     rest = inner[end:].lstrip(_QUOTES)
     return inner[:end] if not rest or rest[0] in ".\r\n" else ""
-
-
-def _labels_in(schema: Mapping[str, Any]) -> frozenset[str]:
-    """Return the text choices of a schema, such as the labels of `Literal["a", "b"] | None`."""
-    nodes = (schema, *schema.get("anyOf", ()))
-    return frozenset(label for node in nodes for label in node.get("enum", ()) if isinstance(label, str))
