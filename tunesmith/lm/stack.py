@@ -32,7 +32,7 @@ from tunesmith.lm.meter import NOWHERE, Call, Meter, Scope, StopSignal, current_
 from tunesmith.lm.patience import Patience, Watch
 from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, row_of
 
-__all__ = ["BESIDE", "Beside", "Stack", "closed", "effective", "rollout_number"]
+__all__ = ["BESIDE", "Beside", "Stack", "closed", "effective", "rollout_number", "streamed_response"]
 
 
 class Beside(NamedTuple):
@@ -330,7 +330,7 @@ class Stack:
             for event in events:
                 received.append(event)
                 if isinstance(event, StreamEndEvent):
-                    reply = _Reply(_response_of(received, request), round(time.perf_counter() - start, 4))
+                    reply = _Reply(streamed_response(received, request), round(time.perf_counter() - start, 4))
                     self._store(key, reply)
                     self._settle(scope, key, reply, paid=True)
                 yield event
@@ -347,7 +347,7 @@ def closed(events: Iterator[Any]) -> Iterator[Iterator[Any]]:
             close()
 
 
-def _response_of(events: list[StreamEvent], request: Request) -> Response:
+def streamed_response(events: list[StreamEvent], request: Request) -> Response:
     """Return the response of a stream. The request's options are left out: they could turn its text into data."""
     plain = Request(model=request.model, messages=request.messages)
     return materialize_response(iter(events), plain)

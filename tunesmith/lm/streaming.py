@@ -5,14 +5,13 @@ import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import Any
 
 from tunesmith.errors import BudgetExceeded
-from tunesmith.lm.engine import Engine, Request, Response, StreamDeltaEvent, StreamEndEvent, refused, text_response
+from tunesmith.lm.engine import Engine, Request, Response, StreamDeltaEvent, StreamEvent, refused
 from tunesmith.lm.meter import StopSignal, current_scope
 from tunesmith.lm.model import LM
-from tunesmith.lm.stack import BESIDE, AsyncFacade, Stack, SyncFacade, closed
+from tunesmith.lm.stack import BESIDE, AsyncFacade, Stack, SyncFacade, closed, streamed_response
 from tunesmith.lm.wire import Prefix
 
 __all__ = ["Hear", "listening"]
@@ -68,37 +67,25 @@ class _StreamedEngine:
         """Answer `request`, piece by piece if a stream can carry the reply."""
         if request.config.logprobs is not None or request.tools:
             return self._inner.complete(request)
-        texts: list[str] = []
-        thoughts: list[str] = []
-        end = StreamEndEvent()
+        received = list[StreamEvent]()
         with closed(self._inner.stream(request)) as events:
             for event in events:
+                received.append(event)
                 if isinstance(event, StreamDeltaEvent):
-                    self._take(event.delta, texts, thoughts)
-                elif isinstance(event, StreamEndEvent):
-                    end = event
-        response = text_response(
-            "".join(texts),
-            model=request.model,
-            finish_reason=end.finish_reason or "stop",
-            thinking="".join(thoughts) or None,
-            provider_data=end.provider_data,
-        )
-        return response if end.usage is None else replace(response, usage=end.usage)
+                    self._pass_on(event.delta)
+        return streamed_response(received, request)
 
     def tell_whole(self, response: Response) -> None:
         """Pass on the whole text, if nothing was passed on before."""
         if not self._told and response.text:
             self._tell(response.text)
 
-    def _take(self, delta: Any, texts: list[str], thoughts: list[str]) -> None:
+    def _pass_on(self, delta: Any) -> None:
         _check_clock()
         if delta.type == "text":
-            texts.append(delta.text)
             self._told = True
             self._tell(delta.text)
         elif delta.type == "thinking":
-            thoughts.append(delta.text)
             self._tell("")  # the reader may have gone
         else:
             raise refused(f"A streamed reply holds text only. The engine sent a piece of type {delta.type!r}.")
