@@ -84,7 +84,7 @@ class Wire(httpx.BaseTransport):
             where = response.headers.get("location", "nowhere")
             raise Fault(Kind.FOREIGN, f"it has moved to {where}", response.status_code)
         if "ndjson" in response.headers.get("content-type", ""):
-            response.stream = _Lines(response, self._deadline, self._clock)
+            response.stream = _Lines(response, self._deadline)
             return response
         return self._whole(response)
 
@@ -106,19 +106,14 @@ class Wire(httpx.BaseTransport):
         request.extensions["timeout"] = waits
 
     def _read(self, response: httpx.Response) -> bytes:
-        parts = []
         try:
-            for part in response.iter_bytes():
-                parts.append(part)
-                if self._clock() > self._deadline:
-                    raise Fault(Kind.STALLED, "the reply came too slowly")
+            return response.read()
         except httpx.TransportError as error:
             raise _fault(error) from error
         except httpx.DecodingError as error:
             raise Fault(Kind.FOREIGN, str(error), response.status_code) from error
         finally:
             response.close()
-        return b"".join(parts)
 
     def _whole(self, response: httpx.Response) -> httpx.Response:
         """Return a reply that came in one piece, checked to be a JSON object."""
@@ -142,8 +137,8 @@ class Wire(httpx.BaseTransport):
 class _Lines(httpx.SyncByteStream):
     """A stream of JSON lines: whole lines only, none of them empty, none of them split by a reader."""
 
-    def __init__(self, response: httpx.Response, deadline: float, clock: Callable[[], float]) -> None:
-        self._inner, self._deadline, self._clock = response.stream, deadline, clock
+    def __init__(self, response: httpx.Response, deadline: float) -> None:
+        self._inner, self._deadline = response.stream, deadline
 
     def __iter__(self) -> Iterator[bytes]:
         rest = b""
@@ -166,8 +161,6 @@ class _Lines(httpx.SyncByteStream):
                 raise _fault(error) from error
             if chunk is None:
                 return
-            if self._clock() > self._deadline:
-                raise Fault(Kind.STALLED, "the reply came too slowly")
             yield chunk
 
     def close(self) -> None:
