@@ -33,9 +33,7 @@ def patient(**given: Any) -> Policy:
     return POLICY._replace(**given)
 
 
-def engine_on(
-    server: ProtocolServer, model: str = "m", *, policy: Policy | None = None, **options: Any
-) -> OllamaEngine:
+def engine_on(server: ProtocolServer, model: str = "m", *, policy: Policy = POLICY, **options: Any) -> OllamaEngine:
     return OllamaEngine(model, server_at(server.url, policy), **options)
 
 

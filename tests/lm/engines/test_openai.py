@@ -845,7 +845,7 @@ def test_the_spec_with_an_address_is_this_engine() -> None:
 
 def test_what_builds_the_engine_again_holds_no_secret() -> None:
     secret = {"api_key": "secret", "headers": {"X-Api-Key": "secret"}, "extra_headers": {"X": "secret"}}
-    _, options = openai_hosts("m", "http://localhost:1/v1", 1, {**secret, "revision": "r1"})
+    _, options = openai_hosts("m", {"base_url": "http://localhost:1/v1", **secret, "revision": "r1"}, 1)
     assert options == {"base_url": "http://localhost:1/v1", "revision": "r1"}
 
 

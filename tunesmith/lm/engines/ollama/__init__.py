@@ -9,13 +9,12 @@ from pydantic import Field
 from tunesmith.errors import UsageError, shown
 from tunesmith.lm.connection import is_header_value
 from tunesmith.lm.engine import Engine
-from tunesmith.lm.engines.hosts import pooled
+from tunesmith.lm.engines.hosts import on_hosts
 from tunesmith.lm.engines.ollama.host import server_address
 from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, TimeLimit, option, register_engine
 
 if TYPE_CHECKING:
     from tunesmith.lm.engines.ollama.client import OllamaServer
-    from tunesmith.lm.waiting import Policy
 
 __all__ = ["ollama_hosts", "ollama_server", "OllamaOptions"]
 
@@ -60,26 +59,16 @@ def ollama_hosts(model: str, given: dict[str, Any], slots: int) -> Built:
         raise UsageError("`ollama/` needs a model behind it, as in `ollama/llama3.2` or `ollama/qwen3:8b`.")
     if any(char.isspace() for char in model):
         raise UsageError(f"The name of a model holds no space. Given: {shown(model)}. `ollama list` shows the names.")
-    host = given.get("host")
-    if host is None or isinstance(host, str):
-        return _one(model, host, given)
-
-    def make(address: str) -> Built:
-        engine, options = _one(model, address, given)
-        server: Any = engine.server  # type: ignore[attr-defined]
-        server.policy = server.policy._replace(attempts=1)  # the pool tries another host instead
-        return engine, options
-
-    return pooled(make, host, name="host", slots=slots, timeout=given.get("timeout"))
-
-
-def _one(model: str, host: str | None, given: dict[str, Any]) -> Built:
     timeout, num_ctx = given.get("timeout"), given.get("num_ctx")
     own = {name: value for name, value in given.items() if name not in ("host", "num_ctx", "timeout")}
-    server = ollama_server(host, **({} if timeout is None else {"timeout": float(timeout)}))
-    engine: Engine = _library().OllamaEngine(model, server, num_ctx=num_ctx, **own)
-    kept = {"host": None if host is None else server.address, "num_ctx": num_ctx, **own, "timeout": timeout}
-    return engine, {name: value for name, value in kept.items() if value is not None}
+
+    def make(host: str | None, **policy: Any) -> Built:
+        server = ollama_server(host, **policy, **({} if timeout is None else {"timeout": float(timeout)}))
+        engine: Engine = _library().OllamaEngine(model, server, num_ctx=num_ctx, **own)
+        kept = {"host": None if host is None else server.address, "num_ctx": num_ctx, **own, "timeout": timeout}
+        return engine, {name: value for name, value in kept.items() if value is not None}
+
+    return on_hosts(make, given.get("host"), name="host", slots=slots, timeout=timeout)
 
 
 def ollama_server(host: str | None = None, **policy: Any) -> "OllamaServer":
@@ -93,13 +82,9 @@ def ollama_server(host: str | None = None, **policy: Any) -> "OllamaServer":
         UsageError: the address cannot be read.
     """
     server_address(host)
-    found: OllamaServer = _library().server_at(host, _policy(policy))
+    library = _library()
+    found: OllamaServer = library.server_at(host, library.POLICY._replace(**policy))
     return found
-
-
-def _policy(fields: dict[str, Any]) -> "Policy":
-    usual: Policy = importlib.import_module("tunesmith.lm.engines.ollama.client").POLICY
-    return usual._replace(**fields)
 
 
 def _library() -> Any:

@@ -51,7 +51,7 @@ from tunesmith.lm.engines.ollama.request import (
 from tunesmith.lm.options import OLLAMA
 from tunesmith.lm.waiting import Policy
 
-__all__ = ["OllamaEngine", "server_at"]
+__all__ = ["POLICY", "OllamaEngine", "server_at"]
 
 _LOG = logging.getLogger("tunesmith")
 _BATCH = 64  # texts in one embedding request
@@ -61,13 +61,13 @@ _CRASHES = 3  # in a row under one schema, after which it is not sent any more
 T = TypeVar("T")
 
 
-def server_at(host: str | None, policy: Policy | None = None) -> OllamaServer:
+def server_at(host: str | None, policy: Policy = POLICY) -> OllamaServer:
     """Return the server at `host`, by default at OLLAMA_HOST; asks it nothing yet.
 
     Raises:
         UsageError: the address cannot be read.
     """
-    return OllamaServer(server_address(host), _connect, policy or POLICY)
+    return OllamaServer(server_address(host), _connect, policy)
 
 
 def _connect(address: str, transport: httpx.BaseTransport) -> ollama.Client:

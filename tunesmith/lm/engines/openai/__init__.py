@@ -6,10 +6,9 @@ from typing import Any
 
 from tunesmith.errors import UsageError
 from tunesmith.lm.engine import Engine
-from tunesmith.lm.engines.hosts import pooled
+from tunesmith.lm.engines.hosts import on_hosts
 from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, TimeLimit, option, register_engine
 from tunesmith.lm.options import SECRET_OPTIONS
-from tunesmith.lm.waiting import Policy
 
 __all__ = ["openai_hosts", "OpenAIOptions"]
 
@@ -32,14 +31,13 @@ class OpenAIOptions(EngineOptions):
     cloud: bool | None = option("true or false", "whether a model that Ollama hands on to the cloud may be asked")
 
 
-def openai_hosts(model: str, base_url: object, slots: int, given: Mapping[str, Any]) -> Built:
+def openai_hosts(model: str, given: Mapping[str, Any], slots: int) -> Built:
     """Return the engine of `openai/<model>` on one OpenAI-compatible server, or on several as a pool.
 
     Args:
         model: its name there.
-        base_url: address, or addresses.
+        given: any of `OpenAIOptions`, `base_url` among them.
         slots: requests that one server works on at once.
-        given: any of the other `OpenAIOptions`.
 
     Raises:
         UsageError: an option or address that cannot be used, or servers that have different models.
@@ -48,31 +46,18 @@ def openai_hosts(model: str, base_url: object, slots: int, given: Mapping[str, A
     """
     if not model:
         raise UsageError("`openai/` needs a model behind it: write `openai/<model>`.")
-    if isinstance(base_url, str):
-        return _one(model, base_url, slots, given)
-    # The pool tries another host instead of the same one again.
-    return pooled(
-        lambda address: _one(model, address, slots, given, policy=Policy(attempts=1)),
-        base_url,
-        name="base_url",
-        slots=slots,
-    )
+    own = {name: value for name, value in given.items() if name != "base_url"}
+    headers = {**own.pop("headers", {}), **own.pop("extra_headers", {})}
+    kept = {name: value for name, value in own.items() if name not in SECRET_OPTIONS}
 
+    def make(base_url: str, **policy: Any) -> Built:
+        library = importlib.import_module("tunesmith.lm.engines.openai.engine")
+        engine: Engine = library.OpenAIEngine(
+            model, base_url=base_url, slots=slots, headers=headers, policy=library.POLICY._replace(**policy), **own
+        )
+        return engine, {"base_url": base_url, **kept}
 
-def _one(model: str, base_url: str, slots: int, options: Mapping[str, Any], **own: Any) -> Built:
-    given = {name: value for name, value in options.items() if value is not None}
-    headers = {**given.pop("headers", {}), **given.pop("extra_headers", {})}
-    if headers:
-        given["headers"] = headers
-    made: Engine = importlib.import_module("tunesmith.lm.engines.openai.engine").OpenAIEngine(
-        model, base_url=base_url, slots=slots, **given, **own
-    )
-    return made, {"base_url": base_url, **{name: value for name, value in given.items() if name not in SECRET_OPTIONS}}
-
-
-def _make(spec: str, given: dict[str, Any], slots: int) -> Built:
-    others = {name: value for name, value in given.items() if name != "base_url"}
-    return openai_hosts(spec.removeprefix(_PREFIX), given["base_url"], slots, others)
+    return on_hosts(make, given["base_url"], name="base_url", slots=slots)
 
 
 register_engine(
@@ -81,7 +66,7 @@ register_engine(
         spec="openai/<model> with base_url=",
         help="vLLM, TGI, llama.cpp's server, Ollama's `/v1` and others that speak OpenAI's protocol",
         options=OpenAIOptions,
-        make=_make,
+        make=lambda spec, given, slots: openai_hosts(spec.removeprefix(_PREFIX), given, slots),
         takes=lambda spec, given: spec.startswith(_PREFIX) and given.get("base_url") is not None,
         instead={
             **dict.fromkeys(("api_base", "api_version", "host"), "`base_url` holds the address"),

@@ -34,10 +34,10 @@ from tunesmith.lm.engines.openai.request import chat_body
 from tunesmith.lm.engines.openai.server import Server
 from tunesmith.lm.waiting import Policy
 
-__all__ = ["OpenAIEngine"]
+__all__ = ["POLICY", "OpenAIEngine"]
 
 _ANSWER_SECONDS = 600.0  # a slow model on a slow machine
-_POLICY = Policy(attempts=4, pause=0.5)
+POLICY = Policy(attempts=4, pause=0.5)
 _SMALLEST_CONTEXT = 128  # tokens; a prompt below it fits anywhere
 _ABSENT_SECONDS = 10.0  # for so long a server that was away is not asked what it can do
 
@@ -75,7 +75,7 @@ class OpenAIEngine:
         revision: str | None = None,
         timeout: float = _ANSWER_SECONDS,
         headers: Mapping[str, str] | None = None,
-        policy: Policy = _POLICY,
+        policy: Policy = POLICY,
         slots: int = 1,
         cloud: bool = False,
     ) -> None:
