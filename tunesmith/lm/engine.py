@@ -4,6 +4,7 @@ An engine answers one canonical request with one response. It does not cache, re
 through `dspy.LM(engine=...)`; the layers in `stack.py` are between the two.
 """
 
+import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -102,6 +103,7 @@ __all__ = [
     "ToolResultPart",
     "TopLogprob",
     "Usage",
+    "closed",
     "context_overflow",
     "dspy_settings",
     "end_event",
@@ -350,6 +352,17 @@ def token_logprobs(found: Any) -> tuple[TokenLogprob, ...] | None:
 def _logprob(item: Mapping[str, Any]) -> tuple[str, float, tuple[int, ...] | None]:
     value, raw = float(item["logprob"]), item.get("bytes")
     return item["token"], value if math.isfinite(value) else -1e9, None if raw is None else tuple(raw)
+
+
+@contextlib.contextmanager
+def closed(events: Iterator[Any]) -> Iterator[Iterator[Any]]:
+    """Close `events` at the end, also after an error: a stored exception would keep the connection open."""
+    try:
+        yield events
+    finally:
+        close = getattr(events, "close", None)
+        if close is not None:
+            close()
 
 
 def end_event(reason: str, usage: Usage) -> StreamEndEvent:

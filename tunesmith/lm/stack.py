@@ -22,6 +22,7 @@ from tunesmith.lm.engine import (
     Response,
     StreamEndEvent,
     StreamEvent,
+    closed,
     context_overflow,
     dspy_settings,
     materialize_response,
@@ -32,7 +33,7 @@ from tunesmith.lm.meter import NOWHERE, Call, Meter, Scope, StopSignal, current_
 from tunesmith.lm.patience import Patience, Watch
 from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, row_of
 
-__all__ = ["BESIDE", "Beside", "Stack", "closed", "effective", "rollout_number", "streamed_response"]
+__all__ = ["BESIDE", "Beside", "Stack", "effective", "rollout_number", "streamed_response"]
 
 
 class Beside(NamedTuple):
@@ -334,17 +335,6 @@ class Stack:
                     self._store(key, reply)
                     self._settle(scope, key, reply, paid=True)
                 yield event
-
-
-@contextlib.contextmanager
-def closed(events: Iterator[Any]) -> Iterator[Iterator[Any]]:
-    """Close `events` at the end, also after an error: a stored exception would keep the connection open."""
-    try:
-        yield events
-    finally:
-        close = getattr(events, "close", None)
-        if close is not None:
-            close()
 
 
 def streamed_response(events: list[StreamEvent], request: Request) -> Response:

@@ -2,10 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import httpx
 
@@ -20,6 +20,7 @@ from tunesmith.lm.engine import (
     Response,
     StreamEvent,
     StreamStartEvent,
+    closed,
     resend_of,
     unavailable,
 )
@@ -100,7 +101,7 @@ class PoolEngine:
         """Answer piece by piece; once a piece was given, no other host takes over."""
         visit = self._visit(_prefix(request))
         while True:
-            with visit.host() as host, closing(_generator(host.engine.stream(request))) as events:
+            with visit.host() as host, closed(host.engine.stream(request)) as events:
                 for event in events:
                     if isinstance(event, StreamStartEvent):
                         start = event
@@ -200,10 +201,6 @@ class _Visit:
         del pause
         self._looks += isinstance(error, ModelUnavailable)
         return self._policy.pause_after(self._looks) if self._looks < self._policy.attempts else None
-
-
-def _generator(events: Iterator[StreamEvent]) -> Generator[StreamEvent, None, None]:
-    return cast("Generator[StreamEvent, None, None]", events)  # engines write `stream` as one
 
 
 def _never_sent(error: BaseException | None) -> bool:

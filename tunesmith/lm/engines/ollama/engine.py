@@ -29,6 +29,7 @@ from tunesmith.lm.engine import (
     ThinkingDelta,
     ToolCallDelta,
     Usage,
+    closed,
     context_overflow,
     end_event,
     missing_model,
@@ -176,13 +177,12 @@ class OllamaEngine:
 
         first, chunks, content = self._sent(request, known, begin, deadline)
         try:
-            yield from self._events(first, chunks, request, known)
+            with closed(chunks):
+                yield from self._events(first, chunks, request, known)
         except Fault as fault:
             if fault.sort is Sort.CRASH:
                 self._crashed.add(content)
             raise self._error(fault, request, known, deadline=deadline) from fault
-        finally:
-            chunks.close()  # type: ignore[attr-defined]  # it is a generator
 
     def embed(self, texts: list[str]) -> list[list[float]]:
         """Return one vector per text, in order. Every request, of 64 texts, may take as long as a call.
