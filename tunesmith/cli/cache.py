@@ -4,10 +4,8 @@ import datetime
 import re
 from typing import Any
 
-import click
-
 from tunesmith.cli.failures import DONE, ERROR
-from tunesmith.cli.output import bytes_text, emit, note, say
+from tunesmith.cli.output import agreed, bytes_text, emit, note, say
 from tunesmith.errors import UsageError
 from tunesmith.lm import reply_cache
 
@@ -74,15 +72,8 @@ def prune(*, older_than: str | None, max_size: str | None, corrupt: bool, as_jso
 def clear(*, yes: bool, as_json: bool) -> int:
     """Remove every reply. A program that asks for it again pays again."""
     cache = reply_cache()
-    if not yes:
-        question = f"Remove all {cache.stats().rows:,} replies in {cache.folder}?"
-        try:
-            agreed = click.confirm(question, err=True)
-        except click.Abort:
-            note("")  # ends the line of the question
-            raise UsageError("No answer came, so nothing was removed. Pass --yes to remove without asking.") from None
-        if not agreed:
-            return _say_removed(0, as_json=as_json)
+    if not (yes or agreed(f"Remove all {cache.stats().rows:,} replies in {cache.folder}?")):
+        return _say_removed(0, as_json=as_json)
     return _say_removed(cache.clear(), as_json=as_json)
 
 

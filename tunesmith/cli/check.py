@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tunesmith.artifacts import Artifact, load, verify
-from tunesmith.cli.choosing import allowed, chosen_lm, current_project
+from tunesmith.artifacts import Artifact, verify
+from tunesmith.cli.choosing import chosen_artifact, chosen_lm, current_project
 from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.junit import junit_xml, write_junit
 from tunesmith.cli.output import emit, note, say, say_table
@@ -49,8 +49,7 @@ def run(
         judge = project.metric()
         found = verify(artifact)
         model = chosen_lm(spec, project, slots=slots, store=not no_store)
-        allowed(allow, project.root)
-        program = load(artifact, lm=model, allow=allow)
+        program = chosen_artifact(artifact, allow, model)
         examples = _examples(project, program, data)
         with shown_progress(quiet=quiet) as tell:
             result = check_artifact(program, found, examples, judge, gates=gates, lm=model, slots=slots, progress=tell)

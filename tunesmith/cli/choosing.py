@@ -13,7 +13,7 @@ from tunesmith.lm import LM, lm
 from tunesmith.modules import Module
 
 __all__ = [
-    "allowed",
+    "chosen_artifact",
     "chosen_lm",
     "chosen_model",
     "chosen_program",
@@ -101,8 +101,7 @@ def chosen_program(target: str | None, project: Project, model: LM | None, allow
     if target is None:
         return project.program()
     if Path(target).is_dir():
-        allowed(allow, project.root)
-        return load(Path(target), lm=model, allow=tuple(allow))
+        return chosen_artifact(Path(target), allow, model)
     if ":" in target:
         return find_program(target, project.root)
     raise UsageError(
@@ -111,14 +110,18 @@ def chosen_program(target: str | None, project: Project, model: LM | None, allow
     )
 
 
-def allowed(names: Sequence[str], root: Path) -> None:
-    """Import the classes of `--allow`, with the project's folder first and the current one last on the path.
+def chosen_artifact(path: Path, allow: Sequence[str], model: LM | None = None) -> Module:
+    """Load the artifact's program, with the classes of `--allow` from the project's folder first, then the current one.
 
     Raises:
         UsageError: a class cannot be imported.
+        ArtifactError: the artifact is damaged, or needs code that was not allowed.
     """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    for name in names:
-        find_object(name, root)
+    if allow:
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.append(here)
+        root = current_project().root
+        for name in allow:
+            find_object(name, root)
+    return load(path, lm=model, allow=tuple(allow))

@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
-__all__ = ["bytes_text", "emit", "heading", "note", "say", "say_table", "table"]
+from tunesmith.errors import UsageError
+
+__all__ = ["agreed", "bytes_text", "emit", "heading", "note", "say", "say_table", "table"]
 
 _NARROWEST = 12  # characters of a wrapped column
 
@@ -83,3 +85,16 @@ def bytes_text(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
+
+
+def agreed(question: str) -> bool:
+    """Ask whether something may be removed.
+
+    Raises:
+        UsageError: there was no answer.
+    """
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        note("")  # ends the line of the question
+        raise UsageError("There was no answer, so nothing was removed. Pass --yes to remove without asking.") from None

@@ -10,8 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from tunesmith.artifacts import load
-from tunesmith.cli.choosing import allowed, chosen_lm, current_project
+from tunesmith.cli.choosing import chosen_artifact, chosen_lm
 from tunesmith.cli.failures import DONE, ERROR
 from tunesmith.cli.fields import json_values, pairs_of, row_of, typed_pairs
 from tunesmith.cli.output import emit, note, say
@@ -38,9 +37,7 @@ def run(
 ) -> int:
     """Run the compiled program in ARTIFACT."""
     model = chosen_lm(spec, slots=slots, store=not no_store)
-    if allow:
-        allowed(allow, current_project().root)
-    program = load(artifact, lm=model, allow=allow)
+    program = chosen_artifact(artifact, allow, model)
     watch, call = CacheWatch(model), _Caller(program, model)
     if fields in ((), ("-",)):
         code = _predict_lines(call, explicit=fields == ("-",), quiet=quiet)

@@ -9,7 +9,7 @@ import click
 
 from tunesmith.cli.choosing import current_project
 from tunesmith.cli.failures import DONE
-from tunesmith.cli.output import emit, heading, note, say, say_table
+from tunesmith.cli.output import agreed, emit, heading, note, say, say_table
 from tunesmith.errors import LedgerError, UsageError, shown
 from tunesmith.evaluation import Report, RunInfo, count_ledger, read_entries, run_path, runs_in
 
@@ -89,7 +89,7 @@ def resume(*, name: str, as_json: bool, quiet: bool) -> int:
 def rm(*, name: str, yes: bool, as_json: bool) -> int:
     """Remove a run's folder with its artifact. Its replies stay in the cache."""
     info = _found(name)
-    removed = yes or _agreed(info.path)
+    removed = yes or agreed(f"Remove {info.path} with everything in it?")
     if removed:
         info.remove()
     if as_json:
@@ -97,14 +97,6 @@ def rm(*, name: str, yes: bool, as_json: bool) -> int:
     else:
         say(f"{info.path} was removed" if removed else "nothing was removed")
     return DONE
-
-
-def _agreed(path: Path) -> bool:
-    try:
-        return click.confirm(f"Remove {path} with everything in it?", err=True)
-    except click.Abort:
-        note("")  # ends the line of the question
-        raise UsageError("There was no answer, so nothing was removed. Pass --yes to remove without asking.") from None
 
 
 def _found(name: str) -> RunInfo:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.artifacts import Artifact, load, verify
-from tunesmith.cli.choosing import allowed, chosen_lm, chosen_spec, current_project
+from tunesmith.artifacts import Artifact, verify
+from tunesmith.cli.choosing import chosen_artifact, chosen_lm, chosen_spec
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.fields import pairs_of, typed_pairs
 from tunesmith.cli.output import emit, heading, note, say, say_table
@@ -36,7 +36,7 @@ def run(
     found = verify(artifact)
     parts: dict[str, Any] = {}
     if messages or schema:
-        program = _program(artifact, allow)
+        program = chosen_artifact(artifact, allow)
         if messages:
             parts["messages"] = _messages(program, fields, spec, quiet=quiet)
         if schema:
@@ -50,12 +50,6 @@ def run(
     else:
         _say(found)
     return DONE
-
-
-def _program(artifact: Path, allow: Sequence[str]) -> Module:
-    if allow:
-        allowed(allow, current_project().root)
-    return load(artifact, allow=tuple(allow))
 
 
 def _messages(program: Module, fields: Sequence[str], spec: str | None, *, quiet: bool) -> dict[str, Any]:
