@@ -2,10 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tunesmith.data import Score
 from tunesmith.errors import MetricError, UsageError, shown
+from tunesmith.metrics.field import FieldScorer
 from tunesmith.metrics.metric import Scorer, factory, named
 from tunesmith.metrics.values import (
     MISSING,
@@ -16,9 +17,8 @@ from tunesmith.metrics.values import (
     judged,
     label_of,
     missing,
-    one_field,
     same,
-    text_of,
+    texts_of,
 )
 from tunesmith.metrics.wording import holds_text
 from tunesmith.signatures import Example
@@ -42,6 +42,7 @@ class ExactMatch(Scorer):
     fields: tuple[str, ...]
     normalize: bool
     metric_version: ClassVar[int] = 2
+    made_by: ClassVar[str] = "exact_match"
 
     def __post_init__(self) -> None:
         checked_fields(self.fields)
@@ -50,11 +51,6 @@ class ExactMatch(Scorer):
     def labels(self) -> tuple[str, ...]:
         """The named fields; empty if none is named."""
         return self.fields
-
-    @property
-    def metric_name(self) -> str:
-        """The name for reports."""
-        return f"exact_match({', '.join(self.fields)})" if self.fields else "exact_match"
 
     def score(self, example: Example, prediction: object, trace: object = None) -> Score:
         """Return 1 if all fields match, else 0 with the differences as feedback."""
@@ -104,47 +100,29 @@ def exact_match(*fields: str, normalize: bool = True) -> ExactMatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Contains(Scorer):
+class Contains(FieldScorer):
     """The metric that `contains` makes."""
 
-    field: str | None
     normalize: bool
     metric_version: ClassVar[int] = 2
+    made_by: ClassVar[str] = "contains"
 
-    def __post_init__(self) -> None:
-        checked_fields(() if self.field is None else (self.field,))
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The field, if it is named."""
-        return () if self.field is None else (self.field,)
-
-    @property
-    def metric_name(self) -> str:
-        """The name for reports."""
-        return "contains" if self.field is None else f"contains({self.field})"
-
-    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
-        """Return 1 if the predicted text contains the label, else 0."""
-        field = one_field(example, prediction, self.field)
-        label, got = label_of(example, field), given(prediction, field)
-        wanted = items_of(label)
-        texts = [text_of(item) for item in ([label] if wanted is None else wanted)]
-        if any(text is not None and text.strip() == "" for text in texts):
+    def check_label(self, field: str, label: Any, got: Any) -> None:
+        """Refuse a blank text."""
+        if any(text is not None and text.strip() == "" for text in texts_of(label)):
             raise MetricError(f"The label `{field}` must be text. Given: {shown(label)}.")
-        if got is MISSING:
-            return missing(field, prediction)
+
+    def compare(self, field: str, label: Any, got: Any) -> Score:
+        """Return 1 if the predicted text contains the label, else 0."""
+        texts = texts_of(label)
         if None in texts or not texts:
             return judged(field, same(label, got, normalize=self.normalize), label, got)
         found = all(self._holds(got, text) for text in texts if text is not None)
         return judged(field, found, label, got, "not contained; ")
 
     def _holds(self, got: object, expected: str) -> bool:
-        items = items_of(got)
-        texts = [text_of(item) for item in ([got] if items is None else items)]
-        return any(
-            holds_text(expected, text) if self.normalize else expected in text for text in texts if text is not None
-        )
+        texts = [text for text in texts_of(got) if text is not None]
+        return any(holds_text(expected, text) if self.normalize else expected in text for text in texts)
 
 
 @factory
@@ -181,6 +159,7 @@ class OneOf(Scorer):
     accepted_field: str
     normalize: bool
     metric_version: ClassVar[int] = 2
+    made_by: ClassVar[str] = "one_of"
 
     def __post_init__(self) -> None:
         checked_fields((self.field, self.accepted_field))
@@ -194,11 +173,6 @@ class OneOf(Scorer):
     def outputs(self) -> tuple[str, ...]:
         """The predicted field."""
         return (self.field,)
-
-    @property
-    def metric_name(self) -> str:
-        """The name for reports."""
-        return f"one_of({self.field})"
 
     def score(self, example: Example, prediction: object, trace: object = None) -> Score:
         """Return 1 if the predicted value is an accepted one, else 0."""
@@ -245,6 +219,7 @@ class RegexMatch(Scorer):
     pattern: str
     field: str
     metric_version: ClassVar[int] = 2
+    made_by: ClassVar[str] = "regex_match"
 
     def __post_init__(self) -> None:
         checked_fields((self.field,))
@@ -258,18 +233,12 @@ class RegexMatch(Scorer):
         """The predicted field."""
         return (self.field,)
 
-    @property
-    def metric_name(self) -> str:
-        """The name for reports."""
-        return f"regex_match({self.field})"
-
     def score(self, example: Example, prediction: object, trace: object = None) -> Score:
         """Return 1 if the predicted text has a match of the pattern, else 0."""
         got = given(prediction, self.field)
         if got is MISSING:
             return missing(self.field, prediction)
-        items = items_of(got)
-        texts = [text_of(item) for item in ([got] if items is None else items)]
+        texts = texts_of(got)
         found = bool(texts) and all(text is not None and re.search(self.pattern, text) for text in texts)
         return judged(self.field, found, f"text with /{self.pattern}/", got)
 

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast, overload
 
 from tunesmith.data import Score, content_key
 from tunesmith.errors import DataError, UsageError, shown
@@ -58,6 +58,14 @@ class Scorer:
     """
 
     __slots__ = ()
+    made_by: ClassVar[str] = ""
+    """The function that makes the metric."""
+
+    @property
+    def metric_name(self) -> str:
+        """The name for reports: `exact_match(queue)`, or the class of a metric that no function makes."""
+        fields = f"({', '.join(self.outputs)})" if self.outputs else ""
+        return f"{self.made_by}{fields}" if self.made_by else type(self).__name__
 
     @property
     def labels(self) -> tuple[str, ...]:

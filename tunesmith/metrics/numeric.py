@@ -9,35 +9,24 @@ from typing import Any, ClassVar
 from tunesmith.data import Score
 from tunesmith.errors import MetricError, UsageError, shown
 from tunesmith.metrics.digits import as_decimal, is_near, last_number
-from tunesmith.metrics.metric import Scorer, factory
-from tunesmith.metrics.values import (
-    MISSING,
-    checked_fields,
-    given,
-    items_of,
-    judged,
-    label_of,
-    missing,
-    one_field,
-    plain,
-    same,
-)
-from tunesmith.signatures import Example
+from tunesmith.metrics.field import FieldScorer
+from tunesmith.metrics.metric import factory
+from tunesmith.metrics.values import items_of, judged, plain, same
 
 __all__ = ["NumericClose", "numeric_close"]
 
 
 @dataclass(frozen=True, slots=True)
-class NumericClose(Scorer):
+class NumericClose(FieldScorer):
     """The metric that `numeric_close` makes."""
 
-    field: str | None
     rel: float
     abs: float
     metric_version: ClassVar[int] = 2
+    made_by: ClassVar[str] = "numeric_close"
 
-    def __post_init__(self) -> None:
-        checked_fields(() if self.field is None else (self.field,))
+    def check_settings(self) -> None:
+        """Refuse a tolerance that is negative or not finite."""
         for name in ("rel", "abs"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -45,25 +34,13 @@ class NumericClose(Scorer):
             if not (math.isfinite(value) and value >= 0):
                 raise UsageError(f"`{name}` must be finite and not negative. Given: {value}.")
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The named field; empty if none is named."""
-        return () if self.field is None else (self.field,)
-
-    @property
-    def metric_name(self) -> str:
-        """The name for reports."""
-        return "numeric_close" if self.field is None else f"numeric_close({self.field})"
-
-    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
-        """Return 1 if the predicted number is within tolerance of the label, else 0."""
-        field = one_field(example, prediction, self.field)
-        label = label_of(example, field)
+    def check_label(self, field: str, label: Any, got: Any) -> None:
+        """Refuse a text without a number."""
         if _is_number(label) and _number(label) is None:
             raise MetricError(f"The label `{field}` is not a number. Given: {shown(label)}.")
-        got = given(prediction, field)
-        if got is MISSING:
-            return missing(field, prediction)
+
+    def compare(self, field: str, label: Any, got: Any) -> Score:
+        """Return 1 if the predicted number is within tolerance of the label, else 0."""
         note = "no number; " if _number(label) is not None and _number(got) is None else ""
         try:
             return judged(field, self._near(label, got), label, got, note)

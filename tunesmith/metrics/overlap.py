@@ -6,26 +6,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tunesmith.data import Score, tokens
 from tunesmith.errors import MetricError, UsageError, shown
-from tunesmith.metrics.metric import Scorer, factory
-from tunesmith.metrics.values import (
-    MISSING,
-    checked_fields,
-    given,
-    items_of,
-    judged,
-    label_of,
-    missing,
-    one_field,
-    plain,
-    same,
-    text_of,
-)
+from tunesmith.metrics.field import FieldScorer
+from tunesmith.metrics.metric import factory
+from tunesmith.metrics.values import items_of, judged, plain, same, texts_of
 from tunesmith.metrics.wording import same_text
-from tunesmith.signatures import Example
 
 __all__ = ["RougeL", "TokenF1", "rouge_l", "token_f1"]
 
@@ -33,28 +21,42 @@ _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
-class TokenF1(Scorer):
+class _Overlap(FieldScorer):
+    """A metric of texts: how much of the label's words the prediction has. A subclass implements `of`."""
+
+    measure: ClassVar[str]
+
+    def of(self, expected: str, got: str) -> float:
+        """Return the score of two texts, 0 to 1."""
+        raise NotImplementedError
+
+    def check_label(self, field: str, label: Any, got: Any) -> None:
+        """Refuse a list without texts for a predicted text."""
+        if items_of(label) is not None and items_of(got) is None and not _texts(label):
+            raise MetricError(f"The label `{field}` must be text. Given: {shown(label)}.")
+
+    def compare(self, field: str, label: Any, got: Any) -> Score:
+        """Return the score of the best label."""
+        wanted, have = _texts(label), _texts(got)
+        both_texts = isinstance(plain(label), str) and isinstance(plain(got), str)
+        if wanted is None or (not both_texts and same(label, got)):
+            return judged(field, same(label, got), label, got)
+        if have is None:
+            return judged(field, 0, label, got, "no text; ")
+        if items_of(got) is not None or items_of(label) is None:
+            value = self.of(" ".join(wanted), " ".join(have))
+        else:
+            value = max(self.of(expected, have[0]) for expected in wanted)
+        return judged(field, value, label, got, f"{self.measure} {value:.2f}; ")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenF1(_Overlap):
     """The metric that `token_f1` makes."""
 
-    field: str | None
     metric_version: ClassVar[int] = 2
-
-    def __post_init__(self) -> None:
-        checked_fields(() if self.field is None else (self.field,))
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The named field; empty if none is named."""
-        return () if self.field is None else (self.field,)
-
-    @property
-    def metric_name(self) -> str:
-        """The name for reports."""
-        return "token_f1" if self.field is None else f"token_f1({self.field})"
-
-    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
-        """Return the F1 of the words in common."""
-        return _best(self, example, prediction, "F1")
+    made_by: ClassVar[str] = "token_f1"
+    measure: ClassVar[str] = "F1"
 
     def of(self, expected: str, got: str) -> float:
         """Return the F1 of two texts."""
@@ -92,32 +94,19 @@ def token_f1(field: str | None = None) -> TokenF1:
 
 
 @dataclass(frozen=True, slots=True)
-class RougeL(Scorer):
+class RougeL(_Overlap):
     """The metric that `rouge_l` makes."""
 
-    field: str | None
     beta: float
     metric_version: ClassVar[int] = 2
+    made_by: ClassVar[str] = "rouge_l"
+    measure: ClassVar[str] = "ROUGE-L"
 
-    def __post_init__(self) -> None:
-        checked_fields(() if self.field is None else (self.field,))
+    def check_settings(self) -> None:
+        """Refuse a beta that is not above zero."""
         beta = self.beta
         if isinstance(beta, bool) or not isinstance(beta, (int, float)) or not 0 < beta < math.inf:
             raise UsageError(f"`beta` must be a number above zero. Given: {shown(beta)}.")
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The named field; empty if none is named."""
-        return () if self.field is None else (self.field,)
-
-    @property
-    def metric_name(self) -> str:
-        """The name for reports."""
-        return "rouge_l" if self.field is None else f"rouge_l({self.field})"
-
-    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
-        """Return the F-measure of the longest common subsequence of words."""
-        return _best(self, example, prediction, "ROUGE-L")
 
     def of(self, expected: str, got: str) -> float:
         """Return the ROUGE-L of two texts."""
@@ -177,31 +166,9 @@ def longest_common(one: Sequence[str], other: Sequence[str]) -> int:
     return len(short) - row.bit_count()
 
 
-def _best(metric: TokenF1 | RougeL, example: Example, prediction: object, name: str) -> Score:
-    field = one_field(example, prediction, metric.field)
-    label, got = label_of(example, field), given(prediction, field)
-    labels, items = items_of(label), items_of(got)
-    wanted, have = _texts(label), _texts(got)
-    if labels is not None and items is None and not wanted:
-        raise MetricError(f"The label `{field}` must be text. Given: {shown(label)}.")
-    if got is MISSING:
-        return missing(field, prediction)
-    both_texts = isinstance(plain(label), str) and isinstance(plain(got), str)
-    if wanted is None or (not both_texts and same(label, got)):
-        return judged(field, same(label, got), label, got)
-    if have is None:
-        return judged(field, 0, label, got, "no text; ")
-    if items is not None or labels is None:
-        value = metric.of(" ".join(wanted), " ".join(have))
-    else:
-        value = max(metric.of(expected, have[0]) for expected in wanted)
-    return judged(field, value, label, got, f"{name} {value:.2f}; ")
-
-
 def _texts(value: object) -> list[str] | None:
     """Return the text of a scalar, or the texts of a list or set of scalars; `None` for any other value."""
-    items = items_of(value)
-    texts = [text_of(item) for item in ([value] if items is None else items)]
+    texts = texts_of(value)
     found = [text for text in texts if text is not None]
     return found if len(found) == len(texts) else None
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
-from tunesmith.data import MISSING, Score
+from tunesmith.data import Score
 from tunesmith.errors import MetricError, UsageError, shown
-from tunesmith.metrics.metric import Scorer, factory
-from tunesmith.metrics.values import checked_fields, given, items_of, label_of, missing, one_field, plain, same
-from tunesmith.signatures import Example
+from tunesmith.metrics.field import FieldScorer
+from tunesmith.metrics.metric import factory
+from tunesmith.metrics.values import items_of, plain, same
 
 __all__ = ["SetMatch", "set_match"]
 
@@ -18,26 +18,20 @@ _SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
-class SetMatch(Scorer):
+class SetMatch(FieldScorer):
     """The metric that `set_match` makes."""
 
-    field: str | None
     measure: str
     separator: str | None
     normalize: bool
     metric_version: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        checked_fields(() if self.field is None else (self.field,))
+    def check_settings(self) -> None:
+        """Refuse an unknown measure and an empty separator."""
         if self.measure not in get_args(Measure):
             raise UsageError(f"`measure` must be one of {', '.join(get_args(Measure))}. Given: {shown(self.measure)}.")
         if self.separator is not None and (not isinstance(self.separator, str) or not self.separator):
             raise UsageError(f"`separator` must be the text between labels, as `','`. Given: {shown(self.separator)}.")
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The named field; empty if none is named."""
-        return () if self.field is None else (self.field,)
 
     @property
     def metric_name(self) -> str:
@@ -45,16 +39,14 @@ class SetMatch(Scorer):
         name = "set_match" if self.measure == "f1" else f"set_match[{self.measure}]"
         return name if self.field is None else f"{name}({self.field})"
 
-    def score(self, example: Example, prediction: object, trace: object = None) -> Score:
-        """Return how well the predicted set matches the label."""
-        field = one_field(example, prediction, self.field)
-        label, got = label_of(example, field), given(prediction, field)
-        wanted = self._members(label)
-        if wanted is None:
+    def check_label(self, field: str, label: Any, got: Any) -> None:
+        """Refuse an object."""
+        if self._members(label) is None:
             raise MetricError(f"The label `{field}` must be a set of labels. Given: {shown(label)}.")
-        if got is MISSING:
-            return missing(field, prediction)
-        have = self._members(got)
+
+    def compare(self, field: str, label: Any, got: Any) -> Score:
+        """Return how well the predicted set matches the label."""
+        wanted, have = self._members(label) or [], self._members(got)
         if have is None:
             return Score(0.0, f"{field}: no set of labels; got {shown(got, 80)}")
         lacking, extra = self._without(wanted, have), self._without(have, wanted)

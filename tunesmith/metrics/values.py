@@ -31,6 +31,7 @@ __all__ = [
     "plain",
     "same",
     "text_of",
+    "texts_of",
 ]
 
 
@@ -136,6 +137,12 @@ def text_of(value: object) -> str | None:
     if isinstance(value, (int, float, Decimal)):
         return format(as_decimal(value), "f") if _is_short(value) else None
     return value.isoformat() if isinstance(value, (date, time)) else _json_text(value)
+
+
+def texts_of(value: object) -> list[str | None]:
+    """Return the text of a scalar, or the texts of the items of a list or a set; `None` for an item without text."""
+    items = items_of(value)
+    return [text_of(item) for item in ([value] if items is None else items)]
 
 
 def items_of(value: object) -> list[Any] | None:
