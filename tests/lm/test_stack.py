@@ -41,7 +41,7 @@ from tunesmith.lm import (
     request_key,
     role,
 )
-from tunesmith.lm.engine import context_overflow, unavailable
+from tunesmith.lm.engine import context_overflow, unavailable, user_message
 from tunesmith.lm.engines.scripted import FunctionEngine
 from tunesmith.lm.wire import response_of, row_of
 
@@ -462,3 +462,14 @@ def test_an_lm_over_an_object_says_that_it_has_no_text_form(tmp_path: Path) -> N
 
     with pytest.raises(UsageError, match="was not created by"):
         program.save(tmp_path / "program.json")
+
+
+@pytest.mark.parametrize("text", ["a text", "", "Grüße \u2028 \ud800"])
+def test_messages_that_are_made_unchecked_are_those_that_dspy_checks(text: str) -> None:
+    assert user_message(text) == Message.user(text)
+
+    prefix = Prefix("m", "system", (Message.user("q"), Message.assistant("a")), Config(temperature=0.5))
+    for number in range(2):  # the first request of a prefix is checked, the second is not
+        final = Message.user(f"{text}{number}")
+        whole = Request(model="m", system="system", messages=(*prefix.messages, final), config=prefix.config)
+        assert prefix.request(final) == whole

@@ -8,6 +8,7 @@ import pytest
 import tunesmith as ts
 from tunesmith.formats import get_format
 from tunesmith.lm import FunctionLM
+from tunesmith.modules.module import prediction_of
 
 
 class Wrapped:
@@ -107,3 +108,14 @@ def test_a_callback_hears_every_call() -> None:
         ts.Predict("question -> answer")(question="q")
 
     assert heard == ["format", "lm"]
+
+
+@pytest.mark.parametrize("completions", [[{"a": "x", "logprobs": None}], [{"a": "x"}, {"a": "y"}]])
+def test_a_prediction_is_the_one_that_dspy_makes(completions: list[dict[str, Any]]) -> None:
+    signature = ts.Signature("q -> a")
+    made = prediction_of(completions, signature)
+    wanted = dspy.Prediction.from_completions(completions, signature=signature)
+
+    ours, theirs = vars(made.completions), vars(wanted.completions)
+    assert {**vars(made), "_completions": ours} == {**vars(wanted), "_completions": theirs}
+    assert type(made) is type(wanted)

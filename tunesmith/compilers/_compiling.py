@@ -181,7 +181,8 @@ def _run(
             raise _stop_of_compile(job, search, stop, in_run=ledger is not None) from None
         _check_unchanged(job, keys)
         before, after, notes = _test(job, search, report, meter)
-    _check_unchanged(job, keys)
+    if job.test is not None:
+        _check_unchanged(job, keys)
     scores = None if before is None or after is None else paired_scores(before, after)
     finding = finding_of(scores, changed=report.improved, unchanged_because=report.unchanged_because)
     found, opened = finding.gain, None

@@ -309,7 +309,7 @@ class Search(Work):
         base = self._report(self.base, None, _GIVEN)
         chosen, chosen_report, lead = self.base, base, 0.0
         for candidate in self._origins:
-            if self.seen(candidate) < self.size or self._is_over(candidate):
+            if candidate == self.base or self.seen(candidate) < self.size or self._is_over(candidate):
                 continue
             report = self._report(candidate, None, "")
             found = paired_scores(base, report).mean
@@ -393,9 +393,9 @@ class Search(Work):
         spent = self.meter.charged, self.meter.paid
         return Report(tuple(rows[:wanted]), self._worst, *spent, self._report_notes, groups)
 
-    def _teller(self, label: str, before: int, total: int) -> Callable[[int, int], None]:
-        """Return what is told of a part of `total` rows, `before` of which are done."""
-        return lambda done, _: self.say(label, before + done, total)
+    def _teller(self, label: str, before: int, total: int) -> Callable[[int, int], None] | None:
+        """Return what hears of each row of a part of `total` rows, after `before` others; `None` if nothing listens."""
+        return None if self._progress is None else lambda done, _: self.say(label, before + done, total)
 
     def _stops(self, seen: int, wanted: int) -> list[int]:
         """Return up to which row each part goes that is evaluated; a few first ones show what a candidate costs."""

@@ -1,10 +1,11 @@
 """Find leaks: examples that two splits share."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 from tunesmith.data.dataset import Dataset
-from tunesmith.data.keys import example_key, inputs_key
+from tunesmith.data.keys import example_key, fields_of, inputs_key
 from tunesmith.errors import SplitError
 from tunesmith.signatures import Example
 
@@ -25,21 +26,34 @@ def check_disjoint(**datasets: Sequence[Example] | None) -> None:
         DataError: an example has no canonical form.
     """
     given = {name: data for name, data in datasets.items() if data is not None}
-    whole = {name: dict.fromkeys(_keys(data)) for name, data in given.items()}
-    inputs = {name: dict.fromkeys(map(inputs_key, data)) for name, data in given.items()}
+    whole = {name: dict(zip(_keys(data), data, strict=True)) for name, data in given.items()}
+    inputs = {name: dict(zip(map(_inputs, data), data, strict=True)) for name, data in given.items()}
     for one, other in combinations(given, 2):
-        _refuse(one, other, whole, "example(s)")
-        _refuse(one, other, inputs, "example(s) with the same inputs and another label")
+        _refuse(one, other, whole, example_key, "example(s)")
+        _refuse(one, other, inputs, inputs_key, "example(s) with the same inputs and another label")
 
 
 def _keys(data: Sequence[Example]) -> Iterable[str]:
     return data.keys if isinstance(data, Dataset) else map(example_key, data)
 
 
-def _refuse(one: str, other: str, keys: Mapping[str, dict[str, None]], what: str) -> None:
-    shared = [key for key in keys[other] if key in keys[one]]
+def _inputs(example: Example) -> Hashable:
+    """Return what two examples have in common if their inputs are equal; for texts without the time of a hash."""
+    wanted = example._input_keys
+    fields = {name: value for name, value in fields_of(example).items() if wanted is None or name in wanted}
+    return frozenset(fields.items()) if set(map(type, fields.values())) == {str} else inputs_key(example)
+
+
+def _refuse(
+    one: str,
+    other: str,
+    marks: Mapping[str, Mapping[Any, Example]],
+    key: Callable[[Example], str],
+    what: str,
+) -> None:
+    shared = [example for mark, example in marks[other].items() if mark in marks[one]]
     if shared:
         raise SplitError(
-            f"`{one}` and `{other}` share {len(shared)} {what}, first `{shared[0][:16]}`. "
+            f"`{one}` and `{other}` share {len(shared)} {what}, first `{key(shared[0])[:16]}`. "
             "Pass disjoint datasets, for instance from `Dataset.split(...)`."
         )

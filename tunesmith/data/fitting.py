@@ -49,7 +49,11 @@ def fitted(examples: Sequence[Example], signature: type[Signature], name: str) -
     seen = {column.name for column in columns if any(column.name in fields for fields in given)}
     problems, inputs = _Problems(len(given)), tuple(column.name for column in columns if column.is_input)
     known = signature.fields  # DSPy builds it on every access
-    extra = tuple(dict.fromkeys(n for e in examples for n in _marked(e) if n not in known))
+    extra = tuple(
+        dict.fromkeys(
+            n for e, fields in zip(examples, given, strict=True) for n in _marked(e, fields) if n not in known
+        )
+    )
     typed = tuple(
         _typed(example, fields, columns, seen, problems, number, name, (*inputs, *extra))
         for number, (example, fields) in enumerate(zip(examples, given, strict=True), 1)
@@ -76,7 +80,8 @@ def with_labels(
     ]
     problems, typed = _Problems(len(examples)), []
     for number, example in enumerate(examples, 1):
-        fields, changes, inputs = fields_of(example), dict[str, Any](), _marked(example)
+        fields, changes = fields_of(example), dict[str, Any]()
+        inputs = _marked(example, fields)
         for column in columns:
             if column.name not in inputs and isinstance(fields.get(column.name), str):
                 _read(column, fields[column.name], changes, problems, number)
@@ -148,7 +153,7 @@ def _read(column: Column, value: object, changes: dict[str, Any], problems: _Pro
 
 def _changed(example: Example, fields: dict[str, Any], changes: dict[str, Any], inputs: tuple[str, ...]) -> Example:
     changed = {n: v for n, v in changes.items() if n not in fields or not _same(v, fields[n])}
-    if not changed and set(_marked(example)) == set(inputs):
+    if not changed and set(_marked(example, fields)) == set(inputs):
         return example
     copied = example.copy()
     for name, value in changed.items():
@@ -164,10 +169,10 @@ def _same(typed: Any, given: Any) -> bool:
         return False
 
 
-def _marked(example: Example) -> tuple[str, ...]:
+def _marked(example: Example, fields: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the marked inputs that the example has; `example.inputs()` would build another `Example`."""
     marked = example._input_keys
-    return () if marked is None else tuple(name for name in fields_of(example) if name in marked)
+    return () if marked is None else tuple([name for name in fields if name in marked])
 
 
 def _others(given: Iterable[dict[str, Any]], known: Mapping[str, Any]) -> list[str]:

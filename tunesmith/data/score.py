@@ -96,6 +96,8 @@ class Score:
         """
         if isinstance(result, Score):
             return result
+        if type(result) is bool:
+            return _RIGHT if result else _WRONG
         number = _number(result)
         if number is not None:
             return cls(number)
@@ -109,6 +111,9 @@ class Score:
             f"The metric returned {shown(result)}, a {type(result).__name__}. "
             "Return a bool, a number or `Score(value, feedback)`."
         )
+
+
+_RIGHT, _WRONG = Score(1.0), Score(0.0)
 
 
 def _number(value: object) -> float | None:

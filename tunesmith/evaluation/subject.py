@@ -226,6 +226,8 @@ def _kind(error: BaseException) -> str:
 
 
 def _outputs(prediction: Any) -> dict[str, Any]:
+    if isinstance(prediction, Example):
+        return fields_of(prediction)
     if hasattr(prediction, "items"):
         return dict(prediction.items())
     return {"result": prediction}

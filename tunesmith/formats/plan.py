@@ -76,7 +76,8 @@ class Source(NamedTuple):
         able: what the engine can do.
         doc: the signature's docstring, which holds its instructions.
         defaults, options: of the model and of the call.
-        demos: their values; `None` if one is not plain text, so that only `exact` can be compared.
+        demos: their values; `None` if one of them is not plain text or an option is not a plain value, so that only
+            `exact` can be compared.
     """
 
     exact: tuple[Any, ...]
@@ -106,8 +107,10 @@ class Source(NamedTuple):
             [_content(values_of(demo)) for demo in demos],
         )
         stores = [dict(values_of(demo)) for demo in demos]
-        texts = all(type(value) is str for store in stores for value in store.values())
-        return cls(exact, able, signature.__doc__, dict(lm.kwargs), dict(options), stores if texts else None)
+        plain = all(type(value) is str for store in stores for value in store.values()) and all(
+            type(value) in _FIXED for value in (*lm.kwargs.values(), *options.values())
+        )
+        return cls(exact, able, signature.__doc__, dict(lm.kwargs), dict(options), stores if plain else None)
 
     def is_plainly(
         self,
@@ -138,14 +141,10 @@ def _stores(demos: Sequence[Any]) -> list[Any]:
 
 
 def _same_objects(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    """Return whether both hold the same immutable objects."""
+    """Return whether both hold the same objects in the same order."""
     if not second:
         return not first
-    return (
-        list(first) == list(second)
-        and all(map(is_, first.values(), second.values()))
-        and all(type(value) in _FIXED for value in first.values())
-    )
+    return list(first) == list(second) and all(map(is_, first.values(), second.values()))
 
 
 class Plans:

@@ -17,7 +17,7 @@ from typing import Any
 from tunesmith.errors import UsageError, shown
 from tunesmith.formats import default_format, get_format
 from tunesmith.lm import PORTABLE, is_portable
-from tunesmith.modules.calling import is_plain_forward, predicted
+from tunesmith.modules.calling import is_plain_forward, predicted, untraced
 from tunesmith.modules.module import (
     DspyChainOfThought,
     DspyPredict,
@@ -169,12 +169,12 @@ def lone_predictor(program: Module) -> DspyPredict | None:
 def lone_prediction(predictor: DspyPredict, inputs: dict[str, Any]) -> Prediction | None:
     """Return the prediction of a `lone_predictor`, `None` if its program has to be called as DSPy calls it.
 
-    That takes twice as long: DSPy copies its settings to note which module calls, which only histories show, and looks
-    for callbacks and for a count of tokens.
+    It writes no history and no trace. DSPy's own call takes twice as long: it copies its settings to note which module
+    calls, for histories, and looks for callbacks and for a count of tokens.
     """
-    if predictor.__dict__.get("callbacks") or settings.track_usage or not settings.disable_history:
+    if predictor.__dict__.get("callbacks") or settings.track_usage:
         return None
-    return predicted(predictor, get_format(predictor.__dict__[_MARK]), inputs)
+    return untraced(predictor, get_format(predictor.__dict__[_MARK]), inputs)
 
 
 def _called(bound: DspyPredict) -> DspyPredict:

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from tunesmith.formats import Format
 from tunesmith.lm import LM
-from tunesmith.modules.module import DspyPredict, Prediction, settings
+from tunesmith.modules.module import DspyPredict, Prediction, prediction_of, settings
 from tunesmith.signatures import Signature, field_names
 
-__all__ = ["is_plain_forward", "plain_forward", "predicted"]
+__all__ = ["is_plain_forward", "plain_forward", "predicted", "untraced"]
 
 Forward = TypeVar("Forward", bound=Callable[..., Any])
 
@@ -34,6 +34,18 @@ def is_plain_forward(forward: object) -> bool:
 
 
 def predicted(predictor: DspyPredict, adapter: Any, given: dict[str, Any]) -> Prediction | None:
+    """Return what `untraced` returns, and add it to the trace as DSPy does."""
+    prediction = untraced(predictor, adapter, given)
+    trace = settings.trace
+    most = 0 if trace is None or prediction is None else settings.max_trace_size
+    if most > 0:
+        if len(trace) >= most:
+            trace.pop(0)
+        trace.append((predictor, given, prediction))
+    return prediction
+
+
+def untraced(predictor: DspyPredict, adapter: Any, given: dict[str, Any]) -> Prediction | None:
     """Return the prediction of a call under `adapter`, `None` if the call has to go through DSPy.
 
     Args:
@@ -56,15 +68,7 @@ def predicted(predictor: DspyPredict, adapter: Any, given: dict[str, Any]) -> Pr
     lm, config = own["lm"] or settings.lm, own["config"]
     if not isinstance(lm, LM) or _draws_many(config) or _draws_many(lm.kwargs) or adapter.callbacks or not lm.direct():
         return None
-    completions = adapter.ask(lm, config, signature, own["demos"], given)
-    prediction: Prediction = Prediction.from_completions(completions, signature=signature)
-    trace = settings.trace
-    most = 0 if trace is None else settings.max_trace_size
-    if most > 0:
-        if len(trace) >= most:
-            trace.pop(0)
-        trace.append((predictor, dict(given), prediction))
-    return prediction
+    return prediction_of(adapter.ask(lm, config, signature, own["demos"], given), signature)
 
 
 def _draws_many(options: Mapping[str, Any]) -> bool:

