@@ -107,6 +107,7 @@ __all__ = [
     "context_overflow",
     "dspy_settings",
     "end_event",
+    "function_tool",
     "materialize_response",
     "response_from_openai_chat",
     "message_text",
@@ -288,6 +289,18 @@ def with_messages(request: Request, messages: tuple[Message, ...]) -> Request:
     _set(made, "tools", request.tools)
     _set(made, "config", request.config)
     return made
+
+
+def function_tool(tool: Any) -> dict[str, Any]:
+    """Return a tool as OpenAI's protocol and Ollama have it.
+
+    Raises:
+        RequestRefused: it is not a function.
+    """
+    if tool.type != "function":
+        raise refused(f"The tool {tool.name!r} is a service of another provider. Give the tool as a function.")
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": {name: value for name, value in function.items() if value is not None}}
 
 
 def text_response(

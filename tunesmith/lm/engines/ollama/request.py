@@ -16,6 +16,7 @@ from tunesmith.lm.engine import (
     ToolCallPart,
     ToolResultPart,
     Usage,
+    function_tool,
     message_text,
     refused,
     sampling,
@@ -197,18 +198,7 @@ def _tools(request: Request) -> list[dict[str, Any]]:
         return []
     if choice is not None and (choice.mode == "required" or choice.allowed):
         raise refused("Ollama cannot be told which tool to call. Leave `tool_choice` out, or set it to 'auto'.")
-    found = []
-    for tool in request.tools:
-        parameters = getattr(tool, "parameters", None)
-        if parameters is None:
-            raise refused(f"Ollama has no built-in tool {tool.name!r}. Give the tool as a function.")
-        function = {
-            "name": tool.name,
-            "description": getattr(tool, "description", None) or "",
-            "parameters": parameters,
-        }
-        found.append({"type": "function", "function": function})
-    return found
+    return [function_tool(tool) for tool in request.tools]
 
 
 def _messages(request: Request, facts: ModelFacts) -> list[dict[str, Any]]:

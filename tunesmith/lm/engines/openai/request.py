@@ -5,7 +5,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.lm.engine import Config, Message, Request, message_text, refused, sampling, sendable, system_text
+from tunesmith.lm.engine import (
+    Config,
+    Message,
+    Request,
+    function_tool,
+    message_text,
+    refused,
+    sampling,
+    sendable,
+    system_text,
+)
 from tunesmith.lm.engines.openai.dialects import Dialect
 
 __all__ = ["chat_body"]
@@ -19,7 +29,7 @@ def chat_body(request: Request, model: str, dialect: Dialect, *, stream: bool = 
     """
     body: dict[str, Any] = {"model": model, "messages": _messages(request), **_options(request.config, dialect)}
     if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+        body["tools"] = [function_tool(tool) for tool in request.tools]
         body |= _tool_choice(request.config)
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -137,13 +147,6 @@ def _data(part: Any) -> str:
         return base64.b64encode(part.path.read_bytes()).decode()
     except OSError as error:
         raise refused(f"The {part.type} file {str(part.path)!r} cannot be read: {error.strerror}.") from error
-
-
-def _tool(tool: Any) -> dict[str, Any]:
-    if tool.type != "function":
-        raise refused(f"The tool {tool.name!r} is a service of another provider. Use a function tool.")
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return {"type": "function", "function": {n: v for n, v in function.items() if v is not None}}
 
 
 def _tool_choice(config: Config) -> Mapping[str, Any]:
