@@ -6,11 +6,11 @@ from enum import Enum
 from typing import Literal
 
 import dspy
-import pandas as pd
 import pytest
 from pydantic import BaseModel, ConfigDict
 
 from tests.each import each
+from tests.heavy import pd
 from tunesmith.data import Dataset, check_disjoint, example_key
 from tunesmith.errors import DataError, RowError, SplitError, UsageError
 

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import dspy
 import numpy as np
-import pandas as pd
 import pytest
 from pydantic import BaseModel
 
 from tests.each import each
+from tests.heavy import pd
 from tunesmith.data import Dataset
 from tunesmith.errors import DataError, RowError
 from tunesmith.signatures import Demo, Signature

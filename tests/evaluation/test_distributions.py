@@ -5,8 +5,8 @@ import math
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from scipy import stats
 
+from tests.heavy import stats
 from tunesmith.evaluation.distributions import normal_tail, student_t_quantile, student_t_tail
 
 close = pytest.approx

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from tests.each import each
+from tests.heavy import stats
 from tests.scale import FULL, scaled
 from tunesmith.evaluation.paired_tests import signed_rank_test
 

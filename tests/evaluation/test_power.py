@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
+from tests.heavy import stats
 from tests.scale import scaled
 from tunesmith.evaluation import (
     binary_spread,

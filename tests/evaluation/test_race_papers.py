@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from tests.evaluation.test_race import Table, table
+from tests.heavy import stats
 from tunesmith.evaluation import RACES
 from tunesmith.evaluation.race import RaceState
 from tunesmith.evaluation.races.bandits import hardness

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from tests.each import each
+from tests.heavy import stats
 from tests.scale import FULL, scaled
 from tunesmith.evaluation import Interval, bootstrap_interval, mean_interval, paired_gain, wilson
 

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from tunesmith.errors import DataError
 from tunesmith.formats import Format, carries, default_format, get_format
@@ -58,13 +59,22 @@ def labelled_pool(signature: type[Signature], examples: Sequence[Example]) -> Po
     demos: list[Demo] = []
     lacking: Counter[tuple[str, ...]] = Counter()
     misfits: list[str] = []
+    fields, inputs = signature.fields, signature.input_fields  # DSPy makes them anew each time
+    takes_none = cache(partial(_takes_none, signature))
+
+    def lacks(example: Example, name: str) -> bool:
+        """Return whether an example has no value for a field that a demo must have."""
+        if name in example:
+            return example[name] is None and not takes_none(name)
+        return name not in inputs or (inputs[name].is_required() and not takes_none(name))
+
     for number, example in enumerate(examples, 1):
-        absent = tuple(name for name in signature.fields if _lacks(signature, example, name))
+        absent = tuple(name for name in fields if lacks(example, name))
         if absent:
             lacking[absent] += 1
             continue
         try:
-            demos.append(Demo.of(signature, {name: example[name] for name in signature.fields if name in example}))
+            demos.append(Demo.of(signature, {name: example[name] for name in fields if name in example}))
         except DataError as error:  # the field may have another meaning in this predictor
             misfits.append(f"example {number}: {error}")
     return Pool(demos, len(examples), lacking, len(misfits), misfits[0] if misfits else "")
@@ -105,14 +115,6 @@ def carried(
         f"Demos of `{path}`: {left} of {len(demos)} are left out, because the format `{adapter.name}` cannot carry a "
         f"value of theirs, such as an empty text; `{other}` can.",
     )
-
-
-def _lacks(signature: type[Signature], example: Example, name: str) -> bool:
-    """Return whether an example has no value for a field that a demo must have."""
-    optional = name in signature.input_fields and not signature.fields[name].is_required()
-    if name not in example:
-        return not (optional or (name in signature.input_fields and _takes_none(signature, name)))
-    return example[name] is None and not _takes_none(signature, name)
 
 
 def _takes_none(signature: type[Signature], name: str) -> bool:

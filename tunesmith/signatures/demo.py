@@ -110,18 +110,18 @@ class Demo:
         """
         checked(signature)
         values = _items(example)
-        names = [name for name in signature.fields if name in values]
-        if not any(name in signature.output_fields for name in names):
+        fields, wanted = signature.fields, signature.output_fields  # DSPy makes them anew each time
+        names = [name for name in fields if name in values]
+        if not any(name in wanted for name in names):
             raise DataError(
-                f"A demo needs at least one of the outputs {', '.join(signature.output_fields)}. "
-                f"Given: {shown(values)}. Add one."
+                f"A demo needs at least one of the outputs {', '.join(wanted)}. Given: {shown(values)}. Add one."
             )
         typed: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         plain: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         for name in names:
-            side = int(name in signature.output_fields)
+            side = int(name in wanted)
             typed[side][name], plain[side][name] = _checked(signature, name, values[name])
-        augmented = "augmented" not in signature.fields and values.get("augmented") is True
+        augmented = "augmented" not in fields and values.get("augmented") is True
         demo = cls(*typed, augmented=augmented)
         # Some types are read back only from pydantic's own JSON, so the demo stores the value that was read back.
         demo._fix(*plain)
