@@ -282,6 +282,7 @@ def mean_on_test(program: dspy.Module, lm: LM) -> float:
     return found
 
 
+@pytest.mark.slow
 def test_it_beats_labelled_demos_drawn_once() -> None:
     """Where some demo sets are good, searching for one beats drawing one, on average and on examples nobody saw."""
     searched, drawn = [], []

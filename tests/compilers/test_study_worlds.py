@@ -39,6 +39,7 @@ def test_a_world_gives_a_candidate_the_same_outcomes_whenever_it_is_asked(worlds
         assert one.truth(point) != worlds.World(kind, 4).truth(point)
 
 
+@pytest.mark.slow
 def test_where_no_choice_matters_by_itself_no_sampler_can_learn(worlds: ModuleType) -> None:
     """Equal seeds give equal figures, and a world without structure favours nobody by much."""
     kind, seeds = "three predictors, no choice matters by itself", range(scaled(20))

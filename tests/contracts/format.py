@@ -48,6 +48,16 @@ HUGE = {
     "long exponent": "1e" + "9" * 1000,
 }
 
+
+def distinct_modes(name: str, signature: type[dspy.Signature], modes: Sequence[str] = tuple(MODES)) -> list[str]:
+    """Return the modes in which a format asks for a reply in different ways: the first of each way."""
+    found = get_format(name)
+    if not isinstance(found, Format):
+        return list(modes)
+    ways = {found.mode(signature, MODES[mode]): mode for mode in reversed(modes)}
+    return [mode for mode in modes if mode in ways.values()]
+
+
 by_case = each("case", CASES, ids=lambda case: case.name)
 
 
@@ -209,11 +219,7 @@ class FormatContract:
 
     def distinct_modes(self, case: Case) -> list[str]:
         """Return the modes in which a reply to the case is asked for in different ways: the first of each way."""
-        found = get_format(self.name)
-        if not isinstance(found, Format):
-            return list(self.modes)
-        ways = {found.mode(case.signature, MODES[mode]): mode for mode in reversed(self.modes)}
-        return [mode for mode in self.modes if mode in ways.values()]
+        return distinct_modes(self.name, case.signature, self.modes)
 
     def sample(self) -> Case:
         """Return a case of which not every text is a good reply."""

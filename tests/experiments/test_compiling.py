@@ -201,12 +201,13 @@ def test_looking_at_a_test_split_is_counted_and_a_replay_is_not(
 ) -> None:
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
     model = FunctionLM(world(), cache=ReplyCache(tmp_path / "cache"))
+    short = {"compiler": ts.LabeledFewShot(4), "valset": VAL[:10], "testset": TEST[:10]}
 
-    assert compiled(model, run=tmp_path / "a").opened == 1
-    assert compiled(model, run=tmp_path / "a").opened == 1
-    assert compiled(model, run=tmp_path / "elsewhere").opened == 1, "the same compile in another folder"
-    assert compiled(model, seed=5).opened == 2
-    assert compiled(model, testset=things(*range(300, 320))).opened == 1
+    assert compiled(model, **short, run=tmp_path / "a").opened == 1
+    assert compiled(model, **short, run=tmp_path / "a").opened == 1
+    assert compiled(model, **short, run=tmp_path / "elsewhere").opened == 1, "the same compile in another folder"
+    assert compiled(model, **short, seed=5).opened == 2
+    assert compiled(model, **{**short, "testset": things(*range(300, 310))}).opened == 1
 
 
 # The same call again ----------------------------------------------------------------------------------------
