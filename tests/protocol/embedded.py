@@ -16,7 +16,6 @@ from tests.protocol.backends import Done, Job, Logprob, Piece
 from tests.protocol.gbnf import grammar
 from tests.protocol.tokens import Tokenizer, default_tokenizer
 from tests.protocol.weights import weights_path
-from tunesmith.lm.engines.llamacpp.context import parameters, quiet
 
 _CONTEXT = 8192
 _SAMPLING = (
@@ -117,7 +116,7 @@ class EmbeddedBackend:
     def _feed(self, body: dict[str, Any], take: Any, pieces: "queue.Queue[Any]") -> None:
         try:
             server = self._loaded()
-            with quiet() if "grammar" in body else contextlib.nullcontext():
+            with _llamacpp().quiet() if "grammar" in body else contextlib.nullcontext():
                 reply = server.handle_completions(body, take)
             if isinstance(reply, dict) and "error" in reply:
                 raise RuntimeError(reply["error"])
@@ -146,10 +145,17 @@ class EmbeddedBackend:
         if self._server is None:
             import xllamacpp
 
-            params = parameters(weights_path(), num_ctx=_CONTEXT, threads=self._threads)
-            with quiet():
+            params = _llamacpp().parameters(weights_path(), num_ctx=_CONTEXT, threads=self._threads)
+            with _llamacpp().quiet():
                 self._server = xllamacpp.Server(params)
         return self._server
+
+
+def _llamacpp() -> Any:
+    """Return what tunesmith knows of llama.cpp; a server whose models are scripted loads neither it nor DSPy."""
+    from tunesmith.lm.engines.llamacpp import context
+
+    return context
 
 
 def _logprobs(item: dict[str, Any], top: int | None) -> list[Logprob]:

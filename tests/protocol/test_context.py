@@ -144,11 +144,13 @@ def test_a_model_that_repeats_itself_is_given_up_without_an_end(stream: bool) ->
 
 
 def together(at: ProtocolServer, bodies: list[dict[str, Any]]) -> list[tuple[int, Any]]:
-    """Send all at once, 10 ms apart; return what came back, in the order in which it came."""
+    """Send each as soon as the one before it has arrived; return what came back, in the order in which it came."""
     found: list[tuple[int, Any]] = []
     threads = [threading.Thread(target=lambda b=body: found.append(ask(at, b))) for body in bodies]
-    for thread in threads:
+    for arrived, thread in enumerate(threads, len(at.requests) + 1):
         thread.start()
+        while len(at.requests) < arrived and thread.is_alive():
+            time.sleep(0.001)
         time.sleep(0.03)
     for thread in threads:
         thread.join()
