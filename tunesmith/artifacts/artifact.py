@@ -9,7 +9,6 @@ from typing import Any
 from tunesmith.artifacts.folder import MANIFEST, STATE, locate, read_files
 from tunesmith.artifacts.manifest import parse_json, parse_manifest, sha256_of
 from tunesmith.artifacts.rebuild import make_signature
-from tunesmith.artifacts.selected import count_known
 from tunesmith.artifacts.state import check_state
 from tunesmith.errors import ArtifactError, brief
 from tunesmith.modules import Candidate
@@ -96,6 +95,8 @@ class Artifact:
 
         Only inputs count, whatever the label. Empty for an artifact without keys.
         """
+        from tunesmith.artifacts.selected import count_known  # here, because a loaded program asks for none
+
         return count_known(examples, self.manifest.get("selected_on", {}))
 
     def diff(self) -> str:

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from tunesmith.artifacts.shape import KEY_DIGITS
 from tunesmith.data import example_key
 from tunesmith.signatures import Example
 
-__all__ = ["KEY_DIGITS", "count_known", "short_keys"]
-
-KEY_DIGITS = 12
-"""48 bits: 1,000 other examples match one of 10,000 keys by chance only once in 28 million cases."""
+__all__ = ["count_known", "short_keys"]
 
 
 def short_keys(examples: Sequence[Example]) -> list[str]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunesmith.errors import FormatError, ParseError
 from tunesmith.formats.cut import cut_error, is_whole
@@ -13,8 +13,8 @@ from tunesmith.formats.layout import OUTER
 from tunesmith.formats.likeliest import likeliest_label
 from tunesmith.formats.options import Constraint
 from tunesmith.formats.registry import register
-from tunesmith.formats.streaming import FieldReader, JsonReader, TextReader
 from tunesmith.formats.thoughts import is_around
+from tunesmith.lazy import lazy_module
 from tunesmith.lm import Capabilities, TokenLogprob
 from tunesmith.signatures import (
     Signature,
@@ -31,6 +31,12 @@ from tunesmith.signatures import (
     render_text,
     validate_output,
 )
+
+if TYPE_CHECKING:
+    from tunesmith.formats import streaming
+    from tunesmith.formats.streaming import FieldReader
+else:
+    streaming = lazy_module("tunesmith.formats.streaming")  # most calls are not streamed
 
 __all__ = ["BareFormat", "BareFree", "BareLikeliest", "BareNearest", "BareSchema"]
 
@@ -174,11 +180,11 @@ class BareFormat(Format):
             return is_around(text)
         return not any(label.startswith(text) if cut else label == text for label in choices)
 
-    def reader(self, signature: type[Signature], mode: str) -> FieldReader:
+    def reader(self, signature: type[Signature], mode: str) -> "FieldReader":
         """Return a reader of the value."""
         name = _output(signature)
         is_json = mode == "schema" or not is_plain(signature, name)
-        return JsonReader((), root=name) if is_json else TextReader(name)
+        return streaming.JsonReader((), root=name) if is_json else streaming.TextReader(name)
 
 
 class BareSchema(BareFormat):

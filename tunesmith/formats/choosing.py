@@ -2,15 +2,21 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from tunesmith.errors import FormatError, SignatureError
 from tunesmith.formats.format import Adapter, ChatAdapter, Format, has_dspys_own
 from tunesmith.formats.registry import get_format
-from tunesmith.formats.streaming import FieldReader, WholeReader, marked
+from tunesmith.lazy import lazy_module
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import Signature, check_can_be_right
+
+if TYPE_CHECKING:
+    from tunesmith.formats import streaming
+    from tunesmith.formats.streaming import FieldReader
+else:
+    streaming = lazy_module("tunesmith.formats.streaming")  # most calls are not streamed
 
 __all__ = ["carries", "default_format", "field_reader"]
 
@@ -29,13 +35,13 @@ def carries(name: str, signature: type[Signature], demos: Sequence[Any] = ()) ->
 
 def field_reader(
     adapter: Adapter, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False
-) -> FieldReader:
+) -> "FieldReader":
     """Return a reader for the partial replies of any adapter; `shown` says whether there are demos."""
     if isinstance(adapter, Format):
         return adapter.reader(signature, adapter.mode(signature, capabilities, shown=shown))
     if adapter is get_format("chat") or type(adapter) is ChatAdapter:
-        return marked(signature.output_fields)
-    return WholeReader()
+        return streaming.marked(signature.output_fields)
+    return streaming.WholeReader()
 
 
 _DEFAULTS: WeakKeyDictionary[type[Signature], str] = WeakKeyDictionary()

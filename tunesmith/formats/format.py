@@ -11,7 +11,7 @@ import logging
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, get_args
 
 from dspy.adapters import Adapter, ChatAdapter
 from dspy.adapters.decision import evidence_type
@@ -28,8 +28,8 @@ from tunesmith.formats.layout import Layout
 from tunesmith.formats.options import Constraint, check_call, request_config
 from tunesmith.formats.plan import Plan, Plans, Source, values_of
 from tunesmith.formats.rendered import Rendered, message_of, request_of
-from tunesmith.formats.streaming import FieldReader, WholeReader
 from tunesmith.formats.thoughts import begins_with_thoughts, is_around, without_thoughts
+from tunesmith.lazy import lazy_module
 from tunesmith.lm import (
     LM,
     BaseLM,
@@ -54,6 +54,12 @@ from tunesmith.signatures import (
     output_types,
     type_text,
 )
+
+if TYPE_CHECKING:
+    from tunesmith.formats import streaming
+    from tunesmith.formats.streaming import FieldReader
+else:
+    streaming = lazy_module("tunesmith.formats.streaming")  # most calls are not streamed
 
 __all__ = [
     "Adapter",
@@ -186,9 +192,9 @@ class Format(UnwrappedMethods, Adapter):
         schema = self.constraint(signature, mode).schema
         return schema is not None and not could_hold(schema, text, cut=cut)
 
-    def reader(self, signature: type[Signature], mode: str) -> FieldReader:
+    def reader(self, signature: type[Signature], mode: str) -> "FieldReader":
         """Return a reader for one partial reply. The default reports fields only when the reply is complete."""
-        return WholeReader()
+        return streaming.WholeReader()
 
     # Shared by all formats ----------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
     from tunesmith.lm.cache.reply_cache import ReplyCache
+    from tunesmith.lm.call import Call, StopSignal
     from tunesmith.lm.engine import (
         BaseLM,
         Capabilities,
@@ -37,20 +38,7 @@ if TYPE_CHECKING:
     from tunesmith.lm.engines.registry import EngineKind, engine_kind, engine_kinds, file_options, register_engine
     from tunesmith.lm.engines.scripted import FunctionLM, ScriptedLM, Seen
     from tunesmith.lm.folders import cache_dir, home, models_dir
-    from tunesmith.lm.meter import (
-        Budget,
-        Call,
-        Meter,
-        Scope,
-        Spend,
-        StopSignal,
-        current_scope,
-        metered,
-        replay_calls,
-        role,
-        run_under_way,
-        unpaid,
-    )
+    from tunesmith.lm.meter import Budget, Meter, Spend
     from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
     from tunesmith.lm.options import (
         NEVER_SENT,
@@ -60,6 +48,15 @@ if TYPE_CHECKING:
         check_values,
         is_portable,
         plain_options,
+    )
+    from tunesmith.lm.scope import (
+        Scope,
+        current_scope,
+        metered,
+        replay_calls,
+        role,
+        run_under_way,
+        unpaid,
     )
     from tunesmith.lm.stack import effective, rollout_number
     from tunesmith.lm.streaming import listening

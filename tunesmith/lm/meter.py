@@ -8,53 +8,15 @@ from the cache makes the same decisions.
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from math import inf
 from typing import Any, NamedTuple
 
 from tunesmith.errors import BudgetExceeded, UsageError, brief
+from tunesmith.lm.call import Call, StopSignal
 
-__all__ = ["Budget", "Call", "Meter", "Spend", "StopSignal", "metered", "replay_calls", "role", "unpaid"]
-
-
-class StopSignal(BaseException):
-    """Ends a run from inside a program, even if the program catches every `Exception`.
-
-    Users never see it: `evaluate` and `compile` raise its `error` instead.
-    """
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-        super().__init__(str(error))
-
-
-class Call(NamedTuple):
-    """One answered request.
-
-    Attributes:
-        key: content key of the request.
-        role: its purpose: `task`, `prompt`, `teacher` or `judge`.
-        input_tokens, output_tokens: as the engine counted them; `None` if it did not.
-        seconds: time of the engine, also if the reply came from the cache.
-        paid: whether it reached an engine now.
-        usd: its cost, `None` if the LM has no price.
-    """
-
-    key: str
-    role: str
-    input_tokens: int | None
-    output_tokens: int | None
-    seconds: float
-    paid: bool
-    usd: float | None = None
-
-    @property
-    def tokens(self) -> int:
-        """Input and output tokens together; an unknown count adds nothing."""
-        return (self.input_tokens or 0) + (self.output_tokens or 0)
+__all__ = ["Budget", "Meter", "Spend"]
 
 
 class Spend(NamedTuple):
@@ -302,110 +264,3 @@ def _total(sums: Mapping[str, _Sum]) -> Spend:
 
 def _left(limit: float | None, used: float) -> float | None:
     return None if limit is None else max(0.0, limit - used)
-
-
-class Scope(NamedTuple):
-    """The meters and sinks of a call, its role, and whether it may reach an engine."""
-
-    meters: tuple[Meter, ...] = ()
-    sinks: tuple[Callable[[Call], None], ...] = ()
-    role: str = "task"
-    paying: bool = True
-
-
-NOWHERE = Scope()
-_SCOPE: ContextVar[Scope] = ContextVar("tunesmith_scope", default=NOWHERE)
-
-
-def current_scope() -> Scope:
-    """Return the scope of the running context."""
-    return _SCOPE.get()
-
-
-_RUNS: set[object] = set()  # the running evaluations of this process
-
-
-@contextmanager
-def run_under_way() -> Iterator[None]:
-    """Mark an evaluation as running. A call without a scope then comes from a thread outside of it."""
-    mark = object()
-    _RUNS.add(mark)
-    try:
-        yield
-    finally:
-        _RUNS.discard(mark)
-
-
-def runs_under_way() -> bool:
-    """Return whether an evaluation runs in this process."""
-    return bool(_RUNS)
-
-
-class metered:  # noqa: N801 - used as a function in a `with`
-    """Count every call inside with `meter`, and pass it to `sink`, also in copied contexts.
-
-    It is a class because every example enters one, and a generator takes four times as long.
-
-    Example:
-        >>> import tunesmith as ts
-        >>> calls = []
-        >>> with ts.metered(sink=calls.append):
-        ...     _ = ts.ScriptedLM("hello")("Say hello.")
-        >>> len(calls)
-        1
-    """
-
-    __slots__ = ("_scope", "_token")
-
-    def __init__(self, meter: Meter | None = None, *, sink: Callable[[Call], None] | None = None) -> None:
-        scope = _SCOPE.get()
-        meters = scope.meters if meter is None or meter in scope.meters else (*scope.meters, meter)
-        sinks = scope.sinks if sink is None else (*scope.sinks, sink)
-        self._scope = Scope(meters, sinks, scope.role, scope.paying)
-
-    def __enter__(self) -> Scope:
-        self._token = _SCOPE.set(self._scope)
-        return self._scope
-
-    def __exit__(self, *problem: object) -> None:
-        _SCOPE.reset(self._token)
-
-
-@contextmanager
-def role(name: str) -> Iterator[None]:
-    """Count the calls inside under the role `name`: `task`, `prompt`, `teacher` or `judge`."""
-    token = _SCOPE.set(_SCOPE.get()._replace(role=name))
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)
-
-
-@contextmanager
-def unpaid() -> Iterator[None]:
-    """Allow only a judge's calls to reach an engine. Any other call ends the run with `BudgetExceeded`."""
-    token = _SCOPE.set(_SCOPE.get()._replace(paying=False))
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)
-
-
-def replay_calls(calls: Iterable[Call]) -> None:
-    """Charge the meters of the current context with `calls` of an earlier process, and pass them to its sinks."""
-    scope = _SCOPE.get()
-    for call in calls:
-        for meter in scope.meters:
-            meter.replay(call)
-        for sink in scope.sinks:
-            sink(call)
-
-
-@contextmanager
-def unmetered() -> Iterator[None]:
-    """Do not count calls inside. For an LM behind another LM, which counts the calls already."""
-    token = _SCOPE.set(Scope())
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)

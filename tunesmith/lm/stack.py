@@ -8,11 +8,12 @@ import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunesmith.data import content_key
 from tunesmith.errors import BudgetExceeded, ContextOverflow, ModelMissing, ModelUnavailable
 from tunesmith.lm.cache.reply_cache import ReplyCache
+from tunesmith.lm.call import Call, StopSignal
 from tunesmith.lm.engine import (
     Capabilities,
     Config,
@@ -29,9 +30,12 @@ from tunesmith.lm.engine import (
     whole_events,
 )
 from tunesmith.lm.findings import Findings
-from tunesmith.lm.meter import NOWHERE, Call, Meter, Scope, StopSignal, current_scope, runs_under_way
 from tunesmith.lm.patience import Patience, Watch
+from tunesmith.lm.scope import NOWHERE, Scope, current_scope, runs_under_way
 from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, row_of
+
+if TYPE_CHECKING:
+    from tunesmith.lm.meter import Meter
 
 __all__ = ["BESIDE", "Beside", "Stack", "effective", "rollout_number", "streamed_response"]
 
@@ -382,7 +386,7 @@ def _stop_if_metered(error: Exception, scope: Scope) -> None:
         raise StopSignal(error) from error
 
 
-def _reserve(meters: tuple[Meter, ...], key: str) -> None:
+def _reserve(meters: "tuple[Meter, ...]", key: str) -> None:
     if len(meters) == 1:
         meters[0].reserve(key)
         return

@@ -8,9 +8,10 @@ from concurrent.futures import Future
 from typing import Any
 
 from tunesmith.errors import BudgetExceeded
+from tunesmith.lm.call import StopSignal
 from tunesmith.lm.engine import Engine, Request, Response, StreamDeltaEvent, StreamEvent, closed, refused
-from tunesmith.lm.meter import StopSignal, current_scope
 from tunesmith.lm.model import LM
+from tunesmith.lm.scope import current_scope
 from tunesmith.lm.stack import BESIDE, AsyncFacade, Stack, SyncFacade, streamed_response
 from tunesmith.lm.wire import Prefix
 

@@ -19,7 +19,7 @@ from dspy.signatures.signature import ensure_signature
 
 from tunesmith.errors import UsageError
 from tunesmith.lm import BaseLM
-from tunesmith.signatures import Signature, check_fields, declared
+from tunesmith.signatures import Signature, check_fields
 
 __all__ = [
     "DspyChainOfThought",
@@ -50,6 +50,8 @@ def as_signature(signature: Any) -> type[Signature]:
         SignatureError: the text cannot be parsed, or DSPy reserves the name of a field.
     """
     if isinstance(signature, str):
+        from tunesmith.signatures import declared  # here, because a loaded program has a class
+
         return declared(signature)
     checked: type[Signature] = ensure_signature(signature)  # type: ignore[assignment]  # `None` only for `None`
     check_fields(checked)

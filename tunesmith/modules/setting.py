@@ -1,7 +1,6 @@
 """Settings: values of a module that a compiler may choose, declared in the module's class."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
@@ -10,7 +9,6 @@ from tunesmith.modules.module import Module
 __all__ = ["DeclaredSetting", "Setting", "change_settings", "choices_of", "declared_settings", "settings_of"]
 
 
-@dataclass(eq=False, slots=True)
 class DeclaredSetting:
     """A descriptor that declares one setting of a class and checks each value.
 
@@ -23,14 +21,18 @@ class DeclaredSetting:
         name: of the attribute.
     """
 
-    default: Any
-    choices: tuple[Any, ...] = ()
-    low: float | None = None
-    high: float | None = None
-    help: str = ""
-    name: str = ""
+    __slots__ = ("choices", "default", "help", "high", "low", "name")
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        default: Any,
+        choices: tuple[Any, ...] = (),
+        low: float | None = None,
+        high: float | None = None,
+        help: str = "",  # noqa: A002 - see `Setting`
+    ) -> None:
+        self.default, self.choices = default, choices
+        self.low, self.high, self.help, self.name = low, high, help, ""
         for value in (self.default, *self.choices):
             self.check(value)
 

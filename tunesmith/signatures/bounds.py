@@ -12,9 +12,14 @@ only up to 1,000 characters, because one runner crashes at 3,000.
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tunesmith.signatures.forms import fills_form
+from tunesmith.lazy import lazy_module
+
+if TYPE_CHECKING:
+    from tunesmith.signatures import forms
+else:
+    forms = lazy_module("tunesmith.signatures.forms")  # few fields have a form
 
 __all__ = [
     "HELD",
@@ -170,7 +175,7 @@ def _cut(is_cut: bool) -> Filled:  # noqa: FBT001
 
 def _fills_held(held: Node, text: str) -> bool:
     if "pattern" not in held:
-        return fills_form(held.get("form", ""), text)
+        return forms.fills_form(held.get("form", ""), text)
     from tunesmith.signatures.gbnfpattern import fills_pattern  # imported here, because few types have a pattern
 
     return fills_pattern(held, text)

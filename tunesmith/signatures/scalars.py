@@ -3,8 +3,9 @@
 import math
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tunesmith.lazy import lazy_module
 from tunesmith.signatures.bounds import (
     HELD,
     LISTED_CHARACTERS,
@@ -20,8 +21,13 @@ from tunesmith.signatures.bounds import (
     UnsupportedError,
     own_digits,
 )
-from tunesmith.signatures.forms import FORMS
-from tunesmith.signatures.pattern import OWN_COUNT, rewrite_pattern
+
+if TYPE_CHECKING:
+    from tunesmith.signatures import forms
+    from tunesmith.signatures import pattern as patterns
+else:
+    forms = lazy_module("tunesmith.signatures.forms")  # few fields have a form or a pattern
+    patterns = lazy_module("tunesmith.signatures.pattern")
 
 __all__ = [
     "EXACT",
@@ -129,7 +135,7 @@ def _held(schema: Node, room: int) -> Node:
         return {HELD: {"pattern": pattern, "least": least, "most": most, "own": min(room, MOST_CHARACTERS)}}
     if form in ("uri", "multi-host-uri"):
         return {HELD: {"form": "uri", "schemes": schema.get(SCHEMES, [])}}
-    return {HELD: {"form": form}} if isinstance(form, str) and form in FORMS else {}
+    return {HELD: {"form": form}} if isinstance(form, str) and form in forms.FORMS else {}
 
 
 def _days(bounds: Node, note: Note) -> Node:
@@ -159,14 +165,14 @@ def _shaped(schema: Node, room: int, note: Note) -> Node | None:
     pattern = schema.get("pattern")
     if pattern is None:
         return None
-    rewritten = rewrite_pattern(pattern) if isinstance(pattern, str) else None
+    rewritten = patterns.rewrite_pattern(pattern) if isinstance(pattern, str) else None
     if rewritten is None:
         note(f"the pattern {pattern!r} is not sent, because engines fail on such")
         return None
     if "minLength" in schema or "maxLength" in schema:
         note("a length beside a pattern is not enforced by servers")
     held = _held(schema, room).get(HELD)
-    mark = {} if held is None else {HELD: {**held, "sent": OWN_COUNT}}
+    mark = {} if held is None else {HELD: {**held, "sent": patterns.OWN_COUNT}}
     return {"type": "string", "pattern": rewritten, **mark}
 
 

@@ -36,8 +36,8 @@ from tunesmith.lm.engine import (
 )
 from tunesmith.lm.engines.ollama.cloud import cloud_model_refused, is_cloud_name, is_cloud_tag
 from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, option, register_engine
-from tunesmith.lm.meter import unmetered
 from tunesmith.lm.options import SECRET_OPTIONS
+from tunesmith.lm.scope import unmetered
 from tunesmith.lm.waiting import Policy
 
 __all__ = ["DspyOptions", "ForeignEngine"]

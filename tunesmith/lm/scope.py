@@ -1,0 +1,131 @@
+"""Which meters and sinks a call counts for, its role, and whether it may reach an engine."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, NamedTuple
+
+from tunesmith.lm.call import Call
+
+if TYPE_CHECKING:
+    from tunesmith.lm.meter import Meter
+
+__all__ = [
+    "NOWHERE",
+    "Scope",
+    "current_scope",
+    "metered",
+    "replay_calls",
+    "role",
+    "run_under_way",
+    "runs_under_way",
+    "unmetered",
+    "unpaid",
+]
+
+
+class Scope(NamedTuple):
+    """The meters and sinks of a call, its role, and whether it may reach an engine."""
+
+    meters: "tuple[Meter, ...]" = ()
+    sinks: tuple[Callable[[Call], None], ...] = ()
+    role: str = "task"
+    paying: bool = True
+
+
+NOWHERE = Scope()
+_SCOPE: ContextVar[Scope] = ContextVar("tunesmith_scope", default=NOWHERE)
+
+
+def current_scope() -> Scope:
+    """Return the scope of the running context."""
+    return _SCOPE.get()
+
+
+_RUNS: set[object] = set()  # the running evaluations of this process
+
+
+@contextmanager
+def run_under_way() -> Iterator[None]:
+    """Mark an evaluation as running. A call without a scope then comes from a thread outside of it."""
+    mark = object()
+    _RUNS.add(mark)
+    try:
+        yield
+    finally:
+        _RUNS.discard(mark)
+
+
+def runs_under_way() -> bool:
+    """Return whether an evaluation runs in this process."""
+    return bool(_RUNS)
+
+
+class metered:  # noqa: N801 - used as a function in a `with`
+    """Count every call inside with `meter`, and pass it to `sink`, also in copied contexts.
+
+    It is a class because every example enters one, and a generator takes four times as long.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> calls = []
+        >>> with ts.metered(sink=calls.append):
+        ...     _ = ts.ScriptedLM("hello")("Say hello.")
+        >>> len(calls)
+        1
+    """
+
+    __slots__ = ("_scope", "_token")
+
+    def __init__(self, meter: "Meter | None" = None, *, sink: Callable[[Call], None] | None = None) -> None:
+        scope = _SCOPE.get()
+        meters = scope.meters if meter is None or meter in scope.meters else (*scope.meters, meter)
+        sinks = scope.sinks if sink is None else (*scope.sinks, sink)
+        self._scope = Scope(meters, sinks, scope.role, scope.paying)
+
+    def __enter__(self) -> Scope:
+        self._token = _SCOPE.set(self._scope)
+        return self._scope
+
+    def __exit__(self, *problem: object) -> None:
+        _SCOPE.reset(self._token)
+
+
+@contextmanager
+def role(name: str) -> Iterator[None]:
+    """Count the calls inside under the role `name`: `task`, `prompt`, `teacher` or `judge`."""
+    token = _SCOPE.set(_SCOPE.get()._replace(role=name))
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)
+
+
+@contextmanager
+def unpaid() -> Iterator[None]:
+    """Allow only a judge's calls to reach an engine. Any other call ends the run with `BudgetExceeded`."""
+    token = _SCOPE.set(_SCOPE.get()._replace(paying=False))
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)
+
+
+def replay_calls(calls: Iterable[Call]) -> None:
+    """Charge the meters of the current context with `calls` of an earlier process, and pass them to its sinks."""
+    scope = _SCOPE.get()
+    for call in calls:
+        for meter in scope.meters:
+            meter.replay(call)
+        for sink in scope.sinks:
+            sink(call)
+
+
+@contextmanager
+def unmetered() -> Iterator[None]:
+    """Do not count calls inside. For an LM behind another LM, which counts the calls already."""
+    token = _SCOPE.set(Scope())
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)
