@@ -245,7 +245,7 @@ def test_an_outage_under_way_pauses_a_compile_or_stops_it_resumably(
 BARRED = {
     "model removed": ({"kind": "error", "status": 404, "text": "model 'm' not found"}, "ollama pull m"),
     "key refused": ({"kind": "unauthorized"}, "Sign in"),
-    "forbidden": ({"kind": "error", "status": 403, "text": ""}, "refuses us"),
+    "forbidden": ({"kind": "error", "status": 403, "text": ""}, "refuses the request"),
     "another server": ({"kind": "error", "status": 405, "text": "no"}, "is not an Ollama server"),
 }
 

@@ -3,7 +3,7 @@
 A row is written when its evaluation is finished and never changed. From then on no end of the process can lose it. It
 is also on the disk, and survives a power cut, before the run tells of it: at once if the last row came 20 ms or more
 ago, else together with the rows that finish next. It carries its sha256 and its number in the order
-of writing, so that a flipped bit and a missing row are both seen: such a row is dropped, said once, and evaluated
+of writing, so that a flipped bit and a missing row are both seen: such a row is dropped, reported once, and evaluated
 again, at no LM call if the reply cache has the replies.
 """
 
@@ -158,8 +158,8 @@ class Ledger:
             if self._scored is None:
                 self._scored = {}
                 for known in self._rows:
-                    self._scored.setdefault(known.whatever_metric, []).append(known)
-            others = list(self._scored.get(key.whatever_metric, ()))
+                    self._scored.setdefault(known.without_metric, []).append(known)
+            others = list(self._scored.get(key.without_metric, ()))
         for other in reversed(others):
             found = self.get(other) if other.metric != key.metric else None
             if found is not None and found.whole:
@@ -273,7 +273,7 @@ class Ledger:
     def _note(self, key: RowKey, seq: int) -> None:
         self._rows[key] = seq
         if self._scored is not None:
-            others = self._scored.setdefault(key.whatever_metric, [])
+            others = self._scored.setdefault(key.without_metric, [])
             if key not in others:
                 others.append(key)
 

@@ -89,7 +89,7 @@ class RowKey:
     kind: Literal["row", "stop"] = "row"
 
     @property
-    def whatever_metric(self) -> "RowKey":
+    def without_metric(self) -> "RowKey":
         """The key without its metric."""
         return RowKey(self.program, self.candidate, self.lm, "", self.mode, self.example, self.rollout, self.kind)
 
@@ -255,7 +255,7 @@ def _key(found: dict[str, Any]) -> RowKey:
 def _checked(given: Any, types: Mapping[str, frozenset[type]]) -> dict[str, Any]:
     """Return a JSON object, or a list of the same values, whose values have the types that were written.
 
-    A checksum only says that nobody changed a row by accident.
+    A checksum only says that no row was changed by accident.
 
     Raises:
         KeyError, TypeError, ValueError: a value is missing or of another type.

@@ -20,7 +20,7 @@ __all__ = ["LedgerView", "lm_key", "program_key", "program_source", "typed_outpu
 
 _log = logging.getLogger("tunesmith")
 _OURS = ("dspy", "tunesmith")
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 def program_source(program: Module) -> str:
@@ -36,8 +36,8 @@ def program_source(program: Module) -> str:
 def _source(name: str, kind: type) -> Any:
     if source_key(kind) is not None:
         return code_identity(kind)
-    if name not in _told:
-        _told.add(name)
+    if name not in _warned:
+        _warned.add(name)
         _log.warning("The source of %s cannot be had: a change of it is not seen when a run goes on.", name)
     return name
 

@@ -70,10 +70,10 @@ def compile_program(
             kept back from the search: calls by their number, every other kind by what the examples so far cost.
         run: name of the run folder `./runs/<name>`, or a path; without one nothing is saved.
         seed: of every draw.
-        progress: is told what goes on, and how many of how many evaluations are done.
+        progress: called with the step, the number of finished evaluations, and their total.
         new: set a run that is in the folder aside, under another name, and start afresh.
-        fork: name of a new run, or its path, that starts from what `run` has evaluated; whatever of that was of the
-            same program, model and metric is not evaluated again.
+        fork: name of a new run, or its path, that starts from what `run` has evaluated; what was of the same
+            program, model and metric is not evaluated again.
         rescore: if only the metric changed, score the stored outputs and traces again. No LM but a judge's is
             called; the search ends when it would need to, and the same call without `rescore` goes on.
         store: whether the ledger keeps outputs and traces; keys, scores and charges are kept in any case.

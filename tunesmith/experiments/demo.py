@@ -115,7 +115,7 @@ def run_demo(
         lm: the model.
         run: the run folder.
         seed: of splits and draws.
-        progress: is told what goes on.
+        progress: called with the step, what is done of it, and its total.
         limit: at most this many examples per split, for a quick look.
         new: as `compile_program`.
         fork: as `compile_program`.

@@ -81,7 +81,7 @@ class Watch:
 
         Raises:
             ModelUnavailable: the server stayed away, or the call hung.
-            Exception: whatever else `call` raises.
+            Exception: any other error of `call`.
         """
         broken = 0
         while True:
@@ -144,7 +144,7 @@ class Watch:
         _LOG.warning("The server answers again after %.0f s.", self._policy.clock() - since)
 
     def _passes(self, error: ModelUnavailable, broken: int, *, known: bool) -> int:
-        """Return how many connections broke over the request by `error`; raise it if waiting is no help."""
+        """Return how many connections broke over the request by `error`; raise it if waiting does not help."""
         resend = resend_of(error)
         broke = resend is Resend.ONCE
         if not (known or self._answered) or self._policy.seconds <= 0 or resend is Resend.NEVER or (broke and broken):

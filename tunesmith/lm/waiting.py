@@ -70,7 +70,7 @@ class Policy(NamedTuple):
         Args:
             call: makes one attempt.
             passes: gets an error and the usual pause after it; returns the seconds to wait, or `None` if another
-                attempt is no use. It may raise what the caller is to get instead. It is not asked about the error of
+                attempt is useless. It may raise what the caller is to get instead. It is not asked about the error of
                 the last attempt, nor about what is not an `Exception`, such as Ctrl-C.
             deadline: on the clock, when the last attempt has to begin; default: that of a call that starts now.
             missed: the error of a first attempt that was made before.

@@ -162,7 +162,7 @@ class Hosts:
         return home
 
     def _home(self, prefix: str, live: list[Host]) -> Host:
-        """Return the live host of `prefix`; a new one goes where there is least to do, then where fewest are."""
+        """Return the live host of `prefix`: for a new one that with the least to do, then with the fewest prefixes."""
         for table in (self._homes, self._away):
             host = table.get(prefix)
             if host is not None and host in live:
@@ -199,7 +199,7 @@ class Hosts:
             if ping is not None:
                 ping()
             stranger = self._stranger(host.name, made.identity)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the host is not to be used, and says why
+        except Exception as error:  # noqa: BLE001 - after any error the host is not used, and its status says why
             problem = str(error)
         with self._lock:
             host.probed = False

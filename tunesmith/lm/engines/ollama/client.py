@@ -119,18 +119,18 @@ class OllamaServer:
             ModelUnavailable: no server answers.
             ModelMissing: what answers is another server, or does not let us in.
         """
-        reply = self._told(self._get_version, deadline)
+        reply = self._answered(self._get_version, deadline)
         if not isinstance(reply.get("version"), str):
             raise error_of(Fault(Kind.FOREIGN, json.dumps(reply)[:80]), self.address, None)
         return Version(reply["version"])
 
     def models(self, deadline: float | None = None) -> list[ServedModel]:
         """Return the models that the server has; raises as `version`."""
-        return served_models(self._told(lambda end: self._ask(lambda client: client.list(), end), deadline))
+        return served_models(self._answered(lambda end: self._ask(lambda client: client.list(), end), deadline))
 
     def loaded(self) -> list[ServedModel]:
         """Return the models in the server's memory; raises as `version`."""
-        return served_models(self._told(lambda end: self._ask(lambda client: client.ps(), end), None))
+        return served_models(self._answered(lambda end: self._ask(lambda client: client.ps(), end), None))
 
     def facts(self, name: str, deadline: float | None = None) -> ModelFacts:
         """Return what the server says about one model: three requests with one deadline.
@@ -200,7 +200,7 @@ class OllamaServer:
 
     # Below --------------------------------------------------------------------------------------------------
 
-    def _told(self, once: Callable[[float], dict[str, Any]], deadline: float | None) -> dict[str, Any]:
+    def _answered(self, once: Callable[[float], dict[str, Any]], deadline: float | None) -> dict[str, Any]:
         try:
             return self.retried(once, deadline)
         except Fault as fault:

@@ -1,4 +1,4 @@
-"""Models of an Ollama server that another machine answers for: their names, and the leave that they need."""
+"""Models of an Ollama server that another machine answers for: their names, and the error without `cloud=True`."""
 
 from tunesmith.errors import ModelError
 from tunesmith.lm.engine import missing_model
@@ -21,7 +21,7 @@ def is_cloud_name(name: str) -> bool:
 
 
 def cloud_model_refused(name: str) -> ModelError:
-    """Return the error for a cloud model that nobody gave leave to ask."""
+    """Return the error for a cloud model that the user did not allow."""
     return missing_model(
         f"The model {name!r} runs in the cloud: your texts would leave this machine. If you mean that, say "
         "`cloud=True` in `ts.lm(...)`, or `cloud = true` under [lm]; else choose a model that runs on your server."

@@ -151,7 +151,7 @@ class OllamaEngine:
         if now != before.identity:
             raise missing_model(
                 f"The Ollama server at {self.server.address} came back with another model {self._model!r}: "
-                f"{_told_apart(before.identity, now)}. Replies of the two are never mixed. Bring the first one back, "
+                f"{_difference(before.identity, now)}. Replies of the two are never mixed. Bring the first one back, "
                 "then run the same command again, or start anew with this one."
             )
 
@@ -307,7 +307,7 @@ class OllamaEngine:
         if fault.sort is Sort.OVERFLOW:
             if request is not None:
                 estimate = estimated_tokens(request)
-            # The server has counted more than there is room for, whatever the guess says.
+            # The server has counted more than there is room for, also if the guess is lower.
             estimate = max(estimate or 0, (known.room or 0) + 1)
         return self.server.error(fault, self._model, estimate, known.room, deadline)
 
@@ -355,7 +355,7 @@ class OllamaEngine:
         yield end_event("length", Usage())  # the server breaks off what repeats itself, and says no more
 
 
-def _told_apart(before: Identity, now: Identity) -> str:
+def _difference(before: Identity, now: Identity) -> str:
     old, new = before.to_json(), now.to_json()
     return "; ".join(f"{name} was {shown(old[name])}, is {shown(new[name])}" for name in old if old[name] != new[name])
 

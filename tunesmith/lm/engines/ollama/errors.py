@@ -78,20 +78,20 @@ def _sorted(kind: Kind, status: int | None, problem: Problem) -> Sort:
         return Sort.BARRED
     if problem.too_long:
         return Sort.OVERFLOW
-    said = problem.text.casefold()
-    if any(word in said for word in _CRASHES):
+    text = problem.text.casefold()
+    if any(word in text for word in _CRASHES):
         return Sort.CRASH
-    if any(word in said for word in _LATER):
+    if any(word in text for word in _LATER):
         return Sort.LATER
-    if any(word in said for word in _WRONG):
+    if any(word in text for word in _WRONG):
         return Sort.REFUSED
-    return _by_status(status, said)
+    return _by_status(status, text)
 
 
-def _by_status(status: int | None, said: str) -> Sort:
+def _by_status(status: int | None, text: str) -> Sort:
     match status:
         case 404:
-            return Sort.MISSING if "model" in said and "not found" in said else Sort.BARRED
+            return Sort.MISSING if "model" in text and "not found" in text else Sort.BARRED
         case 401 | 403 | 405:
             return Sort.BARRED
         case 408 | 499 | 502 | 504:
@@ -187,13 +187,13 @@ def _overflow(fault: Fault, prompt: int | None, room: int | None) -> ModelError:
 
 def _barred(fault: Fault, address: str) -> ModelError:
     if fault.status == 401:
-        where = fault.problem.fields.get("signin_url")
-        way = f"Sign in at {where}" if where else "Sign in with `ollama signin`"
+        address_there = fault.problem.fields.get("signin_url")
+        way = f"Sign in at {address_there}" if address_there else "Sign in with `ollama signin`"
         return missing_model(f"{address} requires authentication: {fault.text or 'unauthorized'}. {way}.")
     if fault.status == 403:
         return missing_model(
-            f"{address} refuses us: {fault.text or 'it does not serve this host name'}. A server that is bound to "
-            "the loopback accepts local names only: use 127.0.0.1, or start it with OLLAMA_HOST=0.0.0.0."
+            f"{address} refuses the request: {fault.text or 'it does not serve this host name'}. A server that is "
+            "bound to the loopback accepts local names only: use 127.0.0.1, or start it with OLLAMA_HOST=0.0.0.0."
         )
     what = shown(fault.text[:80]) if fault.text else "nothing"
     return missing_model(

@@ -170,19 +170,19 @@ def full_name(name: str) -> str:
     return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
 
 
-def is_remote(said: Mapping[str, Any]) -> bool:
+def is_remote(described: Mapping[str, Any]) -> bool:
     """Return whether a server says of a model, in `/api/show` or `/api/tags`, that another machine answers for it."""
-    return bool(said.get("remote_host") or said.get("remote_model"))
+    return bool(described.get("remote_host") or described.get("remote_model"))
 
 
-def is_handed_on(name: str, said: Mapping[str, Any]) -> bool:
+def is_handed_on(name: str, described: Mapping[str, Any]) -> bool:
     """Return whether an Ollama server hands the model on to the cloud, by its name or by what `/api/show` says."""
-    return is_cloud_name(name) or is_remote(said)
+    return is_cloud_name(name) or is_remote(described)
 
 
-def can_think(said: Mapping[str, Any]) -> bool:
+def can_think(described: Mapping[str, Any]) -> bool:
     """Return whether a server says in `/api/show` that the model can think."""
-    capabilities = said.get("capabilities")
+    capabilities = described.get("capabilities")
     return isinstance(capabilities, list) and "thinking" in capabilities
 
 

@@ -123,12 +123,12 @@ def is_shortened(counted: int, request: Request, room: int | None) -> bool:
     """Return whether a prompt was plainly shortened by a server that does so in silence.
 
     It drops the oldest messages, then cuts the rest to the context, or to about half of it. A prompt that is a little
-    too long and lost a message is not told from one that fits.
+    too long and lost a message looks like one that fits.
 
     Args:
         counted: tokens of the prompt that the server read.
         request: what was sent.
-        room: tokens of context; `None` where nobody can say, for instance since another client had the model loaded
+        room: tokens of context; `None` if it is unknown, for instance because another client had the model loaded
             with another context right after.
     """
     # No tokenizer joins words, but for a few that join frequent pairs.
@@ -156,7 +156,7 @@ def _think(config: Config, facts: ModelFacts, settings: Settings) -> bool | str 
 
 
 def _format(wanted: Any, facts: ModelFacts) -> Any:
-    """Return what to send as `format`: a schema only where no server is harmed by it."""
+    """Return what to send as `format`: a schema only if it harms no server."""
     if wanted is None or facts.remote:
         return None
     if wanted["type"] == "json_object":
@@ -197,7 +197,7 @@ def _tools(request: Request) -> list[dict[str, Any]]:
     if not request.tools or (choice is not None and choice.mode == "none"):
         return []
     if choice is not None and (choice.mode == "required" or choice.allowed):
-        raise refused("Ollama cannot be told which tool to call. Leave `tool_choice` out, or set it to 'auto'.")
+        raise refused("Ollama has no setting for which tool to call. Leave `tool_choice` out, or set it to 'auto'.")
     return [function_tool(tool) for tool in request.tools]
 
 

@@ -3,7 +3,7 @@
 The client has no argument for `truncate` and `shift`, without which a server shortens long prompts in silence, and it
 sends OLLAMA_API_KEY to any host. Both are settled here, in the transport that the client is given. It also sets the
 time a request may take, keeps the reply as it came (the client drops parts of it), mends lines that the client's reader
-would split, and raises one kind of exception, `Fault`, whatever goes wrong.
+would split, and raises `Fault` for every failure.
 """
 
 import contextlib

@@ -45,7 +45,7 @@ def _options(config: Config, dialect: Dialect) -> dict[str, Any]:
             "or name the server's dialect with `dialect=`."
         )
     if config.cache is not None:
-        raise refused("This protocol has no word for a cache of prompts on the server. Leave `prompt_cache` out.")
+        raise refused("This protocol has no field for a cache of prompts on the server. Leave `prompt_cache` out.")
     free = _thinks_on_ollama(config, dialect)
     options: dict[str, Any] = {
         **sampling(config),
