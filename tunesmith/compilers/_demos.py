@@ -9,7 +9,7 @@ from functools import cache, partial
 from tunesmith.errors import DataError
 from tunesmith.formats import Format, carries, default_format, get_format
 from tunesmith.modules import Module, bound_format, caller_adapter
-from tunesmith.signatures import Demo, Example, InvalidError, Signature, given_value, labels
+from tunesmith.signatures import Demo, Example, Signature, labels
 
 __all__ = ["Pool", "carried", "closed_labels", "draw", "labelled_pool", "labelled_pools"]
 
@@ -115,14 +115,6 @@ def carried(
         f"Demos of `{path}`: {left} of {len(demos)} are left out, because the format `{adapter.name}` cannot carry a "
         f"value of theirs, such as an empty text; `{other}` can.",
     )
-
-
-def _takes_none(signature: type[Signature], name: str) -> bool:
-    try:
-        given_value(signature, name, None)
-    except InvalidError:
-        return False
-    return True
 
 
 def _verb(count: int, verb: str) -> str:

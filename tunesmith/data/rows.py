@@ -2,15 +2,14 @@
 
 import difflib
 import logging
-import types
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from tunesmith.data.keys import content_key, fields_of
 from tunesmith.data.source import Row
 from tunesmith.errors import DataError, RowError, shown
-from tunesmith.signatures import Example, InvalidError, Signature, given_value, input_types, output_types
+from tunesmith.signatures import Example, InvalidError, Signature, field_names, given_value, takes_none
 
 __all__ = ["Column", "Columns", "columns_for", "meant_name", "missing_text", "names_of", "near_name"]
 
@@ -104,8 +103,7 @@ class Columns:
     @classmethod
     def of(cls, source: str, signature: type[Signature], *, require_outputs: bool) -> "Columns":
         """Return the columns of `signature`."""
-        inputs = tuple(input_types(signature))
-        return cls(source, inputs, columns_for(signature, require_outputs=require_outputs))
+        return cls(source, field_names(signature).inputs, columns_for(signature, require_outputs=require_outputs))
 
     def example(self, row: Row) -> tuple[Example, str]:
         """Return the example of a row, and its content key.
@@ -221,22 +219,20 @@ class Columns:
 
 def columns_for(signature: type[Signature], *, require_outputs: bool) -> tuple[Column, ...]:
     """Return the columns for the fields of `signature`, inputs first."""
-    found = [_column(signature, name, kind, required=True) for name, kind in input_types(signature).items()]
-    found += [
-        _column(signature, name, kind, required=require_outputs) for name, kind in output_types(signature).items()
-    ]
-    return tuple(found)
+    names = field_names(signature)
+    inputs = [_column(signature, name, required=True) for name in names.inputs]
+    return (*inputs, *(_column(signature, name, required=require_outputs) for name in names.outputs))
 
 
-def _column(signature: type[Signature], name: str, kind: object, *, required: bool) -> Column:
+def _column(signature: type[Signature], name: str, *, required: bool) -> Column:
     info = signature.fields[name]
-    takes_none, has_default = _takes_none(kind), not info.is_required()
+    none, has_default = takes_none(signature, name), not info.is_required()
     return Column(
         name,
         signature,
-        takes_none,
+        none,
         # An unlabelled output stays absent, because `None` would be a label.
-        fills=required and (takes_none or has_default),
+        fills=required and (none or has_default),
         required=required,
         is_input=name in signature.input_fields,
         default=info.get_default(call_default_factory=True) if has_default else None,
@@ -254,13 +250,3 @@ def _others(fields: Mapping[str, Any], columns: Iterable[Column]) -> list[str]:
     """Return the names in a row that the signature does not declare."""
     known = {column.name for column in columns}
     return [name for name in fields if name not in known]
-
-
-def _takes_none(kind: Any) -> bool:
-    if get_origin(kind) is Annotated:
-        return _takes_none(get_args(kind)[0])
-    if get_origin(kind) in (Union, types.UnionType):
-        return any(_takes_none(part) for part in get_args(kind))
-    if get_origin(kind) is Literal:
-        return None in get_args(kind)
-    return kind is None or kind is type(None) or kind is Any

@@ -1,10 +1,10 @@
 """Check that a call passes the inputs of its signature."""
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 from tunesmith.errors import FormatError
-from tunesmith.signatures import Signature, field_names, input_types, note
+from tunesmith.signatures import Signature, field_names, note, takes_none
 
 __all__ = ["check_inputs"]
 
@@ -23,12 +23,8 @@ def check_inputs(signature: type[Signature], inputs: Mapping[str, Any]) -> None:
             f"None of the inputs {', '.join(wanted)} was given, so there is nothing to ask. Given: "
             f"{', '.join(inputs) or 'nothing'}. Call the program with the inputs that its signature names."
         )
-    lacking = [n for n, kind in input_types(signature).items() if n not in inputs and not _takes_none(kind)]
+    lacking = [name for name in wanted if name not in inputs and not takes_none(signature, name)]
     if lacking:
         step = f"{', '.join(wanted)} -> {', '.join(field_names(signature).outputs)}"
         # Not logged here: DSPy logs it.
         note(f"A predictor `{step}` was called without its input {', '.join(lacking)}.", logged=False)
-
-
-def _takes_none(kind: Any) -> bool:
-    return type(None) in get_args(kind)

@@ -14,7 +14,6 @@ or is indented.
 import functools
 import json
 import re
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -30,8 +29,6 @@ __all__ = [
     "read_inputs",
     "read_spelled",
     "spelled",
-    "text_writer",
-    "write_value",
 ]
 
 # A value is written as JSON text if it has outer white space, a leading quote, control characters, line separators
@@ -48,26 +45,6 @@ _SPACES = (" ", "\n")  # the white space that `_is_odd` lets pass inside a text
 _ODD_STARTS = ("", '"', *_SPACES)
 INDENT = "  "
 _PART = "<<CUSTOM-TYPE-START-IDENTIFIER>>"  # begins DSPy's images, audio and files in JSON
-
-
-def write_value(value: Any, *, text_field: bool, name: str) -> str:
-    """Return the text that follows `Title:` for `value`, with its leading space or newline.
-
-    Args:
-        value: text, or anything pydantic can turn into JSON.
-        text_field: whether the field is declared `str`, so that unquoted text means text.
-        name: the field, for the error.
-
-    Raises:
-        FormatError: the value has no JSON form.
-    """
-    if type(value) is str and text_field:
-        if not _is_odd(value):
-            if "\n" not in value:
-                return " " + value
-            return f"\n{INDENT}" + value.replace("\n", f"\n{INDENT}")
-        return " " + _escaped(value)
-    return " " + json_text(value, name)
 
 
 def spelled(value: Any, *, text_field: bool, name: str) -> str:
@@ -161,41 +138,13 @@ def field_titles(signature: type[Signature]) -> dict[str, str]:
     return _titles(tuple(signature.fields))
 
 
-def text_writer(titles: Mapping[str, str], types: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str]:
-    """Return a function that writes inputs as labelled lines and skips absent ones.
-
-    Args:
-        titles: of the fields, by name.
-        types: the fields to write, in order.
-    """
-    plan = tuple((name, f"{titles[name]}:", annotation is str) for name, annotation in types.items())
-    if len(plan) == 1:
-        (only, head, is_text), *_ = plan
-
-        def write_one(inputs: Mapping[str, Any]) -> str:
-            if only not in inputs:
-                return ""
-            return head + write_value(inputs[only], text_field=is_text, name=only)
-
-        return write_one
-
-    def write(inputs: Mapping[str, Any]) -> str:
-        return "\n".join(
-            head + write_value(inputs[name], text_field=is_text, name=name)
-            for name, head, is_text in plan
-            if name in inputs
-        )
-
-    return write
-
-
 def read_inputs(signature: type[Signature], text: str) -> dict[str, Any]:
-    """Return the fields and values of a message that `text_writer` wrote.
+    """Return the fields and values of a message that a writer of `lines` wrote.
 
     Skips lines outside a field, such as the cue that ends a message. For other messages, see `Format.read_inputs`.
 
     Raises:
-        FormatError: the text was not written by `text_writer`.
+        FormatError: the text has another form.
     """
     titles = field_titles(signature)
     heads = {f"{titles[name]}:": (name, t is str) for name, t in input_types(signature).items()}

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from tunesmith.formats.fields import INDENT, read_inputs, text_writer
-from tunesmith.formats.layout import OUTER, Layout, Section, Writer, called, unfenced
+from tunesmith.formats.fields import INDENT, read_inputs
+from tunesmith.formats.layout import OUTER, Layout, Section, called, unfenced
 from tunesmith.lazy import lazy_pattern
 from tunesmith.signatures import Signature
 
@@ -68,9 +68,6 @@ class _Lines(Layout):
         else:
             indented, count = f"{more} | {newline}", f"{{{max(least - 1, 0)},{most - 1}}}"
         return f'" " {start} {more}{count} | {newline} {start} ({indented}){count}'
-
-    def writer(self, signature: type[Signature], types: Mapping[str, Any]) -> Writer:
-        return text_writer(self.labels(signature), types)
 
     def read(self, signature: type[Signature], types: Mapping[str, Any], text: str) -> dict[str, Any]:
         return read_inputs(signature, text)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         text_rules,
     )
     from tunesmith.signatures.gbnfjson import gbnf_literal
-    from tunesmith.signatures.given import given_value
+    from tunesmith.signatures.given import given_value, takes_none
     from tunesmith.signatures.inline import declared
     from tunesmith.signatures.jsonable import (
         NameTwiceError,
@@ -104,6 +104,7 @@ __all__ = [
     "render_text",
     "server_schema",
     "Signature",
+    "takes_none",
     "text_bounds",
     "text_rules",
     "to_json_value",

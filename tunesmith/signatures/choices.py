@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from tunesmith.signatures.atoms import is_encodable
 
-__all__ = ["NO_CHOICES", "Choices", "by_text", "closed_set", "label_text", "unwrapped"]
+__all__ = ["NO_CHOICES", "Choices", "by_text", "closed_set", "label_text", "resolved", "unwrapped"]
 
 
 class Choices(NamedTuple):
@@ -30,16 +30,17 @@ NO_CHOICES = Choices(MappingProxyType({}), MappingProxyType({}), MappingProxyTyp
 
 def unwrapped(annotation: Any) -> tuple[Any, bool]:
     """Return a type without `Annotated`, `NewType` and aliases, and whether it had constraints."""
-    constrained = False
-    while True:
-        if get_origin(annotation) is Annotated:
-            annotation, constrained = get_args(annotation)[0], True
-        elif hasattr(annotation, "__supertype__"):
-            annotation = annotation.__supertype__
-        elif type(annotation).__name__ == "TypeAliasType":
-            annotation = annotation.__value__
-        else:
-            return annotation, constrained
+    annotation, constrained = resolved(annotation), False
+    while get_origin(annotation) is Annotated:
+        annotation, constrained = resolved(get_args(annotation)[0]), True
+    return annotation, constrained
+
+
+def resolved(annotation: Any) -> Any:
+    """Return the type behind a `NewType` or a type alias, and any other type unchanged."""
+    while hasattr(annotation, "__supertype__") or type(annotation).__name__ == "TypeAliasType":
+        annotation = annotation.__supertype__ if hasattr(annotation, "__supertype__") else annotation.__value__
+    return annotation
 
 
 def closed_set(base: Any) -> Choices | None:

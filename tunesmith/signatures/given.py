@@ -14,13 +14,13 @@ from pydantic_core import from_json
 
 from tunesmith.errors import SignatureError
 from tunesmith.signatures.atoms import InvalidError, is_encodable
-from tunesmith.signatures.choices import by_text, label_text
+from tunesmith.signatures.choices import by_text, label_text, resolved
 from tunesmith.signatures.codec import Codec, codec_of
 from tunesmith.signatures.jsonable import NameTwiceError, to_json_value, unique_object, without_numpy
 from tunesmith.signatures.per_type import per_type
 from tunesmith.signatures.signature import Signature, field_type
 
-__all__ = ["given_value"]
+__all__ = ["given_value", "takes_none"]
 
 _NUMBERS = (int, float, Decimal)
 _GENERIC = (list, set, frozenset, tuple, dict, Sequence, Set, Mapping, Iterable)
@@ -73,6 +73,15 @@ def given_value(signature: type[Signature], name: str, value: Any) -> Any:
         if decoded is None:
             raise
         return _converted(adapter, decoded)
+
+
+def takes_none(signature: type[Signature], name: str) -> bool:
+    """Return whether `None` is a value of a field."""
+    try:
+        given_value(signature, name, None)
+    except InvalidError:
+        return False
+    return True
 
 
 class _Typed(NamedTuple):
@@ -172,8 +181,7 @@ def _lenient(annotation: Any) -> TypeAdapter[Any]:
 
 def _rewritten(annotation: Any) -> Any:
     """Return the type with a converter before each text, number, date and label in it; models stay unchanged."""
-    while hasattr(annotation, "__supertype__") or type(annotation).__name__ == "TypeAliasType":
-        annotation = annotation.__supertype__ if hasattr(annotation, "__supertype__") else annotation.__value__
+    annotation = resolved(annotation)
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         inner, *metadata = args
