@@ -199,6 +199,7 @@ BY_TYPE: list[tuple[Any, str, Any]] = [
     (dict[str, int], '{"x": 1}', {"x": 1}),
     (tuple[int, str], '[1, "a"]', (1, "a")),
     (list[list[int]], "[[1], [2]]", [[1], [2]]),
+    (int | None, "7", 7),
     (MAYBE, "good", "good"),
     (MAYBE, '"good"', "good"),
     (MAYBE, "null", None),

@@ -26,7 +26,7 @@ from tunesmith.formats.checks import check_inputs
 from tunesmith.formats.labelled import LINES
 from tunesmith.formats.layout import Layout
 from tunesmith.formats.options import Constraint, check_call, request_config
-from tunesmith.formats.plan import Plan, Plans, Source, values_of
+from tunesmith.formats.plan import Parts, Plan, Plans, Source, values_of
 from tunesmith.formats.rendered import Rendered, message_of, request_of
 from tunesmith.formats.thoughts import begins_with_thoughts, is_around, without_thoughts
 from tunesmith.lazy import lazy_module
@@ -268,7 +268,7 @@ class Format(UnwrappedMethods, Adapter):
     ) -> list[dict[str, Any]]:
         """Do what `__call__` does, without DSPy's callbacks: for a model that is `direct`."""
         able = lm.capabilities
-        plan = None if able.thinking else self._plans.quick(lm, lm_kwargs, signature, demos, able)
+        plan = None if able.thinking else self._plans.quick(Parts(lm, lm_kwargs, signature, demos, able))
         response = None
         if plan is not None and plan.turns is None and len(plan.prefixes) == 1:
             # A valid first reply of a single draw needs no `_calls`.
@@ -469,27 +469,21 @@ class Format(UnwrappedMethods, Adapter):
         thinking: bool = False,
     ) -> Plan:
         able = lm.capabilities if isinstance(lm, LM) and not thinking else _UNABLE
-        plan = self._plans.quick(lm, lm_kwargs, signature, demos, able)
+        parts = Parts(lm, lm_kwargs, signature, demos, able)
+        plan = self._plans.quick(parts)
         if plan is not None:
             return plan
-        source = Source.of(lm, lm_kwargs, signature, demos, able)
+        source = Source.of(parts)
         plan = self._plans.get(signature, source)
         if plan is None:
             mode = self.mode(signature, able, shown=bool(demos))
             self.check(signature)
-            plan = self._new_plan(lm, lm_kwargs, signature, demos, mode, source)
+            plan = self._new_plan(parts, mode, source)
             self._plans.put(signature, plan)
         return plan
 
-    def _new_plan(
-        self,
-        lm: BaseLM,
-        lm_kwargs: dict[str, Any],
-        signature: type[Signature],
-        demos: list[Any],
-        mode: str,
-        source: Source,
-    ) -> Plan:
+    def _new_plan(self, parts: Parts, mode: str, source: Source) -> Plan:
+        lm, lm_kwargs, signature, demos, _ = parts
         check_call(lm_kwargs, lm, self.name)
         system, turns = self._prefix_texts(signature, demos)
         _warn_of_hidden_demos(signature, demos)

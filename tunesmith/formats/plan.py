@@ -12,7 +12,7 @@ from tunesmith.formats.rendered import request_of
 from tunesmith.lm import LM, BaseLM, Capabilities, Prefix, Response, user_message
 from tunesmith.signatures import Signature
 
-__all__ = ["Plan", "Plans", "Source", "values_of"]
+__all__ = ["Parts", "Plan", "Plans", "Source", "values_of"]
 
 _PER_SIGNATURE = 16
 _STORE = attrgetter("_store")  # the values of a `dspy.Example`
@@ -68,6 +68,23 @@ class Plan(NamedTuple):
         return {**cache, "rollout_id": number} if number else cache
 
 
+class Parts(NamedTuple):
+    """What a call renders a prefix from.
+
+    Attributes:
+        lm: the model.
+        options: of the call.
+        signature, demos: of the predictor.
+        able: what the engine can do.
+    """
+
+    lm: BaseLM
+    options: Mapping[str, Any]
+    signature: type[Signature]
+    demos: Sequence[Any]
+    able: Capabilities
+
+
 class Source(NamedTuple):
     """Everything that a prefix depends on, copied so that later changes to demos and options do not alter it.
 
@@ -88,15 +105,9 @@ class Source(NamedTuple):
     demos: list[dict[str, Any]] | None
 
     @classmethod
-    def of(
-        cls,
-        lm: BaseLM,
-        options: Mapping[str, Any],
-        signature: type[Signature],
-        demos: Sequence[Any],
-        able: Capabilities,
-    ) -> "Source":
+    def of(cls, parts: Parts) -> "Source":
         """Return the source of a plan for calls with these parts."""
+        lm, options, signature, demos, able = parts
         exact = (
             lm.model,
             isinstance(lm, LM),  # only these get tunesmith's defaults
@@ -112,15 +123,9 @@ class Source(NamedTuple):
         )
         return cls(exact, able, signature.__doc__, dict(lm.kwargs), dict(options), stores if plain else None)
 
-    def is_plainly(
-        self,
-        lm: BaseLM,
-        options: Mapping[str, Any],
-        signature: type[Signature],
-        demos: Sequence[Any],
-        able: Capabilities,
-    ) -> bool:
+    def is_plainly(self, parts: Parts) -> bool:
         """Return whether a call has identical parts. Runs at every call and takes a tenth of the time of `of`."""
+        lm, options, signature, demos, able = parts
         return (
             self.demos is not None
             and self.exact[0] == lm.model
@@ -154,17 +159,10 @@ class Plans:
         self._found: weakref.WeakKeyDictionary[type[Signature], list[Plan]] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def quick(
-        self,
-        lm: BaseLM,
-        options: Mapping[str, Any],
-        signature: type[Signature],
-        demos: Sequence[Any],
-        able: Capabilities,
-    ) -> Plan | None:
+    def quick(self, parts: Parts) -> Plan | None:
         """Return the plan of a call with identical parts, `None` if the contents have to be compared."""
-        for plan in reversed(self._found.get(signature, ())):
-            if plan.source.is_plainly(lm, options, signature, demos, able):
+        for plan in reversed(self._found.get(parts.signature, ())):
+            if plan.source.is_plainly(parts):
                 return plan
         return None
 

@@ -49,6 +49,8 @@ def value_within(
     Raises:
         ParseError: `problem`, if the reply holds no value or marks different values.
     """
+    if problem.reason == "truncated" and problem.field is not None and not cut:  # a value that fills our own bound
+        raise problem
     for part, ended in _whole_parts(text, cut=cut):
         for value in _values_of(signature, name, part, text, ended=ended):
             return value
@@ -68,6 +70,8 @@ def lone_value(signature: type[Signature], name: str, text: str, problem: ParseE
     Raises:
         ParseError: `problem`, if there is no such value.
     """
+    if problem.reason == "truncated":
+        raise problem
     for part, _ in _whole_parts(text, cut=False):
         for value in _values_of(signature, name, part, raw, ended=True):
             return value
@@ -139,7 +143,8 @@ def _values_of(signature: type[Signature], name: str, part: str, raw: str, *, en
         read, candidates = parse_text, _texts_of(part, ended=ended, is_truth=schema.get("type") == "boolean")
     else:
         read, candidates = validate_output, _json_of(part, name, schema, ended=ended)
-        if ended and part[:1] not in _OPENERS and not _is_value(signature, name, _NONSENSE):
+        is_string = any(node.get("type") == "string" for node in (schema, *schema.get("anyOf", ())))
+        if ended and is_string and part[:1] not in _OPENERS and not _is_value(signature, name, _NONSENSE):
             # A string without its quotes, such as a URL. It is not read if any text is one, such as in `str | None`.
             candidates = chain(candidates, (part, _bare(part)))
     for candidate in candidates:

@@ -4,10 +4,11 @@ import json
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -61,9 +62,8 @@ def given_value(signature: type[Signature], name: str, value: Any) -> Any:
         if value is None:
             raise InvalidError("The value must not be None")
         return value
-    typed = _already_typed(codec, value)
-    if typed is not None:
-        return typed.value
+    with suppress(Exception):  # a user's validator may raise anything; the conversion below decides
+        return codec.adapter.validate_python(value, strict=True) if codec.kind == "json" else codec.from_python(value)
     _refuse_odd(value)
     adapter = _lenient(field_type(signature.fields[name]))
     try:
@@ -82,20 +82,6 @@ def takes_none(signature: type[Signature], name: str) -> bool:
     except InvalidError:
         return False
     return True
-
-
-class _Typed(NamedTuple):
-    value: Any
-
-
-def _already_typed(codec: Codec, value: Any) -> _Typed | None:
-    """Return a value of the type, or of its JSON form, without conversion."""
-    try:
-        if codec.kind == "json":
-            return _Typed(codec.adapter.validate_python(value, strict=True))
-        return _Typed(codec.from_python(value))
-    except Exception:  # noqa: BLE001 - a user's validator may raise anything; the conversion decides
-        return None
 
 
 def _refuse_odd(value: Any) -> None:
