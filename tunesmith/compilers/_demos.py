@@ -9,7 +9,7 @@ from functools import cache, partial
 from tunesmith.errors import DataError
 from tunesmith.formats import Format, carries, default_format, get_format
 from tunesmith.modules import Module, bound_format, caller_adapter
-from tunesmith.signatures import Demo, Example, Signature, labels
+from tunesmith.signatures import Demo, Example, Signature, labels, takes_none
 
 __all__ = ["Pool", "carried", "closed_labels", "draw", "labelled_pool", "labelled_pools"]
 
@@ -60,13 +60,13 @@ def labelled_pool(signature: type[Signature], examples: Sequence[Example]) -> Po
     lacking: Counter[tuple[str, ...]] = Counter()
     misfits: list[str] = []
     fields, inputs = signature.fields, signature.input_fields  # DSPy makes them anew each time
-    takes_none = cache(partial(_takes_none, signature))
+    none_fits = cache(partial(takes_none, signature))
 
     def lacks(example: Example, name: str) -> bool:
         """Return whether an example has no value for a field that a demo must have."""
         if name in example:
-            return example[name] is None and not takes_none(name)
-        return name not in inputs or (inputs[name].is_required() and not takes_none(name))
+            return example[name] is None and not none_fits(name)
+        return name not in inputs or (inputs[name].is_required() and not none_fits(name))
 
     for number, example in enumerate(examples, 1):
         absent = tuple(name for name in fields if lacks(example, name))
