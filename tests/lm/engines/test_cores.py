@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.lm.engines.llamacpp.cores import LARGE, MOST_SLOTS, slots_for, usable_cores
+from tunesmith.lm.engines.llamacpp.cores import LARGE, MOST_SLOTS, is_large, slots_for, usable_cores
 
 ALL = usable_cores()
 
@@ -75,4 +75,9 @@ def test_a_large_file_has_one_slot(tmp_path: Path) -> None:
     path = tmp_path / "large.gguf"
     with path.open("wb") as file:
         file.truncate(LARGE + 1)  # takes no room on the disk
+    assert is_large(path)
     assert slots_for(path, 8) == 1
+
+
+def test_a_missing_file_is_not_large_so_that_loading_reports_it(tmp_path: Path) -> None:
+    assert not is_large(tmp_path / "gone.gguf")

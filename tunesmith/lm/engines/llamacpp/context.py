@@ -14,6 +14,7 @@ from typing import Any
 
 from tunesmith.errors import ModelMissing
 from tunesmith.lm.engine import refused, unavailable
+from tunesmith.lm.engines.llamacpp.cores import is_large
 from tunesmith.lm.engines.llamacpp.forks import not_freed_in_forks
 
 __all__ = ["Context", "library_version", "parameters", "quiet"]
@@ -151,6 +152,8 @@ def parameters(path: Path, *, num_ctx: int, threads: int) -> Any:
 def _serve(path: Path, num_ctx: int, threads: int, states: Path, api_key: str) -> Any:
     library, params = _library(), parameters(path, num_ctx=num_ctx, threads=threads)
     params.flash_attn_type = library.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    # To find out whether the weights fit into memory, llama.cpp would first load the file without them.
+    params.fit_params = is_large(path)
     params.slot_save_path = f"{states}{os.sep}"
     params.endpoint_slots = True
     params.api_keys = [api_key]

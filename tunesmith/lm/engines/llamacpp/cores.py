@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-__all__ = ["slots_for", "usable_cores"]
+__all__ = ["is_large", "slots_for", "usable_cores"]
 
 MOST_SLOTS = 4
 LARGE = 1 << 30  # bytes of a weight file
@@ -21,11 +21,15 @@ def slots_for(path: Path, threads: int | None = None) -> int:
         path: the GGUF file.
         threads: computing threads; default one per core that this process may use.
     """
+    return 1 if is_large(path) else min(threads or usable_cores(), MOST_SLOTS)
+
+
+def is_large(path: Path) -> bool:
+    """Return whether a weight file is larger than 1 GB; false if it is missing, because loading reports that error."""
     try:
-        large = path.stat().st_size > LARGE
-    except OSError:  # loading the file reports the error
-        large = False
-    return 1 if large else min(threads or usable_cores(), MOST_SLOTS)
+        return path.stat().st_size > LARGE
+    except OSError:
+        return False
 
 
 def usable_cores(root: Path = Path("/")) -> int:
