@@ -1,5 +1,7 @@
 """Servers that do not hold a reply to what was sent with its request, and models that write around their answers."""
 
+import contextlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -366,6 +368,29 @@ def test_a_mark_of_a_cut_reply_counts_if_it_is_closed(reply: str, mood: str | No
             return
         with pytest.raises(ParseError, match="cut"):
             ts.Predict(Kind)(text="x")
+
+
+@each(
+    "reply",
+    [
+        "\\boxed{" * 50_000,
+        "{" * 100_000,
+        "Answer: good\n" * 20_000 + "bad",
+        "<answer>" * 50_000,
+        "**" * 100_000 + "good",
+        "# " * 100_000,
+        "- Answer is " * 20_000,
+    ],
+    ids=range(7),
+)
+@each("name", ["bare", "json", "lines"])
+def test_a_reply_that_repeats_itself_is_read_in_linear_time(name: str, reply: str) -> None:
+    program = ts.Predict(Mood)
+    bind(program, name)
+    start = time.process_time()
+    with dspy.context(lm=FunctionLM(lambda seen: reply, capabilities=Capabilities())), contextlib.suppress(ParseError):
+        program(text="x")
+    assert time.process_time() - start < 2
 
 
 @each("reply", ["<answer>Paris</answer>", "Answer: Paris", "**Paris**", "\\boxed{Paris}"])

@@ -55,7 +55,7 @@ def located_items(text: str) -> Iterator[tuple[int, Any]]:
     """
     start = _skip(text, 0)
     if text[start : start + 1] == "[":
-        end = yield from _items(text, start)
+        end = yield from _rows(text, _skip(text, start + 1), "]")
     elif text[start : start + 1] == "{":
         end = yield from _object_rows(text, start)
     else:
@@ -69,22 +69,23 @@ def located_items(text: str) -> Iterator[tuple[int, Any]]:
         )
 
 
-def _items(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
-    """Yield (line, value) for each item of the array at `start`; return the position after the array."""
-    here, line, counted = _skip(text, start + 1), _line(text, start), start
-    if text[here : here + 1] == "]":
-        return here + 1
-    while True:
+def _rows(text: str, here: int, closing: str) -> Generator[tuple[int, Any], None, int]:
+    """Yield (line, value) for each value from `here`; return the position after the last.
+
+    The values are items of an array if `closing` is its bracket. If it is empty, they follow each other to the end.
+    """
+    line, counted = _line(text, here), here
+    while text[here : here + 1] != closing:
         line += text.count("\n", counted, here)
         counted = here
-        value, end = _row_at(text, here)
+        value, here = _row_at(text, here)
         yield line, value
-        end = _skip(text, end)
-        if text[end : end + 1] == "]":
-            return end + 1
-        here = _expect(text, end, ",", "A comma or `]` is missing after an item.")
-        if text[here : here + 1] == "]":
-            raise JsonError("This is not JSON: there is a comma before `]`. Remove it.", _line(text, here))
+        here = _skip(text, here)
+        if closing and text[here : here + 1] != closing:
+            here = _expect(text, here, ",", "A comma or `]` is missing after an item.")
+            if text[here : here + 1] == closing:
+                raise JsonError("This is not JSON: there is a comma before `]`. Remove it.", _line(text, here))
+    return here + len(closing)
 
 
 def _object_rows(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
@@ -99,7 +100,7 @@ def _object_rows(text: str, start: int) -> Generator[tuple[int, Any], None, int]
             raise JsonError(_TWICE.format(f"the key {name!r} occurs twice"), _line(text, at))
         if name == "data" and _DATA.match(text, here):
             found = True
-            here = yield from _items(text, here)
+            here = yield from _rows(text, _skip(text, here + 1), "]")
         else:
             fields[name], here = _value_at(text, here)
         here = _skip(text, here)
@@ -111,20 +112,8 @@ def _object_rows(text: str, start: int) -> Generator[tuple[int, Any], None, int]
         return here
     if text.startswith("{", _skip(text, here)):
         yield _line(text, start), fields
-        return (yield from _objects(text, _skip(text, here)))
+        return (yield from _rows(text, _skip(text, here), ""))
     yield from enumerate(_table_rows(fields), 1)
-    return here
-
-
-def _objects(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
-    """Yield the consecutive values from `start`."""
-    here, line, counted = start, _line(text, start), start
-    while here < len(text):
-        line += text.count("\n", counted, here)
-        counted = here
-        value, here = _row_at(text, here)
-        yield line, value
-        here = _skip(text, here)
     return here
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from tunesmith.errors import ParseError
@@ -21,6 +21,8 @@ __all__ = ["lone_value", "object_within", "value_within"]
 
 _FENCED = lazy_pattern(r"```\w*[ \t]*\n(.*?)```", re.DOTALL)
 _QUOTES = "\"'`*_“”‘’"
+_MOST_MARKS = 40  # that are read: a model that repeats itself marks its answer without end
+_LONGEST_BOX = 10_000  # characters
 _OPENERS = '"[{`'  # of JSON that was not closed
 _NONSENSE = "~"
 _TRUTHS = {"yes": "true", "no": "false"}
@@ -55,7 +57,7 @@ def value_within(
         for value in _values_of(signature, name, part, text, ended=ended):
             return value
     found: list[Any] = []
-    for part, ended in _marked(text, {name, *titles}, cut=cut):
+    for part, ended in islice(_marked(text, {name, *titles}, cut=cut), _MOST_MARKS):
         value = next(_values_of(signature, name, part, text, ended=ended), found)
         if value is not found and not any(type(value) is type(one) and value == one for one in found):
             found.append(value)
@@ -111,7 +113,7 @@ def _marked(text: str, names: Iterable[str], *, cut: bool) -> Iterator[tuple[str
     known = "|".join(re.escape(name) for name in sorted({"answer", *names}, key=len, reverse=True))
     for tag in re.finditer(rf"<(final_answer|{known})>(.*?)(</\1>|\Z)", text, re.DOTALL | re.IGNORECASE):
         yield tag.group(2).strip(), tag.group(3) != "" or not cut
-    for opening in _BOXED.finditer(text):
+    for opening in islice(_BOXED.finditer(text), _MOST_MARKS):
         inside = _braced(text, opening.end())
         if inside is not None:
             within = _INSIDE_BOX.match(inside.strip())
@@ -127,7 +129,7 @@ def _marked(text: str, names: Iterable[str], *, cut: bool) -> Iterator[tuple[str
 def _braced(text: str, start: int) -> str | None:
     """Return the text up to the brace that closes the one before `start`."""
     depth = 1
-    for at in range(start, len(text)):
+    for at in range(start, min(len(text), start + _LONGEST_BOX)):
         depth += {"{": 1, "}": -1}.get(text[at], 0)
         if depth == 0:
             return text[start:at]
