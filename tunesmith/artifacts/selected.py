@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tunesmith.artifacts.shape import KEY_DIGITS
-from tunesmith.data import example_key
+from tunesmith.data import inputs_key
 from tunesmith.signatures import Example
 
 __all__ = ["count_known", "short_keys"]
@@ -25,4 +25,4 @@ def count_known(examples: Sequence[Example], known: Mapping[str, Sequence[str]])
 
 
 def _short(example: Example) -> str:
-    return example_key(example.inputs())[:KEY_DIGITS]
+    return inputs_key(example)[:KEY_DIGITS]

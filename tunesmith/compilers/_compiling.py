@@ -311,16 +311,16 @@ class RunNotes:
 
     def __init__(self, folder: RunFolder, job: Job) -> None:
         self._folder, self._given = folder, Candidate.of(job.program)
-        splits = {"validation": job.val, "test": job.test or ()}
+        splits: dict[str, Dataset | None] = {"validation": job.val, "test": job.test}
         parts = {"training": job.train, **splits}
         self._notes: dict[str, Any] = {
             "about": {
                 "program": class_name(job.program),
                 "metric": metric_name(job.metric),
                 "model": job.lm.model,
-                "examples": ", ".join(f"{len(part)} {name}" for name, part in parts.items()),
+                "examples": ", ".join(f"{0 if part is None else len(part)} {name}" for name, part in parts.items()),
             },
-            "splits": {name: sorted({example_key(example) for example in part}) for name, part in splits.items()},
+            "splits": {name: [] if part is None else sorted(set(part.keys)) for name, part in splits.items()},
             "given": self._given.key,
             "candidates": {},
             "chosen": None,

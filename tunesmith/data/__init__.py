@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tunesmith.data.dataset import Dataset, Splits
     from tunesmith.data.disjoint import check_disjoint
     from tunesmith.data.fitting import Fitted, fitted, with_labels
-    from tunesmith.data.keys import canonical_json, content_key, example_key, fields_of
+    from tunesmith.data.keys import canonical_json, content_key, example_key, fields_of, inputs_key
     from tunesmith.data.paths import MISSING, at_path
     from tunesmith.data.score import Score
     from tunesmith.data.text import normalize_text, tokens
@@ -25,6 +25,7 @@ __all__ = [
     "fields_of",
     "Fitted",
     "fitted",
+    "inputs_key",
     "MISSING",
     "normalize_text",
     "Score",

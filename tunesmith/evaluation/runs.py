@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import to_json
+
 from tunesmith.errors import ArtifactError, RunMismatch, UsageError, refusal_advice, shown
 from tunesmith.evaluation.ledger import Ledger
 from tunesmith.evaluation.run_info import COMMAND, IDENTITY, LEDGER, foreign_names, holds_run, json_object, problem_of
@@ -165,7 +167,7 @@ class RunFolder:
         """
         path = self.path / name
         try:
-            write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+            write_atomically(path, to_json(value, indent=2).decode() + "\n")
         except OSError as error:
             raise ArtifactError(
                 f"{str(path)!r} cannot be written: {error.strerror}. What was there is untouched, paid replies are in "

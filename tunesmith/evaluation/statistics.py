@@ -65,6 +65,9 @@ def wilson(successes: float, n: int, *, confidence: float = 0.95) -> Interval:
     return Interval(share, min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half)), n)
 
 
+_RIGHT_OR_WRONG = {0.0, 1.0}
+
+
 def mean_interval(
     values: Sequence[float],
     *,
@@ -85,7 +88,7 @@ def mean_interval(
     """
     if not values:
         return Interval(None, None, None, 0)
-    is_right_or_wrong = all(value in (0.0, 1.0) for value in values)
+    is_right_or_wrong = set(values) <= _RIGHT_OR_WRONG
     if groups is None and is_right_or_wrong:
         return wilson(sum(values), len(values), confidence=confidence)
     found = bootstrap_interval(values, groups=groups, confidence=confidence, seed=seed)

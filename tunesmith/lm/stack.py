@@ -170,9 +170,11 @@ class Stack:
 
     def without_cache(self) -> "Stack":
         """Return the same layers without a cache, so that each request reaches the model."""
+        own = getattr(self.engine, "without_cache", None)
+        if self.cache is None and own is None:
+            return self
         uncached = copy.copy(self)
         uncached.cache = None
-        own = getattr(self.engine, "without_cache", None)
         if own is not None:
             uncached.engine = own()
         return uncached

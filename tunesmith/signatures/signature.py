@@ -18,6 +18,7 @@ from pydantic import Field, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from tunesmith.errors import SignatureError, shown
+from tunesmith.signatures.per_type import per_type
 
 __all__ = [
     "DSPY_TYPES",
@@ -286,6 +287,7 @@ def _literal_text(value: object) -> str:
     return f"{type(value).__name__}.{value.name}" if isinstance(value, Enum) else repr(value)
 
 
+@per_type
 def _type_identity(annotation: Any) -> Any:
     try:
         return _without_titles(TypeAdapter(annotation).json_schema())
