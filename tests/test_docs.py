@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_twenty_lines_run(folder: Path) -> None:
     code, tested = EXAMPLE, 120
     if not FULL:
-        code, tested = _smaller(EXAMPLE), 10
+        code, tested = _smaller(EXAMPLE), 5
     scores, verdict = run(code, folder).splitlines()
     assert re.fullmatch(rf"0\.\d+ \[.*\] on {tested} examples -> 0\.\d+ \[.*\] on {tested} examples", scores)
     assert verdict.startswith(VERDICTS)
@@ -47,8 +47,8 @@ def test_the_twenty_lines_run(folder: Path) -> None:
 
 
 def _smaller(code: str) -> str:
-    """Return the twenty lines with a twelfth of the calls."""
-    for large, small in (("train=100, val=60, test=120", "train=10, val=5, test=10"), ("budget=600", "budget=50")):
+    """Return the twenty lines with a twentieth of the calls."""
+    for large, small in (("train=100, val=60, test=120", "train=10, val=5, test=5"), ("budget=600", "budget=30")):
         assert code.count(large) == 1
         code = code.replace(large, small)
     return code
