@@ -19,7 +19,7 @@ from tests.scale import scaled
 from tunesmith.errors import LedgerError, UsageError
 from tunesmith.evaluation import Ledger, count_ledger, read_entries
 from tunesmith.evaluation.ledger_entry import KEY
-from tunesmith.evaluation.ledger_file import DamagedFile, migrate, refuse_network
+from tunesmith.evaluation.ledger_file import refuse_network
 from tunesmith.sqlite import connect
 
 
@@ -205,19 +205,6 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="newer version"):
         Ledger(path)
     assert path.read_bytes() == before
-
-
-def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
-    connection = connect(tmp_path / "old.db")
-    connection.execute("CREATE TABLE rows (seq INTEGER PRIMARY KEY)")
-    connection.execute("INSERT INTO rows VALUES (1)")
-    steps = {0: ["ALTER TABLE rows ADD COLUMN score REAL"], 1: ["UPDATE rows SET score = 0.5"]}
-    migrate(connection, 0, target=2, steps=steps)
-    assert connection.execute("SELECT * FROM rows").fetchall() == [(1, 0.5)]
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
-    with pytest.raises(DamagedFile, match="no schema 7"):
-        migrate(connection, 7, target=9, steps=steps)
-    connection.close()
 
 
 def test_the_columns_can_be_read_with_sql(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def locate(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def read_files(folder: Path, names: tuple[str, ...] = _FILES) -> dict[str, bytes]:
+def read_files(folder: Path) -> dict[str, bytes]:
     """Return the bytes of the artifact's files, all from one version of the folder.
 
     Raises:
@@ -48,7 +48,7 @@ def read_files(folder: Path, names: tuple[str, ...] = _FILES) -> dict[str, bytes
     """
     for _ in range(_ATTEMPTS):
         try:
-            return _read(folder, names)
+            return _read(folder)
         except FileNotFoundError as error:
             absent = error
     inside = folder / "artifact"
@@ -61,12 +61,12 @@ def read_files(folder: Path, names: tuple[str, ...] = _FILES) -> dict[str, bytes
     raise ArtifactError(f"There is no artifact at {str(folder)!r}. Give the folder that a compile wrote.") from absent
 
 
-def _read(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
+def _read(folder: Path) -> dict[str, bytes]:
     try:
         handle = _open_folder(folder)
         try:
             # Read through the open folder instead of by path, so that a concurrent rename cannot mix old and new files.
-            return {name: _read_file(handle, name) for name in names}
+            return {name: _read_file(handle, name) for name in _FILES}
         finally:
             os.close(handle)
     except FileNotFoundError:

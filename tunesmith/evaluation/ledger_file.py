@@ -6,7 +6,7 @@ while a run writes. SQLite's locks and its shared memory do not work on network 
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,6 @@ __all__ = [
     "DamagedFile",
     "environment_error",
     "folder_in_the_way",
-    "migrate",
     "open_file",
     "refuse_network",
     "salvage",
@@ -38,8 +37,6 @@ _TABLES = (
     "CREATE TABLE counter (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL)",
     "INSERT INTO counter VALUES (1, 0)",
 )
-MIGRATIONS: Mapping[int, Sequence[str]] = {}
-"""Statements that make version n + 1 of version n."""
 
 _NETWORK = {
     *("9p", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs"),
@@ -141,9 +138,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"The ledger {str(path)!r} was written by a newer version of tunesmith (schema {version}, known is "
             f"{SCHEMA}). Upgrade tunesmith, or choose another `run=` name."
         )
-    if version > SCHEMA:
+    if version != SCHEMA:  # none of another version was ever written
         raise DamagedFile(f"its header says schema {version}, and it is not")
-    migrate(connection, version)
     if _columns(connection) != _whole_columns():
         raise DamagedFile("its tables are not a ledger's")
     problems = connection.execute("PRAGMA integrity_check(1)").fetchall()
@@ -186,29 +182,6 @@ def _create(path: Path) -> None:
         os.replace(fresh, path)
     except (sqlite3.Error, OSError) as error:
         raise environment_error(path, error) or DamagedFile(str(error)) from error
-
-
-def migrate(
-    connection: sqlite3.Connection,
-    version: int,
-    *,
-    target: int = SCHEMA,
-    steps: Mapping[int, Sequence[str]] = MIGRATIONS,
-) -> None:
-    """Bring a ledger of an older schema to `target`, each version in one transaction.
-
-    Raises:
-        DamagedFile: there is no such version.
-    """
-    while version < target:
-        if version not in steps:
-            raise DamagedFile(f"there is no schema {version}")
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in steps[version]:
-            connection.execute(statement)
-        version += 1
-        connection.execute(f"PRAGMA user_version={version}")
-        connection.execute("COMMIT")
 
 
 def salvage(path: Path, is_whole: Callable[[Sequence[Any]], bool]) -> Path:
