@@ -224,8 +224,8 @@ def test_every_call_is_answered_and_nothing_stays_in_flight(prefixes: list[str],
     pool = pool_of(*machines)
     for number, prefix in enumerate(prefixes):
         assert pool.complete(call(str(number), prefix=prefix)).text == f"{number}!"
-    assert sum(status.calls for status in pool.hosts()) == len(prefixes)
-    assert all(status.in_flight == 0 and status.live for status in pool.hosts())
+    assert sum(status.calls for status in pool.hosts) == len(prefixes)
+    assert all(status.in_flight == 0 and status.live for status in pool.hosts)
     homes = {prefix: {m.name for m in machines for r in m.seen if r.system == prefix} for prefix in set(prefixes)}
     assert all(len(names) == 1 for names in homes.values()), "alone, a prefix has one host"
 
@@ -239,7 +239,7 @@ def test_embeddings_and_streams_go_over_the_pool_too() -> None:
     left = pool.stream(call("hello"))
     next(left)
     left.close()
-    assert all(status.in_flight == 0 for status in pool.hosts())
+    assert all(status.in_flight == 0 for status in pool.hosts)
     pool.close()
     assert not any(machine.up for machine in machines)
 
@@ -260,20 +260,20 @@ def test_a_dead_host_is_left_and_its_prefixes_come_back_to_it() -> None:
     for number in range(5):
         pool.complete(call(str(number), prefix=theirs))
     assert len(home.seen) == tried, "it gets no more requests"
-    assert [status.live for status in pool.hosts()] == [False, True]
-    assert "refused" in (pool.hosts()[0].problem or "")
+    assert [status.live for status in pool.hosts] == [False, True]
+    assert "refused" in (pool.hosts[0].problem or "")
     clock.now += 1.5  # a probe is due; it finds nobody
     pool.complete(call("probe", prefix=theirs))
     until(lambda: not pool._hosts.all[0].probed)
     home.up = True
     pool.complete(call("later", prefix=theirs))
-    assert not pool.hosts()[0].live, "the pause between two looks has doubled"
+    assert not pool.hosts[0].live, "the pause between two looks has doubled"
     clock.now += 2.5
     pool.complete(call("again", prefix=theirs))
-    until(lambda: pool.hosts()[0].live)
+    until(lambda: pool.hosts[0].live)
     pool.complete(call("home", prefix=theirs))
     assert home.seen[-1].messages[-1].parts[0].text == "home"
-    assert pool.hosts()[0].problem is None
+    assert pool.hosts[0].problem is None
 
 
 def test_a_host_that_is_down_at_the_start_joins_later() -> None:
@@ -285,7 +285,7 @@ def test_a_host_that_is_down_at_the_start_joins_later() -> None:
     machines[0].up = True
     clock.now += 1.5
     pool.complete(call("x", prefix="p0"))
-    until(lambda: pool.hosts()[0].live)
+    until(lambda: pool.hosts[0].live)
     for number in range(4):
         pool.complete(call("x", prefix=f"p{number}"))
     assert len(machines[0].seen) >= 2, "prefixes that were placed without it are placed anew"
@@ -322,7 +322,7 @@ def test_an_error_about_the_request_is_the_callers_and_takes_no_host_out() -> No
     with pytest.raises(RequestRefused):
         pool.complete(call("x"))
     assert sum(len(machine.seen) for machine in machines) == 1
-    assert all(status.live for status in pool.hosts())
+    assert all(status.live for status in pool.hosts)
 
 
 def test_a_stream_moves_on_before_its_first_piece_only() -> None:
@@ -366,7 +366,7 @@ def test_a_host_that_comes_back_with_other_weights_stays_out() -> None:
         clock.now += 60
         pool.complete(call("x", prefix=str(number)))
     assert len(machines[0].seen) == count
-    assert "d2" in (pool.hosts()[0].problem or "")
+    assert "d2" in (pool.hosts[0].problem or "")
 
 
 def test_unverified_hosts_need_a_revision_that_the_user_states() -> None:
@@ -463,10 +463,10 @@ def test_a_host_that_is_killed_under_load_costs_no_reply_and_is_used_again(kind:
             assert all(max(calls) >= 0.9 * sum(calls) for calls in per_prefix(servers)), per_prefix(servers)
             assert all(sum(calls[host] for calls in per_prefix(servers)) for host in (0, 1)), "both work"
             replies += threads.map(ask, range(third, 2 * third))
-            assert [host.live for host in model._stack.engine.hosts()] == [False, True]
+            assert [host.live for host in model._stack.engine.hosts] == [False, True]
             servers[0].start()
             number = 2 * third
-            until(lambda: bool(ask(number)) and model._stack.engine.hosts()[0].live)
+            until(lambda: bool(ask(number)) and model._stack.engine.hosts[0].live)
             before = per_prefix(servers)
             replies += threads.map(ask, range(number, count))
             since = [[b - a for a, b in zip(*of, strict=True)] for of in zip(before, per_prefix(servers), strict=True)]

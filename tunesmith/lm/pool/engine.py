@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ from tunesmith.lm.engine import (
     resend_of,
     unavailable,
 )
-from tunesmith.lm.pool.hosts import Host, Hosts, HostStatus, placeless
+from tunesmith.lm.pool.hosts import Host, Hosts, placeless
 from tunesmith.lm.waiting import Policy, ending, is_sent_once
 from tunesmith.lm.wire import request_key
 
@@ -112,9 +112,10 @@ class PoolEngine:
                     yield event
                 return
 
-    def hosts(self) -> tuple[HostStatus, ...]:
-        """Return what is known of every host now."""
-        return self._hosts.status()
+    @property
+    def hosts(self) -> Sequence[Host]:
+        """What is known of every host now."""
+        return self._hosts.all
 
     def close(self) -> None:
         """Close every host's engine."""

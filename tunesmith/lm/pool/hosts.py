@@ -6,23 +6,21 @@ import threading
 import warnings
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.errors import ModelError, ModelUnavailable, UsageError
 from tunesmith.lm.engine import Engine, Identity, unavailable
 from tunesmith.lm.waiting import Policy
 
-__all__ = ["Host", "HostStatus", "Hosts", "placeless"]
+__all__ = ["Host", "Hosts", "placeless"]
 
 _PLACES = frozenset({"address", "host", "url"})  # details of an identity that say where, not what
 _KEPT = 1024  # prefixes whose host is remembered
 _LOOKS = Policy(pause=1.0, longest=30.0)  # at a dead host
 
 
-@dataclass(frozen=True, slots=True)
-class HostStatus:
-    """What a pool knows of one of its hosts.
+class Host:
+    """One host. Its fields change under the lock of its `Hosts` only.
 
     Attributes:
         name: its address.
@@ -31,16 +29,6 @@ class HostStatus:
         calls: requests it was given so far.
         problem: why it gets none, `None` if it gets some.
     """
-
-    name: str
-    live: bool
-    in_flight: int
-    calls: int
-    problem: str | None
-
-
-class Host:
-    """One host. Its fields change under the lock of its `Hosts` only."""
 
     def __init__(self, name: str, make: Callable[[], Engine]) -> None:
         self.name, self.make = name, make
@@ -142,11 +130,6 @@ class Hosts:
         """Return the error for a pool in which no host answers."""
         problems = "; ".join(f"{host.name}: {host.problem}" for host in self.all)
         return unavailable(f"None of the hosts answers. {problems}")
-
-    def status(self) -> tuple[HostStatus, ...]:
-        """Return what is known of every host now."""
-        with self._lock:
-            return tuple(HostStatus(h.name, h.live, h.in_flight, h.calls, h.problem) for h in self.all)
 
     # Which host ---------------------------------------------------------------------------------------------
 
