@@ -3,7 +3,7 @@
 import importlib
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import dspy
 import pytest
@@ -14,7 +14,7 @@ from tunesmith.errors import ParseError
 from tunesmith.formats import carries, format_names
 from tunesmith.lm import Meter, metered
 from tunesmith.lm import lm as model
-from tunesmith.modules import bind
+from tunesmith.modules import Predict, bind
 from tunesmith.signatures import output_types
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -64,3 +64,11 @@ def test_a_reply_is_typed_outputs_or_a_parse_error_and_few_are_errors(script: Mo
     assert meter.charged.calls == len(set(pairs))
     if name not in UNFIT:
         assert len(errors) <= max(1, script.MOST_ERRORS * len(pairs)), errors
+
+
+def test_a_choice_among_three_hundred_texts_is_held() -> None:
+    names = tuple(f"label {at}" for at in range(300))
+    predict = Predict(dspy.Signature({"text": (str, dspy.InputField()), "kind": (Literal[names], dspy.OutputField())}))
+
+    with dspy.context(lm=model("embedded")):
+        assert predict(text="The order never came.").kind in names

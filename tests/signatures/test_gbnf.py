@@ -9,7 +9,7 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import UUID4, AwareDatetime, Field, FileUrl, HttpUrl, NaiveDatetime, RedisDsn
+from pydantic import UUID4, AwareDatetime, Field, FileUrl, FutureDate, HttpUrl, NaiveDatetime, PastDate, RedisDsn
 
 from tests.each import each
 from tests.formats.gbnf import allows
@@ -80,11 +80,52 @@ def test_free_text_and_json_have_none(kind: Any) -> None:
     assert grammar(signature_of(kind), "o0") is None
 
 
-def test_two_hundred_labels_are_the_limit() -> None:
-    names = [f"label {at}" for at in range(201)]
+def test_three_thousand_labels_are_the_limit() -> None:
+    names = [f"label {at}" for at in range(3001)]
 
     assert grammar(signature_of(Literal[tuple(names)]), "o0") is None
-    assert grammar(signature_of(Literal[tuple(names[:200])]), "o0") is not None
+    assert grammar(signature_of(Literal[tuple(names[:3000])]), "o0") is not None
+
+
+def test_many_labels_are_held_in_plain_text_and_in_json() -> None:
+    names = tuple(f"label {at}" for at in range(300))
+    plain, listed = grammar(signature_of(Literal[names]), "o0"), json_grammar(signature_of(list[Literal[names]]), "o0")
+
+    assert plain is not None
+    assert listed is not None
+    assert all(allows(plain, name) for name in names)
+    assert not any(allows(plain, wrong) for wrong in ("label 300", "label", "label 1 ", "label 07"))
+    assert allows(listed, '["label 299", "label 2"]')
+    assert not allows(listed, '["label 300"]')
+
+
+@each(
+    ("kind", "right", "wrong"),
+    [
+        (Annotated[dict[str, int], Field(max_length=2)], '{"a": 1, "b": 2}', '{"a": 1, "b": 2, "c": 3}'),
+        (Annotated[dict[str, int], Field(min_length=2)], '{"a": 1, "b": 2, "c": 3}', '{"a": 1}'),
+        (Annotated[dict[str, int], Field(min_length=1)], '{"a": 1}', "{}"),
+        (Annotated[dict[str, int], Field(max_length=0)], "{}", '{"a": 1}'),
+        (Annotated[dict[int, str], Field(max_length=1)], '{"1": "a"}', '{"a": "a"}'),
+    ],
+)
+def test_a_mapping_has_as_many_keys_as_declared(kind: Any, right: str, wrong: str) -> None:
+    found = json_grammar(signature_of(kind), "o0")
+
+    assert found is not None
+    assert allows(found, right)
+    assert not allows(found, wrong)
+
+
+def test_a_day_of_the_past_or_the_future_is_in_the_right_century() -> None:
+    past, future = (json_grammar(signature_of(kind), "o0") for kind in (PastDate, FutureDate))
+
+    assert past is not None
+    assert future is not None
+    assert allows(past, '"2024-02-29"')
+    assert not allows(past, '"3222-12-12"')
+    assert allows(future, '"2030-01-01"')
+    assert not allows(future, '"1999-01-01"')
 
 
 _ESCAPES = {"x": 2, "u": 4, "U": 8}

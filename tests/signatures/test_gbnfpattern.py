@@ -96,6 +96,13 @@ def test_a_text_that_fills_a_bound_of_ours_was_cut() -> None:
             assert validate_output(signature, "o0", text, raw=text) == text
 
 
+def test_an_address_of_usual_length_is_no_cut_one() -> None:
+    signature = signature_of(Annotated[str, Field(pattern=r"^\w+@\w+\.com$")])
+    text = f"{'ab' * 25}@{'cd' * 15}.com"
+
+    assert validate_output(signature, "o0", text, raw=text) == text
+
+
 _pieces = st.sampled_from(
     [
         "a",

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import dspy
 import pytest
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, HttpUrl
 
 from tests.each import each
 from tests.scale import FULL
@@ -313,17 +313,20 @@ def test_a_value_nested_too_deeply_is_an_error(kind: Any, nested: Any) -> None:
         validate_output(signature_of(kind), "o0", nested, raw="raw")
 
 
+_NEW = "x".join(map(str, range(1000)))  # says something new up to its end
+
+
 @each(
     ("kind", "given", "cut"),
     [
-        (str, "a" * 1000, True),
+        (str, _NEW[:1000], True),
         (str, "a" * 999, False),
         (str, "a" * 1001, False),
         (Annotated[str, Field(max_length=1000)], "a" * 1000, False),
-        (Annotated[str, Field(max_length=5000)], "a" * 1000, True),
+        (Annotated[str, Field(max_length=5000)], _NEW[:1000], True),
         (list[str], list("abcdefghijk"), True),
         (list[str], list("abcdefghij"), False),
-        (list[str], ["a" * 136], True),
+        (list[str], [_NEW[:136]], True),
         (Annotated[list[str], Field(max_length=11)], ["a"] * 11, False),
         (list[int], list(range(61)), True),
         (set[int], list(range(61)), True),
@@ -331,10 +334,10 @@ def test_a_value_nested_too_deeply_is_an_error(kind: Any, nested: Any) -> None:
         (dict[str, int], {f"k{at}": at for at in range(61)}, True),
         (dict[str, int], {f"k{at}": at for at in range(60)}, False),
         (dict[str, int], {"k" * 100: 1}, True),
-        (Person, {"name": "a" * 1000}, True),
-        (str | None, "a" * 1000, True),
-        (dict[str, str], {"k": "a" * 136}, True),
-        (tuple[str, int], ["a" * 1000, 1], True),
+        (Person, {"name": _NEW[:1000]}, True),
+        (str | None, _NEW[:1000], True),
+        (dict[str, str], {"k": _NEW[:136]}, True),
+        (tuple[str, int], [_NEW[:1000], 1], True),
         (Literal["a" * 1000], "a" * 1000, False),
     ],
 )
@@ -370,6 +373,47 @@ def test_a_list_that_repeats_itself_until_our_bound_is_a_value_with_a_note(kind:
     assert "max_length" in next(iter(noted))
 
 
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (str, ("It was good. " * 100)[:1000]),
+        (str, "a" * 1000),
+        (str | None, ("A first part. " + "and so on, " * 100)[:1000]),
+        (Person, {"name": "ab" * 500}),
+        (list[str], ["no " * 45 + "n"]),
+    ],
+)
+def test_a_text_that_repeats_itself_until_our_bound_is_a_value_with_a_note(kind: Any, given: Any) -> None:
+    with notes_watched() as noted:
+        validate_output(signature_of(kind), "o0", given, raw="")
+
+    assert len(noted) == 1
+    assert "`o0`" in next(iter(noted))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (Annotated[str, Field(pattern=r"^\d+ EUR$")], "9" * 1000 + " EUR"),
+        (HttpUrl, "https://a.org/" + "b" * 255),
+        (int, 10**32),
+        (dict[str, int], {"k" * 100: 1}),
+    ],
+)
+def test_an_address_a_number_or_a_key_that_repeats_itself_counts_as_cut(kind: Any, given: Any) -> None:
+    with pytest.raises(ParseError) as caught:
+        validate_output(signature_of(kind), "o0", given, raw="")
+    assert caught.value.reason == "truncated"
+
+
+@pytest.mark.parametrize("tail", ["", "x" * 300, "and so on, " * 20])
+def test_a_text_that_says_something_new_near_our_bound_counts_as_cut(tail: str) -> None:
+    text = _NEW[: 1000 - len(tail)] + tail
+
+    with pytest.raises(ParseError, match="max_length"):
+        validate_output(signature_of(str), "o0", text, raw="")
+
+
 @pytest.mark.parametrize("given", [[*range(50), *[7] * 11], [*range(58), 1, 1, 1], [1, 2] * 30 + [3]])
 def test_a_list_that_says_something_new_near_our_bound_counts_as_cut(given: list[int]) -> None:
     with pytest.raises(ParseError, match="max_length"):
@@ -379,7 +423,7 @@ def test_a_list_that_says_something_new_near_our_bound_counts_as_cut(given: list
 def test_outside_of_an_evaluation_the_note_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     validate_output(signature_of(list[int]), "o0", [1] * 61, raw="")
 
-    assert "repeats itself in a list of output `o0`" in caplog.text
+    assert "repeats itself in output `o0`" in caplog.text
 
 
 class _Defaults(Signature):

@@ -14,9 +14,10 @@ from tunesmith.formats.streaming import FieldReader, GrowingReader
 from tunesmith.formats.thoughts import is_around
 from tunesmith.lm import Capabilities
 from tunesmith.signatures import (
-    MOST_LABELS,
+    MOST_CHOICES,
     Signature,
     absent_output,
+    choice_body,
     field_schema,
     gbnf_literal,
     grammar_rules,
@@ -97,9 +98,9 @@ class SectionFormat(Format):
 
     def _value_rules(self, signature: type[Signature], name: str, rule: str) -> str:
         choices = labels(signature, name)
-        if choices is not None and len(choices) <= MOST_LABELS:
-            texts = (self.layout.write_text(spelled(text, text_field=True, name=name)) for text in choices)
-            return f"{rule} ::= {' | '.join(map(gbnf_literal, texts))}"
+        if choices is not None and len(choices) <= MOST_CHOICES:
+            texts = [self.layout.write_text(spelled(text, text_field=True, name=name)) for text in choices]
+            return f"{rule} ::= {choice_body(texts)}"
         body = grammar_rules(signature, name, f"{rule}-value", avoid=self.layout.avoid)
         if body is not None:
             return f"{rule} ::= {self._inline()}{rule}-value\n{body}"

@@ -6,7 +6,7 @@ from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
     from tunesmith.signatures.atoms import InvalidError
-    from tunesmith.signatures.bounds import MOST_LABELS
+    from tunesmith.signatures.bounds import MOST_CHOICES
     from tunesmith.signatures.demo import Demo
     from tunesmith.signatures.gbnf import (
         grammar,
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         text_bounds,
         text_rules,
     )
-    from tunesmith.signatures.gbnfjson import gbnf_literal
+    from tunesmith.signatures.gbnfchoice import choice_body, gbnf_literal
     from tunesmith.signatures.given import given_value, takes_none
     from tunesmith.signatures.inline import declared
     from tunesmith.signatures.jsonable import (
@@ -64,6 +64,7 @@ __all__ = [
     "check_can_be_right",
     "check_fields",
     "check_inputs",
+    "choice_body",
     "could_hold",
     "declared",
     "Demo",
@@ -89,7 +90,7 @@ __all__ = [
     "json_grammar",
     "labels",
     "left_out",
-    "MOST_LABELS",
+    "MOST_CHOICES",
     "NameTwiceError",
     "note",
     "notes_watched",

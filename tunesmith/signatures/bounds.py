@@ -5,8 +5,8 @@ Every string and array in a schema has a bound, so that a reply always ends. Wit
 numbers. So a list has at most 1,500 characters. Nested lists keep these bounds at every level, since real values
 would reach smaller ones. In a grammar, a mapping has at most 61 keys of 100 characters, and a number 33 digits before
 the point and 21 after it. The bounds are odd numbers, because a reply that fills one exactly counts as cut, unless it
-is a list that only repeats itself. The user's own bounds are sent up to 4,000 characters and 500 items; to a server
-only up to 1,000 characters, because one runner crashes at 3,000.
+is a list or a text that only repeats itself. The user's own bounds are sent up to 4,000 characters and 500 items; to a
+server only up to 1,000 characters, because one runner crashes at 3,000.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,6 +26,7 @@ __all__ = [
     "LISTED_CHARACTERS",
     "LONG_ITEMS",
     "MOST_CHARACTERS",
+    "MOST_CHOICES",
     "MOST_DECLARED",
     "MOST_ITEMS",
     "MOST_LABELS",
@@ -58,7 +59,9 @@ MOST_CHARACTERS = 1000
 MOST_DECLARED = 4000
 MOST_ITEMS = 500
 MOST_LABELS = 200
-"""The maximal size of a closed set: compiling a grammar of 500 labels takes seconds per call."""
+"""The maximal size of a closed set in a schema: a server takes seconds per call for 500 labels."""
+MOST_CHOICES = 3000
+"""The maximal size of a closed set in a grammar."""
 MOST_KEY = 100
 LONG_ITEMS = 11
 OWN_KEYS = 61
@@ -67,6 +70,9 @@ _ROOM = 1499
 LISTED_CHARACTERS = _ROOM // LONG_ITEMS
 _LEAST_CHARACTERS = 100
 _LEAST_REPEATED = 4
+_MOST_PERIOD = 200
+_LAST_PIECE = 15
+"""Characters at the end of a text that may differ from what it repeats: a token that still had room, or a fixed end."""
 _OWN_DIGITS = 33
 OWN_FRACTION = 21
 """The maximal digits after the point of a number without a declared limit."""
@@ -121,7 +127,7 @@ class Filled(IntEnum):
 
     NO = 0
     REPEATING = 1
-    """A list ends at a bound and repeats itself, so that only repetition can be missing."""
+    """A list or a text ends at a bound and repeats itself, so that only repetition can be missing."""
     CUT = 2
     """A part of the value may be missing."""
 
@@ -131,7 +137,11 @@ def filled(node: Node, value: Any) -> Filled:
     if "anyOf" in node:
         return _most(filled(one, value) for one in node["anyOf"])
     if isinstance(value, str):
-        return _cut(len(value) == node.get(OWN_LENGTH) or _fills_held(node.get(HELD, {}), value))
+        if len(value) != node.get(OWN_LENGTH) and not _fills_held(node.get(HELD, {}), value):
+            return Filled.NO
+        # Every character of an address or a number matters, and a loop in prose adds nothing.
+        is_prose = not {"form", "pattern"} & node.get(HELD, {}).keys()
+        return Filled.REPEATING if is_prose and _is_repeated(value) else Filled.CUT
     if isinstance(value, (int, float, Decimal)):
         return _cut(_fills_digits(node, value))
     if isinstance(value, list):
@@ -156,12 +166,19 @@ def _filled_array(node: Node, items: list[Any]) -> Filled:
     return _most([own, *(filled(inside, item) for item in items if inside is not None)])
 
 
+def _is_repeated(text: str) -> bool:
+    """Return whether at least the last third of a text repeats itself, up to a few characters at its end."""
+    return any(_repeats(text[: len(text) - left]) for left in range(min(_LAST_PIECE, len(text) // 2) + 1))
+
+
 def _repeats(items: Sequence[Any]) -> bool:
-    """Return whether at least the last third of a list repeats one to a few items."""
-    for period in range(1, len(items) // 3 + 1):
-        tail = items[-max(_LEAST_REPEATED, -(-len(items) // 3), 3 * period) :]
-        if all(left == right for left, right in zip(tail, tail[period:], strict=False)):
-            return True
+    """Return whether at least the last third of a list or a text repeats one to a few items or characters."""
+    third = -(-len(items) // 3)
+    for period in range(1, min(len(items) // 3, _MOST_PERIOD) + 1):
+        if items[-1] == items[-1 - period]:  # comparing the whole tail takes longer
+            tail = items[-max(_LEAST_REPEATED, third, 3 * period) :]
+            if tail[:-period] == tail[period:]:
+                return True
     return False
 
 

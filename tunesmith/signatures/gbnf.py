@@ -2,10 +2,11 @@
 
 from decimal import Decimal
 
-from tunesmith.signatures.bounds import HELD, MOST_LABELS
+from tunesmith.signatures.bounds import HELD, MOST_CHOICES
 from tunesmith.signatures.codec import Codec, codec_of
 from tunesmith.signatures.forms import FORMS
-from tunesmith.signatures.gbnfjson import form_body, gbnf_literal, json_rules, number_body
+from tunesmith.signatures.gbnfchoice import choice_body
+from tunesmith.signatures.gbnfjson import form_body, json_rules, number_body
 from tunesmith.signatures.gbnfpattern import pattern_rules
 from tunesmith.signatures.schema import marked_schema
 from tunesmith.signatures.signature import Signature, output_types
@@ -41,17 +42,14 @@ def grammar(signature: type[Signature], name: str) -> str | None:
 
     Returns:
         GBNF with the root rule `root`. `None` for text without a pattern that a grammar can express, for types that
-        are written as JSON, and for more than 200 labels; these are checked in the reply.
+        are written as JSON, and for more than 3,000 labels; these are checked in the reply.
 
     Raises:
         SignatureError: the signature lacks the field.
     """
     codec = codec_of(signature, name)
     if codec.kind == "label":
-        texts = list(codec.choices.texts)
-        if len(texts) > MOST_LABELS:
-            return None
-        return "root ::= " + " | ".join(gbnf_literal(text) for text in texts)
+        return None if len(codec.choices.texts) > MOST_CHOICES else f"root ::= {choice_body(list(codec.choices.texts))}"
     if open_end(signature, name):
         value = _scalar(codec, "value") or text_rules(signature, name, "value")
         return f"root ::= value {open_end(signature, name)}\n{value}"

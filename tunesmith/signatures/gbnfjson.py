@@ -7,11 +7,12 @@ from typing import Any
 
 from tunesmith.signatures.bounds import HELD, MOST_KEY, OWN_ITEMS
 from tunesmith.signatures.forms import FORMS, uri_rule
+from tunesmith.signatures.gbnfchoice import choice_body, gbnf_literal
 from tunesmith.signatures.gbnfdate import date_body
 from tunesmith.signatures.gbnfnumber import number_rules
 from tunesmith.signatures.gbnfpattern import pattern_rules
 
-__all__ = ["form_body", "gbnf_literal", "json_rules", "number_body"]
+__all__ = ["form_body", "json_rules", "number_body"]
 
 _OWN = 1000  # characters of a text whose pattern is only validated
 _LISTED_OPTIONS = 40  # optional properties, up to which every subset is allowed
@@ -53,22 +54,6 @@ def form_body(held: Mapping[str, Any]) -> str | None:
         low, high = held.get("low", date.min.isoformat()), held.get("high", date.max.isoformat())
         return date_body(date.fromisoformat(low), date.fromisoformat(high))
     return FORMS.get(held["form"])
-
-
-def gbnf_literal(text: str) -> str:
-    """Return `text` as a literal of a grammar."""
-    return f'"{"".join(map(_escaped, text))}"'
-
-
-def _escaped(char: str) -> str:
-    if char in '"\\':
-        return "\\" + char
-    if char.isprintable():
-        return char
-    code = ord(char)
-    if code < 0x100:
-        return f"\\x{code:02X}"
-    return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
 
 
 class _Rules:
@@ -133,6 +118,8 @@ class _Rules:
     def _string(self, schema: Mapping[str, Any]) -> str:
         held = schema.get(HELD, {})
         form = held.get("form", schema.get("format"))
+        if "labels" in held:
+            return choice_body([json.dumps(label, ensure_ascii=False) for label in held["labels"]])
         body = form_body({**held, "form": form})
         if body is not None:
             return rf'"\"" ({body}) "\""'
@@ -173,8 +160,7 @@ class _Rules:
     def _object(self, schema: Mapping[str, Any]) -> str:
         rest = schema.get("additionalProperties")
         if isinstance(rest, Mapping):
-            pair = self._named(f"{self._key(schema.get(HELD, {}).get('keys'))} {self._colon} {self._node(rest)}")
-            return f'"{{}}" | {self._around("{", f"{pair} ({self._comma} {pair}){{0,{schema[OWN_ITEMS] - 1}}}", "}")}'
+            return self._mapping(schema, rest)
         required = set(schema.get("required", ()))
         pairs = {
             name: f"{gbnf_literal(json.dumps(name, ensure_ascii=False))} {self._colon} {self._node(value)}"
@@ -183,6 +169,15 @@ class _Rules:
         must = [pair for name, pair in pairs.items() if name in required]
         may = [self._named(pair) for name, pair in pairs.items() if name not in required]
         return self._closed(must, may)
+
+    def _mapping(self, schema: Mapping[str, Any], value: Mapping[str, Any]) -> str:
+        held = schema.get(HELD, {})
+        least, most = held.get("least", 0), held.get("most", schema.get(OWN_ITEMS))
+        if most == 0:
+            return '"{}"'
+        pair = self._named(f"{self._key(held.get('keys'))} {self._colon} {self._node(value)}")
+        filled = self._around("{", f"{pair} ({self._comma} {pair}){{{max(least - 1, 0)},{most - 1}}}", "}")
+        return filled if least else f'"{{}}" | {filled}'
 
     def _key(self, schema: Mapping[str, Any] | None) -> str:
         """Return the expression for a key of a mapping, which is a text for any key type."""

@@ -59,18 +59,21 @@ def fills_pattern(held: Mapping[str, Any], text: str) -> bool:
     """Return whether a text has the length that our own bounds allow, so that it was probably cut."""
     if held.get("most") is not None:
         return False
-    own = [held["own"], *([held["sent"]] if "sent" in held else [])]
-    return any(low <= len(text) <= high for low, high in (_filled(held["pattern"], one) for one in own))
+    return any(low <= len(text) <= high for low, high in _filled(held["pattern"], held["own"], held.get("sent")))
 
 
 @lru_cache(maxsize=256)
-def _filled(pattern: str, own: int) -> tuple[int, int]:
+def _filled(pattern: str, own: int, sent: int | None) -> tuple[tuple[int, int], ...]:
+    """Return the least and the most characters of a text that fills our bound of a grammar, and of a schema."""
     tree = read_regex(pattern)
     if tree is None or _open(tree) == 0:
-        return 1, 0
-    each = max(1, own // _open(tree))
-    least = shortest(_closed(tree, each, full=True)) if _open(tree) == 1 else each + shortest(tree)
-    return least, longest(_closed(tree, each)) or 0
+        return ()
+    found = []
+    # A grammar divides its bound among the counts, a schema has it at each.
+    for each in (max(1, own // _open(tree)), *([] if sent is None else [sent])):
+        least = shortest(_closed(tree, each, full=True)) if _open(tree) == 1 else each + shortest(tree)
+        found.append((least, longest(_closed(tree, each)) or 0))
+    return tuple(found)
 
 
 class _UnwritableError(Exception):

@@ -211,8 +211,10 @@ class Reducer:
         return self._mapping(schema, rest, path, room, refs)
 
     def _mapping(self, schema: Node, rest: Any, path: str, room: int, refs: tuple[str, ...]) -> Node | None:
-        if "minProperties" in schema or "maxProperties" in schema:
-            self._note(path, "a number of keys is not enforced by engines")
+        least, most = ordered(schema.get("minProperties"), schema.get("maxProperties"), "keys")
+        if least or most is not None:
+            self._note(path, "a number of keys is not enforced by servers")
+        least = least if least <= MOST_ITEMS else 0  # more are only validated
         value = self._node(rest, f"{path}{{}}", min(room, LISTED_CHARACTERS), refs)
         if value is None:
             return _closed({}, [])
@@ -224,15 +226,19 @@ class Reducer:
         if held or names is not None or "patternProperties" in schema:
             self._note(path, f"the form of keys is not enforced by {'servers' if held else 'engines'}")
         self._note(path, "the number and the length of keys are bounded only by the reply's end")
-        return {"type": "object", "additionalProperties": value, OWN_ITEMS: OWN_KEYS, **held}
+        node: Node = {"type": "object", "additionalProperties": value}
+        if most is None or most > MOST_ITEMS:
+            node[OWN_ITEMS] = max(OWN_KEYS, min(2 * least, MOST_ITEMS))
+        mark = {**held, **({"least": least} if least else {}), **({} if OWN_ITEMS in node else {"most": most})}
+        return node | ({HELD: mark} if mark else {})
 
     def _keys(self, schema: Node, path: str) -> Node:
-        """Return the mark with the constraints on keys that a grammar can enforce."""
+        """Return the part of the mark with the constraints on keys that a grammar can enforce."""
         key = self._node(schema[KEYS], path, MOST_KEY, ()) if KEYS in schema else None
         if key is None or key.get("type") not in _KEY_TYPES:
             return {}
         is_any = key == {"type": "string", "maxLength": MOST_KEY, OWN_LENGTH: MOST_KEY}
-        return {} if is_any else {HELD: {"keys": key}}
+        return {} if is_any else {"keys": key}
 
     def _key_labels(self, names: Any) -> list[str] | None:
         """Return the keys of a mapping if they are a closed set, else `None`."""

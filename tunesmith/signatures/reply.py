@@ -145,7 +145,7 @@ def validate_output(signature: type[Signature], name: str, value: Any, *, raw: s
 
     Raises:
         ParseError: the reason is `invalid`, or `truncated` if a text, number, list or mapping is exactly as long as
-            one of our own bounds. A list that repeats itself up to that bound is valid and gets a note.
+            one of our own bounds. A list or text that repeats itself up to that bound is valid and gets a note.
         SignatureError: the signature lacks the field.
     """
     return _valid(codec_of(signature, name), name, value, raw)
@@ -215,7 +215,7 @@ def _valid(codec: Codec, name: str, value: Any, raw: str) -> Any:
         _invalid(name, InvalidError("is nested too deeply"), raw, error)
     if found is Filled.REPEATING:
         note(
-            f"The model repeats itself in a list of output `{name}` up to tunesmith's default limit. "
+            f"The model repeats itself in output `{name}` up to tunesmith's default limit. "
             "Declare `max_length` on the field to set another limit."
         )
     return typed

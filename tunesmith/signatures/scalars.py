@@ -11,6 +11,7 @@ from tunesmith.signatures.bounds import (
     LISTED_CHARACTERS,
     LONG_ITEMS,
     MOST_CHARACTERS,
+    MOST_CHOICES,
     MOST_DECLARED,
     MOST_LABELS,
     OWN_DIGITS,
@@ -71,14 +72,21 @@ def labels_node(labels: Any, note: Note) -> Node:
         if isinstance(label, float) and not math.isfinite(label):
             raise UnsupportedError(f"it has the choice {label!r}, which JSON cannot hold")
     if len(labels) > MOST_LABELS:
-        note(f"a choice among more than {MOST_LABELS} values is too slow for engines")
-        return _open_labels(labels)
+        note(f"a choice among more than {MOST_LABELS} values is too slow for servers")
+        return _held_labels(labels, _open_labels(labels))
     texts = sum(len(label) for label in labels if isinstance(label, str))
     numbers = [label for label in labels if isinstance(label, (int, float))]
     if texts > _MOST_LABEL_TEXT or any(abs(number) > _MOST_INTEGER for number in numbers):
         note("a choice among very long texts or large numbers is not sent to engines")
         return _open_labels(labels)
     return {"enum": list(labels)}
+
+
+def _held_labels(labels: list[Any], node: Node) -> Node:
+    """Return the node with a mark of the choices, if they are texts that a grammar can list."""
+    if len(labels) > MOST_CHOICES or not all(isinstance(label, str) for label in labels):
+        return node
+    return {**node, HELD: {"labels": labels}}
 
 
 def _open_labels(labels: list[Any]) -> Node:

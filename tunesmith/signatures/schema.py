@@ -157,6 +157,13 @@ def type_schema(annotation: Any) -> TypeSchema:
     return TypeSchema(marked, tuple(reducer.notes))
 
 
+_NOW = {"past": ("high", "2099-12-31"), "future": ("low", "2020-01-01")}
+"""Days that no day of the past is after, and no day of the future before.
+
+The grammar cannot say today: it is part of the key of a cached reply and of a resumed run.
+"""
+
+
 def _references(schema: Any) -> Iterator[str]:
     for value in schema.values() if isinstance(schema, dict) else schema:
         if isinstance(value, (dict, list)):
@@ -252,6 +259,9 @@ class _Generator(GenerateJsonSchema):
                 bound for key, step in (("le", 0 * day), ("lt", -day)) if (bound := _moved(schema.get(key), step))
             ],
         }
+        known = _NOW.get(schema.get("now_op", ""))
+        if known is not None:
+            found[known[0]].append(known[1])
         exact = {name: (max if name == "low" else min)(days) for name, days in found.items() if days}
         return {**super().date_schema(schema), **({EXACT: exact} if exact else {})}
 
