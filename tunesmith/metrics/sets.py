@@ -122,9 +122,10 @@ def set_match(
         MetricError: the label is absent or an object; raised when scoring.
 
     Example:
-        >>> tags = set_match("tags")
-        >>> example = Example(text="x", tags=["bug", "urgent"]).with_inputs("text")
-        >>> tags(example, {"tags": ["urgent", "new"]}).value
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> example, prediction = dspy.Example(tags=["bug", "urgent"]), dspy.Prediction(tags=["urgent", "new"])
+        >>> ts.metrics.set_match("tags")(example, prediction).value
         0.5
     """
     return SetMatch(field, measure, separator, normalize)
