@@ -14,7 +14,6 @@ from tunesmith.errors import UsageError
 from tunesmith.lm import LM, FunctionLM
 
 HERE = [name for name in SAMPLERS if name != "gp" or importlib.util.find_spec("torch") is not None]
-samplers = pytest.mark.parametrize("sampler", HERE)
 
 
 def crossed(other: tuple[Any, ...]) -> list[tuple[str, Any]]:
@@ -119,7 +118,7 @@ def test_the_best_score_is_returned_and_the_front_is_named() -> None:
     assert f"score {report.compiled.mean:.4g}" in note
 
 
-@samplers
+@pytest.mark.parametrize("sampler", HERE if FULL else ["tpe", "nsga-ii"])
 def test_what_is_returned_is_within_the_limits(sampler: str) -> None:
     free = report_of(sampler=sampler, num_candidates=8)
     costs = tokens_of(free)

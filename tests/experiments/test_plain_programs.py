@@ -75,7 +75,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         student, lm = make(), FunctionLM(model)
         before = state_of(student)
         with dspy.context(lm=lm):
-            short = ts.RandomSearch(metric=right, num_candidates=2).compile(student, trainset=TRAIN, valset=VAL)
+            small = {"trainset": TRAIN[:12], "valset": VAL[:10]}  # only what it keeps is looked at
+            short = ts.RandomSearch(metric=right, num_candidates=2).compile(student, **small)
             full = ts.compile(
                 student,
                 metric=right,

@@ -62,9 +62,11 @@ def test_there_are_at_least_sixty_types_and_no_name_twice() -> None:
 @by_type
 def test_a_right_value_comes_back_whatever_holds_the_reply(one: OutputType) -> None:
     signature = signature_of(one.kind)
-    for name in FORMATS:
+    for number, name in enumerate(FORMATS):
         modes = list(MODES) if FULL else distinct_modes(name, signature)
-        for value in one.values:
+        for at, value in enumerate(one.values):
+            if at % len(FORMATS) not in (0, number) and not FULL:  # beyond the first, each value in one format in turn
+                continue
             reply = shown(one, name, value)
             if reply is None:  # text that begins or ends with white space, the empty one among it
                 assert name == "json" or value == ""
