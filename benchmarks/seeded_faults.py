@@ -31,7 +31,7 @@ FAULTS = [
     ("compilers/_bootstrap.py", "row.score >= threshold", "row.score > threshold"),
     ("compilers/_search.py", "found > lead", "found < lead"),
     ("compilers/_verdict.py", "gain.low > 0", "gain.low >= 0"),
-    ("formats/fields.py", 'if "\\n" not in value', 'if "\\n" in value'),
+    ("formats/labelled.py", 'if "\\n" not in text', 'if "\\n" in text'),
     ("signatures/bounds.py", "len(value) == node.get(OWN_LENGTH)", "len(value) != node.get(OWN_LENGTH)"),
 ]
 
