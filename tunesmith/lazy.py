@@ -1,7 +1,6 @@
 """Import a file or a library, or compile an expression, when it is first used: most programs end without it."""
 
 import importlib
-import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -101,6 +100,8 @@ def import_files(name: str) -> None:
 
 def public_files(name: str) -> Iterator[ModuleType]:
     """Import the files of the package `name` one by one, by name; those that begin with an underscore are left out."""
+    import pkgutil  # here, because most commands import no files in this way
+
     for file in sorted(found.name for found in pkgutil.iter_modules(importlib.import_module(name).__path__)):
         if not file.startswith("_"):
             yield importlib.import_module(f"{name}.{file}")

@@ -104,7 +104,7 @@ class Artifact:
         if self.baseline_json is None:
             return ""
         # Demos are shown as JSON, because their classes may not be importable.
-        signatures = {path: make_signature(fields, lambda _: Any) for path, fields in self.signatures.items()}
+        signatures = {path: make_signature(fields, type_of=lambda _: Any) for path, fields in self.signatures.items()}
         before, after = (Candidate.from_json(data, signatures) for data in (self.baseline_json, self.candidate_json))
         return before.diff(after)
 

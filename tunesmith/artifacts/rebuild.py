@@ -1,6 +1,7 @@
 """Find or rebuild the program of an artifact, without running code that the caller did not allow."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from tunesmith.artifacts.shape import CLASS_NAME
@@ -80,7 +81,7 @@ def _is_rebuildable(program: Module, found: Mapping[str, Any]) -> bool:
     if not all(_is_plain(predictor, found["predictors"][path]) for path, predictor in program.named_predictors()):
         return False
     try:
-        return _shape_of(program_structure(_rebuilt({**found, "rebuildable": True}))) == _shape_of(found)
+        return _shape_of(program_structure(_rebuilt({**found, "rebuildable": True}, {}))) == _shape_of(found)
     except (ValueError, ArtifactError):
         return False
 
@@ -110,6 +111,7 @@ def find_program(
     program: Module | Callable[[], Any] | None,
     allow: Sequence[str],
     where: str,
+    instructions: Mapping[str, str] = MappingProxyType({}),
 ) -> Module:
     """Return a program of the manifest's class: the caller's, a rebuilt one, or an allowed import.
 
@@ -118,6 +120,7 @@ def find_program(
         program: an instance, or a class or function to call without arguments.
         allow: `module:Class` names that may be imported and called without arguments.
         where: the artifact, for messages.
+        instructions: for a rebuilt program, by predictor path; without one it is empty.
 
     Raises:
         ArtifactError: no program is available, or its structure differs from the artifact's.
@@ -128,7 +131,7 @@ def find_program(
     if program is not None:
         made = program if isinstance(program, Module) else _called(program, "The function or class given as `program=`")
     elif described["rebuildable"]:
-        made = _rebuilt(described)
+        made = _rebuilt(described, instructions)
     elif (usable := _usable(name, allowed)) is not None:
         made = _called(_imported(usable), f"The allowed class {usable!r}")
     else:
@@ -232,13 +235,17 @@ def _fields(predictor: Mapping[str, Any]) -> str:
     return f"{', '.join(texts['input'])} -> {', '.join(texts['output'])}"
 
 
-def _rebuilt(described: Mapping[str, Any]) -> Module:
-    name, predictors = described["class"], described["predictors"]
+def _rebuilt(described: Mapping[str, Any], instructions: Mapping[str, str]) -> Module:
+    name = described["class"]
     try:
+        predictors = {
+            path: (make_signature(one["signature"]["fields"], instructions.get(path, "")), one["config"])
+            for path, one in described["predictors"].items()
+        }
         if described.get("spec") is not None:
             return _module(described, predictors)
-        ((path, predictor),) = predictors.items()  # a ValueError if there are several
-        return _predictor(name, path, predictor)
+        ((path, made),) = predictors.items()  # a ValueError if there are several
+        return _predictor(name, path, *made)
     except (ValueError, TypeError, KeyError, NameError, AttributeError, SignatureError, UsageError) as error:
         raise ArtifactError(
             f"A program of the class {name!r} cannot be built from its manifest: {error}. Pass the program itself with "
@@ -246,7 +253,9 @@ def _rebuilt(described: Mapping[str, Any]) -> Module:
         ) from error
 
 
-def _module(described: Mapping[str, Any], predictors: Mapping[str, Any]) -> Module:
+def _module(
+    described: Mapping[str, Any], predictors: Mapping[str, tuple[type[Signature], Mapping[str, Any]]]
+) -> Module:
     """Return a registered module, built from its arguments."""
     kind = find_module(described["class"])
     if kind is None:
@@ -261,25 +270,26 @@ def _module(described: Mapping[str, Any], predictors: Mapping[str, Any]) -> Modu
                 path for path in predictors if path == argument["path"] or path.startswith(argument["path"] + ".")
             )
             within = path[len(argument["path"]) + 1 :] or "self"
-            arguments[name] = _predictor(argument["class"], within, predictors[path])
+            arguments[name] = _predictor(argument["class"], within, *predictors[path])
         else:
             arguments[name] = argument["value"]
     return kind(**arguments)
 
 
-def _predictor(name: str, path: str, predictor: Mapping[str, Any]) -> Module:
+def _predictor(name: str, path: str, signature: type[Signature], config: Mapping[str, Any]) -> Module:
     """Return a `Predict` or `ChainOfThought` whose own predictor is at `path`."""
     if name not in _PLAIN:
         raise TypeError(f"{name} is neither `Predict` nor `ChainOfThought`")
-    full = make_signature(predictor["signature"]["fields"])
-    program: Module = _PLAIN[name](full, **predictor["config"])
+    program: Module = _PLAIN[name](signature, **config)
     # A chain of thought adds a second `reasoning` to the signature, so set the original signature again.
-    dict(program.named_predictors())[path].signature = full
+    dict(program.named_predictors())[path].signature = signature
     return program
 
 
-def make_signature(fields: Sequence[Mapping[str, Any]], type_of: Callable[[str], Any] = parse_type) -> type[Signature]:
-    """Return a signature of the manifest's fields, without an instruction; `type_of` parses a type.
+def make_signature(
+    fields: Sequence[Mapping[str, Any]], instruction: str = "", type_of: Callable[[str], Any] = parse_type
+) -> type[Signature]:
+    """Return a signature of the manifest's fields; `type_of` parses a type.
 
     Raises:
         ValueError, TypeError, NameError: the fields are not a valid signature.
@@ -290,5 +300,5 @@ def make_signature(fields: Sequence[Mapping[str, Any]], type_of: Callable[[str],
         options = {} if field["desc"] is None else {"desc": field["desc"]}
         made[field["name"]] = (type_of(field["type"]), make(**options))
     build: Any = Signature  # called, it gives a class
-    found: type[Signature] = build(made, "")
+    found: type[Signature] = build(made, instruction)
     return found
