@@ -1,7 +1,7 @@
 """Every scored evaluation of a run, in one SQLite file that survives any interruption.
 
 A row is written when its evaluation is finished and never changed. From then on no end of the process can lose it. It
-is also on the disk, and survives a power cut, before the run tells of it: at once if the last row came 20 ms or more
+is also on the disk, and survives a power cut, before the run tells of it: at once if the last row came 50 ms or more
 ago, else together with the rows that finish next. It carries its sha256 and its number in the order
 of writing, so that a flipped bit and a missing row are both seen: such a row is dropped, reported once, and evaluated
 again, at no LM call if the reply cache has the replies.
@@ -34,7 +34,7 @@ __all__ = ["Ledger", "LedgerCounts", "count_ledger", "read_entries"]
 
 _log = logging.getLogger("tunesmith")
 _INSERT = f"INSERT INTO rows ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
-GROUP_SECONDS = 0.02
+GROUP_SECONDS = 0.05
 _FAR = 10_000  # rows that may be missing at the end
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM rows"
 
