@@ -118,10 +118,6 @@ def model_details(facts: ModelFacts) -> dict[str, Any]:
     }
 
 
-def _usual(context: int) -> str:
-    return ", the default of `ollama run`" if context == _OLLAMA_CONTEXT else ""
-
-
 def _own_turns_advice(model: dict[str, Any]) -> list[str]:
     """Return advice on a model's own texts, which the server adds to every prompt or drops."""
     name, found = model["name"], []
@@ -170,8 +166,9 @@ def server_advice(state: dict[str, Any], spec: str | None, num_ctx: int | None) 
     name = model["name"]
     here = next((m for m in state["loaded"] if m["name"].removesuffix(":latest") == name.removesuffix(":latest")), None)
     if here is not None and here["context"] not in (None, wanted):
+        usual = ", the default of `ollama run`" if here["context"] == _OLLAMA_CONTEXT else ""
         found.append(
-            f"{name} is loaded with {here['context']} tokens of context{_usual(here['context'])}, but tunesmith "
+            f"{name} is loaded with {here['context']} tokens of context{usual}, but tunesmith "
             f"requests {wanted}. Each change reloads the model, which takes seconds. Set "
             f"`num_ctx = {here['context']}` under [lm], or OLLAMA_CONTEXT_LENGTH={wanted} for the server."
         )

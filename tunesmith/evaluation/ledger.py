@@ -343,17 +343,14 @@ def count_ledger(path: Path) -> LedgerCounts:
     """
     found = _read(path)
     rows = [entry.row for entry in found if entry is not None and entry.key.kind == "row"]
+    ((dropped,),) = _fetched(path, "SELECT count(*) FROM dropped WHERE reason != 'it was scored again'")
     return LedgerCounts(
         len(rows),
-        sum(entry is None for entry in found) + _dropped(path),
+        sum(entry is None for entry in found) + dropped,
         sum(row.calls for row in rows),
         sum(row.tokens for row in rows),
         sum(row.seconds for row in rows),
     )
-
-
-def _dropped(path: Path) -> int:
-    return int(_fetched(path, "SELECT count(*) FROM dropped WHERE reason != 'it was scored again'")[0][0])
 
 
 def _read(path: Path) -> list[Entry | None]:
