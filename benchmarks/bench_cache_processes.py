@@ -29,7 +29,7 @@ from measure import Row, main
 
 from tunesmith.lm import FunctionLM, ReplyCache
 from tunesmith.lm.cache.flight import Flight
-from tunesmith.lm.engines.scripted import Seen
+from tunesmith.lm.doubles import Seen
 
 PROCESSES = 8
 SECONDS = 60.0

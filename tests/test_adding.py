@@ -42,7 +42,7 @@ class AddedOptions(EngineOptions):
     answer: str | None = option("a text", "what it answers to everything")
 
 def make(spec, given, slots):
-    scripted = importlib.import_module("tunesmith.lm.engines.scripted")
+    scripted = importlib.import_module("tunesmith.lm.doubles")
     def reply(seen):
         # The program as given is wrong; what the compiler tries is right, in the added format.
         return f"Topic: {given['answer']}" if " the topic" in seen.system else "apples"

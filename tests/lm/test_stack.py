@@ -41,8 +41,8 @@ from tunesmith.lm import (
     request_key,
     role,
 )
+from tunesmith.lm.doubles import FunctionEngine
 from tunesmith.lm.engine import context_overflow, unavailable, user_message
-from tunesmith.lm.engines.scripted import FunctionEngine
 from tunesmith.lm.wire import response_of, row_of
 
 

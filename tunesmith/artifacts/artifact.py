@@ -26,7 +26,7 @@ UNKNOWN_MODEL: dict[str, Any] = {
 """The model identity of a program that was saved without one."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Artifact:
     """A verified artifact. Two artifacts are the same if their `sha256` is the same.
 

@@ -9,6 +9,7 @@ from tunesmith.lazy import lazy_package
 if TYPE_CHECKING:
     from tunesmith.lm.cache.reply_cache import ReplyCache
     from tunesmith.lm.call import Call, StopSignal
+    from tunesmith.lm.doubles import FunctionLM, ScriptedLM, Seen
     from tunesmith.lm.engine import (
         BaseLM,
         Capabilities,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from tunesmith.lm.engines.ollama.cloud import is_cloud_name
     from tunesmith.lm.engines.ollama.facts import ModelFacts, OwnTurns
     from tunesmith.lm.engines.registry import EngineKind, engine_kind, engine_kinds, file_options, register_engine
-    from tunesmith.lm.engines.scripted import FunctionLM, ScriptedLM, Seen
     from tunesmith.lm.folders import cache_dir, home, models_dir
     from tunesmith.lm.meter import Budget, Meter, Spend
     from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache

@@ -18,7 +18,7 @@ __all__ = ["Candidate", "Part"]
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Part:
     """The instruction, demos and format of one predictor.
 
@@ -48,7 +48,7 @@ class Part:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Candidate:
     """One configuration of a program.
 

@@ -48,7 +48,7 @@ def _copied(value: Any) -> Any:
     return value if isinstance(value, _ATOMS) else copy.deepcopy(value)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Demo:
     """One worked example of a predictor, with values checked against the signature's types.
 

@@ -17,7 +17,7 @@ import pytest
 from tests.scale import scaled
 from tunesmith.lm.cache.flight import Flight
 from tunesmith.lm.cache.reply_cache import ReplyCache
-from tunesmith.lm.engines.scripted import FunctionLM, Seen
+from tunesmith.lm.doubles import FunctionLM, Seen
 
 
 def run_in_threads(count: int, work: Any) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from tunesmith.lm.cache.reply_cache import ReplyCache
-from tunesmith.lm.engines.scripted import FunctionLM, Seen
+from tunesmith.lm.doubles import FunctionLM, Seen
 
 ROWS = Path(__file__).with_name("older.sql")
 """The database as SQL. Its second reply was too long for it: it is in the file below, written out here."""
