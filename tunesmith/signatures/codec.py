@@ -1,9 +1,10 @@
 """The codec of one field: write its values as text and JSON, and read them back."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum, Flag
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -51,7 +52,7 @@ class Codec(NamedTuple):
         adapter: pydantic's validator of the type with its constraints.
         constrained: whether the type has constraints, so that a value of the base type may still be invalid.
         choices: the labels; empty for other kinds.
-        schema: the safe schema with marks on our own bounds, or `None`.
+        make_schema: returns `schema`, made when it is first asked for: most inputs need none.
     """
 
     kind: Kind
@@ -59,7 +60,12 @@ class Codec(NamedTuple):
     adapter: TypeAdapter[Any]
     constrained: bool
     choices: Choices
-    schema: Node | None
+    make_schema: Callable[[], Node | None]
+
+    @property
+    def schema(self) -> Node | None:
+        """The safe schema with marks on our own bounds; `None` for a type that has none."""
+        return self.make_schema()
 
     def from_text(self, text: str) -> Any:
         """Return the typed value of a plain text without outer white space, for kinds other than `json`.
@@ -267,15 +273,18 @@ def _of_type(annotation: Any) -> Codec:
     adapter: TypeAdapter[Any] = TypeAdapter(annotation)
     base, constrained = unwrapped(annotation)
     choices = closed_set(base)
-    try:
-        schema: Node | None = type_schema(annotation).marked
-    except UnsupportedError:
-        schema = None  # an input, or an output that only plain text can express
     if choices is None:
         kind: Kind = "json"
     else:
         kind = "label" if choices.texts else _kind(base)
-    return Codec(kind, base, adapter, constrained, choices or NO_CHOICES, schema)
+    return Codec(kind, base, adapter, constrained, choices or NO_CHOICES, cache(partial(_schema, annotation)))
+
+
+def _schema(annotation: Any) -> Node | None:
+    try:
+        return type_schema(annotation).marked
+    except UnsupportedError:
+        return None
 
 
 def _kind(base: Any) -> Kind:
