@@ -131,9 +131,6 @@ def test_a_run_that_was_stopped_goes_on_from_anywhere_in_the_project(
     folder = workspace.folder / "runs" / "first"
     shutil.rmtree(folder / "artifact")
     (folder / "result.json").unlink()
-    stored = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    stored["command"]["folder"] = str(workspace.folder)  # the fixture is a copy of a folder
-    (folder / "run.json").write_text(json.dumps(stored), encoding="utf-8")
     assert listed()["first"]["state"] == "stopped"
     assert "Go on:  tunesmith runs resume first" in run("runs", "show", "first").stdout
     before = len(server.requests)
@@ -149,6 +146,19 @@ def test_a_run_that_was_stopped_goes_on_from_anywhere_in_the_project(
     assert again["calls"]["paid"] == 0
     os.chdir(workspace.folder)
     assert listed()["first"]["state"] == "done"
+
+
+def test_the_run_of_a_copied_project_is_resumed_in_the_copy(workspace: Workspace, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(workspace.folder, copy)
+    (copy / "runs" / "first" / "result.json").unlink()
+    before = (workspace.folder / "runs" / "first" / "result.json").read_bytes()
+    os.chdir(copy)
+    assert run("runs", "resume", "first", "--json").exit_code == 0
+    assert (copy / "runs" / "first" / "result.json").is_file()
+    assert (workspace.folder / "runs" / "first" / "result.json").read_bytes() == before
+    shutil.copytree(copy / "runs" / "first", tmp_path / "alone")
+    assert "would not find the run from there" in check_failure(run("runs", "resume", str(tmp_path / "alone")), 2)
 
 
 def test_the_command_is_kept_with_the_options_that_make_the_run(workspace: Workspace) -> None:
@@ -167,7 +177,7 @@ def test_a_run_from_python_is_resumed_in_python(workspace: Workspace) -> None:
     for command, message in (
         (None, "not started from the command line"),
         ({"arguments": ["models", "pull"], "folder": "."}, "no command that can be resumed"),
-        ({"arguments": ["compile"], "folder": "/not/there"}, "folder in which the run was started does not exist"),
+        ({"arguments": ["compile"], "folder": "/not/there"}, "would not find the run from there"),
     ):
         path.write_text(json.dumps({**stored, "command": command}), encoding="utf-8")
         assert message in check_failure(run("runs", "resume", "first"), 2)

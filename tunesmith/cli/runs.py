@@ -1,7 +1,9 @@
 """`tunesmith runs`: list, show, resume and remove runs."""
 
 import datetime
+import itertools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +235,7 @@ def _command_of(info: RunInfo) -> tuple[list[str], Path]:
     """Return the arguments of the command that started the run, and its folder.
 
     Raises:
-        UsageError: the run was not started from the command line, or the folder does not exist.
+        UsageError: the run was not started from the command line, or it was moved away from its project.
     """
     if info.problem is not None:
         raise UsageError(
@@ -247,12 +249,22 @@ def _command_of(info: RunInfo) -> tuple[list[str], Path]:
         )
     if not arguments or arguments[0] not in _RESUMED:
         raise UsageError(f"The run {str(info.path)!r} has no command that can be resumed. Given: {shown(arguments)}.")
-    if not isinstance(folder, str) or not Path(folder).is_dir():
-        raise UsageError(
-            f"The folder in which the run was started does not exist: {shown(folder)}. Change to the project's folder "
-            f"and run: tunesmith {' '.join(arguments)}"
-        )
-    return list(arguments), Path(folder)
+    # If the project was moved or copied since, it is the folder above `runs`, and the stored one is another's.
+    for begun_in in (folder, info.path.resolve().parents[1]):
+        if isinstance(begun_in, str | Path) and _makes(info.path, arguments, Path(begun_in)):
+            return list(arguments), Path(begun_in)
+    raise UsageError(
+        f"The command of the run {str(info.path)!r} was run in {shown(folder)}, and would not find the run from there. "
+        f"Change to the project's folder and run: tunesmith {' '.join(arguments)}"
+    )
+
+
+def _makes(run: Path, arguments: Sequence[str], folder: Path) -> bool:
+    """Return whether a stored command that is run in `folder`, of a project or inside one, goes on with `run`."""
+    name = dict(itertools.pairwise(arguments)).get("--run")
+    if name is None or not folder.is_dir():
+        return False
+    return any((root / run_path(name, root)).resolve() == run.resolve() for root in (folder, *folder.parents))
 
 
 def _short(value: Any, depth: int = 0) -> str:
