@@ -129,7 +129,7 @@ def run_demo(
     train, val, test = (part[:limit] for part in (splits.train, splits.val, splits.test) if part is not None)
     program = Predict(GuestComment)
     metric = exact_match("topic")
-    compiler = RandomSearch(metric=metric, num_candidates=16, max_labeled_demos=25, seed=seed)
+    compiler = RandomSearch(metric=metric, num_candidates=16, max_labeled_demos=10, seed=seed)
     result = compile_program(
         program,
         metric=metric,
