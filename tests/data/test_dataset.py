@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import date
-from enum import Enum
+from enum import Enum, StrEnum
+from pathlib import Path
 from typing import Literal
 
 import dspy
+import numpy as np
 import pytest
 from pydantic import BaseModel, ConfigDict
 
@@ -290,3 +292,18 @@ def test_the_same_inputs_with_another_label_are_a_leak() -> None:
     with pytest.raises(SplitError, match="same inputs and another label"):
         check_disjoint(train=one, test=other)
     check_disjoint(train=[dspy.Example(q="x", a=1)], test=[dspy.Example(q="x", a=2)])
+
+
+class Word(StrEnum):
+    A = "a"
+
+
+@each(("value", "text"), [(date(2024, 1, 1), "2024-01-01"), (Path("a/b"), "a/b"), (Word.A, "a"), (np.str_("a"), "a")])
+def test_two_forms_of_the_same_inputs_are_a_leak(value: object, text: str) -> None:
+    typed = [dspy.Example(q=value, label=1).with_inputs("q")]
+    plain = [dspy.Example(q="other", label=3).with_inputs("q"), dspy.Example(q=text, label=2).with_inputs("q")]
+
+    with pytest.raises(SplitError, match="same inputs and another label"):
+        check_disjoint(train=typed, test=plain)
+    with pytest.raises(SplitError, match="same inputs and another label"):
+        check_disjoint(train=plain, test=typed)

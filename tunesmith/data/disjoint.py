@@ -27,7 +27,7 @@ def check_disjoint(**datasets: Sequence[Example] | None) -> None:
     """
     given = {name: data for name, data in datasets.items() if data is not None}
     whole = {name: dict(zip(_keys(data), data, strict=True)) for name, data in given.items()}
-    inputs = {name: dict(zip(map(_inputs, data), data, strict=True)) for name, data in given.items()}
+    inputs = {name: dict(zip(marks, given[name], strict=True)) for name, marks in _input_marks(given).items()}
     for one, other in combinations(given, 2):
         _refuse(one, other, whole, example_key, "example(s)")
         _refuse(one, other, inputs, inputs_key, "example(s) with the same inputs and another label")
@@ -37,11 +37,21 @@ def _keys(data: Sequence[Example]) -> Iterable[str]:
     return data.keys if isinstance(data, Dataset) else map(example_key, data)
 
 
-def _inputs(example: Example) -> Hashable:
-    """Return what two examples have in common if their inputs are equal; for texts without the time of a hash."""
+def _input_marks(given: Mapping[str, Sequence[Example]]) -> dict[str, list[Hashable]]:
+    """Return, for each dataset, what two examples have in common if their inputs are equal.
+
+    For texts alone that takes no hash. A value of another type can mean the same as a text (a date and its ISO text),
+    so a single one in any dataset gives every example its key.
+    """
+    inputs = {name: [_inputs(example) for example in data] for name, data in given.items()}
+    if all(set(map(type, fields.values())) <= {str} for data in inputs.values() for fields in data):
+        return {name: [frozenset(fields.items()) for fields in data] for name, data in inputs.items()}
+    return {name: [inputs_key(example) for example in data] for name, data in given.items()}
+
+
+def _inputs(example: Example) -> dict[str, Any]:
     wanted = example._input_keys
-    fields = {name: value for name, value in fields_of(example).items() if wanted is None or name in wanted}
-    return frozenset(fields.items()) if set(map(type, fields.values())) == {str} else inputs_key(example)
+    return {name: value for name, value in fields_of(example).items() if wanted is None or name in wanted}
 
 
 def _refuse(
