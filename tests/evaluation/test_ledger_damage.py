@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,43 @@ def test_a_log_that_was_not_folded_in_is_read_and_a_damaged_one_gives_no_wrong_n
             flip(tmp_path / "run.db-wal", rng)
         there, _ = assert_no_wrong_number(path, 50)
         assert turn or there == 50
+
+
+def behind(whole: Path, folder: Path, last: int, harmed: int) -> Path:
+    """Return a ledger as a kill leaves it, its counter at `last`, and damage the page of the row `harmed`."""
+    path = copied(whole, folder)
+    with closing(connect(path)) as database:
+        database.execute("UPDATE counter SET last = ?", (last,))
+    data = bytearray(path.read_bytes())
+    page = data.index(f"an output, number {harmed}. ".encode()) // 4096 * 4096
+    data[page : page + 8] = b"\xff" * 8
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("last", [0, 17, ROWS])
+def test_rows_above_the_counter_are_saved_and_the_missing_ones_counted(whole: Path, tmp_path: Path, last: int) -> None:
+    path = behind(whole, tmp_path, last, harmed=ROWS // 2)
+
+    there, seen = assert_no_wrong_number(path, ROWS)
+
+    assert seen
+    assert ROWS - 15 < there < ROWS
+    assert count_ledger(path).damaged == ROWS - there
+
+
+def test_rows_above_the_counter_are_saved_if_the_page_of_the_last_rows_is_damaged(whole: Path, tmp_path: Path) -> None:
+    path = behind(whole, tmp_path, 17, harmed=ROWS - 1)
+    data = bytearray(path.read_bytes())
+    page = data.index(f"an output, number {ROWS // 2}. ".encode()) // 4096 * 4096
+    data[page : page + 8] = b"\xff" * 8
+    path.write_bytes(data)
+
+    there, seen = assert_no_wrong_number(path, ROWS)
+
+    assert seen
+    assert ROWS - 30 < there < ROWS
+    assert 0 < count_ledger(path).damaged < 15, "those of the page in the middle"
 
 
 def test_what_was_dropped_is_written_again_and_said_once(whole: Path, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Every scored evaluation of a run, in one SQLite file that survives any interruption.
 
 A row is written when its evaluation is finished and never changed. From then on no end of the process can lose it. It
-is also on the disk, and survives a power cut, before the run tells of it: at once if the last row came 50 ms or more
-ago, else together with the rows that finish next. It carries its sha256 and its number in the order
-of writing, so that a flipped bit and a missing row are both seen: such a row is dropped, reported once, and evaluated
-again, at no LM call if the reply cache has the replies.
+is also on the disk, and survives a power cut, before the run tells of it: at once if the last sync was 50 ms or more
+ago, else with the next row that finishes after that, or at the end of the run.
+
+A row carries its sha256 and its number in the order of writing. A flipped bit and a missing row are seen by them: such
+a row is dropped, reported once, and evaluated again, at no LM call if the reply cache has the replies. A missing row is
+not reported if it was written after the last sync before a kill, and no later row can be read.
 """
 
 import logging

@@ -44,12 +44,7 @@ _BODY_TYPES = {
     "outputs": _OBJECT | _NONE,
 }
 # What a private ledger leaves out.
-_OPTIONAL: dict[str, Any] = {
-    "feedback": None,
-    "outputs": None,
-    "steps": [],
-    "bare": False,
-}  # what a private ledger leaves out
+_OPTIONAL: dict[str, Any] = {"feedback": None, "outputs": None, "steps": [], "bare": False}
 _CALL_TYPES = {
     **dict.fromkeys(("key", "role"), _TEXT),
     **dict.fromkeys(("input_tokens", "output_tokens"), _COUNT | _NONE),

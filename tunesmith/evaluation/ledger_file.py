@@ -1,7 +1,7 @@
 """The ledger's file: where it may be, how it is opened, what is saved from a damaged one.
 
-SQLite in WAL mode with `synchronous=FULL`: a row is on the disk before the next evaluation begins, and others can read
-while a run writes. SQLite's locks and its shared memory do not work on network file systems.
+SQLite in WAL mode: others can read while a run writes. SQLite's locks and its shared memory do not work on network file
+systems.
 """
 
 import os
@@ -44,6 +44,7 @@ _NETWORK = {
 }
 _MOUNTS = Path("/proc/self/mounts")
 _READ_ONE_BY_ONE = 1_000_000
+_GAP = 1_000  # so many numbers in a row without a row are taken for the end
 
 
 class DamagedFile(Exception):
@@ -198,8 +199,10 @@ def salvage(path: Path, is_whole: Callable[[Sequence[Any]], bool]) -> Path:
         left.unlink(missing_ok=True)
     try:
         with closing(open_file(fresh)) as new:
-            rows = {values[0]: values for values in _readable(aside) if is_whole(values)}
-            last = max([*rows, _last(aside)])
+            read = {values[0]: values for values in _readable(aside) if isinstance(values[0], int)}
+            rows = {seq: values for seq, values in read.items() if is_whole(values)}
+            last = max([*rows, _counted(aside)])
+            last = max([last, *(seq for seq in read if seq <= last + _GAP)])  # a number may itself be damaged
             new.execute("BEGIN IMMEDIATE")
             marks = ", ".join("?" * len(COLUMNS))
             for seq in sorted(rows):
@@ -215,17 +218,26 @@ def salvage(path: Path, is_whole: Callable[[Sequence[Any]], bool]) -> Path:
     return aside
 
 
-def _last(path: Path) -> int:
-    """Return the number of the last row that was written; 0 if that cannot be read, or cannot be true."""
-    with suppress(sqlite3.Error), closing(connect(path)) as old:
-        found = old.execute("SELECT last FROM counter").fetchone()
+def _counted(path: Path) -> int:
+    """Return the counter, which is behind after a kill."""
+    return _number(path, "SELECT last FROM counter")
+
+
+def _number(path: Path, statement: str) -> int:
+    """Return the number of a row; 0 if it cannot be read, or cannot be true."""
+    with suppress(sqlite3.Error, OverflowError), closing(connect(path)) as old:
+        found = old.execute(statement).fetchone()
         if found is not None and isinstance(found[0], int) and 0 <= found[0] < _READ_ONE_BY_ONE:
             return found[0]
     return 0
 
 
 def _readable(path: Path) -> Iterator[Sequence[Any]]:
-    """Yield the rows that can be read: in order up to the first damaged page, then one by one."""
+    """Yield the rows that can be read: in order up to the first damaged page, then one by one.
+
+    Rows may be above the counter, and the page of the last rows may be damaged: reading ends after `_GAP` numbers in a
+    row without a row.
+    """
     seq = 0
     with closing(connect(path)) as old:
         try:
@@ -235,6 +247,10 @@ def _readable(path: Path) -> Iterator[Sequence[Any]]:
             return
         except (sqlite3.Error, OverflowError):
             pass
-        for number in range(seq + 1, _last(path) + 1):
+        last = max(seq, _counted(path), _number(path, "SELECT seq FROM rows ORDER BY seq DESC LIMIT 1"))
+        while seq < last + _GAP:
+            seq += 1
             with suppress(sqlite3.Error, OverflowError):
-                yield from old.execute(f"SELECT {_NAMES} FROM rows WHERE seq = ?", (number,)).fetchall()
+                for values in old.execute(f"SELECT {_NAMES} FROM rows WHERE seq = ?", (seq,)).fetchall():
+                    last = max(last, seq)
+                    yield values
