@@ -23,15 +23,17 @@ help:
 	@echo "lint        lint and types alone"
 	@echo "format      format and repair what can be repaired"
 
-# uv installs in seconds what takes pip more than a minute. pip installs if uv is not available or fails, or if pip's
-# settings name an index, because uv does not read them. Files are compiled on their first import: most are never imported.
+# uv installs in seconds what takes pip more than a minute. It does not read pip's settings: a place to find links is passed
+# on, and pip itself installs if they name an index, constraints or a proxy, or if uv fails or has no wheel for this machine.
+# Files are compiled on their first import: most are never imported.
+LINKS := sed -n '/find-links=/{s/.*find-links=.\(.*\)./ \1/; s/\\n/ /g; s/  */ --find-links /gp;}'
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; set PYTHON=" >&2; exit 1; }
 	$(BIN)/python -c "" 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@echo "installing into $(VENV)"
-	@{ ! $(PIP) config list | grep -q index \
-	  && $(PIP) install --quiet --no-compile uv 2>/dev/null \
-	  && $(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[dev]' 2>/dev/null; } \
+	@{ ! $(PIP) config list | grep -qE 'index|constraint|proxy' \
+	  && $(PIP) install --quiet --no-compile --only-binary :all: uv 2>/dev/null \
+	  && $(BIN)/uv pip install --quiet --python $(BIN)/python $$($(PIP) config list | $(LINKS)) -e '.[dev]' 2>/dev/null; } \
 	  || $(PIP) install --quiet --no-compile -e '.[dev]'
 	@touch $@
 
