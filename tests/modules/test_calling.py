@@ -53,6 +53,18 @@ def test_both_ways_give_the_same_prediction_trace_and_history(signature: str, in
     assert called(ts.Predict(signature), chosen, inputs) == called(ts.Predict(signature), Wrapped(chosen), inputs)
 
 
+class Shouting(type(get_format("bare"))):  # type: ignore[misc]
+    """A format that does something of its own in every call."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
+        return [{"answer": found["answer"].upper()} for found in super().__call__(*args, **kwargs)]
+
+
+def test_a_format_that_overrides_the_call_is_asked_in_its_own_way() -> None:
+    with dspy.context(lm=FunctionLM(lambda seen: "loud"), adapter=Shouting()):
+        assert ts.Predict("question -> answer")(question="q").answer == "LOUD"
+
+
 def test_demos_that_change_between_two_calls_are_sent() -> None:
     program, sent = ts.Predict("question -> answer"), list[str]()
     lm = FunctionLM(lambda seen: sent.append(str(seen.messages)) or "x")

@@ -17,6 +17,7 @@ __all__ = ["is_plain_forward", "plain_forward", "predicted", "untraced"]
 Forward = TypeVar("Forward", bound=Callable[..., Any])
 
 _FORWARD = DspyPredict.forward
+_CALL = Format.__call__
 _PLAIN: set[Any] = {_FORWARD}
 _TEXT = frozenset({str})
 _ONE = (None, 0, 1)
@@ -61,7 +62,7 @@ def untraced(predictor: DspyPredict, adapter: Any, given: dict[str, Any]) -> Pre
         or given.keys() != names.given
         or not _TEXT.issuperset(map(type, given.values()))
         or own["fields"]
-        or not isinstance(adapter, Format)
+        or type(adapter).__call__ is not _CALL  # another adapter, or a format that does more in a call
         or DspyPredict.forward is not _FORWARD
     ):
         return None
