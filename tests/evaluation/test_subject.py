@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dspy
 
 import tunesmith as ts
+from tests.contracts.format import OldLM
 from tests.each import each
 from tunesmith.evaluation import Ledger, LedgerView, Row, Runner
 from tunesmith.evaluation.subject import Subject
@@ -107,6 +109,60 @@ def test_a_lone_predictor_gives_the_rows_that_it_gives_inside_a_program(
 
     assert plain(lone) == plain(inside)
     assert [len(row.steps) for row in lone] == [0 if row.failure else 1 for row in lone]
+
+
+class Bare(dspy.ChainOfThought):
+    """Lacks what DSPy's metaclass sets, as after an unpickling that sets its own attributes alone."""
+
+    @property
+    def predict(self) -> dspy.Predict:
+        return self.inner  # type: ignore[no-any-return]
+
+    @predict.setter
+    def predict(self, inner: dspy.Predict) -> None:
+        self.inner = inner
+
+
+def without_callbacks(program: dspy.Module) -> dspy.Module:
+    program.__dict__.pop("callbacks")
+    return program
+
+
+@each(
+    "make",
+    [
+        lambda: Bare("question -> answer"),
+        lambda: without_callbacks(dspy.ChainOfThought("question -> answer")),
+        lambda: without_callbacks(ts.Predict("question -> answer")),
+    ],
+)
+def test_a_predictor_without_the_attributes_of_dspy_is_evaluated(make: Callable[[], dspy.Module]) -> None:
+    lm = FunctionLM(lambda seen: '{"reasoning": "so", "answer": "x"}')
+    examples = [Example(question="q").with_inputs("question")]
+
+    (row,) = Runner(make(), always, lm=lm).run(examples).rows
+
+    assert row.score == 1.0
+
+
+class Asking(OldLM):
+    """Notes which modules call it."""
+
+    def __init__(self) -> None:
+        super().__init__("x")
+        self.callers = list[str]()
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        self.callers += [type(module).__name__ for module in dspy.settings.caller_modules or ()]
+        return super().forward(*args, **kwargs)
+
+
+def test_an_lm_of_the_callers_own_sees_which_module_calls() -> None:
+    lm = Asking()
+
+    Runner(ts.Predict("question -> answer"), always, lm=lm).run([Example(question="q").with_inputs("question")])
+
+    assert lm.callers == ["Predict"]
 
 
 def test_callbacks_and_counts_of_tokens_see_a_lone_predictor() -> None:

@@ -64,12 +64,12 @@ class Subject:
         self.lm, self.metric = as_model(lm), metric
         self.origin, self.candidate = program, candidate
         self.program = bind_defaults(copy_program(program) if candidate is None else candidate.apply(program))
-        self._lone = lone_predictor(self.program)
         predictors = self.program.named_predictors()
         for _, predictor in predictors:
             if predictor.lm is not None:
                 predictor.lm = as_lm(predictor.lm)
         self.models = (self.lm, *(predictor.lm for _, predictor in predictors if predictor.lm is not None))
+        self._lone = None if any(model.sees_callers for model in self.models) else lone_predictor(self.program)
         self.paths = {id(predictor): path for path, predictor in predictors}
         self.signatures = {path: predictor.signature for path, predictor in predictors}
         self._score_of = scorer_of(metric)

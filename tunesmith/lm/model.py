@@ -127,6 +127,11 @@ class LM(OwnCacheLM):
         return getattr(self._stack.engine, "own_turns", None) or OwnTurns()
 
     @property
+    def sees_callers(self) -> bool:
+        """Whether it is over an LM of the caller's own, which may ask DSPy's settings which module calls it."""
+        return getattr(self._stack.engine, "sees_callers", False)
+
+    @property
     def caches(self) -> bool:
         """Whether its replies are cached."""
         return self._stack.cache is not None and self.cache is not False

@@ -159,7 +159,7 @@ def lone_predictor(program: Module) -> DspyPredict | None:
     """
     kind, own = type(program), program.__dict__
     if getattr(kind, "forward", None) is DspyChainOfThought.forward and kind.__call__ is Module.__call__:
-        program = program if "forward" in own or own["callbacks"] else own["predict"]
+        program = program if "forward" in own or own.get("callbacks") else own.get("predict", program)
     if not isinstance(program, DspyPredict) or type(program).__call__ is not DspyPredict.__call__:
         return None
     bound = getattr(program.__dict__.get("forward"), "__func__", None) is _forward

@@ -63,7 +63,12 @@ class ForeignEngine:
 
     Raises:
         UsageError: DSPy refuses the model string or a setting.
+
+    Attributes:
+        sees_callers: whether the LM may ask DSPy's settings which module calls it.
     """
+
+    sees_callers = False
 
     def __init__(self, model: str, client: dict[str, Any], *, cloud: bool = False) -> None:
         self._gate = _Gate(model, client, open_=cloud)
@@ -83,7 +88,7 @@ class ForeignEngine:
     def over(cls, lm: BaseLM) -> "ForeignEngine":
         """Return an engine over an LM that the caller created."""
         engine = object.__new__(cls)
-        engine._lm, engine._call = lm, {}
+        engine._lm, engine._call, engine.sees_callers = lm, {}, True
         engine._gate = _Gate(lm.model, {}, open_=True)  # the user created the LM and chose its address
         # Addresses can change replies. Keys and headers must stay out of an identity, because artifacts show it.
         details = {n: v for n, v in lm.kwargs.items() if n in ("api_base", "base_url") and v is not None}
