@@ -10,6 +10,7 @@ from typing import Any
 
 import dspy
 import pytest
+from dspy.lm15 import ThinkingDelta
 
 from tests.contracts.format import MODES, predictor, reply_of
 from tests.contracts.module import answering
@@ -124,6 +125,34 @@ def test_deltas_join_to_the_fields(name: str, mode: str, read_all: Callable[...,
     assert not any(event.restart for event in events)
     assert sum(event.field == first for event in events) > 2
     assert model.requests[1] == model.requests[0]
+
+
+class Pieces(Slow):
+    """An engine whose stream has these events."""
+
+    def __init__(self, *events: Any) -> None:
+        super().__init__()
+        self.events = events
+
+    def stream(self, request: Request) -> Iterator[Any]:
+        yield from self.events
+
+
+@each(
+    "events",
+    [
+        [TextDelta("Ro"), ThinkingDelta("hm", part_index=1), TextDelta("ses", part_index=2)],
+        [ThinkingDelta("hm"), TextDelta("Ro", part_index=1), ThinkingDelta("so", part_index=2), TextDelta("ses", 3)],
+        [TextDelta("Ro"), TextDelta("ses")],
+    ],
+)
+@each("end", [[StreamEndEvent(finish_reason="stop")], [StreamEndEvent()], []])
+def test_the_texts_of_a_stream_are_one_with_or_without_an_end(events: list[Any], end: list[Any]) -> None:
+    engine = Pieces(*map(StreamDeltaEvent, events), *end)
+
+    *_, last = read(Predict("text -> poem"), lm=spoken(engine), text="b")
+
+    assert last.prediction.poem == "Roses"
 
 
 def test_an_event_comes_before_the_next_word_is_asked_for() -> None:

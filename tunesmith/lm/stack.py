@@ -23,6 +23,7 @@ from tunesmith.lm.engine import (
     Response,
     StreamEndEvent,
     StreamEvent,
+    TextPart,
     closed,
     context_overflow,
     dspy_settings,
@@ -344,9 +345,19 @@ class Stack:
 
 
 def streamed_response(events: list[StreamEvent], request: Request) -> Response:
-    """Return the response of a stream. The request's options are left out: they could turn its text into data."""
+    """Return the response of a stream, as the cache would: its texts are one, whatever came between them.
+
+    The request's options are left out: they could turn its text into data.
+    """
     plain = Request(model=request.model, messages=request.messages)
-    return materialize_response(iter(events), plain)
+    response = materialize_response(iter(events), plain)
+    parts = response.message.parts
+    texts = [part for part in parts if isinstance(part, TextPart)]
+    if len(texts) < 2:
+        return response
+    whole = replace(texts[0], text="".join(part.text for part in texts))
+    rest = (part for part in parts if not isinstance(part, TextPart))
+    return replace(response, message=replace(response.message, parts=(*rest, whole)))
 
 
 _OUTSIDE = (

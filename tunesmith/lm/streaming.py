@@ -9,7 +9,16 @@ from typing import Any
 
 from tunesmith.errors import BudgetExceeded
 from tunesmith.lm.call import StopSignal
-from tunesmith.lm.engine import Engine, Request, Response, StreamDeltaEvent, StreamEvent, closed, refused
+from tunesmith.lm.engine import (
+    Engine,
+    Request,
+    Response,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    StreamEvent,
+    closed,
+    refused,
+)
 from tunesmith.lm.model import LM
 from tunesmith.lm.scope import current_scope
 from tunesmith.lm.stack import BESIDE, AsyncFacade, Stack, SyncFacade, streamed_response
@@ -74,6 +83,8 @@ class _StreamedEngine:
                 received.append(event)
                 if isinstance(event, StreamDeltaEvent):
                     self._pass_on(event.delta)
+        if not any(isinstance(event, StreamEndEvent) for event in received):
+            received.append(StreamEndEvent())  # an engine that just ends has come to its stop
         return streamed_response(received, request)
 
     def tell_whole(self, response: Response) -> None:
