@@ -44,6 +44,7 @@ def refused_calls(call: dict[str, Any]) -> list[TunesmithError]:
         ({"messages": [{"role": "human", "content": "a"}]}, "Given: 'human'"),
         ({"messages": [{"role": "user"}]}, "The content of message 1"),
         ({"messages": [{"role": "user", "content": 5}]}, "The content of message 1"),
+        ({"messages": [{"role": "user", "content": None, "tool_calls": [{}]}]}, "The content of message 1"),
         ({"messages": [{"role": "user", "content": []}]}, "The content of message 1"),
         ({"messages": [{"role": "user", "content": ["a"]}]}, "The content of message 1"),
         ({"messages": [{"role": "system", "content": "a"}]}, "with the role `user`"),
@@ -86,6 +87,8 @@ def test_a_part_that_no_request_can_carry_is_refused() -> None:
         {"messages": [{"role": "assistant", "content": "a"}]},
         {"messages": [{"role": "developer", "content": "a"}, USER]},
         {"messages": [{"role": "user", "content": ""}]},
+        {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": []}, USER]},
+        {"messages": [USER, {"role": "assistant", "content": None}, USER]},
         {
             "messages": [
                 USER,

@@ -46,8 +46,9 @@ def _check_message(message: Any, which: str) -> None:
         raise UsageError(
             f"The role of {which.lower()} must be one of {', '.join(_ROLES)}. Given: {shown(message.get('role'))}."
         )
-    if message.get("content") is not None or not message.get("tool_calls"):
-        _check_content(message.get("content"), f"The content of {which.lower()}")
+    content = message.get("content")
+    if content is not None or message["role"] != "assistant":  # an empty turn, or one of tool calls alone
+        _check_content(content, f"The content of {which.lower()}")
 
 
 def _check_content(content: Any, which: str) -> None:
