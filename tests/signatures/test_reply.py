@@ -363,7 +363,6 @@ def test_a_value_as_long_as_a_bound_of_ours_counts_as_cut(kind: Any, given: Any,
     ],
 )
 def test_a_list_that_repeats_itself_until_our_bound_is_a_value_with_a_note(kind: Any, given: Any) -> None:
-    """Nothing but repetition can be missing from it."""
     with notes_watched() as noted:
         found = validate_output(signature_of(kind), "o0", given, raw="")
 
@@ -380,7 +379,7 @@ def test_a_list_that_repeats_itself_until_our_bound_is_a_value_with_a_note(kind:
         (str, "a" * 1000),
         (str | None, ("A first part. " + "and so on, " * 100)[:1000]),
         (Person, {"name": "ab" * 500}),
-        (list[str], ["no " * 45 + "n"]),
+        (str, _NEW[:666] + "ab" * 167),
     ],
 )
 def test_a_text_that_repeats_itself_until_our_bound_is_a_value_with_a_note(kind: Any, given: Any) -> None:
@@ -412,6 +411,24 @@ def test_a_text_that_says_something_new_near_our_bound_counts_as_cut(tail: str) 
 
     with pytest.raises(ParseError, match="max_length"):
         validate_output(signature_of(str), "o0", text, raw="")
+
+
+@each(
+    ("kind", "given"),
+    [
+        (str, ("It was good. " * 100)[:990] + "IMPORTANT!"),
+        (str, ("1. Deposit " + "." * 1000)[:990] + " 1,200 EUR"),
+        (str, "Name | Price\n".ljust(1000, "-")),
+        (str, ("Name | Price\n" + "|---" * 250)[:1000]),
+        (str, _NEW[:500] + "\n" * 500),
+        (list[str], ["no " * 45 + "n"]),
+        (list[str], ["a table: " + "-" * 127]),
+    ],
+)
+def test_a_text_that_has_left_its_loop_or_only_draws_a_line_counts_as_cut(kind: Any, given: Any) -> None:
+    with pytest.raises(ParseError) as caught:
+        validate_output(signature_of(kind), "o0", given, raw="")
+    assert caught.value.reason == "truncated"
 
 
 @pytest.mark.parametrize("given", [[*range(50), *[7] * 11], [*range(58), 1, 1, 1], [1, 2] * 30 + [3]])

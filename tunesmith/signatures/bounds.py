@@ -5,7 +5,7 @@ Every string and array in a schema has a bound, so that a reply always ends. Wit
 numbers. So a list has at most 1,500 characters. Nested lists keep these bounds at every level, since real values
 would reach smaller ones. In a grammar, a mapping has at most 61 keys of 100 characters, and a number 33 digits before
 the point and 21 after it. The bounds are odd numbers, because a reply that fills one exactly counts as cut, unless it
-is a list or a text that only repeats itself. The user's own bounds are sent up to 4,000 characters and 500 items; to a
+is a list or a text that ends in a loop. The user's own bounds are sent up to 4,000 characters and 500 items; to a
 server only up to 1,000 characters, because one runner crashes at 3,000.
 """
 
@@ -71,8 +71,8 @@ LISTED_CHARACTERS = _ROOM // LONG_ITEMS
 _LEAST_CHARACTERS = 100
 _LEAST_REPEATED = 4
 _MOST_PERIOD = 200
-_LAST_PIECE = 15
-"""Characters at the end of a text that may differ from what it repeats: a token that still had room, or a fixed end."""
+_LEAST_LOOP = 200
+"""The minimal length of a loop in a text: shorter repetition can be a line of a table, or an item of a list."""
 _OWN_DIGITS = 33
 OWN_FRACTION = 21
 """The maximal digits after the point of a number without a declared limit."""
@@ -127,7 +127,7 @@ class Filled(IntEnum):
 
     NO = 0
     REPEATING = 1
-    """A list or a text ends at a bound and repeats itself, so that only repetition can be missing."""
+    """A list or a text ends at a bound, within a loop; what is missing is most likely more of the loop."""
     CUT = 2
     """A part of the value may be missing."""
 
@@ -141,7 +141,7 @@ def filled(node: Node, value: Any) -> Filled:
             return Filled.NO
         # Every character of an address or a number matters, and a loop in prose adds nothing.
         is_prose = not {"form", "pattern"} & node.get(HELD, {}).keys()
-        return Filled.REPEATING if is_prose and _is_repeated(value) else Filled.CUT
+        return Filled.REPEATING if is_prose and _is_loop(value) else Filled.CUT
     if isinstance(value, (int, float, Decimal)):
         return _cut(_fills_digits(node, value))
     if isinstance(value, list):
@@ -162,21 +162,22 @@ def _filled_array(node: Node, items: list[Any]) -> Filled:
         return _most(filled(one, item) for one, item in zip(first, items, strict=False))
     own = Filled.NO
     if len(items) == node.get(OWN_ITEMS):
-        own = Filled.REPEATING if _repeats(items) else Filled.CUT
+        own = Filled.REPEATING if _repeats(items, _LEAST_REPEATED) else Filled.CUT
     return _most([own, *(filled(inside, item) for item in items if inside is not None)])
 
 
-def _is_repeated(text: str) -> bool:
-    """Return whether at least the last third of a text repeats itself, up to a few characters at its end."""
-    return any(_repeats(text[: len(text) - left]) for left in range(min(_LAST_PIECE, len(text) // 2) + 1))
+def _is_loop(text: str) -> bool:
+    """Return whether the end of a text is a long loop of words; signs alone can be a line in a table, or space."""
+    has_words = any(map(str.isalnum, text[-_MOST_PERIOD:]))
+    return has_words and len(text) >= _LEAST_LOOP and _repeats(text, _LEAST_LOOP)
 
 
-def _repeats(items: Sequence[Any]) -> bool:
-    """Return whether at least the last third of a list or a text repeats one to a few items or characters."""
+def _repeats(items: Sequence[Any], least: int) -> bool:
+    """Return whether a third of a list or a text, and `least` items, only repeat one to a few items or characters."""
     third = -(-len(items) // 3)
     for period in range(1, min(len(items) // 3, _MOST_PERIOD) + 1):
         if items[-1] == items[-1 - period]:  # comparing the whole tail takes longer
-            tail = items[-max(_LEAST_REPEATED, third, 3 * period) :]
+            tail = items[-max(least, third, 3 * period) :]
             if tail[:-period] == tail[period:]:
                 return True
     return False
