@@ -6,7 +6,7 @@ ago, else with the next row that finishes after that, or at the end of the run.
 
 A row carries its sha256 and its number in the order of writing. A flipped bit and a missing row are seen by them: such
 a row is dropped, reported once, and evaluated again, at no LM call if the reply cache has the replies. A missing row is
-not reported if it was written after the last sync before a kill, and no later row can be read.
+not counted if it was written after the last sync before a kill, and no later row can be read.
 """
 
 import logging

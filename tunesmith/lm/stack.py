@@ -356,8 +356,9 @@ def streamed_response(events: list[StreamEvent], request: Request) -> Response:
     if len(texts) < 2:
         return response
     whole = replace(texts[0], text="".join(part.text for part in texts))
-    rest = (part for part in parts if not isinstance(part, TextPart))
-    return replace(response, message=replace(response.message, parts=(*rest, whole)))
+    kept = [part for part in parts if part is texts[0] or not isinstance(part, TextPart)]
+    merged = tuple(whole if part is texts[0] else part for part in kept)
+    return replace(response, message=replace(response.message, parts=merged))
 
 
 _OUTSIDE = (
