@@ -313,6 +313,7 @@ def test_a_value_nested_too_deeply_is_an_error(kind: Any, nested: Any) -> None:
         validate_output(signature_of(kind), "o0", nested, raw="raw")
 
 
+_MANY_KEYS = Annotated[dict[str, int], Field(min_length=40)]
 _NEW = "x".join(map(str, range(1000)))  # says something new up to its end
 
 
@@ -333,6 +334,11 @@ _NEW = "x".join(map(str, range(1000)))  # says something new up to its end
         (list[list[int]], [[1], list(range(61))], True),
         (dict[str, int], {f"k{at}": at for at in range(61)}, True),
         (dict[str, int], {f"k{at}": at for at in range(60)}, False),
+        (_MANY_KEYS, {f"k{at}": at for at in range(80)}, False),
+        (_MANY_KEYS, {f"k{at}": at for at in range(81)}, True),
+        (Annotated[dict[str, int], Field(min_length=500)], {f"k{at}": at for at in range(500)}, False),
+        (Annotated[list[int], Field(min_length=40)], list(range(80)), False),
+        (Annotated[list[int], Field(min_length=40)], list(range(81)), True),
         (dict[str, int], {"k" * 100: 1}, True),
         (Person, {"name": _NEW[:1000]}, True),
         (str | None, _NEW[:1000], True),

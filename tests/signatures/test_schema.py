@@ -114,7 +114,7 @@ CASES: list[tuple[Any, dict[str, Any]]] = [
     (Annotated[list[str], Field(max_length=50)],
      {"type": "array", "items": {"type": "string", "maxLength": 100}, "maxItems": 50}),
     (Annotated[list[int], Field(min_length=40)],
-     {"type": "array", "items": _INTEGER, "minItems": 40, "maxItems": 80}),
+     {"type": "array", "items": _INTEGER, "minItems": 40, "maxItems": 81}),
     (Annotated[list[int], Field(max_length=9999)], {"type": "array", "items": _INTEGER, "maxItems": 500}),
 ]  # fmt: skip
 

@@ -4,9 +4,9 @@ Every string and array in a schema has a bound, so that a reply always ends. Wit
 1,000 characters for a string, 11 strings of 136 characters for a list of strings, and 61 numbers for a list of
 numbers. So a list has at most 1,500 characters. Nested lists keep these bounds at every level, since real values
 would reach smaller ones. In a grammar, a mapping has at most 61 keys of 100 characters, and a number 33 digits before
-the point and 21 after it. The bounds are odd numbers, because a reply that fills one exactly counts as cut, unless it
-is a list or a text that ends in a loop. The user's own bounds are sent up to 4,000 characters and 500 items; to a
-server only up to 1,000 characters, because one runner crashes at 3,000.
+the point and 21 after it. Our bounds of items, keys and digits are odd numbers, because a reply that fills one exactly
+counts as cut, unless it is a list or a text that ends in a loop. The user's own bounds are sent up to 4,000 characters
+and 500 items; to a server only up to 1,000 characters, because one runner crashes at 3,000.
 """
 
 from collections.abc import Iterable, Sequence
@@ -42,6 +42,7 @@ __all__ = [
     "filled",
     "listed_room",
     "own_digits",
+    "own_count",
     "own_items",
     "without_marks",
 ]
@@ -95,6 +96,11 @@ def own_digits(*bounds: Any) -> int:
 def own_items(inside: Node | None) -> int:
     """Return our bound for an array of `inside`: many short items, or few texts or arrays."""
     return _SHORT_ITEMS if inside is None or _is_short(inside) else LONG_ITEMS
+
+
+def own_count(own: int, least: int) -> int:
+    """Return our bound for at least `least` items or keys: odd, above the minimum, and `own` or more."""
+    return max(own, min(2 * least + 1, MOST_ITEMS - 1), (least + 1) | 1)
 
 
 def _is_short(node: Node) -> bool:

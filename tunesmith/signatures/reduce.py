@@ -21,6 +21,7 @@ from tunesmith.signatures.bounds import (
     Node,
     UnsupportedError,
     listed_room,
+    own_count,
     own_items,
 )
 from tunesmith.signatures.scalars import (
@@ -183,7 +184,7 @@ class Reducer:
             self._note(path, f"a bound of more than {MOST_ITEMS} items is not sent to engines")
         inside = self._node(items, f"{path}[]", min(room, LISTED_CHARACTERS), refs)
         own = own_items(inside) if most is None else MOST_ITEMS
-        own = min(MOST_ITEMS, max(own, 2 * least))
+        own = min(MOST_ITEMS, own_count(own, least))
         mark: Node = {HELD: {"distinct": True}} if schema.get("uniqueItems") and least <= 1 else {}
         return _listed(inside, least, {"maxItems": own, OWN_ITEMS: own, **mark})
 
@@ -228,7 +229,7 @@ class Reducer:
         self._note(path, "the number and the length of keys are bounded only by the reply's end")
         node: Node = {"type": "object", "additionalProperties": value}
         if most is None or most > MOST_ITEMS:
-            node[OWN_ITEMS] = max(OWN_KEYS, min(2 * least, MOST_ITEMS))
+            node[OWN_ITEMS] = own_count(OWN_KEYS, least)
         mark = {**held, **({"least": least} if least else {}), **({} if OWN_ITEMS in node else {"most": most})}
         return node | ({HELD: mark} if mark else {})
 
