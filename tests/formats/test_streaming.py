@@ -3,6 +3,7 @@
 import json
 import time
 from collections import defaultdict
+from datetime import date
 from typing import Any, Literal
 
 import dspy
@@ -171,3 +172,21 @@ def test_what_was_said_otherwise_is_said_again() -> None:
     assert settled(Mood, "counts", {"a": 1}, '{"a":1}') is None
     assert settled(Mood, "counts", {"a": 1}, "") == (json.dumps({"a": 1}), False)
     assert settled(Mood, "shout", None, "") is None
+
+
+@each(
+    ("kind", "value", "sent", "rest"),
+    [
+        (int, 4, "Let me think.\nAnswer: 4", ("4", True)),
+        (int, 4, "4.", None),
+        (int, 12, "1", ("2", False)),
+        (float, 4.0, "4", None),
+        (list[str], ["a"], "Sure:", ('["a"]', True)),
+        (list[str], ["a"], '["a" ]', None),
+        (date | None, date(2024, 5, 1), "2024-05-01", None),
+    ],
+)
+def test_a_value_replaces_a_text_that_does_not_say_it(kind: Any, value: Any, sent: str, rest: Any) -> None:
+    signature = dspy.Signature({"text": (str, dspy.InputField()), "found": (kind, dspy.OutputField())})
+
+    assert settled(signature, "found", value, sent) == rest

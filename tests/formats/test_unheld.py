@@ -4,14 +4,14 @@ import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import dspy
 import pytest
-from pydantic import BaseModel
+from pydantic import AnyUrl, BaseModel, Field, HttpUrl
 
 import tunesmith as ts
 from tests.each import each
@@ -337,6 +337,20 @@ def test_a_broken_value_of_json_is_no_string(kind: Any, reply: str) -> None:
         "<answer></answer>",
         "Answer:",
         "\\boxed{good",
+        "The answer is not \\boxed{good}.",
+        "It would be wrong to say <answer>good</answer>.",
+        "<answer>good</answer> would be wrong.",
+        "Do not answer \\boxed{bad}. It is fine, so good.",
+        "Final answer: good\n\nCorrection, final answer: bad",
+        "Answer: good\nCorrected answer: bad",
+        "Answer: good\nActual answer: bad",
+        "Answer: good\nThe answer is not good.",
+        "Answer: good\nIt is not <answer>bad</answer>",
+        "**good**\n\nCorrected answer: bad",
+        "good\nbad",
+        "```\ngood\n```\nor\n```\nbad\n```",
+        '{"not": "bad"}',
+        '**{"wrong": "bad"}**',
     ],
 )
 def test_a_reply_that_marks_no_answer_or_two_is_an_error(reply: str) -> None:
@@ -347,8 +361,14 @@ def test_a_reply_that_marks_no_answer_or_two_is_an_error(reply: str) -> None:
 @each(
     ("reply", "mood"),
     [
-        ("<answer>good</answer> since", "good"),
-        ("\\boxed{good} si", "good"),
+        ("<answer>good</answer>\nsince", "good"),
+        ("\\boxed{good}\nsi", "good"),
+        ("<answer>good</answer> since", None),
+        ("<answer>good</answer>\nHmm. <answer>go", None),
+        ("\\boxed{good}\nHmm. \\boxed{go", None),
+        ("Answer: good\n\nWait, no. Answer: goodn", None),
+        ("good\n\nWait, no. Answer: goodn", None),
+        ("Answer: good\ngoodness", None),
         ("Answer: good\nSince", "good"),
         ("Answer: good", None),
         ("<answer>good", None),
@@ -393,6 +413,101 @@ def test_a_reply_that_repeats_itself_is_read_in_linear_time(name: str, reply: st
     assert time.process_time() - start < 2
 
 
+URL: Any = HttpUrl
+WORDS: Any = Annotated[str, Field(min_length=2)] | None
+ANY_WORD: Any = Annotated[str, Field(pattern="^.{2,}$")] | None
+
+
+@each(
+    ("kind", "reply", "url"),
+    [
+        (URL, "https://a.com/x\n\nSince it says so.", "https://a.com/x"),
+        (URL, "https://example.com/page.", "https://example.com/page"),
+        (URL, "**https://a.com/x**.", "https://a.com/x"),
+        (AnyUrl, "Answer: https://a.com/x", "https://a.com/x"),
+        (AnyUrl | None, "<answer>https://a.com/x</answer>", "https://a.com/x"),
+        (URL, "https://a.com/x is the site, I believe.", None),
+        (URL, "https://a.com/x\nhttps://b.com/x", None),
+        (URL, "`https://a.com/x`", "https://a.com/x"),
+        (URL, "https://a.com/x, and more", None),
+        (URL, "https://a.com/x,https://b.com/x", None),
+        (URL, "https://a.com)", None),
+        (AnyUrl, "Note: there is no URL in the text.", None),
+        (AnyUrl, "Note: nothing", None),
+        (AnyUrl, "note:nothing", None),
+        (WORDS, "I cannot tell.", None),
+        (WORDS, "<answer>abc</answer>", None),
+        (WORDS, "Answer: abc", None),
+        (WORDS, "'abc'", None),
+        (ANY_WORD, "<answer>abc</answer>", None),
+        (timedelta, "5 days\n\nSince it says so.", timedelta(days=5)),
+        (datetime | None, "2024-01-01 10:00", datetime.fromisoformat("2024-01-01 10:00")),
+    ],
+)
+@each("name", ["bare", "lines"])
+def test_a_string_without_quotes_has_a_form_and_is_never_made_of_a_sentence(
+    kind: Any, reply: str, url: Any, name: str
+) -> None:
+    if name == "lines" and "nswer" in reply:
+        return  # a value of `lines` has no marks
+    program = ts.Predict(dspy.Signature({"text": (str, dspy.InputField()), "found": (kind, dspy.OutputField())}))
+    bind(program, name)
+    said = f"Found: {reply}" if name == "lines" else reply
+    with dspy.context(lm=FunctionLM(lambda seen: said, capabilities=Capabilities())):
+        if url is None:
+            with pytest.raises(ParseError):
+                program(text="x")
+        else:
+            found = program(text="x").found
+            assert (str(found) if isinstance(url, str) else found) == url
+
+
+GRADE: Any = Literal["A*", "A", "B"]
+PRICE: Any = Literal["5", "$5"]
+SHOUT: Any = Literal["yes", "yes!"]
+NONE_OR_SOME: Any = Literal["None", "some"] | None
+
+
+@each(
+    ("kind", "name", "reply", "value"),
+    [
+        (GRADE, "lines", "Found: A*.", "A*"),
+        (GRADE, "bare", "`A*`", "A*"),
+        (GRADE, "bare", "**Answer: A***", "A*"),
+        (GRADE, "markdown", "## Found\n**A***", "A*"),
+        (GRADE | None, "bare", "`A*`.", "A*"),
+        (PRICE, "bare", "$5.", "$5"),
+        (PRICE, "bare", "$5$", "5"),
+        (SHOUT, "bare", "**yes!**", "yes!"),
+        (SHOUT, "bare", "**yes.**", "yes"),
+        (NONE_OR_SOME, "bare", "None", "None"),
+        (NONE_OR_SOME, "bare", "null", None),
+        (bool | None, "bare", "Yes.", True),
+        (bool | None, "bare", "no", False),
+        (bool | None, "bare", "none", None),
+    ],
+)
+def test_marks_around_a_label_are_taken_off_one_by_one(kind: Any, name: str, reply: str, value: Any) -> None:
+    program = ts.Predict(dspy.Signature({"text": (str, dspy.InputField()), "found": (kind, dspy.OutputField())}))
+    bind(program, name)
+    with dspy.context(lm=FunctionLM(lambda seen: reply, capabilities=Capabilities())):
+        assert program(text="x").found == value
+
+
+def test_a_word_that_may_be_a_label_is_not_null() -> None:
+    signature = dspy.Signature({"text": (str, dspy.InputField()), "found": (NONE_OR_SOME, dspy.OutputField())})
+    with dspy.context(lm=FunctionLM(lambda seen: "none", capabilities=Capabilities())), pytest.raises(ParseError):
+        ts.Predict(signature)(text="x")
+
+
+@each("reply", ["Mood: good\n\nCorrected answer: bad", 'Mood: {"not": "bad"}'])
+def test_a_value_of_lines_is_not_one_that_its_text_denies(reply: str) -> None:
+    program = ts.Predict(Mood)
+    bind(program, "lines")
+    with dspy.context(lm=FunctionLM(lambda seen: reply, capabilities=Capabilities())), pytest.raises(ParseError):
+        program(text="x")
+
+
 @each("reply", ["<answer>Paris</answer>", "Answer: Paris", "**Paris**", "\\boxed{Paris}"])
 def test_a_text_keeps_its_marks_because_a_text_may_hold_them(reply: str) -> None:
     with dspy.context(lm=FunctionLM(lambda seen: reply, capabilities=Capabilities())):
@@ -407,6 +522,8 @@ def test_a_text_keeps_its_marks_because_a_text_may_hold_them(reply: str) -> None
         ("json", '{"mood": "good", "stars": 4}\n\nSince it says so.'),
         ("json", '**{"mood": "good", "stars": 4}**'),
         ("json", '\\boxed{{"mood": "good", "stars": 4}}'),
+        ("json", 'Here is the JSON: {"mood": "good", "stars": 4}'),
+        ("json", 'It is fine.\n{"mood": "good", "stars": 4}\nIs there more?'),
         ("lines", "**Mood:** **good**\n**Stars:** `4`"),
         ("lines", "Mood: good.\nStars: 4\n\nSince it says so."),
         ("lines", "<answer>\nMood: good\nStars: 4\n</answer>"),
@@ -428,9 +545,12 @@ def test_marks_around_several_outputs_are_taken_off_in_every_format(name: str, r
         '{"mood": "good", "stars": 4} or {"mood": "bad", "stars": 1}',
         '{"draft": {"mood": "good", "stars": 4}',
         'A {set}: {"mood": "good", "stars": 4}',
+        'It is not {"mood": "good", "stars": 4}',
+        'Here is not the answer: {"mood": "good", "stars": 4}',
+        '{"mood": "good", "stars": 4} would be wrong',
     ],
 )
-def test_an_object_is_not_chosen_among_several_braces(reply: str) -> None:
+def test_an_object_is_not_chosen_among_several_braces_or_out_of_a_sentence(reply: str) -> None:
     program = ts.Predict(Two)
     bind(program, "json")
     with dspy.context(lm=FunctionLM(lambda seen: reply, capabilities=Capabilities())), pytest.raises(ParseError):

@@ -155,8 +155,7 @@ class BareFormat(Format):
         """
         from tunesmith.formats.unheld import value_within  # here, since few replies hold more than the value
 
-        name = _output(signature)
-        return value_within(signature, name, text, (field_titles(signature)[name],), problem, cut=cut)
+        return value_within(signature, _output(signature), text, problem, cut=cut)
 
     def likeliest(self, signature: type[Signature], mode: str, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
         """Return the label with the highest log-probability, `None` if the log-probabilities do not show it."""

@@ -1,5 +1,6 @@
 """Fields out of a reply that is still being written."""
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -8,7 +9,7 @@ from typing import Any, Protocol
 
 from tunesmith.errors import FormatError, SignatureError
 from tunesmith.lazy import lazy_pattern
-from tunesmith.signatures import Signature, is_plain, labels, render_json, render_text
+from tunesmith.signatures import Signature, is_plain, labels, parse_text, render_json, render_text, validate_output
 
 __all__ = [
     "FieldReader",
@@ -300,29 +301,39 @@ def _unescaped(inside: str) -> str:
 def settled(signature: type[Signature], name: str, value: Any, sent: str) -> tuple[str, bool] | None:
     """Return what is still to be said of a field whose typed value is known, and whether it replaces what was sent.
 
-    A text field must have been said exactly, a label as it was declared. Of every other value one text is as good as
-    another, and only what was not said at all is said.
+    A text field must have been sent exactly, a label as it was declared. For any other value, every text of it is as
+    good as another; a text that is not of this value is replaced.
     """
     try:
-        whole = _text_of(signature, name, value, said=sent != "")
+        whole = _text_of(signature, name, value)
     except (FormatError, SignatureError):
         whole = None if sent else str(value)
     if whole is None or whole == sent or (isinstance(value, bool) and whole == sent.casefold()):
         return None
-    if whole.startswith(sent):
-        return whole[len(sent) :], False
-    return whole, True
+    if sent and _says(signature, name, value, sent):
+        return None
+    return (whole[len(sent) :], False) if whole.startswith(sent) else (whole, True)
 
 
-def _text_of(signature: type[Signature], name: str, value: Any, *, said: bool) -> str | None:
+def _text_of(signature: type[Signature], name: str, value: Any) -> str | None:
     if value is None:
         return None
-    if labels(signature, name) is not None:
-        return render_text(signature, name, value)
-    if isinstance(value, str):
+    if isinstance(value, str) and labels(signature, name) is None:
         return value
-    if said:
-        return None
     if is_plain(signature, name):
         return render_text(signature, name, value)
     return json.dumps(render_json(signature, name, value), ensure_ascii=False)
+
+
+def _says(signature: type[Signature], name: str, value: Any, sent: str) -> bool:
+    """Return whether `sent` is a text of a value that has several texts, such as a number or a list."""
+    if isinstance(value, str) or labels(signature, name) is not None:
+        return False
+    readers: list[Callable[[], Any]] = [lambda: parse_text(signature, name, sent, raw=sent)]
+    if not is_plain(signature, name):  # a string inside JSON was sent without its quotes
+        readers.append(lambda: validate_output(signature, name, sent, raw=sent))
+    for read in readers:
+        with contextlib.suppress(Exception):  # a user's type may raise anything
+            if bool(read() == value):
+                return True
+    return False

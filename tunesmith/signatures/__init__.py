@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         validate_outputs,
     )
     from tunesmith.signatures.safe import server_schema, wide_integers
-    from tunesmith.signatures.schema import check_can_be_right, field_schema, left_out, output_schema
+    from tunesmith.signatures.schema import check_can_be_right, field_schema, left_out, output_schema, string_forms
     from tunesmith.signatures.signature import (
         Example,
         FieldNames,
@@ -105,6 +105,7 @@ __all__ = [
     "render_text",
     "server_schema",
     "Signature",
+    "string_forms",
     "takes_none",
     "text_bounds",
     "text_rules",

@@ -19,7 +19,7 @@ from pydantic.json_schema import DefsRef, GenerateJsonSchema, JsonRef, JsonSchem
 from pydantic_core import core_schema
 
 from tunesmith.errors import SignatureError
-from tunesmith.signatures.bounds import Node, UnsupportedError, without_marks
+from tunesmith.signatures.bounds import HELD, Node, UnsupportedError, without_marks
 from tunesmith.signatures.per_type import per_type
 from tunesmith.signatures.reduce import ELSEWHERE, KEYS, Reducer
 from tunesmith.signatures.scalars import EXACT, SCHEMES, ZONE
@@ -39,6 +39,7 @@ __all__ = [
     "left_out",
     "marked_schema",
     "output_schema",
+    "string_forms",
     "type_schema",
 ]
 
@@ -89,6 +90,20 @@ def field_schema(signature: type[Signature], name: str) -> dict[str, Any]:
 def marked_schema(signature: type[Signature], name: str) -> Node:
     """Return the schema of one output with the marks of `bounds`, for building a grammar."""
     return _of_field(signature, name).marked
+
+
+def string_forms(signature: type[Signature], name: str) -> tuple[str, ...]:
+    """Return the form of each string that one output may be: such as `uri`, or `pattern`; empty for any text."""
+    schema = marked_schema(signature, name)
+    strings = [node for node in (schema, *schema.get("anyOf", ())) if node.get("type") == "string"]
+    return tuple(
+        str(node.get(HELD, {}).get("form") or node.get("format") or ("pattern" if _has_pattern(node) else ""))
+        for node in strings
+    )
+
+
+def _has_pattern(node: Node) -> bool:
+    return "pattern" in node or "pattern" in node.get(HELD, {})
 
 
 def check_can_be_right(signature: type[Signature]) -> None:
