@@ -18,7 +18,7 @@ from tests.scale import FULL
 from tunesmith.data import Dataset
 from tunesmith.data.readers import read_file
 from tunesmith.data.source import Reading
-from tunesmith.errors import UsageError
+from tunesmith.errors import RowError, UsageError
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
@@ -142,6 +142,20 @@ def test_a_row_with_a_key_twice_is_skipped_with_its_line_and_the_others_are_read
     first = 1 if name == "rows.jsonl" else 2
     assert [error.line for error in data.skipped] == [first + 1, first + 2]
     assert "'y' occurs twice. Rename or remove one" in str(data.skipped[1])
+
+
+@each("bad", ['{"q": "b", "q": "c"}', '{"q": NaN}', '{"q": {"y": 1, "y": 2}}'])
+def test_the_first_of_several_objects_is_skipped_as_the_others_are(tmp_path, bad) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(f'\n{bad}\n{{"q": "a"}}\n{bad}\n{{"q": "e"}}\n')
+
+    data = Dataset.load(file, inputs=["q"], on_bad="skip")
+
+    assert [row.q for row in data] == ["a", "e"]
+    assert [error.line for error in data.skipped] == [2, 4]
+    file.write_text(bad)
+    with pytest.raises(RowError):
+        Dataset.load(file, inputs=["q"], on_bad="skip")
 
 
 def test_keys_of_two_objects_may_be_the_same(tmp_path) -> None:

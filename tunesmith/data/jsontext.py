@@ -13,6 +13,7 @@ __all__ = ["JsonError", "decode_json", "located_items", "rows_of_columns"]
 _SPACE = re.compile(r"[ \t\r\n]*")
 _TWICE = "In an object, {}. Rename or remove one of the two."
 _DATA = re.compile(r"\[[ \t\r\n]*[{\]]")  # an array of objects, or of nothing
+_YIELDED = object()  # stands for the field `data` if its rows were yielded
 
 
 class JsonError(ValueError):
@@ -91,15 +92,32 @@ def _rows(text: str, here: int, closing: str) -> Generator[tuple[int, Any], None
 def _object_rows(text: str, start: int) -> Generator[tuple[int, Any], None, int]:
     """Yield the rows of the object at `start` and of objects after it; return the position after the last."""
     fields: dict[str, Any] = {}
+    try:
+        here = yield from _fields(text, start, fields)
+    except JsonError:
+        if fields.get("data") is _YIELDED or not _is_followed(text, start):
+            raise
+        return (yield from _rows(text, start, ""))  # the first of several objects is a row that cannot be used
+    if fields.get("data") is _YIELDED:
+        return here
+    if text.startswith("{", _skip(text, here)):
+        yield _line(text, start), fields
+        return (yield from _rows(text, _skip(text, here), ""))
+    yield from enumerate(_table_rows(fields), 1)
+    return here
+
+
+def _fields(text: str, start: int, fields: dict[str, Any]) -> Generator[tuple[int, Any], None, int]:
+    """Read the object at `start` into `fields`, but yield the rows of its array `data`; return its end."""
     here = _skip(text, start + 1)
-    more, found = text[here : here + 1] != "}", False
+    more = text[here : here + 1] != "}"
     while more:
         at = here
         name, here = _name_at(text, here)
-        if name in fields or (found and name == "data"):
+        if name in fields:
             raise JsonError(_TWICE.format(f"the key {name!r} occurs twice"), _line(text, at))
         if name == "data" and _DATA.match(text, here):
-            found = True
+            fields[name] = _YIELDED
             here = yield from _rows(text, _skip(text, here + 1), "]")
         else:
             fields[name], here = _value_at(text, here)
@@ -107,14 +125,16 @@ def _object_rows(text: str, start: int) -> Generator[tuple[int, Any], None, int]
         more = text[here : here + 1] != "}"
         if more:
             here = _expect(text, here, ",", "A comma or `}` is missing.")
-    here += 1
-    if found:
-        return here
-    if text.startswith("{", _skip(text, here)):
-        yield _line(text, start), fields
-        return (yield from _rows(text, _skip(text, here), ""))
-    yield from enumerate(_table_rows(fields), 1)
-    return here
+    return here + 1
+
+
+def _is_followed(text: str, start: int) -> bool:
+    """Return whether there is an object at `start`, whatever its values are, and another one after it."""
+    try:
+        _, end = _SYNTAX.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return False
+    return text.startswith("{", _skip(text, end))
 
 
 def _table_rows(fields: Mapping[str, Any]) -> list[Any]:
