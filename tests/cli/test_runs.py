@@ -161,6 +161,21 @@ def test_the_run_of_a_copied_project_is_resumed_in_the_copy(workspace: Workspace
     assert "would not find the run from there" in check_failure(run("runs", "resume", str(tmp_path / "alone")), 2)
 
 
+def test_a_run_with_a_path_is_resumed_at_that_path_only(workspace: Workspace) -> None:
+    inside, copy = workspace.folder / "data", workspace.folder / "out" / "r"
+    shutil.copytree(workspace.folder / "runs" / "first", copy)
+    (copy / "result.json").unlink()
+    path = copy / "run.json"
+    command = {"arguments": ["compile", "--run", "./out/r"], "folder": str(inside)}
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "command": command}), encoding="utf-8")
+
+    found = run("runs", "resume", "./out/r", "--json")
+
+    assert found.exit_code == 0, found.stderr
+    assert (copy / "result.json").is_file()
+    assert not (inside / "out").exists()
+
+
 def test_the_command_is_kept_with_the_options_that_make_the_run(workspace: Workspace) -> None:
     given = ("compile", "--run", "other", "--seed", "3", "--budget-calls", "90", "--lm", "openai/tiny", "--dry-run")
     assert run(*given, "--json", "--quiet").exit_code == 0

@@ -14,6 +14,7 @@ from tunesmith.cli.failures import DONE
 from tunesmith.cli.output import agreed, emit, heading, note, say, say_table
 from tunesmith.errors import LedgerError, UsageError, shown
 from tunesmith.evaluation import Report, RunInfo, count_ledger, read_entries, run_path, runs_in
+from tunesmith.experiments import PROJECT_FILE
 
 __all__ = ["ls", "resume", "rm", "show"]
 
@@ -250,7 +251,7 @@ def _command_of(info: RunInfo) -> tuple[list[str], Path]:
     if not arguments or arguments[0] not in _RESUMED:
         raise UsageError(f"The run {str(info.path)!r} has no command that can be resumed. Given: {shown(arguments)}.")
     # If the project was moved or copied since, it is the folder above `runs`, and the stored one is another's.
-    for begun_in in (folder, info.path.resolve().parents[1]):
+    for begun_in in (folder, info.path.resolve().parent.parent):
         if isinstance(begun_in, str | Path) and _makes(info.path, arguments, Path(begun_in)):
             return list(arguments), Path(begun_in)
     raise UsageError(
@@ -260,11 +261,17 @@ def _command_of(info: RunInfo) -> tuple[list[str], Path]:
 
 
 def _makes(run: Path, arguments: Sequence[str], folder: Path) -> bool:
-    """Return whether a stored command that is run in `folder`, of a project or inside one, goes on with `run`."""
+    """Return whether a stored command goes on with `run` if it is run in `folder`.
+
+    A path is taken from that folder, as is the name of a demo's run. The name of a compile's run is taken from the
+    project.
+    """
     name = dict(itertools.pairwise(arguments)).get("--run")
     if name is None or not folder.is_dir():
         return False
-    return any((root / run_path(name, root)).resolve() == run.resolve() for root in (folder, *folder.parents))
+    roots = (folder, *folder.parents) if arguments[0] == "compile" else ()
+    root = next((root for root in roots if (root / PROJECT_FILE).is_file()), folder)
+    return (folder / run_path(name, root)).resolve() == run.resolve()
 
 
 def _short(value: Any, depth: int = 0) -> str:

@@ -8,7 +8,7 @@ from tunesmith.experiments.gates import CheckResult, Gate, Gates, check_artifact
 from tunesmith.experiments.named import find_object, find_program
 from tunesmith.experiments.neighbours import nearest_neighbour_vote
 from tunesmith.experiments.progress import ProgressLine
-from tunesmith.experiments.project import Project, ProjectSettings
+from tunesmith.experiments.project import PROJECT_FILE, Project, ProjectSettings
 from tunesmith.experiments.scaffold import write_template
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "plan",
     "ProgressLine",
     "Project",
+    "PROJECT_FILE",
     "ProjectSettings",
     "run_demo",
     "timed_calls",
