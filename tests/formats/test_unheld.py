@@ -345,6 +345,7 @@ def test_a_broken_value_of_json_is_no_string(kind: Any, reply: str) -> None:
         "Answer: good\nCorrected answer: bad",
         "Answer: good\nActual answer: bad",
         "Answer: good\nThe answer is not good.",
+        "Mood: good\nMood: not sure",
         "Answer: good\nIt is not <answer>bad</answer>",
         "**good**\n\nCorrected answer: bad",
         "good\nbad",
@@ -546,7 +547,7 @@ def test_marks_around_several_outputs_are_taken_off_in_every_format(name: str, r
         '{"draft": {"mood": "good", "stars": 4}',
         'A {set}: {"mood": "good", "stars": 4}',
         'It is not {"mood": "good", "stars": 4}',
-        'Here is not the answer: {"mood": "good", "stars": 4}',
+        'Here is a bad answer: {"mood": "good", "stars": 4}',
         '{"mood": "good", "stars": 4} would be wrong',
     ],
 )

@@ -42,9 +42,13 @@ _LEAD = rf"[ \t>#*_-]*{_WORDS}"
 _BEFORE_LABEL = lazy_pattern(rf"([ \t>#*_-]*){_WORDS}", re.IGNORECASE)
 _WRAPS = r"[ \t$*_\"'`(]*"
 _AFTER = lazy_pattern(r"[ \t$*_\"'`).!]*")
+_HERE_WORDS = (
+    "(?:the|your|my|an?|json|object|answer|output|result|response|reply|data|final|valid|complete|requested|in|format"
+    "|as|you|asked|for)"
+)
 _HERE = (
     r"(?:(?:sure|ok|okay|certainly|of course)[,.!:]?[ ]*)?"
-    r"(?:here(?:'s|[ ](?:is|are|you[ ](?:are|go)|it[ ]is))(?:[ ](?!not\b|wrong\b)\w+){0,5}[:.]?)?"
+    rf"(?:here(?:'s|[ ](?:is|are|you[ ](?:are|go)|it[ ]is))(?:[ ]{_HERE_WORDS}\b)*[:.]?)?"
 )
 _BEFORE_OBJECT = lazy_pattern(
     rf"{_HERE}{_WRAPS}|{_LEAD}(?:answer|output|result|response|reply|json)(?:[*_]*[:=]|[ ]is:?){_WRAPS}",
@@ -333,7 +337,8 @@ def _marked_lines(text: str, known: str, *, cut: bool) -> Iterator[_Mark]:
             opener = lead[1][len(lead[1].rstrip("*_")) :]
         line, end, _ = text[start:].partition("\n")
         readings = (f"{opener}{line.strip()}", end != "" or not cut, start + len(line)), _below(text, start, cut=cut)
-        is_answer = "answer" in mark[0].casefold() and (lead is not None or not mark[0].casefold().endswith(" is"))
+        is_label = mark["closed"] is not None  # with a colon
+        is_answer = (is_label or lead is not None) if "answer" in mark[0].casefold() else is_label and lead is not None
         yield _Mark(mark.start(), readings, lead is not None, is_answer)
 
 
