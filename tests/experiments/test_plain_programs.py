@@ -14,6 +14,7 @@ from tests.compilers.worlds import right, state_of
 from tests.experiments import plain_programs
 from tests.experiments.plain_programs import PROGRAMS
 from tests.experiments.worlds import TEST, TRAIN, VAL, model
+from tests.scale import FULL
 from tunesmith.evaluation import evaluate
 from tunesmith.lm import FunctionLM
 
@@ -75,13 +76,13 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         student, lm = make(), FunctionLM(model)
         before = state_of(student)
         with dspy.context(lm=lm):
-            small = {"trainset": TRAIN[:12], "valset": VAL[:10]}  # only what it keeps is looked at
+            small = {"trainset": TRAIN[:12], "valset": VAL[:10]}
+            large = {"trainset": TRAIN, "valset": VAL}
             short = ts.RandomSearch(metric=right, num_candidates=2).compile(student, **small)
             full = ts.compile(
                 student,
                 metric=right,
-                trainset=TRAIN,
-                valset=VAL,
+                **(large if FULL else small),
                 testset=TEST,
                 compiler=ts.RandomSearch(metric=right, num_candidates=2),
                 run=folder / f"run-{name}",

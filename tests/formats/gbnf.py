@@ -52,6 +52,7 @@ class _Match:
         return here
 
 
+@functools.cache
 def _unquoted(literal: str) -> str:
     escape = re.compile(r"\\(x[0-9A-F]{2}|u[0-9A-F]{4}|U[0-9A-F]{8}|.)", re.DOTALL)
     return escape.sub(lambda m: _character(m.group(1)), literal[1:-1])

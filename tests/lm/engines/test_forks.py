@@ -4,10 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+FORKS = Path(__file__).parents[3] / "tunesmith" / "lm" / "engines" / "llamacpp" / "forks.py"
 # A program in which `freed` is said by whichever process frees the native object.
 PROGRAM = """
-import gc, os, sys
-from tunesmith.lm.engines.llamacpp.forks import given_up_in_forks
+import gc, os, runpy, sys
+given_up_in_forks = runpy.run_path(sys.argv[1])["given_up_in_forks"]  # the file alone: the package takes a second
 
 class Native:
     def __del__(self):
@@ -49,8 +50,7 @@ def test_a_forked_process_never_frees_what_it_has_given_up() -> None:
     """In one process for all cases, which forks one for each."""
     programs = [f"print({name!r}, flush=True)\n{CASE.format(before=a, within=b)}" for name, (a, b) in CASES.items()]
     done = subprocess.run(
-        [sys.executable, "-c", "".join([PROGRAM, *programs])],
-        cwd=Path(__file__).parents[3],
+        [sys.executable, "-c", "".join([PROGRAM, *programs]), FORKS],
         capture_output=True,
         text=True,
         check=False,
