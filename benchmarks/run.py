@@ -37,9 +37,10 @@ NAMES = (
     "memory",
     "ollama",
     "prefix",
+    "demo",
 )
 PACKAGES = ("tunesmith", "dspy", "diskcache", "pydantic", "xllamacpp")
-TIMEOUT = 1200
+TIMEOUT = 1800
 
 
 def git(*given: str) -> str | None:
