@@ -42,6 +42,7 @@ LIMITS = {
     "ollama_connections": 1,
     "prefix_grouped": 1.05,
     "prefix_alternating": 5.0,
+    "demo": 0.55,
 }
 SETTINGS = [f"{demos}_demos_{threads}" for demos in (0, 8) for threads in ("1_thread", "8_threads")]
 LIMITS |= {f"{name}_{setting}": 0.4 for setting in SETTINGS for name in ("compile", "compile_ledger")}
