@@ -4,7 +4,7 @@
 
 Writes benchmarks/results.json; a name, such as `predict`, replaces the rows of that benchmark and keeps others. Each
 benchmark is a process of its own with a home and caches of its own. Both sides take turns in it, and only ratios are
-held against the limits: times differ from machine to machine. Exit code 1 where a required row does not hold.
+held against the limits: times differ from machine to machine. Exit code 1 if a required row does not hold.
 """
 
 import argparse
@@ -44,7 +44,7 @@ TIMEOUT = 1800
 
 
 def git(*given: str) -> str | None:
-    """Return what git says about the project, `None` where there is no git."""
+    """Return what git says about the project, `None` if there is no git."""
     command = ["git", "--no-optional-locks", "-C", str(HERE.parent), *given]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

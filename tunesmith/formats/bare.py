@@ -148,7 +148,7 @@ class BareFormat(Format):
         r"""Return the value of an unconstrained reply that holds more than the value.
 
         Removes a fence, quotes, bold marks and a full stop around the value, and every line below it. Else reads what
-        the reply marks as its answer, as in `<answer>x</answer>`, `Answer: x` or `\\boxed{x}`.
+        the reply marks as its answer, as in `<answer>x</answer>`, `Answer: x` or `\boxed{x}`.
 
         Raises:
             ParseError: `problem`, if no value is left.

@@ -355,9 +355,9 @@ def streamed_response(events: list[StreamEvent], request: Request) -> Response:
     texts = [part for part in parts if isinstance(part, TextPart)]
     if len(texts) < 2:
         return response
-    whole = replace(texts[0], text="".join(part.text for part in texts))
-    kept = [part for part in parts if part is texts[0] or not isinstance(part, TextPart)]
-    merged = tuple(whole if part is texts[0] else part for part in kept)
+    whole, at = replace(texts[0], text="".join(part.text for part in texts)), parts.index(texts[0])
+    others = [part for part in parts[at:] if not isinstance(part, TextPart)]
+    merged = (*parts[:at], whole, *others)
     return replace(response, message=replace(response.message, parts=merged))
 
 

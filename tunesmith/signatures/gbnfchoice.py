@@ -1,5 +1,6 @@
 """GBNF for literals and for a choice among many texts."""
 
+import itertools
 from collections.abc import Sequence
 
 __all__ = ["choice_body", "gbnf_literal"]
@@ -23,7 +24,7 @@ def _grouped(texts: Sequence[str], depth: int) -> str:
     """Return an expression for sorted texts; an empty one comes first."""
     found = []
     rest = texts[1:] if not texts[0] else texts
-    for same in _by_first(rest):
+    for same in (list(group) for _, group in itertools.groupby(rest, key=lambda text: text[0])):
         start = _common_start(same[0], same[-1])
         ends = [text[len(start) :] for text in same]
         if len(ends) == 1:
@@ -41,13 +42,6 @@ def _grouped(texts: Sequence[str], depth: int) -> str:
 def _common_start(first: str, last: str) -> str:
     count = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
     return first[:count]
-
-
-def _by_first(texts: Sequence[str]) -> list[list[str]]:
-    groups: dict[str, list[str]] = {}
-    for text in texts:
-        groups.setdefault(text[0], []).append(text)
-    return list(groups.values())
 
 
 def gbnf_literal(text: str) -> str:
