@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.compilers._bootstrap import Bootstrapped, bootstrap, passed
 from tunesmith.compilers._demos import labelled_pool
 from tunesmith.compilers._effort import Bounds, demos_of, prompt_start, shares
+from tunesmith.compilers._guard import Guard
 from tunesmith.compilers._job import Job
 from tunesmith.compilers._mirror import Mirror
 from tunesmith.compilers._plan import Reserve
-from tunesmith.compilers._proposals import Asking, Guard, Step
+from tunesmith.compilers._proposals import Asking, Step
 from tunesmith.compilers._report import CompileReport, TrialRecord, untried
 from tunesmith.compilers._study import front_in_words
 from tunesmith.compilers._work import Progress, Work
@@ -264,8 +265,9 @@ class Search(Work):
     def guard(self, path: str, text: object, *, most: int = 2000) -> str | None:
         """Return why `text` may not be the instruction of a predictor, `None` if it may: before anything is paid.
 
-        It may not be empty or longer than `most` characters (or twice the program's own), drop a field that the
-        program's own instruction names, hold the text of a validation example, or forge a field in a prompt.
+        It may not be empty or longer than `most` characters (or twice the program's own), drop what the program's own
+        instruction leans on (fields, placeholders, numbers), forge a field in a prompt, be in another script, repeat an
+        example or give an answer away; `docs/compilers.md` has the rules.
         """
         self.signature(path)
         return self._guard.why_not(path, text, most)

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         field_names,
         fingerprint,
         input_types,
+        is_generated,
         output_types,
         type_text,
     )
@@ -84,6 +85,7 @@ __all__ = [
     "InputField",
     "InvalidError",
     "is_any_text",
+    "is_generated",
     "is_held_as_json_alone",
     "is_plain",
     "is_text",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import types
 from collections.abc import Mapping
 from enum import Enum
@@ -40,6 +41,7 @@ __all__ = [
     "field_type",
     "fingerprint",
     "input_types",
+    "is_generated",
     "is_untyped",
     "new_signature",
     "output_types",
@@ -125,6 +127,20 @@ def new_signature(name: str, fields: Mapping[str, tuple[Any, FieldInfo]], instru
     check_names(name, {key: field_role(info) for key, (_, info) in fields.items()})
     made: type[Signature] = make_signature(dict(fields), instructions, signature_name=name)
     return made
+
+
+def is_generated(signature: type[Signature], instruction: str) -> bool:
+    """Return whether DSPy wrote an instruction, as it does for a signature without one: it says no more than names.
+
+    A module may have added fields after DSPy wrote it, so it need not name all of them.
+    """
+    fields: Mapping[str, FieldInfo] = checked(signature).fields
+    named = [name for name in re.findall(r"`(\w+)`", instruction) if name in fields]
+    if not named or not instruction.startswith("Given"):
+        return False
+    marks = {"input": InputField, "output": OutputField}
+    generated = make_signature({name: (str, marks[field_role(fields[name])]()) for name in named}, None)
+    return bool(generated.instructions == instruction)
 
 
 class FieldNames(NamedTuple):
