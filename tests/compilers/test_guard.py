@@ -207,5 +207,7 @@ def test_no_run_of_eight_words_of_an_example_passes(row: int, start: int, before
 
 def test_reasons_are_counted_without_what_they_say_of_one_text() -> None:
     assert kind_of_reason("it is too long: 2001 characters, more than 2000") == "it is too long"
-    assert kind_of_reason('it holds the answer of a training example: "x"') == "it holds the answer of a training example"
+    assert (
+        kind_of_reason('it holds the answer of a training example: "x"') == "it holds the answer of a training example"
+    )
     assert kind_of_reason("it drops the number 3") == "it drops the number"

@@ -25,7 +25,7 @@ _IN_WORDS = {
     "0": "zero|no|none",
     "1": "one|single|once",
     "2": "two|twice|both|pair",
-    **dict(zip("3456789", "three|four|five|six|seven|eight|nine".split("|"), strict=True)),
+    **dict(zip("3456789", ["three", "four", "five", "six", "seven", "eight", "nine"], strict=True)),
     "10": "ten",
     "11": "eleven",
     "12": "twelve|dozen",

@@ -17,7 +17,9 @@ _LEAST_WORDS, _LEAST_CHARACTERS = 3, 15  # of a value that is a quotation as a w
 _COMMON = 3  # examples that share a text: it is a wording of the task and quotes none of them
 _SHOWN = 60  # characters of what is quoted
 # A writing without spaces, such as Chinese or Japanese, counts each character as a word.
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+_WORD = re.compile(
+    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+"
+)
 
 
 class Quotations:
@@ -115,7 +117,11 @@ class Quotations:
             found[split] = values, runs - known_runs
         return {
             split: (
-                {value: kind for value, kind in values.items() if often[value] < _COMMON and f" {value} " not in inside},
+                {
+                    value: kind
+                    for value, kind in values.items()
+                    if often[value] < _COMMON and f" {value} " not in inside
+                },
                 {run for run in runs if often_run[run] < _COMMON},
             )
             for split, (values, runs) in found.items()
