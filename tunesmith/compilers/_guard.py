@@ -115,9 +115,9 @@ class Guard:
 
     @cached_property
     def _known_scripts(self) -> set[str]:
-        found = _scripts([*self._own_texts(), *(text for one in self._train for text in strings(fields_of(one)))])
-        total = sum(found.values())
-        return {script for script, count in found.items() if count > _RARE * total}
+        examples = [text for one in self._train for text in strings(fields_of(one))]
+        counts = [_scripts(texts) for texts in (*([text] for text in self._own_texts()), examples)]
+        return {script for found in counts for script, n in found.items() if n > _RARE * sum(found.values())}
 
     def _own_texts(self) -> Iterable[str]:
         for part in self._base.parts.values():

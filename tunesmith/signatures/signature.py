@@ -138,7 +138,7 @@ def is_generated(signature: type[Signature], instruction: str) -> bool:
     named = [name for name in re.findall(r"`(\w+)`", instruction) if name in fields]
     if not named or not instruction.startswith("Given"):
         return False
-    marks = {"input": InputField, "output": OutputField}
+    marks: dict[str, Any] = {"input": InputField, "output": OutputField}
     generated = make_signature({name: (str, marks[field_role(fields[name])]()) for name in named}, None)
     return bool(generated.instructions == instruction)
 
