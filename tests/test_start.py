@@ -14,7 +14,20 @@ from tunesmith.lazy import lazy_module, lazy_pattern
 from tunesmith.lm import ReplyCache
 
 HEAVY_FOR_HELP = ("asyncio", "dspy", "numpy", "optuna", "pydantic", "rich", "sqlite3")
-HEAVY = ("click", "filelock", "httpx", "numpy", "ollama", "openai", "optuna", "pandas", "rich", "scipy", "xllamacpp")
+HEAVY = (
+    "bm25s",
+    "click",
+    "filelock",
+    "httpx",
+    "numpy",
+    "ollama",
+    "openai",
+    "optuna",
+    "pandas",
+    "rich",
+    "scipy",
+    "xllamacpp",
+)
 
 
 def loaded(code: str, *names: str, **environment: str) -> set[str]:

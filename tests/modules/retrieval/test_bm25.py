@@ -1,0 +1,104 @@
+"""BM25 finds what shares words with the query, in an order that depends on nothing else."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.each import each
+from tunesmith.errors import ArtifactError, UsageError
+from tunesmith.modules.retrieval import Bm25
+
+TEXTS = ["Where is my card?", "Close my account.", "My card was stolen.", "我的卡在哪里", "A C++ course"]
+
+
+def positions(query: str, k: int = 9) -> list[int]:
+    return [position for position, _ in Bm25(TEXTS).search(query, k)]
+
+
+@each(
+    ("query", "found"),
+    [
+        ("stolen card", [2, 0]),
+        ("MY", [1, 0, 2]),
+        ("卡", [3]),
+        ("c++", [4]),
+        ("a", [4]),  # a word of one letter
+        ("unknown words", []),
+        ("", []),
+        ("...", []),
+    ],
+)
+def test_a_text_is_found_by_the_words_that_it_shares(query: str, found: list[int]) -> None:
+    assert positions(query) == found
+
+
+def test_the_best_come_first_and_ties_by_position() -> None:
+    index = Bm25(["a b", "a", "a", "c"])
+    found = index.search("a", 9)
+
+    assert [position for position, _ in found] == [1, 2, 0]
+    assert found[0][1] == found[1][1] > found[2][1] > 0
+
+
+def test_no_more_than_k_are_found_and_k_may_be_larger_than_the_index() -> None:
+    assert len(positions("my card", 1)) == 1
+    assert len(positions("my card", 1000)) == 3
+    assert positions("my card", 0) == []
+
+
+def test_what_is_skipped_leaves_its_place_to_the_next() -> None:
+    assert [p for p, _ in Bm25(TEXTS).search("stolen card", 1, skip=lambda position: position == 2)] == [0]
+
+
+@each("texts", [[], [""], ["...", " "]])
+def test_an_index_without_words_finds_nothing(texts: list[str]) -> None:
+    assert Bm25(texts).search("a", 3) == []
+
+
+@each("texts", ["a text", [1], [None], [b"x"]])
+def test_what_is_no_list_of_texts_is_refused(texts: object) -> None:
+    with pytest.raises(UsageError, match="must be a list of texts"):
+        Bm25(texts)  # type: ignore[arg-type]
+
+
+@settings(max_examples=20)
+@given(st.lists(st.text(max_size=20), max_size=8), st.text(max_size=20))
+def test_an_index_comes_back_from_json_and_finds_the_same(texts: list[str], query: str) -> None:
+    index = Bm25(texts)
+    again = Bm25.from_json(json.loads(json.dumps(index.to_json())))
+
+    assert again.texts == tuple(texts)
+    assert again.search(query, 5) == index.search(query, 5)
+    assert all(score > 0 for _, score in index.search(query, 5))
+
+
+@each("data", [{}, {"kind": "vectors", "texts": []}, {"kind": "bm25"}, {"kind": "bm25", "texts": "a"}, []])
+def test_other_json_is_no_index(data: object) -> None:
+    with pytest.raises(ArtifactError, match="not an index"):
+        Bm25.from_json(data)  # type: ignore[arg-type]
+
+
+def test_a_copy_is_the_index_itself() -> None:
+    index = Bm25(TEXTS)
+    assert copy.deepcopy([index])[0] is index
+
+
+def test_every_process_finds_the_same() -> None:
+    code = f"from tunesmith.modules.retrieval import Bm25; print(Bm25({TEXTS!r}).search('is my card stolen', 9))"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert found == {f"{Bm25(TEXTS).search('is my card stolen', 9)}\n"}

@@ -1,0 +1,13 @@
+"""Search in texts: `Bm25`, and how a text is cut into words."""
+
+from typing import TYPE_CHECKING
+
+from tunesmith.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from tunesmith.modules.retrieval.bm25 import Bm25
+    from tunesmith.modules.retrieval.words import words_of
+else:
+    __getattr__ = lazy_package(__name__)
+
+__all__ = ["Bm25", "words_of"]

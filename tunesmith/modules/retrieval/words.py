@@ -1,0 +1,34 @@
+"""Cut a text into words that can be compared."""
+
+import unicodedata
+from itertools import pairwise
+
+from tunesmith.lazy import lazy_pattern
+
+__all__ = ["words_of"]
+
+# Scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana, and Chinese characters.
+_JOINED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_RUN = lazy_pattern(rf"[{_JOINED}]+")
+_WORD = lazy_pattern(rf"[{_JOINED}]+|\d+(?:[.,:]\d+)+|[^\W_{_JOINED}]+(?:\+\+|#)?")
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in order, without case and accents.
+
+    One-character words, numbers such as `3.5`, and `C++` are words. A script that puts no space between words gives
+    each character and each pair of neighbours.
+
+    Example:
+        >>> words_of("C++ since 1.5: Café!")
+        ['c++', 'since', '1.5', 'cafe']
+        >>> words_of("iPhone手机")
+        ['iphone', '手', '机', '手机']
+    """
+    if not text.isascii():
+        parts = unicodedata.normalize("NFKD", text)
+        text = "".join(char for char in parts if unicodedata.category(char) not in ("Mn", "Mc", "Me"))
+    found: list[str] = []
+    for word in _WORD.findall(text.casefold()):
+        found += [word] if _RUN.match(word) is None else [*word, *map("".join, pairwise(word))]
+    return found
