@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import tunesmith as ts
-from tunesmith.compilers import Compiler, Effort, Search, option
+from tunesmith.compilers import Compiler, Effort, Search, option, outcome_texts, pair_texts
 
 
 class Propose(ts.Signature):
@@ -34,10 +34,8 @@ class Asking(Compiler):
         for number in range(self.rounds):
             path = search.paths[number % len(search.paths)]
             wrong = search.failures(best, self.failing, draw=number) if self.failing else []
-            pairs = [str(demo.to_json()["outputs"]) for demo in search.examples(path, 2, draw=number)]
-            pairs += [f"wrong: {failure.outputs}" for failure in wrong]
+            pairs = pair_texts(search.examples(path, 2, draw=number)) + outcome_texts(wrong, path)
             given = best.parts[path].instruction
-            found = search.ask(Propose, self.proposals, instruction=given, pairs=pairs)
-            texts = dict.fromkeys(one.better for one in found if search.guard(path, one.better) is None)
+            texts = search.propose(path, Propose, self.proposals, instruction=given, pairs=pairs)
             tried = [best.with_part(path, instruction=text) for text in texts]
             best = next(iter(search.race(tried) if tried else []), best)

@@ -7,6 +7,7 @@ import dspy
 from tests.compilers.asking import Asking
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
 from tests.contracts.compiler import CompilerContract
+from tests.contracts.proposing import ProposingContract
 from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
 from tunesmith.lm import FunctionLM
 
@@ -26,7 +27,7 @@ class TestRandomSearch(CompilerContract):
         return RandomSearch(**{"metric": right, "num_candidates": 4, **options})
 
 
-class TestAsking(CompilerContract):
+class TestAsking(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         return Asking(**{"metric": right, **options})
 
@@ -34,7 +35,7 @@ class TestAsking(CompilerContract):
 def keys() -> list[str]:
     """Return the key of every candidate of every compiler."""
     found = []
-    made = [kind().make(slots=3) for kind in (TestLabeledFewShot, TestBootstrapFewShot, TestRandomSearch, TestAsking)]
+    made = [kind().make(slots=3) for kind in globals().values() if isinstance(kind, type) and "make" in vars(kind)]
     for compiler in (*made, RandomSearch(metric=right, num_candidates=4, sampler="tpe")):
         with dspy.context(lm=FunctionLM(world())):
             program = compiler.compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL)

@@ -10,7 +10,7 @@ import tunesmith as ts
 from tests.compilers.asking import Asking, Propose
 from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, asked, colour_of, right, world
 from tests.each import each
-from tests.evaluation.replies import number, object_names, written
+from tests.evaluation.replies import number, object_names, proposed, written
 from tests.scale import FULL
 from tunesmith.compilers import CompileResult, Search, job_of
 from tunesmith.errors import BudgetExceeded, ModelUnavailable, RequestRefused, UsageError
@@ -216,3 +216,24 @@ def test_failures_are_training_examples_with_what_went_wrong() -> None:
     assert len(model.requests) == 20
     assert [one.example for one in search.failures(search.base, 20)] == [one.example for one in found]
     assert isinstance(search.signature("self"), type(Signature))
+
+
+def test_proposed_instructions_are_cleaned_guarded_and_new() -> None:
+    texts = iter(['"Say the colour."', "Say the colour.", "Instruction: Look twice.", "", "```\nName it.\n```"])
+    search = search_of(FunctionLM(lambda seen: proposed(seen, next(texts))))
+
+    found = search.propose("self", Propose, 5, **GIVEN)
+
+    assert found == ["Say the colour.", "Look twice.", "Name it."]
+    (note,) = [note for note in search.finish().notes if "Propose" in note]
+    assert "of 5 instructions 3 were new and could be used (the others: it was proposed before 1, it is empty 1)" in note
+
+
+def test_a_step_that_gives_a_list_gives_each_of_its_texts() -> None:
+    search = search_of(FunctionLM(lambda seen: '["Say it.", "Name it.", "Say it."]'))
+    assert search.propose("self", "task -> instructions: list[str]", 1, task="t") == ["Say it.", "Name it."]
+
+
+def test_the_instruction_that_is_used_now_is_no_proposal() -> None:
+    search = search_of(FunctionLM(lambda seen: f"'{Colour.instructions}'"))
+    assert search.propose("self", "task -> instruction", 1, task="t") == []

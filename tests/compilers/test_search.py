@@ -135,3 +135,28 @@ def test_failures_of_the_metric_are_counted_over_the_whole_validation_set() -> N
             search.score(search.base, 1)
             with pytest.raises(MetricError, match="2 examples, more than 2% of 60"):
                 search.score(search.base, 2)
+
+
+def test_a_minibatch_is_the_same_for_every_candidate_and_failures_are_a_part_of_it() -> None:
+    search = search_of()
+    (other,) = candidates(1)
+
+    whole, wrong = search.minibatch(search.base, 12, draw=3), search.failures(search.base, 12, draw=3)
+
+    assert [one.example.thing for one in whole] == [one.example.thing for one in search.minibatch(other, 12, draw=3)]
+    assert [one.example.thing for one in whole] != [one.example.thing for one in search.minibatch(other, 12, draw=4)]
+    assert wrong == [one for one in whole if not one.score]
+    assert 0 < len(wrong) < len(whole) == 12
+
+
+def test_a_round_that_another_one_follows_scores_no_leader_whole() -> None:
+    search = search_of()
+    tried = candidates(6)
+
+    found = search.race(tried, "full", finalists=0, evaluations=12)
+
+    assert set(found) == set(tried)
+    assert [search.seen(candidate) for candidate in tried] == [2] * 6
+    again = search_of()
+    assert set(again.race(tried, "paired-halving", finalists=0, evaluations=24)) == set(tried)
+    assert sum(again.seen(candidate) for candidate in tried) <= 24

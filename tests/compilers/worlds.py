@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import dspy
 
-from tests.evaluation.replies import number, object_names, written
-from tunesmith.lm import Seen
+from tests.evaluation.replies import number, proposed, written
+from tunesmith.lm import Seen, current_scope
 
 COLOURS = ("red", "green", "blue")
 
@@ -72,8 +72,10 @@ def world(ability: Callable[[Sequence[int]], float] = helpful) -> Callable[[Seen
     def answer(seen: Seen) -> str:
         if asked(seen):
             seed = seen.request.config.seed or 0
-            return written(seen, reasoning="", better=f"Wording {int(chance(seed, seen.text) * 1000)}.")
+            return proposed(seen, f"Wording {int(chance(seed, seen.text) * 1000)}.")
         thing = number(seen.text)
+        if asks_for_steps(seen):
+            return proposed(seen, f"thing {thing}")
         truth = colour_of(thing)
         able = ability(shown_in(seen))
         wording = re.search(r"Wording (\d+)", seen.system)
@@ -87,8 +89,30 @@ def world(ability: Callable[[Sequence[int]], float] = helpful) -> Callable[[Seen
 
 
 def asked(seen: Seen) -> bool:
-    """Return whether a request asks for a proposal, as `tests.compilers.asking` does."""
-    return "better" in (object_names(seen) or [])
+    """Return whether a request asks for a proposal."""
+    return current_scope().role == "prompt"
+
+
+def asks_for_steps(seen: Seen) -> bool:
+    """Return whether a request is of a step of `Steps` before the last."""
+    return any(name in f"{seen.system}{seen.text.rpartition(chr(10))[2]}".lower() for name in ("looks", "weighed"))
+
+
+class Steps(dspy.Module):
+    """Three predictors, the first in a loop as in an agent, the second only for some things."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look = dspy.Predict("thing, turn: int -> looks")
+        self.weigh = dspy.Predict("thing -> weighed")
+        self.answer = dspy.Predict(Colour)
+
+    def forward(self, thing: str) -> dspy.Prediction:
+        for turn in range(1 + number(thing) % 2):
+            seen = self.look(thing=thing, turn=turn).looks
+        if number(thing) % 3:
+            seen = self.weigh(thing=seen).weighed
+        return self.answer(thing=seen)
 
 
 def state_of(program: dspy.Module) -> dict[str, Any]:

@@ -19,6 +19,16 @@ def written(seen: Seen, /, **outputs: Any) -> str:
     return json.dumps(value) if config.response_format is not None else _text(value)
 
 
+def proposed(seen: Seen, text: str) -> str:
+    """Return a reply that gives every text of the outputs as `text`, a list as one of it, `1` and `true`."""
+    names = object_names(seen)
+    if names is None:
+        return json.dumps([text]) if "JSON value only" in seen.system else text
+    kinds = {name: re.search(rf'"{name}": <(\w+)', seen.system) for name in names}
+    values = {"list": [text], "int": 1, "float": 1.0, "one": True}
+    return json.dumps({name: values.get(kind[1], text) if kind else text for name, kind in kinds.items()})
+
+
 def object_names(seen: Seen) -> list[str] | None:
     """Return the names in the JSON object that the schema or grammar of `seen` asks for; `None` if it asks for none."""
     config = seen.request.config

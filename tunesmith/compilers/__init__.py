@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from tunesmith.compilers._job import Job, job_of
     from tunesmith.compilers._mirror import Mirror, MirrorPlace, mirrored
     from tunesmith.compilers._options import check_values, option, option_names, read_option
+    from tunesmith.compilers._outcome import Outcome
     from tunesmith.compilers._plan import Plan, plan_of
     from tunesmith.compilers._registry import compiler_named, compilers, options_text
     from tunesmith.compilers._report import CompileReport, CompileResult, TrialRecord
-    from tunesmith.compilers._search import Failing, Search
+    from tunesmith.compilers._search import Search
     from tunesmith.compilers._study import OBJECTIVES, SAMPLERS, StoredStudy, Study, Trial, pareto_front
     from tunesmith.compilers._verdict import VERDICTS, Finding, count_evaluation, finding_of, is_test_split, verdict_of
+    from tunesmith.compilers._wording import fields_in_words, outcome_texts, pair_texts, role_in_words
     from tunesmith.compilers._work import Progress
     from tunesmith.compilers.compiler import Compiler
     from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
@@ -35,8 +37,8 @@ __all__ = [
     "compilers",
     "count_evaluation",
     "Effort",
-    "Failing",
     "few_shot_candidate",
+    "fields_in_words",
     "Finding",
     "finding_of",
     "is_test_split",
@@ -50,6 +52,9 @@ __all__ = [
     "option",
     "option_names",
     "options_text",
+    "Outcome",
+    "outcome_texts",
+    "pair_texts",
     "pareto_front",
     "Place",
     "Plan",
@@ -57,6 +62,7 @@ __all__ = [
     "Progress",
     "RandomSearch",
     "read_option",
+    "role_in_words",
     "run_job",
     "SAMPLERS",
     "Search",

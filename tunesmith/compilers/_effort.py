@@ -120,6 +120,8 @@ def shares(rule: str, count: int, total: int, room: int | None, finalists: int) 
     budget = everything if rule in _WHOLE or count == 1 else int(everything * _EFFORT)
     if room is None:
         return budget, finalists
+    if not finalists:
+        return min(budget, room), 0
     if room < total:
         return 0, 0  # no candidate could be scored on every example, so none could be chosen
     finalists = max(1, min(finalists, room // (2 * total)))

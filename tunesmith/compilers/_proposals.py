@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from tunesmith.compilers._guard import kind_of_reason
+from tunesmith.compilers._wording import cleaned
 from tunesmith.compilers._work import Work
 from tunesmith.data import content_key, example_key
 from tunesmith.errors import DataError, UsageError, shown
@@ -36,6 +38,7 @@ class Asking:
         self._asked: Counter[str] = Counter()
         self._unread: Counter[str] = Counter()
         self._programs: dict[Any, Module] = {}
+        self._judged: dict[str, list[str | None]] = {}  # by step: of each instruction why it was left out
 
     def ask(self, step: Step, n: int, inputs: Mapping[str, Any]) -> list[Prediction]:
         """Return the proposals that can be read; see `Search.ask`."""
@@ -52,13 +55,30 @@ class Asking:
         self._unread[name] += sum(row.outputs is None for row in rows)
         return [Prediction(**row.outputs) for row in rows if row.outputs is not None]
 
+    def texts(self, step: Step, n: int, inputs: Mapping[str, Any]) -> list[str]:
+        """Return the instructions that proposals hold in their last output, cleaned."""
+        field = list(self._program(step).named_predictors()[-1][1].signature.output_fields)[-1]
+        found = [getattr(one, field) for one in self.ask(step, n, inputs)]
+        return [cleaned(str(text)) for value in found for text in (value if isinstance(value, list) else [value])]
+
+    def judge(self, step: Step, why: str | None) -> None:
+        """Note why an instruction of this step is left out, `None` if it is used."""
+        self._judged.setdefault(_name(step), []).append(why)
+
     def notes(self) -> list[str]:
         """Return what to note of the proposals."""
-        return [
-            f"{count} proposals were asked of the prompt model as `{name}`"
-            + (f"; {self._unread[name]} could not be read and were left out." if self._unread[name] else ".")
-            for name, count in self._asked.items()
-        ]
+        return [self._note(name, count) for name, count in self._asked.items()]
+
+    def _note(self, name: str, count: int) -> str:
+        text = f"{count} proposals were asked of the prompt model as `{name}`"
+        if self._unread[name]:
+            text += f"; {self._unread[name]} could not be read and were left out"
+        reasons = self._judged.get(name)
+        if reasons:
+            left = Counter(kind_of_reason(why) for why in reasons if why is not None)
+            text += f"; of {len(reasons)} instructions {len(reasons) - left.total()} were new and could be used"
+            text += f" (the others: {', '.join(f'{why} {count}' for why, count in left.items())})" if left else ""
+        return f"{text}."
 
     def _rows(self, program: Module, example: Example, draws: range) -> list[Row]:
         job, work, done = self._work.job, self._work, Counter[str]()

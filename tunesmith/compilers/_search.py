@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers._bootstrap import Bootstrapped, bootstrap, passed
@@ -11,15 +10,15 @@ from tunesmith.compilers._effort import Bounds, demos_of, prompt_start, shares
 from tunesmith.compilers._guard import Guard
 from tunesmith.compilers._job import Job
 from tunesmith.compilers._mirror import Mirror
+from tunesmith.compilers._outcome import Outcome, outcome_of
 from tunesmith.compilers._plan import Reserve
 from tunesmith.compilers._proposals import Asking, Step
 from tunesmith.compilers._report import CompileReport, TrialRecord, untried
 from tunesmith.compilers._study import front_in_words
 from tunesmith.compilers._work import Progress, Work
 from tunesmith.data import Dataset
-from tunesmith.errors import UsageError, brief, shown
+from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import RACES, Ledger, Report, Row, Runner, gain, paired_scores
-from tunesmith.evaluation import Step as Trace
 from tunesmith.lm import Meter
 from tunesmith.modules import Candidate, Prediction
 from tunesmith.signatures import Demo, Example, Signature
@@ -27,32 +26,10 @@ from tunesmith.signatures import Demo, Example, Signature
 if TYPE_CHECKING:
     from tunesmith.compilers._study import FrozenTrial
 
-__all__ = ["Failing", "Search"]
+__all__ = ["Search"]
 
 _PROBE = 4  # examples that show what a candidate costs
 _GIVEN = "program as given"
-
-
-@dataclass(frozen=True, slots=True)
-class Failing:
-    """A training example that a candidate fails on.
-
-    Attributes:
-        example: the example, with its labels.
-        outputs: what the program answered, `None` if it did not.
-        score: what the metric gave, `None` if there was nothing to judge.
-        feedback: what the metric said, or the error.
-        steps: predictor, inputs and outputs of each inner prediction, in order.
-    """
-
-    example: Example
-    outputs: Mapping[str, Any] | None
-    score: float | None
-    feedback: str
-    steps: tuple[Trace, ...]
-
-    def __repr__(self) -> str:
-        return brief(self, shown(dict(self.example.items()), 60), score=self.score, feedback=shown(self.feedback, 60))
 
 
 class Search(Work):
@@ -95,6 +72,7 @@ class Search(Work):
         self._mirror, self._begun = mirror, begun
         self._origins: dict[Candidate, str] = {}  # every candidate that was proposed, in order
         self._mirrored: set[Candidate] = set()
+        self._proposed = {path: {part.instruction} for path, part in self.base.parts.items()}
         self._rows: dict[Candidate, list[Row]] = {}
         self._runners: dict[Candidate, Runner] = {}
         self._traced: dict[int, Bootstrapped] = {}  # by how many examples were wanted
@@ -161,6 +139,7 @@ class Search(Work):
         rule: str = "paired-halving",
         *,
         finalists: int = 2,
+        evaluations: int | None = None,
         bounds: Bounds = None,
         origins: Sequence[str] = (),
         told: "Callable[[int], FrozenTrial] | None" = None,
@@ -173,7 +152,8 @@ class Search(Work):
         Args:
             candidates: what is compared; what is over a limit of the compile on its first examples is left out.
             rule: a name of `RACES`.
-            finalists: leaders that are scored on every example.
+            finalists: leaders that are scored on every example; 0 in a round that another one follows.
+            evaluations: the most evaluations of an example before the leaders are scored whole.
             bounds: lowest and highest score of the metric, if it has such.
             origins: where each candidate comes from, for the report.
             told: is called with the number of each candidate after the race; what it returns goes to the mirror.
@@ -193,7 +173,11 @@ class Search(Work):
             self._propose(candidate, origin)
         try:
             within = self._within_limits(list(dict.fromkeys(candidates)))
-            return self._raced(sorted(within, key=prompt_start), rule, finalists, bounds, options) if within else []
+            return (
+                self._raced(sorted(within, key=prompt_start), rule, finalists, evaluations, bounds, options)
+                if within
+                else []
+            )
         finally:  # also if the budget ends on the way: what was scored whole counts
             for number, candidate in enumerate(candidates):
                 found = None if told is None else told(number)
@@ -211,24 +195,32 @@ class Search(Work):
         self.note(found.note())
         return found
 
-    def failures(self, candidate: Candidate, n: int, *, threshold: float | None = None, draw: int = 0) -> list[Failing]:
-        """Run `candidate` on `n` training examples and return those it fails on, with trace and feedback.
+    def minibatch(self, candidate: Candidate, n: int, *, draw: int = 0) -> list[Outcome]:
+        """Run `candidate` on `n` training examples and return what it made of each, with trace and feedback.
 
         Validation examples are for scores alone: what a proposal has seen cannot select it.
 
         Args:
             candidate: what is run.
-            n: how many training examples, from an order that `draw` and the seed give.
-            threshold: what the metric must reach; without one any value but zero passes.
+            n: how many training examples, from an order that `draw` and the seed give: the same for all candidates.
             draw: another number gives other examples.
+
+        Raises:
+            BudgetExceeded: the budget ended; what was paid for is kept.
         """
-        order = list(range(len(self.train)))
-        self.rng(f"failures {draw}").shuffle(order)
-        examples = self.job.train.ordered(order[:n])
-        progress = self._teller("failures", 0, len(examples))
-        found = self.runner(candidate, steps=True).run(examples, slots=self.job.compiler.slots, progress=progress)
-        pairs = zip(examples, found.rows, strict=True)
-        return [_failing(example, row) for example, row in pairs if not passed(row, threshold)]
+        return [outcome_of(example, row) for example, row in self._minibatch(candidate, n, draw)]
+
+    def failures(self, candidate: Candidate, n: int, *, threshold: float | None = None, draw: int = 0) -> list[Outcome]:
+        """Return those of a `minibatch` that `candidate` fails on.
+
+        Args:
+            candidate: what is run.
+            n: how many training examples.
+            draw: as `minibatch`.
+            threshold: what the metric must reach; without one any value but zero passes.
+        """
+        pairs = self._minibatch(candidate, n, draw)
+        return [outcome_of(example, row) for example, row in pairs if not passed(row, threshold)]
 
     def examples(self, path: str, n: int, *, draw: int = 0) -> list[Demo]:
         """Return up to `n` pairs of inputs and outputs of one predictor: labelled ones, else those of a teacher's runs.
@@ -261,6 +253,33 @@ class Search(Work):
             BudgetExceeded: the budget ended; what was paid for is kept.
         """
         return self._asking.ask(step, n, inputs)
+
+    def propose(self, path: str, step: Step, n: int = 1, /, *, most: int = 2000, **inputs: Any) -> list[str]:
+        """Return up to `n` new instructions of the predictor at `path`: asked for, cleaned, guarded, each once.
+
+        The last output of the step is the instruction, or a list of them. What is left out is counted by its reason in
+        the report: a small model writes much that is of no use.
+
+        Args:
+            path: of the predictor.
+            step: as `ask`.
+            n: proposals; a step that gives lists gives more instructions.
+            most: as `guard`.
+            inputs: of the step. `fields_in_words`, `role_in_words`, `pair_texts` and `outcome_texts` of
+                `tunesmith.compilers` make some.
+
+        Raises: as `ask`.
+        """
+        found = []
+        for text in self._asking.texts(step, n, inputs):
+            why = self.guard(path, text, most=most)
+            if why is None and text in self._proposed[path]:
+                why = "it was proposed before"
+            self._asking.judge(step, why)
+            if why is None:
+                self._proposed[path].add(text)
+                found.append(text)
+        return found
 
     def guard(self, path: str, text: object, *, most: int = 2000) -> str | None:
         """Return why `text` may not be the instruction of a predictor, `None` if it may: before anything is paid.
@@ -356,6 +375,14 @@ class Search(Work):
 
     # Inside ----------------------------------------------------------------------------------------------------
 
+    def _minibatch(self, candidate: Candidate, n: int, draw: int) -> list[tuple[Example, Row]]:
+        order = list(range(len(self.train)))
+        self.rng(f"failures {draw}").shuffle(order)
+        examples = self.job.train.ordered(order[:n])
+        progress = self._teller("training examples", 0, len(examples))
+        found = self.runner(candidate, steps=True).run(examples, slots=self.job.compiler.slots, progress=progress)
+        return list(zip(examples, found.rows, strict=True))
+
     def _propose(self, candidate: Candidate, origin: str) -> str:
         default = _GIVEN if candidate == self.base else f"candidate {len(self._origins)}"
         return self._origins.setdefault(candidate, origin or default)
@@ -420,15 +447,22 @@ class Search(Work):
         return [candidate for candidate in candidates if not self._is_over(candidate)]
 
     def _raced(
-        self, tried: list[Candidate], rule: str, finalists: int, bounds: Bounds, options: Mapping[str, Any]
+        self,
+        tried: list[Candidate],
+        rule: str,
+        finalists: int,
+        evaluations: int | None,
+        bounds: Bounds,
+        options: Mapping[str, Any],
     ) -> list[Candidate]:
         total, count, budget = self.size, len(tried), self.meter.budget
         if budget.tokens is not None or budget.seconds is not None:
             # Demos make calls more expensive than the student's: the longest candidate shows how much room there is.
             self._report(max(tried, key=demos_of), min(_PROBE, total), "longest candidate")
         room = self.room()
-        share, finalists = shares(rule, count, total, room, finalists)
-        if room is not None and not finalists:
+        share, leaders = shares(rule, count, total, room, finalists)
+        share = share if evaluations is None else min(share, evaluations)
+        if room is not None and finalists and not leaders:
             self._note_no_room(room, tried)
             return []
         last: list[int] = []  # the candidate shown last
@@ -439,12 +473,12 @@ class Search(Work):
 
         found = RACES[rule](count, extend, total, share, bounds=bounds, seed=self.seed, **options)
         ranking = [standing.candidate for standing in found if standing.n]
-        if not ranking and finalists:
+        if not ranking and leaders:
             ranking = [0]  # no room for a race, but for one candidate
-        for leader in sorted(ranking[:finalists], key=lambda index: index not in last):
+        for leader in sorted(ranking[:leaders], key=lambda index: index not in last):
             self._report(tried[leader], None, "leader on all examples")
-        whole = sorted(ranking[:finalists], key=lambda index: -(self.mean(tried[index]) or 0.0))
-        return [tried[index] for index in (*whole, *ranking[finalists:])]
+        whole = sorted(ranking[:leaders], key=lambda index: -(self.mean(tried[index]) or 0.0))
+        return [tried[index] for index in (*whole, *ranking[leaders:])]
 
     def _note_no_room(self, room: int, tried: Sequence[Candidate]) -> None:
         """Note that no further candidate is tried, because the budget has room for `room` evaluations alone."""
@@ -484,13 +518,6 @@ class Search(Work):
             tried = [(origin, values) for origin, values in whole if values is not None]
             notes.append(front_in_words(tried, self.job.objectives))
         return notes
-
-
-def _failing(example: Example, row: Row) -> Failing:
-    said = row.feedback or ""
-    if row.failure is not None:
-        said = f"{row.failure.kind}: {row.failure.message}"
-    return Failing(example, row.outputs, row.score, said, row.steps)
 
 
 def _cost(rows: Sequence[Row], name: str) -> float:
