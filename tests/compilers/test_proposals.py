@@ -226,12 +226,14 @@ def test_proposed_instructions_are_cleaned_guarded_and_new() -> None:
 
     assert found == ["Say the colour.", "Look twice.", "Name it."]
     (note,) = [note for note in search.finish().notes if "Propose" in note]
-    assert "of 5 instructions 3 were new and could be used (the others: it was proposed before 1, it is empty 1)" in note
+    assert (
+        "of 5 instructions 3 were new and could be used (the others: it was proposed before 1, it is empty 1)" in note
+    )
 
 
 def test_a_step_that_gives_a_list_gives_each_of_its_texts() -> None:
     search = search_of(FunctionLM(lambda seen: '["Say it.", "Name it.", "Say it."]'))
-    assert search.propose("self", "task -> instructions: list[str]", 1, task="t") == ["Say it.", "Name it."]
+    assert search.propose("self", "task -> texts: list[str]", 1, task="t") == ["Say it.", "Name it."]
 
 
 def test_the_instruction_that_is_used_now_is_no_proposal() -> None:
