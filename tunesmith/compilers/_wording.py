@@ -15,7 +15,7 @@ _MOST = 400  # characters of one value
 _MOST_LABELS = 20
 _LEAD = lazy_pattern(
     r"^\W*(?:(?:here is|here's) [^\n:]{0,60}:|(?:(?:new|improved|better|revised|final|rewritten) )?"
-    r"(?:instructions?|prompt)\W{0,2}:)\s*",
+    r"(?:instructions?|prompt)\W{0,2}:)(?:\*\*|__)?\s*",
     re.IGNORECASE,
 )
 _FENCE = lazy_pattern(r"^```\w*\n(.*?)\n?```$", re.DOTALL)
