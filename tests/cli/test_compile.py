@@ -130,6 +130,19 @@ def test_a_budget_that_ends_before_the_first_score_is_a_stop(workspace: Workspac
     assert run("compile", "--run", "poor", "--fork", "rich", "--quiet").exit_code == 0
 
 
+def test_what_is_to_stay_is_checked_before_any_call_and_stays(workspace: Workspace, server: Server) -> None:
+    file, before = workspace.folder / "tunesmith.toml", len(server.requests)
+    assert "`freeze` names 'other'" in check_failure(run("compile", "--quiet", "--freeze", "other"), 2)
+    assert "protected text 'nowhere'" in check_failure(run("compile", "--quiet", "--protect", "nowhere"), 2)
+    assert "another freeze" in check_failure(run("compile", "--quiet", "--freeze", "self.format"), 2)
+    text = file.read_text(encoding="utf-8").replace("budget_calls = 120", "budget_calls = 120\nfreeze = ['other']")
+    file.write_text(text, encoding="utf-8")
+    assert "`freeze` names 'other'" in check_failure(run("compile", "--quiet", "--dry-run"), 2)
+    assert len(server.requests) == before
+    found = run("compile", "--quiet", "--json", "--run", "frozen", "--freeze", "self", "--freeze", "self.demos")
+    assert json.loads(found.stdout)["diff"] == ""
+
+
 def test_an_empty_instruction_is_refused_before_any_call(workspace: Workspace, server: Server) -> None:
     file, before = workspace.folder / "tunesmith.toml", len(server.requests)
     text = file.read_text(encoding="utf-8").replace("budget_calls = 120", "budget_calls = 120\ninstructions = ['']")

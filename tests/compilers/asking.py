@@ -31,6 +31,8 @@ class Asking(Compiler):
     def search(self, search: Search) -> None:
         """Improve one predictor after the other."""
         best = search.base
+        if not search.paths:
+            return
         for number in range(self.rounds):
             path = search.paths[number % len(search.paths)]
             wrong = search.failures(best, self.failing, draw=number) if self.failing else []

@@ -17,7 +17,7 @@ from tunesmith.experiments import Project, find_object
 from tunesmith.lm import FunctionLM, Seen
 
 PAGE = Path(__file__).parents[2] / "docs" / "compilers.md"
-FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+FENCE = re.compile(r"```python\n(from dataclasses .*?)```", re.DOTALL)
 
 
 def test_a_name_is_that_of_the_class() -> None:

@@ -245,6 +245,17 @@ class CompilerContract:
         assert second.candidate == first.candidate
         assert (second.charged.calls, second.paid.calls) == (first.charged.calls, 0)
 
+    @each("freeze", ["self.instruction", "self.demos", "self.format", "self"])
+    def test_frozen_parts_stay_as_they_are(self, freeze: str) -> None:
+        with dspy.context(lm=FunctionLM(world())):
+            program = self.make().compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL, freeze=[freeze])
+
+        given, what = Candidate.of(dspy.Predict(Colour)), freeze.partition(".")[2]
+        for trial in program.compile_report.trials:
+            part, own = trial.candidate.parts["self"], given.parts["self"]
+            assert getattr(part, what, None) == getattr(own, what, None)
+            assert what or trial.candidate == given
+
     # How it goes with others ------------------------------------------------------------------------------------
 
     def test_the_state_runs_in_plain_dspy(self, tmp_path: Path) -> None:

@@ -46,9 +46,12 @@ def run(
     as_json: bool,
     quiet: bool,
     metric: str | None,
+    freeze: tuple[str, ...],
+    protect: tuple[str, ...],
     **options: Any,
 ) -> int:
     """Compile the project's program, test it, and save an artifact."""
+    options |= {"freeze": list(freeze) or None, "protect": list(protect) or None}
     project = current_project().changed(metric=metric, compile=options).with_options(sets)
     if dry_run:
         files = (train, val, test)
@@ -98,6 +101,8 @@ def _arguments(project: Project, splits: Splits) -> dict[str, Any]:
         "testset": splits.test,
         "compiler": project.compiler(metric),
         "budget": project.budget(),
+        "freeze": project.settings.compile.freeze,
+        "protect": project.settings.compile.protect,
         "seed": project.settings.compile.seed,
     }
 

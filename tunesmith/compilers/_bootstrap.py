@@ -77,6 +77,8 @@ def bootstrap(
     candidate = Candidate.of(teacher)
     if labelled and not getattr(teacher, "_compiled", False):
         candidate = _with_labels(candidate, teacher, examples, labelled, seed)
+        if work.job.teacher is None:
+            candidate = work.job.kept.restored(candidate)
     signatures = {path: p.signature for path, p in work.job.program.named_predictors()}
     pools: dict[str, list[Demo]] = {path: [] for path in signatures}
     used: list[int] = []

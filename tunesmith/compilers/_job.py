@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tunesmith.compilers._kept import Kept
 from tunesmith.data import Dataset, check_disjoint, content_key
 from tunesmith.errors import DataError, UsageError, shown
 from tunesmith.evaluation import (
@@ -82,6 +83,7 @@ class Job:
         teacher: makes demos; `None` for the program itself.
         lm: the model.
         prompt_lm: writes proposals; `None` for `lm`.
+        kept: what no candidate changes.
         budget: the most everything together may be charged.
         notes: what was decided for the caller.
         seed: of the split.
@@ -96,6 +98,7 @@ class Job:
     teacher: Module | None
     lm: LM
     prompt_lm: LM | None
+    kept: Kept
     budget: Budget
     notes: tuple[str, ...]
     seed: int
@@ -143,6 +146,10 @@ class Job:
             found["teacher"] = [program_fingerprint(self.teacher), Candidate.of(self.teacher).key]
         if self.prompt_lm is not None:
             found["prompt lm"] = lm_key(self.prompt_lm, self.program)
+        if self.kept.parts or self.kept.settings:
+            found["freeze"] = [".".join(one) for one in sorted(self.kept.parts | self.kept.settings)]
+        if self.kept.protect:
+            found["protect"] = content_key(sorted(self.kept.protect), escaped=True)
         return found
 
     def about(self, **more: str) -> dict[str, Any]:
@@ -161,6 +168,8 @@ def job_of(
     teacher: Module | None = None,
     lm: BaseLM | None = None,
     prompt_lm: BaseLM | None = None,
+    freeze: Sequence[str] = (),
+    protect: Sequence[str] = (),
     budget: Budget | int | None = None,
     seed: int | None = None,
 ) -> Job:
@@ -186,6 +195,7 @@ def job_of(
     for name in ("val", "test"):
         if name in splits:
             check_compared(judge, splits[name], program)
+    kept = Kept.of(Candidate.of(program), freeze, protect)
     compiler.check(program, splits["train"])
     return Job(
         program=program,
@@ -197,6 +207,7 @@ def job_of(
         teacher=teacher,
         lm=model,
         prompt_lm=None if prompt_lm is None else as_model(prompt_lm),
+        kept=kept,
         budget=compiler.limit if budget is None else Budget.of(budget),
         notes=tuple(notes),
         seed=chosen,

@@ -40,7 +40,8 @@ class Search(Work):
     Attributes:
         job: the compile.
         base: the program as given, as a candidate. Make others of it with `base.with_part(path, instruction=...)`.
-        paths: of its predictors.
+        paths: of its predictors, except those whose instruction is frozen: there may be none.
+        demo_paths, format_paths: of its predictors, except those whose demos or format are frozen.
         train, val: examples that demos come from, and examples that select, in the common order of all candidates.
 
     Args: as `Work`, and
@@ -62,7 +63,8 @@ class Search(Work):
         super().__init__(job, meter=meter, progress=progress, ledger=ledger, rescore=rescore)
         self.base, self.seed = Candidate.of(job.program), job.compiler.seed
         self._signatures: dict[str, type[Signature]] = {p: x.signature for p, x in job.program.named_predictors()}
-        self.paths, self.train = tuple(self._signatures), list(job.train)
+        self.paths, self.demo_paths = job.kept.free("instruction"), job.kept.free("demos")
+        self.format_paths, self.train = job.kept.free("format"), list(job.train)
         order = list(range(len(job.val)))
         random.Random(self.seed).shuffle(order)
         # One shuffled order for all candidates: prefixes of it are comparable.
@@ -79,7 +81,8 @@ class Search(Work):
         self._report_notes: tuple[str, ...] = ()  # of every report
         self._worst = 0.0  # what a failure counts as: a metric may go below zero
         self._reserve: Reserve | None = None
-        self._asking, self._guard = Asking(self), Guard(self._signatures, self.base, self.val, self.train)
+        self._asking = Asking(self)
+        self._guard = Guard(self._signatures, self.base, self.val, self.train, job.kept.protect)
 
     # What a compiler asks of it --------------------------------------------------------------------------------
 
@@ -127,6 +130,7 @@ class Search(Work):
         Raises:
             BudgetExceeded: the budget ended; what was paid for is kept.
         """
+        candidate = self._kept(candidate)
         origin = self._propose(candidate, origin)
         report = self._report(candidate, n, origin)
         if report.n >= self.size:
@@ -168,6 +172,7 @@ class Search(Work):
         """
         if rule not in RACES:
             raise UsageError(f"There is no race {shown(rule)}. Use one of: {', '.join(RACES)}.")
+        candidates = [self._kept(candidate) for candidate in candidates]
         names = [*origins, *[""] * (len(candidates) - len(origins))]
         for candidate, origin in zip(candidates, names, strict=True):
             self._propose(candidate, origin)
@@ -289,28 +294,30 @@ class Search(Work):
         example or give an answer away; `docs/compilers.md` has the rules.
         """
         self.signature(path)
+        if path not in self.paths:
+            return f"the instruction is frozen: of `{path}`"
         return self._guard.why_not(path, text, most)
 
     # What was found --------------------------------------------------------------------------------------------
 
     def seen(self, candidate: Candidate) -> int:
         """Return on how many validation examples the candidate was scored."""
-        return len(self._rows.get(candidate, ()))
+        return len(self._rows_of(candidate))
 
     def mean(self, candidate: Candidate) -> float | None:
         """Return its mean score on those."""
-        return Report(tuple(self._rows.get(candidate, ())), self._worst).mean
+        return Report(tuple(self._rows_of(candidate)), self._worst).mean
 
     def values(self, candidate: Candidate) -> tuple[float, ...] | None:
         """Return how the candidate did in each objective, on the examples it was seen on; `None` without a score."""
-        rows, mean = self._rows.get(candidate, []), self.mean(candidate)
+        rows, mean = self._rows_of(candidate), self.mean(candidate)
         if mean is None:
             return None
         return tuple(mean if name == "score" else _cost(rows, name) for name in self.job.objectives)
 
     def excess(self, candidate: Candidate) -> dict[str, float]:
         """Return by how much the candidate is over each limit; zero or less is within."""
-        rows = self._rows.get(candidate, [])
+        rows = self._rows_of(candidate)
         return {name: _cost(rows, name) - limit for name, limit in self.job.limits.items()} if rows else {}
 
     @property
@@ -380,8 +387,22 @@ class Search(Work):
         self.rng(f"failures {draw}").shuffle(order)
         examples = self.job.train.ordered(order[:n])
         progress = self._teller("training examples", 0, len(examples))
-        found = self.runner(candidate, steps=True).run(examples, slots=self.job.compiler.slots, progress=progress)
+        found = self.runner(self._kept(candidate), steps=True).run(
+            examples, slots=self.job.compiler.slots, progress=progress
+        )
         return list(zip(examples, found.rows, strict=True))
+
+    def _kept(self, candidate: Candidate) -> Candidate:
+        """Return the candidate with frozen parts and protected texts as they were: compilers need not know of them."""
+        found = self.job.kept.restored(candidate)
+        if found is not candidate:
+            self.note(
+                "A candidate changed what `freeze` or `protect` keeps; that was put back before it was evaluated."
+            )
+        return found
+
+    def _rows_of(self, candidate: Candidate) -> list[Row]:
+        return self._rows.get(self._kept(candidate), [])
 
     def _propose(self, candidate: Candidate, origin: str) -> str:
         default = _GIVEN if candidate == self.base else f"candidate {len(self._origins)}"

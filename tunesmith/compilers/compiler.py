@@ -11,6 +11,7 @@ from dspy.teleprompt.teleprompt import Teleprompter
 
 from tunesmith.compilers._effort import Effort, planned
 from tunesmith.compilers._job import check_program, fitted_dataset, job_of
+from tunesmith.compilers._kept import Kept
 from tunesmith.compilers._options import check_values, option_names, options_json
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, brief, shown
@@ -148,6 +149,8 @@ class Compiler(Teleprompter, ABC):
         teacher: Module | None = None,
         valset: Sequence[Example] | None = None,
         prompt_lm: BaseLM | None = None,
+        freeze: Sequence[str] = (),
+        protect: Sequence[str] = (),
         run: str | None = None,
         progress: "Progress | None" = None,
         mirror: "MirrorPlace" = None,
@@ -165,6 +168,9 @@ class Compiler(Teleprompter, ABC):
             teacher: makes demos; default the student.
             valset: examples that select; none of them may be in `trainset`.
             prompt_lm: writes proposals, for compilers that ask for some; default `dspy.settings.lm`.
+            freeze: what stays as it is: paths of predictors or of modules around them, or one part, such as
+                `answer.instruction`, `answer.demos`, `answer.format`, or a setting.
+            protect: texts that stay in the instructions that have them.
             run: name of a run folder; the same call goes on in it, a compile of something else is refused.
             progress: is told what goes on, and how many of how many evaluations are done.
             mirror: Optuna URL of a database in which `optuna-dashboard` shows the search; it is only written to.
@@ -187,12 +193,13 @@ class Compiler(Teleprompter, ABC):
                 "How a compiler works is said in its constructor."
             )
         if self.metric is None:
-            found = self._without_metric(student, trainset, progress)
+            found = self._without_metric(student, trainset, (freeze, protect), progress)
             if found is not None:
                 return found
         from tunesmith.compilers._compiling import Place, run_job  # here, since a program may only name a compiler
 
-        job = job_of(student, self, trainset=trainset, valset=valset, teacher=teacher, prompt_lm=prompt_lm)
+        given: dict[str, Any] = {"trainset": trainset, "valset": valset, "teacher": teacher, "prompt_lm": prompt_lm}
+        job = job_of(student, self, freeze=freeze, protect=protect, **given)
         return run_job(job, Place(run=run, mirror=mirror), progress=progress).program
 
     @property
@@ -233,14 +240,19 @@ class Compiler(Teleprompter, ABC):
         return name in {field.name for field in fields(self)} or name == "name" or name.startswith("_")
 
     def _without_metric(
-        self, student: Module, trainset: Sequence[Example], progress: "Progress | None"
+        self,
+        student: Module,
+        trainset: Sequence[Example],
+        kept: tuple[Sequence[str], Sequence[str]],
+        progress: "Progress | None",
     ) -> Module | None:
         check_program(student)
+        stays = Kept.of(Candidate.of(student), *kept)
         train, notes = fitted_dataset(student, trainset, "trainset")
         found = self.unjudged(student, train)
         if found is None:
             return None
-        program = found[0].apply(student)
+        program = stays.restored(found[0]).apply(student)
         said = tuple(dict.fromkeys((*checked_demos(student), *notes, *found[1])))
         for note in said:
             _log.warning("%s", note)

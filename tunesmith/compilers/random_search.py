@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers._bootstrap import expected_attempts
-from tunesmith.compilers._demos import closed_labels, draw, labelled_pools
+from tunesmith.compilers._demos import closed_labels, draw, labelled_pool
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._options import option
 from tunesmith.compilers._study import SAMPLERS, Study, Trial, check_limits, check_objectives, check_sampler
@@ -225,15 +225,14 @@ class _Space:
     """The choices of one compile, and the candidate that a point stands for."""
 
     def __init__(self, compiler: RandomSearch, search: "Search") -> None:
-        self._base, self._seed = search.base, compiler.seed
-        self._signatures = {path: search.signature(path) for path in search.paths}
-        pools = labelled_pools(search.job.program, search.train)
+        self._base, self._seed, self._search = search.base, compiler.seed, search
+        self._signatures = {path: search.signature(path) for path in search.base.parts}
+        pools = {path: labelled_pool(search.signature(path), search.train) for path in search.demo_paths}
         self._labelled = {path: pool.demos for path, pool in pools.items()}
         if compiler.max_labeled_demos:
             search.note(*(note for path, pool in pools.items() if (note := pool.note(path))))
         self._bootstrapped = self._bootstrap(compiler, search)
         self._carried: dict[tuple[str, str, str | None], list[Demo]] = {}
-        self._search = search
         self._choices: dict[str, list[Any]] = {}
         for path, signature in self._signatures.items():
             self._choices[f"{path}:instruction"] = self._instructions(compiler, path)
@@ -241,7 +240,10 @@ class _Space:
             self._choices[f"{path}:demos"] = self._counts(compiler, path, signature)
             has_demos = any(count for _, count in self._choices[f"{path}:demos"])
             self._choices[f"{path}:set"] = list(range(compiler.num_candidates if has_demos else 1))
-        self._settings = choices_of(search.job.program)
+        frozen = search.job.kept.settings
+        self._settings = {
+            place: values for place, values in choices_of(search.job.program).items() if place not in frozen
+        }
         for (path, name), values in self._settings.items():
             self._choices[f"{path}.{name}"] = list(dict.fromkeys([self._base.settings[path][name], *values]))
         self.sizes = {name: len(values) for name, values in self._choices.items()}
@@ -249,19 +251,20 @@ class _Space:
     def candidate(self, trial: Trial) -> Candidate:
         chosen = {name: self._choices[name][index] for name, index in trial.choices.items()}
         candidate = self._base
-        for path, signature in self._signatures.items():
-            source, count = chosen[f"{path}:demos"]
-            pool = self._pool(path, source, chosen[f"{path}:format"])
-            rng = random.Random(f"{self._seed}:{path}:{chosen[f'{path}:set']}")
-            candidate = candidate.with_part(
-                path,
-                instruction=chosen[f"{path}:instruction"],
-                format=chosen[f"{path}:format"],
-                demos=draw(signature, pool, count, rng) if count else (),
-            )
+        for path in self._signatures:
+            name = chosen[f"{path}:format"]
+            candidate = candidate.with_part(path, instruction=chosen[f"{path}:instruction"], format=name)
+            if path in self._labelled:
+                candidate = candidate.with_part(path, demos=self._demos(path, chosen, name))
         for path, name in self._settings:
             candidate = candidate.with_setting(path, name, chosen[f"{path}.{name}"])
         return candidate
+
+    def _demos(self, path: str, chosen: Mapping[str, Any], name: str | None) -> Sequence[Demo]:
+        source, count = chosen[f"{path}:demos"]
+        pool = self._pool(path, source, name)
+        rng = random.Random(f"{self._seed}:{path}:{chosen[f'{path}:set']}")
+        return draw(self._signatures[path], pool, count, rng) if count else ()
 
     def _pool(self, path: str, source: str, name: str | None) -> list[Demo]:
         """Return the demos that the format carries."""
@@ -279,7 +282,7 @@ class _Space:
 
     def _bootstrap(self, compiler: RandomSearch, search: "Search") -> dict[str, list[Demo]]:
         if not compiler.max_bootstrapped_demos or all(self._labelled.values()):
-            return {path: [] for path in self._signatures}
+            return {path: [] for path in search.demo_paths}
         return search.bootstrap(
             3 * compiler.max_bootstrapped_demos,
             rounds=compiler.max_rounds,
@@ -297,14 +300,18 @@ class _Space:
                     f"are: {', '.join(self._signatures)}."
                 )
             given = given.get(path, ())
-        return list(dict.fromkeys([self._base.parts[path].instruction, *given]))
+        own = self._base.parts[path].instruction
+        return list(dict.fromkeys([own, *given])) if path in self._search.paths else [own]
 
     def _formats(self, compiler: RandomSearch, path: str, signature: type[Signature]) -> list[str | None]:
         now = self._base.parts[path].format
+        if path not in self._search.format_paths:
+            return [now]
+        demos = () if path in self._labelled else self._base.parts[path].demos
         if compiler.formats is None:
-            names = [name for name in ("bare", "json") if carries(name, signature)]
+            names = [name for name in ("bare", "json") if carries(name, signature, demos)]
             return list(dict.fromkeys([now, *names]))
-        names = [name for name in compiler.formats if carries(name, signature)]
+        names = [name for name in compiler.formats if carries(name, signature, demos)]
         if not names:
             raise UsageError(
                 f"None of the formats {', '.join(compiler.formats)} can carry the predictor {path!r}. "
@@ -314,6 +321,8 @@ class _Space:
 
     def _counts(self, compiler: RandomSearch, path: str, signature: type[Signature]) -> list[tuple[str, int]]:
         """Return (source, number of demos); with a closed set of labels every number serves all labels alike."""
+        if path not in self._labelled:
+            return [("labelled", 0)]
         closed = closed_labels(signature)
         step = 1 if closed is None else len(closed[1])
         limit = min(compiler.max_labeled_demos, len(self._labelled[path]))

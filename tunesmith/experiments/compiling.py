@@ -40,6 +40,8 @@ def compile_program(
     compiler: Compiler | None = None,
     lm: BaseLM | None = None,
     prompt_lm: BaseLM | None = None,
+    freeze: Sequence[str] = (),
+    protect: Sequence[str] = (),
     budget: Budget | int | None = None,
     run: str | Path | None = None,
     seed: int = 0,
@@ -66,6 +68,9 @@ def compile_program(
         compiler: default `RandomSearch`.
         lm: the model; default `dspy.settings.lm`.
         prompt_lm: writes proposals, for compilers that ask for some; default `lm`.
+        freeze: what stays as it is: paths of predictors or of modules around them, or one part, such as
+            `answer.instruction`, `answer.demos`, `answer.format`, or a setting.
+        protect: texts that stay in the instructions that have them.
         budget: the most everything together may be charged: a `Budget`, or a number of calls. What testing takes is
             kept back from the search: calls by their number, every other kind by what the examples so far cost.
         run: name of the run folder `./runs/<name>`, or a path; without one nothing is saved.
@@ -110,7 +115,14 @@ def compile_program(
         >>> result.verdict
         'ship'
     """
-    given = {"trainset": trainset, "valset": valset, "testset": testset, "lm": lm, "prompt_lm": prompt_lm}
+    given: dict[str, Any] = {
+        "trainset": trainset,
+        "valset": valset,
+        "testset": testset,
+        "lm": lm,
+        "prompt_lm": prompt_lm,
+    }
+    given |= {"freeze": freeze, "protect": protect}
     job = _job(program, compiler, metric=metric, budget=budget, seed=seed, **given)
     place = Place(run=run, new=new, fork=fork, rescore=rescore, store=store, command=command, mirror=mirror)
     hint = None if run is None else note_on_loading(program)
@@ -131,6 +143,8 @@ def plan(
     compiler: Compiler | None = None,
     lm: BaseLM | None = None,
     prompt_lm: BaseLM | None = None,
+    freeze: Sequence[str] = (),
+    protect: Sequence[str] = (),
     budget: Budget | int | None = None,
     seed: int = 0,
 ) -> Plan:
@@ -148,7 +162,14 @@ def plan(
         DataError: an example lacks an input of the program, or a demo of it cannot be shown.
         SplitError: two of the splits share examples.
     """
-    given = {"trainset": trainset, "valset": valset, "testset": testset, "lm": lm, "prompt_lm": prompt_lm}
+    given: dict[str, Any] = {
+        "trainset": trainset,
+        "valset": valset,
+        "testset": testset,
+        "lm": lm,
+        "prompt_lm": prompt_lm,
+    }
+    given |= {"freeze": freeze, "protect": protect}
     return plan_of(_job(program, compiler, metric=metric, budget=budget, seed=seed, **given))
 
 

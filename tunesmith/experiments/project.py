@@ -139,7 +139,7 @@ else:  # with the options of every engine that a file may hold
 class CompileSettings(_Table):
     """`[compile]`: compiler, budget and run; every other key is an option of the compiler, see `docs/compilers.md`.
 
-    `executor` says where examples run, of `tunesmith eval` as well.
+    `executor` says where examples run, of `tunesmith eval` as well. `freeze` and `protect` are those of `ts.compile`.
     """
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
@@ -152,6 +152,8 @@ class CompileSettings(_Table):
     budget_seconds: float | None = Count
     slots: int | None = Positive
     executor: str | None = None
+    freeze: list[str] = []
+    protect: list[str] = []
 
     @property
     def options(self) -> dict[str, Any]:

@@ -39,6 +39,18 @@ _file = click.Path(path_type=Path)
 @click.option("--dry-run", is_flag=True, help="Only print the plan: candidates, calls, tokens, time.")
 @click.option("--gate", is_flag=True, help="Exit with 4 unless the verdict is `ship`.")
 @click.option("--prompt-lm", metavar="SPEC", help="The model that writes proposals. Default: [prompt_lm], else --lm.")
+@click.option(
+    "--freeze",
+    multiple=True,
+    metavar="PATH",
+    help="Leave a predictor or module as it is, or only PATH.instruction, PATH.demos or PATH.format. May be repeated.",
+)
+@click.option(
+    "--protect",
+    multiple=True,
+    metavar="TEXT",
+    help="Keep this text in each instruction that contains it. May be repeated.",
+)
 @executor_option
 @model_options
 def command(**given: Any) -> int:
