@@ -15,8 +15,12 @@ from tests.compilers.test_contract import keys
 from tests.compilers.test_study import HERE, asked
 from tests.metrics.test_composition import METRICS
 from tests.scale import FULL
+from tests.scripts import benchmark
 from tunesmith.data import example_key
 from tunesmith.metrics import metric_fingerprint
+
+compiled = benchmark("landscape").compiled
+CELLS = [("random-search", "near", 100, 0.3, 2), ("bootstrap-few-shot", "three", 200, 1.0, 3)]
 
 EXAMPLE = "dspy.Example(q='é', tags={'b', 'a'}, n=1.5)"
 
@@ -51,6 +55,7 @@ def answers(folder: str) -> dict[str, Any]:
     return {
         "candidates": keys(),
         "asks": {sampler: asked(sampler, 3, 25) for sampler in HERE if sampler != "gp"},
+        "landscape": [{**compiled(cell), "cpu": 0} for cell in CELLS],
         "metrics": [metric_fingerprint(metric) for metric in METRICS],
         "files": {path.name: path.read_text(encoding="utf-8") for path in sorted(artifact.path.iterdir())},
     }
