@@ -35,7 +35,11 @@ class TestAsking(ProposingContract):
 def keys() -> list[str]:
     """Return the key of every candidate of every compiler."""
     found = []
-    made = [kind().make(slots=3) for kind in globals().values() if getattr(kind, "__module__", "") == __name__ and "make" in vars(kind)]
+    made = [
+        kind().make(slots=3)
+        for kind in globals().values()
+        if getattr(kind, "__module__", "") == __name__ and "make" in vars(kind)
+    ]
     for compiler in (*made, RandomSearch(metric=right, num_candidates=4, sampler="tpe")):
         with dspy.context(lm=FunctionLM(world())):
             program = compiler.compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL)
