@@ -119,7 +119,8 @@ def save(
             f"The candidate is for the predictors {', '.join(sorted(chosen['parts']))}, but the program has others. "
             "Give `candidate.apply(program)`."
         )
-    state = program_state(program, chosen["parts"])
+    notes = [*notes, *(note for note in _notes_of_pools(candidate) if note not in notes)]
+    state = program_state(program, chosen)
     content = {
         "schema_version": SCHEMA_VERSION,
         "program": describe_program(program),
@@ -179,6 +180,17 @@ def _as_it_is(program: Module) -> Candidate:
     for path, predictor in program.named_predictors():
         found = found.with_part(path, format=bound_format(predictor))
     return found
+
+
+def _notes_of_pools(candidate: Candidate) -> list[str]:
+    """Say that plain DSPy cannot choose demos."""
+    chosen = {path: candidate.chosen_demos(path) for path in candidate.parts}
+    return [
+        f"The demos of `{path}` are chosen for each call among {len(candidate.parts[path].demos)}. For plain DSPy, "
+        f"`{STATE}` has the first {count} of them as fixed demos; the scores here are not those of that program."
+        for path, count in chosen.items()
+        if count is not None
+    ]
 
 
 def _unknown(**given: Any) -> list[str]:

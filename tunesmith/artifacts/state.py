@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import ArtifactError, UsageError
-from tunesmith.modules import DspyPredict, Module, saved_settings
+from tunesmith.modules import DspyPredict, Module, Nearest, nearest_path, saved_settings
 
 __all__ = ["check_state", "program_state", "write_state"]
 
@@ -28,15 +28,15 @@ class _Finished(Module):
         return dict(self.finished)
 
 
-def program_state(program: Module, parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return DSPy's state of `program` with the demos of `parts`, without LM, traces and training rows.
+def program_state(program: Module, candidate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return DSPy's state of `program` with the demos of `candidate`, without LM, traces and training rows.
 
     The demos are JSON values already, because DSPy would write pydantic models, dates and sets in different ways, or
-    fail.
+    fail. Of demos that are chosen for each call, the state has the first, as fixed ones.
 
     Args:
         program: the compiled program; it is not changed.
-        parts: `parts` of the candidate's JSON.
+        candidate: its JSON.
 
     Raises:
         UsageError: `program` does not use that candidate, or DSPy's file cannot store the name of a predictor.
@@ -48,15 +48,16 @@ def program_state(program: Module, parts: Mapping[str, Any]) -> dict[str, Any]:
                 f"A predictor cannot be named {_METADATA!r}: DSPy's state file uses that name. Rename the attribute."
             )
         state[path] = (
-            _predictor_state(path, parameter, parts[path])
+            _predictor_state(path, parameter, candidate)
             if isinstance(parameter, DspyPredict)
             else parameter.dump_state()
         )
     return state[_ROOT] if isinstance(program, DspyPredict) and set(state) == {_ROOT} else state
 
 
-def _predictor_state(path: str, predictor: DspyPredict, part: Mapping[str, Any]) -> dict[str, Any]:
+def _predictor_state(path: str, predictor: DspyPredict, candidate: Mapping[str, Any]) -> dict[str, Any]:
     signature: Any = predictor.signature
+    part = candidate["parts"][path]
     instruction = inspect.cleandoc(part["instruction"])  # DSPy cleans it too
     if signature.instructions != instruction or len(predictor.demos) != len(part["demos"]):
         raise UsageError(
@@ -65,9 +66,15 @@ def _predictor_state(path: str, predictor: DspyPredict, part: Mapping[str, Any])
         )
     bare = copy.copy(predictor)
     bare.lm, bare.traces, bare.train = None, [], []
-    bare.demos = [_demo(demo, list(signature.fields)) for demo in part["demos"]]
+    bare.demos = _demos(path, candidate, list(signature.fields))
     state: dict[str, Any] = DspyPredict.dump_state(bare)
     return {**state, **saved_settings(predictor.config, part["format"])}
+
+
+def _demos(path: str, candidate: Mapping[str, Any], order: list[str]) -> list[dict[str, Any]]:
+    """Return the demos of a predictor in DSPy's form, of a pool the first `k`."""
+    pool, chosen = candidate["parts"][path]["demos"], candidate.get("settings", {}).get(nearest_path(path))
+    return [_demo(demo, order) for demo in (pool if chosen is None else pool[: chosen.get("k", Nearest().k)])]
 
 
 def _demo(demo: Mapping[str, Any], order: list[str]) -> dict[str, Any]:
@@ -111,13 +118,13 @@ def check_state(state: dict[str, Any], manifest: Mapping[str, Any], where: str) 
         if not isinstance(entry, dict) or entry.get("lm") is not None:
             raise _disagrees(where, f"{path!r} holds a language model, or is not an object")
     for path, predictor in predictors.items():
-        part = manifest["candidate"]["parts"][path]
-        _check_predictor(path, state[path], part, predictor, where)
+        _check_predictor(path, state[path], manifest["candidate"], predictor, where)
 
 
 def _check_predictor(
-    path: str, entry: dict[str, Any], part: Mapping[str, Any], predictor: Mapping[str, Any], where: str
+    path: str, entry: dict[str, Any], candidate: Mapping[str, Any], predictor: Mapping[str, Any], where: str
 ) -> None:
+    part = candidate["parts"][path]
     fields = predictor["signature"]["fields"]
     if set(entry) - _MORE != _ENTRIES or entry["traces"] != [] or entry["train"] != []:
         raise _disagrees(where, f"{path!r} has entries besides instructions and demos")
@@ -132,8 +139,7 @@ def _check_predictor(
         raise _disagrees(where, f"{path!r} has another number of fields")
     if signature.get("instructions") != inspect.cleandoc(part["instruction"]):
         raise _disagrees(where, f"{path!r} has another instruction")
-    order = [field["name"] for field in fields]
-    if entry["demos"] != [_demo(demo, order) for demo in part["demos"]]:
+    if entry["demos"] != _demos(path, candidate, [field["name"] for field in fields]):
         raise _disagrees(where, f"{path!r} has other demos")
 
 

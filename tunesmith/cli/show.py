@@ -12,7 +12,7 @@ from tunesmith.cli.fields import pairs_of, typed_pairs
 from tunesmith.cli.output import emit, heading, note, say, say_table
 from tunesmith.errors import UsageError
 from tunesmith.lm import LM, OwnTurns
-from tunesmith.modules import Module, program_inputs, render
+from tunesmith.modules import Module, nearest_path, program_inputs, render
 from tunesmith.signatures import left_out, output_schema
 
 __all__ = ["run"]
@@ -124,7 +124,8 @@ def _say(artifact: Artifact) -> None:
         say(f"{name.ljust(width)}  {value}")
     _say_scores(artifact.scores)
     for path, part in artifact.candidate_json["parts"].items():
-        _say_part(path, part, artifact.signatures[path])
+        nearest = artifact.candidate_json.get("settings", {}).get(nearest_path(path))
+        _say_part(path, part, artifact.signatures[path], None if nearest is None else nearest.get("k"))
     for path, values in artifact.candidate_json.get("settings", {}).items():
         say()
         for name, value in values.items():
@@ -149,14 +150,14 @@ def _say_scores(scores: dict[str, Any]) -> None:
         say_table(cells, numbers=4)
 
 
-def _say_part(path: str, part: dict[str, Any], fields: Sequence[dict[str, Any]]) -> None:
+def _say_part(path: str, part: dict[str, Any], fields: Sequence[dict[str, Any]], chosen: int | None) -> None:
     heading(f"Predictor {path}")
     for field in fields:
         desc = f"  {field['desc']}" if field["desc"] else ""
         say(f"{field['role']} {field['name']}: {field['type']}{desc}")
     say(f"format: {part['format'] or 'the caller’s adapter, or else the default of the class'}")
     say(f"instruction: {part['instruction']}")
-    say(f"demos: {len(part['demos'])}")
+    say(f"demos: {len(part['demos'])}{'' if chosen is None else f', of which a call shows the {chosen} nearest'}")
     for demo in part["demos"]:
         given = ", ".join(f"{name}: {_short(value)}" for name, value in demo["inputs"].items())
         wanted = ", ".join(f"{name}: {_short(value)}" for name, value in demo["outputs"].items())

@@ -4,7 +4,6 @@ import random
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tunesmith.compilers._demos import carried, draw, labelled_pools
 from tunesmith.compilers._work import Work
@@ -12,7 +11,7 @@ from tunesmith.data import content_key
 from tunesmith.errors import DataError, brief
 from tunesmith.evaluation import Row
 from tunesmith.lm import role
-from tunesmith.modules import Candidate, Module
+from tunesmith.modules import Candidate, Module, demo_content
 from tunesmith.signatures import Demo, Example, Signature
 
 __all__ = ["Bootstrapped", "bootstrap", "expected_attempts", "passed"]
@@ -170,24 +169,12 @@ def passed(row: Row, threshold: float | None) -> bool:
 
 def _without(candidate: Candidate, example: Example) -> Candidate:
     """Return `candidate` without demos that show `example` itself."""
-    given = {name: _content(value) for name, value in example.items()}
+    given = demo_content(dict(example.items())).items()
     for path, part in candidate.parts.items():
-        kept = tuple(
-            demo
-            for demo in part.demos
-            if not demo.inputs or any(given.get(n) != _content(v) for n, v in demo.inputs.items())
-        )
+        kept = tuple(demo for demo in part.demos if not demo.inputs or not demo_content(demo.inputs).items() <= given)
         if len(kept) < len(part.demos):
             candidate = candidate.with_part(path, demos=kept)
     return candidate
-
-
-def _content(value: Any) -> str:
-    """Return an identity that a typed value shares with the JSON it was read from: demos hold typed ones."""
-    try:
-        return content_key(value)
-    except DataError:  # an input of any class, such as a retriever
-        return repr(value)
 
 
 def _collect(row: Row, signatures: dict[str, type[Signature]], pools: dict[str, list[Demo]]) -> None:

@@ -134,8 +134,9 @@ def prompt_start(candidate: Candidate) -> list[tuple[str, str, int]]:
 
 
 def demos_of(candidate: Candidate) -> int:
-    """Return how many demos a candidate has, all predictors together: the most make the most expensive calls."""
-    return sum(len(part.demos) for part in candidate.parts.values())
+    """Return how many demos a candidate shows, all predictors together: the most make the most expensive calls."""
+    chosen = {path: candidate.chosen_demos(path) for path in candidate.parts}
+    return sum(len(part.demos) if chosen[path] is None else chosen[path] or 0 for path, part in candidate.parts.items())
 
 
 def forecast(rule: str, *, count: int, total: int, budget: int, finalists: int, bounds: Bounds = None) -> int:

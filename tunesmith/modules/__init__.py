@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.binding import (
         bind,
         bind_defaults,
+        bind_nearest,
         bound_format,
         lone_prediction,
         lone_predictor,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         settings,
         signature_of,
     )
+    from tunesmith.modules.nearest import Nearest, demo_content, nearest_of, nearest_path, static_demos
     from tunesmith.modules.predict import ChainOfThought, Predict
     from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
     from tunesmith.modules.rendering import render
@@ -47,6 +49,7 @@ else:
 __all__ = [
     "bind",
     "bind_defaults",
+    "bind_nearest",
     "bound_format",
     "caller_adapter",
     "calls_of",
@@ -57,6 +60,7 @@ __all__ = [
     "class_name",
     "context",
     "copy_program",
+    "demo_content",
     "DspyChainOfThought",
     "DspyPredict",
     "FieldDelta",
@@ -67,6 +71,9 @@ __all__ = [
     "lone_prediction",
     "lone_predictor",
     "Module",
+    "Nearest",
+    "nearest_of",
+    "nearest_path",
     "Part",
     "Predict",
     "Prediction",
@@ -83,6 +90,7 @@ __all__ = [
     "settings_of",
     "signature_of",
     "spec_of",
+    "static_demos",
     "stream",
     "Tool",
     "why_not_importable",

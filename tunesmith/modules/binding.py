@@ -1,12 +1,12 @@
-"""Bind a predictor to a prompt format, without changing its class.
+"""Bind a predictor to a prompt format, and to a choice among its demos, without changing its class.
 
 DSPy looks up its adapter in the settings at every call. A bound predictor has, as instance attributes, a `forward` and
-an `aforward` that first enter `dspy.context(adapter=...)`. Its class and path do not change, and a copy of the program
-is bound, too.
+an `aforward` that first enter `dspy.context(adapter=...)`, and pass the chosen demos as the call's own. Its class and
+path do not change, and a copy of the program is bound, too.
 
 The state of a bound predictor holds the format as `tunesmith_format`, and the request options as `config`. DSPy's
 `load_state` sets unknown entries as attributes. So a plain `dspy.Predict` restores the options and the name of the
-format; tunesmith uses that name, DSPy ignores it.
+format; tunesmith uses that name, DSPy ignores it. It holds the first demos of a pool, as fixed ones.
 """
 
 import warnings
@@ -28,11 +28,14 @@ from tunesmith.modules.module import (
     copy_program,
     settings,
 )
+from tunesmith.modules.nearest import Nearest, nearest_of, shown_demos, static_demos
+from tunesmith.modules.setting import NEAREST
 from tunesmith.signatures import check_inputs
 
 __all__ = [
     "bind",
     "bind_defaults",
+    "bind_nearest",
     "bound_format",
     "lone_prediction",
     "lone_predictor",
@@ -43,27 +46,58 @@ __all__ = [
 ]
 
 _MARK = "tunesmith_format"
-_OWN = ("aforward", "dump_state", "forward", "load_state", _MARK)
 
 
 def bind(predictor: DspyPredict, format_name: str | None) -> None:
-    """Make `predictor` use the format called `format_name`; `None` removes the binding.
+    """Make `predictor` use the format called `format_name`; `None` removes the binding. Its demos stay as they are.
 
     Raises:
         UsageError: there is no such format, or `predictor` is not a predictor. Bind each predictor of a program.
     """
+    _check_predictor(predictor, "A format")
+    if format_name is not None:
+        get_format(format_name)
+    _hold(predictor, _MARK, format_name)
+
+
+def bind_nearest(predictor: DspyPredict, nearest: Nearest | None) -> None:
+    """Make `predictor` show the demos of its `demos` that `nearest` chooses for each call; `None`: all of them.
+
+    Raises:
+        UsageError: `predictor` is not a predictor, or `nearest` is no `Nearest`.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> from tunesmith.modules import Nearest, bind_nearest
+        >>> predictor = ts.Predict("text -> label")
+        >>> predictor.demos = [{"text": text, "label": text.upper()} for text in ("a b", "b c", "c d")]
+        >>> bind_nearest(predictor, Nearest(k=1))
+        >>> ts.render(predictor, text="c d e").messages[2]["content"]
+        'C D'
+    """
+    _check_predictor(predictor, "A choice of demos")
+    if nearest is not None and not isinstance(nearest, Nearest):
+        raise UsageError(f"`nearest` must be a `Nearest`, such as `Nearest(k=4)`. Given: {shown(nearest)}.")
+    _hold(predictor, NEAREST, nearest)
+
+
+def _check_predictor(predictor: object, what: str) -> None:
     if not isinstance(predictor, DspyPredict):
         paths = [path for path, _ in predictor.named_predictors()] if isinstance(predictor, Module) else []
         hint = f" Bind its predictors: {', '.join(paths)}." if paths else " Give a `Predict`."
-        raise UsageError(f"A format can be bound only to a predictor. Given: {shown(type(predictor))}.{hint}")
-    for name in _OWN:
-        predictor.__dict__.pop(name, None)
-    if format_name is None:
-        return
-    get_format(format_name)
-    predictor.__dict__[_MARK] = format_name
+        raise UsageError(f"{what} can be bound only to a predictor. Given: {shown(type(predictor))}.{hint}")
+
+
+def _hold(predictor: DspyPredict, name: str, value: Any) -> None:
+    """Set or remove an attribute, and the methods that a predictor with one of them has."""
+    own = predictor.__dict__
+    own.pop(name, None)
+    if value is not None:
+        own[name] = value
     for method in (_forward, _aforward, _dump_state, _load_state):
-        predictor.__dict__[method.__name__.removeprefix("_")] = MethodType(method, predictor)
+        own.pop(method.__name__.removeprefix("_"), None)
+        if _MARK in own or NEAREST in own:
+            own[method.__name__.removeprefix("_")] = MethodType(method, predictor)
 
 
 def bound_format(predictor: DspyPredict) -> str | None:
@@ -93,7 +127,8 @@ def bind_defaults(program: Module) -> Module:
         chosen = bound_format(predictor)
         if chosen is None and caller_adapter() is None:
             chosen = default_format(predictor.signature, predictor.demos)
-        if chosen is not None and "forward" not in predictor.__dict__:  # DSPy's `load_state` sets only the name
+        own = predictor.__dict__
+        if chosen is not None and not ("forward" in own and _MARK in own):  # DSPy's `load_state` sets only the name
             bind(predictor, chosen)
     return program
 
@@ -119,11 +154,18 @@ def with_settings(predictor: DspyPredict, state: dict[str, Any]) -> dict[str, An
             "is called. Load it into a `ts.Predict` or `ts.ChainOfThought`; or save with `ts.save(folder, program)` "
             "and load with `ts.load(folder)`."
         )
-    return {**state, **extra}
+    if nearest_of(predictor) is None:
+        return {**state, **extra}
+    kept = len(static_demos(predictor))
+    _warn(
+        f"The demos of each call are chosen among {len(predictor.demos)}. A state file cannot hold that: the first "
+        f"{kept} are saved, as fixed demos. Save with `ts.save(folder, program)` and load with `ts.load(folder)`."
+    )
+    return {**state, "demos": state["demos"][:kept], **extra}
 
 
 def settle(predictor: DspyPredict, before: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Apply the format and the request options that DSPy set as attributes when it loaded `state`.
+    """Apply the format and the request options that DSPy set as attributes when it loaded `state`; show all its demos.
 
     Args:
         predictor: the predictor that loaded the state.
@@ -139,6 +181,7 @@ def settle(predictor: DspyPredict, before: Mapping[str, Any], state: Mapping[str
     _warn_of_lost(given.keys() - loaded.keys() - own.keys(), "loaded")
     predictor.config = {**own, **loaded}
     bind(predictor, bound_format(predictor))
+    bind_nearest(predictor, None)  # the loaded demos are fixed
 
 
 def _warn_of_lost(names: Iterable[str], done: str) -> None:
@@ -162,7 +205,7 @@ def lone_predictor(program: Module) -> DspyPredict | None:
         program = program if "forward" in own or own.get("callbacks") else own.get("predict", program)
     if not isinstance(program, DspyPredict) or type(program).__call__ is not DspyPredict.__call__:
         return None
-    bound = getattr(program.__dict__.get("forward"), "__func__", None) is _forward
+    bound = _MARK in program.__dict__ and getattr(program.__dict__.get("forward"), "__func__", None) is _forward
     return program if bound and is_plain_forward(type(program).forward) else None
 
 
@@ -186,18 +229,27 @@ def _called(bound: DspyPredict) -> DspyPredict:
 
 def _forward(self: DspyPredict, **kwargs: Any) -> Any:
     self = _called(self)
-    adapter = get_format(self.__dict__[_MARK])
+    chosen = bound_format(self)
+    adapter = caller_adapter() if chosen is None else get_format(chosen)
     prediction = predicted(self, adapter, kwargs) if is_plain_forward(type(self).forward) else None
     if prediction is not None:
         return prediction
     with context(adapter=adapter):
-        return type(self).forward(self, **kwargs)
+        return type(self).forward(self, **_with_demos(self, kwargs))
 
 
 async def _aforward(self: DspyPredict, **kwargs: Any) -> Any:
     self = _called(self)
-    with context(adapter=get_format(self.__dict__[_MARK])):
-        return await type(self).aforward(self, **kwargs)
+    chosen = bound_format(self)
+    with context(adapter=caller_adapter() if chosen is None else get_format(chosen)):
+        return await type(self).aforward(self, **_with_demos(self, kwargs))
+
+
+def _with_demos(called: DspyPredict, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call, with the demos that are chosen for it; a caller's own stay."""
+    if NEAREST not in called.__dict__ or "demos" in kwargs:
+        return kwargs
+    return {**kwargs, "demos": shown_demos(called, kwargs)}
 
 
 def _dump_state(self: DspyPredict, json_mode: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - DSPy's signature

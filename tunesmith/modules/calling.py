@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from tunesmith.formats import Format
 from tunesmith.lm import LM
 from tunesmith.modules.module import DspyPredict, Prediction, prediction_of, settings
+from tunesmith.modules.nearest import shown_demos
 from tunesmith.signatures import Signature, field_names
 
 __all__ = ["is_plain_forward", "plain_forward", "predicted", "untraced"]
@@ -69,7 +70,7 @@ def untraced(predictor: DspyPredict, adapter: Any, given: dict[str, Any]) -> Pre
     lm, config = own["lm"] or settings.lm, own["config"]
     if not isinstance(lm, LM) or _draws_many(config) or _draws_many(lm.kwargs) or adapter.callbacks or not lm.direct():
         return None
-    return prediction_of(adapter.ask(lm, config, signature, own["demos"], given), signature)
+    return prediction_of(adapter.ask(lm, config, signature, shown_demos(predictor, given), given), signature)
 
 
 def _draws_many(options: Mapping[str, Any]) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 from tunesmith.data import content_key
 from tunesmith.errors import ArtifactError, UsageError, brief, shown
 from tunesmith.formats import default_format, get_format
-from tunesmith.modules.binding import bind, bound_format
+from tunesmith.modules.binding import bind, bind_nearest, bound_format
 from tunesmith.modules.module import Module, caller_adapter, copy_program
+from tunesmith.modules.nearest import Nearest, nearest_path
 from tunesmith.modules.setting import change_settings, settings_of
 from tunesmith.signatures import Demo, Signature, check_inputs
 
@@ -24,7 +25,7 @@ class Part:
 
     Attributes:
         instruction: the text above the fields.
-        demos: worked examples, in prompt order.
+        demos: worked examples, in prompt order, or the pool that `Nearest` chooses from.
         format: name of the prompt format; `None` uses the caller's adapter.
     """
 
@@ -55,7 +56,8 @@ class Candidate:
     Attributes:
         parts: a `Part` per predictor path.
         sampling: request options for all predictors.
-        settings: declared settings by module path and name; the program itself is `self`.
+        settings: declared settings by module path and name; the program itself is `self`. A predictor that chooses the
+            demos of each call has the settings of its `Nearest` at `PATH.nearest`.
 
     Two candidates with the same content are equal and have the same `key`, in every process.
 
@@ -143,6 +145,25 @@ class Candidate:
             raise UsageError(f"There is no predictor {path!r}. The paths are: {', '.join(self.parts)}.")
         return replace(self, parts={**self.parts, path: replace(self.parts[path], **changes)})
 
+    def with_demos(self, path: str, demos: Iterable[Demo], nearest: Nearest | None = None) -> "Candidate":
+        """Return a copy whose predictor at `path` shows `demos`, or those of them that `nearest` chooses for each call.
+
+        `with_part(path, demos=...)` changes the demos and leaves it as it is whether calls choose among them.
+
+        Raises:
+            UsageError: there is no such path.
+        """
+        changed = self.with_part(path, demos=tuple(demos))
+        settings = {place: values for place, values in self.settings.items() if place != nearest_path(path)}
+        if nearest is not None:
+            settings[nearest_path(path)] = nearest.values()
+        return replace(changed, settings=settings)
+
+    def chosen_demos(self, path: str) -> int | None:
+        """Return how many demos of a pool a call of the predictor at `path` shows, `None` if it shows all it has."""
+        found = self.settings.get(nearest_path(path))
+        return None if found is None else min(found.get("k", Nearest().k), len(self.parts[path].demos))
+
     def with_setting(self, path: str, name: str, value: Any) -> "Candidate":
         """Return a copy with a new value of the setting `name` of the module at `path`.
 
@@ -178,6 +199,7 @@ class Candidate:
                 if check is not None:
                     check(predictor.signature)
             bind(predictor, part.format)
+            bind_nearest(predictor, Nearest() if nearest_path(path) in self.settings else None)
             if self.sampling:
                 predictor.config = {**predictor.config, **self.sampling}
         change_settings(copied, self.settings)
@@ -218,13 +240,14 @@ class Candidate:
     def differences(self, given: "Candidate") -> str:
         """Return in a few words how this candidate differs from `given`: formats, demos, instructions."""
         parts = []
-        for path, part in self.parts.items():
-            words = _differences(part, given.parts.get(path, part))
+        for path in self.parts:
+            words = _differences(self, given, path)
             if words:
                 parts.append(words if len(self.parts) == 1 else f"{path}: {words}")
         parts += [f"{name} {value}" for name, value in self.sampling.items() if given.sampling.get(name) != value]
+        told = set(map(nearest_path, self.parts))
         for path, values in self.settings.items():
-            before = given.settings.get(path, {})
+            before = values if path in told else given.settings.get(path, {})
             parts += [f"{name} {value}" for name, value in values.items() if before.get(name) != value]
         return "; ".join(parts)
 
@@ -249,12 +272,22 @@ class Candidate:
             yield from (f"setting {path}.{name}: {value}" for name, value in values.items())
 
 
-def _differences(part: Part, given: Part) -> str:
-    words = []
+def _differences(changed: Candidate, before: Candidate, path: str) -> str:
+    part, words = changed.parts[path], []
+    given = before.parts.get(path, part)
     if part.format != given.format:
         words.append(part.format or "the caller’s adapter")
-    if part.demos != given.demos:
-        words.append(f"{len(part.demos)} demos")
+    place = nearest_path(path)
+    if part.demos != given.demos or changed.settings.get(place) != before.settings.get(place):
+        words.append(_demos_in_words(changed, path))
     if part.instruction != given.instruction:
         words.append(f"instruction {shown(' '.join(part.instruction.split()), 48)}")
     return ", ".join(words)
+
+
+def _demos_in_words(candidate: Candidate, path: str) -> str:
+    count, chosen = len(candidate.parts[path].demos), candidate.chosen_demos(path)
+    if chosen is None:
+        return f"{count} demos"
+    how = [value for name, value in candidate.settings[nearest_path(path)].items() if name != "k"]
+    return f"nearest {chosen} of {count} demos ({', '.join(how)})"

@@ -6,7 +6,19 @@ from typing import Any
 from tunesmith.errors import UsageError, shown
 from tunesmith.modules.module import Module
 
-__all__ = ["DeclaredSetting", "Setting", "change_settings", "choices_of", "declared_settings", "settings_of"]
+__all__ = [
+    "NEAREST",
+    "DeclaredSetting",
+    "Setting",
+    "change_settings",
+    "choices_of",
+    "declared_settings",
+    "nearest_path",
+    "settings_of",
+]
+
+NEAREST = "tunesmith_nearest"
+"""The attribute of a predictor that holds its `Nearest`, which declares settings too."""
 
 
 class DeclaredSetting:
@@ -17,11 +29,12 @@ class DeclaredSetting:
         choices: values that a compiler tries, in order; if empty, it does not change the setting.
         low: smallest allowed value, `None` without a bound.
         high: largest allowed value, `None` without a bound.
+        only: the allowed values; if empty, any is.
         help: one line for the docs.
         name: of the attribute.
     """
 
-    __slots__ = ("choices", "default", "help", "high", "low", "name")
+    __slots__ = ("choices", "default", "help", "high", "low", "name", "only")
 
     def __init__(
         self,
@@ -30,8 +43,9 @@ class DeclaredSetting:
         low: float | None = None,
         high: float | None = None,
         help: str = "",  # noqa: A002 - see `Setting`
+        only: tuple[Any, ...] = (),
     ) -> None:
-        self.default, self.choices = default, choices
+        self.default, self.choices, self.only = default, choices, only
         self.low, self.high, self.help, self.name = low, high, help, ""
         for value in (self.default, *self.choices):
             self.check(value)
@@ -63,6 +77,8 @@ class DeclaredSetting:
         too_high = self.high is not None and not value <= self.high
         if too_low or too_high:
             raise UsageError(f"{title} must be {self._range()}. Given: {shown(value)}.")
+        if self.only and value not in self.only:
+            raise UsageError(f"{title} must be one of: {', '.join(map(str, self.only))}. Given: {shown(value)}.")
         return value
 
     def _range(self) -> str:
@@ -77,6 +93,7 @@ def Setting(  # noqa: N802 - used in a class body like pydantic's `Field`
     choices: tuple[Any, ...] = (),
     low: float | None = None,
     high: float | None = None,
+    only: tuple[Any, ...] = (),
     help: str = "",  # noqa: A002 - the word that click and argparse use
 ) -> Any:
     """Declare a setting of a module: `Candidate.apply` sets it, compilers search it, artifacts store it.
@@ -86,6 +103,7 @@ def Setting(  # noqa: N802 - used in a class body like pydantic's `Field`
         choices: values that a compiler tries; if empty, it does not change the setting.
         low: smallest allowed value.
         high: largest allowed value.
+        only: the allowed values; if empty, any is.
         help: one line for the docs.
 
     Raises:
@@ -99,7 +117,7 @@ def Setting(  # noqa: N802 - used in a class body like pydantic's `Field`
         >>> Brief().words
         20
     """
-    return DeclaredSetting(default, tuple(choices), low, high, help)
+    return DeclaredSetting(default, tuple(choices), low, high, help, tuple(only))
 
 
 def declared_settings(kind: type) -> Mapping[str, DeclaredSetting]:
@@ -108,13 +126,21 @@ def declared_settings(kind: type) -> Mapping[str, DeclaredSetting]:
     return {name: value for name, value in attributes.items() if isinstance(value, DeclaredSetting)}
 
 
-def _modules(program: Module) -> dict[str, Module]:
-    """Return the modules of `program` that declare settings, by path; the program itself is `self`."""
-    modules = {"self": program} if declared_settings(type(program)) else {}
+def nearest_path(path: str) -> str:
+    """Return the path of the settings by which the predictor at `path` chooses its demos."""
+    return f"{path}.nearest"
+
+
+def _modules(program: Module) -> dict[str, Any]:
+    """Return what declares settings, by path: modules, the program itself as `self`, and each `Nearest`."""
+    modules: dict[str, Any] = {"self": program} if declared_settings(type(program)) else {}
     inside: Any = program.named_sub_modules(Module, skip_compiled=True)
     for path, module in inside:
         if module is not program and declared_settings(type(module)):
             modules[path.removeprefix("self.")] = module
+    for path, predictor in program.named_predictors():
+        if NEAREST in predictor.__dict__:
+            modules[nearest_path(path)] = predictor.__dict__[NEAREST]
     return modules
 
 
