@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.compilers._bootstrap import Bootstrapped, bootstrap, passed
 from tunesmith.compilers._demos import labelled_pool
 from tunesmith.compilers._effort import Bounds, demos_of, prompt_start, shares
+from tunesmith.compilers._fitting import Fitting
 from tunesmith.compilers._guard import Guard
 from tunesmith.compilers._job import Job
 from tunesmith.compilers._mirror import Mirror
@@ -81,7 +82,7 @@ class Search(Work):
         self._report_notes: tuple[str, ...] = ()  # of every report
         self._worst = 0.0  # what a failure counts as: a metric may go below zero
         self._reserve: Reserve | None = None
-        self._asking = Asking(self)
+        self._asking, self._fitting = Asking(self), Fitting(job, self.base, self.val)
         self._guard = Guard(self._signatures, self.base, self.val, self.train, job.kept.protect)
 
     # What a compiler asks of it --------------------------------------------------------------------------------
@@ -203,7 +204,8 @@ class Search(Work):
     def minibatch(self, candidate: Candidate, n: int, *, draw: int = 0) -> list[Outcome]:
         """Run `candidate` on `n` training examples and return what it made of each, with trace and feedback.
 
-        Validation examples are for scores alone: what a proposal has seen cannot select it.
+        Validation examples are for scores alone: what a proposal has seen cannot select it. A candidate that cannot
+        fit the context has no outcomes.
 
         Args:
             candidate: what is run.
@@ -383,13 +385,14 @@ class Search(Work):
     # Inside ----------------------------------------------------------------------------------------------------
 
     def _minibatch(self, candidate: Candidate, n: int, draw: int) -> list[tuple[Example, Row]]:
+        candidate = self._kept(candidate)
+        if not self._fits(candidate):
+            return []
         order = list(range(len(self.train)))
         self.rng(f"failures {draw}").shuffle(order)
         examples = self.job.train.ordered(order[:n])
         progress = self._teller("training examples", 0, len(examples))
-        found = self.runner(self._kept(candidate), steps=True).run(
-            examples, slots=self.job.compiler.slots, progress=progress
-        )
+        found = self.runner(candidate, steps=True).run(examples, slots=self.job.compiler.slots, progress=progress)
         return list(zip(examples, found.rows, strict=True))
 
     def _kept(self, candidate: Candidate) -> Candidate:
@@ -400,6 +403,11 @@ class Search(Work):
                 "A candidate changed what `freeze` or `protect` keeps; that was put back before it was evaluated."
             )
         return found
+
+    def _fits(self, candidate: Candidate) -> bool:
+        """Return whether its prompts fit the context: a candidate that cannot be right is not paid for."""
+        base, longest = self._rows.get(self.base, []), self._fitting.longest
+        return self._fitting.why_not(candidate, base[longest] if longest < len(base) else None) is None
 
     def _rows_of(self, candidate: Candidate) -> list[Row]:
         return self._rows.get(self._kept(candidate), [])
@@ -419,7 +427,8 @@ class Search(Work):
 
     def _report(self, candidate: Candidate, n: int | None, label: str) -> Report:
         wanted = self.size if n is None else min(n, self.size)
-        if candidate not in self._rows and self._begun is not None:
+        wanted = wanted if self._fits(candidate) else 0
+        if wanted and candidate not in self._rows and self._begun is not None:
             self._begun(candidate)
         rows = self._rows.setdefault(candidate, [])
         first = len(rows)
@@ -461,8 +470,9 @@ class Search(Work):
         return any(excess > 0 for excess in self.excess(candidate).values())
 
     def _within_limits(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        candidates = [candidate for candidate in candidates if self._fits(candidate)]
         if not self.job.limits:
-            return list(candidates)
+            return candidates
         for candidate in candidates:
             self._report(candidate, min(_PROBE, self.size), "what a candidate costs")
         return [candidate for candidate in candidates if not self._is_over(candidate)]
@@ -532,6 +542,11 @@ class Search(Work):
 
     def _notes_of_costs(self) -> list[str]:
         notes = []
+        if self._fitting.count():
+            notes.append(
+                f"{self._fitting.count()} candidates were not evaluated, because they cannot fit: "
+                f"{self._fitting.first()}. Raise `num_ctx`, or give fewer or shorter demos."
+            )
         if self._is_over(self.base):
             notes.append("The program as given is over a limit itself; it is returned if nothing within is better.")
         if len(self.job.objectives) > 1:

@@ -117,6 +117,15 @@ class LM(OwnCacheLM):
         return found
 
     @property
+    def context_tokens(self) -> int | None:
+        """Tokens of context for a prompt with its reply; `None` if only the server knows.
+
+        Raises: as `identity`.
+        """
+        found = dict(self.identity.details).get("num_ctx", "")
+        return int(found) if found.isdecimal() else None
+
+    @property
     def own_turns(self) -> "OwnTurns":
         """The messages that its server adds to every prompt: a model's own `SYSTEM` and `MESSAGE`.
 
