@@ -43,6 +43,7 @@ DOORS = {  # third-party package: the only files that may import it
         "modules/module.py",
         "evaluation/subject.py",
         "compilers/compiler.py",
+        "compilers/dspy_compiler.py",
     ],
     "litellm": [],
     "ollama": ["lm/engines/ollama/engine.py"],

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Compiler,
         CompileReport,
         CompileResult,
+        DSPyCompiler,
         LabeledFewShot,
         RandomSearch,
     )
@@ -53,6 +54,7 @@ __all__ = [
     "CompileResult",
     "Dataset",
     "Demo",
+    "DSPyCompiler",
     "errors",
     "evaluate",
     "FieldDelta",

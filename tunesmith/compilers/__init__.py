@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers._wording import fields_in_words, outcome_texts, pair_texts, role_in_words
     from tunesmith.compilers._work import Progress
     from tunesmith.compilers.compiler import Compiler
+    from tunesmith.compilers.dspy_compiler import DSPyCompiler
     from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
     from tunesmith.compilers.random_search import RandomSearch
 
@@ -36,6 +37,7 @@ __all__ = [
     "CompileResult",
     "compilers",
     "count_evaluation",
+    "DSPyCompiler",
     "Effort",
     "few_shot_candidate",
     "fields_in_words",

@@ -19,7 +19,7 @@ def compilers() -> Mapping[str, type[Compiler]]:
     for file in public_files(__name__.rpartition(".")[0]):
         for kind in vars(file).values():
             if _is_compiler(kind) and kind.__module__ == file.__name__:
-                found[_kebab(kind.__name__)] = kind
+                found[kind.command_name or _kebab(kind.__name__)] = kind
     return found
 
 

@@ -66,6 +66,9 @@ class Compiler(Teleprompter, ABC):
     """
 
     name: ClassVar[str] = "Compiler"
+    command_name: ClassVar[str] = (
+        ""  # in `tunesmith.toml` and `--compiler`; empty for the class's name, as `random-search`
+    )
     tries_settings: ClassVar[bool] = (
         False  # whether candidates have other settings of modules, which may cost more calls
     )

@@ -1,0 +1,98 @@
+"""DSPy's own optimizers behind our interface."""
+
+import re
+from typing import Any
+
+import dspy
+import pytest
+
+from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
+from tests.each import each
+from tunesmith.compilers import DSPyCompiler
+from tunesmith.errors import UsageError
+from tunesmith.lm import FunctionLM, Seen
+
+SMALL = {
+    "LabeledFewShot": {"k": 3},
+    "BootstrapFewShot": {},
+    "BootstrapFewShotWithRandomSearch": {"num_candidate_programs": 2},
+    "MIPROv2": {"auto": None, "num_candidates": 2},
+    "GEPA": {"max_metric_calls": 60},
+    "SIMBA": {"bsize": 8, "num_candidates": 2, "max_steps": 2},
+    "COPRO": {"breadth": 2, "depth": 1},
+}
+COMPILED = {"MIPROv2": {"num_trials": 2, "minibatch": False}}
+
+
+def model_of() -> Any:
+    """Return a model that answers DSPy's requests for proposals too: with its markers, or with an instruction alone."""
+    answer = world()
+
+    def reply(seen: Seen) -> str:
+        if seen.text.startswith("Thing: "):
+            return answer(seen)
+        asked = re.findall(r"\[\[ ## (\w+) ## \]\]", seen.text.rpartition("Respond with")[2])
+        wording = f"Wording {len(seen.text) + (seen.request.config.seed or 0)}."
+        return "\n\n".join(f"[[ ## {name} ## ]]\n{wording}" for name in asked) or f"```{wording}```"
+
+    return FunctionLM(reply)
+
+
+def compiled(name: str, model: Any, **options: Any) -> Any:
+    given = {"metric": right, "arguments": SMALL[name], "compile_arguments": COMPILED.get(name, {}), **options}
+    with dspy.context(lm=model):
+        return DSPyCompiler(name, **given).compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL)
+
+
+@each("name", list(SMALL))
+def test_each_optimizer_runs_and_is_judged_as_any_other_compiler(name: str) -> None:
+    model = model_of()
+    report = compiled(name, model).compile_report
+    assert report.charged.calls == len(set(map(str, model.requests)))
+    assert report.baseline.n == report.compiled.n == len(VAL)
+    assert (report.gain.mean or 0) >= 0
+    assert not any("failed" in note or "stopped" in note for note in report.notes), report.notes
+
+
+@each("slots", [1, 4])
+def test_it_is_stopped_at_its_limit_and_at_the_budget(slots: int) -> None:
+    model = model_of()
+    report = compiled("BootstrapFewShotWithRandomSearch", model, max_calls=40, slots=slots).compile_report
+    assert any("was stopped after 40 calls" in note for note in report.notes), report.notes
+    report = compiled("BootstrapFewShotWithRandomSearch", model, budget=100, slots=slots).compile_report
+    assert report.charged.calls <= 100
+    assert not report.improved
+
+
+@each(
+    ("given", "message"),
+    [
+        (("MIPRO",), "DSPy has no optimizer 'MIPRO'. Use one of: "),
+        (("Teleprompter",), "DSPy has no optimizer"),
+        (("bootstrap_trace_data",), "DSPy has no optimizer"),
+        (("MIPROv2", {"trials": 3}), "DSPy's MIPROv2 does not take `trials`. It takes: metric, "),
+        (("MIPROv2", {}, {"trials": 3}), "does not take `trials`. It takes: student, "),
+    ],
+)
+def test_what_dspy_does_not_have_is_refused_with_what_it_has(given: Any, message: str) -> None:
+    names = ("optimizer", "arguments", "compile_arguments")
+    with pytest.raises(UsageError, match=re.escape(message)):
+        DSPyCompiler(metric=right, **dict(zip(names, given, strict=False)))
+
+
+def test_what_its_constructor_refuses_is_said_before_any_call() -> None:
+    model = model_of()
+    with pytest.raises(UsageError, match="DSPy's GEPA refuses its arguments"):
+        compiled("GEPA", model, arguments={"auto": "light", "max_metric_calls": 9})
+    assert model.requests == []
+
+
+def test_an_error_of_dspy_ends_its_search_and_never_the_compile() -> None:
+    report = compiled("MIPROv2", model_of(), arguments={"auto": "light"}, compile_arguments={"num_trials": 3})
+    assert any("MIPROv2 failed after 0 calls" in note for note in report.compile_report.notes)
+    assert not report.compile_report.improved
+
+
+def test_nothing_of_dspys_output_goes_to_the_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    compiled("BootstrapFewShotWithRandomSearch", model_of())
+    assert capsys.readouterr().out == ""
