@@ -11,7 +11,7 @@ import pytest
 
 import tunesmith.compilers
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
-from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, RandomSearch, compiler_named, compilers, options_text
+from tunesmith.compilers import BootstrapFewShot, DSPyCompiler, LabeledFewShot, RandomSearch, compiler_named, compilers, options_text
 from tunesmith.errors import UsageError
 from tunesmith.experiments import Project, find_object
 from tunesmith.lm import FunctionLM, Seen
@@ -21,11 +21,11 @@ FENCE = re.compile(r"```python\n(from dataclasses .*?)```", re.DOTALL)
 
 
 def test_a_name_is_that_of_the_class() -> None:
-    assert compilers() == {
-        "bootstrap-few-shot": BootstrapFewShot,
-        "labeled-few-shot": LabeledFewShot,
-        "random-search": RandomSearch,
-    }
+    found = compilers()
+    assert found["bootstrap-few-shot"] is BootstrapFewShot
+    assert found["labeled-few-shot"] is LabeledFewShot
+    assert found["random-search"] is RandomSearch
+    assert found["dspy"] is DSPyCompiler, "it has a `command_name`"
 
 
 def test_the_page_holds_the_options_that_are_declared() -> None:
