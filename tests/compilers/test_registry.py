@@ -11,7 +11,15 @@ import pytest
 
 import tunesmith.compilers
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
-from tunesmith.compilers import BootstrapFewShot, DSPyCompiler, LabeledFewShot, RandomSearch, compiler_named, compilers, options_text
+from tunesmith.compilers import (
+    BootstrapFewShot,
+    DSPyCompiler,
+    LabeledFewShot,
+    RandomSearch,
+    compiler_named,
+    compilers,
+    options_text,
+)
 from tunesmith.errors import UsageError
 from tunesmith.experiments import Project, find_object
 from tunesmith.lm import FunctionLM, Seen
