@@ -42,7 +42,7 @@ def test_the_page_holds_the_options_that_are_declared() -> None:
 
 
 def test_an_unknown_name_lists_all() -> None:
-    with pytest.raises(UsageError, match="Use one of: .*labeled-few-shot, .*random-search"):
+    with pytest.raises(UsageError, match=r"Use one of: .*labeled-few-shot, .*random-search"):
         compiler_named("magic", lambda name: None)
     with pytest.raises(UsageError, match="is not a compiler"):
         compiler_named("fractions:Fraction", lambda name: find_object(name, Path()))
