@@ -1,5 +1,7 @@
 """Proposals: asked of the prompt model, metered as such, counted, and never asked for twice."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,22 @@ from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, asked, colour_of, r
 from tests.each import each
 from tests.evaluation.replies import number, object_names, proposed, written
 from tests.scale import FULL
-from tunesmith.compilers import CompileResult, Search, job_of
+from tunesmith.compilers import CompileResult, Search, job_of, option
 from tunesmith.errors import BudgetExceeded, ModelUnavailable, RequestRefused, UsageError
 from tunesmith.experiments import compile_program, plan
-from tunesmith.lm import Budget, FunctionLM, Meter, ReplyCache, Seen, StopSignal, metered
+from tunesmith.lm import (
+    Budget,
+    Capabilities,
+    FunctionLM,
+    Identity,
+    Meter,
+    ReplyCache,
+    Seen,
+    StopSignal,
+    build_lm,
+    metered,
+)
+from tunesmith.lm.doubles import FunctionEngine
 from tunesmith.signatures import Signature
 
 GIVEN = {"instruction": "Say it.", "pairs": ["a", "b"]}
@@ -116,6 +130,49 @@ def test_a_step_with_a_model_of_its_own_asks_that_one_for_every_draw() -> None:
 
     assert len({one.better for one in found}) == 3
     assert (len(own.requests), len(ours.requests)) == (3, 0)
+
+
+def test_a_budget_of_tokens_counts_proposals() -> None:
+    meter = Meter(Budget(tokens=150))
+    search = search_of(FunctionLM(world()), meter=meter)
+    with pytest.raises((BudgetExceeded, StopSignal)):
+        search.ask(Propose, 9, **GIVEN)
+    assert 150 <= meter.charged.tokens < 300
+
+
+@dataclass(frozen=True)
+class Limited(Asking):
+    """With a limit of what an example may cost."""
+
+    limits: Mapping[str, float] = option({}, "The most.")
+
+
+def test_a_limit_of_tokens_holds_for_proposals_by_fewer_examples() -> None:
+    model = FunctionLM(world())
+    given = {"trainset": TRAIN, "valset": VAL, "lm": model}
+    search = Search(job_of(dspy.Predict(Colour), Limited(metric=right, limits={"tokens": 400}), **given))
+    texts = [f"number {place:03} " + "of some words " * 10 for place in range(30)]
+
+    search.ask(Propose, 1, instruction="x" * 40, pairs=texts)
+    search.ask(Propose, 1, instruction="short", pairs=texts[:1])
+    (first, second) = model.requests
+    sent = sum(len(part.text) for message in first.messages for part in message.parts) + len(str(first.system))
+    assert 1000 < sent <= 1600
+    assert "number 000" in repr(first)
+    assert "number 029" not in repr(first)
+    assert "number 000" in repr(second)
+    why = "texts of their inputs were left out, to stay within the limit or the context"
+    assert any(why in note for note in search.finish().notes)
+
+
+@each("room", [300, 1000])
+def test_a_proposal_stays_within_the_context_of_the_prompt_model(room: int) -> None:
+    engine = FunctionEngine(world(), Identity("double", "m", "1", (("num_ctx", str(room)),)), Capabilities())
+    search = search_of(FunctionLM(world()), prompt=build_lm("m", engine))
+    search.ask(Propose, 1, instruction="x", pairs=[f"number {place:03}" for place in range(2000)])
+    (request,) = engine.requests
+    sent = sum(len(part.text) for message in request.messages for part in message.parts) + len(str(request.system))
+    assert room < sent < 4 * room
 
 
 @each("slots", [1, 8])

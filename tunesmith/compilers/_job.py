@@ -109,6 +109,11 @@ class Job:
         return self.lm.slots if self.compiler.slots is None else self.compiler.slots
 
     @property
+    def proposer(self) -> LM:
+        """The model that writes proposals."""
+        return self.lm if self.prompt_lm is None else self.prompt_lm
+
+    @property
     def objectives(self) -> tuple[str, ...]:
         """Names of `OBJECTIVES`, for a compiler with such an option: what the search looks for."""
         return tuple(getattr(self.compiler, "objectives", ("score",)))

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunesmith.compilers._guard import kind_of_reason
+from tunesmith.compilers._shortening import shortened
 from tunesmith.compilers._wording import cleaned
 from tunesmith.compilers._work import Work
 from tunesmith.data import content_key, example_key
 from tunesmith.errors import DataError, UsageError, shown
 from tunesmith.evaluation import Row, program_key
-from tunesmith.lm import as_lm, role
+from tunesmith.lm import LM, as_lm, role
 from tunesmith.modules import Candidate, Module, Predict, Prediction, program_inputs
 from tunesmith.signatures import Example, Signature
 
@@ -37,6 +38,7 @@ class Asking:
         self._drawn: Counter[str] = Counter()
         self._asked: Counter[str] = Counter()
         self._unread: Counter[str] = Counter()
+        self._cut: Counter[str] = Counter()  # texts that a question had no room for
         self._programs: dict[Any, Module] = {}
         self._judged: dict[str, list[str | None]] = {}  # by step: of each instruction why it was left out
 
@@ -46,11 +48,15 @@ class Asking:
             raise UsageError(f"`ask` takes a number of proposals, at least 1. Given: {shown(n)}.")
         program = self._program(step)
         name = _name(step)
+        _example(name, program, inputs)
+        lm = self._work.job.proposer
+        inputs, dropped = shortened(self._work.job, program, lm, inputs)
+        self._cut[name] += dropped
         example = _example(name, program, inputs)
         question = content_key([program_key(program), Candidate.of(program).key, example_key(example)])
         first = self._drawn[question]
         self._drawn[question] += n
-        rows = self._rows(program, example, range(first, first + n))
+        rows = self._rows(program, example, lm, range(first, first + n))
         self._asked[name] += n
         self._unread[name] += sum(row.outputs is None for row in rows)
         return [Prediction(**row.outputs) for row in rows if row.outputs is not None]
@@ -78,11 +84,12 @@ class Asking:
             left = Counter(kind_of_reason(why) for why in reasons if why is not None)
             text += f"; of {len(reasons)} instructions {len(reasons) - left.total()} were new and could be used"
             text += f" (the others: {', '.join(f'{why} {count}' for why, count in left.items())})" if left else ""
+        if self._cut[name]:
+            text += f"; {self._cut[name]} texts of their inputs were left out, to stay within the limit or the context"
         return f"{text}."
 
-    def _rows(self, program: Module, example: Example, draws: range) -> list[Row]:
-        job, work, done = self._work.job, self._work, Counter[str]()
-        lm = job.lm if job.prompt_lm is None else job.prompt_lm
+    def _rows(self, program: Module, example: Example, lm: LM, draws: range) -> list[Row]:
+        work, done = self._work, Counter[str]()
 
         def one(draw: int) -> Row:
             model = lm if draw == 0 else lm.rolled(draw)

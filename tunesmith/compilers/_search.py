@@ -248,7 +248,8 @@ class Search(Work):
         """Return up to `n` proposals of a step by the prompt model: typed predictions, without those it cannot read.
 
         Each is one call or more of the role `prompt`: metered, cached, in the ledger, and given back on resume. The
-        same question asked again gives other proposals.
+        same question asked again gives other proposals. Lists among the inputs lose texts from their ends until the
+        question is within the compile's limit of tokens, if it has one, and within the model's context.
 
         Args:
             step: a signature, or a program.
