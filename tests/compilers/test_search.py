@@ -148,6 +148,18 @@ def test_a_minibatch_is_the_same_for_every_candidate_and_failures_are_a_part_of_
     assert wrong == [one for one in whole if not one.score]
     assert 0 < len(wrong) < len(whole) == 12
 
+def test_minibatches_go_on_epoch_after_epoch_each_shuffled_anew() -> None:
+    search = search_of()
+
+    batches = [[one.example.thing for one in search.minibatch(search.base, 3, start=start)] for start in range(0, 81, 3)]
+
+    seen = [thing for batch in batches for thing in batch]
+    assert all(len(set(batch)) == 3 for batch in batches)
+    assert sorted(seen[:39]) == sorted(set(seen[:39]))
+    assert {*seen[:40]} == {*seen[40:80]} == {example.thing for example in TRAIN}
+    assert seen[:20] != seen[40:60]
+    assert len(search.minibatch(search.base, 100, start=7)) == len(TRAIN)
+
 
 def test_a_round_that_another_one_follows_scores_no_leader_whole() -> None:
     search = search_of()

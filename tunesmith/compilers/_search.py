@@ -201,7 +201,7 @@ class Search(Work):
         self.note(found.note())
         return found
 
-    def minibatch(self, candidate: Candidate, n: int, *, draw: int = 0) -> list[Outcome]:
+    def minibatch(self, candidate: Candidate, n: int, *, draw: int = 0, start: int = 0) -> list[Outcome]:
         """Run `candidate` on `n` training examples and return what it made of each, with trace and feedback.
 
         Validation examples are for scores alone: what a proposal has seen cannot select it. A candidate that cannot
@@ -211,11 +211,12 @@ class Search(Work):
             candidate: what is run.
             n: how many training examples, from an order that `draw` and the seed give: the same for all candidates.
             draw: another number gives other examples.
+            start: from which place of the order, which goes on without end: epoch after epoch, each shuffled.
 
         Raises:
             BudgetExceeded: the budget ended; what was paid for is kept.
         """
-        return [outcome_of(example, row) for example, row in self._minibatch(candidate, n, draw)]
+        return [outcome_of(example, row) for example, row in self._minibatch(candidate, n, draw, start)]
 
     def failures(self, candidate: Candidate, n: int, *, threshold: float | None = None, draw: int = 0) -> list[Outcome]:
         """Return those of a `minibatch` that `candidate` fails on.
@@ -385,16 +386,27 @@ class Search(Work):
 
     # Inside ----------------------------------------------------------------------------------------------------
 
-    def _minibatch(self, candidate: Candidate, n: int, draw: int) -> list[tuple[Example, Row]]:
+    def _minibatch(self, candidate: Candidate, n: int, draw: int, start: int = 0) -> list[tuple[Example, Row]]:
         candidate = self._kept(candidate)
         if not self._fits(candidate):
             return []
-        order = list(range(len(self.train)))
-        self.rng(f"failures {draw}").shuffle(order)
-        examples = self.job.train.ordered(order[:n])
+        examples = self.job.train.ordered(self._drawn(n, draw, start))
         progress = self._teller("training examples", 0, len(examples))
         found = self.runner(candidate, steps=True).run(examples, slots=self.job.compiler.slots, progress=progress)
         return list(zip(examples, found.rows, strict=True))
+
+    def _drawn(self, n: int, draw: int, start: int) -> list[int]:
+        """Return the numbers of `n` training examples, each once, from place `start` of the order of `draw`."""
+        found: dict[int, None] = {}
+        size, orders = len(self.train), dict[int, list[int]]()
+        while len(found) < min(n, size):
+            epoch, place = divmod(start, size)
+            if epoch not in orders:
+                orders[epoch] = list(range(size))
+                self.rng(f"failures {draw}{f' {epoch}' if epoch else ''}").shuffle(orders[epoch])
+            found[orders[epoch][place]] = None
+            start += 1
+        return list(found)
 
     def _kept(self, candidate: Candidate) -> Candidate:
         """Return the candidate with frozen parts and protected texts as they were: compilers need not know of them."""
