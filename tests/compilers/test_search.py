@@ -148,10 +148,13 @@ def test_a_minibatch_is_the_same_for_every_candidate_and_failures_are_a_part_of_
     assert wrong == [one for one in whole if not one.score]
     assert 0 < len(wrong) < len(whole) == 12
 
+
 def test_minibatches_go_on_epoch_after_epoch_each_shuffled_anew() -> None:
     search = search_of()
 
-    batches = [[one.example.thing for one in search.minibatch(search.base, 3, start=start)] for start in range(0, 81, 3)]
+    batches = [
+        [one.example.thing for one in search.minibatch(search.base, 3, start=start)] for start in range(0, 81, 3)
+    ]
 
     seen = [thing for batch in batches for thing in batch]
     assert all(len(set(batch)) == 3 for batch in batches)
