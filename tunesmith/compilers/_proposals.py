@@ -118,8 +118,6 @@ class Asking:
 def _name(step: Step) -> str:
     if isinstance(step, str):
         return step
-    if isinstance(step, Predict):  # a signature with options of its own is named as one without
-        return step.signature.__name__
     return step.__name__ if isinstance(step, type) else type(step).__name__
 
 
