@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tunesmith import errors, lm, metrics
     from tunesmith.artifacts import Artifact, load, save, verify
     from tunesmith.compilers import (
+        APE,
         BootstrapFewShot,
         Compiler,
         CompileReport,
@@ -42,6 +43,7 @@ else:
 __version__ = "0.1.0"
 
 __all__ = [
+    "APE",
     "Artifact",
     "BootstrapFewShot",
     "Budget",

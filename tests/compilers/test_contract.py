@@ -8,7 +8,7 @@ from tests.compilers.asking import Asking
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
 from tests.contracts.compiler import CompilerContract
 from tests.contracts.proposing import ProposingContract
-from tunesmith.compilers import BootstrapFewShot, Compiler, DSPyCompiler, LabeledFewShot, RandomSearch
+from tunesmith.compilers import APE, BootstrapFewShot, Compiler, DSPyCompiler, LabeledFewShot, RandomSearch
 from tunesmith.lm import FunctionLM
 
 
@@ -46,6 +46,12 @@ class TestDSPyCompiler(CompilerContract):
 
     def test_callbacks_of_dspy_are_told_once(self) -> None:
         """They are told of DSPy's own compile too."""
+
+
+class TestAPE(ProposingContract):
+    def make(self, **options: Any) -> Compiler:
+        small = {"questions": 2, "per_question": 3, "iterations": 1, "variations": 2, "samples": 4}
+        return APE(**{"metric": right, **small, **options})
 
 
 def keys() -> list[str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers._verdict import VERDICTS, Finding, count_evaluation, finding_of, is_test_split, verdict_of
     from tunesmith.compilers._wording import fields_in_words, outcome_texts, pair_texts, role_in_words
     from tunesmith.compilers._work import Progress
+    from tunesmith.compilers.ape import APE
     from tunesmith.compilers.compiler import Compiler
     from tunesmith.compilers.dspy_compiler import DSPyCompiler
     from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _public = lazy_package(__name__)
 
 __all__ = [
+    "APE",
     "BootstrapFewShot",
     "Bootstrapped",
     "check_values",

@@ -1,8 +1,8 @@
 """What a search will do, as numbers, and what that takes in calls."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.evaluation import RACES
@@ -31,6 +31,8 @@ class Effort:
         race: the rule that compares them, a name of `RACES`; `None` if each is scored on every example.
         finalists: leaders of the race that are scored on every example.
         bounds: lowest and highest score, if the race gets them.
+        evaluations: the most evaluations of an example before the leaders are scored whole, if the race gets that.
+        options: of the race.
         proposals: calls of the prompt model.
         runs, most_runs: runs of a program on training examples, expected and at most.
     """
@@ -39,6 +41,8 @@ class Effort:
     race: str | None = None
     finalists: int = 2
     bounds: Bounds = None
+    evaluations: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     proposals: int = 0
     runs: int = 0
     most_runs: int = 0
@@ -74,8 +78,16 @@ def _race(effort: Effort, budget: Budget, val: int, calls: float) -> int:
     room = None
     if budget.calls is not None and calls > 0:
         room = max(0, int((budget.calls - effort.proposals) / calls) - val - effort.runs)
-    share, finalists = shares(effort.race, count, val, room, effort.finalists)
-    return forecast(effort.race, count=count, total=val, budget=share, finalists=finalists, bounds=effort.bounds)
+    share, finalists = shares(effort.race, count, val, room, effort.finalists, effort.evaluations)
+    return forecast(
+        effort.race,
+        count=count,
+        total=val,
+        budget=share,
+        finalists=finalists,
+        bounds=effort.bounds,
+        options=effort.options,
+    )
 
 
 def _notes_of_room(effort: Effort, budget: Budget, val: int, calls: float, advice: str) -> list[str]:
@@ -104,7 +116,9 @@ _MIDDLE, _SPREAD = 0.6, 0.08  # of the drawn candidates' abilities
 _LUCK = 0.3  # how much of a score is chance, the rest being the example's difficulty
 
 
-def shares(rule: str, count: int, total: int, room: int | None, finalists: int) -> tuple[int, int]:
+def shares(
+    rule: str, count: int, total: int, room: int | None, finalists: int, evaluations: int | None = None
+) -> tuple[int, int]:
     """Return how many evaluations a race gets, and how many of its leaders are scored on every example.
 
     What the leaders need is kept back from `room`, but at most half of it.
@@ -115,9 +129,11 @@ def shares(rule: str, count: int, total: int, room: int | None, finalists: int) 
         total: validation examples.
         room: evaluations that the budget has room for; `None` without a limit.
         finalists: leaders that are wanted.
+        evaluations: what the race gets at most; default a part of what scoring every candidate whole would take.
     """
     everything, finalists = count * total, min(finalists, count)
     budget = everything if rule in _WHOLE or count == 1 else int(everything * _EFFORT)
+    budget = budget if evaluations is None else min(everything, evaluations)
     if room is None:
         return budget, finalists
     if not finalists:
@@ -139,7 +155,16 @@ def demos_of(candidate: Candidate) -> int:
     return sum(len(part.demos) if chosen[path] is None else chosen[path] or 0 for path, part in candidate.parts.items())
 
 
-def forecast(rule: str, *, count: int, total: int, budget: int, finalists: int, bounds: Bounds = None) -> int:
+def forecast(
+    rule: str,
+    *,
+    count: int,
+    total: int,
+    budget: int,
+    finalists: int,
+    bounds: Bounds = None,
+    options: Mapping[str, Any] | None = None,
+) -> int:
     """Return the mean number of evaluations of one example that a race takes, its leaders scored whole afterwards.
 
     Each race drops candidates by a rule of its own, some by their scores, so there is no formula for all: the race is
@@ -148,13 +173,22 @@ def forecast(rule: str, *, count: int, total: int, budget: int, finalists: int, 
     """
     if count < 1 or total < 1:
         return 0
-    drawn = min(total, _MOST_DRAWN)
+    drawn = total if options else min(total, _MOST_DRAWN)  # an option may be a number of examples
     share = int(budget * drawn / total)
-    runs = [_one(rule, count, drawn, share, finalists, bounds, seed) for seed in range(_RUNS)]
+    runs = [_one(rule, count, drawn, share, finalists, bounds, seed, options or {}) for seed in range(_RUNS)]
     return min(count * total, round(sum(runs) / _RUNS * total / drawn))
 
 
-def _one(rule: str, count: int, total: int, budget: int, finalists: int, bounds: Bounds, seed: int) -> int:
+def _one(
+    rule: str,
+    count: int,
+    total: int,
+    budget: int,
+    finalists: int,
+    bounds: Bounds,
+    seed: int,
+    options: Mapping[str, Any],
+) -> int:
     rng = np.random.default_rng(seed)
     ability = rng.normal(_MIDDLE, _SPREAD, size=(count, 1))
     hard = rng.random(total)
@@ -162,6 +196,6 @@ def _one(rule: str, count: int, total: int, budget: int, finalists: int, bounds:
     right = np.where(rng.random((count, total)) < _LUCK, own, hard) < ability
     low, high = (0.0, 1.0) if bounds is None else bounds
     scores: Sequence[Sequence[float]] = np.where(right, high, low).tolist()
-    results = RACES[rule](count, lambda k, n: scores[k][:n], total, budget, bounds=bounds, seed=seed)
+    results = RACES[rule](count, lambda k, n: scores[k][:n], total, budget, bounds=bounds, seed=seed, **options)
     seen = [result.n for result in results if result.n]
     return sum(seen) + sum(total - n for n in seen[:finalists]) if seen else min(count, 1) * total

@@ -12,7 +12,7 @@ from tunesmith.data import content_key, example_key
 from tunesmith.errors import DataError, UsageError, shown
 from tunesmith.evaluation import Row, program_key
 from tunesmith.lm import LM, as_lm, role
-from tunesmith.modules import Candidate, Module, Predict, Prediction, program_inputs
+from tunesmith.modules import Candidate, DspyPredict, Module, Predict, Prediction, program_inputs, signature_of
 from tunesmith.signatures import Example, Signature
 
 __all__ = ["Asking", "Step"]
@@ -118,6 +118,8 @@ class Asking:
 def _name(step: Step) -> str:
     if isinstance(step, str):
         return step
+    if isinstance(step, DspyPredict):
+        return str(signature_of(step).__name__)
     return step.__name__ if isinstance(step, type) else type(step).__name__
 
 

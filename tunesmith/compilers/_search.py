@@ -504,8 +504,7 @@ class Search(Work):
             # Demos make calls more expensive than the student's: the longest candidate shows how much room there is.
             self._report(max(tried, key=demos_of), min(_PROBE, total), "longest candidate")
         room = self.room()
-        share, leaders = shares(rule, count, total, room, finalists)
-        share = share if evaluations is None else min(share, evaluations)
+        share, leaders = shares(rule, count, total, room, finalists, evaluations)
         if room is not None and finalists and not leaders:
             self._note_no_room(room, tried)
             return []
