@@ -11,9 +11,10 @@ from tests.compilers.worlds import Colour, right, things, world
 from tests.each import each
 from tests.evaluation.replies import number, written
 from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
+from tunesmith.compilers._effort import Effort, planned
 from tunesmith.compilers._plan import calls_of_example
 from tunesmith.experiments import compile_program, plan
-from tunesmith.lm import FunctionLM, Seen
+from tunesmith.lm import Budget, FunctionLM, Seen
 
 TRAIN, VAL, TEST = things(*range(9)), things(*range(100, 108)), things(*range(200, 204))
 POLITE = ts.metrics.judge("It is polite.")
@@ -148,3 +149,17 @@ def test_where_a_run_shows_more_calls_than_the_code_the_test_still_has_its_room(
         assert result.verdict != "untested"
         assert result.compiled is not None
         assert result.compiled.n == len(TEST)
+
+
+def test_an_effort_of_several_races_is_planned_by_its_evaluations() -> None:
+    effort = Effort(
+        candidates=20, race="bf", races=3, evaluations=100, proposals=90, runs=70, most_runs=70, start=(10, 5)
+    )
+
+    found = planned(effort, Budget(calls=2000), val=100, calls=1.0)
+    short = planned(effort, Budget(calls=200), val=100, calls=1.0)
+
+    assert found["calls"] == {"expected": 760, "worst": 760}
+    assert found["notes"] == []
+    assert "runs on training examples about 10, proposals 5" in short["notes"][0]
+    assert planned(effort, Budget(calls=215), val=100, calls=1.0)["notes"] == []

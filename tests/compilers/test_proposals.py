@@ -275,6 +275,24 @@ def test_failures_are_training_examples_with_what_went_wrong() -> None:
     assert isinstance(search.signature("self"), type(Signature))
 
 
+def test_a_training_example_is_run_once_for_each_candidate() -> None:
+    model = FunctionLM(world())
+    search = search_of(model)
+    first = search.minibatch(search.base, 6)
+
+    again = search.outcomes(search.base, [first[2].example, first[0].example])
+
+    assert again == [first[2], first[0]]
+    assert len(model.requests) == 6
+    assert len(search.outcomes(search.base, list(search.train))) == len(model.requests) == len(TRAIN)
+
+
+def test_a_step_with_options_is_named_by_its_signature() -> None:
+    search = search_of(FunctionLM(world()))
+    search.propose("self", ts.Predict(Propose, temperature=0.5), **GIVEN)
+    assert any("asked of the prompt model as `Propose`" in note for note in search.finish().notes)
+
+
 def test_proposed_instructions_are_cleaned_guarded_and_new() -> None:
     texts = iter(['"Say the colour."', "Say the colour.", "Instruction: Look twice.", "", "```\nName it.\n```"])
     search = search_of(FunctionLM(lambda seen: proposed(seen, next(texts))))

@@ -33,8 +33,10 @@ class Effort:
         bounds: lowest and highest score, if the race gets them.
         evaluations: the most evaluations of an example before the leaders are scored whole, if the race gets that.
         options: of the race.
+        races: how many such races follow each other, each with its own `evaluations`; the last one has the finalists.
         proposals: calls of the prompt model.
         runs, most_runs: runs of a program on training examples, expected and at most.
+        start: runs and proposals before the first candidate is compared, if others follow; default all.
     """
 
     candidates: int
@@ -43,9 +45,18 @@ class Effort:
     bounds: Bounds = None
     evaluations: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    races: int = 1
     proposals: int = 0
     runs: int = 0
     most_runs: int = 0
+    start: tuple[int, int] | None = None
+
+    def compared(self, val: int) -> int:
+        """Return the most evaluations of an example that comparing the candidates takes."""
+        everything = self.candidates * val
+        if self.races == 1 or self.evaluations is None:
+            return everything
+        return min(everything, self.races * self.evaluations + self.finalists * val)
 
 
 def planned(effort: Effort, budget: Budget, *, val: int, calls: float, advice: str = "") -> dict[str, Any]:
@@ -59,7 +70,7 @@ def planned(effort: Effort, budget: Budget, *, val: int, calls: float, advice: s
         advice: what else leaves more room.
     """
     limit = math.inf if budget.calls is None else budget.calls
-    race, most = _race(effort, budget, val, calls), effort.candidates * val
+    race, most = _race(effort, budget, val, calls), effort.compared(val)
     worst = min((val + most + effort.most_runs) * calls + effort.proposals, limit)
     expected = (val + race + effort.runs) * calls + effort.proposals
     return {
@@ -73,8 +84,8 @@ def planned(effort: Effort, budget: Budget, *, val: int, calls: float, advice: s
 def _race(effort: Effort, budget: Budget, val: int, calls: float) -> int:
     """Return how many evaluations comparing the candidates is expected to take."""
     count, everything = effort.candidates, effort.candidates * val
-    if effort.race is None or not everything:
-        return everything
+    if effort.race is None or effort.races > 1 or not everything:
+        return effort.compared(val)
     room = None
     if budget.calls is not None and calls > 0:
         room = max(0, int((budget.calls - effort.proposals) / calls) - val - effort.runs)
@@ -93,12 +104,13 @@ def _race(effort: Effort, budget: Budget, val: int, calls: float) -> int:
 def _notes_of_room(effort: Effort, budget: Budget, val: int, calls: float, advice: str) -> list[str]:
     """Return a sentence if the budget of calls leaves no room to score one candidate on validation."""
     limit, one = budget.calls, math.ceil(val * calls)
-    before = effort.runs * calls + effort.proposals
+    runs, proposals = (effort.runs, effort.proposals) if effort.start is None else effort.start
+    before = runs * calls + proposals
     if limit is None or not effort.candidates or limit >= 2 * one + before:
         return []
     surely = limit < 2 * one
-    about = f", bootstrapping about {math.ceil(effort.runs * calls)}" if effort.runs else ""
-    about += f", proposals {effort.proposals}" if effort.proposals else ""
+    about = f", runs on training examples about {math.ceil(runs * calls)}" if runs else ""
+    about += f", proposals {proposals}" if proposals else ""
     ways = [f"Raise the budget by {'about ' if before else ''}{math.ceil(2 * one + before) - limit} calls"]
     ways += [advice] if advice and effort.runs and not surely else []
     return [

@@ -17,7 +17,7 @@ from tunesmith.compilers._proposals import Asking, Step
 from tunesmith.compilers._report import CompileReport, TrialRecord, untried
 from tunesmith.compilers._study import front_in_words
 from tunesmith.compilers._work import Progress, Work
-from tunesmith.data import Dataset
+from tunesmith.data import Dataset, example_key
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import RACES, Ledger, Report, Row, Runner, gain, paired_scores
 from tunesmith.lm import Meter
@@ -78,6 +78,7 @@ class Search(Work):
         self._proposed = {path: {part.instruction} for path, part in self.base.parts.items()}
         self._rows: dict[Candidate, list[Row]] = {}
         self._runners: dict[Candidate, Runner] = {}
+        self._trained_rows: dict[Candidate, dict[str, Row]] = {}  # of training examples, by the example's key
         self._traced: dict[int, Bootstrapped] = {}  # by how many examples were wanted
         self._report_notes: tuple[str, ...] = ()  # of every report
         self._worst = 0.0  # what a failure counts as: a metric may go below zero
@@ -229,6 +230,10 @@ class Search(Work):
         """
         pairs = self._minibatch(candidate, n, draw)
         return [outcome_of(example, row) for example, row in pairs if not passed(row, threshold)]
+
+    def outcomes(self, candidate: Candidate, examples: Sequence[Example]) -> list[Outcome]:
+        """Run `candidate` on these training examples, as `minibatch` does, which draws them."""
+        return [outcome_of(example, row) for example, row in self._trained(candidate, examples)]
 
     def examples(self, path: str, n: int, *, draw: int = 0) -> list[Demo]:
         """Return up to `n` pairs of inputs and outputs of one predictor: labelled ones, else those of a teacher's runs.
@@ -387,13 +392,20 @@ class Search(Work):
     # Inside ----------------------------------------------------------------------------------------------------
 
     def _minibatch(self, candidate: Candidate, n: int, draw: int, start: int = 0) -> list[tuple[Example, Row]]:
+        return self._trained(candidate, self.job.train.ordered(self._drawn(n, draw, start)))
+
+    def _trained(self, candidate: Candidate, examples: Sequence[Example]) -> list[tuple[Example, Row]]:
+        """Return what `candidate` made of training examples; each is run once."""
         candidate = self._kept(candidate)
         if not self._fits(candidate):
             return []
-        examples = self.job.train.ordered(self._drawn(n, draw, start))
-        progress = self._teller("training examples", 0, len(examples))
-        found = self.runner(candidate, steps=True).run(examples, slots=self.job.compiler.slots, progress=progress)
-        return list(zip(examples, found.rows, strict=True))
+        rows = self._trained_rows.setdefault(candidate, {})
+        keyed = {key: example for example in examples if (key := example_key(example)) not in rows}
+        progress = self._teller("training examples", 0, len(keyed))
+        runner = self.runner(candidate, steps=True)
+        found = runner.run(list(keyed.values()), slots=self.job.compiler.slots, progress=progress)
+        rows.update(zip(keyed, found.rows, strict=True))
+        return [(example, rows[example_key(example)]) for example in examples]
 
     def _drawn(self, n: int, draw: int, start: int) -> list[int]:
         """Return the numbers of `n` training examples, each once, from place `start` of the order of `draw`."""
