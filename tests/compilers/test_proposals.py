@@ -79,6 +79,18 @@ def test_the_prompt_model_writes_and_the_program_keeps_its_own() -> None:
     assert charged["prompt"].tokens > 0
 
 
+def test_the_judges_model_judges_in_a_role_of_its_own() -> None:
+    ours, theirs, meter = FunctionLM(world()), FunctionLM(lambda seen: "first", name="judge"), Meter()
+    job = job_of(dspy.Predict(Colour), Asking(metric=right), trainset=TRAIN, valset=VAL, lm=ours, judge_lm=theirs)
+    search = Search(job, meter=meter)
+
+    found = search.judge("first, second -> better: Literal['first', 'second']", 3, first="a", second="b")
+
+    assert [one.better for one in found] == ["first"] * 3
+    assert (len(theirs.requests), meter.by_role()["charged"]["judge"].calls) == (3, 3)
+    assert any("3 judgements were asked of the judge's model" in note for note in search.finish().notes)
+
+
 def test_what_cannot_be_read_is_counted_and_left_out() -> None:
     def reply(seen: Seen) -> str:
         if asked(seen) and (seen.request.config.seed or 0) % 2:

@@ -9,7 +9,7 @@ import dspy
 import pytest
 
 from tests.each import each
-from tunesmith.cli.choosing import chosen_prompt_lm
+from tunesmith.cli.choosing import chosen_role
 from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, RandomSearch
 from tunesmith.errors import RowError, UsageError
 from tunesmith.experiments import Project, find_object, find_program
@@ -102,7 +102,7 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
         ("[compile]\nbudget_calls = true", "`compile.budget_calls`"),
         (
             "[compile]\ncompiler = 'magic'",
-            "There is no compiler 'magic'. Use one of: bootstrap-few-shot, labeled-few-shot",
+            "There is no compiler 'magic'. Use one of: bootstrap-few-shot,",
         ),
         ("[compile]\nnum_candidates = 0", "[compile] `num_candidates` must be at least 1. Given: 0."),
         ("[compile]\nnum_candidats = 3", "`compile.num_candidats`. Did you mean `num_candidates`?"),
@@ -420,12 +420,12 @@ def test_the_prompt_model_has_a_table_of_its_own(tmp_path: Path) -> None:
         "[prompt_lm]\nspec = 'ollama/large'\nhost = 'http://127.0.0.1:8'\ntemperature = 0.5\n"
     )
     project = Project.load(write(tmp_path / "p", toml))
-    found = chosen_prompt_lm(None, project)
+    found = chosen_role("prompt_lm", None, project)
     assert found is not None
     assert (found.model, found.kwargs["temperature"]) == ("ollama/large", 0.5)
-    given = chosen_prompt_lm("ollama/small", project)
+    given = chosen_role("prompt_lm", "ollama/small", project)
     assert given is not None
     assert (given.model, given.kwargs.get("temperature")) == ("ollama/small", None)
-    assert chosen_prompt_lm(None, Project.load(write(tmp_path / "q", "[lm]\nspec = 'ollama/small'"))) is None
+    assert chosen_role("prompt_lm", None, Project.load(write(tmp_path / "q", "[lm]\nspec = 'ollama/small'"))) is None
     with pytest.raises(UsageError, match=r"`prompt_lm\.zzz`"):
         Project.load(write(tmp_path / "r", "[prompt_lm]\nzzz = 1"))

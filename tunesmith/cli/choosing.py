@@ -17,8 +17,9 @@ __all__ = [
     "chosen_lm",
     "chosen_model",
     "chosen_program",
-    "chosen_prompt_lm",
+    "chosen_role",
     "chosen_spec",
+    "chosen_teacher",
     "current_project",
 ]
 
@@ -78,17 +79,40 @@ def chosen_lm(given: str | None, project: Project | None = None, *, slots: int |
     return lm(spec, cache=store, **options)
 
 
-def chosen_prompt_lm(given: str | None, project: Project, *, store: bool = True) -> LM | None:
-    """Return the prompt model: the option, else [prompt_lm] of the project file, else `None`.
+def chosen_role(name: str, given: str | None, project: Project, *, store: bool = True) -> LM | None:
+    """Return the model of a role: the option, else the table of the role in the project file, else `None`.
+
+    Args:
+        name: of the table: `prompt_lm`, `teacher_lm` or `judge_lm`.
+        given: the option.
+        project: has the tables.
+        store: whether the cache is read and written.
 
     Raises: the errors of `chosen_lm`.
     """
-    settings = project.settings.prompt_lm
+    settings = getattr(project.settings, name)
     spec = settings.spec if given is None else given
     if spec is None:
         return None
     named = next((table for table in (settings, project.settings.lm) if table.spec == spec), None)
     return lm(spec, cache=store, **({} if named is None else named.options()))
+
+
+def chosen_teacher(
+    given: str | None, spec: str | None, project: Project, model: LM, allow: Sequence[str], *, store: bool = True
+) -> Module | LM | None:
+    """Return what makes demos: a program (`module:attr` or an artifact's folder), a model, or `None` for neither.
+
+    Raises:
+        UsageError: both are given; else as `chosen_program` and `chosen_lm`.
+    """
+    named = project.settings.compile.teacher if given is None and spec is None else given
+    found = chosen_role("teacher_lm", spec, project, store=store) if given is None or spec is not None else None
+    if named is None:
+        return found
+    if found is not None:
+        raise UsageError("A teacher is a program or a model. Give `teacher` or `teacher_lm`, not both.")
+    return chosen_program(named, project, model, allow)
 
 
 def chosen_program(target: str | None, project: Project, model: LM | None, allow: Sequence[str]) -> Module:

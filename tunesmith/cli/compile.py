@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tunesmith.cli.choosing import chosen_lm, chosen_program, chosen_prompt_lm, chosen_spec, current_project
+from tunesmith.cli.choosing import chosen_lm, chosen_program, chosen_role, chosen_spec, chosen_teacher, current_project
 from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.invoked import invoked_command
 from tunesmith.cli.output import emit, heading, note, say, say_table
@@ -34,6 +34,9 @@ def run(
     test: Path | None,
     spec: str | None,
     prompt_lm: str | None,
+    judge_lm: str | None,
+    teacher: str | None,
+    teacher_lm: str | None,
     sets: tuple[str, ...],
     no_store: bool,
     allow: tuple[str, ...],
@@ -76,7 +79,9 @@ def run(
                 rescore=rescore,
                 store=not no_store,
                 mirror=study_url,
-                prompt_lm=chosen_prompt_lm(prompt_lm, project, store=not no_store),
+                prompt_lm=chosen_role("prompt_lm", prompt_lm, project, store=not no_store),
+                judge_lm=chosen_role("judge_lm", judge_lm, project, store=not no_store),
+                teacher=chosen_teacher(teacher, teacher_lm, project, model, allow, store=not no_store),
                 executor=project.settings.compile.executor,
                 command=invoked_command(run=name, spec=spec or os.environ.get("TUNESMITH_LM") or None),
             )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunesmith.compilers._demos import carried, draw, labelled_pools
-from tunesmith.compilers._work import Work
+from tunesmith.compilers._work import Work, rolled
 from tunesmith.data import content_key
 from tunesmith.errors import DataError, brief
 from tunesmith.evaluation import Row
@@ -148,7 +148,7 @@ class _Attempts:
         for number in range(self._rounds):
             runner = self._work.runner(
                 candidate,
-                program=self._teacher,
+                program=rolled(self._teacher, number),
                 lm=lm if number == 0 else lm.rolled(number),
                 mode="teach",
                 steps=True,

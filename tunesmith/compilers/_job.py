@@ -17,8 +17,8 @@ from tunesmith.evaluation import (
     program_source,
 )
 from tunesmith.lm import LM, SECRET_OPTIONS, BaseLM, Budget
-from tunesmith.metrics import Metric, metric_fingerprint, metric_name
-from tunesmith.modules import Candidate, Module, caller_adapter, class_name, program_fingerprint
+from tunesmith.metrics import Metric, judged_by, metric_fingerprint, metric_name
+from tunesmith.modules import Candidate, Module, caller_adapter, class_name, copy_program, program_fingerprint
 from tunesmith.signatures import Example
 
 __all__ = ["Job", "Policy", "check_program", "fitted_dataset", "job_of"]
@@ -80,9 +80,11 @@ class Job:
         train: examples that demos come from.
         val: examples that select.
         test: examples that only label the result, `None` for none.
-        teacher: makes demos; `None` for the program itself.
+        teacher: makes demos; `None` for the program itself. Given a model, it is the program under that model.
         lm: the model.
         prompt_lm: writes proposals; `None` for `lm`.
+        teacher_lm: the model that was given as the teacher, `None` if none was.
+        judge_lm: judges, for the metric's judges too; `None` for `lm`.
         kept: what no candidate changes.
         budget: the most everything together may be charged.
         notes: what was decided for the caller.
@@ -98,6 +100,8 @@ class Job:
     teacher: Module | None
     lm: LM
     prompt_lm: LM | None
+    teacher_lm: LM | None
+    judge_lm: LM | None
     kept: Kept
     budget: Budget
     notes: tuple[str, ...]
@@ -112,6 +116,11 @@ class Job:
     def proposer(self) -> LM:
         """The model that writes proposals."""
         return self.lm if self.prompt_lm is None else self.prompt_lm
+
+    @property
+    def model_of_judge(self) -> LM:
+        """The model that judges."""
+        return self.lm if self.judge_lm is None else self.judge_lm
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -147,10 +156,14 @@ class Job:
     def _optional_parts(self) -> dict[str, Any]:
         """Return the parts that only some runs have, so that the runs of earlier versions go on."""
         found: dict[str, Any] = {}
-        if self.teacher is not None:
+        if self.teacher_lm is not None:
+            found["teacher lm"] = lm_key(self.teacher_lm, self.program)
+        elif self.teacher is not None:
             found["teacher"] = [program_fingerprint(self.teacher), Candidate.of(self.teacher).key]
         if self.prompt_lm is not None:
             found["prompt lm"] = lm_key(self.prompt_lm, self.program)
+        if self.judge_lm is not None:
+            found["judge lm"] = lm_key(self.judge_lm, self.program)
         if self.kept.parts or self.kept.settings:
             found["freeze"] = [".".join(one) for one in sorted(self.kept.parts | self.kept.settings)]
         if self.kept.protect:
@@ -170,9 +183,10 @@ def job_of(
     trainset: Sequence[Example],
     valset: Sequence[Example] | None = None,
     testset: Sequence[Example] | None = None,
-    teacher: Module | None = None,
+    teacher: Module | BaseLM | None = None,
     lm: BaseLM | None = None,
     prompt_lm: BaseLM | None = None,
+    judge_lm: BaseLM | None = None,
     freeze: Sequence[str] = (),
     protect: Sequence[str] = (),
     budget: Budget | int | None = None,
@@ -184,16 +198,14 @@ def job_of(
     """
     model = as_model(lm)
     check_program(program)
-    if isinstance(teacher, list) and len(teacher) == 1:  # as `dspy.BetterTogether` passes it
-        teacher = teacher[0]
-    if teacher is not None:
-        check_program(teacher)
-        _check_same_predictors(program, teacher)
+    teaching, teacher_lm = _teacher(program, teacher)
     judge = compiler.metric if metric is None else metric
     if judge is None:
         raise UsageError(
             f"{compiler.name} needs a metric. Pass `metric=`, for instance `ts.metrics.exact_match('answer')`."
         )
+    judging = None if judge_lm is None else as_model(judge_lm)
+    judge = judge if judging is None else judged_by(judge, judging)
     chosen = compiler.seed if seed is None else seed
     splits, notes = _splits(program, trainset, valset, testset, chosen)
     check_disjoint(**{f"{name}set": split for name, split in splits.items()})
@@ -209,14 +221,32 @@ def job_of(
         train=splits["train"],
         val=splits["val"],
         test=splits.get("test"),
-        teacher=teacher,
+        teacher=teaching,
         lm=model,
         prompt_lm=None if prompt_lm is None else as_model(prompt_lm),
+        teacher_lm=teacher_lm,
+        judge_lm=judging,
         kept=kept,
         budget=compiler.limit if budget is None else Budget.of(budget),
         notes=tuple(notes),
         seed=chosen,
     )
+
+
+def _teacher(program: Module, given: Any) -> tuple[Module | None, LM | None]:
+    """Return the program that makes demos and, if it is the program under another model, that one."""
+    if isinstance(given, list) and len(given) == 1:  # as `dspy.BetterTogether` passes it
+        given = given[0]
+    if given is None:
+        return None, None
+    if not isinstance(given, BaseLM):
+        check_program(given)
+        _check_same_predictors(program, given)
+        return given, None
+    model, copied = as_model(given), copy_program(program)
+    for _, predictor in copied.named_predictors():
+        predictor.lm = model if predictor.lm is None else predictor.lm
+    return copied, model
 
 
 def check_program(given: object) -> None:

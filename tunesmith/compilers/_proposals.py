@@ -7,11 +7,11 @@ from typing import Any
 from tunesmith.compilers._guard import kind_of_reason
 from tunesmith.compilers._shortening import shortened
 from tunesmith.compilers._wording import cleaned
-from tunesmith.compilers._work import Work
+from tunesmith.compilers._work import Work, rolled
 from tunesmith.data import content_key, example_key
 from tunesmith.errors import DataError, UsageError, shown
 from tunesmith.evaluation import Row, program_key
-from tunesmith.lm import LM, as_lm, role
+from tunesmith.lm import LM, role
 from tunesmith.modules import Candidate, DspyPredict, Module, Predict, Prediction, program_inputs, signature_of
 from tunesmith.signatures import Example, Signature
 
@@ -19,6 +19,10 @@ __all__ = ["Asking", "Step"]
 
 Step = Module | type[Signature] | str
 """What is asked: a program, a signature, or the text of one such as `task, examples -> instruction`."""
+
+
+_TO_WRITE = "proposals were asked of the prompt model"
+_TO_JUDGE = "judgements were asked of the judge's model"
 
 
 def _given(example: Example, prediction: Any, trace: Any = None) -> float:
@@ -30,11 +34,12 @@ class Asking:
     """Asks for proposals and counts them. The same question gets a new draw each time it is asked.
 
     Args:
-        work: gives the prompt model, meter and ledger.
+        work: gives the model, meter and ledger.
+        judging: whether the judge's model is asked, in the role `judge`, and not the prompt model.
     """
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, work: Work, *, judging: bool = False) -> None:
+        self._work, self._judging = work, judging
         self._drawn: Counter[str] = Counter()
         self._asked: Counter[str] = Counter()
         self._unread: Counter[str] = Counter()
@@ -49,7 +54,7 @@ class Asking:
         program = self._program(step)
         name = _name(step)
         _example(name, program, inputs)
-        lm = self._work.job.proposer
+        lm = self._work.job.model_of_judge if self._judging else self._work.job.proposer
         inputs, dropped = shortened(self._work.job, program, lm, inputs)
         self._cut[name] += dropped
         example = _example(name, program, inputs)
@@ -76,7 +81,8 @@ class Asking:
         return [self._note(name, count) for name, count in self._asked.items()]
 
     def _note(self, name: str, count: int) -> str:
-        text = f"{count} proposals were asked of the prompt model as `{name}`"
+        whom = _TO_JUDGE if self._judging else _TO_WRITE
+        text = f"{count} {whom} as `{name}`"
         if self._unread[name]:
             text += f"; {self._unread[name]} could not be read and were left out"
         reasons = self._judged.get(name)
@@ -93,12 +99,12 @@ class Asking:
 
         def one(draw: int) -> Row:
             model = lm if draw == 0 else lm.rolled(draw)
-            drawn = _rolled(program, draw)
+            drawn = rolled(program, draw)
             runner = work.runner(Candidate.of(drawn), program=drawn, lm=model, metric=_given, mode="ask", steps=True)
-            with role("prompt"):
+            with role("judge" if self._judging else "prompt"):
                 row = runner.one(example)
             done["rows"] += 1
-            work.say("asking for proposals", done["rows"], len(draws))
+            work.say("judging" if self._judging else "asking for proposals", done["rows"], len(draws))
             return row
 
         return work.together(one, draws)
@@ -135,14 +141,3 @@ def _example(name: str, program: Module, inputs: Mapping[str, Any]) -> Example:
     except DataError as error:
         raise UsageError(f"An input of the step `{name}` has no JSON form: {error}") from error
     return example
-
-
-def _rolled(program: Module, draw: int) -> Module:
-    """Return `program`, its predictors with a model of their own on the same draw as all others."""
-    if draw == 0 or all(predictor.lm is None for _, predictor in program.named_predictors()):
-        return program
-    found = Candidate.of(program).apply(program)
-    for _, predictor in found.named_predictors():
-        if predictor.lm is not None:
-            predictor.lm = as_lm(predictor.lm).rolled(draw)
-    return found

@@ -83,7 +83,8 @@ class Search(Work):
         self._report_notes: tuple[str, ...] = ()  # of every report
         self._worst = 0.0  # what a failure counts as: a metric may go below zero
         self._reserve: Reserve | None = None
-        self._asking, self._fitting = Asking(self), Fitting(job, self.base, self.val)
+        self._asking, self._judging = Asking(self), Asking(self, judging=True)
+        self._fitting = Fitting(job, self.base, self.val)
         self._guard = Guard(self._signatures, self.base, self.val, self.train, job.kept.protect)
 
     # What a compiler asks of it --------------------------------------------------------------------------------
@@ -268,6 +269,10 @@ class Search(Work):
         """
         return self._asking.ask(step, n, inputs)
 
+    def judge(self, step: Step, n: int = 1, /, **inputs: Any) -> list[Prediction]:
+        """Return up to `n` judgements of a step by the judge's model, in the role `judge`: as `ask` in all else."""
+        return self._judging.ask(step, n, inputs)
+
     def propose(self, path: str, step: Step, n: int = 1, /, *, most: int = 2000, **inputs: Any) -> list[str]:
         """Return up to `n` new instructions of the predictor at `path`: asked for, cleaned, guarded, each once.
 
@@ -357,7 +362,9 @@ class Search(Work):
     def finish(self) -> CompileReport:
         """Return what was found."""
         chosen, report, base = self.best()
-        self.note(*self._asking.notes(), *self._notes_of_costs(), *self._notes_of_choice(chosen))
+        self.note(
+            *self._asking.notes(), *self._judging.notes(), *self._notes_of_costs(), *self._notes_of_choice(chosen)
+        )
         for candidate in self._origins:
             if self.seen(candidate):
                 self._tell_mirror(candidate)

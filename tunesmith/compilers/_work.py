@@ -5,17 +5,28 @@ from typing import TypeVar
 
 from tunesmith.compilers._job import Job
 from tunesmith.evaluation import Ledger, LedgerView, Line, Runner, Turns, lm_key, program_key
-from tunesmith.lm import LM, Meter, StopSignal
+from tunesmith.lm import LM, Meter, StopSignal, as_lm
 from tunesmith.metrics import Metric, metric_fingerprint
 from tunesmith.modules import Candidate, Module
 
-__all__ = ["Progress", "Work"]
+__all__ = ["Progress", "Work", "rolled"]
 
 Progress = Callable[[str, int, int], None]
 """Is told in words what goes on, and how many of how many parts of it are done."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def rolled(program: Module, draw: int) -> Module:
+    """Return `program`, its predictors with a model of their own on the same draw as all others."""
+    if draw == 0 or all(predictor.lm is None for _, predictor in program.named_predictors()):
+        return program
+    found = Candidate.of(program).apply(program)
+    for _, predictor in found.named_predictors():
+        if predictor.lm is not None:
+            predictor.lm = as_lm(predictor.lm).rolled(draw)
+    return found
 
 
 class Work:

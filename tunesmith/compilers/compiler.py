@@ -149,9 +149,10 @@ class Compiler(Teleprompter, ABC):
         student: Module,
         *,
         trainset: Sequence[Example],
-        teacher: Module | None = None,
+        teacher: Module | BaseLM | None = None,
         valset: Sequence[Example] | None = None,
         prompt_lm: BaseLM | None = None,
+        judge_lm: BaseLM | None = None,
         freeze: Sequence[str] = (),
         protect: Sequence[str] = (),
         run: str | None = None,
@@ -168,9 +169,12 @@ class Compiler(Teleprompter, ABC):
         Args:
             student: any `dspy.Module`.
             trainset: examples that demos come from.
-            teacher: makes demos; default the student.
+            teacher: makes demos: a program with the same predictors, or a model for the student itself; default the
+                student.
             valset: examples that select; none of them may be in `trainset`.
             prompt_lm: writes proposals, for compilers that ask for some; default `dspy.settings.lm`.
+            judge_lm: judges, for judges of the metric without a model of their own and for compilers that compare
+                outputs; default `dspy.settings.lm`.
             freeze: what stays as it is: paths of predictors or of modules around them, or one part, such as
                 `answer.instruction`, `answer.demos`, `answer.format`, or a setting.
             protect: texts that stay in the instructions that have them.
@@ -201,7 +205,8 @@ class Compiler(Teleprompter, ABC):
                 return found
         from tunesmith.compilers._compiling import Place, run_job  # here, since a program may only name a compiler
 
-        given: dict[str, Any] = {"trainset": trainset, "valset": valset, "teacher": teacher, "prompt_lm": prompt_lm}
+        given: dict[str, Any] = {"trainset": trainset, "valset": valset, "teacher": teacher}
+        given |= {"prompt_lm": prompt_lm, "judge_lm": judge_lm}
         job = job_of(student, self, freeze=freeze, protect=protect, **given)
         return run_job(job, Place(run=run, mirror=mirror), progress=progress).program
 

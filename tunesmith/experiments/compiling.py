@@ -38,8 +38,10 @@ def compile_program(
     valset: Sequence[Example] | None = None,
     testset: Sequence[Example] | None = None,
     compiler: Compiler | None = None,
+    teacher: Module | BaseLM | None = None,
     lm: BaseLM | None = None,
     prompt_lm: BaseLM | None = None,
+    judge_lm: BaseLM | None = None,
     freeze: Sequence[str] = (),
     protect: Sequence[str] = (),
     budget: Budget | int | None = None,
@@ -66,8 +68,12 @@ def compile_program(
         valset: examples that select; default a seeded 40 % of `trainset`.
         testset: examples that only label the result.
         compiler: default `RandomSearch`.
+        teacher: makes demos: a program with the same predictors, or a model for the program itself; default the
+            program.
         lm: the model; default `dspy.settings.lm`.
         prompt_lm: writes proposals, for compilers that ask for some; default `lm`.
+        judge_lm: judges, for judges of the metric without a model of their own and for compilers that compare outputs;
+            default `lm`.
         freeze: what stays as it is: paths of predictors or of modules around them, or one part, such as
             `answer.instruction`, `answer.demos`, `answer.format`, or a setting.
         protect: texts that stay in the instructions that have them.
@@ -141,8 +147,10 @@ def plan(
     valset: Sequence[Example] | None = None,
     testset: Sequence[Example] | None = None,
     compiler: Compiler | None = None,
+    teacher: Module | BaseLM | None = None,
     lm: BaseLM | None = None,
     prompt_lm: BaseLM | None = None,
+    judge_lm: BaseLM | None = None,
     freeze: Sequence[str] = (),
     protect: Sequence[str] = (),
     budget: Budget | int | None = None,

@@ -139,7 +139,8 @@ else:  # with the options of every engine that a file may hold
 class CompileSettings(_Table):
     """`[compile]`: compiler, budget and run; every other key is an option of the compiler, see `docs/compilers.md`.
 
-    `executor` says where examples run, of `tunesmith eval` as well. `freeze` and `protect` are those of `ts.compile`.
+    `executor` says where examples run, of `tunesmith eval` as well. `teacher` (`module:attr`), `freeze` and
+    `protect` are those of `ts.compile`.
     """
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
@@ -152,6 +153,7 @@ class CompileSettings(_Table):
     budget_seconds: float | None = Count
     slots: int | None = Positive
     executor: str | None = None
+    teacher: str | None = None
     freeze: list[str] = []
     protect: list[str] = []
 
@@ -169,6 +171,8 @@ class ProjectSettings(_Table):
     data: DataSettings = DataSettings()
     lm: LmSettings = LmSettings()
     prompt_lm: LmSettings = LmSettings()
+    teacher_lm: LmSettings = LmSettings()
+    judge_lm: LmSettings = LmSettings()
     compile: CompileSettings = CompileSettings()
 
 

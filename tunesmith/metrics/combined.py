@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from tunesmith.data import Score
 from tunesmith.errors import UsageError, shown
-from tunesmith.metrics.metric import Metric, Scorer, check_metric, metric_name, score_of
+from tunesmith.lm import BaseLM
+from tunesmith.metrics.metric import Metric, Scorer, check_metric, judged_by, metric_name, score_of
 from tunesmith.metrics.structured import checked_weights
 from tunesmith.signatures import Example
 
@@ -47,6 +48,10 @@ class Weighted(Scorer):
         weights = [weight for _, weight in self.parts]
         total = math.fsum(s.value * weight for s, weight in zip(scores, weights, strict=True))
         return Score(total / math.fsum(weights), "; ".join(self._feedback(scores)))
+
+    def under(self, lm: BaseLM) -> "Weighted":
+        """Return the metric with the judges among its parts under the model `lm`; see `judged_by`."""
+        return Weighted(tuple((judged_by(metric, lm), weight) for metric, weight in self.parts))
 
     def _feedback(self, scores: Iterable[Score]) -> Iterable[str]:
         for (metric, _), score in zip(self.parts, scores, strict=True):
@@ -108,6 +113,10 @@ class Gated(Scorer):
     def outputs(self) -> tuple[str, ...]:
         """Those of both."""
         return _named((self.gate, self.metric), "outputs")
+
+    def under(self, lm: BaseLM) -> "Gated":
+        """Return the metric with judges under the model `lm`; see `judged_by`."""
+        return replace(self, gate=judged_by(self.gate, lm), metric=judged_by(self.metric, lm))
 
     def score(self, example: Example, prediction: object, trace: object = None) -> Score:
         """Return the metric's score if the gate passes, else 0."""

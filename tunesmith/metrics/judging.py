@@ -10,7 +10,7 @@ from tunesmith.lm import LM, BaseLM, as_lm, role
 from tunesmith.metrics.baseline import Baseline, Opponent, baseline_of, is_absence, shown_text
 from tunesmith.metrics.metric import judgement, metric_fingerprint
 from tunesmith.metrics.values import label_of, missing
-from tunesmith.modules import Candidate, Module, Predict, Prediction, context
+from tunesmith.modules import Candidate, Module, Predict, Prediction, context, copy_program
 from tunesmith.signatures import Example, InputField, OutputField, Signature
 
 __all__ = ["Judge", "judge", "judges_used"]
@@ -127,6 +127,16 @@ class Judge(Module):
         if not self.pairwise:
             raise UsageError("This judge rates one output at a time. Make a judge with `pairwise=True`.")
         return self._with(baseline_of(baseline))
+
+    def under(self, lm: BaseLM) -> "Judge":
+        """Return the judge under the model `lm`; a judge with a model of its own keeps it."""
+        if self.verdict.lm is not None:
+            return self
+        copied = self._with(self._opponent)
+        verdict: Any = copy_program(self.verdict)
+        verdict.lm = as_lm(lm)
+        copied.verdict = verdict
+        return copied
 
     def _with(self, opponent: Opponent | None) -> "Judge":
         copied: Judge = object.__new__(type(self))

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast, overload
 from tunesmith.data import Score, content_key
 from tunesmith.errors import DataError, UsageError, shown
 from tunesmith.lazy import import_files
+from tunesmith.lm import BaseLM
 from tunesmith.metrics.sources import code_identity, place, source_key
 from tunesmith.modules import Prediction
 from tunesmith.signatures import Example
@@ -17,6 +18,7 @@ from tunesmith.signatures import Example
 __all__ = [
     "check_metric",
     "factory",
+    "judged_by",
     "judgement",
     "Metric",
     "metric_fingerprint",
@@ -122,6 +124,15 @@ def scorer_of(metric: Callable[..., Any]) -> Callable[[Example, object, object],
     if taken == 3:  # the usual case
         return lambda example, prediction, trace: Score.of(metric(example, prediction, trace))
     return lambda *given: Score.of(metric(*(*given, None, None)[:taken]))
+
+
+def judged_by(metric: Metric, lm: BaseLM) -> Metric:
+    """Return a metric whose judges, if it has any without a model of their own, answer under `lm`.
+
+    Those that a function of the caller's calls are not seen.
+    """
+    under: Callable[[BaseLM], Metric] | None = getattr(metric, "under", None)
+    return metric if under is None else under(lm)
 
 
 def check_metric(metric: object) -> None:

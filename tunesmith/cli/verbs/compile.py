@@ -39,6 +39,9 @@ _file = click.Path(path_type=Path)
 @click.option("--dry-run", is_flag=True, help="Only print the plan: candidates, calls, tokens, time.")
 @click.option("--gate", is_flag=True, help="Exit with 4 unless the verdict is `ship`.")
 @click.option("--prompt-lm", metavar="SPEC", help="The model that writes proposals. Default: [prompt_lm], else --lm.")
+@click.option("--judge-lm", metavar="SPEC", help="The model of judges. Default: [judge_lm], else --lm.")
+@click.option("--teacher", metavar="MODULE:ATTR", help="The program that makes demos. Default: the program.")
+@click.option("--teacher-lm", metavar="SPEC", help="The model that makes demos. Default: [teacher_lm], else --lm.")
 @click.option(
     "--freeze",
     multiple=True,
