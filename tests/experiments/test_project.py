@@ -102,7 +102,7 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
         ("[compile]\nbudget_calls = true", "`compile.budget_calls`"),
         (
             "[compile]\ncompiler = 'magic'",
-            "There is no compiler 'magic'. Use one of: bootstrap-few-shot,",
+            "There is no compiler 'magic'. Use one of: ",
         ),
         ("[compile]\nnum_candidates = 0", "[compile] `num_candidates` must be at least 1. Given: 0."),
         ("[compile]\nnum_candidats = 3", "`compile.num_candidats`. Did you mean `num_candidates`?"),
