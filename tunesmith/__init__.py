@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tunesmith.artifacts import Artifact, load, save, verify
     from tunesmith.compilers import (
         APE,
+        OPRO,
         BootstrapFewShot,
         Compiler,
         CompileReport,
@@ -70,6 +71,7 @@ __all__ = [
     "Meter",
     "metered",
     "metrics",
+    "OPRO",
     "OutputField",
     "Predict",
     "RandomSearch",

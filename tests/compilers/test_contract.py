@@ -8,7 +8,7 @@ from tests.compilers.asking import Asking
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
 from tests.contracts.compiler import CompilerContract
 from tests.contracts.proposing import ProposingContract
-from tunesmith.compilers import APE, BootstrapFewShot, Compiler, DSPyCompiler, LabeledFewShot, RandomSearch
+from tunesmith.compilers import APE, OPRO, BootstrapFewShot, Compiler, DSPyCompiler, LabeledFewShot, RandomSearch
 from tunesmith.lm import FunctionLM
 
 
@@ -52,6 +52,11 @@ class TestAPE(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         small = {"questions": 2, "per_question": 3, "iterations": 1, "variations": 2, "samples": 4}
         return APE(**{"metric": right, **small, **options})
+
+
+class TestOPRO(ProposingContract):
+    def make(self, **options: Any) -> Compiler:
+        return OPRO(**{"metric": right, "steps": 3, "batch": 2, "finalists": 1, **options})
 
 
 def keys() -> list[str]:

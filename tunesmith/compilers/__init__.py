@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers.compiler import Compiler
     from tunesmith.compilers.dspy_compiler import DSPyCompiler
     from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
+    from tunesmith.compilers.opro import OPRO
     from tunesmith.compilers.random_search import RandomSearch
 
 _public = lazy_package(__name__)
@@ -53,6 +54,7 @@ __all__ = [
     "mirrored",
     "MirrorPlace",
     "OBJECTIVES",
+    "OPRO",
     "option",
     "option_names",
     "options_text",
