@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         CompileReport,
         CompileResult,
         DSPyCompiler,
+        KNNFewShot,
         LabeledFewShot,
         RandomSearch,
     )
@@ -64,6 +65,7 @@ __all__ = [
     "Finished",
     "FunctionLM",
     "InputField",
+    "KNNFewShot",
     "LabeledFewShot",
     "lm",
     "LM",

@@ -8,7 +8,16 @@ from tests.compilers.asking import Asking
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
 from tests.contracts.compiler import CompilerContract
 from tests.contracts.proposing import ProposingContract
-from tunesmith.compilers import APE, OPRO, BootstrapFewShot, Compiler, DSPyCompiler, LabeledFewShot, RandomSearch
+from tunesmith.compilers import (
+    APE,
+    OPRO,
+    BootstrapFewShot,
+    Compiler,
+    DSPyCompiler,
+    KNNFewShot,
+    LabeledFewShot,
+    RandomSearch,
+)
 from tunesmith.lm import FunctionLM
 
 
@@ -25,6 +34,11 @@ class TestBootstrapFewShot(CompilerContract):
 class TestRandomSearch(CompilerContract):
     def make(self, **options: Any) -> Compiler:
         return RandomSearch(**{"metric": right, "num_candidates": 4, **options})
+
+
+class TestKNNFewShot(CompilerContract):
+    def make(self, **options: Any) -> Compiler:
+        return KNNFewShot(**{"metric": right, "num_candidates": 4, **options})
 
 
 class TestAsking(ProposingContract):

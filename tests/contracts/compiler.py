@@ -26,7 +26,7 @@ from tunesmith.errors import (
 )
 from tunesmith.evaluation import evaluate
 from tunesmith.lm import LM, Budget, FunctionLM, Meter, ReplyCache, Seen, metered
-from tunesmith.modules import Candidate
+from tunesmith.modules import Candidate, static_demos
 
 
 def crossed(cases: list[tuple[int, int]], *, slots: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -266,7 +266,7 @@ class CompilerContract:
         plain = Nested()
         plain.load(path)
 
-        demos = program.steps[0].demos
+        demos = static_demos(program.steps[0])
         assert [dict(d.items()) for d in map(dspy.Example, plain.steps[0].demos)] == [dict(d.items()) for d in demos]
         model = FunctionLM(world())
         with dspy.context(lm=model, adapter=dspy.ChatAdapter()):

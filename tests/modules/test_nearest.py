@@ -306,7 +306,7 @@ def test_only_a_predictor_can_choose() -> None:
 def test_another_format_leaves_the_choice_and_another_choice_the_format() -> None:
     program = compiled()
     bind(program, "json")
-    assert Candidate.of(program).chosen_demos("self") == 2
+    assert Candidate.of(program).shown_demos("self") == 2
     bind_nearest(program, Nearest(k=1))
     assert Candidate.of(program).parts["self"].format == "json"
     bind_nearest(program, None)

@@ -184,12 +184,11 @@ def _as_it_is(program: Module) -> Candidate:
 
 def _notes_of_pools(candidate: Candidate) -> list[str]:
     """Say that plain DSPy cannot choose demos."""
-    chosen = {path: candidate.chosen_demos(path) for path in candidate.parts}
     return [
-        f"The demos of `{path}` are chosen for each call among {len(candidate.parts[path].demos)}. For plain DSPy, "
-        f"`{STATE}` has the first {count} of them as fixed demos; the scores here are not those of that program."
-        for path, count in chosen.items()
-        if count is not None
+        f"The demos of `{path}` are chosen for each call among {len(part.demos)}. For plain DSPy, `{STATE}` has the "
+        f"first {candidate.shown_demos(path)} of them as fixed demos; the scores here are not those of that program."
+        for path, part in candidate.parts.items()
+        if candidate.nearest(path) is not None
     ]
 
 

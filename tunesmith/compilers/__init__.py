@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers.compiler import Compiler
     from tunesmith.compilers.dspy_compiler import DSPyCompiler
     from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
+    from tunesmith.compilers.knn_few_shot import KNNFewShot, demo_pools, knn_candidates
     from tunesmith.compilers.opro import OPRO
     from tunesmith.compilers.random_search import RandomSearch
 
@@ -41,6 +42,7 @@ __all__ = [
     "compilers",
     "count_evaluation",
     "DSPyCompiler",
+    "demo_pools",
     "Effort",
     "few_shot_candidate",
     "fields_in_words",
@@ -49,6 +51,8 @@ __all__ = [
     "is_test_split",
     "Job",
     "job_of",
+    "knn_candidates",
+    "KNNFewShot",
     "LabeledFewShot",
     "Mirror",
     "mirrored",

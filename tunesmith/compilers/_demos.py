@@ -11,7 +11,7 @@ from tunesmith.formats import Format, carries, default_format, get_format
 from tunesmith.modules import Module, bound_format, caller_adapter
 from tunesmith.signatures import Demo, Example, Signature, labels, takes_none
 
-__all__ = ["Pool", "carried", "closed_labels", "draw", "labelled_pool", "labelled_pools"]
+__all__ = ["Pool", "carried", "closed_labels", "draw", "in_turn", "labelled_pool", "labelled_pools"]
 
 _MOST_GROUPS = 20
 
@@ -141,14 +141,17 @@ def draw(signature: type[Signature], pool: Sequence[Demo], count: int, rng: rand
     Where the signature has one output with a closed set of labels, the draw takes the labels in turn: small models lean
     towards the label they saw most (`docs/decisions`).
     """
+    chosen = in_turn(signature, pool, rng)[:count]
+    rng.shuffle(chosen)
+    return tuple(chosen)
+
+
+def in_turn(signature: type[Signature], pool: Sequence[Demo], rng: random.Random) -> list[Demo]:
+    """Return the demos in random order, the labels of a closed set in turn: every beginning serves them alike."""
     shuffled = list(pool)
     rng.shuffle(shuffled)
     closed = closed_labels(signature)
-    if closed is not None:
-        shuffled = _in_turn(shuffled, closed[0])
-    chosen = shuffled[:count]
-    rng.shuffle(chosen)
-    return tuple(chosen)
+    return shuffled if closed is None else _in_turn(shuffled, closed[0])
 
 
 def _in_turn(demos: Sequence[Demo], field: str) -> list[Demo]:

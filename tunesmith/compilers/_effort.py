@@ -37,6 +37,7 @@ class Effort:
         proposals: calls of the prompt model.
         runs, most_runs: runs of a program on training examples, expected and at most.
         start: runs and proposals before the first candidate is compared, if others follow; default all.
+        notes: what else somebody has to know before.
     """
 
     candidates: int
@@ -50,6 +51,7 @@ class Effort:
     runs: int = 0
     most_runs: int = 0
     start: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
 
     def compared(self, val: int) -> int:
         """Return the most evaluations of an example that comparing the candidates takes."""
@@ -77,7 +79,7 @@ def planned(effort: Effort, budget: Budget, *, val: int, calls: float, advice: s
         "candidates": effort.candidates + 1,
         "proposals": effort.proposals,
         "calls": {"expected": round(min(expected, worst)), "worst": math.ceil(worst)},
-        "notes": _notes_of_room(effort, budget, val, calls, advice),
+        "notes": [*_notes_of_room(effort, budget, val, calls, advice), *effort.notes],
     }
 
 
@@ -163,8 +165,7 @@ def prompt_start(candidate: Candidate) -> list[tuple[str, str, int]]:
 
 def demos_of(candidate: Candidate) -> int:
     """Return how many demos a candidate shows, all predictors together: the most make the most expensive calls."""
-    chosen = {path: candidate.chosen_demos(path) for path in candidate.parts}
-    return sum(len(part.demos) if chosen[path] is None else chosen[path] or 0 for path, part in candidate.parts.items())
+    return sum(map(candidate.shown_demos, candidate.parts))
 
 
 def forecast(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from tunesmith.errors import UsageError, shown
-from tunesmith.modules import Candidate
+from tunesmith.modules import Candidate, nearest_path
 
 __all__ = ["Kept"]
 
@@ -66,8 +66,12 @@ class Kept:
             changes |= {"instruction": given.instruction} if lost else {}
             if any(getattr(part, what) != value for what, value in changes.items()):
                 candidate = candidate.with_part(path, **changes)
+            place = nearest_path(path)
+            if "demos" in changes and candidate.settings.get(place) != self.base.settings.get(place):
+                candidate = candidate.with_demos(path, given.demos, self.base.nearest(path))
         for path, name in sorted(self.settings):
-            if candidate.settings[path][name] != self.base.settings[path][name]:
+            now = candidate.settings.get(path, {})
+            if name in now and now[name] != self.base.settings[path][name]:
                 candidate = candidate.with_setting(path, name, self.base.settings[path][name])
         return candidate
 

@@ -159,10 +159,15 @@ class Candidate:
             settings[nearest_path(path)] = nearest.values()
         return replace(changed, settings=settings)
 
-    def chosen_demos(self, path: str) -> int | None:
-        """Return how many demos of a pool a call of the predictor at `path` shows, `None` if it shows all it has."""
+    def nearest(self, path: str) -> Nearest | None:
+        """Return what chooses the demos of a call of the predictor at `path`, `None` if every call shows them all."""
         found = self.settings.get(nearest_path(path))
-        return None if found is None else min(found.get("k", Nearest().k), len(self.parts[path].demos))
+        return None if found is None else Nearest(**found)
+
+    def shown_demos(self, path: str) -> int:
+        """Return how many demos a call of the predictor at `path` shows."""
+        count, nearest = len(self.parts[path].demos), self.nearest(path)
+        return count if nearest is None else min(nearest.k, count)
 
     def with_setting(self, path: str, name: str, value: Any) -> "Candidate":
         """Return a copy with a new value of the setting `name` of the module at `path`.
@@ -286,8 +291,7 @@ def _differences(changed: Candidate, before: Candidate, path: str) -> str:
 
 
 def _demos_in_words(candidate: Candidate, path: str) -> str:
-    count, chosen = len(candidate.parts[path].demos), candidate.chosen_demos(path)
-    if chosen is None:
+    count, nearest = len(candidate.parts[path].demos), candidate.nearest(path)
+    if nearest is None:
         return f"{count} demos"
-    how = [value for name, value in candidate.settings[nearest_path(path)].items() if name != "k"]
-    return f"nearest {chosen} of {count} demos ({', '.join(how)})"
+    return f"nearest {candidate.shown_demos(path)} of {count} demos ({nearest.order}, {nearest.similarity})"
