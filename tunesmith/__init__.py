@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tunesmith.artifacts import Artifact, load, save, verify
     from tunesmith.compilers import (
         APE,
+        BPO,
         OPRO,
         BootstrapFewShot,
         Compiler,
@@ -48,6 +49,7 @@ __all__ = [
     "APE",
     "Artifact",
     "BootstrapFewShot",
+    "BPO",
     "Budget",
     "Candidate",
     "ChainOfThought",

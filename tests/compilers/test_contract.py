@@ -10,6 +10,7 @@ from tests.contracts.compiler import CompilerContract
 from tests.contracts.proposing import ProposingContract
 from tunesmith.compilers import (
     APE,
+    BPO,
     OPRO,
     BootstrapFewShot,
     Compiler,
@@ -71,6 +72,12 @@ class TestAPE(ProposingContract):
 class TestOPRO(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         return OPRO(**{"metric": right, "steps": 3, "batch": 2, "finalists": 1, **options})
+
+
+class TestBPO(ProposingContract):
+    def make(self, **options: Any) -> Compiler:
+        small = {"examples": 6, "runs": 2, "pairs": 3, "variants": 3}
+        return BPO(**{"metric": right, **small, **options})
 
 
 def keys() -> list[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers._wording import fields_in_words, outcome_texts, pair_texts, role_in_words
     from tunesmith.compilers._work import Progress
     from tunesmith.compilers.ape import APE
+    from tunesmith.compilers.bpo import BPO
     from tunesmith.compilers.compiler import Compiler
     from tunesmith.compilers.dspy_compiler import DSPyCompiler
     from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
@@ -34,6 +35,7 @@ __all__ = [
     "APE",
     "BootstrapFewShot",
     "Bootstrapped",
+    "BPO",
     "check_values",
     "Compiler",
     "compiler_named",

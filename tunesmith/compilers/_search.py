@@ -16,7 +16,7 @@ from tunesmith.compilers._plan import Reserve
 from tunesmith.compilers._proposals import Asking, Step
 from tunesmith.compilers._report import CompileReport, TrialRecord, untried
 from tunesmith.compilers._study import front_in_words
-from tunesmith.compilers._work import Progress, Work
+from tunesmith.compilers._work import Progress, Work, rolled
 from tunesmith.data import Dataset, example_key
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import RACES, Ledger, Report, Row, Runner, gain, paired_scores
@@ -78,7 +78,7 @@ class Search(Work):
         self._proposed = {path: {part.instruction} for path, part in self.base.parts.items()}
         self._rows: dict[Candidate, list[Row]] = {}
         self._runners: dict[Candidate, Runner] = {}
-        self._trained_rows: dict[Candidate, dict[str, Row]] = {}  # of training examples, by the example's key
+        self._trained_rows: dict[tuple[Candidate, int], dict[str, Row]] = {}  # by rollout, and the example's key
         self._traced: dict[int, Bootstrapped] = {}  # by how many examples were wanted
         self._report_notes: tuple[str, ...] = ()  # of every report
         self._worst = 0.0  # what a failure counts as: a metric may go below zero
@@ -203,7 +203,9 @@ class Search(Work):
         self.note(found.note())
         return found
 
-    def minibatch(self, candidate: Candidate, n: int, *, draw: int = 0, start: int = 0) -> list[Outcome]:
+    def minibatch(
+        self, candidate: Candidate, n: int, *, draw: int = 0, start: int = 0, rollout: int = 0
+    ) -> list[Outcome]:
         """Run `candidate` on `n` training examples and return what it made of each, with trace and feedback.
 
         Validation examples are for scores alone: what a proposal has seen cannot select it. A candidate that cannot
@@ -214,11 +216,12 @@ class Search(Work):
             n: how many training examples, from an order that `draw` and the seed give: the same for all candidates.
             draw: another number gives other examples.
             start: from which place of the order, which goes on without end: epoch after epoch, each shuffled.
+            rollout: another number than 0 draws other replies, at temperature 1.
 
         Raises:
             BudgetExceeded: the budget ended; what was paid for is kept.
         """
-        return [outcome_of(example, row) for example, row in self._minibatch(candidate, n, draw, start)]
+        return [outcome_of(example, row) for example, row in self._minibatch(candidate, n, draw, start, rollout)]
 
     def failures(self, candidate: Candidate, n: int, *, threshold: float | None = None, draw: int = 0) -> list[Outcome]:
         """Return those of a `minibatch` that `candidate` fails on.
@@ -232,9 +235,9 @@ class Search(Work):
         pairs = self._minibatch(candidate, n, draw)
         return [outcome_of(example, row) for example, row in pairs if not passed(row, threshold)]
 
-    def outcomes(self, candidate: Candidate, examples: Sequence[Example]) -> list[Outcome]:
+    def outcomes(self, candidate: Candidate, examples: Sequence[Example], *, rollout: int = 0) -> list[Outcome]:
         """Run `candidate` on these training examples, as `minibatch` does, which draws them."""
-        return [outcome_of(example, row) for example, row in self._trained(candidate, examples)]
+        return [outcome_of(example, row) for example, row in self._trained(candidate, examples, rollout)]
 
     def examples(self, path: str, n: int, *, draw: int = 0) -> list[Demo]:
         """Return up to `n` pairs of inputs and outputs of one predictor: labelled ones, else those of a teacher's runs.
@@ -313,6 +316,17 @@ class Search(Work):
         return self._guard.why_not(path, text, most)
 
     # What was found --------------------------------------------------------------------------------------------
+
+    def better(self, best: Candidate, ranked: Sequence[Candidate]) -> Candidate:
+        """Return the first of `ranked`, as a race ranks, if it did better than `best` on the examples it has seen.
+
+        What `best` was not scored on is evaluated.
+        """
+        if not ranked:
+            return best
+        n = self.seen(ranked[0])
+        won = paired_scores(self.score(best, n), self.score(ranked[0], n)).mean
+        return ranked[0] if won is not None and won > 0 else best
 
     def seen(self, candidate: Candidate) -> int:
         """Return on how many validation examples the candidate was scored."""
@@ -398,18 +412,23 @@ class Search(Work):
 
     # Inside ----------------------------------------------------------------------------------------------------
 
-    def _minibatch(self, candidate: Candidate, n: int, draw: int, start: int = 0) -> list[tuple[Example, Row]]:
-        return self._trained(candidate, self.job.train.ordered(self._drawn(n, draw, start)))
+    def _minibatch(
+        self, candidate: Candidate, n: int, draw: int, start: int = 0, rollout: int = 0
+    ) -> list[tuple[Example, Row]]:
+        return self._trained(candidate, self.job.train.ordered(self._drawn(n, draw, start)), rollout)
 
-    def _trained(self, candidate: Candidate, examples: Sequence[Example]) -> list[tuple[Example, Row]]:
-        """Return what `candidate` made of training examples; each is run once."""
+    def _trained(
+        self, candidate: Candidate, examples: Sequence[Example], rollout: int = 0
+    ) -> list[tuple[Example, Row]]:
+        """Return what `candidate` made of training examples; each is run once in a rollout."""
         candidate = self._kept(candidate)
         if not self._fits(candidate):
             return []
-        rows = self._trained_rows.setdefault(candidate, {})
+        rows = self._trained_rows.setdefault((candidate, rollout), {})
         keyed = {key: example for example in examples if (key := example_key(example)) not in rows}
         progress = self._teller("training examples", 0, len(keyed))
-        runner = self.runner(candidate, steps=True)
+        program, lm = rolled(self.job.program, rollout), self.job.lm.rolled(rollout) if rollout else self.job.lm
+        runner = self.runner(candidate, program=program, lm=lm, steps=True)
         found = runner.run(list(keyed.values()), slots=self.job.compiler.slots, progress=progress)
         rows.update(zip(keyed, found.rows, strict=True))
         return [(example, rows[example_key(example)]) for example in examples]

@@ -9,7 +9,7 @@ from tunesmith.compilers._outcome import Outcome
 from tunesmith.lazy import lazy_pattern
 from tunesmith.signatures import Demo, Signature, describe, labels, to_json_value
 
-__all__ = ["cleaned", "fields_in_words", "outcome_texts", "pair_texts", "role_in_words"]
+__all__ = ["cleaned", "fields_in_words", "outcome_texts", "pair_texts", "role_in_words", "values_in_words"]
 
 _MOST = 400  # characters of one value
 _MOST_LABELS = 20
@@ -76,21 +76,22 @@ def _field(signature: type[Signature], name: str) -> str:
 
 
 def _pair(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
-    return f"{_values(inputs)} -> {_values(outputs)}"
+    return f"{values_in_words(inputs)} -> {values_in_words(outputs)}"
 
 
 def _outcome(outcome: Outcome, path: str) -> str:
     step = next((step for step in reversed(outcome.steps) if step.predictor == path), None)
     inputs = outcome.example.inputs() if step is None else step.inputs
     outputs = outcome.outputs if step is None else step.outputs
-    text = f"{_values(dict(inputs))} -> {'no answer' if outputs is None else _values(outputs)}"
-    labels = _values(dict(outcome.example.labels()))
+    text = f"{values_in_words(dict(inputs))} -> {'no answer' if outputs is None else values_in_words(outputs)}"
+    labels = values_in_words(dict(outcome.example.labels()))
     text += f" | right: {labels}" if labels else ""
     said = " ".join(outcome.feedback.split())
     return f"{text} | {said[:_MOST]}" if said else text
 
 
-def _values(values: Mapping[str, Any]) -> str:
+def values_in_words(values: Mapping[str, Any]) -> str:
+    """Return values by name in one line, each cut: `text: a dull film, label: bad`."""
     return ", ".join(f"{name}: {_value(value)}" for name, value in values.items())
 
 

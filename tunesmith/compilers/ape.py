@@ -12,7 +12,7 @@ from tunesmith.compilers._options import option
 from tunesmith.compilers._wording import pair_texts, role_in_words
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.errors import UsageError, shown
-from tunesmith.evaluation import RACES, paired_scores
+from tunesmith.evaluation import RACES
 from tunesmith.modules import Candidate, Predict
 from tunesmith.signatures import InputField, OutputField, Signature
 
@@ -162,7 +162,7 @@ class APE(Compiler):
             for _ in range(self.iterations if more else 0):
                 found = self._race(search, found, finalists=0)[: self.few]
                 found += self._varied(search, found, path, more)
-            best = _better(search, best, self._race(search, found, finalists=_FINALISTS))
+            best = search.better(best, self._race(search, found, finalists=_FINALISTS))
 
     def _generated(self, search: "Search", best: Candidate, path: str, questions: range) -> list[Candidate]:
         task = role_in_words(path, {name: search.signature(name) for name in best.parts})
@@ -222,12 +222,3 @@ class APE(Compiler):
 
 def _with_gap(pairs: list[str]) -> str:
     return "\n".join(["I gave a friend this instruction: [GAP]", "The friend read the inputs and wrote:", *pairs])
-
-
-def _better(search: "Search", best: Candidate, ranked: list[Candidate]) -> Candidate:
-    """Return the first of a race if it did better than `best` on the examples it has seen."""
-    if not ranked:
-        return best
-    n = search.seen(ranked[0])
-    won = paired_scores(search.score(best, n), search.score(ranked[0], n)).mean
-    return ranked[0] if won is not None and won > 0 else best

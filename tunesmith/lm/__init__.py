@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         replay_calls,
         role,
         run_under_way,
+        unmetered,
         unpaid,
     )
     from tunesmith.lm.stack import effective, rollout_number
@@ -134,6 +135,7 @@ __all__ = [
     "TextPart",
     "TokenLogprob",
     "TopLogprob",
+    "unmetered",
     "unpaid",
     "Usage",
     "user_message",

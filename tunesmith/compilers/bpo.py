@@ -1,0 +1,166 @@
+"""`BPO`: good and bad answers compared, rules drawn from them, and instructions rewritten by the rules."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunesmith.compilers._effort import Effort
+from tunesmith.compilers._lessons import distinct, general
+from tunesmith.compilers._options import option
+from tunesmith.compilers._pairs import Pair, harvest, write_pairs
+from tunesmith.compilers._wording import role_in_words, values_in_words
+from tunesmith.compilers.compiler import Compiler
+from tunesmith.data import Dataset
+from tunesmith.errors import UsageError, shown
+from tunesmith.evaluation import RACES
+from tunesmith.modules import Candidate, Module, Predict
+from tunesmith.signatures import InputField, OutputField, Signature
+
+if TYPE_CHECKING:
+    from tunesmith.compilers._search import Search
+
+__all__ = ["BPO"]
+
+_FINALISTS = 2  # leaders that are scored on every example
+
+
+class Contrast(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+    """Compare a good and a bad answer. Say in one sentence what the instruction must say to get good answers.
+
+    The sentence holds for every input: it names nothing of this one.
+    """
+
+    instruction: str = InputField()
+    given: str = InputField(desc="the input")
+    good: str = InputField(desc="a good answer")
+    bad: str = InputField(desc="a bad answer")
+    lesson: str = OutputField(desc="one general sentence")
+
+
+class Distil(Signature):  # type: ignore[metaclass]
+    """Sum up the lessons as a few short rules. Say nothing twice."""
+
+    lessons: list[str] = InputField()
+    rules: list[str] = OutputField(desc="short rules for every input")
+
+
+class Rewrite(Signature):  # type: ignore[metaclass]
+    """Rewrite the instruction so that it says what the rules say. Keep all that it asks for. Do not answer it."""
+
+    task: str = InputField(desc="what goes in and what comes out")
+    instruction: str = InputField()
+    rules: list[str] = InputField()
+    rewritten: str = OutputField(desc="the instruction alone")
+
+
+@dataclass(frozen=True)
+class BPO(Compiler):
+    """Rewrite instructions by rules drawn from good and bad answers, without fine-tuning (BPO; Cheng et al. 2023).
+
+    The paper compares the answers that people preferred and rejected, has a model write a better prompt for each pair
+    and fine-tunes a rewriter on these (section 3). Here pairs come from runs of the program on training examples with
+    different draws: where two runs of an example score differently, the first step in which they part gives a good and
+    a bad answer of one predictor to the same inputs; where no run scores, labels are the good answer. The prompt model
+    draws a lesson from each pair, the lessons become a few rules, and each of the predictors with the most pairs gets
+    variants of its instruction, which are raced. One variant is the instruction with the rules below it, for a prompt
+    model that rewrites badly. `export` writes the pairs for fine-tuning.
+
+    Cost: `runs * examples` runs of the program, `pairs + predictors * (1 + variants)` proposals, and a race of
+    `predictors * (variants + 1)` candidates.
+
+    Args: its options are in `docs/compilers.md`; the others as `Compiler`.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> ts.BPO(metric=ts.metrics.exact_match("label"), pairs=10, variants=5).plan(train=40, val=50)["proposals"]
+        16
+    """
+
+    examples: int = option(20, "Training examples that are run.", low=1)
+    runs: int = option(4, "Runs of each, the first as always and the others at temperature 1.", low=1)
+    gap: float = option(0.5, "The least difference between the scores of a good and a bad run.", low=1e-9)
+    pairs: int = option(12, "The most pairs that lessons are drawn from.", low=1)
+    bullets: int = option(8, "The most rules.", low=1)
+    variants: int = option(6, "Rewritten instructions that are asked for, for each predictor.", low=1)
+    predictors: int = option(2, "The most predictors that are improved, those with the most pairs first.", low=1)
+    temperature: float = option(0.9, "Of lessons and rewrites.", low=0, high=2)
+    race: str = option("paired-halving", "How instructions are compared.", choices=RACES)
+    export: str | None = option(
+        None, "Folder for the pairs: `dpo.jsonl` (prompt, chosen, rejected) and `rewrites.jsonl` (BPO's rows)."
+    )
+
+    def check(self, program: Module, train: Dataset) -> None:
+        """Refuse a folder that cannot be written."""
+        if self.export is None:
+            return
+        try:
+            Path(self.export).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"`export` must be a folder that can be written. Given: {shown(self.export)}, but {error}."
+            ) from error
+
+    def effort(self, *, train: int, calls: float) -> Effort:
+        """Return the harvest, the proposals and one race of all variants."""
+        predictors, runs = min(self.predictors, max(1, math.ceil(calls))), self.runs * min(self.examples, train)
+        return Effort(
+            candidates=predictors * (self.variants + 1),
+            race=self.race,
+            finalists=_FINALISTS,
+            proposals=self.pairs + predictors * (1 + self.variants),
+            runs=runs,
+            most_runs=runs,
+        )
+
+    def search(self, search: "Search") -> None:
+        """Harvest pairs, and improve the predictors that have most of them."""
+        if not search.paths:
+            return  # every instruction is frozen
+        found = harvest(search, search.base, examples=self.examples, runs=self.runs, gap=self.gap)
+        search.note(_note_of(found))
+        try:
+            paths = sorted(found, key=lambda path: -len(found[path]))[: self.predictors]
+            best = search.base
+            for path in paths:
+                best = self._improved(search, best, path, found[path][: max(1, self.pairs // len(paths))])
+        finally:  # also if the budget ends on the way
+            if self.export is not None:
+                pairs = [pair for several in found.values() for pair in several]
+                write_pairs(Path(self.export), search, pairs, search.best()[0])
+
+    def _improved(self, search: "Search", best: Candidate, path: str, pairs: Sequence[Pair]) -> Candidate:
+        instruction = best.parts[path].instruction
+        rules = self._rules(search, instruction, pairs)
+        if not rules:
+            search.note(f"No general lesson was drawn from the pairs of `{path}`: its instruction stays.")
+            return best
+        task = role_in_words(path, {name: search.signature(name) for name in best.parts})
+        step = Predict(Rewrite, temperature=self.temperature)
+        texts = search.propose(path, step, self.variants, task=task, instruction=instruction, rules=rules)
+        listed = "\n".join([instruction, *(f"- {rule}" for rule in rules)])
+        if search.guard(path, listed) is None:
+            texts.append(listed)
+        tried = [best.with_part(path, instruction=text) for text in dict.fromkeys(texts)]
+        return search.better(best, search.race(tried, self.race, finalists=_FINALISTS) if tried else [])
+
+    def _rules(self, search: "Search", instruction: str, pairs: Sequence[Pair]) -> list[str]:
+        step, cases = Predict(Contrast, temperature=self.temperature), [dict(pair.inputs) for pair in pairs]
+        told = []
+        for pair in pairs:
+            given, good = values_in_words(pair.inputs), values_in_words(pair.good)
+            bad = f"no answer ({pair.feedback[:200]})" if pair.bad is None else values_in_words(pair.bad)
+            told += search.ask(step, 1, instruction=instruction, given=given, good=good, bad=bad)
+        lessons = distinct(general([one.lesson for one in told], cases))
+        if not lessons:
+            return []
+        summed = [rule for one in search.ask(Distil, 1, lessons=lessons) for rule in one.rules]
+        return (distinct(general(summed, cases)) or lessons)[: self.bullets]
+
+
+def _note_of(found: dict[str, list[Pair]]) -> str:
+    if not found:
+        return "No two runs of a training example scored differently and no label showed a better answer: no pair."
+    counts = ", ".join(f"{len(pairs)} of `{path}`" for path, pairs in found.items())
+    return f"Pairs of a good and a bad answer: {counts}."
