@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers._bootstrap import Bootstrapped, bootstrap, passed
+from tunesmith.compilers._credit import Credit
 from tunesmith.compilers._demos import labelled_pool
 from tunesmith.compilers._effort import Bounds, demos_of, prompt_start, shares
 from tunesmith.compilers._fitting import Fitting
@@ -84,6 +85,8 @@ class Search(Work):
         self._worst = 0.0  # what a failure counts as: a metric may go below zero
         self._reserve: Reserve | None = None
         self._asking, self._judging = Asking(self), Asking(self, judging=True)
+        about = (self, self.base, self._signatures)
+        self._credit = Credit(*about, rows_of=self.rows_of, room=self.room, ask=self._asking.ask)
         self._fitting = Fitting(job, self.base, self.val)
         self._guard = Guard(self._signatures, self.base, self.val, self.train, job.kept.protect)
 
@@ -239,6 +242,48 @@ class Search(Work):
         """Run `candidate` on these training examples, as `minibatch` does, which draws them."""
         return [outcome_of(example, row) for example, row in self._trained(candidate, examples, rollout)]
 
+    def credit(
+        self,
+        candidate: Candidate,
+        outcomes: Sequence[Outcome],
+        *,
+        by: Sequence[str] = ("replay", "variability"),
+        threshold: float | None = None,
+    ) -> dict[str, list[Outcome]]:
+        """Return for each predictor whose instruction may change the failures that it is to blame for.
+
+        A predictor that did not run is never to blame. The methods are tried in order until one blames a single
+        predictor; what none decides goes to all predictors that ran. The report says how often each was blamed.
+
+        - `replay`: let a predictor give the output of a run that passed, or what the example labels, and run only the
+          rest: the first predictor with the largest gain is to blame, and the last one if no other has a gain. At most
+          a run of each other predictor's followers for each failure, and nothing if that is more than a fourth of what
+          the budget has room for. A teacher, if there is one, is run on the example first.
+        - `variability`: the first predictor that gave something else than in a run on the same example that passed.
+        - `lm`: the prompt model names it, one call for each failure, and its fix joins the feedback.
+
+        Args:
+            candidate: whose outcomes they are.
+            outcomes: failures, as `failures` returns them.
+            by: `replay`, `variability`, `lm`; none of them for the trace alone.
+            threshold: what the metric must reach; without one any value but zero passes.
+
+        Raises:
+            UsageError: there is no such method.
+            BudgetExceeded: the budget ended; what was paid for is kept.
+        """
+        found: dict[str, list[Outcome]] = {path: [] for path in self.paths}
+        for blamed, outcome in self._credit.blamed(self._kept(candidate), outcomes, by, threshold):
+            for path in blamed:
+                if path in found:
+                    found[path].append(outcome)
+        return found
+
+    def rows_of(self, example: Example) -> list[Row]:
+        """Return what all candidates so far made of a training example, in order."""
+        key = example_key(example)
+        return [rows[key] for rows in self._trained_rows.values() if key in rows]
+
     def examples(self, path: str, n: int, *, draw: int = 0) -> list[Demo]:
         """Return up to `n` pairs of inputs and outputs of one predictor: labelled ones, else those of a teacher's runs.
 
@@ -377,7 +422,11 @@ class Search(Work):
         """Return what was found."""
         chosen, report, base = self.best()
         self.note(
-            *self._asking.notes(), *self._judging.notes(), *self._notes_of_costs(), *self._notes_of_choice(chosen)
+            *self._asking.notes(),
+            *self._judging.notes(),
+            *self._credit.notes(),
+            *self._notes_of_costs(),
+            *self._notes_of_choice(chosen),
         )
         for candidate in self._origins:
             if self.seen(candidate):

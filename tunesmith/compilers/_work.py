@@ -77,6 +77,7 @@ class Work:
         candidate: Candidate,
         *,
         program: Module | None = None,
+        stand_in: Module | None = None,
         lm: LM | None = None,
         metric: Metric | None = None,
         mode: str = "eval",
@@ -87,6 +88,7 @@ class Work:
         Args:
             candidate: what is run.
             program: of which program; default the one that is compiled.
+            stand_in: runs in the place of the program, filed under it: then `mode` says in what it differs.
             lm: by which model; default the job's.
             metric: judges; default the job's.
             mode: the kind of row in the ledger; `teach` shows the metric the trace.
@@ -106,7 +108,7 @@ class Work:
                 rescore=self._rescore,
             )
         return Runner(
-            whose,
+            whose if stand_in is None else stand_in,
             self.job.metric if metric is None else metric,
             lm=model,
             meter=self.meter,

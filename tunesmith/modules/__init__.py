@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.predict import ChainOfThought, Predict
     from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
     from tunesmith.modules.rendering import render
+    from tunesmith.modules.replaying import replayed
     from tunesmith.modules.self_consistency import SelfConsistency
     from tunesmith.modules.setting import Setting, change_settings, choices_of, settings_of
     from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, stream
@@ -83,6 +84,7 @@ __all__ = [
     "ProgramInputs",
     "register_module",
     "render",
+    "replayed",
     "saved_settings",
     "SelfConsistency",
     "Setting",
