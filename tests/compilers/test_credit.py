@@ -183,6 +183,29 @@ def test_replays_come_from_the_ledger_when_a_run_goes_on(tmp_path: Path) -> None
     assert not lms[1].requests
 
 
+def test_a_metric_of_five_arguments_speaks_of_each_predictor() -> None:
+    def metric(example: Any, prediction: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None) -> Any:
+        if pred_name is None:
+            return ts.Score(float(right(example, prediction)), "the whole")
+        if pred_name == "extra":
+            raise KeyError("no words")
+        ((_, inputs, outputs),) = pred_trace
+        assert len(trace) > 1
+        return dspy.Prediction(score=0.0, feedback=f"{pred_name} of {list(inputs.values())} is {outputs.toDict()}")
+
+    given = {"trainset": things(*range(8)), "valset": things(20), "lm": model(**PAINTS_WRONG)}
+    search = Search(job_of(Chain(), RandomSearch(metric=metric), **given))
+    wrong = sorted(search.failures(search.base, 8), key=lambda one: one.example.thing)
+    assert [one.feedback for one in wrong] == ["the whole"] * 2
+
+    found = search.credit(search.base, wrong, by=())
+
+    assert found["sort"][0].feedback == "sort of ['thing 2'] is {'kind': 'kind 2'}"
+    assert found["paint"][0].feedback == "paint of ['kind 2'] is {'colour': 'red'}"
+    assert found["extra"][0].feedback == "the whole"
+    assert any("failed on a single predictor (KeyError)" in note for note in search.notes)
+
+
 def test_an_unknown_method_is_refused() -> None:
     search = search_of(model())
     with pytest.raises(UsageError, match=r"no credit by 'guess'\. Use any of: replay, variability, lm"):

@@ -10,9 +10,10 @@ from tunesmith.compilers._outcome import Outcome, outcome_of
 from tunesmith.compilers._wording import outcome_texts, role_in_words
 from tunesmith.compilers._work import Work
 from tunesmith.data import content_key
-from tunesmith.errors import DataError, UsageError, shown
+from tunesmith.errors import DataError, ModelMissing, ModelUnavailable, UsageError, shown
 from tunesmith.evaluation import Row, Step, executing
-from tunesmith.lm import role
+from tunesmith.lm import metered, role
+from tunesmith.metrics import step_feedback
 from tunesmith.modules import Candidate, Prediction, replayed
 from tunesmith.signatures import Example, InputField, OutputField, Signature
 
@@ -98,6 +99,26 @@ class Credit:
             self._by_path.update(blamed)
             self._by_method[method] += 1
         return list(zip(found, given, strict=True))
+
+    def told(self, path: str, outcome: Outcome) -> Outcome:
+        """Return the outcome with what the metric says of the predictor at `path`, if it judges predictors."""
+        job = self._work.job
+        if outcome.outputs is None:
+            return outcome
+        predictors = dict(job.program.named_predictors())
+        trace = [(predictors[s.predictor], dict(s.inputs), Prediction(**s.outputs), s.predictor) for s in outcome.steps]
+        prediction = Prediction(**outcome.outputs)
+        try:
+            with metered(self._work.meter), role("judge"):
+                said = step_feedback(job.metric, outcome.example, prediction, trace, path)
+        except (ModelUnavailable, ModelMissing):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a metric raises: its score of the whole program stands
+            self._work.note(
+                f"The metric failed on a single predictor ({type(error).__name__}), and its words were not used."
+            )
+            return outcome
+        return outcome if not said else replace(outcome, feedback=said)
 
     def notes(self) -> list[str]:
         """Return whom failures were blamed on, and by what."""

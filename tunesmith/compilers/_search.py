@@ -253,7 +253,8 @@ class Search(Work):
         """Return for each predictor whose instruction may change the failures that it is to blame for.
 
         A predictor that did not run is never to blame. The methods are tried in order until one blames a single
-        predictor; what none decides goes to all predictors that ran. The report says how often each was blamed.
+        predictor; what none decides goes to all predictors that ran. The report says how often each was blamed. A
+        metric that takes `pred_name` and `pred_trace` is asked about each predictor: its words are the feedback there.
 
         - `replay`: let a predictor give the output of a run that passed, or what the example labels, and run only the
           rest: the first predictor with the largest gain is to blame, and the last one if no other has a gain. At most
@@ -276,7 +277,7 @@ class Search(Work):
         for blamed, outcome in self._credit.blamed(self._kept(candidate), outcomes, by, threshold):
             for path in blamed:
                 if path in found:
-                    found[path].append(outcome)
+                    found[path].append(self._credit.told(path, outcome))
         return found
 
     def rows_of(self, example: Example) -> list[Row]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         named_metrics,
         score_of,
         scorer_of,
+        step_feedback,
     )
     from tunesmith.metrics.numeric import numeric_close
     from tunesmith.metrics.overlap import rouge_l, token_f1
@@ -56,6 +57,7 @@ __all__ = [
     "scorer_of",
     "set_match",
     "source_key",
+    "step_feedback",
     "token_f1",
     "weighted",
 ]

@@ -29,6 +29,7 @@ __all__ = [
     "score_of",
     "Scorer",
     "scorer_of",
+    "step_feedback",
 ]
 
 # The metrics of this package are frozen dataclasses with two more attributes: `metric_name` and
@@ -124,6 +125,33 @@ def scorer_of(metric: Callable[..., Any]) -> Callable[[Example, object, object],
     if taken == 3:  # the usual case
         return lambda example, prediction, trace: Score.of(metric(example, prediction, trace))
     return lambda *given: Score.of(metric(*(*given, None, None)[:taken]))
+
+
+def step_feedback(
+    metric: Callable[..., Any], example: Example, prediction: object, trace: list[Any], name: str
+) -> str | None:
+    """Return what a metric says of one predictor, `None` if it judges no predictor by itself.
+
+    Args:
+        metric: judges one if it takes `pred_name` and `pred_trace`, as `dspy.GEPA`'s metrics do.
+        example: what the program ran on.
+        prediction: what the program returned.
+        trace: of each inner prediction the predictor, its inputs and its prediction, and its path.
+        name: path of the predictor.
+
+    Raises:
+        MetricError: the metric did not return a score.
+    """
+    ours = hasattr(metric, "metric_version")  # these say the same of every predictor
+    try:
+        taken = not ours and "pred_name" in inspect.signature(metric).parameters
+    except (TypeError, ValueError):
+        return None
+    if not taken:
+        return None
+    whole = [(predictor, inputs, found) for predictor, inputs, found, _ in trace]
+    own = [(predictor, inputs, found) for predictor, inputs, found, path in trace if path == name]
+    return Score.of(metric(example, prediction, whole, name, own)).feedback
 
 
 def judged_by(metric: Metric, lm: BaseLM) -> Metric:
