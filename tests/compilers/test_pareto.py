@@ -9,7 +9,7 @@ import tunesmith as ts
 from tests.compilers.worlds import Steps
 from tests.each import each
 from tunesmith.compilers._pareto import ancestors, front, merged
-from tunesmith.modules import Candidate
+from tunesmith.modules import Candidate, Nearest
 from tunesmith.signatures import Demo
 
 BASE = Candidate.of(Steps())
@@ -88,6 +88,21 @@ def test_demos_go_with_their_format_and_apart_from_the_instruction() -> None:
     part = found.parts["answer"]
     assert (part.instruction, part.demos, part.format) == ("Name it.", (demo,), "json")
     assert merged(BASE, b, a) is None, "all that the second changed, the first changed as well"
+
+
+def test_a_choice_among_demos_goes_with_them() -> None:
+    program = ts.Predict("text -> label")
+    base = Candidate.of(program)
+    pool = [ts.Demo({"text": text}, {"label": text}) for text in "abc"]
+    chosen = base.with_demos("self", pool, Nearest(k=2))
+    worded = base.with_part("self", instruction="Name it.")
+
+    assert merged(base, chosen, worded) == chosen.with_part("self", instruction="Name it.")
+    assert merged(base, worded, chosen) == chosen.with_part("self", instruction="Name it.")
+    static = chosen.with_demos("self", pool[:1])
+    assert merged(chosen, static, chosen.with_part("self", instruction="Name it.")) == static.with_part(
+        "self", instruction="Name it."
+    )
 
 
 def test_settings_are_merged_one_by_one() -> None:

@@ -1,10 +1,10 @@
 """Candidates that are each best on some examples: who is drawn how often, and what two of them make together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.modules import Candidate
+from tunesmith.modules import Candidate, nearest_path
 
 __all__ = ["ancestors", "front", "merged"]
 
@@ -44,18 +44,18 @@ def merged(base: Candidate, a: Candidate, b: Candidate) -> Candidate | None:
         a: a candidate of the same program.
         b: another.
     """
-    parts = {
-        path: replace(
-            part,
-            instruction=_either(part.instruction, a.parts[path].instruction, b.parts[path].instruction),
-            **_demos(base, a, b, path),
-        )
-        for path, part in base.parts.items()
-    }
+    parts, chosen = {}, {}
+    for path, part in base.parts.items():
+        instruction = _either(part.instruction, a.parts[path].instruction, b.parts[path].instruction)
+        demos, name, nearest = _either(*(_demos(candidate, path) for candidate in (base, a, b)))
+        parts[path] = replace(part, instruction=instruction, demos=demos, format=name)
+        chosen[nearest_path(path)] = nearest
     settings = {
         path: {name: _either(value, a.settings[path][name], b.settings[path][name]) for name, value in values.items()}
         for path, values in base.settings.items()
+        if path not in chosen
     }
+    settings |= {path: nearest for path, nearest in chosen.items() if nearest is not None}
     found = Candidate(parts, _either(base.sampling, a.sampling, b.sampling), settings)
     return None if found in (base, a, b) else found
 
@@ -91,8 +91,7 @@ def _either(base: Any, a: Any, b: Any) -> Any:
     return b if a == base else a
 
 
-def _demos(base: Candidate, a: Candidate, b: Candidate, path: str) -> Mapping[str, Any]:
-    """Return demos and format together: a format may not be able to carry another one's demos."""
-    old, one, other = ((part.demos, part.format) for part in (c.parts[path] for c in (base, a, b)))
-    demos, name = _either(old, one, other)
-    return {"demos": demos, "format": name}
+def _demos(candidate: Candidate, path: str) -> tuple[Any, ...]:
+    """Return demos, format and choice together: a format may not be able to carry another one's demos."""
+    part = candidate.parts[path]
+    return part.demos, part.format, candidate.settings.get(nearest_path(path))
