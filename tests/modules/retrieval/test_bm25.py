@@ -25,7 +25,7 @@ def positions(query: str, k: int = 9) -> list[int]:
     ("query", "found"),
     [
         ("stolen card", [2, 0]),
-        ("MY", [1, 0, 2]),
+        ("MY", [0, 1, 2]),
         ("卡", [3]),
         ("c++", [4]),
         ("a", [4]),  # a word of one letter

@@ -12,23 +12,31 @@ _JOINED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf9
 _RUN = lazy_pattern(rf"[{_JOINED}]+")
 _WORD = lazy_pattern(rf"[{_JOINED}]+|\d+(?:[.,:]\d+)+|[^\W_{_JOINED}]+(?:\+\+|#)?")
 
+_STEM = 5  # letters that a word has in common with its other forms; measured on intents of banking77
+
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text in order, without case and accents.
 
-    One-character words, numbers such as `3.5`, and `C++` are words. A script that puts no space between words gives
-    each character and each pair of neighbours.
+    One-character words, numbers such as `3.5`, and `C++` are words. A long word is followed by its first five letters,
+    so that `account` and `accounts` have something in common. A script that puts no space between words gives each
+    character and each pair of neighbours.
 
     Example:
         >>> words_of("C++ since 1.5: Café!")
         ['c++', 'since', '1.5', 'cafe']
+        >>> words_of("My accounts")
+        ['my', 'accounts', 'accou']
         >>> words_of("iPhone手机")
-        ['iphone', '手', '机', '手机']
+        ['iphone', 'iphon', '手', '机', '手机']
     """
     if not text.isascii():
         parts = unicodedata.normalize("NFKD", text)
         text = "".join(char for char in parts if unicodedata.category(char) not in ("Mn", "Mc", "Me"))
     found: list[str] = []
     for word in _WORD.findall(text.casefold()):
-        found += [word] if _RUN.match(word) is None else [*word, *map("".join, pairwise(word))]
+        if _RUN.match(word) is not None:
+            found += [*word, *map("".join, pairwise(word))]
+        else:
+            found += [word, word[:_STEM]] if len(word) > _STEM else [word]
     return found
