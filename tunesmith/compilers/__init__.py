@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers._work import Progress
     from tunesmith.compilers.ape import APE
     from tunesmith.compilers.bpo import BPO
+    from tunesmith.compilers.calibrate import Calibrate, calibrated, scored
     from tunesmith.compilers.compiler import Compiler
     from tunesmith.compilers.dspy_compiler import DSPyCompiler
     from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
@@ -36,6 +37,8 @@ __all__ = [
     "BootstrapFewShot",
     "Bootstrapped",
     "BPO",
+    "Calibrate",
+    "calibrated",
     "check_values",
     "Compiler",
     "compiler_named",
@@ -77,6 +80,7 @@ __all__ = [
     "role_in_words",
     "run_job",
     "SAMPLERS",
+    "scored",
     "Search",
     "StoredStudy",
     "Study",

@@ -21,6 +21,7 @@ from tunesmith.compilers._work import Progress, Work, rolled
 from tunesmith.data import Dataset, example_key
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import RACES, Ledger, Report, Row, Runner, gain, paired_scores
+from tunesmith.formats import gives_label_logprobs
 from tunesmith.lm import Meter
 from tunesmith.modules import Candidate, Prediction
 from tunesmith.signatures import Demo, Example, Signature
@@ -564,7 +565,9 @@ class Search(Work):
 
     def _runner(self, candidate: Candidate) -> Runner:
         if candidate not in self._runners:
-            self._runners[candidate] = self.runner(candidate)
+            # Calibration reads the log-probabilities of labels from the steps.
+            scored = any(gives_label_logprobs(part.format) for part in candidate.parts.values())
+            self._runners[candidate] = self.runner(candidate, steps=scored)
         return self._runners[candidate]
 
     def _is_over(self, candidate: Candidate) -> bool:
