@@ -143,6 +143,21 @@ def test_what_is_to_stay_is_checked_before_any_call_and_stays(workspace: Workspa
     assert json.loads(found.stdout)["diff"] == ""
 
 
+def test_bad_cases_are_read_checked_and_followed(workspace: Workspace, server: Server) -> None:
+    file, bad = workspace.folder / "tunesmith.toml", workspace.folder / "bad.jsonl"
+    rows = [json.loads(line) for line in (workspace.folder / "data/reports.jsonl").read_text("utf-8").splitlines()]
+    said = check_failure(run("compile", "--quiet", "--bad-cases", "nowhere.jsonl"), 2)
+    assert "nowhere.jsonl" in said
+    split = {"report": "The door of room 7 does not close.", "team": rows[0]["team"], "remark": "Look again."}
+    bad.write_text(json.dumps(split) + "\n", encoding="utf-8")
+    found = run("compile", "--quiet", "--json", "--run", "bad", "--bad-cases", "bad.jsonl")
+    assert json.loads(found.stdout)["bad_cases"]["total"] == 1, found.stderr
+    text = file.read_text(encoding="utf-8").replace("[data]", "[data]\nbad_cases = 'bad.jsonl'")
+    file.write_text(text, encoding="utf-8")
+    assert run("compile", "--quiet", "--run", "bad").exit_code == 0
+    assert "bad cases are right now" in run("compile", "--quiet", "--run", "bad").stdout
+
+
 def test_an_empty_instruction_is_refused_before_any_call(workspace: Workspace, server: Server) -> None:
     file, before = workspace.folder / "tunesmith.toml", len(server.requests)
     text = file.read_text(encoding="utf-8").replace("budget_calls = 120", "budget_calls = 120\ninstructions = ['']")

@@ -1,5 +1,6 @@
 """Other models for other work: a teacher that makes demos, and a judge."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import tunesmith as ts
 from tests.compilers.worlds import TRAIN, VAL, Colour, Steps, colour_of, right, world
 from tests.evaluation.replies import number, written
 from tunesmith.cli.choosing import chosen_role, chosen_teacher
-from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, job_of
+from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, job_of
 from tunesmith.errors import RunMismatch, UsageError
-from tunesmith.experiments import Project
+from tunesmith.experiments import Project, plan
 from tunesmith.lm import FunctionLM, Meter, Seen, metered
 
 
@@ -32,6 +33,20 @@ def test_a_model_as_the_teacher_is_the_same_program_under_that_model() -> None:
     assert len(theirs.requests) == meter.by_role()["charged"]["teacher"].calls == 4, "it is always right"
     assert student.lm is None
     assert program.lm is None
+
+
+def test_both_doors_pass_every_role_on() -> None:
+    lm, teacher, prompt = (FunctionLM(known, name=name) for name in ("lm", "teacher", "prompt"))
+    judging = FunctionLM(lambda seen: "good", name="judge")
+    given = {"metric": judge(), "trainset": TRAIN, "valset": VAL[:5], "compiler": BootstrapFewShot(metric=right)}
+    roles = {"lm": lm, "teacher": teacher, "judge_lm": judging, "prompt_lm": prompt}
+    plan(dspy.Predict(Colour), **given, **roles)
+    ts.compile(dspy.Predict(Colour), **given, **roles, mirror=False)
+    assert teacher.requests
+    assert judging.requests
+    for compile_ in (ts.compile, plan, Compiler.compile):
+        names = set(inspect.signature(compile_).parameters)
+        assert {"teacher", "judge_lm", "prompt_lm", "freeze", "protect", "bad_cases"} <= names
 
 
 def test_a_later_round_asks_the_teachers_own_model_for_another_draw() -> None:

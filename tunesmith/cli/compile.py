@@ -11,7 +11,16 @@ from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.invoked import invoked_command
 from tunesmith.cli.output import emit, heading, note, say, say_table
 from tunesmith.cli.progress import shown_progress
-from tunesmith.cli.reports import CacheWatch, say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
+from tunesmith.cli.reports import (
+    CacheWatch,
+    say_bad_cases,
+    say_diff,
+    say_next,
+    say_notes,
+    say_reports,
+    say_spent,
+    say_verdict,
+)
 from tunesmith.cli.resumable import may_be_resumed
 from tunesmith.compilers import CompileResult
 from tunesmith.data import Splits
@@ -32,6 +41,7 @@ def run(
     train: Path | None,
     val: Path | None,
     test: Path | None,
+    bad_cases: Path | None,
     spec: str | None,
     prompt_lm: str | None,
     judge_lm: str | None,
@@ -57,7 +67,7 @@ def run(
     options |= {"freeze": list(freeze) or None, "protect": list(protect) or None}
     project = current_project().changed(metric=metric, compile=options).with_options(sets)
     if dry_run:
-        files = (train, val, test)
+        files = (train, val, test, bad_cases)
         return _dry_run(project, program, files, (spec, allow), store=not no_store, as_json=as_json, quiet=quiet)
     root, named = project.root, project.settings.compile.run
     name = named if fork is None else fork
@@ -65,7 +75,7 @@ def run(
         model = chosen_lm(spec, project, slots=options["slots"], store=not no_store)
         student = chosen_program(program, project, model, allow)
         splits = _splits(project, student, train, val, test)
-        given, watch = _arguments(project, splits), CacheWatch(model)
+        given, watch = _arguments(project, student, splits, bad_cases), CacheWatch(model)
         calls = plan(student, **given, lm=model)["calls"]["expected"]
         with shown_progress(quiet=quiet, budget=project.budget(), expected_calls=calls) as tell:
             result = compile_program(
@@ -96,7 +106,7 @@ def run(
     return DONE
 
 
-def _arguments(project: Project, splits: Splits) -> dict[str, Any]:
+def _arguments(project: Project, program: Module, splits: Splits, bad_cases: Path | None) -> dict[str, Any]:
     """Return what `compile_program` and `plan` are both given."""
     metric = project.metric()
     return {
@@ -104,6 +114,7 @@ def _arguments(project: Project, splits: Splits) -> dict[str, Any]:
         "trainset": splits.train,
         "valset": splits.val,
         "testset": splits.test,
+        "bad_cases": project.bad_cases(program) if bad_cases is None else project.read(bad_cases, program),
         "compiler": project.compiler(metric),
         "budget": project.budget(),
         "freeze": project.settings.compile.freeze,
@@ -134,6 +145,7 @@ def _say(result: CompileResult, diff: str, inputs: str, watch: CacheWatch) -> No
     say()
     say_spent(result.charged, result.paid)
     say_notes((*result.notes, *watch.notes()))
+    say_bad_cases(result.bad_cases)
     say_diff(diff, result.report.unchanged_because)
     if result.artifact is not None:
         say_next(result.artifact.path, inputs)
@@ -142,7 +154,7 @@ def _say(result: CompileResult, diff: str, inputs: str, watch: CacheWatch) -> No
 def _dry_run(
     project: Project,
     program: str | None,
-    files: tuple[Path | None, Path | None, Path | None],
+    files: tuple[Path | None, Path | None, Path | None, Path | None],
     asked: tuple[str | None, Sequence[str]],
     *,
     store: bool,
@@ -152,8 +164,8 @@ def _dry_run(
     spec, allow = asked
     model, absent = _model_or_why(project, spec, store=store)
     student = chosen_program(program, project, model, allow)
-    splits = _splits(project, student, *files)
-    given = _arguments(project, splits)
+    splits = _splits(project, student, *files[:3])
+    given = _arguments(project, student, splits, files[3])
     found = plan(student, **given, lm=ScriptedLM() if model is None else model)
     local = engine_kind(chosen_spec(spec, project) or "", {}).runs_here
     costs = None

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.cli.output import heading, say, say_table
-from tunesmith.compilers import CompileResult, Finding
+from tunesmith.compilers import BadCasesReport, CompileResult, Finding
+from tunesmith.errors import shown
 from tunesmith.evaluation import Interval, Report
 from tunesmith.lm import LM
 
@@ -13,6 +14,7 @@ __all__ = [
     "CacheWatch",
     "interval_text",
     "relative",
+    "say_bad_cases",
     "say_diff",
     "say_finding",
     "say_next",
@@ -22,6 +24,9 @@ __all__ = [
     "say_spent",
     "say_verdict",
 ]
+
+
+_MOST_SHOWN = 5  # examples
 
 
 class CacheWatch:
@@ -99,6 +104,19 @@ def say_spent(charged: Any, paid: Any) -> None:
         rows.append((name, f"{spend.calls:,}", f"{spend.tokens:,}", f"{spend.seconds:,.1f}"))
     say_table(rows, numbers=3)
     say("Charged: each distinct call once, as if nothing were cached. Paid now: calls that reached the model.")
+
+
+def say_bad_cases(found: BadCasesReport | None) -> None:
+    """Write the inputs of bad cases that are still wrong, and of validation examples that broke."""
+    if found is None:
+        return
+    for title, examples in (("Bad cases that are still wrong", found.still_wrong), ("What broke", found.broken)):
+        if examples:
+            heading(title)
+            for example in examples[:_MOST_SHOWN]:
+                say(shown(dict(example.inputs().items()), 100))
+            if len(examples) > _MOST_SHOWN:
+                say(f"and {len(examples) - _MOST_SHOWN} more")
 
 
 def say_diff(diff: str, unchanged_because: str) -> None:

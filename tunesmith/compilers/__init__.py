@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
+    from tunesmith.compilers._bad_cases import BadCasesReport
     from tunesmith.compilers._bootstrap import Bootstrapped
     from tunesmith.compilers._compiling import Place, run_job
     from tunesmith.compilers._effort import Effort
@@ -34,6 +35,7 @@ _public = lazy_package(__name__)
 
 __all__ = [
     "APE",
+    "BadCasesReport",
     "BootstrapFewShot",
     "Bootstrapped",
     "BPO",

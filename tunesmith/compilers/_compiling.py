@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tunesmith.compilers._bad_cases import BadCasesReport
 from tunesmith.compilers._job import Job
 from tunesmith.compilers._mirror import Mirror, MirrorPlace, mirrored
 from tunesmith.compilers._plan import calls_of_example, notes_of_room, search_budget
@@ -172,8 +173,8 @@ def _run(
             mirror=mirror,
             begun=begun,
         )
-        if job.test is not None:
-            search.keep_for_test(len(job.test))
+        if job.checked_at_end:
+            search.keep_for_test(job.checked_at_end)
         try:
             _keep_room(job, search)
             report = run_search(search)
@@ -181,6 +182,8 @@ def _run(
             raise _stop_of_compile(job, search, stop, in_run=ledger is not None) from None
         _check_unchanged(job, keys)
         before, after, notes = _test(job, search, report, meter)
+        cases = _followed(job, search, report, meter)
+        notes = (*notes, str(cases)) if cases else notes
     if job.test is not None:
         _check_unchanged(job, keys)
     scores = None if before is None or after is None else paired_scores(before, after)
@@ -201,6 +204,7 @@ def _run(
         charged=meter.charged,
         paid=meter.paid,
         opened=opened,
+        bad_cases=cases if isinstance(cases, BadCasesReport) else None,
         notes=tuple(dict.fromkeys((*job.notes, *report.notes, *notes))),
         seed=job.seed,
     )
@@ -212,11 +216,11 @@ def _run(
 
 def _keep_room(job: Job, search: Search) -> None:
     """Keep more calls for the test, if the program as given makes more than its code tells."""
-    limit, test = job.budget.calls, job.test
-    if limit is None or test is None or calls_of_example(job.program, job.metric).known:
+    limit, checked = job.budget.calls, job.checked_at_end
+    if limit is None or not checked or calls_of_example(job.program, job.metric).known:
         return
     rows = search.score(search.base).rows
-    room = limit - 2 * len(test) * max(row.calls for row in rows)
+    room = limit - 2 * checked * max(row.calls for row in rows)
     if room < (search.meter.budget.calls or 0):
         room = max(room, search.meter.charged.calls)  # what is spent is spent
         search.meter.budget = replace(search.meter.budget, calls=room)
@@ -261,6 +265,22 @@ def _test(
     return reports[0], reports[1], ()
 
 
+def _followed(job: Job, search: Search, report: CompileReport, meter: Meter) -> BadCasesReport | str:
+    """Run both programs on the bad cases, charged to the whole budget; return what became of them, or why not."""
+    if job.bad_cases is None:
+        return ""
+    search.charge_to(meter)
+    examples, found = job.bad_cases.examples, list[Report]()
+    for candidate in (report.baseline_candidate, report.candidate)[: 1 + report.improved]:
+        try:
+            found.append(search.runner(candidate).run(examples, slots=job.compiler.slots))
+        except BudgetExceeded as stop:
+            return f"The budget ended while the bad cases were run: {stop}"
+    threshold = getattr(job.compiler, "metric_threshold", None)
+    before, after = found[0], found[-1]
+    return BadCasesReport.of((examples, before, after), (search.val, report.baseline, report.compiled), threshold)
+
+
 def _untested(report: Report, job: Job) -> Report:
     why = "no test split was given" if job.test is None else "the budget ended before the test did"
     return replace(report, notes=(*report.notes, f"on validation, as {why}"))
@@ -291,7 +311,7 @@ def _stop_of_compile(job: Job, search: Search, stop: BudgetExceeded, *, in_run: 
         return stop
     limit, searched = getattr(job.budget, reached), search.meter.budget.calls
     kept = limit - searched if reached == "calls" and searched is not None else 0
-    aside = f"{kept} are kept for testing on {len(job.test or ())} examples twice, and the rest" if kept else "it"
+    aside = f"{kept} are kept for testing on {job.checked_at_end} examples twice, and the rest" if kept else "it"
     way = "Raise it"
     if in_run:
         way += ", with --fork NAME to start a run from what this one has evaluated, or --new to set this one aside"

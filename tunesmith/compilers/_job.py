@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tunesmith.compilers._bad_cases import BadCases
 from tunesmith.compilers._kept import Kept
 from tunesmith.data import Dataset, check_disjoint, content_key
 from tunesmith.errors import DataError, UsageError, shown
@@ -83,6 +84,7 @@ class Job:
         train: examples that demos come from.
         val: examples that select.
         test: examples that only label the result, `None` for none.
+        bad_cases: examples that a deployed program got wrong, at the end of `train` too; `None` for none.
         teacher: makes demos; `None` for the program itself. Given a model, it is the program under that model.
         lm: the model.
         prompt_lm: writes proposals; `None` for `lm`.
@@ -100,6 +102,7 @@ class Job:
     train: Dataset
     val: Dataset
     test: Dataset | None
+    bad_cases: BadCases | None
     teacher: Module | None
     lm: LM
     prompt_lm: LM | None
@@ -114,6 +117,11 @@ class Job:
     def slots(self) -> int:
         """Requests on the way at once."""
         return self.lm.slots if self.compiler.slots is None else self.compiler.slots
+
+    @property
+    def checked_at_end(self) -> int:
+        """On how many examples both programs are run when the search has ended: the test split and bad cases."""
+        return len(self.test or ()) + (0 if self.bad_cases is None else len(self.bad_cases.examples))
 
     @property
     def proposer(self) -> LM:
@@ -167,6 +175,8 @@ class Job:
             found["prompt lm"] = lm_key(self.prompt_lm, self.program)
         if self.judge_lm is not None:
             found["judge lm"] = lm_key(self.judge_lm, self.program)
+        if self.bad_cases is not None:
+            found["bad cases"] = [self.bad_cases.examples.fingerprint, content_key(dict(self.bad_cases.said))]
         if self.kept.parts or self.kept.settings:
             found["freeze"] = [".".join(one) for one in sorted(self.kept.parts | self.kept.settings)]
         if self.kept.protect:
@@ -186,6 +196,7 @@ def job_of(
     trainset: Sequence[Example],
     valset: Sequence[Example] | None = None,
     testset: Sequence[Example] | None = None,
+    bad_cases: Sequence[Example] | None = None,
     teacher: Module | BaseLM | None = None,
     lm: BaseLM | None = None,
     prompt_lm: BaseLM | None = None,
@@ -210,8 +221,9 @@ def job_of(
     judging = None if judge_lm is None else as_model(judge_lm)
     judge = judge if judging is None else judged_by(judge, judging)
     chosen = compiler.seed if seed is None else seed
-    splits, notes = _splits(program, trainset, valset, testset, chosen)
-    check_disjoint(**{f"{name}set": split for name, split in splits.items()})
+    bad, noted = (None, ()) if bad_cases is None else BadCases.of(program, bad_cases)
+    splits, notes = _splits(program, trainset, valset, testset, chosen, bad)
+    notes += noted
     for name in ("val", "test"):
         if name in splits:
             check_compared(judge, splits[name], program)
@@ -225,6 +237,7 @@ def job_of(
         train=splits["train"],
         val=splits["val"],
         test=splits.get("test"),
+        bad_cases=bad,
         teacher=teaching,
         lm=model,
         prompt_lm=None if prompt_lm is None else as_model(prompt_lm),
@@ -275,9 +288,15 @@ def _splits(
     valset: Sequence[Example] | None,
     testset: Sequence[Example] | None,
     seed: int,
+    bad: BadCases | None,
 ) -> tuple[dict[str, Dataset], list[str]]:
-    """Return the splits by name as the program gets them, and what to note; without `valset` 60/40 of `trainset`."""
+    """Return the splits by name as the program gets them, and what to note; without `valset` 60/40 of `trainset`.
+
+    Raises:
+        SplitError: two of them share examples.
+    """
     train, noted = fitted_dataset(program, trainset, "trainset")
+    train = train if bad is None else bad.without(train)
     notes = [*checked_demos(program), *noted]
     if valset is None:
         parts = train.split(train=1 - _VALIDATION_SHARE, val=_VALIDATION_SHARE, seed=seed)
@@ -294,6 +313,10 @@ def _splits(
     if testset is not None:
         found["test"], noted = fitted_dataset(program, testset, "testset")
         notes += noted
+    check_disjoint(**{f"{name}set": split for name, split in found.items()})
+    if bad is not None:
+        check_disjoint(bad_cases=bad.examples, **{f"{name}set": found[name] for name in found if name != "train"})
+        found["train"] = bad.joined(train)
     return found, notes
 
 

@@ -119,9 +119,9 @@ def _within(count: int, budget: Budget) -> int:
 
 def _test_calls(job: Job) -> int:
     """Return how many calls it takes to test both programs, at most."""
-    if job.test is None:
+    if not job.checked_at_end:
         return 0
-    return len(job.test) * (calls_of_example(job.program, job.metric).total + max(_calls_of_candidates(job)))
+    return job.checked_at_end * (calls_of_example(job.program, job.metric).total + max(_calls_of_candidates(job)))
 
 
 def _calls_of_candidates(job: Job) -> list[int]:
@@ -158,16 +158,16 @@ def search_budget(job: Job) -> Budget:
     if limit is None:
         return job.budget
     kept = _test_calls(job)
-    if kept and job.test is not None and kept >= limit:
+    if kept and kept >= limit:
         raise UsageError(
-            f"The budget of {limit} calls has no room for a search: testing on {len(job.test)} examples "
+            f"The budget of {limit} calls has no room for a search: testing on {job.checked_at_end} examples "
             f"alone takes {kept}. Raise the budget or pass a smaller test split."
         )
     each = calls_of_example(job.program, job.metric)
     least = each.total if each.known else 1  # which of its predictors a program calls is its own affair
     needed = least * len({example_key(example.inputs()) for example in job.val})  # equal inputs are charged once
     if kept + needed > limit:
-        aside = "" if job.test is None else f"{kept} are kept for testing on {len(job.test)} examples twice, and "
+        aside = f"{kept} are kept for testing on {job.checked_at_end} examples twice, and " if kept else ""
         raise UsageError(
             f"The budget of {limit} calls has no room for a search: {aside}scoring the program as given on "
             f"{len(job.val)} validation examples takes {needed}. Raise the budget to more than {kept + needed}, or "

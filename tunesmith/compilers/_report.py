@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from tunesmith.compilers._bad_cases import BadCasesReport
 from tunesmith.compilers._verdict import Finding
 from tunesmith.errors import brief
 from tunesmith.evaluation import Interval, Report
@@ -130,6 +131,7 @@ class CompileResult:
         finding: what the test split says: verdict, gain, how many more examples would settle it, one sentence.
         artifact: the saved artifact, `None` without `run`.
         charged, paid: what the whole compile cost, test included.
+        bad_cases: what became of the bad cases and what broke, `None` without any.
         opened: how many runs looked at this test split so far, `None` without one.
         notes: what was decided for the caller, in words.
         seed: of every draw.
@@ -154,6 +156,7 @@ class CompileResult:
     charged: Spend
     paid: Spend
     opened: int | None
+    bad_cases: BadCasesReport | None
     notes: tuple[str, ...]
     seed: int
 
@@ -208,6 +211,7 @@ class CompileResult:
                 "paid": round(self.paid.seconds, 2),
             },
             "test_opened": self.opened,
+            **({} if self.bad_cases is None else {"bad_cases": self.bad_cases.to_json()}),
             "notes": list(self.notes),
             "seed": self.seed,
             "artifact": None

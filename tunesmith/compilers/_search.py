@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers._bootstrap import Bootstrapped, bootstrap, passed
@@ -225,7 +226,7 @@ class Search(Work):
         Raises:
             BudgetExceeded: the budget ended; what was paid for is kept.
         """
-        return [outcome_of(example, row) for example, row in self._minibatch(candidate, n, draw, start, rollout)]
+        return [self._outcome(example, row) for example, row in self._minibatch(candidate, n, draw, start, rollout)]
 
     def failures(self, candidate: Candidate, n: int, *, threshold: float | None = None, draw: int = 0) -> list[Outcome]:
         """Return those of a `minibatch` that `candidate` fails on.
@@ -237,11 +238,11 @@ class Search(Work):
             threshold: what the metric must reach; without one any value but zero passes.
         """
         pairs = self._minibatch(candidate, n, draw)
-        return [outcome_of(example, row) for example, row in pairs if not passed(row, threshold)]
+        return [self._outcome(example, row) for example, row in pairs if not passed(row, threshold)]
 
     def outcomes(self, candidate: Candidate, examples: Sequence[Example], *, rollout: int = 0) -> list[Outcome]:
         """Run `candidate` on these training examples, as `minibatch` does, which draws them."""
-        return [outcome_of(example, row) for example, row in self._trained(candidate, examples, rollout)]
+        return [self._outcome(example, row) for example, row in self._trained(candidate, examples, rollout)]
 
     def credit(
         self,
@@ -278,7 +279,8 @@ class Search(Work):
         for blamed, outcome in self._credit.blamed(self._kept(candidate), outcomes, by, threshold):
             for path in blamed:
                 if path in found:
-                    found[path].append(self._credit.told(path, outcome))
+                    told = self._credit.told(path, outcome)
+                    found[path].append(told if told is outcome else self._remarked(told))
         return found
 
     def rows_of(self, example: Example) -> list[Row]:
@@ -484,6 +486,24 @@ class Search(Work):
         rows.update(zip(keyed, found.rows, strict=True))
         return [(example, rows[example_key(example)]) for example in examples]
 
+    def _outcome(self, example: Example, row: Row) -> Outcome:
+        return self._remarked(outcome_of(example, row))
+
+    def _remarked(self, outcome: Outcome) -> Outcome:
+        """Return the outcome of a bad case with what was said of it."""
+        bad = self.job.bad_cases
+        said = "" if bad is None else bad.said.get(example_key(outcome.example), "")
+        return replace(outcome, feedback=f"{outcome.feedback} {said}".strip()) if said else outcome
+
+    def _bad_first(self, order: list[int]) -> list[int]:
+        """Return the numbers of training examples with a bad case at every other place, from the first on."""
+        bad = self.job.bad_cases
+        first = len(self.train) - (0 if bad is None else len(bad.examples))
+        cases, others = [n for n in order if n >= first], [n for n in order if n < first]
+        both = min(len(cases), len(others))
+        pairs = [number for pair in zip(cases, others, strict=False) for number in pair]
+        return [*pairs, *cases[both:], *others[both:]]
+
     def _drawn(self, n: int, draw: int, start: int) -> list[int]:
         """Return the numbers of `n` training examples, each once, from place `start` of the order of `draw`."""
         found: dict[int, None] = {}
@@ -491,8 +511,9 @@ class Search(Work):
         while len(found) < min(n, size):
             epoch, place = divmod(start, size)
             if epoch not in orders:
-                orders[epoch] = list(range(size))
-                self.rng(f"failures {draw}{f' {epoch}' if epoch else ''}").shuffle(orders[epoch])
+                order = list(range(size))
+                self.rng(f"failures {draw}{f' {epoch}' if epoch else ''}").shuffle(order)
+                orders[epoch] = self._bad_first(order)
             found[orders[epoch][place]] = None
             start += 1
         return list(found)

@@ -159,6 +159,7 @@ class Compiler(Teleprompter, ABC):
         trainset: Sequence[Example],
         teacher: Module | BaseLM | None = None,
         valset: Sequence[Example] | None = None,
+        bad_cases: Sequence[Example] | None = None,
         prompt_lm: BaseLM | None = None,
         judge_lm: BaseLM | None = None,
         freeze: Sequence[str] = (),
@@ -180,6 +181,7 @@ class Compiler(Teleprompter, ABC):
             teacher: makes demos: a program with the same predictors, or a model for the student itself; default the
                 student.
             valset: examples that select; none of them may be in `trainset`.
+            bad_cases: examples that a deployed program got wrong; see `ts.compile`.
             prompt_lm: writes proposals, for compilers that ask for some; default `dspy.settings.lm`.
             judge_lm: judges, for judges of the metric without a model of their own and for compilers that compare
                 outputs; default `dspy.settings.lm`.
@@ -214,7 +216,7 @@ class Compiler(Teleprompter, ABC):
         from tunesmith.compilers._compiling import Place, run_job  # here, since a program may only name a compiler
 
         given: dict[str, Any] = {"trainset": trainset, "valset": valset, "teacher": teacher}
-        given |= {"prompt_lm": prompt_lm, "judge_lm": judge_lm}
+        given |= {"bad_cases": bad_cases, "prompt_lm": prompt_lm, "judge_lm": judge_lm}
         job = job_of(student, self, freeze=freeze, protect=protect, **given)
         return run_job(job, Place(run=run, mirror=mirror), progress=progress).program
 

@@ -37,6 +37,7 @@ def compile_program(
     trainset: Sequence[Example],
     valset: Sequence[Example] | None = None,
     testset: Sequence[Example] | None = None,
+    bad_cases: Sequence[Example] | None = None,
     compiler: Compiler | None = None,
     teacher: Module | BaseLM | None = None,
     lm: BaseLM | None = None,
@@ -67,6 +68,9 @@ def compile_program(
         trainset: examples that demos come from.
         valset: examples that select; default a seeded 40 % of `trainset`.
         testset: examples that only label the result.
+        bad_cases: examples that a deployed program got wrong, with the right outputs, and maybe `answered`, what it
+            said, and `remark`, a text. They join the training examples, come first when failures are looked for, and
+            the result says how many are right now and what broke. None may be in `valset` or `testset`.
         compiler: default `RandomSearch`.
         teacher: makes demos: a program with the same predictors, or a model for the program itself; default the
             program.
@@ -121,13 +125,8 @@ def compile_program(
         >>> result.verdict
         'ship'
     """
-    given: dict[str, Any] = {
-        "trainset": trainset,
-        "valset": valset,
-        "testset": testset,
-        "lm": lm,
-        "prompt_lm": prompt_lm,
-    }
+    given: dict[str, Any] = {"trainset": trainset, "valset": valset, "testset": testset, "bad_cases": bad_cases}
+    given |= {"lm": lm, "prompt_lm": prompt_lm, "judge_lm": judge_lm, "teacher": teacher}
     given |= {"freeze": freeze, "protect": protect}
     job = _job(program, compiler, metric=metric, budget=budget, seed=seed, **given)
     place = Place(run=run, new=new, fork=fork, rescore=rescore, store=store, command=command, mirror=mirror)
@@ -146,6 +145,7 @@ def plan(
     trainset: Sequence[Example],
     valset: Sequence[Example] | None = None,
     testset: Sequence[Example] | None = None,
+    bad_cases: Sequence[Example] | None = None,
     compiler: Compiler | None = None,
     teacher: Module | BaseLM | None = None,
     lm: BaseLM | None = None,
@@ -170,13 +170,8 @@ def plan(
         DataError: an example lacks an input of the program, or a demo of it cannot be shown.
         SplitError: two of the splits share examples.
     """
-    given: dict[str, Any] = {
-        "trainset": trainset,
-        "valset": valset,
-        "testset": testset,
-        "lm": lm,
-        "prompt_lm": prompt_lm,
-    }
+    given: dict[str, Any] = {"trainset": trainset, "valset": valset, "testset": testset, "bad_cases": bad_cases}
+    given |= {"lm": lm, "prompt_lm": prompt_lm, "judge_lm": judge_lm, "teacher": teacher}
     given |= {"freeze": freeze, "protect": protect}
     return plan_of(_job(program, compiler, metric=metric, budget=budget, seed=seed, **given))
 

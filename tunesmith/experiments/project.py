@@ -53,7 +53,7 @@ class DataSettings(_Table):
     """`[data]`: a file for each split, or one file with `split`; paths start at the project file.
 
     `group` names the field whose value related examples share; it is that of `split` as well. `columns`, `delimiter`
-    and `encoding` say how the files are read, as in `Dataset.load`.
+    and `encoding` say how the files are read, as in `Dataset.load`. `bad_cases` is a file for `ts.compile`.
     """
 
     train: str | None = None
@@ -61,6 +61,7 @@ class DataSettings(_Table):
     test: str | None = None
     file: str | None = None
     split: SplitSettings | None = None
+    bad_cases: str | None = None
     inputs: list[str] | None = None
     signature: str | None = None
     group: str | None = None
@@ -326,6 +327,15 @@ class Project:
             for name, given in (("train", data.train), ("val", data.val), ("test", data.test))
         }
         return Splits(**parts)
+
+    def bad_cases(self, program: Module) -> Dataset | None:
+        """Read the bad cases, `None` if no file is named.
+
+        Raises:
+            UsageError, DataError: it cannot be read, or a row does not fit.
+        """
+        given = self.settings.data.bad_cases
+        return None if given is None else self.read(self.root / given, program)
 
     def compiler(self, metric: Metric) -> Compiler:
         """Return the compiler with its options and the budget.

@@ -18,6 +18,9 @@ _file = click.Path(path_type=Path)
 @click.option("--train", type=_file, help="Examples for demos.")
 @click.option("--val", type=_file, help="Examples for selection. Default: 40 % of the training examples.")
 @click.option("--test", type=_file, help="Examples for the final test only.")
+@click.option(
+    "--bad-cases", type=_file, help="Examples that a deployed program got wrong; may have `answered` and `remark`."
+)
 @click.option("--compiler", metavar="NAME", help="The compiler: a name, or MODULE:CLASS. Default: random-search.")
 @click.option(
     "--set", "sets", multiple=True, metavar="OPTION=VALUE", help="Set an option of the compiler. May be repeated."
