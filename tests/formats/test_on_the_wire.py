@@ -138,14 +138,6 @@ class TestBareNearestOnTheWire(Wire, suites.TestBareNearest):
     pass
 
 
-class TestScoredOnTheWire(Wire, suites.TestScored):
-    pass
-
-
-class TestScoredLettersOnTheWire(Wire, suites.TestScoredLetters):
-    pass
-
-
 class TestJsonOnTheWire(Wire, suites.TestJson):
     pass
 
