@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         DSPyCompiler,
         KNNFewShot,
         LabeledFewShot,
+        ProTeGi,
         RandomSearch,
     )
     from tunesmith.data import Dataset, Score
@@ -80,6 +81,7 @@ __all__ = [
     "OPRO",
     "OutputField",
     "Predict",
+    "ProTeGi",
     "RandomSearch",
     "render",
     "Report",

@@ -18,6 +18,7 @@ from tunesmith.compilers import (
     DSPyCompiler,
     KNNFewShot,
     LabeledFewShot,
+    ProTeGi,
     RandomSearch,
 )
 from tunesmith.lm import FunctionLM
@@ -84,6 +85,10 @@ class TestBPO(ProposingContract):
 class TestGEPA(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         return GEPA(**{"metric": right, "iterations": 5, **options})
+class TestProTeGi(ProposingContract):
+    def make(self, **options: Any) -> Compiler:
+        few = {"rounds": 2, "beam_size": 2, "minibatch_size": 8, "evaluations": 60}
+        return ProTeGi(**{"metric": right, **few, **options})
 
 
 def keys() -> list[str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers.gepa import GEPA
     from tunesmith.compilers.knn_few_shot import KNNFewShot, demo_pools, knn_candidates
     from tunesmith.compilers.opro import OPRO
+    from tunesmith.compilers.protegi import ProTeGi
     from tunesmith.compilers.random_search import RandomSearch
 
 _public = lazy_package(__name__)
@@ -76,6 +77,7 @@ __all__ = [
     "Plan",
     "plan_of",
     "Progress",
+    "ProTeGi",
     "RandomSearch",
     "read_option",
     "role_in_words",

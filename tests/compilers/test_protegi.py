@@ -1,0 +1,269 @@
+"""ProTeGi: critiques, edits, paraphrases, a beam, a shared minibatch, and a race that selects."""
+
+import json
+import re
+from collections import Counter
+from typing import Any
+
+import dspy
+
+from tests.compilers.worlds import COLOURS, Colour, Steps, asked, asks_for_steps, chance, colour_of, right, things
+from tests.each import each
+from tests.evaluation.replies import number, object_names, proposed, written
+from tests.scale import FULL, scaled
+from tunesmith.compilers import Compiler, CompileReport, ProTeGi, RandomSearch, Search, job_of
+from tunesmith.lm import FunctionLM, Seen
+
+TRAIN, VAL = things(*range(400)), things(*range(1000, 1100))
+OFFICIAL = ("bf", "ucb", "ucb-e", "sr", "s-sr", "sh")
+
+
+class Levels:
+    """A model whose instructions have a level; a proposal's is that of the texts it sees, and `step` more.
+
+    Attributes:
+        steps: what kind each proposal is, in order, and what it was shown.
+        runs: level and number of each example, in order.
+    """
+
+    def __init__(self, step: Any = lambda draw: 1, able: Any = lambda level: 0.02 * level) -> None:
+        self.step, self.able, self.steps, self.runs = step, able, list[tuple[str, str]](), list[tuple[int, int]]()
+
+    def reply(self, seen: Seen) -> str:
+        text = f"{seen.system}\n{seen.text}"
+        if asked(seen) and "Find the first step" in text:
+            return json.dumps(dict.fromkeys(object_names(seen) or [], "weigh"))
+        if asked(seen):
+            kind = "critique" if "Say what is wrong" in text else "edit" if "the fault" in text else "paraphrase"
+            self.steps.append((kind, text))
+            draw = chance(seen.request.config.seed, text)
+            texts = [f"Level {max(0, level(text) + self.step(draw))} {draw + n:.9f}." for n in range(2)]
+            return _listed(seen, texts) if "2 different ones" in text else proposed(seen, texts[0])
+        thing = number(seen.text)
+        if asks_for_steps(seen):
+            return proposed(seen, f"thing {thing}")
+        self.runs.append((level(seen.system), thing))
+        return self.answer(seen)
+
+    def answer(self, seen: Seen) -> str:
+        thing = number(seen.text)
+        truth = colour_of(thing)
+        good = chance("difficulty", thing) < self.able(level(seen.system))
+        return written(seen, colour=truth if good else COLOURS[(COLOURS.index(truth) + 1) % 3])
+
+
+def level(text: str) -> int:
+    return max((int(found) for found in re.findall(r"Level (\d+)", text)), default=0)
+
+
+def _listed(seen: Seen, texts: list[str]) -> str:
+    names = object_names(seen)
+    return json.dumps(texts if names is None else {names[0]: texts})
+
+
+class Grades(Levels):
+    """One whose answer is the level, so that a child always beats its parents: every program of a beam is new."""
+
+    def answer(self, seen: Seen) -> str:
+        return proposed(seen, str(level(seen.system)))
+
+
+def grade(example: Any, prediction: Any, trace: Any = None) -> float:
+    return int(prediction.grade) / 100
+
+
+def compiled(model: Levels, compiler: Compiler, program: Any = None, val: Any = VAL) -> CompileReport:
+    with dspy.context(lm=FunctionLM(model.reply)):
+        student = dspy.Predict(Colour) if program is None else program
+        report: CompileReport = compiler.compile(student, trainset=TRAIN, valset=val).compile_report
+        return report
+
+
+def search_of(model: Levels, compiler: ProTeGi, program: Any = None) -> Search:
+    student = dspy.Predict(Colour) if program is None else program
+    return Search(job_of(student, compiler, trainset=TRAIN, valset=VAL, lm=FunctionLM(model.reply)))
+
+
+# The published procedure --------------------------------------------------------------------------------------
+
+
+def test_the_released_defaults_make_72_proposals_a_round_and_378_in_all() -> None:
+    """And a minibatch for each program of the beam, and no more evaluations than set for a round."""
+    model = Grades()
+    fewer = {} if FULL else {"evaluations": 108, "minibatch_size": 16}
+    compiler = ProTeGi.published(metric=grade, metric_threshold=1.0, **fewer)
+
+    report = compiled(model, compiler, dspy.Predict("thing -> grade"))
+
+    kinds = [kind for kind, _ in model.steps]
+    assert Counter(kinds) == {"critique": 84, "edit": 84, "paraphrase": 210}
+    assert len(kinds) == 378 == 18 + 5 * 72 == compiler.plan(train=400, val=100)["proposals"]
+    assert kinds[:18] == ["critique", "edit"] * 4 + ["paraphrase"] * 10
+    train = [thing for _, thing in model.runs if thing < 1000]
+    assert len(train) == (1 + 5 * 4) * compiler.minibatch_size
+    assert len(model.runs) - len(train) <= 6 * compiler.evaluations + 3 * len(VAL)
+    assert report.charged.calls == 378 + len(model.runs) <= compiler.plan(train=400, val=100)["calls"]["worst"]
+
+
+def test_the_published_settings_are_those_of_the_released_code() -> None:
+    options = ProTeGi.published().options()
+    assert {name: options[name] for name in ("rounds", "beam_size", "minibatch_size", "n_gradients")} == {
+        "rounds": 6,
+        "beam_size": 4,
+        "minibatch_size": 64,
+        "n_gradients": 4,
+    }
+    assert (options["race"], options["evaluations"], options["reject_on_errors"]) == ("bf", 2048, False)
+    assert ProTeGi.published(rounds=1).rounds == 1
+
+
+def test_all_programs_of_a_beam_see_one_minibatch_and_the_next_round_another() -> None:
+    model = Grades()
+    compiler = ProTeGi(metric=grade, metric_threshold=1.0, rounds=3, beam_size=3, minibatch_size=10, evaluations=60)
+
+    compiled(model, compiler, dspy.Predict("thing -> grade"))
+
+    train = [thing for _, thing in model.runs if thing < 1000]
+    batches = [train[start : start + 10] for start in range(0, 70, 10)]
+    assert len(train) == 70
+    assert batches[1] == batches[2] == batches[3]
+    assert batches[4] == batches[5] == batches[6]
+    assert len({*batches[0], *batches[1], *batches[4]}) > 20
+
+
+def test_reasons_and_edits_may_be_several_at_a_time() -> None:
+    model = Levels()
+    options = {"rounds": 1, "n_gradients": 3, "gradients_per_error": 2, "steps_per_gradient": 2}
+    compiler = ProTeGi(metric=right, **options, mc_samples_per_step=2, evaluations=40)
+
+    report = compiled(model, compiler)
+
+    kinds = Counter(kind for kind, _ in model.steps)
+    assert kinds == {"critique": 3, "edit": 3 * 2, "paraphrase": (3 * 2 * 2 + 1) * 2}
+    assert sum(kinds.values()) == compiler.plan(train=400, val=100)["proposals"]
+    assert len(report.trials) == 1 + 8, "of 38 new instructions as many as wanted are drawn"
+
+
+def test_an_edit_sees_the_reason_and_the_failures_and_a_paraphrase_the_text_alone() -> None:
+    model = Levels()
+    options = {"rounds": 1, "n_gradients": 1, "errors_per_gradient": 2, "mc_samples_per_step": 1}
+    compiled(model, ProTeGi(metric=right, **options, evaluations=20))
+
+    (_, critique), (_, edit), (_, paraphrase), _ = model.steps
+    assert critique.count("| right: colour: ") == edit.count("| right: colour: ") == 2
+    assert ("Level 1" in critique, "Level 1" in edit) == (False, True)
+    assert ("Level 2" in paraphrase, "thing" in paraphrase) == (True, False)
+
+
+def test_of_too_many_those_are_kept_that_do_best_on_failures_of_their_parent() -> None:
+    model = Levels(step=lambda draw: int(draw * 3000), able=lambda level: 0.0001 * level)
+    options = {"rounds": 1, "mc_samples_per_step": 1, "max_expansion_factor": 3, "reject_on_errors": True}
+    compiler = ProTeGi(metric=right, **options, minibatch_size=40, evaluations=40)
+
+    report = compiled(model, compiler)
+
+    judged = {found: 0 for found, thing in model.runs if thing < 1000 and found > 0}
+    for found, thing in model.runs:
+        if thing < 1000 and found > 0:
+            judged[found] += chance("difficulty", thing) < model.able(found)
+    kept = {level(trial.candidate.parts["self"].instruction) for trial in report.trials} - {0}
+    assert len(judged) == 6, "twice as many are judged as are kept"
+    assert sum(found > 0 and thing < 1000 for found, thing in model.runs) == 6 * 16
+    assert sorted(judged[found] for found in kept) == sorted(judged.values())[-3:]
+    assert report.charged.calls <= compiler.plan(train=400, val=100)["calls"]["worst"]
+
+
+def test_a_program_without_failures_is_paraphrased_only() -> None:
+    model = Levels(able=lambda level: 1.0)
+    compiled(model, ProTeGi(metric=right, rounds=1, evaluations=20, mc_samples_per_step=3))
+    assert [kind for kind, _ in model.steps] == ["paraphrase"] * 3
+
+
+def test_nothing_but_the_instruction_is_edited() -> None:
+    program = dspy.Predict(Colour)
+    program.demos = [dspy.Example(thing="thing 5000", colour="red")]
+
+    report = compiled(Levels(able=lambda level: 0.3 + 0.1 * level), ProTeGi(metric=right, rounds=2), program)
+
+    assert report.improved
+    before = report.baseline_candidate.parts["self"]
+    assert len({trial.candidate.parts["self"].instruction for trial in report.trials}) == len(report.trials)
+    for trial in report.trials:
+        part = trial.candidate.parts["self"]
+        assert (part.demos, part.format) == (before.demos, before.format)
+
+
+# Selection ----------------------------------------------------------------------------------------------------
+
+
+@each("rule", OFFICIAL)
+def test_every_official_evaluator_gives_a_ranked_beam_within_its_evaluations(rule: str) -> None:
+    model = Levels(able=lambda level: 0.08 * level)
+    search = search_of(model, ProTeGi(metric=right))
+    arms = [search.base.with_part("self", instruction=f"Level {k}.") for k in range(12)]
+
+    beam = search.race(arms, rule, finalists=0, evaluations=256, **({"keep": 4} if rule == "s-sr" else {}))[:4]
+
+    assert len(beam) == 4
+    assert len(model.runs) <= 256
+    assert level(beam[0].parts["self"].instruction) >= 9
+    means = [search.mean(one) or 0.0 for one in beam]
+    assert means == sorted(means, reverse=True) or rule in ("sh", "sr", "s-sr")
+
+
+@each("rule", (*OFFICIAL, "paired-halving", "block-race", "wilcoxon", "multistage", "bound") if FULL else OFFICIAL[1:])
+def test_every_race_climbs(rule: str) -> None:
+    model = Levels(able=lambda level: 0.3 + 0.1 * level)
+    compiler = ProTeGi(metric=right, rounds=2, n_gradients=1, race=rule, minibatch_size=4, evaluations=60)
+
+    report = compiled(model, compiler, val=VAL[:30])
+
+    assert level(report.candidate.parts["self"].instruction) >= 2
+    assert report.charged.calls <= compiler.plan(train=400, val=100)["calls"]["worst"]
+
+
+def test_a_small_budget_is_spent_on_fewer_rounds_and_still_gives_a_result() -> None:
+    for budget in (240, 260, 330, 500) if FULL else (240, 330):
+        model = Levels(able=lambda level: 0.3 + 0.1 * level)
+        report = compiled(model, ProTeGi(metric=right, budget=budget))
+        assert report.improved
+        assert report.charged.calls <= budget
+
+
+# Several predictors -------------------------------------------------------------------------------------------
+
+
+@each(("credit", "wanted"), [((), ["look", "weigh", "answer"]), (("lm",), ["weigh"])])
+def test_critiques_go_to_the_predictors_by_how_many_failures_are_due_to_each(credit: Any, wanted: list[str]) -> None:
+    """The model that is asked for the predictor to blame says that it is `weigh`."""
+    model = Levels()
+    options = {"rounds": 1, "n_gradients": len(wanted), "evaluations": 30, "minibatch_size": 8, "credit": credit}
+    compiler = ProTeGi(metric=right, **options)
+
+    report = compiled(model, compiler, Steps(), VAL[:20])
+
+    roles = [re.findall(r"It is the step `(\w+)`", text) for kind, text in model.steps if kind == "critique"]
+    assert [role[0] for role in roles] == wanted
+    assert report.charged.calls <= compiler.plan(train=400, val=20, calls=3)["calls"]["worst"]
+    changed = {
+        path
+        for trial in report.trials
+        for path, part in trial.candidate.parts.items()
+        if part.instruction != report.baseline_candidate.parts[path].instruction
+    }
+    assert changed == set(wanted)
+
+
+# Quality ------------------------------------------------------------------------------------------------------
+
+
+def test_it_beats_random_search_at_equal_calls_if_wording_is_what_matters() -> None:
+    """Half of the edits make it worse; demos do nothing here."""
+    gains: dict[str, list[float]] = {"protegi": [], "random": []}
+    for seed in range(scaled(40)):
+        for name, kind in (("protegi", ProTeGi), ("random", RandomSearch)):
+            model = Levels(step=lambda draw: 1 if draw < 0.5 else -1, able=lambda level: 0.4 + 0.1 * level)
+            report = compiled(model, kind(metric=right, budget=600, seed=seed))
+            gains[name].append(report.gain.mean or 0.0)
+            assert report.charged.calls <= 600
+    assert sum(gains["protegi"]) > sum(gains["random"]) + 0.1 * len(gains["random"])
