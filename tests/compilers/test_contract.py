@@ -85,6 +85,8 @@ class TestBPO(ProposingContract):
 class TestGEPA(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         return GEPA(**{"metric": right, "iterations": 5, **options})
+
+
 class TestProTeGi(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         few = {"rounds": 2, "beam_size": 2, "minibatch_size": 8, "evaluations": 60}
