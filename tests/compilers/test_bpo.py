@@ -1,17 +1,20 @@
 """BPO: what it asks, what it costs, what it finds."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import dspy
 import pytest
 
+import tunesmith as ts
 from tests.compilers.worlds import COLOURS, TRAIN, VAL, Colour, asked, chance, colour_of, right
+from tests.each import each
 from tests.evaluation.replies import number, proposed, written
 from tunesmith.compilers import BPO, CompileReport, RandomSearch
 from tunesmith.errors import UsageError
-from tunesmith.lm import FunctionLM, Meter, Seen, metered
+from tunesmith.lm import FunctionLM, Meter, Seen, current_scope, metered
 
 RULE = "Name the colour that the thing has in daylight."
 
@@ -100,3 +103,62 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_call(tmp_path: Pa
     with pytest.raises(UsageError, match="`export` must be a folder that can be written"):
         compiled(BPO(metric=right, export=str(tmp_path / "file")), model)
     assert model.requests == []
+
+
+# A judge ----------------------------------------------------------------------------------------------------
+
+
+@each(("prefers", "pairs"), [("blue", 10), ("first", 0), ("", 0)])
+def test_a_judge_compares_answers_that_score_alike_in_both_orders(prefers: str, pairs: int) -> None:
+    def reply(seen: Seen) -> str:
+        if current_scope().role == "judge":
+            first = re.search(r"First: colour: (\w+)", seen.text)
+            assert first is not None
+            better = prefers or "neither"
+            return better if better in ("first", "neither") else ["second", "first"][first[1] == prefers]
+        return ruled(seen) if asked(seen) else written(seen, colour="blue" if seen.request.config.seed else "red")
+
+    model, meter = FunctionLM(reply), Meter()
+    with metered(meter):
+        report = compiled(BPO(metric=lambda *_: 0.7, examples=10, judged=True), model)
+    assert meter.by_role()["charged"]["judge"].calls >= 20
+    assert any(f"{pairs} of `self`" in note for note in report.notes) == bool(pairs)
+
+
+# A rewriter of inputs ---------------------------------------------------------------------------------------
+
+
+def asking_back(seen: Seen) -> str:
+    """Answer clear questions; rewrite into a clear one in some draws, or if the rule or an example is shown."""
+    seed = seen.request.config.seed or 0
+    if asked(seen):
+        return proposed(seen, "Begin with: What colour has")
+    thing = number(seen.text)
+    if seen.text.startswith("Text:"):
+        taught = "What colour has" in f"{seen.system}{seen.messages}" or chance("draw", thing, seed) < 0.4
+        return f"What colour has thing {thing}" if taught else f"The thing is thing {thing}"
+    return written(seen, colour=colour_of(thing) if "What colour has" in seen.text else "grey")
+
+
+def rewritten(**options: Any) -> CompileReport:
+    program = ts.Rewriter(dspy.Predict(Colour), "thing")
+    with dspy.context(lm=FunctionLM(asking_back)):
+        compiler = BPO(metric=right, **options)
+        report: CompileReport = compiler.compile(program, trainset=TRAIN, valset=VAL).compile_report
+    return report
+
+
+def test_the_rewriting_of_inputs_is_improved_like_any_predictor() -> None:
+    report = rewritten(variants=3)
+    origins = [trial.candidate for trial in report.trials]
+    assert (report.gain.mean or 0) > 0.3
+    assert any(candidate.parts["rewrite"].demos for candidate in origins)
+    assert {candidate.settings["self"]["active"] for candidate in origins} == {True, False}
+    assert report.candidate.settings["self"]["active"]
+
+
+def test_exemplars_are_rewrites_with_which_the_program_did_better_than_without() -> None:
+    found = [trial.candidate.parts["rewrite"].demos for trial in rewritten(variants=3).trials]
+    shown = [demo for demos in found for demo in demos]
+    assert 1 <= max(map(len, found)) <= 4
+    assert all(demo.outputs["rewritten"].startswith("What colour has") for demo in shown)

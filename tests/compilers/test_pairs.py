@@ -84,8 +84,8 @@ def test_a_gap_that_is_too_small_gives_no_pair() -> None:
 def test_pairs_are_written_as_rows_of_bpo_and_of_dpo(tmp_path: Path) -> None:
     _, search = pairs_of(lambda seen: written(seen, colour="red"))
     pairs = [
-        Pair("self", {"thing": "thing 1 ü\n"}, {"colour": "green"}, {"colour": "red"}, 1.0, ""),
-        Pair("self", {"thing": "thing 2"}, {"colour": "blue"}, None, 1.0, "no answer"),
+        Pair("self", {"thing": "thing 1 ü\n"}, {"colour": "green"}, {"colour": "red"}, 1.0, "", TRAIN[0]),
+        Pair("self", {"thing": "thing 2"}, {"colour": "blue"}, None, 1.0, "no answer", TRAIN[1]),
     ]
     write_pairs(tmp_path / "out", search, pairs, search.base.with_part("self", instruction="Name its colour."))
 

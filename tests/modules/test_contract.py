@@ -6,7 +6,7 @@ import dspy
 
 from tests.contracts.module import ModuleContract
 from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent
-from tunesmith.modules import ChainOfThought, Predict, SelfConsistency
+from tunesmith.modules import ChainOfThought, Predict, Rewriter, SelfConsistency
 
 BILL = MappingProxyType({"message": "where is my bill"})
 
@@ -31,6 +31,14 @@ class TestSelfConsistency(ModuleContract):
 
     def make(self) -> dspy.Module:
         return SelfConsistency(ChainOfThought(Route), samples=3)
+
+
+class TestRewriter(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return Rewriter(ChainOfThought(Route), "message", protect=["IBAN"])
 
 
 class TestPredictorInAListWithCodeAroundIt(ModuleContract):

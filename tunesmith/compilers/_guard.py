@@ -2,12 +2,11 @@
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from tunesmith.compilers._quotations import Quotations, strings
-from tunesmith.data import fields_of
+from tunesmith.data import fields_of, scripts_of
 from tunesmith.formats import format_names, get_format
 from tunesmith.modules import Candidate
 from tunesmith.signatures import Example, Signature, is_generated
@@ -32,8 +31,6 @@ _IN_WORDS = {
 }
 _FOREIGN = 0.1  # the share of letters in another script from which on a text is not in the program's language
 _RARE = 0.02  # the share of letters up to which a script is not one of the program's
-_LETTERS = ("Lu", "Ll", "Lt", "Lo")
-_ONE_SCRIPT = {"HIRAGANA": "JAPANESE", "KATAKANA": "JAPANESE", "CJK": "CHINESE"}
 
 
 class Guard:
@@ -106,7 +103,7 @@ class Guard:
         """Names of fields are of no language."""
         for name in self._signatures[path].fields:
             text = re.sub(rf"\b{re.escape(name)}\b", "", text)
-        found = _scripts([text])
+        found = scripts_of([text])
         other = {script: count for script, count in found.items() if script not in self._known_scripts}
         if sum(other.values()) <= _FOREIGN * sum(found.values()):
             return None
@@ -116,7 +113,7 @@ class Guard:
     @cached_property
     def _known_scripts(self) -> set[str]:
         examples = [text for one in self._train for text in strings(fields_of(one))]
-        counts = [_scripts(texts) for texts in (*([text] for text in self._own_texts()), examples)]
+        counts = [scripts_of(texts) for texts in (*([text] for text in self._own_texts()), examples)]
         return {script for found in counts for script, n in found.items() if n > _RARE * sum(found.values())}
 
     def _own_texts(self) -> Iterable[str]:
@@ -163,13 +160,3 @@ def _has_number(text: str, number: str) -> bool:
 
 def _digits(number: str) -> str:
     return re.sub("[.,]", "", number)
-
-
-def _scripts(texts: Iterable[str]) -> Counter[str]:
-    """Return how many letters of each script there are."""
-    found = Counter[str]()
-    for character, count in Counter(unicodedata.normalize("NFKC", " ".join(texts))).items():
-        if unicodedata.category(character) in _LETTERS:
-            script = unicodedata.name(character, "UNKNOWN").split()[0].split("-")[0]
-            found[_ONE_SCRIPT.get(script, script)] += count
-    return found

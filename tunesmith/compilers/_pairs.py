@@ -1,7 +1,7 @@
 """Pairs of a good and a bad answer of one predictor to the same inputs: found in runs, and written for fine-tuning."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from tunesmith.compilers._demos import labelled_pool
 from tunesmith.compilers._outcome import Outcome
 from tunesmith.lm import unmetered
 from tunesmith.modules import Candidate, Module, render
-from tunesmith.signatures import to_json_value
+from tunesmith.signatures import Example, to_json_value
 
 if TYPE_CHECKING:
     from tunesmith.compilers._search import Search
@@ -31,6 +31,8 @@ class Pair:
         bad: outputs that led to a worse one, `None` if there was no answer that could be read.
         gap: between the scores.
         feedback: what the metric said of the bad one.
+        example: the training example.
+        score: of the good run.
     """
 
     path: str
@@ -39,13 +41,22 @@ class Pair:
     bad: Mapping[str, Any] | None
     gap: float
     feedback: str
+    example: Example
+    score: float = 1.0
 
 
-def harvest(search: "Search", candidate: Candidate, *, examples: int, runs: int, gap: float) -> dict[str, list[Pair]]:
+Prefer = Callable[[Outcome, Outcome], bool | None]
+"""Returns whether the first of two outcomes is the better one, `None` if that cannot be told."""
+
+
+def harvest(
+    search: "Search", candidate: Candidate, *, examples: int, runs: int, gap: float, prefer: Prefer | None = None
+) -> dict[str, list[Pair]]:
     """Run a candidate several times on training examples, and return pairs by predictor, the widest gap first.
 
     Where the best and the worst run of an example differ by `gap`, the first step in which they part gives the pair.
-    Where no run scores at all, the labels are the good answer.
+    Where no run scores at all, the labels are the good answer. Where that gives nothing, two different answers are
+    compared.
 
     Args:
         search: the compile.
@@ -53,12 +64,14 @@ def harvest(search: "Search", candidate: Candidate, *, examples: int, runs: int,
         examples: training examples.
         runs: of each, with different draws.
         gap: the least difference of two scores.
+        prefer: compares answers that score alike; default nobody.
     """
     drawn = [search.minibatch(candidate, examples, rollout=rollout) for rollout in range(runs)]
     found: dict[str, list[Pair]] = {}
     for outcomes in zip(*drawn, strict=True):
         judged = [one for one in outcomes if one.score is not None or one.outputs is None]
-        for pair in _pairs(search, judged, gap):
+        pairs = list(_pairs(search, judged, gap))
+        for pair in pairs if pairs or prefer is None else _preferred(judged, prefer):
             found.setdefault(pair.path, []).append(pair)
     return {path: sorted(found[path], key=lambda pair: -pair.gap) for path in search.paths if path in found}
 
@@ -96,21 +109,31 @@ def _pairs(search: "Search", outcomes: Sequence[Outcome], gap: float) -> Iterato
         yield from _labelled(search, worst)
 
 
+def _preferred(outcomes: Sequence[Outcome], prefer: Prefer) -> Iterator[Pair]:
+    answers = [one for one in outcomes if one.outputs is not None]
+    other = next((one for one in answers if one.outputs != answers[0].outputs), None)
+    won = None if other is None else prefer(answers[0], other)
+    if other is not None and won is not None:
+        pair = _parting(*((answers[0], other) if won else (other, answers[0])))
+        if pair is not None:
+            yield pair
+
+
 def _score(outcome: Outcome) -> float:
     return 0.0 if outcome.score is None else outcome.score
 
 
 def _parting(best: Outcome, worst: Outcome) -> Pair | None:
     """Return the first step in which two runs part, `None` if they part otherwise than by an answer."""
-    gap = _score(best) - _score(worst)
+    gap, about = _score(best) - _score(worst), (worst.feedback, best.example, _score(best))
     for one, other in zip(best.steps, worst.steps, strict=False):
         if one.predictor != other.predictor or one.inputs != other.inputs:
             return None
         if one.outputs != other.outputs:
-            return Pair(one.predictor, one.inputs, one.outputs, other.outputs, gap, worst.feedback)
+            return Pair(one.predictor, one.inputs, one.outputs, other.outputs, gap, *about)
     if worst.outputs is None and len(best.steps) > len(worst.steps):
         step = best.steps[len(worst.steps)]
-        return Pair(step.predictor, step.inputs, step.outputs, None, gap, worst.feedback)
+        return Pair(step.predictor, step.inputs, step.outputs, None, gap, *about)
     return None
 
 
@@ -123,7 +146,7 @@ def _labelled(search: "Search", outcome: Outcome) -> Iterator[Pair]:
             alike = step is None or dict(step.inputs) == dict(demo.inputs)
             ran = step is not None or outcome.outputs is None
             if alike and ran and (bad is None or dict(bad) != dict(demo.outputs)):
-                yield Pair(path, demo.inputs, demo.outputs, bad, 1.0, outcome.feedback)
+                yield Pair(path, demo.inputs, demo.outputs, bad, 1.0, outcome.feedback, outcome.example)
 
 
 def _predictors(search: "Search", candidate: Candidate) -> dict[str, Module]:

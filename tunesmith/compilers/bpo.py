@@ -3,20 +3,22 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._lessons import distinct, general
 from tunesmith.compilers._options import option
+from tunesmith.compilers._outcome import Outcome
 from tunesmith.compilers._pairs import Pair, harvest, write_pairs
-from tunesmith.compilers._wording import role_in_words, values_in_words
+from tunesmith.compilers._wording import fields_in_words, role_in_words, values_in_words
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import RACES
-from tunesmith.modules import Candidate, Module, Predict
-from tunesmith.signatures import InputField, OutputField, Signature
+from tunesmith.modules import Candidate, Module, Predict, rewriters_of
+from tunesmith.signatures import Demo, InputField, OutputField, Signature
 
 if TYPE_CHECKING:
     from tunesmith.compilers._search import Search
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["BPO"]
 
 _FINALISTS = 2  # leaders that are scored on every example
+_EXEMPLARS = 4  # rewrites that are shown to a rewriter of inputs
 
 
 class Contrast(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
@@ -55,6 +58,16 @@ class Rewrite(Signature):  # type: ignore[metaclass]
     rewritten: str = OutputField(desc="the instruction alone")
 
 
+class Prefer(Signature):  # type: ignore[metaclass]
+    """Say which answer is better: first of all right, then helpful."""
+
+    task: str = InputField(desc="what goes in and what comes out")
+    given: str = InputField(desc="the input")
+    first: str = InputField(desc="an answer")
+    second: str = InputField(desc="another answer")
+    better: Literal["first", "second"] = OutputField()
+
+
 @dataclass(frozen=True)
 class BPO(Compiler):
     """Rewrite instructions by rules drawn from good and bad answers, without fine-tuning (BPO; Cheng et al. 2023).
@@ -67,8 +80,12 @@ class BPO(Compiler):
     variants of its instruction, which are raced. One variant is the instruction with the rules below it, for a prompt
     model that rewrites badly. `export` writes the pairs for fine-tuning.
 
-    Cost: `runs * examples` runs of the program, `pairs + predictors * (1 + variants)` proposals, and a race of
-    `predictors * (variants + 1)` candidates.
+    A `ts.Rewriter` in the program is the paper's rewriting of inputs: its instruction is improved in the same way from
+    rewrites that helped and that did not, half of its variants are shown up to four rewrites with which the program
+    did better than without, and one candidate does not rewrite.
+
+    Cost: `runs * examples` runs of the program, `pairs + predictors * (1 + variants)` proposals, `2 * examples`
+    judgements if `judged`, and a race of `predictors * (variants + 1)` candidates.
 
     Args: its options are in `docs/compilers.md`; the others as `Compiler`.
 
@@ -81,6 +98,10 @@ class BPO(Compiler):
     examples: int = option(20, "Training examples that are run.", low=1)
     runs: int = option(4, "Runs of each, the first as always and the others at temperature 1.", low=1)
     gap: float = option(0.5, "The least difference between the scores of a good and a bad run.", low=1e-9)
+    judged: bool = option(
+        False,  # noqa: FBT003 - the default of an option
+        "Whether the judge's model compares two answers that score alike; it must prefer the same one in both orders.",
+    )
     pairs: int = option(12, "The most pairs that lessons are drawn from.", low=1)
     bullets: int = option(8, "The most rules.", low=1)
     variants: int = option(6, "Rewritten instructions that are asked for, for each predictor.", low=1)
@@ -109,16 +130,17 @@ class BPO(Compiler):
             candidates=predictors * (self.variants + 1),
             race=self.race,
             finalists=_FINALISTS,
-            proposals=self.pairs + predictors * (1 + self.variants),
+            proposals=self.pairs + predictors * (1 + self.variants) + (2 * runs // self.runs if self.judged else 0),
             runs=runs,
-            most_runs=runs,
+            most_runs=runs + self.pairs,  # a rewriter's exemplars are run again without it
         )
 
     def search(self, search: "Search") -> None:
         """Harvest pairs, and improve the predictors that have most of them."""
         if not search.paths:
             return  # every instruction is frozen
-        found = harvest(search, search.base, examples=self.examples, runs=self.runs, gap=self.gap)
+        prefer = partial(_prefer, search) if self.judged else None
+        found = harvest(search, search.base, examples=self.examples, runs=self.runs, gap=self.gap, prefer=prefer)
         search.note(_note_of(found))
         try:
             paths = sorted(found, key=lambda path: -len(found[path]))[: self.predictors]
@@ -136,14 +158,24 @@ class BPO(Compiler):
         if not rules:
             search.note(f"No general lesson was drawn from the pairs of `{path}`: its instruction stays.")
             return best
+        off = self._unrewritten(search, best, path)
         task = role_in_words(path, {name: search.signature(name) for name in best.parts})
-        step = Predict(Rewrite, temperature=self.temperature)
-        texts = search.propose(path, step, self.variants, task=task, instruction=instruction, rules=rules)
+        step, wanted = Predict(Rewrite, temperature=self.temperature), self.variants - len(off)
+        texts = search.propose(path, step, wanted, task=task, instruction=instruction, rules=rules) if wanted else []
         listed = "\n".join([instruction, *(f"- {rule}" for rule in rules)])
         if search.guard(path, listed) is None:
             texts.append(listed)
         tried = [best.with_part(path, instruction=text) for text in dict.fromkeys(texts)]
+        if off:
+            demos = _exemplars(search, off[0], pairs)
+            tried = [one.with_demos(path, demos) if number % 2 == 0 else one for number, one in enumerate(tried)]
+        tried += off
         return search.better(best, search.race(tried, self.race, finalists=_FINALISTS) if tried else [])
+
+    def _unrewritten(self, search: "Search", best: Candidate, path: str) -> list[Candidate]:
+        """Return the program without its rewriting of inputs, if that is what the predictor at `path` does."""
+        place = rewriters_of(search.job.program).get(path)
+        return [] if place is None else [best.with_setting(place, "active", value=False)]
 
     def _rules(self, search: "Search", instruction: str, pairs: Sequence[Pair]) -> list[str]:
         step, cases = Predict(Contrast, temperature=self.temperature), [dict(pair.inputs) for pair in pairs]
@@ -157,6 +189,24 @@ class BPO(Compiler):
             return []
         summed = [rule for one in search.ask(Distil, 1, lessons=lessons) for rule in one.rules]
         return (distinct(general(summed, cases)) or lessons)[: self.bullets]
+
+
+def _prefer(search: "Search", one: Outcome, other: Outcome) -> bool | None:
+    """Return whether the judge prefers `one` in both orders, `None` if it does not prefer the same in both."""
+    path = one.steps[-1].predictor if one.steps else search.paths[0]
+    task, given = fields_in_words(search.signature(path)), values_in_words(dict(one.example.inputs().items()))
+    first, second = (values_in_words(outcome.outputs or {}) for outcome in (one, other))
+    as_is = search.judge(Prefer, 1, task=task, given=given, first=first, second=second)
+    swapped = search.judge(Prefer, 1, task=task, given=given, first=second, second=first)
+    told = tuple(found.better for found in (*as_is, *swapped))
+    return {("first", "second"): True, ("second", "first"): False}.get(told)
+
+
+def _exemplars(search: "Search", off: Candidate, pairs: Sequence[Pair]) -> list[Demo]:
+    """Return the rewrites with which the program did better than without any."""
+    without = search.outcomes(off, [pair.example for pair in pairs])
+    kept = [pair for pair, one in zip(pairs, without, strict=False) if pair.score > (one.score or 0.0)]
+    return [Demo(pair.inputs, pair.good) for pair in kept[:_EXEMPLARS]]
 
 
 def _note_of(found: dict[str, list[Pair]]) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tunesmith.data.keys import canonical_json, content_key, example_key, fields_of, inputs_key
     from tunesmith.data.paths import MISSING, at_path
     from tunesmith.data.score import Score
+    from tunesmith.data.scripts import scripts_of
     from tunesmith.data.text import normalize_text, tokens
 else:
     __getattr__ = lazy_package(__name__)
@@ -29,6 +30,7 @@ __all__ = [
     "MISSING",
     "normalize_text",
     "Score",
+    "scripts_of",
     "Splits",
     "tokens",
     "with_labels",

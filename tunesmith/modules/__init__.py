@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
     from tunesmith.modules.rendering import render
     from tunesmith.modules.replaying import replayed
+    from tunesmith.modules.rewriter import Rewriter, rewriters_of
+    from tunesmith.modules.rewriting import why_not_rewritten
     from tunesmith.modules.self_consistency import SelfConsistency
     from tunesmith.modules.setting import Setting, change_settings, choices_of, settings_of
     from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, stream
@@ -85,6 +87,8 @@ __all__ = [
     "register_module",
     "render",
     "replayed",
+    "Rewriter",
+    "rewriters_of",
     "saved_settings",
     "SelfConsistency",
     "Setting",
@@ -96,5 +100,6 @@ __all__ = [
     "stream",
     "Tool",
     "why_not_importable",
+    "why_not_rewritten",
     "with_default_formats",
 ]

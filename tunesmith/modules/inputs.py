@@ -7,6 +7,7 @@ from typing import Any
 
 from tunesmith.errors import UsageError
 from tunesmith.modules.module import Module
+from tunesmith.modules.registry import spec_of
 from tunesmith.signatures import Signature, input_types
 
 __all__ = ["ProgramInputs", "program_inputs"]
@@ -51,11 +52,15 @@ def program_inputs(program: Module) -> ProgramInputs:
     """Return the inputs of `program`.
 
     A program with one signature (a predictor, a chain of thought, `dspy.ReAct`) has that signature's inputs and types,
-    without the reasoning that a chain of thought adds. Any other program has the parameters of its `forward`.
+    without the reasoning that a chain of thought adds. A module of tunesmith around a step has the step's inputs. Any
+    other program has the parameters of its `forward`.
 
     Raises:
         UsageError: the inputs cannot be determined.
     """
+    step = (spec_of(program) or {}).get("step")
+    if isinstance(step, Module):
+        return program_inputs(step)
     kind = type(program)  # DSPy logs a warning if `forward` is looked up on the instance
     forward = getattr(kind, "forward", None) or getattr(kind, "aforward", None)
     exact = getattr(forward, "__module__", "").split(".")[0] in _OURS
