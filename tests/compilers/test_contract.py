@@ -6,14 +6,14 @@ import dspy
 
 from tests.compilers.asking import Asking
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
-from tests.contracts.compiler import CompilerContract
+from tests.contracts.compiler import CompilerContract, Nested
 from tests.contracts.proposing import ProposingContract
 from tunesmith.compilers import (
     APE,
     BPO,
-    GEPA,
     OPRO,
     BootstrapFewShot,
+    Calibrate,
     Compiler,
     DSPyCompiler,
     KNNFewShot,
@@ -42,6 +42,14 @@ class TestRandomSearch(CompilerContract):
 class TestKNNFewShot(CompilerContract):
     def make(self, **options: Any) -> Compiler:
         return KNNFewShot(**{"metric": right, "num_candidates": 4, **options})
+
+
+class TestCalibrate(CompilerContract):
+    def make(self, **options: Any) -> Compiler:
+        return Calibrate(**{"metric": right, "num_candidates": 2, **options})
+
+    def students(self) -> tuple[dspy.Module, ...]:
+        return dspy.Predict(Colour), Nested()  # a closed set has to be the only output
 
 
 class TestAsking(ProposingContract):

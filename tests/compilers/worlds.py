@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import dspy
 
-from tests.evaluation.replies import number, proposed, written
-from tunesmith.lm import Seen, current_scope
+from tests.evaluation.replies import likely, number, proposed, written
+from tunesmith.lm import Response, Seen, current_scope
 
 COLOURS = ("red", "green", "blue")
 
@@ -62,14 +62,16 @@ def harmful(demos: Sequence[int]) -> float:
     return max(0.1, 0.8 - 0.1 * len(demos))
 
 
-def world(ability: Callable[[Sequence[int]], float] = helpful) -> Callable[[Seen], str]:
+def world(ability: Callable[[Sequence[int]], float] = helpful) -> Callable[[Seen], str | Response]:
     """Return a model's function: it answers right if the thing is easier than `ability` of the demos shown.
+
+    If log-probabilities are wanted, its answer is the likeliest colour.
 
     Asked for an instruction it writes a wording, with each draw another. Wordings help where demos do.
     """
     teachable = ability([0]) > ability([])
 
-    def answer(seen: Seen) -> str:
+    def answer(seen: Seen) -> str | Response:
         if asked(seen):
             seed = seen.request.config.seed or 0
             return proposed(seen, f"Wording {int(chance(seed, seen.text) * 1000)}.")
@@ -81,9 +83,11 @@ def world(ability: Callable[[Sequence[int]], float] = helpful) -> Callable[[Seen
         wording = re.search(r"Wording (\d+)", seen.system)
         if wording is not None:
             able += 0.5 * chance("wording", wording[1]) if teachable else -0.2
-        if chance("difficulty", thing) < able:
-            return written(seen, colour=truth)
-        return written(seen, colour=COLOURS[(COLOURS.index(truth) + 1) % 3])
+        wrong = COLOURS[(COLOURS.index(truth) + 1) % 3]
+        said = truth if chance("difficulty", thing) < able else wrong
+        if seen.request.config.logprobs is not None:
+            return likely(seen, {one: -0.5 if one == said else -1.0 - chance("doubt", thing, one) for one in COLOURS})
+        return written(seen, colour=said)
 
     return answer
 

@@ -87,6 +87,10 @@ class CompilerContract:
                 dspy.Predict(Colour) if student is None else student, trainset=TRAIN, valset=valset
             )
 
+    def students(self) -> tuple[dspy.Module, ...]:
+        """Return programs of several kinds that it compiles."""
+        return dspy.Predict(Colour), Nested(), dspy.ChainOfThought("thing -> colour")
+
     def done(self) -> Done:
         """Return a compile that is only looked at, made once for all tests of the class."""
         return _done(type(self))
@@ -141,7 +145,7 @@ class CompilerContract:
     # What stays as it was -------------------------------------------------------------------------------------
 
     def test_the_student_is_unchanged(self) -> None:
-        for student in (dspy.Predict(Colour), Nested(), dspy.ChainOfThought("thing -> colour")):
+        for student in self.students():
             before = state_of(student)
             self.compiled(student=student)
             assert state_of(student) == before

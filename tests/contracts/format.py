@@ -19,7 +19,7 @@ from tests.each import each
 from tests.scale import FULL, scaled
 from tests.strategies import CASES, MARKERS, Case, by_name, junk_replies, plain_text
 from tunesmith.errors import FormatError, ParseError
-from tunesmith.formats import BareFormat, Format, carries, get_format
+from tunesmith.formats import BareFormat, Format, carries, format_names, get_format
 from tunesmith.lm import LM, Capabilities, FunctionLM, Request, ScriptedLM, message_text, text_response
 from tunesmith.modules import bind
 from tunesmith.signatures import is_plain, render_json
@@ -29,6 +29,8 @@ MODES = {
     "schema": Capabilities(frozenset({"json_schema"})),
     "grammar": Capabilities(frozenset({"json_schema", "grammar"})),
 }
+TEXTUAL = tuple(name for name in format_names() if carries(name, by_name("Poem").signature))
+"""The formats that carry a text; `scored` carries labels only."""
 CUTS = 6
 """At least at so many places a reply is cut."""
 MEGABYTE = 1_000_000 if FULL else 100_000

@@ -2,9 +2,10 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.lm import Seen
+from tunesmith.lm import Response, Seen, TokenLogprob, TopLogprob, text_response
 
 
 def written(seen: Seen, /, **outputs: Any) -> str:
@@ -37,6 +38,14 @@ def object_names(seen: Seen) -> list[str] | None:
         return list(schema["properties"]) if schema.get("type") == "object" else None
     root = str((config.extensions or {}).get("grammar", "")).partition("\n")[0]
     return re.findall(r'"\\"(\w+)\\""', root) if root.startswith('root ::= "{"') else None
+
+
+def likely(seen: Seen, labels: Mapping[str, float]) -> Response:
+    """Return the reply of a model that finds each label as likely as this: one token, with its alternatives."""
+    top = tuple(TopLogprob(label, value) for label, value in sorted(labels.items(), key=lambda one: -one[1]))
+    words = len(seen.system.split()) + sum(len(text.split()) for _, text in seen.messages)
+    logprobs = None if seen.request.config.logprobs is None else (TokenLogprob(top[0].token, top[0].logprob, top=top),)
+    return text_response(top[0].token, model=seen.request.model, input_tokens=words, output_tokens=1, logprobs=logprobs)
 
 
 def _text(value: Any) -> str:

@@ -56,3 +56,14 @@ class TestChat(FormatContract):
     free = ("Nickname",)  # DSPy takes an absent one for `None`, and writes `None` as a word
     lossy = ("Nickname",)
     hostile = False
+
+
+class TestScored(TestBare):
+    name = "scored"
+    carried = tuple(LABELLED)
+    free = ()
+    test_no_demo_reply_in_json_holds_a_turn_marker = None  # no label is written as JSON
+
+
+class TestScoredLetters(TestScored):
+    name = "scored-letters"

@@ -8,12 +8,12 @@ import dspy
 import pytest
 from dspy.adapters.types.decision import Choice, Noul, Score
 
-from tests.contracts.format import MODES, CustomEngine, ask, ask_async
+from tests.contracts.format import MODES, TEXTUAL, CustomEngine, ask, ask_async
 from tests.each import each
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import FormatError, ParseError, UsageError
 from tunesmith.evaluation import evaluate
-from tunesmith.formats import carries, default_format, format_names, get_format
+from tunesmith.formats import carries, default_format, get_format
 from tunesmith.lm import Capabilities, FunctionLM, ReplyCache, ScriptedLM, message_text, text_response
 from tunesmith.lm import lm as make_lm
 from tunesmith.modules import Candidate, ChainOfThought, Predict, bind, bound_format, render, with_default_formats
@@ -105,7 +105,7 @@ def turns(lm: Any) -> list[tuple[str, str | None]]:
 
 
 @CALLS
-@each("name", format_names())
+@each("name", TEXTUAL)
 def test_a_history_is_turns_that_look_like_demos(name: str, call: Any) -> None:
     program = bound(Talk, name)
     lm = FunctionLM(lambda seen: SECTIONED[name].format("yes"))

@@ -138,6 +138,14 @@ class TestBareNearestOnTheWire(Wire, suites.TestBareNearest):
     pass
 
 
+class TestScoredOnTheWire(Wire, suites.TestScored):
+    pass
+
+
+class TestScoredLettersOnTheWire(Wire, suites.TestScoredLetters):
+    pass
+
+
 class TestJsonOnTheWire(Wire, suites.TestJson):
     pass
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.contracts.format import HUGE, MODES, reply_of
+from tests.contracts.format import HUGE, MODES, TEXTUAL, reply_of
 from tests.each import each
 from tests.scale import FULL, scaled
 from tests.strategies import CASES, Case, by_name, junk_replies, plain_text
@@ -95,7 +95,7 @@ def assert_read_in_parts(name: str, case: Case, mode: str, pieces: list[str]) ->
             assert_settled(case.signature, field, value, found[field])
 
 
-@each("name", format_names())
+@each("name", TEXTUAL)
 @each("mode", MODES)
 def test_a_text_is_told_while_it_is_written(name: str, mode: str) -> None:
     case = by_name("Poem")
@@ -108,7 +108,7 @@ def test_a_text_is_told_while_it_is_written(name: str, mode: str) -> None:
     assert told.rstrip() == "Roses are red, violets are"  # the blank may be the last
 
 
-@each("name", [name for name in format_names() if not name.startswith("bare")])
+@each("name", [name for name in TEXTUAL if not name.startswith("bare")])
 def test_a_field_is_told_before_the_next_one_begins(name: str) -> None:
     case = by_name("Two")
     reply = reply_of(case, name, "none", {"answer": "forty two", "sure": True})

@@ -12,7 +12,7 @@ import dspy
 import pytest
 from dspy.lm15 import ThinkingDelta
 
-from tests.contracts.format import MODES, predictor, reply_of
+from tests.contracts.format import MODES, TEXTUAL, predictor, reply_of
 from tests.contracts.module import answering
 from tests.each import each
 from tests.modules.plain_programs import Pipeline
@@ -20,7 +20,6 @@ from tests.protocol import FakeModel, ProtocolServer
 from tests.protocol.backends import FunctionBackend, Job, Reply
 from tests.strategies import by_name
 from tunesmith.errors import BudgetExceeded, ModelMissing, ModelUnavailable, ParseError, UsageError
-from tunesmith.formats import format_names
 from tunesmith.lm import (
     LM,
     Budget,
@@ -104,7 +103,7 @@ def spoken(engine: Any, **options: Any) -> LM:
 
 
 @each("read_all", [read, read_async])
-@each("name", format_names())
+@each("name", TEXTUAL)
 @each("mode", MODES)
 def test_deltas_join_to_the_fields(name: str, mode: str, read_all: Callable[..., list[Any]]) -> None:
     case = by_name("Poem" if name.startswith("bare") else "Two")
@@ -498,7 +497,7 @@ class Withholding(FunctionBackend):
 
 
 @each("way", ["sync", "async"])
-@each("name", format_names())
+@each("name", TEXTUAL)
 def test_the_first_delta_is_read_before_the_second_chunk_is_sent(name: str, way: str) -> None:
     case = by_name("Poem" if name.startswith("bare") else "Two")
     values = {"poem": POEM} if name.startswith("bare") else {"answer": POEM, "sure": True}

@@ -21,6 +21,7 @@ from tunesmith.modules import (
     DspyPredict,
     Module,
     bound_format,
+    bound_offsets,
     caller_adapter,
     class_name,
     copy_program,
@@ -178,7 +179,7 @@ def _as_it_is(program: Module) -> Candidate:
     """Return the present state of `program`; a predictor without a format stays without one."""
     found = Candidate.of(program)
     for path, predictor in program.named_predictors():
-        found = found.with_part(path, format=bound_format(predictor))
+        found = found.with_part(path, format=bound_format(predictor), offsets=bound_offsets(predictor))
     return found
 
 

@@ -135,7 +135,7 @@ def _manifest() -> CoreSchema:
             "instruction": text,
             "demos": each(demo),
             "format": maybe(text),
-            "settings": _mapping(anything, most=0),  # always empty; older versions wrote it
+            "settings": _object({}, newer={"offsets": _mapping(schema.float_schema(allow_inf_nan=False))}),
         }
     )
     setting = schema.union_schema([truth, number, schema.float_schema(), text])

@@ -12,7 +12,7 @@ from tunesmith.modules import DspyPredict, Module, Nearest, nearest_path, saved_
 __all__ = ["check_state", "program_state", "write_state"]
 
 _ENTRIES = {"demos", "lm", "signature", "traces", "train"}
-_MORE = {"config", "fields", "tunesmith_format"}
+_MORE = {"config", "fields", "tunesmith_format", "tunesmith_offsets"}
 _METADATA = "metadata"
 _ROOT = "self"  # DSPy's path for a program that is itself a predictor, whose state is flat
 
@@ -68,7 +68,7 @@ def _predictor_state(path: str, predictor: DspyPredict, candidate: Mapping[str, 
     bare.lm, bare.traces, bare.train = None, [], []
     bare.demos = _demos(path, candidate, list(signature.fields))
     state: dict[str, Any] = DspyPredict.dump_state(bare)
-    return {**state, **saved_settings(predictor.config, part["format"])}
+    return {**state, **saved_settings(predictor.config, part["format"], part["settings"].get("offsets", {}))}
 
 
 def _demos(path: str, candidate: Mapping[str, Any], order: list[str]) -> list[dict[str, Any]]:
@@ -128,7 +128,11 @@ def _check_predictor(
     fields = predictor["signature"]["fields"]
     if set(entry) - _MORE != _ENTRIES or entry["traces"] != [] or entry["train"] != []:
         raise _disagrees(where, f"{path!r} has entries besides instructions and demos")
-    settings = {"config": predictor["config"], "tunesmith_format": part["format"]}
+    settings = {
+        "config": predictor["config"],
+        "tunesmith_format": part["format"],
+        "tunesmith_offsets": part["settings"].get("offsets", {}),
+    }
     for name, promised in settings.items():
         if name in entry and entry[name] != promised and promised is not None:
             raise _disagrees(where, f"the `{name}` of {path!r} is not {promised!r}")

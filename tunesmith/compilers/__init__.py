@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from tunesmith.compilers._work import Progress
     from tunesmith.compilers.ape import APE
     from tunesmith.compilers.bpo import BPO
+    from tunesmith.compilers.calibrate import Calibrate, calibrated, scored
     from tunesmith.compilers.compiler import Compiler
     from tunesmith.compilers.dspy_compiler import DSPyCompiler
     from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
-    from tunesmith.compilers.gepa import GEPA
     from tunesmith.compilers.knn_few_shot import KNNFewShot, demo_pools, knn_candidates
     from tunesmith.compilers.opro import OPRO
     from tunesmith.compilers.protegi import ProTeGi
@@ -40,6 +40,8 @@ __all__ = [
     "BootstrapFewShot",
     "Bootstrapped",
     "BPO",
+    "Calibrate",
+    "calibrated",
     "check_values",
     "Compiler",
     "compiler_named",
@@ -54,7 +56,6 @@ __all__ = [
     "fields_in_words",
     "Finding",
     "finding_of",
-    "GEPA",
     "is_test_split",
     "Job",
     "job_of",
@@ -83,6 +84,7 @@ __all__ = [
     "role_in_words",
     "run_job",
     "SAMPLERS",
+    "scored",
     "Search",
     "StoredStudy",
     "Study",

@@ -19,7 +19,7 @@ from tunesmith.compilers._work import Progress
 from tunesmith.data import Dataset, content_key, example_key
 from tunesmith.errors import ArtifactError, BudgetExceeded, Interrupted, RunMismatch, UsageError, shown
 from tunesmith.evaluation import CANDIDATES, Ledger, Report, RunFolder, paired_scores, run_path
-from tunesmith.lm import Meter, StopSignal, metered, unpaid
+from tunesmith.lm import Meter, StopSignal, metered, remembering, unpaid
 from tunesmith.metrics import metric_name
 from tunesmith.modules import Candidate, class_name
 
@@ -163,7 +163,7 @@ def _run(
     begun: Callable[[Candidate], None] | None = None,
 ) -> CompileResult:
     meter, keys = Meter(job.budget), [list(split.keys) for split in _splits(job)]
-    with metered(meter), unpaid() if rescore else nullcontext():
+    with metered(meter), remembering(), unpaid() if rescore else nullcontext():
         search = Search(
             job,
             meter=Meter(search_budget(job)),

@@ -60,6 +60,9 @@ class Policy(Protocol):
     def check(self, program: Module, train: Dataset) -> None:
         """Refuse what cannot be compiled, before the first call."""
 
+    def check_model(self, program: Module, lm: LM) -> None:
+        """Refuse models that cannot be used, before the first call."""
+
     def search(self, search: Any) -> None:
         """Propose candidates and compare them."""
 
@@ -226,6 +229,7 @@ def job_of(
             check_compared(judge, splits[name], program)
     kept = Kept.of(Candidate.of(program), freeze, protect)
     compiler.check(program, splits["train"])
+    compiler.check_model(program, model)
     return Job(
         program=program,
         compiler=compiler,

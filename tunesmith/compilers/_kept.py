@@ -64,6 +64,7 @@ class Kept:
             lost = any(text in given.instruction and text not in part.instruction for text in self.protect)
             changes = {what: getattr(given, what) for what in _WHAT if (path, what) in self.parts}
             changes |= {"instruction": given.instruction} if lost else {}
+            changes |= {"offsets": given.offsets} if "format" in changes else {}
             if any(getattr(part, what) != value for what, value in changes.items()):
                 candidate = candidate.with_part(path, **changes)
             place = nearest_path(path)

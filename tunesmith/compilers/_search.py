@@ -22,6 +22,7 @@ from tunesmith.compilers._work import Progress, Work, rolled
 from tunesmith.data import Dataset, example_key
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import RACES, Ledger, Report, Row, Runner, gain, paired_scores
+from tunesmith.formats import gives_label_logprobs
 from tunesmith.lm import Meter
 from tunesmith.modules import Candidate, Prediction
 from tunesmith.signatures import Demo, Example, Signature
@@ -478,14 +479,10 @@ class Search(Work):
             return []
         rows = self._trained_rows.setdefault((candidate, rollout), {})
         keyed = {key: example for example in examples if (key := example_key(example)) not in rows}
+        progress = self._teller("training examples", 0, len(keyed))
         program, lm = rolled(self.job.program, rollout), self.job.lm.rolled(rollout) if rollout else self.job.lm
-        found = self.runner(candidate, program=program, lm=lm, steps=True).run(
-            list(keyed.values()),
-            slots=self.job.compiler.slots,
-            progress=self._teller("training examples", 0, len(keyed)),
-            failed=Report(tuple(rows.values())).metric_errors,
-            total=len(self.train),
-        )
+        runner = self.runner(candidate, program=program, lm=lm, steps=True)
+        found = runner.run(list(keyed.values()), slots=self.job.compiler.slots, progress=progress)
         rows.update(zip(keyed, found.rows, strict=True))
         return [(example, rows[example_key(example)]) for example in examples]
 
@@ -589,7 +586,9 @@ class Search(Work):
 
     def _runner(self, candidate: Candidate) -> Runner:
         if candidate not in self._runners:
-            self._runners[candidate] = self.runner(candidate)
+            # Calibration reads the log-probabilities of labels from the steps.
+            scored = any(gives_label_logprobs(part.format) for part in candidate.parts.values())
+            self._runners[candidate] = self.runner(candidate, steps=scored)
         return self._runners[candidate]
 
     def _is_over(self, candidate: Candidate) -> bool:

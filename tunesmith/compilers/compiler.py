@@ -16,7 +16,7 @@ from tunesmith.compilers._options import check_values, option_names, options_jso
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, brief, shown
 from tunesmith.evaluation import checked_demos
-from tunesmith.lm import BaseLM, Budget
+from tunesmith.lm import LM, BaseLM, Budget
 from tunesmith.metrics import Metric, check_metric
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Example
@@ -133,6 +133,14 @@ class Compiler(Teleprompter, ABC):
 
     def check(self, program: Module, train: Dataset) -> None:
         """Raise an error of `tunesmith.errors` if `program` cannot be compiled, before the first call."""
+
+    def check_model(self, program: Module, lm: LM) -> None:
+        """Raise an error of `tunesmith.errors` if the models of `program` cannot be used, before the first call.
+
+        Args:
+            program: the predictors may have models of their own.
+            lm: the model of those that have none.
+        """
 
     def longest(self, program: Module, examples: Sequence[Example]) -> Candidate | None:
         """Return a candidate with as many demos as this compiler gives, for estimates; `None` if it gives none."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tunesmith.formats.options import Constraint
     from tunesmith.formats.plan import values_of
     from tunesmith.formats.registry import format_names, get_format, register
+    from tunesmith.formats.scored import LABEL_LOGPROBS, calibrated_format, gives_label_logprobs, scored_format
     from tunesmith.formats.sections import SectionFormat
     from tunesmith.formats.streaming import FieldReader, settled
 else:
@@ -21,6 +22,7 @@ else:
 __all__ = [
     "Adapter",
     "BareFormat",
+    "calibrated_format",
     "carries",
     "ChatAdapter",
     "Constraint",
@@ -31,10 +33,13 @@ __all__ = [
     "Format",
     "format_names",
     "get_format",
+    "gives_label_logprobs",
+    "LABEL_LOGPROBS",
     "Layout",
     "read_inputs",
     "register",
     "Rendered",
+    "scored_format",
     "Section",
     "SectionFormat",
     "settled",

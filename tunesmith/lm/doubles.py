@@ -25,7 +25,7 @@ from tunesmith.lm.options import HOSTED, LLAMACPP, OLLAMA
 
 __all__ = ["FunctionLM", "ScriptedLM", "Seen"]
 
-_ALL = Capabilities(constraints=frozenset({"json_object", "json_schema", "grammar"}), embeddings=True)
+_ALL = Capabilities(frozenset({"json_object", "json_schema", "grammar"}), logprobs=20, embeddings=True)
 
 
 class Seen(NamedTuple):

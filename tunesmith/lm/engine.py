@@ -139,6 +139,8 @@ class Capabilities(NamedTuple):
         roots: what the root of a schema may be: `any` value, an object or a `closed` set of values, or only an
             `object`. Other schemas are not sent, and the reply is checked instead.
         logprobs: number of alternatives per token that it can report; 0 for none.
+        logprobs_after: whether log-probabilities are those after the constraint: only allowed tokens have some. Else
+            they are the model's own, and an allowed token may be missing among the alternatives.
         embeddings, tools, thinking: whether it supports them.
         slots: number of concurrent requests.
     """
@@ -150,6 +152,7 @@ class Capabilities(NamedTuple):
     thinking: bool = False
     slots: int = 1
     roots: Literal["any", "closed", "object"] = "any"
+    logprobs_after: bool = False
 
     def holds(self, schema: Mapping[str, Any]) -> bool:
         """Return whether the engine can constrain a reply by `schema`."""

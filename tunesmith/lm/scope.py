@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunesmith.lm.call import Call
 
@@ -15,6 +15,7 @@ __all__ = [
     "Scope",
     "current_scope",
     "metered",
+    "remembering",
     "replay_calls",
     "role",
     "run_under_way",
@@ -25,12 +26,13 @@ __all__ = [
 
 
 class Scope(NamedTuple):
-    """The meters and sinks of a call, its role, and whether it may reach an engine."""
+    """The meters and sinks of a call, its role, whether it may reach an engine, and replies that are kept for it."""
 
     meters: "tuple[Meter, ...]" = ()
     sinks: tuple[Callable[[Call], None], ...] = ()
     role: str = "task"
     paying: bool = True
+    memory: dict[str, Any] | None = None
 
 
 NOWHERE = Scope()
@@ -81,7 +83,7 @@ class metered:  # noqa: N801 - used as a function in a `with`
         scope = _SCOPE.get()
         meters = scope.meters if meter is None or meter in scope.meters else (*scope.meters, meter)
         sinks = scope.sinks if sink is None else (*scope.sinks, sink)
-        self._scope = Scope(meters, sinks, scope.role, scope.paying)
+        self._scope = Scope(meters, sinks, scope.role, scope.paying, scope.memory)
 
     def __enter__(self) -> Scope:
         self._token = _SCOPE.set(self._scope)
@@ -95,6 +97,21 @@ class metered:  # noqa: N801 - used as a function in a `with`
 def role(name: str) -> Iterator[None]:
     """Count the calls inside under the role `name`: `task`, `prompt`, `teacher` or `judge`."""
     token = _SCOPE.set(_SCOPE.get()._replace(role=name))
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)
+
+
+@contextmanager
+def remembering() -> Iterator[None]:
+    """Keep replies with log-probabilities inside, for a model that has no cache.
+
+    A calibrated candidate sends the requests of the candidate that it was learned from, and so pays for none again.
+    Only replies at temperature 0 are kept: others are draws.
+    """
+    scope = _SCOPE.get()
+    token = _SCOPE.set(scope if scope.memory is not None else scope._replace(memory={}))
     try:
         yield
     finally:

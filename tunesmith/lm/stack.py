@@ -233,7 +233,7 @@ class Stack:
     def _reply(self, key: str, request: Request) -> "tuple[_Reply, bool]":
         """Return the reply and whether this call paid for it."""
         if self.cache is None:
-            return self._ask(request), True
+            return self._remembered(key, request)
         cached = self._cached(key)
         if cached is not None:
             return cached, False
@@ -246,6 +246,17 @@ class Stack:
 
         reply, paid = self.cache.flight.run(key, pay)
         return reply, paid and led  # a thread that waited for another thread's call has not paid
+
+    def _remembered(self, key: str, request: Request) -> "tuple[_Reply, bool]":
+        """Do what `_reply` does without a cache; see `remembering`."""
+        memory, config = _scope().memory, request.config
+        if memory is None or config.logprobs is None or config.temperature != 0:
+            return self._ask(request), True
+        kept: _Reply | None = memory.get(key)
+        if kept is not None:
+            return kept, False
+        memory[key] = reply = self._ask(request)
+        return reply, True
 
     def _cached(self, key: str) -> "_Reply | None":
         row = None if self.cache is None else self.cache.get(key)

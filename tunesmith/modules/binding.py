@@ -4,14 +4,15 @@ DSPy looks up its adapter in the settings at every call. A bound predictor has, 
 an `aforward` that first enter `dspy.context(adapter=...)`, and pass the chosen demos as the call's own. Its class and
 path do not change, and a copy of the program is bound, too.
 
-The state of a bound predictor holds the format as `tunesmith_format`, and the request options as `config`. DSPy's
-`load_state` sets unknown entries as attributes. So a plain `dspy.Predict` restores the options and the name of the
-format; tunesmith uses that name, DSPy ignores it. It holds the first demos of a pool, as fixed ones.
+The state of a bound predictor holds the format as `tunesmith_format`, the offsets of its labels if it is calibrated as
+`tunesmith_offsets`, and the request options as `config`. DSPy's `load_state` sets unknown entries as attributes. So a
+plain `dspy.Predict` restores the options and the name of the format; tunesmith uses that name, DSPy ignores it. It
+holds the first demos of a pool, as fixed ones.
 """
 
 import warnings
 from collections.abc import Iterable, Mapping
-from types import MethodType
+from types import MappingProxyType, MethodType
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
@@ -37,6 +38,8 @@ __all__ = [
     "bind_defaults",
     "bind_nearest",
     "bound_format",
+    "bound_offsets",
+    "format_of",
     "lone_prediction",
     "lone_predictor",
     "saved_settings",
@@ -45,18 +48,29 @@ __all__ = [
     "with_settings",
 ]
 
+_NONE: Mapping[str, float] = MappingProxyType({})
 _MARK = "tunesmith_format"
+_OFFSETS = "tunesmith_offsets"
 
 
-def bind(predictor: DspyPredict, format_name: str | None) -> None:
+def bind(predictor: DspyPredict, format_name: str | None, offsets: Mapping[str, float] = _NONE) -> None:
     """Make `predictor` use the format called `format_name`; `None` removes the binding. Its demos stay as they are.
 
+    Args:
+        predictor: of a program, or one by itself.
+        format_name: of the format.
+        offsets: what is added to the log-probability of each label, by its text; only for `scored` formats.
+
     Raises:
-        UsageError: there is no such format, or `predictor` is not a predictor. Bind each predictor of a program.
+        UsageError: there is no such format, it takes no offsets, or `predictor` is not a predictor. Bind each predictor
+            of a program.
     """
     _check_predictor(predictor, "A format")
     if format_name is not None:
-        get_format(format_name)
+        format_of(format_name, offsets)
+    predictor.__dict__.pop(_OFFSETS, None)
+    if format_name is not None and offsets:
+        predictor.__dict__[_OFFSETS] = dict(offsets)
     _hold(predictor, _MARK, format_name)
 
 
@@ -105,6 +119,27 @@ def bound_format(predictor: DspyPredict) -> str | None:
     return predictor.__dict__.get(_MARK)
 
 
+def bound_offsets(predictor: DspyPredict) -> Mapping[str, float]:
+    """Return the offsets of the labels that `predictor` was calibrated with, by label text."""
+    found: Mapping[str, float] = predictor.__dict__.get(_OFFSETS, _NONE)
+    return found
+
+
+def _adapter(predictor: DspyPredict) -> Any:
+    """Return the format of a bound predictor, with its offsets, or the caller's adapter."""
+    own = predictor.__dict__
+    return format_of(own[_MARK], own.get(_OFFSETS)) if _MARK in own else caller_adapter()
+
+
+def format_of(name: str, offsets: Mapping[str, float] | None) -> Any:
+    """Return the format called `name` with these offsets; see `calibrated_format`."""
+    if not offsets:
+        return get_format(name)
+    from tunesmith.formats import calibrated_format  # here, since most predictors have no offsets
+
+    return calibrated_format(name, offsets)
+
+
 def with_default_formats(program: Module) -> Module:
     """Return a copy of `program` with its unbound predictors bound to tunesmith's default format.
 
@@ -129,14 +164,20 @@ def bind_defaults(program: Module) -> Module:
             chosen = default_format(predictor.signature, predictor.demos)
         own = predictor.__dict__
         if chosen is not None and not ("forward" in own and _MARK in own):  # DSPy's `load_state` sets only the name
-            bind(predictor, chosen)
+            bind(predictor, chosen, bound_offsets(predictor))
     return program
 
 
-def saved_settings(config: Mapping[str, Any], format_name: str | None) -> dict[str, Any]:
-    """Return what DSPy omits from a predictor's state: the format, and the request options that a file may hold."""
+def saved_settings(
+    config: Mapping[str, Any], format_name: str | None, offsets: Mapping[str, float] = _NONE
+) -> dict[str, Any]:
+    """Return what DSPy leaves out of a state: format, offsets, and those request options that a file may hold."""
     options = {name: value for name, value in config.items() if is_portable(name, value)}
-    return {**({"config": options} if options else {}), **({} if format_name is None else {_MARK: format_name})}
+    return {
+        **({"config": options} if options else {}),
+        **({} if format_name is None else {_MARK: format_name}),
+        **({_OFFSETS: dict(offsets)} if offsets else {}),
+    }
 
 
 def with_settings(predictor: DspyPredict, state: dict[str, Any]) -> dict[str, Any]:
@@ -146,7 +187,7 @@ def with_settings(predictor: DspyPredict, state: dict[str, Any]) -> dict[str, An
     that class uses DSPy's format after loading.
     """
     chosen = bound_format(predictor)
-    extra = saved_settings(predictor.config, chosen)
+    extra = saved_settings(predictor.config, chosen, bound_offsets(predictor))
     _warn_of_lost(predictor.config.keys() - extra.get("config", {}).keys(), "saved")
     if chosen is not None and type(predictor).load_state is DspyPredict.load_state:
         _warn(
@@ -180,7 +221,9 @@ def settle(predictor: DspyPredict, before: Mapping[str, Any], state: Mapping[str
     loaded = {name: value for name, value in given.items() if is_portable(name, value)}
     _warn_of_lost(given.keys() - loaded.keys() - own.keys(), "loaded")
     predictor.config = {**own, **loaded}
-    bind(predictor, bound_format(predictor))
+    if _MARK in state and _OFFSETS not in state:  # the predictor's own, of another format
+        predictor.__dict__.pop(_OFFSETS, None)
+    bind(predictor, bound_format(predictor), bound_offsets(predictor))
     bind_nearest(predictor, None)  # the loaded demos are fixed
 
 
@@ -217,7 +260,7 @@ def lone_prediction(predictor: DspyPredict, inputs: dict[str, Any]) -> Predictio
     """
     if predictor.__dict__.get("callbacks") or settings.track_usage:
         return None
-    return untraced(predictor, get_format(predictor.__dict__[_MARK]), inputs)
+    return untraced(predictor, _adapter(predictor), inputs)
 
 
 def _called(bound: DspyPredict) -> DspyPredict:
@@ -229,8 +272,7 @@ def _called(bound: DspyPredict) -> DspyPredict:
 
 def _forward(self: DspyPredict, **kwargs: Any) -> Any:
     self = _called(self)
-    chosen = bound_format(self)
-    adapter = caller_adapter() if chosen is None else get_format(chosen)
+    adapter = _adapter(self)
     prediction = predicted(self, adapter, kwargs) if is_plain_forward(type(self).forward) else None
     if prediction is not None:
         return prediction
@@ -240,8 +282,7 @@ def _forward(self: DspyPredict, **kwargs: Any) -> Any:
 
 async def _aforward(self: DspyPredict, **kwargs: Any) -> Any:
     self = _called(self)
-    chosen = bound_format(self)
-    with context(adapter=caller_adapter() if chosen is None else get_format(chosen)):
+    with context(adapter=_adapter(self)):
         return await type(self).aforward(self, **_with_demos(self, kwargs))
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from tunesmith.data import content_key
 from tunesmith.errors import ArtifactError, UsageError, brief, shown
-from tunesmith.formats import default_format, get_format
-from tunesmith.modules.binding import bind, bind_nearest, bound_format
+from tunesmith.formats import default_format
+from tunesmith.modules.binding import bind, bind_nearest, bound_format, bound_offsets, format_of
 from tunesmith.modules.module import Module, caller_adapter, copy_program
 from tunesmith.modules.nearest import Nearest, nearest_path
 from tunesmith.modules.setting import change_settings, settings_of
@@ -21,20 +21,23 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Part:
-    """The instruction, demos and format of one predictor.
+    """The instruction, demos, format and offsets of one predictor.
 
     Attributes:
         instruction: the text above the fields.
         demos: worked examples, in prompt order, or the pool that `Nearest` chooses from.
         format: name of the prompt format; `None` uses the caller's adapter.
+        offsets: what calibration adds to the log-probability of each label, by its text; only for `scored` formats.
     """
 
     instruction: str
     demos: tuple[Demo, ...] = ()
     format: str | None = None
+    offsets: Mapping[str, float] = field(default_factory=lambda: _EMPTY, hash=False)
 
     def __repr__(self) -> str:
-        return brief(self, self.format or "", f"{len(self.demos)} demos", instruction=self.instruction)
+        more = "calibrated" if self.offsets else ""
+        return brief(self, self.format or "", f"{len(self.demos)} demos", more, instruction=self.instruction)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Part":
         return self
@@ -45,7 +48,7 @@ class Part:
             "instruction": self.instruction,
             "demos": [demo.to_json() for demo in self.demos],
             "format": self.format,
-            "settings": {},  # always empty, but part of the content key in ledgers and artifacts
+            "settings": {"offsets": dict(self.offsets)} if self.offsets else {},
         }
 
 
@@ -125,7 +128,7 @@ class Candidate:
             chosen = bound_format(predictor)
             if chosen is None and not own:
                 chosen = default_format(signature, demos)
-            parts[path] = Part(signature.instructions, demos, chosen)
+            parts[path] = Part(signature.instructions, demos, chosen, dict(bound_offsets(predictor)))
         return cls(parts, settings=settings_of(program))
 
     @property
@@ -138,12 +141,17 @@ class Candidate:
     def with_part(self, path: str, **changes: Any) -> "Candidate":
         """Return a copy with `changes` to the part at `path`.
 
+        Offsets belong to the prompt that they were learned on: another instruction, format or other demos drop them.
+
         Raises:
             UsageError: there is no such path.
         """
         if path not in self.parts:
             raise UsageError(f"There is no predictor {path!r}. The paths are: {', '.join(self.parts)}.")
-        return replace(self, parts={**self.parts, path: replace(self.parts[path], **changes)})
+        part = self.parts[path]
+        if part.offsets and "offsets" not in changes and replace(part, **changes) != part:
+            changes["offsets"] = {}
+        return replace(self, parts={**self.parts, path: replace(part, **changes)})
 
     def with_demos(self, path: str, demos: Iterable[Demo], nearest: Nearest | None = None) -> "Candidate":
         """Return a copy whose predictor at `path` shows `demos`, or those of them that `nearest` chooses for each call.
@@ -153,7 +161,7 @@ class Candidate:
         Raises:
             UsageError: there is no such path.
         """
-        changed = self.with_part(path, demos=tuple(demos))
+        changed = self.with_part(path, demos=tuple(demos), offsets={})
         settings = {place: values for place, values in self.settings.items() if place != nearest_path(path)}
         if nearest is not None:
             settings[nearest_path(path)] = nearest.values()
@@ -200,10 +208,10 @@ class Candidate:
                 predictor.signature = predictor.signature.with_instructions(part.instruction)
             predictor.demos = [demo.as_example() for demo in part.demos]
             if part.format is not None:
-                check = getattr(get_format(part.format), "check", None)
+                check = getattr(format_of(part.format, part.offsets), "check", None)
                 if check is not None:
                     check(predictor.signature)
-            bind(predictor, part.format)
+            bind(predictor, part.format, part.offsets)
             bind_nearest(predictor, Nearest() if nearest_path(path) in self.settings else None)
             if self.sampling:
                 predictor.config = {**predictor.config, **self.sampling}
@@ -232,6 +240,7 @@ class Candidate:
                     part["instruction"],
                     tuple(Demo.from_json(signatures[path], demo) for demo in part["demos"]),
                     part["format"],
+                    dict(part["settings"].get("offsets", {})),
                 )
                 for path, part in data["parts"].items()
             }
@@ -267,6 +276,7 @@ class Candidate:
         for path, part in self.parts.items():
             yield f"[{path}]"
             yield f"format: {part.format or 'the caller’s adapter'}"
+            yield from (f"offset {label}: {value}" for label, value in part.offsets.items())
             yield from (f"instruction: {line}" for line in part.instruction.splitlines() or [""])
             for demo in part.demos:
                 data = demo.to_json()
@@ -287,6 +297,8 @@ def _differences(changed: Candidate, before: Candidate, path: str) -> str:
         words.append(_demos_in_words(changed, path))
     if part.instruction != given.instruction:
         words.append(f"instruction {shown(' '.join(part.instruction.split()), 48)}")
+    if part.offsets != given.offsets:
+        words.append("calibrated" if part.offsets else "not calibrated")
     return ", ".join(words)
 
 

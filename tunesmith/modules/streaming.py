@@ -14,9 +14,9 @@ from types import MethodType
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
-from tunesmith.formats import Adapter, ChatAdapter, FieldReader, field_reader, get_format, settled
+from tunesmith.formats import Adapter, ChatAdapter, FieldReader, field_reader, settled
 from tunesmith.lm import LM, BaseLM, StopSignal, listening
-from tunesmith.modules.binding import bound_format
+from tunesmith.modules.binding import bound_format, bound_offsets, format_of
 from tunesmith.modules.module import DspyPredict, Module, caller_adapter, context, copy_program
 from tunesmith.modules.predict import Predict
 from tunesmith.signatures import Signature
@@ -278,7 +278,7 @@ def _adapter_of(predictor: DspyPredict, kwargs: dict[str, Any]) -> Adapter:
     """Return the adapter that the predictor would use by itself."""
     bound = bound_format(predictor)
     if bound is not None:
-        return get_format(bound)
+        return format_of(bound, bound_offsets(predictor))
     found = caller_adapter()
     if isinstance(found, _StreamingAdapter):  # a predictor inside a predictor's own `forward`
         return found.inner

@@ -142,6 +142,7 @@ class PoolEngine:
             tools=all(each.tools for each in found),
             thinking=all(each.thinking for each in found),
             slots=self._slots * len(self._hosts.all),
+            logprobs_after=all(each.logprobs_after for each in found),
             roots=next(roots for roots in ("object", "closed", "any") if any(e.roots == roots for e in found)),
         )
 
