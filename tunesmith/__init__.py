@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers import (
         APE,
         BPO,
+        GEPA,
         OPRO,
         BootstrapFewShot,
         Calibrate,
@@ -70,6 +71,7 @@ __all__ = [
     "FieldDelta",
     "Finished",
     "FunctionLM",
+    "GEPA",
     "InputField",
     "KNNFewShot",
     "LabeledFewShot",

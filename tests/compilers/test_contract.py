@@ -11,6 +11,7 @@ from tests.contracts.proposing import ProposingContract
 from tunesmith.compilers import (
     APE,
     BPO,
+    GEPA,
     OPRO,
     BootstrapFewShot,
     Calibrate,

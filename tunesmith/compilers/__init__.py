@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers.compiler import Compiler
     from tunesmith.compilers.dspy_compiler import DSPyCompiler
     from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
+    from tunesmith.compilers.gepa import GEPA
     from tunesmith.compilers.knn_few_shot import KNNFewShot, demo_pools, knn_candidates
     from tunesmith.compilers.opro import OPRO
     from tunesmith.compilers.protegi import ProTeGi
@@ -56,6 +57,7 @@ __all__ = [
     "fields_in_words",
     "Finding",
     "finding_of",
+    "GEPA",
     "is_test_split",
     "Job",
     "job_of",

@@ -479,10 +479,14 @@ class Search(Work):
             return []
         rows = self._trained_rows.setdefault((candidate, rollout), {})
         keyed = {key: example for example in examples if (key := example_key(example)) not in rows}
-        progress = self._teller("training examples", 0, len(keyed))
         program, lm = rolled(self.job.program, rollout), self.job.lm.rolled(rollout) if rollout else self.job.lm
-        runner = self.runner(candidate, program=program, lm=lm, steps=True)
-        found = runner.run(list(keyed.values()), slots=self.job.compiler.slots, progress=progress)
+        found = self.runner(candidate, program=program, lm=lm, steps=True).run(
+            list(keyed.values()),
+            slots=self.job.compiler.slots,
+            progress=self._teller("training examples", 0, len(keyed)),
+            failed=Report(tuple(rows.values())).metric_errors,
+            total=len(self.train),
+        )
         rows.update(zip(keyed, found.rows, strict=True))
         return [(example, rows[example_key(example)]) for example in examples]
 
