@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, things, world
+from tests.each import each
 from tests.scale import FULL
-from tunesmith.compilers import LabeledFewShot, few_shot_candidate
+from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, RandomSearch, few_shot_candidate
 from tunesmith.compilers._demos import closed_labels, draw, labelled_pool, labelled_pools
 from tunesmith.errors import UsageError
 from tunesmith.lm import FunctionLM
@@ -153,3 +154,89 @@ def test_with_a_metric_the_plan_is_what_it_takes() -> None:
 
     plan = compiler.plan(train=len(TRAIN), val=len(VAL))
     assert plan["calls"] == {"expected": len(model.requests), "worst": len(model.requests)}
+
+
+# Far apart, and by predictor ---------------------------------------------------------------------------------
+
+
+def spoken(words: str, colour: str) -> Demo:
+    return Demo({"thing": words}, {"colour": colour})
+
+
+ALIKE = [spoken(f"the old house {n}", "red") for n in "abcdefgh"]
+ODD = [spoken("a boat at sea", "red"), spoken("ten green bottles", "red")]
+
+
+@each("seed", range(5))
+def test_a_diverse_draw_covers_the_pool_with_few_demos(seed: int) -> None:
+    signature = dspy.Signature("thing -> colour")
+    drawn = draw(signature, [*ALIKE, *ODD], 3, random.Random(seed), "diverse")
+
+    assert {*ODD} <= {*drawn}
+    assert len({*drawn}) == 3
+    assert drawn == draw(signature, [*ALIKE, *ODD], 3, random.Random(seed), "diverse")
+
+
+@settings(max_examples=60 if FULL else 15)
+@given(st.integers(0, 50), st.integers(0, 1000), st.sampled_from([Colour, dspy.Signature("thing -> colour")]))
+def test_a_diverse_draw_has_so_many_different_demos_and_labels_alike(count: int, seed: int, signature: Any) -> None:
+    drawn = draw(signature, POOL, count, random.Random(seed), "diverse")
+
+    assert len({demo.key for demo in drawn}) == len(drawn) == min(count, len(POOL))
+    if signature is Colour:
+        seen, have = (Counter(demo.outputs["colour"] for demo in demos) for demos in (drawn, POOL))
+        most = max(seen.values(), default=0)
+        assert all(seen[label] in (most, most - 1) or seen[label] == have[label] for label in have)
+
+
+def test_the_compiler_takes_them_far_apart() -> None:
+    train = [dspy.Example(**demo.inputs, **demo.outputs).with_inputs("thing") for demo in (*ALIKE, *ODD)]
+    program = LabeledFewShot(3, choice="diverse").compile(dspy.Predict("thing -> colour"), trainset=train)
+    assert {demo.thing for demo in program.demos} > {demo.inputs["thing"] for demo in ODD}
+
+
+class Named(dspy.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = dspy.Predict("thing -> colour")
+        self.second = dspy.Predict("thing -> colour")
+
+
+def test_every_predictor_may_have_its_own_number() -> None:
+    program = LabeledFewShot({"first": 5}).compile(Named(), trainset=TRAIN)
+    assert (len(program.first.demos), len(program.second.demos)) == (5, 0)
+
+
+@each("kind", [LabeledFewShot, BootstrapFewShot, RandomSearch])
+def test_a_number_for_a_predictor_that_is_not_there_is_refused(kind: Any) -> None:
+    name = "k" if kind is LabeledFewShot else "max_labeled_demos"
+    with dspy.context(lm=FunctionLM(world())), pytest.raises(UsageError, match=f"`{name}` names third"):
+        kind(metric=right, **{name: {"first": 2, "third": 1}}).compile(Named(), trainset=TRAIN, valset=VAL)
+
+
+@each("k", [-1, {"first": -1}, {"first": True}, 1.5, "4", None])
+def test_what_is_no_number_of_demos_is_refused(k: Any) -> None:
+    with pytest.raises(UsageError, match="`k`"):
+        LabeledFewShot(k)
+
+
+def test_candidates_of_a_search_have_no_more_than_each_predictor_may() -> None:
+    lm = FunctionLM(lambda seen: "red")
+    compiler = RandomSearch(metric=right, num_candidates=6, max_labeled_demos={"first": 4}, choice="both")
+    program = Asked()
+    with dspy.context(lm=lm):
+        report = compiler.compile(program, trainset=TRAIN, valset=VAL[:5]).compile_report
+    counts = {tuple(len(part.demos) for part in trial.candidate.parts.values()) for trial in report.trials}
+    assert counts == {(0, 0), (4, 0)}
+
+
+class Asked(Named):
+    def forward(self, thing: str) -> dspy.Prediction:
+        self.first(thing=thing)
+        return self.second(thing=thing)
+
+
+def test_an_option_that_is_newer_is_no_part_of_what_a_run_is_until_it_is_set() -> None:
+    assert "choice" not in LabeledFewShot().options()
+    assert "choice" not in RandomSearch(metric=right).options()
+    assert LabeledFewShot(choice="diverse").options()["choice"] == "diverse"

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tunesmith.compilers._demos import carried, draw, labelled_pools
+from tunesmith.compilers._demos import Count, carried, count_of, draw, labelled_pools, most
 from tunesmith.compilers._work import Work, rolled
 from tunesmith.data import content_key
 from tunesmith.errors import DataError, brief
@@ -49,7 +49,7 @@ def bootstrap(
     wanted: int,
     rounds: int = 1,
     threshold: float | None = None,
-    labelled: int = 0,
+    labelled: Count = 0,
     seed: int = 0,
 ) -> Bootstrapped:
     """Run the teacher on `examples` in order until `wanted` of them passed the metric.
@@ -74,7 +74,7 @@ def bootstrap(
     """
     teacher = work.job.program if work.job.teacher is None else work.job.teacher
     candidate = Candidate.of(teacher)
-    if labelled and not getattr(teacher, "_compiled", False):
+    if most(labelled) and not getattr(teacher, "_compiled", False):
         candidate = _with_labels(candidate, teacher, examples, labelled, seed)
         if work.job.teacher is None:
             candidate = work.job.kept.restored(candidate)
@@ -106,12 +106,12 @@ def expected_attempts(wanted: int, *, train: int, rounds: int) -> int:
 
 
 def _with_labels(
-    candidate: Candidate, teacher: Module, examples: Sequence[Example], count: int, seed: int
+    candidate: Candidate, teacher: Module, examples: Sequence[Example], count: Count, seed: int
 ) -> Candidate:
     signatures = {path: p.signature for path, p in teacher.named_predictors()}
     for path, pool in labelled_pools(teacher, examples).items():
         chosen, kept, _ = carried(teacher, path, candidate.parts[path].format, pool.demos)
-        demos = draw(signatures[path], kept, count, random.Random(seed))
+        demos = draw(signatures[path], kept, count_of(count, path), random.Random(seed))
         candidate = candidate.with_part(path, demos=demos, format=chosen)
     return candidate
 

@@ -2,18 +2,62 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, UsageError
 from tunesmith.formats import Format, carries, default_format, get_format
-from tunesmith.modules import Module, bound_format, caller_adapter
+from tunesmith.modules import Module, bound_format, caller_adapter, inputs_text, words_of
 from tunesmith.signatures import Demo, Example, Signature, labels, takes_none
 
-__all__ = ["Pool", "carried", "closed_labels", "draw", "in_turn", "labelled_pool", "labelled_pools"]
+__all__ = [
+    "CHOICES",
+    "Count",
+    "Pool",
+    "carried",
+    "check_count",
+    "closed_labels",
+    "count_of",
+    "draw",
+    "in_turn",
+    "labelled_pool",
+    "labelled_pools",
+    "most",
+]
 
 _MOST_GROUPS = 20
+
+CHOICES = ("random", "diverse")
+"""How demos are drawn from a pool."""
+
+Count = int | Mapping[str, int]
+"""Demos of every predictor, or by predictor path; a predictor that a mapping does not name has none."""
+
+
+def count_of(count: Count, path: str) -> int:
+    """Return how many demos the predictor at `path` has."""
+    return count.get(path, 0) if isinstance(count, Mapping) else count
+
+
+def most(count: Count) -> int:
+    """Return how many demos the predictor with the most has."""
+    return max(count.values(), default=0) if isinstance(count, Mapping) else count
+
+
+def check_count(name: str, count: Count, paths: Iterable[str]) -> None:
+    """Refuse a mapping that names a predictor which the program does not have.
+
+    Raises:
+        UsageError: it does.
+    """
+    known = tuple(paths)
+    unknown = [path for path in count if path not in known] if isinstance(count, Mapping) else []
+    if unknown:
+        raise UsageError(
+            f"`{name}` names {', '.join(unknown)}, which the program does not have. Its predictors are: "
+            f"{', '.join(known)}."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +179,23 @@ def closed_labels(signature: type[Signature]) -> tuple[str, tuple[str, ...]] | N
     return found[0] if len(found) == 1 else None
 
 
-def draw(signature: type[Signature], pool: Sequence[Demo], count: int, rng: random.Random) -> tuple[Demo, ...]:
+def draw(
+    signature: type[Signature], pool: Sequence[Demo], count: int, rng: random.Random, choice: str = "random"
+) -> tuple[Demo, ...]:
     """Return `count` demos of the pool, or all it has, in random order.
 
     Where the signature has one output with a closed set of labels, the draw takes the labels in turn: small models lean
     towards the label they saw most (`docs/decisions`).
+
+    Args:
+        signature: of the predictor.
+        pool: its demos.
+        count: how many are drawn.
+        rng: draws.
+        choice: one of `CHOICES`; `diverse` takes demos whose inputs share few words.
     """
-    chosen = in_turn(signature, pool, rng)[:count]
+    shuffled = in_turn(signature, pool, rng)
+    chosen = _far_apart(signature, shuffled, count) if choice == "diverse" else shuffled[:count]
     rng.shuffle(chosen)
     return tuple(chosen)
 
@@ -152,6 +206,28 @@ def in_turn(signature: type[Signature], pool: Sequence[Demo], rng: random.Random
     rng.shuffle(shuffled)
     closed = closed_labels(signature)
     return shuffled if closed is None else _in_turn(shuffled, closed[0])
+
+
+def _far_apart(signature: type[Signature], pool: Sequence[Demo], count: int) -> list[Demo]:
+    """Return `count` demos that cover the pool: the first, then always the one least like those that are taken.
+
+    Gonzalez 1985, farthest-first traversal for the k-centre problem, within the label that has the fewest so far. Two
+    demos are as alike as the share of words that their inputs have in common.
+    """
+    closed = closed_labels(signature)
+    groups = [repr(demo.outputs.get(closed[0])) if closed is not None else "" for demo in pool]
+    words = [frozenset(words_of(inputs_text(demo.inputs))) for demo in pool]
+    alike, taken = [0.0] * len(pool), Counter[str]()
+    left, found = dict.fromkeys(range(len(pool))), list[Demo]()
+    while left and len(found) < count:
+        fewest = min(taken[groups[one]] for one in left)
+        pick = min((one for one in left if taken[groups[one]] == fewest), key=alike.__getitem__)  # the first of a tie
+        del left[pick]
+        taken[groups[pick]] += 1
+        found.append(pool[pick])
+        for one in left:
+            alike[one] = max(alike[one], len(words[one] & words[pick]) / max(1, len(words[one] | words[pick])))
+    return found
 
 
 def _in_turn(demos: Sequence[Demo], field: str) -> list[Demo]:

@@ -8,7 +8,8 @@ import difflib
 import json
 from collections.abc import Collection, Mapping
 from functools import cache
-from typing import Annotated, Any, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -30,6 +31,7 @@ def option(
     high: float | None = None,
     choices: Collection[str] = (),
     kw_only: bool = True,
+    newer: bool = False,
 ) -> Any:
     """Return the dataclass field of one option.
 
@@ -40,6 +42,8 @@ def option(
         high: the most that it may be.
         choices: the texts that it may be; a mapping that grows later counts as it is then.
         kw_only: whether the constructor takes it by name alone.
+        newer: whether runs of earlier versions lack it. While it has its default it is no part of a run's identity, so
+            that they go on.
 
     Example:
         >>> from tunesmith.compilers import option_names
@@ -49,7 +53,7 @@ def option(
         >>> option_names(Options)
         ('rounds',)
     """
-    about = {"help": help, "low": low, "high": high, "choices": choices}
+    about = {"help": help, "low": low, "high": high, "choices": choices, "newer": newer}
     if isinstance(default, (dict, list)):
         return dataclasses.field(
             default_factory=lambda: type(default)(default), kw_only=kw_only, metadata={_OPTION: about}
@@ -112,7 +116,10 @@ def read_option(kind: type, name: str, text: str) -> Any:
 
 def options_json(compiler: Any) -> dict[str, Any]:
     """Return the values of all options as JSON values: what makes a run of this compiler another run."""
-    return {name: _plain(getattr(compiler, name)) for name in option_names(type(compiler))}
+    fields = [field for field in dataclasses.fields(compiler) if _OPTION in field.metadata]
+    values = {field.name: getattr(compiler, field.name) for field in fields}
+    left_out = {f.name for f in fields if f.metadata[_OPTION]["newer"] and values[f.name] == _default(f)}
+    return {name: _plain(value) for name, value in values.items() if name not in left_out}
 
 
 def option_table(kind: type) -> list[tuple[str, str, str, str]]:
@@ -141,9 +148,20 @@ def _adapters(kind: type) -> dict[str, tuple[TypeAdapter[Any], Mapping[str, Any]
         if about is not None:
             hint: Any = hints[field.name]
             if about["low"] is not None or about["high"] is not None:
-                hint = Annotated[hint, Field(ge=about["low"], le=about["high"])]
+                hint = _bounded(hint, Field(ge=about["low"], le=about["high"]))
             found[field.name] = (TypeAdapter(hint, config=_config(hints[field.name])), about)
     return found
+
+
+def _bounded(hint: Any, bounds: Any) -> Any:
+    """Return a type whose numbers have bounds, those in a list or mapping too."""
+    inside = get_args(hint)
+    if hint in (int, float):
+        return Annotated[hint, bounds]
+    if not inside:
+        return hint
+    parts = tuple(_bounded(part, bounds) for part in inside)
+    return Union[parts] if get_origin(hint) in (Union, UnionType) else get_origin(hint)[parts]  # noqa: UP007
 
 
 def _config(hint: Any) -> ConfigDict | None:
@@ -166,9 +184,10 @@ def _unknown(kind: type, name: str) -> str:
 
 
 def _problem(name: str, about: Mapping[str, Any], error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    inside = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
     bounds = {"greater_than_equal": ("least", about["low"]), "less_than_equal": ("most", about["high"])}
+    found = error.errors(include_url=False)  # of a union those of each of its types
+    first = next((one for one in found if one["type"] in bounds), found[0])
+    inside = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
     if first["type"] in bounds:
         word, bound = bounds[first["type"]]
         return f"`{name}` must be at {word} {bound}."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers._bootstrap import Bootstrapped, bootstrap, passed
 from tunesmith.compilers._credit import Credit
-from tunesmith.compilers._demos import labelled_pool
+from tunesmith.compilers._demos import Count, labelled_pool
 from tunesmith.compilers._effort import Bounds, demos_of, prompt_start, shares
 from tunesmith.compilers._fitting import Fitting
 from tunesmith.compilers._guard import Guard
@@ -199,7 +199,7 @@ class Search(Work):
                 self._runners.pop(candidate, None)
 
     def bootstrap(
-        self, wanted: int, *, rounds: int = 1, threshold: float | None = None, labelled: int = 0
+        self, wanted: int, *, rounds: int = 1, threshold: float | None = None, labelled: Count = 0
     ) -> Bootstrapped:
         """Run the teacher on training examples, in order, until `wanted` of them passed the metric; see `bootstrap`."""
         found = bootstrap(

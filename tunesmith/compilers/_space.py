@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.compilers._demos import closed_labels, draw, labelled_pool
+from tunesmith.compilers._demos import CHOICES, check_count, closed_labels, count_of, draw, labelled_pool, most
 from tunesmith.compilers._options import option
 from tunesmith.compilers._study import Trial, check_limits, check_objectives
 from tunesmith.compilers.compiler import Compiler
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Pools", "Space", "SpaceCompiler", "note_of_space"]
 
 _COUNTS = (0, 4, 8, 16, 32)
+_BOTH = "both"
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,20 @@ class SpaceCompiler(Compiler):
     formats: tuple[str, ...] | None = option(
         None, "Prompt formats to try; default `bare` and `json` if they can carry the signature."
     )
-    max_labeled_demos: int = option(16, "The most labelled demos of a predictor.", low=0)
-    max_bootstrapped_demos: int = option(
+    max_labeled_demos: int | Mapping[str, int] = option(
+        16, "The most labelled demos of each predictor, or by predictor path.", low=0
+    )
+    max_bootstrapped_demos: int | Mapping[str, int] = option(
         4,
-        "The most bootstrapped demos of a predictor. Bootstrapping is used if the training set does not label every "
-        "output of a predictor.",
+        "The most bootstrapped demos of each predictor, or by predictor path. Bootstrapping is used if the training "
+        "set does not label every output of a predictor.",
         low=0,
+    )
+    choice: str = option(
+        "random",
+        "How demo sets are drawn: `diverse` takes demos whose inputs share few words, `both` draws half the sets so.",
+        choices=(*CHOICES, _BOTH),
+        newer=True,
     )
     metric_threshold: float | None = option(
         None, "What the metric must reach in a teacher's run; without one any value but zero passes."
@@ -122,12 +131,14 @@ class Pools:
 
     def __init__(self, compiler: SpaceCompiler, search: "Search") -> None:
         self._search = search
+        self._limits = compiler.max_labeled_demos, compiler.max_bootstrapped_demos
+        for name, count in zip(("max_labeled_demos", "max_bootstrapped_demos"), self._limits, strict=True):
+            check_count(name, count, search.base.parts)
         pools = {path: labelled_pool(search.signature(path), search.train) for path in search.demo_paths}
         self._labelled = {path: pool.demos for path, pool in pools.items()}
-        if compiler.max_labeled_demos:
+        if most(compiler.max_labeled_demos):
             search.note(*(note for path, pool in pools.items() if (note := pool.note(path))))
         self._bootstrapped = self._bootstrap(compiler)
-        self._limits = compiler.max_labeled_demos, compiler.max_bootstrapped_demos
         self._carried: dict[tuple[str, str, str | None], list[Demo]] = {}
 
     def __contains__(self, path: str) -> bool:
@@ -156,7 +167,7 @@ class Pools:
         """Return (source, number of demos); with a closed set of labels every number serves all labels alike."""
         if path not in self:
             return [("labelled", 0)]
-        most_labelled, most_bootstrapped = self._limits
+        most_labelled, most_bootstrapped = (count_of(limit, path) for limit in self._limits)
         closed = closed_labels(self._search.signature(path))
         step = 1 if closed is None else len(closed[1])
         limit = min(most_labelled, len(self._labelled[path]))
@@ -168,10 +179,10 @@ class Pools:
         return found + [("bootstrapped", count) for count in range(1, boot + 1)]
 
     def _bootstrap(self, compiler: SpaceCompiler) -> dict[str, list[Demo]]:
-        if not compiler.max_bootstrapped_demos or all(self._labelled.values()):
+        if not most(compiler.max_bootstrapped_demos) or all(self._labelled.values()):
             return {path: [] for path in self._labelled}
         return self._search.bootstrap(
-            3 * compiler.max_bootstrapped_demos,
+            3 * most(compiler.max_bootstrapped_demos),
             rounds=compiler.max_rounds,
             threshold=compiler.metric_threshold,
             labelled=compiler.max_labeled_demos,
@@ -203,7 +214,7 @@ class Space:
         texts: Mapping[str, Sequence[str]] | None = None,
         samplings: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self._base, self._search = search.base, search
+        self._base, self._search, self._choice = search.base, search, compiler.choice
         self._pools = Pools(compiler, search) if pools is None else pools
         self._choices: dict[str, list[Any]] = {}
         for path in search.base.parts:
@@ -239,8 +250,10 @@ class Space:
     def _demos(self, path: str, chosen: Mapping[str, Any], name: str | None) -> Sequence[Demo]:
         source, count = chosen[f"{path}:demos"]
         pool = self._pools.carried(path, source, name)
-        rng = random.Random(f"{self._search.seed}:{path}:{chosen[f'{path}:set']}")
-        return draw(self._search.signature(path), pool, count, rng) if count else ()
+        number = chosen[f"{path}:set"]
+        rng = random.Random(f"{self._search.seed}:{path}:{number}")
+        choice = CHOICES[number % 2] if self._choice == _BOTH else self._choice
+        return draw(self._search.signature(path), pool, count, rng, choice) if count else ()
 
     def _instructions(self, compiler: SpaceCompiler, path: str) -> list[str]:
         given = compiler.instructions

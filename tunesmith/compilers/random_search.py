@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers._bootstrap import expected_attempts
+from tunesmith.compilers._demos import most
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._options import option
 from tunesmith.compilers._space import Space, SpaceCompiler, note_of_space
@@ -87,7 +88,7 @@ class RandomSearch(SpaceCompiler):
 
         A sampler that learns gets one candidate at a time, each scored on every example.
         """
-        wanted, rounds = 3 * self.max_bootstrapped_demos, self.max_rounds
+        wanted, rounds = 3 * most(self.max_bootstrapped_demos), self.max_rounds
         return Effort(
             candidates=self.num_candidates,
             race=self.race if self._at_once > 1 else None,

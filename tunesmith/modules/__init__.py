@@ -38,11 +38,12 @@ if TYPE_CHECKING:
         settings,
         signature_of,
     )
-    from tunesmith.modules.nearest import Nearest, demo_content, nearest_of, nearest_path, static_demos
+    from tunesmith.modules.nearest import Nearest, demo_content, inputs_text, nearest_of, nearest_path, static_demos
     from tunesmith.modules.predict import ChainOfThought, Predict
     from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
     from tunesmith.modules.rendering import render
     from tunesmith.modules.replaying import replayed
+    from tunesmith.modules.retrieval import Bm25, words_of
     from tunesmith.modules.rewriter import Rewriter, rewriters_of
     from tunesmith.modules.rewriting import why_not_rewritten
     from tunesmith.modules.self_consistency import SelfConsistency
@@ -55,6 +56,7 @@ __all__ = [
     "bind",
     "bind_defaults",
     "bind_nearest",
+    "Bm25",
     "bound_format",
     "bound_offsets",
     "caller_adapter",
@@ -75,6 +77,7 @@ __all__ = [
     "find_module",
     "Finished",
     "format_of",
+    "inputs_text",
     "lone_prediction",
     "lone_predictor",
     "Module",
@@ -106,4 +109,5 @@ __all__ = [
     "why_not_importable",
     "why_not_rewritten",
     "with_default_formats",
+    "words_of",
 ]

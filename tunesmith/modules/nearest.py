@@ -12,7 +12,7 @@ from tunesmith.modules.retrieval.bm25 import Bm25
 from tunesmith.modules.setting import NEAREST, Setting, nearest_path
 from tunesmith.signatures import field_names
 
-__all__ = ["Nearest", "demo_content", "nearest_of", "nearest_path", "shown_demos", "static_demos"]
+__all__ = ["Nearest", "demo_content", "inputs_text", "nearest_of", "nearest_path", "shown_demos", "static_demos"]
 
 _LAST, _FIRST = "nearest-last", "nearest-first"
 _BM25 = "bm25"
@@ -77,7 +77,7 @@ class _Pool:
         self._names = names
         given = [self._of(values_of(demo)) for demo in demos]
         self._inputs = [demo_content(values) for values in given]
-        self._index = Bm25(map(_text, given))
+        self._index = Bm25(map(inputs_text, given))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_Pool":
         return self
@@ -91,7 +91,7 @@ class _Pool:
             inputs = self._inputs[position]
             return bool(inputs) and inputs.items() <= call.items()
 
-        found = [position for position, _ in self._index.search(_text(values), k, skip=is_its_own)]
+        found = [position for position, _ in self._index.search(inputs_text(values), k, skip=is_its_own)]
         rest: Iterator[int] = (p for p in range(len(self._inputs)) if p not in found and not is_its_own(p))
         return found + [position for position, _ in zip(rest, range(k - len(found)), strict=False)]
 
@@ -111,7 +111,8 @@ def _content(value: Any) -> str:
         return repr(value)
 
 
-def _text(values: Mapping[str, Any]) -> str:
+def inputs_text(values: Mapping[str, Any]) -> str:
+    """Return inputs as one text, for a search or a comparison by words."""
     return "\n".join(value if isinstance(value, str) else _content(value).strip('"') for value in values.values())
 
 
