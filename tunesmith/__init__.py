@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tunesmith.modules import (
         Candidate,
         ChainOfThought,
+        Classify,
         FieldDelta,
         Finished,
         Predict,
@@ -59,6 +60,7 @@ __all__ = [
     "Candidate",
     "ChainOfThought",
     "class_scores",
+    "Classify",
     "compile",
     "Compiler",
     "CompileReport",

@@ -281,7 +281,7 @@ class ModuleContract:
         self, program: dspy.Module, constraints: tuple[str, ...]
     ) -> None:
         for prepared in (with_default_formats(program), changed(Candidate.of(program), program).apply(program)):
-            lm = answering(capabilities=Capabilities(frozenset(constraints)), top_p=0.9)
+            lm = answering(capabilities=Capabilities(frozenset(constraints), logprobs=20), top_p=0.9)
             before = state_of(prepared)
             shown = render(prepared, lm=lm, **self.inputs)
             assert lm.requests == []

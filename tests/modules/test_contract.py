@@ -6,7 +6,7 @@ import dspy
 
 from tests.contracts.module import ModuleContract
 from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent
-from tunesmith.modules import ChainOfThought, Predict, Rewriter, SelfConsistency
+from tunesmith.modules import Candidate, ChainOfThought, Classify, Predict, Rewriter, SelfConsistency
 
 BILL = MappingProxyType({"message": "where is my bill"})
 
@@ -39,6 +39,18 @@ class TestRewriter(ModuleContract):
 
     def make(self) -> dspy.Module:
         return Rewriter(ChainOfThought(Route), "message", protect=["IBAN"])
+
+
+class TestClassify(ModuleContract):
+    inputs = BILL
+
+    def make(self) -> dspy.Module:
+        return Classify(Predict(Route, max_tokens=50), fallback="other", threshold=0.2)
+
+    def test_the_callers_adapter_wins_over_defaults(self, program: dspy.Module) -> None:
+        """Not here: no other format reads log-probabilities."""
+        with dspy.context(adapter=dspy.ChatAdapter()):
+            assert {part.format for part in Candidate.of(program).parts.values()} == {"scored"}
 
 
 class TestPredictorInAListWithCodeAroundIt(ModuleContract):

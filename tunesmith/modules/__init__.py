@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         with_default_formats,
     )
     from tunesmith.modules.candidate import Candidate, Part
+    from tunesmith.modules.classify import Classify
     from tunesmith.modules.fingerprint import (
         class_name,
         find_class,
@@ -66,6 +67,7 @@ __all__ = [
     "change_settings",
     "choices_of",
     "class_name",
+    "Classify",
     "context",
     "copy_program",
     "demo_content",

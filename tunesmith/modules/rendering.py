@@ -61,7 +61,7 @@ def render(program: Module, /, *, lm: BaseLM | None = None, **inputs: Any) -> Re
     Args:
         program: a predictor, or any program.
         lm: the model of the request; default `dspy.settings.lm`. Without either, an engine that takes every constraint
-            is assumed.
+            and reports log-probabilities is assumed.
         **inputs: the program's inputs.
 
     Raises:
@@ -88,7 +88,7 @@ def render(program: Module, /, *, lm: BaseLM | None = None, **inputs: Any) -> Re
 
 def _render_lm(target: BaseLM | None) -> BaseLM:
     if target is None:
-        every = Capabilities(frozenset({"grammar", "json_schema", "json_object"}))
+        every = Capabilities(frozenset({"grammar", "json_schema", "json_object"}), logprobs=20)
         return build_lm("any", _RenderEngine(every))
     if isinstance(target, LM):
         engine = _RenderEngine(target.capabilities)
