@@ -79,6 +79,18 @@ def test_a_race_never_spends_more_than_its_budget_and_ranks_whoever_it_saw(
     assert bool(results) == (budget >= count)
 
 
+@given(races, counts, totals, budgets, seeds)
+def test_scores_from_before_cost_a_race_nothing(race: str, count: int, total: int, budget: int, seed: int) -> None:
+    world, rng = table(count, total, seed), random.Random(seed)
+    known = [rng.choice([0, 3, total]) for _ in range(count)]
+
+    results = RACES[race](count, world.extend, total, budget, seed=seed, known=known)
+
+    assert sum(max(0, n - known[candidate]) for candidate, n in world.asked.items()) <= budget
+    assert budget >= known.count(0) or not results
+    assert results or budget < count
+
+
 def worth(result: RaceResult) -> float:
     return float("-inf") if result.mean is None else result.mean
 

@@ -154,6 +154,7 @@ class Search(Work):
         evaluations: int | None = None,
         bounds: Bounds = None,
         origins: Sequence[str] = (),
+        penalties: Sequence[float] = (),
         told: "Callable[[int], FrozenTrial] | None" = None,
         **options: Any,
     ) -> list[Candidate]:
@@ -165,9 +166,11 @@ class Search(Work):
             candidates: what is compared; what is over a limit of the compile on its first examples is left out.
             rule: a name of `RACES`.
             finalists: leaders that are scored on every example; 0 in a round that another one follows.
-            evaluations: the most evaluations of an example before the leaders are scored whole.
+            evaluations: the most evaluations of an example before the leaders are scored whole; those that were made
+                before do not count.
             bounds: lowest and highest score of the metric, if it has such.
             origins: where each candidate comes from, for the report.
+            penalties: what is taken from each score of a candidate, in this race alone.
             told: is called with the number of each candidate after the race; what it returns goes to the mirror.
             options: of the rule, such as `survivors=4` of `paired-halving`.
 
@@ -182,12 +185,13 @@ class Search(Work):
             raise UsageError(f"There is no race {shown(rule)}. Use one of: {', '.join(RACES)}.")
         candidates = [self._kept(candidate) for candidate in candidates]
         names = [*origins, *[""] * (len(candidates) - len(origins))]
+        taken = dict(zip(candidates, penalties, strict=bool(penalties)))
         for candidate, origin in zip(candidates, names, strict=True):
             self._propose(candidate, origin)
         try:
             within = self._within_limits(list(dict.fromkeys(candidates)))
             return (
-                self._raced(sorted(within, key=prompt_start), rule, finalists, evaluations, bounds, options)
+                self._raced(sorted(within, key=prompt_start), rule, finalists, evaluations, bounds, taken, options)
                 if within
                 else []
             )
@@ -613,6 +617,7 @@ class Search(Work):
         finalists: int,
         evaluations: int | None,
         bounds: Bounds,
+        taken: Mapping[Candidate, float],
         options: Mapping[str, Any],
     ) -> list[Candidate]:
         total, count, budget = self.size, len(tried), self.meter.budget
@@ -628,9 +633,12 @@ class Search(Work):
 
         def extend(index: int, n: int) -> list[float | None]:
             last[:] = [index]
-            return self._report(tried[index], n, f"candidate {index + 1} of {count} on {n} examples").values()
+            values = self._report(tried[index], n, f"candidate {index + 1} of {count} on {n} examples").values()
+            less = taken.get(tried[index], 0.0)
+            return [None if value is None else value - less for value in values] if less else values
 
-        found = RACES[rule](count, extend, total, share, bounds=bounds, seed=self.seed, **options)
+        known = [self.seen(candidate) for candidate in tried]
+        found = RACES[rule](count, extend, total, share, bounds=bounds, seed=self.seed, known=known, **options)
         ranking = [standing.candidate for standing in found if standing.n]
         if not ranking and leaders:
             ranking = [0]  # no room for a race, but for one candidate

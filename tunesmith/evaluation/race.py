@@ -52,6 +52,7 @@ class RaceState:
         budget: evaluations of one candidate on one example.
         bounds: lowest and highest score there can be, for the arithmetic bound; `None` where it is not known.
         seed: of a race's own draws.
+        known: on how many examples each was scored before the race: these scores cost nothing.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class RaceState:
         *,
         bounds: tuple[float, float] | None = None,
         seed: int = 0,
+        known: Sequence[int] = (),
     ) -> None:
+        self._known = known or [0] * count
         self.count, self.total, self.budget, self.bounds = count, total, budget, bounds
         self.rng = random.Random(seed)
         self.spent = 0
@@ -93,7 +96,7 @@ class RaceState:
         low, high = 0, min(n, self.total)
         while low < high:
             middle = (low + high + 1) // 2
-            cost = sum(max(0, middle - self.seen(k)) for k in candidates)
+            cost = sum(self._cost(k, middle) for k in candidates)
             low, high = (middle, high) if cost <= self.room else (low, middle - 1)
         return low
 
@@ -108,12 +111,15 @@ class RaceState:
         """
         reached = self.reach(candidates, n)
         for candidate in self._in_turn(candidates):
-            more = reached - self.seen(candidate)
-            if more > 0:
-                self.spent += more
+            if reached > self.seen(candidate):
+                self.spent += self._cost(candidate, reached)
                 self._last = candidate
                 self._take(candidate, self._extend(candidate, reached), reached)
         return reached
+
+    def _cost(self, candidate: int, n: int) -> int:
+        """Return how many evaluations it takes to bring the candidate to `n` examples."""
+        return max(0, n - max(self.seen(candidate), self._known[candidate]))
 
     def _in_turn(self, candidates: Sequence[int]) -> list[int]:
         """Begin with who was shown last, and end with the best so far, who is likely to begin the next block."""
@@ -202,6 +208,7 @@ class Race:
         *,
         bounds: tuple[float, float] | None = None,
         seed: int = 0,
+        known: Sequence[int] = (),
         **options: Any,
     ) -> list[RaceResult]:
         """Race, and never spend more than `budget`.
@@ -214,6 +221,7 @@ class Race:
             bounds: lowest and highest score there can be. Where they are known, a candidate that cannot catch up any
                 more stops at once, in the races that drop candidates one by one by a test.
             seed: of the race's own draws, where it makes any.
+            known: on how many examples each was scored before: these scores cost nothing.
             options: of the race.
 
         Returns:
@@ -225,8 +233,8 @@ class Race:
         """
         if bounds is not None and not bounds[0] < bounds[1]:
             raise UsageError(f"`bounds` must be the lowest and the highest score. Given: {bounds[0]} and {bounds[1]}.")
-        state = RaceState(count, extend, total, budget, bounds=bounds, seed=seed)
-        if count < 1 or total < 1 or budget < count:
+        state = RaceState(count, extend, total, budget, bounds=bounds, seed=seed, known=known)
+        if count < 1 or total < 1 or not state.reach(range(count), 1):
             return []
         if count == 1:
             state.show([0], total)
