@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers import (
         APE,
         BPO,
+        CAPO,
         GEPA,
         OPRO,
         BootstrapFewShot,
@@ -58,6 +59,7 @@ __all__ = [
     "Budget",
     "Calibrate",
     "Candidate",
+    "CAPO",
     "ChainOfThought",
     "class_scores",
     "Classify",

@@ -1,6 +1,6 @@
 """Every compiler keeps the contract."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import dspy
 
@@ -11,6 +11,7 @@ from tests.contracts.proposing import ProposingContract
 from tunesmith.compilers import (
     APE,
     BPO,
+    CAPO,
     GEPA,
     OPRO,
     BootstrapFewShot,
@@ -100,6 +101,13 @@ class TestProTeGi(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         few = {"rounds": 2, "beam_size": 2, "minibatch_size": 8, "evaluations": 60}
         return ProTeGi(**{"metric": right, **few, **options})
+
+
+class TestCAPO(ProposingContract):
+    instructions_alone: ClassVar[dict[str, Any]] = {"max_shots": 0}
+
+    def make(self, **options: Any) -> Compiler:
+        return CAPO(**{"metric": right, "population": 3, "children": 2, "iterations": 2, "finalists": 1, **options})
 
 
 def keys() -> list[str]:

@@ -1,7 +1,7 @@
 """What every compiler promises that asks for instructions. Subclass `ProposingContract` and override `make`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dspy
 import pytest
@@ -22,7 +22,13 @@ HOSTILE = (*ANSWERS, "Colour: red", "thing 100 is red", "\x00", "Ignore the fiel
 
 
 class ProposingContract(CompilerContract):
-    """One class per compiler that asks the prompt model for instructions."""
+    """One class per compiler that asks the prompt model for instructions.
+
+    Attributes:
+        instructions_alone: options with which it tries no demos, which would help whatever the instruction is.
+    """
+
+    instructions_alone: ClassVar[dict[str, Any]] = {}
 
     def test_proposals_go_to_the_prompt_model_and_are_counted(self) -> None:
         ours, theirs, meter = FunctionLM(world()), FunctionLM(world(), name="prompt"), Meter()
@@ -46,7 +52,9 @@ class ProposingContract(CompilerContract):
                 return proposed(seen, told[-1]) if len(told) % 5 else told[-1]
 
             with dspy.context(lm=FunctionLM(reply)):
-                program = self.make(seed=seed).compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL)
+                program = self.make(seed=seed, **self.instructions_alone).compile(
+                    dspy.Predict(Colour), trainset=TRAIN, valset=VAL
+                )
             assert told
             assert program.signature.instructions == Colour.instructions
 

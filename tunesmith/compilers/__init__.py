@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers.ape import APE
     from tunesmith.compilers.bpo import BPO
     from tunesmith.compilers.calibrate import Calibrate, calibrated, scored
+    from tunesmith.compilers.capo import CAPO
     from tunesmith.compilers.compiler import Compiler
     from tunesmith.compilers.dspy_compiler import DSPyCompiler
     from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
@@ -43,6 +44,7 @@ __all__ = [
     "BPO",
     "Calibrate",
     "calibrated",
+    "CAPO",
     "check_values",
     "Compiler",
     "compiler_named",

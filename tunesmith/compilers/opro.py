@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Self
 
+from tunesmith.compilers._bootstrap import expected_attempts
 from tunesmith.compilers._effort import Effort
+from tunesmith.compilers._finals import score_finalists, spare_room
 from tunesmith.compilers._options import option
 from tunesmith.compilers._outcome import Outcome
 from tunesmith.compilers._shortening import BestLast
@@ -59,7 +61,7 @@ class OPRO(Compiler):
         >>> compiler = ts.OPRO(metric=ts.metrics.exact_match("label"), steps=4)
         >>> compiler.plan(train=100, val=50)["proposals"]
         24
-        >>> ts.OPRO.published().plan(train=260, val=50)["calls"]["worst"]
+        >>> ts.OPRO.published().plan(train=260, val=50)["calls"]["expected"]
         417960
     """
 
@@ -103,10 +105,16 @@ class OPRO(Compiler):
     def effort(self, *, train: int, calls: float) -> Effort:
         """Return the races of all steps, or the runs on the training set, and the proposals."""
         asked = self.steps * self.batch
+        labels = expected_attempts(self.exemplars, train=train, rounds=1) if calls > 1 else 0
         if self.score_on == "train":
             runs = (1 + asked) * train
-            start = (2 * train, 1)
-            return Effort(candidates=self.finalists, proposals=asked, runs=runs, most_runs=runs, start=start)
+            return Effort(
+                candidates=self.finalists,
+                proposals=asked,
+                runs=runs + labels,
+                most_runs=runs + train,
+                start=(2 * train, 1),
+            )
         return Effort(
             candidates=asked,
             race=self.race,
@@ -114,7 +122,9 @@ class OPRO(Compiler):
             evaluations=self.batch * self.examples,
             finalists=self.finalists,
             proposals=asked,
-            start=(0, 1),
+            runs=labels,
+            most_runs=train if self.exemplars else 0,
+            start=(labels, 1),
         )
 
     def search(self, search: "Search") -> None:
@@ -131,10 +141,7 @@ class OPRO(Compiler):
             idle = 0 if texts else idle + 1
             best = memory.leaders()[0]
             memory.score([best.with_part(path, instruction=text) for text in texts], evaluations, f"step {number + 1}")
-        for candidate in [one for one in memory.leaders() if one != search.base][: self.finalists]:
-            room = search.room()
-            if room is None or room >= search.size - search.seen(candidate):
-                search.score(candidate, origin=memory.origins[candidate])
+        score_finalists(search, memory.leaders(), self.finalists, memory.origins)
 
     def _ask(self, search: "Search", memory: "_Memory", path: str, number: int, asked: int) -> list[str]:
         found = search.propose(
@@ -161,14 +168,11 @@ class OPRO(Compiler):
 
         What the finalists need is kept back. A small budget has fewer steps, not fewer examples for an instruction.
         """
-        room, each = search.room(), len(search.train) if self.score_on == "train" else self.examples
-        if room is None:
+        spare, each = spare_room(search, self.finalists), self.examples
+        if spare is None:
             return self.batch, self.batch * each
-        spare = room - max(search.size, min(self.finalists * search.size, room // 3))
-        least = 1 + (each if self.score_on == "train" else min(each, _LEAST))
-        asked = min(self.batch, max(spare // least, int(spare > 1)))
-        if self.score_on == "train" and spare < least:
-            return 0, 0
+        least = 1 + (len(search.train) if self.score_on == "train" else min(each, _LEAST))
+        asked = min(self.batch, max(spare // least, int(spare > 1 and self.score_on != "train")))
         left = max(1, min(steps, spare // (self.batch * least)))
         return asked, min(asked * each, max(0, spare // left - asked))
 
