@@ -1,6 +1,6 @@
 """Frozen parts and protected texts stay as they are, whatever a compiler proposes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tunesmith.compilers import Compiler, Effort, LabeledFewShot, RandomSearch, 
 from tunesmith.compilers._kept import Kept
 from tunesmith.errors import RunMismatch, UsageError
 from tunesmith.lm import FunctionLM
-from tunesmith.modules import Candidate
+from tunesmith.modules import Candidate, Nearest
 from tunesmith.signatures import Demo
 
 
@@ -75,6 +75,33 @@ def test_a_name_freezes_a_predictor_a_module_or_one_part(freeze: list[str], kept
             if getattr(part, what) == getattr(GIVEN.parts[path], what):
                 same.add(f"{path}.{what}")
     assert same == kept
+
+
+def test_how_demos_are_chosen_and_what_calibrates_a_format_goes_with_them() -> None:
+    other = GIVEN.with_demos(ROUTER, changed().parts[ROUTER].demos, Nearest(k=1))
+    other = other.with_part(ROUTER, format="scored", offsets={"x": 0.5})
+    assert Kept.of(GIVEN, ["router.demos"], ()).restored(other).nearest(ROUTER) is None
+    found = Kept.of(GIVEN, ["router.format"], ()).restored(other)
+    assert found.parts[ROUTER].offsets == {}
+    assert found.settings["router.nearest"] == other.settings["router.nearest"]
+    for freeze in (["router.demos"], ["router.nearest"], ["router"]):
+        restored = Kept.of(other, freeze, ()).restored(GIVEN)
+        assert restored.settings["router.nearest"] == other.settings["router.nearest"]
+
+
+def test_offsets_stay_only_with_the_prompt_that_they_were_learned_on() -> None:
+    given = GIVEN.with_part(ROUTER, format="scored", offsets={"x": 0.5})
+    learned = GIVEN.with_part(ROUTER, format="scored", offsets={"x": 0.7})
+    assert Kept.of(GIVEN, ["router.demos", "router.instruction"], ()).restored(learned) is learned
+    assert Kept.of(given, ["router"], ()).restored(changed(given)).parts[ROUTER] == given.parts[ROUTER]
+    other = learned.with_part(ROUTER, instruction="Another one.", offsets={"x": 0.9})
+    assert Kept.of(given, ["router.instruction"], ()).restored(other).parts[ROUTER].offsets == {}
+
+
+def test_sampling_stays_if_a_predictor_stays_whole() -> None:
+    hot = replace(GIVEN, sampling={"temperature": 1.0})
+    assert Kept.of(GIVEN, ["router"], ()).restored(hot) == GIVEN
+    assert Kept.of(GIVEN, ["router.demos"], ()).restored(hot) is hot
 
 
 def test_all_of_it_frozen_is_the_program_as_given() -> None:

@@ -1,7 +1,7 @@
 """What a compile leaves as it is: frozen parts of a program, and protected texts of its instructions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from tunesmith.errors import UsageError, shown
@@ -59,21 +59,28 @@ class Kept:
         """Return the candidate with everything that is kept as it was: the same one if nothing differs."""
         if not (self.parts or self.settings or self.protect):
             return candidate
-        for path, part in candidate.parts.items():
-            given = self.base.parts[path]
-            lost = any(text in given.instruction and text not in part.instruction for text in self.protect)
-            changes = {what: getattr(given, what) for what in _WHAT if (path, what) in self.parts}
-            changes |= {"instruction": given.instruction} if lost else {}
-            changes |= {"offsets": given.offsets} if "format" in changes else {}
-            if any(getattr(part, what) != value for what, value in changes.items()):
-                candidate = candidate.with_part(path, **changes)
-            place = nearest_path(path)
-            if "demos" in changes and candidate.settings.get(place) != self.base.settings.get(place):
-                candidate = candidate.with_demos(path, given.demos, self.base.nearest(path))
+        found = candidate
+        for path in candidate.parts:
+            found = self._restored_part(found, path)
+        settings = dict(found.settings)
         for path, name in sorted(self.settings):
-            now = candidate.settings.get(path, {})
-            if name in now and now[name] != self.base.settings[path][name]:
-                candidate = candidate.with_setting(path, name, self.base.settings[path][name])
+            settings[path] = {**settings.get(path, {}), name: self.base.settings[path][name]}
+        whole = any(all((path, what) in self.parts for what in _WHAT) for path in self.base.parts)
+        sampling = self.base.sampling if whole else candidate.sampling  # it is of all predictors
+        found = replace(found, settings=settings, sampling=sampling)
+        return candidate if found == candidate else found
+
+    def _restored_part(self, candidate: Candidate, path: str) -> Candidate:
+        part, given = candidate.parts[path], self.base.parts[path]
+        lost = any(text in given.instruction and text not in part.instruction for text in self.protect)
+        if lost or (path, "instruction") in self.parts:
+            candidate = candidate.with_part(path, instruction=given.instruction)
+        place = nearest_path(path)
+        chosen = (part.demos, candidate.settings.get(place)) != (given.demos, self.base.settings.get(place))
+        if (path, "demos") in self.parts and chosen:
+            candidate = candidate.with_demos(path, given.demos, self.base.nearest(path))
+        if (path, "format") in self.parts:  # last, because other changes drop the offsets
+            candidate = candidate.with_part(path, format=given.format, offsets=given.offsets)
         return candidate
 
 
