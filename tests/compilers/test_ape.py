@@ -13,7 +13,7 @@ from tests.scale import FULL
 from tunesmith.compilers import APE, CompileReport, RandomSearch
 from tunesmith.compilers.ape import PUBLISHED_APE
 from tunesmith.errors import UsageError
-from tunesmith.lm import FunctionLM, Meter, Seen, metered
+from tunesmith.lm import Capabilities, FunctionLM, Meter, Response, Seen, TokenLogprob, metered, text_response
 
 FIFTY = things(*range(300, 350))
 
@@ -150,6 +150,38 @@ def test_with_several_predictors_the_questions_are_spread_and_each_is_improved_w
     assert any("`Insert`" in note for note in report.notes)
 
 
+# Likelihood -------------------------------------------------------------------------------------------------
+
+
+def likely(seen: Seen) -> str | Response:
+    """As `wordings`; a given reply is the likelier the better the wording is."""
+    reply = (seen.request.config.extensions or {}).get("forced")
+    if reply is None:
+        return wordings(seen)
+    wording = seen.system.partition("Wording")[2]
+    skill = chance("skill", number(wording)) if wording else 0.1
+    return text_response(reply, model="m", logprobs=(TokenLogprob(reply, skill - 1),))
+
+
+def test_by_likelihood_the_labels_are_scored_and_the_metric_judges_the_two_best() -> None:
+    able = Capabilities(frozenset({"json_schema", "grammar"}), logprobs=5, forced=True)
+    model = FunctionLM(likely, capabilities=able)
+    compiler = APE(metric=right, scoring="likelihood", questions=2, per_question=5, race="bf", samples=6)
+    report = compiled(model, compiler)
+
+    forced = [request for request in model.requests if "forced" in (request.config.extensions or {})]
+    assert len(forced) == 10 * 6
+    assert {request.config.extensions["forced"] for request in forced} == set(COLOURS)
+    assert report.charged.calls == 30 + 10 + 60 + 2 * 30
+    texts = sorted(
+        {str(request.system) for request in forced},
+        key=lambda text: -chance("skill", number(text.partition("Wording")[2])),
+    )
+    tried = {t.candidate.parts["self"].instruction for t in report.trials if t.number}
+    assert all(any(one in text for one in tried) for text in texts[:2])
+    assert report.charged.calls <= compiler.plan(train=40, val=30)["calls"]["worst"]
+
+
 # What it finds ----------------------------------------------------------------------------------------------
 
 
@@ -165,9 +197,13 @@ def test_where_instructions_help_it_beats_random_search_at_equal_calls() -> None
 # What is refused --------------------------------------------------------------------------------------------
 
 
-def test_likelihood_is_refused_with_what_to_do() -> None:
-    with pytest.raises(UsageError, match=r"no engine has that. Use `scoring='execution'`"):
-        APE(metric=right, scoring="likelihood")
+def test_likelihood_is_refused_before_any_call_by_an_engine_or_for_a_program_that_has_none() -> None:
+    model = FunctionLM(wordings)
+    with pytest.raises(UsageError, match="that of function does not"):
+        compiled(model, APE(metric=right, scoring="likelihood"))
+    with pytest.raises(UsageError, match=r"needs a program that is a predictor\. Given: Steps"):
+        compiled(model, APE(metric=right, scoring="likelihood"), student=Steps())
+    assert model.requests == []
 
 
 def test_unknown_settings_are_refused_with_those_there_are() -> None:

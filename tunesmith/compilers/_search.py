@@ -19,12 +19,12 @@ from tunesmith.compilers._proposals import Asking, Step
 from tunesmith.compilers._report import CompileReport, TrialRecord, untried
 from tunesmith.compilers._study import front_in_words
 from tunesmith.compilers._work import Progress, Work, rolled
-from tunesmith.data import Dataset, example_key
+from tunesmith.data import Dataset, example_key, fields_of
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import RACES, Ledger, Report, Row, Runner, gain, paired_scores
 from tunesmith.formats import gives_label_logprobs
 from tunesmith.lm import Meter
-from tunesmith.modules import Candidate, Prediction
+from tunesmith.modules import Candidate, Likelihood, Prediction
 from tunesmith.signatures import Demo, Example, Signature
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class Search(Work):
         self._rows: dict[Candidate, list[Row]] = {}
         self._runners: dict[Candidate, Runner] = {}
         self._trained_rows: dict[tuple[Candidate, int], dict[str, Row]] = {}  # by rollout, and the example's key
+        self._likely: dict[Candidate, list[float | None]] = {}
         self._traced: dict[int, Bootstrapped] = {}  # by how many examples were wanted
         self._report_notes: tuple[str, ...] = ()  # of every report
         self._worst = 0.0  # what a failure counts as: a metric may go below zero
@@ -306,6 +307,28 @@ class Search(Work):
                 self._traced[n] = self.bootstrap(n)
             pool = self._traced[n].pools[path]
         return self.rng(f"examples {path} {draw}").sample(pool, min(n, len(pool)))
+
+    def likelihoods(self, candidate: Candidate, n: int) -> list[float | None]:
+        """Return the mean log-probability of the labelled outputs on the first `n` validation examples of the order.
+
+        One call for each, of an engine that can be held to a given reply, for a program that is one predictor.
+
+        Args:
+            candidate: whose prompts are used.
+            n: examples.
+
+        Raises:
+            BudgetExceeded: the budget ended; what was paid for is kept.
+        """
+        found = self._likely.setdefault(candidate, [])
+        if len(found) < n:
+            ((_, predictor),) = self._kept(candidate).apply(self.job.program).named_predictors()
+            program = Likelihood(predictor)
+            rest = [Example(**fields_of(example)) for example in self.val[len(found) : n]]
+            examples = [example.with_inputs(*example.keys()) for example in rest]
+            runner = self.runner(Candidate.of(program), program=program, metric=_likelihood, mode="likelihood")
+            found += [row.score for row in runner.run(examples, slots=self.job.compiler.slots).rows]
+        return found[:n]
 
     def ask(self, step: Step, n: int = 1, /, **inputs: Any) -> list[Prediction]:
         """Return up to `n` proposals of a step by the prompt model: typed predictions, without those it cannot read.
@@ -690,6 +713,10 @@ class Search(Work):
             tried = [(origin, values) for origin, values in whole if values is not None]
             notes.append(front_in_words(tried, self.job.objectives))
         return notes
+
+
+def _likelihood(example: Example, prediction: Any, trace: Any = None) -> float:
+    return float(prediction.likelihood)
 
 
 def _cost(rows: Sequence[Row], name: str) -> float:

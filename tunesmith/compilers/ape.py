@@ -1,8 +1,9 @@
 """`APE`: instructions guessed from pairs of inputs and outputs, filtered in stages, varied, filtered again."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._options import option
 from tunesmith.compilers._wording import pair_texts, role_in_words
 from tunesmith.compilers.compiler import Compiler
+from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation import RACES
-from tunesmith.modules import Candidate, Predict
+from tunesmith.lm import LM, as_lm
+from tunesmith.modules import Candidate, DspyPredict, Module, Predict
 from tunesmith.signatures import InputField, OutputField, Signature
 
 if TYPE_CHECKING:
@@ -72,7 +75,8 @@ class APE(Compiler):
     Differences: pairs of a predictor without labels are a teacher's successful runs. With several predictors the
     questions are spread over them, and one after the other is improved with the others as they are by then. All
     candidates meet the same examples (the released code draws other ones for each), and two leaders are scored on
-    every example, because only such a candidate can be returned. Scores are those of the metric (execution accuracy).
+    every example, because only such a candidate can be returned. `scoring` is by the metric (execution accuracy) unless
+    it says `likelihood`, the default of the released code; the two leaders are always scored by the metric.
 
     Cost: `questions * per_question + iterations * variations` proposals. Evaluations are, of `K` candidates, `K *
     samples` with `bf`, `rounds * prompts * samples` with `ucb`, and the sum of `K * share ** stage * samples` with
@@ -96,8 +100,8 @@ class APE(Compiler):
     max_tokens: int = option(100, "The longest proposal, in tokens; the released code cuts at 50.", low=1)
     scoring: str = option(
         "execution",
-        "What instructions are compared by: the metric (`execution`). The likelihood of the right outputs needs an "
-        "engine that scores a given reply; none does, so `likelihood` is refused.",
+        "What instructions are compared by: the metric, or the mean log-probability of the labels' tokens, which needs "
+        "a model in this process (llama.cpp) and a program that is one predictor.",
         choices=("execution", "likelihood"),
     )
     race: str = option("multistage", "How instructions are compared.", choices=RACES)
@@ -109,13 +113,22 @@ class APE(Compiler):
     iterations: int = option(0, "How often the best are varied and filtered again.", low=0)
     variations: int = option(6, "Variations in each of these, spread over the predictors.", low=1)
 
-    def __post_init__(self) -> None:
-        """Refuse what no engine can do."""
-        super().__post_init__()
-        if self.scoring == "likelihood":
+    def check(self, program: Module, train: Dataset) -> None:
+        """Refuse a program whose labels have no likelihood under one prompt."""
+        if self.scoring == "likelihood" and not isinstance(program, DspyPredict):
             raise UsageError(
-                "`scoring='likelihood'` needs an engine that gives the log-probability of a given reply, and no engine "
-                "has that. Use `scoring='execution'`."
+                "`scoring='likelihood'` scores the labels after one prompt, so it needs a program that is a predictor. "
+                f"Given: {type(program).__name__}. Use `scoring='execution'`."
+            )
+
+    def check_model(self, program: Module, lm: LM) -> None:
+        """Refuse an engine that cannot score a given reply."""
+        own = next((as_lm(one.lm) for _, one in program.named_predictors() if one.lm is not None), lm)
+        if self.scoring == "likelihood" and not own.capabilities.forced:
+            raise UsageError(
+                f"`scoring='likelihood'` needs an engine that gives the log-probability of a given reply, and that of "
+                f"{own.model} does not. Models in this process do, such as `ts.lm('embedded')`; or use "
+                "`scoring='execution'`."
             )
 
     @classmethod
@@ -142,8 +155,9 @@ class APE(Compiler):
         """Return one race of all instructions, and a teacher's runs if a program of several steps needs them."""
         asked = self.questions * self.per_question
         more, wanted = self.iterations * self.variations, 2 * self.pairs
+        twice = _FINALISTS if self.scoring == "likelihood" else 0  # the best are scored by the metric too
         return Effort(
-            candidates=asked + more,
+            candidates=asked + more + twice,
             race=self.race,
             finalists=_FINALISTS,
             evaluations=self._evaluations(asked + more),
@@ -194,6 +208,9 @@ class APE(Compiler):
     def _race(self, search: "Search", candidates: list[Candidate], *, finalists: int) -> list[Candidate]:
         if not candidates:
             return []
+        if self.scoring == "likelihood":
+            ranked = self._by_likelihood(search, candidates)
+            return search.race(ranked[:finalists], "full", finalists=finalists) if finalists else ranked
         return search.race(
             candidates,
             self.race,
@@ -201,6 +218,14 @@ class APE(Compiler):
             evaluations=self._evaluations(len(candidates)),
             **self._race_options,
         )
+
+    def _by_likelihood(self, search: "Search", candidates: list[Candidate]) -> list[Candidate]:
+        total, room, wanted = len(candidates) * search.size, search.room(), self._evaluations(len(candidates))
+        budget = min(total if limit is None else limit for limit in (total, room, wanted))
+        extend = partial(_extend, search, candidates)
+        found = RACES[self.race](len(candidates), extend, search.size, budget, seed=self.seed, **self._race_options)
+        search.note(f"{len(candidates)} instructions were compared by the likelihood of the labels.")
+        return [candidates[one.candidate] for one in found]
 
     def _evaluations(self, candidates: int) -> int | None:
         known = {
@@ -218,6 +243,10 @@ class APE(Compiler):
             "multistage": {"block": self.samples, "share": self.share, "few": self.few},
         }
         return known.get(self.race, {})
+
+
+def _extend(search: "Search", candidates: Sequence[Candidate], index: int, n: int) -> list[float | None]:
+    return search.likelihoods(candidates[index], n)
 
 
 def _with_gap(pairs: list[str]) -> str:

@@ -141,6 +141,8 @@ class Capabilities(NamedTuple):
         logprobs: number of alternatives per token that it can report; 0 for none.
         logprobs_after: whether log-probabilities are those after the constraint: only allowed tokens have some. Else
             they are the model's own, and an allowed token may be missing among the alternatives.
+        forced: whether the option `forced` holds the reply to a given text, token by token as the model reads it, and
+            the response has the log-probabilities of these tokens, the model's own.
         embeddings, tools, thinking: whether it supports them.
         slots: number of concurrent requests.
     """
@@ -153,6 +155,7 @@ class Capabilities(NamedTuple):
     slots: int = 1
     roots: Literal["any", "closed", "object"] = "any"
     logprobs_after: bool = False
+    forced: bool = False
 
     def holds(self, schema: Mapping[str, Any]) -> bool:
         """Return whether the engine can constrain a reply by `schema`."""

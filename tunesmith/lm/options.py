@@ -48,9 +48,9 @@ HOSTED = frozenset({"logit_bias", "metadata", "prediction", "prompt_cache", "ser
 LLAMACPP = frozenset(
     {
         "dry_allowed_length", "dry_base", "dry_multiplier", "dry_penalty_last_n", "dry_sequence_breakers",
-        "dynatemp_exponent", "dynatemp_range", "grammar", "ignore_eos", "logit_bias", "min_keep", "min_p", "mirostat",
-        "mirostat_eta", "mirostat_tau", "repeat_last_n", "repeat_penalty", "samplers", "top_n_sigma", "typical_p",
-        "xtc_probability", "xtc_threshold",
+        "dynatemp_exponent", "dynatemp_range", "forced", "grammar", "ignore_eos", "logit_bias", "min_keep", "min_p",
+        "mirostat", "mirostat_eta", "mirostat_tau", "repeat_last_n", "repeat_penalty", "samplers", "top_n_sigma",
+        "typical_p", "xtc_probability", "xtc_threshold",
     }
 )  # fmt: skip
 """More options of llama.cpp in this process."""

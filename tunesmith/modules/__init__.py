@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         why_not_importable,
     )
     from tunesmith.modules.inputs import ProgramInputs, program_inputs
+    from tunesmith.modules.likelihood import Likelihood
     from tunesmith.modules.module import (
         DspyChainOfThought,
         DspyPredict,
@@ -80,6 +81,7 @@ __all__ = [
     "Finished",
     "format_of",
     "inputs_text",
+    "Likelihood",
     "lone_prediction",
     "lone_predictor",
     "Module",

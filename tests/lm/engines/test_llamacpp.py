@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.engine import LABELS, EngineContract, ask
+from tests.each import each
 from tests.scale import FULL, scaled
 from tunesmith.errors import ModelMissing, RequestRefused, UsageError
 from tunesmith.lm import Config, Engine, Message, Request, lm
@@ -43,6 +44,25 @@ class TestEmbeddedEngine(EngineContract):
         with pytest.raises(ContextOverflow) as caught:
             engine.complete(ask(engine, self.overflow))
         assert caught.value.prompt_tokens > caught.value.context_tokens == 8192
+
+    def test_a_given_reply_is_scored_with_the_tokens_that_the_model_would_write(self, engine: Engine) -> None:
+        text = "Name a colour of the sky."
+        free = engine.complete(ask(engine, text, logprobs=1, max_tokens=8))
+        forced = engine.complete(ask(engine, text, extensions={"forced": free.text, "grammar": LABELS}))
+
+        assert forced.text == free.text
+        assert [(one.token, round(one.logprob, 3)) for one in forced.logprobs or ()] == [
+            (one.token, round(one.logprob, 3)) for one in free.logprobs or ()
+        ][: len(forced.logprobs or ())]
+        assert forced.logprobs
+        other = engine.complete(ask(engine, text, extensions={"forced": 'Mörkö 🙂 "{}\n".'}))
+        assert other.text == 'Mörkö 🙂 "{}\n".'
+        assert sum(one.logprob for one in other.logprobs or ()) < sum(one.logprob for one in forced.logprobs or ())
+
+    @each("given", ["", 3])
+    def test_a_reply_that_cannot_be_forced_is_refused(self, engine: Engine, given: object) -> None:
+        with pytest.raises(RequestRefused, match="`forced` must be a text that is not empty"):
+            engine.complete(ask(engine, "hi", extensions={"forced": given}))
 
     def test_replies_and_logprobs_do_not_depend_on_the_order_of_calls(self, engine: Engine) -> None:
         texts = [f"{word} number {i} was {how}" for i, (word, how) in enumerate(_pairs())]

@@ -143,6 +143,7 @@ class PoolEngine:
             thinking=all(each.thinking for each in found),
             slots=self._slots * len(self._hosts.all),
             logprobs_after=all(each.logprobs_after for each in found),
+            forced=all(each.forced for each in found),
             roots=next(roots for roots in ("object", "closed", "any") if any(e.roots == roots for e in found)),
         )
 

@@ -1,7 +1,7 @@
 """Convert requests to llama.cpp's chat route, and its answers to responses."""
 
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tunesmith.lm.engine import (
@@ -26,7 +26,7 @@ from tunesmith.lm.engine import (
 )
 from tunesmith.signatures import wide_integers
 
-__all__ = ["body_of", "check_answer", "events_of", "messages_of", "response_of"]
+__all__ = ["body_of", "check_answer", "events_of", "forced_body", "messages_of", "response_of"]
 
 
 def body_of(request: Request) -> dict[str, Any]:
@@ -41,6 +41,25 @@ def body_of(request: Request) -> dict[str, Any]:
             "does, or use a server that has them."
         )
     return {"messages": messages_of(request), **_options(request.config)}
+
+
+def forced_body(body: dict[str, Any], tokens: Callable[[str], list[int]]) -> tuple[dict[str, Any], int]:
+    """Return the body of a request whose reply is given in `forced`, and how many tokens that has.
+
+    A grammar of token numbers holds the reply to the very tokens that the model reads the text as: under one of
+    characters the model would choose the tokens, and spell an unlikely word in pieces.
+
+    Raises:
+        RequestRefused: it is no text, or empty.
+    """
+    text = body["forced"]
+    if not isinstance(text, str) or not text:
+        raise refused("`forced` must be a text that is not empty: the reply whose log-probabilities are wanted.")
+    found = tokens(sendable(text))
+    rest = {name: value for name, value in body.items() if name not in ("forced", "response_format", "stop")}
+    grammar = f"root ::= {' '.join(f'<[{token}]>' for token in found)}"
+    logprobs = {"logprobs": True, "top_logprobs": max(1, body.get("top_logprobs", 1))}
+    return {**rest, **logprobs, "grammar": grammar, "temperature": 0.0, "max_tokens": len(found) + 1}, len(found)
 
 
 def messages_of(request: Request) -> list[dict[str, str]]:

@@ -79,6 +79,17 @@ class Context:
         """Return llama.cpp's answer to a request for one mean-pooled vector per text, which may be an error."""
         return dict(self._server.handle_embeddings({"input": texts}))
 
+    def tokens(self, text: str) -> list[int]:
+        """Return the tokens that the model reads `text` as.
+
+        Raises:
+            ModelUnavailable: the loopback server does not answer.
+        """
+        try:
+            return [int(token) for token in self.post("/tokenize", {"content": text})["tokens"]]
+        except OSError as error:
+            raise unavailable(f"llama.cpp could not split a text into tokens: {error}.") from error
+
     def save(self, name: str) -> None:
         """Write the state to the file `name`; raises `OSError` if that fails."""
         self.post("/slots/0?action=save", {"filename": name})

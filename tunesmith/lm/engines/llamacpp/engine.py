@@ -12,6 +12,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from tunesmith.lm.engine import (
     Request,
     Response,
     StreamEvent,
+    refused,
 )
-from tunesmith.lm.engines.llamacpp.chat import body_of, check_answer, events_of, response_of
+from tunesmith.lm.engines.llamacpp.chat import body_of, check_answer, events_of, forced_body, response_of
 from tunesmith.lm.engines.llamacpp.context import Context, library_version
 from tunesmith.lm.engines.llamacpp.cores import usable_cores
 from tunesmith.lm.engines.llamacpp.forks import given_up_in_forks
@@ -86,6 +88,7 @@ class LlamaCppEngine:
             logprobs=50,
             embeddings=True,
             slots=slots,
+            forced=True,
         )
         self.identity = Identity(
             backend=f"llamacpp {library_version()}",
@@ -96,11 +99,21 @@ class LlamaCppEngine:
 
     def complete(self, request: Request) -> Response:
         """Answer `request`; see `Engine.complete`."""
-        return response_of(self._ask(body_of(request)), request)
+        body = body_of(request)
+        if "forced" not in body:
+            return response_of(self._ask(body), request)
+        with self._slots.take() as context:
+            body, count = forced_body(body, context.tokens)
+            restored = self._prefixes.bring(context, body["messages"])
+            response = response_of(context.chat({**body, "cache_prompt": restored}), request)
+        return replace(response, logprobs=(response.logprobs or ())[:count])  # without the token that ends the reply
 
     def stream(self, request: Request) -> Iterator[StreamEvent]:
         """Answer piece by piece. Closing the iterator frees the slot after the next token."""
-        body = {**body_of(request), "stream": True, "stream_options": {"include_usage": True}}
+        body = body_of(request)
+        if "forced" in body:
+            raise refused("A reply that is given with `forced` is not streamed. Ask for it without streaming.")
+        body = {**body, "stream": True, "stream_options": {"include_usage": True}}
         pieces: queue.Queue[Any] = queue.Queue()
         stop = threading.Event()
         worker = threading.Thread(target=self._feed, args=(body, pieces, stop), daemon=True)
