@@ -238,3 +238,15 @@ def test_a_candidate_of_chosen_demos_has_a_key_of_its_own() -> None:
     static = search.base.with_demos("self", pool)
     assert len({search.base.key, static.key, *(c.key for c in knn_candidates(search, (2, 4)))}) == 4
     assert isinstance(static, Candidate)
+
+
+def test_vectors_need_a_model_that_gives_them() -> None:
+    report = compiled(FunctionLM(world()), similarity="embedding", num_candidates=1, fixed_sets=0).compile_report
+    (tried,) = {trial.candidate for trial in report.trials if trial.number}
+    assert tried.settings["self.nearest"]["similarity"] == "embedding"
+
+    lm = dspy.LM("openai/x", api_key="no", cache=False)
+    with dspy.context(lm=lm):
+        job = job_of(dspy.Predict(Colour), KNNFewShot(metric=right), trainset=TRAIN, valset=VAL)
+        with pytest.raises(UsageError, match="needs a model that gives vectors"):
+            knn_candidates(Search(job), 4, similarity="embedding")

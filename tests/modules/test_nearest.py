@@ -284,7 +284,7 @@ def test_a_difference_is_said_in_words() -> None:
         ({"k": 0}, "at least 1"),
         ({"k": 2.0}, "type int"),
         ({"order": "last"}, "one of: nearest-last"),
-        ({"similarity": "tf-idf"}, "one of: bm25"),
+        ({"similarity": "tf-idf"}, "one of: bm25, embedding"),
     ],
 )
 def test_a_choice_that_cannot_be_made_is_refused(values: dict[str, Any], why: str) -> None:
@@ -361,3 +361,31 @@ def test_a_worker_process_gets_pool_and_choice() -> None:
 
 def test_dspys_reset_leaves_nothing_to_choose_from() -> None:
     assert shown(compiled().reset_copy(), "a card") == []
+
+
+# By vectors ---------------------------------------------------------------------------------------------------
+
+
+def test_vectors_of_the_predictors_model_may_say_what_is_near() -> None:
+    program = compiled(nearest=Nearest(k=1, similarity="embedding"))
+    program.lm = FunctionLM(lambda seen: texts(seen)[-1])
+    vectors = program.lm.embed(list(ROWS)[1:])
+
+    near = program(text=STOLEN).label
+
+    own = program.lm.embed([STOLEN])[0]
+    assert near == max(zip(vectors, list(ROWS)[1:], strict=True), key=lambda pair: cosine(own, pair[0]))[1]
+    assert ts.render(program, text=STOLEN).messages[1]["content"].startswith(f"Text: {near}")
+
+
+def cosine(one: list[float], other: list[float]) -> float:
+    lengths = [sum(x * x for x in vector) ** 0.5 for vector in (one, other)]
+    return sum(x * y for x, y in zip(one, other, strict=True)) / (lengths[0] * lengths[1])
+
+
+def test_a_model_without_vectors_is_an_error_that_says_what_to_do() -> None:
+    program = compiled(nearest=Nearest(similarity="embedding"))
+    with dspy.context(lm=dspy.LM("openai/x", api_key="no")), pytest.raises(UsageError, match="`bm25`"):
+        program(text="a")
+    with pytest.raises(UsageError, match="needs a model that gives vectors"):
+        ts.render(program, text="a")

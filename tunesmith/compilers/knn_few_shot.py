@@ -16,7 +16,7 @@ from tunesmith.data import Dataset
 from tunesmith.errors import DataError, UsageError, shown
 from tunesmith.evaluation import RACES
 from tunesmith.formats import carries, get_format
-from tunesmith.modules import Candidate, Module, Nearest
+from tunesmith.modules import Candidate, Module, Nearest, Vectors
 from tunesmith.signatures import Demo, Example
 
 if TYPE_CHECKING:
@@ -54,6 +54,11 @@ class KNNFewShot(Compiler):
     orders: tuple[str, ...] = option(
         ("nearest-last",), "Orders of the demos that are tried: `nearest-last`, `nearest-first`."
     )
+    similarity: str = option(
+        "bm25",
+        "What is near: by shared words, or by vectors of the model at one more request of each call.",
+        choices=("bm25", "embedding"),
+    )
     formats: tuple[str, ...] | None = option(
         None, "Prompt formats to try; default `bare` and `json` if they can carry the signature."
     )
@@ -87,7 +92,7 @@ class KNNFewShot(Compiler):
             if not getattr(self, name):
                 raise UsageError(f"`{name}` is empty, so no demos can be chosen. Give at least one.")
         for k, order in product(self.k, self.orders):
-            Nearest(k, order)
+            Nearest(k, order, self.similarity)
         for name in self.formats or ():
             get_format(name)
 
@@ -95,7 +100,14 @@ class KNNFewShot(Compiler):
         """Race chosen demos against fixed ones."""
         pools = demo_pools(search, self.max_bootstrapped_demos, threshold=self.metric_threshold)
         fixed = _fixed_sets(search, pools, max(self.k), self.fixed_sets)
-        found = knn_candidates(search, self.k, orders=self.orders, formats=self._formats(search), pools=pools)
+        found = knn_candidates(
+            search,
+            self.k,
+            orders=self.orders,
+            similarity=self.similarity,
+            formats=self._formats(search),
+            pools=pools,
+        )
         room = max(1, self.num_candidates - len(fixed))
         tried = dict([*list(found.items())[:room], *fixed.items()][: self.num_candidates])
         tried.pop(search.base, None)
@@ -140,6 +152,7 @@ def knn_candidates(
     k: int | Sequence[int] = 4,
     *,
     orders: Sequence[str] = ("nearest-last",),
+    similarity: str = "bm25",
     formats: Sequence[str | None] = (None,),
     pools: Mapping[str, Sequence[Demo]] | None = None,
     base: Candidate | None = None,
@@ -153,15 +166,20 @@ def knn_candidates(
         search: the compile.
         k: demos of a call, one number or several.
         orders: `nearest-last`, `nearest-first`.
+        similarity: `bm25`, or `embedding` if the models of the predictors give vectors.
         formats: prompt formats; `None` leaves those of `base`, as a predictor does that cannot be carried.
         pools: demos by predictor path; default `demo_pools(search)`.
         base: what instructions and everything else come from; default the program as given.
 
     Raises:
-        UsageError: a number or an order is not allowed.
+        UsageError: a number or an order is not allowed, or a model gives no vectors.
         BudgetExceeded: the budget ended while a teacher ran.
     """
     start = search.base if base is None else base
+    if similarity != "bm25":
+        models = [search.job.lm if p.lm is None else p.lm for _, p in search.job.program.named_predictors()]
+        for model in models:
+            Vectors((), model)  # refuses one that gives none
     pools = demo_pools(search) if pools is None else pools
     found: dict[Candidate, str] = {}
     for count, order, name in product([k] if isinstance(k, int) else k, orders, formats):
@@ -172,7 +190,7 @@ def knn_candidates(
         for path in search.demo_paths:
             kept = _carried(search, path, candidate.parts[path].format, pools.get(path, ()))
             if kept:
-                candidate = candidate.with_demos(path, kept, Nearest(count, order))
+                candidate = candidate.with_demos(path, kept, Nearest(count, order, similarity))
         if any(candidate.nearest(path) is not None for path in search.demo_paths):
             words = [f"nearest {count} demos", *([] if order == "nearest-last" else [order]), *([name] if name else [])]
             found.setdefault(candidate, ", ".join(words))

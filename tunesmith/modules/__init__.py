@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
     from tunesmith.modules.rendering import render
     from tunesmith.modules.replaying import replayed
-    from tunesmith.modules.retrieval import Bm25, words_of
+    from tunesmith.modules.retrieval import Bm25, Vectors, words_of
     from tunesmith.modules.rewriter import Rewriter, rewriters_of
     from tunesmith.modules.rewriting import why_not_rewritten
     from tunesmith.modules.self_consistency import SelfConsistency
@@ -110,6 +110,7 @@ __all__ = [
     "static_demos",
     "stream",
     "Tool",
+    "Vectors",
     "why_not_importable",
     "why_not_rewritten",
     "with_default_formats",

@@ -7,15 +7,16 @@ from typing import Any
 from tunesmith.data import canonical_json
 from tunesmith.errors import brief
 from tunesmith.formats import values_of
-from tunesmith.modules.module import DspyPredict, signature_of
+from tunesmith.modules.module import DspyPredict, settings, signature_of
 from tunesmith.modules.retrieval.bm25 import Bm25
+from tunesmith.modules.retrieval.vectors import Vectors
 from tunesmith.modules.setting import NEAREST, Setting, nearest_path
 from tunesmith.signatures import field_names
 
 __all__ = ["Nearest", "demo_content", "inputs_text", "nearest_of", "nearest_path", "shown_demos", "static_demos"]
 
 _LAST, _FIRST = "nearest-last", "nearest-first"
-_BM25 = "bm25"
+_BM25, _EMBEDDING = "bm25", "embedding"
 
 
 class Nearest:
@@ -28,7 +29,8 @@ class Nearest:
     Args:
         k: demos that a call shows, at least 1.
         order: `nearest-last` puts the nearest demo beside the question, `nearest-first` farthest from it.
-        similarity: `bm25`, by shared words.
+        similarity: `bm25`, by shared words; or `embedding`, by vectors of the predictor's model, at one more request of
+            each call.
 
     Raises:
         UsageError: a value is not allowed.
@@ -46,7 +48,7 @@ class Nearest:
 
     k: int = Setting(4, choices=(2, 4, 8), low=1, help="demos that a call shows")
     order: str = Setting(_LAST, choices=(_LAST, _FIRST), only=(_LAST, _FIRST), help="where the nearest demo stands")
-    similarity: str = Setting(_BM25, only=(_BM25,), help="what is near")
+    similarity: str = Setting(_BM25, only=(_BM25, _EMBEDDING), help="what is near")
 
     def __init__(self, k: int = 4, order: str = _LAST, similarity: str = _BM25) -> None:
         self.k, self.order, self.similarity = k, order, similarity
@@ -66,7 +68,9 @@ class Nearest:
         if len(held) != len(demos) or not all(map(is_, held, demos)):
             pool = _Pool(demos, field_names(signature_of(predictor)).inputs)
             self._known = tuple(demos), pool  # in one step, since other threads call too
-        found = [demos[position] for position in pool.nearest(given, self.k)]
+        by_words = self.similarity == _BM25
+        index = Bm25(pool.texts) if by_words else Vectors(pool.texts, predictor.__dict__["lm"] or settings.lm)
+        found = [demos[position] for position in pool.nearest(given, self.k, index)]
         return found[::-1] if self.order == _LAST else found
 
 
@@ -77,12 +81,12 @@ class _Pool:
         self._names = names
         given = [self._of(values_of(demo)) for demo in demos]
         self._inputs = [demo_content(values) for values in given]
-        self._index = Bm25(map(inputs_text, given))
+        self.texts = tuple(map(inputs_text, given))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_Pool":
         return self
 
-    def nearest(self, given: Mapping[str, Any], k: int) -> list[int]:
+    def nearest(self, given: Mapping[str, Any], k: int, index: Bm25 | Vectors) -> list[int]:
         """Return the positions of `k` demos, the nearest first."""
         values = self._of(given)
         call = demo_content(values)
@@ -91,7 +95,7 @@ class _Pool:
             inputs = self._inputs[position]
             return bool(inputs) and inputs.items() <= call.items()
 
-        found = [position for position, _ in self._index.search(inputs_text(values), k, skip=is_its_own)]
+        found = [position for position, _ in index.search(inputs_text(values), k, skip=is_its_own)]
         rest: Iterator[int] = (p for p in range(len(self._inputs)) if p not in found and not is_its_own(p))
         return found + [position for position, _ in zip(rest, range(k - len(found)), strict=False)]
 

@@ -34,8 +34,8 @@ class _RequestSignal(StopSignal):
 class _RenderEngine:
     """An engine that ends the program at its first request."""
 
-    def __init__(self, capabilities: Capabilities) -> None:
-        self.identity, self.capabilities = Identity("render", "render"), capabilities
+    def __init__(self, capabilities: Capabilities, model: LM | None = None) -> None:
+        self.identity, self.capabilities, self._model = Identity("render", "render"), capabilities, model
 
     def complete(self, request: Request) -> Response:
         raise _RequestSignal(request)
@@ -44,7 +44,9 @@ class _RenderEngine:
         raise _RequestSignal(request)
 
     def embed(self, texts: list[str]) -> list[list[float]]:
-        raise UsageError("Rendering makes no call.")
+        if self._model is None:
+            raise UsageError("Rendering makes no call, and without a model there are no vectors. Pass `lm=`.")
+        return self._model.embed(texts)  # no call: it shows which demos are near
 
     def close(self) -> None:
         pass
@@ -91,7 +93,7 @@ def _render_lm(target: BaseLM | None) -> BaseLM:
         every = Capabilities(frozenset({"grammar", "json_schema", "json_object"}), logprobs=20)
         return build_lm("any", _RenderEngine(every))
     if isinstance(target, LM):
-        engine = _RenderEngine(target.capabilities)
+        engine = _RenderEngine(target.capabilities, target)
         return build_lm(target.model, engine, options={"think": target.think}, **target.kwargs)
     lm = DspyLM(target.model, engine=_RenderEngine(Capabilities()), cache=False, num_retries=0)
     lm.kwargs = dict(target.kwargs)  # set afterwards, because the constructor refuses keys and addresses

@@ -1,4 +1,4 @@
-"""Search in texts: `Bm25`, and how a text is cut into words."""
+"""Search in texts: by words (`Bm25`, `words_of`) or by the vectors of a model (`Vectors`)."""
 
 from typing import TYPE_CHECKING
 
@@ -6,8 +6,9 @@ from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
     from tunesmith.modules.retrieval.bm25 import Bm25
+    from tunesmith.modules.retrieval.vectors import Vectors
     from tunesmith.modules.retrieval.words import words_of
 else:
     __getattr__ = lazy_package(__name__)
 
-__all__ = ["Bm25", "words_of"]
+__all__ = ["Bm25", "Vectors", "words_of"]
