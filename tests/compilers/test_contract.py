@@ -14,6 +14,7 @@ from tunesmith.compilers import (
     CAPO,
     GEPA,
     OPRO,
+    PE2,
     BootstrapFewShot,
     Calibrate,
     Compiler,
@@ -95,6 +96,12 @@ class TestBPO(ProposingContract):
 class TestGEPA(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         return GEPA(**{"metric": right, "iterations": 5, **options})
+
+
+class TestPE2(ProposingContract):
+    def make(self, **options: Any) -> Compiler:
+        few = {"rounds": 2, "n_expand": 2, "batch_size": 2, "runs": 12, "evaluations": 60, "history": True}
+        return PE2(**{"metric": right, **few, **options})
 
 
 class TestProTeGi(ProposingContract):

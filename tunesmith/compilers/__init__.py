@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers.gepa import GEPA
     from tunesmith.compilers.knn_few_shot import KNNFewShot, demo_pools, knn_candidates
     from tunesmith.compilers.opro import OPRO
+    from tunesmith.compilers.pe2 import PE2
     from tunesmith.compilers.protegi import ProTeGi
     from tunesmith.compilers.random_search import RandomSearch
 
@@ -78,6 +79,7 @@ __all__ = [
     "outcome_texts",
     "pair_texts",
     "pareto_front",
+    "PE2",
     "Place",
     "Plan",
     "plan_of",

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Self
@@ -11,6 +11,7 @@ from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._options import option
 from tunesmith.compilers._outcome import Outcome
 from tunesmith.compilers._proposals import Step
+from tunesmith.compilers._rounds import KEPT, share_of_round, turns_of
 from tunesmith.compilers._wording import outcome_texts, role_in_words
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.evaluation import RACES
@@ -24,16 +25,7 @@ __all__ = ["ProTeGi"]
 
 _FINALISTS = 2  # of the last beam, scored on every example
 _REJECTING = 16  # failures that `reject_on_errors` judges by
-_LEAST = 4  # evaluations of each program in a race that another one follows
 _LONGEST = 500  # characters of a reason that an edit is shown: a small model goes on and on
-_KEEPING = {  # what a race calls the number of candidates that are wanted
-    "paired-halving": "survivors",
-    "s-sr": "keep",
-    "block-race": "keep",
-    "wilcoxon": "keep",
-    "bound": "keep",
-    "multistage": "few",
-}
 
 
 class Criticise(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
@@ -155,10 +147,11 @@ class ProTeGi(Compiler):
             for place, parent in enumerate(beam):
                 tried = expansion.children(parent, number, place, batch) | tried
             left = self.rounds - number
-            share = self._share(search, len(tried)) if left > 1 else None
+            another = min(self.beam_size, len(tried)) * (self._runs(len(search.train)) + self._asked)
+            share = share_of_round(search, self.evaluations, count=len(tried), another=another) if left > 1 else None
             options: dict[str, Any] = {}
-            if self.race in _KEEPING:
-                options[_KEEPING[self.race]] = _FINALISTS if share is None else self.beam_size
+            if self.race in KEPT:
+                options[KEPT[self.race]] = _FINALISTS if share is None else self.beam_size
             beam = search.race(
                 list(tried),
                 self.race,
@@ -169,15 +162,6 @@ class ProTeGi(Compiler):
             )[: self.beam_size]
             if share is None:
                 return
-
-    def _share(self, search: "Search", count: int) -> int | None:
-        """Return how many evaluations the race of `count` programs gets, `None` if no other round fits the budget."""
-        room = search.room()
-        if room is None:
-            return self.evaluations
-        another = min(self.beam_size, count) * (self._runs(len(search.train)) + self._asked)
-        share = min(self.evaluations, (room - another - search.size) // 2)
-        return share if share >= min(self.evaluations, _LEAST * count) else None
 
     @property
     def _edits(self) -> int:
@@ -224,7 +208,7 @@ class _Expansion:
         wrong = self._search.failures(parent, batch, threshold=limit, draw=number)
         blame = self._search.credit(parent, wrong, by=own.credit, threshold=limit)
         rng = self._search.rng(f"protegi {number} {place}")
-        turns = _turns(blame, own.n_gradients, number + place)
+        turns = turns_of(blame, own.n_gradients, number + place)
         edits = [edit for path in turns for edit in self._edits(parent, path, blame[path], rng)]
         again = []
         for path, text in [*edits, (turns[0], parent.parts[turns[0]].instruction)]:
@@ -282,18 +266,3 @@ class _Expansion:
 def _mean(outcomes: Sequence[Outcome]) -> float:
     """Return the mean score; zero if the candidate was not run because it does not fit the context."""
     return fmean(one.score or 0.0 for one in outcomes) if outcomes else 0.0
-
-
-def _turns(blame: Mapping[str, Sequence[Outcome]], count: int, first: int) -> list[str]:
-    """Return the predictor of each critique, by how many failures each is to blame for; equals take turns.
-
-    Args:
-        blame: the failures of each predictor.
-        count: critiques.
-        first: which of equals begins.
-    """
-    paths = [*blame][first % len(blame) :] + [*blame][: first % len(blame)]
-    given = dict.fromkeys(paths, 0)
-    for _ in range(count):
-        given[max(paths, key=lambda path: len(blame[path]) / (1 + given[path]))] += 1
-    return [path for path in paths for _ in range(given[path])]
