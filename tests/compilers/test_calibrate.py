@@ -17,7 +17,8 @@ from tests.scale import FULL
 from tunesmith.compilers import Calibrate, RandomSearch, Search, calibrated, job_of, scored
 from tunesmith.errors import UsageError
 from tunesmith.lm import LM, Capabilities, FunctionLM, ReplyCache, Response, Seen
-from tunesmith.modules import Candidate, bound_format, bound_offsets
+from tunesmith.modules import Candidate, Nearest, bound_format, bound_offsets
+from tunesmith.signatures import Demo
 
 DATA = Path(os.environ.get("TUNESMITH_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -163,6 +164,21 @@ def test_a_candidate_in_another_format_gives_nothing_to_learn_from() -> None:
     search = search_of(FunctionLM(leaning))
     search.score(search.base)
     assert calibrated(search, search.base) is None
+
+
+def test_demos_that_are_chosen_for_each_call_can_be_calibrated_too() -> None:
+    search = search_of(FunctionLM(leaning))
+    pool = [Demo({"thing": one.thing}, {"colour": one.colour}) for one in TRAIN]
+    candidate = scored(search, search.base.with_demos("self", pool, Nearest(k=2)))
+    search.score(candidate)
+
+    better = calibrated(search, candidate)
+
+    assert better is not None
+    assert better.settings["self.nearest"]["k"] == 2
+    assert (search.score(better).mean or 0) > (search.mean(candidate) or 0)
+    assert not better.with_setting("self.nearest", "k", 4).parts["self"].offsets, "that is another prompt"
+    assert better.with_setting("self.nearest", "k", 2) == better
 
 
 def test_a_frozen_format_is_left_alone() -> None:

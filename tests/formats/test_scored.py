@@ -309,3 +309,10 @@ def test_an_ollama_without_log_probabilities_is_an_error_before_the_call() -> No
         with pytest.raises(FormatError, match=r"0\.12\.11"):
             ask(program(negative=1.0), lm("ollama/m", host=server.url, cache=False))
         assert not [one for one in server.requests if one.path == "/api/chat"]
+
+
+def test_a_reply_with_thoughts_is_read_as_text() -> None:
+    tokens = (token("good", positive=-0.5, negative=-1.0),)
+    reply = text_response("negative", model="m", thinking="Good, or not?", logprobs=tokens)
+    found = ask(program(), FunctionLM(lambda seen: reply, capabilities=SCHEMA))
+    assert dict(found.items()) == {"mood": "negative"}

@@ -322,3 +322,17 @@ def test_the_diff_is_readable() -> None:
         "+instruction: Be quick.",
         " sampling temperature: 0.5",
     ]
+
+
+def test_offsets_are_part_of_what_a_candidate_says() -> None:
+    given = Candidate({"self": Part("Route.", (), "scored")})
+    calibrated = given.with_part("self", offsets={"billing": -0.5, "cards": 0.5})
+
+    assert calibrated != given
+    assert calibrated.key != given.key
+    assert hash(calibrated.parts["self"]) == hash(given.parts["self"])
+    assert "+offset billing: -0.5" in given.diff(calibrated)
+    assert calibrated.differences(given) == "calibrated"
+    assert given.differences(calibrated) == "not calibrated"
+    assert Candidate.from_json(calibrated.to_json(), {"self": Route}) == calibrated
+    assert Candidate.of(calibrated.apply(Predict(Route))).parts["self"].offsets == {"billing": -0.5, "cards": 0.5}

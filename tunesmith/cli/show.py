@@ -156,6 +156,8 @@ def _say_part(path: str, part: dict[str, Any], fields: Sequence[dict[str, Any]],
         desc = f"  {field['desc']}" if field["desc"] else ""
         say(f"{field['role']} {field['name']}: {field['type']}{desc}")
     say(f"format: {part['format'] or 'the caller’s adapter, or else the default of the class'}")
+    for label, offset in part["settings"].get("offsets", {}).items():
+        say(f"offset of {label}: {offset:+}")
     say(f"instruction: {part['instruction']}")
     say(f"demos: {len(part['demos'])}{'' if chosen is None else f', of which a call shows the {chosen} nearest'}")
     for demo in part["demos"]:

@@ -70,6 +70,7 @@ __all__ = [
     "ReplyError",
     "UnwrappedMethods",
     "has_dspys_own",
+    "thinking_of",
 ]
 
 # Values of these types become messages or parts of one. DSPy's other types are text or JSON.
@@ -621,7 +622,7 @@ def _with_rest(
     """Add the other parts of a reply to its outputs: thoughts that fill an output, and log-probabilities."""
     if thought is not None:
         name, kind = thought
-        thoughts = _thinking(response)
+        thoughts = thinking_of(response)
         outputs = {name: kind(content=thoughts) if kind is Reasoning else thoughts, **outputs}
     return {**outputs, "logprobs": response.logprobs} if logprobs and response.logprobs is not None else outputs
 
@@ -691,7 +692,8 @@ def _answer(text: str, *, held: bool, cut: bool) -> str:
     return text if held and not begins_with_thoughts(text) else without_thoughts(text, cut=cut)
 
 
-def _thinking(response: Response) -> str:
+def thinking_of(response: Response) -> str:
+    """Return the thoughts of a reply, empty if it has none."""
     return "".join(part.text for part in response.message.parts if isinstance(part, ThinkingPart)).strip()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tunesmith.errors import FormatError, UsageError, shown
 from tunesmith.formats.bare import BareFormat
 from tunesmith.formats.fields import field_titles
-from tunesmith.formats.format import Adapter, ReplyError, field_notes
+from tunesmith.formats.format import Adapter, ReplyError, field_notes, thinking_of
 from tunesmith.formats.likeliest import label_logprobs
 from tunesmith.formats.options import Constraint
 from tunesmith.formats.plan import Plan
@@ -119,7 +119,7 @@ class ScoredFormat(BareFormat):
     def _outputs(self, signature: type[Signature], plan: Plan, response: Response) -> dict[str, Any]:
         texts = self.written(signature)
         found = label_logprobs(list(texts), response.logprobs or ()) if "-" in plan.mode else {}
-        if not found or is_around(response.text or ""):
+        if not found or is_around(response.text or "") or thinking_of(response):
             return super()._outputs(signature, plan, response)
         name = field_names(signature).outputs[0]
         values = {texts[text]: value for text, value in found.items()}

@@ -186,7 +186,11 @@ class Candidate:
         if name not in self.settings.get(path, ()):
             known = [f"{place}.{one}" for place, values in self.settings.items() for one in values]
             raise UsageError(f"There is no setting {path}.{name}. The settings are: {', '.join(known) or 'none'}.")
-        return replace(self, settings={**self.settings, path: {**self.settings[path], name: value}})
+        found = replace(self, settings={**self.settings, path: {**self.settings[path], name: value}})
+        for predictor in self.parts:  # another choice of demos is another prompt
+            if nearest_path(predictor) == path and found != self:
+                found = found.with_part(predictor, offsets={})
+        return found
 
     def apply(self, program: Module) -> Module:
         """Return a copy of `program` that uses this candidate. `program` does not change.
