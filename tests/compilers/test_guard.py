@@ -148,6 +148,20 @@ def test_a_good_rewrite_passes(own: str, text: str) -> None:
     assert guarded(own, ROWS)(text) is None
 
 
+def test_a_description_of_a_field_may_be_repeated() -> None:
+    class Sorted(ts.Signature):
+        """Sort it."""
+
+        text: str = ts.InputField(desc="what a guest of the hotel wrote about the stay")
+        label: str = ts.OutputField()
+
+    rows = [{"text": "what a guest of the hotel wrote about the stay", "label": "good"}]
+    examples = [dspy.Example(**row).with_inputs("text") for row in rows]
+    step = dspy.Predict(Sorted)
+    guard = Guard({"self": step.signature}, Candidate.of(step), [], examples)
+    assert guard.why_not("self", "Sort what a guest of the hotel wrote about the stay.", 2000) is None
+
+
 def test_what_many_examples_share_is_the_tasks_wording_and_no_quotation() -> None:
     shared = "Please judge the following comment of a guest of our hotel in Bremen"
     rows = [{"text": f"{shared}: it was {word}", "label": "fine"} for word in ("good", "bad", "old", "new")]

@@ -15,7 +15,7 @@ from tunesmith.evaluation import Row, Step, executing
 from tunesmith.lm import metered, role
 from tunesmith.metrics import step_feedback
 from tunesmith.modules import Candidate, Prediction, replayed
-from tunesmith.signatures import Example, InputField, OutputField, Signature
+from tunesmith.signatures import Example, Signature
 
 __all__ = ["METHODS", "Credit"]
 
@@ -23,20 +23,6 @@ METHODS = ("replay", "variability", "lm")
 _SHARE = 4  # replays may take a fourth of the evaluations that are left
 
 Outputs = Mapping[str, Any]
-
-
-class Blame(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
-    """A program of several steps gave a wrong answer. Find the first step whose output is wrong or too little.
-
-    Judge each step by its own inputs: a step that got a wrong input and did its part is not to blame.
-    """
-
-    steps: list[str] = InputField(desc="what each step does")
-    trace: list[str] = InputField(desc="inputs and outputs of each step, in order")
-    problem: str = InputField(desc="the right answer, and what is wrong")
-    evidence: str = OutputField(desc="what shows it, in one sentence")
-    fix: str = OutputField(desc="what the step's instruction should say, in one sentence")
-    module: str = OutputField(desc="name of the step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +200,8 @@ class Credit:
         self, candidate: Candidate, outcomes: list[Outcome], numbers: Sequence[int], threshold: float | None
     ) -> list[str | None]:
         """Ask the prompt model, once for each failure. What it proposes as a fix joins the feedback."""
+        from tunesmith.compilers._blame import Blame  # here, because few compiles ask a model
+
         found = list[str | None]()
         roles = [f"{path}: {role_in_words(path, {path: one})}" for path, one in self._signatures.items()]
         for number in numbers:

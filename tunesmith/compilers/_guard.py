@@ -8,18 +8,19 @@ from functools import cached_property
 from tunesmith.compilers._quotations import Quotations, strings
 from tunesmith.data import fields_of, scripts_of
 from tunesmith.formats import format_names, get_format
+from tunesmith.lazy import lazy_pattern
 from tunesmith.modules import Candidate
-from tunesmith.signatures import Example, Signature, is_generated
+from tunesmith.signatures import Example, Signature, describe, is_generated
 
 __all__ = ["Guard", "kind_of_reason"]
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_NAMED = re.compile(r"`(\w+)`|\{(\w+)\}")
-_MARK = re.compile(r"\[\[ ## (\w+) ## \]\]")  # of DSPy's own format
-_PLACEHOLDER = re.compile(r"\{\{?\s*\w[\w .-]*\}\}?|</\w[\w-]*>|(?<!\w)<\w[\w -]*>")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_CONTROL = lazy_pattern(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_NAMED = lazy_pattern(r"`(\w+)`|\{(\w+)\}")
+_MARK = lazy_pattern(r"\[\[ ## (\w+) ## \]\]")  # of DSPy's own format
+_PLACEHOLDER = lazy_pattern(r"\{\{?\s*\w[\w .-]*\}\}?|</\w[\w-]*>|(?<!\w)<\w[\w -]*>")
+_NUMBER = lazy_pattern(r"\d+(?:[.,]\d+)*")
 # Numbers that count lines and steps, and those in quoted sentences, which are examples: a rewrite may lack them.
-_COUNTING = re.compile(r'(?m)^\s*\d+[.):]\s|\(\d+\)|(?i:\bstep\s+\d+)|["“«](?:[^"“”«»\n]*\s){2,}[^"“”«»\n]*["”»]')
+_COUNTING = lazy_pattern(r'(?m)^\s*\d+[.):]\s|\(\d+\)|(?i:\bstep\s+\d+)|["“«](?:[^"“”«»\n]*\s){2,}[^"“”«»\n]*["”»]')
 _IN_WORDS = {
     "0": "zero|no|none",
     "1": "one|single|once",
@@ -52,8 +53,8 @@ class Guard:
         train: Sequence[Example],
         protect: Sequence[str] = (),
     ) -> None:
-        self._signatures, self._base, self._train, self._protect = signatures, base, train, protect
-        self._quotations = Quotations(signatures, train, val, self._own_texts())
+        self._signatures, self._base, self._protect = signatures, base, protect
+        self._train, self._val = train, val
 
     def why_not(self, path: str, text: object, most: int) -> str | None:
         """Return the reason as a clause, `None` if the instruction may be used."""
@@ -116,7 +117,13 @@ class Guard:
         counts = [scripts_of(texts) for texts in (*([text] for text in self._own_texts()), examples)]
         return {script for found in counts for script, n in found.items() if n > _RARE * sum(found.values())}
 
+    @cached_property
+    def _quotations(self) -> Quotations:
+        return Quotations(self._signatures, self._train, self._val, self._own_texts())
+
     def _own_texts(self) -> Iterable[str]:
+        for signature in self._signatures.values():
+            yield from (field["desc"] for field in describe(signature)["fields"] if field["desc"])
         for part in self._base.parts.values():
             yield part.instruction
             for demo in part.demos:

@@ -1,6 +1,5 @@
 """Texts of examples that an instruction repeats: copied inputs, and answers that it gives away."""
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from tunesmith.data import fields_of
+from tunesmith.lazy import lazy_pattern
 from tunesmith.signatures import Example, Signature, labels
 
 __all__ = ["Quotations", "strings"]
@@ -17,7 +17,7 @@ _LEAST_WORDS, _LEAST_CHARACTERS = 3, 15  # of a value that is a quotation as a w
 _COMMON = 3  # examples that share a text: it is a wording of the task and quotes none of them
 _SHOWN = 60  # characters of what is quoted
 # A writing without spaces, such as Chinese or Japanese, counts each character as a word.
-_WORD = re.compile(
+_WORD = lazy_pattern(
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+"
 )
 
