@@ -69,7 +69,7 @@ class Nearest:
             pool = _Pool(demos, field_names(signature_of(predictor)).inputs)
             self._known = tuple(demos), pool  # in one step, since other threads call too
         by_words = self.similarity == _BM25
-        index = Bm25(pool.texts) if by_words else Vectors(pool.texts, predictor.__dict__["lm"] or settings.lm)
+        index = pool.index if by_words else Vectors(pool.index.texts, predictor.__dict__["lm"] or settings.lm)
         found = [demos[position] for position in pool.nearest(given, self.k, index)]
         return found[::-1] if self.order == _LAST else found
 
@@ -81,7 +81,7 @@ class _Pool:
         self._names = names
         given = [self._of(values_of(demo)) for demo in demos]
         self._inputs = [demo_content(values) for values in given]
-        self.texts = tuple(map(inputs_text, given))
+        self.index = Bm25(map(inputs_text, given))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_Pool":
         return self

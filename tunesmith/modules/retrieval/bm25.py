@@ -1,7 +1,7 @@
 """BM25 over a list of texts; the door to bm25s."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import ArtifactError, UsageError, brief, shown
@@ -87,8 +87,12 @@ class Bm25:
             pass
         raise ArtifactError(f"This is not an index of the kind {_KIND!r}: {shown(data)}. Give what `to_json` returned.")
 
+    @cached_property
+    def _tables(self) -> "bm25s.BM25 | None":
+        return _tables_of(self.texts)
+
     def _ranked(self, query: str) -> Iterator[tuple[int, float]]:
-        tables = _tables(self.texts)
+        tables = self._tables
         words = [word for word in dict.fromkeys(words_of(query)) if tables is not None and word in tables.vocab_dict]
         if tables is None or not words:  # bm25s fails on an empty query
             return
@@ -99,7 +103,7 @@ class Bm25:
 
 
 @lru_cache(_SHARED)
-def _tables(texts: tuple[str, ...]) -> "bm25s.BM25 | None":
+def _tables_of(texts: tuple[str, ...]) -> "bm25s.BM25 | None":
     """Return bm25s's tables of these texts, `None` if they hold no word."""
     corpus = [words_of(text) for text in texts]
     if not any(corpus):  # bm25s fails on an empty vocabulary
