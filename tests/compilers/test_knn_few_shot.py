@@ -250,3 +250,21 @@ def test_vectors_need_a_model_that_gives_them() -> None:
         job = job_of(dspy.Predict(Colour), KNNFewShot(metric=right), trainset=TRAIN, valset=VAL)
         with pytest.raises(UsageError, match="needs a model that gives vectors"):
             knn_candidates(Search(job), 4, similarity="embedding")
+
+
+def test_a_teacher_that_chooses_is_never_shown_the_example_itself() -> None:
+    shown: list[bool] = []
+
+    def watched(seen: Seen) -> str:
+        if len(seen.messages) > 1:
+            shown.append(any(seen.text == content for _, content in seen.messages[:-1]))
+        return written(seen, colour="red")
+
+    with dspy.context(lm=FunctionLM(watched)):
+        chosen = next(iter(knn_candidates(searched(), 40))).apply(dspy.Predict(Colour))
+        job = job_of(chosen, KNNFewShot(metric=right), trainset=TRAIN, valset=VAL)
+        search = Search(job)
+        search.bootstrap(3)
+        search.failures(search.base, 10)
+    assert len(shown) >= 13
+    assert not any(shown)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers._bootstrap import Bootstrapped, bootstrap, passed
 from tunesmith.compilers._credit import Credit
-from tunesmith.compilers._demos import Count, labelled_pool
+from tunesmith.compilers._demos import COST_OF_CHOICE, Count, labelled_pool
 from tunesmith.compilers._effort import Bounds, demos_of, prompt_start, shares
 from tunesmith.compilers._fitting import Fitting
 from tunesmith.compilers._guard import Guard
@@ -685,7 +685,7 @@ class Search(Work):
             self.notes.append(text)
 
     def _notes_of_choice(self, chosen: Candidate) -> list[str]:
-        """Say for which predictors no demos helped."""
+        """Say for which predictors no demos helped, and what demos cost that are chosen for each call."""
         trials = self.trials
         tried = {path for trial in trials for path, part in trial.candidate.parts.items() if part.demos}
         bare = [path for path, part in chosen.parts.items() if not part.demos and path in tried]
@@ -694,10 +694,11 @@ class Search(Work):
             if why:
                 return [f"{why.capitalize()}, so the program as given is returned."]
             return ["No candidate was better than the program as given on validation, so that is returned."]
+        notes = [COST_OF_CHOICE] if any(map(chosen.nearest, chosen.parts)) else []
         if bare:
             names = ", ".join(f"`{path}`" for path in bare)
-            return [f"The best candidate has no demos for {names}; those with demos did no better on validation."]
-        return []
+            notes.append(f"The best candidate has no demos for {names}; those with demos did no better on validation.")
+        return notes
 
     def _notes_of_costs(self) -> list[str]:
         notes = []

@@ -6,7 +6,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from tunesmith.compilers._bootstrap import expected_attempts
-from tunesmith.compilers._demos import draw, in_turn, labelled_pools
+from tunesmith.compilers._demos import COST_OF_CHOICE, draw, in_turn, labelled_pools
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._options import option
 from tunesmith.compilers._study import check_limits, check_objectives
@@ -23,12 +23,6 @@ if TYPE_CHECKING:
     from tunesmith.compilers._search import Search
 
 __all__ = ["KNNFewShot", "demo_pools", "knn_candidates"]
-
-_COST = (
-    "Demos that are chosen for each call leave a prompt nothing but its instruction in common with the one before. "
-    "llama.cpp, Ollama and other engines that keep what they have read of a prompt then read all demos in each call: "
-    "on the embedded model such a call takes five times as long as one with 4 fixed demos, and ten times with 8."
-)
 
 
 @dataclass(frozen=True)
@@ -112,8 +106,6 @@ class KNNFewShot(Compiler):
         tried = dict([*list(found.items())[:room], *fixed.items()][: self.num_candidates])
         tried.pop(search.base, None)
         search.race(list(tried), self.race or "full", origins=list(tried.values()))
-        if any(search.best()[0].nearest(path) is not None for path in search.demo_paths):
-            search.note(_COST)
 
     def effort(self, *, train: int, calls: float) -> Effort:
         """Return the race, and bootstrapping, which is expected of a program of several steps."""
@@ -123,7 +115,7 @@ class KNNFewShot(Compiler):
             race=self.race,
             runs=expected_attempts(wanted, train=train, rounds=1) if calls > 1 else 0,
             most_runs=train if wanted else 0,
-            notes=(_COST,),
+            notes=(COST_OF_CHOICE,),
         )
 
     def check(self, program: Module, train: Dataset) -> None:
