@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         LabeledFewShot,
         ProTeGi,
         RandomSearch,
+        TextGrad,
     )
     from tunesmith.data import Dataset, Score
     from tunesmith.evaluation import Report, class_scores, evaluate
@@ -102,6 +103,7 @@ __all__ = [
     "Setting",
     "Signature",
     "stream",
+    "TextGrad",
     "verify",
 ]
 

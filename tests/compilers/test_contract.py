@@ -23,6 +23,7 @@ from tunesmith.compilers import (
     LabeledFewShot,
     ProTeGi,
     RandomSearch,
+    TextGrad,
 )
 from tunesmith.lm import FunctionLM
 
@@ -115,6 +116,9 @@ class TestCAPO(ProposingContract):
 
     def make(self, **options: Any) -> Compiler:
         return CAPO(**{"metric": right, "population": 3, "children": 2, "iterations": 2, "finalists": 1, **options})
+class TestTextGrad(ProposingContract):
+    def make(self, **options: Any) -> Compiler:
+        return TextGrad(**{"metric": right, "steps": 5, **options})
 
 
 def keys() -> list[str]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers.pe2 import PE2
     from tunesmith.compilers.protegi import ProTeGi
     from tunesmith.compilers.random_search import RandomSearch
+    from tunesmith.compilers.text_grad import TextGrad
 
 _public = lazy_package(__name__)
 
@@ -94,6 +95,7 @@ __all__ = [
     "Search",
     "StoredStudy",
     "Study",
+    "TextGrad",
     "Trial",
     "TrialRecord",
     "verdict_of",

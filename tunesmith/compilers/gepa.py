@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from tunesmith.compilers._anew import task_of, written_anew
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._gates import gains_on_train, scored_whole, total
 from tunesmith.compilers._options import option
 from tunesmith.compilers._outcome import Outcome
 from tunesmith.compilers._pareto import ancestors, front, merged
 from tunesmith.compilers._study import check_limits
-from tunesmith.compilers._wording import outcome_texts, pair_texts, role_in_words
+from tunesmith.compilers._wording import outcome_texts
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.errors import UsageError, shown
 from tunesmith.modules import Candidate, Predict
@@ -26,7 +27,6 @@ __all__ = ["GEPA"]
 
 _EFFORTS = {"light": 6, "medium": 12, "heavy": 18}  # of `auto` in dspy.GEPA: candidates that its formula counts with
 _MINIBATCH, _FULL_EVERY = 35, 5  # of that formula
-_PAIRS = 4  # labelled examples that an instruction is written from, without the one so far
 
 
 class Reflect(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
@@ -42,15 +42,7 @@ class Reflect(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen w
     better: str = OutputField(desc="the new instruction")
 
 
-class WriteAnew(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
-    """Write the instruction that makes a model give these outputs for these inputs. Copy no example."""
-
-    task: str = InputField(desc="what the step gets and gives")
-    pairs: list[str] = InputField(desc="inputs and right outputs")
-    instruction: str = OutputField()
-
-
-_REFLECT, _WRITE_ANEW = Predict(Reflect, max_tokens=500), Predict(WriteAnew, max_tokens=300)
+_REFLECT = Predict(Reflect, max_tokens=500)
 
 
 @dataclass(frozen=True)
@@ -143,18 +135,20 @@ class GEPA(Compiler):
     def effort(self, *, train: int, calls: float) -> Effort:
         """Return the iterations; one of four is expected to give a child that is scored on all of validation."""
         first, most = (2 * min(n, train) for n in (self.minibatch, self.most_minibatch))
+        asked = self.attempts + (self.anew_every > 0)
         if self.iterations is None:
             limit = self.evaluations or 0
-            proposals = self.attempts * math.ceil(limit / self.minibatch)
+            proposals = asked * math.ceil(limit / self.minibatch)
             return Effort(candidates=1, proposals=proposals, runs=limit, most_runs=limit + most)
         count = self.iterations
         return Effort(
             candidates=count,
             race="paired-halving",
             finalists=max(1, count // 4),
-            proposals=self.attempts * count,
+            proposals=asked * count,
             runs=first * count,
             most_runs=most * count + (train if self.anew_every else 0),  # without labels a teacher runs first
+            start=(first, 1),
         )
 
     def search(self, search: "Search") -> None:
@@ -278,15 +272,14 @@ class _Evolution:
 
     def _text(self, path: str, parent: Candidate, runs: Sequence[Outcome], number: int, *, anew: bool) -> str | None:
         """Return a new instruction, `None` if the prompt model writes nothing of use."""
-        search = self._search
-        task = role_in_words(path, {one: search.signature(one) for one in parent.parts})
-        pairs = pair_texts(search.examples(path, _PAIRS, draw=number)) if anew else []
-        for _ in range(self._how.attempts):
-            if pairs:
-                texts = search.propose(path, _WRITE_ANEW, task=task, pairs=pairs)
-            else:
-                now = parent.parts[path].instruction
-                texts = search.propose(path, _REFLECT, task=task, instruction=now, runs=outcome_texts(runs, path))
+        search, attempts = self._search, self._how.attempts
+        if anew:
+            found = written_anew(search, path, draw=number, attempts=attempts)
+            if found is not None:
+                return found
+        task, now = task_of(search, path), parent.parts[path].instruction
+        for _ in range(1 if anew else attempts):
+            texts = search.propose(path, _REFLECT, task=task, instruction=now, runs=outcome_texts(runs, path))
             if texts:
                 return texts[0]
         return None
