@@ -116,6 +116,8 @@ class TestCAPO(ProposingContract):
 
     def make(self, **options: Any) -> Compiler:
         return CAPO(**{"metric": right, "population": 3, "children": 2, "iterations": 2, "finalists": 1, **options})
+
+
 class TestTextGrad(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         return TextGrad(**{"metric": right, "steps": 5, **options})
