@@ -112,8 +112,9 @@ def test_the_budget_keeps_what_they_take_and_a_plan_counts_it(cap: int) -> None:
     assert result.charged.calls == len(model.requests) <= cap
     assert result.bad_cases is not None
     given = {"metric": right, "trainset": TRAIN, "valset": VAL, "lm": model, "compiler": LabeledFewShot(8)}
-    more = plan(dspy.Predict(Colour), bad_cases=BAD, **given)["calls"]["worst"]
-    assert more == plan(dspy.Predict(Colour), **given)["calls"]["worst"] + 2 * len(BAD)
+    found = plan(dspy.Predict(Colour), bad_cases=BAD, **given)
+    assert "4 bad cases are among the training examples; both programs are run on them." in found["notes"]
+    assert found["calls"]["worst"] == plan(dspy.Predict(Colour), **given)["calls"]["worst"] + 2 * len(BAD)
 
 
 def test_a_budget_without_room_for_them_is_refused_and_one_of_tokens_keeps_something() -> None:
@@ -129,6 +130,8 @@ def test_a_compile_from_the_command_of_dspy_takes_them_too() -> None:
             dspy.Predict(Colour), trainset=TRAIN, valset=VAL, bad_cases=BAD
         )
     assert program.compile_report
+    with pytest.raises(UsageError, match="needs a metric"), dspy.context(lm=FunctionLM(world())):
+        LabeledFewShot(4).compile(dspy.Predict(Colour), trainset=TRAIN, bad_cases=BAD)
 
 
 def test_they_are_part_of_what_a_run_is(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def plan_of(job: Job) -> Plan:
                 *job.notes,
                 *found.get("notes", []),
                 *_notes_of_test(job),
+                *_notes_of_bad_cases(job),
                 *([each.note] if each.note else []),
                 *_notes_of_other_limits(job.budget),
             ],
@@ -104,6 +105,12 @@ def _notes_of_test(job: Job) -> list[str]:
     shown = minimum_detectable_effect(count, spread, power=POWER)
     text = f"{count} {what} most likely show a gain of {min(shown, 1.0):.2f} or more"
     return [f"{text}, of a score from 0 to 1; a gain of 0.1 needs about {examples_needed(0.1, spread, power=POWER)}."]
+
+
+def _notes_of_bad_cases(job: Job) -> list[str]:
+    if job.bad_cases is None:
+        return []
+    return [f"{len(job.bad_cases.examples)} bad cases are among the training examples; both programs are run on them."]
 
 
 def _notes_of_other_limits(budget: Budget) -> list[str]:

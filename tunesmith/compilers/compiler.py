@@ -209,7 +209,7 @@ class Compiler(Teleprompter, ABC):
                 f"{type(self).__name__}.compile does not know {', '.join(sorted(kwargs))}. "
                 "How a compiler works is said in its constructor."
             )
-        if self.metric is None:
+        if self.metric is None and bad_cases is None:  # what became of those is judged
             found = self._without_metric(student, trainset, (freeze, protect), progress)
             if found is not None:
                 return found
