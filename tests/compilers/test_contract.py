@@ -19,6 +19,7 @@ from tunesmith.compilers import (
     Calibrate,
     Compiler,
     DSPyCompiler,
+    JointSearch,
     KNNFewShot,
     LabeledFewShot,
     ProTeGi,
@@ -121,6 +122,9 @@ class TestCAPO(ProposingContract):
 class TestTextGrad(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         return TextGrad(**{"metric": right, "steps": 5, **options})
+class TestJointSearch(ProposingContract):
+    def make(self, **options: Any) -> Compiler:
+        return JointSearch(**{"metric": right, "num_trials": 5, "proposals": 2, **options})
 
 
 def keys() -> list[str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers.dspy_compiler import DSPyCompiler
     from tunesmith.compilers.few_shot import BootstrapFewShot, LabeledFewShot, few_shot_candidate
     from tunesmith.compilers.gepa import GEPA
+    from tunesmith.compilers.joint_search import JointSearch
     from tunesmith.compilers.knn_few_shot import KNNFewShot, demo_pools, knn_candidates
     from tunesmith.compilers.opro import OPRO
     from tunesmith.compilers.pe2 import PE2
@@ -67,6 +68,7 @@ __all__ = [
     "job_of",
     "knn_candidates",
     "KNNFewShot",
+    "JointSearch",
     "LabeledFewShot",
     "Mirror",
     "mirrored",

@@ -40,6 +40,7 @@ expected improvement, of the hypervolume with several objectives) and `nsga-ii` 
 point once, in random order."""
 
 _POPULATION = 20
+_STARTUP = 10  # as Optuna's
 _NEEDED = ("torch", "scipy")  # by Optuna's GPSampler, which imports them at its first fit
 _METRIC_NAMES = "study:metric_names"  # `set_metric_names` warns that it is experimental, and filters are every thread's
 
@@ -81,6 +82,7 @@ class Study:
         seed: of the sampler.
         objectives: names of `OBJECTIVES`, in the order in which `tell` is given their values.
         population: individuals of a generation of `nsga-ii`.
+        startup: points that `tpe` draws at random before it learns.
 
     Raises:
         UsageError: an unknown sampler or objective, a sampler whose packages are not installed, or a name without
@@ -95,6 +97,7 @@ class Study:
         seed: int = 0,
         objectives: Sequence[str] = ("score",),
         population: int = _POPULATION,
+        startup: int = _STARTUP,
     ) -> None:
         check_sampler(sampler)
         empty = [name for name, count in space.items() if count < 1]
@@ -107,7 +110,8 @@ class Study:
         with _quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study = optuna.create_study(
-                directions=[OBJECTIVES[name] for name in self.objectives], sampler=_sampler(sampler, seed, population)
+                directions=[OBJECTIVES[name] for name in self.objectives],
+                sampler=_sampler(sampler, seed, population, startup),
             )
 
     @property
@@ -120,13 +124,15 @@ class Study:
         """Whether a grid has no point left to ask for."""
         return self._grid is not None and self._asked == self.size
 
-    def ask(self) -> Trial:
-        """Return the next point to try.
+    def ask(self, at: Mapping[str, int] | None = None) -> Trial:
+        """Return the next point to try, or the point `at`, whatever the sampler would draw.
 
         Raises:
             UsageError: the grid has no point left.
         """
-        if self._grid is not None:
+        if at is not None:
+            self._study.enqueue_trial(dict(at))
+        elif self._grid is not None:
             point = next(self._grid, None)
             if point is None:
                 raise UsageError(f"All {self.size} points of the grid were asked for. Look at `exhausted` first.")
@@ -267,9 +273,9 @@ def _state(values: Sequence[float] | None, seen: int) -> "TrialState":
     return optuna.trial.TrialState.PRUNED if seen else optuna.trial.TrialState.COMPLETE
 
 
-def _sampler(name: str, seed: int, population: int) -> "optuna.samplers.BaseSampler":
+def _sampler(name: str, seed: int, population: int, startup: int) -> "optuna.samplers.BaseSampler":
     if name == "tpe":
-        return optuna.samplers.TPESampler(seed=seed, multivariate=True)
+        return optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=startup)
     if name == "gp":
         return optuna.samplers.GPSampler(seed=seed)
     if name == "nsga-ii":
