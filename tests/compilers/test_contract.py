@@ -122,6 +122,8 @@ class TestCAPO(ProposingContract):
 class TestTextGrad(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         return TextGrad(**{"metric": right, "steps": 5, **options})
+
+
 class TestJointSearch(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         return JointSearch(**{"metric": right, "num_trials": 5, "proposals": 2, **options})
