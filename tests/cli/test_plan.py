@@ -44,7 +44,5 @@ def test_a_compiler_of_the_projects_own_is_planned_with_its_options(workspace: W
     assert json.loads(run(*options, "--json").stdout)["proposals"] == 3
     wrong = run(*options, "--set", "rounds=0")
     assert (wrong.exit_code, "`rounds` must be at least 1. Given: 0." in wrong.stderr) == (2, True)
-    assert (
-        "There is no compiler 'magic'. Use one of: bootstrap-few-shot" in run("compile", "--compiler", "magic").stderr
-    )
+    assert "There is no compiler 'magic'. Use one of: " in run("compile", "--compiler", "magic").stderr
     assert "`--set` takes `option=value`" in run("compile", "--set", "rounds").stderr
