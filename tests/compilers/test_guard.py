@@ -148,6 +148,26 @@ def test_a_good_rewrite_passes(own: str, text: str) -> None:
     assert guarded(own, ROWS)(text) is None
 
 
+def test_a_copy_with_a_few_words_changed_is_one_too() -> None:
+    rows = [
+        {"text": "The room was clean and the staff kind.", "label": "good"},
+        {"text": "Cold soup and a loud street all night long.", "label": "bad"},
+    ]
+    ask = guarded("Say whether the comment is good or bad.", rows)
+    for text in (
+        "The room was cleaned and the staff kind.",
+        "The room was clean, the staff kind, and the breakfast lovely.",
+        "So: cold soup and loud music, and a loud street all night.",
+    ):
+        assert "it is mostly the text of a training example" in (ask(text) or ""), text
+    for text in (
+        "Say whether a guest liked the room, the staff and the food, or not.",
+        "A comment on the staff kind or clean room is good; loud streets, cold soup and the like are bad.",
+        "The comment is good if all was fine and bad if something was not.",
+    ):
+        assert ask(text) is None, text
+
+
 def test_a_description_of_a_field_may_be_repeated() -> None:
     class Sorted(ts.Signature):
         """Sort it."""
@@ -216,7 +236,8 @@ def test_no_run_of_eight_words_of_an_example_passes(row: int, start: int, before
     rows = [{"text": " ".join(f"w{number}x{place}" for place in range(12)), "label": "good"} for number in range(4)]
     words = rows[row]["text"].split()[start : start + 8]
     assert "the text of a training example" in guarded("", rows)(f"{before} {', '.join(words)} {after}")
-    assert guarded("", rows)(f"{before} {' '.join(words[:7])} {after}") is None
+    rest = "of which you say in the end what it comes to"
+    assert guarded("", rows)(f"{before} {' '.join(words[:7])} {rest} {after}") is None
 
 
 def test_reasons_are_counted_without_what_they_say_of_one_text() -> None:

@@ -13,6 +13,7 @@ from tunesmith.signatures import Example, Signature, labels
 __all__ = ["Quotations", "strings"]
 
 _RUN = 8  # words in a row that are a quotation and not a turn of speech
+_SHORT_RUN, _LEAST_SHARED = 3, 6  # words in a row, and in all, that a changed copy shares with its example
 _LEAST_WORDS, _LEAST_CHARACTERS = 3, 15  # of a value that is a quotation as a whole
 _COMMON = 3  # examples that share a text: it is a wording of the task and quotes none of them
 _SHOWN = 60  # characters of what is quoted
@@ -57,7 +58,30 @@ class Quotations:
             run = next((run for run in _runs(words) if run in runs), None)
             if run is not None:
                 return f"it holds the text of a {split} example: {_quoted(' '.join(run))}"
-        return None
+        return self._mostly(words)
+
+    def _mostly(self, words: Sequence[str]) -> str | None:
+        """A copy with a few words changed shares most of its words with one example, three or more in a row."""
+        shared: dict[tuple[str, int], set[int]] = {}
+        for at, triple in enumerate(_runs(words, _SHORT_RUN)):
+            for row in self._triples.get(triple, ()):
+                shared.setdefault(row, set()).update(range(at, at + _SHORT_RUN))
+        (split, _), places = max(shared.items(), key=lambda item: len(item[1]), default=(("", 0), set[int]()))
+        if len(places) < max(_LEAST_SHARED, len(words) / 2):
+            return None
+        return f"it is mostly the text of a {split} example: {_quoted(' '.join(words[at] for at in sorted(places)))}"
+
+    @cached_property
+    def _triples(self) -> dict[tuple[str, ...], list[tuple[str, int]]]:
+        """The rows that have three words in a row, of which no more have them than may quote each other."""
+        found: dict[tuple[str, ...], list[tuple[str, int]]] = {}
+        for split, rows in self._rows.items():
+            for number, row in enumerate(rows):
+                texts = [_words(text) for name in row if name not in self._closed for text in strings(row[name])]
+                for triple in dict.fromkeys(triple for words in texts for triple in _runs(words, _SHORT_RUN)):
+                    found.setdefault(triple, []).append((split, number))
+        own = {triple for text in self._own for triple in _runs(_words(text), _SHORT_RUN)}
+        return {triple: rows for triple, rows in found.items() if len(rows) < _COMMON and triple not in own}
 
     @cached_property
     def _rows(self) -> dict[str, list[dict[str, Any]]]:
@@ -159,8 +183,8 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
-def _runs(words: Sequence[str]) -> Iterable[tuple[str, ...]]:
-    return (tuple(words[at : at + _RUN]) for at in range(len(words) - _RUN + 1))
+def _runs(words: Sequence[str], length: int = _RUN) -> Iterable[tuple[str, ...]]:
+    return (tuple(words[at : at + length]) for at in range(len(words) - length + 1))
 
 
 def _quoted(text: str) -> str:
