@@ -121,7 +121,7 @@ def test_predictors_take_turns_and_one_that_did_not_run_is_passed_over() -> None
         def forward(self, thing: str) -> dspy.Prediction:
             return self.answer(thing=self.look(thing=thing, turn=1).looks)
 
-    gepa(FunctionLM(answer), Two(), never, iterations=4, attempts=1, anew_every=0)
+    gepa(FunctionLM(answer), Two(), never, iterations=4, attempts=1, anew_every=0, blame=False)
 
     assert turns == ["look", "answer", "look", "answer"]
 
@@ -151,7 +151,15 @@ def test_what_two_lineages_learned_is_merged() -> None:
         return written(seen, **{"b" if "side" in seen.text.lower() else "a": str(level(seen.system))})
 
     report = gepa(
-        FunctionLM(answer), Sides(), sided, iterations=8, minibatch=40, most_minibatch=40, parts=1, anew_every=0
+        FunctionLM(answer),
+        Sides(),
+        sided,
+        iterations=8,
+        minibatch=40,
+        most_minibatch=40,
+        parts=1,
+        anew_every=0,
+        blame=False,
     )
 
     best = report.trials[0]

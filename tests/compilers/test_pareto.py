@@ -105,6 +105,17 @@ def test_a_choice_among_demos_goes_with_them() -> None:
     )
 
 
+def test_offsets_stay_with_the_prompt_that_they_were_learned_on() -> None:
+    learned = BASE.with_part("answer", offsets={"red": 0.5}).with_part("weigh", instruction="Weigh.")
+    other = BASE.with_part("look", instruction="Look.")
+    kept, dropped = merged(BASE, learned, other), merged(BASE, learned, other.with_part("answer", instruction="Say."))
+
+    assert kept is not None
+    assert kept.parts["answer"].offsets == {"red": 0.5}
+    assert dropped is not None
+    assert dropped.parts["answer"].offsets == {}
+
+
 def test_settings_are_merged_one_by_one() -> None:
     base = Candidate.of(ts.SelfConsistency(ts.Predict("q -> a")))
     names = [(path, name) for path, values in base.settings.items() for name in values]

@@ -48,7 +48,9 @@ def merged(base: Candidate, a: Candidate, b: Candidate) -> Candidate | None:
     for path, part in base.parts.items():
         instruction = _either(part.instruction, a.parts[path].instruction, b.parts[path].instruction)
         demos, name, nearest = _either(*(_demos(candidate, path) for candidate in (base, a, b)))
-        parts[path] = replace(part, instruction=instruction, demos=demos, format=name)
+        # Offsets belong to the prompt that they were learned on.
+        whole = replace(part, instruction=instruction, demos=demos, format=name, offsets={})
+        parts[path] = next((o for c in (a, b, base) if replace(o := c.parts[path], offsets={}) == whole), whole)
         chosen[nearest_path(path)] = nearest
     settings = {
         path: {name: _either(value, a.settings[path][name], b.settings[path][name]) for name, value in values.items()}

@@ -83,6 +83,10 @@ class GEPA(Compiler):
     most_minibatch: int = option(
         12, "Up to how many training examples parent and child are compared on while fewer do not tell.", low=1
     )
+    blame: bool = option(
+        default=True,
+        help="Whether the predictor to blame for most failures of the minibatch is rewritten, not the next in turn.",
+    )
     perfect: float = option(1.0, "A parent that scores this on its whole minibatch is not rewritten.")
     attempts: int = option(2, "Proposals that are asked for, one by one, until one can be used.", low=1)
     parts: int = option(
@@ -129,17 +133,18 @@ class GEPA(Compiler):
         n = _EFFORTS[auto]
         trials = int(max(4 * predictors * math.log2(n), 1.5 * n))
         evaluations = val + 5 * n + _MINIBATCH * trials + ((trials + 1) // _FULL_EVERY + 1) * val
-        flow = {"iterations": None, "most_minibatch": 3, "attempts": 1, "parts": 1, "anew_every": 0}
+        flow = {"iterations": None, "most_minibatch": 3, "attempts": 1, "parts": 1, "anew_every": 0, "blame": False}
         return cls(**{**flow, "evaluations": evaluations, **options})
 
     def effort(self, *, train: int, calls: float) -> Effort:
         """Return the iterations; one of four is expected to give a child that is scored on all of validation."""
         first, most = (2 * min(n, train) for n in (self.minibatch, self.most_minibatch))
         asked = self.attempts + (self.anew_every > 0)
+        replays = self.minibatch * math.ceil(calls - 1) if self.blame else 0  # of each predictor but one, at most
         if self.iterations is None:
             limit = self.evaluations or 0
             proposals = asked * math.ceil(limit / self.minibatch)
-            return Effort(candidates=1, proposals=proposals, runs=limit, most_runs=limit + most)
+            return Effort(candidates=1, proposals=proposals, runs=limit, most_runs=limit * (1 + self.blame) + most)
         count = self.iterations
         return Effort(
             candidates=count,
@@ -147,7 +152,8 @@ class GEPA(Compiler):
             finalists=max(1, count // 4),
             proposals=asked * count,
             runs=first * count,
-            most_runs=most * count + (train if self.anew_every else 0),  # without labels a teacher runs first
+            most_runs=(most + replays) * count
+            + (train if self.anew_every else 0),  # without labels a teacher runs first
             start=(first, 1),
         )
 
@@ -251,7 +257,7 @@ class _Evolution:
         self._evaluated += how.minibatch  # also if an evaluation gave nothing, so that this ends
         if all((run.score or 0.0) >= how.perfect for run in runs):
             return
-        path = self._turn(parent, runs)
+        path = self._path(parent, runs)
         text = self._text(path, candidate, runs, number, anew=anew)
         child = None if text is None else candidate.with_part(path, instruction=text)
         if child is None or child in self._pool.candidates:
@@ -261,14 +267,20 @@ class _Evolution:
         if sum(gains) > 0:
             self._add(child, (parent,), f"{'from scratch' if anew else 'rewrite'} {number + 1}")
 
-    def _turn(self, parent: int, runs: Sequence[Outcome]) -> str:
-        """Return the next predictor in turn that ran."""
-        paths, first = self._search.paths, self._pool.turns[parent]
-        ran = {step.predictor for run in runs for step in run.steps}
-        turns = range(first, first + len(paths))
-        chosen = next((turn for turn in turns if paths[turn % len(paths)] in ran), first)
-        self._pool.turns[parent] = chosen + 1
-        return paths[chosen % len(paths)]
+    def _path(self, parent: int, runs: Sequence[Outcome]) -> str:
+        """Return which predictor is rewritten: the next in turn that ran, of those with the most blame."""
+        how, search, first = self._how, self._search, self._pool.turns[parent]
+        turns = [search.paths[turn % len(search.paths)] for turn in range(first, first + len(search.paths))]
+        if how.blame and len(turns) > 1:
+            failed = [run for run in runs if (run.score or 0.0) < how.perfect]
+            blamed = search.credit(self._pool.candidates[parent], failed, threshold=how.perfect)
+            counts = {path: len(blamed[path]) for path in turns}
+        else:
+            ran = {step.predictor for run in runs for step in run.steps}
+            counts = {path: int(path in ran) for path in turns}
+        path = max(turns, key=counts.__getitem__)
+        self._pool.turns[parent] = first + turns.index(path) + 1
+        return path
 
     def _text(self, path: str, parent: Candidate, runs: Sequence[Outcome], number: int, *, anew: bool) -> str | None:
         """Return a new instruction, `None` if the prompt model writes nothing of use."""
