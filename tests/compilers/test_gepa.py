@@ -105,7 +105,19 @@ def test_the_prompt_model_sees_instruction_runs_and_what_the_metric_says() -> No
     )
 
 
-def test_predictors_take_turns_and_one_that_did_not_run_is_passed_over() -> None:
+class Two(Steps):
+    """As `Steps`, without the second and the loop."""
+
+    def forward(self, thing: str) -> dspy.Prediction:
+        return self.answer(thing=self.look(thing=thing, turn=1).looks)
+
+
+@each(
+    ("blame", "wanted"),
+    [(False, ["look", "answer", "look", "answer"]), (True, ["answer"] * 4)],
+    ids=["in turn", "to blame"],
+)
+def test_the_predictor_that_is_rewritten_ran_and_is_next_in_turn_or_to_blame(blame: bool, wanted: list[str]) -> None:
     turns: list[str] = []
 
     def answer(seen: Seen) -> str:
@@ -114,16 +126,12 @@ def test_predictors_take_turns_and_one_that_did_not_run_is_passed_over() -> None
             return ""
         return written(seen, looks="thing 1") if asks_for_steps(seen) else written(seen, colour="green")
 
-    def never(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> float:
-        return 0.0
+    labelled = [example.copy(looks="thing 1") for example in TRAIN]
+    with dspy.context(lm=FunctionLM(answer)):
+        compiler = GEPA(metric=right, iterations=4, attempts=1, anew_every=0, blame=blame)
+        compiler.compile(Two(), trainset=labelled, valset=VAL)
 
-    class Two(Steps):
-        def forward(self, thing: str) -> dspy.Prediction:
-            return self.answer(thing=self.look(thing=thing, turn=1).looks)
-
-    gepa(FunctionLM(answer), Two(), never, iterations=4, attempts=1, anew_every=0, blame=False)
-
-    assert turns == ["look", "answer", "look", "answer"]
+    assert turns == wanted
 
 
 class Sides(dspy.Module):
