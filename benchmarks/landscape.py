@@ -83,7 +83,8 @@ def compiled(cell: Cell) -> dict[str, Any]:
             found = made(name, budget, seed).compile(program, trainset=world.train, valset=world.val)
     except TunesmithError as error:
         found, refused = program, f"{type(error).__name__}: {error}"
-    spent, asked = len(lm.requests), world.proposals
+    report = getattr(found, "compile_report", None)
+    spent, asked = 0 if report is None else report.charged.calls, world.proposals
     return {
         "cell": list(cell),
         "score": round(world.truth(found), 5),

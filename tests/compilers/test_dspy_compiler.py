@@ -6,6 +6,7 @@ from typing import Any
 import dspy
 import pytest
 
+import tunesmith as ts
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
 from tests.each import each
 from tunesmith.compilers import DSPyCompiler
@@ -96,3 +97,25 @@ def test_an_error_of_dspy_ends_its_search_and_never_the_compile() -> None:
 def test_nothing_of_dspys_output_goes_to_the_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     compiled("BootstrapFewShotWithRandomSearch", model_of())
     assert capsys.readouterr().out == ""
+
+
+class Styled(dspy.Module):
+    """A program with a setting."""
+
+    style: str = ts.Setting("plain", choices=("plain", "brief"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = dspy.Predict(Colour)
+
+    def forward(self, thing: str) -> dspy.Prediction:
+        return self.step(thing=thing)
+
+
+def test_a_program_with_settings_is_not_mixed_up_with_those_that_miprov2_hangs_on_it() -> None:
+    given = {"arguments": SMALL["MIPROv2"], "compile_arguments": COMPILED["MIPROv2"]}
+    with dspy.context(lm=model_of()):
+        program = DSPyCompiler("MIPROv2", metric=right, **given).compile(Styled(), trainset=TRAIN, valset=VAL)
+    report = program.compile_report
+    assert len(report.trials) == 2, report.notes
+    assert {path: dict(values) for path, values in report.candidate.settings.items()} == {"self": {"style": "plain"}}

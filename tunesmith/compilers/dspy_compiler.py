@@ -4,7 +4,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dspy import teleprompt
@@ -130,7 +130,10 @@ class DSPyCompiler(Compiler):
         if set(found.parts) != set(search.base.parts):
             search.note(f"{self.optimizer} returned a program with other predictors, which cannot be compared.")
             return None
-        return found
+        # MIPROv2 hangs other programs on the one that it returns: their settings are not the program's.
+        return replace(
+            found, settings={path: found.settings.get(path, own) for path, own in search.base.settings.items()}
+        )
 
     def _kind(self) -> type[Teleprompter]:
         found = getattr(teleprompt, self.optimizer, None)

@@ -1,0 +1,62 @@
+"""`benchmarks/compilers.py`: its cells, what it does with missing data and a torn line. The real runs are not made here."""
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.evaluation.replies import written
+from tests.scripts import benchmark
+from tunesmith.lm import FunctionLM
+
+
+@pytest.fixture
+def comparison() -> ModuleType:
+    return benchmark("compilers")
+
+
+def answering() -> FunctionLM:
+    return FunctionLM(lambda seen: written(seen, topic="room"))
+
+
+def test_the_first_arms_are_on_every_task_with_two_seeds(comparison: ModuleType) -> None:
+    found = comparison.cells()
+
+    assert len(set(found)) == len(found)
+    for arm in ("as-given", "random-search", "joint-search", *comparison.DSPY):
+        assert {(task, seed) for task, one, seed in found if one == arm} == {
+            (task, seed) for task in comparison.TASKS for seed in (0, 1)
+        }
+    assert {(task, seed) for task, arm, seed in found if arm == "bootstrap-few-shot"} == {
+        ("sentiment", 0),
+        ("banking77", 0),
+    }
+
+
+def test_cells_are_chosen_by_patterns(comparison: ModuleType) -> None:
+    assert list(comparison.chosen("demo:as-given:*")) == [("demo", "as-given", 0), ("demo", "as-given", 1)]
+    with pytest.raises(SystemExit, match="No cell is like 'demo:nothing'"):
+        list(comparison.chosen("demo:nothing"))
+
+
+def test_a_cell_says_what_was_found_and_what_it_cost(comparison: ModuleType) -> None:
+    row = comparison.run(("demo", "labeled-few-shot", 0), answering(), answering())
+
+    assert row["n"] == 200
+    assert 0 < row["mean"] < 1
+    assert row["calls"] <= comparison.CALLS
+    assert row["tokens"] > row["calls"]
+    json.dumps(row)
+
+
+def test_a_cell_without_data_says_so(comparison: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(comparison, "DATA", tmp_path)
+    row = comparison.run(("antonyms", "random-search", 0), answering(), answering())
+    assert row["skipped"].startswith("the data are missing")
+
+
+def test_a_torn_line_is_run_again(comparison: ModuleType, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"cell": ["demo", "as-given", 0], "mean": 0.5}\n{"cell": ["demo", "as', encoding="utf-8")
+    assert list(comparison.known(file)) == [("demo", "as-given", 0)]
