@@ -24,7 +24,9 @@ GIVEN = {"task": "thing -> colour", "examples": []}
 
 
 def report_of(model: Any, *, student: Any = None, compiler: Any = None, trainset: Any = FEW, **options: Any) -> Any:
-    compiler = OPRO(**{"metric": right, "steps": 3, "batch": 4, **options}) if compiler is None else compiler
+    compiler = (
+        OPRO(**{"metric": right, "steps": 3, "batch": 4, "fresh": 0, **options}) if compiler is None else compiler
+    )
     with dspy.context(lm=model):
         program = compiler.compile(dspy.Predict(Colour) if student is None else student, trainset=trainset, valset=VAL)
     found: CompileReport = program.compile_report
@@ -158,6 +160,17 @@ def test_exemplars_may_be_what_most_instructions_get_wrong(choice: str) -> None:
     assert "| right: colour:" in told.questions[-1]
 
 
+def test_fresh_steps_see_examples_alone_for_each_predictor() -> None:
+    told = Told()
+    report_of(told.lm, fresh=2, steps=5, batch=1)
+    assert ["score: " in question for question in told.questions] == [False, True, False, True, False]
+    assert all("<INS>" in question for question in told.questions)
+
+    told = Told()
+    report_of(told.lm, fresh=2, steps=7, batch=1, student=Steps())
+    assert ["score: " in question for question in told.questions] == [False] * 3 + [True] * 3 + [False]
+
+
 # What is left out -------------------------------------------------------------------------------------------
 
 
@@ -213,7 +226,7 @@ def test_an_instruction_counts_as_the_mean_of_the_combinations_that_hold_it() ->
 def climbing(seen: Seen) -> str:
     """A model that goes on from the best instruction it is shown; it is right the more often the further that is."""
     if asked(seen):
-        (*_, last) = re.findall(r"(\d*)\. \| score", seen.text)
+        (*_, last) = re.findall(r"(\d*)\. \| score", seen.text) or [""]
         return proposed(seen, f"Try {int(last or 0) + int(chance(seen.text, seen.request.config.seed) * 3)}.")
     thing = number(seen.text)
     tries = re.search(r"Try (\d+)", seen.system)
@@ -224,7 +237,7 @@ def climbing(seen: Seen) -> str:
 @pytest.mark.parametrize("options", [{}, {"score_on": "train"}], ids=str)
 def test_it_beats_random_search_at_equal_calls_if_the_model_learns_from_scores(options: dict[str, Any]) -> None:
     for seed in range(scaled(20)):
-        found = report_of(FunctionLM(climbing), steps=12, budget=400, seed=seed, **options)
+        found = report_of(FunctionLM(climbing), steps=12, fresh=4, budget=400, seed=seed, **options)
         other = report_of(
             FunctionLM(climbing),
             compiler=RandomSearch(

@@ -42,12 +42,21 @@ class WriteInstruction(Signature):  # type: ignore[metaclass]  # DSPy's metaclas
     instruction: str = OutputField(desc="differs from all of these")
 
 
+class BeginInstruction(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+    """Write one instruction for the task. Be short and general. Give no answer and no example."""
+
+    task: str = InputField(desc="what goes in and what comes out")
+    examples: list[str] = InputField(desc=f"{_SLOT} is the place of the instruction")
+    instruction: str = OutputField()
+
+
 @dataclass(frozen=True)
 class OPRO(Compiler):
     """Ask for instructions that beat the scored ones, worst first (Yang et al. 2023, arXiv 2309.03409, section 4).
 
     Differences from the released code (google-deepmind/opro): by default new instructions race on validation, and
     the model sees those scores but never a validation example; `published()` scores each on the whole training set.
+    By default every fourth step writes from the exemplars alone, so that a bad instruction is not improved for ever.
     Several predictors take turns, and an instruction counts as the mean of the combinations that hold it. If no
     instruction reaches the threshold, the best is shown. Three steps in a row without a new instruction end the search.
 
@@ -76,6 +85,11 @@ class OPRO(Compiler):
         "that were tried (`wrong`) or of those that it sees (`wrong-now`).",
         choices=("random", "constant", *_WRONG),
     )
+    fresh: int = option(
+        4,
+        "In every so manieth step, the first included, instructions are written from the exemplars alone; 0 for none.",
+        low=0,
+    )
     max_length: int = option(500, "The most characters of an instruction.", low=1)
     digits: bool = option(default=True, help="Whether an instruction may hold digits; the paper has none for GSM8K.")
     score_on: str = option(
@@ -90,7 +104,7 @@ class OPRO(Compiler):
     @classmethod
     def published(cls, **options: Any) -> Self:
         """Return the compiler with the settings of the released code; `options` go first."""
-        given = {"steps": 200, "batch": 8, "threshold": 0.0, "score_on": "train", "finalists": 1}
+        given = {"steps": 200, "batch": 8, "threshold": 0.0, "score_on": "train", "finalists": 1, "fresh": 0}
         return cls(**{**given, **options})
 
     def __post_init__(self) -> None:
@@ -144,14 +158,22 @@ class OPRO(Compiler):
         score_finalists(search, memory.leaders(), self.finalists, memory.origins)
 
     def _ask(self, search: "Search", memory: "_Memory", path: str, number: int, asked: int) -> list[str]:
+        fresh = bool(self.fresh) and number // len(search.paths) % self.fresh == 0
+        task = role_in_words(path, {one: search.signature(one) for one in search.base.parts})
+        given: dict[str, Any] = {"task": task}
+        if not fresh:
+            given["scored"] = BestLast(f"{text} | score: {round(100 * score)}" for text, score in memory.pairs(path))
         found = search.propose(
             path,
-            Predict(WriteInstruction, temperature=1.0, max_tokens=max(32, self.max_length // 2)),
+            Predict(
+                BeginInstruction if fresh else WriteInstruction,
+                temperature=1.0,
+                max_tokens=max(32, self.max_length // 2),
+            ),
             asked,
             most=self.max_length,
-            task=role_in_words(path, {one: search.signature(one) for one in search.base.parts}),
-            scored=BestLast(f"{text} | score: {round(100 * score)}" for text, score in memory.pairs(path)),
             examples=[f"{_SLOT} {text}" for text in self._exemplars(search, memory, path, number)],
+            **given,
         )
         return [text for text in found if _SLOT not in text and (self.digits or not any(map(str.isdigit, text)))]
 
