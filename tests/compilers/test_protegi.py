@@ -12,6 +12,11 @@ from tests.each import each
 from tests.scale import FULL, scaled
 from tunesmith.compilers import ProTeGi, RandomSearch
 
+
+def protegi(**options: Any) -> ProTeGi:
+    return ProTeGi(**{"metric": right, "scratch": 0, **options})
+
+
 OFFICIAL = ("bf", "ucb", "ucb-e", "sr", "s-sr", "sh")
 
 
@@ -50,7 +55,7 @@ def test_the_published_settings_are_those_of_the_released_code() -> None:
 
 def test_all_programs_of_a_beam_see_one_minibatch_and_the_next_round_another() -> None:
     model = Grades()
-    compiler = ProTeGi(metric=grade, metric_threshold=1.0, rounds=3, beam_size=3, minibatch_size=10, evaluations=60)
+    compiler = protegi(metric=grade, metric_threshold=1.0, rounds=3, beam_size=3, minibatch_size=10, evaluations=60)
 
     compiled(model, compiler, dspy.Predict("thing -> grade"))
 
@@ -65,7 +70,7 @@ def test_all_programs_of_a_beam_see_one_minibatch_and_the_next_round_another() -
 def test_reasons_and_edits_may_be_several_at_a_time() -> None:
     model = Levels()
     options = {"rounds": 1, "n_gradients": 3, "gradients_per_error": 2, "steps_per_gradient": 2}
-    compiler = ProTeGi(metric=right, **options, mc_samples_per_step=2, evaluations=40)
+    compiler = protegi(**options, mc_samples_per_step=2, evaluations=40)
 
     report = compiled(model, compiler)
 
@@ -78,7 +83,7 @@ def test_reasons_and_edits_may_be_several_at_a_time() -> None:
 def test_an_edit_sees_the_reason_and_the_failures_and_a_paraphrase_the_text_alone() -> None:
     model = Levels()
     options = {"rounds": 1, "n_gradients": 1, "errors_per_gradient": 2, "mc_samples_per_step": 1}
-    compiled(model, ProTeGi(metric=right, **options, evaluations=20))
+    compiled(model, protegi(**options, evaluations=20))
 
     (_, critique), (_, edit), (_, paraphrase), _ = model.steps
     assert critique.count("| right: colour: ") == edit.count("| right: colour: ") == 2
@@ -89,7 +94,7 @@ def test_an_edit_sees_the_reason_and_the_failures_and_a_paraphrase_the_text_alon
 def test_of_too_many_those_are_kept_that_do_best_on_failures_of_their_parent() -> None:
     model = Levels(step=lambda draw: int(draw * 3000), able=lambda level: 0.0001 * level)
     options = {"rounds": 1, "mc_samples_per_step": 1, "max_expansion_factor": 3, "reject_on_errors": True}
-    compiler = ProTeGi(metric=right, **options, minibatch_size=40, evaluations=40)
+    compiler = protegi(**options, minibatch_size=40, evaluations=40)
 
     report = compiled(model, compiler)
 
@@ -106,15 +111,29 @@ def test_of_too_many_those_are_kept_that_do_best_on_failures_of_their_parent() -
 
 def test_a_program_without_failures_is_paraphrased_only() -> None:
     model = Levels(able=lambda level: 1.0)
-    compiled(model, ProTeGi(metric=right, rounds=1, evaluations=20, mc_samples_per_step=3))
+    compiled(model, protegi(rounds=1, evaluations=20, mc_samples_per_step=3))
     assert [kind for kind, _ in model.steps] == ["paraphrase"] * 3
+
+
+def test_instructions_from_examples_alone_join_the_first_race() -> None:
+    model = Levels()
+    compiler = ProTeGi(metric=right, rounds=2, scratch=3, evaluations=60)
+
+    report = compiled(model, compiler)
+
+    kinds = [kind for kind, _ in model.steps]
+    assert kinds[:4] == ["guess"] * 3 + ["critique"]
+    assert kinds.count("guess") == 3
+    assert all(Colour.instructions not in text for kind, text in model.steps if kind == "guess")
+    assert sum("from examples alone" in trial.origin for trial in report.trials) == 3
+    assert len(kinds) <= compiler.plan(train=400, val=100)["proposals"]
 
 
 def test_nothing_but_the_instruction_is_edited() -> None:
     program = dspy.Predict(Colour)
     program.demos = [dspy.Example(thing="thing 5000", colour="red")]
 
-    report = compiled(Levels(able=lambda level: 0.3 + 0.1 * level), ProTeGi(metric=right, rounds=2), program)
+    report = compiled(Levels(able=lambda level: 0.3 + 0.1 * level), protegi(rounds=2), program)
 
     assert report.improved
     before = report.baseline_candidate.parts["self"]
@@ -130,7 +149,7 @@ def test_nothing_but_the_instruction_is_edited() -> None:
 @each("rule", OFFICIAL)
 def test_every_official_evaluator_gives_a_ranked_beam_within_its_evaluations(rule: str) -> None:
     model = Levels(able=lambda level: 0.08 * level)
-    search = search_of(model, ProTeGi(metric=right))
+    search = search_of(model, protegi())
     arms = [search.base.with_part("self", instruction=f"Level {k}.") for k in range(12)]
 
     beam = search.race(arms, rule, finalists=0, evaluations=256, **({"keep": 4} if rule == "s-sr" else {}))[:4]
@@ -145,7 +164,7 @@ def test_every_official_evaluator_gives_a_ranked_beam_within_its_evaluations(rul
 @each("rule", (*OFFICIAL, "paired-halving", "block-race", "wilcoxon", "multistage", "bound") if FULL else OFFICIAL[1:])
 def test_every_race_climbs(rule: str) -> None:
     model = Levels(able=lambda level: 0.3 + 0.1 * level)
-    compiler = ProTeGi(metric=right, rounds=2, n_gradients=1, race=rule, minibatch_size=4, evaluations=60)
+    compiler = protegi(rounds=2, n_gradients=1, race=rule, minibatch_size=4, evaluations=60)
 
     report = compiled(model, compiler, val=VAL[:30])
 
@@ -156,7 +175,7 @@ def test_every_race_climbs(rule: str) -> None:
 def test_a_small_budget_is_spent_on_fewer_rounds_and_still_gives_a_result() -> None:
     for budget in (240, 260, 330, 500) if FULL else (240, 330):
         model = Levels(able=lambda level: 0.3 + 0.1 * level)
-        report = compiled(model, ProTeGi(metric=right, budget=budget))
+        report = compiled(model, protegi(budget=budget))
         assert report.improved
         assert report.charged.calls <= budget
 
@@ -169,7 +188,7 @@ def test_critiques_go_to_the_predictors_by_how_many_failures_are_due_to_each(cre
     """The model that is asked for the predictor to blame says that it is `weigh`."""
     model = Levels()
     options = {"rounds": 1, "n_gradients": len(wanted), "evaluations": 30, "minibatch_size": 8, "credit": credit}
-    compiler = ProTeGi(metric=right, **options)
+    compiler = protegi(**options)
 
     report = compiled(model, compiler, Steps(), VAL[:20])
 

@@ -278,3 +278,18 @@ def test_bounds_that_do_not_hold_are_refused() -> None:
 def test_too_few_scores_are_an_error_not_a_short_race() -> None:
     with pytest.raises(ValueError, match="3 scores where"):
         RACES["full"](2, lambda candidate, n: [1.0] * 3, 20, 40)
+
+
+@each("rule", ["paired-halving", "full", "ucb", "sr"])
+def test_scores_that_are_known_are_planned_with_and_cost_nothing(rule: str) -> None:
+    """Four of eight candidates were seen on 30 examples: the others share the 60 evaluations that there are."""
+    shown = dict.fromkeys(range(8), 0)
+
+    def extend(candidate: int, n: int) -> list[float | None]:
+        shown[candidate] = n
+        return [float((candidate * 7 + index) % 3 == 0) for index in range(n)]
+
+    RACES[rule](8, extend, 40, 60, known=[30] * 4 + [0] * 4)
+
+    assert sum(max(0, n - 30) for n in [*shown.values()][:4]) + sum([*shown.values()][4:]) <= 60
+    assert min([*shown.values()][4:]) >= 8

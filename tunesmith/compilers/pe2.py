@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._options import option
 from tunesmith.compilers._outcome import Outcome
-from tunesmith.compilers._rounds import KEPT, share_of_round, turns_of
-from tunesmith.compilers._wording import fields_in_words, outcome_texts, pair_texts, role_in_words
-from tunesmith.compilers.ape import Forward
+from tunesmith.compilers._rounds import KEPT, from_scratch, share_of_round, turns_of
+from tunesmith.compilers._wording import fields_in_words, outcome_texts, role_in_words
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.errors import TunesmithError, UsageError, shown
 from tunesmith.evaluation import RACES
@@ -25,7 +24,6 @@ __all__ = ["edited_words", "PE2"]
 
 _FINALISTS = 2  # nodes that are scored on every example at the end
 _OLD = 2  # as many older nodes as times the beam race again
-_PAIRS = 5  # that an instruction is written from
 _PLACE = "[INSTRUCTION]"  # stands in a prompt for the instruction
 _COOL, _WARM = 0.5, 0.7  # temperatures of inspections and of all others
 _LONG = 300  # tokens of a rewrite
@@ -253,13 +251,8 @@ class _Tree:
 
     def _begun(self) -> list[_Node]:
         """Return the first nodes: the program as given, and those that are written from examples alone."""
-        own, search, new = self._own, self._search, list[_Node]()
-        for number in range(own.scratch):
-            path = search.paths[number % len(search.paths)]
-            task, pairs = self._task(path), pair_texts(search.examples(path, _PAIRS, draw=number))
-            step = Predict(Forward, temperature=_WARM, max_tokens=_LONG)
-            texts = search.propose(path, step, task=task, pairs=pairs)
-            new += [_Node(search.base.with_part(path, instruction=text), path=path) for text in texts]
+        first = from_scratch(self._search, self._own.scratch)
+        new = [_Node(candidate, path=path) for candidate, path in first.items()]
         if not new:
             return list(self._nodes.values())
         share = self._share(len(new))
@@ -284,8 +277,7 @@ class _Tree:
         old = [*self._nodes.values()][: None if whole else _OLD * own.beam_size] if own.backtrack else []
         self._nodes |= {node.candidate: node for node in new}
         tried = [node.candidate for node in (*new, *old)]
-        seen = sum(map(search.seen, tried)) if whole else 0  # these cost nothing, and all see as many
-        evaluations = (None if whole else left * own.evaluations) if share is None else share + seen
+        evaluations = (None if whole else left * own.evaluations) if share is None else share
         options = {KEPT[own.race]: _FINALISTS if share is None else own.beam_size} if own.race in KEPT else {}
         ranked: list[Candidate] = search.race(
             tried, own.race, finalists=0 if share else _FINALISTS, evaluations=evaluations, **dict[str, Any](options)

@@ -11,7 +11,7 @@ from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._options import option
 from tunesmith.compilers._outcome import Outcome
 from tunesmith.compilers._proposals import Step
-from tunesmith.compilers._rounds import KEPT, share_of_round, turns_of
+from tunesmith.compilers._rounds import KEPT, from_scratch, share_of_round, turns_of
 from tunesmith.compilers._wording import outcome_texts, role_in_words
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.evaluation import RACES
@@ -60,7 +60,8 @@ class ProTeGi(Compiler):
 
     Each round runs the programs of the beam on one minibatch of training examples. For each program the prompt model
     says `n_gradients` times what is wrong with an instruction, writes a better one for each reason, and paraphrases
-    these and the old one. A race on validation selects the next beam.
+    these and the old one. A race on validation selects the next beam; the first one also has instructions that are
+    written from examples alone.
 
     A round asks, for each program of the beam, `g + g * r + (g * r * s + 1) * p` proposals, with `g` gradients,
     `r` reasons of each, `s` edits for each reason (one proposal gives all) and `p` paraphrases. `ProTeGi.published()`
@@ -84,6 +85,7 @@ class ProTeGi(Compiler):
 
     rounds: int = option(3, "Updates of the beam.", low=1)
     beam_size: int = option(3, "Programs that a round keeps.", low=1)
+    scratch: int = option(2, "Instructions that are written from examples alone and join the first race.", low=0)
     minibatch_size: int = option(
         16, "Training examples of a round; every program of the beam is run on the same.", low=1
     )
@@ -114,6 +116,7 @@ class ProTeGi(Compiler):
         published = {
             "rounds": 6,
             "beam_size": 4,
+            "scratch": 0,
             "minibatch_size": 64,
             "race": "bf",
             "evaluations": 32 * 8 * 8,
@@ -127,25 +130,27 @@ class ProTeGi(Compiler):
         if calls > 1 and "replay" in self.credit:
             replays = min(self.minibatch_size, train) * (1 + math.ceil(calls))
         return Effort(
-            candidates=parents * min(self._grown, self.max_expansion_factor),
+            candidates=self.scratch + parents * min(self._grown, self.max_expansion_factor),
             race=self.race,
             finalists=_FINALISTS,
             evaluations=self.evaluations,
             races=self.rounds,
-            proposals=parents * self._asked,
+            proposals=self.scratch + parents * self._asked,
             runs=parents * runs,
-            most_runs=parents * (runs + replays),
-            start=(runs, self._asked),
+            most_runs=parents * (runs + replays) + (train if self.scratch else 0),
+            start=(runs, self._asked + self.scratch),
         )
 
     def search(self, search: "Search") -> None:
         """Expand the beam and race, round by round."""
         expansion, beam = _Expansion(self, search), [search.base]
+        first = dict.fromkeys(from_scratch(search, self.scratch) if search.paths else (), "from examples alone")
         for number in range(self.rounds if search.paths else 0):
             tried, room = dict.fromkeys(beam, ""), search.room()
             batch = self.minibatch_size if room is None else min(self.minibatch_size, max(1, room // (4 * len(beam))))
             for place, parent in enumerate(beam):
                 tried = expansion.children(parent, number, place, batch) | tried
+            tried, first = tried | first, {}
             left = self.rounds - number
             another = min(self.beam_size, len(tried)) * (self._runs(len(search.train)) + self._asked)
             share = share_of_round(search, self.evaluations, count=len(tried), another=another) if left > 1 else None

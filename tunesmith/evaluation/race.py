@@ -49,7 +49,7 @@ class RaceState:
         count: candidates; they are numbered from 0.
         extend: gives scores, and pays for those it has not got yet.
         total: examples there are.
-        budget: evaluations of one candidate on one example.
+        budget: evaluations of one candidate on one example. A race divides these and the known ones: its own `budget`.
         bounds: lowest and highest score there can be, for the arithmetic bound; `None` where it is not known.
         seed: of a race's own draws.
         known: on how many examples each was scored before the race: these scores cost nothing.
@@ -67,7 +67,8 @@ class RaceState:
         known: Sequence[int] = (),
     ) -> None:
         self._known = known or [0] * count
-        self.count, self.total, self.budget, self.bounds = count, total, budget, bounds
+        self._limit, self.budget = budget, budget + sum(min(n, total) for n in self._known)
+        self.count, self.total, self.bounds = count, total, bounds
         self.rng = random.Random(seed)
         self.spent = 0
         self._extend = extend
@@ -77,7 +78,7 @@ class RaceState:
     @property
     def room(self) -> int:
         """How many evaluations are left."""
-        return self.budget - self.spent
+        return self._limit - self.spent
 
     @property
     def spread(self) -> float:
