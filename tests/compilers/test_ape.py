@@ -70,6 +70,19 @@ def test_both_forms_take_turns() -> None:
     assert ["[GAP]" in text for text in sorted(questions("both"), key=lambda text: "[GAP]" in text)] == [False, True]
 
 
+def test_solved_questions_of_other_tasks_are_shown_unless_settings_are_published() -> None:
+    seen: list[int] = []
+
+    def reply(one: Seen) -> str:
+        seen.extend([len(one.messages)] if asked(one) else [])
+        return wordings(one)
+
+    for options in ({}, {"solved": False}):
+        compiled(FunctionLM(reply), APE(metric=right, questions=1, per_question=1, **options))
+    assert seen == [2 * 2 + 1, 1]
+    assert not any(APE.published(name).solved for name in PUBLISHED_APE)
+
+
 # What it costs ----------------------------------------------------------------------------------------------
 
 

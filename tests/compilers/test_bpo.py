@@ -100,8 +100,9 @@ def test_the_pairs_are_exported_also_if_the_budget_ends(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_refused_before_any_call(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     model = FunctionLM(ruled)
-    with pytest.raises(UsageError, match="`export` must be a folder that can be written"):
-        compiled(BPO(metric=right, export=str(tmp_path / "file")), model)
+    for folder in ("file", "file/below"):
+        with pytest.raises(UsageError, match=r"`export` must be a folder that can be written.*file' is a file"):
+            compiled(BPO(metric=right, export=str(tmp_path / folder)), model)
     assert model.requests == []
 
 

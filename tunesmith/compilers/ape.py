@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["APE", "PUBLISHED_APE"]
 
 _FINALISTS = 2  # leaders that are scored on every example
-_CODE = {"pairs": 5, "form": "forward", "temperature": 0.9, "top_p": 0.9, "max_tokens": 50}
+_CODE = {"solved": False, "pairs": 5, "form": "forward", "temperature": 0.9, "top_p": 0.9, "max_tokens": 50}
 
 PUBLISHED_APE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -110,6 +110,10 @@ class APE(Compiler):
     few: int = option(3, "`multistage`: how many see every example. They are also those that are varied.", low=1)
     prompts: int = option(8, "`ucb`: instructions in a round.", low=1)
     rounds: int = option(8, "`ucb`: rounds.", low=1)
+    solved: bool = option(
+        True,  # noqa: FBT003 - the default of an option
+        "Whether questions show solved ones of other tasks: so a small model sees what an instruction is.",
+    )
     iterations: int = option(0, "How often the best are varied and filtered again.", low=0)
     variations: int = option(6, "Variations in each of these, spread over the predictors.", low=1)
 
@@ -203,7 +207,9 @@ class APE(Compiler):
         return [candidate.with_part(path, instruction=text) for candidate, text in texts]
 
     def _step(self, signature: type[Signature]) -> Predict:
-        return Predict(signature, temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens)
+        step = Predict(signature, temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens)
+        step.demos = [dict(demo) for demo in _SOLVED.get(signature, ())] if self.solved else []
+        return step
 
     def _race(self, search: "Search", candidates: list[Candidate], *, finalists: int) -> list[Candidate]:
         if not candidates:
@@ -251,3 +257,22 @@ def _extend(search: "Search", candidates: Sequence[Candidate], index: int, n: in
 
 def _with_gap(pairs: list[str]) -> str:
     return "\n".join(["I gave a friend this instruction: [GAP]", "The friend read the inputs and wrote:", *pairs])
+
+
+_TASKS = (
+    (
+        "word -> plural",
+        ["word: cat -> plural: cats", "word: child -> plural: children"],
+        "Write the plural of the word.",
+    ),
+    (
+        "question -> kind (one of: person, place)",
+        ["question: Who wrote Hamlet? -> kind: person", "question: Where is Oslo? -> kind: place"],
+        "Read the question and decide whether it asks for a person or for a place.",
+    ),
+)
+_SOLVED: Mapping[type[Signature], list[dict[str, Any]]] = {
+    Forward: [{"task": task, "pairs": pairs, "instruction": text} for task, pairs, text in _TASKS],
+    Insert: [{"task": task, "text": _with_gap(pairs), "instruction": text} for task, pairs, text in _TASKS],
+    Vary: [{"instruction": _TASKS[0][2], "variation": "Give the form of the word that stands for several."}],
+}

@@ -1,6 +1,7 @@
 """`BPO`: good and bad answers compared, rules drawn from them, and instructions rewritten by the rules."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -116,12 +117,14 @@ class BPO(Compiler):
         """Refuse a folder that cannot be written."""
         if self.export is None:
             return
-        try:
-            Path(self.export).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        folder = Path(self.export).absolute()
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            what = "may not be written" if there.is_dir() else "is a file"
             raise UsageError(
-                f"`export` must be a folder that can be written. Given: {shown(self.export)}, but {error}."
-            ) from error
+                f"`export` must be a folder that can be written. Given: {shown(self.export)}, but {shown(str(there))} "
+                f"{what}."
+            )
 
     def effort(self, *, train: int, calls: float) -> Effort:
         """Return the harvest, the proposals and one race of all variants."""
