@@ -46,7 +46,7 @@ def test_what_fits_is_evaluated_and_what_does_not_is_counted_in_a_note() -> None
     (note,) = [note for note in search.finish().notes if "cannot fit" in note]
     assert note.startswith("1 candidates were not evaluated")
     assert "the prompt of `self` for the longest validation example has about" in note
-    assert "and the context 900" in note
+    assert "and the context has 900 for it and its reply" in note
 
 
 def test_tokens_are_estimated_by_what_the_engine_counted_for_the_program_as_given() -> None:
@@ -58,6 +58,17 @@ def test_tokens_are_estimated_by_what_the_engine_counted_for_the_program_as_give
     assert counted.score(given).n == len(VAL) + 1, "within a tenth it is tried"
     assert not_yet.score(given).n == 0, "four bytes are taken for a token"
     assert too_small.score(given).n == 0
+
+
+def test_an_engine_that_counts_prompts_is_asked_and_nothing_is_sent() -> None:
+    search = search_of(1000)
+    engine = search.job.lm._stack.engine
+    for counted, n in ((998, search.size), (1001, 0)):
+        engine.count_tokens = lambda request, counted=counted: counted
+        assert search.job.lm.count_tokens(engine) == counted
+        assert search.score(with_demos(10 + n % 2, search.base)).n == n
+    (note,) = [note for note in search.finish().notes if "cannot fit" in note]
+    assert "has 1,001 tokens, and the context has 1,000" in note
 
 
 def test_an_unknown_context_stops_nothing_and_renders_nothing() -> None:

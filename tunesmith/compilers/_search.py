@@ -560,8 +560,7 @@ class Search(Work):
 
     def _fits(self, candidate: Candidate) -> bool:
         """Return whether its prompts fit the context: a candidate that cannot be right is not paid for."""
-        base, longest = self._rows.get(self.base, []), self._fitting.longest
-        return self._fitting.why_not(candidate, base[longest] if longest < len(base) else None) is None
+        return self._fitting.why_not(candidate, self._rows.get(self.base, [])) is None
 
     def _rows_of(self, candidate: Candidate) -> list[Row]:
         return self._rows.get(self._kept(candidate), [])

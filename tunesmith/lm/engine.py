@@ -208,7 +208,8 @@ class Engine(Protocol):
     """One way to call a model. `complete` may be called from many threads at once.
 
     An engine may have `request_options`, the names of its request options besides those that every engine takes.
-    Without it, the server decides. It may have `own_turns`, the messages that its server adds to every prompt.
+    Without it, the server decides. It may have `own_turns`, the messages that its server adds to every prompt, and
+    `count_tokens(request)`, which counts a prompt without an answer.
     """
 
     @property

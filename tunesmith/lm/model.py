@@ -125,6 +125,16 @@ class LM(OwnCacheLM):
         found = dict(self.identity.details).get("num_ctx", "")
         return int(found) if found.isdecimal() else None
 
+    def count_tokens(self, request: Request) -> int | None:
+        """Return the tokens of a prompt without sending it; `None` if the engine cannot count them."""
+        count = getattr(self._stack.engine, "count_tokens", None)
+        if count is None:
+            return None
+        try:
+            return int(count(request))
+        except OSError:
+            return None
+
     @property
     def own_turns(self) -> "OwnTurns":
         """The messages that its server adds to every prompt: a model's own `SYSTEM` and `MESSAGE`.

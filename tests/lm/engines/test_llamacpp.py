@@ -45,6 +45,10 @@ class TestEmbeddedEngine(EngineContract):
             engine.complete(ask(engine, self.overflow))
         assert caught.value.prompt_tokens > caught.value.context_tokens == 8192
 
+    def test_it_counts_a_prompt_as_it_charges_it(self, engine: Engine) -> None:
+        request = ask(engine, "Nenne die Farbe des Himmels. " * 5, max_tokens=1)
+        assert embedded().count_tokens(request) == engine.complete(request).usage.input_tokens
+
     def test_a_given_reply_is_scored_with_the_tokens_that_the_model_would_write(self, engine: Engine) -> None:
         text = "Name a colour of the sky."
         free = engine.complete(ask(engine, text, logprobs=1, max_tokens=8))

@@ -90,6 +90,11 @@ class Context:
         except OSError as error:
             raise unavailable(f"llama.cpp could not split a text into tokens: {error}.") from error
 
+    def count(self, body: dict[str, Any]) -> int:
+        """Return the tokens of a chat request's prompt; raises `OSError` if that fails."""
+        prompt = self.post("/apply-template", body)["prompt"]
+        return len(self.post("/tokenize", {"content": prompt, "add_special": True, "parse_special": True})["tokens"])
+
     def save(self, name: str) -> None:
         """Write the state to the file `name`; raises `OSError` if that fails."""
         self.post("/slots/0?action=save", {"filename": name})

@@ -135,6 +135,11 @@ class LlamaCppEngine:
         except Exception as error:  # noqa: BLE001 - `events_of` raises it again in the reading thread
             pieces.put(error)
 
+    def count_tokens(self, request: Request) -> int:
+        """Return the tokens of a prompt, with what the model's template adds."""
+        with self._slots.take() as context:
+            return context.count(body_of(request))
+
     def embed(self, texts: list[str]) -> list[list[float]]:
         """Return one mean-pooled vector per text, in order.
 
