@@ -169,7 +169,7 @@ class _Family:
         for path in search.demo_paths:
             pool, given = labelled_pool(signatures[path], search.train), search.base.parts[path].format
             self._formats[path], self._pools[path], note = carried(search.job.program, path, given, pool.demos)
-            search.note(*(text for text in (note, pool.note(path)) if text and compiler.max_shots))
+            search.note(*(text for text in (note, pool.note(path)) if text and pool.demos and compiler.max_shots))
 
     def begin(self) -> list[Candidate]:
         """Return the program as given, and variants with other instructions and some demos."""
