@@ -158,6 +158,14 @@ def judged_by(metric: Metric, lm: BaseLM) -> Metric:
     """Return a metric whose judges, if it has any without a model of their own, answer under `lm`.
 
     Those that a function of the caller's calls are not seen.
+
+    Example:
+        >>> import dspy
+        >>> import tunesmith as ts
+        >>> from tunesmith.metrics import judged_by
+        >>> polite = judged_by(ts.metrics.judge("It is polite."), ts.ScriptedLM("good"))
+        >>> polite(dspy.Example(text="Hello?").with_inputs("text"), dspy.Prediction(answer="Good morning!")).value
+        1.0
     """
     under: Callable[[BaseLM], Metric] | None = getattr(metric, "under", None)
     return metric if under is None else under(lm)
