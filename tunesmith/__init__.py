@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         KNNFewShot,
         LabeledFewShot,
         ProTeGi,
+        Portfolio,
         RandomSearch,
         TextGrad,
     )
@@ -92,6 +93,7 @@ __all__ = [
     "OPRO",
     "OutputField",
     "PE2",
+    "Portfolio",
     "Predict",
     "ProTeGi",
     "RandomSearch",

@@ -23,6 +23,7 @@ from tunesmith.compilers import (
     KNNFewShot,
     LabeledFewShot,
     ProTeGi,
+    Portfolio,
     RandomSearch,
     TextGrad,
 )
@@ -60,6 +61,11 @@ class TestCalibrate(CompilerContract):
 class TestAsking(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         return Asking(**{"metric": right, **options})
+
+
+class TestPortfolio(ProposingContract):
+    def make(self, **options: Any) -> Compiler:
+        return Portfolio(**{"metric": right, "num_candidates": 4, "rounds": 2, "children": 2, **options})
 
 
 class TestDSPyCompiler(CompilerContract):

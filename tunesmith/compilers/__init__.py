@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers.opro import OPRO
     from tunesmith.compilers.pe2 import PE2
     from tunesmith.compilers.protegi import ProTeGi
+    from tunesmith.compilers.portfolio import Portfolio
     from tunesmith.compilers.random_search import RandomSearch
     from tunesmith.compilers.text_grad import TextGrad
 
@@ -86,6 +87,7 @@ __all__ = [
     "Place",
     "Plan",
     "plan_of",
+    "Portfolio",
     "Progress",
     "ProTeGi",
     "RandomSearch",

@@ -234,6 +234,10 @@ class Space:
             self._choices["sampling"] = [dict(self._base.sampling), *samplings]
         self.sizes = {name: len(values) for name, values in self._choices.items()}
 
+    def formats(self, path: str) -> list[str | None]:
+        """Return the formats of a predictor."""
+        return list(self._choices[f"{path}:format"])
+
     def candidate(self, trial: Trial) -> Candidate:
         """Return what a point stands for."""
         chosen = {name: self._choices[name][index] for name, index in trial.choices.items()}
