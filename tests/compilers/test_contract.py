@@ -65,7 +65,7 @@ class TestAsking(ProposingContract):
 
 class TestPortfolio(ProposingContract):
     def make(self, **options: Any) -> Compiler:
-        return Portfolio(**{"metric": right, "num_candidates": 4, "rounds": 2, "children": 2, **options})
+        return Portfolio(**{"metric": right, "num_candidates": 8, "proposals": 6, **options})
 
 
 class TestDSPyCompiler(CompilerContract):

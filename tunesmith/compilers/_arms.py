@@ -9,9 +9,12 @@ from tunesmith.compilers._demos import draw
 from tunesmith.compilers._pareto import front, merged
 from tunesmith.compilers._space import Pools, Space
 from tunesmith.compilers._study import Trial
+from tunesmith.compilers._surrogate import Surrogate
 from tunesmith.compilers._wording import outcome_texts, pair_texts, role_in_words
 from tunesmith.compilers.ape import Forward
-from tunesmith.evaluation import Report, paired_scores
+from tunesmith.compilers.knn_few_shot import knn_candidates
+from tunesmith.compilers.opro import WriteInstruction
+from tunesmith.evaluation import Report
 from tunesmith.formats import carries
 from tunesmith.modules import Candidate, Predict, choices_of
 from tunesmith.signatures import InputField, OutputField, Signature
@@ -21,10 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ARMS", "Arm", "Pool"]
 
-_DOUBT = 8  # examples without a gain that are added to every candidate: few examples show little
 _TRIES = 8  # draws for one child that is new
 _LONGEST = 120  # tokens of a proposal
-_MISTAKES = 8  # training examples that a critique runs
+_MISTAKES = 4  # training examples that a critique runs
 
 
 class Criticise(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
@@ -46,15 +48,6 @@ class Edit(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen with
     better: str = OutputField()
 
 
-class WriteInstruction(Signature):  # type: ignore[metaclass]
-    """Write one new instruction for the task that will score higher than all of these. Be short and general."""
-
-    task: str = InputField(desc="what goes in and what comes out")
-    scored: list[str] = InputField(desc="instructions and their scores from 0 to 100, the best last")
-    examples: list[str] = InputField()
-    instruction: str = OutputField(desc="differs from all of these")
-
-
 class Pool:
     """Candidates of one search, with what is known of them.
 
@@ -68,40 +61,32 @@ class Pool:
         self.search, self.space, self.pools = search, space, pools
         self.rng = search.rng("portfolio")
         self.members = {search.base: "program as given"}  # by candidate the arm it comes from
-        self.parents: dict[Candidate, Candidate] = {}
-        self.chosen = search.base  # the last parent
+        self.leaders = [search.base]
+        self.sources: dict[str, str] = {}  # by instruction the arm that wrote it
         self._draws = 0
 
     def report(self, candidate: Candidate) -> Report:
         """Return the report on what the candidate was seen on; it costs nothing."""
         return self.search.score(candidate, self.search.seen(candidate))
 
-    def gain(self, candidate: Candidate, over: Candidate | None = None) -> float:
-        """Return the mean gain over another one, default the program as given, as if more examples had shown none."""
-        other = self.search.base if over is None else over
-        seen = min(self.search.seen(candidate), self.search.seen(other))
-        if not seen or candidate == other:
-            return 0.0
-        pairs = paired_scores(self.search.score(other, seen), self.search.score(candidate, seen))
-        return (pairs.mean or 0.0) * seen / (seen + _DOUBT)
+    def scores(self) -> dict[Candidate, list[float | None]]:
+        """Return the scores of every member that was compared, by example."""
+        return {one: self.report(one).values() for one in self.members if self.search.seen(one)}
 
-    def leaders(self) -> list[Candidate]:
-        """Return the members that were compared, best first."""
-        seen = [candidate for candidate in self.members if self.search.seen(candidate)]
-        return sorted(seen, key=lambda candidate: -self.gain(candidate))
+    def rank(self, surrogate: Surrogate) -> None:
+        """Order the members by what is expected of them."""
+        seen = [one for one in self.members if self.search.seen(one)]
+        self.leaders = [
+            one for _, one in sorted(zip(surrogate.means(seen), seen, strict=True), key=lambda pair: -pair[0])
+        ]
 
     def parent(self) -> Candidate:
         """Return a leader, or, as often, one that is best on some examples: the more of them, the likelier."""
-        self.chosen = self._parent()
-        return self.chosen
-
-    def _parent(self) -> Candidate:
-        leaders = self.leaders()
         if self.rng.random() < 0.5:
-            return leaders[0]
-        best = leaders[: max(2, len(leaders) // 2)]
+            return self.leaders[0]
+        best = self.leaders[: max(2, len(self.leaders) // 2)]
         weights = front([self.report(candidate).values() for candidate in best])
-        return self.rng.choices(best, weights)[0] if any(weights) else leaders[0]
+        return self.rng.choices(best, weights)[0] if any(weights) else self.leaders[0]
 
     def drawn(self) -> Candidate:
         """Return a point of the space at random."""
@@ -151,6 +136,16 @@ def draws(pool: Pool) -> Iterator[Candidate]:
 
 
 @_arm()
+def nearest(pool: Pool) -> Iterator[Candidate]:
+    """Demos chosen for each call."""
+    pools = {path: pool.pools.demos(path) for path in pool.search.demo_paths}
+    if any(pools.values()):
+        parent, k = pool.parent(), pool.rng.choice((2, 4, 4, 8))
+        order = pool.rng.choice(("nearest-last", "nearest-last", "nearest-first"))
+        yield from knn_candidates(pool.search, (k,), orders=(order,), pools=pools, base=parent)
+
+
+@_arm()
 def demos(pool: Pool) -> Iterator[Candidate]:
     """Other demos for one predictor of a parent."""
     parent, path = pool.parent(), pool.path(pool.search.demo_paths)
@@ -168,7 +163,9 @@ def formats(pool: Pool) -> Iterator[Candidate]:
     parent, path = pool.parent(), pool.path(pool.search.format_paths)
     if path is not None:
         part, signature = parent.parts[path], pool.search.signature(path)
-        for name in pool.space.formats(path):
+        names = pool.space.formats(path)
+        pool.rng.shuffle(names)
+        for name in names:
             if name is None or carries(name, signature, part.demos):
                 yield parent.with_part(path, format=name)
 
@@ -187,7 +184,9 @@ def settings(pool: Pool) -> Iterator[Candidate]:
 @_arm()
 def merges(pool: Pool) -> Iterator[Candidate]:
     """What two leaders changed, together."""
-    for a, b in combinations(pool.leaders()[:4], 2):
+    pairs = list(combinations(pool.leaders[:6], 2))
+    pool.rng.shuffle(pairs)
+    for a, b in pairs:
         found = merged(pool.search.base, a, b)
         if found is not None:
             yield found
@@ -206,7 +205,7 @@ def critique(pool: Pool) -> Iterator[Candidate]:
     if path is None:
         return
     draw = pool.rng.randrange(2**31)
-    mistakes = outcome_texts(search.failures(parent, _MISTAKES, draw=draw)[:4], path)
+    mistakes = outcome_texts(search.failures(parent, _MISTAKES, draw=draw), path)
     if not mistakes:
         return
     about: dict[str, Any] = {
@@ -225,7 +224,7 @@ def history(pool: Pool) -> Iterator[Candidate]:
 
     def scored(path: str, parent: Candidate, draw: int) -> dict[str, Any]:
         best: dict[str, float] = {}
-        for candidate in pool.leaders():
+        for candidate in pool.leaders:
             best.setdefault(candidate.parts[path].instruction, pool.search.mean(candidate) or 0.0)
         lines = [f"{text} | score {100 * mean:.0f}" for text, mean in sorted(best.items(), key=lambda item: item[1])]
         return {"scored": lines[-8:], "examples": _pairs(pool, path, draw)}
