@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         JointSearch,
         KNNFewShot,
         LabeledFewShot,
-        ProTeGi,
         Portfolio,
+        ProTeGi,
         RandomSearch,
         TextGrad,
     )

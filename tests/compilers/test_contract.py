@@ -22,8 +22,8 @@ from tunesmith.compilers import (
     JointSearch,
     KNNFewShot,
     LabeledFewShot,
-    ProTeGi,
     Portfolio,
+    ProTeGi,
     RandomSearch,
     TextGrad,
 )

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from tunesmith.compilers.knn_few_shot import KNNFewShot, demo_pools, knn_candidates
     from tunesmith.compilers.opro import OPRO
     from tunesmith.compilers.pe2 import PE2
-    from tunesmith.compilers.protegi import ProTeGi
     from tunesmith.compilers.portfolio import Portfolio
+    from tunesmith.compilers.protegi import ProTeGi
     from tunesmith.compilers.random_search import RandomSearch
     from tunesmith.compilers.text_grad import TextGrad
 

@@ -1,6 +1,6 @@
-"""The arms of a portfolio: each makes children of candidates that did well, without evaluating them."""
+"""The arms of a portfolio: each makes new candidates of those that did well, and evaluates none."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -14,38 +14,19 @@ from tunesmith.compilers._wording import outcome_texts, pair_texts, role_in_word
 from tunesmith.compilers.ape import Forward
 from tunesmith.compilers.knn_few_shot import knn_candidates
 from tunesmith.compilers.opro import WriteInstruction
-from tunesmith.evaluation import Report
+from tunesmith.compilers.protegi import Criticise, Edit
 from tunesmith.formats import carries
 from tunesmith.modules import Candidate, Predict, choices_of
-from tunesmith.signatures import InputField, OutputField, Signature
+from tunesmith.signatures import Signature
 
 if TYPE_CHECKING:
     from tunesmith.compilers._search import Search
 
 __all__ = ["ARMS", "Arm", "Pool"]
 
+MISTAKES = 4  # training examples that are run for one critique
 _TRIES = 8  # draws for one child that is new
 _LONGEST = 120  # tokens of a proposal
-_MISTAKES = 4  # training examples that a critique runs
-
-
-class Criticise(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
-    """The instruction led to these mistakes. Say in one or two sentences what is wrong with the instruction."""
-
-    task: str = InputField()
-    instruction: str = InputField()
-    mistakes: list[str] = InputField()
-    reason: str = OutputField()
-
-
-class Edit(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
-    """Write a better instruction for the task, without the fault. Give no answer and no example."""
-
-    task: str = InputField()
-    mistakes: list[str] = InputField()
-    instruction: str = InputField()
-    fault: str = InputField()
-    better: str = OutputField()
 
 
 class Pool:
@@ -54,38 +35,48 @@ class Pool:
     Args:
         search: the compile.
         space: of formats, demos, settings and given instructions.
-        pools: of demos.
+        demos: of each predictor.
+
+    Attributes:
+        members: by candidate, the arm that it comes from.
+        leaders: members that were compared, best first.
     """
 
-    def __init__(self, search: "Search", space: Space, pools: Pools) -> None:
-        self.search, self.space, self.pools = search, space, pools
+    def __init__(self, search: "Search", space: Space, demos: Pools) -> None:
+        self.search, self.space, self.demos = search, space, demos
         self.rng = search.rng("portfolio")
-        self.members = {search.base: "program as given"}  # by candidate the arm it comes from
+        self.members = {search.base: "program as given"}
         self.leaders = [search.base]
-        self.sources: dict[str, str] = {}  # by instruction the arm that wrote it
+        self.surrogate = Surrogate({})
+        self._sources: dict[str, str] = {}  # by instruction, the arm that wrote it
         self._draws = 0
 
-    def report(self, candidate: Candidate) -> Report:
-        """Return the report on what the candidate was seen on; it costs nothing."""
-        return self.search.score(candidate, self.search.seen(candidate))
+    def add(self, child: Candidate, arm: str, *, asked: bool = False) -> None:
+        """Take a candidate in; `asked` says whether the arm wrote its instruction."""
+        self.members[child] = arm
+        for path, part in child.parts.items():
+            if asked and part.instruction != self.search.base.parts[path].instruction:
+                self._sources.setdefault(part.instruction, arm)
 
-    def scores(self) -> dict[Candidate, list[float | None]]:
-        """Return the scores of every member that was compared, by example."""
-        return {one: self.report(one).values() for one in self.members if self.search.seen(one)}
+    def judge(self) -> None:
+        """Order the members anew by what is expected of them."""
+        scores = {one: self._scores(one) for one in self.members if self.search.seen(one)}
+        self.surrogate = Surrogate(scores, lambda text: self._sources.get(text, ""))
+        expected = dict(zip(scores, self.surrogate.means(list(scores)), strict=True))
+        self.leaders = sorted(scores, key=lambda one: -expected[one])
 
-    def rank(self, surrogate: Surrogate) -> None:
-        """Order the members by what is expected of them."""
-        seen = [one for one in self.members if self.search.seen(one)]
-        self.leaders = [
-            one for _, one in sorted(zip(surrogate.means(seen), seen, strict=True), key=lambda pair: -pair[0])
-        ]
+    def stand_in(self, arm: str) -> Candidate:
+        """Return a candidate that is expected to do what one of the arm with a new instruction would do."""
+        text, path = f"\0{arm}", self.search.paths[0]
+        self._sources[text] = arm
+        return self.parent().with_part(path, instruction=text)
 
     def parent(self) -> Candidate:
-        """Return a leader, or, as often, one that is best on some examples: the more of them, the likelier."""
+        """Return the leader, or, as often, one that is best on some examples: the more of them, the likelier."""
         if self.rng.random() < 0.5:
             return self.leaders[0]
         best = self.leaders[: max(2, len(self.leaders) // 2)]
-        weights = front([self.report(candidate).values() for candidate in best])
+        weights = front([self._scores(candidate) for candidate in best])
         return self.rng.choices(best, weights)[0] if any(weights) else self.leaders[0]
 
     def drawn(self) -> Candidate:
@@ -93,37 +84,36 @@ class Pool:
         self._draws += 1
         return self.space.candidate(Trial(self._draws, {n: self.rng.randrange(k) for n, k in self.space.sizes.items()}))
 
-    def path(self, paths: Iterable[str]) -> str | None:
+    def path(self, paths: Sequence[str]) -> str | None:
         """Return one of these predictors at random, `None` if there is none."""
-        known = list(paths)
-        return self.rng.choice(known) if known else None
+        return self.rng.choice(paths) if paths else None
+
+    def _scores(self, candidate: Candidate) -> list[float | None]:
+        return self.search.score(candidate, self.search.seen(candidate)).values()
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to make children.
+    """One way to make candidates.
 
     Attributes:
         name: of the arm.
-        children: makes candidates of a pool, new ones if there are any.
+        children: makes candidates of a pool; the first that is new is taken.
         asks: the most proposals of one child.
-        runs: the most runs of a program on training examples for one child.
     """
 
     name: str
     children: Callable[[Pool], Iterator[Candidate]]
     asks: int = 0
-    runs: int = 0
 
 
 ARMS: dict[str, Arm] = {}
-"""Every arm by name, in the order in which a new pool tries them."""
+"""Every arm by name."""
 
 
-def _arm(asks: int = 0, runs: int = 0) -> Callable[[Callable[[Pool], Iterator[Candidate]]], None]:
+def _arm(asks: int = 0) -> Callable[[Callable[[Pool], Iterator[Candidate]]], None]:
     def register(function: Callable[[Pool], Iterator[Candidate]]) -> None:
-        name = function.__name__.replace("_", "-")
-        ARMS[name] = Arm(name, function, asks, runs)
+        ARMS[function.__name__] = Arm(function.__name__, function, asks)
 
     return register
 
@@ -138,11 +128,11 @@ def draws(pool: Pool) -> Iterator[Candidate]:
 @_arm()
 def nearest(pool: Pool) -> Iterator[Candidate]:
     """Demos chosen for each call."""
-    pools = {path: pool.pools.demos(path) for path in pool.search.demo_paths}
-    if any(pools.values()):
-        parent, k = pool.parent(), pool.rng.choice((2, 4, 4, 8))
+    demos = {path: pool.demos.demos(path) for path in pool.search.demo_paths}
+    if any(demos.values()):
+        parent, k = pool.parent(), pool.rng.choice((4, 8, 4, 2))
         order = pool.rng.choice(("nearest-last", "nearest-last", "nearest-first"))
-        yield from knn_candidates(pool.search, (k,), orders=(order,), pools=pools, base=parent)
+        yield from knn_candidates(pool.search, k, orders=(order,), pools=demos, base=parent)
 
 
 @_arm()
@@ -152,8 +142,8 @@ def demos(pool: Pool) -> Iterator[Candidate]:
     if path is None:
         return
     for _ in range(_TRIES):
-        source, count = pool.rng.choice(pool.pools.counts(path))
-        known = pool.pools.carried(path, source, parent.parts[path].format)
+        source, count = pool.rng.choice(pool.demos.counts(path))
+        known = pool.demos.carried(path, source, parent.parts[path].format)
         yield parent.with_demos(path, draw(pool.search.signature(path), known, count, pool.rng) if count else ())
 
 
@@ -162,22 +152,21 @@ def formats(pool: Pool) -> Iterator[Candidate]:
     """Another format for one predictor of a parent."""
     parent, path = pool.parent(), pool.path(pool.search.format_paths)
     if path is not None:
-        part, signature = parent.parts[path], pool.search.signature(path)
-        names = pool.space.formats(path)
+        names, signature = pool.space.formats(path), pool.search.signature(path)
         pool.rng.shuffle(names)
         for name in names:
-            if name is None or carries(name, signature, part.demos):
+            if name is None or carries(name, signature, parent.parts[path].demos):
                 yield parent.with_part(path, format=name)
 
 
 @_arm()
 def settings(pool: Pool) -> Iterator[Candidate]:
     """Another value of a setting of a parent."""
-    parent = pool.parent()
-    known = [(place, value) for place, values in choices_of(pool.search.job.program).items() for value in values]
+    parent, search = pool.parent(), pool.search
+    known = [(place, value) for place, values in choices_of(search.job.program).items() for value in values]
     pool.rng.shuffle(known)
     for (path, name), value in known:
-        if (path, name) not in pool.search.job.kept.settings:
+        if (path, name) not in search.job.kept.settings:
             yield parent.with_setting(path, name, value)
 
 
@@ -194,27 +183,24 @@ def merges(pool: Pool) -> Iterator[Candidate]:
 
 @_arm(asks=1)
 def scratch(pool: Pool) -> Iterator[Candidate]:
-    """An instruction from pairs of inputs and outputs alone, so that a bad one given misleads nobody (APE)."""
-    yield from _written(pool, Forward, lambda path, parent, draw: {"pairs": _pairs(pool, path, draw)})
+    """An instruction from pairs of inputs and outputs alone, so that a bad one cannot mislead the writer (APE)."""
+    yield from _written(pool, Forward, lambda path, draw: {"pairs": _pairs(pool, path, draw)})
 
 
-@_arm(asks=2, runs=_MISTAKES)
+@_arm(asks=2)
 def critique(pool: Pool) -> Iterator[Candidate]:
-    """An instruction edited by what is wrong with it (ProTeGi)."""
-    search, parent, path = pool.search, pool.parent(), pool.path(pool.search.paths)
-    if path is None:
+    """An instruction edited by what is wrong with it (ProTeGi), at the predictor that most failures are due to."""
+    search, parent = pool.search, pool.parent()
+    failures = search.failures(parent, MISTAKES, draw=pool.rng.randrange(2**31)) if search.paths else []
+    blamed = search.credit(parent, failures, by=("variability",))
+    path = max(blamed, key=lambda one: len(blamed[one]), default="")
+    if not path or not blamed[path]:
         return
-    draw = pool.rng.randrange(2**31)
-    mistakes = outcome_texts(search.failures(parent, _MISTAKES, draw=draw), path)
-    if not mistakes:
-        return
-    about: dict[str, Any] = {
-        "task": _role(pool, path),
-        "instruction": parent.parts[path].instruction,
-        "mistakes": mistakes,
-    }
-    for found in search.ask(Predict(Criticise, max_tokens=_LONGEST), 1, **about):
-        for text in search.propose(path, Predict(Edit, max_tokens=_LONGEST), 1, **about, fault=found.reason):
+    mistakes = outcome_texts(blamed[path], path)
+    about: dict[str, Any] = {"task": _role(pool, path), "instruction": parent.parts[path].instruction}
+    for found in search.ask(Predict(Criticise, max_tokens=_LONGEST), 1, **about, mistakes=mistakes):
+        edit = Predict(Edit, max_tokens=_LONGEST)
+        for text in search.propose(path, edit, 1, **about, mistakes=mistakes, fault=found.fault):
             yield parent.with_part(path, instruction=text)
 
 
@@ -222,25 +208,24 @@ def critique(pool: Pool) -> Iterator[Candidate]:
 def history(pool: Pool) -> Iterator[Candidate]:
     """An instruction that should beat the scored ones (OPRO)."""
 
-    def scored(path: str, parent: Candidate, draw: int) -> dict[str, Any]:
+    def scored(path: str, draw: int) -> dict[str, Any]:
         best: dict[str, float] = {}
         for candidate in pool.leaders:
             best.setdefault(candidate.parts[path].instruction, pool.search.mean(candidate) or 0.0)
-        lines = [f"{text} | score {100 * mean:.0f}" for text, mean in sorted(best.items(), key=lambda item: item[1])]
-        return {"scored": lines[-8:], "examples": _pairs(pool, path, draw)}
+        ascending = sorted(best.items(), key=lambda item: item[1])[-8:]
+        lines = [f"{text} | score {100 * mean:.0f}" for text, mean in ascending]
+        return {"scored": lines, "examples": _pairs(pool, path, draw)}
 
     yield from _written(pool, WriteInstruction, scored)
 
 
-def _written(
-    pool: Pool, step: type[Signature], inputs: Callable[[str, Candidate, int], dict[str, Any]]
-) -> Iterator[Candidate]:
+def _written(pool: Pool, step: type[Signature], inputs: Callable[[str, int], dict[str, Any]]) -> Iterator[Candidate]:
+    """Yield a parent with the instruction that a step writes for one of its predictors."""
     parent, path = pool.parent(), pool.path(pool.search.paths)
-    if path is None:
-        return
-    given = inputs(path, parent, pool.rng.randrange(2**31))
-    for text in pool.search.propose(path, Predict(step, max_tokens=_LONGEST), 1, task=_role(pool, path), **given):
-        yield parent.with_part(path, instruction=text)
+    if path is not None:
+        given = inputs(path, pool.rng.randrange(2**31))
+        for text in pool.search.propose(path, Predict(step, max_tokens=_LONGEST), 1, task=_role(pool, path), **given):
+            yield parent.with_part(path, instruction=text)
 
 
 def _pairs(pool: Pool, path: str, draw: int) -> list[str]:

@@ -139,10 +139,17 @@ class Calibrate(Compiler):
         return _with_offsets(candidate, {path: batch(found) for path, found in replies.items() if found})
 
 
-def scored(search: "Search", candidate: Candidate) -> Candidate:
-    """Return `candidate` with the format that scores labels at every predictor with one closed set of labels."""
+def scored(search: "Search", candidate: Candidate, *, only: str | None = None) -> Candidate:
+    """Return `candidate` with the format that scores labels at every predictor with one closed set of labels.
+
+    Args:
+        search: the compile.
+        candidate: any.
+        only: the format that is replaced; default every one that scores none.
+    """
     for path, name in _paths(search).items():
-        if not gives_label_logprobs(candidate.parts[path].format):
+        now = candidate.parts[path].format
+        if not gives_label_logprobs(now) and only in (None, now):
             candidate = candidate.with_part(path, format=name)
     return candidate
 

@@ -1,15 +1,16 @@
-"""`Portfolio`: many ways to propose, each used as often as it has earned; the default compiler."""
+"""`Portfolio`: many ways to make candidates, each used for what it is expected to gain; the default compiler."""
 
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunesmith.compilers._arms import ARMS, Arm, Pool
+from tunesmith.compilers._arms import ARMS, MISTAKES, Arm, Pool
 from tunesmith.compilers._bootstrap import expected_attempts
+from tunesmith.compilers._demos import most
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._options import option
 from tunesmith.compilers._space import Pools, Space, SpaceCompiler, note_of_space
-from tunesmith.compilers._surrogate import Surrogate
+from tunesmith.compilers.calibrate import calibrated, scored
 from tunesmith.errors import UsageError
 from tunesmith.modules import Candidate
 
@@ -18,36 +19,44 @@ if TYPE_CHECKING:
 
 __all__ = ["Portfolio"]
 
-
-def _E(n, d):
-    return float(os.environ.get(n, d))
-
-
-_FINALISTS = int(_E("FI", 3))  # leaders that are scored on every example
-_PER_FINALIST = _E("PF", 2)  # times as many evaluations as examples for each of them
-_BLOCK = int(_E("BL", 4))  # examples that a candidate is shown at a time
-_AT_ONCE = int(_E("AO", 2))  # candidates that are shown examples before anything is judged anew
-_FRESH = int(_E("FR", 4))  # new candidates of each arm among which the next are chosen
-_TIMID = _E("TI", 0.3)
-_EACH = _E("EA", 6.5)
-_ROUNDS = int(_E("RO", 4))
-_OF_ROUND = _E("OR", 100)
-_FIRST = {"nearest": 2, "scratch": int(_E("SC", 1)), "formats": 1}
-_UNLIMITED = 0.6  # of the evaluations that all candidates would take, without a limit of calls
+_FINALISTS = 3  # leaders that are scored on every example
+_PER_FINALIST = 2  # as many times the examples are in the budget for each of them
+_ROUNDS = 4  # races
+_OF_ROUND = 90  # evaluations of a race, at least
+_EACH = 6.5  # evaluations of a candidate in a race, on average
+_FRESH = 4  # candidates of each arm among which those of a race are chosen
+_CALIBRATED = 8  # examples that offsets are learned from, at least
+_FIRST = {"nearest": 2, "scratch": 1, "formats": 1}  # of the first race; the others are drawn
+_UNLIMITED = 0.6  # of the evaluations that all candidates would take, if there is no limit
 
 
 @dataclass(frozen=True)
 class Portfolio(SpaceCompiler):
-    """Doc.
+    """Race candidates of all kinds, learn what their parts add, and make further ones; the default of `ts.compile`.
+
+    The first race compares formats, demo sets, demos chosen for each call, settings and an instruction written from
+    examples. In each later one, arms make many candidates of the leaders: other demos, formats and settings, merges of
+    two leaders (GEPA), and instructions written from examples alone (APE), from mistakes (ProTeGi) and from a scored
+    history (OPRO). A Gaussian process over the parts of candidates draws what each may be worth (Thompson sampling),
+    also what an arm may be worth that would have to ask for an instruction; the best are raced. If the labels of an
+    output are a closed set and the model reports log-probabilities, each candidate is tried with offsets for the labels
+    as well (`Calibrate`), which takes no call. The leaders are scored on every example.
+
+    How many races and candidates there are depends on the budget. Without one it takes about `0.6 * num_candidates`
+    times the validation examples, and at most `proposals` calls of the prompt model.
 
     Args: its options are in `docs/compilers.md`; the others as `Compiler`.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> compiler = ts.Portfolio(metric=ts.metrics.exact_match("label"), proposals=0)
+        >>> compiler.plan(train=100, val=50)["proposals"]
+        0
     """
 
-    num_candidates: int = option(32, "The most candidates that are compared.", low=1)
-    proposals: int = option(int(_E("PR", 24)), "The most calls of the prompt model; 0 for none.", low=0)
-    arms: tuple[str, ...] = option(
-        tuple(x for x in os.environ.get("ARMS", "").split(",") if x), "Arms that are used, by name; default all."
-    )
+    num_candidates: int = option(24, "The most candidates of one race, and in all without a budget.", low=1)
+    proposals: int = option(24, "The most calls of the prompt model; 0 for none.", low=0)
+    arms: tuple[str, ...] = option((), "The arms that are used, by name; default all.")
 
     def __post_init__(self) -> None:
         """Check the names of arms."""
@@ -57,27 +66,25 @@ class Portfolio(SpaceCompiler):
             raise UsageError(f"There is no arm {unknown[0]!r}. Use some of: {', '.join(ARMS)}.")
 
     def search(self, search: "Search") -> None:
-        """Show examples to the most promising candidates, then score the leaders on every one."""
-        pools = Pools(self, search)
-        pool = Pool(search, Space(self, search, sets=self.num_candidates, pools=pools), pools)
+        """Race, then score the leaders on every example."""
+        demos = Pools(self, search)
+        pool = Pool(search, Space(self, search, sets=self.num_candidates, pools=demos), demos)
         room, size = search.room(), search.size
-        if room is None:
-            room = int(_UNLIMITED * size * self.num_candidates)
+        room = int(_UNLIMITED * size * self.num_candidates) if room is None else room
         if room < size:
-            search.race([pool.drawn()])  # says that there is no room
+            search.race([pool.drawn()])  # notes that there is no room
             return
-        kept = size * max(1, min(_FINALISTS, int(room / size / _PER_FINALIST)))
-        course, left = _Course(self, pool), room - kept
-        rounds = max(1, min(_ROUNDS, int(left / _OF_ROUND)))
-        for number in range(rounds):
-            share = left // (rounds - number)
-            left -= share
-            course.round(share, max(2, min(self.num_candidates, int(share / _EACH))), kept)
-        course.finish()
+        kept = size * max(1, min(_FINALISTS, room // (size * _PER_FINALIST)))
+        left, races = room - kept, _Races(self, pool, kept)
+        rounds = max(1, min(_ROUNDS, left // _OF_ROUND))
+        for number in range(rounds, 0, -1):
+            races.race(left // number)
+            left -= left // number
+        races.finish()
 
     def effort(self, *, train: int, calls: float) -> Effort:
         """Return all candidates as one race, the proposals, bootstrapping and the runs that show mistakes."""
-        wanted, rounds = 3 * self.max_bootstrapped_demos, self.max_rounds
+        wanted, rounds = 3 * most(self.max_bootstrapped_demos), self.max_rounds
         return Effort(
             candidates=self.num_candidates,
             race="paired-halving" if len(self.objectives) == 1 else None,
@@ -85,95 +92,88 @@ class Portfolio(SpaceCompiler):
             bounds=self.bounds,
             proposals=self.proposals,
             runs=expected_attempts(wanted, train=train, rounds=rounds) if calls > 1 else 0,
-            most_runs=self.proposals * 2 + (train * rounds if wanted else 0),
+            most_runs=self.proposals * MISTAKES // 2 + (train * rounds if wanted else 0),
         )
 
 
-class _Course:
-    """The course of one search."""
+class _Races:
+    """The races of one search."""
 
-    def __init__(self, compiler: Portfolio, pool: Pool) -> None:
+    def __init__(self, compiler: Portfolio, pool: Pool, kept: int) -> None:
         self._compiler, self._pool, self._search = compiler, pool, pool.search
         arms = [ARMS[name] for name in (compiler.arms or ARMS)]
         self._free = [arm for arm in arms if not arm.asks]
-        self._asking = [arm for arm in arms if arm.asks]
-        self._asks = compiler.proposals
+        self._asking = [arm for arm in arms if arm.asks and pool.search.paths]
+        self._asks, self._kept = compiler.proposals, kept
+        self._calibrates = pool.search.job.lm.capabilities.logprobs > 1
 
-    def round(self, evaluations: int, count: int, kept: int) -> None:
-        """Compare new candidates.
-
-        Args:
-            evaluations: how many, together.
-            count: of candidates.
-            kept: as many evaluations are left in the budget.
-        """
+    def race(self, evaluations: int) -> None:
+        """Compare new candidates in so many evaluations, and calibrate them."""
         pool, search = self._pool, self._search
+        count = max(2, min(self._compiler.num_candidates, int(evaluations / _EACH)))
         children = self._first(count) if len(pool.members) == 1 else self._next(count)
+        if not children:
+            search.note(note_of_space(len(pool.members)))
+            return
         several = len(search.job.objectives) > 1
         room = search.room()
+        most = evaluations if room is None else max(0, min(evaluations, room - self._kept))
         search.race(
             children,
             "full" if several else "paired-halving",
             finalists=0,
-            evaluations=None if several else evaluations if room is None else max(0, min(evaluations, room - kept)),
+            evaluations=None if several else most,
             bounds=self._compiler.bounds,
             origins=[pool.members[child] for child in children],
         )
         for child in children:
             if not search.seen(child):
-                pool.members.pop(child)
-        if not children:
-            search.note(note_of_space(len(pool.members)))
+                pool.members.pop(child)  # there was no room for it, or it does not fit the context
+        self._calibrate(children)
+        pool.judge()
 
     def finish(self) -> None:
         """Score leaders on every example, the most promising first."""
-        search = self._search
+        pool, search = self._pool, self._search
         for _ in range(_FINALISTS):
-            self._surrogate()
-            left = [one for one in self._pool.leaders if search.seen(one) < search.size]
+            left = [one for one in pool.leaders if search.seen(one) < search.size]
             room = search.room()
             if not left or (room is not None and room < search.size - search.seen(left[0])):
                 return
             search.score(left[0])
-
-    def _surrogate(self) -> Surrogate:
-        found = Surrogate(self._pool.scores(), lambda text: self._pool.sources.get(text, ""))
-        self._pool.rank(found)
-        return found
+            self._calibrate(left[:1])
+            pool.judge()
 
     def _first(self, count: int) -> list[Candidate]:
-        """Return the first candidates: some of arms that need no leader, then draws."""
-        pool, found = self._pool, list[Candidate]()
+        """Return candidates of some arms that need no leader, then draws."""
+        found = list[Candidate]()
         for name, wanted in _FIRST.items():
-            arm = ARMS[name]
-            if arm in (*self._free, *self._asking):
-                for _ in range(min(wanted, count // 4)):
-                    found += self._made(arm)
+            for arm in (*self._free, *self._asking):
+                if arm.name == name:
+                    for _ in range(min(wanted, count // 4)):
+                        found += self._made(arm)
         while len(found) < count and (made := self._made(ARMS["draws"])):
             found += made
         return found
 
     def _next(self, count: int) -> list[Candidate]:
-        """Return the best of many new candidates, in a draw of what all may be worth (Thompson sampling)."""
+        """Return the best of many new candidates, in a draw of what all may be worth."""
         pool, found = self._pool, list[Candidate]()
-        surrogate = self._surrogate()
         fresh: dict[Candidate, str] = {}
-        for arm in self._free:
-            for _ in range(_FRESH):
-                child = next((one for one in arm.children(pool) if one not in pool.members and one not in fresh), None)
-                if child is not None:
-                    fresh[child] = arm.name
+        for arm in self._free * _FRESH:
+            child = self._new(arm, fresh)
+            if child is not None:
+                fresh[child] = arm.name
         while len(found) < count:
             able = [arm for arm in self._asking if arm.asks <= self._asks]
-            options = [*fresh, *(self._stand_in(arm) for arm in able)]
+            options = [*fresh, *(pool.stand_in(arm.name) for arm in able)]
             if not options:
                 break
-            drawn = surrogate.drawn(options, pool.rng)
-            best = max(range(len(options)), key=lambda n: drawn[n])
+            drawn = pool.surrogate.drawn(options, pool.rng)
+            best = max(range(len(options)), key=lambda number: drawn[number])
             if best < len(fresh):
-                child = options[best]
-                pool.members[child] = fresh.pop(child)
-                found.append(child)
+                pool.add(options[best], fresh.pop(options[best]))
+                found.append(options[best])
             else:
                 found += self._made(able[best - len(fresh)])
         return found
@@ -183,17 +183,32 @@ class _Course:
         if arm.asks > self._asks:
             return []
         self._asks -= arm.asks
-        for child in arm.children(self._pool):
-            if child not in self._pool.members:
-                self._pool.members[child] = arm.name
-                if arm.asks:
-                    for path, part in child.parts.items():
-                        if part.instruction != self._search.base.parts[path].instruction:
-                            self._pool.sources.setdefault(part.instruction, arm.name)
-                return [child]
-        return []
+        child = self._new(arm)
+        if child is None:
+            return []
+        self._pool.add(child, arm.name, asked=arm.asks > 0)
+        return [child]
 
-    def _stand_in(self, arm: Arm) -> Candidate:
-        text, path = f"\0{arm.name}", self._search.paths[0]
-        self._pool.sources[text] = arm.name
-        return self._pool.parent().with_part(path, instruction=text)
+    def _new(self, arm: Arm, known: "Sequence[Candidate] | dict[Candidate, str]" = ()) -> Candidate | None:
+        """Return the first new candidate of an arm, with labels scored if they are a closed set."""
+        for child in arm.children(self._pool):
+            found = self._scored(child)
+            if found not in self._pool.members and found not in known:
+                return found
+        return None
+
+    def _scored(self, child: Candidate) -> Candidate:
+        """Return a candidate in the format that scores labels instead of in `bare`: the prompt is the same."""
+        return scored(self._search, child, only="bare") if self._calibrates else child
+
+    def _calibrate(self, candidates: Sequence[Candidate]) -> None:
+        """Add candidates with offsets, which are scored on the same examples at no call."""
+        for candidate in candidates:
+            seen = self._search.seen(candidate)
+            if not self._calibrates or seen < _CALIBRATED or candidate not in self._pool.members:
+                continue
+            better = calibrated(self._search, candidate)
+            if better is not None and better not in self._pool.members:
+                arm = self._pool.members[candidate]
+                self._pool.add(better, f"{arm}, calibrated")
+                self._search.score(better, seen, origin=f"{arm}, calibrated")
