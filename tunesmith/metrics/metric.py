@@ -155,7 +155,7 @@ def step_feedback(
 
 
 def judged_by(metric: Metric, lm: BaseLM) -> Metric:
-    """Return a metric whose judges, if it has any without a model of their own, answer under `lm`.
+    """Return `metric` with `lm` as the model of its judges that have none of their own.
 
     Those that a function of the caller's calls are not seen.
 
