@@ -77,6 +77,7 @@ class Search(Work):
         self._groups = None if groups is None else tuple(groups[index] for index in order)
         self._mirror, self._begun = mirror, begun
         self._origins: dict[Candidate, str] = {}  # every candidate that was proposed, in order
+        self._restored: dict[Candidate, Candidate] = {}  # with what is frozen as it was
         self._mirrored: set[Candidate] = set()
         self._proposed = {path: {part.instruction} for path, part in self.base.parts.items()}
         self._rows: dict[Candidate, list[Row]] = {}
@@ -551,8 +552,10 @@ class Search(Work):
 
     def _kept(self, candidate: Candidate) -> Candidate:
         """Return the candidate with frozen parts and protected texts as they were: compilers need not know of them."""
-        found = self.job.kept.restored(candidate)
-        if found is not candidate:
+        found = self._restored.get(candidate)
+        if found is None:
+            found = self._restored[candidate] = self.job.kept.restored(candidate)
+        if found != candidate:
             self.note(
                 "A candidate changed what `freeze` or `protect` keeps; that was put back before it was evaluated."
             )
