@@ -175,3 +175,18 @@ def test_a_round_that_another_one_follows_scores_no_leader_whole() -> None:
     again = search_of()
     assert set(again.race(tried, "paired-halving", finalists=0, evaluations=24)) == set(tried)
     assert sum(again.seen(candidate) for candidate in tried) <= 24
+
+
+def test_a_metric_may_fail_on_one_example_of_a_small_minibatch() -> None:
+    def moody(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> bool:
+        if example.thing == "thing 7":
+            raise KeyError("no label")
+        return right(example, prediction)
+
+    trainset = [example.copy(thing=f"thing {number}") for number, example in enumerate([*TRAIN, *TRAIN])]
+    compiler, model = RandomSearch(metric=moody), FunctionLM(world())
+    search = Search(job_of(dspy.Predict(Colour), compiler, trainset=trainset, valset=VAL, lm=model))
+
+    outcomes = [one for start in range(0, 60, 3) for one in search.minibatch(search.base, 3, start=start)]
+
+    assert [one.example.thing for one in outcomes if one.score is None] == ["thing 7"]

@@ -14,6 +14,7 @@ from tunesmith.compilers._options import option
 from tunesmith.compilers._outcome import Outcome
 from tunesmith.compilers._pareto import ancestors, front, merged
 from tunesmith.compilers._study import check_limits
+from tunesmith.compilers._turns import next_path
 from tunesmith.compilers._wording import outcome_texts
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.errors import UsageError, shown
@@ -271,14 +272,8 @@ class _Evolution:
         """Return which predictor is rewritten: the next in turn that ran, of those with the most blame."""
         how, search, first = self._how, self._search, self._pool.turns[parent]
         turns = [search.paths[turn % len(search.paths)] for turn in range(first, first + len(search.paths))]
-        if how.blame and len(turns) > 1:
-            failed = [run for run in runs if (run.score or 0.0) < how.perfect]
-            blamed = search.credit(self._pool.candidates[parent], failed, threshold=how.perfect)
-            counts = {path: len(blamed[path]) for path in turns}
-        else:
-            ran = {step.predictor for run in runs for step in run.steps}
-            counts = {path: int(path in ran) for path in turns}
-        path = max(turns, key=counts.__getitem__)
+        candidate = self._pool.candidates[parent]
+        path = next_path(search, candidate, runs, turns, perfect=how.perfect, blame=how.blame)
         self._pool.turns[parent] = first + turns.index(path) + 1
         return path
 

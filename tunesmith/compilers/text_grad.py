@@ -12,6 +12,7 @@ from tunesmith.compilers._gates import gains_on_train, scored_whole, total
 from tunesmith.compilers._options import option
 from tunesmith.compilers._outcome import Outcome
 from tunesmith.compilers._study import check_limits
+from tunesmith.compilers._turns import next_path
 from tunesmith.compilers._wording import values_in_words
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.data import content_key
@@ -104,6 +105,10 @@ class TextGrad(Compiler):
         default=False, help="Whether the prompt model criticises every answer, in place of what the metric says."
     )
     together: bool = option(default=False, help="Whether all predictors are rewritten in a step, not one in turn.")
+    blame: bool = option(
+        default=True,
+        help="Whether the predictor to blame for most failures of the batch is changed, not the next in turn.",
+    )
     accept: str = option(
         "gated",
         "Which change stays: one that wins on the batch and then on validation, one that is no worse on validation "
@@ -150,7 +155,8 @@ class TextGrad(Compiler):
         if self.accept != "gated":
             whole = steps if self.accept == "revert" else 1
             return Effort(candidates=whole, proposals=proposals, runs=steps * batch, most_runs=steps * batch)
-        runs, most = steps * batch * 3, steps * (4 * batch + 2 * min(self.most_batch, train))
+        replays = batch * (nodes - 1) if self.blame else 0  # of each predictor but one, at most
+        runs, most = steps * batch * 3, steps * (4 * batch + 2 * min(self.most_batch, train) + replays)
         return Effort(
             candidates=steps,
             race="paired-halving",
@@ -216,13 +222,12 @@ class _Descent:
             self._adopt(children[0], origin)
 
     def _chosen(self, runs: Sequence[Outcome]) -> list[str]:
-        """Return the predictors that are changed: all, or the next in turn that ran."""
+        """Return the predictors that are changed: all, or one."""
         known = list(self._records)
         if self._how.together:
             return known
-        ran = {step.predictor for run in runs for step in run.steps}
         turns = [known[(self._turn + place) % len(known)] for place in range(len(known))]
-        path = next((path for path in turns if path in ran), turns[0])
+        path = next_path(self._search, self._now, runs, turns, perfect=self._how.perfect, blame=self._how.blame)
         self._turn = known.index(path) + 1
         return [path]
 
