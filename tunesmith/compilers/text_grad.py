@@ -105,10 +105,6 @@ class TextGrad(Compiler):
         default=False, help="Whether the prompt model criticises every answer, in place of what the metric says."
     )
     together: bool = option(default=False, help="Whether all predictors are rewritten in a step, not one in turn.")
-    blame: bool = option(
-        default=True,
-        help="Whether the predictor to blame for most failures of the batch is changed, not the next in turn.",
-    )
     accept: str = option(
         "gated",
         "Which change stays: one that wins on the batch and then on validation, one that is no worse on validation "
@@ -155,8 +151,7 @@ class TextGrad(Compiler):
         if self.accept != "gated":
             whole = steps if self.accept == "revert" else 1
             return Effort(candidates=whole, proposals=proposals, runs=steps * batch, most_runs=steps * batch)
-        replays = batch * (nodes - 1) if self.blame else 0  # of each predictor but one, at most
-        runs, most = steps * batch * 3, steps * (4 * batch + 2 * min(self.most_batch, train) + replays)
+        runs, most = steps * batch * 3, steps * (4 * batch + 2 * min(self.most_batch, train))
         return Effort(
             candidates=steps,
             race="paired-halving",
@@ -227,7 +222,7 @@ class _Descent:
         if self._how.together:
             return known
         turns = [known[(self._turn + place) % len(known)] for place in range(len(known))]
-        path = next_path(self._search, self._now, runs, turns, perfect=self._how.perfect, blame=self._how.blame)
+        path = next_path(self._search, self._now, runs, turns, perfect=self._how.perfect, blame=False)
         self._turn = known.index(path) + 1
         return [path]
 
