@@ -53,8 +53,8 @@ BOTH = "knn-few-shot + calibrate"
 OURS = ("random-search", "joint-search", BOTH, "portfolio")
 THEIRS = ("BootstrapFewShotWithRandomSearch", "MIPROv2")
 ADAPTERS = ("own adapter", "our format")
-DSPY = tuple(f"dspy {name}, {adapter}" for name in THEIRS for adapter in ADAPTERS)
-GEPAS = tuple(f"dspy GEPA, {adapter}" for adapter in ADAPTERS)
+DSPY = tuple(f"dspy {name} ({adapter})" for name in THEIRS for adapter in ADAPTERS)
+GEPAS = tuple(f"dspy GEPA ({adapter})" for adapter in ADAPTERS)
 FEW = ("sentiment", "banking77")  # tasks of the other arms
 
 
@@ -144,7 +144,7 @@ def _compiled(arm: str, task: Task, seed: int, lm: ts.LM, writer: ts.LM) -> tupl
     if arm == "as-given":
         return program, None
     if arm in (*DSPY, *GEPAS):
-        name, _, adapter = arm.removeprefix("dspy ").partition(", ")
+        name, _, adapter = arm.removeprefix("dspy ").removesuffix(")").partition(" (")
         chosen = get_format("bare") if adapter == ADAPTERS[1] else dspy.ChatAdapter()
         return _theirs(name, task, program, seed, lm, writer, chosen), chosen
     if arm == BOTH:
@@ -178,9 +178,9 @@ def _theirs(name: str, task: Task, program: Any, seed: int, lm: ts.LM, writer: t
 
     train = list(task.train)
     random.Random(seed).shuffle(train)
-    optimizer, given = _made(name, judged, task, seed, writer)
     try:
         with metered(Meter(Budget(calls=MOST))), dspy.context(lm=lm, adapter=adapter, max_errors=100_000):
+            optimizer, given = _made(name, judged, task, seed, lm, writer)
             return optimizer.compile(program, trainset=train, valset=task.val, **given)
     except StopSignal as stop:
         raise Skipped(f"it was stopped after {MOST} calls") from stop
@@ -188,27 +188,19 @@ def _theirs(name: str, task: Task, program: Any, seed: int, lm: ts.LM, writer: t
         raise Skipped(f"{type(error).__name__}: {error}") from error
 
 
-def _made(name: str, judged: Any, task: Task, seed: int, writer: ts.LM) -> tuple[Any, dict[str, Any]]:
+def _made(name: str, judged: Any, task: Task, seed: int, lm: ts.LM, writer: ts.LM) -> tuple[Any, dict[str, Any]]:
     """Return an optimizer of DSPy with settings that fit into the budget if it has such, and what `compile` takes."""
     if name == "GEPA":
-        made = GEPA(metric=judged, max_metric_calls=CALLS, reflection_lm=writer, num_threads=1, seed=seed)
-        return made, {}
-    if name == "MIPROv2":
-        made = MIPROv2(
-            metric=judged,
-            auto="light",
-            prompt_model=writer,
-            num_threads=1,
-            seed=seed,
-            max_errors=100_000,
-            verbose=False,
-        )
-        return made, {"seed": seed}
+        return GEPA(metric=judged, max_metric_calls=CALLS, reflection_lm=writer, num_threads=1, seed=seed), {}
+    if name == "MIPROv2":  # without `task_model` it asks for a model that is set for the whole process
+        models = {"prompt_model": writer, "task_model": lm}
+        return MIPROv2(metric=judged, auto="light", num_threads=1, seed=seed, max_errors=100_000, **models), {}
+    count = max(0, CALLS // len(task.val) - 3)
     made = BootstrapFewShotWithRandomSearch(
         metric=judged,
         max_bootstrapped_demos=4,
         max_labeled_demos=8,
-        num_candidate_programs=max(0, CALLS // len(task.val) - 3),
+        num_candidate_programs=count,
         num_threads=1,
         max_errors=100_000,
     )

@@ -50,6 +50,14 @@ def test_a_cell_says_what_was_found_and_what_it_cost(comparison: ModuleType) -> 
     json.dumps(row)
 
 
+def test_an_optimizer_of_dspy_runs_under_both_adapters(comparison: ModuleType) -> None:
+    for arm in comparison.DSPY[:2]:
+        (cell,) = comparison.chosen(f"demo:{arm}:0")
+        row = comparison.run(cell, answering(), answering())
+        assert row["n"] == 200, row
+        assert 60 <= row["calls"] <= comparison.MOST
+
+
 def test_a_cell_without_data_says_so(comparison: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(comparison, "DATA", tmp_path)
     row = comparison.run(("antonyms", "random-search", 0), answering(), answering())
