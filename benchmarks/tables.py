@@ -129,6 +129,19 @@ def engines() -> str:
     return "\n".join(lines).strip()
 
 
+def calibration() -> str:
+    """Return what each way of calibrating scores on test, as the mean over sets of demos."""
+    rows = _read("calibration.json")["cells"]
+    ways = ("raw", "contextual", "batch", "likelihood", "fitted", "auto")
+    lines = [f"| task | demos | {' | '.join(f'`{way}`' if way != 'raw' else way for way in ways)} | sets | n |"]
+    lines.append("|---" * (len(ways) + 4) + "|")
+    for name, demos in dict.fromkeys((row["task"], row["demos"]) for row in rows):
+        group = [row for row in rows if (row["task"], row["demos"]) == (name, demos)]
+        means = " | ".join(f"{sum(row[way] for row in group) / len(group):.3f}" for way in ways)
+        lines.append(f"| {name} | {demos} | {means} | {len(group)} | {group[0]['n']} |")
+    return "\n".join(lines)
+
+
 TABLES: dict[Path, dict[str, Callable[[], str]]] = {
     HERE.parent / "README.md": {"demo_line": demo_line, "demo": demo},
     HERE.parent / "docs" / "benchmarks.md": {
@@ -136,6 +149,7 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "public_tasks": public_tasks,
         "compilers": compilers,
     },
+    HERE.parent / "docs" / "compilers.md": {"calibration": calibration},
     HERE.parent / "docs" / "models.md": {"engines": engines},
 }
 
