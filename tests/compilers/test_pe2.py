@@ -131,6 +131,18 @@ def test_a_rewrite_that_is_over_the_step_size_again_is_dropped() -> None:
     assert any("3 instructions changed more than 2 words" in note and "3 of these" in note for note in report.notes)
 
 
+def test_a_rewrite_that_copies_the_mark_of_the_prompt_is_dropped() -> None:
+    class Copying(Levels):
+        def proposal(self, seen: Seen, kind: str, text: str) -> str:
+            own = super().proposal(seen, kind, text)
+            return proposed(seen, f"[INSTRUCTION] and {len(self.steps)}") if kind == "rewrite" else own
+
+    report = compiled(Copying(), PE2(metric=right, rounds=1, scratch=0, evaluations=20))
+
+    assert len(report.trials) == 1
+    assert any("3 instructions held the mark `[INSTRUCTION]`" in note for note in report.notes)
+
+
 def test_history_shows_the_lineage_with_scores_and_what_was_learned() -> None:
     model = Grades()
     compiler = PE2.published(metric=grade, metric_threshold=1.0, rounds=3, beam_size=1, n_expand=1, history=True)

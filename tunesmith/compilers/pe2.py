@@ -225,6 +225,7 @@ class _Tree:
         self._signatures = {path: search.signature(path) for path in search.base.parts}
         self._nodes: dict[Candidate, _Node] = {search.base: _Node(search.base)}  # the best first
         self._pools: dict[Candidate, dict[str, list[Outcome]]] = {}
+        self._copied = 0  # rewrites that hold the mark of a prompt
         self._over = [0, 0]  # rewrites above the step size, of the first and of the second time
 
     def grow(self) -> None:
@@ -243,11 +244,15 @@ class _Tree:
             search.score(candidate)
 
     def notes(self) -> list[str]:
-        """Return what to note of rewrites above the step size."""
-        if not self._over[0]:
-            return []
-        text = f"{self._over[0]} instructions changed more than {self._own.step_size} words and were asked for again"
-        return [f"{text}; {self._over[1]} of these changed more again and were dropped."]
+        """Return what to note of rewrites that were dropped."""
+        first, again = self._over
+        found = []
+        if first:
+            text = f"{first} instructions changed more than {self._own.step_size} words and were asked for again"
+            found.append(f"{text}; {again} of these changed more again and were dropped.")
+        if self._copied:
+            found.append(f"{self._copied} instructions held the mark `{_PLACE}` of a prompt and were dropped.")
+        return found
 
     def _begun(self) -> list[_Node]:
         """Return the first nodes: the program as given, and those that are written from examples alone."""
@@ -348,6 +353,9 @@ class _Tree:
         asked = Predict(step, temperature=_WARM, max_tokens=_LONG)
         for again in (False, True):
             text = next(iter(search.propose(path, asked, **inputs)), None)
+            if text is not None and _PLACE in text:  # a small model copies the prompt that it was shown
+                self._copied += 1
+                return None
             if text is None or own.step_size is None or edited_words(given, text) <= own.step_size:
                 return text
             self._over[again] += 1
