@@ -26,7 +26,7 @@ def words(text: str) -> str:
 
 
 def graded(model: Levels, compiler: PE2) -> CompileReport:
-    return compiled(model, compiler, dspy.Predict(GRADE), VAL[:10])
+    return compiled(model, compiler, dspy.Predict(GRADE), VAL[:6])
 
 
 # The published procedure --------------------------------------------------------------------------------------
@@ -46,12 +46,12 @@ def test_two_proposals_for_each_child_and_every_node_on_all_of_validation(
 
     kinds = Counter(kind for kind, _ in model.steps)
     assert kinds["inspect"] == kinds["rewrite"] == (proposals - kinds["guess"]) / 2
-    assert len(model.steps) == proposals == compiler.plan(train=400, val=10)["proposals"]
-    assert len([one for one in model.runs if one[1] >= 1000]) == nodes * 10
+    assert len(model.steps) == proposals == compiler.plan(train=400, val=6)["proposals"]
+    assert len([one for one in model.runs if one[1] >= 1000]) == nodes * 6
     parents, wanted = kinds["inspect"] // compiler.n_expand, compiler.batch_size * compiler.n_expand // 2
     taught = 400 if more else 0  # nothing labels a grade, so pairs are a teacher's runs
     assert len([one for one in model.runs if one[1] < 1000]) == taught + parents * wanted
-    assert report.charged.calls <= compiler.plan(train=400, val=10)["calls"]["worst"]
+    assert report.charged.calls <= compiler.plan(train=400, val=6)["calls"]["worst"]
 
 
 def test_the_published_settings_are_those_of_the_released_code() -> None:
@@ -151,7 +151,7 @@ def test_history_shows_the_lineage_with_scores_and_what_was_learned() -> None:
 
     kinds = [kind for kind, _ in model.steps]
     assert kinds == ["inspect", "rewrite", "sum up"] * 3
-    assert len(kinds) == compiler.plan(train=400, val=10)["proposals"]
+    assert len(kinds) == compiler.plan(train=400, val=6)["proposals"]
     last = words(model.steps[-2][1])
     places = [last.index(f"score {score}") for score in ("0.00: Grade the thing.", "0.02: Level 2", "0.04: Level 4")]
     assert places == sorted(places)

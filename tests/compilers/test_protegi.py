@@ -26,7 +26,7 @@ OFFICIAL = ("bf", "ucb", "ucb-e", "sr", "s-sr", "sh")
 def test_the_released_defaults_make_72_proposals_a_round_and_378_in_all() -> None:
     """And a minibatch for each program of the beam, and no more evaluations than set for a round."""
     model = Grades()
-    fewer = {} if FULL else {"evaluations": 108, "minibatch_size": 16}
+    fewer = {} if FULL else {"evaluations": 72, "minibatch_size": 8}
     compiler = ProTeGi.published(metric=grade, metric_threshold=1.0, **fewer)
 
     report = compiled(model, compiler, dspy.Predict("thing -> grade"))
@@ -210,7 +210,7 @@ def test_critiques_go_to_the_predictors_by_how_many_failures_are_due_to_each(cre
 def test_it_beats_random_search_at_equal_calls_if_wording_is_what_matters() -> None:
     """Half of the edits make it worse; demos do nothing here."""
     gains: dict[str, list[float]] = {"protegi": [], "random": []}
-    for seed in range(scaled(40)):
+    for seed in range(scaled(20)):
         for name, kind in (("protegi", ProTeGi), ("random", RandomSearch)):
             model = Levels(step=lambda draw: 1 if draw < 0.5 else -1, able=lambda level: 0.4 + 0.1 * level)
             report = compiled(model, kind(metric=right, budget=600, seed=seed))
