@@ -55,7 +55,7 @@ class TestCalibrate(CompilerContract):
         return Calibrate(**{"metric": right, "num_candidates": 2, **options})
 
     def students(self) -> tuple[dspy.Module, ...]:
-        return dspy.Predict(Colour), Nested()  # a closed set has to be the only output
+        return (Nested(),)  # a closed set has to be the only output
 
 
 class TestAsking(ProposingContract):
@@ -65,7 +65,7 @@ class TestAsking(ProposingContract):
 
 class TestPortfolio(ProposingContract):
     def make(self, **options: Any) -> Compiler:
-        return Portfolio(**{"metric": right, "num_candidates": 8, "proposals": 6, **options})
+        return Portfolio(**{"metric": right, "num_candidates": 6, "proposals": 4, **options})
 
 
 class TestDSPyCompiler(CompilerContract):
@@ -78,7 +78,7 @@ class TestDSPyCompiler(CompilerContract):
 
     def test_the_report_says_what_was_decided_and_what_it_cost(self) -> None:
         """DSPy asks for some replies again, which is charged once."""
-        assert self.done().report.charged.calls < self.done().asked
+        assert self.done().report.charged.calls < len(self.done().model.requests)
 
     def test_callbacks_of_dspy_are_told_once(self) -> None:
         """They are told of DSPy's own compile too."""
@@ -108,13 +108,13 @@ class TestGEPA(ProposingContract):
 
 class TestPE2(ProposingContract):
     def make(self, **options: Any) -> Compiler:
-        few = {"rounds": 2, "n_expand": 2, "batch_size": 2, "runs": 12, "evaluations": 60, "history": True}
+        few = {"rounds": 2, "n_expand": 1, "scratch": 1, "runs": 8, "evaluations": 40, "history": True}
         return PE2(**{"metric": right, **few, **options})
 
 
 class TestProTeGi(ProposingContract):
     def make(self, **options: Any) -> Compiler:
-        few = {"rounds": 2, "beam_size": 2, "minibatch_size": 8, "evaluations": 60}
+        few = {"rounds": 2, "beam_size": 2, "minibatch_size": 6, "n_gradients": 1, "scratch": 1, "evaluations": 40}
         return ProTeGi(**{"metric": right, **few, **options})
 
 
@@ -126,6 +126,8 @@ class TestCAPO(ProposingContract):
 
 
 class TestTextGrad(ProposingContract):
+    instructions_alone: ClassVar[dict[str, Any]] = {"max_demos": 0}
+
     def make(self, **options: Any) -> Compiler:
         return TextGrad(**{"metric": right, "steps": 5, **options})
 

@@ -14,6 +14,7 @@ __all__ = ["METHODS", "Offsets", "Scored", "batch", "chosen", "cross_validated",
 Offsets = Mapping[str, float]
 _DIGITS = 4
 _ROUNDS = 50
+_STILL = 1e-6  # offsets that move less have arrived
 _EDGE = 1.0  # how far an offset goes beyond the outermost example that it decides
 
 
@@ -60,7 +61,10 @@ def likelihood(rows: Sequence[Scored]) -> Offsets:
     total, offsets = sum(counts.values()), dict.fromkeys(labels, 0.0)
     for _ in range(_ROUNDS):
         mean = _mean_probabilities(rows, offsets)
-        offsets = {label: offsets[label] + math.log(counts[label] / total / mean[label]) for label in labels}
+        moves = {label: math.log(counts[label] / total / mean[label]) for label in labels}
+        offsets = {label: offsets[label] + move for label, move in moves.items()}
+        if max(map(abs, moves.values())) < _STILL:
+            break
     return _tidy(offsets)
 
 

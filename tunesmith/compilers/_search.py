@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers._bootstrap import Bootstrapped, bootstrap, passed
 from tunesmith.compilers._credit import Credit
-from tunesmith.compilers._demos import COST_OF_CHOICE, Count, labelled_pool
+from tunesmith.compilers._demos import COST_OF_CHOICE, Count, Pool, labelled_pool
 from tunesmith.compilers._effort import Bounds, demos_of, prompt_start, shares
 from tunesmith.compilers._fitting import Fitting
 from tunesmith.compilers._guard import Guard
@@ -84,6 +84,7 @@ class Search(Work):
         self._runners: dict[Candidate, Runner] = {}
         self._trained_rows: dict[tuple[Candidate, int], dict[str, Row]] = {}  # by rollout, and the example's key
         self._likely: dict[Candidate, list[float | None]] = {}
+        self._labelled: dict[str, Pool] = {}
         self._traced: dict[int, Bootstrapped] = {}  # by how many examples were wanted
         self._report_notes: tuple[str, ...] = ()  # of every report
         self._worst = 0.0  # what a failure counts as: a metric may go below zero
@@ -294,6 +295,12 @@ class Search(Work):
         key = example_key(example)
         return [rows[key] for rows in self._trained_rows.values() if key in rows]
 
+    def labelled(self, path: str) -> Pool:
+        """Return the training examples that label every field of one predictor, as demos, and why others do not."""
+        if path not in self._labelled:
+            self._labelled[path] = labelled_pool(self.signature(path), self.train)
+        return self._labelled[path]
+
     def examples(self, path: str, n: int, *, draw: int = 0) -> list[Demo]:
         """Return up to `n` pairs of inputs and outputs of one predictor: labelled ones, else those of a teacher's runs.
 
@@ -302,7 +309,7 @@ class Search(Work):
             n: how many.
             draw: another number gives other pairs.
         """
-        pool = labelled_pool(self.signature(path), self.train).demos
+        pool = self.labelled(path).demos
         if not pool:
             if n not in self._traced:
                 self._traced[n] = self.bootstrap(n)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.compilers._demos import CHOICES, check_count, closed_labels, count_of, draw, labelled_pool, most
+from tunesmith.compilers._demos import CHOICES, check_count, closed_labels, count_of, draw, most
 from tunesmith.compilers._options import option
 from tunesmith.compilers._study import Trial, check_limits, check_objectives
 from tunesmith.compilers.compiler import Compiler
@@ -134,7 +134,7 @@ class Pools:
         self._limits = compiler.max_labeled_demos, compiler.max_bootstrapped_demos
         for name, count in zip(("max_labeled_demos", "max_bootstrapped_demos"), self._limits, strict=True):
             check_count(name, count, search.base.parts)
-        pools = {path: labelled_pool(search.signature(path), search.train) for path in search.demo_paths}
+        pools = {path: search.labelled(path) for path in search.demo_paths}
         self._labelled = {path: pool.demos for path, pool in pools.items()}
         if most(compiler.max_labeled_demos):
             search.note(*(note for path, pool in pools.items() if (note := pool.note(path))))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers._calibration import METHODS, Offsets, Scored, batch, cross_validated
-from tunesmith.compilers._demos import closed_labels, draw, labelled_pool
+from tunesmith.compilers._demos import closed_labels, draw
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._options import option
 from tunesmith.compilers.compiler import Compiler
@@ -111,7 +111,7 @@ class Calibrate(Compiler):
         """Yield the program as given in the format that scores labels, and the same with drawn demos."""
         base = scored(search, search.base)
         yield base, "labels scored"
-        pools = {path: labelled_pool(search.signature(path), search.train) for path in search.demo_paths}
+        pools = {path: search.labelled(path) for path in search.demo_paths}
         for number in range(self.num_candidates):
             candidate, rng = base, search.rng(f"demos {number}")
             for path, pool in pools.items():

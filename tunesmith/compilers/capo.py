@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from tunesmith.compilers._demos import carried, draw, labelled_pool
+from tunesmith.compilers._demos import carried, draw
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._finals import score_finalists, spare_room
 from tunesmith.compilers._options import option
@@ -167,7 +167,7 @@ class _Family:
         self._formats: dict[str, str | None] = {}
         self._pools: dict[str, list[Demo]] = {}  # labelled demos
         for path in search.demo_paths:
-            pool, given = labelled_pool(signatures[path], search.train), search.base.parts[path].format
+            pool, given = search.labelled(path), search.base.parts[path].format
             self._formats[path], self._pools[path], note = carried(search.job.program, path, given, pool.demos)
             search.note(*(text for text in (note, pool.note(path)) if text and pool.demos and compiler.max_shots))
 

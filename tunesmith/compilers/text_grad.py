@@ -6,7 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, Self
 
 from tunesmith.compilers._anew import task_of, written_anew
-from tunesmith.compilers._demos import carried, labelled_pool
+from tunesmith.compilers._demos import carried
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._gates import gains_on_train, scored_whole, total
 from tunesmith.compilers._options import option
@@ -367,8 +367,7 @@ class _Descent:
     def _pool(self, path: str) -> list[Demo]:
         """Return labelled demos, else those of a teacher's successful runs."""
         search = self._search
-        labelled = labelled_pool(search.signature(path), search.train).demos
-        return labelled or search.examples(path, 3 * self._how.max_demos)
+        return search.labelled(path).demos or search.examples(path, 3 * self._how.max_demos)
 
     def _weight(self, path: str, demo: Demo) -> float:
         """Return by how much a teacher, who is right on each demo, scores more than the student."""
