@@ -16,6 +16,7 @@ from tunesmith.compilers import (
     DSPyCompiler,
     LabeledFewShot,
     RandomSearch,
+    Search,
     compiler_named,
     compilers,
     options_text,
@@ -39,6 +40,24 @@ def test_a_name_is_that_of_the_class() -> None:
 def test_the_page_holds_the_options_that_are_declared() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert text.partition("<!-- options -->\n\n")[2] == options_text()
+
+
+def test_the_page_says_of_each_compiler_what_it_plans_to_call() -> None:
+    text = PAGE.read_text(encoding="utf-8").partition("## Which one\n")[2].partition("\n### ")[0]
+    shown = dict(re.findall(r"^\| \[`(.+?)`\]\(.+?\) \|.+?\|.+?\| (.+?) \|", text, re.MULTILINE))
+    planned = {name: kind().plan(train=60, val=60)["calls"] for name, kind in compilers().items() if name != "dspy"}
+
+    assert shown == {
+        **{name: f"{calls['expected']}, at most {calls['worst']}" for name, calls in planned.items()},
+        "dspy": "-",
+    }
+
+
+def test_the_page_names_every_member_of_a_search() -> None:
+    table = PAGE.read_text(encoding="utf-8").partition("The members of `Search`:")[2].partition("\n\nIf ")[0]
+    own = vars(Search).keys() - {"finish", "keep_for_test", "keeps"}  # what the compile calls
+    members = sorted(name for name in own if not name.startswith("_"))
+    assert [name for name in members if not re.search(rf"`{name}\b", table)] == []
 
 
 def test_an_unknown_name_lists_all() -> None:

@@ -21,7 +21,11 @@ _file = click.Path(path_type=Path)
 @click.option(
     "--bad-cases", type=_file, help="Examples that a deployed program got wrong; may have `answered` and `remark`."
 )
-@click.option("--compiler", metavar="NAME", help="The compiler: a name, or MODULE:CLASS. Default: random-search.")
+@click.option(
+    "--compiler",
+    metavar="NAME",
+    help="The compiler: a name of docs/compilers.md, or MODULE:CLASS. Default: random-search.",
+)
 @click.option(
     "--set", "sets", multiple=True, metavar="OPTION=VALUE", help="Set an option of the compiler. May be repeated."
 )
