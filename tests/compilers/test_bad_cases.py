@@ -77,6 +77,13 @@ def test_the_result_says_how_many_are_right_now_and_what_broke() -> None:
     assert result.to_json()["bad_cases"]["right"] == found.right
 
 
+def test_a_bad_case_that_the_metric_cannot_judge_does_not_cost_the_result() -> None:
+    result = compiled(bad=[*BAD, dspy.Example(thing="thing 60").with_inputs("thing")], testset=TEST)
+    assert result.tested
+    assert result.bad_cases is None
+    assert any("What became of the bad cases is not known: The metric failed" in note for note in result.notes)
+
+
 def test_without_bad_cases_nothing_is_said_of_them() -> None:
     result = compiled(bad=None)
     assert result.bad_cases is None

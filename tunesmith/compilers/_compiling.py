@@ -17,7 +17,7 @@ from tunesmith.compilers._search import Search
 from tunesmith.compilers._verdict import count_opening, finding_of
 from tunesmith.compilers._work import Progress
 from tunesmith.data import Dataset, content_key, example_key
-from tunesmith.errors import ArtifactError, BudgetExceeded, Interrupted, RunMismatch, UsageError, shown
+from tunesmith.errors import ArtifactError, BudgetExceeded, Interrupted, MetricError, RunMismatch, UsageError, shown
 from tunesmith.evaluation import CANDIDATES, Ledger, Report, RunFolder, paired_scores, run_path
 from tunesmith.lm import Meter, StopSignal, metered, remembering, unpaid
 from tunesmith.metrics import metric_name
@@ -276,6 +276,8 @@ def _followed(job: Job, search: Search, report: CompileReport, meter: Meter) -> 
             found.append(search.runner(candidate).run(examples, slots=job.compiler.slots))
         except BudgetExceeded as stop:
             return f"The budget ended while the bad cases were run: {stop}"
+        except MetricError as stop:  # what was found does not depend on them
+            return f"What became of the bad cases is not known: {stop} Each needs what the metric compares with."
     threshold = getattr(job.compiler, "metric_threshold", None)
     before, after = found[0], found[-1]
     return BadCasesReport.of((examples, before, after), (search.val, report.baseline, report.compiled), threshold)
