@@ -9,7 +9,7 @@ import pytest
 from tests.compilers.worlds import COLOURS, TRAIN, VAL, Colour, Steps, asked, chance, colour_of, right, things, world
 from tests.each import each
 from tests.evaluation.replies import number, proposed, written
-from tests.scale import FULL
+from tests.scale import FULL, scaled
 from tunesmith.compilers import APE, CompileReport, RandomSearch
 from tunesmith.compilers.ape import PUBLISHED_APE
 from tunesmith.errors import UsageError
@@ -200,7 +200,7 @@ def test_by_likelihood_the_labels_are_scored_and_the_metric_judges_the_two_best(
 
 def test_where_instructions_help_it_beats_random_search_at_equal_calls() -> None:
     gains = []
-    for seed in range(3):
+    for seed in range(scaled(40)):
         ape = compiled(FunctionLM(wordings), APE(metric=right, seed=seed))
         other = RandomSearch(metric=right, seed=seed, budget=ape.charged.calls)
         gains.append((ape.gain.mean or 0) - (compiled(FunctionLM(wordings), other).gain.mean or 0))
