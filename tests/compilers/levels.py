@@ -21,7 +21,7 @@ _KINDS = {
     "example by example": "inspect",
     "by the findings": "rewrite",
     "Say in one sentence": "sum up",
-    "A friend followed": "guess",
+    "Write the instruction that makes": "guess",
 }
 
 

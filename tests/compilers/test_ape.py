@@ -11,7 +11,7 @@ from tests.each import each
 from tests.evaluation.replies import number, proposed, written
 from tests.scale import FULL, scaled
 from tunesmith.compilers import APE, CompileReport, RandomSearch
-from tunesmith.compilers.ape import PUBLISHED_APE
+from tunesmith.compilers.ape import _PUBLISHED
 from tunesmith.errors import UsageError
 from tunesmith.lm import Capabilities, FunctionLM, Meter, Response, Seen, TokenLogprob, metered, text_response
 
@@ -80,13 +80,13 @@ def test_solved_questions_of_other_tasks_are_shown_unless_settings_are_published
     for options in ({}, {"solved": False}):
         compiled(FunctionLM(reply), APE(metric=right, questions=1, per_question=1, **options))
     assert seen == [2 * 2 + 1, 1]
-    assert not any(APE.published(name).solved for name in PUBLISHED_APE)
+    assert not any(APE.published(name).solved for name in _PUBLISHED)
 
 
 # What it costs ----------------------------------------------------------------------------------------------
 
 
-@each("name", list(PUBLISHED_APE) if FULL else ["simple"])
+@each("name", list(_PUBLISHED) if FULL else ["simple"])
 def test_published_settings_cost_the_published_calls(name: str) -> None:
     model, meter, compiler = FunctionLM(wordings), Meter(), APE.published(name, metric=right)
     with metered(meter):

@@ -6,8 +6,8 @@ import dspy
 
 import tunesmith as ts
 from tests.each import each
-from tunesmith.compilers import Outcome, fields_in_words, outcome_texts, pair_texts, role_in_words
-from tunesmith.compilers._wording import cleaned
+from tunesmith.compilers import Outcome, fields_in_words, outcome_texts, pair_texts
+from tunesmith.compilers._wording import cleaned, role_in_words
 from tunesmith.evaluation import Step
 from tunesmith.signatures import Demo
 

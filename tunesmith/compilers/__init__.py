@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers._search import Search
     from tunesmith.compilers._study import OBJECTIVES, SAMPLERS, StoredStudy, Study, Trial, pareto_front
     from tunesmith.compilers._verdict import VERDICTS, Finding, count_evaluation, finding_of, is_test_split, verdict_of
-    from tunesmith.compilers._wording import fields_in_words, outcome_texts, pair_texts, role_in_words
+    from tunesmith.compilers._wording import fields_in_words, outcome_texts, pair_texts
     from tunesmith.compilers._work import Progress
     from tunesmith.compilers.ape import APE
     from tunesmith.compilers.bpo import BPO
@@ -92,7 +92,6 @@ __all__ = [
     "ProTeGi",
     "RandomSearch",
     "read_option",
-    "role_in_words",
     "run_job",
     "SAMPLERS",
     "scored",

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from tunesmith.compilers._wording import pair_texts, role_in_words
+from tunesmith.compilers._wording import pair_texts
 from tunesmith.modules import Predict
 from tunesmith.signatures import InputField, OutputField, Signature
 
 if TYPE_CHECKING:
     from tunesmith.compilers._search import Search
 
-__all__ = ["task_of", "written_anew"]
+__all__ = ["written_anew"]
 
 _PAIRS = 4
 
@@ -39,12 +39,7 @@ def written_anew(search: "Search", path: str, *, draw: int, attempts: int = 1) -
     """
     pairs = pair_texts(search.examples(path, _PAIRS, draw=draw))
     for _ in range(attempts if pairs else 0):
-        texts = search.propose(path, _STEP, task=task_of(search, path), pairs=pairs)
+        texts = search.propose(path, _STEP, task=search.task(path), pairs=pairs)
         if texts:
             return texts[0]
     return None
-
-
-def task_of(search: "Search", path: str) -> str:
-    """Return in words what the predictor at `path` does, and the others."""
-    return role_in_words(path, {one: search.signature(one) for one in search.base.parts})

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.compilers._wording import pair_texts, role_in_words
+from tunesmith.compilers._wording import pair_texts
 from tunesmith.signatures import Demo, InputField, OutputField, Signature
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Grounded:
 
     def _task(self, path: str, examples: list[str]) -> str:
         search = self.search
-        role = role_in_words(path, {name: search.signature(name) for name in search.base.parts})
+        role = search.task(path)
         if not self.describe:
             return role
         found = search.ask(Describe, 1, steps=role, examples=examples)

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tunesmith.compilers._anew import written_anew
 from tunesmith.compilers._outcome import Outcome
-from tunesmith.compilers._wording import pair_texts, role_in_words
-from tunesmith.compilers.ape import Forward
-from tunesmith.modules import Candidate, Predict
+from tunesmith.modules import Candidate
 
 if TYPE_CHECKING:
     from tunesmith.compilers._search import Search
@@ -22,21 +21,16 @@ KEPT = {  # what a race calls the number of candidates that are wanted
     "multistage": "few",
 }
 
-_PAIRS = 5  # that an instruction is written from
 _LEAST = 4  # evaluations of each candidate in a race that another one follows
 
 
 def from_scratch(search: "Search", count: int) -> dict[Candidate, str]:
-    """Return programs with an instruction that is written from pairs alone, with its predictor, which take turns.
-
-    Whoever only improves on a bad instruction ends near it.
-    """
-    signatures = {path: search.signature(path) for path in search.base.parts}
-    step, found = Predict(Forward, temperature=0.7, max_tokens=300), dict[Candidate, str]()
+    """Return programs with an instruction that is written from pairs alone, with its predictor, which take turns."""
+    found: dict[Candidate, str] = {}
     for number in range(count):
         path = search.paths[number % len(search.paths)]
-        task, pairs = role_in_words(path, signatures), pair_texts(search.examples(path, _PAIRS, draw=number))
-        for text in search.propose(path, step, task=task, pairs=pairs):
+        text = written_anew(search, path, draw=number)
+        if text is not None:
             found[search.base.with_part(path, instruction=text)] = path
     return found
 

@@ -18,6 +18,7 @@ from tunesmith.compilers._plan import Reserve
 from tunesmith.compilers._proposals import Asking, Step
 from tunesmith.compilers._report import CompileReport, TrialRecord, untried
 from tunesmith.compilers._study import front_in_words
+from tunesmith.compilers._wording import role_in_words
 from tunesmith.compilers._work import Progress, Work, rolled
 from tunesmith.data import Dataset, example_key, fields_of
 from tunesmith.errors import UsageError, shown
@@ -110,6 +111,10 @@ class Search(Work):
         """
         self.base.with_part(path)  # knows its paths
         return self._signatures[path]
+
+    def task(self, path: str) -> str:
+        """Return in words what the predictor at `path` gets and gives, and what the others do."""
+        return role_in_words(path, self._signatures)
 
     def rng(self, name: str) -> random.Random:
         """Return a generator of random numbers for one purpose; the same seed and name give the same numbers."""
@@ -371,7 +376,7 @@ class Search(Work):
             step: as `ask`.
             n: proposals; a step that gives lists gives more instructions.
             most: as `guard`.
-            inputs: of the step. `fields_in_words`, `role_in_words`, `pair_texts` and `outcome_texts` of
+            inputs: of the step. `Search.task`, `fields_in_words`, `pair_texts` and `outcome_texts` of
                 `tunesmith.compilers` make some.
 
         Raises: as `ask`.

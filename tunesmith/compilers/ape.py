@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from tunesmith.compilers._bootstrap import expected_attempts
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._options import option
-from tunesmith.compilers._wording import pair_texts, role_in_words
+from tunesmith.compilers._wording import pair_texts
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, shown
@@ -22,12 +22,13 @@ from tunesmith.signatures import InputField, OutputField, Signature
 if TYPE_CHECKING:
     from tunesmith.compilers._search import Search
 
-__all__ = ["APE", "PUBLISHED_APE"]
+__all__ = ["APE"]
 
 _FINALISTS = 2  # leaders that are scored on every example
 _CODE = {"solved": False, "pairs": 5, "form": "forward", "temperature": 0.9, "top_p": 0.9, "max_tokens": 50}
 
-PUBLISHED_APE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+# Of the released code by name: two configurations, `simple_ape`, and the instruction induction tasks.
+_PUBLISHED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "default": {**_CODE, "questions": 5, "per_question": 50, "race": "bf", "samples": 50},
         "bandits": {**_CODE, "questions": 5, "per_question": 50, "race": "ucb", "samples": 50}
@@ -37,7 +38,6 @@ PUBLISHED_APE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "induction": {**_CODE, "questions": 3, "per_question": 30, "race": "bf", "samples": 20},
     }
 )
-"""The settings of the released code by name: two configurations, `simple_ape`, and the instruction induction tasks."""
 
 
 class Forward(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
@@ -136,7 +136,7 @@ class APE(Compiler):
             )
 
     @classmethod
-    def published(cls, name: str = "default", **options: Any) -> "APE":
+    def published(cls, name: str = "default", **options: Any) -> Self:
         """Return the compiler with settings of the released code (keirp/automatic_prompt_engineer).
 
         Args:
@@ -151,9 +151,9 @@ class APE(Compiler):
             >>> APE.published("simple").rounds
             20
         """
-        if name not in PUBLISHED_APE:
-            raise UsageError(f"There are no settings {shown(name)}. Use one of: {', '.join(PUBLISHED_APE)}.")
-        return cls(**{**PUBLISHED_APE[name], **options})
+        if name not in _PUBLISHED:
+            raise UsageError(f"There are no settings {shown(name)}. Use one of: {', '.join(_PUBLISHED)}.")
+        return cls(**{**_PUBLISHED[name], **options})
 
     def effort(self, *, train: int, calls: float) -> Effort:
         """Return one race of all instructions, and a teacher's runs if a program of several steps needs them."""
@@ -183,7 +183,6 @@ class APE(Compiler):
             best = search.better(best, self._race(search, found, finalists=_FINALISTS))
 
     def _generated(self, search: "Search", best: Candidate, path: str, questions: range) -> list[Candidate]:
-        task = role_in_words(path, {name: search.signature(name) for name in best.parts})
         found: list[str] = []
         for number in questions:
             # Of twice as many pairs, so that questions differ also if a teacher's runs give no more than these.
@@ -193,7 +192,7 @@ class APE(Compiler):
                 step = self._step(Insert)
             else:
                 given, step = {"pairs": pairs}, self._step(Forward)
-            found += search.propose(path, step, self.per_question, task=task, **given)
+            found += search.propose(path, step, self.per_question, task=search.task(path), **given)
         return [best.with_part(path, instruction=text) for text in found]
 
     def _varied(self, search: "Search", found: list[Candidate], path: str, count: int) -> list[Candidate]:

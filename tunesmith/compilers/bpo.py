@@ -13,7 +13,7 @@ from tunesmith.compilers._lessons import distinct, general
 from tunesmith.compilers._options import option
 from tunesmith.compilers._outcome import Outcome
 from tunesmith.compilers._pairs import Pair, harvest, write_pairs
-from tunesmith.compilers._wording import fields_in_words, role_in_words, values_in_words
+from tunesmith.compilers._wording import fields_in_words, values_in_words
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, shown
@@ -162,7 +162,7 @@ class BPO(Compiler):
             search.note(f"No general lesson was drawn from the pairs of `{path}`: its instruction stays.")
             return best
         off = self._unrewritten(search, best, path)
-        task = role_in_words(path, {name: search.signature(name) for name in best.parts})
+        task = search.task(path)
         step, wanted = Predict(Rewrite, temperature=self.temperature), self.variants - len(off)
         texts = search.propose(path, step, wanted, task=task, instruction=instruction, rules=rules) if wanted else []
         listed = "\n".join([instruction, *(f"- {rule}" for rule in rules)])

@@ -9,7 +9,7 @@ from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._finals import score_finalists, spare_room
 from tunesmith.compilers._options import option
 from tunesmith.compilers._outcome import Outcome
-from tunesmith.compilers._wording import pair_texts, role_in_words
+from tunesmith.compilers._wording import pair_texts
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.compilers.few_shot import few_shot_candidate
 from tunesmith.errors import DataError
@@ -162,8 +162,6 @@ class _Family:
         self.origins: dict[Candidate, str] = {search.base: ""}
         self._places = [path for path in search.base.parts if path in {*search.paths, *search.demo_paths}]
         self._turn = 0
-        signatures = {path: search.signature(path) for path in search.base.parts}
-        self._tasks = {path: role_in_words(path, signatures) for path in signatures}
         self._formats: dict[str, str | None] = {}
         self._pools: dict[str, list[Demo]] = {}  # labelled demos
         for path in search.demo_paths:
@@ -223,11 +221,11 @@ class _Family:
         if not count:
             return []
         pairs = pair_texts(self._search.examples(path, _PAIRS))
-        return self._search.propose(path, _step(Begin), count, task=self._tasks[path], pairs=pairs)
+        return self._search.propose(path, _step(Begin), count, task=self._search.task(path), pairs=pairs)
 
     def _merged(self, path: str, mother: Candidate, father: Candidate) -> str:
         """Return the instruction of a child: what cannot be used is left out, down to the mother's own."""
-        task, first, second = self._tasks[path], mother.parts[path].instruction, father.parts[path].instruction
+        task, first, second = self._search.task(path), mother.parts[path].instruction, father.parts[path].instruction
         merged = self._search.propose(path, _step(Merge), 1, task=task, first=first, second=second) or [first]
         return (self._search.propose(path, _step(Rewrite), 1, task=task, instruction=merged[0]) or merged)[0]
 

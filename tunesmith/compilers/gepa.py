@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from tunesmith.compilers._anew import task_of, written_anew
+from tunesmith.compilers._anew import written_anew
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._gates import gains_on_train, scored_whole, total
 from tunesmith.compilers._options import option
@@ -284,7 +284,7 @@ class _Evolution:
             found = written_anew(search, path, draw=number, attempts=attempts)
             if found is not None:
                 return found
-        task, now = task_of(search, path), parent.parts[path].instruction
+        task, now = search.task(path), parent.parts[path].instruction
         for _ in range(1 if anew else attempts):
             texts = search.propose(path, _REFLECT, task=task, instruction=now, runs=outcome_texts(runs, path))
             if texts:

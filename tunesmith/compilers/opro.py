@@ -12,7 +12,7 @@ from tunesmith.compilers._finals import score_finalists, spare_room
 from tunesmith.compilers._options import option
 from tunesmith.compilers._outcome import Outcome
 from tunesmith.compilers._shortening import BestLast
-from tunesmith.compilers._wording import outcome_texts, pair_texts, role_in_words
+from tunesmith.compilers._wording import outcome_texts, pair_texts
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.data import example_key
 from tunesmith.errors import UsageError
@@ -159,8 +159,7 @@ class OPRO(Compiler):
 
     def _ask(self, search: "Search", memory: "_Memory", path: str, number: int, asked: int) -> list[str]:
         fresh = bool(self.fresh) and number // len(search.paths) % self.fresh == 0
-        task = role_in_words(path, {one: search.signature(one) for one in search.base.parts})
-        given: dict[str, Any] = {"task": task}
+        given: dict[str, Any] = {"task": search.task(path)}
         if not fresh:
             given["scored"] = BestLast(f"{text} | score: {round(100 * score)}" for text, score in memory.pairs(path))
         found = search.propose(

@@ -10,7 +10,7 @@ from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._options import option
 from tunesmith.compilers._outcome import Outcome
 from tunesmith.compilers._rounds import KEPT, from_scratch, share_of_round, turns_of
-from tunesmith.compilers._wording import fields_in_words, outcome_texts, role_in_words
+from tunesmith.compilers._wording import fields_in_words, outcome_texts
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.errors import TunesmithError, UsageError, shown
 from tunesmith.evaluation import RACES
@@ -222,7 +222,6 @@ class _Tree:
 
     def __init__(self, compiler: PE2, search: "Search") -> None:
         self._own, self._search = compiler, search
-        self._signatures = {path: search.signature(path) for path in search.base.parts}
         self._nodes: dict[Candidate, _Node] = {search.base: _Node(search.base)}  # the best first
         self._pools: dict[Candidate, dict[str, list[Outcome]]] = {}
         self._copied = 0  # rewrites that hold the mark of a prompt
@@ -323,7 +322,7 @@ class _Tree:
         """Return the node that two turns write: what is wrong, and what is better."""
         own, search, given = self._own, self._search, node.candidate.parts[path].instruction
         shown = {
-            "task": self._task(path),
+            "task": search.task(path),
             "prompt": self._prompt(node.candidate, path, batch[0]),
             "instruction": given,
             "examples": outcome_texts(batch, path),
@@ -382,10 +381,7 @@ class _Tree:
         try:
             return str(render(predictor, lm=self._search.job.lm, **slots))[:_LONGEST]
         except TunesmithError:  # an input of a closed set has no mark
-            return f"{_PLACE}\n\n{fields_in_words(self._signatures[path])}"
-
-    def _task(self, path: str) -> str:
-        return role_in_words(path, self._signatures)
+            return f"{_PLACE}\n\n{fields_in_words(self._search.signature(path))}"
 
 
 def edited_words(old: str, new: str) -> int:

@@ -12,7 +12,8 @@ from tunesmith.compilers._options import option
 from tunesmith.compilers._outcome import Outcome
 from tunesmith.compilers._proposals import Step
 from tunesmith.compilers._rounds import KEPT, from_scratch, share_of_round, turns_of
-from tunesmith.compilers._wording import outcome_texts, role_in_words
+from tunesmith.compilers._wording import outcome_texts
+from tunesmith.compilers.ape import Vary
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.evaluation import RACES
 from tunesmith.modules import Candidate, Predict
@@ -44,13 +45,6 @@ class Edit(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen with
     mistakes: list[str] = InputField()
     instruction: str = InputField()
     fault: str = InputField()
-    new_instruction: str = OutputField()
-
-
-class Paraphrase(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
-    """Write the instruction in other words. Keep its meaning."""
-
-    instruction: str = InputField()
     new_instruction: str = OutputField()
 
 
@@ -194,10 +188,9 @@ class _Expansion:
 
     def __init__(self, compiler: ProTeGi, search: "Search") -> None:
         self._compiler, self._search = compiler, search
-        self._signatures = {path: search.signature(path) for path in search.base.parts}
         self._criticise = self._step(Criticise, "fault", compiler.gradients_per_error)
         self._edit = self._step(Edit, "new_instruction", compiler.steps_per_gradient)
-        self._paraphrase = self._step(Paraphrase, "new_instruction", 1)
+        self._paraphrase = self._step(Vary, "variation", 1)
 
     def children(self, parent: Candidate, number: int, place: int, batch: int) -> dict[Candidate, str]:
         """Return the new programs of one program of the beam, with where they come from, at most as many as wanted.
@@ -231,7 +224,7 @@ class _Expansion:
             return []
         drawn = rng.sample(wrong, min(self._compiler.errors_per_gradient, len(wrong)))
         given = {
-            "task": role_in_words(path, self._signatures),
+            "task": self._search.task(path),
             "instruction": parent.parts[path].instruction,
             "mistakes": outcome_texts(drawn, path),
         }

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING, Any, Self
 
-from tunesmith.compilers._anew import task_of, written_anew
+from tunesmith.compilers._anew import written_anew
 from tunesmith.compilers._demos import carried
 from tunesmith.compilers._effort import Effort
 from tunesmith.compilers._gates import gains_on_train, scored_whole, total
@@ -237,7 +237,7 @@ class _Descent:
         texts = search.propose(
             path,
             _IMPROVE,
-            task=task_of(search, path),
+            task=search.task(path),
             instruction=self._now.parts[path].instruction,
             remarks=list(remarks),
             best=[text for _, text in record.best],
@@ -340,7 +340,7 @@ class _Descent:
 
     def _asked(self, step: Step, remarks: str) -> str:
         answers = self._search.ask(
-            _BACKWARD, task=task_of(self._search, step.predictor), run=_run_in_words(step), remarks=remarks
+            _BACKWARD, task=self._search.task(step.predictor), run=_run_in_words(step), remarks=remarks
         )
         return answers[0].change if answers else remarks
 
