@@ -55,6 +55,15 @@ def test_each_optimizer_runs_and_is_judged_as_any_other_compiler(name: str) -> N
     assert not any("failed" in note or "stopped" in note for note in report.notes), report.notes
 
 
+def test_the_default_optimizer_needs_no_default_model_of_dspy() -> None:
+    compiler = DSPyCompiler(arguments=SMALL["MIPROv2"], compile_arguments=COMPILED["MIPROv2"])
+    given = {"metric": right, "trainset": TRAIN, "valset": VAL[:8], "compiler": compiler, "mirror": False}
+    with dspy.context(lm=None):
+        assert DSPyCompiler().check(dspy.Predict(Colour), ts.Dataset(TRAIN, ("thing",))) is None
+        result = ts.compile(dspy.Predict(Colour), lm=model_of(), **given)
+    assert any("MIPROv2 made " in note for note in result.notes), result.notes
+
+
 @each("slots", [1, 4])
 def test_it_is_stopped_at_its_limit_and_at_the_budget(slots: int) -> None:
     model = model_of()

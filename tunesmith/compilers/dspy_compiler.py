@@ -75,7 +75,7 @@ class DSPyCompiler(Compiler):
 
     def check(self, program: Module, train: Dataset) -> None:
         """Refuse what DSPy's constructor refuses."""
-        self._made(_metric_of(lambda *_: 0.0), object(), 1)
+        self._made(_metric_of(lambda *_: 0.0), object(), object(), 1)
 
     def search(self, search: "Search") -> None:
         """Let DSPy search, and score what it returns."""
@@ -91,7 +91,8 @@ class DSPyCompiler(Compiler):
 
     def _found(self, search: "Search", meter: Meter) -> Candidate | None:
         job = search.job
-        made = self._made(_metric_of(job.metric), job.lm if job.prompt_lm is None else job.prompt_lm, job.slots)
+        writer = job.lm if job.prompt_lm is None else job.prompt_lm
+        made = self._made(_metric_of(job.metric), writer, job.lm, job.slots)
         search.say(f"{self.optimizer} of DSPy searches")
         student = search.base.apply(job.program)
         examples: dict[str, Any] = {
@@ -142,9 +143,10 @@ class DSPyCompiler(Compiler):
             raise UsageError(f"DSPy has no optimizer {shown(self.optimizer)}. Use one of: {', '.join(known)}.")
         return found
 
-    def _made(self, metric: Callable[..., Any], writer: Any, slots: int) -> Any:
+    def _made(self, metric: Callable[..., Any], writer: Any, runner: Any, slots: int) -> Any:
         known = inspect.signature(self._kind().__init__).parameters
         given = {"metric": metric, "num_threads": slots, "seed": self.seed, **dict.fromkeys(_MODELS, writer)}
+        given["task_model"] = runner  # without it MIPROv2 wants a default model of DSPy's before its search
         chosen = {name: value for name, value in given.items() if name in known}
         try:
             # DSPy prints what it does: `--json` and `--quiet` keep the standard output for themselves.
