@@ -216,6 +216,8 @@ def test_latency_may_be_an_objective_or_a_limit() -> None:
         ({"num_candidates": 0}, "num_candidates"),
         ({"race": "derby"}, "race"),
         ({"objectives": ("speed",)}, "objective"),
+        ({"objectives": None}, "a list of names"),
+        ({"limits": None}, "Limits go by name"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], why: str) -> None:

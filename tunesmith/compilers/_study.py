@@ -343,10 +343,12 @@ def check_objectives(given: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the objectives.
 
     Raises:
-        UsageError: one is unknown or named twice, or the score is missing.
+        UsageError: they are no list of names, one is unknown or named twice, or the score is missing.
     """
+    if not isinstance(given, Sequence):
+        raise UsageError(f"Objectives are a list of names, as in ('score', 'tokens'). Given: {shown(given)}.")
     names = (given,) if isinstance(given, str) else tuple(given)
-    unknown = [name for name in names if name not in OBJECTIVES]
+    unknown = [name for name in names if name not in [*OBJECTIVES]]
     if unknown:
         raise UsageError(f"There is no objective {shown(unknown[0])}. Use some of: {', '.join(OBJECTIVES)}.")
     if len(set(names)) < len(names) or "score" not in names:
@@ -358,8 +360,10 @@ def check_limits(given: Mapping[str, float]) -> dict[str, float]:
     """Return the limits of what a candidate may cost.
 
     Raises:
-        UsageError: a limit is on nothing that costs, or is not a positive number.
+        UsageError: they are no limits by name, a limit is on nothing that costs, or is not a positive number.
     """
+    if not isinstance(given, Mapping):
+        raise UsageError(f"Limits go by name, as in {{'tokens': 800}}. Given: {shown(given)}.")
     costs = [name for name in OBJECTIVES if name != "score"]
     for name, limit in given.items():
         if name not in costs:
