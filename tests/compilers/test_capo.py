@@ -83,7 +83,7 @@ def test_a_small_budget_has_fewer_iterations_and_leaves_room_for_the_best() -> N
 
 
 def test_a_child_has_half_of_its_parents_demos_with_one_more_or_less_and_they_keep_theirs() -> None:
-    search = search_of(compiler=small(children=40, max_shots=6))
+    search = search_of(compiler=small(children=40, max_demos=6))
     parents = [few_shot_candidate(dspy.Predict(Colour), TRAIN, 4, seed) for seed in (1, 2)]
     before = [candidate.key for candidate in parents]
     known = {demo.key for parent in parents for demo in parent.parts["self"].demos}
@@ -98,7 +98,7 @@ def test_a_child_has_half_of_its_parents_demos_with_one_more_or_less_and_they_ke
 
 
 def test_no_candidate_has_more_demos_than_the_limit_and_the_first_ones_differ() -> None:
-    report = report_of(FunctionLM(world()), small(population=6, max_shots=3))
+    report = report_of(FunctionLM(world()), small(population=6, max_demos=3))
     sizes = {len(trial.candidate.parts["self"].demos) for trial in report.trials if trial.origin.startswith("start")}
     assert len(sizes) > 1
     assert max(len(trial.candidate.parts["self"].demos) for trial in report.trials) <= 3
@@ -129,7 +129,7 @@ def test_demos_carry_the_models_reasoning_on_what_it_got_right_and_the_bare_labe
         return written(seen, reasoning=f"I know {thing}.", colour=colour_of(thing) if thing % 2 else "red")
 
     model, student = FunctionLM(reply), dspy.ChainOfThought(Colour)
-    report = report_of(model, small(max_shots=6, population=5), student=student)
+    report = report_of(model, small(max_demos=6, population=5), student=student)
 
     demos = [demo for trial in report.trials for demo in trial.candidate.parts["predict"].demos]
     assert all(demo.outputs["colour"] == colour_of(number(demo.inputs["thing"])) for demo in demos)

@@ -92,7 +92,7 @@ class TestAPE(ProposingContract):
 
 class TestOPRO(ProposingContract):
     def make(self, **options: Any) -> Compiler:
-        return OPRO(**{"metric": right, "steps": 3, "batch": 2, "finalists": 1, **options})
+        return OPRO(**{"metric": right, "steps": 3, "per_step": 2, "finalists": 1, **options})
 
 
 class TestBPO(ProposingContract):
@@ -114,12 +114,12 @@ class TestPE2(ProposingContract):
 
 class TestProTeGi(ProposingContract):
     def make(self, **options: Any) -> Compiler:
-        few = {"rounds": 2, "beam_size": 2, "minibatch_size": 6, "n_gradients": 1, "scratch": 1, "evaluations": 40}
+        few = {"rounds": 2, "beam_size": 2, "minibatch": 6, "n_gradients": 1, "scratch": 1, "evaluations": 40}
         return ProTeGi(**{"metric": right, **few, **options})
 
 
 class TestCAPO(ProposingContract):
-    instructions_alone: ClassVar[dict[str, Any]] = {"max_shots": 0}
+    instructions_alone: ClassVar[dict[str, Any]] = {"max_demos": 0}
 
     def make(self, **options: Any) -> Compiler:
         return CAPO(**{"metric": right, "population": 3, "children": 2, "iterations": 2, "finalists": 1, **options})

@@ -25,7 +25,9 @@ GIVEN = {"task": "thing -> colour", "examples": []}
 
 def report_of(model: Any, *, student: Any = None, compiler: Any = None, trainset: Any = FEW, **options: Any) -> Any:
     compiler = (
-        OPRO(**{"metric": right, "steps": 3, "batch": 4, "fresh": 0, **options}) if compiler is None else compiler
+        OPRO(**{"metric": right, "steps": 3, "per_step": 4, "anew_every": 0, **options})
+        if compiler is None
+        else compiler
     )
     with dspy.context(lm=model):
         program = compiler.compile(dspy.Predict(Colour) if student is None else student, trainset=trainset, valset=VAL)
@@ -74,7 +76,7 @@ def test_the_plan_of_the_published_settings_is_that_of_the_paper() -> None:
 
 def test_raced_steps_take_no_more_than_the_plan() -> None:
     for seed in range(scaled(20)):
-        compiler = OPRO(metric=right, steps=3, batch=4, examples=6, finalists=2, seed=seed)
+        compiler = OPRO(metric=right, steps=3, per_step=4, examples=6, finalists=2, seed=seed)
         plan = compiler.plan(train=len(FEW), val=len(VAL))["calls"]
         assert plan["worst"] == 3 * len(VAL) + 12 * (1 + 6) + len(FEW), "exemplars may take runs on train"
         assert report_of(FunctionLM(world()), compiler=compiler).charged.calls <= plan["worst"] - len(FEW)
@@ -162,12 +164,12 @@ def test_exemplars_may_be_what_most_instructions_get_wrong(choice: str) -> None:
 
 def test_fresh_steps_see_examples_alone_for_each_predictor() -> None:
     told = Told()
-    report_of(told.lm, fresh=2, steps=5, batch=1)
+    report_of(told.lm, anew_every=2, steps=5, per_step=1)
     assert ["score: " in question for question in told.questions] == [False, True, False, True, False]
     assert all("<INS>" in question for question in told.questions)
 
     told = Told()
-    report_of(told.lm, fresh=2, steps=7, batch=1, student=Steps())
+    report_of(told.lm, anew_every=2, steps=7, per_step=1, student=Steps())
     assert ["score: " in question for question in told.questions] == [False] * 3 + [True] * 3 + [False]
 
 
@@ -177,7 +179,7 @@ def test_fresh_steps_see_examples_alone_for_each_predictor() -> None:
 def test_what_was_seen_is_too_long_or_holds_the_slot_is_not_paid_for() -> None:
     texts = ["Look at it.", "Look at it.", "x y " * 130, "Put <INS> here.", Colour.instructions, "Nenn höflich «ä»."]
     told = Told(lambda n: texts[n % len(texts)])
-    report = report_of(told.lm, compiler=OPRO.published(metric=right, steps=1, batch=6))
+    report = report_of(told.lm, compiler=OPRO.published(metric=right, steps=1, per_step=6))
 
     assert report.charged.calls == 6 + 3 * len(FEW) + 2 * len(VAL)
 
@@ -201,7 +203,7 @@ def test_a_model_that_writes_nothing_new_is_asked_three_times() -> None:
 
 def test_predictors_take_turns_and_each_step_changes_one() -> None:
     told = Told(lambda n: f"Wording {n}.")
-    report = report_of(told.lm, student=Steps(), steps=6, batch=2)
+    report = report_of(told.lm, student=Steps(), steps=6, per_step=2)
 
     assert [re.search(r"the step `(\w+)`", question)[1] for question in told.questions[::2]] == [  # type: ignore[index]
         *("look", "weigh", "answer"),
@@ -214,7 +216,7 @@ def test_predictors_take_turns_and_each_step_changes_one() -> None:
 
 def test_an_instruction_counts_as_the_mean_of_the_combinations_that_hold_it() -> None:
     told = Told(lambda n: f"Wording {n}.")
-    report_of(told.lm, student=Steps(), steps=4, batch=2, score_on="train")
+    report_of(told.lm, student=Steps(), steps=4, per_step=2, score_on="train")
 
     first = dict(told.scores(told.questions[-1]))
     assert set(first) == {"Wording 0.", "Wording 1.", "Given the fields `thing`, `turn`, produce the fields `looks`."}
@@ -237,7 +239,7 @@ def climbing(seen: Seen) -> str:
 @pytest.mark.parametrize("options", [{}, {"score_on": "train"}], ids=str)
 def test_it_beats_random_search_at_equal_calls_if_the_model_learns_from_scores(options: dict[str, Any]) -> None:
     for seed in range(scaled(20)):
-        found = report_of(FunctionLM(climbing), steps=12, fresh=4, budget=400, seed=seed, **options)
+        found = report_of(FunctionLM(climbing), steps=12, anew_every=4, budget=400, seed=seed, **options)
         other = report_of(
             FunctionLM(climbing),
             compiler=RandomSearch(
@@ -254,7 +256,7 @@ def test_it_beats_random_search_at_equal_calls_if_the_model_learns_from_scores(o
         ({"exemplar_choice": "best"}, "no exemplar_choice 'best'"),
         ({"score_on": "test"}, "no score_on 'test'"),
         ({"race": "derby"}, "no race 'derby'"),
-        ({"batch": 0}, "at least 1"),
+        ({"per_step": 0}, "at least 1"),
     ],
 )
 def test_options_that_cannot_be_are_refused_at_once(options: dict[str, Any], message: str) -> None:

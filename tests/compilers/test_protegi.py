@@ -26,7 +26,7 @@ OFFICIAL = ("bf", "ucb", "ucb-e", "sr", "s-sr", "sh")
 def test_the_released_defaults_make_72_proposals_a_round_and_378_in_all() -> None:
     """And a minibatch for each program of the beam, and no more evaluations than set for a round."""
     model, later = Grades(), 5 if FULL else 1
-    fewer = {} if FULL else {"rounds": 2, "evaluations": 72, "minibatch_size": 8}
+    fewer = {} if FULL else {"rounds": 2, "evaluations": 72, "minibatch": 8}
     compiler = ProTeGi.published(metric=grade, metric_threshold=1.0, **fewer)
 
     report = compiled(model, compiler, dspy.Predict("thing -> grade"))
@@ -37,17 +37,17 @@ def test_the_released_defaults_make_72_proposals_a_round_and_378_in_all() -> Non
     assert ProTeGi.published().plan(train=400, val=100)["proposals"] == 378 == 18 + 5 * 72
     assert kinds[:18] == ["critique", "edit"] * 4 + ["paraphrase"] * 10
     train = [thing for _, thing in model.runs if thing < 1000]
-    assert len(train) == (1 + later * 4) * compiler.minibatch_size
+    assert len(train) == (1 + later * 4) * compiler.minibatch
     assert len(model.runs) - len(train) <= (1 + later) * compiler.evaluations + 3 * len(VAL)
     assert report.charged.calls == len(kinds) + len(model.runs) <= compiler.plan(train=400, val=100)["calls"]["worst"]
 
 
 def test_the_published_settings_are_those_of_the_released_code() -> None:
     options = ProTeGi.published().options()
-    assert {name: options[name] for name in ("rounds", "beam_size", "minibatch_size", "n_gradients")} == {
+    assert {name: options[name] for name in ("rounds", "beam_size", "minibatch", "n_gradients")} == {
         "rounds": 6,
         "beam_size": 4,
-        "minibatch_size": 64,
+        "minibatch": 64,
         "n_gradients": 4,
     }
     assert (options["race"], options["evaluations"], options["reject_on_errors"]) == ("bf", 2048, False)
@@ -56,7 +56,7 @@ def test_the_published_settings_are_those_of_the_released_code() -> None:
 
 def test_all_programs_of_a_beam_see_one_minibatch_and_the_next_round_another() -> None:
     model = Grades()
-    compiler = protegi(metric=grade, metric_threshold=1.0, rounds=3, beam_size=3, minibatch_size=10, evaluations=60)
+    compiler = protegi(metric=grade, metric_threshold=1.0, rounds=3, beam_size=3, minibatch=10, evaluations=60)
 
     compiled(model, compiler, dspy.Predict("thing -> grade"))
 
@@ -95,7 +95,7 @@ def test_an_edit_sees_the_reason_and_the_failures_and_a_paraphrase_the_text_alon
 def test_of_too_many_those_are_kept_that_do_best_on_failures_of_their_parent() -> None:
     model = Levels(step=lambda draw: int(draw * 3000), able=lambda level: 0.0001 * level)
     options = {"rounds": 1, "mc_samples_per_step": 1, "max_expansion_factor": 3, "reject_on_errors": True}
-    compiler = protegi(**options, minibatch_size=40, evaluations=40)
+    compiler = protegi(**options, minibatch=40, evaluations=40)
 
     report = compiled(model, compiler)
 
@@ -168,7 +168,7 @@ def test_every_official_evaluator_gives_a_ranked_beam_within_its_evaluations(rul
 )
 def test_every_race_climbs(rule: str) -> None:
     model = Levels(able=lambda level: 0.3 + 0.1 * level)
-    compiler = protegi(rounds=2, n_gradients=1, race=rule, minibatch_size=4, evaluations=60)
+    compiler = protegi(rounds=2, n_gradients=1, race=rule, minibatch=4, evaluations=60)
 
     report = compiled(model, compiler, val=VAL[:30])
 
@@ -191,7 +191,7 @@ def test_a_small_budget_is_spent_on_fewer_rounds_and_still_gives_a_result() -> N
 def test_critiques_go_to_the_predictors_by_how_many_failures_are_due_to_each(credit: Any, wanted: list[str]) -> None:
     """The model that is asked for the predictor to blame says that it is `weigh`."""
     model = Levels()
-    options = {"rounds": 1, "n_gradients": len(wanted), "evaluations": 30, "minibatch_size": 8, "credit": credit}
+    options = {"rounds": 1, "n_gradients": len(wanted), "evaluations": 30, "minibatch": 8, "credit": credit}
     compiler = protegi(**options)
 
     report = compiled(model, compiler, Steps(), VAL[:20])

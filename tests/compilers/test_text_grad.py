@@ -139,7 +139,7 @@ def test_remarks_go_from_the_last_predictor_to_the_first_each_with_what_was_said
 def test_no_remark_is_asked_for_a_right_answer_or_on_a_program_of_one_predictor() -> None:
     model = Asked(lambda seen: written(seen, colour="red"))
 
-    report = run(model, TextGrad(metric=right, steps=6, anew_every=0, max_demos=0, batch=4, errors=4))
+    report = run(model, TextGrad(metric=right, steps=6, anew_every=0, max_demos=0, minibatch=4, errors=4))
 
     assert set(model.kinds()) == {"rewrite"}
     for _, text in model.said:
@@ -199,7 +199,7 @@ def test_demos_on_which_a_teacher_does_better_are_drawn_more_often() -> None:
                 shown[f"thing {number(text)}" in wrong] += 1
         return answer(seen)
 
-    run(Asked(watched), TextGrad(metric=strict, steps=15, batch=8, most_batch=8, anew_every=0), Free)
+    run(Asked(watched), TextGrad(metric=strict, steps=15, minibatch=8, most_minibatch=8, anew_every=0), Free)
 
     assert shown[True] > 2 * shown[False] > 0
 

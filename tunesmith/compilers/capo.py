@@ -80,7 +80,7 @@ class CAPO(Compiler):
     iterations: int = option(8, "How often children are made.", low=1)
     population: int = option(6, "Candidates that survive an iteration.", low=2)
     children: int = option(4, "New candidates in each iteration.", low=1)
-    max_shots: int = option(8, "The most demos of a predictor.", low=0)
+    max_demos: int = option(8, "The most demos of a predictor.", low=0)
     length_penalty: float = option(
         0.05, "What a race takes from the scores of a candidate as long as the longest of the first ones.", low=0
     )
@@ -92,26 +92,26 @@ class CAPO(Compiler):
     @classmethod
     def published(cls, **options: Any) -> Self:
         """Return the compiler with the settings of the released code; `options` go first."""
-        return cls(**{"population": 10, "max_shots": 5, "block": 30, "finalists": 1, **options})
+        return cls(**{"population": 10, "max_demos": 5, "block": 30, "finalists": 1, **options})
 
     def effort(self, *, train: int, calls: float) -> Effort:
         """Return the races as one of all candidates, the proposals, and the runs that demos without labels take."""
         first, later = self.population - 1, self.iterations * self.children
-        most = first * self.max_shots + later + train  # the last for the examples that instructions are written from
+        most = first * self.max_demos + later + train  # the last for the examples that instructions are written from
         return Effort(
             candidates=first + later,
             race="block-race",
             finalists=self.finalists,
             options=self._race_options,
             proposals=first + 2 * later,
-            runs=first * self.max_shots // 2 + later // 3 if calls > 1 else 0,
+            runs=first * self.max_demos // 2 + later // 3 if calls > 1 else 0,
             most_runs=most,
             start=(0, 1),
         )
 
     def longest(self, program: Module, examples: Sequence[Example]) -> Candidate:
         """Return the program with as many labelled demos as a candidate may have."""
-        return few_shot_candidate(program, examples, self.max_shots, self.seed)
+        return few_shot_candidate(program, examples, self.max_demos, self.seed)
 
     def search(self, search: "Search") -> None:
         """Let a population evolve, and score its best on every validation example."""
@@ -167,7 +167,7 @@ class _Family:
         for path in search.demo_paths:
             pool, given = search.labelled(path), search.base.parts[path].format
             self._formats[path], self._pools[path], note = carried(search.job.program, path, given, pool.demos)
-            search.note(*(text for text in (note, pool.note(path)) if text and pool.demos and compiler.max_shots))
+            search.note(*(text for text in (note, pool.note(path)) if text and pool.demos and compiler.max_demos))
 
     def begin(self) -> list[Candidate]:
         """Return the program as given, and variants with other instructions and some demos."""
@@ -175,7 +175,7 @@ class _Family:
         spare = spare_room(search, compiler.finalists)
         count = compiler.population - 1
         count = count if spare is None else max(1, min(count, spare // _LEAST))
-        most = compiler.max_shots
+        most = compiler.max_demos
         if spare is not None and not all(self._pools.values()):
             most = min(most, max(0, spare) // (2 * count))  # each of these takes a run
         texts = {
@@ -233,10 +233,10 @@ class _Family:
         """Return half of both parents' demos, of which one is dropped or to which one is added, or neither."""
         rng, both = self._rng, [*mother.parts[path].demos, *father.parts[path].demos]
         known = list({demo.key: demo for demo in both}.values())
-        shots = rng.sample(known, min(len(both) // 2, len(known), self._compiler.max_shots))
+        shots = rng.sample(known, min(len(both) // 2, len(known), self._compiler.max_demos))
         dice = rng.random()
         if dice < 1 / 3:
-            more = len(shots) < self._compiler.max_shots and bool(self._search.train)
+            more = len(shots) < self._compiler.max_demos and bool(self._search.train)
             shots += self._shots(child, path, rng.sample(self._search.train, int(more)), shots)
         elif dice < 2 / 3 and shots:
             shots.pop(rng.randrange(len(shots)))

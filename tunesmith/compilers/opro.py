@@ -60,8 +60,8 @@ class OPRO(Compiler):
     Several predictors take turns, and an instruction counts as the mean of the combinations that hold it. If no
     instruction reaches the threshold, the best is shown. Three steps in a row without a new instruction end the search.
 
-    It takes `steps * batch` calls of the prompt model and at most `steps * batch * examples + finalists * |val|`
-    evaluations; `published()` takes `(1 + steps * batch) * |train| + |val|`.
+    It takes `steps * per_step` calls of the prompt model and at most `steps * per_step * examples + finalists * |val|`
+    evaluations; `published()` takes `(1 + steps * per_step) * |train| + |val|`.
 
     Args: its options are in `docs/compilers.md`; the others as `Compiler`.
 
@@ -75,7 +75,7 @@ class OPRO(Compiler):
     """
 
     steps: int = option(12, "How often instructions are asked for.", low=1)
-    batch: int = option(6, "Instructions that are asked for in a step.", low=1)
+    per_step: int = option(6, "Instructions that are asked for in a step.", low=1)
     history: int = option(20, "The most scored instructions that the prompt model sees.", low=1)
     threshold: float | None = option(None, "The lowest score of an instruction that it sees; default none.")
     exemplars: int = option(3, "Training examples that it sees.", low=0)
@@ -85,10 +85,8 @@ class OPRO(Compiler):
         "that were tried (`wrong`) or of those that it sees (`wrong-now`).",
         choices=("random", "constant", *_WRONG),
     )
-    fresh: int = option(
-        4,
-        "In every so manieth step, the first included, instructions are written from the exemplars alone; 0 for none.",
-        low=0,
+    anew_every: int = option(
+        4, "Every how many steps, from the first on, instructions are written from exemplars alone; 0 for never.", low=0
     )
     max_length: int = option(500, "The most characters of an instruction.", low=1)
     digits: bool = option(default=True, help="Whether an instruction may hold digits; the paper has none for GSM8K.")
@@ -104,7 +102,7 @@ class OPRO(Compiler):
     @classmethod
     def published(cls, **options: Any) -> Self:
         """Return the compiler with the settings of the released code; `options` go first."""
-        given = {"steps": 200, "batch": 8, "threshold": 0.0, "score_on": "train", "finalists": 1, "fresh": 0}
+        given = {"steps": 200, "per_step": 8, "threshold": 0.0, "score_on": "train", "finalists": 1, "anew_every": 0}
         return cls(**{**given, **options})
 
     def __post_init__(self) -> None:
@@ -118,7 +116,7 @@ class OPRO(Compiler):
 
     def effort(self, *, train: int, calls: float) -> Effort:
         """Return the races of all steps, or the runs on the training set, and the proposals."""
-        asked = self.steps * self.batch
+        asked = self.steps * self.per_step
         labels = expected_attempts(self.exemplars, train=train, rounds=1) if calls > 1 else 0
         if self.score_on == "train":
             runs = (1 + asked) * train
@@ -133,7 +131,7 @@ class OPRO(Compiler):
             candidates=asked,
             race=self.race,
             races=self.steps,
-            evaluations=self.batch * self.examples,
+            evaluations=self.per_step * self.examples,
             finalists=self.finalists,
             proposals=asked,
             runs=labels,
@@ -158,14 +156,14 @@ class OPRO(Compiler):
         score_finalists(search, memory.leaders(), self.finalists, memory.origins)
 
     def _ask(self, search: "Search", memory: "_Memory", path: str, number: int, asked: int) -> list[str]:
-        fresh = bool(self.fresh) and number // len(search.paths) % self.fresh == 0
+        anew = bool(self.anew_every) and number // len(search.paths) % self.anew_every == 0
         given: dict[str, Any] = {"task": search.task(path)}
-        if not fresh:
+        if not anew:
             given["scored"] = BestLast(f"{text} | score: {round(100 * score)}" for text, score in memory.pairs(path))
         found = search.propose(
             path,
             Predict(
-                BeginInstruction if fresh else WriteInstruction,
+                BeginInstruction if anew else WriteInstruction,
                 temperature=1.0,
                 max_tokens=max(32, self.max_length // 2),
             ),
@@ -191,10 +189,10 @@ class OPRO(Compiler):
         """
         spare, each = spare_room(search, self.finalists), self.examples
         if spare is None:
-            return self.batch, self.batch * each
+            return self.per_step, self.per_step * each
         least = 1 + (len(search.train) if self.score_on == "train" else min(each, _LEAST))
-        asked = min(self.batch, max(spare // least, int(spare > 1 and self.score_on != "train")))
-        left = max(1, min(steps, spare // (self.batch * least)))
+        asked = min(self.per_step, max(spare // least, int(spare > 1 and self.score_on != "train")))
+        left = max(1, min(steps, spare // (self.per_step * least)))
         return asked, min(asked * each, max(0, spare // left - asked))
 
 

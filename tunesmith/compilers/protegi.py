@@ -80,9 +80,7 @@ class ProTeGi(Compiler):
     rounds: int = option(3, "Updates of the beam.", low=1)
     beam_size: int = option(3, "Programs that a round keeps.", low=1)
     scratch: int = option(2, "Instructions that are written from examples alone and join the first race.", low=0)
-    minibatch_size: int = option(
-        16, "Training examples of a round; every program of the beam is run on the same.", low=1
-    )
+    minibatch: int = option(16, "Training examples of a round; every program of the beam is run on the same.", low=1)
     n_gradients: int = option(4, "Critiques of each program, each of other failures.", low=1)
     errors_per_gradient: int = option(4, "Failures that a critique and an edit are shown.", low=1)
     gradients_per_error: int = option(1, "Reasons that a critique gives.", low=1)
@@ -111,7 +109,7 @@ class ProTeGi(Compiler):
             "rounds": 6,
             "beam_size": 4,
             "scratch": 0,
-            "minibatch_size": 64,
+            "minibatch": 64,
             "race": "bf",
             "evaluations": 32 * 8 * 8,
         }
@@ -122,7 +120,7 @@ class ProTeGi(Compiler):
         parents = 1 + (self.rounds - 1) * self.beam_size
         runs, replays = self._runs(train), 0
         if calls > 1 and "replay" in self.credit:
-            replays = min(self.minibatch_size, train) * (1 + math.ceil(calls))
+            replays = min(self.minibatch, train) * (1 + math.ceil(calls))
         return Effort(
             candidates=self.scratch + parents * min(self._grown, self.max_expansion_factor),
             race=self.race,
@@ -141,7 +139,7 @@ class ProTeGi(Compiler):
         first = dict.fromkeys(from_scratch(search, self.scratch) if search.paths else (), "from examples alone")
         for number in range(self.rounds if search.paths else 0):
             tried, room = dict.fromkeys(beam, ""), search.room()
-            batch = self.minibatch_size if room is None else min(self.minibatch_size, max(1, room // (4 * len(beam))))
+            batch = self.minibatch if room is None else min(self.minibatch, max(1, room // (4 * len(beam))))
             for place, parent in enumerate(beam):
                 tried = expansion.children(parent, number, place, batch) | tried
             tried, first = tried | first, {}
@@ -178,7 +176,7 @@ class ProTeGi(Compiler):
 
     def _runs(self, train: int) -> int:
         """Return how many training examples one program and its children are run on."""
-        own, most = min(self.minibatch_size, train), self.max_expansion_factor
+        own, most = min(self.minibatch, train), self.max_expansion_factor
         rejects = self.reject_on_errors and self._grown > most
         return own + (min(_REJECTING, own) * min(self._grown, 2 * most) if rejects else 0)
 

@@ -95,11 +95,11 @@ class TextGrad(Compiler):
     command_name = "textgrad"
 
     steps: int = option(20, "How often instructions and demos are changed.", low=1)
-    batch: int = option(3, "Training examples of a step.", low=1)
-    most_batch: int = option(
+    minibatch: int = option(3, "Training examples of a step.", low=1)
+    most_minibatch: int = option(
         12, "Up to how many training examples a child is compared on while fewer do not tell.", low=1
     )
-    errors: int = option(2, "Failures of a batch from which remarks go backward.", low=1)
+    errors: int = option(2, "Failures of a minibatch from which remarks go backward.", low=1)
     perfect: float = option(1.0, "The score from which an answer needs no remark.")
     critique: bool = option(
         default=False, help="Whether the prompt model criticises every answer, in place of what the metric says."
@@ -139,19 +139,19 @@ class TextGrad(Compiler):
             revert: whether a change is taken back that makes validation worse.
             options: others, such as `metric`.
         """
-        flow = {"steps": 12, "batch": 3, "errors": 3, "critique": True, "together": True, "max_demos": 0}
+        flow = {"steps": 12, "minibatch": 3, "errors": 3, "critique": True, "together": True, "max_demos": 0}
         accept = "revert" if revert else "always"
         return cls(**{**flow, "accept": accept, "parts": 1, "anew_every": 0, **options})
 
     def effort(self, *, train: int, calls: float) -> Effort:
         """Return the steps; one of four is expected to give a child that is scored on all of validation."""
-        batch, nodes, steps = min(self.batch, train), ceil(calls), self.steps
+        batch, nodes, steps = min(self.minibatch, train), ceil(calls), self.steps
         remarks = batch * (nodes + 1) if self.critique else min(self.errors, batch) * (nodes - 1)
         proposals = steps * (remarks + (nodes if self.together else 1) + (self.anew_every > 0))
         if self.accept != "gated":
             whole = steps if self.accept == "revert" else 1
             return Effort(candidates=whole, proposals=proposals, runs=steps * batch, most_runs=steps * batch)
-        runs, most = steps * batch * 3, steps * (4 * batch + 2 * min(self.most_batch, train))
+        runs, most = steps * batch * 3, steps * (4 * batch + 2 * min(self.most_minibatch, train))
         return Effort(
             candidates=steps,
             race="paired-halving",
@@ -193,7 +193,7 @@ class _Descent:
             room = self._search.room()
             if room is not None and room < self._search.size:  # no child could be returned
                 break
-            runs = self._search.minibatch(self._now, self._how.batch, start=number * self._how.batch)
+            runs = self._search.minibatch(self._now, self._how.minibatch, start=number * self._how.minibatch)
             self._note_scores(runs)
             if self._how.critique or any(not self._is_right(run) for run in runs):
                 self._step(number, runs)
@@ -212,7 +212,7 @@ class _Descent:
         if not children:
             return
         if self._how.accept == "gated":
-            self._gate(children, number * self._how.batch, origin)
+            self._gate(children, number * self._how.minibatch, origin)
         else:
             self._adopt(children[0], origin)
 
@@ -258,15 +258,15 @@ class _Descent:
         """Let the child stay that wins most on the batch, if it wins on more examples and on validation too."""
         how, search = self._how, self._search
         gains = {
-            child: sum(gains_on_train(search, self._now, child, start=start, step=how.batch, most=how.batch))
+            child: sum(gains_on_train(search, self._now, child, start=start, step=how.minibatch, most=how.minibatch))
             for child in children
         }
         child = max(gains, key=lambda one: gains[one])
-        most = max(how.batch, how.most_batch)
+        most = max(how.minibatch, how.most_minibatch)
         report = None
         if (
             gains[child] >= 0
-            and sum(gains_on_train(search, self._now, child, start=start, step=how.batch, most=most)) > 0
+            and sum(gains_on_train(search, self._now, child, start=start, step=how.minibatch, most=most)) > 0
         ):
             highest = how.perfect if how.gate == "bound" else None
             report = scored_whole(search, self._now, child, parts=how.parts, origin=origin, highest=highest)
