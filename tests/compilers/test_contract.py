@@ -6,7 +6,7 @@ import dspy
 
 from tests.compilers.asking import Asking
 from tests.compilers.worlds import TRAIN, VAL, Colour, right, world
-from tests.contracts.compiler import CompilerContract, Nested
+from tests.contracts.compiler import CompileContract, CompilerContract, Nested
 from tests.contracts.proposing import ProposingContract
 from tunesmith.compilers import (
     APE,
@@ -30,7 +30,7 @@ from tunesmith.compilers import (
 from tunesmith.lm import FunctionLM
 
 
-class TestLabeledFewShot(CompilerContract):
+class TestLabeledFewShot(CompilerContract, CompileContract):
     def make(self, **options: Any) -> Compiler:
         return LabeledFewShot(4, **{"metric": right, **options})
 
@@ -40,7 +40,7 @@ class TestBootstrapFewShot(CompilerContract):
         return BootstrapFewShot(**{"metric": right, "max_labeled_demos": 6, **options})
 
 
-class TestRandomSearch(CompilerContract):
+class TestRandomSearch(CompilerContract, CompileContract):
     def make(self, **options: Any) -> Compiler:
         return RandomSearch(**{"metric": right, "num_candidates": 4, **options})
 
@@ -58,17 +58,17 @@ class TestCalibrate(CompilerContract):
         return (Nested(),)  # a closed set has to be the only output
 
 
-class TestAsking(ProposingContract):
+class TestAsking(ProposingContract, CompileContract):
     def make(self, **options: Any) -> Compiler:
         return Asking(**{"metric": right, **options})
 
 
-class TestPortfolio(ProposingContract):
+class TestPortfolio(ProposingContract, CompileContract):
     def make(self, **options: Any) -> Compiler:
         return Portfolio(**{"metric": right, "num_candidates": 6, "proposals": 4, **options})
 
 
-class TestDSPyCompiler(CompilerContract):
+class TestDSPyCompiler(CompilerContract, CompileContract):
     def make(self, **options: Any) -> Compiler:
         arguments = {"num_candidate_programs": 1, "max_bootstrapped_demos": 2, "max_labeled_demos": 4}
         return DSPyCompiler("BootstrapFewShotWithRandomSearch", **{"metric": right, "arguments": arguments, **options})

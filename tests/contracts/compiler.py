@@ -1,4 +1,4 @@
-"""What every compiler promises. Subclass `CompilerContract` and override `make`."""
+"""What every compiler promises. Subclass `CompilerContract` and override `make`; `make test-slow` runs all of it."""
 
 import functools
 import json
@@ -84,8 +84,8 @@ class Done:
     around: tuple[Any, Any]
 
 
-class CompilerContract:
-    """One class per compiler."""
+class Made:
+    """One compiler, and what the tests of it are made from."""
 
     def make(self, **options: Any) -> Compiler:
         """Return the compiler, small, with `metric=right` unless `options` say otherwise."""
@@ -105,7 +105,9 @@ class CompilerContract:
         """Return a compile that is only looked at, made once for all tests of the class."""
         return _done(type(self))
 
-    # What comes back ----------------------------------------------------------------------------------------
+
+class CompileContract(Made):
+    """What `Compiler.compile` keeps whatever the search is: `make test` runs it for a few compilers."""
 
     def test_it_is_a_dspy_optimizer_in_dspys_calling_form(self) -> None:
         """A training set is enough: it is split aloud."""
@@ -123,23 +125,6 @@ class CompilerContract:
         assert program.compile_report.baseline.n == 16
         assert any("24 examples" in note and "16 select" in note for note in program.compile_report.notes)
 
-    def test_the_report_says_what_was_decided_and_what_it_cost(self) -> None:
-        done = self.done()
-        report = done.report
-
-        assert isinstance(report, CompileReport)
-        assert report.compiler == self.make().name
-        assert report.baseline.n == report.compiled.n == len(VAL)
-        assert report.gain.mean == pytest.approx((report.compiled.mean or 0) - (report.baseline.mean or 0))
-        assert report.improved == (report.candidate != report.baseline_candidate)
-        assert [t for t in report.trials if t.number == 0][0].candidate == report.baseline_candidate
-        assert len({t.candidate for t in report.trials}) == len(report.trials), "no candidate is listed twice"
-        assert report.charged.calls == report.paid.calls == len(done.model.requests)
-
-    def test_the_program_uses_the_candidate_of_the_report(self) -> None:
-        done = self.done()
-        assert Candidate.of(done.program) == done.report.candidate
-
     def test_the_students_own_model_stays_its_own(self) -> None:
         own, student = FunctionLM(world(), name="own"), dspy.Predict(Colour)
         student.lm = own
@@ -148,83 +133,6 @@ class CompilerContract:
 
         assert program.lm is own
         assert own.requests
-
-    # What stays as it was -------------------------------------------------------------------------------------
-
-    def test_students_of_other_kinds_are_unchanged(self) -> None:
-        for student in self.students():
-            before = state_of(student)
-            self.compiled(student=student)
-            assert state_of(student) == before
-
-    def test_the_student_the_examples_and_what_dspy_keeps_are_unchanged(self) -> None:
-        before, after = self.done().around
-
-        assert after == before
-        assert self.done().model.history == []
-
-    # Never worse, deterministic, within budget --------------------------------------------------------------
-
-    @each("ability", [helpful, harmful])
-    def test_the_result_is_never_worse_than_the_student_on_validation(self, ability: Any) -> None:
-        """If demos only harm, the student comes back."""
-        for seed in range(scaled(20)):
-            model = FunctionLM(world(ability))
-            program = self.compiled(model, seed=seed)
-            before = evaluate(dspy.Predict(Colour), VAL, right, lm=model).mean
-            after = evaluate(program, VAL, right, lm=model).mean
-            assert before is not None
-            assert after is not None
-            assert after >= before
-            assert program.compile_report.improved == (after > before)
-            if ability is harmful and seed == 0:
-                assert program.demos == []
-                assert program.compile_report.gain.mean == 0
-
-    def test_the_same_seed_gives_the_same_result(self) -> None:
-        first, second = self.done().report, self.compiled().compile_report
-
-        assert first.candidate.key == second.candidate.key
-        assert [t.candidate.key for t in first.trials] == [t.candidate.key for t in second.trials]
-        assert [(t.mean, t.n) for t in first.trials] == [(t.mean, t.n) for t in second.trials]
-
-    def test_one_slot_and_eight_slots_give_the_same_result(self) -> None:
-        one, eight = self.done().report, self.compiled(slots=8).compile_report
-
-        assert one.candidate == eight.candidate
-        assert [(t.candidate, t.mean, t.n) for t in one.trials] == [(t.candidate, t.mean, t.n) for t in eight.trials]
-
-    def test_seed_0_is_not_seed_9(self) -> None:
-        zero, nine = self.done().report, self.compiled(seed=9).compile_report
-
-        assert {t.candidate for t in zero.trials} != {t.candidate for t in nine.trials}
-        assert (zero.seed, nine.seed) == (0, 9)
-
-    @each("slots", [1, 8])
-    def test_no_more_is_charged_than_the_budget(self, slots: int) -> None:
-        for run in range(slots == 8 and not FULL, scaled(40), 1 if FULL else 2):
-            cap = 30 + (run * 37) % 300
-            model = FunctionLM(world())
-            report = self.compiled(model, budget=cap, slots=slots, seed=run).compile_report
-            assert report.charged.calls <= cap
-            assert report.paid.calls == len(model.requests) <= cap
-            assert report.compiled.n == len(VAL)
-
-    def test_tokens_are_a_budget_too(self) -> None:
-        free = self.done().report.charged
-        base = self.compiled(budget=len(VAL)).compile_report.charged
-
-        for tokens in range(base.tokens + 50, free.tokens, max(1, (free.tokens - base.tokens) // (3 if FULL else 2))):
-            charged = self.compiled(budget=Budget(tokens=tokens)).compile_report.charged
-            # A call's tokens are known when it is answered: the last one may end above the limit.
-            assert charged.tokens < tokens + 400
-
-    def test_a_budget_for_the_student_alone_gives_the_student(self) -> None:
-        report = self.compiled(budget=len(VAL)).compile_report
-
-        assert not report.improved
-        assert report.charged.calls == len(VAL)
-        assert report.trials[0].number == 0
 
     @each("cap", [0, len(VAL) - 1])
     @each("slots", [1, 8])
@@ -245,22 +153,6 @@ class CompilerContract:
         assert len(model.requests) == asked
         assert second.candidate == first.candidate
         assert (second.charged.calls, second.paid.calls) == (first.charged.calls, 0)
-
-    @each("freeze", ["self.instruction", "self.demos", "self.format", "self"])
-    def test_frozen_parts_stay_as_they_are(self, freeze: str) -> None:
-        budget = None if FULL else 100
-        with dspy.context(lm=FunctionLM(world())):
-            program = self.make(budget=budget).compile(
-                dspy.Predict(Colour), trainset=TRAIN, valset=VAL, freeze=[freeze]
-            )
-
-        given, what = Candidate.of(dspy.Predict(Colour)), freeze.partition(".")[2]
-        for trial in program.compile_report.trials:
-            part, own = trial.candidate.parts["self"], given.parts["self"]
-            assert getattr(part, what, None) == getattr(own, what, None)
-            assert what or trial.candidate == given
-
-    # How it goes with others ------------------------------------------------------------------------------------
 
     def test_the_state_runs_in_plain_dspy(self, tmp_path: Path) -> None:
         program = self.compiled(student=Nested())
@@ -300,18 +192,6 @@ class CompilerContract:
             compiler.compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL, nonsense=1)
         assert isinstance(told.events[-1][2], UsageError)
 
-    def test_a_callers_meter_sees_every_call(self) -> None:
-        done = self.done()
-
-        assert done.meter.charged == done.report.charged
-        assert done.meter.paid.calls == len(done.model.requests)
-
-    def test_progress_is_told(self) -> None:
-        told = self.done().progress
-
-        assert ("program as given", 30, 30) in told
-        assert all(0 <= done <= total for _, done, total in told)
-
     def test_a_run_folder_keeps_the_report_and_refuses_another_compile(self, tmp_path: Path) -> None:
         given = {"trainset": TRAIN, "valset": VAL, "run": str(tmp_path / "run"), "mirror": False}
         with dspy.context(lm=FunctionLM(world())):
@@ -327,8 +207,6 @@ class CompilerContract:
         assert kept["verdict"] == "untested"
         assert kept["candidates"] == len(program.compile_report.trials)
         assert kept["compiled"]["n"] == len(VAL)
-
-    # What is refused, and what stops it -----------------------------------------------------------------------
 
     def test_splits_that_share_examples_are_refused(self) -> None:
         model = FunctionLM(world())
@@ -418,6 +296,126 @@ class CompilerContract:
         assert report.charged.calls == undisturbed.charged.calls
         assert report.paid.calls <= undisturbed.paid.calls - min(after, paid - slots)
 
+
+class CompilerContract(CompileContract if FULL else Made):
+    """What the search keeps: one class per compiler."""
+
+    def test_the_report_says_what_was_decided_and_what_it_cost(self) -> None:
+        done = self.done()
+        report = done.report
+
+        assert isinstance(report, CompileReport)
+        assert report.compiler == self.make().name
+        assert report.baseline.n == report.compiled.n == len(VAL)
+        assert report.gain.mean == pytest.approx((report.compiled.mean or 0) - (report.baseline.mean or 0))
+        assert report.improved == (report.candidate != report.baseline_candidate)
+        assert [t for t in report.trials if t.number == 0][0].candidate == report.baseline_candidate
+        assert len({t.candidate for t in report.trials}) == len(report.trials), "no candidate is listed twice"
+        assert report.charged.calls == report.paid.calls == len(done.model.requests)
+
+    def test_the_program_uses_the_candidate_of_the_report(self) -> None:
+        done = self.done()
+        assert Candidate.of(done.program) == done.report.candidate
+
+    def test_students_of_other_kinds_are_unchanged(self) -> None:
+        for student in self.students():
+            before = state_of(student)
+            self.compiled(student=student)
+            assert state_of(student) == before
+
+    def test_the_student_the_examples_and_what_dspy_keeps_are_unchanged(self) -> None:
+        before, after = self.done().around
+
+        assert after == before
+        assert self.done().model.history == []
+
+    @each("ability", [helpful, harmful])
+    def test_the_result_is_never_worse_than_the_student_on_validation(self, ability: Any) -> None:
+        """If demos only harm, the student comes back."""
+        for seed in range(scaled(20)):
+            model = FunctionLM(world(ability))
+            program = self.compiled(model, seed=seed)
+            before = evaluate(dspy.Predict(Colour), VAL, right, lm=model).mean
+            after = evaluate(program, VAL, right, lm=model).mean
+            assert before is not None
+            assert after is not None
+            assert after >= before
+            assert program.compile_report.improved == (after > before)
+            if ability is harmful and seed == 0:
+                assert program.demos == []
+                assert program.compile_report.gain.mean == 0
+
+    def test_the_same_seed_gives_the_same_result(self) -> None:
+        first, second = self.done().report, self.compiled().compile_report
+
+        assert first.candidate.key == second.candidate.key
+        assert [t.candidate.key for t in first.trials] == [t.candidate.key for t in second.trials]
+        assert [(t.mean, t.n) for t in first.trials] == [(t.mean, t.n) for t in second.trials]
+
+    def test_one_slot_and_eight_slots_give_the_same_result(self) -> None:
+        one, eight = self.done().report, self.compiled(slots=8).compile_report
+
+        assert one.candidate == eight.candidate
+        assert [(t.candidate, t.mean, t.n) for t in one.trials] == [(t.candidate, t.mean, t.n) for t in eight.trials]
+
+    def test_seed_0_is_not_seed_9(self) -> None:
+        zero, nine = self.done().report, self.compiled(seed=9).compile_report
+
+        assert {t.candidate for t in zero.trials} != {t.candidate for t in nine.trials}
+        assert (zero.seed, nine.seed) == (0, 9)
+
+    @each("slots", [1, 8])
+    def test_no_more_is_charged_than_the_budget(self, slots: int) -> None:
+        for run in range(slots == 8 and not FULL, scaled(40), 1 if FULL else 2):
+            cap = 30 + (run * 37) % 300
+            model = FunctionLM(world())
+            report = self.compiled(model, budget=cap, slots=slots, seed=run).compile_report
+            assert report.charged.calls <= cap
+            assert report.paid.calls == len(model.requests) <= cap
+            assert report.compiled.n == len(VAL)
+
+    def test_tokens_are_a_budget_too(self) -> None:
+        free = self.done().report.charged
+        base = self.compiled(budget=len(VAL)).compile_report.charged
+
+        for tokens in range(base.tokens + 50, free.tokens, max(1, (free.tokens - base.tokens) // (3 if FULL else 2))):
+            charged = self.compiled(budget=Budget(tokens=tokens)).compile_report.charged
+            # A call's tokens are known when it is answered: the last one may end above the limit.
+            assert charged.tokens < tokens + 400
+
+    def test_a_budget_for_the_student_alone_gives_the_student(self) -> None:
+        report = self.compiled(budget=len(VAL)).compile_report
+
+        assert not report.improved
+        assert report.charged.calls == len(VAL)
+        assert report.trials[0].number == 0
+
+    @each("freeze", ["self.instruction", "self.demos", "self.format", "self"])
+    def test_frozen_parts_stay_as_they_are(self, freeze: str) -> None:
+        budget = None if FULL else 100
+        with dspy.context(lm=FunctionLM(world())):
+            program = self.make(budget=budget).compile(
+                dspy.Predict(Colour), trainset=TRAIN, valset=VAL, freeze=[freeze]
+            )
+
+        given, what = Candidate.of(dspy.Predict(Colour)), freeze.partition(".")[2]
+        for trial in program.compile_report.trials:
+            part, own = trial.candidate.parts["self"], given.parts["self"]
+            assert getattr(part, what, None) == getattr(own, what, None)
+            assert what or trial.candidate == given
+
+    def test_a_callers_meter_sees_every_call(self) -> None:
+        done = self.done()
+
+        assert done.meter.charged == done.report.charged
+        assert done.meter.paid.calls == len(done.model.requests)
+
+    def test_progress_is_told(self) -> None:
+        told = self.done().progress
+
+        assert ("program as given", 30, 30) in told
+        assert all(0 <= done <= total for _, done, total in told)
+
     def test_a_metric_that_fails_now_and_then_is_nobodys_loss(self) -> None:
         def moody(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> bool:
             if example.thing == VALID[7].thing:
@@ -434,7 +432,7 @@ class CompilerContract:
 
 
 @functools.cache
-def _done(kind: type[CompilerContract]) -> Done:
+def _done(kind: type[Made]) -> Done:
     compiler, student, model = kind().make(), dspy.Predict(Colour), FunctionLM(world())
     told, meter, progress = Told(), Meter(), list[tuple[str, int, int]]()
 
