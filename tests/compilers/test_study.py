@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from tests.each import each
-from tunesmith.compilers import OBJECTIVES, SAMPLERS, Study, Trial, pareto_front
+from tunesmith.compilers import SAMPLERS, Study, Trial
+from tunesmith.compilers._study import OBJECTIVES, pareto_front
 from tunesmith.errors import UsageError
 
 SPACE = {"instruction": 3, "demos": 5, "set": 8}

@@ -23,8 +23,9 @@ import tunesmith as ts
 from tests.compilers.worlds import TEST, TRAIN, VAL, Colour, right, world
 from tests.each import each
 from tests.scale import FULL, scaled
-from tunesmith.compilers import CompileResult, Mirror, StoredStudy
+from tunesmith.compilers import CompileResult, Mirror
 from tunesmith.compilers._mirror import _open_own_file
+from tunesmith.compilers._study import StoredStudy
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import Report
 from tunesmith.experiments import compile_program

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.each import each
 from tests.scale import scaled
-from tunesmith.compilers import VERDICTS, count_evaluation, finding_of, is_test_split, verdict_of
-from tunesmith.compilers._verdict import count_opening
+from tunesmith.compilers import VERDICTS, count_evaluation, finding_of, is_test_split
+from tunesmith.compilers._verdict import count_opening, verdict_of
 from tunesmith.evaluation import (
     Interval,
     PairedScores,

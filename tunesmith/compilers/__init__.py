@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tunesmith.compilers._registry import compiler_named, compilers, options_text
     from tunesmith.compilers._report import CompileReport, CompileResult, TrialRecord
     from tunesmith.compilers._search import Search
-    from tunesmith.compilers._study import OBJECTIVES, SAMPLERS, StoredStudy, Study, Trial, pareto_front
-    from tunesmith.compilers._verdict import VERDICTS, Finding, count_evaluation, finding_of, is_test_split, verdict_of
+    from tunesmith.compilers._study import SAMPLERS, Study, Trial
+    from tunesmith.compilers._verdict import VERDICTS, Finding, count_evaluation, finding_of, is_test_split
     from tunesmith.compilers._wording import fields_in_words, outcome_texts, pair_texts
     from tunesmith.compilers._work import Progress
     from tunesmith.compilers.ape import APE
@@ -74,7 +74,6 @@ __all__ = [
     "Mirror",
     "mirrored",
     "MirrorPlace",
-    "OBJECTIVES",
     "OPRO",
     "option",
     "option_names",
@@ -82,7 +81,6 @@ __all__ = [
     "Outcome",
     "outcome_texts",
     "pair_texts",
-    "pareto_front",
     "PE2",
     "Place",
     "Plan",
@@ -96,12 +94,10 @@ __all__ = [
     "SAMPLERS",
     "scored",
     "Search",
-    "StoredStudy",
     "Study",
     "TextGrad",
     "Trial",
     "TrialRecord",
-    "verdict_of",
     "VERDICTS",
 ]
 
