@@ -130,9 +130,9 @@ def nearest(pool: Pool) -> Iterator[Candidate]:
     """Demos chosen for each call."""
     demos = {path: pool.demos.demos(path) for path in pool.search.demo_paths}
     if any(demos.values()):
-        parent, k = pool.parent(), pool.rng.choice((4, 8, 4, 2))
-        order = pool.rng.choice(("nearest-last", "nearest-last", "nearest-first"))
-        yield from knn_candidates(pool.search, k, orders=(order,), pools=demos, base=parent)
+        order = "nearest-first" if pool.rng.random() < 0.1 else "nearest-last"
+        sizes = pool.rng.sample((4, 8, 2), 3) if len(pool.leaders) > 1 else (4, 8, 2)
+        yield from knn_candidates(pool.search, sizes, orders=(order,), pools=demos, base=pool.parent())
 
 
 @_arm()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers._arms import ARMS, MISTAKES, Arm, Pool
 from tunesmith.compilers._bootstrap import expected_attempts
@@ -22,11 +22,13 @@ __all__ = ["Portfolio"]
 _FINALISTS = 3  # leaders that are scored on every example
 _PER_FINALIST = 2  # as many times the examples are in the budget for each of them
 _ROUNDS = 4  # races
-_OF_ROUND = 90  # evaluations of a race, at least
+_OF_ROUND = 55  # evaluations of a race, at least
 _EACH = 6.5  # evaluations of a candidate in a race, on average
+_DOUBTED = 0.3  # of the evaluations, for candidates that may be better than a race showed
+_BLOCK = 6  # examples that a candidate is shown at a time, at least
 _FRESH = 4  # candidates of each arm among which those of a race are chosen
 _CALIBRATED = 8  # examples that offsets are learned from, at least
-_FIRST = {"nearest": 2, "scratch": 1, "formats": 1}  # of the first race; the others are drawn
+_FIRST = {"nearest": 2, "scratch": 2, "formats": 1}  # of the first race; the others are drawn
 _UNLIMITED = 0.6  # of the evaluations that all candidates would take, if there is no limit
 
 
@@ -34,8 +36,8 @@ _UNLIMITED = 0.6  # of the evaluations that all candidates would take, if there 
 class Portfolio(SpaceCompiler):
     """Race candidates of all kinds, learn what their parts add, and make further ones; the default of `ts.compile`.
 
-    The first race compares formats, demo sets, demos chosen for each call, settings and an instruction written from
-    examples. In each later one, arms make many candidates of the leaders: other demos, formats and settings, merges of
+    The first race compares formats, demo sets, demos chosen for each call, settings and two instructions written
+    from examples. In each later one, arms make many candidates of the leaders: other demos, formats and settings, merges of
     two leaders (GEPA), and instructions written from examples alone (APE), from mistakes (ProTeGi) and from a scored
     history (OPRO). A Gaussian process over the parts of candidates draws what each may be worth (Thompson sampling),
     also what an arm may be worth that would have to ask for an instruction; the best are raced. If the labels of an
@@ -78,8 +80,10 @@ class Portfolio(SpaceCompiler):
         left, races = room - kept, _Races(self, pool, kept)
         rounds = max(1, min(_ROUNDS, left // _OF_ROUND))
         for number in range(rounds, 0, -1):
-            races.race(left // number)
-            left -= left // number
+            share = left // number
+            races.race(int(share * (1 - _DOUBTED)))
+            races.look_again(int(share * _DOUBTED))
+            left -= share
         races.finish()
 
     def effort(self, *, train: int, calls: float) -> Effort:
@@ -118,12 +122,14 @@ class _Races:
         several = len(search.job.objectives) > 1
         room = search.room()
         most = evaluations if room is None else max(0, min(evaluations, room - self._kept))
+        least: dict[str, Any] = {} if several else {"least": _BLOCK}
         search.race(
             children,
             "full" if several else "paired-halving",
             finalists=0,
             evaluations=None if several else most,
             bounds=self._compiler.bounds,
+            **least,
             origins=[pool.members[child] for child in children],
         )
         for child in children:
@@ -131,6 +137,21 @@ class _Races:
                 pool.members.pop(child)  # there was no room for it, or it does not fit the context
         self._calibrate(children)
         pool.judge()
+
+    def look_again(self, evaluations: int) -> None:
+        """Show further examples to candidates that may be better than they looked on the first."""
+        pool, search, spent = self._pool, self._search, 0
+        while spent < evaluations:
+            known = [one for one in pool.leaders if search.seen(one) < search.size]
+            room = search.room()
+            if not known or (room is not None and room < self._kept + _BLOCK):
+                return
+            drawn = pool.surrogate.drawn(known, pool.rng)
+            chosen = max(zip(drawn, known, strict=True), key=lambda pair: pair[0])[1]
+            search.score(chosen, search.seen(chosen) + _BLOCK)
+            spent += _BLOCK
+            self._calibrate([chosen])
+            pool.judge()
 
     def finish(self) -> None:
         """Score leaders on every example, the most promising first."""
