@@ -36,13 +36,13 @@ _UNLIMITED = 0.6  # of the evaluations that all candidates would take, if there 
 class Portfolio(SpaceCompiler):
     """Race candidates of all kinds, learn what their parts add, and make further ones; the default of `ts.compile`.
 
-    The first race compares formats, demo sets, demos chosen for each call, settings and two instructions written
-    from examples. In each later one, arms make many candidates of the leaders: other demos, formats and settings, merges of
-    two leaders (GEPA), and instructions written from examples alone (APE), from mistakes (ProTeGi) and from a scored
-    history (OPRO). A Gaussian process over the parts of candidates draws what each may be worth (Thompson sampling),
-    also what an arm may be worth that would have to ask for an instruction; the best are raced. If the labels of an
-    output are a closed set and the model reports log-probabilities, each candidate is tried with offsets for the labels
-    as well (`Calibrate`), which takes no call. The leaders are scored on every example.
+    The first race compares formats, demo sets, demos chosen for each call, settings and two instructions written from
+    examples. In each later one, arms make many candidates of the leaders: other demos, formats and settings, merges
+    of two leaders (GEPA), and instructions written from examples alone (APE), from mistakes (ProTeGi) and from a
+    scored history (OPRO). A Gaussian process over the parts of candidates draws what each may be worth (Thompson
+    sampling), also what an arm may be worth that would have to ask for an instruction; the best are raced. If the
+    labels of an output are a closed set and the model reports log-probabilities, each candidate is tried with offsets
+    for the labels as well (`Calibrate`), which takes no call. The leaders are scored on every example.
 
     How many races and candidates there are depends on the budget. Without one it takes about `0.6 * num_candidates`
     times the validation examples, and at most `proposals` calls of the prompt model.
