@@ -10,7 +10,7 @@ from tests.compilers.test_random_search import TwoSteps, two_steps
 from tests.compilers.worlds import Colour, right, things, world
 from tests.each import each
 from tests.evaluation.replies import number, written
-from tunesmith.compilers import BootstrapFewShot, Compiler, LabeledFewShot, RandomSearch
+from tunesmith.compilers import BootstrapFewShot, Compiler, JointSearch, LabeledFewShot, Portfolio, RandomSearch
 from tunesmith.compilers._effort import Effort, planned
 from tunesmith.compilers._plan import calls_of_example
 from tunesmith.experiments import compile_program, plan
@@ -163,3 +163,20 @@ def test_an_effort_of_several_races_is_planned_by_its_evaluations() -> None:
     assert found["notes"] == []
     assert "runs on training examples about 10, proposals 5" in short["notes"][0]
     assert planned(effort, Budget(calls=215), val=100, calls=1.0)["notes"] == []
+
+
+@each(
+    ("compiler", "budget"),
+    [
+        (JointSearch(num_candidates=4, proposals=0, formats=["bare"]), Budget(calls=160)),
+        (JointSearch(num_candidates=4, proposals=0, formats=["bare"]), Budget(tokens=100_000)),
+        (Portfolio(num_candidates=4, proposals=0), Budget(calls=400)),
+        (Portfolio(num_candidates=4, proposals=0), Budget(tokens=100_000)),
+    ],
+)
+def test_the_worst_case_holds_where_a_search_goes_on_while_there_is_room(compiler: Compiler, budget: Budget) -> None:
+    given = {"metric": right, "trainset": TRAIN, "valset": VAL, "lm": FunctionLM(world()), "compiler": compiler}
+    worst = plan(dspy.Predict(Colour), **given, budget=budget)["calls"]["worst"]
+    charged = compile_program(dspy.Predict(Colour), **given, budget=budget, mirror=False).charged.calls
+    alone = plan(dspy.Predict(Colour), **given)["calls"]["worst"]
+    assert charged <= worst == (alone if budget.calls is None else budget.calls)

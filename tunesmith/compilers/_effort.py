@@ -36,6 +36,7 @@ class Effort:
         races: how many such races follow each other, each with its own `evaluations`; the last one has the finalists.
         proposals: calls of the prompt model.
         runs, most_runs: runs of a program on training examples, expected and at most.
+        fills: whether it tries more candidates as long as a budget of calls has room.
         start: runs and proposals before the first candidate is compared, if others follow; default all.
         notes: what else somebody has to know before.
     """
@@ -50,6 +51,7 @@ class Effort:
     proposals: int = 0
     runs: int = 0
     most_runs: int = 0
+    fills: bool = False
     start: tuple[int, int] | None = None
     notes: tuple[str, ...] = ()
 
@@ -73,8 +75,10 @@ def planned(effort: Effort, budget: Budget, *, val: int, calls: float, advice: s
     """
     limit = math.inf if budget.calls is None else budget.calls
     race, most = _race(effort, budget, val, calls), effort.compared(val)
-    worst = min((val + most + effort.most_runs) * calls + effort.proposals, limit)
-    expected = (val + race + effort.runs) * calls + effort.proposals
+    everything = (val + most + effort.most_runs) * calls + effort.proposals
+    grows = effort.fills and everything < limit < math.inf
+    worst = limit if grows else min(everything, limit)
+    expected = limit if grows else (val + race + effort.runs) * calls + effort.proposals
     return {
         "candidates": effort.candidates + 1,
         "proposals": effort.proposals,

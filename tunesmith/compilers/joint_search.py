@@ -111,6 +111,7 @@ class JointSearch(SpaceCompiler):
             proposals=asked,
             runs=expected_attempts(wanted, train=train, rounds=rounds) if calls > 1 else 0,
             most_runs=train * rounds if wanted else 0,
+            fills=self.num_trials is None and not self.full_every,
         )
 
     def trials(self, paths: int) -> int:
@@ -139,7 +140,9 @@ class _Joint:
         self._seen_on, self._kept = self._examples_of_a_trial(), int(_KEPT * (room or 0))
         trials = compiler.trials(len(self._search.base.parts))
         if compiler.num_trials is None and room is not None and not compiler.full_every:
-            trials = max(rounds, (room - self._kept) // self._seen_on)
+            most_trials = (room - self._kept) // self._seen_on
+            counted = self._search.meter.room().calls is not None  # under other limits a plan of calls holds too
+            trials = max(rounds, most_trials if counted else min(trials, most_trials))
         for number in range(rounds):
             if number:
                 self._propose()

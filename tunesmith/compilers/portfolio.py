@@ -72,7 +72,9 @@ class Portfolio(SpaceCompiler):
         demos = Pools(self, search)
         pool = Pool(search, Space(self, search, sets=self.num_candidates, pools=demos), demos)
         room, size = search.room(), search.size
-        room = int(_UNLIMITED * size * self.num_candidates) if room is None else room
+        unlimited = int(_UNLIMITED * size * self.num_candidates)
+        if room is None or search.meter.room().calls is None:  # a plan of calls holds under other limits too
+            room = unlimited if room is None else min(room, unlimited)
         if room < size:
             search.race([pool.drawn()])  # notes that there is no room
             return
@@ -97,6 +99,7 @@ class Portfolio(SpaceCompiler):
             proposals=self.proposals,
             runs=expected_attempts(wanted, train=train, rounds=rounds) if calls > 1 else 0,
             most_runs=self.proposals * MISTAKES // 2 + (train * rounds if wanted else 0),
+            fills=True,
         )
 
 
