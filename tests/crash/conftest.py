@@ -55,7 +55,7 @@ def whole(_whole: Whole) -> Whole:
 @pytest.fixture(scope="session")
 def asking(server: RuleServer, place: Path) -> Whole:
     """A compile that asks for instructions, calls at once."""
-    return Whole.of(Work(server.url, 8, slots=3, candidates=3, mirrored=False, asks=True), server, place / "asking")
+    return Whole.of(Work(server.url, 10, slots=3, candidates=4, mirrored=False, asks=True), server, place / "asking")
 
 
 @pytest.fixture(scope="session")
