@@ -56,7 +56,7 @@ def test_a_useless_writer_is_asked_less_than_a_good_one() -> None:
             return answer(seen)
 
         model = FunctionLM(reply)
-        report = compiled(Portfolio(metric=right, budget=500, formats=["bare"]), model)
+        report = compiled(Portfolio(metric=right, budget=400, formats=["bare"]), model)
         return sum("Wording" in trial.candidate.parts["self"].instruction for trial in report.trials)
 
     assert asked_of(0.0) <= asked_of(1.0)
@@ -64,7 +64,7 @@ def test_a_useless_writer_is_asked_less_than_a_good_one() -> None:
 
 def test_a_setting_is_tried() -> None:
     program = ts.SelfConsistency(ts.Predict(Colour), samples=3)
-    report = compiled(Portfolio(metric=right, budget=1200), FunctionLM(world()), program)
+    report = compiled(Portfolio(metric=right, budget=700), FunctionLM(world()), program)
     assert len({str(trial.candidate.settings) for trial in report.trials}) > 1
 
 
@@ -75,7 +75,7 @@ def test_an_unknown_arm_is_refused_with_the_known_ones() -> None:
 
 def test_it_beats_random_search_at_equal_calls() -> None:
     gains: dict[str, list[float]] = {"portfolio": [], "random": []}
-    for seed in range(40 if FULL else 5):
+    for seed in range(40 if FULL else 3):
         for name, kind in (("portfolio", Portfolio), ("random", RandomSearch)):
             model = FunctionLM(world())
             report = compiled(kind(metric=right, budget=240, seed=seed), model)

@@ -10,7 +10,7 @@ from tunesmith.compilers._pareto import front, merged
 from tunesmith.compilers._space import Pools, Space
 from tunesmith.compilers._study import Trial
 from tunesmith.compilers._surrogate import Surrogate
-from tunesmith.compilers._wording import outcome_texts, pair_texts, role_in_words
+from tunesmith.compilers._wording import outcome_texts, pair_texts
 from tunesmith.compilers.ape import Forward
 from tunesmith.compilers.knn_few_shot import knn_candidates
 from tunesmith.compilers.opro import WriteInstruction
@@ -197,7 +197,7 @@ def critique(pool: Pool) -> Iterator[Candidate]:
     if not path or not blamed[path]:
         return
     mistakes = outcome_texts(blamed[path], path)
-    about: dict[str, Any] = {"task": _role(pool, path), "instruction": parent.parts[path].instruction}
+    about: dict[str, Any] = {"task": pool.search.task(path), "instruction": parent.parts[path].instruction}
     for found in search.ask(Predict(Criticise, max_tokens=_LONGEST), 1, **about, mistakes=mistakes):
         edit = Predict(Edit, max_tokens=_LONGEST)
         for text in search.propose(path, edit, 1, **about, mistakes=mistakes, fault=found.fault):
@@ -224,13 +224,11 @@ def _written(pool: Pool, step: type[Signature], inputs: Callable[[str, int], dic
     parent, path = pool.parent(), pool.path(pool.search.paths)
     if path is not None:
         given = inputs(path, pool.rng.randrange(2**31))
-        for text in pool.search.propose(path, Predict(step, max_tokens=_LONGEST), 1, task=_role(pool, path), **given):
+        for text in pool.search.propose(
+            path, Predict(step, max_tokens=_LONGEST), 1, task=pool.search.task(path), **given
+        ):
             yield parent.with_part(path, instruction=text)
 
 
 def _pairs(pool: Pool, path: str, draw: int) -> list[str]:
     return pair_texts(pool.search.examples(path, 4, draw=draw))
-
-
-def _role(pool: Pool, path: str) -> str:
-    return role_in_words(path, {one: pool.search.signature(one) for one in pool.search.base.parts})

@@ -1,4 +1,4 @@
-"""`Portfolio`: many ways to make candidates, each used for what it is expected to gain; the default compiler."""
+"""`Portfolio`: many ways to make candidates, each used for what it is expected to gain."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _UNLIMITED = 0.6  # of the evaluations that all candidates would take, if there 
 
 @dataclass(frozen=True)
 class Portfolio(SpaceCompiler):
-    """Race candidates of all kinds, learn what their parts add, and make further ones; the default of `ts.compile`.
+    """Race candidates of all kinds, learn what their parts add, and make further ones.
 
     The first race compares formats, demo sets, demos chosen for each call, settings and two instructions written from
     examples. In each later one, arms make many candidates of the leaders: other demos, formats and settings, merges
