@@ -72,6 +72,7 @@ def test_the_rules_below_the_instruction_help_also_if_the_prompt_model_rewrites_
     assert (report.gain.mean or 0) > 0.3
 
 
+@pytest.mark.slow
 def test_where_rules_help_it_beats_random_search_at_equal_calls() -> None:
     report = compiled(BPO(metric=right))
     other = compiled(RandomSearch(metric=right, budget=report.charged.calls))

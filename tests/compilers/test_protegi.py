@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import dspy
+import pytest
 
 from tests.compilers.levels import VAL, Grades, Levels, compiled, grade, level, search_of
 from tests.compilers.worlds import Colour, Steps, chance, right
@@ -211,6 +212,7 @@ def test_critiques_go_to_the_predictors_by_how_many_failures_are_due_to_each(cre
 # Quality ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_beats_random_search_at_equal_calls_if_wording_is_what_matters() -> None:
     """Half of the edits make it worse; demos do nothing here."""
     gains: dict[str, list[float]] = {"protegi": [], "random": []}
