@@ -198,7 +198,7 @@ def test_by_likelihood_the_labels_are_scored_and_the_metric_judges_the_two_best(
 # What it finds ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_where_instructions_help_it_beats_random_search_at_equal_calls() -> None:
     gains = []
     for seed in range(scaled(40)):

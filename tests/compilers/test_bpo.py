@@ -72,7 +72,7 @@ def test_the_rules_below_the_instruction_help_also_if_the_prompt_model_rewrites_
     assert (report.gain.mean or 0) > 0.3
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_where_rules_help_it_beats_random_search_at_equal_calls() -> None:
     report = compiled(BPO(metric=right))
     other = compiled(RandomSearch(metric=right, budget=report.charged.calls))
@@ -104,6 +104,8 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_call(tmp_path: Pa
     for folder in ("file", "file/below"):
         with pytest.raises(UsageError, match=r"`export` must be a folder that can be written.*file' is a file"):
             compiled(BPO(metric=right, export=str(tmp_path / folder)), model)
+    with pytest.raises(UsageError, match="`export` is empty"):
+        compiled(BPO(metric=right, export=""), model)
     assert model.requests == []
 
 

@@ -105,7 +105,7 @@ def test_a_model_that_does_not_lean_stays_as_it_is() -> None:
     assert all(not trial.candidate.parts["self"].offsets for trial in report.trials)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_it_beats_random_search_with_as_many_calls_where_the_model_leans() -> None:
     ours, theirs = 0.0, 0.0
     for seed in range(3):

@@ -185,7 +185,7 @@ def test_the_longest_of_a_population_that_is_equally_good_are_dropped() -> None:
 # What it finds ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_it_beats_random_search_at_equal_calls_if_instructions_and_demos_both_matter() -> None:
     for seed in range(scaled(20)):
         found = report_of(FunctionLM(world()), CAPO(metric=right, budget=500, seed=seed))

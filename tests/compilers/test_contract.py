@@ -46,7 +46,7 @@ class TestRandomSearch(CompilerContract, CompileContract):
         return RandomSearch(**{"metric": right, "num_candidates": 4, **options})
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 class TestKNNFewShot(CompilerContract):
     def make(self, **options: Any) -> Compiler:
         return KNNFewShot(**{"metric": right, "num_candidates": 4, **options})
@@ -86,47 +86,47 @@ class TestDSPyCompiler(CompilerContract, CompileContract):
         """They are told of DSPy's own compile too."""
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 class TestAPE(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         small = {"questions": 2, "per_question": 3, "iterations": 1, "variations": 2, "samples": 4}
         return APE(**{"metric": right, **small, **options})
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 class TestOPRO(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         return OPRO(**{"metric": right, "steps": 3, "per_step": 2, "finalists": 1, **options})
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 class TestBPO(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         small = {"examples": 6, "runs": 2, "pairs": 3, "variants": 3}
         return BPO(**{"metric": right, **small, **options})
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 class TestGEPA(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         return GEPA(**{"metric": right, "iterations": 5, **options})
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 class TestPE2(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         few = {"rounds": 2, "n_expand": 1, "scratch": 1, "runs": 8, "evaluations": 40, "history": True}
         return PE2(**{"metric": right, **few, **options})
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 class TestProTeGi(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         few = {"rounds": 2, "beam_size": 2, "minibatch": 6, "n_gradients": 1, "scratch": 1, "evaluations": 40}
         return ProTeGi(**{"metric": right, **few, **options})
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 class TestCAPO(ProposingContract):
     instructions_alone: ClassVar[dict[str, Any]] = {"max_demos": 0}
 
@@ -134,7 +134,7 @@ class TestCAPO(ProposingContract):
         return CAPO(**{"metric": right, "population": 3, "children": 2, "iterations": 2, "finalists": 1, **options})
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 class TestTextGrad(ProposingContract):
     instructions_alone: ClassVar[dict[str, Any]] = {"max_demos": 0}
 
@@ -142,7 +142,7 @@ class TestTextGrad(ProposingContract):
         return TextGrad(**{"metric": right, "steps": 5, **options})
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 class TestJointSearch(ProposingContract):
     def make(self, **options: Any) -> Compiler:
         return JointSearch(**{"metric": right, "num_trials": 5, "proposals": 2, **options})

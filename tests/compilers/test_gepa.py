@@ -193,7 +193,7 @@ def test_from_scratch_the_prompt_has_pairs_and_not_the_instruction_so_far() -> N
     assert any("`WriteAnew`" in note for note in report.notes)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_it_beats_random_search_at_equal_calls_where_wording_helps() -> None:
     unseen, means = things(*range(1000, 1100)), dict[str, float]()
     for kind in (GEPA, RandomSearch):

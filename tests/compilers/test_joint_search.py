@@ -131,7 +131,7 @@ def test_a_later_round_betters_the_best_so_far_and_is_left_out_if_nothing_writte
 # What it finds ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_it_finds_more_than_random_search_for_the_same_calls() -> None:
     """Instructions that a writer can find help in this world; random draws try none."""
     budget = 300

@@ -88,7 +88,7 @@ def test_the_first_numbers_of_k_are_tried_first_and_fixed_sets_have_the_largest(
     assert origins == ["program as given", "nearest 4 demos, bare", "nearest 8 demos, bare", "8 fixed demos"]
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_it_finds_what_random_search_cannot_at_equal_calls() -> None:
     train, val = messages(1), messages(2)
     options = {"metric": same, "formats": ("bare",), "race": "full"}

@@ -111,7 +111,7 @@ def test_an_able_writer_blames_the_weakest_predictor(worlds: ModuleType) -> None
         assert step(trace="all of it").module == weakest
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @each("name", sorted(compilers()))
 def test_every_compiler_walks_in_it(grid: ModuleType, name: str) -> None:
     if name not in grid.makeable([name]):

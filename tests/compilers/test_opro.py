@@ -236,7 +236,7 @@ def climbing(seen: Seen) -> str:
     return written(seen, colour=colour_of(thing) if chance("difficulty", thing) < able else "grey")
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("options", [{}, {"score_on": "train"}], ids=str)
 def test_it_beats_random_search_at_equal_calls_if_the_model_learns_from_scores(options: dict[str, Any]) -> None:
     for seed in range(scaled(20)):

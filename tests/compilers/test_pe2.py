@@ -230,7 +230,7 @@ def test_edited_words_is_a_distance(one: list[str], two: list[str], place: int) 
 # Quality ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_it_beats_random_search_at_equal_calls_if_wording_is_what_matters() -> None:
     """Half of the rewrites make it worse; demos do nothing here."""
     gains: dict[str, list[float]] = {"pe2": [], "random": []}

@@ -10,7 +10,7 @@ from tests.compilers.test_random_search import TwoSteps, two_steps
 from tests.compilers.worlds import Colour, right, things, world
 from tests.each import each
 from tests.evaluation.replies import number, written
-from tunesmith.compilers import BootstrapFewShot, Compiler, JointSearch, LabeledFewShot, Portfolio, RandomSearch
+from tunesmith.compilers import APE, BootstrapFewShot, Compiler, JointSearch, LabeledFewShot, Portfolio, RandomSearch
 from tunesmith.compilers._effort import Effort, planned
 from tunesmith.compilers._plan import calls_of_example
 from tunesmith.experiments import compile_program, plan
@@ -180,3 +180,8 @@ def test_the_worst_case_holds_where_a_search_goes_on_while_there_is_room(compile
     charged = compile_program(dspy.Predict(Colour), **given, budget=budget, mirror=False).charged.calls
     alone = plan(dspy.Predict(Colour), **given)["calls"]["worst"]
     assert charged <= worst == (alone if budget.calls is None else budget.calls)
+
+
+def test_a_plan_of_a_race_of_very_many_is_as_quick_as_one_of_some() -> None:
+    few, many = (APE(metric=right, questions=count).plan(train=10, val=20)["calls"] for count in (400, 10**9))
+    assert few["expected"] / 2000 == pytest.approx(many["expected"] / (5 * 10**9), rel=0.1)

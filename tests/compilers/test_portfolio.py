@@ -29,7 +29,7 @@ def test_the_first_race_tries_demos_chosen_for_each_call_and_an_instruction_writ
     assert {"draws", "nearest", "scratch", "formats"} <= origins(report)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_later_races_go_on_from_the_leaders() -> None:
     report = compiled(Portfolio(metric=right, budget=600), FunctionLM(world()))
     assert {"merges", "demos"} & origins(report)
@@ -44,7 +44,7 @@ def test_no_proposals_are_asked_for_without_leave_or_an_arm_that_asks() -> None:
         assert not any("proposals" in note for note in report.notes)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_a_useless_writer_is_asked_less_than_a_good_one() -> None:
     def asked_of(quality: float) -> int:
         answer = world(lambda demos: 0.5)
@@ -64,7 +64,7 @@ def test_a_useless_writer_is_asked_less_than_a_good_one() -> None:
     assert asked_of(0.0) <= asked_of(1.0)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_a_setting_is_tried() -> None:
     program = ts.SelfConsistency(ts.Predict(Colour), samples=3)
     report = compiled(Portfolio(metric=right, budget=700), FunctionLM(world()), program)
@@ -76,7 +76,7 @@ def test_an_unknown_arm_is_refused_with_the_known_ones() -> None:
         Portfolio(metric=right, arms=["gepa"])
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_it_beats_random_search_at_equal_calls() -> None:
     gains: dict[str, list[float]] = {"portfolio": [], "random": []}
     for seed in range(40 if FULL else 3):

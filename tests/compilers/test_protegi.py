@@ -212,7 +212,7 @@ def test_critiques_go_to_the_predictors_by_how_many_failures_are_due_to_each(cre
 # Quality ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_it_beats_random_search_at_equal_calls_if_wording_is_what_matters() -> None:
     """Half of the edits make it worse; demos do nothing here."""
     gains: dict[str, list[float]] = {"protegi": [], "random": []}

@@ -205,7 +205,7 @@ def test_demos_on_which_a_teacher_does_better_are_drawn_more_often() -> None:
     assert shown[True] > 2 * shown[False] > 0
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_it_beats_random_search_at_equal_calls_where_wording_helps() -> None:
     unseen, means = things(*range(1000, 1100)), dict[str, float]()
     for kind in (TextGrad, RandomSearch):

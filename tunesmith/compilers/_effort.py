@@ -130,6 +130,7 @@ _WHOLE = ("full", "bound")  # races that get as many evaluations as there are
 _EFFORT = 0.62  # of the evaluations that scoring every candidate on every example would take
 _RUNS = 5  # races that are averaged for a forecast; more cost time and change little
 _MOST_DRAWN = 400  # validation examples of a drawn race: beyond, its cost grows in proportion
+_MOST_RACING = 1000  # candidates of a drawn race, likewise
 _MIDDLE, _SPREAD = 0.6, 0.08  # of the drawn candidates' abilities
 _LUCK = 0.3  # how much of a score is chance, the rest being the example's difficulty
 
@@ -191,9 +192,10 @@ def forecast(
     if count < 1 or total < 1:
         return 0
     drawn = total if options else min(total, _MOST_DRAWN)  # an option may be a number of examples
-    share = int(budget * drawn / total)
-    runs = [_one(rule, count, drawn, share, finalists, bounds, seed, options or {}) for seed in range(_RUNS)]
-    return min(count * total, round(sum(runs) / _RUNS * total / drawn))
+    few = min(count, _MOST_RACING)
+    share = int(budget * drawn * few / (total * count))
+    runs = [_one(rule, few, drawn, share, finalists, bounds, seed, options or {}) for seed in range(_RUNS)]
+    return min(count * total, round(sum(runs) / _RUNS * total / drawn * count / few))
 
 
 def _one(

@@ -117,6 +117,8 @@ class BPO(Compiler):
         """Refuse a folder that cannot be written."""
         if self.export is None:
             return
+        if not self.export.strip():
+            raise UsageError("`export` is empty. Name a folder, or leave it out to export nothing.")
         folder = Path(self.export).absolute()
         there = next(place for place in (folder, *folder.parents) if place.exists())
         if not there.is_dir() or not os.access(there, os.W_OK):
