@@ -7,7 +7,7 @@ from typing import Any
 
 import dspy
 
-from tests.compilers.worlds import COLOURS, Colour, asked, asks_for_steps, chance, colour_of, things
+from tests.compilers.worlds import COLOURS, Colour, asked, asks_for_steps, chance, colour_of, right, things
 from tests.evaluation.replies import number, object_names, proposed, written
 from tunesmith.compilers import Compiler, CompileReport, Search, job_of
 from tunesmith.lm import FunctionLM, Seen
@@ -93,3 +93,14 @@ def compiled(model: Levels, compiler: Compiler, program: Any = None, val: Any = 
 def search_of(model: Levels, compiler: Compiler, program: Any = None) -> Search:
     student = dspy.Predict(Colour) if program is None else program
     return Search(job_of(student, compiler, trainset=TRAIN, valset=VAL, lm=FunctionLM(model.reply)))
+
+
+def gains_where_wording_matters(kind: type[Compiler], seeds: int) -> list[float]:
+    """Return what a compiler gains in 600 calls if half of the proposals make it worse, and demos do nothing."""
+    found = []
+    for seed in range(seeds):
+        model = Levels(step=lambda draw: 1 if draw < 0.5 else -1, able=lambda level: 0.4 + 0.1 * level)
+        report = compiled(model, kind(metric=right, budget=600, seed=seed))
+        assert report.charged.calls <= 600
+        found.append(report.gain.mean or 0.0)
+    return found

@@ -1,18 +1,25 @@
 """GEPA: the published flow call by call, and what is ours."""
 
 import re
-from statistics import fmean
 from typing import Any
 
 import dspy
 import pytest
 
-from tests.compilers.worlds import TRAIN, VAL, Colour, Steps, asked, asks_for_steps, right, things, world
+from tests.compilers.worlds import (
+    TRAIN,
+    VAL,
+    Colour,
+    Steps,
+    asked,
+    asks_for_steps,
+    found_on_unseen,
+    right,
+)
 from tests.each import each
 from tests.evaluation.replies import number, proposed, written
 from tunesmith.compilers import GEPA, CompileReport, RandomSearch
 from tunesmith.errors import UsageError
-from tunesmith.evaluation import evaluate
 from tunesmith.lm import FunctionLM, Seen
 
 V = len(VAL)
@@ -195,18 +202,7 @@ def test_from_scratch_the_prompt_has_pairs_and_not_the_instruction_so_far() -> N
 
 @pytest.mark.whole
 def test_it_beats_random_search_at_equal_calls_where_wording_helps() -> None:
-    unseen, means = things(*range(1000, 1100)), dict[str, float]()
-    for kind in (GEPA, RandomSearch):
-        found = []
-        for seed in range(2):
-            lm = FunctionLM(world())
-            with dspy.context(lm=lm):
-                compiler = kind(metric=right, budget=200, seed=seed, slots=1)
-                program = compiler.compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL)
-            found.append(evaluate(program, unseen, right, lm=lm).mean or 0.0)
-        means[kind.__name__] = fmean(found)
-
-    assert means["GEPA"] > means["RandomSearch"] + 0.1
+    assert found_on_unseen(GEPA, 2) > found_on_unseen(RandomSearch, 2) + 0.1
 
 
 @each(

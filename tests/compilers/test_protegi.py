@@ -7,7 +7,7 @@ from typing import Any
 import dspy
 import pytest
 
-from tests.compilers.levels import VAL, Grades, Levels, compiled, grade, level, search_of
+from tests.compilers.levels import VAL, Grades, Levels, compiled, gains_where_wording_matters, grade, level, search_of
 from tests.compilers.worlds import Colour, Steps, chance, right
 from tests.each import each
 from tests.scale import FULL, scaled
@@ -214,12 +214,5 @@ def test_critiques_go_to_the_predictors_by_how_many_failures_are_due_to_each(cre
 
 @pytest.mark.whole
 def test_it_beats_random_search_at_equal_calls_if_wording_is_what_matters() -> None:
-    """Half of the edits make it worse; demos do nothing here."""
-    gains: dict[str, list[float]] = {"protegi": [], "random": []}
-    for seed in range(scaled(20)):
-        for name, kind in (("protegi", ProTeGi), ("random", RandomSearch)):
-            model = Levels(step=lambda draw: 1 if draw < 0.5 else -1, able=lambda level: 0.4 + 0.1 * level)
-            report = compiled(model, kind(metric=right, budget=600, seed=seed))
-            gains[name].append(report.gain.mean or 0.0)
-            assert report.charged.calls <= 600
-    assert sum(gains["protegi"]) > sum(gains["random"]) + 0.1 * len(gains["random"])
+    ours, random = (gains_where_wording_matters(kind, scaled(20)) for kind in (ProTeGi, RandomSearch))
+    assert sum(ours) > sum(random) + 0.1 * len(random)

@@ -3,17 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from statistics import fmean
 from typing import Any
 
 import dspy
 import pytest
 
-from tests.compilers.worlds import TRAIN, VAL, Colour, asked, colour_of, right, things, world
+from tests.compilers.worlds import TRAIN, VAL, Colour, asked, colour_of, found_on_unseen, right
 from tests.each import each
 from tests.evaluation.replies import number, object_names, proposed, written
 from tunesmith.compilers import CompileReport, RandomSearch, TextGrad
-from tunesmith.evaluation import evaluate
 from tunesmith.lm import FunctionLM, Seen
 
 V = len(VAL)
@@ -207,15 +205,4 @@ def test_demos_on_which_a_teacher_does_better_are_drawn_more_often() -> None:
 
 @pytest.mark.whole
 def test_it_beats_random_search_at_equal_calls_where_wording_helps() -> None:
-    unseen, means = things(*range(1000, 1100)), dict[str, float]()
-    for kind in (TextGrad, RandomSearch):
-        found = []
-        for seed in range(1):
-            lm = FunctionLM(world())
-            with dspy.context(lm=lm):
-                compiler = kind(metric=right, budget=200, seed=seed, slots=1)
-                program = compiler.compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL)
-            found.append(evaluate(program, unseen, right, lm=lm).mean or 0.0)
-        means[kind.__name__] = fmean(found)
-
-    assert means["TextGrad"] > means["RandomSearch"] + 0.1
+    assert found_on_unseen(TextGrad, 1) > found_on_unseen(RandomSearch, 1) + 0.1

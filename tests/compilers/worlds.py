@@ -4,12 +4,15 @@ import copy
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Any, Literal
 
 import dspy
 
 from tests.evaluation.replies import likely, number, proposed, written
-from tunesmith.lm import Response, Seen, current_scope
+from tunesmith.compilers import Compiler
+from tunesmith.evaluation import evaluate
+from tunesmith.lm import FunctionLM, Response, Seen, current_scope
 
 COLOURS = ("red", "green", "blue")
 
@@ -117,6 +120,18 @@ class Steps(dspy.Module):
         if number(thing) % 3:
             seen = self.weigh(thing=seen).weighed
         return self.answer(thing=seen)
+
+
+def found_on_unseen(kind: type[Compiler], seeds: int) -> float:
+    """Return the mean score, on things that it did not see, of what a compiler finds in 200 calls."""
+    found = []
+    for seed in range(seeds):
+        lm = FunctionLM(world())
+        with dspy.context(lm=lm):
+            compiler = kind(metric=right, budget=200, seed=seed, slots=1)
+            program = compiler.compile(dspy.Predict(Colour), trainset=TRAIN, valset=VAL)
+        found.append(evaluate(program, things(*range(1000, 1100)), right, lm=lm).mean or 0.0)
+    return fmean(found)
 
 
 def state_of(program: dspy.Module) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Pool:
         self.members = {search.base: "program as given"}
         self.leaders = [search.base]
         self.surrogate = Surrogate({})
+        self._scores = {search.base: search.score(search.base).values()}  # of members, by example
         self._sources: dict[str, str] = {}  # by instruction, the arm that wrote it
         self._draws = 0
 
@@ -60,7 +61,9 @@ class Pool:
 
     def judge(self) -> None:
         """Order the members anew by what is expected of them."""
-        scores = {one: self._scores(one) for one in self.members if self.search.seen(one)}
+        search = self.search
+        seen = {one: count for one in self.members if (count := search.seen(one))}
+        self._scores = scores = {one: search.score(one, count).values() for one, count in seen.items()}
         self.surrogate = Surrogate(scores, lambda text: self._sources.get(text, ""))
         expected = dict(zip(scores, self.surrogate.means(list(scores)), strict=True))
         self.leaders = sorted(scores, key=lambda one: -expected[one])
@@ -76,7 +79,7 @@ class Pool:
         if self.rng.random() < 0.5:
             return self.leaders[0]
         best = self.leaders[: max(2, len(self.leaders) // 2)]
-        weights = front([self._scores(candidate) for candidate in best])
+        weights = front([self._scores[candidate] for candidate in best])
         return self.rng.choices(best, weights)[0] if any(weights) else self.leaders[0]
 
     def drawn(self) -> Candidate:
@@ -87,9 +90,6 @@ class Pool:
     def path(self, paths: Sequence[str]) -> str | None:
         """Return one of these predictors at random, `None` if there is none."""
         return self.rng.choice(paths) if paths else None
-
-    def _scores(self, candidate: Candidate) -> list[float | None]:
-        return self.search.score(candidate, self.search.seen(candidate)).values()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """`Portfolio`: many ways to make candidates, each used for what it is expected to gain."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ _DOUBTED = 0.3  # of the evaluations, for candidates that may be better than a r
 _BLOCK = 6  # examples that a candidate is shown at a time, at least
 _FRESH = 4  # candidates of each arm among which those of a race are chosen
 _CALIBRATED = 8  # examples that offsets are learned from, at least
+_OFFSETS = ", calibrated"  # in the origin of a candidate, also if it was calibrated again on more examples
 _FIRST = {"nearest": 2, "scratch": 2, "formats": 1}  # of the first race; the others are drawn
 _UNLIMITED = 0.6  # of the evaluations that all candidates would take, if there is no limit
 
@@ -108,9 +109,10 @@ class _Races:
 
     def __init__(self, compiler: Portfolio, pool: Pool, kept: int) -> None:
         self._compiler, self._pool, self._search = compiler, pool, pool.search
-        arms = [ARMS[name] for name in (compiler.arms or ARMS)]
-        self._free = [arm for arm in arms if not arm.asks]
-        self._asking = [arm for arm in arms if arm.asks and pool.search.paths]
+        known = {name: ARMS[name] for name in (compiler.arms or ARMS)}
+        self._arms = {name: arm for name, arm in known.items() if not arm.asks or pool.search.paths}
+        self._free = [arm for arm in self._arms.values() if not arm.asks]
+        self._asking = [arm for arm in self._arms.values() if arm.asks]
         self._asks, self._kept = compiler.proposals, kept
         self._calibrates = pool.search.job.lm.capabilities.logprobs > 1
 
@@ -172,10 +174,8 @@ class _Races:
         """Return candidates of some arms that need no leader, then draws."""
         found = list[Candidate]()
         for name, wanted in _FIRST.items():
-            for arm in (*self._free, *self._asking):
-                if arm.name == name:
-                    for _ in range(min(wanted, count // 4)):
-                        found += self._made(arm)
+            for _ in range(min(wanted, count // 4) if name in self._arms else 0):
+                found += self._made(self._arms[name])
         while len(found) < count and (made := self._made(ARMS["draws"])):
             found += made
         return found
@@ -213,7 +213,7 @@ class _Races:
         self._pool.add(child, arm.name, asked=arm.asks > 0)
         return [child]
 
-    def _new(self, arm: Arm, known: "Sequence[Candidate] | dict[Candidate, str]" = ()) -> Candidate | None:
+    def _new(self, arm: Arm, known: Container[Candidate] = ()) -> Candidate | None:
         """Return the first new candidate of an arm, with labels scored if they are a closed set."""
         for child in arm.children(self._pool):
             found = self._scored(child)
@@ -233,6 +233,6 @@ class _Races:
                 continue
             better = calibrated(self._search, candidate)
             if better is not None and better not in self._pool.members:
-                arm = self._pool.members[candidate]
-                self._pool.add(better, f"{arm}, calibrated")
-                self._search.score(better, seen, origin=f"{arm}, calibrated")
+                origin = f"{self._pool.members[candidate].removesuffix(_OFFSETS)}{_OFFSETS}"
+                self._pool.add(better, origin)
+                self._search.score(better, seen, origin=origin)
