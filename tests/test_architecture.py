@@ -33,7 +33,7 @@ INDEPENDENT = {
     ("artifacts", "compilers"),
 }
 DOORS = {  # third-party package: the only files that may import it
-    "bm25s": ["modules/retrieval/bm25.py"],
+    "bm25s": ["modules/retrieval/word_index.py"],
     "click": ["cli/*"],
     "diskcache": ["lm/cache/table.py"],
     "dspy": [
@@ -49,6 +49,7 @@ DOORS = {  # third-party package: the only files that may import it
     "ollama": ["lm/engines/ollama/engine.py"],
     "openai": ["lm/engines/openai/server.py"],
     "optuna": ["compilers/_study.py"],
+    "pypdf": ["modules/retrieval/pdf.py"],
     "rich": ["cli/*", "experiments/progress.py"],
     "xllamacpp": ["lm/engines/llamacpp/context.py"],
 }

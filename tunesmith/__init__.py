@@ -36,15 +36,20 @@ if TYPE_CHECKING:
     from tunesmith.experiments import compile_program as compile  # noqa: A004 - promised as `ts.compile`
     from tunesmith.lm import LM, Budget, FunctionLM, Meter, ScriptedLM, metered
     from tunesmith.modules import (
+        BM25,
         Candidate,
         ChainOfThought,
         Classify,
+        Corpus,
         FieldDelta,
         Finished,
+        Hybrid,
+        Passage,
         Predict,
         Rewriter,
         SelfConsistency,
         Setting,
+        Vectors,
         render,
         stream,
     )
@@ -58,6 +63,7 @@ __version__ = "0.1.0"
 __all__ = [
     "APE",
     "Artifact",
+    "BM25",
     "BootstrapFewShot",
     "BPO",
     "Budget",
@@ -71,6 +77,7 @@ __all__ = [
     "Compiler",
     "CompileReport",
     "CompileResult",
+    "Corpus",
     "Dataset",
     "Demo",
     "DSPyCompiler",
@@ -80,6 +87,7 @@ __all__ = [
     "Finished",
     "FunctionLM",
     "GEPA",
+    "Hybrid",
     "InputField",
     "JointSearch",
     "KNNFewShot",
@@ -92,6 +100,7 @@ __all__ = [
     "metrics",
     "OPRO",
     "OutputField",
+    "Passage",
     "PE2",
     "Portfolio",
     "Predict",
@@ -108,6 +117,7 @@ __all__ = [
     "Signature",
     "stream",
     "TextGrad",
+    "Vectors",
     "verify",
 ]
 

@@ -266,9 +266,12 @@ def _module(
             arguments[name] = _module(argument, predictors)
         elif argument.get("path") is not None:
             # The predictor of a `ChainOfThought` at `step` is at `step.predict`.
-            path = next(
+            inside = [
                 path for path in predictors if path == argument["path"] or path.startswith(argument["path"] + ".")
-            )
+            ]
+            if not inside:
+                raise ValueError(f"`{argument['path']}` is a {argument['class']}, which cannot be rebuilt")
+            path = inside[0]
             within = path[len(argument["path"]) + 1 :] or "self"
             arguments[name] = _predictor(argument["class"], within, *predictors[path])
         else:

@@ -16,7 +16,7 @@ from tunesmith.data import Dataset
 from tunesmith.errors import DataError, UsageError, shown
 from tunesmith.evaluation import RACES
 from tunesmith.formats import carries, get_format
-from tunesmith.modules import Candidate, Module, Nearest, Vectors
+from tunesmith.modules import Candidate, Module, Nearest, VectorIndex
 from tunesmith.signatures import Demo, Example
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def knn_candidates(
     if similarity != "bm25":
         models = [search.job.lm if p.lm is None else p.lm for _, p in search.job.program.named_predictors()]
         for model in models:
-            Vectors((), model)  # refuses one that gives none
+            VectorIndex((), model)  # refuses one that gives none
     pools = demo_pools(search) if pools is None else pools
     found: dict[Candidate, str] = {}
     for count, order, name in product([k] if isinstance(k, int) else k, orders, formats):

@@ -45,7 +45,20 @@ if TYPE_CHECKING:
     from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
     from tunesmith.modules.rendering import render
     from tunesmith.modules.replaying import replayed
-    from tunesmith.modules.retrieval import Bm25, Vectors, words_of
+    from tunesmith.modules.retrieval import (
+        BM25,
+        Chunking,
+        Corpus,
+        Hybrid,
+        Passage,
+        Retriever,
+        VectorIndex,
+        Vectors,
+        WordIndex,
+        as_retriever,
+        fused,
+        words_of,
+    )
     from tunesmith.modules.rewriter import Rewriter, rewriters_of
     from tunesmith.modules.rewriting import why_not_rewritten
     from tunesmith.modules.self_consistency import SelfConsistency
@@ -55,10 +68,11 @@ else:
     __getattr__ = lazy_package(__name__)
 
 __all__ = [
+    "as_retriever",
     "bind",
     "bind_defaults",
     "bind_nearest",
-    "Bm25",
+    "BM25",
     "bound_format",
     "bound_offsets",
     "caller_adapter",
@@ -67,10 +81,12 @@ __all__ = [
     "ChainOfThought",
     "change_settings",
     "choices_of",
+    "Chunking",
     "class_name",
     "Classify",
     "context",
     "copy_program",
+    "Corpus",
     "demo_content",
     "DspyChainOfThought",
     "DspyPredict",
@@ -80,6 +96,8 @@ __all__ = [
     "find_module",
     "Finished",
     "format_of",
+    "fused",
+    "Hybrid",
     "inputs_text",
     "Likelihood",
     "lone_prediction",
@@ -89,6 +107,7 @@ __all__ = [
     "nearest_of",
     "nearest_path",
     "Part",
+    "Passage",
     "Predict",
     "Prediction",
     "program_fingerprint",
@@ -98,6 +117,7 @@ __all__ = [
     "register_module",
     "render",
     "replayed",
+    "Retriever",
     "Rewriter",
     "rewriters_of",
     "saved_settings",
@@ -110,9 +130,11 @@ __all__ = [
     "static_demos",
     "stream",
     "Tool",
+    "VectorIndex",
     "Vectors",
     "why_not_importable",
     "why_not_rewritten",
     "with_default_formats",
+    "WordIndex",
     "words_of",
 ]

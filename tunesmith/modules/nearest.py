@@ -8,8 +8,8 @@ from tunesmith.data import canonical_json
 from tunesmith.errors import brief
 from tunesmith.formats import values_of
 from tunesmith.modules.module import DspyPredict, settings, signature_of
-from tunesmith.modules.retrieval.bm25 import Bm25
-from tunesmith.modules.retrieval.vectors import Vectors
+from tunesmith.modules.retrieval.vector_index import VectorIndex
+from tunesmith.modules.retrieval.word_index import WordIndex
 from tunesmith.modules.setting import NEAREST, Setting, nearest_path
 from tunesmith.signatures import field_names
 
@@ -69,7 +69,7 @@ class Nearest:
             pool = _Pool(demos, field_names(signature_of(predictor)).inputs)
             self._known = tuple(demos), pool  # in one step, since other threads call too
         by_words = self.similarity == _BM25
-        index = pool.index if by_words else Vectors(pool.index.texts, predictor.__dict__["lm"] or settings.lm)
+        index = pool.index if by_words else VectorIndex(pool.index.texts, predictor.__dict__["lm"] or settings.lm)
         found = [demos[position] for position in pool.nearest(given, self.k, index)]
         return found[::-1] if self.order == _LAST else found
 
@@ -81,12 +81,12 @@ class _Pool:
         self._names = names
         given = [self._of(values_of(demo)) for demo in demos]
         self._inputs = [demo_content(values) for values in given]
-        self.index = Bm25(map(inputs_text, given))
+        self.index = WordIndex(map(inputs_text, given))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_Pool":
         return self
 
-    def nearest(self, given: Mapping[str, Any], k: int, index: Bm25 | Vectors) -> list[int]:
+    def nearest(self, given: Mapping[str, Any], k: int, index: WordIndex | VectorIndex) -> list[int]:
         """Return the positions of `k` demos, the nearest first."""
         values = self._of(given)
         call = demo_content(values)

@@ -1,14 +1,34 @@
-"""Search in texts: by words (`Bm25`, `words_of`) or by the vectors of a model (`Vectors`)."""
+"""Search in texts: by words, by the vectors of a model, or by both, behind one protocol."""
 
 from typing import TYPE_CHECKING
 
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
-    from tunesmith.modules.retrieval.bm25 import Bm25
+    from tunesmith.modules.retrieval.bm25 import BM25
+    from tunesmith.modules.retrieval.chunking import Chunking
+    from tunesmith.modules.retrieval.corpus import Corpus
+    from tunesmith.modules.retrieval.fusion import fused
+    from tunesmith.modules.retrieval.hybrid import Hybrid
+    from tunesmith.modules.retrieval.passage import Passage, Retriever, as_retriever
+    from tunesmith.modules.retrieval.vector_index import VectorIndex
     from tunesmith.modules.retrieval.vectors import Vectors
+    from tunesmith.modules.retrieval.word_index import WordIndex
     from tunesmith.modules.retrieval.words import words_of
 else:
     __getattr__ = lazy_package(__name__)
 
-__all__ = ["Bm25", "Vectors", "words_of"]
+__all__ = [
+    "as_retriever",
+    "BM25",
+    "Chunking",
+    "Corpus",
+    "fused",
+    "Hybrid",
+    "Passage",
+    "Retriever",
+    "VectorIndex",
+    "Vectors",
+    "WordIndex",
+    "words_of",
+]

@@ -1,116 +1,49 @@
-"""BM25 over a list of texts; the door to bm25s."""
+"""`BM25`: a search by shared words."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from tunesmith.errors import ArtifactError, UsageError, brief, shown
-from tunesmith.lazy import lazy_module
-from tunesmith.modules.retrieval.words import words_of
+from tunesmith.modules.registry import register_module
+from tunesmith.modules.retrieval.corpus import Corpus, as_corpus
+from tunesmith.modules.retrieval.passage import Passage, Retriever
+from tunesmith.modules.retrieval.word_index import WordIndex
 
-if TYPE_CHECKING:
-    import bm25s
-    import numpy as np
-else:
-    bm25s, np = lazy_module("bm25s"), lazy_module("numpy")  # together a quarter of a second
-
-__all__ = ["Bm25"]
-
-_KIND = "bm25"
-_SHARED = 8  # lists of texts whose index is kept: candidates of one search share theirs
+__all__ = ["BM25"]
 
 
-class Bm25:
-    """Finds the texts that share the rarest words with a query (Robertson et al. 1994; Lucene's form, k1 1.5, b 0.75).
+@register_module
+class BM25(Retriever):
+    """Finds the passages that share the rarest words with a query (Robertson et al. 1994).
 
-    The same texts give the same results in every process. An index does not change: for more texts, make another one.
-    Indexes of the same texts share their tables.
+    Lucene's form, k1 1.5, b 0.75. A passage that shares no word is not found. A text in a script without spaces, such
+    as Chinese, is compared by its characters and by pairs of neighbours. No call of a model.
 
     Args:
-        texts: what is searched.
+        corpus: what is searched: a `ts.Corpus` or a list of texts.
 
     Raises:
-        UsageError: `texts` is not a list of texts.
+        UsageError: `corpus` is something else.
 
     Example:
-        >>> from tunesmith.modules.retrieval import Bm25
-        >>> index = Bm25(["Where is my card?", "Close my account.", "My card was stolen."])
-        >>> [position for position, score in index.search("stolen card", 2)]
-        [2, 0]
+        >>> import tunesmith as ts
+        >>> search = ts.BM25(ts.Corpus.of({"cards.md": "My card was stolen.", "close.md": "Close my account."}))
+        >>> [(passage.source, passage.text) for passage in search("a stolen card")]
+        [('cards.md', 'My card was stolen.')]
     """
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        found = (texts,) if isinstance(texts, str) else tuple(texts)
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in found):
-            raise UsageError(f"`texts` must be a list of texts. Given: {shown(texts)}.")
-        self.texts = found
+    def __init__(self, corpus: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.corpus: Corpus = as_corpus(corpus)
+        self._index = WordIndex(self.corpus.texts)
 
-    def __repr__(self) -> str:
-        return brief(self, f"{len(self.texts)} texts")
+    def spec(self) -> Mapping[str, Any]:
+        """Return the constructor's arguments except the settings."""
+        return {"corpus": self.corpus.to_json()}
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Bm25":
-        return self
+    def calls(self) -> Mapping[str, int]:
+        """Return how often one run runs each inner module."""
+        return {}
 
-    def search(self, query: str, k: int, *, skip: Callable[[int], bool] | None = None) -> list[tuple[int, float]]:
-        """Return up to `k` pairs of a text's position and its score, the best first, ties by position.
-
-        A text that shares no word with the query is not found.
-
-        Args:
-            query: any text.
-            k: the most that are returned.
-            skip: tells of a position whether it is left out.
-        """
-        found: list[tuple[int, float]] = []
-        for position, score in self._ranked(query) if k > 0 else ():
-            if skip is None or not skip(position):
-                found.append((position, score))
-            if len(found) == k:
-                break
-        return found
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the index as JSON values: its kind and its texts."""
-        return {"kind": _KIND, "texts": list(self.texts)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Bm25":
-        """Return the index that `to_json` wrote.
-
-        Raises:
-            ArtifactError: the data is something else.
-        """
-        try:
-            if data["kind"] == _KIND:
-                return cls(data["texts"])
-        except (KeyError, TypeError, UsageError):
-            pass
-        raise ArtifactError(f"This is not an index of the kind {_KIND!r}: {shown(data)}. Give what `to_json` returned.")
-
-    @cached_property
-    def _tables(self) -> "bm25s.BM25 | None":
-        return _tables_of(self.texts)
-
-    def _ranked(self, query: str) -> Iterator[tuple[int, float]]:
-        tables = self._tables
-        words = [word for word in dict.fromkeys(words_of(query)) if tables is not None and word in tables.vocab_dict]
-        if tables is None or not words:  # bm25s fails on an empty query
-            return
-        scores = tables.get_scores(words)
-        hits = np.flatnonzero(scores > 0)
-        for position in hits[np.argsort(-scores[hits], kind="stable")]:
-            yield int(position), float(scores[position])
-
-
-@lru_cache(_SHARED)
-def _tables_of(texts: tuple[str, ...]) -> "bm25s.BM25 | None":
-    """Return bm25s's tables of these texts, `None` if they hold no word."""
-    corpus = [words_of(text) for text in texts]
-    if not any(corpus):  # bm25s fails on an empty vocabulary
-        return None
-    # The vocabulary is ours, in the order of the texts: bm25s's own is ordered by a set.
-    numbers: dict[str, int] = {}
-    ids = [[numbers.setdefault(word, len(numbers)) for word in words] for words in corpus]
-    tables = bm25s.BM25()
-    tables.index((ids, numbers), show_progress=False)
-    return tables
+    def search(self, query: str, k: int) -> list[Passage]:
+        """Return up to `k` passages, the best first, ties by position."""
+        return [self.corpus.passage(position, score) for position, score in self._index.search(query, k)]

@@ -1,97 +1,90 @@
-"""Search in a list of texts by the vectors that a model gives for them."""
+"""`Vectors`: a search by the vectors of an embedding model."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tunesmith.errors import UsageError, brief
-from tunesmith.lazy import lazy_module
-from tunesmith.lm import LM
-
-if TYPE_CHECKING:
-    import numpy as np
-else:
-    np = lazy_module("numpy")
+from tunesmith.errors import UsageError, shown
+from tunesmith.lm import LM, lm
+from tunesmith.modules.registry import register_module
+from tunesmith.modules.retrieval.corpus import Corpus, as_corpus
+from tunesmith.modules.retrieval.passage import Passage, Retriever
+from tunesmith.modules.retrieval.vector_index import VectorIndex
 
 __all__ = ["Vectors"]
 
-_BATCH = 64  # texts of one request
-_SHARED = 8  # lists of texts whose vectors are kept: candidates of one search share theirs
 
+@register_module
+class Vectors(Retriever):
+    """Finds the passages whose vectors have the smallest angle to that of a query. Every passage is compared (exact).
 
-class Vectors:
-    """Finds the texts whose vectors have the smallest angle to that of a query; one text costs one vector, once.
-
-    An empty text has no vector and is never found. Vectors are not charged, and only this process keeps them.
+    The first search embeds the corpus; each search then asks for one vector. Vectors are not charged to a budget. The
+    score is the cosine, from -1 to 1, so unlike `ts.BM25` it nearly always finds `k` passages; `min_score` cuts.
 
     Args:
-        texts: what is searched.
-        lm: gives the vectors.
+        corpus: what is searched: a `ts.Corpus` or a list of texts.
+        embed: gives the vectors: a model (`ts.lm("ollama/nomic-embed-text")`), its name, or a function from a list of
+            texts to one list of numbers each.
+        min_score: least cosine of a passage that is found.
 
     Raises:
-        UsageError: the model gives none.
+        UsageError: `corpus` or `embed` is something else, or the model gives no vectors.
+        ModelError: in a search, if the function returned no vectors.
 
     Example:
         >>> import tunesmith as ts
-        >>> from tunesmith.modules.retrieval import Vectors
-        >>> index = Vectors(["a card", "an account"], ts.ScriptedLM())
-        >>> [position for position, score in index.search("an account", 1)]
-        [1]
+        >>> def count(texts):
+        ...     return [[text.count("a"), text.count("o")] for text in texts]
+        >>> [passage.text for passage in ts.Vectors(["Malaga", "Oslo"], embed=count)("Toronto", k=1)]
+        ['Oslo']
     """
 
-    def __init__(self, texts: Sequence[str], lm: Any) -> None:
-        if not isinstance(lm, LM) or not lm.capabilities.embeddings:
+    def __init__(self, corpus: Any, embed: Any, min_score: float = -1.0) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        if not isinstance(embed, str) and not callable(embed):
             raise UsageError(
-                f"The similarity `embedding` needs a model that gives vectors. Given: {getattr(lm, 'model', None)!r}, "
-                "which gives none. Use the similarity `bm25`, or a model of llama.cpp or Ollama that embeds texts."
+                "`embed` must be a model, the name of one as in `ts.lm`, or a function of a list of texts. "
+                f"Given: {shown(embed)}."
             )
-        self.texts, self._lm = tuple(texts), lm
-        self._rows = _shared(lm, self.texts)
+        self.corpus: Corpus = as_corpus(corpus)
+        self.min_score = float(min_score)
+        self._lazy = _Lazy(lm(embed) if isinstance(embed, str) else embed)
 
-    def __repr__(self) -> str:
-        return brief(self, f"{len(self.texts)} texts", model=self._lm.model)
+    def spec(self) -> Mapping[str, Any]:
+        """Return the constructor's arguments except the settings."""
+        embed = self._lazy.embed
+        name = embed.model if isinstance(embed, LM) else {"function": getattr(embed, "__qualname__", "")}
+        return {"corpus": self.corpus.to_json(), "embed": name, "min_score": self.min_score}
 
-    def search(self, query: str, k: int, *, skip: Callable[[int], bool] | None = None) -> list[tuple[int, float]]:
-        """Return up to `k` pairs of a text's position and its score, the best first, ties by position.
+    def calls(self) -> Mapping[str, int]:
+        """Return how often one run runs each inner module."""
+        return {}
 
-        Args:
-            query: any text.
-            k: the most that are returned.
-            skip: tells of a position whether it is left out.
+    def updated(self, corpus: Corpus) -> "Vectors":
+        """Return this search over another corpus; vectors of texts that it has already are not asked for again."""
+        newer = Vectors(corpus, self._lazy.embed, self.min_score)
+        newer._lazy.known = self._lazy.index(self.corpus).vectors()
+        return newer
 
-        Raises:
-            ContextOverflow: the query is longer than the context of the model.
-        """
-        if not query or not any(self.texts) or k < 1:
-            return []
-        scores = self._rows @ _unit(self._lm.embed([query]))[0]
-        found = [int(p) for p in np.argsort(-scores, kind="stable") if self.texts[p] and not (skip and skip(int(p)))]
-        return [(position, float(scores[position])) for position in found[:k]]
-
-
-_KEPT: "OrderedDict[tuple[str, tuple[str, ...]], np.ndarray[Any, Any]]" = OrderedDict()
-_GATE = Lock()
+    def search(self, query: str, k: int) -> list[Passage]:
+        """Return up to `k` passages, the best first, ties by position."""
+        found = self._lazy.index(self.corpus).search(query, k)
+        return [self.corpus.passage(position, score) for position, score in found if score >= self.min_score]
 
 
-def _shared(lm: LM, texts: tuple[str, ...]) -> "np.ndarray[Any, Any]":
-    """Return one row per text, of length 1; of zeros for an empty text."""
-    with _GATE:  # threads that need the same vectors wait for one of them
-        key = (lm.model, texts)
-        if key not in _KEPT:
-            whole = [text for text in texts if text]
-            found = [row for start in range(0, len(whole), _BATCH) for row in lm.embed(whole[start : start + _BATCH])]
-            rows = np.zeros((len(texts), len(found[0]) if found else 1))
-            if found:
-                rows[[bool(text) for text in texts]] = _unit(found)
-            _KEPT[key] = rows
-        _KEPT.move_to_end(key)
-        while len(_KEPT) > _SHARED:
-            _KEPT.popitem(last=False)
-        return _KEPT[key]
+class _Lazy:
+    """The index of one corpus, made by the first search; copies of a program share it."""
 
+    def __init__(self, embed: Any) -> None:
+        self.embed, self.known = embed, None  # type: Any, Mapping[str, Any] | None
+        self._made: VectorIndex | None = None
+        self._gate = Lock()
 
-def _unit(vectors: Sequence[Sequence[float]]) -> "np.ndarray[Any, Any]":
-    found = np.asarray(vectors, dtype=float)
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    return found / np.where(lengths > 0, lengths, 1.0)
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Lazy":
+        return self
+
+    def index(self, corpus: Corpus) -> VectorIndex:
+        with self._gate:
+            if self._made is None:
+                self._made = VectorIndex(corpus.texts, self.embed, self.known)
+            return self._made

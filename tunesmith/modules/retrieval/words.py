@@ -34,7 +34,14 @@ def words_of(text: str) -> list[str]:
         parts = unicodedata.normalize("NFKD", text)
         text = "".join(char for char in parts if unicodedata.category(char) not in ("Mn", "Mc", "Me"))
     found: list[str] = []
-    for word in _WORD.findall(text.casefold()):
+    words = _WORD.findall(text.casefold())
+    if text.isascii():  # a third of the time of the other way
+        for word in words:
+            found.append(word)
+            if len(word) > _STEM:
+                found.append(word[:_STEM])
+        return found
+    for word in words:
         if _RUN.match(word) is not None:
             found += [*word, *map("".join, pairwise(word))]
         else:

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from tests.each import each
 from tunesmith.errors import ArtifactError, UsageError
-from tunesmith.modules.retrieval import Bm25
+from tunesmith.modules.retrieval import WordIndex
 
 TEXTS = ["Where is my card?", "Close my account.", "My card was stolen.", "我的卡在哪里", "A C++ course"]
 
 
 def positions(query: str, k: int = 9) -> list[int]:
-    return [position for position, _ in Bm25(TEXTS).search(query, k)]
+    return [position for position, _ in WordIndex(TEXTS).search(query, k)]
 
 
 @each(
@@ -39,7 +39,7 @@ def test_a_text_is_found_by_the_words_that_it_shares(query: str, found: list[int
 
 
 def test_the_best_come_first_and_ties_by_position() -> None:
-    index = Bm25(["a b", "a", "a", "c"])
+    index = WordIndex(["a b", "a", "a", "c"])
     found = index.search("a", 9)
 
     assert [position for position, _ in found] == [1, 2, 0]
@@ -53,25 +53,25 @@ def test_no_more_than_k_are_found_and_k_may_be_larger_than_the_index() -> None:
 
 
 def test_what_is_skipped_leaves_its_place_to_the_next() -> None:
-    assert [p for p, _ in Bm25(TEXTS).search("stolen card", 1, skip=lambda position: position == 2)] == [0]
+    assert [p for p, _ in WordIndex(TEXTS).search("stolen card", 1, skip=lambda position: position == 2)] == [0]
 
 
 @each("texts", [[], [""], ["...", " "]])
 def test_an_index_without_words_finds_nothing(texts: list[str]) -> None:
-    assert Bm25(texts).search("a", 3) == []
+    assert WordIndex(texts).search("a", 3) == []
 
 
 @each("texts", ["a text", [1], [None], [b"x"]])
 def test_what_is_no_list_of_texts_is_refused(texts: object) -> None:
     with pytest.raises(UsageError, match="must be a list of texts"):
-        Bm25(texts)  # type: ignore[arg-type]
+        WordIndex(texts)  # type: ignore[arg-type]
 
 
 @settings(max_examples=20)
 @given(st.lists(st.text(max_size=20), max_size=8), st.text(max_size=20))
 def test_an_index_comes_back_from_json_and_finds_the_same(texts: list[str], query: str) -> None:
-    index = Bm25(texts)
-    again = Bm25.from_json(json.loads(json.dumps(index.to_json())))
+    index = WordIndex(texts)
+    again = WordIndex.from_json(json.loads(json.dumps(index.to_json())))
 
     assert again.texts == tuple(texts)
     assert again.search(query, 5) == index.search(query, 5)
@@ -81,16 +81,18 @@ def test_an_index_comes_back_from_json_and_finds_the_same(texts: list[str], quer
 @each("data", [{}, {"kind": "vectors", "texts": []}, {"kind": "bm25"}, {"kind": "bm25", "texts": "a"}, []])
 def test_other_json_is_no_index(data: object) -> None:
     with pytest.raises(ArtifactError, match="not an index"):
-        Bm25.from_json(data)  # type: ignore[arg-type]
+        WordIndex.from_json(data)  # type: ignore[arg-type]
 
 
 def test_a_copy_is_the_index_itself() -> None:
-    index = Bm25(TEXTS)
+    index = WordIndex(TEXTS)
     assert copy.deepcopy([index])[0] is index
 
 
 def test_every_process_finds_the_same() -> None:
-    code = f"from tunesmith.modules.retrieval import Bm25; print(Bm25({TEXTS!r}).search('is my card stolen', 9))"
+    code = (
+        f"from tunesmith.modules.retrieval import WordIndex; print(WordIndex({TEXTS!r}).search('is my card stolen', 9))"
+    )
     found = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -101,4 +103,4 @@ def test_every_process_finds_the_same() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    assert found == {f"{Bm25(TEXTS).search('is my card stolen', 9)}\n"}
+    assert found == {f"{WordIndex(TEXTS).search('is my card stolen', 9)}\n"}

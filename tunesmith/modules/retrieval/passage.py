@@ -1,0 +1,160 @@
+"""`Passage` and `Retriever`: what every search gives and takes."""
+
+import asyncio
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tunesmith.data import content_key
+from tunesmith.errors import UsageError, shown
+from tunesmith.modules.module import Module
+
+__all__ = ["Passage", "Retriever", "as_retriever"]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of text that a search found.
+
+    Attributes:
+        text: the passage itself.
+        score: how well it fits the query; comparable only within one list.
+        id: the same in every run for the same text of the same source.
+        source: where it comes from: a file, a row of a file, or an empty text.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> passage = ts.BM25(["Oslo is in Norway.", "Rome is in Italy."])("Rome")[0]
+        >>> passage.text, passage.score > 0
+        ('Rome is in Italy.', True)
+    """
+
+    text: str
+    score: float
+    id: str
+    source: str = ""
+
+
+class Retriever(Module):
+    """The protocol of a search: `retriever(query, k=5)` returns up to `k` passages, the best first.
+
+    The list is empty if nothing matches. A subclass has `search`, and `asearch` too if it asks a model. `as_retriever`
+    makes one of a DSPy retriever or of any function.
+    """
+
+    def search(self, query: str, k: int) -> list[Passage]:
+        """Return up to `k` passages, the best first, for a query that is not blank."""
+        raise NotImplementedError
+
+    async def asearch(self, query: str, k: int) -> list[Passage]:
+        """Return what `search` returns, in a thread of its own."""
+        return await asyncio.to_thread(self.search, query, k)
+
+    def forward(self, query: str, k: int = 5) -> list[Passage]:
+        """Search; called by `__call__`.
+
+        Raises:
+            UsageError: `query` is not a text, or `k` is not a number of at least 1.
+        """
+        _check(query, k)
+        return self.search(query, k) if query.strip() else []
+
+    async def aforward(self, query: str, k: int = 5) -> list[Passage]:
+        """Search; called by `acall`."""
+        _check(query, k)
+        return await self.asearch(query, k) if query.strip() else []
+
+
+def _check(query: object, k: object) -> None:
+    if not isinstance(query, str):
+        raise UsageError(f"`query` must be a text. Given: {shown(query)}.")
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise UsageError(f"`k` must be a whole number of at least 1. Given: {shown(k)}.")
+
+
+def as_retriever(found: Any) -> Retriever:
+    """Return a retriever of `found`: one of tunesmith, one of DSPy, or any function of a query.
+
+    The function may take `k`. It returns passages, texts, pairs of a text and a score, objects with `text` (or
+    `long_text`, `content`), and perhaps `score`, `id` and `source`; or a prediction with such `passages`. A passage
+    without a score has 1 divided by its place. A result with more than `k` passages is cut.
+
+    Raises:
+        UsageError: `found` cannot be called; in a search, if it returns something else.
+
+    Example:
+        >>> from tunesmith.modules.retrieval import as_retriever
+        >>> [passage.text for passage in as_retriever(lambda query: [query.upper()])("oslo")]
+        ['OSLO']
+    """
+    if isinstance(found, Retriever):
+        return found
+    if not callable(found):
+        raise UsageError(f"A retriever must be callable, as in `retriever(query, k=5)`. Given: {shown(found)}.")
+    return _Called(found)
+
+
+class _Called(Retriever):
+    """A retriever of somebody else. An artifact cannot rebuild it, so it is passed with the program."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.function = function
+        self._takes_k = _takes_k(function)
+
+    def search(self, query: str, k: int) -> list[Passage]:
+        """Call the function, and read what it returns."""
+        given = self.function(query, k=k) if self._takes_k else self.function(query)
+        return _passages(given)[:k]
+
+    async def asearch(self, query: str, k: int) -> list[Passage]:
+        """Call the function in a thread of its own, unless it is asynchronous."""
+        if inspect.iscoroutinefunction(self.function):
+            return _passages(await (self.function(query, k=k) if self._takes_k else self.function(query)))[:k]
+        return await asyncio.to_thread(self.search, query, k)
+
+
+def _takes_k(function: Any) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+    return "k" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _passages(given: Any) -> list[Passage]:
+    inside = given.get("passages") if isinstance(given, Mapping) else getattr(given, "passages", None)
+    items = given if inside is None else inside
+    if inspect.isawaitable(items):
+        raise UsageError("The retriever's function is asynchronous. Call it with `await retriever.acall(query)`.")
+    if isinstance(items, str) or not isinstance(items, Iterable):
+        raise UsageError(f"A retriever must return a list of passages or texts. Given: {shown(given)}.")
+    return [_passage(item, 1 / place) for place, item in enumerate(items, 1)]
+
+
+def _passage(item: Any, score: float) -> Passage:
+    if isinstance(item, Passage):
+        return item
+    if isinstance(item, str):
+        return Passage(item, score, content_key(item)[:16])
+    if isinstance(item, Sequence) and len(item) == 2 and isinstance(item[0], str):
+        return replace(_passage(item[0], score), score=float(item[1]))
+    text = _first(item, "text", "long_text", "content")
+    if not isinstance(text, str):
+        raise UsageError(f"A passage must be a text, or have a `text`. Given: {shown(item)}.")
+    known = _first(item, "score"), _first(item, "id", "pid"), _first(item, "source", "title")
+    return Passage(
+        text,
+        score if known[0] is None else float(known[0]),
+        content_key(text)[:16] if known[1] is None else str(known[1]),
+        "" if known[2] is None else str(known[2]),
+    )
+
+
+def _first(item: Any, *names: str) -> Any:
+    for name in names:
+        value = item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
+        if value is not None:
+            return value
+    return None

@@ -1,0 +1,105 @@
+"""BM25 over a list of texts; the door to bm25s."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.errors import ArtifactError, UsageError, brief, shown
+from tunesmith.lazy import lazy_module
+from tunesmith.modules.retrieval.ranking import best
+from tunesmith.modules.retrieval.words import words_of
+
+if TYPE_CHECKING:
+    import bm25s
+    import numpy as np
+else:
+    bm25s, np = lazy_module("bm25s"), lazy_module("numpy")  # together a quarter of a second
+
+__all__ = ["WordIndex"]
+
+_KIND = "bm25"
+_SHARED = 8  # lists of texts whose index is kept: candidates of one search share theirs
+
+
+class WordIndex:
+    """Finds the texts that share the rarest words with a query (Robertson et al. 1994; Lucene's form, k1 1.5, b 0.75).
+
+    The same texts give the same results in every process. An index does not change: for more texts, make another one.
+    Indexes of the same texts share their tables.
+
+    Args:
+        texts: what is searched.
+
+    Raises:
+        UsageError: `texts` is not a list of texts.
+
+    Example:
+        >>> from tunesmith.modules.retrieval import WordIndex
+        >>> index = WordIndex(["Where is my card?", "Close my account.", "My card was stolen."])
+        >>> [position for position, score in index.search("stolen card", 2)]
+        [2, 0]
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        found = (texts,) if isinstance(texts, str) else tuple(texts)
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in found):
+            raise UsageError(f"`texts` must be a list of texts. Given: {shown(texts)}.")
+        self.texts = found
+
+    def __repr__(self) -> str:
+        return brief(self, f"{len(self.texts)} texts")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "WordIndex":
+        return self
+
+    def search(self, query: str, k: int, *, skip: Callable[[int], bool] | None = None) -> list[tuple[int, float]]:
+        """Return up to `k` pairs of a text's position and its score, the best first, ties by position.
+
+        A text that shares no word with the query is not found.
+
+        Args:
+            query: any text.
+            k: the most that are returned.
+            skip: tells of a position whether it is left out.
+        """
+        tables = self._tables
+        words = [word for word in dict.fromkeys(words_of(query)) if tables is not None and word in tables.vocab_dict]
+        if tables is None or not words:  # bm25s fails on an empty query
+            return []
+        scores = tables.get_scores(words)
+        return best(scores, k, np.flatnonzero(scores > 0), skip)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the index as JSON values: its kind and its texts."""
+        return {"kind": _KIND, "texts": list(self.texts)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "WordIndex":
+        """Return the index that `to_json` wrote.
+
+        Raises:
+            ArtifactError: the data is something else.
+        """
+        try:
+            if data["kind"] == _KIND:
+                return cls(data["texts"])
+        except (KeyError, TypeError, UsageError):
+            pass
+        raise ArtifactError(f"This is not an index of the kind {_KIND!r}: {shown(data)}. Give what `to_json` returned.")
+
+    @cached_property
+    def _tables(self) -> "bm25s.BM25 | None":
+        return _tables_of(self.texts)
+
+
+@lru_cache(_SHARED)
+def _tables_of(texts: tuple[str, ...]) -> "bm25s.BM25 | None":
+    """Return bm25s's tables of these texts, `None` if they hold no word."""
+    # The vocabulary is ours, in the order of the texts: bm25s's own is ordered by a set.
+    numbers: dict[str, int] = {}
+    ids = [[numbers.setdefault(word, len(numbers)) for word in words_of(text)] for text in texts]
+    if not numbers:  # bm25s fails on an empty vocabulary
+        return None
+    tables = bm25s.BM25()
+    tables.index((ids, numbers), show_progress=False)
+    return tables
