@@ -40,6 +40,7 @@ class Pool:
     Attributes:
         members: by candidate, the arm that it comes from.
         leaders: members that were compared, best first.
+        versions: by member, the same with offsets for its labels, if it is judged by that.
     """
 
     def __init__(self, search: "Search", space: Space, demos: Pools) -> None:
@@ -47,6 +48,7 @@ class Pool:
         self.rng = search.rng("portfolio")
         self.members = {search.base: "program as given"}
         self.leaders = [search.base]
+        self.versions: dict[Candidate, Candidate] = {}
         self.surrogate = Surrogate({})
         self._scores = {search.base: search.score(search.base).values()}  # of members, by example
         self._sources: dict[str, str] = {}  # by instruction, the arm that wrote it
@@ -63,10 +65,16 @@ class Pool:
         """Order the members anew by what is expected of them."""
         search = self.search
         seen = {one: count for one in self.members if (count := search.seen(one))}
-        self._scores = scores = {one: search.score(one, count).values() for one, count in seen.items()}
+        self._scores = scores = {
+            one: search.score(self.versions.get(one, one), count).values() for one, count in seen.items()
+        }
         self.surrogate = Surrogate(scores, lambda text: self._sources.get(text, ""))
         expected = dict(zip(scores, self.surrogate.means(list(scores)), strict=True))
         self.leaders = sorted(scores, key=lambda one: -expected[one])
+
+    def mean(self, candidate: Candidate) -> float:
+        """Return the mean score of a member on what it has seen."""
+        return self.search.mean(self.versions.get(candidate, candidate)) or 0.0
 
     def stand_in(self, arm: str) -> Candidate:
         """Return a candidate that is expected to do what one of the arm with a new instruction would do."""
@@ -211,7 +219,7 @@ def history(pool: Pool) -> Iterator[Candidate]:
     def scored(path: str, draw: int) -> dict[str, Any]:
         best: dict[str, float] = {}
         for candidate in pool.leaders:
-            best.setdefault(candidate.parts[path].instruction, pool.search.mean(candidate) or 0.0)
+            best.setdefault(candidate.parts[path].instruction, pool.mean(candidate))
         ascending = sorted(best.items(), key=lambda item: item[1])[-8:]
         lines = [f"{text} | score {100 * mean:.0f}" for text, mean in ascending]
         return {"scored": lines, "examples": _pairs(pool, path, draw)}

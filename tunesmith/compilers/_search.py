@@ -163,6 +163,7 @@ class Search(Work):
         bounds: Bounds = None,
         origins: Sequence[str] = (),
         penalties: Sequence[float] = (),
+        judged: Callable[[Candidate], Candidate] | None = None,
         told: "Callable[[int], FrozenTrial] | None" = None,
         **options: Any,
     ) -> list[Candidate]:
@@ -179,6 +180,8 @@ class Search(Work):
             bounds: lowest and highest score of the metric, if it has such.
             origins: where each candidate comes from, for the report.
             penalties: what is taken from each score of a candidate, in this race alone.
+            judged: returns what a candidate is judged by once it was scored, such as the same with offsets for its
+                labels; scored on the same examples.
             told: is called with the number of each candidate after the race; what it returns goes to the mirror.
             options: of the rule, such as `survivors=4` of `paired-halving`.
 
@@ -199,7 +202,9 @@ class Search(Work):
         try:
             within = self._within_limits(list(dict.fromkeys(candidates)))
             return (
-                self._raced(sorted(within, key=prompt_start), rule, finalists, evaluations, bounds, taken, options)
+                self._raced(
+                    sorted(within, key=prompt_start), rule, finalists, evaluations, bounds, taken, judged, options
+                )
                 if within
                 else []
             )
@@ -655,6 +660,7 @@ class Search(Work):
         evaluations: int | None,
         bounds: Bounds,
         taken: Mapping[Candidate, float],
+        judged: Callable[[Candidate], Candidate] | None,
         options: Mapping[str, Any],
     ) -> list[Candidate]:
         total, count, budget = self.size, len(tried), self.meter.budget
@@ -670,7 +676,8 @@ class Search(Work):
 
         def extend(index: int, n: int) -> list[float | None]:
             last[:] = [index]
-            values = self._report(tried[index], n, f"candidate {index + 1} of {count} on {n} examples").values()
+            report = self._report(tried[index], n, f"candidate {index + 1} of {count} on {n} examples")
+            values = (report if judged is None else self.score(judged(tried[index]), n)).values()
             less = taken.get(tried[index], 0.0)
             return [None if value is None else value - less for value in values] if less else values
 

@@ -1,6 +1,6 @@
 """`Portfolio`: many ways to make candidates, each used for what it is expected to gain."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,6 @@ _EACH = 6.5  # evaluations of a candidate in a race, on average
 _DOUBTED = 0.3  # of the evaluations, for candidates that may be better than a race showed
 _BLOCK = 6  # examples that a candidate is shown at a time, at least
 _FRESH = 4  # candidates of each arm among which those of a race are chosen
-_CALIBRATED = 8  # examples that offsets are learned from, at least
-_OFFSETS = ", calibrated"  # in the origin of a candidate, also if it was calibrated again on more examples
 _FIRST = {"nearest": 2, "scratch": 2, "formats": 1}  # of the first race; the others are drawn
 _UNLIMITED = 0.6  # of the evaluations that all candidates would take, if there is no limit
 
@@ -117,7 +115,7 @@ class _Races:
         self._calibrates = pool.search.job.lm.capabilities.logprobs > 1
 
     def race(self, evaluations: int) -> None:
-        """Compare new candidates in so many evaluations, and calibrate them."""
+        """Compare new candidates in so many evaluations."""
         pool, search = self._pool, self._search
         count = max(2, min(self._compiler.num_candidates, int(evaluations / _EACH)))
         children = self._first(count) if len(pool.members) == 1 else self._next(count)
@@ -136,11 +134,11 @@ class _Races:
             bounds=self._compiler.bounds,
             **least,
             origins=[pool.members[child] for child in children],
+            judged=self._judged,
         )
         for child in children:
             if not search.seen(child):
                 pool.members.pop(child)  # there was no room for it, or it does not fit the context
-        self._calibrate(children)
         pool.judge()
 
     def look_again(self, evaluations: int) -> None:
@@ -155,7 +153,7 @@ class _Races:
             chosen = max(zip(drawn, known, strict=True), key=lambda pair: pair[0])[1]
             search.score(chosen, search.seen(chosen) + _BLOCK)
             spent += _BLOCK
-            self._calibrate([chosen])
+            self._judged(chosen)
             pool.judge()
 
     def finish(self) -> None:
@@ -167,7 +165,7 @@ class _Races:
             if not left or (room is not None and room < search.size - search.seen(left[0])):
                 return
             search.score(left[0])
-            self._calibrate(left[:1])
+            self._judged(left[0])
             pool.judge()
 
     def _first(self, count: int) -> list[Candidate]:
@@ -225,14 +223,18 @@ class _Races:
         """Return a candidate in the format that scores labels instead of in `bare`: the prompt is the same."""
         return scored(self._search, child, only="bare") if self._calibrates else child
 
-    def _calibrate(self, candidates: Sequence[Candidate]) -> None:
-        """Add candidates with offsets, which are scored on the same examples at no call."""
-        for candidate in candidates:
-            seen = self._search.seen(candidate)
-            if not self._calibrates or seen < _CALIBRATED or candidate not in self._pool.members:
-                continue
-            better = calibrated(self._search, candidate)
-            if better is not None and better not in self._pool.members:
-                origin = f"{self._pool.members[candidate].removesuffix(_OFFSETS)}{_OFFSETS}"
-                self._pool.add(better, origin)
-                self._search.score(better, seen, origin=origin)
+    def _judged(self, candidate: Candidate) -> Candidate:
+        """Return the candidate with offsets for its labels if it does better so on the examples that it has seen.
+
+        Offsets that need no labels are learned from a few examples; the scores of others would flatter there.
+        """
+        search, seen, known = self._search, self._search.seen(candidate), self._pool.versions
+        known.pop(candidate, None)
+        if not self._calibrates or not seen:
+            return candidate
+        better = calibrated(search, candidate, method="auto" if seen >= search.size else "batch")
+        if better is not None:
+            search.score(better, seen, origin=f"{self._pool.members.get(candidate, '')}, calibrated")
+            if (search.mean(better) or 0.0) > (search.mean(candidate) or 0.0):
+                known[candidate] = better
+        return known.get(candidate, candidate)
