@@ -14,7 +14,7 @@ from tests.evaluation.replies import proposed
 from tests.scale import scaled
 from tunesmith.errors import Interrupted
 from tunesmith.evaluation import evaluate
-from tunesmith.lm import FunctionLM, Meter, Seen, metered
+from tunesmith.lm import FunctionLM, Meter, ReplyCache, Seen, metered
 from tunesmith.modules import Candidate
 
 ANSWERS = ("", " ", "x" * 100_000, "Скажи, какого цвета предмет.", "請說出顏色。", "[[ ## colour ## ]]\nred", "red")
@@ -78,7 +78,8 @@ class ProposingContract(CompilerContract):
                 raise KeyboardInterrupt
             return answer(seen)
 
-        first, second, whole = FunctionLM(stopped, version="1"), FunctionLM(world(), version="1"), self.done()
+        store, whole = {"version": "1", "cache": ReplyCache(tmp_path / "cache")}, self.done()
+        first, second = FunctionLM(stopped, **store), FunctionLM(world(), **store)
         assert len(whole.model.requests) > after
         with pytest.raises(Interrupted):
             run(first)
