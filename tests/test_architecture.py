@@ -50,6 +50,7 @@ DOORS = {  # third-party package: the only files that may import it
     "openai": ["lm/engines/openai/server.py"],
     "optuna": ["compilers/_study.py"],
     "pypdf": ["modules/retrieval/pdf.py"],
+    "pydantic_monty": ["modules/sandbox.py"],
     "rich": ["cli/*", "experiments/progress.py"],
     "xllamacpp": ["lm/engines/llamacpp/context.py"],
 }

@@ -6,7 +6,7 @@ import dspy
 
 from tests.contracts.module import ModuleContract
 from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent
-from tunesmith.modules import Candidate, ChainOfThought, Classify, Predict, Rewriter, SelfConsistency
+from tunesmith.modules import Candidate, ChainOfThought, Classify, Predict, ProgramOfThought, Rewriter, SelfConsistency
 
 BILL = MappingProxyType({"message": "where is my bill"})
 
@@ -39,6 +39,14 @@ class TestRewriter(ModuleContract):
 
     def make(self) -> dspy.Module:
         return Rewriter(ChainOfThought(Route), "message", protect=["IBAN"])
+
+
+class TestProgramOfThought(ModuleContract):
+    inputs = BILL
+    calls = 3  # "some words" is no program, and is written again in vain
+
+    def make(self) -> dspy.Module:
+        return ProgramOfThought(Route)
 
 
 class TestClassify(ModuleContract):

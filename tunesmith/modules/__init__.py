@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from tunesmith.modules.nearest import Nearest, demo_content, inputs_text, nearest_of, nearest_path, static_demos
     from tunesmith.modules.predict import ChainOfThought, Predict
+    from tunesmith.modules.program_of_thought import ProgramOfThought
     from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
     from tunesmith.modules.rendering import render
     from tunesmith.modules.replaying import replayed
@@ -114,6 +115,7 @@ __all__ = [
     "program_inputs",
     "program_structure",
     "ProgramInputs",
+    "ProgramOfThought",
     "register_module",
     "render",
     "replayed",

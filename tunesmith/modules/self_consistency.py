@@ -8,9 +8,10 @@ from typing import Any
 
 from tunesmith.data import normalize_text
 from tunesmith.errors import ParseError, UsageError, shown
-from tunesmith.lm import BaseLM, rollout_number
+from tunesmith.lm import BaseLM
 from tunesmith.modules.module import Module, Prediction, context, copy_with_lms, settings
 from tunesmith.modules.registry import register_module
+from tunesmith.modules.rollouts import MOST_ROLLOUTS, rolled
 from tunesmith.modules.setting import Setting
 from tunesmith.signatures import to_json_value
 
@@ -18,10 +19,6 @@ __all__ = ["SelfConsistency"]
 
 _REASONING = "reasoning"
 _ADDED = ("confidence", "chains")
-
-# Rollout r of the program uses the rollout numbers from r * _MOST_SAMPLES on, so that two rollouts share no chain. The
-# number of a chain does not depend on `samples`, so a change from three chains to five costs two calls.
-_MOST_SAMPLES = 1000
 
 
 @register_module
@@ -56,7 +53,7 @@ class SelfConsistency(Module):
         ('four', 0.67)
     """
 
-    samples: int = Setting(5, choices=(3, 5, 9), low=1, high=_MOST_SAMPLES, help="number of chains")
+    samples: int = Setting(5, choices=(3, 5, 9), low=1, high=MOST_ROLLOUTS, help="number of chains")
     temperature: float = Setting(0.7, low=0.0, high=2.0, help="temperature of every chain")
 
     def __init__(self, step: Module, vote: str | None = None, samples: int = 5, temperature: float = 0.7) -> None:
@@ -105,14 +102,13 @@ class SelfConsistency(Module):
     def _chain(self, number: int) -> tuple[Module, dict[str, Any]]:
         """Return the step and the DSPy settings of chain `number`. LMs inside the step get its rollout, too."""
 
-        def rolled(lm: BaseLM) -> BaseLM:
-            first = rollout_number(lm.kwargs.get("rollout_id")) * _MOST_SAMPLES
-            return lm.copy(rollout_id=first + number, temperature=self.temperature)
+        def draw(lm: BaseLM) -> BaseLM:
+            return rolled(lm, number, self.temperature)
 
         own = any(predictor.lm is not None for _, predictor in self.step.named_predictors())
-        step = copy_with_lms(self.step, rolled) if own else self.step
+        step = copy_with_lms(self.step, draw) if own else self.step
         return step, {
-            "lm": None if settings.lm is None else rolled(settings.lm),
+            "lm": None if settings.lm is None else draw(settings.lm),
             "trace": None if settings.trace is None else [],
         }
 
@@ -124,7 +120,7 @@ class SelfConsistency(Module):
         best = chains.predictions[winner]
         given = [None if one is None else dict(one.items()) for one in chains.predictions]
         assert best is not None  # a chain without a prediction has no vote
-        return Prediction(**dict(best.items()), confidence=votes / len(given), chains=given)
+        return Prediction(**{**dict(best.items()), "confidence": votes / len(given), "chains": given})
 
 
 class _Chains:
