@@ -43,11 +43,18 @@ def reply_to(seen: Seen) -> str:
     return "some words"
 
 
-def _object(grammar: str, text: str) -> dict[str, Any]:
+def _object(grammar: str, text: str, rule_name: str = "root") -> dict[str, Any]:
     """Return an object that a JSON grammar holds: a label if the rule of a field has labels, else words or nothing."""
     rules = dict(re.findall(r"^(\S+) ::= (.*)$", grammar, re.MULTILINE))
     found: dict[str, Any] = {}
-    for name, rule in re.findall(r'"\\"(\w+)\\"" ":" root-space (\S+)', rules["root"]):
+    for name, rule in re.findall(r'"\\"(\w+)\\"" ":" root-space (\S+)', rules[rule_name]):
+        options = re.findall(r"root-\d+", rules[rule]) if " | root-" in rules[rule] else []
+        if options:  # calls of tools, the last of which ends the run
+            found[name] = _object(grammar, text, options[-1 if "Observation 1:" in text else 0])
+            continue
+        if rules[rule].startswith('"{" root-space "\\"'):
+            found[name] = _object(grammar, text, rule)
+            continue
         labels = re.findall(r'"\\"(\w+)\\""', rules[rule])
         if labels:
             found[name] = "finish" if "finish" in labels and "observation_0" in text else labels[0]
@@ -59,6 +66,8 @@ def _object(grammar: str, text: str) -> dict[str, Any]:
 def _value(schema: dict[str, Any], text: str) -> Any:
     if "enum" in schema:
         return "finish" if "finish" in schema["enum"] and "observation_0" in text else schema["enum"][0]
+    if "anyOf" in schema:  # calls of tools, the last of which ends the run
+        return _value(schema["anyOf"][-1 if "Observation 1:" in text else 0], text)
     match schema.get("type"):
         case "object":
             return {name: _value(inside, text) for name, inside in schema.get("properties", {}).items()}

@@ -7,6 +7,8 @@ import dspy
 from tests.contracts.module import ModuleContract
 from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent
 from tunesmith.modules import Candidate, ChainOfThought, Classify, Predict, ProgramOfThought, Rewriter, SelfConsistency
+from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent, lookup
+from tunesmith.modules import Candidate, ChainOfThought, Classify, Predict, ReAct, Rewriter, SelfConsistency
 
 BILL = MappingProxyType({"message": "where is my bill"})
 
@@ -47,6 +49,12 @@ class TestProgramOfThought(ModuleContract):
 
     def make(self) -> dspy.Module:
         return ProgramOfThought(Route)
+class TestReAct(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return ReAct(Route, tools=[lookup], max_steps=1)
 
 
 class TestClassify(ModuleContract):

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tunesmith.formats.bare import BareFormat
     from tunesmith.formats.choosing import carries, default_format, field_reader
     from tunesmith.formats.fields import field_titles, read_inputs
-    from tunesmith.formats.format import Adapter, ChatAdapter, Format, Rendered
+    from tunesmith.formats.format import Adapter, AdapterParseError, ChatAdapter, Format, Rendered
     from tunesmith.formats.layout import Layout, Section
     from tunesmith.formats.options import Constraint
     from tunesmith.formats.plan import values_of
@@ -21,6 +21,7 @@ else:
 
 __all__ = [
     "Adapter",
+    "AdapterParseError",
     "BareFormat",
     "calibrated_format",
     "carries",

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from tunesmith.lm.scope import (
         Scope,
         current_scope,
+        in_trial,
         metered,
         remembering,
         replay_calls,
@@ -90,6 +91,7 @@ __all__ = [
     "FunctionLM",
     "home",
     "Identity",
+    "in_trial",
     "is_cloud_name",
     "is_portable",
     "list_models",

@@ -14,6 +14,7 @@ __all__ = [
     "NOWHERE",
     "Scope",
     "current_scope",
+    "in_trial",
     "metered",
     "remembering",
     "replay_calls",
@@ -40,8 +41,14 @@ _SCOPE: ContextVar[Scope] = ContextVar("tunesmith_scope", default=NOWHERE)
 
 
 def current_scope() -> Scope:
-    """Return the scope of the running context."""
-    return _SCOPE.get()
+    """Return the scope of the running context. In a thread of `dspy.Parallel` it is only in DSPy's settings."""
+    scope = _SCOPE.get()
+    if scope is NOWHERE:
+        from tunesmith.lm.engine import dspy_settings  # here, because it loads DSPy
+
+        if "tunesmith_scope" in dspy_settings:
+            scope = dspy_settings.tunesmith_scope[0] or NOWHERE
+    return scope
 
 
 _RUNS: set[object] = set()  # the running evaluations of this process
@@ -63,6 +70,16 @@ def runs_under_way() -> bool:
     return bool(_RUNS)
 
 
+def in_trial() -> bool:
+    """Return whether an evaluation or a compile runs this code.
+
+    A thread that nothing is known of, such as one that a program started itself, counts as one of a running evaluation.
+    """
+    from tunesmith.lm.engine import dspy_settings  # here, because it loads DSPy
+
+    return "tunesmith_scope" in dspy_settings or (_SCOPE.get() is NOWHERE and runs_under_way())
+
+
 class metered:  # noqa: N801 - used as a function in a `with`
     """Count every call inside with `meter`, and pass it to `sink`, also in copied contexts.
 
@@ -80,7 +97,7 @@ class metered:  # noqa: N801 - used as a function in a `with`
     __slots__ = ("_scope", "_token")
 
     def __init__(self, meter: "Meter | None" = None, *, sink: Callable[[Call], None] | None = None) -> None:
-        scope = _SCOPE.get()
+        scope = current_scope()
         meters = scope.meters if meter is None or meter in scope.meters else (*scope.meters, meter)
         sinks = scope.sinks if sink is None else (*scope.sinks, sink)
         self._scope = Scope(meters, sinks, scope.role, scope.paying, scope.memory)

@@ -26,7 +26,6 @@ from tunesmith.lm.engine import (
     TextPart,
     closed,
     context_overflow,
-    dspy_settings,
     materialize_response,
     whole_events,
 )
@@ -380,11 +379,8 @@ _OUTSIDE = (
 
 
 def _scope() -> Scope:
-    """Return the current scope. In a thread of `dspy.Parallel` it is only in DSPy's settings."""
+    """Return the current scope, and warn of a call that nothing counts."""
     scope = current_scope()
-    if scope is NOWHERE and "tunesmith_scope" in dspy_settings:
-        found: Scope = dspy_settings.tunesmith_scope[0]
-        return found
     if scope is NOWHERE and runs_under_way():
         warnings.warn(_OUTSIDE, UserWarning, stacklevel=2)
     return scope

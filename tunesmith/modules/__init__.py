@@ -33,7 +33,6 @@ if TYPE_CHECKING:
         DspyPredict,
         Module,
         Prediction,
-        Tool,
         caller_adapter,
         context,
         copy_program,
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.nearest import Nearest, demo_content, inputs_text, nearest_of, nearest_path, static_demos
     from tunesmith.modules.predict import ChainOfThought, Predict
     from tunesmith.modules.program_of_thought import ProgramOfThought
+    from tunesmith.modules.react import ReAct
     from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
     from tunesmith.modules.rendering import render
     from tunesmith.modules.replaying import replayed
@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from tunesmith.modules.self_consistency import SelfConsistency
     from tunesmith.modules.setting import Setting, change_settings, choices_of, settings_of
     from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, stream
+    from tunesmith.modules.tool import Tool
+    from tunesmith.modules.trajectory import ToolStep
 else:
     __getattr__ = lazy_package(__name__)
 
@@ -116,6 +118,7 @@ __all__ = [
     "program_structure",
     "ProgramInputs",
     "ProgramOfThought",
+    "ReAct",
     "register_module",
     "render",
     "replayed",
@@ -132,6 +135,7 @@ __all__ = [
     "static_demos",
     "stream",
     "Tool",
+    "ToolStep",
     "VectorIndex",
     "Vectors",
     "why_not_importable",

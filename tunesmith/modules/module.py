@@ -6,13 +6,14 @@ import copy
 import inspect
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from types import MethodType
 from typing import Any
 
 from dspy import ChainOfThought as DspyChainOfThought
-from dspy import Module, Prediction, Tool, context
+from dspy import Module, Prediction, context
 from dspy import Predict as DspyPredict
+from dspy import Tool as DspyTool
 from dspy.dsp.utils.settings import settings
 from dspy.primitives.prediction import Completions
 from dspy.signatures.signature import ensure_signature
@@ -24,15 +25,16 @@ from tunesmith.signatures import Signature, check_fields
 __all__ = [
     "DspyChainOfThought",
     "DspyPredict",
+    "DspyTool",
     "Module",
     "Prediction",
-    "Tool",
     "as_signature",
     "caller_adapter",
     "context",
     "copy_program",
     "copy_with_lms",
     "prediction_of",
+    "run_to_end",
     "settings",
     "signature_of",
 ]
@@ -118,16 +120,25 @@ def _is_async_only(part: Any) -> bool:
 
 
 def _forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-    """Run `aforward` to its end, in a new thread if this one already runs an event loop."""
+    """Run `aforward` to its end."""
+    return run_to_end(self.aforward(*args, **kwargs))
+
+
+def run_to_end(awaited: Awaitable[Any]) -> Any:
+    """Return the result of an awaitable, from a new thread if this one already runs an event loop."""
+
+    async def whole() -> Any:
+        return await awaited
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(self.aforward(*args, **kwargs))
+        return asyncio.run(whole())
     results: list[Any] = []
 
     def work() -> None:
         try:
-            results.append((asyncio.run(self.aforward(*args, **kwargs)), None))
+            results.append((asyncio.run(whole()), None))
         except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
             results.append((None, error))
 

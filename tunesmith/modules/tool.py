@@ -1,0 +1,220 @@
+"""`Tool`: a function that a model may call, with typed arguments and declared side effects."""
+
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NotRequired, get_args, get_origin
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from typing_extensions import TypedDict, get_type_hints
+
+from tunesmith.errors import UsageError, brief, shown
+from tunesmith.lazy import lazy_pattern
+from tunesmith.lm import in_trial
+from tunesmith.modules.module import DspyTool, run_to_end
+from tunesmith.signatures import to_json_value, type_text
+
+__all__ = ["Tool", "arguments_type", "as_tool", "result_text", "typed_dict"]
+
+_NAME = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Tool:
+    """A function that a model may call.
+
+    A call has its arguments validated and converted first: `"5"` is an `int`, `5` a `str`, and an unknown argument is
+    an error. An async function works, too.
+
+    A tool with side effects does not run while its program is evaluated or compiled: `instead` runs, or the call is an
+    error, which `ReAct` shows to the model. A tool without declared side effects always runs.
+
+    Attributes:
+        function: every parameter has a type and a name.
+        name: letters, digits, `_`, `.` and `-`, at most 64; default the function's.
+        description: what it does, for the model; default the first paragraph of the docstring.
+        arguments: a `TypedDict` of the arguments; default that of the function's parameters.
+        side_effects: whether a call changes something outside the program.
+        instead: runs in place of `function` in evaluations and compiles. To allow `function` itself, give it again.
+
+    Raises:
+        UsageError: the function has a parameter without a type or name, or the name is not allowed. Calling the tool:
+            the arguments do not fit, or it has side effects and may not run.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> def add(a: int, b: int = 1) -> int:
+        ...     '''Add two numbers.'''
+        ...     return a + b
+        >>> tool = ts.Tool(add)
+        >>> tool(a="2"), tool.form
+        (3, 'add(a: int, b?: int)')
+    """
+
+    function: Callable[..., Any]
+    name: str = ""
+    description: str | None = None
+    arguments: Any = None
+    side_effects: bool = False
+    instead: Callable[..., Any] | None = None
+    _adapter: TypeAdapter[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise UsageError(f"A tool is made from a function. Given: {shown(self.function)}.")
+        name = self.name or getattr(self.function, "__name__", type(self.function).__name__)
+        if _NAME.fullmatch(name) is None:
+            raise UsageError(
+                "The name of a tool has letters, digits, `_`, `.` and `-`, at most 64, and does not begin with a digit "
+                f"or a sign. Given: {shown(name)}. Pass `name=`."
+            )
+        described = inspect.getdoc(self.function) if self.description is None else self.description
+        arguments = _of_parameters(self.function, name) if self.arguments is None else self.arguments
+        set_value = object.__setattr__
+        set_value(self, "name", name)
+        set_value(self, "description", " ".join((described or "").split("\n\n")[0].split()))
+        set_value(self, "arguments", arguments)
+        set_value(self, "_adapter", _adapter_of(arguments, name))
+
+    def __repr__(self) -> str:
+        return brief(self, self.form, side_effects=self.side_effects or None)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Tool":
+        return self
+
+    @property
+    def form(self) -> str:
+        """Name and arguments with their types, as `search(query: str, k?: int)`; `?` marks what may be left out."""
+        needed = self.arguments.__required_keys__
+        inside = (f"{name}{'' if name in needed else '?'}: {type_text(hint)}" for name, hint in self._hints().items())
+        return f"{self.name}({', '.join(inside)})"
+
+    @property
+    def words(self) -> str:
+        """The description, with those of the arguments."""
+        notes = {name: _note(getattr(hint, "__metadata__", ())) for name, hint in self._hints().items()}
+        return " ".join(
+            filter(None, [self.description, *(f"`{name}`: {note}" for name, note in notes.items() if note)])
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what identifies the tool in an artifact: its name, words and arguments, not its function."""
+        return {"name": self.name, "description": self.description, "arguments": self._adapter.json_schema()}
+
+    def __call__(self, /, **arguments: Any) -> Any:
+        """Validate the arguments and run the function; an async one in a loop of its own."""
+        found = self._chosen()(**self._checked(arguments))
+        return run_to_end(found) if inspect.isawaitable(found) else found
+
+    async def acall(self, /, **arguments: Any) -> Any:
+        """Validate the arguments, run the function and wait for it. A function that is not async blocks the loop."""
+        found = self._chosen()(**self._checked(arguments))
+        return await found if inspect.isawaitable(found) else found
+
+    def _hints(self) -> dict[str, Any]:
+        hints = get_type_hints(self.arguments, include_extras=True)
+        absent: Any = NotRequired
+        return {name: get_args(hint)[0] if get_origin(hint) is absent else hint for name, hint in hints.items()}
+
+    def _checked(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            checked: Mapping[str, Any] = self._adapter.validate_python(dict(arguments))
+        except ValidationError as error:
+            raise UsageError(
+                f"The arguments of `{self.name}` do not fit: {_problems(error)}. Use {self.form}."
+            ) from error
+        return checked
+
+    def _chosen(self) -> Callable[..., Any]:
+        if not self.side_effects or not in_trial():
+            return self.function
+        if self.instead is None:
+            raise UsageError(
+                f"`{self.name}` has side effects, so it did not run: this is an evaluation or a compile. Give "
+                "`Tool(..., instead=...)` a function that may run here."
+            )
+        return self.instead
+
+
+def as_tool(given: Any) -> Tool:
+    """Return a tool: itself, or made from a function or from a tool of DSPy.
+
+    Raises:
+        UsageError: `given` is none of these.
+    """
+    if isinstance(given, Tool):
+        return given
+    if isinstance(given, DspyTool):
+        return Tool(given.func, given.name or "", given.desc)
+    return Tool(given)
+
+
+def typed_dict(name: str, types: Mapping[str, Any]) -> Any:
+    """Return a `TypedDict` of this name; pydantic takes only those of `typing_extensions` before Python 3.12."""
+    make: Any = TypedDict
+    return make(name, dict(types))
+
+
+def arguments_type(types: Mapping[str, Any], required: Iterable[str]) -> Any:
+    """Return a `TypedDict` of arguments that converts numbers to texts and refuses other keys."""
+    needed = set(required)
+    made = typed_dict("arguments", {name: t if name in needed else _may_be_absent(t) for name, t in types.items()})
+    made.__pydantic_config__ = ConfigDict(extra="forbid", coerce_numbers_to_str=True, arbitrary_types_allowed=True)
+    return made
+
+
+def _may_be_absent(kind: Any) -> Any:
+    return NotRequired[kind]
+
+
+def result_text(value: Any) -> str:
+    """Return what a tool returned as text: a text as it is, other values as JSON if they have a JSON form."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(to_json_value(value), ensure_ascii=False)
+    except Exception:  # noqa: BLE001 - a tool may return any object
+        return str(value)
+
+
+def _of_parameters(function: Callable[..., Any], name: str) -> Any:
+    try:
+        parameters = inspect.signature(function, eval_str=True).parameters.values()
+    except (ValueError, TypeError, NameError) as error:
+        raise UsageError(f"The parameters of the tool `{name}` are unknown: {error}. Wrap it in a function.") from error
+    for one in parameters:
+        if one.kind not in _NAMED or one.annotation is one.empty:
+            raise UsageError(
+                f"Each parameter of a tool needs a name and a type, and `{one}` of `{name}` has not both. Write "
+                f"`{one.name}: str`, or wrap the function in one with such parameters."
+            )
+    needed = [one.name for one in parameters if one.default is one.empty]
+    return arguments_type({one.name: one.annotation for one in parameters}, needed)
+
+
+def _adapter_of(arguments: Any, name: str) -> TypeAdapter[Any]:
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(arguments)
+        adapter.json_schema()
+    except Exception as error:
+        raise UsageError(
+            f"An argument of the tool `{name}` has a type that JSON cannot hold: {shown(str(error))}. Use plain types, "
+            "a Literal, an Enum or a pydantic model."
+        ) from error
+    return adapter
+
+
+def _note(metadata: Iterable[Any]) -> str:
+    """Return the description in the metadata of a type: that of a pydantic `Field`, or a text."""
+    found = (one.description if isinstance(one, FieldInfo) else one for one in metadata)
+    return next((text for text in found if isinstance(text, str)), "")
+
+
+def _problems(error: ValidationError) -> str:
+    found = [(".".join(map(str, one["loc"])), one["msg"], one["type"]) for one in error.errors(include_url=False)]
+    return "; ".join(
+        f"`{place}`: {'no such argument' if kind == 'extra_forbidden' else text}" for place, text, kind in found
+    )
