@@ -46,6 +46,7 @@ DOORS = {  # third-party package: the only files that may import it
         "compilers/dspy_compiler.py",
     ],
     "litellm": [],
+    "mcp": ["modules/mcp_tools.py"],
     "ollama": ["lm/engines/ollama/engine.py"],
     "openai": ["lm/engines/openai/server.py"],
     "optuna": ["compilers/_study.py"],

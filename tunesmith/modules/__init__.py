@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from tunesmith.modules.inputs import ProgramInputs, program_inputs
     from tunesmith.modules.likelihood import Likelihood
+    from tunesmith.modules.mcp_tools import MCPTools
     from tunesmith.modules.module import (
         DspyChainOfThought,
         DspyPredict,
@@ -105,6 +106,7 @@ __all__ = [
     "Likelihood",
     "lone_prediction",
     "lone_predictor",
+    "MCPTools",
     "Module",
     "Nearest",
     "nearest_of",

@@ -18,7 +18,7 @@ from tunesmith.signatures import to_json_value, type_text
 
 __all__ = ["Tool", "arguments_type", "as_tool", "result_text", "typed_dict"]
 
-_NAME = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_NAME = lazy_pattern(r"[A-Za-z0-9_./-]{1,128}")
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -34,7 +34,7 @@ class Tool:
 
     Attributes:
         function: every parameter has a type and a name.
-        name: letters, digits, `_`, `.` and `-`, at most 64; default the function's.
+        name: 1 to 128 letters, digits, `_`, `.`, `/` and `-`; default the function's.
         description: what it does, for the model; default the first paragraph of the docstring.
         arguments: a `TypedDict` of the arguments; default that of the function's parameters.
         side_effects: whether a call changes something outside the program.
@@ -68,8 +68,8 @@ class Tool:
         name = self.name or getattr(self.function, "__name__", type(self.function).__name__)
         if _NAME.fullmatch(name) is None:
             raise UsageError(
-                "The name of a tool has letters, digits, `_`, `.` and `-`, at most 64, and does not begin with a digit "
-                f"or a sign. Given: {shown(name)}. Pass `name=`."
+                "The name of a tool has 1 to 128 letters, digits, `_`, `.`, `/` and `-`. "
+                f"Given: {shown(name)}. Pass `name=`."
             )
         described = inspect.getdoc(self.function) if self.description is None else self.description
         arguments = _of_parameters(self.function, name) if self.arguments is None else self.arguments
