@@ -8,7 +8,18 @@ from tests.contracts.module import ModuleContract
 from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent
 from tunesmith.modules import Candidate, ChainOfThought, Classify, Predict, ProgramOfThought, Rewriter, SelfConsistency
 from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent, lookup
-from tunesmith.modules import Candidate, ChainOfThought, Classify, Predict, ReAct, Rewriter, SelfConsistency
+from tunesmith.modules import (
+    Candidate,
+    ChainOfThought,
+    Classify,
+    CoTThenReAct,
+    Predict,
+    ReAct,
+    ReActThenCoT,
+    Rewriter,
+    Router,
+    SelfConsistency,
+)
 
 BILL = MappingProxyType({"message": "where is my bill"})
 
@@ -55,6 +66,42 @@ class TestReAct(ModuleContract):
 
     def make(self) -> dspy.Module:
         return ReAct(Route, tools=[lookup], max_steps=1)
+
+
+class TestReActThenCoT(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return ReActThenCoT(ReAct(Route, tools=[lookup], max_steps=1), ChainOfThought(Route))
+
+    def test_what_was_applied_is_sent(self, program: dspy.Module) -> None:
+        """Not here: `extract` of `react` is never asked."""
+        assert "react.extract" in Candidate.of(program).parts
+
+
+class TestCoTThenReAct(ModuleContract):
+    inputs = BILL
+    calls = 3
+
+    def make(self) -> dspy.Module:
+        return CoTThenReAct(SelfConsistency(ChainOfThought(Route), samples=3), ReAct(Route, tools=[lookup]))
+
+    def test_what_was_applied_is_sent(self, program: dspy.Module) -> None:
+        """Not here: chains that agree need no `react`."""
+        assert set(Candidate.of(program).parts) == {"cot.step.predict", "react.step", "react.extract"}
+
+
+class TestRouter(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return Router("message", {"left": "the left one"}, left=ChainOfThought(Route), right=Predict(Route))
+
+    def test_what_was_applied_is_sent(self, program: dspy.Module) -> None:
+        """Not here: a run asks one route."""
+        assert set(Candidate.of(program).parts) == {"choose", "left.predict", "right"}
 
 
 class TestClassify(ModuleContract):

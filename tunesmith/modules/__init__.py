@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from tunesmith.modules.candidate import Candidate, Part
     from tunesmith.modules.classify import Classify
+    from tunesmith.modules.cot_then_react import CoTThenReAct
     from tunesmith.modules.fingerprint import (
         class_name,
         find_class,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.predict import ChainOfThought, Predict
     from tunesmith.modules.program_of_thought import ProgramOfThought
     from tunesmith.modules.react import ReAct
+    from tunesmith.modules.react_then_cot import ReActThenCoT
     from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
     from tunesmith.modules.rendering import render
     from tunesmith.modules.replaying import replayed
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     )
     from tunesmith.modules.rewriter import Rewriter, rewriters_of
     from tunesmith.modules.rewriting import why_not_rewritten
+    from tunesmith.modules.router import Router
     from tunesmith.modules.self_consistency import SelfConsistency
     from tunesmith.modules.setting import Setting, change_settings, choices_of, settings_of
     from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, stream
@@ -91,6 +94,7 @@ __all__ = [
     "context",
     "copy_program",
     "Corpus",
+    "CoTThenReAct",
     "demo_content",
     "DspyChainOfThought",
     "DspyPredict",
@@ -121,12 +125,14 @@ __all__ = [
     "ProgramInputs",
     "ProgramOfThought",
     "ReAct",
+    "ReActThenCoT",
     "register_module",
     "render",
     "replayed",
     "Retriever",
     "Rewriter",
     "rewriters_of",
+    "Router",
     "saved_settings",
     "SelfConsistency",
     "Setting",

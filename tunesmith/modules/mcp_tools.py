@@ -35,10 +35,16 @@ class MCPTools:
         UsageError: at the start of the block: `mcp` is not installed, or the server does not answer. At a call: the
             server reports an error, or the connection is closed.
 
-    Example::
-
-        with ts.MCPTools("http://localhost:8000/mcp") as tools:
-            agent = ts.ReAct("question -> answer", tools=tools)
+    Example:
+        >>> import tunesmith as ts
+        >>> from mcp.server import MCPServer
+        >>> server = MCPServer("desk")
+        >>> @server.tool()
+        ... def double(x: int) -> int:
+        ...     return 2 * x
+        >>> with ts.MCPTools(server) as (tool,):
+        ...     tool(x="21")
+        42
     """
 
     def __init__(
