@@ -198,6 +198,24 @@ def test_a_budget_ends_a_run_that_counts_its_tokens() -> None:
         ts.evaluate(made(max_tokens=1000), ROWS, tells, lm=always(TWO_HOPS[0]), meter=ts.Meter(ts.Budget(calls=2)))
 
 
+class InParallel(dspy.Module):
+    """An agent that runs in threads of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.agent = made(max_tokens=1000, max_steps=2)
+
+    def forward(self, question: str) -> dspy.Prediction:
+        asked = dspy.Parallel(num_threads=2, disable_progress_bar=True)
+        return asked([(self.agent, {"question": question}), (self.agent, {"question": question + "?"})])[0]
+
+
+def test_calls_that_are_counted_for_a_limit_are_charged_also_in_threads() -> None:
+    meter = ts.Meter()
+    ts.evaluate(InParallel(), ROWS[:1], tells, lm=always(TWO_HOPS[0]), meter=meter)
+    assert meter.charged.calls == 6
+
+
 # As a module ------------------------------------------------------------------------------------------------
 
 

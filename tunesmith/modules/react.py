@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_wrap_validator_function
 
@@ -36,6 +36,7 @@ __all__ = ["FINISH", "ReAct"]
 FINISH = "finish"
 _TRAJECTORY, _THOUGHT, _ACTION = "trajectory", "thought", "action"
 _ADDED = ("steps", "stopped")
+_Thought = Annotated[str, Field(max_length=300)]  # a small model goes on until the limit of the reply
 _HOW = (
     "Work in steps. In each step, think about what is still unknown, then call one tool. Call `finish` with the answer."
 )
@@ -50,9 +51,9 @@ class ReAct(Flow):
     types, or `finish` with the outputs of `signature`. At a limit the predictor `extract` reads the answer from the
     trajectory.
 
-    Differences: the action is JSON, not text. An unknown tool, arguments that do not fit, an error of a tool and a
-    reply that cannot be read are observations, and the next step can do better. If the trajectory does not fit the
-    context, the model does not see its first steps.
+    Differences: the action is JSON, not text, and an engine is held to thoughts of 300 characters. An unknown tool,
+    arguments that do not fit, an error of a tool and a reply that cannot be read are observations, and the next step
+    can do better. If the trajectory does not fit the context, the model does not see its first steps.
 
     Returns the outputs with `steps`, a list of `ToolStep`, and `stopped`: `finish`, `max_steps`, `max_tokens` or
     `max_seconds`. One run is one call for each step, and one more at a limit.
@@ -250,7 +251,9 @@ def _step_signature(signature: type[Signature], tools: Sequence[Tool]) -> type[S
     for name in signature.output_fields:
         made = made.delete(name)
     made = made.append(_TRAJECTORY, InputField(), str)
-    made = made.append(_THOUGHT, OutputField(), str).append(_ACTION, OutputField(desc=desc), _action_type(tools))
+    made = made.append(_THOUGHT, OutputField(), _asked_type("text", _Thought)).append(
+        _ACTION, OutputField(desc=desc), _action_type(tools)
+    )
     task = "" if is_generated(signature, signature.instructions) else f"{signature.instructions}\n\n"
     found: type[Signature] = made.with_instructions(f"{task}{_HOW}\nTools:\n{listed}")
     field_schema(found, _ACTION)
@@ -258,16 +261,21 @@ def _step_signature(signature: type[Signature], tools: Sequence[Tool]) -> type[S
 
 
 def _action_type(tools: Sequence[Tool]) -> Any:
-    """Return the type of an action: its schema allows calls of these tools alone, and its validation everything.
-
-    So an engine that is held to the schema writes a good call, and a bad call of any other becomes an observation.
-    """
+    """Return the type of an action, whose schema allows calls of these tools alone."""
     calls = [typed_dict(one.name, {"tool": Literal[one.name], "arguments": one.arguments}) for one in tools]
+    return _asked_type("call", Union[tuple(calls)])  # noqa: UP007 - their number is not known
+
+
+def _asked_type(name: str, kind: Any) -> Any:
+    """Return a type that has the schema of `kind`, and takes every value.
+
+    So an engine that is held to the schema writes a good step, and a bad step of any other becomes an observation.
+    """
 
     def schema(cls: type, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return no_info_wrap_validator_function(_anything, handler(Union[tuple(calls)]))  # noqa: UP007 - their number is not known
+        return no_info_wrap_validator_function(_anything, handler(kind))
 
-    return type("call", (), {"__get_pydantic_core_schema__": classmethod(schema)})
+    return type(name, (), {"__get_pydantic_core_schema__": classmethod(schema)})
 
 
 def _anything(value: Any, handler: Any) -> Any:
