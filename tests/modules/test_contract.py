@@ -5,8 +5,6 @@ from types import MappingProxyType
 import dspy
 
 from tests.contracts.module import ModuleContract
-from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent
-from tunesmith.modules import Candidate, ChainOfThought, Classify, Predict, ProgramOfThought, Rewriter, SelfConsistency
 from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent, lookup
 from tunesmith.modules import (
     Candidate,
@@ -14,6 +12,7 @@ from tunesmith.modules import (
     Classify,
     CoTThenReAct,
     Predict,
+    ProgramOfThought,
     ReAct,
     ReActThenCoT,
     Rewriter,
@@ -60,6 +59,8 @@ class TestProgramOfThought(ModuleContract):
 
     def make(self) -> dspy.Module:
         return ProgramOfThought(Route)
+
+
 class TestReAct(ModuleContract):
     inputs = BILL
     calls = 2
