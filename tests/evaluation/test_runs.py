@@ -14,12 +14,13 @@ from tests.each import each
 from tests.evaluation.ledgers import entry_of
 from tunesmith import errors
 from tunesmith.errors import ArtifactError, LedgerError, RunMismatch, UsageError
-from tunesmith.evaluation import RunFolder, RunInfo, read_entries, run_path, write_atomically
+from tunesmith.evaluation import RunFolder, RunInfo, read_entries, run_path
 
 WRITE = """
 import sys
 from pathlib import Path
-from tunesmith.evaluation import RunFolder, write_atomically
+from tunesmith.atomic import write_atomically
+from tunesmith.evaluation import RunFolder
 with RunFolder(Path(sys.argv[1]), {"seed": 0}) as folder:
     print("held", flush=True)
     sys.stdin.readline()
@@ -215,22 +216,6 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
         assert folder.read("absent.json") is None
         (folder.path / "torn.json").write_text('{"a": 1')
         assert folder.read("torn.json") is None
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "result.json"
-    write_atomically(path, "old")
-
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "new \ud800")
-
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
-
-
-def test_lines_end_alike_everywhere(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "a.txt", "one\ntwo\n")
-    assert (tmp_path / "a.txt").read_bytes() == b"one\ntwo\n"
 
 
 @each("name", ["", " ", ".", "..", "a/..", "a\0b", 5, None])

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tunesmith.atomic import write_atomically
 from tunesmith.errors import UsageError
-from tunesmith.evaluation import write_atomically
 from tunesmith.experiments import Gate
 
 __all__ = ["junit_xml", "write_junit"]

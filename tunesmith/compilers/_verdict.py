@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunesmith.atomic import write_atomically
 from tunesmith.data import content_key
 from tunesmith.errors import UsageError, brief
 from tunesmith.evaluation import (
@@ -16,7 +17,6 @@ from tunesmith.evaluation import (
     lm_key,
     minimum_detectable_effect,
     program_key,
-    write_atomically,
 )
 from tunesmith.lazy import lazy_module
 from tunesmith.lm import LM, home

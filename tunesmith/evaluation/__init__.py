@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tunesmith.evaluation.races.registry import RACES
     from tunesmith.evaluation.report import Failure, PairedScores, Report, Row, Step, gain, paired_scores
     from tunesmith.evaluation.run_info import CANDIDATES, RunInfo, runs_in
-    from tunesmith.evaluation.runs import RunFolder, run_path, write_atomically
+    from tunesmith.evaluation.runs import RunFolder, run_path
     from tunesmith.evaluation.statistics import (
         Interval,
         bootstrap_interval,
@@ -89,5 +89,4 @@ __all__ = [
     "Step",
     "Turns",
     "wilson",
-    "write_atomically",
 ]

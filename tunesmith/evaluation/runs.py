@@ -3,12 +3,12 @@
 import contextlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
+from tunesmith.atomic import write_atomically
 from tunesmith.errors import ArtifactError, RunMismatch, UsageError, refusal_advice, shown
 from tunesmith.evaluation.ledger import Ledger
 from tunesmith.evaluation.run_info import COMMAND, IDENTITY, LEDGER, foreign_names, holds_run, json_object, problem_of
@@ -19,25 +19,7 @@ if TYPE_CHECKING:
 else:
     filelock = lazy_module("filelock")
 
-__all__ = ["RunFolder", "run_path", "write_atomically"]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader, or a crash, finds the old file or the new one.
-
-    Raises:
-        OSError: the folder cannot be written; what was there is untouched.
-    """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+__all__ = ["RunFolder", "run_path"]
 
 
 def run_path(name: str | Path, root: Path | None = None) -> Path:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tunesmith.atomic import write_atomically
 from tunesmith.compilers import CompileResult, RandomSearch, few_shot_candidate
 from tunesmith.data import Dataset, Splits
 from tunesmith.errors import UsageError, brief
-from tunesmith.evaluation import Report, evaluate, write_atomically
+from tunesmith.evaluation import Report, evaluate
 from tunesmith.experiments.compiling import compile_program
 from tunesmith.experiments.neighbours import nearest_neighbour_vote
 from tunesmith.lm import LM, Budget

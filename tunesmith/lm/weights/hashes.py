@@ -3,11 +3,10 @@
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from tunesmith.atomic import write_atomically
 from tunesmith.errors import UsageError
 from tunesmith.lm.folders import home
 
@@ -62,8 +61,4 @@ def _remember(path: Path, stamp: list[int], digest: str) -> None:
     rows = {name: row for name, row in _remembered().items() if Path(name).exists()}
     rows[str(path)] = {"sha256": digest, "stamp": stamp}
     with contextlib.suppress(OSError, UsageError):
-        folder = home()
-        handle, part = tempfile.mkstemp(prefix=f".{_HASHES}-", dir=folder)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(rows, file, indent=1, sort_keys=True)
-        Path(part).replace(folder / _HASHES)
+        write_atomically(home() / _HASHES, json.dumps(rows, indent=1, sort_keys=True))

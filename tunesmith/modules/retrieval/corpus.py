@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tunesmith.atomic import write_atomically
 from tunesmith.errors import DataError, UsageError, brief, shown
 from tunesmith.modules.retrieval.chunking import Chunking
 from tunesmith.modules.retrieval.documents import documents_of
@@ -149,16 +148,10 @@ class Corpus:
         """
         place = Path(path).absolute()
         head = json.dumps({_HEAD: _VERSION, "passages": len(self), "sha256": self.key})
-        name = None
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=place.parent, delete=False) as file:
-                name = file.name
-                file.writelines(f"{line}\n" for line in (head, *self._lines()))
-            os.replace(name, place)
+            write_atomically(place, "".join(f"{line}\n" for line in (head, *self._lines())))
         except OSError as error:
-            if name is not None:
-                Path(name).unlink(missing_ok=True)
             raise DataError(f"The corpus cannot be written to `{place}`: {error}.") from error
         return Corpus(self.texts, self.ids, self.sources, place)
 
