@@ -17,13 +17,11 @@ class Call:
         module: what is called: a module, or anything else with `__call__` and `acall`, such as a tool.
         inputs: of the call.
         options: DSPy settings of the call.
-        ran: what runs in place of `module`: a copy with other LMs.
     """
 
     module: Any
     inputs: Mapping[str, Any]
     options: Mapping[str, Any] = field(default_factory=dict)
-    ran: Any = None
 
 
 Steps = Generator[Call, Any, Any]
@@ -48,7 +46,7 @@ class Flow(Module):
                 return end.value
             try:
                 with context(**call.options):
-                    ask, given = steps.send, (call.ran or call.module)(**call.inputs)
+                    ask, given = steps.send, call.module(**call.inputs)
             except Exception as error:  # noqa: BLE001 - raised again in the steps, which catch what they can mend
                 ask, given = steps.throw, error
 
@@ -63,7 +61,6 @@ class Flow(Module):
                 return end.value
             try:
                 with context(**call.options):
-                    called: Any = call.ran or call.module
-                    ask, given = steps.send, await called.acall(**call.inputs)
+                    ask, given = steps.send, await call.module.acall(**call.inputs)
             except Exception as error:  # noqa: BLE001 - raised again in the steps, which catch what they can mend
                 ask, given = steps.throw, error

@@ -4,18 +4,18 @@ import asyncio
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from tunesmith.data import normalize_text
 from tunesmith.errors import ContextOverflow, ParseError, UsageError, shown
 from tunesmith.lm import BaseLM
+from tunesmith.modules.flow import Call, Flow, Steps
 from tunesmith.modules.module import (
     DspyChainOfThought,
     DspyPredict,
     Module,
     Prediction,
     as_signature,
-    context,
     settings,
     signature_of,
 )
@@ -46,7 +46,7 @@ _REPAIR = "The program `failed` with the error. Write it again so that it works.
 
 
 @register_module
-class ProgramOfThought(Module):
+class ProgramOfThought(Flow):
     r"""Have the model write a Python program, and run it for the answer.
 
     PAL (Gao et al. 2022, arXiv 2211.10435, section 3) and Program of Thoughts (Chen et al. 2022, arXiv 2211.12588).
@@ -122,48 +122,9 @@ class ProgramOfThought(Module):
         """Return how often one run runs each inner module at the most: it is `programs` calls if all work at once."""
         return {"write": self.programs, "repair": self.programs * self.retries, "step": int(self.fallback)}
 
-    def forward(self, **inputs: Any) -> Prediction:
-        """Write and run programs; called by `__call__`."""
+    def steps(self, **inputs: Any) -> Steps:
+        """Write and run programs until there are enough."""
         check_sandbox()
-        steps = self._steps(inputs)
-        try:
-            wanted = next(steps)
-            while True:
-                if isinstance(wanted, _Run):
-                    wanted = steps.send(wanted.run())
-                    continue
-                try:
-                    with wanted.rolled():
-                        found = wanted.predictor(**wanted.given)
-                except (ParseError, ContextOverflow) as error:
-                    wanted = steps.throw(error)
-                else:
-                    wanted = steps.send(found)
-        except StopIteration as ended:
-            return ended.value
-
-    async def aforward(self, **inputs: Any) -> Prediction:
-        """Write and run programs; called by `acall`. Others of the event loop go on while a program runs."""
-        check_sandbox()
-        steps = self._steps(inputs)
-        try:
-            wanted = next(steps)
-            while True:
-                if isinstance(wanted, _Run):
-                    wanted = steps.send(await asyncio.to_thread(wanted.run))
-                    continue
-                try:
-                    with wanted.rolled():
-                        found = await wanted.predictor.acall(**wanted.given)
-                except (ParseError, ContextOverflow) as error:
-                    wanted = steps.throw(error)
-                else:
-                    wanted = steps.send(found)
-        except StopIteration as ended:
-            return ended.value
-
-    def _steps(self, inputs: Mapping[str, Any]) -> "_Steps":
-        """Yield each call and each run, and return the prediction."""
         attempts: list[_Attempt] = []
         for number in range(self.programs):
             attempts += [(yield from self._attempt(inputs, number))]
@@ -174,7 +135,7 @@ class ProgramOfThought(Module):
                 raise ParseError(
                     f"No program gave an answer. {attempts[-1].error}", reason="invalid", raw=attempts[-1].program
                 )
-            found = yield _Ask(self.step, inputs, settings.trace)
+            found = yield self._asked(self.step, inputs, settings.trace)
             return Prediction(**dict(found.items()), program=None, confidence=0.0, **shared)
         if settings.trace is not None:
             settings.trace.extend(chosen.trace)
@@ -182,27 +143,34 @@ class ProgramOfThought(Module):
         values = {name: chosen.answer, "program": chosen.program, "confidence": votes / len(attempts), **shared}
         return Prediction(**values)
 
-    def _attempt(self, inputs: Mapping[str, Any], number: int) -> "_Steps":
+    def _attempt(self, inputs: Mapping[str, Any], number: int) -> "Generator[Call, Any, _Attempt]":
         """Write one program, and write it again while it fails."""
         attempt = _Attempt()
         predictor, given = self.write, dict(inputs)
+        limits = Limits(seconds=self.seconds, megabytes=self.megabytes)
         for _ in range(1 + self.retries):
             trace: list[Any] | None = None if settings.trace is None else []
             try:
-                found = yield _Ask(predictor, given, trace, self._rollout(number))
+                found = yield self._asked(predictor, given, trace, None if self.programs == 1 else number)
             except (ParseError, ContextOverflow) as error:
                 return replace(attempt, error=attempt.error or str(error))
-            attempt = yield _Run(self._signature, str(found.program), inputs, self._limits())
+            attempt = yield Call(_Run(self._signature, str(found.program), inputs, limits), {})
             if attempt.error is None:
                 return replace(attempt, trace=trace or [])
             predictor, given = self.repair, {**inputs, "failed": attempt.program, "error": attempt.error}
         return attempt
 
-    def _rollout(self, number: int) -> tuple[int, float] | None:
-        return None if self.programs == 1 else (number, self.temperature)
+    def _asked(
+        self, predictor: Any, inputs: Mapping[str, Any], trace: list[Any] | None, draw: int | None = None
+    ) -> Call:
+        """Return the call of a predictor that writes to `trace`; with `draw`, as that rollout of its LM."""
 
-    def _limits(self) -> Limits:
-        return Limits(seconds=self.seconds, megabytes=self.megabytes)
+        def drawn(lm: BaseLM | None) -> BaseLM | None:
+            return lm if lm is None or draw is None else rolled(lm, draw, self.temperature)
+
+        own = getattr(predictor, "lm", None)
+        given = inputs if own is None or draw is None else {**inputs, "lm": drawn(own)}
+        return Call(predictor, given, {"lm": drawn(settings.lm), "trace": trace})
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,36 +187,19 @@ class _Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
-    """A call of a predictor, with the trace that it writes to."""
-
-    predictor: Any
-    inputs: Mapping[str, Any]
-    trace: list[Any] | None
-    rollout: tuple[int, float] | None = None
-
-    @property
-    def given(self) -> dict[str, Any]:
-        own = getattr(self.predictor, "lm", None)
-        return {**self.inputs, **({} if own is None or self.rollout is None else {"lm": self._lm(own)})}
-
-    def rolled(self) -> Any:
-        return context(lm=self._lm(settings.lm), trace=self.trace)
-
-    def _lm(self, lm: BaseLM | None) -> BaseLM | None:
-        return lm if lm is None or self.rollout is None else rolled(lm, *self.rollout)
-
-
-@dataclass(frozen=True, slots=True)
 class _Run:
-    """A run of a program."""
+    """A run of a program, called as a module is."""
 
     signature: type[Signature]
     program: str
     inputs: Mapping[str, Any]
     limits: Limits
 
-    def run(self) -> _Attempt:
+    async def acall(self) -> _Attempt:
+        """Run the program in a thread: others of the event loop go on."""
+        return await asyncio.to_thread(self)
+
+    def __call__(self) -> _Attempt:
         """Run the program and read its answer."""
         ready = prepared(self.program, self.inputs)
         if ready.error is not None:
@@ -264,9 +215,6 @@ class _Run:
             return _Attempt(self.program, parse_text(self.signature, name, text, raw=text))
         except ParseError as error:
             return _Attempt(self.program, error=f"`solution()` returned a wrong answer. {error.problem}")
-
-
-_Steps: TypeAlias = Generator[_Ask | _Run, Any, Any]
 
 
 def _answer_text(ran: Ran) -> str | None:
