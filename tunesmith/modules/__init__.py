@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     )
     from tunesmith.modules.candidate import Candidate, Part
     from tunesmith.modules.classify import Classify
-    from tunesmith.modules.cot_then_react import CoTThenReAct
     from tunesmith.modules.fingerprint import (
         class_name,
         find_class,
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.predict import ChainOfThought, Predict
     from tunesmith.modules.program_of_thought import ProgramOfThought
     from tunesmith.modules.react import ReAct
-    from tunesmith.modules.react_then_cot import ReActThenCoT
+    from tunesmith.modules.react_fallbacks import CoTThenReAct, ReActThenCoT
     from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
     from tunesmith.modules.rendering import render
     from tunesmith.modules.replaying import replayed

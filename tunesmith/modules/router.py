@@ -107,6 +107,8 @@ class Router(Flow):
         choose: Any = _choice_signature(self.names)
         self.choose = Classify(choose) if scored else Predict(choose)
         for name, module in routes.items():
+            if name == NO_ROUTE or name.startswith("_") or hasattr(self, name):
+                raise UsageError(f"A route cannot be called `{name}`, which the router uses itself. Rename it.")
             setattr(self, name, module)
         self.threshold, self.similarity, self.neighbours = threshold, similarity, neighbours
         self.descriptions = descriptions if isinstance(descriptions, str) else _lines(descriptions, self.names)
@@ -169,8 +171,6 @@ def _check_routes(routes: Mapping[str, Any], field: str) -> None:
     if len(routes) < 2:
         raise UsageError("A router needs two routes or more, as in `ts.Router('text', sums=..., talk=...)`.")
     for name, module in routes.items():
-        if name == NO_ROUTE or name.startswith("_") or hasattr(Router, name) or name in _OWN:
-            raise UsageError(f"A route cannot be called `{name}`, which the router uses itself. Rename it.")
         if not isinstance(module, Module):
             raise UsageError(f"The route `{name}` must be a module, such as `ts.Predict(...)`. Given: {shown(module)}.")
         inputs = program_inputs(module)
@@ -179,11 +179,6 @@ def _check_routes(routes: Mapping[str, Any], field: str) -> None:
         taken = [one for one in _ADDED if inputs.signature is not None and one in inputs.signature.output_fields]
         if taken:
             raise UsageError(f"The route `{name}` has an output `{taken[0]}`, which the router adds. Rename it.")
-
-
-_OWN = frozenset(
-    {"choose", "field", "rules", "examples", "default", "scored", "names", "signature", "callbacks", "history"}
-)
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -1,11 +1,10 @@
 """`ToolStep`: one thought, action and observation of an agent, and the text that a model reads of them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.signatures import to_json_value
+from tunesmith.modules.tool import result_text
 
 __all__ = ["NO_STEPS", "ToolStep", "cut_text", "trajectory_text"]
 
@@ -32,8 +31,11 @@ class ToolStep:
 
     def text(self, number: int) -> str:
         """Return the step as lines of a trajectory. Further lines of a value are indented: none forges a step."""
-        arguments = json.dumps(to_json_value(self.arguments), ensure_ascii=False)
-        lines = {"Thought": self.thought, "Action": f"{self.tool} {arguments}", "Observation": self.observation}
+        lines = {
+            "Thought": self.thought,
+            "Action": f"{self.tool} {result_text(self.arguments)}",
+            "Observation": self.observation,
+        }
         return "\n".join(f"{name} {number}: {_indented(text)}" for name, text in lines.items())
 
 

@@ -1,6 +1,7 @@
 """The best of many scores, in one order for every process."""
 
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.lazy import lazy_module
@@ -26,18 +27,10 @@ def best(
     """
     if k < 1 or not len(may):
         return []
-    if skip is not None:
-        ordered = may[np.argsort(-scores[may], kind="stable")]
-        kept: list[int] = []
-        for position in ordered:
-            if len(kept) == k:
-                break
-            if not skip(int(position)):
-                kept.append(int(position))
-        return [(position, float(scores[position])) for position in kept]
-    if len(may) > k:  # sorting all of them takes most of the time of a search
+    if skip is None and len(may) > k:  # sorting all of them takes most of the time of a search
         found = scores[may]
         least = np.partition(found, len(found) - k)[len(found) - k]
         may = may[found >= least]
-    ordered = may[np.argsort(-scores[may], kind="stable")][:k]
-    return [(int(position), float(scores[position])) for position in ordered]
+    ordered = map(int, may[np.argsort(-scores[may], kind="stable")])
+    kept = islice((position for position in ordered if skip is None or not skip(position)), k)
+    return [(position, float(scores[position])) for position in kept]

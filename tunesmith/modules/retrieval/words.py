@@ -30,20 +30,16 @@ def words_of(text: str) -> list[str]:
         >>> words_of("iPhone手机")
         ['iphone', 'iphon', '手', '机', '手机']
     """
-    if not text.isascii():
+    plain = text.isascii()  # such texts take a third of the time
+    if not plain:
         parts = unicodedata.normalize("NFKD", text)
         text = "".join(char for char in parts if unicodedata.category(char) not in ("Mn", "Mc", "Me"))
     found: list[str] = []
-    words = _WORD.findall(text.casefold())
-    if text.isascii():  # a third of the time of the other way
-        for word in words:
-            found.append(word)
-            if len(word) > _STEM:
-                found.append(word[:_STEM])
-        return found
-    for word in words:
-        if _RUN.match(word) is not None:
+    for word in _WORD.findall(text.casefold()):
+        if not plain and _RUN.match(word) is not None:
             found += [*word, *map("".join, pairwise(word))]
-        else:
-            found += [word, word[:_STEM]] if len(word) > _STEM else [word]
+            continue
+        found.append(word)
+        if len(word) > _STEM:
+            found.append(word[:_STEM])
     return found
