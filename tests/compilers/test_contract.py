@@ -66,6 +66,8 @@ class TestAsking(ProposingContract, CompileContract):
 
 
 class TestPortfolio(ProposingContract, CompileContract):
+    rereads = True  # replies, for scores with offsets
+
     def make(self, **options: Any) -> Compiler:
         return Portfolio(**{"metric": right, "num_candidates": 6, "proposals": 4, **options})
 

@@ -26,9 +26,11 @@ class ProposingContract(CompilerContract):
 
     Attributes:
         instructions_alone: options with which it tries no demos, which would help whatever the instruction is.
+        rereads: whether it reads replies again that were paid for, which after a stop are in the reply cache alone.
     """
 
     instructions_alone: ClassVar[dict[str, Any]] = {}
+    rereads: ClassVar[bool] = False
 
     def test_proposals_go_to_the_prompt_model_and_are_counted(self) -> None:
         ours, theirs, meter = FunctionLM(world()), FunctionLM(world(), name="prompt"), Meter()
@@ -78,8 +80,8 @@ class ProposingContract(CompilerContract):
                 raise KeyboardInterrupt
             return answer(seen)
 
-        store, whole = {"version": "1", "cache": ReplyCache(tmp_path / "cache")}, self.done()
-        first, second = FunctionLM(stopped, **store), FunctionLM(world(), **store)
+        store, whole = {"cache": ReplyCache(tmp_path / "cache")} if self.rereads else {}, self.done()
+        first, second = FunctionLM(stopped, version="1", **store), FunctionLM(world(), version="1", **store)
         assert len(whole.model.requests) > after
         with pytest.raises(Interrupted):
             run(first)
