@@ -40,6 +40,10 @@ def test_sections_stay_apart() -> None:
     assert Chunking("headings").cut(MARKED) == ["Start here.", "# Cards\nA card is lost. Call us.", "## Fees\nNone."]
 
 
+def test_characters_that_follow_a_word_are_tokens_of_their_own() -> None:
+    assert Corpus.of(["iPhone手机壳很好"], by="tokens", size=3).texts == ("iPhone手机", "壳很好")
+
+
 def test_tokens_are_cut_with_an_overlap() -> None:
     assert Chunking("tokens", 3, 1).cut("a b c d e") == ["a b c", "c d e"]
     assert Chunking("tokens", 3).cut("a b c d") == ["a b c", "d"]

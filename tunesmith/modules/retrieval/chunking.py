@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.lazy import lazy_pattern
+from tunesmith.modules.retrieval.words import JOINED
 
 __all__ = ["Chunking"]
 
-_TOKEN = lazy_pattern(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|\w+|[^\w\s]")
+_TOKEN = lazy_pattern(rf"[{JOINED}]|[^\W{JOINED}]+|[^\w\s]")
 _END = lazy_pattern(r"[.!?]+[\"'”’)\]]*(?=\s)|[。！？]+[”’」』）]*|\n\s*\n|\n(?=\s*(?:[-*#|]|\d+[.)]\s))")
 _HEADING = lazy_pattern(r"(?m)^#{1,6}[ \t]+\S.*$")
 

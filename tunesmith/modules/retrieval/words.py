@@ -5,12 +5,12 @@ from itertools import pairwise
 
 from tunesmith.lazy import lazy_pattern
 
-__all__ = ["words_of"]
+__all__ = ["JOINED", "words_of"]
 
 # Scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana, and Chinese characters.
-_JOINED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_RUN = lazy_pattern(rf"[{_JOINED}]+")
-_WORD = lazy_pattern(rf"[{_JOINED}]+|\d+(?:[.,:]\d+)+|[^\W_{_JOINED}]+(?:\+\+|#)?")
+JOINED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_RUN = lazy_pattern(rf"[{JOINED}]+")
+_WORD = lazy_pattern(rf"[{JOINED}]+|\d+(?:[.,:]\d+)+|[^\W_{JOINED}]+(?:\+\+|#)?")
 
 _STEM = 5  # letters that a word has in common with its other forms; measured on intents of banking77
 
