@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tunesmith.lm import LM, Budget, FunctionLM, Meter, ScriptedLM, metered
     from tunesmith.modules import (
         BM25,
+        BestOf,
         Candidate,
         ChainOfThought,
         Classify,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         ProgramOfThought,
         ReAct,
         ReActThenCoT,
+        Refine,
         Rewriter,
         Router,
         SelfConsistency,
@@ -70,6 +72,7 @@ __version__ = "0.1.0"
 __all__ = [
     "APE",
     "Artifact",
+    "BestOf",
     "BM25",
     "BootstrapFewShot",
     "BPO",
@@ -118,6 +121,7 @@ __all__ = [
     "RandomSearch",
     "ReAct",
     "ReActThenCoT",
+    "Refine",
     "render",
     "Report",
     "Rewriter",

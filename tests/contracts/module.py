@@ -12,8 +12,9 @@ import dspy
 import pytest
 
 from tests.evaluation.replies import object_names
-from tunesmith.errors import ParseError
-from tunesmith.lm import LM, Capabilities, FunctionLM, Seen
+from tunesmith.errors import BudgetExceeded, ParseError
+from tunesmith.evaluation import evaluate
+from tunesmith.lm import LM, Budget, Capabilities, FunctionLM, Meter, Seen, StopSignal, metered
 from tunesmith.modules import (
     Candidate,
     bound_format,
@@ -22,6 +23,7 @@ from tunesmith.modules import (
     render,
     with_default_formats,
 )
+from tunesmith.modules.flow import BUDGET
 from tunesmith.signatures import Demo
 
 _MARKED = {"queue": "billing", "next_tool_name": "finish", "next_tool_args": "{}"}
@@ -111,6 +113,10 @@ def run_async(program: dspy.Module, lm: Any, inputs: Mapping[str, Any], **contex
     return asyncio.run(call())
 
 
+def scored(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> float:
+    return 1.0
+
+
 def demo_for(signature: type[dspy.Signature], word: str) -> Demo:
     """Return a demo of any of the signatures used here."""
     values = {name: _demo_value(info.annotation, word) for name, info in signature.fields.items()}
@@ -140,12 +146,14 @@ class ModuleContract:
     """One class per program.
 
     `inputs` are what it is called with, `calls` how many calls one prediction is, `frozen_first` says whether the first
-    of them is made by a part that is not compiled again.
+    of them is made by a part that is not compiled again. `best_after` is the number of calls after which it has
+    something to return if a budget ends, `None` if it is all of them.
     """
 
     inputs: Mapping[str, Any]
     calls = 1
     frozen_first = False
+    best_after: int | None = None
 
     def make(self) -> dspy.Module:
         """Return a new program."""
@@ -191,6 +199,18 @@ class ModuleContract:
         assert tuned.requests == plain.requests * 2
         assert "[[ ##" in plain.requests[0].system
         assert {part.format for part in candidate.parts.values()} == {None}
+
+    def test_a_budget_that_ends_leaves_the_best_so_far_and_no_score(self, program: dspy.Module) -> None:
+        bound = with_default_formats(program)
+        for limit in range(self.calls):
+            meters = [Meter(Budget(calls=limit)) for _ in range(3)]
+            for meter, ask in zip(meters, (run, run_async), strict=False):
+                ends = limit < (self.calls if self.best_after is None else self.best_after)
+                with metered(meter), pytest.raises(StopSignal) if ends else contextlib.nullcontext():
+                    assert ask(bound, answering(), self.inputs).stopped == BUDGET
+            with pytest.raises(BudgetExceeded), dspy.context(lm=answering()):
+                evaluate(bound, [dspy.Example(**self.inputs).with_inputs(*self.inputs)], scored, meter=meters[2])
+            assert [meter.charged.calls for meter in meters] == [limit] * 3
 
     # Candidates ---------------------------------------------------------------------------------------------
 

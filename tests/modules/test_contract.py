@@ -7,6 +7,7 @@ import dspy
 from tests.contracts.module import ModuleContract
 from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent, lookup
 from tunesmith.modules import (
+    BestOf,
     Candidate,
     ChainOfThought,
     Classify,
@@ -15,12 +16,17 @@ from tunesmith.modules import (
     ProgramOfThought,
     ReAct,
     ReActThenCoT,
+    Refine,
     Rewriter,
     Router,
     SelfConsistency,
 )
 
 BILL = MappingProxyType({"message": "where is my bill"})
+
+
+def half(example: dspy.Example, prediction: dspy.Prediction) -> float:
+    return 0.5
 
 
 class TestPredict(ModuleContract):
@@ -103,6 +109,24 @@ class TestRouter(ModuleContract):
     def test_what_was_applied_is_sent(self, program: dspy.Module) -> None:
         """Not here: a run asks one route."""
         assert set(Candidate.of(program).parts) == {"choose", "left.predict", "right"}
+
+
+class TestBestOf(ModuleContract):
+    inputs = BILL
+    calls = 3
+    best_after = 1
+
+    def make(self) -> dspy.Module:
+        return BestOf(ChainOfThought(Route), half, samples=3)
+
+
+class TestRefine(ModuleContract):
+    inputs = BILL
+    calls = 3
+    best_after = 1
+
+    def make(self) -> dspy.Module:
+        return Refine(ChainOfThought(Route), half, rounds=1)
 
 
 class TestClassify(ModuleContract):

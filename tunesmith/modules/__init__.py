@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
+    from tunesmith.modules.best_of import BestOf
     from tunesmith.modules.binding import (
         bind,
         bind_defaults,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.program_of_thought import ProgramOfThought
     from tunesmith.modules.react import ReAct
     from tunesmith.modules.react_fallbacks import CoTThenReAct, ReActThenCoT
+    from tunesmith.modules.refine import Refine
     from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
     from tunesmith.modules.rendering import render
     from tunesmith.modules.replaying import replayed
@@ -75,6 +77,7 @@ else:
 
 __all__ = [
     "as_retriever",
+    "BestOf",
     "bind",
     "bind_defaults",
     "bind_nearest",
@@ -125,6 +128,7 @@ __all__ = [
     "ProgramOfThought",
     "ReAct",
     "ReActThenCoT",
+    "Refine",
     "register_module",
     "render",
     "replayed",

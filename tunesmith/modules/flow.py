@@ -1,12 +1,17 @@
 """`Flow`: a module written once, as a generator of calls, that runs sync and async."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
+from tunesmith.errors import BudgetExceeded
+from tunesmith.lm import StopSignal, in_trial
 from tunesmith.modules.module import Module, context
 
-__all__ = ["Call", "Flow", "Steps"]
+__all__ = ["BUDGET", "Call", "Flow", "Steps", "until_budget"]
+
+BUDGET = "budget"
+"""What `stopped` of a prediction says if the budget ended first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,11 @@ Steps = Generator[Call, Any, Any]
 
 
 class Flow(Module):
-    """Base of modules whose steps are written once: a subclass has `steps(**inputs)`."""
+    """Base of modules whose steps are written once: a subclass has `steps(**inputs)`.
+
+    If a budget ends, the steps get `BudgetExceeded` and may return the best that they have; see `until_budget`. Not so
+    in an evaluation or compile, which ends: a score must not depend on the example at which the budget ended.
+    """
 
     def steps(self, **inputs: Any) -> Steps:
         """Yield the calls of one run and return its prediction."""
@@ -37,30 +46,68 @@ class Flow(Module):
 
     def forward(self, **inputs: Any) -> Any:
         """Run the steps; called by `__call__`."""
-        steps = self.steps(**inputs)
-        ask, given = steps.send, None
-        while True:
-            try:
-                call = ask(given)
-            except StopIteration as end:
-                return end.value
+        run = _Run(self.steps(**inputs))
+        while (call := run.next()) is not None:
             try:
                 with context(**call.options):
-                    ask, given = steps.send, call.module(**call.inputs)
-            except Exception as error:  # noqa: BLE001 - raised again in the steps, which catch what they can mend
-                ask, given = steps.throw, error
+                    run.got(call.module(**call.inputs))
+            except (Exception, StopSignal) as error:  # noqa: BLE001 - raised again in the steps, which catch what they can mend
+                run.failed(error)
+        return run.result
 
     async def aforward(self, **inputs: Any) -> Any:
         """Run the steps; called by `acall`."""
-        steps = self.steps(**inputs)
-        ask, given = steps.send, None
-        while True:
-            try:
-                call = ask(given)
-            except StopIteration as end:
-                return end.value
+        run = _Run(self.steps(**inputs))
+        while (call := run.next()) is not None:
             try:
                 with context(**call.options):
-                    ask, given = steps.send, await call.module.acall(**call.inputs)
-            except Exception as error:  # noqa: BLE001 - raised again in the steps, which catch what they can mend
-                ask, given = steps.throw, error
+                    run.got(await call.module.acall(**call.inputs))
+            except (Exception, StopSignal) as error:  # noqa: BLE001 - raised again in the steps, which catch what they can mend
+                run.failed(error)
+        return run.result
+
+
+def until_budget(work: Generator[Call, Any, str], found: Sized) -> Generator[Call, Any, str]:
+    """Return why `work` stopped, or `BUDGET` if the budget ended after something was put into `found`."""
+    try:
+        return (yield from work)
+    except BudgetExceeded:
+        if not found:
+            raise
+        return BUDGET
+
+
+class _Run:
+    """One run of the steps of a flow."""
+
+    __slots__ = ("_ask", "_given", "_steps", "_stop", "result")
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._ask: Any = steps.send
+        self._given: Any = None
+        self._stop: StopSignal | None = None
+        self.result: Any = None
+
+    def next(self) -> Call | None:
+        """Return the next call, `None` at the end."""
+        try:
+            call: Call = self._ask(self._given)
+        except StopIteration as end:
+            self.result = end.value
+            return None
+        except BudgetExceeded as error:
+            if self._stop is None or error is not self._stop.error:
+                raise
+            raise self._stop from None  # the steps have nothing, so it ends the caller's run as it would have
+        return call
+
+    def got(self, given: Any) -> None:
+        self._ask, self._given = self._steps.send, given
+
+    def failed(self, error: BaseException) -> None:
+        if isinstance(error, StopSignal):
+            if not isinstance(error.error, BudgetExceeded) or in_trial():
+                raise error
+            self._stop, error = error, error.error
+        self._ask, self._given = self._steps.throw, error

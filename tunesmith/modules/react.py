@@ -9,7 +9,7 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_wrap_validator_function
 
 from tunesmith.data import canonical_json
-from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable, ParseError, UsageError
+from tunesmith.errors import BudgetExceeded, ContextOverflow, ModelMissing, ModelUnavailable, ParseError, UsageError
 from tunesmith.formats import AdapterParseError
 from tunesmith.lm import Call as LMCall
 from tunesmith.lm import metered
@@ -178,7 +178,7 @@ class ReAct(Flow):
                 outputs = validate_outputs(self.signature, arguments, raw=canonical_json(arguments))
                 return self._seen(thought, tool, arguments, "The answer is given."), outputs
             result = result_text((yield Call(self._tool(tool), arguments)))
-        except (ModelMissing, ModelUnavailable):
+        except (BudgetExceeded, ModelMissing, ModelUnavailable):
             raise
         except Exception as error:  # noqa: BLE001 - a tool may raise anything, and the model reads it
             return self._seen(thought, tool, arguments, _error_text(error), failed=True), None

@@ -1,0 +1,66 @@
+"""The step that a module is made around, and the signatures of the predictors that help it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunesmith.data import canonical_json
+from tunesmith.errors import UsageError, shown
+from tunesmith.modules.module import DspyPredict, Module, Prediction, signature_of
+from tunesmith.signatures import InputField, Signature, to_json_value
+
+__all__ = ["as_text", "check_step", "step_signature", "with_inputs"]
+
+
+def check_step(step: Any, added: tuple[str, ...]) -> None:
+    """Check a step whose prediction gets the fields `added`.
+
+    Raises:
+        UsageError: it is not a module, or its last predictor has an output of such a name.
+    """
+    if not isinstance(step, Module):
+        raise UsageError(f"`step` must be a module, such as `ts.ChainOfThought(...)`. Given: {shown(step)}.")
+    predictors = step.named_predictors()
+    outputs = signature_of(predictors[-1][1]).output_fields if predictors else {}
+    for name in added:
+        if name in outputs:
+            raise UsageError(f"The step has an output `{name}`, which this module adds itself. Rename the output.")
+
+
+def step_signature(step: Any) -> type[Signature]:
+    """Return the signature of a step with one predictor.
+
+    Raises:
+        UsageError: `step` is not a module, or has not one predictor.
+    """
+    predictors = step.named_predictors() if isinstance(step, Module) else []
+    if len(predictors) != 1:
+        raise UsageError(
+            "`step` must be a predictor, such as `ts.ChainOfThought(...)`, or a module around one. "
+            f"Given: {shown(step)}."
+        )
+    predictor: DspyPredict = predictors[0][1]
+    return signature_of(predictor)
+
+
+def with_inputs(signature: type[Signature], instruction: str, **added: str) -> type[Signature]:
+    """Return a signature with more text inputs (name and description) and another instruction.
+
+    Raises:
+        UsageError: the signature has a field of that name.
+    """
+    changed: Any = signature
+    for name, desc in added.items():
+        if name in signature.fields:
+            raise UsageError(f"The step has a field `{name}`, but this module adds that field itself. Rename it.")
+        changed = changed.append(name, InputField(desc=desc), str)
+    made: type[Signature] = changed.with_instructions(instruction)
+    return made
+
+
+def as_text(values: Mapping[str, Any] | Prediction) -> str:
+    """Return values as lines `name: value`."""
+    texts = {
+        name: value if isinstance(value, str) else canonical_json(to_json_value(value))
+        for name, value in values.items()
+    }
+    return "\n".join(f"{name}: {text}" for name, text in texts.items())
