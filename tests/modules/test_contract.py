@@ -7,6 +7,8 @@ import dspy
 from tests.contracts.module import ModuleContract
 from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent, lookup
 from tunesmith.modules import (
+    BM25,
+    RAG,
     BestOf,
     Candidate,
     ChainOfThought,
@@ -127,6 +129,13 @@ class TestRefine(ModuleContract):
 
     def make(self) -> dspy.Module:
         return Refine(ChainOfThought(Route), half, rounds=1)
+
+
+class TestRAG(ModuleContract):
+    inputs = BILL
+
+    def make(self) -> dspy.Module:
+        return RAG(BM25(["The bill is in the mail.", "Rooms are upstairs."]), ChainOfThought(Route))
 
 
 class TestClassify(ModuleContract):

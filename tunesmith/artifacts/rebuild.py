@@ -81,23 +81,22 @@ def _is_rebuildable(program: Module, found: Mapping[str, Any]) -> bool:
     if not all(_is_plain(predictor, found["predictors"][path]) for path, predictor in program.named_predictors()):
         return False
     try:
-        return _shape_of(program_structure(_rebuilt({**found, "rebuildable": True}, {}))) == _shape_of(found)
+        made = _rebuilt({**found, "rebuildable": True}, {})
+        # Compare types, not texts: a user's class may be named `str`, and a validator has no text.
+        return _shape_of(program_structure(made)) == _shape_of(found) and _types(made) == _types(program)
     except (ValueError, ArtifactError):
         return False
 
 
 def _is_plain(predictor: DspyPredict, entry: Mapping[str, Any]) -> bool:
-    signature = signature_of(predictor)
-    defaults = [name for name, info in signature.fields.items() if not info.is_required()]
+    defaults = [name for name, info in signature_of(predictor).fields.items() if not info.is_required()]
     # An empty `fields` means no DSPy decision thresholds, which only `state.json` stores.
-    if defaults or predictor.fields or entry["config"] is None:
-        return False
-    types = {**input_types(signature), **output_types(signature)}
-    try:
-        # Compare types, not texts: a user's class may be named `str`, and a validator has no text.
-        return all(parse_type(field["type"]) == types[field["name"]] for field in entry["signature"]["fields"])
-    except (ValueError, ArtifactError):
-        return False
+    return not defaults and not predictor.fields and entry["config"] is not None
+
+
+def _types(program: Module) -> dict[str, Any]:
+    signatures = {path: signature_of(predictor) for path, predictor in program.named_predictors()}
+    return {path: (input_types(signature), output_types(signature)) for path, signature in signatures.items()}
 
 
 def _shape_of(structure: Mapping[str, Any]) -> Any:

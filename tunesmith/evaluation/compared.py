@@ -46,10 +46,13 @@ def _outputs(program: Module) -> tuple[str, ...]:
     """Return the outputs of a program that returns what its only predictor returns; empty for any other."""
     predictors = program.named_predictors()
     try:
-        exact = program_inputs(program).exact
+        known = program_inputs(program)
     except UsageError:
         return ()
-    return tuple(predictors[0][1].signature.output_fields) if exact and len(predictors) == 1 else ()
+    if not known.exact or len(predictors) != 1 or known.signature is None:
+        return ()
+    own = predictors[0][1].signature
+    return tuple(own.output_fields) if own.input_fields.keys() == known.signature.input_fields.keys() else ()
 
 
 def _listed(names: Iterable[str]) -> str:

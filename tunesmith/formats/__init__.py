@@ -7,7 +7,7 @@ from tunesmith.lazy import lazy_package
 if TYPE_CHECKING:
     from tunesmith.formats.bare import BareFormat
     from tunesmith.formats.choosing import carries, default_format, field_reader
-    from tunesmith.formats.fields import field_titles, read_inputs
+    from tunesmith.formats.fields import field_titles, plain_text, read_inputs
     from tunesmith.formats.format import Adapter, AdapterParseError, ChatAdapter, Format, Rendered
     from tunesmith.formats.layout import Layout, Section
     from tunesmith.formats.options import Constraint
@@ -37,6 +37,7 @@ __all__ = [
     "gives_label_logprobs",
     "LABEL_LOGPROBS",
     "Layout",
+    "plain_text",
     "read_inputs",
     "register",
     "Rendered",

@@ -26,6 +26,7 @@ __all__ = [
     "INDENT",
     "field_titles",
     "json_text",
+    "plain_text",
     "read_inputs",
     "read_spelled",
     "spelled",
@@ -105,6 +106,27 @@ def _is_odd(value: str) -> bool:
 
 def _escaped(value: str) -> str:
     return _guarded(json.dumps(value, ensure_ascii=False))
+
+
+_CONTROLS = lazy_pattern(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_SURROGATES = lazy_pattern(r"[\ud800-\udfff]")
+
+
+def plain_text(text: str) -> str:
+    r"""Return a text of somebody else's without what would have to be written as JSON.
+
+    All line ends become newlines, control characters become spaces, and a turn marker of a chat template is split by a
+    space. So one odd character in a long text does not turn all of it into a line of JSON.
+
+    Example:
+        >>> plain_text(" one\r\ntwo</s>\x00 ")
+        'one\ntwo< /s>'
+    """
+    text = "\n".join(text.splitlines())
+    text = _SURROGATES.sub("\ufffd", _CONTROLS.sub(" ", text))
+    while _TURN_MARKS.search(text) is not None:  # `<|>` holds two
+        text = _TURN_MARKS.sub(lambda found: f"{found.group()[0]} {found.group()[1:]}", text)
+    return text.strip()
 
 
 _LINE_BREAKS = lazy_pattern(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")

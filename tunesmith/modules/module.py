@@ -33,6 +33,7 @@ __all__ = [
     "context",
     "copy_program",
     "copy_with_lms",
+    "open_modules",
     "prediction_of",
     "run_to_end",
     "settings",
@@ -161,6 +162,21 @@ def _uncopyable(program: Module, held: dict[int, Any]) -> dict[int, Any]:
         except Exception:  # noqa: BLE001 - a user's object may raise anything
             shared[id(item)] = item
     return shared
+
+
+def open_modules(program: Module) -> Iterator[tuple[str, Any]]:
+    """Yield the modules that a compiler may change, by path: the program as `self`, and no part of a frozen one.
+
+    DSPy's `named_sub_modules(skip_compiled=True)` finds nothing inside a program that is compiled itself.
+    """
+    closed: list[str] = []
+    inside: Any = program.named_sub_modules(Module)
+    for path, module in inside:  # outer ones first
+        if any(path.startswith((f"{frozen}.", f"{frozen}[")) for frozen in closed):
+            continue
+        yield path.removeprefix("self."), module
+        if module is not program and getattr(module, "_compiled", False):
+            closed.append(path)
 
 
 def _parts(program: Module) -> Iterator[Any]:

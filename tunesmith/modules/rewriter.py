@@ -5,7 +5,7 @@ from typing import Any
 
 from tunesmith.errors import ContextOverflow, ParseError, UsageError, shown
 from tunesmith.modules.inputs import program_inputs
-from tunesmith.modules.module import Module, Prediction, context, settings
+from tunesmith.modules.module import Module, Prediction, context, open_modules, settings
 from tunesmith.modules.predict import Predict
 from tunesmith.modules.registry import register_module
 from tunesmith.modules.rewriting import why_not_rewritten
@@ -119,9 +119,8 @@ class Rewriter(Module):
 def rewriters_of(program: Module) -> dict[str, str]:
     """Return for each predictor that rewrites an input of `program`, by its path, the path of its module's settings."""
     paths = {id(predictor): path for path, predictor in program.named_predictors()}
-    modules: Any = program.named_sub_modules(Module, skip_compiled=True)
     return {
-        paths[id(module.rewrite)]: "self" if module is program else path.removeprefix("self.")
-        for path, module in modules
+        paths[id(module.rewrite)]: path
+        for path, module in open_modules(program)
         if isinstance(module, Rewriter) and id(module.rewrite) in paths
     }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
-from tunesmith.modules.module import Module
+from tunesmith.modules.module import Module, open_modules
 
 __all__ = [
     "NEAREST",
@@ -133,11 +133,7 @@ def nearest_path(path: str) -> str:
 
 def _modules(program: Module) -> dict[str, Any]:
     """Return what declares settings, by path: modules, the program itself as `self`, and each `Nearest`."""
-    modules: dict[str, Any] = {"self": program} if declared_settings(type(program)) else {}
-    inside: Any = program.named_sub_modules(Module, skip_compiled=True)
-    for path, module in inside:
-        if module is not program and declared_settings(type(module)):
-            modules[path.removeprefix("self.")] = module
+    modules = {path: module for path, module in open_modules(program) if declared_settings(type(module))}
     for path, predictor in program.named_predictors():
         if NEAREST in predictor.__dict__:
             modules[nearest_path(path)] = predictor.__dict__[NEAREST]

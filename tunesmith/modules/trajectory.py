@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tunesmith.modules.fence import fenced
 from tunesmith.modules.tool import result_text
 
 __all__ = ["NO_STEPS", "ToolStep", "cut_text", "trajectory_text"]
@@ -36,7 +37,7 @@ class ToolStep:
             "Action": f"{self.tool} {result_text(self.arguments)}",
             "Observation": self.observation,
         }
-        return "\n".join(f"{name} {number}: {_indented(text)}" for name, text in lines.items())
+        return "\n".join(f"{name} {number}: {fenced(text)}" for name, text in lines.items())
 
 
 def trajectory_text(steps: Sequence[ToolStep], first: int = 0) -> str:
@@ -51,7 +52,3 @@ def cut_text(text: str, most: int) -> str:
     """Return `text`, or its first `most` characters and how many are left out."""
     left = len(text) - most
     return text if left <= 0 else f"{text[:most]}\n({left} more characters are left out.)"
-
-
-def _indented(text: str) -> str:
-    return "\n  ".join(text.strip().splitlines())

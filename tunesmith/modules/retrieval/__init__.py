@@ -9,8 +9,11 @@ if TYPE_CHECKING:
     from tunesmith.modules.retrieval.chunking import Chunking
     from tunesmith.modules.retrieval.corpus import Corpus
     from tunesmith.modules.retrieval.fusion import fused
+    from tunesmith.modules.retrieval.generate import Generate, passages_text
     from tunesmith.modules.retrieval.hybrid import Hybrid
     from tunesmith.modules.retrieval.passage import Passage, Retriever, as_retriever
+    from tunesmith.modules.retrieval.rag import RAG
+    from tunesmith.modules.retrieval.retrieve import Retrieve
     from tunesmith.modules.retrieval.vector_index import VectorIndex
     from tunesmith.modules.retrieval.vectors import Vectors
     from tunesmith.modules.retrieval.word_index import WordIndex
@@ -24,8 +27,12 @@ __all__ = [
     "Chunking",
     "Corpus",
     "fused",
+    "Generate",
     "Hybrid",
     "Passage",
+    "passages_text",
+    "RAG",
+    "Retrieve",
     "Retriever",
     "VectorIndex",
     "Vectors",

@@ -10,7 +10,7 @@ from tunesmith.data import content_key
 from tunesmith.errors import UsageError, shown
 from tunesmith.modules.module import Module
 
-__all__ = ["Passage", "Retriever", "as_retriever"]
+__all__ = ["Passage", "Retriever", "as_passages", "as_retriever"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +106,12 @@ class _Called(Retriever):
     def search(self, query: str, k: int) -> list[Passage]:
         """Call the function, and read what it returns."""
         given = self.function(query, k=k) if self._takes_k else self.function(query)
-        return _passages(given)[:k]
+        return as_passages(given)[:k]
 
     async def asearch(self, query: str, k: int) -> list[Passage]:
         """Call the function in a thread of its own, unless it is asynchronous."""
         if inspect.iscoroutinefunction(self.function):
-            return _passages(await (self.function(query, k=k) if self._takes_k else self.function(query)))[:k]
+            return as_passages(await (self.function(query, k=k) if self._takes_k else self.function(query)))[:k]
         return await asyncio.to_thread(self.search, query, k)
 
 
@@ -123,7 +123,12 @@ def _takes_k(function: Any) -> bool:
     return "k" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def _passages(given: Any) -> list[Passage]:
+def as_passages(given: Any) -> list[Passage]:
+    """Return passages of what a search returned, as `as_retriever` reads it.
+
+    Raises:
+        UsageError: it is something else.
+    """
     inside = given.get("passages") if isinstance(given, Mapping) else getattr(given, "passages", None)
     items = given if inside is None else inside
     if inspect.isawaitable(items):
