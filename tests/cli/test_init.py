@@ -21,7 +21,7 @@ def test_the_project_is_written_and_loads(tmp_path: Path) -> None:
     program = project.program()
     splits = project.data(program)
     assert [len(part) for part in (splits.train, splits.val, splits.test) if part is not None] == [16, 12, 12]
-    assert project.compiler(project.metric()).name == "RandomSearch"
+    assert project.compiler(project.metric()).name == "Portfolio"
     assert project.settings.lm.spec == "embedded"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.each import each
 from tunesmith.cli.choosing import chosen_role
-from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, RandomSearch
+from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, Portfolio, RandomSearch
 from tunesmith.errors import RowError, UsageError
 from tunesmith.experiments import Project, find_object, find_program
 from tunesmith.experiments.named import find_metric
@@ -79,7 +79,7 @@ def problem(toml: str, tmp_path: Path) -> str:
 def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
     settings = Project.load(write(tmp_path / "p", "")).settings
     assert (settings.program, settings.metric, settings.lm.spec) == (None, None, None)
-    assert (settings.compile.compiler, settings.compile.run, settings.compile.seed) == ("random-search", "compile", 0)
+    assert (settings.compile.compiler, settings.compile.run, settings.compile.seed) == ("portfolio", "compile", 0)
 
 
 @each(
@@ -106,7 +106,7 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
         ),
         ("[compile]\nnum_candidates = 0", "[compile] `num_candidates` must be at least 1. Given: 0."),
         ("[compile]\nnum_candidats = 3", "`compile.num_candidats`. Did you mean `num_candidates`?"),
-        ("[compile]\nk = 3", "`k` is not an option of the compiler RandomSearch"),
+        ("[compile]\nk = 3", "`k` is not an option of the compiler Portfolio"),
         ("num_candidates = 3", "there is no key `num_candidates`. It stands under [compile]."),
         ("[compile]\nformats = 'bare'", "[compile] `formats`: Input should be a valid list. Given: 'bare'."),
         ("[lm]\nslots = 0", "`lm.slots`"),
@@ -295,24 +295,24 @@ def test_compilers_take_their_options_and_no_others(tmp_path: Path) -> None:
         return project.compiler(project.metric())
 
     search = compiler("num_candidates = 5\nmax_labeled_demos = 0\nbudget_calls = 7\nseed = 3\nformats = ['json']")
-    assert isinstance(search, RandomSearch)
+    assert isinstance(search, Portfolio)
     assert (search.num_candidates, search.max_labeled_demos, search.seed) == (5, 0, 3)
     assert (search.limit.calls, search.formats) == (7, ("json",))
     search = compiler(
-        "race = 'bound'\nbounds = [0, 1]\nsampler = 'tpe'\nlimits = {tokens = 300}\nobjectives = ['score']"
+        "compiler = 'random-search'\nrace = 'bound'\nbounds = [0, 1]\nsampler = 'tpe'\nlimits = {tokens = 300}\nobjectives = ['score']"
     )
     assert isinstance(search, RandomSearch)
     assert (search.race, search.bounds, search.sampler) == ("bound", (0.0, 1.0), "tpe")
     assert (search.limits, search.objectives) == ({"tokens": 300.0}, ("score",))
     with pytest.raises(UsageError, match="no race 'derby'"):
-        compiler("race = 'derby'")
+        compiler("compiler = 'random-search'\nrace = 'derby'")
     few = compiler("compiler = 'labeled-few-shot'\nk = 3")
     assert isinstance(few, LabeledFewShot)
     assert few.k == 3
     boot = compiler("compiler = 'bootstrap-few-shot'\nmax_rounds = 2\nmetric_threshold = 0.5")
     assert isinstance(boot, BootstrapFewShot)
     assert (boot.max_rounds, boot.metric_threshold) == (2, 0.5)
-    with pytest.raises(UsageError, match="`k` is not an option of the compiler RandomSearch"):
+    with pytest.raises(UsageError, match="`k` is not an option of the compiler Portfolio"):
         compiler("k = 3")
 
 
@@ -323,7 +323,7 @@ def test_settings_are_replaced_and_checked(tmp_path: Path) -> None:
     assert (changed.settings.compile.seed, changed.settings.compile.run) == (2, "x")
     assert project.settings.compile.seed == 1
     with_options = Project.load(write(tmp_path / "q", "[compile]\nnum_candidates = 3\nseed = 4"))
-    assert with_options.changed(compile={"compiler": "random-search"}).settings.compile.options == {"num_candidates": 3}
+    assert with_options.changed(compile={"compiler": "portfolio"}).settings.compile.options == {"num_candidates": 3}
     other = with_options.changed(compile={"compiler": "labeled-few-shot"}).settings.compile
     assert (other.options, other.seed) == ({}, 4)
     with pytest.raises(UsageError, match=r"`compile\.budget_calls`"):

@@ -55,7 +55,7 @@ class Portfolio(SpaceCompiler):
         0
     """
 
-    num_candidates: int = option(24, "The most candidates of one race, and in all without a budget.", low=1)
+    num_candidates: int = option(16, "The most candidates of one race, and in all without a budget.", low=1)
     proposals: int = option(24, "The most calls of the prompt model; 0 for none.", low=0)
     arms: tuple[str, ...] = option((), "The arms that are used, by name; default all.")
 

@@ -14,8 +14,8 @@ from tunesmith.compilers import (
     MirrorPlace,
     Place,
     Plan,
+    Portfolio,
     Progress,
-    RandomSearch,
     job_of,
     plan_of,
     run_job,
@@ -71,7 +71,7 @@ def compile_program(
         bad_cases: examples that a deployed program got wrong, with the right outputs, and maybe `answered`, what it
             said, and `remark`, a text. They join the training examples, come first when failures are looked for, and
             the result says how many are right now and what broke. None may be in `valset` or `testset`.
-        compiler: default `RandomSearch`.
+        compiler: default `Portfolio`.
         teacher: makes demos: a program with the same predictors, or a model for the program itself; default the
             program.
         lm: the model; default `dspy.settings.lm`.
@@ -180,9 +180,9 @@ def _job(program: Module, compiler: Compiler | None, *, metric: Metric, seed: in
     check_metric(metric)
     if compiler is not None and not isinstance(compiler, Compiler):
         raise UsageError(
-            f"`compiler` is one of tunesmith's, such as `ts.RandomSearch(metric=...)`. Given: {shown(compiler)}."
+            f"`compiler` is one of tunesmith's, such as `ts.Portfolio(metric=...)`. Given: {shown(compiler)}."
         )
-    chosen = RandomSearch(metric=metric, seed=seed) if compiler is None else compiler
+    chosen = Portfolio(metric=metric, seed=seed) if compiler is None else compiler
     return job_of(program, chosen, metric=metric, seed=seed, **given)
 
 

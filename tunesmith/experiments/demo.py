@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunesmith.atomic import write_atomically
-from tunesmith.compilers import CompileResult, RandomSearch, few_shot_candidate
+from tunesmith.compilers import CompileResult, few_shot_candidate
 from tunesmith.data import Dataset, Splits
 from tunesmith.errors import UsageError, brief
 from tunesmith.evaluation import Report, evaluate
@@ -21,7 +21,7 @@ from tunesmith.signatures import InputField, OutputField, Signature
 
 __all__ = ["DemoResult", "GuestComment", "demo_data", "demo_splits", "run_demo"]
 
-BUDGET = 820
+BUDGET = 740
 """LM calls for everything a compile does: validation, search and the test of both programs."""
 
 Topic = Literal["room", "food", "staff", "location", "price"]
@@ -130,14 +130,12 @@ def run_demo(
     train, val, test = (part[:limit] for part in (splits.train, splits.val, splits.test) if part is not None)
     program = Predict(GuestComment)
     metric = exact_match("topic")
-    compiler = RandomSearch(metric=metric, num_candidates=16, max_labeled_demos=10, seed=seed)
     result = compile_program(
         program,
         metric=metric,
         trainset=train,
         valset=val,
         testset=test,
-        compiler=compiler,
         lm=lm,
         budget=Budget(calls=BUDGET),
         run=run,

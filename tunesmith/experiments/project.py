@@ -146,7 +146,7 @@ class CompileSettings(_Table):
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
-    compiler: str = "random-search"
+    compiler: str = "portfolio"
     run: str = "compile"
     seed: int = 0
     budget_calls: int | None = Positive

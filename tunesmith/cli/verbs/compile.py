@@ -24,7 +24,7 @@ _file = click.Path(path_type=Path)
 @click.option(
     "--compiler",
     metavar="NAME",
-    help="The compiler: a name of docs/compilers.md, or MODULE:CLASS. Default: random-search.",
+    help="The compiler: a name of docs/compilers.md, or MODULE:CLASS. Default: portfolio.",
 )
 @click.option(
     "--set", "sets", multiple=True, metavar="OPTION=VALUE", help="Set an option of the compiler. May be repeated."
