@@ -68,7 +68,7 @@ def test_an_attempt_that_cannot_be_parsed_has_no_reward() -> None:
 
 
 def test_without_a_reward_it_says_what_to_do() -> None:
-    with pytest.raises(UsageError, match="no reward"):
+    with pytest.raises(UsageError, match="no `reward`"):
         ask(ts.BestOf(ts.Predict(STEP)), "4")
     with pytest.raises(UsageError, match="`reward` must be"):
         ts.BestOf(ts.Predict(STEP), "short")
@@ -113,3 +113,9 @@ def test_a_budget_that_ends_before_a_judgement_leaves_the_attempt() -> None:
     with ts.metered(ts.Meter(ts.Budget(calls=3))):
         found = ask(program, "five", "false", "four")
     assert (found.answer, found.rewards, found.stopped) == ("five", [0.0, None], "budget")
+
+
+def test_a_search_around_a_search_has_the_fields_of_the_outer_one() -> None:
+    program = ts.BestOf(ts.SelfConsistency(ts.Predict(STEP), samples=1), short, samples=2)
+    assert ask(program, "four", "44").stopped == "samples"
+    assert ask(ts.BestOf(program, short, samples=1), "four", "44").rewards == [0.5]

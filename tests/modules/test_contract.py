@@ -48,6 +48,7 @@ class TestChainOfThought(ModuleContract):
 class TestSelfConsistency(ModuleContract):
     inputs = BILL
     calls = 3
+    best_after = 1
 
     def make(self) -> dspy.Module:
         return SelfConsistency(ChainOfThought(Route), samples=3)
@@ -92,6 +93,7 @@ class TestReActThenCoT(ModuleContract):
 class TestCoTThenReAct(ModuleContract):
     inputs = BILL
     calls = 3
+    best_after = 1
 
     def make(self) -> dspy.Module:
         return CoTThenReAct(SelfConsistency(ChainOfThought(Route), samples=3), ReAct(Route, tools=[lookup]))

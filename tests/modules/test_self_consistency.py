@@ -6,11 +6,14 @@ from typing import Literal
 
 import dspy
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tunesmith as ts
 from tunesmith.errors import ParseError, UsageError
 from tunesmith.lm import FunctionLM, Seen
 from tunesmith.modules import Candidate, calls_of
+from tunesmith.modules.votes import Votes
 
 STEP = "question -> answer"
 
@@ -88,6 +91,65 @@ def test_the_trace_has_the_winning_chain_alone() -> None:
     ((predictor, _, prediction),) = trace
     assert predictor is program.step
     assert prediction.answer == "yes"
+
+
+def stopping(early_stop: str, samples: int, *texts: str) -> tuple[str, int, str]:
+    found = ask(ts.SelfConsistency(ts.Predict(STEP), samples=samples, early_stop=early_stop), answers(*texts))
+    return found.answer, len(found.chains), found.stopped
+
+
+@pytest.mark.parametrize(
+    ("texts", "chains"),
+    [("aaaxy", 3), ("aaxyz", 4), ("abaxy", 4), ("abbab", 5), ("axbya", 5)],
+    ids=str,
+)
+def test_an_exact_stop_comes_as_soon_as_no_chain_can_change_the_answer(texts: str, chains: int) -> None:
+    whole = stopping("none", 5, *(f"{one}1" for one in texts))
+    early = stopping("exact", 5, *(f"{one}1" for one in texts))
+    assert early == (whole[0], chains, "samples" if chains == 5 else "exact")
+
+
+@given(st.lists(st.sampled_from("abc?"), min_size=1, max_size=9), st.lists(st.sampled_from([0, 0.5, 1]), min_size=9))
+def test_an_exact_stop_gives_the_answer_of_all_chains(texts: list[str], weights: list[float]) -> None:
+    votes, winners, decided = Votes(), [], None
+    for number, text in enumerate(texts):
+        votes.add(None if text == "?" else dspy.Prediction(answer=text), weights[number])
+        winners.append(texts[votes.winner] if votes else None)
+        if decided is None and votes.decided(len(texts) - number - 1):
+            decided = number
+    if decided is not None:
+        assert winners[decided] == winners[-1]
+
+
+def test_a_probable_stop_comes_when_the_posterior_says_so() -> None:
+    assert stopping("probable", 40, *["a1"] * 40) == ("a1", 4, "probable")  # 31 of 32, as 15 of 16 is not 0.95
+    assert stopping("probable", 40, "b1", *["a1"] * 39)[:2] == ("a1", 7)  # 120 of 128 with 5 votes, 247 of 256 with 6
+
+
+def test_a_vote_counts_as_much_as_its_weight(tmp_path: Path) -> None:
+    def weight(example: dspy.Example, found: dspy.Prediction) -> float:
+        return {"good": 1.0, "bad": 0.25}[found.answer]
+
+    program = ts.SelfConsistency(ts.Predict(STEP), samples=3, weight=weight)
+    found = ask(program, answers("bad", "bad", "good"))
+    assert (found.answer, found.confidence) == ("good", 1 / 1.5)
+    ts.save(tmp_path / "one", program)
+    with pytest.raises(UsageError, match="no `weight`"):
+        ask(ts.load(tmp_path / "one"), answers("good"))
+    assert ask(ts.load(tmp_path / "one", program=program), answers("bad", "bad", "good")).answer == "good"
+    with pytest.raises(UsageError, match="from 0 to 1"):
+        ask(ts.SelfConsistency(ts.Predict(STEP), weight=lambda example, found: 2.0), answers("good"))
+
+
+def test_a_predictor_weighs_a_vote() -> None:
+    program = ts.SelfConsistency(ts.Predict(STEP), samples=2, weight=ts.Predict("question, answer -> sure: float"))
+    assert ask(program, answers("bad", "0.1", "good", "0.9")).answer == "good"
+    assert calls_of(program) == (4, True)
+
+
+def test_chains_that_are_votes_themselves_are_compared_by_their_answers() -> None:
+    program = ts.SelfConsistency(ts.SelfConsistency(ts.Predict(STEP), samples=1), samples=3)
+    assert ask(program, answers("a1", "b1", "b1")).answer == "b1"
 
 
 def test_it_runs_asynchronously() -> None:

@@ -73,11 +73,11 @@ class BestOf(Rewarded):
 
     def spec(self) -> Mapping[str, Any]:
         """Return the constructor's arguments except the settings."""
-        return {"step": self.step, "reward": self.reward}
+        return {"step": self.step, **self._reward_spec()}
 
     def calls(self) -> Mapping[str, int]:
         """Return how often one run runs each inner module at most."""
-        return {"step": self.samples, **({} if self.reward is None else {"reward": self.samples})}
+        return {"step": self.samples, **self._reward_calls(self.samples)}
 
     def steps(self, **inputs: Any) -> Steps:
         """Make attempts until one is good enough."""
@@ -88,7 +88,8 @@ class BestOf(Rewarded):
         keep_trace(best.call, self.step)
         rewards = [one.value for one in attempts]
         assert best.found is not None
-        return Prediction(**dict(best.found.items()), reward=best.value, rewards=rewards, stopped=stopped)
+        added = {"reward": best.value, "rewards": rewards, "stopped": stopped}
+        return Prediction(**{**dict(best.found.items()), **added})
 
     def _attempts(
         self, inputs: Mapping[str, Any], attempts: list[_Attempt], read: list[_Attempt]

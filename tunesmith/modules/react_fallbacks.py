@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.errors import ParseError, UsageError, shown
-from tunesmith.modules.flow import Call, Flow, Steps
+from tunesmith.errors import BudgetExceeded, ParseError, UsageError, shown
+from tunesmith.modules.flow import BUDGET, Call, Flow, Steps
 from tunesmith.modules.module import Module, Prediction, copy_program
 from tunesmith.modules.react import FINISH, ReAct
 from tunesmith.modules.registry import register_module
@@ -77,7 +77,7 @@ class ReActThenCoT(_Pair):
         if acted.stopped == FINISH:
             return Prediction(**found, source="react")
         thought = yield Call(self.cot, inputs)
-        return Prediction(**{**found, **dict(thought.items()), "source": "cot"})
+        return Prediction(**{**found, **dict(thought.items()), "stopped": acted.stopped, "source": "cot"})
 
 
 @register_module
@@ -130,7 +130,12 @@ class CoTThenReAct(_Pair):
             found, confidence = dict(thought.items()), thought.confidence
             if confidence >= self.threshold:
                 return Prediction(**found, source="cot")
-        acted = yield Call(self.react, inputs)
+        try:
+            acted = yield Call(self.react, inputs)
+        except BudgetExceeded:
+            if not found:
+                raise
+            return Prediction(**{**found, "stopped": BUDGET, "source": "cot"})
         return Prediction(**{**found, **dict(acted.items()), "confidence": confidence, "source": "react"})
 
 

@@ -82,20 +82,19 @@ class Refine(Rewarded):
 
     def spec(self) -> Mapping[str, Any]:
         """Return the constructor's arguments except the settings."""
-        return {"step": self.step, "reward": self.reward}
+        return {"step": self.step, **self._reward_spec()}
 
     def calls(self) -> Mapping[str, int]:
         """Return how often one run runs each inner module at most."""
-        judged = {} if self.reward is None else {"reward": 1 + self.rounds}
-        return {"step": 1, "advise": self.rounds, "improve": self.rounds, **judged}
+        return {"step": 1, "advise": self.rounds, "improve": self.rounds, **self._reward_calls(1 + self.rounds)}
 
     def steps(self, **inputs: Any) -> Steps:
         """Improve the best attempt until it is good enough."""
         best: list[_Attempt] = []
         rewards: list[float | None] = []
         stopped = yield from until_budget(self._rounds(inputs, best, rewards), best)
-        reward = best[-1].value
-        return Prediction(**dict(best[-1].found.items()), reward=reward, rewards=rewards, stopped=stopped)
+        added = {"reward": best[-1].value, "rewards": rewards, "stopped": stopped}
+        return Prediction(**{**dict(best[-1].found.items()), **added})
 
     def _rounds(
         self, inputs: Mapping[str, Any], best: list[_Attempt], rewards: list[float | None]

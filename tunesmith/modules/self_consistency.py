@@ -1,46 +1,48 @@
 """`SelfConsistency`: run a step several times and return the most frequent answer."""
 
-import json
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Generator, Mapping
+from typing import Any, ClassVar
 
-from tunesmith.data import normalize_text
 from tunesmith.errors import ParseError, UsageError, shown
-from tunesmith.lm import BaseLM
-from tunesmith.modules.module import Module, Prediction, context, copy_with_lms, settings
+from tunesmith.modules.flow import Call, Steps, until_budget
+from tunesmith.modules.module import Module, Prediction
 from tunesmith.modules.registry import register_module
-from tunesmith.modules.rollouts import MOST_ROLLOUTS, rolled
+from tunesmith.modules.reward import Rewarded
+from tunesmith.modules.rollouts import MOST_ROLLOUTS, keep_trace, rollout
 from tunesmith.modules.setting import Setting
-from tunesmith.signatures import to_json_value
+from tunesmith.modules.step import check_step, outputs_of
+from tunesmith.modules.votes import Votes
 
 __all__ = ["SelfConsistency"]
 
-_REASONING = "reasoning"
-_ADDED = ("confidence", "chains")
-
 
 @register_module
-class SelfConsistency(Module):
+class SelfConsistency(Rewarded):
     """Run a step `samples` times, each as another rollout, and return the most frequent answer.
 
-    Wang et al. 2022, "Self-Consistency Improves Chain of Thought Reasoning in Language Models", section 2, unweighted
-    majority vote. Differences: answers are normalised before they are compared, a chain with a reply that cannot be
-    parsed has no vote but counts in the confidence, and the earliest answer wins a tie.
+    Wang et al. 2022, "Self-Consistency Improves Chain of Thought Reasoning in Language Models", section 2. Differences:
+    answers are normalised before they are compared, a chain with a reply that cannot be parsed has no vote but counts
+    in the confidence, and the earliest answer wins a tie.
 
-    Returns the prediction of the first chain with the winning answer. It has two more fields: `confidence`, the
-    winner's share of all chains, from 0 to 1, and `chains`, the outputs of each chain, in order. The trace holds only
-    the chosen chain, so that an outvoted chain never becomes a demo.
+    Returns the prediction of the first chain with the winning answer. It has three more fields: `confidence`, the
+    winner's share of the votes of all chains that ran, from 0 to 1; `chains`, the outputs of each chain, in order; and
+    `stopped`: `samples`, `exact`, `probable`, or `budget`, which ended before the others. The trace holds only the
+    chosen chain, so that an outvoted chain never becomes a demo.
 
     Args:
         step: a predictor or any other module, such as `ts.ChainOfThought("question -> answer")`.
         vote: name of the output to vote on; `None`: all outputs together, except `reasoning`.
         samples: number of chains, from 1 to 1000.
         temperature: of every chain.
+        weight: of a chain's vote, from 0 to 1: a function of (example, prediction), or a predictor, as the `reward` of
+            `ts.BestOf`; `None`: every vote counts 1.
+        early_stop: `exact` ends when no further chain can change the answer, `probable` when the winner is more
+            frequent than the second with a probability of `certainty` (Aggarwal et al. 2023, "Let's Sample Step by
+            Step", section 3, the Beta criterion).
+        certainty: that ends the chains if `early_stop` is `probable`.
 
     Raises:
-        UsageError: `step` is not a module, or `vote` is not one of its outputs.
+        UsageError: `step` is not a module, `vote` is not one of its outputs, or a weight is not from 0 to 1.
         ParseError: no chain could be parsed.
 
     Example:
@@ -53,132 +55,84 @@ class SelfConsistency(Module):
         ('four', 0.67)
     """
 
+    reward_name: ClassVar[str] = "weight"
     samples: int = Setting(5, choices=(3, 5, 9), low=1, high=MOST_ROLLOUTS, help="number of chains")
     temperature: float = Setting(0.7, low=0.0, high=2.0, help="temperature of every chain")
+    early_stop: str = Setting("none", only=("none", "exact", "probable"), help="whether fewer chains may do")
+    certainty: float = Setting(0.95, low=0.5, high=1.0, help="probability that ends the chains early")
 
-    def __init__(self, step: Module, vote: str | None = None, samples: int = 5, temperature: float = 0.7) -> None:
+    def __init__(
+        self,
+        step: Module,
+        vote: str | None = None,
+        samples: int = 5,
+        temperature: float = 0.7,
+        *,
+        weight: Any = None,
+        early_stop: str = "none",
+        certainty: float = 0.95,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        if not isinstance(step, Module):
-            raise UsageError(f"`step` must be a module, such as `ts.ChainOfThought(...)`. Given: {shown(step)}.")
-        outputs = _outputs_of(step)
-        if vote is not None and vote not in outputs:
-            raise UsageError(f"`vote` must be an output of the step: {', '.join(outputs)}. Given: {shown(vote)}.")
-        taken = [name for name in _ADDED if name in outputs]
-        if taken:
-            raise UsageError(
-                f"The step has an output `{taken[0]}`, but SelfConsistency adds that field itself. Rename the output."
-            )
+        check_step(step, ("confidence", "chains", "stopped"))
+        self.outputs = outputs_of(step)
+        if vote is not None and vote not in self.outputs:
+            raise UsageError(f"`vote` must be an output of the step: {', '.join(self.outputs)}. Given: {shown(vote)}.")
         self.step = step
         self.vote = vote
-        self.samples = samples
-        self.temperature = temperature
+        self._set_reward(weight)
+        self.samples, self.temperature = samples, temperature
+        self.early_stop, self.certainty = early_stop, certainty
 
     def spec(self) -> Mapping[str, Any]:
         """Return the constructor's arguments except the settings."""
-        return {"step": self.step, "vote": self.vote}
+        return {"step": self.step, "vote": self.vote, **self._reward_spec()}
 
     def calls(self) -> Mapping[str, int]:
-        """Return how often one run runs each inner module."""
-        return {"step": self.samples}
+        """Return how often one run runs each inner module, at most if it may stop early."""
+        return {"step": self.samples, **self._reward_calls(self.samples)}
 
-    def forward(self, **inputs: Any) -> Prediction:
-        """Run the chains one after the other; called by `__call__`."""
-        chains = _Chains(self.vote)
+    def steps(self, **inputs: Any) -> Steps:
+        """Run the chains one after the other."""
+        chains: list[tuple[Call, Prediction | None]] = []
+        votes = Votes(self.vote, self.outputs)
+        stopped = yield from until_budget(self._chains(inputs, chains, votes), votes)
+        call, found = chains[votes.winner]
+        keep_trace(call, self.step)
+        assert found is not None  # a chain without a prediction has no vote
+        given = [None if one is None else dict(one.items()) for _, one in chains]
+        added = {"confidence": votes.share, "chains": given, "stopped": stopped}
+        return Prediction(**{**dict(found.items()), **added})
+
+    def _chains(
+        self, inputs: Mapping[str, Any], chains: list[tuple[Call, Prediction | None]], votes: Votes
+    ) -> Generator[Call, Any, str]:
+        """Fill `chains` and `votes`, and return why they end."""
         for number in range(self.samples):
-            step, options = self._chain(number)
-            with chains.one(step, options["trace"]), context(**options):
-                chains.add(step(**inputs))
-        return self._chosen(chains)
+            call = rollout(self.step, inputs, number, self.temperature)
+            try:
+                found = yield call
+                weight = yield from self._weight(inputs, found, call.options["trace"])
+            except ParseError:
+                if number == self.samples - 1 and not votes:
+                    raise
+                found, weight = None, 1.0
+            chains.append((call, found))
+            votes.add(found, weight)
+            if self.early_stop == "exact" and votes.decided(self.samples - number - 1):
+                return "exact" if number < self.samples - 1 else "samples"
+            if self.early_stop == "probable" and votes.certainty() >= self.certainty:
+                return "probable" if number < self.samples - 1 else "samples"
+        return "samples"
 
-    async def aforward(self, **inputs: Any) -> Prediction:
-        """Run the chains one after the other; called by `acall`."""
-        chains = _Chains(self.vote)
-        for number in range(self.samples):
-            step, options = self._chain(number)
-            with chains.one(step, options["trace"]), context(**options):
-                chains.add(await step.acall(**inputs))
-        return self._chosen(chains)
-
-    def _chain(self, number: int) -> tuple[Module, dict[str, Any]]:
-        """Return the step and the DSPy settings of chain `number`. LMs inside the step get its rollout, too."""
-
-        def draw(lm: BaseLM) -> BaseLM:
-            return rolled(lm, number, self.temperature)
-
-        own = any(predictor.lm is not None for _, predictor in self.step.named_predictors())
-        step = copy_with_lms(self.step, draw) if own else self.step
-        return step, {
-            "lm": None if settings.lm is None else draw(settings.lm),
-            "trace": None if settings.trace is None else [],
-        }
-
-    def _chosen(self, chains: "_Chains") -> Prediction:
-        """Return the winner's prediction, and put its steps into the caller's trace."""
-        winner, votes = chains.winner()
-        if settings.trace is not None:
-            settings.trace.extend(chains.steps(winner, self.step))
-        best = chains.predictions[winner]
-        given = [None if one is None else dict(one.items()) for one in chains.predictions]
-        assert best is not None  # a chain without a prediction has no vote
-        return Prediction(**{**dict(best.items()), "confidence": votes / len(given), "chains": given})
-
-
-class _Chains:
-    """The chains of one run, in order; `None` stands for a reply that could not be parsed."""
-
-    def __init__(self, vote: str | None) -> None:
-        self._vote = vote
-        self._traces: list[tuple[Module, list[Any]]] = []
-        self._error: ParseError | None = None
-        self.predictions: list[Prediction | None] = []
-
-    @contextmanager
-    def one(self, step: Module, trace: list[Any] | None) -> Iterator[None]:
-        """Run one chain in this context. If its reply cannot be parsed, the chain has no vote."""
-        self._traces.append((step, [] if trace is None else trace))
-        try:
-            yield
-        except ParseError as error:
-            self._error = error
-            self.predictions.append(None)
-
-    def add(self, prediction: Prediction) -> None:
-        """Add the prediction of the running chain."""
-        self.predictions.append(prediction)
-
-    def winner(self) -> tuple[int, int]:
-        """Return the number of the first chain with the most frequent answer, and the votes of that answer."""
-        answers = [None if one is None else _answer(one, self._vote) for one in self.predictions]
-        votes = Counter(answer for answer in answers if answer is not None)
-        if not votes:
-            assert self._error is not None  # there is at least one chain
-            raise self._error
-        answer, count = votes.most_common(1)[0]  # the earliest one of a tie
-        return answers.index(answer), count
-
-    def steps(self, number: int, step: Module) -> list[Any]:
-        """Return the trace of a chain, with the predictors of `step` instead of those of its copy."""
-        ran, trace = self._traces[number]
-        if ran is step:
-            return trace
-        paths = {id(predictor): path for path, predictor in ran.named_predictors()}
-        originals = dict(step.named_predictors())
-        return [(originals[paths[id(predictor)]], *rest) for predictor, *rest in trace]
-
-
-def _answer(prediction: Prediction, vote: str | None) -> str:
-    """Return the answer as a comparable text: texts are normalised, all other values are JSON."""
-    values = dict(prediction.items()) if vote is None else {vote: prediction[vote]}
-    compared = {name: _normalised(value) for name, value in values.items() if vote is not None or name != _REASONING}
-    return json.dumps(compared, sort_keys=True)
-
-
-def _normalised(value: Any) -> Any:
-    # Punctuation alone normalises to an empty text, which would make different answers equal.
-    return (normalize_text(value) or value) if isinstance(value, str) else to_json_value(value)
-
-
-def _outputs_of(step: Module) -> list[str]:
-    """Return the outputs of a step's last predictor: the best guess before the step runs."""
-    predictors = step.named_predictors()
-    return list(predictors[-1][1].signature.output_fields) if predictors else []
+    def _weight(
+        self, inputs: Mapping[str, Any], found: Prediction, trace: list[Any] | None
+    ) -> Generator[Call, Any, float]:
+        """Return the weight of a chain; 0 if a predictor's reply cannot be read."""
+        if self._reward() is None:
+            return 1.0
+        score = yield from self._scored(inputs, found, trace)
+        if score is None:
+            return 0.0
+        if not 0 <= score.value <= 1:
+            raise UsageError(f"A weight must be from 0 to 1. `weight` gave {score.value}.")
+        return float(score.value)

@@ -8,7 +8,7 @@ from tunesmith.errors import UsageError, shown
 from tunesmith.modules.module import DspyPredict, Module, Prediction, signature_of
 from tunesmith.signatures import InputField, Signature, to_json_value
 
-__all__ = ["as_text", "check_step", "step_signature", "with_inputs"]
+__all__ = ["as_text", "check_step", "outputs_of", "step_signature", "with_inputs"]
 
 
 def check_step(step: Any, added: tuple[str, ...]) -> None:
@@ -19,11 +19,15 @@ def check_step(step: Any, added: tuple[str, ...]) -> None:
     """
     if not isinstance(step, Module):
         raise UsageError(f"`step` must be a module, such as `ts.ChainOfThought(...)`. Given: {shown(step)}.")
+    taken = set(outputs_of(step)) & set(added)
+    if taken:
+        raise UsageError(f"The step has an output `{min(taken)}`, which this module adds itself. Rename the output.")
+
+
+def outputs_of(step: Module) -> list[str]:
+    """Return the outputs of a step's last predictor: the best guess before the step runs."""
     predictors = step.named_predictors()
-    outputs = signature_of(predictors[-1][1]).output_fields if predictors else {}
-    for name in added:
-        if name in outputs:
-            raise UsageError(f"The step has an output `{name}`, which this module adds itself. Rename the output.")
+    return list(signature_of(predictors[-1][1]).output_fields) if predictors else []
 
 
 def step_signature(step: Any) -> type[Signature]:
