@@ -69,6 +69,13 @@ def test_the_schema_of_the_outputs_is_shown(workspace: Workspace) -> None:
     assert "Outputs of self" in run("show", A, "--schema").stdout
 
 
+def test_the_tree_of_the_program_is_shown(workspace: Workspace) -> None:
+    assert run("show", A, "--tree").stdout.startswith("self: Predict, report -> team: Literal['streets'")
+    found = json.loads(run("show", A, "--tree", "--json").stdout)["tree"]
+    assert found["mermaid"].startswith("flowchart TD")
+    assert found["signature"] in found["text"]
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "state.json"])
 def test_a_changed_byte_is_refused(workspace: Workspace, name: str) -> None:
     file = workspace.folder / A / name

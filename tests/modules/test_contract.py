@@ -11,9 +11,12 @@ from tunesmith.modules import (
     RAG,
     BestOf,
     Candidate,
+    Chain,
     ChainOfThought,
     Classify,
     CoTThenReAct,
+    Map,
+    Parallel,
     Predict,
     ProgramOfThought,
     ReAct,
@@ -138,6 +141,30 @@ class TestRAG(ModuleContract):
 
     def make(self) -> dspy.Module:
         return RAG(BM25(["The bill is in the mail.", "Rooms are upstairs."]), ChainOfThought(Route))
+
+
+class TestChain(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return Chain(route=ChainOfThought(Route), answer=Predict("queue, message -> reply"))
+
+
+class TestParallel(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return Parallel(route=ChainOfThought(Route), mood=Predict("message -> mood"))
+
+
+class TestMap(ModuleContract):
+    inputs = MappingProxyType({"messages": ["where is my bill", "my card is lost"]})
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return Map(ChainOfThought(Route), over="messages", each="message")
 
 
 class TestClassify(ModuleContract):

@@ -12,7 +12,7 @@ from tests.each import each
 from tests.evaluation.replies import likely
 from tunesmith.errors import UsageError
 from tunesmith.lm import FunctionLM, Seen
-from tunesmith.modules import Candidate, calls_of
+from tunesmith.modules import Candidate, calls_of, program_inputs
 
 STEP = "text -> answer"
 
@@ -105,6 +105,23 @@ def test_an_artifact_brings_it_back_without_code(tmp_path: Path) -> None:
     assert ask(loaded, "one plus one", "2").routed_by == "rule"
 
 
+def test_an_artifact_keeps_the_order_of_the_routes(tmp_path: Path) -> None:
+    program = ts.Router("text", talk=ts.Predict(STEP), sums=ts.Predict("text, digits -> number"))
+    ts.save(tmp_path / "router", program)
+    loaded: Any = ts.load(tmp_path / "router")
+    assert loaded.names == ["talk", "sums"]
+    assert ask(loaded, "hello", "talk", "Hi.").answer == "Hi."
+
+
+def test_a_route_gets_only_the_inputs_that_it_takes() -> None:
+    program = ts.Router("text", default="talk", talk=ts.Predict(STEP), sums=ts.Predict("text, digits -> number"))
+    assert program_inputs(program).names == ("text", "digits")
+    lm = ts.ScriptedLM("talk", "Hi.")
+    with dspy.context(lm=lm):
+        program(text="hello", digits="two")
+    assert "two" not in lm.requests[1].messages[-1].text
+
+
 def test_a_compile_finds_the_similarity_that_helps() -> None:
     rows = [dspy.Example(text=f"hello number {n}", route="sums").with_inputs("text") for n in range(8)]
     found = ts.compile(
@@ -136,5 +153,5 @@ def test_a_compile_finds_the_similarity_that_helps() -> None:
 def test_a_router_that_cannot_work_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         router(**options)
-    with pytest.raises(UsageError, match="two routes"):
+    with pytest.raises(UsageError, match="needs 2 or more"):
         ts.Router("text", one=ts.Predict(STEP))

@@ -12,7 +12,7 @@ from tunesmith.cli.fields import pairs_of, typed_pairs
 from tunesmith.cli.output import emit, heading, note, say, say_table
 from tunesmith.errors import UsageError
 from tunesmith.lm import LM, OwnTurns
-from tunesmith.modules import Module, nearest_path, program_inputs, render
+from tunesmith.modules import Module, nearest_path, program_inputs, render, tree
 from tunesmith.signatures import left_out, output_schema
 
 __all__ = ["run"]
@@ -24,6 +24,7 @@ def run(
     fields: tuple[str, ...],
     messages: bool,
     schema: bool,
+    wants_tree: bool,
     wants_diff: bool,
     spec: str | None,
     allow: tuple[str, ...],
@@ -35,8 +36,10 @@ def run(
         raise UsageError(f"{fields[0]!r} is for --messages: `tunesmith show ARTIFACT --messages field=value`.")
     found = verify(artifact)
     parts: dict[str, Any] = {}
-    if messages or schema:
+    if messages or schema or wants_tree:
         program = chosen_artifact(artifact, allow)
+        if wants_tree:
+            parts["tree"] = _tree(program)
         if messages:
             parts["messages"] = _messages(program, fields, spec, quiet=quiet)
         if schema:
@@ -74,7 +77,14 @@ def _schemas(program: Module) -> dict[str, Any]:
     }
 
 
+def _tree(program: Module) -> dict[str, Any]:
+    found = tree(program)
+    return {**found.to_json(), "text": str(found), "mermaid": found.mermaid()}
+
+
 def _say_parts(parts: dict[str, Any]) -> None:
+    if "tree" in parts:
+        say(parts["tree"]["text"])
     if "messages" in parts:
         _say_messages(parts["messages"])
     for path, one in parts.get("schema", {}).items():

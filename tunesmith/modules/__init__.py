@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         with_default_formats,
     )
     from tunesmith.modules.candidate import Candidate, Part
+    from tunesmith.modules.chain import Chain
     from tunesmith.modules.classify import Classify
     from tunesmith.modules.fingerprint import (
         class_name,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     )
     from tunesmith.modules.inputs import ProgramInputs, program_inputs
     from tunesmith.modules.likelihood import Likelihood
+    from tunesmith.modules.mapping import Map
     from tunesmith.modules.mcp_tools import MCPTools
     from tunesmith.modules.module import (
         DspyChainOfThought,
@@ -42,8 +44,10 @@ if TYPE_CHECKING:
         signature_of,
     )
     from tunesmith.modules.nearest import Nearest, demo_content, inputs_text, nearest_of, nearest_path, static_demos
+    from tunesmith.modules.parallel import Parallel
     from tunesmith.modules.predict import ChainOfThought, Predict
     from tunesmith.modules.program_of_thought import ProgramOfThought
+    from tunesmith.modules.program_tree import ProgramTree, tree
     from tunesmith.modules.react import ReAct
     from tunesmith.modules.react_fallbacks import CoTThenReAct, ReActThenCoT
     from tunesmith.modules.refine import Refine
@@ -90,6 +94,7 @@ __all__ = [
     "caller_adapter",
     "calls_of",
     "Candidate",
+    "Chain",
     "ChainOfThought",
     "change_settings",
     "choices_of",
@@ -116,11 +121,13 @@ __all__ = [
     "Likelihood",
     "lone_prediction",
     "lone_predictor",
+    "Map",
     "MCPTools",
     "Module",
     "Nearest",
     "nearest_of",
     "nearest_path",
+    "Parallel",
     "Part",
     "Passage",
     "Predict",
@@ -130,6 +137,7 @@ __all__ = [
     "program_structure",
     "ProgramInputs",
     "ProgramOfThought",
+    "ProgramTree",
     "RAG",
     "ReAct",
     "ReActThenCoT",
@@ -153,6 +161,7 @@ __all__ = [
     "stream",
     "Tool",
     "ToolStep",
+    "tree",
     "VectorIndex",
     "Vectors",
     "why_not_importable",

@@ -13,6 +13,7 @@ from tunesmith.signatures import Signature, input_types
 __all__ = ["ProgramInputs", "program_inputs"]
 
 _OURS = ("dspy", "tunesmith")
+_NONE = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +59,20 @@ def program_inputs(program: Module) -> ProgramInputs:
     Raises:
         UsageError: the inputs cannot be determined.
     """
-    step = (spec_of(program) or {}).get("step")
-    if isinstance(step, Module):
+    spec, own = spec_of(program), getattr(program, "signature", _NONE)
+    step = (spec or {}).get("step")
+    if isinstance(step, Module) and own is _NONE:
         return program_inputs(step)
     kind = type(program)  # DSPy logs a warning if `forward` is looked up on the instance
     forward = getattr(kind, "forward", None) or getattr(kind, "aforward", None)
     exact = getattr(forward, "__module__", "").split(".")[0] in _OURS
-    own = getattr(program, "signature", None)
     named = () if forward is None else _parameters(forward)
     if isinstance(own, type) and issubclass(own, Signature) and (exact or not named):
         return ProgramInputs.of(own, exact=exact)
     if named:
         return ProgramInputs(named, forward=forward)
     predictors = program.named_predictors()
-    if len(predictors) == 1:
+    if len(predictors) == 1 and (spec is None or own is _NONE):
         return ProgramInputs.of(_without_reasoning(predictors[0][1].signature), exact=exact)
     raise UsageError(
         f"The inputs of {type(program).__name__} are unknown. Give `forward` named parameters, or write "

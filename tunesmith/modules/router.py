@@ -3,14 +3,14 @@
 import math
 import re
 from collections import defaultdict
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from tunesmith.errors import ParseError, UsageError, shown
 from tunesmith.modules.classify import Classify
 from tunesmith.modules.flow import Call, Flow, Steps
-from tunesmith.modules.inputs import program_inputs
 from tunesmith.modules.module import Module, Prediction
+from tunesmith.modules.parts import Parts, joined_signature, outputs_of
 from tunesmith.modules.predict import Predict
 from tunesmith.modules.registry import calls_of, register_module
 from tunesmith.modules.retrieval.words import words_of
@@ -21,7 +21,6 @@ __all__ = ["NO_ROUTE", "Router"]
 
 NO_ROUTE = "none"
 """The label of a model that finds no route."""
-_ADDED = ("route", "routed_by", "confidence")
 _HOW = f"Choose the route that the text needs. Say `{NO_ROUTE}` if it needs none of them."
 
 
@@ -56,7 +55,8 @@ class Router(Flow):
         threshold: least probability of a route that a model chose.
         similarity: least similarity of an example that decides; above 1 none does.
         neighbours: examples that vote, each with its similarity.
-        **routes: the modules by name.
+        order: names of the routes in order; default the order in which they are given.
+        **routes: the modules by name. Each gets those of the inputs that it takes.
 
     Raises:
         UsageError: there are fewer than two routes, a name is taken or unknown, or a pattern is not one.
@@ -82,6 +82,9 @@ class Router(Flow):
     neighbours: int = Setting(3, choices=(1, 3), low=1, help="examples that vote")
     descriptions: str = Setting("", help="lines `route: description`, which the model reads")
 
+    _noun = "route"
+    _added: tuple[str, ...] = ("route", "routed_by", "confidence")
+
     def __init__(
         self,
         field: str,
@@ -94,29 +97,28 @@ class Router(Flow):
         threshold: float = 0.0,
         similarity: float = 0.6,
         neighbours: int = 3,
+        order: Sequence[str] | None = None,
         **routes: Module,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.field, self.rules, self.examples = field, dict(rules or {}), dict(examples or {})
-        self.default, self.scored, self.names = default, scored, list(routes)
-        _check_routes(routes, field)
-        self._check_names(descriptions)
+        self.default, self.scored = default, scored
         self._patterns = [(_pattern(text), route) for text, route in self.rules.items()]
         self._words = [(frozenset(words_of(text)), route) for text, route in self.examples.items()]
-        self.signature = program_inputs(next(iter(routes.values()))).signature
-        choose: Any = _choice_signature(self.names)
+        names = list(routes if order is None else order)
+        choose: Any = _choice_signature(names)
         self.choose = Classify(choose) if scored else Predict(choose)
-        for name, module in routes.items():
-            if name == NO_ROUTE or name.startswith("_") or hasattr(self, name):
-                raise UsageError(f"A route cannot be called `{name}`, which the router uses itself. Rename it.")
-            setattr(self, name, module)
+        self.parts, self.names = Parts(self, self._noun, routes, order, least=2), names
+        self._check_names(descriptions)
+        self._check_parts()
+        self.signature = self._joined()
         self.threshold, self.similarity, self.neighbours = threshold, similarity, neighbours
         self.descriptions = descriptions if isinstance(descriptions, str) else _lines(descriptions, self.names)
 
     def spec(self) -> Mapping[str, Any]:
         """Return the constructor's arguments except the settings."""
         given = {name: getattr(self, name) for name in ("field", "rules", "examples", "default", "scored")}
-        return {**given, **{name: getattr(self, name) for name in self.names}}
+        return {**given, "order": self.names, **{name: getattr(self, name) for name in self.names}}
 
     def calls(self) -> Mapping[str, int]:
         """Return how often one run runs each inner module at most: a choice, and the route with the most calls."""
@@ -130,8 +132,8 @@ class Router(Flow):
             choice = choice._replace(route=self.default, by="default")
         outputs: dict[str, Any] = {}
         if choice.route is not None:
-            found = yield Call(getattr(self, choice.route), inputs)
-            outputs = dict(found.items())
+            found = yield self.parts.call(self, choice.route, inputs)
+            outputs = outputs_of(found, f"The route `{choice.route}`")
         elif self.signature is not None:
             outputs = dict.fromkeys(self.signature.output_fields)
         return Prediction(**{**outputs, "route": choice.route, "routed_by": choice.by, "confidence": choice.confidence})
@@ -164,21 +166,31 @@ class Router(Flow):
         default = [] if self.default is None else [self.default]
         for name in (*self.rules.values(), *self.examples.values(), *default, *described):
             if name not in self.names:
-                raise UsageError(f"There is no route {name!r}. The routes are: {', '.join(self.names)}.")
+                raise UsageError(f"There is no {self._noun} {name!r}. There are: {', '.join(self.names)}.")
 
+    def _check_parts(self) -> None:
+        for name in self.names:
+            if name == NO_ROUTE:
+                raise UsageError(
+                    f"A {self._noun} cannot be called `{name}`, which means that there is none. Rename it."
+                )
+            taken = [one for one in self._added if one in (self.parts.output_types(name) or ())]
+            if taken:
+                raise UsageError(
+                    f"The {self._noun} `{name}` has an output `{taken[0]}`, which `{type(self).__name__}` adds itself. "
+                    "Rename it."
+                )
 
-def _check_routes(routes: Mapping[str, Any], field: str) -> None:
-    if len(routes) < 2:
-        raise UsageError("A router needs two routes or more, as in `ts.Router('text', sums=..., talk=...)`.")
-    for name, module in routes.items():
-        if not isinstance(module, Module):
-            raise UsageError(f"The route `{name}` must be a module, such as `ts.Predict(...)`. Given: {shown(module)}.")
-        inputs = program_inputs(module)
-        if field not in inputs.names:
-            raise UsageError(f"`field` must be an input of each route. Those of `{name}`: {', '.join(inputs.names)}.")
-        taken = [one for one in _ADDED if inputs.signature is not None and one in inputs.signature.output_fields]
-        if taken:
-            raise UsageError(f"The route `{name}` has an output `{taken[0]}`, which the router adds. Rename it.")
+    def _joined(self) -> type[Signature] | None:
+        inputs: dict[str, Any] = {}
+        outputs: dict[str, Any] = {}
+        for name in self.names:
+            given = self.parts.inputs(name)
+            if given is not None and self.field not in given:
+                raise UsageError(f"`field` must be an input of each route. Those of `{name}`: {', '.join(given)}.")
+            inputs = {**self.parts.input_types(name), **inputs}
+            outputs = {**(self.parts.output_types(name) or {}), **outputs}
+        return joined_signature(inputs, outputs)
 
 
 def _pattern(text: str) -> re.Pattern[str]:

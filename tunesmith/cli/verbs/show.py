@@ -16,6 +16,9 @@ __all__ = ["command"]
 @click.option(
     "--schema", is_flag=True, help="Show the JSON Schema of the outputs, and the constraints that are checked locally."
 )
+@click.option(
+    "--tree", "wants_tree", is_flag=True, help="Show the program's modules with their signatures, settings and tools."
+)
 @click.option("--diff", "wants_diff", is_flag=True, help="Show the changes of the compile.")
 @lm_option
 @allow_option
