@@ -5,12 +5,18 @@ import pytest
 
 from tests.contracts.metric import MetricContract
 from tunesmith.metrics import (
+    answer_in_passages,
+    citation_correctness,
     contains,
     exact_match,
     gated,
     json_fields,
+    ndcg_at,
     numeric_close,
     one_of,
+    precision_at,
+    recall_at,
+    reciprocal_rank,
     regex_match,
     rouge_l,
     set_match,
@@ -178,3 +184,59 @@ class TestJsonFields(MetricContract):
     @pytest.fixture
     def perfect(self):
         return dspy.Prediction(answer='{"city": "rome", "items": [{"price": "3.50"}]}')
+
+
+class PassageContract(MetricContract):
+    """The passages are in `answer`, so that junk comes as passages too."""
+
+    label = "relevant"
+
+    @pytest.fixture
+    def example(self):
+        return dspy.Example(question="?", relevant=["one", "two"]).with_inputs("question")
+
+    @pytest.fixture
+    def perfect(self):
+        return dspy.Prediction(answer=["one", "two"])
+
+
+class TestRecallAt(PassageContract):
+    @pytest.fixture
+    def metric(self):
+        return recall_at(field="answer")
+
+
+class TestRecallAtOfTexts(PassageContract):
+    @pytest.fixture
+    def metric(self):
+        return recall_at(field="answer", k=2, by="text")
+
+
+class TestPrecisionAt(PassageContract):
+    @pytest.fixture
+    def metric(self):
+        return precision_at(field="answer")
+
+
+class TestReciprocalRank(PassageContract):
+    @pytest.fixture
+    def metric(self):
+        return reciprocal_rank(field="answer")
+
+
+class TestNdcgAt(PassageContract):
+    @pytest.fixture
+    def metric(self):
+        return ndcg_at(field="answer", k=2)
+
+
+class TestCitationCorrectness(PassageContract):
+    @pytest.fixture
+    def metric(self):
+        return citation_correctness(field="answer")
+
+
+class TestAnswerInPassages(PassageContract):
+    @pytest.fixture
+    def metric(self):
+        return answer_in_passages("relevant", field="answer")

@@ -84,3 +84,11 @@ def test_an_unknown_setting_is_refused(path: str, name: str) -> None:
         Candidate.of(program).with_setting(path, name, 3)
     with pytest.raises(UsageError, match=r"self\.words"):
         Candidate(Candidate.of(program).parts, settings={path: {name: 3}}).apply(program)
+
+
+def test_a_program_that_is_compiled_shows_the_settings_of_its_parts_and_a_frozen_part_does_not() -> None:
+    program = ts.RAG(ts.Hybrid(ts.BM25(["a"]), ts.BM25(["b"])))
+    program._compiled = True
+    assert set(settings_of(program)) == {"retrieve", "generate", "retrieve.retriever"}
+    program.retrieve._compiled = True
+    assert set(settings_of(program)) == {"retrieve", "generate"}

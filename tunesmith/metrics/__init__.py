@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     )
     from tunesmith.metrics.numeric import numeric_close
     from tunesmith.metrics.overlap import rouge_l, token_f1
+    from tunesmith.metrics.passages import (
+        answer_in_passages,
+        citation_correctness,
+        ndcg_at,
+        precision_at,
+        recall_at,
+        reciprocal_rank,
+    )
     from tunesmith.metrics.sets import set_match
     from tunesmith.metrics.sources import code_identity, source_key
     from tunesmith.metrics.structured import json_fields
@@ -31,7 +39,9 @@ else:
     __getattr__ = lazy_package(__name__)
 
 __all__ = [
+    "answer_in_passages",
     "check_metric",
+    "citation_correctness",
     "code_identity",
     "contains",
     "exact_match",
@@ -47,8 +57,12 @@ __all__ = [
     "metric_name",
     "MISSING_FIELD",
     "named_metrics",
+    "ndcg_at",
     "numeric_close",
     "one_of",
+    "precision_at",
+    "recall_at",
+    "reciprocal_rank",
     "regex_match",
     "rouge_l",
     "same",
