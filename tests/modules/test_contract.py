@@ -16,6 +16,7 @@ from tunesmith.modules import (
     Classify,
     CoTThenReAct,
     Map,
+    Memory,
     Parallel,
     Predict,
     ProgramOfThought,
@@ -165,6 +166,13 @@ class TestMap(ModuleContract):
 
     def make(self) -> dspy.Module:
         return Map(ChainOfThought(Route), over="messages", each="message")
+
+
+class TestMemory(ModuleContract):
+    inputs = MappingProxyType({"message": "where is my bill", "past": [{"message": "Hi", "queue": "other"}]})
+
+    def make(self) -> dspy.Module:
+        return Memory(ChainOfThought("memory, message -> queue"))
 
 
 class TestClassify(ModuleContract):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.likelihood import Likelihood
     from tunesmith.modules.mapping import Map
     from tunesmith.modules.mcp_tools import MCPTools
+    from tunesmith.modules.memory import Memory
     from tunesmith.modules.module import (
         DspyChainOfThought,
         DspyPredict,
@@ -123,6 +124,7 @@ __all__ = [
     "lone_predictor",
     "Map",
     "MCPTools",
+    "Memory",
     "Module",
     "Nearest",
     "nearest_of",

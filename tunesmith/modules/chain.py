@@ -5,7 +5,7 @@ from typing import Any
 
 from tunesmith.modules.flow import Flow, Steps
 from tunesmith.modules.module import Module, Prediction
-from tunesmith.modules.parts import Parts, joined_signature, outputs_of
+from tunesmith.modules.parts import Parts, joined_signature, prediction_fields
 from tunesmith.modules.registry import register_module
 
 __all__ = ["Chain"]
@@ -61,7 +61,7 @@ class Chain(Flow):
         """Run each step."""
         fields, found = dict(inputs), dict[str, Any]()
         for name in self.parts.names:
-            outputs = outputs_of((yield self.parts.call(self, name, fields)), f"The step `{name}` of a chain")
+            outputs = prediction_fields((yield self.parts.call(self, name, fields)), f"The step `{name}` of a chain")
             fields |= outputs
             found |= outputs
         return Prediction(**found)

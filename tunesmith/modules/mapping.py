@@ -6,7 +6,7 @@ from typing import Any
 from tunesmith.errors import UsageError, shown
 from tunesmith.modules.flow import Flow, Steps
 from tunesmith.modules.module import Module, Prediction
-from tunesmith.modules.parts import Parts, joined_signature, outputs_of
+from tunesmith.modules.parts import Parts, joined_signature, prediction_fields
 from tunesmith.modules.registry import register_module
 from tunesmith.modules.setting import Setting
 from tunesmith.modules.together import together
@@ -82,7 +82,7 @@ class Map(Flow):
                 f"`{self.over}` has {len(items)} items, and `most` allows {self.most}. Give `ts.Map(..., most=...)`."
             )
         found = yield together([self.parts.call(self, "step", {**inputs, self.each: item}) for item in items])
-        rows = [outputs_of(one, "The step of a `Map`") for one in found]
+        rows = [prediction_fields(one, "The step of a `Map`") for one in found]
         names = dict.fromkeys(self.parts.output_types("step") or ()) | {name: None for row in rows for name in row}
         return Prediction(**{name: [row.get(name) for row in rows] for name in names})
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tunesmith.modules.flow import Flow, Steps
 from tunesmith.modules.module import Module, Prediction
-from tunesmith.modules.parts import Parts, joined_signature, outputs_of
+from tunesmith.modules.parts import Parts, joined_signature, prediction_fields
 from tunesmith.modules.registry import register_module
 from tunesmith.modules.together import together
 
@@ -63,7 +63,7 @@ class Parallel(Flow):
         """Run the branches."""
         found = yield together([self.parts.call(self, name, inputs) for name in self.parts.names])
         named = zip(self.parts.names, found, strict=True)
-        return Prediction(**_merged({name: outputs_of(one, f"The branch `{name}`") for name, one in named}))
+        return Prediction(**_merged({name: prediction_fields(one, f"The branch `{name}`") for name, one in named}))
 
 
 def _merged(branches: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

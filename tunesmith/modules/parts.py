@@ -10,7 +10,7 @@ from tunesmith.modules.inputs import ProgramInputs, program_inputs
 from tunesmith.modules.module import Module, Prediction
 from tunesmith.signatures import InputField, OutputField, Signature, input_types, output_types
 
-__all__ = ["Parts", "joined_signature", "outputs_of"]
+__all__ = ["Parts", "joined_signature", "prediction_fields"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Parts:
         if known is None:
             return Call(getattr(owner, name), dict(fields))
         given = {one: fields[one] for one in known.names if one in fields}
-        absent = [one for one in known.names if one not in given]
+        absent = [one for one in known.names if one not in given and _is_needed(known, one)]
         if absent and (known.forward is None or known.misfit(given) is not None):
             raise UsageError(
                 f"The {self.noun} `{name}` needs `{absent[0]}`. There are: {', '.join(fields) or 'no fields'}."
@@ -100,7 +100,11 @@ def _known(part: Module) -> _Known:
     return _Known(inputs, output_types(declared) if typed else None)  # type: ignore[arg-type]
 
 
-def outputs_of(found: Any, what: str) -> dict[str, Any]:
+def _is_needed(known: ProgramInputs, name: str) -> bool:
+    return known.signature is None or known.signature.input_fields[name].is_required()
+
+
+def prediction_fields(found: Any, what: str) -> dict[str, Any]:
     """Return the fields of what a part returned.
 
     Raises:

@@ -35,9 +35,9 @@ class ProgramTree:
 
     Example:
         >>> import tunesmith as ts
-        >>> print(ts.tree(ts.SelfConsistency(ts.Predict("question -> answer"), samples=3)))
-        self: SelfConsistency, samples = 3, temperature = 0.7
-        └─ step: Predict, question -> answer
+        >>> print(ts.tree(ts.Map(ts.Predict("remark -> mood"), over="remarks", each="remark")))
+        self: Map, most = 20
+        └─ step: Predict, remark -> mood
     """
 
     name: str

@@ -10,7 +10,7 @@ from tunesmith.errors import ParseError, UsageError, shown
 from tunesmith.modules.classify import Classify
 from tunesmith.modules.flow import Call, Flow, Steps
 from tunesmith.modules.module import Module, Prediction
-from tunesmith.modules.parts import Parts, joined_signature, outputs_of
+from tunesmith.modules.parts import Parts, joined_signature, prediction_fields
 from tunesmith.modules.predict import Predict
 from tunesmith.modules.registry import calls_of, register_module
 from tunesmith.modules.retrieval.words import words_of
@@ -133,7 +133,7 @@ class Router(Flow):
         outputs: dict[str, Any] = {}
         if choice.route is not None:
             found = yield self.parts.call(self, choice.route, inputs)
-            outputs = outputs_of(found, f"The route `{choice.route}`")
+            outputs = prediction_fields(found, f"The route `{choice.route}`")
         elif self.signature is not None:
             outputs = dict.fromkeys(self.signature.output_fields)
         return Prediction(**{**outputs, "route": choice.route, "routed_by": choice.by, "confidence": choice.confidence})
