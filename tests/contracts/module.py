@@ -126,6 +126,8 @@ def demo_for(signature: type[dspy.Signature], word: str) -> Demo:
 def _demo_value(annotation: Any, word: str) -> Any:
     if annotation is str:
         return word
+    if get_origin(annotation) is list:
+        return [word]
     return get_args(annotation)[0] if get_origin(annotation) is Literal else {}
 
 

@@ -15,8 +15,10 @@ from tunesmith.modules import (
     ChainOfThought,
     Classify,
     CoTThenReAct,
+    LeastToMost,
     Map,
     Memory,
+    MultiChainComparison,
     Parallel,
     Predict,
     ProgramOfThought,
@@ -26,6 +28,7 @@ from tunesmith.modules import (
     Rewriter,
     Router,
     SelfConsistency,
+    ZeroShotCoT,
 )
 
 BILL = MappingProxyType({"message": "where is my bill"})
@@ -173,6 +176,35 @@ class TestMemory(ModuleContract):
 
     def make(self) -> dspy.Module:
         return Memory(ChainOfThought("memory, message -> queue"))
+
+
+class TestMultiChainComparison(ModuleContract):
+    inputs = BILL
+    calls = 3
+    best_after = 1
+
+    def make(self) -> dspy.Module:
+        return MultiChainComparison(ChainOfThought(Route), samples=2)
+
+
+class TestLeastToMost(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return LeastToMost(ChainOfThought(Route))
+
+    def test_what_was_applied_is_sent(self, program: dspy.Module) -> None:
+        """Not here: the double names no parts, so `solve` is never asked."""
+        assert set(Candidate.of(program).parts) == {"decompose", "solve", "step.predict"}
+
+
+class TestZeroShotCoT(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return ZeroShotCoT(Route)
 
 
 class TestClassify(ModuleContract):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         why_not_importable,
     )
     from tunesmith.modules.inputs import ProgramInputs, program_inputs
+    from tunesmith.modules.least_to_most import LeastToMost
     from tunesmith.modules.likelihood import Likelihood
     from tunesmith.modules.mapping import Map
     from tunesmith.modules.mcp_tools import MCPTools
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         settings,
         signature_of,
     )
+    from tunesmith.modules.multi_chain import MultiChainComparison
     from tunesmith.modules.nearest import Nearest, demo_content, inputs_text, nearest_of, nearest_path, static_demos
     from tunesmith.modules.parallel import Parallel
     from tunesmith.modules.predict import ChainOfThought, Predict
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, stream
     from tunesmith.modules.tool import Tool
     from tunesmith.modules.trajectory import ToolStep
+    from tunesmith.modules.zero_shot_cot import ZeroShotCoT
 else:
     __getattr__ = lazy_package(__name__)
 
@@ -119,6 +122,7 @@ __all__ = [
     "Generate",
     "Hybrid",
     "inputs_text",
+    "LeastToMost",
     "Likelihood",
     "lone_prediction",
     "lone_predictor",
@@ -126,6 +130,7 @@ __all__ = [
     "MCPTools",
     "Memory",
     "Module",
+    "MultiChainComparison",
     "Nearest",
     "nearest_of",
     "nearest_path",
@@ -171,4 +176,5 @@ __all__ = [
     "with_default_formats",
     "WordIndex",
     "words_of",
+    "ZeroShotCoT",
 ]
