@@ -25,6 +25,7 @@ from tunesmith.modules import (
     ReAct,
     ReActThenCoT,
     Refine,
+    Rerank,
     Rewriter,
     Router,
     SelfConsistency,
@@ -205,6 +206,23 @@ class TestZeroShotCoT(ModuleContract):
 
     def make(self) -> dspy.Module:
         return ZeroShotCoT(Route)
+FOUND = ("The bill is in the mail.", "The bill is paid.")
+
+
+class TestRerankByList(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return RAG(Rerank(BM25(FOUND)), ChainOfThought(Route))
+
+
+class TestRerankByPoint(ModuleContract):
+    inputs = BILL
+    calls = 3
+
+    def make(self) -> dspy.Module:
+        return RAG(Rerank(BM25(FOUND), by="pointwise"), ChainOfThought(Route))
 
 
 class TestClassify(ModuleContract):

@@ -428,8 +428,10 @@ def _part(passage: Any, name: str) -> str | None:
 def _matches(passage: Any, relevant: Mapping[str, float], by: str) -> list[str]:
     """Return what is relevant and in a passage: of the same name, or a text that it holds, apart from white space."""
     part = _part(passage, by)
-    if part is None or by != "text":
-        return [part] if part is not None and part in relevant else []
+    if part is None:
+        return []
+    if by != "text":
+        return [part] if part in relevant else []
     text = _folded(part)
     return [item for item in relevant if _folded(item) in text]
 

@@ -8,7 +8,7 @@ from tunesmith.errors import BudgetExceeded
 from tunesmith.lm import StopSignal, in_trial
 from tunesmith.modules.module import Module, context
 
-__all__ = ["BUDGET", "Call", "Flow", "Steps", "until_budget"]
+__all__ = ["BUDGET", "Call", "Flow", "Steps", "arun_steps", "run_steps", "until_budget"]
 
 BUDGET = "budget"
 """What `stopped` of a prediction says if the budget ended first."""
@@ -46,25 +46,35 @@ class Flow(Module):
 
     def forward(self, **inputs: Any) -> Any:
         """Run the steps; called by `__call__`."""
-        run = _Run(self.steps(**inputs))
-        while (call := run.next()) is not None:
-            try:
-                with context(**call.options):
-                    run.got(call.module(**call.inputs))
-            except (Exception, StopSignal) as error:  # noqa: BLE001 - raised again in the steps, which catch what they can mend
-                run.failed(error)
-        return run.result
+        return run_steps(self.steps(**inputs))
 
     async def aforward(self, **inputs: Any) -> Any:
         """Run the steps; called by `acall`."""
-        run = _Run(self.steps(**inputs))
-        while (call := run.next()) is not None:
-            try:
-                with context(**call.options):
-                    run.got(await call.module.acall(**call.inputs))
-            except (Exception, StopSignal) as error:  # noqa: BLE001 - raised again in the steps, which catch what they can mend
-                run.failed(error)
-        return run.result
+        return await arun_steps(self.steps(**inputs))
+
+
+def run_steps(steps: Steps) -> Any:
+    """Make the calls that a generator asks for, and return what it returns."""
+    run = _Run(steps)
+    while (call := run.next()) is not None:
+        try:
+            with context(**call.options):
+                run.got(call.module(**call.inputs))
+        except (Exception, StopSignal) as error:  # noqa: BLE001 - raised again in the steps, which catch what they can mend
+            run.failed(error)
+    return run.result
+
+
+async def arun_steps(steps: Steps) -> Any:
+    """Make the calls that a generator asks for asynchronously, and return what it returns."""
+    run = _Run(steps)
+    while (call := run.next()) is not None:
+        try:
+            with context(**call.options):
+                run.got(await call.module.acall(**call.inputs))
+        except (Exception, StopSignal) as error:  # noqa: BLE001 - raised again in the steps, which catch what they can mend
+            run.failed(error)
+    return run.result
 
 
 def until_budget(work: Generator[Call, Any, str], found: Sized) -> Generator[Call, Any, str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.retrieval.hybrid import Hybrid
     from tunesmith.modules.retrieval.passage import Passage, Retriever, as_retriever
     from tunesmith.modules.retrieval.rag import RAG
+    from tunesmith.modules.retrieval.rerank import Rerank
     from tunesmith.modules.retrieval.retrieve import Retrieve
     from tunesmith.modules.retrieval.vector_index import VectorIndex
     from tunesmith.modules.retrieval.vectors import Vectors
@@ -32,6 +33,7 @@ __all__ = [
     "Passage",
     "passages_text",
     "RAG",
+    "Rerank",
     "Retrieve",
     "Retriever",
     "VectorIndex",

@@ -1,9 +1,7 @@
 """`Generate`: answer from passages, and say which."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator, WithJsonSchema
+from typing import Any
 
 from tunesmith.errors import ContextOverflow, UsageError, shown
 from tunesmith.modules.fence import fenced
@@ -19,6 +17,7 @@ from tunesmith.modules.module import (
 )
 from tunesmith.modules.predict import Predict
 from tunesmith.modules.registry import register_module
+from tunesmith.modules.retrieval.numbers import numbers_type
 from tunesmith.modules.retrieval.passage import Passage, as_passages
 from tunesmith.modules.setting import Setting
 from tunesmith.signatures import InputField, OutputField, Signature, is_generated
@@ -29,18 +28,6 @@ _PASSAGES, _CITATIONS = "passages", "citations"
 _ADDED = ("wrong_citations", "abstained")
 _MOST_CITATIONS = 8
 _ORDERS = ("best-first", "best-last", "best-outside")
-
-
-def _numbers(value: Any) -> Any:
-    """Return the numbers of a list that a model wrote; what is none is left out."""
-    items = value if isinstance(value, list | tuple) else [value]
-    texts = [str(item).strip(" []()") for item in items if isinstance(item, int | str)]
-    return [int(text) for text in texts if text.isdecimal() and len(text) < 10]
-
-
-# The type is a list of integers; an engine is held to a short one, and any other model may also write "[1]" or 1.
-_SCHEMA = {"type": "array", "items": {"type": "integer"}, "maxItems": _MOST_CITATIONS}
-_Numbers = Annotated[list[int], BeforeValidator(_numbers), WithJsonSchema(_SCHEMA)]
 
 
 @register_module
@@ -158,7 +145,9 @@ def _with_passages(signature: Any, *, cite: bool) -> type[Signature]:
             signature = signature.delete(name)
     made = signature.prepend(_PASSAGES, InputField(), str)
     if cite:
-        made = made.append(_CITATIONS, OutputField(desc="numbers of passages, such as [1]"), _Numbers)
+        made = made.append(
+            _CITATIONS, OutputField(desc="numbers of passages, such as [1]"), numbers_type(_MOST_CITATIONS)
+        )
     how = "Answer from the passages." + (" Cite the numbers of those that give the answer." if cite else "")
     own = signature.instructions
     if how not in own:

@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tunesmith.modules.flow import Call, Steps
 from tunesmith.modules.registry import register_module
 from tunesmith.modules.retrieval.fusion import fused
-from tunesmith.modules.retrieval.passage import Passage, Retriever, as_retriever
+from tunesmith.modules.retrieval.passage import SearchFlow, as_retriever
 from tunesmith.modules.setting import Setting
 
 __all__ = ["Hybrid"]
 
 
 @register_module
-class Hybrid(Retriever):
+class Hybrid(SearchFlow):
     """Search twice, and order what was found by reciprocal rank fusion (Cormack et al. 2009).
 
     The score of a passage is `weight / (rrf_k + rank)` for its rank in the first list plus `(1 - weight) / (rrf_k +
@@ -53,17 +54,9 @@ class Hybrid(Retriever):
         """Return how often one run runs each inner module."""
         return {"first": 1, "second": 1}
 
-    def search(self, query: str, k: int) -> list[Passage]:
-        """Return up to `k` passages of both."""
-        depth = max(k, self.depth)
-        return self._fused(self.first(query, k=depth), self.second(query, k=depth), k)
-
-    async def asearch(self, query: str, k: int) -> list[Passage]:
-        """Return up to `k` passages of both."""
-        depth = max(k, self.depth)
-        one: Any = await self.first.acall(query, k=depth)
-        other: Any = await self.second.acall(query, k=depth)
-        return self._fused(one, other, k)
-
-    def _fused(self, one: Any, other: Any, k: int) -> list[Passage]:
+    def steps(self, query: str, k: int) -> Steps:
+        """Search in both."""
+        asked = {"query": query, "k": max(k, self.depth)}
+        one = yield Call(self.first, asked)
+        other = yield Call(self.second, asked)
         return fused((one, other), (self.weight, 1 - self.weight), self.rrf_k)[:k]

@@ -8,9 +8,10 @@ from typing import Any
 
 from tunesmith.data import content_key
 from tunesmith.errors import UsageError, shown
+from tunesmith.modules.flow import Steps, arun_steps, run_steps
 from tunesmith.modules.module import Module
 
-__all__ = ["Passage", "Retriever", "as_passages", "as_retriever"]
+__all__ = ["Passage", "Retriever", "SearchFlow", "as_passages", "as_retriever"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,24 @@ class Retriever(Module):
         """Search; called by `acall`."""
         _check(query, k)
         return await self.asearch(query, k) if query.strip() else []
+
+
+class SearchFlow(Retriever):
+    """A retriever whose search is written once, sync and async: a subclass has `steps(query, k)`, as a `Flow` does."""
+
+    def steps(self, query: str, k: int) -> Steps:
+        """Yield the calls of one search and return up to `k` passages, the best first."""
+        raise NotImplementedError
+
+    def search(self, query: str, k: int) -> list[Passage]:
+        """Run the steps."""
+        found: list[Passage] = run_steps(self.steps(query, k))
+        return found
+
+    async def asearch(self, query: str, k: int) -> list[Passage]:
+        """Run the steps asynchronously."""
+        found: list[Passage] = await arun_steps(self.steps(query, k))
+        return found
 
 
 def _check(query: object, k: object) -> None:
