@@ -206,6 +206,8 @@ class TestZeroShotCoT(ModuleContract):
 
     def make(self) -> dspy.Module:
         return ZeroShotCoT(Route)
+
+
 FOUND = ("The bill is in the mail.", "The bill is paid.")
 
 
