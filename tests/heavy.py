@@ -2,7 +2,8 @@
 
 from tunesmith.lazy import lazy_module
 
-__all__ = ["pd", "stats"]
+__all__ = ["bm25s", "pd", "stats"]
 
+bm25s = lazy_module("bm25s")
 pd = lazy_module("pandas")
 stats = lazy_module("scipy.stats")

@@ -1,7 +1,6 @@
 """The best of many scores, in one order for every process."""
 
 from collections.abc import Callable
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.lazy import lazy_module
@@ -13,24 +12,36 @@ else:
 
 __all__ = ["best"]
 
+_GROUP = 64  # scores of which only the highest is compared at first
+
 
 def best(
-    scores: "np.ndarray[Any, Any]", k: int, may: "np.ndarray[Any, Any]", skip: Callable[[int], bool] | None = None
+    scores: "np.ndarray[Any, Any]", k: int, above: float, skip: Callable[[int], bool] | None = None
 ) -> list[tuple[int, float]]:
     """Return up to `k` pairs of a position and its score, the best first, ties by position.
 
     Args:
         scores: one for each position.
         k: the most that are returned.
-        may: the positions that may be returned, in order.
+        above: only higher scores are returned.
         skip: tells of a position whether it is left out.
     """
-    if k < 1 or not len(may):
-        return []
-    if skip is None and len(may) > k:  # sorting all of them takes most of the time of a search
-        found = scores[may]
-        least = np.partition(found, len(found) - k)[len(found) - k]
-        may = may[found >= least]
-    ordered = map(int, may[np.argsort(-scores[may], kind="stable")])
-    kept = islice((position for position in ordered if skip is None or not skip(position)), k)
-    return [(position, float(scores[position])) for position in kept]
+    wanted = k
+    while wanted > 0:
+        found = _highest(scores, wanted, above)
+        kept = [position for position in found if skip is None or not skip(position)][:k]
+        if len(kept) == k or len(found) < wanted:
+            return [(position, float(scores[position])) for position in kept]
+        wanted *= 4
+    return []
+
+
+def _highest(scores: "np.ndarray[Any, Any]", k: int, above: float) -> list[int]:
+    groups = len(scores) // _GROUP
+    may = scores > above
+    if groups > k:  # the k-th highest of groups is exceeded by k scores at least: the others need no sorting
+        tops = scores[: _GROUP * groups].reshape(_GROUP, groups).max(axis=0)
+        may &= scores >= np.partition(tops, groups - k)[groups - k]
+    positions = np.flatnonzero(may)
+    ordered = positions[np.argsort(-scores[positions], kind="stable")[:k]]
+    return list(map(int, ordered))

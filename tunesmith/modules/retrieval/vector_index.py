@@ -57,7 +57,7 @@ class VectorIndex:
             self._rows = _shared(embed, self.texts)
         else:
             self._rows = _rows(self.texts, self._embed, known or {})
-        self._found = np.flatnonzero(self._rows.any(axis=1))
+        self._blank = np.flatnonzero(~self._rows.any(axis=1))
 
     def __repr__(self) -> str:
         return brief(self, f"{len(self.texts)} texts", embed=self._name)
@@ -81,14 +81,16 @@ class VectorIndex:
             ContextOverflow: the query is longer than the context of the model.
             ModelError: a function gave no vector, or one of another length.
         """
-        if not query or not len(self._found) or k < 1:
+        if not query or len(self._blank) == len(self.texts) or k < 1:
             return []
         row = _unit(_asked(self._embed, [query]))[0]
         if len(row) != self._rows.shape[1]:
             raise ModelError(f"`embed` gave a vector of {len(row)} numbers. Those before had {self._rows.shape[1]}.")
         if not row.any():
             return []
-        return best(self._rows @ row, k, self._found, skip)
+        scores = self._rows @ row
+        scores[self._blank] = -np.inf
+        return best(scores, k, -np.inf, skip)
 
 
 _KEPT: "OrderedDict[tuple[str, tuple[str, ...]], np.ndarray[Any, Any]]" = OrderedDict()

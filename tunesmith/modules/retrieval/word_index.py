@@ -1,19 +1,13 @@
-"""BM25 over a list of texts; the door to bm25s."""
+"""Search in a list of texts by words."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunesmith.errors import ArtifactError, UsageError, brief, shown
-from tunesmith.lazy import lazy_module
 from tunesmith.modules.retrieval.ranking import best
+from tunesmith.modules.retrieval.word_table import WordTable
 from tunesmith.modules.retrieval.words import words_of
-
-if TYPE_CHECKING:
-    import bm25s
-    import numpy as np
-else:
-    bm25s, np = lazy_module("bm25s"), lazy_module("numpy")  # together a quarter of a second
 
 __all__ = ["WordIndex"]
 
@@ -62,12 +56,9 @@ class WordIndex:
             k: the most that are returned.
             skip: tells of a position whether it is left out.
         """
-        tables = self._tables
-        words = [word for word in dict.fromkeys(words_of(query)) if tables is not None and word in tables.vocab_dict]
-        if tables is None or not words:  # bm25s fails on an empty query
-            return []
-        scores = tables.get_scores(words)
-        return best(scores, k, np.flatnonzero(scores > 0), skip)
+        table = self._table
+        scores = table.scores(word for word in dict.fromkeys(words_of(query)) if word in table.words)
+        return best(scores, k, 0.0, skip)
 
     def to_json(self) -> dict[str, Any]:
         """Return the index as JSON values: its kind and its texts."""
@@ -88,18 +79,10 @@ class WordIndex:
         raise ArtifactError(f"This is not an index of the kind {_KIND!r}: {shown(data)}. Give what `to_json` returned.")
 
     @cached_property
-    def _tables(self) -> "bm25s.BM25 | None":
-        return _tables_of(self.texts)
+    def _table(self) -> WordTable:
+        return _table_of(self.texts)
 
 
 @lru_cache(_SHARED)
-def _tables_of(texts: tuple[str, ...]) -> "bm25s.BM25 | None":
-    """Return bm25s's tables of these texts, `None` if they hold no word."""
-    # The vocabulary is ours, in the order of the texts: bm25s's own is ordered by a set.
-    numbers: dict[str, int] = {}
-    ids = [[numbers.setdefault(word, len(numbers)) for word in words_of(text)] for text in texts]
-    if not numbers:  # bm25s fails on an empty vocabulary
-        return None
-    tables = bm25s.BM25()
-    tables.index((ids, numbers), show_progress=False)
-    return tables
+def _table_of(texts: tuple[str, ...]) -> WordTable:
+    return WordTable(texts)
