@@ -29,6 +29,7 @@ from tunesmith.modules import (
     Rewriter,
     Router,
     SelfConsistency,
+    StateMachine,
     ZeroShotCoT,
 )
 
@@ -225,6 +226,21 @@ class TestRerankByPoint(ModuleContract):
 
     def make(self) -> dspy.Module:
         return RAG(Rerank(BM25(FOUND), by="pointwise"), ChainOfThought(Route))
+
+
+class TestStateMachine(ModuleContract):
+    inputs = BILL
+    calls = 3
+    best_after = 1
+
+    def make(self) -> dspy.Module:
+        answer, ask = Predict("queue, message -> reply"), Predict("message -> asked")
+        moves = {"route": ["answer", "ask"]}
+        return StateMachine("queue", moves, start="route", answer=answer, ask=ask, route=ChainOfThought(Route))
+
+    def test_what_was_applied_is_sent(self, program: dspy.Module) -> None:
+        """Not here: a run does not walk through every state."""
+        assert set(Candidate.of(program).parts) == {"choose", "route.predict", "answer", "ask"}
 
 
 class TestClassify(ModuleContract):

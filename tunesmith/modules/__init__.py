@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.router import Router
     from tunesmith.modules.self_consistency import SelfConsistency
     from tunesmith.modules.setting import Setting, change_settings, choices_of, settings_of
+    from tunesmith.modules.state_machine import StateMachine
     from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, stream
     from tunesmith.modules.tool import Tool
     from tunesmith.modules.trajectory import ToolStep
@@ -166,6 +167,7 @@ __all__ = [
     "settings_of",
     "signature_of",
     "spec_of",
+    "StateMachine",
     "static_demos",
     "stream",
     "Tool",
