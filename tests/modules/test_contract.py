@@ -30,6 +30,7 @@ from tunesmith.modules import (
     Router,
     SelfConsistency,
     StateMachine,
+    TreeOfThoughts,
     ZeroShotCoT,
 )
 
@@ -241,6 +242,15 @@ class TestStateMachine(ModuleContract):
     def test_what_was_applied_is_sent(self, program: dspy.Module) -> None:
         """Not here: a run does not walk through every state."""
         assert set(Candidate.of(program).parts) == {"choose", "route.predict", "answer", "ask"}
+
+
+class TestTreeOfThoughts(ModuleContract):
+    inputs = BILL
+    calls = 4  # two samples, which are one state; its judgement; the answer
+    best_after = 1
+
+    def make(self) -> dspy.Module:
+        return TreeOfThoughts(Route, "sample", depth=1, generated=2, evaluations=1)
 
 
 class TestClassify(ModuleContract):

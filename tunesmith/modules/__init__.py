@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, stream
     from tunesmith.modules.tool import Tool
     from tunesmith.modules.trajectory import ToolStep
+    from tunesmith.modules.tree_of_thoughts import TreeOfThoughts
     from tunesmith.modules.zero_shot_cot import ZeroShotCoT
 else:
     __getattr__ = lazy_package(__name__)
@@ -173,6 +174,7 @@ __all__ = [
     "Tool",
     "ToolStep",
     "tree",
+    "TreeOfThoughts",
     "VectorIndex",
     "Vectors",
     "why_not_importable",

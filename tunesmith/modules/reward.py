@@ -9,7 +9,7 @@ from tunesmith.modules.flow import Call, Flow, Steps
 from tunesmith.modules.module import DspyChainOfThought, DspyPredict, Module, Prediction, signature_of
 from tunesmith.signatures import Example
 
-__all__ = ["Hidden", "Rewarded"]
+__all__ = ["FUNCTION", "Hidden", "Rewarded", "missing_function"]
 
 FUNCTION = "function"
 """What an artifact has in place of a function."""
@@ -23,6 +23,14 @@ class Hidden:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Hidden":
         return self
+
+
+def missing_function(name: str) -> UsageError:
+    """Return the error of a program that was loaded without its function."""
+    return UsageError(
+        f"This program has no `{name}`: an artifact does not hold a function. Give it to the constructor, and load "
+        "with `ts.load(folder, program=...)`."
+    )
 
 
 class Rewarded(Flow):
@@ -67,8 +75,5 @@ class Rewarded(Flow):
                 return None
             return Score.of(judged[list(signature_of(reward.named_predictors()[-1][1]).output_fields)[-1]])
         if not callable(reward):
-            raise UsageError(
-                f"This program has no `{self.reward_name}`: an artifact does not hold a function. Give it to the "
-                "constructor, and load with `ts.load(folder, program=...)`."
-            )
+            raise missing_function(self.reward_name)
         return Score.of(reward(Example(**inputs).with_inputs(*inputs), found))
