@@ -29,7 +29,7 @@ from tests.each import each
 from tunesmith.artifacts import Artifact, load, save
 from tunesmith.errors import ArtifactError, UsageError
 from tunesmith.lm import FunctionLM, Identity, ScriptedLM
-from tunesmith.modules import Candidate, ChainOfThought, Predict, program_structure
+from tunesmith.modules import BM25, RAG, Candidate, ChainOfThought, Corpus, Predict, program_structure
 
 TWO_STEPS = "tests.artifacts.programs:TwoSteps"
 
@@ -542,3 +542,23 @@ def test_the_state_of_a_lone_predictor_is_flat_as_dspys_own(tmp_path):
 
     assert plain.signature.instructions == student.signature.instructions
     assert "self" not in json.loads((artifact / "state.json").read_text(encoding="utf-8"))
+
+
+def test_a_saved_corpus_moves_with_the_artifact(tmp_path):
+    corpus = Corpus.of({"a.md": "Oslo is in Norway."}).save(tmp_path / "one" / "data" / "corpus.jsonl")
+    save(tmp_path / "one" / "artifact", RAG(BM25(corpus), k=1))
+    (tmp_path / "one").rename(tmp_path / "two")
+
+    loaded = load(tmp_path / "two" / "artifact", lm=ScriptedLM('{"answer": "Norway", "citations": [1]}'))
+    assert loaded(question="Where is Oslo?").citations[0].source == "a.md"
+    manifest = (tmp_path / "two" / "artifact" / "manifest.json").read_text()
+    assert str(tmp_path) not in manifest
+    assert '"../data/corpus.jsonl"' in manifest
+
+    file = tmp_path / "two" / "data" / "corpus.jsonl"
+    Corpus.of(["another"]).save(file)
+    with pytest.raises(ArtifactError, match="has changed since"):
+        load(tmp_path / "two" / "artifact")
+    file.unlink()
+    with pytest.raises(ArtifactError, match=f"is not at `{file}`"):
+        load(tmp_path / "two" / "artifact")

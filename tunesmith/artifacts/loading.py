@@ -10,7 +10,7 @@ from tunesmith.artifacts.rebuild import find_program
 from tunesmith.artifacts.shape import ADAPTER
 from tunesmith.errors import ArtifactError, DataError, FormatError, UsageError, shown
 from tunesmith.lm import LM, BaseLM
-from tunesmith.modules import Candidate, DspyPredict, Module, caller_adapter, class_name
+from tunesmith.modules import Candidate, DspyPredict, Module, caller_adapter, class_name, files_beside
 
 __all__ = ["load"]
 
@@ -53,7 +53,8 @@ def load(
     _check_adapter(artifact, where)
     # With its instruction from the start: each change makes another signature class, which takes a millisecond.
     instructions = {path: part["instruction"] for path, part in artifact.candidate_json["parts"].items()}
-    made = find_program(artifact.manifest["program"], program, allow, where, instructions)
+    with files_beside(artifact.path):
+        made = find_program(artifact.manifest["program"], program, allow, where, instructions)
     signatures = {name: predictor.signature for name, predictor in made.named_predictors()}
     try:
         loaded = Candidate.from_json(artifact.candidate_json, signatures).apply(made)

@@ -25,6 +25,7 @@ from tunesmith.modules import (
     caller_adapter,
     class_name,
     copy_program,
+    files_beside,
 )
 from tunesmith.signatures import Demo, Example
 
@@ -122,9 +123,11 @@ def save(
         )
     notes = [*notes, *(note for note in _notes_of_pools(candidate) if note not in notes)]
     state = program_state(program, chosen)
+    with files_beside(target):
+        described = describe_program(program)
     content = {
         "schema_version": SCHEMA_VERSION,
-        "program": describe_program(program),
+        "program": described,
         "candidate": chosen,
         "baseline": given,
         "sampling": chosen["sampling"],

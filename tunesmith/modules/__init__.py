@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         Vectors,
         WordIndex,
         as_retriever,
+        files_beside,
         fused,
         words_of,
     )
@@ -117,6 +118,7 @@ __all__ = [
     "DspyPredict",
     "FieldDelta",
     "FieldStream",
+    "files_beside",
     "find_class",
     "find_module",
     "Finished",

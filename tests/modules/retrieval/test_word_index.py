@@ -1,17 +1,14 @@
 """BM25 finds what shares words with the query, in an order that depends on nothing else."""
 
 import copy
-import json
 import os
 import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.each import each
-from tunesmith.errors import ArtifactError, UsageError
+from tunesmith.errors import UsageError
 from tunesmith.modules.retrieval import WordIndex
 
 TEXTS = ["Where is my card?", "Close my account.", "My card was stolen.", "我的卡在哪里", "A C++ course"]
@@ -65,23 +62,6 @@ def test_an_index_without_words_finds_nothing(texts: list[str]) -> None:
 def test_what_is_no_list_of_texts_is_refused(texts: object) -> None:
     with pytest.raises(UsageError, match="must be a list of texts"):
         WordIndex(texts)  # type: ignore[arg-type]
-
-
-@settings(max_examples=20)
-@given(st.lists(st.text(max_size=20), max_size=8), st.text(max_size=20))
-def test_an_index_comes_back_from_json_and_finds_the_same(texts: list[str], query: str) -> None:
-    index = WordIndex(texts)
-    again = WordIndex.from_json(json.loads(json.dumps(index.to_json())))
-
-    assert again.texts == tuple(texts)
-    assert again.search(query, 5) == index.search(query, 5)
-    assert all(score > 0 for _, score in index.search(query, 5))
-
-
-@each("data", [{}, {"kind": "vectors", "texts": []}, {"kind": "bm25"}, {"kind": "bm25", "texts": "a"}, []])
-def test_other_json_is_no_index(data: object) -> None:
-    with pytest.raises(ArtifactError, match="not an index"):
-        WordIndex.from_json(data)  # type: ignore[arg-type]
 
 
 def test_a_copy_is_the_index_itself() -> None:

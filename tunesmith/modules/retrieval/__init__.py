@@ -7,7 +7,7 @@ from tunesmith.lazy import lazy_package
 if TYPE_CHECKING:
     from tunesmith.modules.retrieval.bm25 import BM25
     from tunesmith.modules.retrieval.chunking import Chunking
-    from tunesmith.modules.retrieval.corpus import Corpus
+    from tunesmith.modules.retrieval.corpus import Corpus, files_beside
     from tunesmith.modules.retrieval.fusion import fused
     from tunesmith.modules.retrieval.generate import Generate, passages_text
     from tunesmith.modules.retrieval.hybrid import Hybrid
@@ -27,6 +27,7 @@ __all__ = [
     "BM25",
     "Chunking",
     "Corpus",
+    "files_beside",
     "fused",
     "Generate",
     "Hybrid",

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +17,21 @@ from tunesmith.modules.retrieval.chunking import Chunking
 from tunesmith.modules.retrieval.documents import documents_of
 from tunesmith.modules.retrieval.passage import Passage
 
-__all__ = ["Corpus", "as_corpus"]
+__all__ = ["Corpus", "as_corpus", "files_beside"]
 
 _HEAD = "tunesmith_corpus"
 _VERSION = 1
+_BESIDE: ContextVar[Path | None] = ContextVar("tunesmith_files_beside", default=None)
+
+
+@contextmanager
+def files_beside(folder: Path) -> Iterator[None]:
+    """Name the files of saved corpora by their way from `folder`, and find them by it: they can move together."""
+    token = _BESIDE.set(folder)
+    try:
+        yield
+    finally:
+        _BESIDE.reset(token)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -141,7 +155,8 @@ class Corpus:
     def save(self, path: str | Path) -> "Corpus":
         """Write the corpus into one file of JSON lines, and return it with that `path`.
 
-        The file is there complete or not at all. An artifact of a program names the file in place of the texts.
+        The file is there complete or not at all. An artifact of a program names the file, by its way from the
+        artifact's folder, and its hash in place of the texts: move both together.
 
         Raises:
             DataError: the file cannot be written.
@@ -158,7 +173,9 @@ class Corpus:
     def to_json(self) -> dict[str, Any]:
         """Return the corpus as JSON values: its file and the key of what is in it, or its passages."""
         if self.path is not None:
-            return {"path": str(self.path), "sha256": self.key}
+            folder = _BESIDE.get()
+            place = self.path if folder is None else Path(os.path.relpath(self.path, folder))
+            return {"path": place.as_posix(), "sha256": self.key}
         rows = zip(self.ids, self.sources, self.texts, strict=True)
         return {"passages": [list(row) for row in rows]}
 
@@ -167,7 +184,7 @@ def as_corpus(given: Any) -> Corpus:
     """Return a corpus: one, a list of texts, or what `to_json` returned.
 
     Raises:
-        UsageError: `given` is something else, or the file of a saved corpus has changed.
+        UsageError: `given` is something else, or the file of a saved corpus is gone or has changed.
     """
     if isinstance(given, Corpus):
         return given
@@ -176,9 +193,12 @@ def as_corpus(given: Any) -> Corpus:
         ids, sources, texts = (tuple(row[place] for row in rows) for place in range(3))
         return Corpus(texts, ids, sources)
     if isinstance(given, Mapping) and set(given) == {"path", "sha256"}:
-        found = Corpus.load(given["path"])
+        place = Path(os.path.normpath((_BESIDE.get() or Path.cwd()) / given["path"]))
+        if not place.is_file():
+            raise UsageError(f"The corpus of the program is not at `{place}`. Put its file there.")
+        found = Corpus.load(place)
         if found.key != given["sha256"]:
-            raise UsageError(f"The corpus in `{given['path']}` has changed since it was used. Pass the program itself.")
+            raise UsageError(f"The corpus in `{place}` has changed since it was used. Pass the program itself.")
         return found
     return Corpus.of(given)
 

@@ -1,17 +1,16 @@
 """Search in a list of texts by words."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
 from typing import Any
 
-from tunesmith.errors import ArtifactError, UsageError, brief, shown
+from tunesmith.errors import UsageError, brief, shown
 from tunesmith.modules.retrieval.ranking import best
 from tunesmith.modules.retrieval.word_table import WordTable
 from tunesmith.modules.retrieval.words import words_of
 
 __all__ = ["WordIndex"]
 
-_KIND = "bm25"
 _SHARED = 8  # lists of texts whose index is kept: candidates of one search share theirs
 
 
@@ -59,24 +58,6 @@ class WordIndex:
         table = self._table
         scores = table.scores(word for word in dict.fromkeys(words_of(query)) if word in table.words)
         return best(scores, k, 0.0, skip)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the index as JSON values: its kind and its texts."""
-        return {"kind": _KIND, "texts": list(self.texts)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "WordIndex":
-        """Return the index that `to_json` wrote.
-
-        Raises:
-            ArtifactError: the data is something else.
-        """
-        try:
-            if data["kind"] == _KIND:
-                return cls(data["texts"])
-        except (KeyError, TypeError, UsageError):
-            pass
-        raise ArtifactError(f"This is not an index of the kind {_KIND!r}: {shown(data)}. Give what `to_json` returned.")
 
     @cached_property
     def _table(self) -> WordTable:
