@@ -28,6 +28,7 @@ _DOUBTED = 0.3  # of the evaluations, for candidates that may be better than a r
 _BLOCK = 6  # examples that a candidate is shown at a time, at least
 _FRESH = 4  # candidates of each arm among which those of a race are chosen
 _FIRST = {"nearest": 2, "scratch": 2, "formats": 1}  # of the first race; the others are drawn
+_PER_PROPOSAL = 50  # evaluations in the budget for each: on a small machine a proposal takes as long as some 30
 _UNLIMITED = 0.6  # of the evaluations that all candidates would take, if there is no limit
 
 
@@ -44,7 +45,7 @@ class Portfolio(SpaceCompiler):
     for the labels as well (`Calibrate`), which takes no call. The leaders are scored on every example.
 
     How many races and candidates there are depends on the budget. Without one it takes about `0.6 * num_candidates`
-    times the validation examples, and at most `proposals` calls of the prompt model.
+    times the validation examples. The prompt model is called once for 50 evaluations at most, and `proposals` times.
 
     Args: its options are in `docs/compilers.md`; the others as `Compiler`.
 
@@ -78,7 +79,7 @@ class Portfolio(SpaceCompiler):
             search.race([pool.drawn()])  # notes that there is no room
             return
         kept = size * max(1, min(_FINALISTS, room // (size * _PER_FINALIST)))
-        left, races = room - kept, _Races(self, pool, kept)
+        left, races = room - kept, _Races(self, pool, kept, min(self.proposals, room // _PER_PROPOSAL))
         rounds = max(1, min(_ROUNDS, left // _OF_ROUND))
         for number in range(rounds, 0, -1):
             share = left // number
@@ -90,14 +91,17 @@ class Portfolio(SpaceCompiler):
     def effort(self, *, train: int, calls: float) -> Effort:
         """Return all candidates as one race, the proposals, bootstrapping and the runs that show mistakes."""
         wanted, rounds = 3 * most(self.max_bootstrapped_demos), self.max_rounds
+        proposals = self.proposals
+        if self.limit.calls is not None:
+            proposals = min(proposals, int(self.limit.calls / calls) // _PER_PROPOSAL)
         return Effort(
             candidates=self.num_candidates,
             race="paired-halving" if len(self.objectives) == 1 else None,
             finalists=_FINALISTS,
             bounds=self.bounds,
-            proposals=self.proposals,
+            proposals=proposals,
             runs=expected_attempts(wanted, train=train, rounds=rounds) if calls > 1 else 0,
-            most_runs=self.proposals * MISTAKES // 2 + (train * rounds if wanted else 0),
+            most_runs=proposals * MISTAKES // 2 + (train * rounds if wanted else 0),
             fills=True,
         )
 
@@ -105,13 +109,13 @@ class Portfolio(SpaceCompiler):
 class _Races:
     """The races of one search."""
 
-    def __init__(self, compiler: Portfolio, pool: Pool, kept: int) -> None:
+    def __init__(self, compiler: Portfolio, pool: Pool, kept: int, asks: int) -> None:
         self._compiler, self._pool, self._search = compiler, pool, pool.search
         known = {name: ARMS[name] for name in (compiler.arms or ARMS)}
         self._arms = {name: arm for name, arm in known.items() if not arm.asks or pool.search.paths}
         self._free = [arm for arm in self._arms.values() if not arm.asks]
         self._asking = [arm for arm in self._arms.values() if arm.asks]
-        self._asks, self._kept = compiler.proposals, kept
+        self._asks, self._kept = asks, kept
         self._calibrates = pool.search.job.lm.capabilities.logprobs > 1
 
     def race(self, evaluations: int) -> None:
