@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tunesmith.modules import (
         BM25,
         RAG,
+        Agent,
         BestOf,
         Candidate,
         Chain,
@@ -84,6 +85,7 @@ else:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Agent",
     "APE",
     "Artifact",
     "BestOf",
@@ -120,8 +122,8 @@ __all__ = [
     "KNNFewShot",
     "LabeledFewShot",
     "LeastToMost",
-    "lm",
     "LM",
+    "lm",
     "load",
     "Map",
     "MCPTools",

@@ -36,7 +36,7 @@ def reply_to(seen: Seen) -> str:
     if object_names(seen) is not None and grammar is not None:
         return json.dumps(_object(grammar, seen.text))
     if grammar is not None:
-        return re.findall(r'"([^"]+)"', grammar)[0]
+        return next(iter(re.findall(r'"([^"]+)"', grammar)), "some words")  # a label, else any text
     if config.response_format is not None:
         return json.dumps(_value(config.response_format["schema"], seen.text))
     wanted = re.findall(r"`\[\[ ## (\w+) ## \]\]`", seen.text)

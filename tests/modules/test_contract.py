@@ -9,6 +9,7 @@ from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent,
 from tunesmith.modules import (
     BM25,
     RAG,
+    Agent,
     BestOf,
     Candidate,
     Chain,
@@ -172,6 +173,14 @@ class TestMap(ModuleContract):
 
     def make(self) -> dspy.Module:
         return Map(ChainOfThought(Route), over="messages", each="message")
+
+
+class TestAgent(ModuleContract):
+    inputs = BILL
+    calls = 3
+
+    def make(self) -> dspy.Module:
+        return Agent(Route, tools=[lookup], max_steps=1)
 
 
 class TestMemory(ModuleContract):

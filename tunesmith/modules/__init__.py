@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
+    from tunesmith.modules.agent import Agent
     from tunesmith.modules.best_of import BestOf
     from tunesmith.modules.binding import (
         bind,
@@ -91,6 +92,7 @@ else:
     __getattr__ = lazy_package(__name__)
 
 __all__ = [
+    "Agent",
     "as_retriever",
     "BestOf",
     "bind",
