@@ -124,6 +124,8 @@ def demo_for(signature: type[dspy.Signature], word: str) -> Demo:
 
 
 def _demo_value(annotation: Any, word: str) -> Any:
+    if annotation is int:
+        return 1
     if annotation is str:
         return word
     if get_origin(annotation) is list:

@@ -15,7 +15,13 @@ from tunesmith.modules import (
     Chain,
     ChainOfThought,
     Classify,
+    Compress,
     CoTThenReAct,
+    Dedupe,
+    Expand,
+    Fuse,
+    HyDE,
+    Iterate,
     LeastToMost,
     Map,
     Memory,
@@ -27,10 +33,12 @@ from tunesmith.modules import (
     ReActThenCoT,
     Refine,
     Rerank,
+    RewriteQuery,
     Rewriter,
     Router,
     SelfConsistency,
     StateMachine,
+    StepBack,
     TreeOfThoughts,
     ZeroShotCoT,
 )
@@ -260,6 +268,57 @@ class TestTreeOfThoughts(ModuleContract):
 
     def make(self) -> dspy.Module:
         return TreeOfThoughts(Route, "sample", depth=1, generated=2, evaluations=1)
+
+
+class TestExpand(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return RAG(Expand(BM25(FOUND)), ChainOfThought(Route))
+
+
+class TestRewriteQuery(ModuleContract):
+    inputs = MappingProxyType({"message": "some words about my bill"})
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return RAG(RewriteQuery(BM25(["some words"])), ChainOfThought(Route))
+
+
+class TestStepBack(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return RAG(StepBack(BM25(FOUND)), ChainOfThought(Route))
+
+
+class TestHyDE(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return RAG(HyDE(BM25(FOUND)), ChainOfThought(Route))
+
+
+class TestCompress(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        long = "The bill is in the mail. It comes on Monday."
+        return RAG(
+            Compress(Dedupe(Fuse(one=BM25([long]), two=BM25(["The bill is paid."]))), "model"), ChainOfThought(Route)
+        )
+
+
+class TestIterate(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        return RAG(Iterate(BM25(FOUND)), ChainOfThought(Route))
 
 
 class TestClassify(ModuleContract):

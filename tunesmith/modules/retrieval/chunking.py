@@ -7,7 +7,7 @@ from tunesmith.errors import UsageError, shown
 from tunesmith.lazy import lazy_pattern
 from tunesmith.modules.retrieval.words import JOINED
 
-__all__ = ["Chunking", "token_count"]
+__all__ = ["Chunking", "sentences_of", "token_count"]
 
 _TOKEN = lazy_pattern(rf"[{JOINED}]|[^\W{JOINED}]+|[^\w\s]")
 _END = lazy_pattern(r"[.!?]+[\"'”’)\]]*(?=\s)|[。！？]+[”’」』）]*|\n\s*\n|\n(?=\s*(?:[-*#|]|\d+[.)]\s))")
@@ -103,3 +103,9 @@ _CUTTERS: Mapping[str, Callable[..., Iterator[Span]]] = {
 def token_count(text: str) -> int:
     """Return the number of tokens: words, marks and Chinese characters. A model counts its own, often a third more."""
     return sum(1 for _ in _TOKEN.finditer(text))
+
+
+def sentences_of(text: str) -> list[str]:
+    """Return the sentences of a text, in order, as `Chunking` tells them apart."""
+    spans = Chunking(size=len(text) + 1)._sentences(text, 0, len(text))
+    return [text[start:end].strip() for start, end in spans]

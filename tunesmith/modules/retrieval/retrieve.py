@@ -1,13 +1,13 @@
 """`Retrieve`: a search as a module with named inputs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.modules.flow import Call, Flow, Steps
 from tunesmith.modules.module import Prediction
 from tunesmith.modules.registry import register_module
-from tunesmith.modules.retrieval.passage import as_retriever
+from tunesmith.modules.retrieval.passage import Passage, as_retriever
 from tunesmith.modules.setting import Setting
 from tunesmith.signatures import InputField, OutputField, Signature
 
@@ -24,7 +24,7 @@ class Retrieve(Flow):
     Args:
         retriever: what searches: a retriever, or any function that `as_retriever` takes.
         field: name of the input that is the query.
-        k: most passages. A call may give another `k`.
+        k: most passages.
         min_score: least score of a passage; 0: any score is enough.
 
     Raises:
@@ -62,5 +62,9 @@ class Retrieve(Flow):
         query = inputs.get(self.field)
         if not isinstance(query, str):
             raise UsageError(f"`{self.field}` must be a text, which is searched for. Given: {shown(query)}.")
-        found = yield Call(self.retriever, {"query": query, "k": inputs.get("k", self.k)})
-        return Prediction(passages=[one for one in found if not self.min_score or one.score >= self.min_score])
+        found = yield Call(self.retriever, {"query": query, "k": self.k})
+        return Prediction(passages=self.enough(found))
+
+    def enough(self, found: Sequence[Passage]) -> list[Passage]:
+        """Return the passages that have the least score."""
+        return [one for one in found if not self.min_score or one.score >= self.min_score]
