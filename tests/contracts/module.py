@@ -61,7 +61,8 @@ def _object(grammar: str, text: str, rule_name: str = "root") -> dict[str, Any]:
         if labels:
             found[name] = "finish" if "finish" in labels and "observation_0" in text else labels[0]
         else:
-            found[name] = {} if rules[rule].startswith('"{}"') else "some words"
+            empty = {'"{}"': {}, '"true"': True}
+            found[name] = next((one for start, one in empty.items() if rules[rule].startswith(start)), "some words")
     return found
 
 
@@ -124,6 +125,8 @@ def demo_for(signature: type[dspy.Signature], word: str) -> Demo:
 
 
 def _demo_value(annotation: Any, word: str) -> Any:
+    if annotation is bool:
+        return True
     if annotation is int:
         return 1
     if annotation is str:

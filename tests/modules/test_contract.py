@@ -39,6 +39,7 @@ from tunesmith.modules import (
     SelfConsistency,
     StateMachine,
     StepBack,
+    Team,
     TreeOfThoughts,
     ZeroShotCoT,
 )
@@ -181,6 +182,15 @@ class TestMap(ModuleContract):
 
     def make(self) -> dspy.Module:
         return Map(ChainOfThought(Route), over="messages", each="message")
+
+
+class TestTeam(ModuleContract):
+    inputs = BILL
+    calls = 3
+    best_after = 1
+
+    def make(self) -> dspy.Module:
+        return Team(Route, {"one": "You ask.", "two": "You answer."}, turns=2)
 
 
 class TestAgent(ModuleContract):

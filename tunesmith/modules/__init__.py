@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.setting import Setting, change_settings, choices_of, settings_of
     from tunesmith.modules.state_machine import StateMachine
     from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, stream
+    from tunesmith.modules.team import Team
     from tunesmith.modules.tool import Tool
     from tunesmith.modules.trajectory import ToolStep
     from tunesmith.modules.tree_of_thoughts import TreeOfThoughts
@@ -195,6 +196,7 @@ __all__ = [
     "static_demos",
     "StepBack",
     "stream",
+    "Team",
     "Tool",
     "ToolStep",
     "tree",

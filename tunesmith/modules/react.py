@@ -12,7 +12,7 @@ from tunesmith.data import canonical_json
 from tunesmith.errors import BudgetExceeded, ContextOverflow, ModelMissing, ModelUnavailable, ParseError, UsageError
 from tunesmith.formats import AdapterParseError
 from tunesmith.lm import Call as LMCall
-from tunesmith.lm import metered
+from tunesmith.modules.counted import Counted, tokens_of
 from tunesmith.modules.flow import Call, Flow, Steps
 from tunesmith.modules.module import DspyPredict, Prediction, as_signature
 from tunesmith.modules.predict import Predict
@@ -146,7 +146,7 @@ class ReAct(Flow):
         """Return the name of the limit that is reached, `None` if a step may begin."""
         if count >= self.max_steps:
             return "max_steps"
-        if self.max_tokens and sum(call.tokens for call in used) >= self.max_tokens:
+        if self.max_tokens and tokens_of(used) >= self.max_tokens:
             return "max_tokens"
         return "max_seconds" if self.max_seconds and self.clock() - start >= self.max_seconds else None
 
@@ -154,7 +154,7 @@ class ReAct(Flow):
         self, predictor: DspyPredict, inputs: Mapping[str, Any], done: Sequence[ToolStep], used: list[LMCall]
     ) -> Generator[Call, Any, Prediction]:
         """Ask a predictor about the steps; leave out the first ones if the context is too short."""
-        asked = _Counted(predictor, used) if self.max_tokens else predictor
+        asked = Counted(predictor, used) if self.max_tokens else predictor
         for first in range(len(done) + 1):
             try:
                 found: Prediction = yield Call(asked, {**inputs, _TRAJECTORY: trajectory_text(done, first)})
@@ -193,22 +193,6 @@ class ReAct(Flow):
         self, thought: str, tool: str, arguments: Mapping[str, Any], observation: str, *, failed: bool = False
     ) -> ToolStep:
         return ToolStep(thought, tool, arguments, cut_text(observation, self.max_observation), failed)
-
-
-class _Counted:
-    """A predictor whose model calls are put into a list."""
-
-    def __init__(self, predictor: DspyPredict, used: list[LMCall]) -> None:
-        self._predictor: Any = predictor
-        self._used = used
-
-    def __call__(self, **inputs: Any) -> Any:
-        with metered(sink=self._used.append):
-            return self._predictor(**inputs)
-
-    async def acall(self, **inputs: Any) -> Any:
-        with metered(sink=self._used.append):
-            return await self._predictor.acall(**inputs)
 
 
 def _by_name(tools: Sequence[Any]) -> dict[str, Tool]:
