@@ -348,3 +348,14 @@ def test_a_small_model_writes_only_calls_that_exist() -> None:
     found = ask(made(max_steps=2), ts.lm("embedded", max_tokens=400))
     assert {step.tool for step in found.steps} <= {"search", "lookup", "finish"}
     assert isinstance(found.answer, str)
+
+
+def test_an_answer_at_the_limit_of_a_text_is_a_step_that_can_be_read() -> None:
+    lm = ts.ScriptedLM(finish(answer="x y " * 249 + "x yz"), finish(answer="x"))
+    found = ask(made(), lm)
+
+    step = found.steps[0]
+    assert (step.tool, step.failed, len(step.arguments["answer"])) == ("finish", True, 1000)
+    assert "length limit and was probably cut" in step.observation
+    assert "Reply:" not in step.observation
+    assert found.answer == "x"

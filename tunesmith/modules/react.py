@@ -28,6 +28,7 @@ from tunesmith.signatures import (
     field_schema,
     is_generated,
     output_types,
+    parse_json,
     validate_outputs,
 )
 
@@ -171,7 +172,7 @@ class ReAct(Flow):
         try:
             found = yield from self._asked(self.step, inputs, done, used)
         except (ParseError, AdapterParseError) as error:
-            return self._seen("", "", {}, f"Error: {error}", failed=True), None
+            return self._refused(error), None
         thought, tool, arguments = str(found[_THOUGHT]), *_parts(found[_ACTION])
         try:
             if tool == FINISH:
@@ -183,6 +184,20 @@ class ReAct(Flow):
         except Exception as error:  # noqa: BLE001 - a tool may raise anything, and the model reads it
             return self._seen(thought, tool, arguments, _error_text(error), failed=True), None
         return self._seen(thought, tool, arguments, result), None
+
+    def _refused(self, error: ParseError | AdapterParseError) -> ToolStep:
+        """Return the step of a reply that cannot be used, with thought and action if it has them.
+
+        So a call that ends at our limit of a text, such as an answer in a loop, can be seen by the model and the user.
+        """
+        try:
+            found = parse_json(error.raw) if isinstance(error, ParseError) else None
+        except ParseError:
+            found = None
+        if not isinstance(found, Mapping) or not isinstance(found.get(_ACTION), Mapping):
+            return self._seen("", "", {}, f"Error: {error}", failed=True)
+        problem = getattr(error, "problem", str(error))
+        return self._seen(str(found.get(_THOUGHT, "")), *_parts(found[_ACTION]), f"Error: {problem}", failed=True)
 
     def _tool(self, name: str) -> Tool:
         if name not in self.tools:
