@@ -20,6 +20,7 @@ from tunesmith.modules import (
     Dedupe,
     Expand,
     Fuse,
+    GraphOfThoughts,
     HyDE,
     Iterate,
     LeastToMost,
@@ -42,6 +43,7 @@ from tunesmith.modules import (
     Team,
     TreeOfThoughts,
     ZeroShotCoT,
+    operations,
 )
 
 BILL = MappingProxyType({"message": "where is my bill"})
@@ -329,6 +331,20 @@ class TestIterate(ModuleContract):
 
     def make(self) -> dspy.Module:
         return RAG(Iterate(BM25(FOUND)), ChainOfThought(Route))
+
+
+class TestGraphOfThoughts(ModuleContract):
+    inputs = BILL
+    calls = 3
+    best_after = 1
+
+    def make(self) -> dspy.Module:
+        graph = [
+            operations.Generate("drafts", "draft", times=2),
+            operations.KeepBest("one"),
+            operations.Score("scored", "judge"),
+        ]
+        return GraphOfThoughts(graph, draft=ChainOfThought(Route), judge=Predict("queue -> points: int"))
 
 
 class TestClassify(ModuleContract):

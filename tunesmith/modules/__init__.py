@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         program_structure,
         why_not_importable,
     )
+    from tunesmith.modules.graph_of_thoughts import GraphOfThoughts
     from tunesmith.modules.inputs import ProgramInputs, program_inputs
     from tunesmith.modules.least_to_most import LeastToMost
     from tunesmith.modules.likelihood import Likelihood
@@ -142,6 +143,7 @@ __all__ = [
     "Fuse",
     "fused",
     "Generate",
+    "GraphOfThoughts",
     "Hybrid",
     "HyDE",
     "inputs_text",
