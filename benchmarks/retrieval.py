@@ -24,7 +24,7 @@ import tunesmith as ts
 from tunesmith.modules import VectorIndex, words_of
 
 PASSAGES, WORDS, QUERY, DEPTH = 100_000, 100, 12, 10
-WIDTH = 384
+WIDTH, NODES = 384, 20_000
 MB = 2**10  # of `ru_maxrss`, which counts KB
 
 
@@ -150,6 +150,34 @@ def exact() -> Row:
     )
 
 
+def graph() -> list[Row]:
+    """Compare a graph of vectors in clusters with an exact search; the queries are other vectors of the clusters."""
+    rng = np.random.default_rng(1)
+    centres = rng.standard_normal((NODES // 50, WIDTH), dtype=np.float32)
+    made = centres[rng.integers(0, len(centres), NODES + 100)]
+    made += rng.standard_normal(made.shape, dtype=np.float32)
+    texts, asked = [str(n) for n in range(NODES)], [str(n) for n in range(NODES, NODES + 100)]
+    sides = {how: VectorIndex(texts, lambda given: made[list(map(int, given))], index=how) for how in ("exact", "hnsw")}
+    answers = {how: [{p for p, _ in index.search(query, DEPTH)} for query in asked] for how, index in sides.items()}
+    recall = sum(len(a & b) for a, b in zip(*answers.values(), strict=True)) / (DEPTH * len(asked))
+    found = in_turn(
+        {
+            how: lambda index=index: seconds_each(lambda query: index.search(query, DEPTH), asked)
+            for how, index in sides.items()
+        }
+    )
+    return [
+        Row("hnsw_recall", f"recall@{DEPTH} of hnsw in {NODES:,} x {WIDTH}", recall, 0.95, at_most=False),
+        Row(
+            "hnsw_queries",
+            "CPU of a query, hnsw / exact",
+            ratio(found, "hnsw", "exact"),
+            0.5,
+            details={"milliseconds": medians(found, 1e3, 2)},
+        ),
+    ]
+
+
 def main() -> int:
     if sys.argv[1:] == ["memory"]:
         print(memory())
@@ -160,6 +188,7 @@ def main() -> int:
         *searching(),
         equal(),
         exact(),
+        *graph(),
     ]
     for row in rows:
         sign, held = "<=" if row.at_most else ">=", "holds" if row.holds else "MISSED"

@@ -53,6 +53,7 @@ DOORS = {  # third-party package: the only files that may import it
     "pypdf": ["modules/retrieval/pdf.py"],
     "pydantic_monty": ["modules/sandbox.py"],
     "rich": ["cli/*", "experiments/progress.py"],
+    "usearch": ["modules/retrieval/vector_graph.py"],
     "xllamacpp": ["lm/engines/llamacpp/context.py"],
 }
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}

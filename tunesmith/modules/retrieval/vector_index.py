@@ -9,16 +9,31 @@ from tunesmith.errors import ModelError, UsageError, brief, shown
 from tunesmith.lazy import lazy_module
 from tunesmith.lm import LM, BaseLM
 from tunesmith.modules.retrieval.ranking import best
+from tunesmith.modules.retrieval.vector_graph import VectorGraph, check_graph
 
 if TYPE_CHECKING:
     import numpy as np
 else:
     np = lazy_module("numpy")
 
-__all__ = ["VectorIndex"]
+__all__ = ["INDEXES", "VectorIndex", "check_index"]
+
+INDEXES = ("exact", "hnsw")
 
 _BATCH = 64  # texts of one request
 _SHARED = 8  # lists of texts whose vectors are kept: candidates of one search share theirs
+
+
+def check_index(index: str, dtype: str) -> None:
+    """Check how vectors are to be searched.
+
+    Raises:
+        UsageError: there is no such way, or its extra is not installed.
+    """
+    if index not in INDEXES:
+        raise UsageError(f"`index` must be one of: {', '.join(INDEXES)}. Given: {shown(index)}.")
+    if index == "hnsw":
+        check_graph(dtype)
 
 
 class VectorIndex:
@@ -31,9 +46,11 @@ class VectorIndex:
         texts: what is searched.
         embed: gives the vectors: a model of `ts.lm`, or a function from a list of texts to one vector each.
         known: vectors of texts that are not asked for again.
+        index: `exact` compares every vector, `hnsw` finds most of the nearest by a graph.
+        dtype: how the graph stores a number: `f32`, `f16` or `i8`.
 
     Raises:
-        UsageError: the model gives none.
+        UsageError: the model gives none, or the graph cannot be used.
 
     Example:
         >>> import tunesmith as ts
@@ -43,7 +60,15 @@ class VectorIndex:
         [1]
     """
 
-    def __init__(self, texts: Sequence[str], embed: Any, known: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        texts: Sequence[str],
+        embed: Any,
+        known: Mapping[str, Any] | None = None,
+        index: str = "exact",
+        dtype: str = "f32",
+    ) -> None:
+        check_index(index, dtype)
         is_model = isinstance(embed, LM)
         if not (embed.capabilities.embeddings if is_model else callable(embed) and not isinstance(embed, BaseLM)):
             raise UsageError(
@@ -57,6 +82,7 @@ class VectorIndex:
             self._rows = _shared(embed, self.texts)
         else:
             self._rows = _rows(self.texts, self._embed, known or {})
+        self._graph = VectorGraph(self._rows, dtype) if index == "hnsw" and self._rows.any() else None
         self._blank = np.flatnonzero(~self._rows.any(axis=1))
 
     def __repr__(self) -> str:
@@ -88,6 +114,8 @@ class VectorIndex:
             raise ModelError(f"`embed` gave a vector of {len(row)} numbers. Those before had {self._rows.shape[1]}.")
         if not row.any():
             return []
+        if self._graph is not None:
+            return self._graph.search(row, k, skip)
         scores = self._rows @ row
         scores[self._blank] = -np.inf
         return best(scores, k, -np.inf, skip)
