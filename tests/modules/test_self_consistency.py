@@ -1,6 +1,7 @@
 """Self-consistency votes as Wang et al. 2022 say, and a compile can choose how many chains there are."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -190,3 +191,16 @@ def test_an_artifact_is_rebuilt_with_its_settings_and_without_leave(step: dspy.M
     assert type(loaded) is ts.SelfConsistency
     assert (loaded.samples, loaded.step.samples, loaded.vote) == (9, 2, "answer")
     assert type(loaded.step.step) is type(step)
+
+
+def test_a_run_does_not_search_what_ran_before() -> None:
+    program = ts.SelfConsistency(ts.ChainOfThought(STEP), samples=1)
+    program.step.history = program.step.predict.history = _Unsearched()
+    assert ask(program, FunctionLM(lambda seen: '{"reasoning": "r", "answer": "4"}')).answer == "4"
+
+
+class _Unsearched(list[object]):
+    """A history that may grow, but that nobody goes through."""
+
+    def __iter__(self) -> Iterator[object]:
+        raise AssertionError("the history was searched")

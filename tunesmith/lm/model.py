@@ -7,7 +7,9 @@ import itertools
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
+from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import UsageError, shown
@@ -219,6 +221,16 @@ class LM(OwnCacheLM):
         if kwargs.get("cache") is not None:
             self._cached(kwargs["cache"])
         copied: LM = super().copy(**kwargs)  # type: ignore[no-untyped-call]
+        return copied
+
+    def __copy__(self) -> "LM":
+        """Return a shallow copy, as DSPy does, which searches the classes for slots in each copy."""
+        kind: Any = type(self)
+        copied: LM = object.__new__(kind)
+        copied.__dict__.update(self.__dict__)
+        for name in _slot_names(kind):
+            if hasattr(self, name):
+                setattr(copied, name, getattr(self, name))
         return copied
 
     def over(self, stack: Stack, engine: SyncFacade, async_engine: AsyncFacade) -> "LM":
@@ -547,3 +559,11 @@ def _check(
         raise UsageError(
             f"`price` must be a pair: US dollars per million input and output tokens. Given: {shown(price)}."
         )
+
+
+@cache
+def _slot_names(kind: type) -> tuple[str, ...]:
+    """Return the names of the slots that a class and its bases have."""
+    return tuple(
+        name for each in kind.__mro__ for name, value in vars(each).items() if isinstance(value, MemberDescriptorType)
+    )

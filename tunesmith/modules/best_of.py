@@ -9,7 +9,7 @@ from tunesmith.modules.flow import Call, Steps, until_budget
 from tunesmith.modules.module import Module, Prediction
 from tunesmith.modules.registry import register_module
 from tunesmith.modules.reward import Rewarded
-from tunesmith.modules.rollouts import MOST_ROLLOUTS, keep_trace, rollout
+from tunesmith.modules.rollouts import MOST_ROLLOUTS, Rollouts, keep_trace
 from tunesmith.modules.setting import Setting
 from tunesmith.modules.step import check_step
 
@@ -95,8 +95,9 @@ class BestOf(Rewarded):
         self, inputs: Mapping[str, Any], attempts: list[_Attempt], read: list[_Attempt]
     ) -> Generator[Call, Any, str]:
         """Fill `attempts`, and `read` with those that could be parsed."""
+        draws = Rollouts(self.step, inputs, self.temperature)
         for number in range(self.samples):
-            attempt = _Attempt(rollout(self.step, inputs, number, self.temperature))
+            attempt = _Attempt(draws.call(number))
             try:
                 attempt.found = yield attempt.call
             except ParseError:

@@ -13,7 +13,7 @@ from tunesmith.modules.operations import Answer, Operation, Score, Shape, Split,
 from tunesmith.modules.parts import Parts, joined_signature, prediction_fields
 from tunesmith.modules.registry import register_module
 from tunesmith.modules.reward import missing_function
-from tunesmith.modules.rollouts import MOST_ROLLOUTS, keep_trace, rollout
+from tunesmith.modules.rollouts import MOST_ROLLOUTS, Rollouts, keep_trace
 from tunesmith.modules.setting import Setting
 from tunesmith.signatures import to_json_value
 
@@ -206,7 +206,7 @@ class _Run:
         fields = {name: _given(value, types.get(name)) for name, value in fields.items()}
         call = parts.call(self.graph, operation.by, fields)
         if self.times(operation) > 1:
-            call = rollout(module, call.inputs, number, self.graph.temperature)
+            call = Rollouts(module, call.inputs, self.graph.temperature).call(number)
         else:
             call = Call(module, call.inputs, {"trace": None if settings.trace is None else []})
         try:

@@ -33,6 +33,7 @@ __all__ = [
     "context",
     "copy_program",
     "copy_with_lms",
+    "has_own_lm",
     "open_modules",
     "prediction_of",
     "run_to_end",
@@ -123,6 +124,14 @@ def _is_async_only(part: Any) -> bool:
 def _forward(self: Any, *args: Any, **kwargs: Any) -> Any:
     """Run `aforward` to its end."""
     return run_to_end(self.aforward(*args, **kwargs))
+
+
+def has_own_lm(program: Module) -> bool:
+    """Return whether a predictor of the program has an LM of its own.
+
+    `named_predictors` would search the histories, too, so that a call took the longer the more there were before.
+    """
+    return any(isinstance(part, DspyPredict) and part.lm is not None for part in _parts(program))
 
 
 def run_to_end(awaited: Awaitable[Any]) -> Any:

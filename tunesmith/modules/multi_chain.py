@@ -8,7 +8,7 @@ from tunesmith.modules.flow import Call, Flow, Steps, until_budget
 from tunesmith.modules.module import Module, Prediction
 from tunesmith.modules.predict import Predict
 from tunesmith.modules.registry import register_module
-from tunesmith.modules.rollouts import MOST_ROLLOUTS, keep_trace, rollout
+from tunesmith.modules.rollouts import MOST_ROLLOUTS, Rollouts, keep_trace
 from tunesmith.modules.setting import Setting
 from tunesmith.modules.step import as_text, check_step, outputs_of, step_signature, with_inputs
 from tunesmith.modules.votes import Votes, answer_of
@@ -55,7 +55,7 @@ class MultiChainComparison(Flow):
         super().__init__()  # type: ignore[no-untyped-call]
         check_step(step, ("chains", "stopped"))
         signature = step_signature(step)
-        self.step = step
+        self.step, self.outputs = step, outputs_of(step)
         words = f"{signature.instructions}\n{_COMPARE}"
         self.compare = Predict(with_inputs(signature, words, attempts="attempts of others"))
         self.samples, self.temperature = samples, temperature
@@ -70,7 +70,7 @@ class MultiChainComparison(Flow):
 
     def steps(self, **inputs: Any) -> Steps:
         """Make the attempts, and compare them."""
-        votes = Votes(None, outputs_of(self.step))
+        votes = Votes(None, self.outputs)
         chains: list[tuple[Call, Prediction | None]] = []
         compared: list[Prediction] = []
         stopped = yield from until_budget(self._compared(inputs, votes, chains, compared), votes)
@@ -88,8 +88,9 @@ class MultiChainComparison(Flow):
         compared: list[Prediction],
     ) -> Generator[Call, Any, str]:
         """Fill the lists, and return how the answer was found."""
+        draws = Rollouts(self.step, inputs, self.temperature)
         for number in range(self.samples):
-            call = rollout(self.step, inputs, number, self.temperature)
+            call = draws.call(number)
             try:
                 found = yield call
             except ParseError:
@@ -108,9 +109,8 @@ class MultiChainComparison(Flow):
 
     def _keep(self, best: Prediction, chains: list[tuple[Call, Prediction | None]]) -> None:
         """Put the first attempt with the answer of `best` into the trace."""
-        outputs = outputs_of(self.step)
-        answer = answer_of(best, None, outputs)
+        answer = answer_of(best, None, self.outputs)
         for call, found in chains:
-            if found is not None and answer_of(found, None, outputs) == answer:
+            if found is not None and answer_of(found, None, self.outputs) == answer:
                 keep_trace(call, self.step)
                 break

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 from tunesmith.data import Score
 from tunesmith.errors import ParseError, UsageError, shown
 from tunesmith.modules.flow import Call, Flow, Steps
-from tunesmith.modules.module import DspyChainOfThought, DspyPredict, Module, Prediction, signature_of
+from tunesmith.modules.module import DspyChainOfThought, DspyPredict, Module, Prediction
+from tunesmith.modules.step import outputs_of
 from tunesmith.signatures import Example
 
 __all__ = ["FUNCTION", "Hidden", "Rewarded", "missing_function"]
@@ -51,6 +52,7 @@ class Rewarded(Flow):
         is_step = isinstance(reward, DspyPredict | DspyChainOfThought)
         setattr(self, self.reward_name, reward if is_step else None)
         self._function = Hidden(None if is_step else reward)
+        self._reward_field = outputs_of(reward)[-1] if is_step else ""
 
     def _reward(self) -> Any:
         """Return the predictor, the function, `FUNCTION` in place of a function that is not here, or `None`."""
@@ -73,7 +75,7 @@ class Rewarded(Flow):
                 judged = yield Call(reward, {**inputs, **dict(found.items())}, {"trace": trace})
             except ParseError:
                 return None
-            return Score.of(judged[list(signature_of(reward.named_predictors()[-1][1]).output_fields)[-1]])
+            return Score.of(judged[self._reward_field])
         if not callable(reward):
             raise missing_function(self.reward_name)
         return Score.of(reward(Example(**inputs).with_inputs(*inputs), found))

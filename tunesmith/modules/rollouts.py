@@ -5,9 +5,9 @@ from typing import Any
 
 from tunesmith.lm import BaseLM, rollout_number
 from tunesmith.modules.flow import Call
-from tunesmith.modules.module import Module, copy_with_lms, settings
+from tunesmith.modules.module import Module, copy_with_lms, has_own_lm, settings
 
-__all__ = ["MOST_ROLLOUTS", "keep_trace", "rolled", "rollout"]
+__all__ = ["MOST_ROLLOUTS", "Rollouts", "keep_trace", "rolled"]
 
 # Rollout r of a program uses the rollout numbers from r * MOST_ROLLOUTS on, so that two rollouts share no draw. The
 # number of a draw does not depend on how many there are, so a change from three draws to five costs two calls.
@@ -20,18 +20,32 @@ def rolled(lm: BaseLM, number: int, temperature: float) -> BaseLM:
     return lm.copy(rollout_id=first + number, temperature=temperature)
 
 
-def rollout(step: Module, inputs: Mapping[str, Any], number: int, temperature: float) -> Call:
-    """Return the call of draw `number` of a step, with a trace of its own. LMs inside the step get its rollout, too."""
+class Rollouts:
+    """The draws of one run of a step, each with a trace of its own.
 
-    def draw(lm: BaseLM) -> BaseLM:
-        return rolled(lm, number, temperature)
+    Args:
+        step: what is called.
+        inputs: of every draw.
+        temperature: of every draw.
+    """
 
-    own = any(predictor.lm is not None for _, predictor in step.named_predictors())
-    options: dict[str, Any] = {
-        "lm": None if settings.lm is None else draw(settings.lm),
-        "trace": None if settings.trace is None else [],
-    }
-    return Call(copy_with_lms(step, draw) if own else step, inputs, options)
+    __slots__ = ("_copied", "_inputs", "_step", "_temperature")
+
+    def __init__(self, step: Module, inputs: Mapping[str, Any], temperature: float) -> None:
+        self._step, self._inputs, self._temperature = step, inputs, temperature
+        self._copied = has_own_lm(step)
+
+    def call(self, number: int) -> Call:
+        """Return the call of a draw. LMs inside the step get its rollout, too."""
+
+        def draw(lm: BaseLM) -> BaseLM:
+            return rolled(lm, number, self._temperature)
+
+        options: dict[str, Any] = {
+            "lm": None if settings.lm is None else draw(settings.lm),
+            "trace": None if settings.trace is None else [],
+        }
+        return Call(copy_with_lms(self._step, draw) if self._copied else self._step, self._inputs, options)
 
 
 def keep_trace(call: Call, step: Module) -> None:

@@ -8,7 +8,7 @@ from tunesmith.modules.flow import Call, Steps, until_budget
 from tunesmith.modules.module import Module, Prediction
 from tunesmith.modules.registry import register_module
 from tunesmith.modules.reward import Rewarded
-from tunesmith.modules.rollouts import MOST_ROLLOUTS, keep_trace, rollout
+from tunesmith.modules.rollouts import MOST_ROLLOUTS, Rollouts, keep_trace
 from tunesmith.modules.setting import Setting
 from tunesmith.modules.step import check_step, outputs_of
 from tunesmith.modules.votes import Votes
@@ -107,8 +107,9 @@ class SelfConsistency(Rewarded):
         self, inputs: Mapping[str, Any], chains: list[tuple[Call, Prediction | None]], votes: Votes
     ) -> Generator[Call, Any, str]:
         """Fill `chains` and `votes`, and return why they end."""
+        draws = Rollouts(self.step, inputs, self.temperature)
         for number in range(self.samples):
-            call = rollout(self.step, inputs, number, self.temperature)
+            call = draws.call(number)
             try:
                 found = yield call
                 weight = yield from self._weight(inputs, found, call.options["trace"])

@@ -13,9 +13,9 @@ from tunesmith.modules.module import DspyPredict, Module, Prediction, as_signatu
 from tunesmith.modules.predict import Predict
 from tunesmith.modules.registry import register_module
 from tunesmith.modules.reward import FUNCTION, Hidden, Rewarded, missing_function
-from tunesmith.modules.rollouts import MOST_ROLLOUTS, keep_trace, rollout
+from tunesmith.modules.rollouts import MOST_ROLLOUTS, Rollouts, keep_trace
 from tunesmith.modules.setting import Setting
-from tunesmith.modules.step import check_step, outputs_of, with_inputs
+from tunesmith.modules.step import check_step, with_inputs
 from tunesmith.signatures import Example, InputField, OutputField, Signature, is_generated
 
 __all__ = ["TreeOfThoughts"]
@@ -268,21 +268,20 @@ class TreeOfThoughts(Rewarded):
 
     def _judgements(self, given: Mapping[str, Any]) -> Generator[Call, Any, list[Any]]:
         """Return the last output of each judgement that can be read."""
-        name = outputs_of(self.evaluate)[-1]
         replies = []
         for number in range(self.evaluations):
             try:
                 found = yield self._draw(self.evaluate, given, number, once=self.evaluations == 1)
             except ParseError:
                 continue
-            replies.append(found[name])
+            replies.append(found[self._reward_field])
         return replies
 
     def _draw(self, predictor: Module, given: Mapping[str, Any], number: int, *, once: bool) -> Call:
         """Return a call with a trace of its own: one of several draws, or the only one, which has no temperature."""
         if once:
             return Call(predictor, given, {"trace": None if settings.trace is None else []})
-        return rollout(predictor, given, number, self.temperature)
+        return Rollouts(predictor, given, self.temperature).call(number)
 
     def _is_goal(self, inputs: Mapping[str, Any], node: _Node) -> bool:
         goal = self._goal.value
