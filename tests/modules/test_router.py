@@ -13,6 +13,7 @@ from tests.evaluation.replies import likely
 from tunesmith.errors import UsageError
 from tunesmith.lm import FunctionLM, Seen
 from tunesmith.modules import Candidate, calls_of, program_inputs
+from tunesmith.signatures import output_types, type_text
 
 STEP = "text -> answer"
 
@@ -120,6 +121,13 @@ def test_a_route_gets_only_the_inputs_that_it_takes() -> None:
     with dspy.context(lm=lm):
         program(text="hello", digits="two")
     assert "two" not in lm.requests[1].messages[-1].text
+
+
+def test_labels_of_every_route_fit() -> None:
+    program = ts.Router("text", a=ts.Predict("text -> label: Literal['x', 'y']"), b=ts.Predict("text -> label: int"))
+    known = program_inputs(program).signature
+    assert known is not None
+    assert type_text(output_types(known)["label"]) == "Literal['x', 'y'] | int"
 
 
 def test_a_compile_finds_the_similarity_that_helps() -> None:

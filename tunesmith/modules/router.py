@@ -1,7 +1,7 @@
 """`Router`: send inputs to one of several modules, by rules, by similar examples, or by a model."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Union
 
 from tunesmith.errors import UsageError
 from tunesmith.modules.choosing import Choosing
@@ -104,5 +104,6 @@ class Router(Choosing):
             if given is not None and self.field not in given:
                 raise UsageError(f"`field` must be an input of each route. Those of `{name}`: {', '.join(given)}.")
             inputs = {**self.parts.input_types(name), **inputs}
-            outputs = {**(self.parts.output_types(name) or {}), **outputs}
+            for output, kind in (self.parts.output_types(name) or {}).items():
+                outputs[output] = Union[outputs.get(output, kind), kind]  # noqa: UP007 - the types are not known here
         return joined_signature(inputs, outputs)
