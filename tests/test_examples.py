@@ -12,7 +12,7 @@ import pytest
 from tests.protocol import FakeModel, ProtocolServer, ServerProcess
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 
 by_name = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 
@@ -33,6 +33,9 @@ def server() -> Iterator[ServerProcess]:
 
 def test_there_are_examples() -> None:
     assert {path.stem for path in EXAMPLES} >= {"first_compile", "judging", "streaming"}
+    folders = {path.parent for path in EXAMPLES} - {ROOT / "examples"}
+    assert {folder.name for folder in folders} >= {"ticket_triage"}
+    assert all((folder / "README.md").exists() for folder in folders)
     assert all("TUNESMITH_LM" in path.read_text(encoding="utf-8") for path in EXAMPLES)
 
 
