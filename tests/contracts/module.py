@@ -6,21 +6,26 @@ import copy
 import json
 import re
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import dspy
 import pytest
 
+import tunesmith as ts
 from tests.evaluation.replies import object_names
 from tunesmith.errors import BudgetExceeded, ParseError
 from tunesmith.evaluation import evaluate
 from tunesmith.lm import LM, Budget, Capabilities, FunctionLM, Meter, Seen, StopSignal, metered
 from tunesmith.modules import (
     Candidate,
+    Finished,
     bound_format,
     program_fingerprint,
     program_structure,
     render,
+    stream,
     with_default_formats,
 )
 from tunesmith.modules.flow import BUDGET
@@ -195,6 +200,38 @@ class ModuleContract:
         assert run(bound, first, self.inputs).toDict() == run_async(bound, second, self.inputs).toDict()
         assert first.requests == second.requests
 
+    def test_a_stream_ends_in_the_same_prediction(self, program: dspy.Module) -> None:
+        first, second = answering(), answering()
+        bound = with_default_formats(program)
+        found = run(bound, first, self.inputs)
+        *_, last = stream(bound, lm=second, **self.inputs)
+
+        assert isinstance(last, Finished)
+        assert last.prediction.toDict() == found.toDict()
+        assert second.requests == first.requests
+
+    def test_streamed_texts_are_those_of_the_prediction(self, program: dspy.Module) -> None:
+        *deltas, last = stream(with_default_formats(program), lm=answering(), **self.inputs)
+        written: dict[tuple[str, int, str], str] = {}
+        for one in deltas:
+            key = (one.predictor, one.call, one.field)
+            written[key] = one.text if one.restart else written.get(key, "") + one.text
+
+        streamed = {field for *_, field in written}
+        assert streamed
+        for name, value in last.prediction.items():
+            if isinstance(value, str) and name in streamed:
+                assert value in written.values()
+
+    def test_threads_share_a_program(self, program: dspy.Module) -> None:
+        bound = with_default_formats(program)
+        lms = [answering() for _ in range(4)]
+        with ThreadPoolExecutor(len(lms)) as pool:
+            found = list(pool.map(lambda lm: run(bound, lm, self.inputs), lms))
+
+        assert all(one.toDict() == found[0].toDict() for one in found)
+        assert all(lm.requests == lms[0].requests for lm in lms)
+
     def test_the_callers_adapter_wins_over_defaults(self, program: dspy.Module) -> None:
         plain, tuned = answering(), answering()
         with dspy.context(adapter=dspy.ChatAdapter()):
@@ -309,6 +346,28 @@ class ModuleContract:
             assert "second of" in sent[1]
             assert "first of" not in sent[1]
             assert {bound_format(p) for _, p in copied.named_predictors()} == {"json"}
+
+    @pytest.mark.whole
+    @pytest.mark.filterwarnings("ignore:The artifact cannot be loaded by:UserWarning", "ignore:Not saved:UserWarning")
+    @pytest.mark.parametrize("compiler", [ts.BootstrapFewShot, ts.RandomSearch])
+    def test_a_compiler_improves_it_and_the_artifact_keeps_that(self, compiler: Any, tmp_path: Path) -> None:
+        rows = [{name: f"{text} {number}" for name, text in self.inputs.items()} for number in range(4)]
+        examples = [dspy.Example(**row).with_inputs(*row) for row in rows]
+        options = {"num_candidates": 2} if compiler is ts.RandomSearch else {}
+        found = ts.compile(
+            self.make(),
+            metric=scored,
+            trainset=examples[:2],
+            valset=examples[2:],
+            compiler=compiler(metric=scored, **options),
+            lm=answering(),
+            run=tmp_path / "run",
+            mirror=False,
+        )
+        ts.save(tmp_path / "artifact", found.program)
+
+        loaded = ts.load(tmp_path / "artifact", program=self.make())
+        assert Candidate.of(loaded) == Candidate.of(found.program)
 
     # Showing ------------------------------------------------------------------------------------------------
 
