@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import dspy
 import pytest
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from tests.artifacts.programs import (
     DEMO,
@@ -27,9 +27,9 @@ from tests.artifacts.programs import (
 )
 from tests.each import each
 from tunesmith.artifacts import Artifact, load, save
-from tunesmith.errors import ArtifactError, UsageError
+from tunesmith.errors import ArtifactError, ParseError, UsageError
 from tunesmith.lm import FunctionLM, Identity, ScriptedLM
-from tunesmith.modules import BM25, RAG, Candidate, ChainOfThought, Corpus, Predict, program_structure
+from tunesmith.modules import BM25, RAG, Candidate, ChainOfThought, Corpus, Predict, bind, program_structure, render
 
 TWO_STEPS = "tests.artifacts.programs:TwoSteps"
 
@@ -91,9 +91,9 @@ def _validated(value: int) -> int:
 
 
 def _own_types():
-    class Bounded(dspy.Signature):
+    class BoundedByItsType(dspy.Signature):
         question: str = dspy.InputField()
-        answer: int = dspy.OutputField(ge=1)
+        answer: Annotated[int, Field(ge=1)] = dspy.OutputField()  # DSPy's format does not show it
 
     class Validated(dspy.Signature):
         question: str = dspy.InputField()
@@ -109,7 +109,7 @@ def _own_types():
         question: Impostor = dspy.InputField()
         answer: str = dspy.OutputField()
 
-    return [Bounded, Validated, Defaulted, Disguised]
+    return [BoundedByItsType, Validated, Defaulted, Disguised]
 
 
 @each("signature", _own_types(), ids=lambda signature: signature.__name__)
@@ -120,6 +120,23 @@ def test_what_the_manifest_cannot_rebuild_is_asked_for(tmp_path, signature):
     with pytest.raises(ArtifactError, match="program="):
         load(artifact.path)
     assert Candidate.of(load(artifact.path, program=program)) == Candidate.of(program)
+
+
+@each("form", ["json", "chat"])
+def test_bounds_of_fields_are_rebuilt(tmp_path, form):
+    class Bounded(dspy.Signature):
+        question: str = dspy.InputField(max_length=500)
+        stars: int = dspy.OutputField(ge=1, le=5, desc="how many")
+        tags: list[str] = dspy.OutputField(max_length=3)
+
+    program = Predict(Bounded)
+    bind(program, form)
+    artifact = saved(tmp_path / "a", program, Candidate.of(program))
+    loaded = load(artifact.path)
+    shown = [render(one, question="?") for one in (program, loaded)]
+    assert (shown[0].messages, shown[0].constraint) == (shown[1].messages, shown[1].constraint)
+    with dspy.context(lm=ScriptedLM('{"stars": 6, "tags": []}')), pytest.raises(ParseError):
+        load(artifact.path, program=loaded if form == "json" else Predict(Bounded))(question="?")
 
 
 def test_options_that_an_artifact_may_not_carry_come_from_the_program_only(tmp_path):

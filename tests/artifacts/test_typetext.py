@@ -1,9 +1,10 @@
 from enum import Enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import Field, TypeAdapter
 
 from tests.each import each
 from tests.scale import scaled
@@ -79,7 +80,18 @@ class Colour(Enum):
         "Literal[Colour.RED]",
         "Literal[[1]]",
         "Literal[__import__('os')]",
-        "int (ge=1)",
+        "int (ge=1",
+        "int ()",
+        "int (ge)",
+        "int (ge=)",
+        "int (ge='1')",
+        "int (ge=1 le=2)",
+        "int (max_length=1)",
+        "str (ge=1)",
+        "str (max_length=1.5)",
+        "str (pattern='a')",
+        "bool (ge=1)",
+        "Literal[1] (ge=1)",
         "'str'",
         "str'",
         "list" + "[list" * 60 + "]" * 60,
@@ -95,6 +107,25 @@ class Colour(Enum):
 def test_what_is_no_simple_type_is_refused(text):
     with pytest.raises(ValueError):  # noqa: PT011 - every message is its own
         parse_type(text)
+
+
+@each(
+    "annotation",
+    [
+        Annotated[int, Field(ge=1, le=5)],
+        Annotated[float, Field(gt=-1.5, lt=1e9)],
+        Annotated[int, Field(multiple_of=2)],
+        Annotated[str, Field(min_length=1, max_length=60)],
+        Annotated[list[str], Field(max_length=8)],
+        list[Annotated[int, Field(ge=0)]],
+        Annotated[int, Field(ge=1)] | None,
+    ],
+)
+def test_bounds_come_back_with_their_types(annotation):
+    back = parse_type(type_text(annotation))
+    assert type_text(back) == type_text(annotation)
+    schemas = [TypeAdapter(one).json_schema() for one in (annotation, back)]
+    assert schemas[0] == schemas[1]
 
 
 @each("annotation", [Any, bytes, Colour, tuple[int, str], set[int], Literal[Colour.RED]])

@@ -1,8 +1,9 @@
 """Find or rebuild the program of an artifact, without running code that the caller did not allow."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields as fields_of
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 from tunesmith.artifacts.shape import CLASS_NAME
 from tunesmith.artifacts.typetext import parse_type
@@ -96,7 +97,15 @@ def _is_plain(predictor: DspyPredict, entry: Mapping[str, Any]) -> bool:
 
 def _types(program: Module) -> dict[str, Any]:
     signatures = {path: signature_of(predictor) for path, predictor in program.named_predictors()}
-    return {path: (input_types(signature), output_types(signature)) for path, signature in signatures.items()}
+    return {
+        path: (input_types(signature), output_types(signature), [_noted(info) for info in signature.fields.values()])
+        for path, signature in signatures.items()
+    }
+
+
+def _noted(info: Any) -> Any:
+    """Return the bounds of a field in words, which DSPy's own format shows."""
+    return (info.json_schema_extra or {}).get("constraints")
 
 
 def _shape_of(structure: Mapping[str, Any]) -> Any:
@@ -300,7 +309,11 @@ def make_signature(
     for field in fields:
         make: Any = InputField if field["role"] == "input" else OutputField
         options = {} if field["desc"] is None else {"desc": field["desc"]}
-        made[field["name"]] = (type_of(field["type"]), make(**options))
+        kind = type_of(field["type"])
+        if get_origin(kind) is Annotated:  # DSPy notes bounds in the field that declares them
+            kind, *bounds = get_args(kind)
+            options |= {part.name: getattr(bound, part.name) for bound in bounds for part in fields_of(bound)}
+        made[field["name"]] = (kind, make(**options))
     build: Any = Signature  # called, it gives a class
     found: type[Signature] = build(made, instruction)
     return found

@@ -1,22 +1,28 @@
 """Parse the text of simple types, without evaluating code or looking up names.
 
-The input is the output of `signatures.type_text`: `str`, `int | None`, `list[dict[str, float]]`, `Literal['a', 'b']`.
+The input is the output of `signatures.type_text`: `str`, `int | None`, `list[dict[str, float]]`, `Literal['a', 'b']`,
+`str (max_length=60)`.
 """
 
 import functools
 import operator
 import re
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
 
 __all__ = ["parse_type"]
 
 _SCALARS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "None": type(None)}
 _GENERICS: dict[str, tuple[Any, int]] = {"list": (list, 1), "dict": (dict, 2)}
 _CONSTANTS: dict[str, Any] = {"True": True, "False": False, "None": None}
+_BOUNDS: dict[str, Callable[[Any], Any]] = {"ge": Ge, "gt": Gt, "le": Le, "lt": Lt, "multiple_of": MultipleOf}
+_LENGTHS: dict[str, Callable[[int], Any]] = {"max_length": MaxLen, "min_length": MinLen}
 _ESCAPE = r"""\\(?:[\\'"nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-f]{4})"""  # the escapes of `repr`
 _TOKEN = re.compile(
-    rf"""\s*(?: (?P<name>[A-Za-z]+) | (?P<text>'(?:[^'\\\n]|{_ESCAPE})*'|"(?:[^"\\\n]|{_ESCAPE})*")
-    | (?P<number>-?\d{{1,40}}) | (?P<sign>[\[\],|]) )""",
+    rf"""\s*(?: (?P<name>[A-Za-z_]+) | (?P<text>'(?:[^'\\\n]|{_ESCAPE})*'|"(?:[^"\\\n]|{_ESCAPE})*")
+    | (?P<number>-?\d{{1,40}}(?:\.\d{{1,40}})?(?:e[+-]?\d{{1,3}})?) | (?P<sign>[\[\],|()=]) )""",
     re.VERBOSE,
 )
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
@@ -25,7 +31,7 @@ _DEEPEST = 20
 
 
 def parse_type(text: str) -> Any:
-    """Return the type that `text` names: str, int, float, bool, literals of these, list, dict and unions.
+    """Return the type that `text` names: str, int, float, bool, literals of these, list, dict and unions, with bounds.
 
     Raises:
         ValueError: `text` is not a type, or not one of these.
@@ -48,10 +54,10 @@ class _Parser:
         """Read `one | other | ...`."""
         if depth > _DEEPEST:
             raise ValueError("The type is nested too deeply.")
-        options = [self._single(depth)]
+        options = [self._bounded(depth)]
         while self._token == "|" and self._kind == "sign":
             self._next()
-            options.append(self._single(depth))
+            options.append(self._bounded(depth))
         if len(options) > 1 and all(option is type(None) for option in options):
             raise ValueError("A type of nothing but None.")
         return functools.reduce(operator.or_, options)
@@ -61,6 +67,35 @@ class _Parser:
         if self._token != sign or self._kind not in ("sign", ""):
             raise ValueError(f"Expected {sign or 'the end'!r}, found {self._token!r}.")
         self._next()
+
+    def _bounded(self, depth: int) -> Any:
+        """Read a type, and the bounds behind it, as `int (ge=1, le=5)`."""
+        found = self._single(depth)
+        if (self._token, self._kind) != ("(", "sign"):
+            return found
+        bounds: list[Any] = []
+        while self._token != ")" or not bounds:
+            self._next()
+            bounds.append(self._bound(found))
+            if (self._token, self._kind) not in ((",", "sign"), (")", "sign")):
+                raise ValueError(f"Expected ')', found {self._token!r}.")
+        self._next()
+        for bound in bounds:
+            found = Annotated[found, bound]
+        return found
+
+    def _bound(self, kind: Any) -> Any:
+        name = self._token
+        self._next()
+        self.expect("=")
+        token, is_number = self._token, self._kind == "number"
+        self._next()
+        counted = name in _LENGTHS and (kind is str or kind is list or get_origin(kind) is list)
+        if not is_number or not (counted or (name in _BOUNDS and kind in (int, float))):
+            raise ValueError(f"{name!r} is no bound of this type.")
+        if counted:
+            return _LENGTHS[name](int(token))
+        return _BOUNDS[name](int(token) if token.lstrip("-").isdigit() else float(token))
 
     def _single(self, depth: int) -> Any:
         name, kind = self._token, self._kind
