@@ -41,7 +41,8 @@ def reply_to(seen: Seen) -> str:
     if object_names(seen) is not None and grammar is not None:
         return json.dumps(_object(grammar, seen.text))
     if grammar is not None:
-        return next(iter(re.findall(r'"([^"]+)"', grammar)), "some words")  # a label, else any text
+        first = next(iter(re.findall(r'"([^"]+)"', grammar)), "some words")  # a label, else any text
+        return '["some words"]' if first == "[" else first
     if config.response_format is not None:
         return json.dumps(_value(config.response_format["schema"], seen.text))
     wanted = re.findall(r"`\[\[ ## (\w+) ## \]\]`", seen.text)
@@ -80,7 +81,7 @@ def _value(schema: dict[str, Any], text: str) -> Any:
         case "object":
             return {name: _value(inside, text) for name, inside in schema.get("properties", {}).items()}
         case "array":
-            return []
+            return [_value(schema["items"], text)] * schema.get("minItems", 0)
         case "integer" | "number":
             return 1
         case "boolean":

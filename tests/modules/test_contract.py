@@ -4,7 +4,7 @@ from types import MappingProxyType
 
 import dspy
 
-from tests.contracts.module import ModuleContract
+from tests.contracts.module import ModuleContract, answering, run
 from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent, lookup
 from tunesmith.modules import (
     BM25,
@@ -221,13 +221,13 @@ class TestMultiChainComparison(ModuleContract):
 
 class TestLeastToMost(ModuleContract):
     inputs = BILL
-    calls = 2
+    calls = 3
 
     def make(self) -> dspy.Module:
         return LeastToMost(ChainOfThought(Route))
 
     def test_what_was_applied_is_sent(self, program: dspy.Module) -> None:
-        """Not here: the double names no parts, so `solve` is never asked."""
+        """Not here: the double names a part, so `step` is never asked."""
         assert set(Candidate.of(program).parts) == {"decompose", "solve", "step.predict"}
 
 
@@ -352,6 +352,10 @@ class TestClassify(ModuleContract):
 
     def make(self) -> dspy.Module:
         return Classify(Predict(Route, max_tokens=50), fallback="other", threshold=0.2)
+
+    def test_streamed_texts_are_those_of_the_prediction(self, program: dspy.Module) -> None:
+        """Not here: without log-probabilities it abstains, and `fallback` is no text of the model."""
+        assert run(program, answering(), BILL).queue == "other"
 
     def test_the_callers_adapter_wins_over_defaults(self, program: dspy.Module) -> None:
         """Not here: no other format reads log-probabilities."""

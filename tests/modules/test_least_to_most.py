@@ -10,7 +10,7 @@ import pytest
 
 import tunesmith as ts
 from tunesmith.errors import UsageError
-from tunesmith.lm import FunctionLM, Seen
+from tunesmith.lm import Capabilities, FunctionLM, Seen
 from tunesmith.modules import Candidate, calls_of
 
 STEP = "question -> answer"
@@ -120,3 +120,13 @@ def test_it_is_counted_rebuilt_and_refused(tmp_path: Path) -> None:
         ts.LeastToMost(ts.Predict("story, question -> answer"))
     with pytest.raises(UsageError, match="`solved`"):
         ts.LeastToMost(ts.Predict("solved -> answer"))
+
+
+def test_an_engine_is_held_to_few_and_short_parts_and_others_are_read_whatever_they_say() -> None:
+    long = json.dumps(["x" * 400, *map(str, range(20))])
+    lm = FunctionLM(lambda seen: long, capabilities=Capabilities(frozenset({"json_schema"})))
+    program = ts.LeastToMost(ts.Predict("question -> answer"), max_parts=30)
+    with dspy.context(lm=lm):
+        assert len(program(question="?").parts) == 22
+    schema = lm.requests[0].config.response_format["schema"]
+    assert (schema["minItems"], schema["maxItems"], schema["items"]["maxLength"]) == (1, 10, 200)

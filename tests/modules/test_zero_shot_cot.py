@@ -7,6 +7,7 @@ import pytest
 
 import tunesmith as ts
 from tunesmith.errors import UsageError
+from tunesmith.lm import text_response
 from tunesmith.modules import Candidate, calls_of, choices_of
 
 JUGGLER = "A juggler can juggle 16 balls. Half are golf balls, and half of those are blue. How many blue golf balls?"
@@ -23,6 +24,12 @@ def test_the_papers_first_example_takes_two_calls() -> None:
     assert JUGGLER in second
     assert THOUGHT in second
     assert "step by step" not in second
+
+
+def test_thoughts_that_are_cut_at_the_limit_of_a_reply_are_used() -> None:
+    with dspy.context(lm=ts.ScriptedLM(text_response(THOUGHT[:60], model="m", finish_reason="length"), "4")):
+        found = ts.ZeroShotCoT("question -> answer: int")(question=JUGGLER)
+    assert (found.answer, found.reasoning) == (4, THOUGHT[:60].strip())
 
 
 def test_a_compiler_chooses_the_trigger_and_an_artifact_keeps_it(tmp_path: Path) -> None:

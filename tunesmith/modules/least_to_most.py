@@ -10,7 +10,7 @@ from tunesmith.modules.module import Module, Prediction
 from tunesmith.modules.predict import Predict
 from tunesmith.modules.registry import register_module
 from tunesmith.modules.setting import Setting
-from tunesmith.modules.step import as_text, check_step, step_signature, with_inputs
+from tunesmith.modules.step import as_text, check_step, step_signature, texts_type, with_inputs
 from tunesmith.signatures import OutputField, Signature, input_types
 
 __all__ = ["LeastToMost"]
@@ -127,7 +127,7 @@ def _decomposing(signature: type[Signature], field: str) -> type[Signature]:
     for name in signature.output_fields:
         made = made.delete(name)
     desc = "simpler problems, the easiest first; each may use the answers of those before"
-    made = made.append(_PARTS, OutputField(desc=desc), list[str])
+    made = made.append(_PARTS, OutputField(desc=desc), texts_type(10))
     outputs = ", ".join(f"`{name}`" for name in signature.output_fields)
     found: type[Signature] = made.with_instructions(
         f"To find {outputs} for `{field}`, break it into simpler problems, in the order in which to solve them. "

@@ -1,14 +1,16 @@
 """The step that a module is made around, and the signatures of the predictors that help it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import WithJsonSchema
 
 from tunesmith.data import canonical_json
 from tunesmith.errors import UsageError, shown
 from tunesmith.modules.module import DspyPredict, Module, Prediction, signature_of
 from tunesmith.signatures import InputField, Signature, to_json_value
 
-__all__ = ["as_text", "check_step", "outputs_of", "step_signature", "with_inputs"]
+__all__ = ["as_text", "check_step", "outputs_of", "step_signature", "texts_type", "with_inputs"]
 
 
 def check_step(step: Any, added: tuple[str, ...]) -> None:
@@ -59,6 +61,15 @@ def with_inputs(signature: type[Signature], instruction: str, **added: str) -> t
         changed = changed.append(name, InputField(desc=desc), str)
     made: type[Signature] = changed.with_instructions(instruction)
     return made
+
+
+def texts_type(most: int, length: int = 200) -> Any:
+    """Return `list[str]`, of which an engine that is held to a schema writes at least one and at most `most` texts.
+
+    A small model goes on until the end of the reply. Other replies are read whatever they hold.
+    """
+    item = {"type": "string", "maxLength": length}
+    return Annotated[list[str], WithJsonSchema({"type": "array", "minItems": 1, "maxItems": most, "items": item})]
 
 
 def as_text(values: Mapping[str, Any] | Prediction) -> str:

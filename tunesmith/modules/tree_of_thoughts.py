@@ -15,7 +15,7 @@ from tunesmith.modules.registry import register_module
 from tunesmith.modules.reward import FUNCTION, Hidden, Rewarded, missing_function
 from tunesmith.modules.rollouts import MOST_ROLLOUTS, Rollouts, keep_trace
 from tunesmith.modules.setting import Setting
-from tunesmith.modules.step import check_step, with_inputs
+from tunesmith.modules.step import check_step, texts_type, with_inputs
 from tunesmith.signatures import Example, InputField, OutputField, Signature, is_generated
 
 __all__ = ["TreeOfThoughts"]
@@ -324,7 +324,7 @@ def _generating(signature: type[Signature], how: str) -> type[Signature]:
     if how == "sample":
         return _helping(signature, f"{goal} {{outputs}}. Write the next thought.", "thought", str, "the next thought")
     words = f"{goal} {{outputs}}. Propose several different next thoughts, the most promising first."
-    return _helping(signature, words, "proposals", list[str], "possible next thoughts")
+    return _helping(signature, words, "proposals", texts_type(10, 150), "possible next thoughts")
 
 
 def _evaluating(signature: type[Signature], how: str) -> type[Signature]:

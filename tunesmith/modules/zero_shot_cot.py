@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.errors import UsageError, shown
+from tunesmith.errors import ParseError, UsageError, shown
 from tunesmith.modules.flow import Call, Flow, Steps
 from tunesmith.modules.module import DspyPredict, Module, Prediction, as_signature, copy_program, signature_of
 from tunesmith.modules.predict import Predict
@@ -29,7 +29,8 @@ class ZeroShotCoT(Flow):
     Kojima et al. 2022, "Large Language Models are Zero-Shot Reasoners" (arXiv 2205.11916), section 3. The predictor
     `think` writes freely after `trigger`, held to no form, and the predictor `answer` reads the typed outputs from it.
     The settings have the paper's best triggers (table 4). Differences: the trigger is the last line of the prompt, not
-    the first of the reply, and typed outputs are read in place of its rules that clean an answer.
+    the first of the reply; thoughts that are cut at the limit of a reply are used as they are; and typed outputs are
+    read in place of its rules that clean an answer.
 
     Returns the outputs with `reasoning`. One run is two calls; `ts.ChainOfThought` does both in one.
 
@@ -80,9 +81,15 @@ class ZeroShotCoT(Flow):
 
     def steps(self, **inputs: Any) -> Steps:
         """Think, then answer."""
-        thought = yield Call(self.think, {**inputs, "trigger": self.trigger})
-        found = yield Call(self.answer, {**inputs, _REASONING: thought.reasoning})
-        return Prediction(**{_REASONING: thought.reasoning, **dict(found.items())})
+        try:
+            thought = yield Call(self.think, {**inputs, "trigger": self.trigger})
+            reasoning = thought.reasoning
+        except ParseError as error:
+            if error.reason != "truncated":
+                raise
+            reasoning = error.raw.strip()  # thoughts are of use without their end
+        found = yield Call(self.answer, {**inputs, _REASONING: reasoning})
+        return Prediction(**{_REASONING: reasoning, **dict(found.items())})
 
 
 def _thinking(signature: type[Signature]) -> type[Signature]:
