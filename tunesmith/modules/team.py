@@ -14,14 +14,12 @@ from tunesmith.modules.parts import Parts, prediction_fields
 from tunesmith.modules.predict import Predict
 from tunesmith.modules.registry import register_module
 from tunesmith.modules.setting import Setting
-from tunesmith.modules.step import with_inputs
-from tunesmith.signatures import OutputField, Signature, is_generated
+from tunesmith.signatures import InputField, OutputField, Signature, is_generated
 
 __all__ = ["Team"]
 
 _CONVERSATION, _SAYS, _DONE = "conversation", "says", "done"
 _NOTHING = "Nobody has said anything."
-_READ = "what the members of the team said, the last message last"
 
 
 @register_module
@@ -173,7 +171,7 @@ def _concluding(given: Any) -> tuple[Any, type[Signature]]:
     taken = [name for name in (_SAYS, _DONE, "messages", "stopped") if name in signature.fields]
     if taken:
         raise UsageError(f"The signature has a field `{taken[0]}`, but `Team` adds that field itself. Rename it.")
-    return Predict(with_inputs(signature, signature.instructions, conversation=_READ)), signature
+    return Predict(_reading(signature)), signature
 
 
 def _speaking(signature: Any, role: str) -> type[Signature]:
@@ -185,6 +183,13 @@ def _speaking(signature: Any, role: str) -> type[Signature]:
         "" if is_generated(signature, signature.instructions) else f"\nThe task of the team: {signature.instructions}"
     )
     how = f"{role}{task}\nAnswer the others in one to three sentences, and say whether the task is done."
-    made = with_inputs(made, how, conversation=_READ)
-    found: type[Signature] = made.append(_SAYS, OutputField(), str).append(_DONE, OutputField(), bool)
+    made = _reading(made).append(_SAYS, OutputField(), str).append(_DONE, OutputField(), bool)
+    found: type[Signature] = made.with_instructions(how)
     return found
+
+
+def _reading(signature: Any) -> Any:
+    """Return a signature with the conversation among its inputs."""
+    if _CONVERSATION in signature.fields:
+        raise UsageError(f"The signature has a field `{_CONVERSATION}`, but `Team` adds that field itself. Rename it.")
+    return signature.append(_CONVERSATION, InputField(), str)

@@ -129,6 +129,8 @@ PROGRAMS = [
     ts.ChainOfThought(Colour),
     dspy.ChainOfThought("question -> answer"),
     ts.SelfConsistency(ts.ChainOfThought(Colour), samples=3),
+    ts.Chain(second=ts.Predict(Colour), first=ts.Predict("colour -> mood")),
+    ts.Team("question -> colour", {"one": "You ask.", "two": "You answer."}),
     TwoSteps(),
     named,
     at_the_top,
