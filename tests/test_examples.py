@@ -1,5 +1,6 @@
 """Every example runs as it is, on the model that the environment names."""
 
+import json
 import os
 import re
 import subprocess
@@ -34,9 +35,20 @@ def server() -> Iterator[ServerProcess]:
 def test_there_are_examples() -> None:
     assert {path.stem for path in EXAMPLES} >= {"first_compile", "judging", "streaming"}
     folders = {path.parent for path in EXAMPLES} - {ROOT / "examples"}
-    assert {folder.name for folder in folders} >= {"ticket_triage"}
+    assert {folder.name for folder in folders} >= {"rag_docs", "ticket_triage"}
     assert all((folder / "README.md").exists() for folder in folders)
     assert all("TUNESMITH_LM" in path.read_text(encoding="utf-8") for path in EXAMPLES)
+
+
+def test_the_answers_about_the_docs_stand_in_their_pages() -> None:
+    rows = [
+        json.loads(line)
+        for line in (ROOT / "examples" / "rag_docs" / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    pages = {row["source"]: (ROOT / "docs" / row["source"]).read_text(encoding="utf-8") for row in rows}
+    words = {name: " ".join(text.replace("`", "").split()) for name, text in pages.items()}
+    assert not [row for row in rows if row["answer"] not in words[row["source"]]]
+    assert len({row["question"] for row in rows}) == len(rows) > 50
 
 
 @by_name

@@ -26,7 +26,7 @@ __all__ = ["Generate", "arranged", "passages_text"]
 
 _PASSAGES, _CITATIONS = "passages", "citations"
 _ADDED = ("wrong_citations", "abstained")
-_MOST_CITATIONS = 8
+_MOST_CITATIONS = 5
 _ORDERS = ("best-first", "best-last", "best-outside")
 
 
