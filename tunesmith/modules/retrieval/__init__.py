@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.retrieval.hybrid import Hybrid
     from tunesmith.modules.retrieval.iterate import Iterate
     from tunesmith.modules.retrieval.passage import Passage, Retriever, as_retriever
+    from tunesmith.modules.retrieval.pgvector import PgVector
     from tunesmith.modules.retrieval.queries import Expand, HyDE, RewriteQuery, StepBack
     from tunesmith.modules.retrieval.rag import RAG
     from tunesmith.modules.retrieval.recall import Recall
@@ -46,6 +47,7 @@ __all__ = [
     "Iterate",
     "Passage",
     "passages_text",
+    "PgVector",
     "RAG",
     "Recall",
     "Rerank",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:
     np = lazy_module("numpy")
 
-__all__ = ["INDEXES", "VectorIndex", "check_index"]
+__all__ = ["INDEXES", "VectorIndex", "check_index", "embedding_function", "unit_vectors"]
 
 INDEXES = ("exact", "hnsw")
 
@@ -34,6 +34,22 @@ def check_index(index: str, dtype: str) -> None:
         raise UsageError(f"`index` must be one of: {', '.join(INDEXES)}. Given: {shown(index)}.")
     if index == "hnsw":
         check_graph(dtype)
+
+
+def embedding_function(embed: Any) -> Callable[[list[str]], Any]:
+    """Return the function that gives vectors of texts: that of a model, or `embed` itself.
+
+    Raises:
+        UsageError: `embed` gives no vectors.
+    """
+    is_model = isinstance(embed, LM)
+    if not (embed.capabilities.embeddings if is_model else callable(embed) and not isinstance(embed, BaseLM)):
+        raise UsageError(
+            f"A search by vectors needs a model that gives vectors. Given: {getattr(embed, 'model', embed)!r}, "
+            "which gives none. Use `bm25`, a model of llama.cpp or Ollama that embeds texts, or your own function."
+        )
+    function: Callable[[list[str]], Any] = embed.embed if is_model else embed
+    return function
 
 
 class VectorIndex:
@@ -69,15 +85,10 @@ class VectorIndex:
         dtype: str = "f32",
     ) -> None:
         check_index(index, dtype)
+        self._embed = embedding_function(embed)
         is_model = isinstance(embed, LM)
-        if not (embed.capabilities.embeddings if is_model else callable(embed) and not isinstance(embed, BaseLM)):
-            raise UsageError(
-                f"A search by vectors needs a model that gives vectors. Given: {getattr(embed, 'model', embed)!r}, "
-                "which gives none. Use `bm25`, a model of llama.cpp or Ollama that embeds texts, or your own function."
-            )
         self.texts = tuple(texts)
         self._name = embed.model if is_model else getattr(embed, "__name__", type(embed).__name__)
-        self._embed: Callable[[list[str]], Any] = embed.embed if is_model else embed
         if is_model and known is None:
             self._rows = _shared(embed, self.texts)
         else:
@@ -109,7 +120,7 @@ class VectorIndex:
         """
         if not query or len(self._blank) == len(self.texts) or k < 1:
             return []
-        row = _unit(_asked(self._embed, [query]))[0]
+        row = unit_vectors(self._embed, [query])[0]
         if len(row) != self._rows.shape[1]:
             raise ModelError(f"`embed` gave a vector of {len(row)} numbers. Those before had {self._rows.shape[1]}.")
         if not row.any():
@@ -141,7 +152,7 @@ def _rows(
 ) -> "np.ndarray[Any, Any]":
     """Return one row per text, of length 1; of zeros for an empty text."""
     new = [text for text in texts if text.strip() and text not in known]
-    made = [_unit(_asked(embed, new[start : start + _BATCH])) for start in range(0, len(new), _BATCH)]
+    made = [unit_vectors(embed, new[start : start + _BATCH]) for start in range(0, len(new), _BATCH)]
     widths = {rows.shape[1] for rows in made} | {len(row) for row in known.values()}
     if len(widths) > 1:
         raise ModelError(f"`embed` gave vectors of different lengths: {', '.join(map(str, sorted(widths)))}.")
@@ -152,6 +163,17 @@ def _rows(
         if text in known:
             found[position] = known[text]
     return found
+
+
+def unit_vectors(embed: Callable[[list[str]], Any], texts: list[str]) -> "np.ndarray[Any, Any]":
+    """Return the vector of each text, of length 1 unless it is of zeros.
+
+    Raises:
+        ModelError: the function gave something else.
+    """
+    found = _asked(embed, texts)
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    return found / np.where(lengths > 0, lengths, 1.0)
 
 
 def _asked(embed: Callable[[list[str]], Any], texts: list[str]) -> "np.ndarray[Any, Any]":
@@ -166,8 +188,3 @@ def _asked(embed: Callable[[list[str]], Any], texts: list[str]) -> "np.ndarray[A
             f"It returned: {shown(given)}."
         )
     return found
-
-
-def _unit(found: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    return found / np.where(lengths > 0, lengths, 1.0)
