@@ -99,7 +99,8 @@ def stream(program: Module, /, *, lm: BaseLM | None = None, **inputs: Any) -> "F
         UsageError: `program` is not a module, or `lm` not an LM.
 
     Reading it raises what the program raises. A budget that ends, or a model that goes away in a metered run, ends it
-    at once with its own error (`BudgetExceeded`, `ModelUnavailable`, ...), whatever the program catches.
+    at once with its own error (`BudgetExceeded`, `ModelUnavailable`, ...), whatever the program catches. A module that
+    searches, such as `ts.BestOf`, returns the best that it found before the budget ended.
 
     Example:
         >>> import tunesmith as ts
