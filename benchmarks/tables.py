@@ -142,6 +142,19 @@ def calibration() -> str:
     return "\n".join(lines)
 
 
+def modules() -> str:
+    """Return one line per task and module that was run."""
+    found = _read("modules.json")
+    lines = ["| task | module | score, 95 % interval | n | calls | tokens |", "|---|---|---|--:|--:|--:|"]
+    for row in found["rows"]:
+        scores = "; ".join(f"{name} {_score(score)}" for name, score in row["scores"].items())
+        lines.append(
+            f"| {' | '.join(row['cell'])} | {scores} | {row['n']} | {row['calls'] or '-'} | {row['tokens'] or '-'} |"
+        )
+    lines += ["", f"{len(found['rows'])} of {found['cells']} cells were run."]
+    return "\n".join(lines)
+
+
 TABLES: dict[Path, dict[str, Callable[[], str]]] = {
     HERE.parent / "README.md": {"demo_line": demo_line, "demo": demo},
     HERE.parent / "docs" / "benchmarks.md": {
@@ -151,6 +164,7 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
     },
     HERE.parent / "docs" / "compilers.md": {"calibration": calibration},
     HERE.parent / "docs" / "models.md": {"engines": engines},
+    HERE.parent / "docs" / "modules.md": {"modules": modules},
 }
 
 
