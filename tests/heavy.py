@@ -2,8 +2,7 @@
 
 from tunesmith.lazy import lazy_module
 
-__all__ = ["bm25s", "pd", "stats"]
+__all__ = ["pd", "stats"]
 
-bm25s = lazy_module("bm25s")
 pd = lazy_module("pandas")
 stats = lazy_module("scipy.stats")

@@ -15,6 +15,7 @@ from tunesmith.lm import ReplyCache
 
 HEAVY_FOR_HELP = ("asyncio", "dspy", "numpy", "optuna", "pydantic", "rich", "sqlite3")
 HEAVY = (
+    "bm25s",
     "click",
     "filelock",
     "httpx",

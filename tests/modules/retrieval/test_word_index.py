@@ -1,6 +1,7 @@
 """BM25 finds what shares words with the query, in an order that depends on nothing else."""
 
 import copy
+import math
 import os
 import subprocess
 import sys
@@ -41,6 +42,29 @@ def test_the_best_come_first_and_ties_by_position() -> None:
 
     assert [position for position, _ in found] == [1, 2, 0]
     assert found[0][1] == found[1][1] > found[2][1] > 0
+
+
+def test_scores_are_those_of_the_formula() -> None:
+    counts = [{"a": 1, "b": 1}, {"a": 2, "c": 1}, {"c": 1}, {"b": 3, "d": 2}]
+    lengths = [2, 3, 1, 5]
+    mean = sum(lengths) / 4
+
+    def score(position: int, word: str) -> float:
+        often, holders = counts[position].get(word, 0), sum(word in text for text in counts)
+        idf = math.log(1 + (4 - holders + 0.5) / (holders + 0.5))
+        return idf * often / (often + 1.5 * (1 - 0.75 + 0.75 * lengths[position] / mean))
+
+    found = WordIndex(["a b", "a a c", "c", "b d b d b"]).search("b, a b?", 9)  # `b` counts once
+
+    assert found == [(n, pytest.approx(score(n, "a") + score(n, "b"), rel=1e-6)) for n in (0, 1, 3)]
+
+
+def test_without_scipy_the_tables_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"{number % 7} word {number % 3} {'more ' * (number % 4)}" for number in range(50)]
+    found = WordIndex([*texts, "6"]).search("1 more word 2", 50)
+    monkeypatch.setattr("bm25s.SCIPY_AVAILABLE", False)
+
+    assert WordIndex([*texts, "7"]).search("1 more word 2", 50) == found  # another text: tables of the same are kept
 
 
 def test_no_more_than_k_are_found_and_k_may_be_larger_than_the_index() -> None:

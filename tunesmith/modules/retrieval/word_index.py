@@ -1,13 +1,19 @@
-"""Search in a list of texts by words."""
+"""Search in a list of texts by words; the door to bm25s."""
 
 from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import UsageError, brief, shown
+from tunesmith.lazy import lazy_module
 from tunesmith.modules.retrieval.ranking import best
-from tunesmith.modules.retrieval.word_table import WordTable
-from tunesmith.modules.retrieval.words import words_of
+from tunesmith.modules.retrieval.words import pieces_of, words_of, words_of_piece
+
+if TYPE_CHECKING:
+    import bm25s
+else:
+    bm25s = lazy_module("bm25s")  # with numpy a quarter of a second
 
 __all__ = ["WordIndex"]
 
@@ -55,15 +61,39 @@ class WordIndex:
             k: the most that are returned.
             skip: tells of a position whether it is left out.
         """
-        table = self._table
-        scores = table.scores(word for word in dict.fromkeys(words_of(query)) if word in table.words)
-        return best(scores, k, 0.0, skip)
+        if self._tables is None:
+            return []
+        numbers = self._tables.get_tokens_ids(list(dict.fromkeys(words_of(query))))
+        return best(self._tables.get_scores_from_ids(numbers), k, 0.0, skip)
 
     @cached_property
-    def _table(self) -> WordTable:
-        return _table_of(self.texts)
+    def _tables(self) -> "bm25s.BM25 | None":
+        return _tables_of(self.texts)
 
 
 @lru_cache(_SHARED)
-def _table_of(texts: tuple[str, ...]) -> WordTable:
-    return WordTable(texts)
+def _tables_of(texts: tuple[str, ...]) -> "bm25s.BM25 | None":
+    """Return bm25s's tables of these texts, `None` if they hold no word: bm25s fails on an empty vocabulary."""
+    known = _Known()
+    ids = [list(chain.from_iterable(map(known.__getitem__, pieces_of(text)))) for text in texts]
+    if not known.numbers:
+        return None
+    tables = bm25s.BM25(csc_backend="auto")  # with SciPy, if it is there: less time and memory, the same scores
+    tables.index((ids, known.numbers), create_empty_token=False, show_progress=False)
+    return tables
+
+
+class _Known(dict[str, list[int]]):
+    """The numbers of the words of each piece of a text. Words are numbered in the order of the texts.
+
+    bm25s's own numbers come from a set, and so differ between processes.
+    """
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def __missing__(self, piece: str) -> list[int]:
+        found = [self.numbers.setdefault(word, len(self.numbers)) for word in words_of_piece(piece)]
+        if len(found) <= 2:  # else a run without spaces, which is seldom seen twice
+            self[piece] = found
+        return found
