@@ -37,7 +37,7 @@ result = ts.compile(
     testset=splits.test,
     compiler=ts.RandomSearch(),
     lm=lm,
-    budget=72,
+    budget=150,
     run="rag-docs",
 )
 print(result.baseline, "->", result.compiled)
