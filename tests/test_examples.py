@@ -35,7 +35,7 @@ def server() -> Iterator[ServerProcess]:
 def test_there_are_examples() -> None:
     assert {path.stem for path in EXAMPLES} >= {"first_compile", "judging", "streaming"}
     folders = {path.parent for path in EXAMPLES} - {ROOT / "examples"}
-    assert {folder.name for folder in folders} >= {"rag_docs", "router_experts", "ticket_triage"}
+    assert {folder.name for folder in folders} >= {"rag_docs", "react_tools", "router_experts", "ticket_triage"}
     assert all((folder / "README.md").exists() for folder in folders)
     assert all("TUNESMITH_LM" in path.read_text(encoding="utf-8") for path in EXAMPLES)
 
