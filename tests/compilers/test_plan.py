@@ -170,7 +170,6 @@ def test_an_effort_of_several_races_is_planned_by_its_evaluations() -> None:
     [
         (JointSearch(num_candidates=4, proposals=0, formats=["bare"]), Budget(calls=160)),
         (JointSearch(num_candidates=4, proposals=0, formats=["bare"]), Budget(tokens=100_000)),
-        (Portfolio(num_candidates=4, proposals=0), Budget(calls=400)),
         (Portfolio(num_candidates=4, proposals=0), Budget(tokens=100_000)),
     ],
 )
@@ -180,6 +179,14 @@ def test_the_worst_case_holds_where_a_search_goes_on_while_there_is_room(compile
     charged = compile_program(dspy.Predict(Colour), **given, budget=budget, mirror=False).charged.calls
     alone = plan(dspy.Predict(Colour), **given)["calls"]["worst"]
     assert charged <= worst == (alone if budget.calls is None else budget.calls)
+
+
+def test_a_portfolio_ends_at_its_candidates_however_large_the_budget() -> None:
+    given = {"metric": right, "trainset": TRAIN, "valset": VAL, "lm": FunctionLM(world())}
+    given |= {"compiler": Portfolio(num_candidates=4, proposals=0)}
+    worst = plan(dspy.Predict(Colour), **given, budget=5000)["calls"]["worst"]
+    assert worst == plan(dspy.Predict(Colour), **given)["calls"]["worst"] < 100
+    assert compile_program(dspy.Predict(Colour), **given, budget=5000, mirror=False).charged.calls <= worst
 
 
 def test_a_plan_of_a_race_of_very_many_is_as_quick_as_one_of_some() -> None:

@@ -44,8 +44,10 @@ class Portfolio(SpaceCompiler):
     labels of an output are a closed set and the model reports log-probabilities, each candidate is tried with offsets
     for the labels as well (`Calibrate`), which takes no call. The leaders are scored on every example.
 
-    How many races and candidates there are depends on the budget. Without one it takes about `0.6 * num_candidates`
-    times the validation examples. The prompt model is called once for 50 evaluations at most, and `proposals` times.
+    How many races and candidates there are depends on the budget. It takes at most as many evaluations as
+    `num_candidates` on every validation example, however large the budget is. Without one it takes about
+    `0.6 * num_candidates` times the validation examples. The prompt model is called once for 50 evaluations at most,
+    and `proposals` times.
 
     Args: its options are in `docs/compilers.md`; the others as `Compiler`.
 
@@ -75,6 +77,7 @@ class Portfolio(SpaceCompiler):
         unlimited = int(_UNLIMITED * size * self.num_candidates)
         if room is None or search.meter.room().calls is None:  # a plan of calls holds under other limits too
             room = unlimited if room is None else min(room, unlimited)
+        room = min(room, size * self.num_candidates)  # more finds what fits these few examples alone
         if room < size:
             search.race([pool.drawn()])  # notes that there is no room
             return
@@ -102,7 +105,6 @@ class Portfolio(SpaceCompiler):
             proposals=proposals,
             runs=expected_attempts(wanted, train=train, rounds=rounds) if calls > 1 else 0,
             most_runs=proposals * MISTAKES // 2 + (train * rounds if wanted else 0),
-            fills=True,
         )
 
 
