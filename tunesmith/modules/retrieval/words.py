@@ -12,7 +12,8 @@ __all__ = ["JOINED", "pieces_of", "words_of", "words_of_piece"]
 JOINED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _RUN = lazy_pattern(rf"[{JOINED}]+")
 _PIECE = lazy_pattern(rf"[{JOINED}]+|\d+(?:[.,:]\d+)+|[^\W_{JOINED}]+(?:\+\+|#)?")
-_ASCII_PIECE = lazy_pattern(r"\d+(?:[.,:]\d+)+|[a-z0-9]+(?:\+\+|#)?")  # the same for ASCII, in half the time
+# The same for ASCII, in half the time: first a letter, which most pieces begin with.
+_ASCII_PIECE = lazy_pattern(r"[a-z][a-z0-9]*(?:\+\+|#)?|[0-9]+(?:[.,:][0-9]+)+|[0-9][a-z0-9]*(?:\+\+|#)?")
 
 _STEM = 5  # letters that a word has in common with its other forms; measured on intents of banking77
 
