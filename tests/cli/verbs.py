@@ -51,6 +51,7 @@ def every_verb(spec: str, *, full: bool) -> dict[str, Any]:
         "show": as_json("show", artifact),
         "show messages": as_json("show", artifact, "--messages", "report=The bin is full."),
         "show schema": as_json("show", artifact, "--schema"),
+        "sign": as_json("sign", artifact, "--new-key", "new.pem"),
         "predict": as_json("predict", artifact, "report=The bin is full."),
         "cache stats": as_json("cache", "stats"),
         "cache verify": as_json("cache", "verify"),

@@ -6,10 +6,12 @@ from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
     from tunesmith.artifacts.artifact import Artifact, verify
+    from tunesmith.artifacts.keys import new_key
     from tunesmith.artifacts.loading import load
     from tunesmith.artifacts.rebuild import note_on_loading
     from tunesmith.artifacts.saving import save
+    from tunesmith.artifacts.signing import sign, verify_signature
 else:
     __getattr__ = lazy_package(__name__)
 
-__all__ = ["Artifact", "load", "note_on_loading", "save", "verify"]
+__all__ = ["Artifact", "load", "new_key", "note_on_loading", "save", "sign", "verify", "verify_signature"]

@@ -12,17 +12,18 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tunesmith.errors import ArtifactError, UsageError, shown
 
-__all__ = ["MANIFEST", "STATE", "locate", "read_files", "replace_folder"]
+__all__ = ["LARGEST", "MANIFEST", "SIGNATURE", "STATE", "locate", "read_files", "replace_folder"]
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
-_FILES = (MANIFEST, STATE)
-_LIMIT = 64 * 2**20
+SIGNATURE = "signature.json"
+LARGEST = {MANIFEST: 64 * 2**20, STATE: 64 * 2**20, SIGNATURE: 4096}
+"""The files of an artifact, and how many bytes each may have: the folder has at most 128 MiB and 4 KiB."""
 
 # Retries for a missing file: a concurrent save may have just replaced the folder.
 _ATTEMPTS = 5
@@ -41,7 +42,7 @@ def locate(path: str | os.PathLike[str]) -> Path:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of the artifact's files, all from one version of the folder.
+    """Return the bytes of the artifact's files, all from one version of the folder; `SIGNATURE` only if it is signed.
 
     Raises:
         ArtifactError: a file is missing, is not a regular file, is too large or cannot be read.
@@ -54,7 +55,7 @@ def read_files(folder: Path) -> dict[str, bytes]:
     inside = folder / "artifact"
     if (inside / MANIFEST).is_file():
         raise ArtifactError(f"{str(folder)!r} is not an artifact, but contains one. Give {str(inside)!r}.") from absent
-    if absent.filename in _FILES:
+    if absent.filename in LARGEST:
         raise ArtifactError(
             f"The artifact {str(folder)!r} has no {absent.filename}. Restore the file, or compile again."
         ) from absent
@@ -66,7 +67,10 @@ def _read(folder: Path) -> dict[str, bytes]:
         handle = _open_folder(folder)
         try:
             # Read through the open folder instead of by path, so that a concurrent rename cannot mix old and new files.
-            return {name: _read_file(handle, name) for name in _FILES}
+            found = {name: _read_file(handle, name) for name in (MANIFEST, STATE)}
+            with suppress(FileNotFoundError):
+                found[SIGNATURE] = _read_file(handle, SIGNATURE)
+            return found
         finally:
             os.close(handle)
     except FileNotFoundError:
@@ -87,6 +91,7 @@ def _open_folder(folder: Path) -> int:
 
 
 def _read_file(folder: int, name: str) -> bytes:
+    limit = LARGEST[name]
     # Without O_NONBLOCK, opening a named pipe would wait for a writer.
     handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     with open(handle, "rb") as file:
@@ -94,9 +99,9 @@ def _read_file(folder: int, name: str) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", name)
         # Check the size before and after reading, because the file may grow.
-        raw = b"" if found.st_size > _LIMIT else file.read(_LIMIT + 1)
-    if max(found.st_size, len(raw)) > _LIMIT:
-        raise OSError(errno.EFBIG, f"it is larger than {_LIMIT} bytes", name)
+        raw = b"" if found.st_size > limit else file.read(limit + 1)
+    if max(found.st_size, len(raw)) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", name)
     return raw
 
 
@@ -131,7 +136,7 @@ def _swap(folder: Path, old: Path, new: Path, fill: Callable[[Path], None]) -> N
     try:
         new.mkdir(mode=0o700)
         fill(new)
-        for name in _FILES:
+        for name in os.listdir(new):
             _sync(new / name)
         _sync(new)
         if folder.exists():
@@ -172,7 +177,7 @@ def _check_ours(path: Path) -> None:
         raise UsageError(
             f"{str(path)!r} is not an artifact: it has no {MANIFEST}. It was not changed; choose another name."
         )
-    foreign = [name for name in inside if name not in _FILES]
+    foreign = [name for name in inside if name not in LARGEST]
     if foreign:
         raise UsageError(
             f"{str(path)!r} is an artifact with other files that would be lost: {', '.join(foreign[:5])}. "
@@ -181,14 +186,14 @@ def _check_ours(path: Path) -> None:
 
 
 def _unfinished(path: Path, inside: list[str]) -> bool:
-    return path.name.startswith(".") and path.name.endswith((".new", ".old")) and inside == [STATE]
+    return path.name.startswith(".") and path.name.endswith((".new", ".old")) and set(inside) <= set(LARGEST)
 
 
 def _remove(folder: Path) -> None:
     """Delete a folder that contains only our files."""
     if folder.is_dir():
         # Delete the manifest first, so that a partly deleted folder does not look like an artifact.
-        for name in _FILES:
+        for name in LARGEST:
             (folder / name).unlink(missing_ok=True)
         folder.rmdir()
 

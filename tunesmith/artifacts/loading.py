@@ -3,14 +3,18 @@
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tunesmith.artifacts.artifact import UNKNOWN_MODEL, Artifact, verify
+from tunesmith.artifacts.artifact import UNKNOWN_MODEL, Artifact, verified
+from tunesmith.artifacts.folder import locate, read_files
 from tunesmith.artifacts.rebuild import find_program
 from tunesmith.artifacts.shape import ADAPTER
 from tunesmith.errors import ArtifactError, DataError, FormatError, UsageError, shown
 from tunesmith.lm import LM, BaseLM
 from tunesmith.modules import Candidate, DspyPredict, Module, caller_adapter, class_name, files_beside
+
+if TYPE_CHECKING:
+    from tunesmith.artifacts.signing import Keys
 
 __all__ = ["load"]
 
@@ -21,6 +25,7 @@ def load(
     lm: BaseLM | None = None,
     program: Module | Callable[[], Module] | None = None,
     allow: Sequence[str] = (),
+    trusted: "Keys | None" = None,
 ) -> Module:
     """Verify the artifact at `path` and return its compiled program.
 
@@ -35,9 +40,12 @@ def load(
             artifact's gives a warning.
         program: the program before the compile, which is not changed, or a class or function that returns one.
         allow: `module:Class` names that may be imported and called without arguments.
+        trusted: files with ed25519 public keys (PEM, or `.pub` of OpenSSH), one of which must have signed the artifact;
+            needs the extra `sign`. `None`: a signature is not asked for.
 
     Raises:
-        ArtifactError: the artifact is damaged, needs missing code or a missing adapter, or does not fit `program`.
+        ArtifactError: the artifact is damaged, not signed by a trusted key, needs missing code or a missing adapter, or
+            does not fit `program`.
         UsageError: an argument has a wrong type.
 
     Example:
@@ -48,7 +56,7 @@ def load(
     """
     if lm is not None and not isinstance(lm, BaseLM):
         raise UsageError(f"`lm` must be an LM, for instance from `ts.lm(...)`. Given: {shown(lm)}.")
-    artifact = verify(path)
+    artifact = _verified(path, trusted)
     where = f"The artifact {str(artifact.path)!r}"
     _check_adapter(artifact, where)
     # With its instruction from the start: each change makes another signature class, which takes a millisecond.
@@ -65,6 +73,17 @@ def load(
     if isinstance(getattr(loaded, "artifact", None), Artifact | None):
         loaded.__dict__["artifact"] = artifact
     return loaded
+
+
+def _verified(path: str | os.PathLike[str], trusted: "Keys | None") -> Artifact:
+    folder = locate(path)
+    files = read_files(folder)
+    artifact = Artifact(folder, verified(folder, files))
+    if trusted is not None:
+        from tunesmith.artifacts.signing import check_signature  # here, because most loads ask for none
+
+        check_signature(files, trusted, folder)
+    return artifact
 
 
 def _check_adapter(artifact: Artifact, where: str) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.artifacts.artifact import UNKNOWN_MODEL, Artifact, verified, verify
-from tunesmith.artifacts.folder import MANIFEST, STATE, locate, read_files, replace_folder
+from tunesmith.artifacts.folder import MANIFEST, SIGNATURE, STATE, locate, read_files, replace_folder
+from tunesmith.artifacts.keys import private_key
 from tunesmith.artifacts.manifest import SCHEMA_VERSION, plain, render, seal, sha256_of
 from tunesmith.artifacts.rebuild import describe_program, note_on_loading
 from tunesmith.artifacts.selected import short_keys
 from tunesmith.artifacts.shape import ADAPTER
+from tunesmith.artifacts.signing import signature_file
 from tunesmith.artifacts.state import program_state, write_state
 from tunesmith.errors import ArtifactError, DataError, UsageError, shown
 from tunesmith.modules import (
@@ -51,6 +53,7 @@ def save(
     extra: Mapping[str, Any] | None = None,
     adapter: str | None = None,
     created: str | None = None,
+    sign: str | os.PathLike[str] | None = None,
 ) -> Artifact:
     """Write a program as a folder of JSON, atomically, and return the verified artifact.
 
@@ -83,9 +86,12 @@ def save(
         adapter: `module:Class` of the user's own adapter, if the program ran under one. Without a `candidate`, default
             the configured adapter if a predictor has no format.
         created: the time as text; not part of the identity.
+        sign: a file with an ed25519 private key in PEM, of OpenSSL or OpenSSH, that signs the artifact; needs the extra
+            `sign`.
 
     Raises:
-        UsageError: `program` is not a program or does not use `candidate`, or `folder` holds something else.
+        UsageError: `program` is not a program or does not use `candidate`, `folder` holds something else, or `sign` is
+            not a key.
         ArtifactError: a value cannot be stored, or the disk cannot be written. The old content is unchanged.
 
     Example:
@@ -98,7 +104,7 @@ def save(
             "`ts.save(folder, program)` takes a folder, then a program (`result.program` of `ts.compile`). "
             f"Given: {shown(folder)}, {shown(program)}."
         )
-    target = locate(folder)
+    target, key = locate(folder), None if sign is None else private_key(sign)
     if candidate is None:
         program = _fitting(program)
         candidate = _as_it_is(program)
@@ -155,6 +161,8 @@ def save(
         raw = (new / STATE).read_bytes()
         manifest = seal({**content, "state_sha256": sha256_of(raw)}, unhashed)
         (new / MANIFEST).write_bytes(render(manifest))
+        if key is not None:
+            (new / SIGNATURE).write_bytes(signature_file((new / MANIFEST).read_bytes(), key))
         # Verify before the swap, so that a bad artifact never replaces a good one.
         verified(target, read_files(new))
 
