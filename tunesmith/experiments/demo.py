@@ -21,7 +21,7 @@ from tunesmith.signatures import InputField, OutputField, Signature
 
 __all__ = ["DemoResult", "GuestComment", "demo_data", "demo_splits", "run_demo"]
 
-BUDGET = 740
+BUDGET = 620
 """LM calls for everything a compile does: validation, search and the test of both programs."""
 
 Topic = Literal["room", "food", "staff", "location", "price"]
