@@ -72,13 +72,15 @@ def test_every_format_has_its_name() -> None:
     assert {name: get_format(name).name for name in format_names()} == {name: name for name in format_names()}
     assert format_names() == (
         *("bare", "bare-free", "bare-likeliest", "bare-nearest", "bare-schema"),
-        *("chat", "json", "lines", "markdown", "scored", "scored-letters", "xml"),
+        *("chat", "json", "lines", "markdown", "scored", "scored-letters", "tools", "xml"),
     )
 
 
 @each("name", ["", "Json", "json ", "yaml", ["json"], None])
 def test_an_unknown_format_is_an_error_that_lists_the_known_ones(name: str) -> None:
-    with pytest.raises(UsageError, match="bare-schema, chat, json, lines, markdown, scored, scored-letters, xml"):
+    with pytest.raises(
+        UsageError, match="bare-schema, chat, json, lines, markdown, scored, scored-letters, tools, xml"
+    ):
         get_format(name)
     with pytest.raises(UsageError):
         carries(name, Pictured)

@@ -83,7 +83,7 @@ class Reply:
     Attributes:
         text: the answer.
         thinking: what it thinks first, where it thinks; `None` for the model's usual thought.
-        tool_calls: `{"name": ..., "arguments": {...}}`.
+        tool_calls: `{"name": ..., "arguments": {...}}`, which come behind the text.
         tops: per token of the text, alternatives with their log-probabilities.
         own: what the model would have written, where a format made another text of it. Log-probabilities are its own.
     """
@@ -169,9 +169,6 @@ class FunctionBackend:
         processed = self._read(job.prompt)
         wait(self._delay, job.gone)
         reply = self._reply(job)
-        if reply.tool_calls:
-            yield Piece("", tool_calls=[dict(call) for call in reply.tool_calls])
-            reply = replace(reply, text="")
         ending = Ending(job.options["stop"], job.options["num_predict"])
         own = (
             None
@@ -185,6 +182,8 @@ class FunctionBackend:
             if ending.reason is not None:
                 break
         yield from ending.rest()
+        if reply.tool_calls:
+            yield Piece("", tool_calls=[dict(call) for call in reply.tool_calls])
         took = max(1, time.monotonic_ns() - started)
         yield Done(ending.reason or "stop", processed, max(1, processed * PREFILL_NS), ending.tokens, took)
 

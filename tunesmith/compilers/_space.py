@@ -278,7 +278,10 @@ class Space:
             return [now]
         demos = () if path in self._pools else self._base.parts[path].demos
         if compiler.formats is None:
-            names = [name for name in ("bare", "json") if carries(name, signature, demos)]
+            usual: tuple[str, ...] = ("bare", "json")
+            if now == "tools" and not self._search.job.lm.capabilities.tools:
+                usual = ("bare",)  # without calls of the model's own, `tools` is `json`
+            names = [name for name in usual if carries(name, signature, demos)]
             return list(dict.fromkeys([now, *names]))
         names = [name for name in compiler.formats if carries(name, signature, demos)]
         if not names:

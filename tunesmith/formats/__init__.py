@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tunesmith.formats.scored import LABEL_LOGPROBS, calibrated_format, gives_label_logprobs, scored_format
     from tunesmith.formats.sections import SectionFormat
     from tunesmith.formats.streaming import FieldReader, settled
+    from tunesmith.formats.tools import OFFERED
 else:
     __getattr__ = lazy_package(__name__)
 
@@ -37,6 +38,7 @@ __all__ = [
     "gives_label_logprobs",
     "LABEL_LOGPROBS",
     "Layout",
+    "OFFERED",
     "plain_text",
     "read_inputs",
     "register",

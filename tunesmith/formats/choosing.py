@@ -48,7 +48,7 @@ _DEFAULTS: WeakKeyDictionary[type[Signature], str] = WeakKeyDictionary()
 
 
 def default_format(signature: type[Signature], demos: Sequence[Any] = ()) -> str:
-    """Return the default format of a predictor: `bare` for one output, else `json`.
+    """Return the default format of a predictor: `bare` for one output, `tools` for a call of a tool, else `json`.
 
     One output with a pattern that only JSON can constrain gets `json`. A signature that neither can carry gets `chat`,
     with a warning unless it uses one of DSPy's own types (images, tool calls): `chat` does not constrain the reply.
@@ -71,8 +71,11 @@ def default_format(signature: type[Signature], demos: Sequence[Any] = ()) -> str
 
 def _chosen(signature: type[Signature]) -> str:
     from tunesmith.formats.json import JsonFormat  # here, because a loaded program does not need it
+    from tunesmith.formats.tools import offered_tools
     from tunesmith.signatures import is_held_as_json_alone
 
+    if offered_tools(signature) is not None and carries("tools", signature):
+        return "tools"
     if carries("bare", signature) and not any(
         is_held_as_json_alone(signature, name) for name in signature.output_fields
     ):

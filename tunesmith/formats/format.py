@@ -21,7 +21,7 @@ from dspy.lm15 import DataPart, ThinkingPart
 from dspy.lm15 import Reasoning as Effort
 from dspy.utils.exceptions import AdapterParseError
 
-from tunesmith.errors import FormatError, ParseError, SignatureError, UsageError, shown
+from tunesmith.errors import FormatError, ParseError, RequestRefused, SignatureError, UsageError, shown
 from tunesmith.formats.checks import check_inputs
 from tunesmith.formats.labelled import LINES
 from tunesmith.formats.layout import Layout
@@ -144,7 +144,8 @@ class Format(UnwrappedMethods, Adapter):
     def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
         """Return how the reply is constrained: `grammar`, `schema`, `none` or a mode that the format defines.
 
-        Every format supports `none`, for engines without constraints. The messages do not depend on the mode.
+        Every format supports `none`, for engines without constraints. The messages do not depend on the mode,
+        except in `tools`, if the model calls tools by itself.
 
         Args:
             signature: of the predictor.
@@ -271,7 +272,7 @@ class Format(UnwrappedMethods, Adapter):
         able = lm.capabilities
         plan = None if able.thinking else self._plans.quick(Parts(lm, lm_kwargs, signature, demos, able))
         response = None
-        if plan is not None and plan.turns is None and len(plan.prefixes) == 1:
+        if plan is not None and plan.turns is None and len(plan.prefixes) == 1 and not plan.tools:
             # A valid first reply of a single draw needs no `_calls`.
             check_inputs(signature, inputs)
             response = plan.send(lm, 0, inputs, [])
@@ -297,7 +298,11 @@ class Format(UnwrappedMethods, Adapter):
             while True:
                 if not direct:
                     self._run_format_callbacks(call)
-                response = await lm.acall(call.request(), **call.options())
+                try:
+                    response = await lm.acall(call.request(), **call.options())
+                except RequestRefused as error:
+                    call = calls.throw(error)
+                    continue
                 if not direct:
                     self._run_parse_callbacks(call, response)
                 call = calls.send(response)
@@ -315,7 +320,8 @@ class Format(UnwrappedMethods, Adapter):
         """Yield requests, receive replies, and return the outputs of every draw.
 
         `__call__` and `acall` share this generator. It requests one reply per draw. If a reply begins with thoughts or
-        a fence, our stop ended it before the answer, so it is requested once more without the stop.
+        a fence, our stop ended it before the answer, so it is requested once more without the stop. If the server
+        refuses tools, the request is sent once more without them.
         """
         check_inputs(signature, inputs)
         signature, thought = _reply_side(lm, lm_kwargs, signature)
@@ -323,7 +329,14 @@ class Format(UnwrappedMethods, Adapter):
         found, draw = list[dict[str, Any]](), 0
         while draw < len(plan.prefixes):
             call = _Call(plan, draw, signature, demos, inputs, self._turns_of(signature, plan, inputs))
-            response = yield call
+            try:
+                response = yield call
+            except RequestRefused as error:
+                if not (plan.tools and isinstance(lm, LM) and "tool" in str(error).casefold()):
+                    raise
+                lm.findings.give_up_tools()
+                plan = self._plan(lm, lm_kwargs, signature, demos, thinking=thought is not None)
+                continue
             outputs, problem = self._tried(signature, plan, response)
             if isinstance(lm, LM) and self._is_unheld(signature, plan, response, readable=problem is None):
                 lm.findings.give_up()
@@ -417,18 +430,27 @@ class Format(UnwrappedMethods, Adapter):
             return write
         return lambda inputs: write(inputs) + cue
 
-    def _prefix_texts(self, signature: type[Signature], demos: Sequence[Any]) -> tuple[str, list[dict[str, str]]]:
-        whole: list[list[dict[str, str]]] = []
-        partial: list[list[dict[str, str]]] = []
+    def _prefix_texts(
+        self, signature: type[Signature], demos: Sequence[Any], mode: str = "none"
+    ) -> tuple[str, list[dict[str, Any]]]:
+        whole: list[list[dict[str, Any]]] = []
+        partial: list[list[dict[str, Any]]] = []
         for demo in demos:
             values = values_of(demo)
-            pair = self._pair(signature, values)
+            pair = self._pair(signature, values, mode)
             if pair:
                 (whole if all(name in values for name in signature.output_fields) else partial).append(pair)
         # As in DSPy, complete demos come last, next to the question.
-        return self.system_text(signature), [message for pair in (*partial, *whole) for message in pair]
+        return self._system(signature, mode), [message for pair in (*partial, *whole) for message in pair]
 
-    def _pair(self, signature: type[Signature], values: Mapping[str, Any]) -> list[dict[str, str]]:
+    def _system(self, signature: type[Signature], mode: str) -> str:
+        return self.system_text(signature)
+
+    def _reply_turns(self, signature: type[Signature], outputs: Mapping[str, Any], mode: str) -> list[dict[str, Any]]:
+        """Return the turns of a demo that show its reply."""
+        return [{"role": "assistant", "content": self.demo_reply(signature, outputs)}]
+
+    def _pair(self, signature: type[Signature], values: Mapping[str, Any], mode: str) -> list[dict[str, Any]]:
         """Return a demo's messages, none if it lacks all inputs or all outputs."""
         inputs, outputs = _sides(signature, values)
         if not outputs or not inputs:
@@ -436,7 +458,7 @@ class Format(UnwrappedMethods, Adapter):
         return [
             *(self._turns(signature, values) if _history_field(signature) is not None else ()),
             {"role": "user", "content": self._writer(signature)(inputs)},
-            {"role": "assistant", "content": self.demo_reply(signature, outputs)},
+            *self._reply_turns(signature, outputs, mode),
         ]
 
     def _turns(self, signature: type[Signature], inputs: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -486,7 +508,7 @@ class Format(UnwrappedMethods, Adapter):
     def _new_plan(self, parts: Parts, mode: str, source: Source) -> Plan:
         lm, lm_kwargs, signature, demos, _ = parts
         check_call(lm_kwargs, lm, self.name)
-        system, turns = self._prefix_texts(signature, demos)
+        system, turns = self._prefix_texts(signature, demos, mode)
         _warn_of_hidden_demos(signature, demos)
         merged = {**lm.kwargs, **lm_kwargs}
         cache = merged.pop("cache", None)
@@ -509,12 +531,13 @@ class Format(UnwrappedMethods, Adapter):
             stop=bool(constraint.stop),
             cuts=len(config.stop) > len(constraint.stop),
             logprobs=bool(merged.get("logprobs")),
-            prefixes=tuple(Prefix(lm.model, system, messages, one) for one in configs),
+            prefixes=tuple(Prefix(lm.model, system, messages, one, constraint.tools) for one in configs),
             write_inputs=self._writer(signature),
             history=[{"role": "system", "content": system}, *turns],
             rollout=rollout,
             turns=_history_field(signature),
             cache=cache,
+            tools=bool(constraint.tools),
         )
 
 
@@ -608,7 +631,11 @@ def _answered(
     try:
         call = next(calls)
         while True:
-            response = ask(call) if first is None else first
+            try:
+                response = ask(call) if first is None else first
+            except RequestRefused as error:
+                call = calls.throw(error)
+                continue
             first = None
             call = calls.send(response)
     except StopIteration as done:

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from tunesmith.errors import FormatError, UsageError
-from tunesmith.lm import LM, NEVER_SENT, BaseLM, Config, check_options, plain_options
+from tunesmith.lm import LM, NEVER_SENT, BaseLM, Config, FunctionTool, check_options, plain_options
 
 __all__ = ["Constraint", "check_call", "request_config"]
 
@@ -19,6 +19,7 @@ class Constraint(NamedTuple):
         stop: texts that end the reply.
         max_tokens: default limit of the reply; the caller's goes first.
         alternatives: number of alternatives per token to request, with their log-probabilities.
+        tools: that the model may call instead of writing.
     """
 
     grammar: str | None = None
@@ -26,6 +27,7 @@ class Constraint(NamedTuple):
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
     alternatives: int = 0
+    tools: tuple[FunctionTool, ...] = ()
 
     def defaults(self) -> dict[str, Any]:
         """Return the options that a request has unless the caller sets them."""

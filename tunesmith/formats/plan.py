@@ -35,6 +35,7 @@ class Plan(NamedTuple):
         rollout: number of the first draw.
         turns: the input that holds a `dspy.History`, `None` without one.
         cache: whether the LM's cache is used, `None` if the call does not set it.
+        tools: whether tools are sent.
     """
 
     source: "Source"
@@ -49,6 +50,7 @@ class Plan(NamedTuple):
     rollout: int
     turns: str | None
     cache: bool | None = None
+    tools: bool = False
 
     def send(self, lm: LM, draw: int, inputs: Mapping[str, Any], turns: list[dict[str, str]]) -> Response:
         """Return the reply to a draw, without DSPy's callbacks; `turns` stand before the last message."""

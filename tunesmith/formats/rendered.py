@@ -1,13 +1,24 @@
 """Messages in the form of DSPy's histories, and a request in readable form."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+from tunesmith.data import canonical_json
 from tunesmith.errors import brief
-from tunesmith.lm import Message, Prefix, Request, message_text, user_message
+from tunesmith.lm import (
+    Message,
+    Prefix,
+    Request,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    message_text,
+    user_message,
+)
 
-__all__ = ["Rendered", "message_of", "request_of"]
+__all__ = ["Rendered", "call_turn", "message_of", "request_of", "result_turn"]
 
 
 class Rendered(NamedTuple):
@@ -16,7 +27,7 @@ class Rendered(NamedTuple):
     Attributes:
         messages: `{"role", "content"}` of every message, the system text first.
         constraint: `{"grammar": ...}` or `{"schema": ...}`, `None` if the reply is not constrained.
-        options: temperature, seed, max_tokens and all others that are set.
+        options: temperature, seed, max_tokens and all others that are set, and the names of tools.
         request: the request itself.
     """
 
@@ -36,7 +47,7 @@ class Rendered(NamedTuple):
     def of(cls, request: Request) -> "Rendered":
         """Return `request` in readable form."""
         system = [] if request.system is None else [{"role": "system", "content": request.system}]
-        turns = [{"role": m.role, "content": message_text(m) or ""} for m in request.messages]
+        turns = [{"role": m.role, "content": _shown(m)} for m in request.messages]
         config = request.config
         extensions = dict(config.extensions or {})
         grammar = extensions.pop("grammar", None)
@@ -48,7 +59,9 @@ class Rendered(NamedTuple):
             for f in fields(config)
             if f.name not in ("response_format", "extensions") and getattr(config, f.name) not in (None, ())
         }
-        return cls((*system, *turns), constraint, {**options, **extensions}, request)  # type: ignore[arg-type]
+        tools = {"tools": [tool.name for tool in request.tools]} if request.tools else {}
+        every = {**options, **extensions, **tools}
+        return cls((*system, *turns), constraint, every, request)  # type: ignore[arg-type]
 
     def to_json(self) -> dict[str, Any]:
         """Return all parts as JSON values."""
@@ -59,14 +72,55 @@ class Rendered(NamedTuple):
         }
 
 
-def message_of(given: Mapping[str, str]) -> Message:
-    """Return the message of a turn in the form of DSPy's histories."""
-    return user_message(given["content"]) if given["role"] == "user" else Message.assistant(given["content"])
+def message_of(given: Mapping[str, Any]) -> Message:
+    """Return the message of a turn in the form of DSPy's histories, which is that of OpenAI's protocol."""
+    text, role = given["content"], given["role"]
+    if role == "user":
+        return user_message(text)
+    if role == "tool":
+        return Message("tool", (ToolResultPart(given["tool_call_id"], (TextPart(text),), name=given["name"]),))
+    if "tool_calls" not in given:
+        return Message.assistant(text)
+    calls = [(call["id"], call["function"]) for call in given["tool_calls"]]
+    parts = [ToolCallPart(number, made["name"], json.loads(made["arguments"])) for number, made in calls]
+    return Message("assistant", (*((TextPart(text),) if text else ()), *parts))
+
+
+def call_turn(text: str, name: str, arguments: Mapping[str, Any], number: str) -> dict[str, Any]:
+    """Return the turn of a model that calls a tool; `message_of` reads it.
+
+    Args:
+        text: beside the call.
+        name: of the tool.
+        arguments: of the call.
+        number: its id.
+    """
+    function = {"name": name, "arguments": canonical_json(arguments)}
+    calls = [{"id": number, "type": "function", "function": function}]
+    return {"role": "assistant", "content": text, "tool_calls": calls}
+
+
+def result_turn(text: str, name: str, number: str) -> dict[str, Any]:
+    """Return the turn of what the tool `name` returned to the call with the id `number`; `message_of` reads it."""
+    return {"role": "tool", "content": text, "tool_call_id": number, "name": name}
 
 
 def request_of(prefix: Prefix, turns: Sequence[Mapping[str, str]], final: Message) -> Request:
     """Return the request that ends with `turns` and `final`."""
     if not turns:
         return prefix.request(final)
-    messages = (*prefix.messages, *map(message_of, turns), final)
-    return Request(model=prefix.model, messages=messages, system=prefix.system, config=prefix.config)
+    return prefix.before((*prefix.messages, *map(message_of, turns), final))
+
+
+def _shown(message: Message) -> str:
+    """Return a message as text: a call of a tool as its name and arguments, a result as its text."""
+    whole = message_text(message)
+    if whole is not None:
+        return whole
+    found = []
+    for part in message.parts:
+        if isinstance(part, ToolCallPart):
+            found.append(f"{part.name} {canonical_json(part.input)}")
+        inside = part.content if isinstance(part, ToolResultPart) else (part,)
+        found += [item.text for item in inside if isinstance(item, TextPart)]
+    return "\n".join(found)

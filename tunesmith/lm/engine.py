@@ -58,7 +58,7 @@ from dspy.utils.exceptions import (
 from dspy.utils.exceptions import LMError as DspyLMError
 
 from tunesmith.data import content_key
-from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable, RequestRefused
+from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable, ParseError, RequestRefused
 
 __all__ = [
     "BaseLM",
@@ -119,6 +119,7 @@ __all__ = [
     "system_text",
     "text_response",
     "token_logprobs",
+    "tool_input",
     "unavailable",
     "user_message",
     "whole_events",
@@ -308,6 +309,26 @@ def function_tool(tool: Any) -> dict[str, Any]:
         raise refused(f"The tool {tool.name!r} is a service of another provider. Give the tool as a function.")
     function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
     return {"type": "function", "function": {name: value for name, value in function.items() if value is not None}}
+
+
+def tool_input(name: str, given: Any) -> dict[str, Any]:
+    """Return the arguments of a call of the tool `name`, which a server gives as an object or as its text.
+
+    Raises:
+        ParseError: they are not a JSON object.
+    """
+    try:
+        found = json.loads(given) if isinstance(given, str) else given
+    except ValueError:
+        found = None
+    if not isinstance(found, Mapping):
+        raise ParseError(
+            f"The model called the tool {name!r} with arguments that are not a JSON object. Describe the tool more "
+            "simply, or use a larger model.",
+            reason="syntax",
+            raw=str(given),
+        )
+    return dict(found)
 
 
 def text_response(

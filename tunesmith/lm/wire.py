@@ -7,6 +7,7 @@ from typing import Any
 from tunesmith.data import canonical_json
 from tunesmith.lm.engine import (
     Config,
+    FunctionTool,
     Identity,
     Message,
     Request,
@@ -27,16 +28,23 @@ _VERSION = 1
 
 
 class Prefix:
-    """The shared part of many requests: configuration, system text, and all messages except the last.
+    """The shared part of many requests: configuration, tools, system text, and all messages except the last.
 
     It stores the partial hash per model, so that a key has to hash only the last message, and one checked request, so
     that only the first request is checked.
     """
 
-    __slots__ = ("_checked", "_hashers", "config", "messages", "model", "system")
+    __slots__ = ("_checked", "_hashers", "config", "messages", "model", "system", "tools")
 
-    def __init__(self, model: str, system: str | None, messages: tuple[Message, ...], config: Config) -> None:
-        self.model, self.system, self.messages, self.config = model, system, messages, config
+    def __init__(
+        self,
+        model: str,
+        system: str | None,
+        messages: tuple[Message, ...],
+        config: Config,
+        tools: tuple[FunctionTool, ...] = (),
+    ) -> None:
+        self.model, self.system, self.messages, self.config, self.tools = model, system, messages, config, tools
         self._hashers: dict[str, Any] = {}
         self._checked: Request | None = None
 
@@ -45,14 +53,18 @@ class Prefix:
         messages = (*self.messages, final)
         if self._checked is not None:
             return with_messages(self._checked, messages)
-        self._checked = Request(model=self.model, messages=messages, system=self.system, config=self.config)
+        self._checked = self.before(messages)
         return self._checked
+
+    def before(self, messages: tuple[Message, ...]) -> Request:
+        """Return a request with these messages in place of its own."""
+        return Request(model=self.model, messages=messages, system=self.system, tools=self.tools, config=self.config)
 
     def key(self, identity: Identity, final: Message, rollout: int) -> str:
         """Return the content key of `self.request(final)`, the same as `request_key` returns."""
         hasher = self._hashers.get(identity.key)
         if hasher is None:
-            hasher = _head(identity, self.model, self.system, (), self.config)
+            hasher = _head(identity, self.model, self.system, self.tools, self.config)
             for message in self.messages:
                 hasher.update(_message_bytes(message))
             self._hashers[identity.key] = hasher

@@ -10,7 +10,7 @@ from pydantic_core.core_schema import no_info_wrap_validator_function
 
 from tunesmith.data import canonical_json
 from tunesmith.errors import BudgetExceeded, ContextOverflow, ModelMissing, ModelUnavailable, ParseError, UsageError
-from tunesmith.formats import AdapterParseError
+from tunesmith.formats import OFFERED, AdapterParseError
 from tunesmith.lm import Call as LMCall
 from tunesmith.modules.counted import Counted, tokens_of
 from tunesmith.modules.flow import Call, Flow, Steps
@@ -37,7 +37,8 @@ __all__ = ["FINISH", "ReAct"]
 FINISH = "finish"
 _TRAJECTORY, _THOUGHT, _ACTION = "trajectory", "thought", "action"
 _ADDED = ("steps", "stopped")
-_Thought = Annotated[str, Field(max_length=300)]  # a small model goes on until the limit of the reply
+_MOST = 300  # characters of a thought: a small model goes on until the limit of the reply
+_Thought = Annotated[str, Field(max_length=_MOST)]
 _HOW = (
     "Work in steps. In each step, think about what is still unknown, then call one tool. Call `finish` with the answer."
 )
@@ -51,6 +52,9 @@ class ReAct(Flow):
     writes thought and action in one call. Its action is held to the tools: a name that exists, with arguments of its
     types, or `finish` with the outputs of `signature`. At a limit the predictor `extract` reads the answer from the
     trajectory.
+
+    A model that calls tools by itself gets them as its tools; every other one writes the action as JSON. The steps are
+    the same. `bind(program.step, "json")` has every model write JSON.
 
     Differences: the action is JSON, not text, and an engine is held to thoughts of 300 characters. An unknown tool,
     arguments that do not fit, an error of a tool and a reply that cannot be read are observations, and the next step
@@ -173,7 +177,7 @@ class ReAct(Flow):
             found = yield from self._asked(self.step, inputs, done, used)
         except (ParseError, AdapterParseError) as error:
             return self._refused(error), None
-        thought, tool, arguments = str(found[_THOUGHT]), *_parts(found[_ACTION])
+        thought, tool, arguments = cut_text(str(found[_THOUGHT]), _MOST), *_parts(found[_ACTION])
         try:
             if tool == FINISH:
                 outputs = validate_outputs(self.signature, arguments, raw=canonical_json(arguments))
@@ -262,7 +266,9 @@ def _step_signature(signature: type[Signature], tools: Sequence[Tool]) -> type[S
 def _action_type(tools: Sequence[Tool]) -> Any:
     """Return the type of an action, whose schema allows calls of these tools alone."""
     calls = [typed_dict(one.name, {"tool": Literal[one.name], "arguments": one.arguments}) for one in tools]
-    return _asked_type("call", Union[tuple(calls)])  # noqa: UP007 - their number is not known
+    made = _asked_type("call", Union[tuple(calls)])  # noqa: UP007 - their number is not known
+    setattr(made, OFFERED, tuple(one.offered for one in tools))
+    return made
 
 
 def _asked_type(name: str, kind: Any) -> Any:

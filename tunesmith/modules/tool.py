@@ -12,7 +12,7 @@ from typing_extensions import TypedDict, get_type_hints
 
 from tunesmith.errors import UsageError, brief, shown
 from tunesmith.lazy import lazy_pattern
-from tunesmith.lm import in_trial
+from tunesmith.lm import FunctionTool, in_trial
 from tunesmith.modules.module import DspyTool, run_to_end
 from tunesmith.signatures import to_json_value, type_text
 
@@ -99,6 +99,11 @@ class Tool:
         return " ".join(
             filter(None, [self.description, *(f"`{name}`: {note}" for name, note in notes.items() if note)])
         )
+
+    @property
+    def offered(self) -> FunctionTool:
+        """The tool as a request offers it to a model that calls tools by itself."""
+        return FunctionTool(self.name, self.description or None, self._adapter.json_schema())
 
     def to_json(self) -> dict[str, Any]:
         """Return what identifies the tool in an artifact: its name, words and arguments, not its function."""

@@ -23,7 +23,7 @@ from dspy.lm15 import (
 from tests.each import each
 from tests.lm.front import Act, Asked, Front, chat_reply, free_port, front
 from tests.protocol import FakeModel, ProtocolServer
-from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable, RequestRefused, UsageError
+from tunesmith.errors import ContextOverflow, ModelMissing, ModelUnavailable, ParseError, RequestRefused, UsageError
 from tunesmith.lm import Config, Message, Request, StreamDeltaEvent, StreamEndEvent, lm
 from tunesmith.lm.engines.openai import openai_hosts
 from tunesmith.lm.engines.openai.dialects import DIALECTS
@@ -343,10 +343,10 @@ def test_tool_calls_and_thinking_are_parts_of_the_reply() -> None:
     assert response.finish_reason == "tool_call"
 
 
-def test_tool_arguments_that_are_no_object_are_refused() -> None:
+def test_tool_arguments_that_are_no_object_cannot_be_read() -> None:
     calls = [{"id": "", "function": {"name": "search", "arguments": "{broken"}}]
     act = Act(body=chat_reply(message={"tool_calls": calls}))
-    with front(always(act)) as server, pytest.raises(RequestRefused, match="not a JSON object"):
+    with front(always(act)) as server, pytest.raises(ParseError, match="not a JSON object"):
         engine(server).complete(asking())
 
 

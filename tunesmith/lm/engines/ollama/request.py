@@ -1,6 +1,5 @@
 """Requests as arguments of the `ollama` client's `chat`, and its replies as responses."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from tunesmith.lm.engine import (
     sendable,
     system_text,
     token_logprobs,
+    tool_input,
 )
 from tunesmith.lm.engines.ollama.facts import MOST_LOGPROBS, ModelFacts
 from tunesmith.lm.options import OLLAMA
@@ -288,11 +288,15 @@ def response_of_reply(reply: Mapping[str, Any], request: Request) -> Response:
 
 
 def tool_calls(message: Mapping[str, Any], first: int = 0) -> list[ToolCallPart]:
-    """Return the tool calls of a message; those without an id are numbered from `first`."""
+    """Return the tool calls of a message; those without an id are numbered from `first`.
+
+    Raises:
+        ParseError: the arguments of one are not a JSON object.
+    """
     found = []
     for number, call in enumerate(message.get("tool_calls") or (), first):
         function = call.get("function") or {}
-        given = function.get("arguments")
-        given = json.loads(given) if isinstance(given, str) else given
-        found.append(ToolCallPart(call.get("id") or f"call_{number}", function.get("name") or "?", dict(given or {})))
+        name = function.get("name") or "?"
+        given = tool_input(name, function.get("arguments") or {})
+        found.append(ToolCallPart(call.get("id") or f"call_{number}", name, given))
     return found

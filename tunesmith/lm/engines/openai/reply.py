@@ -18,9 +18,9 @@ from tunesmith.lm.engine import (
     Usage,
     context_overflow,
     end_event,
-    refused,
     response_from_openai_chat,
     token_logprobs,
+    tool_input,
     unavailable,
 )
 from tunesmith.lm.problem import read_problem
@@ -51,7 +51,7 @@ def read_reply(data: Any, model: str) -> Response:
     """Return the response in a `chat.completion` object; `model` is what the caller asked for.
 
     Raises:
-        RequestRefused: the model called a tool with arguments that are not a JSON object.
+        ParseError: the model called a tool with arguments that are not a JSON object.
         KeyError, TypeError, ValueError, IndexError: `data` is not such an object.
     """
     choice = data["choices"][0]
@@ -69,15 +69,7 @@ def _tool_call(call: Mapping[str, Any], index: int) -> dict[str, Any]:
     """Return a tool call as the reader wants it, which leaves out in silence what it does not know."""
     function = call["function"]
     name, given = function["name"], function.get("arguments")
-    try:
-        arguments = json.loads(given) if isinstance(given, str) else given
-    except ValueError:
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise refused(
-            f"The model called the tool {name!r} with arguments that are not a JSON object: {str(given)[:200]!r}. "
-            "Describe the tool more simply, or use a larger model."
-        )
+    tool_input(name, given)
     return {"id": str(call.get("id") or f"call_{index}"), "type": "function", "function": {**function, "name": name}}
 
 
