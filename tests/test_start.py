@@ -53,7 +53,7 @@ def test_the_first_line_of_a_program_loads_no_heavy_library_that_dspy_does_not()
 
 
 def test_help_and_version_of_every_verb_load_neither_dspy_nor_what_it_needs() -> None:
-    verbs = [*VERBS, "models pull", "runs show", "cache prune"]
+    verbs = [*VERBS, "models pull", "runs show", "cache prune", "data check"]
     asked = [[*verb.split(), "--help"] for verb in verbs] + [["--help"], ["--version"]]
     code = f"from tunesmith.cli import main\nfor one in {asked}: main(one, standalone_mode=False)"
 

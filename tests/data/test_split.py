@@ -271,3 +271,27 @@ def test_a_group_is_no_part_of_the_content() -> None:
 def test_a_group_that_an_example_lacks_is_refused() -> None:
     with pytest.raises(UsageError, match="`group` names the field `doc`, which example 2 lacks"):
         Dataset.load([{"q": "a", "doc": 1}, {"q": "b"}], inputs=["q"], group="doc")
+
+
+def test_with_near_what_is_nearly_the_same_stays_together() -> None:
+    rows = [{"q": " ".join(f"w{i // 2}x{place}" for place in range(12)) + f" end{i % 2}"} for i in range(20)]
+    train, test = parts_of(made(rows).split(train=0.5, test=0.5, near=0.8))
+    assert {row.q.split()[0] for row in train}.isdisjoint({row.q.split()[0] for row in test})
+    with pytest.raises(UsageError, match="above 0 and up to 1"):
+        made(rows).split(train=0.5, near=8)
+
+
+def test_a_sample_is_exact_keeps_proportions_and_ignores_the_order_of_rows() -> None:
+    data = distinct(30)
+    sample = data.sample(9, seed=1, stratify="a")
+    assert Counter(row.a for row in sample) == {f"label {i}": 3 for i in range(3)}
+    assert made([dict(row.items()) for row in reversed(data)]).sample(9, seed=1, stratify="a") == sample
+    assert data.sample(9, seed=2) != data.sample(9, seed=3)
+
+
+def test_a_sample_of_more_than_there_are_or_of_a_share_is_refused() -> None:
+    with pytest.raises(SplitError, match="only 30"):
+        distinct(30).sample(31)
+    for count in (0, 0.5, True):
+        with pytest.raises(UsageError, match="`count` must be a"):
+            distinct(30).sample(count)  # type: ignore[arg-type]

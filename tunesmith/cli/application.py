@@ -20,6 +20,7 @@ VERBS = {
     "init": "Write a new project that works unchanged.",
     "doctor": "Report the installation and problems; measure the model.",
     "models": "List, pull and show weight files.",
+    "data": "Check, split, sample and convert data files.",
     "predict": "Run an artifact on the fields given, or on JSONL from stdin.",
     "eval": "Score a program or an artifact on a dataset.",
     "check": "Check an artifact against gates on test examples, as a step of CI.",

@@ -5,37 +5,58 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
+    from tunesmith.data.checkup import FINDINGS, DataCheck, FieldFacts, Finding, Place, check_data
+    from tunesmith.data.datafile import DataFile, compared_fields, plain
     from tunesmith.data.dataset import Dataset, Splits
     from tunesmith.data.disjoint import check_disjoint
     from tunesmith.data.fitting import Fitted, fitted, with_labels
     from tunesmith.data.keys import canonical_json, content_key, example_key, fields_of, inputs_key
+    from tunesmith.data.language import language_of
     from tunesmith.data.paths import MISSING, at_path
     from tunesmith.data.readers import read_file
     from tunesmith.data.score import Score
     from tunesmith.data.scripts import scripts_of
-    from tunesmith.data.source import Reading
+    from tunesmith.data.similar import NEAR, similar_texts
+    from tunesmith.data.source import Reading, Row
     from tunesmith.data.text import normalize_text, tokens
+    from tunesmith.data.writers import check_targets, jsonl, write_rows
 else:
     __getattr__ = lazy_package(__name__)
 
 __all__ = [
     "at_path",
     "canonical_json",
+    "check_data",
     "check_disjoint",
+    "check_targets",
+    "compared_fields",
     "content_key",
+    "DataCheck",
+    "DataFile",
     "Dataset",
     "example_key",
+    "FieldFacts",
     "fields_of",
+    "Finding",
+    "FINDINGS",
     "Fitted",
     "fitted",
     "inputs_key",
+    "jsonl",
+    "language_of",
     "MISSING",
+    "NEAR",
     "normalize_text",
+    "Place",
+    "plain",
     "read_file",
     "Reading",
+    "Row",
     "Score",
     "scripts_of",
+    "similar_texts",
     "Splits",
     "tokens",
     "with_labels",
+    "write_rows",
 ]

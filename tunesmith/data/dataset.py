@@ -201,6 +201,7 @@ class Dataset(Sequence[Example]):
         seed: int = 0,
         stratify: str | None = None,
         group: str | None = None,
+        near: float | None = None,
     ) -> "Splits":
         """Split into disjoint parts. The same content and seed give the same parts in any row order.
 
@@ -215,6 +216,7 @@ class Dataset(Sequence[Example]):
             seed: another seed gives another split.
             stratify: a field whose values keep their proportions in every part, within a few rows.
             group: a field whose equal values stay together; default the dataset's `group`. The parts keep it.
+            near: examples whose inputs are at least that similar stay together too (`similar_texts`), such as 0.8.
 
         A number of rows is exact. A fraction may be missed if groups are large.
 
@@ -223,6 +225,7 @@ class Dataset(Sequence[Example]):
             SplitError: the sizes do not fit.
         """
         from tunesmith.data.partition import allocate, parts_of, units_of
+        from tunesmith.data.similar import near_groups
 
         wanted = parts_of(len(self), {"train": train, "val": val, "test": test})
         group = self.group if group is None else group
@@ -233,6 +236,9 @@ class Dataset(Sequence[Example]):
             for link, value in zip(links, self._texts("group", group), strict=True):
                 if value != "null":
                     link.append(("group", value))
+        if near is not None:
+            for link, number in zip(links, near_groups(map(_inputs_text, self.examples), near), strict=True):
+                link.append(("near", str(number)))
         strata = [""] * len(self) if stratify is None else self._texts("stratify", stratify)
         chosen = allocate(units_of(order, links), wanted, strata, seed)
         parts = {
@@ -240,6 +246,29 @@ class Dataset(Sequence[Example]):
             for part, rows in zip(wanted[:-1], chosen, strict=False)
         }
         return Splits(**parts)
+
+    def sample(self, count: int, *, seed: int = 0, stratify: str | None = None) -> "Dataset":
+        """Return `count` examples, drawn at random. The same content and seed give the same ones in any row order.
+
+        Args:
+            count: how many.
+            seed: another seed draws others.
+            stratify: a field whose values keep their proportions, within a row each.
+
+        Raises:
+            UsageError: `count` is not a whole number above zero, or an example lacks the field.
+            SplitError: there are fewer examples.
+        """
+        from tunesmith.data.partition import allocate, parts_of
+
+        if isinstance(count, float):
+            raise UsageError(f"`count` must be a whole number of examples. Given: {count!r}.")
+        wanted = parts_of(len(self), {"count": count})
+        order = sorted(range(len(self)), key=lambda row: self.keys[row])
+        random.Random(seed).shuffle(order)
+        strata = [""] * len(self) if stratify is None else self._texts("stratify", stratify)
+        (chosen, _) = allocate([[row] for row in order], wanted, strata, seed)
+        return self._taken([row for row in order if row in chosen], "", self.group)
 
     def _taken(self, rows: Iterable[int], suffix: str, group: str | None) -> "Dataset":
         rows = list(rows)
@@ -298,6 +327,11 @@ class Dataset(Sequence[Example]):
 def _same_examples(one: Dataset, other: Dataset) -> bool:
     """Return whether both datasets hold the same objects."""
     return len(one) == len(other) and all(map(is_, one.examples, other.examples))
+
+
+def _inputs_text(example: Example) -> str:
+    values = dict(example.inputs()).values()
+    return "\n".join(value if isinstance(value, str) else canonical_json(value) for value in values)
 
 
 def _same_fields(one: type[Signature], other: type[Signature]) -> bool:

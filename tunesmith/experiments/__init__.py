@@ -5,7 +5,7 @@ from tunesmith.experiments.demo import BUDGET as DEMO_BUDGET
 from tunesmith.experiments.demo import DemoResult, run_demo
 from tunesmith.experiments.estimates import estimated, timed_calls
 from tunesmith.experiments.gates import CheckResult, Gate, Gates, check_artifact
-from tunesmith.experiments.named import find_object, find_program
+from tunesmith.experiments.named import find_object, find_program, find_signature
 from tunesmith.experiments.neighbours import nearest_neighbour_vote
 from tunesmith.experiments.progress import ProgressLine
 from tunesmith.experiments.project import PROJECT_FILE, Project, ProjectSettings
@@ -20,6 +20,7 @@ __all__ = [
     "estimated",
     "find_object",
     "find_program",
+    "find_signature",
     "Gate",
     "Gates",
     "nearest_neighbour_vote",

@@ -14,7 +14,7 @@ from typing import Any
 from tunesmith.errors import UsageError, shown
 from tunesmith.metrics import Metric, named_metrics
 from tunesmith.modules import Module
-from tunesmith.signatures import Signature
+from tunesmith.signatures import Signature, declared
 
 __all__ = ["find_metric", "find_object", "find_program", "find_signature"]
 
@@ -106,11 +106,14 @@ def find_metric(reference: str, root: Path) -> Metric:
 
 
 def find_signature(reference: str, root: Path) -> type[Signature]:
-    """Return the signature that `module:attr` names.
+    """Return the signature that `module:attr` names, or that a text such as `text -> label` declares.
 
     Raises:
         UsageError: as `find_object`, or it is not a signature.
+        SignatureError: the text declares none.
     """
+    if "->" in reference:
+        return declared(reference)
     found = find_object(reference, root)
     if isinstance(found, type) and issubclass(found, Signature):
         return found

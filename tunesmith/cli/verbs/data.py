@@ -1,0 +1,138 @@
+"""The arguments and options of `tunesmith data`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tunesmith.cli.options import json_option, lm_option, unneeded_quiet_option
+
+__all__ = ["command"]
+
+_path = click.Path(path_type=Path)
+_file = click.argument("file", type=_path, metavar="FILE")
+_signature = click.option(
+    "--signature", metavar="SIGNATURE", help="What a row holds: 'text -> label', or MODULE:CLASS of the project."
+)
+_inputs = click.option(
+    "--inputs", metavar="FIELD,...", help="The inputs, without a signature. Default: all but labels and row numbers."
+)
+_delimiter = click.option("--delimiter", metavar="CHARACTER", help="The separator of a table. Default: detected.")
+_encoding = click.option("--encoding", metavar="NAME", help="The encoding of a text file, such as cp1252.")
+_seed = click.option("--seed", type=int, default=0, show_default=True, help="Another seed draws other rows.")
+_force = click.option("--force", is_flag=True, help="Replace files that exist.")
+_near = click.option(
+    "--near",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.8,
+    show_default=True,
+    metavar="SIMILARITY",
+    help="Rows at least this similar are nearly the same.",
+)
+
+
+class _Share(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
+    """A number of rows, or a share of them if it has a point."""
+
+    name = "rows or share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
+        """Return the number."""
+        try:
+            return value if isinstance(value, int | float) else float(value) if "." in value else int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of rows, such as 100, nor a share, such as 0.6.", param, ctx)
+
+
+@click.group(name="data")
+def command() -> None:
+    """Check, split, sample and convert data files.
+
+    FILE is JSONL, JSON, CSV, TSV or Parquet (docs/data.md).
+    """
+
+
+@command.command()
+@click.argument("files", type=_path, nargs=-1, metavar="[FILE...]")
+@click.option("--train", type=_path, help="The file of the training examples.")
+@click.option("--val", type=_path, help="The file of the validation examples.")
+@click.option("--test", type=_path, help="The file of the test examples.")
+@_signature
+@_inputs
+@click.option("--label", "labels", multiple=True, metavar="FIELD", help="Count the values of this field. Repeatable.")
+@_near
+@click.option("--no-near", is_flag=True, help="Do not look for rows that are nearly the same.")
+@lm_option
+@_delimiter
+@_encoding
+@click.option("--strict", is_flag=True, help="Exit with 4 if there is a problem.")
+@click.option("--fail-on", multiple=True, metavar="KIND", help="Exit with 4 if there is a finding of this kind.")
+@json_option
+@unneeded_quiet_option
+def check(**given: Any) -> int:
+    """Look for what is wrong with data: wrong rows, duplicates, leaks between splits, labels, lengths, language.
+
+    Without files it checks the splits of the project. With --lm it counts the tokens of each field.
+
+    \b
+    Problems: wrong-row, contradiction (the same inputs with another label), duplicate, leak (the same inputs in two
+    splits), near-leak, mixed-types. Other findings: near-duplicate, empty, imbalance, language.
+    tunesmith data check reviews.csv --signature 'text -> label'
+    tunesmith data check --train train.jsonl --test test.jsonl --strict
+    """  # noqa: D301 - click's mark for text that keeps its lines
+    from tunesmith.cli import data
+
+    return data.check(**given)
+
+
+@command.command()
+@_file
+@click.option("--train", type=_Share(), help="Number of rows (100) or share of them (0.6) of the training split.")
+@click.option("--val", type=_Share(), help="The same for the validation split.")
+@click.option("--test", type=_Share(), help="The same for the test split.")
+@click.option("--stratify", metavar="FIELD", help="Keep the proportions of its values in every split.")
+@click.option("--group", metavar="FIELD", help="Keep rows with the same value together, such as an author.")
+@_signature
+@_inputs
+@_near
+@click.option("--no-near", is_flag=True, help="Keep only rows with the same inputs together.")
+@_seed
+@_delimiter
+@_encoding
+@click.option("--out", type=_path, required=True, metavar="DIR", help="The folder to write the splits into.")
+@_force
+@json_option
+@unneeded_quiet_option
+def split(**given: Any) -> int:
+    """Split FILE into train, val and test. The same rows and seed give the same splits.
+
+    Rows that are the same, or nearly the same, always land in one split. A table gives tables, other files give JSONL.
+
+    \b
+    tunesmith data split reviews.csv --train 0.6 --val 0.2 --test 0.2 --stratify label --group author --out data
+    """  # noqa: D301 - click's mark for text that keeps its lines
+    from tunesmith.cli import data
+
+    return data.split(**given)
+
+
+@command.command()
+@_file
+@click.option("-n", "count", type=click.IntRange(min=1), required=True, metavar="ROWS", help="How many rows.")
+@click.option("--stratify", metavar="FIELD", help="Keep the proportions of its values.")
+@_seed
+@_delimiter
+@_encoding
+@click.option("--out", type=_path, metavar="FILE", help="The .jsonl, .csv or .tsv file to write. Default: stdout.")
+@_force
+@json_option
+@unneeded_quiet_option
+def sample(**given: Any) -> int:
+    """Draw rows of FILE at random. The same rows and seed give the same sample.
+
+    \b
+    tunesmith data sample reviews.csv -n 50 --stratify label --out some.jsonl
+    """  # noqa: D301 - click's mark for text that keeps its lines
+    from tunesmith.cli import data
+
+    return data.sample(**given)
