@@ -9,7 +9,7 @@ from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
     from tunesmith import errors, lm, metrics
-    from tunesmith.artifacts import Artifact, load, save, verify
+    from tunesmith.artifacts import Artifact, diff, load, save, verify
     from tunesmith.compilers import (
         APE,
         BPO,
@@ -123,6 +123,7 @@ __all__ = [
     "Dataset",
     "Dedupe",
     "Demo",
+    "diff",
     "DSPyCompiler",
     "errors",
     "evaluate",

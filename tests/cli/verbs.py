@@ -50,6 +50,7 @@ def every_verb(spec: str, *, full: bool) -> dict[str, Any]:
         "check": as_json("check", artifact, "--max-errors", "1000", "--quiet"),
         "show": as_json("show", artifact),
         "show messages": as_json("show", artifact, "--messages", "report=The bin is full."),
+        "diff": as_json("diff", artifact, artifact),
         "show schema": as_json("show", artifact, "--schema"),
         "sign": as_json("sign", artifact, "--new-key", "new.pem"),
         "predict": as_json("predict", artifact, "report=The bin is full."),

@@ -310,17 +310,13 @@ def test_the_diff_is_readable() -> None:
     other = base().with_part("steps[0]", instruction="Route.\nBe quick.", demos=(), format="json")
 
     assert base().diff(other).splitlines() == [
-        "--- before",
-        "+++ after",
-        "@@ -1,6 +1,5 @@",
         " [steps[0]]",
         "-format: bare",
         "+format: json",
         " instruction: Route.",
+        " instruction: {+Be quick.+}",
         "-demo input message: my bill",
         "-demo output queue: billing",
-        "+instruction: Be quick.",
-        " sampling temperature: 0.5",
     ]
 
 

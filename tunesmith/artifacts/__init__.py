@@ -6,6 +6,7 @@ from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
     from tunesmith.artifacts.artifact import Artifact, verify
+    from tunesmith.artifacts.comparing import ArtifactDiff, diff
     from tunesmith.artifacts.keys import new_key
     from tunesmith.artifacts.loading import load
     from tunesmith.artifacts.rebuild import note_on_loading
@@ -14,4 +15,15 @@ if TYPE_CHECKING:
 else:
     __getattr__ = lazy_package(__name__)
 
-__all__ = ["Artifact", "load", "new_key", "note_on_loading", "save", "sign", "verify", "verify_signature"]
+__all__ = [
+    "Artifact",
+    "ArtifactDiff",
+    "diff",
+    "load",
+    "new_key",
+    "note_on_loading",
+    "save",
+    "sign",
+    "verify",
+    "verify_signature",
+]

@@ -8,10 +8,9 @@ from typing import Any
 
 from tunesmith.artifacts.folder import MANIFEST, STATE, locate, read_files
 from tunesmith.artifacts.manifest import parse_json, parse_manifest, sha256_of
-from tunesmith.artifacts.rebuild import make_signature
 from tunesmith.artifacts.state import check_state
 from tunesmith.errors import ArtifactError, brief
-from tunesmith.modules import Candidate
+from tunesmith.modules import Changes
 from tunesmith.signatures import Example
 
 __all__ = ["UNKNOWN_MODEL", "Artifact", "verified", "verify"]
@@ -100,13 +99,9 @@ class Artifact:
         return count_known(examples, self.manifest.get("selected_on", {}))
 
     def diff(self) -> str:
-        """Return the changes of the compile as a unified diff; empty without changes or with an unknown baseline."""
-        if self.baseline_json is None:
-            return ""
-        # Demos are shown as JSON, because their classes may not be importable.
-        signatures = {path: make_signature(fields, type_of=lambda _: Any) for path, fields in self.signatures.items()}
-        before, after = (Candidate.from_json(data, signatures) for data in (self.baseline_json, self.candidate_json))
-        return before.diff(after)
+        """Return the changes of the compile as text; empty without changes or with an unknown baseline."""
+        before = self.baseline_json
+        return "" if before is None else str(Changes.of(before, self.candidate_json))
 
     def __copy__(self) -> "Artifact":
         return self

@@ -26,6 +26,7 @@ VERBS = {
     "check": "Check an artifact against gates on test examples, as a step of CI.",
     "compile": "Find what scores best within a budget, test it, save an artifact.",
     "show": "Show an artifact: its content, messages and changes.",
+    "diff": "Compare two artifacts: prompts, scores, single answers.",
     "sign": "Sign an artifact, so that others can check who wrote it.",
     "runs": "List, show, resume and remove runs.",
     "cache": "Count, check, prune and clear the cached replies.",

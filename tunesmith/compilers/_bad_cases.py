@@ -6,14 +6,13 @@ from typing import Any, Self
 
 from tunesmith.data import Dataset, example_key, fields_of, inputs_key
 from tunesmith.errors import UsageError, brief, shown
-from tunesmith.evaluation import Report, Row, as_dataset, fit_to_program
+from tunesmith.evaluation import RIGHT, Report, as_dataset, fit_to_program
 from tunesmith.modules import Module, program_inputs
 from tunesmith.signatures import Example
 
 __all__ = ["BadCases", "BadCasesReport"]
 
 ANSWERED, REMARK = "answered", "remark"
-_RIGHT = 0.5  # the score from which on an answer is right, if the compiler has no threshold
 _MOST_ANSWER = 400  # characters that are told of what was answered
 
 
@@ -91,10 +90,10 @@ class BadCasesReport:
             validation: validation examples, with the same.
             threshold: the score from which on an answer is right; default 0.5.
         """
-        least = _RIGHT if threshold is None else threshold
-        before, after = ([_is_right(row, least) for row in report.rows] for report in cases[1:])
+        least = RIGHT if threshold is None else threshold
+        before, after = ([row.is_right(least) for row in report.rows] for report in cases[1:])
         wrong = tuple(example for example, right in zip(cases[0], after, strict=True) if not right)
-        was, now = ([_is_right(row, least) for row in report.rows] for report in validation[1:])
+        was, now = ([row.is_right(least) for row in report.rows] for report in validation[1:])
         broken = [one for one, then, still in zip(validation[0], was, now, strict=True) if then and not still]
         return cls(len(after), sum(before), sum(after), wrong, sum(was), tuple(broken))
 
@@ -118,10 +117,6 @@ class BadCasesReport:
             "validation_right_before": self.validation,
             "broken": [example_key(example) for example in self.broken],
         }
-
-
-def _is_right(row: Row, least: float) -> bool:
-    return row.score is not None and row.score >= least
 
 
 def _own_fields(program: Module, data: Dataset) -> set[str]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tunesmith.evaluation.evaluator import Runner, as_model, evaluate
     from tunesmith.evaluation.examples import as_dataset, checked_demos, fit_to_program
     from tunesmith.evaluation.executor import Executor, executing, executor_names, register_executor
+    from tunesmith.evaluation.flips import Flip, Flips
     from tunesmith.evaluation.judge_agreement import Agreement, agreement
     from tunesmith.evaluation.ledger import Ledger, count_ledger, read_entries
     from tunesmith.evaluation.ledger_entry import Entry, RowKey
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     )
     from tunesmith.evaluation.race import RaceResult, register_race
     from tunesmith.evaluation.races.registry import RACES
-    from tunesmith.evaluation.report import Failure, PairedScores, Report, Row, Step, gain, paired_scores
+    from tunesmith.evaluation.report import RIGHT, Failure, PairedScores, Report, Row, Step, gain, paired_scores
     from tunesmith.evaluation.run_info import CANDIDATES, RunInfo, runs_in
     from tunesmith.evaluation.runs import RunFolder, run_path
     from tunesmith.evaluation.statistics import (
@@ -58,6 +59,8 @@ __all__ = [
     "executor_names",
     "Failure",
     "fit_to_program",
+    "Flip",
+    "Flips",
     "gain",
     "gain_spread",
     "Interval",
@@ -79,6 +82,7 @@ __all__ = [
     "register_executor",
     "register_race",
     "Report",
+    "RIGHT",
     "Row",
     "RowKey",
     "run_path",

@@ -9,8 +9,10 @@ from tunesmith.evaluation.power import gain_spread
 from tunesmith.evaluation.statistics import Interval, mean_interval, mean_of, paired_gain
 from tunesmith.lm import Spend
 
-__all__ = ["Failure", "gain", "paired_scores", "PairedScores", "Report", "Row", "Step"]
+__all__ = ["RIGHT", "Failure", "gain", "paired_scores", "PairedScores", "Report", "Row", "Step", "plain_json"]
 
+RIGHT = 0.5
+"""The score from which on an answer is right, if nothing else is said."""
 
 METRIC_ERROR_LIMIT = 0.02
 """The share of examples on which a metric may fail; they are in no mean."""
@@ -74,6 +76,10 @@ class Row:
     cached: bool = False
     steps: tuple[Step, ...] = ()
 
+    def is_right(self, least: float = RIGHT) -> bool:
+        """Return whether the answer scored `least` or more; a failure is not right."""
+        return self.score is not None and self.score >= least
+
     def without_steps(self) -> "Row":
         """Return the row without steps; `dataclasses.replace` takes five times as long."""
         cost = self.calls, self.tokens, self.seconds, self.cached
@@ -87,7 +93,7 @@ class Row:
         """Return the row as JSON values; outputs that have no JSON form are shown as text."""
         return {
             "key": self.key,
-            "outputs": None if self.outputs is None else {k: _plain(v) for k, v in self.outputs.items()},
+            "outputs": None if self.outputs is None else {k: plain_json(v) for k, v in self.outputs.items()},
             "score": self.score,
             "failure": None
             if self.failure is None
@@ -278,12 +284,13 @@ def gain(before: Report, after: Report) -> Interval:
     return paired_scores(before, after).interval()
 
 
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
+    """Return `value` as JSON values; what has no JSON form is shown as text."""
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain_json(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): plain_json(item) for name, item in value.items()}
     dump = getattr(value, "model_dump", None)
     return dump(mode="json") if callable(dump) else str(value)

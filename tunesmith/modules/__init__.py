@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from tunesmith.modules.candidate import Candidate, Part
     from tunesmith.modules.chain import Chain
+    from tunesmith.modules.changes import Changes, ValueChange, same_json
     from tunesmith.modules.classify import Classify
     from tunesmith.modules.fingerprint import (
         class_name,
@@ -120,6 +121,7 @@ __all__ = [
     "Chain",
     "ChainOfThought",
     "change_settings",
+    "Changes",
     "choices_of",
     "Chunking",
     "class_name",
@@ -189,6 +191,7 @@ __all__ = [
     "rewriters_of",
     "Route",
     "Router",
+    "same_json",
     "saved_settings",
     "SelfConsistency",
     "Setting",
@@ -205,6 +208,7 @@ __all__ = [
     "ToolStep",
     "tree",
     "TreeOfThoughts",
+    "ValueChange",
     "VectorIndex",
     "Vectors",
     "why_not_importable",

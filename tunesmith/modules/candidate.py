@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.data import content_key
 from tunesmith.errors import ArtifactError, UsageError, brief, shown
@@ -13,6 +13,9 @@ from tunesmith.modules.module import Module, caller_adapter, copy_program
 from tunesmith.modules.nearest import Nearest, nearest_path
 from tunesmith.modules.setting import change_settings, settings_of
 from tunesmith.signatures import Demo, Signature, check_inputs
+
+if TYPE_CHECKING:
+    from tunesmith.modules.changes import Changes
 
 __all__ = ["Candidate", "Part"]
 
@@ -269,26 +272,15 @@ class Candidate:
             parts += [f"{name} {value}" for name, value in values.items() if before.get(name) != value]
         return "; ".join(parts)
 
+    def changes(self, after: "Candidate") -> "Changes":
+        """Return what is different in `after`: instructions, demos, formats, offsets, options and settings."""
+        from tunesmith.modules.changes import Changes  # here, because a run does not need it
+
+        return Changes.of(self.to_json(), after.to_json())
+
     def diff(self, other: "Candidate") -> str:
-        """Return the changes from this candidate to `other`, as a unified diff of readable text."""
-        import difflib  # here, because a run does not need it
-
-        lines = difflib.unified_diff(list(self._lines()), list(other._lines()), "before", "after", lineterm="", n=2)
-        return "\n".join(lines)
-
-    def _lines(self) -> Iterable[str]:
-        for path, part in self.parts.items():
-            yield f"[{path}]"
-            yield f"format: {part.format or 'the caller’s adapter'}"
-            yield from (f"offset {label}: {value}" for label, value in part.offsets.items())
-            yield from (f"instruction: {line}" for line in part.instruction.splitlines() or [""])
-            for demo in part.demos:
-                data = demo.to_json()
-                for side in ("inputs", "outputs"):
-                    yield from (f"demo {side[:-1]} {name}: {value}" for name, value in data[side].items())
-        yield from (f"sampling {name}: {value}" for name, value in self.sampling.items())
-        for path, values in self.settings.items():
-            yield from (f"setting {path}.{name}: {value}" for name, value in values.items())
+        """Return the changes from this candidate to `other` as text; empty if there are none."""
+        return str(self.changes(other))
 
 
 def _differences(changed: Candidate, before: Candidate, path: str) -> str:
