@@ -92,6 +92,24 @@ class Twice(Module):
             found = self.step(**inputs)
         return found
 """,
+    "artifacts/export/added_export.py": """
+from dataclasses import dataclass
+from typing import ClassVar
+from tunesmith.artifacts.export._source import Source
+from tunesmith.artifacts.export._target import Export, Exported, register_export
+from tunesmith.options import option
+
+@register_export
+@dataclass(frozen=True)
+class Shout(Export):
+    \"\"\"The instruction, loud.\"\"\"
+
+    name: ClassVar[str] = "shout"
+    marks: int = option(1, "How many marks follow.", low=0)
+
+    def files(self, source: Source) -> Exported:
+        return Exported({"shout.txt": source.prompts[0].signature.instructions.upper() + "!" * self.marks})
+""",
     "evaluation/executors/added_executor.py": """
 from contextlib import contextmanager
 from tunesmith.evaluation.executor import Executor, register_executor
@@ -110,7 +128,7 @@ class Here(Executor):
 START = """
 import os, sys
 from importlib import import_module
-for name in ("metrics", "formats", "lm.engines", "compilers", "modules", "evaluation.executors"):
+for name in ("metrics", "formats", "lm.engines", "compilers", "modules", "evaluation.executors", "artifacts.export"):
     import_module("tunesmith." + name).__path__.append(os.path.join(os.environ["ADDED_TO"], *name.split(".")))
 from tunesmith.cli import main
 main(sys.argv[1:], prog_name="tunesmith")
@@ -200,3 +218,9 @@ def test_a_compile_uses_all_of_them_and_the_artifact_loads_without_leave(project
 def test_an_option_can_be_set_on_the_command_line(project: Project) -> None:
     project.run("compile", "--run", "runs/two", "--set", "sentence=Say the topic.")
     assert "Say the topic." in project.run("show", "runs/two/artifact")
+
+
+def test_an_export_writes_the_artifact_with_its_option(project: Project) -> None:
+    project.run("compile", "--run", "runs/one")
+    assert project.run("export", "runs/one/artifact", "--to", "shout", "--set", "marks=3") == "NAME THE TOPIC.!!!"
+    assert "shout: The instruction, loud." in project.run("export")

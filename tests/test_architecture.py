@@ -17,6 +17,7 @@ LAYERS = [  # a file may import only from layers above its own in this list
     "errors",
     "atomic",
     "sqlite",
+    "options",
     "signatures",
     "data",
     "lm",

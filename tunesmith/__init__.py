@@ -10,6 +10,8 @@ from tunesmith.lazy import lazy_package
 if TYPE_CHECKING:
     from tunesmith import errors, lm, metrics
     from tunesmith.artifacts import Artifact, diff, load, save, verify
+    from tunesmith.artifacts import Artifact, load, save, verify
+    from tunesmith.artifacts import export_program as export
     from tunesmith.compilers import (
         APE,
         BPO,
@@ -128,6 +130,7 @@ __all__ = [
     "errors",
     "evaluate",
     "Expand",
+    "export",
     "FieldDelta",
     "Finished",
     "FunctionLM",

@@ -53,6 +53,7 @@ def every_verb(spec: str, *, full: bool) -> dict[str, Any]:
         "diff": as_json("diff", artifact, artifact),
         "show schema": as_json("show", artifact, "--schema"),
         "sign": as_json("sign", artifact, "--new-key", "new.pem"),
+        "export": as_json("export", artifact, "--to", "messages"),
         "predict": as_json("predict", artifact, "report=The bin is full."),
         "cache stats": as_json("cache", "stats"),
         "cache verify": as_json("cache", "verify"),

@@ -7,6 +7,8 @@ from tunesmith.lazy import lazy_package
 if TYPE_CHECKING:
     from tunesmith.artifacts.artifact import Artifact, verify
     from tunesmith.artifacts.comparing import ArtifactDiff, diff
+    from tunesmith.artifacts.export._target import Export, Exported, export_kind, export_kinds, export_summary
+    from tunesmith.artifacts.exporting import export_program
     from tunesmith.artifacts.keys import new_key
     from tunesmith.artifacts.loading import load
     from tunesmith.artifacts.rebuild import note_on_loading
@@ -19,6 +21,12 @@ __all__ = [
     "Artifact",
     "ArtifactDiff",
     "diff",
+    "Export",
+    "export_kind",
+    "export_kinds",
+    "export_program",
+    "export_summary",
+    "Exported",
     "load",
     "new_key",
     "note_on_loading",

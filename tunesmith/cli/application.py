@@ -28,6 +28,7 @@ VERBS = {
     "show": "Show an artifact: its content, messages and changes.",
     "diff": "Compare two artifacts: prompts, scores, single answers.",
     "sign": "Sign an artifact, so that others can check who wrote it.",
+    "export": "Write an artifact as files for another tool: messages, templates, a model of Ollama.",
     "runs": "List, show, resume and remove runs.",
     "cache": "Count, check, prune and clear the cached replies.",
     "demo": "Compile a small program and report its gain.",

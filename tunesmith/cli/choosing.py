@@ -13,6 +13,7 @@ from tunesmith.lm import LM, lm
 from tunesmith.modules import Module
 
 __all__ = [
+    "allow_imports",
     "chosen_artifact",
     "chosen_lm",
     "chosen_model",
@@ -141,6 +142,16 @@ def chosen_artifact(path: Path, allow: Sequence[str], model: LM | None = None) -
         UsageError: a class cannot be imported.
         ArtifactError: the artifact is damaged, or needs code that was not allowed.
     """
+    allow_imports(allow)
+    return load(path, lm=model, allow=tuple(allow))
+
+
+def allow_imports(allow: Sequence[str]) -> None:
+    """Import the classes of `--allow`, from the project's folder first, then the current one.
+
+    Raises:
+        UsageError: a class cannot be imported.
+    """
     if allow:
         here = str(Path.cwd())
         if here not in sys.path:
@@ -148,4 +159,3 @@ def chosen_artifact(path: Path, allow: Sequence[str], model: LM | None = None) -
         root = current_project().root
         for name in allow:
             find_object(name, root)
-    return load(path, lm=model, allow=tuple(allow))

@@ -70,6 +70,7 @@ __all__ = [
     "ReplyError",
     "UnwrappedMethods",
     "has_dspys_own",
+    "inputs_with_parts",
     "thinking_of",
 ]
 
@@ -206,8 +207,8 @@ class Format(UnwrappedMethods, Adapter):
         Outputs of DSPy's decision types (`Noul`, `Choice`, `Score`) are checked as the probabilities that it requests.
         """
         turns = _history_field(signature)
-        for name, annotation in input_types(signature).items():
-            if name != turns and _has_parts(annotation):
+        for name, annotation in inputs_with_parts(signature).items():
+            if name != turns:
                 raise FormatError(
                     f"Input `{name}` is a `{type_text(annotation)}`, which the format `{self.name}` cannot write as "
                     "text. Use the format `chat`."
@@ -596,6 +597,11 @@ def _not_empty(text: str | None, *, cut: bool) -> str:
 def has_dspys_own(signature: type[Signature]) -> bool:
     """Return whether an output has a type that only DSPy can turn into parts of a message."""
     return any(map(_has_parts, output_types(signature).values()))
+
+
+def inputs_with_parts(signature: type[Signature]) -> dict[str, Any]:
+    """Return the types of the inputs that are not written as text: conversations, images and the like."""
+    return {name: annotation for name, annotation in input_types(signature).items() if _has_parts(annotation)}
 
 
 def _has_parts(annotation: Any) -> bool:
