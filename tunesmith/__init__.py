@@ -10,7 +10,6 @@ from tunesmith.lazy import lazy_package
 if TYPE_CHECKING:
     from tunesmith import errors, lm, metrics
     from tunesmith.artifacts import Artifact, diff, load, save, verify
-    from tunesmith.artifacts import Artifact, load, save, verify
     from tunesmith.artifacts import export_program as export
     from tunesmith.compilers import (
         APE,
