@@ -172,9 +172,16 @@ class ModuleContract:
         """Return a new program."""
         raise NotImplementedError
 
-    @pytest.fixture
-    def program(self) -> dspy.Module:
-        return self.make()
+    @pytest.fixture(scope="class")
+    @classmethod
+    def program(cls) -> Iterator[dspy.Module]:
+        """One for all tests of a class, as none may change more of it than the history of its calls."""
+        made = cls().make()
+        before = state_of(made)
+        yield made
+        for _, part in made.named_sub_modules(dspy.Module):
+            part.history.clear()
+        assert state_of(made) == before
 
     @pytest.fixture(autouse=True)
     def _no_warning(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
