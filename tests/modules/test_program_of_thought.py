@@ -10,7 +10,7 @@ import pytest
 import tunesmith as ts
 from tests.each import each
 from tunesmith.errors import ModelUnavailable, ParseError, UsageError
-from tunesmith.lm import FunctionLM, Seen
+from tunesmith.lm import FunctionLM, Seen, StopSignal
 from tunesmith.modules import Candidate, calls_of, program_inputs
 
 STEP = "question -> answer: int"
@@ -50,6 +50,30 @@ def test_the_papers_example_is_one_call_and_a_run() -> None:
     assert OLIVIA in seen[0].text
     assert "solution()" in str(seen[0].request.system)
     assert [dict(step[2].items()) for step in trace] == [{"program": PAL}]
+
+
+def budgeted(calls: int, *replies: str, **options: Any) -> Any:
+    program = ts.ProgramOfThought(STEP, **options)
+    with dspy.context(lm=ts.ScriptedLM(*replies)), ts.metered(ts.Meter(ts.Budget(calls=calls))):
+        return program(question="2 + 2?")
+
+
+def test_a_budget_that_ends_gives_the_vote_so_far() -> None:
+    found = budgeted(3, BAD, GOOD, GOOD, programs=5, retries=1)
+    assert (found.answer, found.stopped, found.confidence, len(found.attempts)) == (8, "budget", 1.0, 2)
+    found = budgeted(3, GOOD, BAD, BAD.replace("1 /", "2 /"), programs=2, retries=2)
+    assert (found.answer, found.stopped, len(found.attempts)) == (8, "budget", 1)
+
+
+@each("calls", [0, 1, 2])
+def test_a_budget_that_ends_before_a_program_works_ends_the_call(calls: int) -> None:
+    with pytest.raises(StopSignal, match="budget of"):
+        budgeted(calls, BAD, BAD, THOUGHT, programs=1, retries=1)
+
+
+def test_what_answered_is_said() -> None:
+    assert budgeted(9, GOOD).stopped == "programs"
+    assert budgeted(9, BAD, BAD, THOUGHT).stopped == "fallback"
 
 
 def test_a_majority_over_programs_is_taken_as_in_the_paper() -> None:

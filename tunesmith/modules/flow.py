@@ -7,10 +7,11 @@ from typing import Any
 
 from tunesmith.errors import BudgetExceeded
 from tunesmith.lm import StopSignal, in_trial
-from tunesmith.modules.module import Module, context
+from tunesmith.modules.module import Module, context, settings
 
 __all__ = ["BUDGET", "Call", "Flow", "Steps", "arun_steps", "run_steps", "until_budget"]
 
+_CALL = Module.__call__
 BUDGET = "budget"
 """What `stopped` of a prediction says if the budget ended first."""
 
@@ -48,6 +49,21 @@ class Flow(Module):
     def steps(self, **inputs: Any) -> Steps:
         """Yield the calls of one run and return its prediction."""
         raise NotImplementedError
+
+    def part(self, inputs: Mapping[str, Any]) -> Steps:
+        """Yield the calls of one run as a part of another flow's: `found = yield from self.step.part(inputs)`.
+
+        So DSPy does not take note of a module inside, which takes as long as the rest of a small step: its own
+        `history` stays empty. With callbacks, or a `forward` of a subclass, it is called as any other module.
+        """
+        if (
+            type(self).forward is not Flow.forward
+            or self.callbacks
+            or settings.callbacks
+            or type(self).__call__ is not _CALL
+        ):
+            return (yield Call(self, inputs))
+        return (yield from self.steps(**inputs))
 
     def forward(self, **inputs: Any) -> Any:
         """Run the steps; called by `__call__`."""

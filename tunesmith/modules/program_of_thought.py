@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith.data import normalize_text
 from tunesmith.errors import ContextOverflow, ParseError, UsageError, shown
 from tunesmith.lm import BaseLM
-from tunesmith.modules.flow import Call, Flow, Steps
+from tunesmith.modules.flow import Call, Flow, Steps, until_budget
 from tunesmith.modules.module import (
     DspyChainOfThought,
     DspyPredict,
@@ -41,7 +41,7 @@ from tunesmith.signatures import (
 __all__ = ["ProgramOfThought"]
 
 _REASONING = "reasoning"
-_ADDED = ("program", "failed", "error", "confidence", "attempts")
+_ADDED = ("program", "failed", "error", "confidence", "attempts", "stopped")
 _REPAIR = "The program `failed` with the error. Write it again so that it works."
 
 
@@ -54,8 +54,10 @@ class ProgramOfThought(Flow):
     runs there; a program that fails is written again with its error; several programs vote; if none works, `step`
     answers by chain of thought.
 
-    Returns the output with three more fields: `program`, the reply that gave it (`None` if `step` answered);
-    `confidence`, its share of the programs' votes, from 0 to 1; `attempts`, of each program its text, answer and error.
+    Returns the output with four more fields: `program`, the reply that gave it (`None` if `step` answered);
+    `confidence`, its share of the programs' votes, from 0 to 1; `attempts`, of each program its text, answer and error;
+    `stopped`, `programs` if they answered, `fallback` if `step` did, and `budget` if the budget ended after a program
+    that works.
     The trace holds only the call that wrote the chosen program, so that a program that failed never becomes a demo.
 
     The sandbox is a separate process and interpreter without files, network and environment. It is not a promise of
@@ -126,9 +128,9 @@ class ProgramOfThought(Flow):
         """Write and run programs until there are enough."""
         check_sandbox()
         attempts: list[_Attempt] = []
-        for number in range(self.programs):
-            attempts += [(yield from self._attempt(inputs, number))]
-        chosen, votes = _vote(attempts)
+        worked: list[_Attempt] = []
+        stopped = yield from until_budget(self._programs(inputs, attempts, worked), worked)
+        chosen, votes = _vote(worked)
         shared: dict[str, Any] = {"attempts": [one.shown() for one in attempts]}
         if chosen is None:
             if not self.fallback:
@@ -136,12 +138,23 @@ class ProgramOfThought(Flow):
                     f"No program gave an answer. {attempts[-1].error}", reason="invalid", raw=attempts[-1].program
                 )
             found = yield self._asked(self.step, inputs, settings.trace)
-            return Prediction(**dict(found.items()), program=None, confidence=0.0, **shared)
+            return Prediction(**dict(found.items()), program=None, confidence=0.0, **shared, stopped="fallback")
         if settings.trace is not None:
             settings.trace.extend(chosen.trace)
         name = field_names(self._signature).outputs[0]
-        values = {name: chosen.answer, "program": chosen.program, "confidence": votes / len(attempts), **shared}
-        return Prediction(**values)
+        confidence = votes / len(attempts)
+        values = {name: chosen.answer, "program": chosen.program, "confidence": confidence, **shared}
+        return Prediction(**values, stopped=stopped)
+
+    def _programs(
+        self, inputs: Mapping[str, Any], attempts: list["_Attempt"], worked: list["_Attempt"]
+    ) -> Generator[Call, Any, str]:
+        """Fill `attempts`, and `worked` with those that gave an answer; return why they end."""
+        for number in range(self.programs):
+            attempt = yield from self._attempt(inputs, number)
+            attempts.append(attempt)
+            worked += [attempt] if attempt.error is None else []
+        return "programs"
 
     def _attempt(self, inputs: Mapping[str, Any], number: int) -> "Generator[Call, Any, _Attempt]":
         """Write one program, and write it again while it fails."""
@@ -241,9 +254,8 @@ def _variables(inputs: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _vote(attempts: Sequence[_Attempt]) -> tuple[_Attempt | None, int]:
-    """Return the first program with the most frequent answer, and its votes; `None` if no program works."""
-    worked = [one for one in attempts if one.error is None]
+def _vote(worked: Sequence[_Attempt]) -> tuple[_Attempt | None, int]:
+    """Return the first of some programs that work with the most frequent answer, and its votes; `None` of none."""
     if not worked:
         return None, 0
     answers = [_comparable(one.answer) for one in worked]

@@ -153,3 +153,32 @@ def test_fields_arrive_while_the_model_writes() -> None:
     *deltas, last = ts.stream(rag(), lm=ts.ScriptedLM(reply("Norway", [1])), question="Oslo")
     assert "".join(one.text for one in deltas if one.field == "answer") == "Norway"
     assert last.prediction.citations[0].source == "oslo.md"
+
+
+class _Listener(dspy.utils.callback.BaseCallback):
+    """Keeps the names of the modules that DSPy tells of."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def on_module_start(self, call_id: str, instance: Any, inputs: Any) -> None:
+        self.seen.append(type(instance).__name__)
+
+
+def test_callbacks_hear_of_both_parts() -> None:
+    listener = _Listener()
+    with dspy.context(callbacks=[listener]):
+        ask(rag(), reply("Norway", [1]), question="Whose capital is Oslo?")
+    assert listener.seen == ["RAG", "Retrieve", "BM25", "Generate", "Predict"]
+
+
+def test_a_part_that_does_more_than_its_steps_is_called() -> None:
+    class Counted(ts.Retrieve):
+        asked = 0
+
+        def forward(self, **inputs: Any) -> Any:
+            Counted.asked += 1
+            return super().forward(**inputs)
+
+    ask(ts.RAG(Counted(ts.BM25(TEXTS))), reply("Norway", [1]), question="Whose capital is Oslo?")
+    assert Counted.asked == 1

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
-from tunesmith.modules.flow import Call, Flow, Steps
+from tunesmith.modules.flow import Flow, Steps
 from tunesmith.modules.inputs import program_inputs
 from tunesmith.modules.registry import register_module
 from tunesmith.modules.retrieval.generate import Generate
@@ -89,9 +89,8 @@ class RAG(Flow):
     def steps(self, **inputs: Any) -> Steps:
         """Search and answer."""
         field = self.retrieve.field
-        found = yield Call(self.retrieve, {field: inputs.get(field)})
-        answered = yield Call(self.generate, {**inputs, "passages": found.passages})
-        return answered
+        found = yield from self.retrieve.part({field: inputs.get(field)})
+        return (yield from self.generate.part({**inputs, "passages": found.passages}))
 
 
 def _check(part: Any, kind: type, options: Mapping[str, Any]) -> None:
