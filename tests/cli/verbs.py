@@ -51,6 +51,7 @@ def every_verb(spec: str, *, full: bool) -> dict[str, Any]:
         "show": as_json("show", artifact),
         "show messages": as_json("show", artifact, "--messages", "report=The bin is full."),
         "diff": as_json("diff", artifact, artifact),
+        "verify": as_json("verify", artifact),
         "show schema": as_json("show", artifact, "--schema"),
         "sign": as_json("sign", artifact, "--new-key", "new.pem"),
         "export": as_json("export", artifact, "--to", "messages"),

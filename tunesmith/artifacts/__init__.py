@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tunesmith.artifacts.comparing import ArtifactDiff, diff
     from tunesmith.artifacts.export._target import Export, Exported, export_kind, export_kinds, export_summary
     from tunesmith.artifacts.exporting import export_program
+    from tunesmith.artifacts.inspecting import Check, inspect_files
     from tunesmith.artifacts.keys import new_key
     from tunesmith.artifacts.loading import load
     from tunesmith.artifacts.rebuild import note_on_loading
@@ -20,6 +21,7 @@ else:
 __all__ = [
     "Artifact",
     "ArtifactDiff",
+    "Check",
     "diff",
     "Export",
     "export_kind",
@@ -27,6 +29,7 @@ __all__ = [
     "export_program",
     "export_summary",
     "Exported",
+    "inspect_files",
     "load",
     "new_key",
     "note_on_loading",

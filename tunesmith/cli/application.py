@@ -27,6 +27,7 @@ VERBS = {
     "compile": "Find what scores best within a budget, test it, save an artifact.",
     "show": "Show an artifact: its content, messages and changes.",
     "diff": "Compare two artifacts: prompts, scores, single answers.",
+    "verify": "Verify an artifact: files, signature, program, model, score.",
     "sign": "Sign an artifact, so that others can check who wrote it.",
     "export": "Write an artifact as files for another tool: messages, templates, a model of Ollama.",
     "runs": "List, show, resume and remove runs.",

@@ -10,6 +10,7 @@ from tunesmith.experiments.neighbours import nearest_neighbour_vote
 from tunesmith.experiments.progress import ProgressLine
 from tunesmith.experiments.project import PROJECT_FILE, Project, ProjectSettings
 from tunesmith.experiments.scaffold import write_template
+from tunesmith.experiments.verifying import Verification, verify_artifact
 
 __all__ = [
     "check_artifact",
@@ -31,5 +32,7 @@ __all__ = [
     "ProjectSettings",
     "run_demo",
     "timed_calls",
+    "Verification",
+    "verify_artifact",
     "write_template",
 ]

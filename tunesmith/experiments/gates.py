@@ -184,7 +184,7 @@ def check_artifact(
         UsageError: `data` holds an example that the artifact was selected on.
         MetricError, ModelUnavailable, ModelMissing, Interrupted: as `evaluate`.
     """
-    _refuse_selected_on(artifact, data)
+    refuse_selected_on(artifact, data)
     meter = Meter()
 
     def scored(label: str, candidate: Module) -> Report:
@@ -220,7 +220,7 @@ def check_artifact(
     )
 
 
-def _refuse_selected_on(artifact: Artifact, data: Dataset) -> None:
+def refuse_selected_on(artifact: Artifact, data: Dataset) -> None:
     datasets = artifact.manifest["datasets"]
     for name in _SELECTED_ON:
         if datasets.get(name) == data.fingerprint:
