@@ -37,8 +37,8 @@ class ArtifactDiff:
 
     Example:
         >>> import tunesmith as ts
-        >>> old = ts.save("old", ts.Predict("text -> label", instructions="Name the label."))
-        >>> new = ts.save("new", ts.Predict("text -> label", instructions="Name the one label."))
+        >>> old = ts.save("old", ts.Predict(ts.Signature("text -> label", "Name the label.")))
+        >>> new = ts.save("new", ts.Predict(ts.Signature("text -> label", "Name the one label.")))
         >>> found = ts.diff("old", "new")
         >>> found.equal, len(found.candidate.parts)
         (False, 1)
@@ -102,8 +102,8 @@ def diff(before: str | os.PathLike[str] | Artifact, after: str | os.PathLike[str
 
     Example:
         >>> import tunesmith as ts
-        >>> old = ts.save("old", ts.Predict("text -> label", instructions="Name the label."))
-        >>> new = ts.save("new", ts.Predict("text -> label", instructions="Name the one label."))
+        >>> old = ts.save("old", ts.Predict(ts.Signature("text -> label", "Name the label.")))
+        >>> new = ts.save("new", ts.Predict(ts.Signature("text -> label", "Name the one label.")))
         >>> print(ts.diff(old, new).candidate)
          [self]
          instruction: Name the {+one +}label.

@@ -152,7 +152,7 @@ class Changes:
 
     Example:
         >>> import tunesmith as ts
-        >>> given = ts.Candidate.of(ts.Predict("text -> label", instructions="Name the label."))
+        >>> given = ts.Candidate.of(ts.Predict(ts.Signature("text -> label", "Name the label.")))
         >>> changes = given.changes(given.with_part("self", instruction="Name the one label."))
         >>> print(changes)
          [self]

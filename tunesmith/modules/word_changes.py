@@ -14,7 +14,7 @@ __all__ = ["TextChange", "WordRun"]
 _TOKEN = lazy_pattern(r"\n|[^\S\n]+|\w+|[^\w\s]")
 _WORD = lazy_pattern(r"\w+")
 _MOST = 1_000_000  # pairs of words that are compared: more would take seconds
-_SHARED = 0.5  # of the words of the shorter text; with fewer in common, two whole texts read better than a patchwork
+_SHARED = 0.6  # of the words of the shorter text; with fewer in common, two whole texts read better than a patchwork
 _AROUND = 1  # lines shown beside a changed one
 _Kind = Literal["same", "removed", "added"]
 
