@@ -28,11 +28,14 @@ LAYERS = [  # a file may import only from layers above its own in this list
     "compilers",
     "artifacts",
     "experiments",
+    "serve",
     "cli",
     "__main__",
 ]
 INDEPENDENT = {
     ("artifacts", "compilers"),
+    ("serve", "compilers"),
+    ("serve", "experiments"),
 }
 DOORS = {  # third-party package: the only files that may import it
     "bm25s": ["modules/retrieval/word_index.py"],
@@ -48,15 +51,19 @@ DOORS = {  # third-party package: the only files that may import it
         "compilers/compiler.py",
         "compilers/dspy_compiler.py",
     ],
+    "fastapi": ["serve/web.py"],
     "litellm": [],
     "mcp": ["modules/mcp_tools.py"],
     "ollama": ["lm/engines/ollama/engine.py"],
     "openai": ["lm/engines/openai/server.py"],
     "optuna": ["compilers/_study.py"],
     "pypdf": ["modules/retrieval/pdf.py"],
+    "prometheus_client": ["serve/metrics.py"],
     "pydantic_monty": ["modules/sandbox.py"],
     "rich": ["cli/*", "experiments/progress.py"],
+    "starlette": ["serve/web.py"],
     "usearch": ["modules/retrieval/vector_graph.py"],
+    "uvicorn": ["serve/server.py"],
     "xllamacpp": ["lm/engines/llamacpp/context.py"],
 }
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}

@@ -22,6 +22,7 @@ VERBS = {
     "models": "List, pull and show weight files.",
     "data": "Check, split, sample and convert data files.",
     "predict": "Run an artifact on the fields given, or on JSONL from stdin.",
+    "serve": "Answer over HTTP with artifacts.",
     "eval": "Score a program or an artifact on a dataset.",
     "check": "Check an artifact against gates on test examples, as a step of CI.",
     "compile": "Find what scores best within a budget, test it, save an artifact.",

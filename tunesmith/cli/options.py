@@ -18,6 +18,7 @@ __all__ = [
     "new_option",
     "no_store_option",
     "quiet_option",
+    "slots_option",
     "unneeded_quiet_option",
 ]
 
@@ -37,7 +38,7 @@ lm_option: _Decorator = click.option(
     metavar="SPEC",
     help="The model: embedded, gguf:PATH or PROVIDER/MODEL. Default: TUNESMITH_LM, else [lm] spec in tunesmith.toml.",
 )
-_slots_option: _Decorator = click.option(
+slots_option: _Decorator = click.option(
     "--slots",
     type=click.IntRange(min=1),
     help="Concurrent requests. Default: TUNESMITH_SLOTS, else what suits the model.",
@@ -67,7 +68,7 @@ allow_option: _Decorator = click.option(
 
 def model_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of every verb that runs a program: the model, its use, and the output."""
-    for option in reversed((lm_option, _slots_option, no_store_option, allow_option, json_option, quiet_option)):
+    for option in reversed((lm_option, slots_option, no_store_option, allow_option, json_option, quiet_option)):
         verb = option(verb)
     return verb
 

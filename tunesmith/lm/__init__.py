@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         replay_calls,
         role,
         run_under_way,
+        stoppable,
         unmetered,
         unpaid,
     )
@@ -133,6 +134,7 @@ __all__ = [
     "Seen",
     "show",
     "Spend",
+    "stoppable",
     "StopSignal",
     "StreamDeltaEvent",
     "StreamEndEvent",

@@ -21,19 +21,29 @@ __all__ = [
     "role",
     "run_under_way",
     "runs_under_way",
+    "stoppable",
     "unmetered",
     "unpaid",
 ]
 
 
 class Scope(NamedTuple):
-    """The meters and sinks of a call, its role, whether it may reach an engine, and replies that are kept for it."""
+    """What holds for a call.
+
+    Attributes:
+        meters, sinks: what counts it.
+        role: its purpose.
+        paying: whether it may reach an engine.
+        memory: replies that are kept for it.
+        check: called between the pieces of a reply; it ends the reply by raising a `StopSignal`.
+    """
 
     meters: "tuple[Meter, ...]" = ()
     sinks: tuple[Callable[[Call], None], ...] = ()
     role: str = "task"
     paying: bool = True
     memory: dict[str, Any] | None = None
+    check: Callable[[], None] | None = None
 
 
 NOWHERE = Scope()
@@ -100,7 +110,7 @@ class metered:  # noqa: N801 - used as a function in a `with`
         scope = current_scope()
         meters = scope.meters if meter is None or meter in scope.meters else (*scope.meters, meter)
         sinks = scope.sinks if sink is None else (*scope.sinks, sink)
-        self._scope = Scope(meters, sinks, scope.role, scope.paying, scope.memory)
+        self._scope = Scope(meters, sinks, scope.role, scope.paying, scope.memory, scope.check)
 
     def __enter__(self) -> Scope:
         self._token = _SCOPE.set(self._scope)
@@ -114,6 +124,20 @@ class metered:  # noqa: N801 - used as a function in a `with`
 def role(name: str) -> Iterator[None]:
     """Count the calls inside under the role `name`: `task`, `prompt`, `teacher` or `judge`."""
     token = _SCOPE.set(_SCOPE.get()._replace(role=name))
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)
+
+
+@contextmanager
+def stoppable(check: Callable[[], None]) -> Iterator[None]:
+    """Call `check` before every request inside, and between the pieces of its reply.
+
+    It ends the reply, and the engine's work on it, by raising a `StopSignal`. Engines are asked for streams then,
+    except for log-probabilities and tools, which come in one piece.
+    """
+    token = _SCOPE.set(current_scope()._replace(check=check))
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ import contextlib
 import copy
 import time
 import warnings
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +21,7 @@ from tunesmith.lm.engine import (
     Identity,
     Request,
     Response,
+    StreamDeltaEvent,
     StreamEndEvent,
     StreamEvent,
     TextPart,
@@ -37,7 +38,7 @@ from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, ro
 if TYPE_CHECKING:
     from tunesmith.lm.meter import Meter
 
-__all__ = ["BESIDE", "Beside", "Stack", "effective", "rollout_number", "streamed_response"]
+__all__ = ["BESIDE", "Beside", "Stack", "effective", "in_pieces", "rollout_number", "streamed_response"]
 
 
 class Beside(NamedTuple):
@@ -297,10 +298,17 @@ class Stack:
     def _asked(self, request: Request) -> "_Reply":
         start = time.perf_counter()
         try:
-            response = self.engine.complete(request)
+            response = self._complete(request)
         except ContextOverflow as error:
             return _Reply(None, 0.0, (error.prompt_tokens, error.context_tokens, error.estimated))
         return _Reply(response, round(time.perf_counter() - start, 4))
+
+    def _complete(self, request: Request) -> Response:
+        check = _scope().check
+        if check is None:
+            return self.engine.complete(request)
+        check()
+        return in_pieces(self.engine, request, lambda _: check())
 
     def _settle(self, scope: Scope, key: str, reply: "_Reply", *, paid: bool) -> None:
         usage = None if reply.response is None else reply.response.usage
@@ -352,6 +360,25 @@ class Stack:
                     self._store(key, reply)
                     self._settle(scope, key, reply, paid=True)
                 yield event
+
+
+def in_pieces(engine: Engine, request: Request, hear: Callable[[Any], None]) -> Response:
+    """Answer `request` as `engine.complete` does, and pass on each piece of the reply while it is written.
+
+    An error that `hear` raises closes the engine's stream. A reply with log-probabilities or tools, which a stream
+    cannot carry, has no pieces.
+    """
+    if request.config.logprobs is not None or request.tools:
+        return engine.complete(request)
+    received = list[StreamEvent]()
+    with closed(engine.stream(request)) as events:
+        for event in events:
+            received.append(event)
+            if isinstance(event, StreamDeltaEvent):
+                hear(event.delta)
+    if not any(isinstance(event, StreamEndEvent) for event in received):
+        received.append(StreamEndEvent())  # an engine that just ends has come to its stop
+    return streamed_response(received, request)
 
 
 def streamed_response(events: list[StreamEvent], request: Request) -> Response:

@@ -13,15 +13,11 @@ from tunesmith.lm.engine import (
     Engine,
     Request,
     Response,
-    StreamDeltaEvent,
-    StreamEndEvent,
-    StreamEvent,
-    closed,
     refused,
 )
 from tunesmith.lm.model import LM
 from tunesmith.lm.scope import current_scope
-from tunesmith.lm.stack import BESIDE, AsyncFacade, Stack, SyncFacade, streamed_response
+from tunesmith.lm.stack import BESIDE, AsyncFacade, Stack, SyncFacade, in_pieces
 from tunesmith.lm.wire import Prefix
 
 __all__ = ["Hear", "listening"]
@@ -64,6 +60,9 @@ class _AloneStack(Stack):
     def _reply(self, key: str, request: Request) -> Any:
         return self._pay(key, request)
 
+    def _complete(self, request: Request) -> Response:
+        return self.engine.complete(request)  # it goes in pieces by itself
+
 
 class _StreamedEngine:
     """An engine for one request, which passes on each piece of text."""
@@ -75,17 +74,8 @@ class _StreamedEngine:
 
     def complete(self, request: Request) -> Response:
         """Answer `request`, piece by piece if a stream can carry the reply."""
-        if request.config.logprobs is not None or request.tools:
-            return self._inner.complete(request)
-        received = list[StreamEvent]()
-        with closed(self._inner.stream(request)) as events:
-            for event in events:
-                received.append(event)
-                if isinstance(event, StreamDeltaEvent):
-                    self._pass_on(event.delta)
-        if not any(isinstance(event, StreamEndEvent) for event in received):
-            received.append(StreamEndEvent())  # an engine that just ends has come to its stop
-        return streamed_response(received, request)
+        _check_end()
+        return in_pieces(self._inner, request, self._pass_on)
 
     def tell_whole(self, response: Response) -> None:
         """Pass on the whole text, if nothing was passed on before."""
@@ -93,7 +83,7 @@ class _StreamedEngine:
             self._tell(response.text)
 
     def _pass_on(self, delta: Any) -> None:
-        _check_clock()
+        _check_end()
         if delta.type == "text":
             self._told = True
             self._tell(delta.text)
@@ -103,9 +93,12 @@ class _StreamedEngine:
             raise refused(f"A streamed reply holds text only. The engine sent a piece of type {delta.type!r}.")
 
 
-def _check_clock() -> None:
-    """Raise a `StopSignal` if a budget of time on the clock ended while a reply was being written."""
-    for meter in current_scope().meters:
+def _check_end() -> None:
+    """Raise a `StopSignal` if the caller has gone, or a budget of time ended while a reply was being written."""
+    scope = current_scope()
+    if scope.check is not None:
+        scope.check()
+    for meter in scope.meters:
         limit = meter.budget.wall_seconds
         if limit is not None and meter.room().wall_seconds == 0:
             raise StopSignal(

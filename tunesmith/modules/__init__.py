@@ -96,7 +96,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.self_consistency import SelfConsistency
     from tunesmith.modules.setting import Setting, change_settings, choices_of, settings_of
     from tunesmith.modules.state_machine import StateMachine
-    from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, stream
+    from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, run_told, stream
     from tunesmith.modules.team import Team
     from tunesmith.modules.tool import Tool
     from tunesmith.modules.trajectory import ToolStep
@@ -191,6 +191,7 @@ __all__ = [
     "rewriters_of",
     "Route",
     "Router",
+    "run_told",
     "same_json",
     "saved_settings",
     "SelfConsistency",

@@ -21,7 +21,7 @@ from tunesmith.modules.module import DspyPredict, Module, caller_adapter, contex
 from tunesmith.modules.predict import Predict
 from tunesmith.signatures import Signature
 
-__all__ = ["FieldDelta", "FieldStream", "Finished", "stream"]
+__all__ = ["FieldDelta", "FieldStream", "Finished", "run_told", "stream"]
 
 _JOIN_SECONDS = 5.0
 _ATTRIBUTE = "tunesmith_publisher"
@@ -113,6 +113,14 @@ def stream(program: Module, /, *, lm: BaseLM | None = None, **inputs: Any) -> "F
     if lm is not None and not isinstance(lm, BaseLM):
         raise UsageError(f"`lm` must be an LM, such as `ts.lm('embedded')`. Given: {shown(lm)}.")
     return FieldStream(program, lm, inputs)
+
+
+def run_told(program: Module, tell: Callable[[FieldDelta], None], /, **inputs: Any) -> Any:
+    """Return `program(**inputs)`, and call `tell` with each `FieldDelta` of `stream` in the thread that reads it.
+
+    Nothing waits for a reader: `tell` has to return soon. An error that it raises ends the program.
+    """
+    return _publishing(program, _Told(tell))(**inputs)
 
 
 class FieldStream:
@@ -464,6 +472,18 @@ class _Line:
     def _take(self, turn: _Turn) -> Any:
         self._read = turn
         return turn.item
+
+
+class _Told(_Line):
+    """A line that hands each item to a function."""
+
+    def __init__(self, tell: Callable[[Any], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def put(self, item: Any) -> None:
+        """Hand `item` over."""
+        self._tell(item)
 
 
 class _AsyncLine(_Line):

@@ -1,0 +1,15 @@
+"""HTTP service of artifacts: typed endpoints made from each program's signature."""
+
+from typing import TYPE_CHECKING
+
+from tunesmith.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from tunesmith.serve.limits import Limits
+    from tunesmith.serve.log import JsonLog, Log
+    from tunesmith.serve.server import LOOPBACK, check_address, is_loopback, run_server
+    from tunesmith.serve.service import Service
+else:
+    __getattr__ = lazy_package(__name__)
+
+__all__ = ["check_address", "is_loopback", "JsonLog", "Limits", "Log", "LOOPBACK", "run_server", "Service"]

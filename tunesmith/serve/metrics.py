@@ -1,0 +1,64 @@
+"""The door to the Prometheus client: what `/metrics` shows."""
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from tunesmith.lm import Call
+
+__all__ = ["Metrics"]
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+
+class Metrics:
+    """Counts of one service, in a registry of its own.
+
+    Args:
+        in_flight: returns the requests that are answered or wait now.
+    """
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, in_flight: Callable[[], int]) -> None:
+        self._registry = registry = CollectorRegistry()
+        labels = ("program", "route")
+        self._requests = Counter(
+            "tunesmith_requests", "Requests by status.", (*labels, "status"), registry=registry
+        )  # fmt: skip
+        self._seconds = Histogram(
+            "tunesmith_request_seconds", "Seconds of a request.", labels, buckets=_SECONDS, registry=registry
+        )
+        self._calls = Counter(
+            "tunesmith_lm_calls", "Model calls; not paid are those from the cache.", ("program", "paid"),
+            registry=registry,
+        )  # fmt: skip
+        self._tokens = Counter("tunesmith_lm_tokens", "Tokens of paid calls.", ("program", "kind"), registry=registry)
+        self._model = Histogram(
+            "tunesmith_lm_seconds", "Seconds of a paid call.", ("program",), buckets=_SECONDS, registry=registry
+        )
+        self._reloads = Counter("tunesmith_reloads", "Reloads of the artifacts.", ("result",), registry=registry)
+        Gauge("tunesmith_in_flight", "Requests under way.", registry=registry).set_function(in_flight)
+
+    def request(self, program: str, route: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        self._requests.labels(program, route, status).inc()
+        self._seconds.labels(program, route).observe(seconds)
+
+    def calls(self, program: str, calls: Iterable[Call]) -> None:
+        """Count the model calls of one request."""
+        for call in calls:
+            self._calls.labels(program, str(call.paid).lower()).inc()
+            if call.paid:
+                self._tokens.labels(program, "input").inc(call.input_tokens or 0)
+                self._tokens.labels(program, "output").inc(call.output_tokens or 0)
+                self._model.labels(program).observe(call.seconds)
+
+    def reload(self, *, done: bool) -> None:
+        """Count one reload."""
+        self._reloads.labels("done" if done else "failed").inc()
+
+    def text(self) -> bytes:
+        """Return all counts in Prometheus's format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,144 @@
+"""The routes for operators: health, readiness, metrics, reload."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from typing_extensions import TypedDict
+
+from tunesmith.errors import TunesmithError
+from tunesmith.lm import LM
+from tunesmith.serve.desk import Desk
+from tunesmith.serve.endpoint import Endpoint
+from tunesmith.serve.problem import Refusal
+from tunesmith.serve.route import Door
+from tunesmith.serve.web import JSONResponse, Request, Response
+
+__all__ = ["operating_doors"]
+
+_FRESH = 5.0  # seconds that what a server said of its model is taken for true
+_PATIENCE = 5.0  # seconds that it may take
+
+
+class Health(TypedDict):
+    """The answer of `/healthz`."""
+
+    status: str
+
+
+class _Program(TypedDict):
+    ready: bool
+    reason: str | None
+    artifact: str | None
+    model: str
+    digest: str | None
+
+
+class Readiness(TypedDict):
+    """The answer of `/readyz`, by the programs' names."""
+
+    ready: bool
+    programs: dict[str, _Program]
+
+
+class Reloaded(TypedDict):
+    """The answer of `/-/reload`: the artifacts' sha256 by the programs' names."""
+
+    programs: dict[str, str | None]
+
+
+def operating_doors(
+    endpoints: Mapping[str, Endpoint],
+    desk: Desk,
+    reload: Callable[[], Awaitable[Mapping[str, Endpoint]]],
+    *,
+    may_reload: bool,
+    any_model: bool,
+) -> list[Door]:
+    """Return the doors.
+
+    Args:
+        endpoints: by name.
+        desk: of the service.
+        reload: loads the artifacts again.
+        may_reload: whether a request may ask for it.
+        any_model: whether a model other than the artifact's is ready too.
+    """
+    checks = {name: _ModelCheck(endpoint, any_model=any_model) for name, endpoint in endpoints.items()}
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_: Request) -> Response:
+        found = dict(zip(checks, await asyncio.gather(*(check.state() for check in checks.values())), strict=True))
+        ready = not desk.draining and all(state["ready"] for state in found.values())
+        return JSONResponse({"ready": ready, "programs": found}, 200 if ready else 503)
+
+    async def metrics(_: Request) -> Response:
+        return Response(desk.metrics.text(), media_type=desk.metrics.content_type)
+
+    async def reloading(_: Request) -> Response:
+        if not may_reload:
+            raise Refusal(403, "Forbidden", "Reload needs a token, which this service does not have. Send it SIGHUP.")
+        try:
+            made = await reload()
+        except TunesmithError as error:
+            raise Refusal(409, type(error).__name__, f"The old artifacts are kept: {error}") from error
+        return JSONResponse({"programs": {name: _sha256(endpoint) for name, endpoint in made.items()}})
+
+    return [
+        Door("/healthz", healthz, "", "healthz", "Say that the process is there.", None, Health, method="GET"),
+        Door(
+            "/readyz", readyz, "", "readyz", "Say whether every program's model is there, with the weights of the "
+            "compile.", None, Readiness, method="GET", statuses=(503,),
+        ),
+        Door(
+            "/metrics", metrics, "", "metrics", "Return counts for Prometheus.", method="GET",
+            media_type="text/plain",
+        ),
+        Door(
+            "/-/reload", reloading, "", "reload", "Load all artifacts again; a broken one keeps all old ones.", None,
+            Reloaded, statuses=(403, 409),
+        ),
+    ]  # fmt: skip
+
+
+def _sha256(endpoint: Endpoint) -> str | None:
+    return None if endpoint.artifact is None else endpoint.artifact.sha256
+
+
+class _ModelCheck:
+    """Whether the model of an endpoint is there and is the artifact's; asked of a server at most every few seconds."""
+
+    def __init__(self, endpoint: Endpoint, *, any_model: bool) -> None:
+        self._endpoint, self._any_model = endpoint, any_model
+        self._known: tuple[float, _Program] | None = None
+        self._lock = asyncio.Lock()
+
+    async def state(self) -> "_Program":
+        async with self._lock:
+            if self._known is None or time.monotonic() - self._known[0] > _FRESH:
+                self._known = time.monotonic(), await self._asked()
+            return self._known[1]
+
+    async def _asked(self) -> "_Program":
+        endpoint = self._endpoint
+        state: _Program = {
+            "ready": False, "reason": None, "artifact": _sha256(endpoint), "model": endpoint.lm.model, "digest": None,
+        }  # fmt: skip
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                digest = await asyncio.to_thread(_digest, endpoint.lm)
+        except TimeoutError:
+            return {**state, "reason": "The model's server does not answer."}
+        except Exception as error:  # noqa: BLE001 - any failure means that it is not ready
+            return {**state, "reason": f"The model cannot be used ({type(error).__name__.lstrip('_')})."}
+        wanted = None if endpoint.artifact is None else endpoint.artifact.lm.get("digest")
+        if wanted is not None and digest != wanted and not self._any_model:
+            reason = f"The artifact was compiled for the weights {wanted[:12]}. Serve that model, or compile again."
+            return {**state, "digest": digest, "reason": reason}
+        return {**state, "digest": digest, "ready": True}
+
+
+def _digest(lm: LM) -> str | None:
+    return lm.identity.digest

@@ -1,0 +1,136 @@
+"""The door to uvicorn: listen, answer signals, and end without breaking a request off."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import resource
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from tunesmith.errors import TunesmithError, UsageError, shown
+from tunesmith.serve.log import JsonLog
+from tunesmith.serve.service import Service
+
+__all__ = ["LOOPBACK", "check_address", "is_loopback", "run_server"]
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""The host names of a service that only this machine reaches."""
+
+_SHORTEST = 16
+
+
+def check_address(host: str, token: str | None) -> None:
+    """Check that a service may listen at `host`.
+
+    Raises:
+        UsageError: others can reach it, and it has no token or a short one.
+    """
+    if token is not None and (len(token) < _SHORTEST or not token.isascii() or not token.isprintable() or " " in token):
+        raise UsageError(
+            f"The token must have at least {_SHORTEST} characters of ASCII without blanks. Make one with "
+            '`python -c "import secrets; print(secrets.token_urlsafe(32))"`.'
+        )
+    if token is None and not is_loopback(host):
+        raise UsageError(
+            f"Without a token, only this machine may reach the service. Given: --host {shown(host)}. Give "
+            "--token-file FILE or set TUNESMITH_SERVE_TOKEN, or listen on 127.0.0.1."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def run_server(service: Service, *, host: str, port: int, log: JsonLog) -> None:
+    """Answer requests until SIGTERM or SIGINT; SIGHUP loads the artifacts again.
+
+    After the first signal no new connection is taken, and requests under way end. A second one ends at once.
+
+    Raises:
+        UsageError: the address cannot be listened at.
+    """
+    _allow_many_connections()
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [log.handler()] if name == "uvicorn" else [], name != "uvicorn"
+        logger.setLevel(logging.WARNING)
+    config = uvicorn.Config(
+        service,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=max(1, round(service.desk.limits.drain_seconds)),
+    )
+    try:
+        _Server(config, service, log).run()
+    except SystemExit as stop:
+        raise UsageError(
+            f"The service cannot listen at {host}:{port}. Is the port taken? Give another --port."
+        ) from stop
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server; it reloads at SIGHUP, and returns after SIGTERM instead of dying of it."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, log: JsonLog) -> None:
+        super().__init__(config)
+        self._service, self._log = service, log
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        where = self.servers[0].sockets[0].getsockname()
+        host = f"[{where[0]}]" if ":" in where[0] else where[0]
+        programs = {name or "/": _sha256(one) for name, one in self._service.endpoints.items()}
+        self._log.write("started", url=f"http://{host}:{where[1]}", programs=programs)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        yield
+        self._log.write("stopped")
+
+    def _stop(self, number: signal.Signals) -> None:
+        self._log.write("stopping", signal=number.name, in_flight=self._service.desk.in_flight)
+        self._service.desk.draining = True
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
+
+    def _reload(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._reloaded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reloaded(self) -> None:
+        with contextlib.suppress(TunesmithError):  # it is in the log
+            await self._service.reload()
+
+
+def _sha256(endpoint: Any) -> str | None:
+    return None if endpoint.artifact is None else endpoint.artifact.sha256
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit of open files to what the system allows: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,234 @@
+"""A service as an ASGI app: it guards every request, and hands it to the app of the artifacts that are loaded now."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tunesmith
+from tunesmith.errors import TunesmithError, UsageError, shown
+from tunesmith.lm import LM, BaseLM, as_lm
+from tunesmith.modules import Module
+from tunesmith.serve.desk import Desk
+from tunesmith.serve.endpoint import Endpoint
+from tunesmith.serve.limits import Limits
+from tunesmith.serve.log import Log
+from tunesmith.serve.operating import operating_doors
+from tunesmith.serve.predicting import predicting_doors
+from tunesmith.serve.problem import Refusal
+from tunesmith.serve.route import Door, app_of, refused
+from tunesmith.serve.visit import KEY, Visit
+
+__all__ = ["Service"]
+
+_HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cache-control": b"no-store",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cross-origin-resource-policy": b"same-origin",
+}
+_OPEN = ("/healthz", "/readyz")
+_TAKEN = {"batch", "feedback", "healthz", "metrics", "openapi.json", "predict", "readyz", "v1", "-"}
+
+Load = Callable[[], Mapping[str, tuple[Module, BaseLM]]]
+
+
+class Service:
+    """An ASGI app that serves programs. It is ready when it is made.
+
+    Args:
+        load: returns each program with its model, by its name in the path; the empty name is the root. It is called
+            again for each reload, in another thread.
+        limits: what is taken from clients.
+        token: what a client sends as `Authorization: Bearer TOKEN`; `None` asks for none.
+        hosts: the names in the header `Host` that are answered, `None` for all. A service without a token has to know
+            its names, or any web page could ask it under a name of its own.
+        log: gets one event per request.
+        shows_texts: whether the log has inputs and outputs.
+        any_model: whether a model other than the artifact's counts as ready.
+
+    Raises:
+        UsageError: a name or a program cannot be served.
+        TunesmithError: as `load`.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> from tunesmith.serve import Service
+        >>> app = Service(lambda: {"": (ts.Predict("text -> label"), ts.ScriptedLM("billing"))})
+        >>> sorted(app.endpoints)
+        ['']
+    """
+
+    def __init__(
+        self,
+        load: Load,
+        *,
+        limits: Limits | None = None,
+        token: str | None = None,
+        hosts: Sequence[str] | None = None,
+        log: Log | None = None,
+        shows_texts: bool = False,
+        any_model: bool = False,
+    ) -> None:
+        self._load, self._any_model = load, any_model
+        self._token = None if token is None else token.encode()
+        self._hosts = None if hosts is None else frozenset(hosts)
+        self.desk = Desk(limits or Limits(), log or Log(), shows_texts=shows_texts)
+        self._reloading = asyncio.Lock()
+        self._take(self._loaded())
+
+    def _loaded(self) -> dict[str, Endpoint]:
+        found: dict[str, Endpoint] = {}
+        for name, (program, lm) in self._load().items():
+            if name in _TAKEN or not all(char.isalnum() or char in "-_" for char in name) or not name.isascii():
+                raise UsageError(
+                    f"A program cannot be served under the name {shown(name)}. Use letters, digits, `-` and `_`; "
+                    f"these are taken: {', '.join(sorted(_TAKEN))}."
+                )
+            found[name] = Endpoint.of(name, program, _metered(lm), longest=self.desk.limits.text)
+        if not found:
+            raise UsageError("There is nothing to serve. Give at least one artifact.")
+        return found
+
+    def _take(self, endpoints: Mapping[str, Endpoint]) -> None:
+        """Serve these from the next request on; requests under way end with what they began with."""
+        doors = self._doors(endpoints)
+        app = app_of(doors, self.desk, title="tunesmith", version=tunesmith.__version__)
+        app.openapi()  # fails here, and not at the first request for it
+        self.desk.staff([endpoint.lm for endpoint in endpoints.values()])
+        self.endpoints, self._app = endpoints, app
+
+    def _doors(self, endpoints: Mapping[str, Endpoint]) -> list[Door]:
+        operating = operating_doors(
+            endpoints, self.desk, self.reload, may_reload=self._token is not None, any_model=self._any_model
+        )
+        return [*operating, *(door for one in endpoints.values() for door in predicting_doors(one, self.desk))]
+
+    async def reload(self) -> Mapping[str, Endpoint]:
+        """Load all programs again and serve them from the next request on; if one is broken, none is replaced.
+
+        Raises:
+            TunesmithError: a program cannot be loaded or served. The old ones are kept.
+        """
+        async with self._reloading:
+            try:
+                endpoints = await asyncio.to_thread(self._loaded)
+                self._take(endpoints)
+            except Exception as error:
+                self.desk.metrics.reload(done=False)
+                self.desk.log.write("reload failed", level="error", message=str(error))
+                if isinstance(error, TunesmithError):
+                    raise
+                raise UsageError(f"The programs cannot be served: {type(error).__name__}.") from error
+            self.desk.metrics.reload(done=True)
+            self.desk.log.write("reloaded", programs=sorted(endpoints))
+            return endpoints
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer as an ASGI app."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:  # a web socket
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        visit = scope[KEY] = Visit.of(scope["headers"])
+        sent = _Sent(send, visit)
+        try:
+            try:
+                self._guard(scope)
+                await self._app(scope, receive, sent)
+            except Refusal as refusal:
+                visit.error = refusal.kind
+                await refused(refusal, visit)(scope, receive, sent)
+            except Exception as error:
+                self.desk.failed(error, visit)
+                if sent.status is not None:
+                    raise  # closes the connection
+                await refused(Refusal(500, "InternalError", "The service failed."), visit)(scope, receive, sent)
+        finally:
+            self._note(visit, scope, sent.status or 499)
+
+    def _guard(self, scope: Any) -> None:
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        if self._hosts is not None:
+            host = next((value for name, value in headers if name == b"host"), b"").decode("latin-1")
+            if _without_port(host) not in self._hosts:
+                raise Refusal(421, "WrongHost", "This service does not answer under this host name.")
+        if self._token is not None and scope["path"] not in _OPEN:
+            given = next((value for name, value in headers if name == b"authorization"), b"")
+            scheme, _, token = given.partition(b" ")
+            # In constant time, so that nobody can find the token letter by letter.
+            if not hmac.compare_digest(token.strip(), self._token) or scheme.lower() != b"bearer":
+                raise Refusal(
+                    401,
+                    "Unauthorized",
+                    "Send the service's token: `Authorization: Bearer TOKEN`.",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+
+    def _note(self, visit: Visit, scope: Any, status: int) -> None:
+        seconds = time.perf_counter() - visit.begin
+        metrics, paid = self.desk.metrics, [call for call in visit.calls if call.paid]
+        metrics.request(visit.program, visit.route, status, seconds)
+        metrics.calls(visit.program, visit.calls)
+        self.desk.log.write(
+            "request",
+            id=visit.id,
+            program=visit.program or None,
+            method=scope["method"],
+            path=scope["path"] if visit.route else None,  # an unknown path may be anything
+            status=status,
+            error=visit.error,
+            ms=round(seconds * 1000, 2),
+            lm_calls=len(visit.calls) or None,
+            lm_paid=len(paid) if visit.calls else None,
+            lm_ms=round(sum(call.seconds for call in paid) * 1000, 2) if paid else None,
+            input_tokens=sum(call.input_tokens or 0 for call in paid) if paid else None,
+            output_tokens=sum(call.output_tokens or 0 for call in paid) if paid else None,
+            inputs=visit.inputs,
+            outputs=visit.outputs,
+        )
+
+
+class _Sent:
+    """The `send` of ASGI, which adds headers and knows the status."""
+
+    __slots__ = ("_send", "_visit", "status")
+
+    def __init__(self, send: Any, visit: Visit) -> None:
+        self._send, self._visit = send, visit
+        self.status: int | None = None
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = list(message["headers"])
+            names = {name for name, _ in headers}
+            headers += [(name, value) for name, value in _HEADERS.items() if name not in names]
+            headers.append((b"x-request-id", self._visit.id.encode()))
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+
+def _metered(lm: BaseLM) -> LM:
+    return as_lm(lm)
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdecimal() else host).strip("[]").lower()
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,45 @@
+"""What is known of a request while it is answered, for its log line and the counts."""
+
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith.lm import Call
+
+__all__ = ["KEY", "Visit"]
+
+KEY = "tunesmith.visit"
+"""Where the visit is in an ASGI scope."""
+
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request.
+
+    Attributes:
+        id: of the client's header `X-Request-Id` if it is a plain one, else a new one.
+        program, route: which endpoint; empty for an unknown path.
+        calls: its model calls.
+        error: type of the failure.
+        inputs, outputs: its texts, for a log that shows them.
+        begin: of `time.perf_counter`.
+    """
+
+    id: str
+    program: str = ""
+    route: str = ""
+    calls: list[Call] = field(default_factory=list)
+    error: str | None = None
+    inputs: Any = None
+    outputs: Any = None
+    begin: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def of(cls, headers: list[tuple[bytes, bytes]]) -> "Visit":
+        """Return the visit of a request with these headers."""
+        given = next((value for name, value in headers if name == b"x-request-id"), b"")
+        return cls(given.decode() if _ID.fullmatch(given) else secrets.token_hex(8))

@@ -1,0 +1,9 @@
+"""The door to FastAPI."""
+
+from fastapi import Body, FastAPI
+from fastapi.requests import Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+__all__ = ["APIRoute", "Body", "FastAPI", "HTTPException", "JSONResponse", "Request", "Response", "StreamingResponse"]
