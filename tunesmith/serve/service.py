@@ -2,11 +2,11 @@
 
 import asyncio
 import hmac
+import importlib.metadata
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import tunesmith
 from tunesmith.errors import TunesmithError, UsageError, shown
 from tunesmith.lm import LM, BaseLM, as_lm
 from tunesmith.modules import Module
@@ -96,7 +96,7 @@ class Service:
     def _take(self, endpoints: Mapping[str, Endpoint]) -> None:
         """Serve these from the next request on; requests under way end with what they began with."""
         doors = self._doors(endpoints)
-        app = app_of(doors, self.desk, title="tunesmith", version=tunesmith.__version__)
+        app = app_of(doors, self.desk, title="tunesmith", version=_version())
         app.openapi()  # fails here, and not at the first request for it
         self.desk.staff([endpoint.lm for endpoint in endpoints.values()])
         self.endpoints, self._app = endpoints, app
@@ -215,6 +215,13 @@ class _Sent:
             headers.append((b"x-request-id", self._visit.id.encode()))
             message = {**message, "headers": headers}
         await self._send(message)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("tunesmith")
+    except importlib.metadata.PackageNotFoundError:  # not installed: run from a source tree
+        return "unknown"
 
 
 def _metered(lm: BaseLM) -> LM:
