@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers._demos import labelled_pool
 from tunesmith.compilers._outcome import Outcome
+from tunesmith.evaluation import parting_steps
 from tunesmith.lm import unmetered
-from tunesmith.modules import Candidate, Module, render
-from tunesmith.signatures import Example, to_json_value
+from tunesmith.modules import Candidate, DspyPredict, Module, render, reply_text
+from tunesmith.signatures import Example
 
 if TYPE_CHECKING:
     from tunesmith.compilers._search import Search
@@ -86,7 +87,7 @@ def write_pairs(folder: Path, search: "Search", pairs: Sequence[Pair], best: Can
     for pair in pairs:
         if pair.bad is None:
             continue
-        good, bad = _answer(pair.good), _answer(pair.bad)
+        good, bad = (reply_text(before[pair.path], outputs) for outputs in (pair.good, pair.bad))
         prompt, optimized = (_prompt(search, one[pair.path], pair.inputs) for one in (before, after))
         dpo.append({"prompt": prompt, "chosen": good, "rejected": bad})
         if optimized != prompt:
@@ -126,15 +127,11 @@ def _score(outcome: Outcome) -> float:
 def _parting(best: Outcome, worst: Outcome) -> Pair | None:
     """Return the first step in which two runs part, `None` if they part otherwise than by an answer."""
     gap, about = _score(best) - _score(worst), (worst.feedback, best.example, _score(best))
-    for one, other in zip(best.steps, worst.steps, strict=False):
-        if one.predictor != other.predictor or one.inputs != other.inputs:
-            return None
-        if one.outputs != other.outputs:
-            return Pair(one.predictor, one.inputs, one.outputs, other.outputs, gap, *about)
-    if worst.outputs is None and len(best.steps) > len(worst.steps):
-        step = best.steps[len(worst.steps)]
-        return Pair(step.predictor, step.inputs, step.outputs, None, gap, *about)
-    return None
+    found = parting_steps(best.steps, worst.steps, answered=worst.outputs is not None)
+    if found is None:
+        return None
+    good, bad = found
+    return Pair(good.predictor, good.inputs, good.outputs, None if bad is None else bad.outputs, gap, *about)
 
 
 def _labelled(search: "Search", outcome: Outcome) -> Iterator[Pair]:
@@ -149,7 +146,7 @@ def _labelled(search: "Search", outcome: Outcome) -> Iterator[Pair]:
                 yield Pair(path, demo.inputs, demo.outputs, bad, 1.0, outcome.feedback, outcome.example)
 
 
-def _predictors(search: "Search", candidate: Candidate) -> dict[str, Module]:
+def _predictors(search: "Search", candidate: Candidate) -> dict[str, DspyPredict]:
     return dict(candidate.apply(search.job.program).named_predictors())
 
 
@@ -157,9 +154,3 @@ def _prompt(search: "Search", predictor: Module, inputs: Mapping[str, Any]) -> s
     with unmetered():  # rendering makes no call, and the budget may be used up
         seen = render(predictor, lm=search.job.lm, **inputs)
     return "\n\n".join(message["content"] for message in seen.messages)
-
-
-def _answer(outputs: Mapping[str, Any]) -> str:
-    values = {name: to_json_value(value) for name, value in outputs.items()}
-    only = next(iter(values.values())) if len(values) == 1 else None
-    return only if isinstance(only, str) else json.dumps(values if only is None else only, ensure_ascii=False)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         paired_gain,
         wilson,
     )
+    from tunesmith.evaluation.step_pair import parting_steps
     from tunesmith.evaluation.turns import Line, Turns
 else:
     __getattr__ = lazy_package(__name__)
@@ -74,6 +75,7 @@ __all__ = [
     "paired_gain",
     "paired_scores",
     "PairedScores",
+    "parting_steps",
     "program_key",
     "program_source",
     "RaceResult",

@@ -399,6 +399,12 @@ class Format(UnwrappedMethods, Adapter):
         text = self.layout.writer(signature, _written(signature))(inputs)
         return "\n\n".join(part for part in (prefix, text, suffix) if part)
 
+    def format_assistant_message_content(
+        self, signature: type[Signature], outputs: Any, missing_field_message: str | None = None
+    ) -> str:
+        """Return the reply that gives `outputs`, under the name that DSPy's adapters have for it."""
+        return self.demo_reply(signature, outputs)
+
     def parse(self, signature: type[Signature], completion: str) -> dict[str, Any]:
         """Return the typed outputs of a reply, however it was constrained.
 

@@ -54,11 +54,11 @@ if TYPE_CHECKING:
     from tunesmith.modules.predict import ChainOfThought, Predict
     from tunesmith.modules.program_of_thought import ProgramOfThought
     from tunesmith.modules.program_tree import ProgramTree, tree
-    from tunesmith.modules.react import ReAct
+    from tunesmith.modules.react import FINISH, ReAct
     from tunesmith.modules.react_fallbacks import CoTThenReAct, ReActThenCoT
     from tunesmith.modules.refine import Refine
     from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
-    from tunesmith.modules.rendering import render
+    from tunesmith.modules.rendering import render, reply_text
     from tunesmith.modules.replaying import replayed
     from tunesmith.modules.retrieval import (
         BM25,
@@ -141,6 +141,7 @@ __all__ = [
     "files_beside",
     "find_class",
     "find_module",
+    "FINISH",
     "Finished",
     "format_of",
     "Fuse",
@@ -183,6 +184,7 @@ __all__ = [
     "register_module",
     "render",
     "replayed",
+    "reply_text",
     "Rerank",
     "Retrieve",
     "Retriever",

@@ -34,6 +34,7 @@ from tunesmith.modules.setting import NEAREST
 from tunesmith.signatures import check_inputs
 
 __all__ = [
+    "adapter_of",
     "bind",
     "bind_defaults",
     "bind_nearest",
@@ -125,7 +126,7 @@ def bound_offsets(predictor: DspyPredict) -> Mapping[str, float]:
     return found
 
 
-def _adapter(predictor: DspyPredict) -> Any:
+def adapter_of(predictor: DspyPredict) -> Any:
     """Return the format of a bound predictor, with its offsets, or the caller's adapter."""
     own = predictor.__dict__
     return format_of(own[_MARK], own.get(_OFFSETS)) if _MARK in own else caller_adapter()
@@ -260,7 +261,7 @@ def lone_prediction(predictor: DspyPredict, inputs: dict[str, Any]) -> Predictio
     """
     if predictor.__dict__.get("callbacks") or settings.track_usage:
         return None
-    return untraced(predictor, _adapter(predictor), inputs)
+    return untraced(predictor, adapter_of(predictor), inputs)
 
 
 def _called(bound: DspyPredict) -> DspyPredict:
@@ -272,7 +273,7 @@ def _called(bound: DspyPredict) -> DspyPredict:
 
 def _forward(self: DspyPredict, **kwargs: Any) -> Any:
     self = _called(self)
-    adapter = _adapter(self)
+    adapter = adapter_of(self)
     prediction = predicted(self, adapter, kwargs) if is_plain_forward(type(self).forward) else None
     if prediction is not None:
         return prediction
@@ -282,7 +283,7 @@ def _forward(self: DspyPredict, **kwargs: Any) -> Any:
 
 async def _aforward(self: DspyPredict, **kwargs: Any) -> Any:
     self = _called(self)
-    with context(adapter=_adapter(self)):
+    with context(adapter=adapter_of(self)):
         return await type(self).aforward(self, **_with_demos(self, kwargs))
 
 

@@ -1,6 +1,6 @@
-"""Show the first request of a program without an LM call."""
+"""Show the first request of a program, and the reply that it wants, without an LM call."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
@@ -17,10 +17,10 @@ from tunesmith.lm import (
     StreamEvent,
     build_lm,
 )
-from tunesmith.modules.binding import with_default_formats
-from tunesmith.modules.module import Module, context, copy_with_lms, settings
+from tunesmith.modules.binding import adapter_of, with_default_formats
+from tunesmith.modules.module import DspyPredict, Module, context, copy_with_lms, settings
 
-__all__ = ["render"]
+__all__ = ["render", "reply_text"]
 
 
 class _RequestSignal(StopSignal):
@@ -86,6 +86,27 @@ def render(program: Module, /, *, lm: BaseLM | None = None, **inputs: Any) -> Re
     except _RequestSignal as signal:
         return Rendered.of(signal.request)
     raise UsageError(f"{type(program).__name__} ended without calling a model, so there is nothing to show.")
+
+
+def reply_text(predictor: DspyPredict, outputs: Mapping[str, Any]) -> str:
+    """Return the reply, in the format of `predictor`, that gives these outputs. Some of them may be missing.
+
+    Raises:
+        FormatError: the format cannot carry a value.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> from tunesmith.modules import reply_text
+        >>> reply_text(ts.Predict("question -> answer, sure: bool"), {"answer": "4", "sure": True})
+        '{"answer": "4", "sure": true}'
+    """
+    bound: Any = predictor if adapter_of(predictor) is not None else with_default_formats(predictor)
+    signature: Any = predictor.signature
+    for name in signature.output_fields:
+        if name not in outputs:
+            signature = signature.delete(name)
+    text: str = adapter_of(bound).format_assistant_message_content(signature, dict(outputs))
+    return text
 
 
 def _render_lm(target: BaseLM | None) -> BaseLM:

@@ -23,13 +23,14 @@ __all__ = ["command"]
 @json_option
 @quiet_option
 def command(**given: Any) -> int:
-    """Write ARTIFACT as files for another tool.
+    """Write ARTIFACT as files for another tool, or what a run has evaluated as data for fine-tuning.
 
     What the files do not carry is said on stderr.
 
     \b
     tunesmith export
     tunesmith export runs/demo/artifact --to messages
+    tunesmith export runs/demo --to alpaca --out tuning
     tunesmith export runs/demo/artifact --to messages --set indent=0 --out prompt.json
     """  # noqa: D301 - click's mark for text that keeps its lines
     from tunesmith.cli.export import run
