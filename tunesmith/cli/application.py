@@ -31,6 +31,7 @@ VERBS = {
     "verify": "Verify an artifact: files, signature, program, model, score.",
     "sign": "Sign an artifact, so that others can check who wrote it.",
     "export": "Write an artifact as files for another tool: messages, templates, a model of Ollama.",
+    "report": "Write one HTML page of a run: verdict, candidates, examples.",
     "runs": "List, show, resume and remove runs.",
     "cache": "Count, check, prune and clear the cached replies.",
     "demo": "Compile a small program and report its gain.",

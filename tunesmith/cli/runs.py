@@ -13,8 +13,8 @@ from tunesmith.cli.choosing import current_project
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.output import agreed, emit, heading, note, say, say_table
 from tunesmith.errors import LedgerError, UsageError, shown
-from tunesmith.evaluation import Report, RunInfo, count_ledger, read_entries, run_path, runs_in
-from tunesmith.experiments import PROJECT_FILE
+from tunesmith.evaluation import RunInfo, count_ledger, run_path, runs_in
+from tunesmith.experiments import PROJECT_FILE, RunRecord, Tried
 
 __all__ = ["ls", "resume", "rm", "show"]
 
@@ -137,56 +137,27 @@ def _counts(info: RunInfo) -> dict[str, Any] | None:
 
 
 def _candidates(info: RunInfo) -> list[dict[str, Any]]:
-    """Return the evaluations per candidate: the result first, then the program as given, then by examples and mean."""
-    if info.ledger is None:
-        return []
-    metric, by_candidate = info.identity.get("metric"), dict[str, list[Any]]()
-    entries = [entry for entry in read_entries(info.ledger) if (entry.key.kind, entry.key.mode) == ("row", "eval")]
-    ours = [entry for entry in entries if entry.key.metric == metric]  # skip rows of an earlier version of the metric
-    for entry in ours or entries:
-        by_candidate.setdefault(entry.key.candidate, []).append(entry.row)
-    known = _Known(info)
-    found = [known.described(candidate, rows) for candidate, rows in by_candidate.items()]
-    return sorted(found, key=lambda one: (not one["chosen"], not one["given"], -one["n"], -(one["mean"] or 0.0)))
+    """Return the candidates with their means: the result first, then the program as given, then the others."""
+    record = RunRecord.of(info)
+    split = "validation" if any(record.examples.values()) else "all"
+    return [_described(one, split) for one in record.tried]
 
 
-class _Known:
-    """The notes of a run about its candidates and examples; incomplete for an old run or a damaged file."""
-
-    def __init__(self, info: RunInfo) -> None:
-        notes = info.notes
-        splits, candidates = notes.get("splits"), notes.get("candidates")
-        self._splits = splits if isinstance(splits, dict) else {}
-        self._candidates = candidates if isinstance(candidates, dict) else {}
-        self._given, self._chosen = info.identity.get("candidate"), notes.get("chosen")
-
-    def described(self, candidate: str, rows: list[Any]) -> dict[str, Any]:
-        about = self._candidates.get(candidate)
-        about = about if isinstance(about, dict) else {}
-        selected = self._report("validation", rows)
-        tested = None if selected is None else self._report("test", rows)
-        report = Report(tuple(rows)) if selected is None else selected
-        given = candidate == self._given
-        return {
-            "candidate": candidate,
-            "name": "program as given" if given else f"candidate {about['number']}" if "number" in about else None,
-            "differs": about.get("differs"),
-            "given": given,
-            "chosen": candidate == self._chosen,
-            "rows": len(rows),
-            "errors": sum(row.failure is not None for row in rows),
-            "mean": report.mean,
-            "n": report.n,
-            "test": None if tested is None or not tested.rows else {"mean": tested.mean, "n": tested.n},
-            "split": "all" if selected is None else "validation",
-        }
-
-    def _report(self, split: str, rows: list[Any]) -> Report | None:
-        keys = self._splits.get(split)
-        if not isinstance(keys, list):
-            return None
-        wanted = {key for key in keys if isinstance(key, str)}
-        return Report(tuple(row for row in rows if row.key in wanted))
+def _described(one: Tried, split: str) -> dict[str, Any]:
+    rows = (*one.validation.rows, *one.test.rows)
+    return {
+        "candidate": one.key,
+        "name": one.name or None,
+        "differs": one.differs or None,
+        "given": one.given,
+        "chosen": one.chosen,
+        "rows": len(rows),
+        "errors": sum(row.failure is not None for row in rows),
+        "mean": one.validation.mean,
+        "n": one.validation.n,
+        "test": {"mean": one.test.mean, "n": one.test.n} if one.test.rows else None,
+        "split": split,
+    }
 
 
 def _say_about(info: RunInfo) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers._registry import compiler_named, compilers, options_text
     from tunesmith.compilers._report import CompileReport, CompileResult, TrialRecord
     from tunesmith.compilers._search import Search
-    from tunesmith.compilers._study import SAMPLERS, Study, Trial
+    from tunesmith.compilers._study import SAMPLERS, Study, Trial, importances, pareto_front
     from tunesmith.compilers._verdict import VERDICTS, Finding, count_evaluation, finding_of, is_test_split
     from tunesmith.compilers._wording import fields_in_words, outcome_texts, pair_texts
     from tunesmith.compilers._work import Progress
@@ -64,6 +64,7 @@ __all__ = [
     "Finding",
     "finding_of",
     "GEPA",
+    "importances",
     "is_test_split",
     "Job",
     "job_of",
@@ -81,6 +82,7 @@ __all__ = [
     "Outcome",
     "outcome_texts",
     "pair_texts",
+    "pareto_front",
     "PE2",
     "Place",
     "Plan",

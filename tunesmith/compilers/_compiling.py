@@ -16,12 +16,13 @@ from tunesmith.compilers._report import CompileReport, CompileResult, SavedArtif
 from tunesmith.compilers._search import Search
 from tunesmith.compilers._verdict import count_opening, finding_of
 from tunesmith.compilers._work import Progress
-from tunesmith.data import Dataset, content_key, example_key
+from tunesmith.data import Dataset, content_key, example_key, fields_of
 from tunesmith.errors import ArtifactError, BudgetExceeded, Interrupted, MetricError, RunMismatch, UsageError, shown
-from tunesmith.evaluation import CANDIDATES, Ledger, Report, RunFolder, paired_scores, run_path
+from tunesmith.evaluation import CANDIDATES, TRIALS, Ledger, Report, RunFolder, paired_scores, run_path
 from tunesmith.lm import Meter, StopSignal, metered, remembering, unpaid
 from tunesmith.metrics import metric_name
 from tunesmith.modules import Candidate, class_name
+from tunesmith.signatures import Example, to_json_value
 
 __all__ = ["Place", "run_job", "run_search", "RunNotes", "Saver"]
 
@@ -87,7 +88,7 @@ def run_job(job: Job, place: Place, *, progress: Progress | None = None, save: S
             folder.copy_ledger(ledger, place.run)
         notes = RunNotes(folder, job)
         result = _run(job, progress, ledger, rescore=place.rescore, mirror=written, begun=notes.begin)
-        notes.choose(result.report.candidate)
+        notes.finish(result, private=private)
         if save is not None:
             result = replace(result, artifact=save(job, result, folder.path / "artifact"))
         folder.write("result.json", result.to_json())
@@ -203,6 +204,7 @@ def _run(
         artifact=None,
         charged=meter.charged,
         paid=meter.paid,
+        roles=meter.by_role()["charged"],
         opened=opened,
         bad_cases=cases if isinstance(cases, BadCasesReport) else None,
         notes=tuple(dict.fromkeys((*job.notes, *report.notes, *notes))),
@@ -325,15 +327,15 @@ def _stop_of_compile(job: Job, search: Search, stop: BudgetExceeded, *, in_run: 
 
 
 class RunNotes:
-    """Keeps `candidates.json` in a run's folder. A disk that refuses costs the notes, never the run.
+    """Keeps `candidates.json` and `trials.json` in a run's folder. A disk that refuses costs the notes, never the run.
 
-    It holds keys of examples, and of candidates the format, the number of demos and, if another one is tried, the
-    beginning of the instruction; no demo and no output.
+    The first holds keys of examples, and of candidates the format, the number of demos and, if another one is tried,
+    the beginning of the instruction; no demo and no output. The second is written once, at the end.
     """
 
     def __init__(self, folder: RunFolder, job: Job) -> None:
         self._folder, self._given = folder, Candidate.of(job.program)
-        splits: dict[str, Dataset | None] = {"validation": job.val, "test": job.test}
+        self._splits = splits = {"validation": job.val, "test": job.test}
         parts = {"training": job.train, **splits}
         self._notes: dict[str, Any] = {
             "about": {
@@ -356,11 +358,56 @@ class RunNotes:
             known[candidate.key] = {"number": len(known) + 1, "differs": candidate.differences(self._given)}
             self._write()
 
-    def choose(self, candidate: Candidate) -> None:
-        """Note what the search returns."""
-        self._notes["chosen"] = candidate.key
+    def finish(self, result: CompileResult, *, private: bool) -> None:
+        """Note what the search returns, and in `trials.json` every candidate with the examples it was scored on.
+
+        If nothing of the data may be kept, the candidates' texts and the examples are left out.
+        """
+        self._notes["chosen"] = result.report.candidate.key
         self._write()
+        given = result.report.baseline_candidate
+        trials = [
+            {
+                "number": trial.number,
+                "key": trial.candidate.key,
+                "origin": trial.origin,
+                "differs": trial.candidate.differences(given),
+                "mean": trial.mean,
+                "n": trial.n,
+                **({} if private else {"candidate": trial.candidate.to_json()}),
+            }
+            for trial in result.report.trials
+        ]
+        examples = {} if private else {name: _shown_examples(split) for name, split in self._splits.items()}
+        with contextlib.suppress(ArtifactError):
+            self._folder.write(TRIALS, {"trials": trials, "examples": examples})
 
     def _write(self) -> None:
         with contextlib.suppress(ArtifactError):
             self._folder.write(CANDIDATES, self._notes)
+
+
+def _shown_examples(split: Dataset | None) -> list[dict[str, Any]]:
+    if split is None:
+        return []
+    groups = split.groups or [None] * len(split)
+    return [
+        {
+            "key": key,
+            "inputs": _as_json(example.inputs()),
+            "labels": _as_json(example.labels()),
+            **({} if group is None else {"group": group}),
+        }
+        for key, example, group in zip(split.keys, split, groups, strict=True)
+    ]
+
+
+def _as_json(values: Example) -> dict[str, Any]:
+    """Return fields as JSON values; what has no such form as text: this is for people."""
+    found = {}
+    for name, value in fields_of(values).items():
+        try:
+            found[name] = to_json_value(value)
+        except (TypeError, ValueError, RecursionError):
+            found[name] = shown(value)
+    return found

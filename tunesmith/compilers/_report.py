@@ -1,7 +1,7 @@
 """What a compile returns: the candidates that were compared, what was chosen, and what the test split says."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -131,6 +131,7 @@ class CompileResult:
         finding: what the test split says: verdict, gain, how many more examples would settle it, one sentence.
         artifact: the saved artifact, `None` without `run`.
         charged, paid: what the whole compile cost, test included.
+        roles: what was charged by role: `task`, `prompt`, `teacher`, `judge`.
         bad_cases: what became of the bad cases and what broke, `None` without any.
         opened: how many runs looked at this test split so far, `None` without one.
         notes: what was decided for the caller, in words.
@@ -159,6 +160,7 @@ class CompileResult:
     bad_cases: BadCasesReport | None
     notes: tuple[str, ...]
     seed: int
+    roles: Mapping[str, Spend] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         path = None if self.artifact is None else str(self.artifact.path)
@@ -210,6 +212,7 @@ class CompileResult:
                 "charged": round(self.charged.seconds, 2),
                 "paid": round(self.paid.seconds, 2),
             },
+            "roles": {name: {"calls": one.calls, "tokens": one.tokens} for name, one in self.roles.items()},
             "test_opened": self.opened,
             **({} if self.bad_cases is None else {"bad_cases": self.bad_cases.to_json()}),
             "notes": list(self.notes),

@@ -25,6 +25,7 @@ __all__ = [
     "check_objectives",
     "check_sampler",
     "front_in_words",
+    "importances",
     "FrozenTrial",
     "OBJECTIVES",
     "pareto_front",
@@ -41,6 +42,7 @@ point once, in random order."""
 
 _POPULATION = 20
 _STARTUP = 10  # as Optuna's
+_IMPORTANT = 4  # points at least, to say what matters
 _NEEDED = ("torch", "scipy")  # by Optuna's GPSampler, which imports them at its first fit
 _METRIC_NAMES = "study:metric_names"  # `set_metric_names` warns that it is experimental, and filters are every thread's
 
@@ -371,6 +373,34 @@ def check_limits(given: Mapping[str, float]) -> dict[str, float]:
         if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit < float("inf"):
             raise UsageError(f"The limit on {name} must be a positive number. Given: {shown(limit)}.")
     return {name: float(limit) for name, limit in given.items()}
+
+
+def importances(choices: Sequence[Mapping[str, str]], scores: Sequence[float]) -> dict[str, float]:
+    """Return how much of the differences in score each name explains, the largest first; they add up to 1.
+
+    PED-ANOVA (Watanabe, Bansal and Hutter 2023) over what was tried, as Optuna has it. What has one value everywhere
+    explains nothing and is left out. Empty if fewer than four points were tried or all scored alike.
+
+    Args:
+        choices: of each point what it chose, by name.
+        scores: of each point.
+    """
+    names = choices[0] if choices else ()
+    values = {name: list(dict.fromkeys(one.get(name, "") for one in choices)) for name in names}
+    varied = {name: found for name, found in values.items() if len(found) > 1}
+    if len(choices) < _IMPORTANT or len(set(scores)) < 2 or not varied:
+        return {}
+    kinds: dict[str, Any] = {
+        name: optuna.distributions.CategoricalDistribution(tuple(found)) for name, found in varied.items()
+    }
+    with _quiet():
+        study = optuna.create_study(direction="maximize")
+        for one, score in zip(choices, scores, strict=True):
+            params = {name: one.get(name, "") for name in varied}
+            study.add_trial(optuna.trial.create_trial(params=params, distributions=kinds, value=score))
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {name: share for name, share in found.items() if math.isfinite(share)}
 
 
 def pareto_front(points: Sequence[Mapping[str, float]], objectives: Sequence[str]) -> list[int]:

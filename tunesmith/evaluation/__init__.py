@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tunesmith.evaluation.race import RaceResult, register_race
     from tunesmith.evaluation.races.registry import RACES
     from tunesmith.evaluation.report import RIGHT, Failure, PairedScores, Report, Row, Step, gain, paired_scores
-    from tunesmith.evaluation.run_info import CANDIDATES, RunInfo, runs_in
+    from tunesmith.evaluation.run_info import CANDIDATES, TRIALS, RunInfo, runs_in
     from tunesmith.evaluation.runs import RunFolder, run_path
     from tunesmith.evaluation.statistics import (
         Interval,
@@ -93,6 +93,7 @@ __all__ = [
     "Runner",
     "runs_in",
     "Step",
+    "TRIALS",
     "Turns",
     "wilson",
 ]

@@ -22,6 +22,7 @@ __all__ = [
     "IDENTITY",
     "LEDGER",
     "RunInfo",
+    "TRIALS",
     "foreign_names",
     "holds_run",
     "json_object",
@@ -33,6 +34,7 @@ CANDIDATES = "candidates.json"  # what the candidates of the ledger are, for peo
 COMMAND = "command"  # beside the identity in run.json, and not a part of it
 IDENTITY = "run.json"
 LEDGER = "run.db"
+TRIALS = "trials.json"  # what each candidate was, and the examples: what a report needs beside the ledger
 _RESULT = "result.json"
 # What a process that was killed at the very beginning leaves, and what systems put into every folder.
 _NOTHING = (".lock", ".owner", f".{IDENTITY}-*", ".gitkeep", ".gitignore", ".DS_Store")
@@ -44,6 +46,8 @@ _OURS = (
     "*result.json*",
     "*compile.json*",
     "*candidates.json*",
+    "*trials.json*",
+    "report.html*",
     "*artifact*",
     "study.db*",
 )
@@ -144,6 +148,11 @@ class RunInfo:
     def notes(self) -> dict[str, Any]:
         """What `candidates.json` says of examples and candidates; empty if it is not there."""
         return json_object(self.path / CANDIDATES) or {}
+
+    @property
+    def trials(self) -> dict[str, Any]:
+        """What `trials.json` says of candidates, examples and roles; empty if it is not there."""
+        return json_object(self.path / TRIALS) or {}
 
     @property
     def ledger(self) -> Path | None:

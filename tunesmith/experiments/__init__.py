@@ -9,6 +9,7 @@ from tunesmith.experiments.named import find_object, find_program, find_signatur
 from tunesmith.experiments.neighbours import nearest_neighbour_vote
 from tunesmith.experiments.progress import ProgressLine
 from tunesmith.experiments.project import PROJECT_FILE, Project, ProjectSettings
+from tunesmith.experiments.report import RunRecord, Tried, report_page, write_report
 from tunesmith.experiments.scaffold import write_template
 from tunesmith.experiments.verifying import Verification, verify_artifact
 
@@ -30,9 +31,13 @@ __all__ = [
     "Project",
     "PROJECT_FILE",
     "ProjectSettings",
+    "report_page",
     "run_demo",
+    "RunRecord",
     "timed_calls",
+    "Tried",
     "Verification",
     "verify_artifact",
+    "write_report",
     "write_template",
 ]

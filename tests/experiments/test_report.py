@@ -1,0 +1,203 @@
+"""The report of a run: its record, and the page."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tunesmith as ts
+from tests.browser import opened
+from tunesmith.errors import UsageError
+from tunesmith.evaluation import Report, Row, RunInfo
+from tunesmith.experiments import RunRecord, Tried, report_page, write_report
+from tunesmith.experiments.report.charts import bars, points
+
+RIGHT = {"loud": "room", "cold": "room", "soup": "food", "fish": "food"}
+
+
+def rows(words: list[str], count: int) -> list[dict[str, str]]:
+    found = [(words[n % len(words)], n) for n in range(count)]
+    return [{"text": f"{word} <b>{n}</b>", "label": RIGHT[word], "guest": f"guest {n % 11}"} for word, n in found]
+
+
+def answer(seen: Any) -> str:
+    """Be right with a demo in the prompt; without one answer `room`, and fail on every seventh example."""
+    text = seen.text
+    if len(seen.messages) > 2:
+        return next(label for word, label in RIGHT.items() if word in text)
+    return "" if re.search(r"<b>\d*7</b>", text) else "room"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "first"
+    signature = ts.Signature("text -> label: Literal['room', 'food']")
+    data = ts.Dataset.load(rows(list(RIGHT), 120), signature=signature, group="guest")
+    splits = data[:40], data[40:70], data[70:]
+    compiler = ts.RandomSearch(num_candidates=5)
+    lm = ts.FunctionLM(answer)
+    metric = ts.metrics.exact_match("label")
+    train, val, test = splits
+    ts.compile(
+        ts.Predict(signature),
+        metric=metric,
+        trainset=train,
+        valset=val,
+        testset=test,
+        compiler=compiler,
+        lm=lm,
+        run=folder,
+    )
+    return folder
+
+
+def test_the_record_knows_every_candidate_what_it_was_and_what_it_scored(run: Path) -> None:
+    record, result = RunRecord.of(RunInfo.of(run)), json.loads((run / "result.json").read_text())
+    assert record.chosen is not None
+    assert record.given is not None
+    assert record.tried[:2] == (record.chosen, record.given)
+    for one, name in ((record.given, "baseline"), (record.chosen, "compiled")):
+        assert one.test.mean == pytest.approx(result[name]["mean"])
+        assert one.validation.mean == pytest.approx(result["validation"][name]["mean"])
+    assert record.chosen.choices()["demos"] != "0"
+    assert all(one.origin and one.lines() for one in record.tried)
+    assert len(record.tried) == result["candidates"]
+    assert [len(record.examples[name]) for name in ("validation", "test")] == [30, 50]
+    assert record.examples["test"][0].labels.keys() == {"guest", "label"}
+
+
+def test_each_candidate_but_the_first_has_an_earlier_one_that_it_differs_least_from(run: Path) -> None:
+    record = RunRecord.of(RunInfo.of(run))
+    order, parents = [one.key for one in record.by_time], record.parents()
+    assert set(parents) == {one.key for one in record.tried if not one.given}
+    assert all(order.index(parent.key) < order.index(child) for child, parent in parents.items())
+
+
+def test_the_page_says_the_verdict_first_and_the_numbers_of_the_result(run: Path) -> None:
+    page, result = write_report(run).read_text(encoding="utf-8"), json.loads((run / "result.json").read_text())
+    words = re.sub(r"<[^>]+>", " ", page[page.index("<main>") :])
+    assert re.match(r"\s*first\s+ship\s+" + re.escape(result["sentence"]), words)
+    for name in ("baseline", "compiled"):
+        assert f"{result[name]['mean']:.3f}" in words
+        assert f"[{result[name]['low']:.3f}, {result[name]['high']:.3f}]" in words
+    gain = result["gain"]
+    assert f"Paired gain {gain['mean']:.3f} [{gain['low']:.3f}, {gain['high']:.3f}] on 50 examples of test" in words
+    for part in (
+        "Scores by group",
+        "Errors by kind",
+        "Answers by label",
+        "Lineage",
+        "What mattered",
+        "Score against calls",
+    ):
+        assert part in words, part
+    assert f"role task {result['roles']['task']['calls']:,} calls" in re.sub(r"\s+", " ", words)
+
+
+def test_texts_of_the_data_cannot_become_markup_and_nothing_is_fetched(run: Path) -> None:
+    page = report_page(RunRecord.of(RunInfo.of(run)))
+    assert "&lt;b&gt;" in page
+    assert not re.search(r"<b>\d", page)
+    assert "<script" not in page
+    assert not re.findall(r"(?:src|href)=[\"'](?!#|data:)", page)
+
+
+def test_the_prompt_is_the_one_that_the_artifact_sends(run: Path) -> None:
+    record = RunRecord.of(RunInfo.of(run))
+    first = record.examples["test"][0].inputs
+    sent = ts.render(ts.load(run / "artifact"), **first)
+    page = report_page(record)
+    for message in sent.messages:
+        assert message["content"].replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#39;") in page
+
+
+@pytest.mark.parametrize("gone", ["result.json", "trials.json", "candidates.json", "artifact", "run.db"])
+def test_a_run_with_a_file_less_has_a_report_all_the_same(run: Path, tmp_path: Path, gone: str) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(run, folder)
+    target = folder / gone
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    assert "<h1>other</h1>" in write_report(folder).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"verdict": 3, "roles": 5, "notes": 1, "calls": 7, "gain": []}', '{"trials": 1}']
+)
+@pytest.mark.parametrize("name", ["result.json", "trials.json"])
+def test_a_damaged_file_of_a_run_is_left_out(run: Path, tmp_path: Path, name: str, text: str) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(run, folder)
+    (folder / name).write_text(text, encoding="utf-8")
+    assert "<h1>other</h1>" in write_report(folder).read_text(encoding="utf-8")
+
+
+def test_a_private_run_has_scores_and_no_text_of_the_data(tmp_path: Path) -> None:
+    data = ts.Dataset.load(rows(list(RIGHT), 40), signature=ts.Signature("text -> label"))
+    ts.compile(
+        ts.Predict("text -> label"),
+        metric=ts.metrics.exact_match("label"),
+        trainset=data,
+        lm=ts.FunctionLM(answer),
+        compiler=ts.LabeledFewShot(2),
+        run=tmp_path / "quiet",
+        store=False,
+    )
+    shutil.rmtree(tmp_path / "quiet" / "artifact")  # the demos of a program are its own
+    page = write_report(tmp_path / "quiet").read_text(encoding="utf-8")
+    assert "Score against calls" in page
+    assert "loud" not in page
+    assert "soup" not in page
+
+
+def test_where_it_cannot_be_written_is_said(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_report(run, tmp_path / "no" / "such.html")
+    with pytest.raises(UsageError, match="There is no run"):
+        write_report(tmp_path)
+
+
+def test_a_run_of_a_hundred_candidates_and_two_hundred_examples_fits_into_a_megabyte(run: Path) -> None:
+    long = "The corridor was loud all night and nobody at the desk wanted to hear of it. " * 3
+    demos = [{"inputs": {"text": f"{n} {long}"}, "outputs": {"label": "room"}} for n in range(40)]
+
+    def tried(number: int) -> Tried:
+        keys = [f"{n:064d}" for n in range(200)]
+        report = Report(tuple(Row(key, {"label": "room"}, float((n * number) % 3 == 0)) for n, key in enumerate(keys)))
+        part = {"instruction": f"{number} {long}", "demos": demos[number % 24 :][:16], "format": "bare", "settings": {}}
+        content = {"parts": {"self": part}, "sampling": {}}
+        first = number == 0
+        return Tried(f"{number:064d}", f"candidate {number}", "16 demos", "draws", first, number == 1, content, report,
+                     report if number < 2 else Report(()), number)  # fmt: skip
+
+    record = RunRecord(RunInfo.of(run), tuple(map(tried, range(100))), RunRecord.of(RunInfo.of(run)).examples)
+    assert len(report_page(record).encode()) < 1_000_000
+
+
+def test_a_chart_has_its_text_and_no_script_and_no_date() -> None:
+    found = points({"a": [(1.0, 0.5, "one")]}, x="calls", y="score", text='one "point" <at> 0.5')
+    assert 'role="img" aria-label="one &quot;point&quot; &lt;at> 0.5"' in found
+    assert not re.search(r"<script|<!--|https?://(?!www\.w3\.org)", found)
+    assert found == points({"a": [(1.0, 0.5, "one")]}, x="calls", y="score", text='one "point" <at> 0.5')
+    assert bars({"format": 0.6, "demos": 0.4}, x="share", text="t").count("<rect") >= 2
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("width", [390, 1100])
+def test_a_browser_shows_it_at_the_width_of_a_phone_and_of_a_desk(run: Path, tmp_path: Path, width: int) -> None:
+    path = write_report(run, tmp_path / "report.html")
+    with opened(path.as_uri(), width=width) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, (
+            "the page itself does not scroll sideways"
+        )
+        assert page.locator(".verdict b").inner_text() == "ship"
+        for heading in ("Scores", "Candidates", "Validation examples", "Examples that flipped", "Prompt"):
+            assert page.get_by_role("heading", name=heading, exact=True).is_visible()
+        assert page.locator("svg[role=img]").count() >= 3
+        assert all(chart.is_visible() for chart in page.locator("svg[role=img]").all())
+        change = page.get_by_text("change").first
+        change.focus()
+        page.keyboard.press("Enter")
+        assert page.locator("details[open] pre").first.is_visible(), "a key opens what changed"

@@ -1,0 +1,240 @@
+"""A run as its folder tells it: every candidate with its rows, in the order in which they were evaluated."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith.errors import brief
+from tunesmith.evaluation import Report, RunInfo, read_entries
+
+__all__ = ["RunRecord", "Shown", "Tried"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An example as the run's notes keep it.
+
+    Attributes:
+        key: its content key.
+        inputs, labels: its fields as JSON values; empty if the run keeps none.
+        group: of related examples, `None` without one.
+    """
+
+    key: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One candidate of a run.
+
+    Attributes:
+        key: of the candidate.
+        name: how it is called: `program as given`, `candidate 3`; empty if the notes of the run do not know it.
+        differs: what it changes of the program as given, in words; empty if that is not known.
+        origin: what made it, such as `bootstrapped demos`; empty if that is not known.
+        given, chosen: whether it is the program as given, and what the search returned.
+        content: the candidate as JSON values, `None` if the run does not keep it.
+        validation, test: its rows on each split; without rows if it was not evaluated there. If the run's notes are
+            missing, all rows count as validation.
+        ended: calls charged for evaluations until its last one on validation.
+    """
+
+    key: str
+    name: str
+    differs: str
+    origin: str
+    given: bool
+    chosen: bool
+    content: Mapping[str, Any] | None
+    validation: Report
+    test: Report
+    ended: int
+
+    def __repr__(self) -> str:
+        return brief(self, self.name, str(self.validation))
+
+    @property
+    def calls(self) -> int:
+        """The LM calls of its evaluations."""
+        return sum(row.calls for report in (self.validation, self.test) for row in report.rows)
+
+    def lines(self) -> list[str]:
+        """Return what the candidate sets as readable lines, for a comparison; empty if the run does not keep it."""
+        return list(_lines(self.content or {}))
+
+    def choices(self) -> dict[str, str]:
+        """Return what the candidate chooses by name: formats, numbers of demos, instructions, settings."""
+        found, parts = dict[str, str](), (self.content or {}).get("parts", {})
+        for path, part in parts.items():
+            prefix = "" if len(parts) == 1 else f"{path}: "
+            found[f"{prefix}format"] = str(part["format"])
+            found[f"{prefix}demos"] = str(len(part["demos"]))
+            found[f"{prefix}instruction"] = part["instruction"]
+            found[f"{prefix}calibrated"] = "yes" if part["settings"].get("offsets") else "no"
+        for path, values in (self.content or {}).get("settings", {}).items():
+            found |= {f"{path}.{name}": str(value) for name, value in values.items()}
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What a run did.
+
+    Attributes:
+        info: the run's folder.
+        tried: what the search returned first, then the program as given, then the others by examples and mean.
+        examples: the examples of `validation` and `test` in order; empty if the notes are missing.
+    """
+
+    info: RunInfo
+    tried: tuple[Tried, ...]
+    examples: Mapping[str, Sequence[Shown]]
+
+    @classmethod
+    def of(cls, info: RunInfo) -> "RunRecord":
+        """Read the run.
+
+        Raises:
+            LedgerError: its ledger cannot be read.
+        """
+        examples = {name: _examples(info, name) for name in ("validation", "test")}
+        found = sorted(_tried(info, examples), key=lambda one: (not one.chosen, not one.given, *_rank(one.validation)))
+        return cls(info, tuple(found), examples)
+
+    def __repr__(self) -> str:
+        return brief(self, self.info.path.name, f"{len(self.tried)} candidates")
+
+    @property
+    def given(self) -> Tried | None:
+        """The program as given, `None` if it was not evaluated."""
+        return next((one for one in self.tried if one.given), None)
+
+    @property
+    def chosen(self) -> Tried | None:
+        """What the search returned, `None` before the end."""
+        return next((one for one in self.tried if one.chosen), None)
+
+    @property
+    def by_time(self) -> list[Tried]:
+        """The candidates in the order in which their evaluation ended."""
+        return sorted(self.tried, key=lambda one: one.ended)
+
+    def parents(self) -> dict[str, Tried]:
+        """Return for each candidate by its key the one that was there before and differs least from it.
+
+        A run does not write down what a compiler made a candidate of; this is the shortest change that explains it.
+        """
+        found, before = dict[str, Tried](), list[tuple[Counter[str], Tried]]()
+        for one in self.by_time:
+            if one.content is None:
+                continue
+            mine = Counter(one.lines())
+            if before and not one.given:
+                found[one.key] = min(before, key=lambda pair: _distance(mine, pair[0]))[1]
+            before.append((mine, one))
+        return found
+
+
+def _rank(report: Report) -> tuple[int, float]:
+    return -report.n, -(report.mean or 0.0)
+
+
+def _distance(one: Counter[str], other: Counter[str]) -> int:
+    return (one - other).total() + (other - one).total()
+
+
+def _examples(info: RunInfo, name: str) -> list[Shown]:
+    kept = info.trials.get("examples")
+    rows = kept.get(name) if isinstance(kept, dict) else None
+    found = [
+        Shown(row["key"], _object(row.get("inputs")), _object(row.get("labels")), row.get("group"))
+        for row in (rows if isinstance(rows, list) else [])
+        if isinstance(row, dict) and isinstance(row.get("key"), str)
+    ]
+    splits = info.notes.get("splits")
+    keys = splits.get(name) if isinstance(splits, dict) else None
+    known = {key for key in keys if isinstance(key, str)} if isinstance(keys, list) else set[str]()
+    left = sorted(known - {one.key for one in found})
+    return found + [Shown(key) for key in left]
+
+
+def _tried(info: RunInfo, examples: Mapping[str, Sequence[Shown]]) -> list[Tried]:
+    if info.ledger is None:
+        return []
+    metric, entries = info.identity.get("metric"), read_entries(info.ledger)
+    entries = [entry for entry in entries if (entry.key.kind, entry.key.mode) == ("row", "eval")]
+    # Rows of an earlier version of the metric are not compared with those of this one.
+    entries = [entry for entry in entries if entry.key.metric == metric] or entries
+    keys = {name: {one.key for one in found} for name, found in examples.items()}
+    rows: dict[str, dict[str, list[Any]]] = {}
+    ended, calls = dict[str, int](), 0
+    for entry in sorted(entries, key=lambda entry: entry.seq):
+        sides = rows.setdefault(entry.key.candidate, {"validation": [], "test": []})
+        calls += entry.row.calls
+        for name in sides:
+            if entry.row.key in keys[name] or (name == "validation" and not keys[name]):
+                sides[name].append(entry.row)
+        if entry.row.key not in keys["test"] or entry.row.key in keys["validation"]:
+            ended[entry.key.candidate] = calls
+    names = _Names(info, examples)
+    return [names.tried(key, sides, ended.get(key, calls)) for key, sides in rows.items()]
+
+
+class _Names:
+    """What a run's notes say of its candidates; incomplete for an old run or a damaged file."""
+
+    def __init__(self, info: RunInfo, examples: Mapping[str, Sequence[Shown]]) -> None:
+        self._examples = examples
+        notes, trials = info.notes, info.trials.get("trials")
+        self._about = _object(notes.get("candidates"))
+        rows = [row for row in trials if isinstance(row, dict)] if isinstance(trials, list) else []
+        self._trials = {row.get("key"): row for row in rows}
+        self._given, self._chosen = info.identity.get("candidate"), notes.get("chosen")
+
+    def tried(self, key: str, rows: Mapping[str, list[Any]], ended: int) -> Tried:
+        about, trial = _object(self._about.get(key)), _object(self._trials.get(key))
+        given = key == self._given
+        number, differs, content = about.get("number"), about.get("differs"), trial.get("candidate")
+        return Tried(
+            key,
+            "program as given" if given else "" if number is None else f"candidate {number}",
+            differs if isinstance(differs, str) else "",
+            str(trial.get("origin", "")),
+            given,
+            key == self._chosen,
+            content if isinstance(content, dict) and isinstance(content.get("parts"), dict) else None,
+            self._report(rows, "validation"),
+            self._report(rows, "test"),
+            ended,
+        )
+
+    def _report(self, rows: Mapping[str, list[Any]], split: str) -> Report:
+        """Return the rows in the order of the examples, with their groups."""
+        examples = self._examples[split]
+        place = {one.key: number for number, one in enumerate(examples)}
+        ordered = sorted(rows[split], key=lambda row: place.get(row.key, 0))
+        if not ordered or any(one.group is None for one in examples) or not examples:
+            return Report(tuple(ordered))
+        return Report(tuple(ordered), groups=tuple(examples[place[row.key]].group or "" for row in ordered))
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _lines(content: Mapping[str, Any]) -> Iterator[str]:
+    for path, part in content.get("parts", {}).items():
+        yield f"[{path}]"
+        yield f"format: {part['format']}"
+        yield from (f"offset {label}: {value}" for label, value in part["settings"].get("offsets", {}).items())
+        yield from (f"instruction: {line}" for line in part["instruction"].splitlines() or [""])
+        for demo in part["demos"]:
+            fields = {**demo.get("inputs", {}), **demo.get("outputs", {})}
+            yield "demo: " + " | ".join(f"{name}: {value}" for name, value in fields.items())
+    yield from (f"option {name}: {value}" for name, value in content.get("sampling", {}).items())
+    for path, values in content.get("settings", {}).items():
+        yield from (f"setting {path}.{name}: {value}" for name, value in values.items())
