@@ -90,7 +90,7 @@ def test_an_artifact_of_before_has_no_keys_and_knows_no_example(tmp_path):
 def test_the_manifest_says_what_was_compiled(tmp_path):
     artifact = saved(tmp_path / "a", seed=3, notes=("one", "two"), extra={"budget": {"calls": 9}})
     manifest = artifact.manifest
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == 2
     assert manifest["program"]["class"] == "tunesmith.modules.predict:ChainOfThought"
     assert artifact.signatures["predict"][1] == {
         "name": "kind",
@@ -512,14 +512,6 @@ def test_a_changed_format_in_the_state_is_damage(tmp_path):
         state = json.loads((artifact.path / "state.json").read_text())
         with pytest.raises(ArtifactError, match=name):
             check_state({**state, name: value}, artifact.manifest, "here")
-
-
-def test_a_frozen_part_is_not_saved_in_silence(tmp_path):
-    program = TwoSteps()
-    bind(program.answer.predict, "json")
-    program.answer._compiled = True
-    with pytest.warns(UserWarning, match=r"answer\.predict"):
-        save(tmp_path / "a", program)
 
 
 def test_a_program_without_predictors_has_nothing_to_save(tmp_path):

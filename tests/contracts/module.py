@@ -356,7 +356,7 @@ class ModuleContract:
             assert {bound_format(p) for _, p in copied.named_predictors()} == {"json"}
 
     @pytest.mark.whole
-    @pytest.mark.filterwarnings("ignore:The artifact cannot be loaded by:UserWarning", "ignore:Not saved:UserWarning")
+    @pytest.mark.filterwarnings("ignore:The artifact cannot be loaded by:UserWarning")
     @pytest.mark.parametrize("compiler", [ts.BootstrapFewShot, ts.RandomSearch])
     def test_a_compiler_improves_it_and_the_artifact_keeps_that(self, compiler: Any, tmp_path: Path) -> None:
         rows = [{name: f"{text} {number}" for name, text in self.inputs.items()} for number in range(4)]

@@ -20,7 +20,9 @@ from tunesmith.modules import (
     Dedupe,
     Expand,
     Fuse,
+    Generate,
     GraphOfThoughts,
+    Hybrid,
     HyDE,
     Iterate,
     LeastToMost,
@@ -32,8 +34,10 @@ from tunesmith.modules import (
     ProgramOfThought,
     ReAct,
     ReActThenCoT,
+    Recall,
     Refine,
     Rerank,
+    Retrieve,
     RewriteQuery,
     Rewriter,
     Router,
@@ -42,9 +46,11 @@ from tunesmith.modules import (
     StepBack,
     Team,
     TreeOfThoughts,
+    Vectors,
     ZeroShotCoT,
     operations,
 )
+from tunesmith.modules import Route as SearchRoute
 
 BILL = MappingProxyType({"message": "where is my bill"})
 
@@ -331,6 +337,40 @@ class TestIterate(ModuleContract):
 
     def make(self) -> dspy.Module:
         return RAG(Iterate(BM25(FOUND)), ChainOfThought(Route))
+
+
+def lengths(texts: list[str]) -> list[list[int]]:
+    return [[len(text), text.count("i")] for text in texts]
+
+
+class TestHybrid(ModuleContract):
+    inputs = BILL
+
+    def make(self) -> dspy.Module:
+        return RAG(Hybrid(BM25(FOUND), Vectors(FOUND, lengths)), ChainOfThought(Route))
+
+
+class TestSearchRoute(ModuleContract):
+    inputs = BILL
+    calls = 2
+
+    def make(self) -> dspy.Module:
+        paid, sent = (Retrieve(BM25([text]), field="query") for text in FOUND)
+        router = Router("query", {"paid": "what was paid", "sent": "what was sent"}, paid=paid, sent=sent)
+        return RAG(SearchRoute(router), ChainOfThought(Route))
+
+
+class TestRecall(ModuleContract):
+    inputs = MappingProxyType(
+        {"message": "where is my bill", "past": [{"message": "My bill is red.", "queue": "cards"}]}
+    )
+
+    def make(self) -> dspy.Module:
+        return Chain(
+            search=Retrieve(BM25(FOUND), field="message"),
+            recall=Recall("message"),
+            answer=Generate(ChainOfThought(Route)),
+        )
 
 
 class TestGraphOfThoughts(ModuleContract):

@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.artifacts.artifact import UNKNOWN_MODEL, Artifact, verified
 from tunesmith.artifacts.folder import locate, read_files
+from tunesmith.artifacts.frozen import restore
 from tunesmith.artifacts.rebuild import find_program
-from tunesmith.artifacts.shape import ADAPTER
-from tunesmith.errors import ArtifactError, DataError, FormatError, UsageError, shown
+from tunesmith.artifacts.schema import ADAPTER
+from tunesmith.errors import ArtifactError, TunesmithError, UsageError, shown
 from tunesmith.lm import LM, BaseLM
-from tunesmith.modules import Candidate, DspyPredict, Module, caller_adapter, class_name, files_beside
+from tunesmith.modules import (
+    Candidate,
+    DspyPredict,
+    Module,
+    caller_adapter,
+    class_name,
+    files_beside,
+    set_decisions,
+    signature_of,
+)
 
 if TYPE_CHECKING:
     from tunesmith.artifacts.signing import Keys
@@ -63,16 +73,34 @@ def load(
     instructions = {path: part["instruction"] for path, part in artifact.candidate_json["parts"].items()}
     with files_beside(artifact.path):
         made = find_program(artifact.manifest["program"], program, allow, where, instructions)
-    signatures = {name: predictor.signature for name, predictor in made.named_predictors()}
     try:
-        loaded = Candidate.from_json(artifact.candidate_json, signatures).apply(made)
-    except (DataError, FormatError, UsageError) as error:
-        raise ArtifactError(f"{where} does not fit the program: {error}") from error
+        loaded = _applied(made, artifact, where)
+    except ArtifactError:
+        raise
+    except Exception as error:  # what is in a candidate may be anything, and pydantic may raise anything
+        reason = error if isinstance(error, TunesmithError) else repr(error)
+        raise ArtifactError(f"{where} does not fit the program: {reason}") from error
     if lm is not None:
         _bind(loaded, lm, artifact)
     if isinstance(getattr(loaded, "artifact", None), Artifact | None):
         loaded.__dict__["artifact"] = artifact
     return loaded
+
+
+def _applied(made: Module, artifact: Artifact, where: str) -> Module:
+    program = artifact.manifest["program"]
+    signatures = {name: signature_of(predictor) for name, predictor in made.named_predictors()}
+    loaded = Candidate.from_json(artifact.candidate_json, signatures).apply(made)
+    _decide(loaded, program["predictors"])
+    restore(loaded, program, where, _decide)
+    return loaded
+
+
+def _decide(program: Module, described: Mapping[str, Any]) -> None:
+    """Set the decisions of the predictors; an artifact of version 1 holds none."""
+    for path, predictor in program.named_predictors():
+        if described[path]["decisions"] is not None:
+            set_decisions(predictor, described[path]["decisions"])
 
 
 def _verified(path: str | os.PathLike[str], trusted: "Keys | None") -> Artifact:

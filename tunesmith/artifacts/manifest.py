@@ -4,14 +4,13 @@ import hashlib
 import json
 from typing import Any
 
-from tunesmith.artifacts.shape import check_shape
+from tunesmith.artifacts.migrations import check_version, migrated
+from tunesmith.artifacts.schema import check_manifest
 from tunesmith.data import canonical_json, content_key
 from tunesmith.errors import ArtifactError, shown
 from tunesmith.signatures import unique_object
 
-__all__ = ["SCHEMA_VERSION", "parse_json", "parse_manifest", "plain", "render", "seal", "sha256_of"]
-
-SCHEMA_VERSION = 1
+__all__ = ["parse_json", "parse_manifest", "plain", "render", "seal", "sha256_of"]
 
 # Entries outside the top-level `sha256`. Times and paid usage differ between two runs of one compile, so they are not
 # part of its identity. They have their own hash, because a changed digit in them is still damage.
@@ -62,20 +61,16 @@ def render(manifest: dict[str, Any]) -> bytes:
 
 
 def parse_manifest(raw: bytes, where: str) -> dict[str, Any]:
-    """Return the manifest in `raw` after all checks that need no other file.
+    """Return the manifest in `raw` as one of this version, after all checks that need no other file.
 
     Raises:
-        ArtifactError: the manifest was changed or damaged, or has another version or shape.
+        ArtifactError: the manifest was changed or damaged, or has a newer version or another shape.
     """
-    manifest = parse_json(raw, where)
-    version = manifest.get("schema_version")
-    if type(version) is not int or version != SCHEMA_VERSION:
-        raise ArtifactError(
-            f"{where} has schema version {shown(version)}; this tunesmith reads version {SCHEMA_VERSION}. "
-            "Use the tunesmith that wrote it, or compile again."
-        )
-    _check_bytes(manifest, raw, where)
-    check_shape(manifest, where)
+    found = parse_json(raw, where)
+    check_version(found, where)
+    _check_bytes(found, raw, where)
+    manifest = migrated(found, where)
+    check_manifest(manifest, where)
     return manifest
 
 

@@ -5,18 +5,22 @@ from dataclasses import fields as fields_of
 from types import MappingProxyType
 from typing import Annotated, Any, get_args, get_origin
 
-from tunesmith.artifacts.shape import CLASS_NAME
+from tunesmith.artifacts.fitting import check_structure, check_tools, warn_of_arguments
+from tunesmith.artifacts.frozen import freeze, frozen_modules, frozen_predictors
+from tunesmith.artifacts.schema import CLASS_NAME
 from tunesmith.artifacts.typetext import parse_type
-from tunesmith.errors import ArtifactError, SignatureError, UsageError, shown
+from tunesmith.errors import ArtifactError, UsageError, shown
 from tunesmith.lm import is_portable
 from tunesmith.modules import (
     ChainOfThought,
     DspyPredict,
     Module,
     Predict,
+    copy_program,
     find_class,
     find_module,
     program_structure,
+    program_tools,
     signature_of,
     why_not_importable,
 )
@@ -28,7 +32,7 @@ from tunesmith.signatures import (
     output_types,
 )
 
-__all__ = ["check_structure", "describe_program", "find_program", "make_signature", "note_on_loading"]
+__all__ = ["describe_program", "find_program", "make_signature", "note_on_loading"]
 
 _MAIN = "__main__"
 
@@ -41,19 +45,35 @@ _PLAIN: dict[str, Callable[..., Any]] = {
 }
 
 
-def describe_program(program: Module) -> dict[str, Any]:
-    """Return the manifest's `program`: its class, and its predictors with their signatures and options.
+def describe_program(program: Module, frozen: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> dict[str, Any]:
+    """Return the manifest's `program`: its class and arguments, its predictors, frozen parts and tools.
 
     `rebuildable` tells whether this is enough to build the program: a `Predict` or `ChainOfThought` of tunesmith or
     DSPy with simple types and no defaults, or a registered module around them.
+
+    Args:
+        program: the program.
+        frozen: the candidate of each frozen part, as JSON, by its path.
     """
-    found = program_structure(program)
+    found = {"spec": None, **program_structure(program)}
+    found["predictors"] = _described(program)
+    found["frozen"] = {
+        path: {"predictors": _described(part), "candidate": frozen.get(path)}
+        for path, part in frozen_modules(program).items()
+    }
+    found["tools"] = program_tools(program)
+    found["rebuildable"] = _is_rebuildable(program, found)
+    return found
+
+
+def _described(program: Module) -> dict[str, Any]:
+    found: dict[str, Any] = program_structure(program)["predictors"]
     for path, predictor in program.named_predictors():
-        entry = found["predictors"][path]
+        entry = found[path]
         # The instruction is part of the candidate.
         del entry["signature"]["instructions"]
         entry["config"] = _carried(predictor.config)
-    found["rebuildable"] = _is_rebuildable(program, found)
+        entry["decisions"] = dict(predictor.fields)
     return found
 
 
@@ -79,24 +99,31 @@ def _carried(config: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _is_rebuildable(program: Module, found: Mapping[str, Any]) -> bool:
-    if not all(_is_plain(predictor, found["predictors"][path]) for path, predictor in program.named_predictors()):
+    parts = (found, *found["frozen"].values())
+    if any(entry["config"] is None for part in parts for entry in part["predictors"].values()):
+        return False
+    modules = (program, *frozen_modules(program).values())
+    if any(_has_defaults(predictor) for module in modules for _, predictor in module.named_predictors()):
         return False
     try:
-        made = _rebuilt({**found, "rebuildable": True}, {})
+        made = _rebuilt({**found, "rebuildable": True}, {}, "The program")
         # Compare types, not texts: a user's class may be named `str`, and a validator has no text.
         return _shape_of(program_structure(made)) == _shape_of(found) and _types(made) == _types(program)
     except (ValueError, ArtifactError):
         return False
 
 
-def _is_plain(predictor: DspyPredict, entry: Mapping[str, Any]) -> bool:
-    defaults = [name for name, info in signature_of(predictor).fields.items() if not info.is_required()]
-    # An empty `fields` means no DSPy decision thresholds, which only `state.json` stores.
-    return not defaults and not predictor.fields and entry["config"] is not None
+def _has_defaults(predictor: DspyPredict) -> bool:
+    return not all(info.is_required() for info in signature_of(predictor).fields.values())
 
 
-def _types(program: Module) -> dict[str, Any]:
-    signatures = {path: signature_of(predictor) for path, predictor in program.named_predictors()}
+def _types(program: Module) -> dict[tuple[str, str], Any]:
+    modules = {"": program, **frozen_modules(program)}
+    signatures = {
+        (place, path): signature_of(predictor)
+        for place, module in modules.items()
+        for path, predictor in module.named_predictors()
+    }
     return {
         path: (input_types(signature), output_types(signature), [_noted(info) for info in signature.fields.values()])
         for path, signature in signatures.items()
@@ -130,6 +157,9 @@ def find_program(
         where: the artifact, for messages.
         instructions: for a rebuilt program, by predictor path; without one it is empty.
 
+    Returns:
+        the program, whose parts are frozen as the artifact's are; the caller's own is not changed.
+
     Raises:
         ArtifactError: no program is available, or its structure differs from the artifact's.
         UsageError: `program` or `allow` has a wrong type.
@@ -139,16 +169,42 @@ def find_program(
     if program is not None:
         made = program if isinstance(program, Module) else _called(program, "The function or class given as `program=`")
     elif described["rebuildable"]:
-        made = _rebuilt(described, instructions)
+        return _rebuilt_as_described(described, where, instructions)
     elif (usable := _usable(name, allowed)) is not None:
         made = _called(_imported(usable), f"The allowed class {usable!r}")
     else:
-        raise ArtifactError(
-            f"{where} needs the class {name!r}, which is not imported without permission. Pass the program itself, "
-            f"`ts.load(..., program={name.rpartition(':')[2].rpartition('.')[2]}(...))`{_hint(name)}."
-        )
+        raise ArtifactError(_needed(described, where))
+    if described["frozen"]:
+        made = freeze(copy_program(made), described, where)
     check_structure(made, described, where)
+    check_tools(made, described, where)
+    warn_of_arguments(made, described, where)
     return made
+
+
+def _rebuilt_as_described(described: Mapping[str, Any], where: str, instructions: Mapping[str, str]) -> Module:
+    made = _rebuilt(described, instructions, where)
+    check_structure(made, described, where)
+    if described["spec"] is not None and program_structure(made).get("spec") != described["spec"]:
+        raise ArtifactError(
+            f"{where} has arguments that its class {described['class']!r} does not take. Pass the program itself with "
+            "`program=`, or compile again."
+        )
+    return made
+
+
+def _needed(described: Mapping[str, Any], where: str) -> str:
+    """Return what to do about a program that can be neither rebuilt nor imported."""
+    name = described["class"]
+    call = f"`ts.load(..., program={name.rpartition(':')[2].rpartition('.')[2]}(...))`"
+    if name not in _PLAIN and find_module(name) is None:
+        return (
+            f"{where} needs the class {name!r}, which is not imported without permission. Pass the program itself, "
+            f"{call}{_hint(name)}."
+        )
+    tools = sorted({tool["name"] for tools in described["tools"].values() for tool in tools})
+    held = f"the tools {', '.join(tools)}" if tools else "types, defaults, options or functions of your own"
+    return f"{where} has {held}, which no artifact holds. Pass the program with them, {call}."
 
 
 def _usable(name: str, allowed: Sequence[str]) -> str | None:
@@ -214,47 +270,18 @@ def _called(make: Any, title: str) -> Module:
     return made
 
 
-def check_structure(program: Module, described: Mapping[str, Any], where: str) -> None:
-    """Check that `program` has the predictors of the manifest, with the same typed fields.
-
-    Raises:
-        ArtifactError: they differ; the message names them.
-    """
-    found = program_structure(program)["predictors"]
-    wanted = described["predictors"]
-    if set(found) != set(wanted):
-        raise ArtifactError(
-            f"{where} has the predictors {', '.join(sorted(wanted))}; the program has "
-            f"{', '.join(sorted(found)) or 'none'}. Pass the program it was compiled from, or compile again."
-        )
-    for path, predictor in wanted.items():
-        if found[path]["fingerprint"] != predictor["fingerprint"]:
-            raise ArtifactError(
-                f"{where} has the fields {_fields(predictor)} at {path!r}; the program has "
-                f"{_fields(found[path])}. Pass the program it was compiled from, or compile again."
-            )
-
-
-def _fields(predictor: Mapping[str, Any]) -> str:
-    texts = {"input": [], "output": []}  # type: dict[str, list[str]]
-    for field in predictor["signature"]["fields"]:
-        desc = "" if field["desc"] is None else f" ({field['desc']})"
-        texts[field["role"]].append(f"{field['name']}: {field['type']}{desc}")
-    return f"{', '.join(texts['input'])} -> {', '.join(texts['output'])}"
-
-
-def _rebuilt(described: Mapping[str, Any], instructions: Mapping[str, str]) -> Module:
+def _rebuilt(described: Mapping[str, Any], instructions: Mapping[str, str], where: str) -> Module:
     name = described["class"]
     try:
         predictors = {
             path: (make_signature(one["signature"]["fields"], instructions.get(path, "")), one["config"])
-            for path, one in described["predictors"].items()
+            for path, one in (*described["predictors"].items(), *frozen_predictors(described))
         }
-        if described.get("spec") is not None:
-            return _module(described, predictors)
+        if described["spec"] is not None:
+            return freeze(_module(described, predictors), described, where)
         ((path, made),) = predictors.items()  # a ValueError if there are several
         return _predictor(name, path, *made)
-    except (ValueError, TypeError, KeyError, NameError, AttributeError, SignatureError, UsageError) as error:
+    except Exception as error:  # for arguments of any kind, constructors and pydantic raise anything
         raise ArtifactError(
             f"A program of the class {name!r} cannot be built from its manifest: {error}. Pass the program itself with "
             "`program=`."

@@ -10,17 +10,17 @@ from typing import Any
 
 from tunesmith.artifacts.artifact import UNKNOWN_MODEL, Artifact, verified, verify
 from tunesmith.artifacts.folder import MANIFEST, SIGNATURE, STATE, locate, read_files, replace_folder
+from tunesmith.artifacts.frozen import frozen_modules
 from tunesmith.artifacts.keys import private_key
-from tunesmith.artifacts.manifest import SCHEMA_VERSION, plain, render, seal, sha256_of
+from tunesmith.artifacts.manifest import plain, render, seal, sha256_of
 from tunesmith.artifacts.rebuild import describe_program, note_on_loading
+from tunesmith.artifacts.schema import ADAPTER, SCHEMA_VERSION
 from tunesmith.artifacts.selected import short_keys
-from tunesmith.artifacts.shape import ADAPTER
 from tunesmith.artifacts.signing import signature_file
 from tunesmith.artifacts.state import program_state, write_state
 from tunesmith.errors import ArtifactError, DataError, UsageError, shown
 from tunesmith.modules import (
     Candidate,
-    DspyPredict,
     Module,
     bound_format,
     bound_offsets,
@@ -111,7 +111,6 @@ def save(
         program = candidate.apply(program)
         if caller_adapter() is not None and any(part.format is None for part in candidate.parts.values()):
             adapter = class_name(caller_adapter()) if adapter is None else adapter
-    _warn_of_frozen(program)
     hint = note_on_loading(program)
     if hint is not None and hint not in notes:
         notes = [*notes, hint]
@@ -120,6 +119,7 @@ def save(
     try:
         chosen = plain("candidate", candidate.to_json())
         given = None if baseline is None else plain("baseline", baseline.to_json())
+        frozen = {path: plain(path, _as_it_is(part).to_json()) for path, part in frozen_modules(program).items()}
     except (TypeError, ValueError) as error:
         raise ArtifactError(f"A demo of the candidate has no JSON form: {error}. Remove it.") from error
     if set(chosen["parts"]) != {path for path, _ in program.named_predictors()}:
@@ -130,7 +130,7 @@ def save(
     notes = [*notes, *(note for note in _notes_of_pools(candidate) if note not in notes)]
     state = program_state(program, chosen)
     with files_beside(target):
-        described = describe_program(program)
+        described = plain("program", describe_program(program, frozen))
     content = {
         "schema_version": SCHEMA_VERSION,
         "program": described,
@@ -173,7 +173,12 @@ def save(
 def _fitting(program: Module) -> Module:
     """Return a copy of `program` without demos that do not fit their fields; warn about each."""
     copied = copy_program(program)
-    for path, predictor in copied.named_predictors():
+    frozen = [
+        (f"{place}.{path}", predictor)
+        for place, part in frozen_modules(copied).items()
+        for path, predictor in part.named_predictors()
+    ]
+    for path, predictor in [*copied.named_predictors(), *frozen]:
         kept = []
         for number, demo in enumerate(predictor.demos, 1):
             try:
@@ -207,25 +212,6 @@ def _notes_of_pools(candidate: Candidate) -> list[str]:
 def _unknown(**given: Any) -> list[str]:
     names = [name for name, value in given.items() if value is None]
     return [f"Not given to `ts.save`, so unknown: {', '.join(names)}."] if names else []
-
-
-def _warn_of_frozen(program: Module) -> None:
-    """Warn about predictors that neither DSPy's state nor the manifest includes."""
-    held = {id(predictor) for _, predictor in program.named_predictors()}
-    frozen = [
-        name.removeprefix("self.")
-        for name, predictor in program.named_sub_modules(DspyPredict)
-        if isinstance(predictor, DspyPredict)
-        and id(predictor) not in held
-        and (predictor.demos or bound_format(predictor) is not None)
-    ]
-    if frozen:
-        warnings.warn(
-            f"Not saved, because they belong to a frozen part that was compiled before: {', '.join(frozen)}. Save "
-            "that part separately, or set `_compiled = False` on it.",
-            UserWarning,
-            stacklevel=3,
-        )
 
 
 def _mapping(value: Any) -> Any:

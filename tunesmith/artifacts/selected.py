@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from tunesmith.artifacts.shape import KEY_DIGITS
+from tunesmith.artifacts.schema import KEY_DIGITS
 from tunesmith.data import inputs_key
 from tunesmith.signatures import Example
 

@@ -130,6 +130,7 @@ def _check_predictor(
         raise _disagrees(where, f"{path!r} has entries besides instructions and demos")
     settings = {
         "config": predictor["config"],
+        "fields": predictor["decisions"],
         "tunesmith_format": part["format"],
         "tunesmith_offsets": part["settings"].get("offsets", {}),
     }

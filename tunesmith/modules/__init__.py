@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         caller_adapter,
         context,
         copy_program,
+        set_decisions,
         settings,
         signature_of,
     )
@@ -98,7 +99,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.state_machine import StateMachine
     from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, run_told, stream
     from tunesmith.modules.team import Team
-    from tunesmith.modules.tool import Tool
+    from tunesmith.modules.tool import Tool, program_tools
     from tunesmith.modules.trajectory import ToolStep
     from tunesmith.modules.tree_of_thoughts import TreeOfThoughts
     from tunesmith.modules.zero_shot_cot import ZeroShotCoT
@@ -173,6 +174,7 @@ __all__ = [
     "program_fingerprint",
     "program_inputs",
     "program_structure",
+    "program_tools",
     "ProgramInputs",
     "ProgramOfThought",
     "ProgramTree",
@@ -197,6 +199,7 @@ __all__ = [
     "same_json",
     "saved_settings",
     "SelfConsistency",
+    "set_decisions",
     "Setting",
     "settings",
     "settings_of",

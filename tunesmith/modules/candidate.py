@@ -202,8 +202,16 @@ class Candidate:
             UsageError: the predictor paths or settings differ from the program's, or a format is unknown.
             FormatError: a format cannot carry its predictor's signature.
         """
-        copied = copy_program(program)
-        predictors = dict(copied.named_predictors())
+        return self.install(copy_program(program))
+
+    def install(self, program: Module) -> Module:
+        """Do what `apply` does, but in place, and return `program`.
+
+        Raises:
+            UsageError: as `apply`; then some predictors may be changed already.
+            FormatError: as `apply`.
+        """
+        predictors = dict(program.named_predictors())
         if set(predictors) != set(self.parts):
             raise UsageError(
                 f"The candidate is for the predictors {', '.join(sorted(self.parts))}; the program has "
@@ -222,8 +230,8 @@ class Candidate:
             bind_nearest(predictor, Nearest() if nearest_path(path) in self.settings else None)
             if self.sampling:
                 predictor.config = {**predictor.config, **self.sampling}
-        change_settings(copied, self.settings)
-        return copied
+        change_settings(program, self.settings)
+        return program
 
     def to_json(self) -> dict[str, Any]:
         """Return the candidate as JSON values."""

@@ -6,7 +6,7 @@ import copy
 import inspect
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import MethodType
 from typing import Any
 
@@ -37,6 +37,7 @@ __all__ = [
     "open_modules",
     "prediction_of",
     "run_to_end",
+    "set_decisions",
     "settings",
     "signature_of",
 ]
@@ -60,6 +61,19 @@ def as_signature(signature: Any) -> type[Signature]:
     checked: type[Signature] = ensure_signature(signature)  # type: ignore[assignment]  # `None` only for `None`
     check_fields(checked)
     return checked
+
+
+def set_decisions(predictor: DspyPredict, decisions: Mapping[str, Mapping[str, Any]]) -> None:
+    """Set what DSPy's `ReAnchor` calibrates of a predictor's outputs: thresholds, cuts and weights, by output.
+
+    Raises:
+        ValueError: they do not fit the predictor's outputs.
+    """
+    if decisions:
+        from dspy.adapters.decision_state import DecisionState  # here, because hardly any predictor has some
+
+        DecisionState(predictor.signature, decisions)
+    predictor.fields = copy.deepcopy(dict(decisions))
 
 
 def prediction_of(completions: list[dict[str, Any]], signature: type[Signature]) -> Prediction:

@@ -9,7 +9,7 @@ from tunesmith.errors import UsageError, shown
 from tunesmith.modules.binding import bound_format
 from tunesmith.modules.module import DspyPredict, DspyTool, Module, signature_of
 from tunesmith.modules.setting import settings_of
-from tunesmith.modules.tool import Tool
+from tunesmith.modules.tool import Tool, tools_of
 from tunesmith.signatures import describe
 
 __all__ = ["ProgramTree", "tree"]
@@ -125,7 +125,13 @@ def tree(program: Module) -> ProgramTree:
             values |= {} if not module.demos else {"demos": len(module.demos)}
         parts = tuple(made(one, one[len(path) :].lstrip(".")) for one in modules if _holder(one, modules) == path)
         return ProgramTree(
-            name, type(module).__name__, signature, values, _tools(module), id(module) not in loose, parts
+            name,
+            type(module).__name__,
+            signature,
+            values,
+            tuple(map(_form, tools_of(module))),
+            id(module) not in loose,
+            parts,
         )
 
     return made("self", "self")
@@ -144,13 +150,8 @@ def _signature_text(predictor: DspyPredict) -> str:
     return f"{', '.join(sides['input'])} -> {', '.join(sides['output'])}"
 
 
-def _tools(module: Any) -> tuple[str, ...]:
-    """Return the forms of a module's tools: of `ts.ReAct` and of DSPy's."""
-    given = vars(module).get("tools")
-    items = given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else ()
-    return tuple(
-        one.form if isinstance(one, Tool) else str(one.name) for one in items if isinstance(one, Tool | DspyTool)
-    )
+def _form(tool: Tool | DspyTool) -> str:
+    return tool.form if isinstance(tool, Tool) else str(tool.name)
 
 
 def _value(value: Any) -> str:

@@ -13,10 +13,10 @@ from typing_extensions import TypedDict, get_type_hints
 from tunesmith.errors import UsageError, brief, shown
 from tunesmith.lazy import lazy_pattern
 from tunesmith.lm import FunctionTool, in_trial
-from tunesmith.modules.module import DspyTool, run_to_end
+from tunesmith.modules.module import DspyTool, Module, run_to_end
 from tunesmith.signatures import to_json_value, type_text
 
-__all__ = ["Tool", "arguments_type", "as_tool", "result_text", "typed_dict"]
+__all__ = ["Tool", "arguments_type", "as_tool", "program_tools", "result_text", "tools_of", "typed_dict"]
 
 _NAME = lazy_pattern(r"[A-Za-z0-9_./-]{1,128}")
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -223,3 +223,26 @@ def _problems(error: ValidationError) -> str:
     return "; ".join(
         f"`{place}`: {'no such argument' if kind == 'extra_forbidden' else text}" for place, text, kind in found
     )
+
+
+def tools_of(module: Module) -> tuple[Tool | DspyTool, ...]:
+    """Return the tools that a module has as its attribute `tools`: of tunesmith and of DSPy."""
+    given = vars(module).get("tools")
+    items = given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else ()
+    return tuple(one for one in items if isinstance(one, Tool | DspyTool))
+
+
+def program_tools(program: Module) -> dict[str, list[dict[str, Any]]]:
+    """Return the tools of every module that has some, by its path, as JSON: names, words and arguments."""
+    inside: Any = program.named_sub_modules(Module)
+    found = {path.removeprefix("self."): tools_of(module) for path, module in inside}
+    return {path: [_described(one) for one in tools] for path, tools in found.items() if tools}
+
+
+def _described(tool: Tool | DspyTool) -> dict[str, Any]:
+    if isinstance(tool, Tool):
+        return tool.to_json()
+    arguments = json.loads(
+        json.dumps(tool.args or {}, default=lambda value: type(value).__name__)
+    )  # a default may be anything
+    return {"name": str(tool.name), "description": tool.desc or "", "arguments": arguments}

@@ -196,7 +196,9 @@ def as_corpus(given: Any) -> Corpus:
         place = Path(os.path.normpath((_BESIDE.get() or Path.cwd()) / given["path"]))
         if not place.is_file():
             raise UsageError(f"The corpus of the program is not at `{place}`. Put its file there.")
-        found = Corpus.load(place)
+        found = _saved(place)
+        if found is None:
+            raise UsageError(f"`{place}` is not a corpus that `ts.Corpus.save` wrote. Pass the program itself.")
         if found.key != given["sha256"]:
             raise UsageError(f"The corpus in `{place}` has changed since it was used. Pass the program itself.")
         return found
