@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import tunesmith as ts
 from tests.cli.conftest import Workspace, check_failure, rows, run
 from tests.cli.server import Server
 from tunesmith.cli.junit import junit_xml
@@ -165,6 +166,7 @@ def test_a_broken_artifact_exits_with_one_and_is_an_error_of_the_file(workspace:
         (("--max-errors", "few"), "valid integer"),
         (("--min-gain", "0", "--data", "missing.jsonl"), "missing.jsonl"),
         (("--min-gain", "0", "--metric", "exactmatch:team"), "exact"),
+        (("--against", A), "without a gate"),
         (("--min-gain", "0", "--junit", "no/such/folder/check.xml"), "folder"),
     ],
 )
@@ -258,6 +260,31 @@ def test_a_junit_file_may_be_where_the_output_goes(workspace: Workspace) -> None
 def test_without_a_gate_on_the_gain_the_program_as_given_costs_nothing(workspace: Workspace) -> None:
     result = json.loads(run("check", A, "--min-score", "0.5", "--json", "--quiet").stdout)
     assert (result["charged"]["calls"], result["baseline"], result["gain"], result["finding"]) == (12, None, None, None)
+
+
+def test_an_older_artifact_takes_the_place_of_the_program_as_given(workspace: Workspace) -> None:
+    program = ts.load(A)
+    before = ts.Candidate.from_json(program.artifact.baseline_json, {"self": program.signature})
+    ts.save("older", before.apply(program))
+    given = ("check", A, "--against", "older", "--quiet")
+    found = run(*given, "--min-gain", "0", "--junit", "check.xml")
+
+    assert found.exit_code == 0, found.stderr
+    assert "the gain over the older artifact is +0.750 (95 % interval +0.500 to +1.000)" in found.stdout
+    assert "the artifact scores 0.750 more than the older artifact on 12 test examples" in found.stdout
+    assert "9 of 12 examples are right now, and 0 are wrong now." in found.stdout
+    assert "Right now:\nreport: " in found.stdout
+    assert len(properties(check_junit(Path("check.xml").read_text(encoding="utf-8")))["against.sha256"]) == 64
+
+    lost = run("check", "older", "--against", A, "--quiet", "--json", "--min-gain", "-0.02")
+    result = json.loads(lost.stdout)
+    assert (lost.exit_code, result["finding"]["verdict"], len(result["flips"]["wrong_now"])) == (4, "regression", 9)
+
+
+def test_an_artifact_is_as_good_as_itself(workspace: Workspace) -> None:
+    result = json.loads(run("check", A, "--against", A, "--min-gain", "-0.02", "--json", "--quiet").stdout)
+    assert (result["passed"], result["gain"]["mean"], result["charged"]["calls"]) == (True, 0.0, 12)
+    assert "it has the prompts and settings of the older artifact" in result["finding"]["sentence"]
 
 
 def test_errors_of_the_program_are_counted(workspace: Workspace) -> None:

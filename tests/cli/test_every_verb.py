@@ -79,6 +79,7 @@ BAD: list[tuple[int, tuple[str, ...]]] = [
     (2, ("check", "--min-gain", "0")),
     (1, ("check", "nowhere", "--min-gain", "0")),
     (1, ("check", "damaged", "--min-gain", "0")),
+    (1, ("check", A, "--against", "damaged", "--min-gain", "0")),
     (1, ("check", A, "--data", "bad.jsonl", "--min-gain", "0")),
     (2, ("compile", "--compiler", "magic")),
     (2, ("compile", "--budget-calls", "0")),

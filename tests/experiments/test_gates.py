@@ -29,6 +29,24 @@ def test_a_score_can_be_held_against_a_gate(tmp_path: Path) -> None:
     assert result.compiled.mean == 1.0
 
 
+def test_examples_that_selected_the_older_artifact_are_no_gate(tmp_path: Path) -> None:
+    older = ts.save(tmp_path / "older", ts.Predict("q -> a"), selected_on={"trainset": list(DATA[:2])})
+    newer = ts.save(tmp_path / "newer", ts.Predict("q -> a"))
+    model = FunctionLM(lambda _: "yes")
+    programs = [ts.load(one.path, lm=model) for one in (newer, older)]
+    with pytest.raises(UsageError, match="2 in its trainset"):
+        check_artifact(
+            programs[0],
+            newer,
+            DATA,
+            ts.metrics.exact_match("a"),
+            gates=Gates(min_gain=0.0),
+            lm=model,
+            against=(programs[1], older),
+        )
+    assert model.requests == []
+
+
 def test_a_gain_over_an_unknown_program_cannot(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not say what the program was before"):
         checked(tmp_path / "a", Gates(min_gain=0.0))

@@ -22,11 +22,14 @@ from tunesmith.modules import Module
 
 __all__ = ["run"]
 
+_AS_GIVEN = "program as given"
+
 
 def run(
     *,
     artifact: Path,
     data: Path | None,
+    against: Path | None,
     metric: str | None,
     junit: Path | None,
     spec: str | None,
@@ -50,15 +53,18 @@ def run(
         found = verify(artifact)
         model = chosen_lm(spec, project, slots=slots, store=not no_store)
         program = chosen_artifact(artifact, allow, model)
+        older = None if against is None else (chosen_artifact(against, allow, model), verify(against))
         examples = _examples(project, program, data)
         with shown_progress(quiet=quiet) as tell:
-            result = check_artifact(program, found, examples, judge, gates=gates, lm=model, slots=slots, progress=tell)
+            result = check_artifact(
+                program, found, examples, judge, gates=gates, lm=model, against=older, slots=slots, progress=tell
+            )
     except (Exception, SystemExit) as error:
         if junit is not None:
             took = time.monotonic() - start
             write_junit(junit, junit_xml(str(artifact), (), properties={}, when=when, seconds=took, error=error))
         raise
-    about = _about(found, examples, judge, model)
+    about = _about(found, examples, judge, model) | {"against": None if older is None else _identity(older[1])}
     if junit is not None:
         took, figures, text = time.monotonic() - start, _properties(about, result), result.sentence
         write_junit(
@@ -68,7 +74,7 @@ def run(
     if as_json:
         emit({**about, **result.to_json()})
     else:
-        _say(result, examples, metric_name(judge))
+        _say(result, examples, metric_name(judge), _AS_GIVEN if older is None else "older artifact")
     if not result.passed:
         failed = [gate.name for gate in result.gates if not gate.passed]
         note(f"error: {len(failed)} of {len(result.gates)} gates failed: {', '.join(failed)}.")
@@ -87,11 +93,15 @@ def _examples(project: Project, program: Module, data: Path | None) -> Dataset:
 
 def _about(artifact: Artifact, examples: Dataset, metric: Metric, model: LM) -> dict[str, Any]:
     return {
-        "artifact": {"path": os.fspath(artifact.path), "sha256": artifact.sha256},
+        "artifact": _identity(artifact),
         "data": {"name": examples.name, "fingerprint": examples.fingerprint, "examples": len(examples)},
         "metric": metric_name(metric),
         "lm": model.identity.to_json(),
     }
+
+
+def _identity(artifact: Artifact) -> dict[str, str]:
+    return {"path": os.fspath(artifact.path), "sha256": artifact.sha256}
 
 
 def _properties(about: dict[str, Any], result: CheckResult) -> dict[str, object]:
@@ -99,6 +109,7 @@ def _properties(about: dict[str, Any], result: CheckResult) -> dict[str, object]
     gain = None if result.finding is None else result.finding.gain
     found: dict[str, object] = {
         "artifact.sha256": about["artifact"]["sha256"],
+        "against.sha256": None if about["against"] is None else about["against"]["sha256"],
         "data.fingerprint": about["data"]["fingerprint"],
         "metric": about["metric"],
         "lm": about["lm"].get("model"),
@@ -127,10 +138,10 @@ def _properties(about: dict[str, Any], result: CheckResult) -> dict[str, object]
     return found
 
 
-def _say(result: CheckResult, examples: Dataset, metric: str) -> None:
+def _say(result: CheckResult, examples: Dataset, metric: str, baseline: str) -> None:
     reports = [("artifact", result.compiled)]
     if result.baseline is not None:
-        reports.insert(0, ("program as given", result.baseline))
+        reports.insert(0, (baseline, result.baseline))
     say_reports(reports, title=f"{metric} on {examples.name}")
     say()
     rows = [("gate", "wanted", "found", "")]
@@ -140,6 +151,8 @@ def _say(result: CheckResult, examples: Dataset, metric: str) -> None:
     say(result.sentence)
     if result.finding is not None:
         say_finding(result.finding)
+    if result.flips is not None:
+        say(result.flips.sentence if baseline == _AS_GIVEN else str(result.flips))
     say_opened(result.opened)
     say()
     say_spent(result.charged, result.paid)

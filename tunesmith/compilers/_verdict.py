@@ -96,14 +96,16 @@ def finding_of(
     *,
     changed: bool = True,
     subject: str = "the compiled program",
+    reference: str = "the program as given",
     unchanged_because: str = "no candidate beat the program as given on validation",
 ) -> Finding:
     """Return what the scores of both programs on the test split say.
 
     Args:
-        scores: of the program as given and the other, `None` if nothing was tested.
+        scores: of the program as given, or what `reference` names, and the other; `None` if nothing was tested.
         changed: whether the other program is another one at all.
         subject: what the sentence calls the other.
+        reference: what it is compared with.
         unchanged_because: why the other program is the same one, as a clause.
     """
     gain = None if scores is None else scores.interval()
@@ -118,7 +120,7 @@ def finding_of(
         more, detectable = None, None
         text = f"There is nothing to ship: {unchanged_because}, so it is as it was."
     else:
-        text = _sentence(verdict, gain, scores, more, detectable, subject)
+        text = _sentence(verdict, gain, scores, more, detectable, (subject, reference))
     return Finding(verdict, gain, scores.observations, more, detectable, text)
 
 
@@ -147,13 +149,14 @@ def _sentence(
     scores: PairedScores,
     more: int | None,
     detectable: float | None,
-    subject: str,
+    names: tuple[str, str],
 ) -> str:
+    subject, reference = names
     mean = 0.0 if gain.mean is None else gain.mean
     apart = f"{abs(mean):.3f} {'more' if mean > 0 else 'less'} than" if mean else "the same as"
     related = "" if scores.groups is None else f" in {scores.observations} groups"
     seen = (
-        f"{subject} scores {apart} the program as given on {gain.n} test examples{related} "
+        f"{subject} scores {apart} {reference} on {gain.n} test examples{related} "
         f"(95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
     )
     if verdict == "ship":

@@ -9,7 +9,7 @@ from tunesmith.artifacts import Artifact
 from tunesmith.compilers import Finding, count_evaluation, finding_of
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, brief, shown
-from tunesmith.evaluation import Report, evaluate, paired_scores
+from tunesmith.evaluation import Flips, Report, evaluate, paired_scores
 from tunesmith.lm import LM, Meter, Spend
 from tunesmith.metrics import Metric
 from tunesmith.modules import Candidate, Module
@@ -17,8 +17,9 @@ from tunesmith.modules import Candidate, Module
 __all__ = ["CheckResult", "Gate", "Gates", "check_artifact"]
 
 _SELECTED_ON = ("trainset", "valset")
+_AS_GIVEN, _OLDER = "the program as given", "the older artifact"
 _SAID = {
-    "min-gain": "the gain over the program as given is",
+    "min-gain": "the gain over {} is",
     "min-score": "the mean score is",
     "max-latency": "the model needs",
     "max-errors": "the program fails on",
@@ -30,8 +31,8 @@ class Gates:
     """The limits of a check; `None` for none, and at least one must be given.
 
     Attributes:
-        min_gain: the lower end of the 95 % interval of the paired gain over the program as given must be above it. With
-            0 that is the verdict `ship`; below 0 it is how much worse would still do.
+        min_gain: the lower end of the 95 % interval of the paired gain over the program as given, or over an older
+            artifact, must be above it. With 0 that is the verdict `ship`; below 0 it is how much worse would still do.
         min_score: the mean score must reach it.
         max_latency: seconds that the model may need for 95 of 100 examples.
         max_errors: how many examples the program may fail on.
@@ -71,6 +72,7 @@ class Gate:
         limit: what was asked.
         value: what it was compared with, `None` if there is no such number.
         passed: whether the gate holds; without a number it does not.
+        over: what a gain is measured over.
     """
 
     name: str
@@ -79,11 +81,12 @@ class Gate:
     limit: float
     value: float | None
     passed: bool
+    over: str = _AS_GIVEN
 
     @property
     def sentence(self) -> str:
         """What was found, and what was wanted if the gate fails, as a part of a sentence."""
-        return f"{_SAID[self.name]} {self.found}" + ("" if self.passed else f", wanted {self.wanted}")
+        return f"{_SAID[self.name].format(self.over)} {self.found}" + ("" if self.passed else f", wanted {self.wanted}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the gate as JSON values."""
@@ -97,8 +100,9 @@ class CheckResult:
     Attributes:
         gates: one per limit that was asked for.
         compiled: the artifact on the examples.
-        baseline: the program as given, `None` if no gate is about the gain.
+        baseline: the older artifact, or the program as given; `None` if neither was needed.
         finding: what both say, `None` likewise.
+        flips: the answers that are right or wrong other than the baseline's, `None` likewise.
         latency: seconds of the model per example: `median`, `p95`, `max`.
         charged, paid: what both evaluations cost together.
         opened: how often this test split was looked at so far, `None` if that cannot be known.
@@ -109,6 +113,7 @@ class CheckResult:
     compiled: Report
     baseline: Report | None
     finding: Finding | None
+    flips: Flips | None
     latency: Mapping[str, float]
     charged: Spend
     paid: Spend
@@ -145,6 +150,7 @@ class CheckResult:
             "baseline": None if self.baseline is None else self.baseline.summary(),
             "gain": None if self.finding is None or self.finding.gain is None else self.finding.gain.to_json(),
             "finding": None if self.finding is None else self.finding.to_json(),
+            "flips": None if self.flips is None else self.flips.to_json(),
             "latency": {name: round(value, 4) for name, value in self.latency.items()},
             "metric_errors": self.compiled.metric_errors,
             "charged": self.charged.to_json(),
@@ -162,13 +168,15 @@ def check_artifact(
     *,
     gates: Gates,
     lm: LM,
+    against: tuple[Module, Artifact] | None = None,
     slots: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> CheckResult:
     """Score an artifact on examples that did not select it, and hold the numbers against `gates`.
 
-    The program as given is scored too if a gate is about the gain; replies that are in the cache are not paid
-    for again. It counts as an opening of this test split, once for the same artifact, metric and model.
+    The older artifact is scored too if there is one, else the program as given if a gate is about the gain; replies
+    that are in the cache are not paid for again. It counts as an opening of this test split, once for the same
+    artifact, metric and model.
 
     Args:
         program: the loaded artifact.
@@ -177,11 +185,12 @@ def check_artifact(
         metric: judges one prediction.
         gates: what is asked.
         lm: the model.
+        against: an older artifact, loaded and as it lies on disk; a gain is measured over it.
         slots: examples on the way at once; default what the LM says.
         progress: is told what goes on, and how many of how many examples are done.
 
     Raises:
-        UsageError: `data` holds an example that the artifact was selected on.
+        UsageError: `data` holds an example that one of the artifacts was selected on.
         MetricError, ModelUnavailable, ModelMissing, Interrupted: as `evaluate`.
     """
     refuse_selected_on(artifact, data)
@@ -194,13 +203,24 @@ def check_artifact(
 
         return evaluate(candidate, data, metric, lm=lm, slots=slots, meter=meter, progress=tell)
 
-    before = None if gates.min_gain is None else _baseline(artifact, program)
+    if against is None:
+        before = None if gates.min_gain is None else _baseline(artifact, program)
+        older, over = artifact.baseline_json, _AS_GIVEN
+    else:
+        refuse_selected_on(against[1], data)
+        before, older, over = against[0], against[1].candidate_json, _OLDER
     compiled = scored("artifact", program)
-    baseline, finding, notes = None, None, [*compiled.notes]
+    baseline, finding, flips, notes = None, None, None, [*compiled.notes]
     if before is not None:
-        baseline = scored("program as given", before)
-        changed = artifact.baseline_json != artifact.candidate_json
-        finding = finding_of(paired_scores(baseline, compiled), changed=changed, subject="the artifact")
+        baseline = scored(over.removeprefix("the "), before)
+        finding = finding_of(
+            paired_scores(baseline, compiled),
+            changed=older != artifact.candidate_json,
+            subject="the artifact",
+            reference=over,
+            unchanged_because=f"it has the prompts and settings of {over}",
+        )
+        flips = Flips.of(baseline, compiled, data)
         if finding.gain is not None and finding.gain.n < len(data):
             notes.append(f"The gain is over {finding.gain.n} different examples of {len(data)}.")
     latency = _latency(compiled)
@@ -208,10 +228,11 @@ def check_artifact(
     if gates.max_latency is not None and cached:
         notes.append(f"{cached} of {len(compiled.rows)} replies came from the cache, with the latency they had then.")
     return CheckResult(
-        _held(gates, compiled, finding, latency),
+        _held(gates, compiled, finding, latency, over),
         compiled,
         baseline,
         finding,
+        flips,
         latency,
         meter.charged,
         meter.paid,
@@ -255,10 +276,12 @@ def _latency(report: Report) -> dict[str, float]:
     return {name: seconds[math.ceil(share * len(seconds)) - 1] for name, share in rank.items()}
 
 
-def _held(gates: Gates, compiled: Report, finding: Finding | None, latency: Mapping[str, float]) -> tuple[Gate, ...]:
+def _held(
+    gates: Gates, compiled: Report, finding: Finding | None, latency: Mapping[str, float], over: str
+) -> tuple[Gate, ...]:
     held = []
     if gates.min_gain is not None:
-        held.append(_gain_gate(gates.min_gain, finding))
+        held.append(_gain_gate(gates.min_gain, finding, over))
     if gates.min_score is not None:
         found = "unknown: no example has a score" if compiled.mean is None else f"{compiled.mean:.3f}"
         passed = compiled.mean is not None and compiled.mean >= gates.min_score
@@ -276,10 +299,10 @@ def _held(gates: Gates, compiled: Report, finding: Finding | None, latency: Mapp
     return tuple(held)
 
 
-def _gain_gate(limit: float, finding: Finding | None) -> Gate:
+def _gain_gate(limit: float, finding: Finding | None, over: str) -> Gate:
     gain = None if finding is None else finding.gain
     wanted = f"a lower end above {limit:g}"
     if gain is None or gain.low is None or gain.mean is None:
-        return Gate("min-gain", wanted, "unknown: no example has a score", limit, None, passed=False)
+        return Gate("min-gain", wanted, "unknown: no example has a score", limit, None, passed=False, over=over)
     found = f"{gain.mean:+.3f} (95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
-    return Gate("min-gain", wanted, found, limit, gain.low, gain.low > limit)
+    return Gate("min-gain", wanted, found, limit, gain.low, gain.low > limit, over)
