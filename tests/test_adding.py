@@ -1,4 +1,4 @@
-"""One new file adds a metric, a format, an engine, a compiler, a module or an executor.
+"""One new file adds a metric, a format, an engine, a compiler, a module, an executor, an export or a shape of data.
 
 Each file below is put into its package of tunesmith without touching another one. The command line, tunesmith.toml, the
 plan and the artifact then find what it registers.
@@ -110,6 +110,21 @@ class Shout(Export):
     def files(self, source: Source) -> Exported:
         return Exported({"shout.txt": source.prompts[0].signature.instructions.upper() + "!" * self.marks})
 """,
+    "data/shapes/added_shape.py": """
+from tunesmith.data.shapes.registry import register_shape
+from tunesmith.data.shapes.shape import Shape
+
+@register_shape
+class AddedShape(Shape):
+    name = "added"
+    about = "questions called q"
+
+    def fits(self, row, path):
+        return "q" in row
+
+    def convert(self, row, path):
+        yield {"text": row.text("q"), "topic": row.text("a")}
+""",
     "evaluation/executors/added_executor.py": """
 from contextlib import contextmanager
 from tunesmith.evaluation.executor import Executor, register_executor
@@ -128,7 +143,8 @@ class Here(Executor):
 START = """
 import os, sys
 from importlib import import_module
-for name in ("metrics", "formats", "lm.engines", "compilers", "modules", "evaluation.executors", "artifacts.export"):
+PACKAGES = "metrics formats lm.engines compilers modules evaluation.executors artifacts.export data.shapes"
+for name in PACKAGES.split():
     import_module("tunesmith." + name).__path__.append(os.path.join(os.environ["ADDED_TO"], *name.split(".")))
 from tunesmith.cli import main
 main(sys.argv[1:], prog_name="tunesmith")
@@ -224,3 +240,9 @@ def test_an_export_writes_the_artifact_with_its_option(project: Project) -> None
     project.run("compile", "--run", "runs/one")
     assert project.run("export", "runs/one/artifact", "--to", "shout", "--set", "marks=3") == "NAME THE TOPIC.!!!"
     assert "shout: The instruction, loud." in project.run("export")
+
+
+def test_a_file_of_the_added_shape_is_known_and_converted(project: Project) -> None:
+    (project.folder / "q.jsonl").write_text('{"q": "one", "a": "orange"}\n', encoding="utf-8")
+    found = json.loads(project.run("data", "convert", "q.jsonl", "--to", "converted.jsonl", "--yes", "--json"))
+    assert (found["shape"], found["preview"]) == ("added", [{"text": "one", "topic": "orange"}])

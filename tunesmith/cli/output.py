@@ -87,8 +87,8 @@ def bytes_text(count: int) -> str:
     return f"{size:.1f} GB"
 
 
-def agreed(question: str) -> bool:
-    """Ask whether something may be removed.
+def agreed(question: str, *, done: str = "removed") -> bool:
+    """Ask whether something may be `done`.
 
     Raises:
         UsageError: there was no answer.
@@ -97,4 +97,4 @@ def agreed(question: str) -> bool:
         return click.confirm(question, err=True)
     except click.Abort:
         note("")  # ends the line of the question
-        raise UsageError("There was no answer, so nothing was removed. Pass --yes to remove without asking.") from None
+        raise UsageError(f"There was no answer, so nothing was {done}. Pass --yes to go on without asking.") from None

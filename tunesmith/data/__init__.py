@@ -6,6 +6,7 @@ from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
     from tunesmith.data.checkup import FINDINGS, DataCheck, FieldFacts, Finding, Place, check_data
+    from tunesmith.data.conversion import Conversion, convert_file
     from tunesmith.data.datafile import DataFile, compared_fields, plain
     from tunesmith.data.dataset import Dataset, Splits
     from tunesmith.data.disjoint import check_disjoint
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from tunesmith.data.readers import read_file
     from tunesmith.data.score import Score
     from tunesmith.data.scripts import scripts_of
+    from tunesmith.data.shapes.registry import known_shapes, register_shape
+    from tunesmith.data.shapes.shape import Dropped, Given, Shape, WrongField
     from tunesmith.data.similar import NEAR, similar_texts
     from tunesmith.data.source import Reading, Row
     from tunesmith.data.text import normalize_text, tokens
@@ -31,9 +34,12 @@ __all__ = [
     "check_targets",
     "compared_fields",
     "content_key",
+    "Conversion",
+    "convert_file",
     "DataCheck",
     "DataFile",
     "Dataset",
+    "Dropped",
     "example_key",
     "FieldFacts",
     "fields_of",
@@ -41,8 +47,10 @@ __all__ = [
     "FINDINGS",
     "Fitted",
     "fitted",
+    "Given",
     "inputs_key",
     "jsonl",
+    "known_shapes",
     "language_of",
     "MISSING",
     "NEAR",
@@ -51,12 +59,15 @@ __all__ = [
     "plain",
     "read_file",
     "Reading",
+    "register_shape",
     "Row",
     "Score",
     "scripts_of",
+    "Shape",
     "similar_texts",
     "Splits",
     "tokens",
     "with_labels",
     "write_rows",
+    "WrongField",
 ]

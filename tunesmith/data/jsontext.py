@@ -13,6 +13,7 @@ __all__ = ["JsonError", "decode_json", "located_items", "rows_of_columns"]
 _SPACE = re.compile(r"[ \t\r\n]*")
 _TWICE = "In an object, {}. Rename or remove one of the two."
 _DATA = re.compile(r"\[[ \t\r\n]*[{\]]")  # an array of objects, or of nothing
+_ROWS = ("rows", "tests")  # lists that hold the rows if there are several: of Hugging Face's viewer, of promptfoo
 _YIELDED = object()  # stands for the field `data` if its rows were yielded
 
 
@@ -47,9 +48,10 @@ def located_items(text: str) -> Iterator[tuple[int, Any]]:
     """Yield (line, value) for each row of a JSON text. The value of a row that cannot be used is a `JsonError`.
 
     The rows of an array are its items; the rows of several objects in a row are the objects. The rows of a single
-    object are the items of its array `data`, or of its only array of objects, or its columns, as `DataFrame.to_json`
-    writes them with any `orient` (lists of the same length, objects with the same names, or `columns` and `data`).
-    Any other object with a plain value is one row. For columns, the line is the number of the row.
+    object are the items of its array `data`, `rows` or `tests`, or of its only array of objects, or its columns, as
+    `DataFrame.to_json` writes them with any `orient` (lists of the same length, objects with the same names, or
+    `columns` and `data`). Any other object with a plain value is one row. For columns, the line is the number of the
+    row.
 
     Raises:
         JsonError: the text has another form. Items before the error are yielded first.
@@ -151,6 +153,9 @@ def _table_rows(fields: Mapping[str, Any]) -> list[Any]:
     if rows is not None:
         return rows
     lists = [name for name, column in fields.items() if _is_list_of_objects(column)]
+    named = [name for name in _ROWS if name in lists]
+    if named:
+        return list(fields[named[0]])
     if len(lists) > 1:
         raise JsonError(f"The file holds several lists: {lists[:8]}. Save each list in its own file.", 1)
     if lists:

@@ -1,4 +1,4 @@
-"""Read rows of data files, one after the other: JSONL, JSON, CSV, TSV and Parquet."""
+"""Read rows of data files, one after the other: JSONL, JSON, YAML, CSV, TSV and Parquet."""
 
 import importlib
 from collections.abc import Callable
@@ -9,9 +9,10 @@ from tunesmith.data.jsontext import JsonError, decode_json, located_items
 from tunesmith.data.source import Reading, Row, Rows
 from tunesmith.data.tables import read_table
 from tunesmith.data.textfile import misread, starts_with, text_lines
+from tunesmith.data.yamltext import YamlError, located_yaml
 from tunesmith.errors import DataError, RowError, UsageError
 
-__all__ = ["read_file"]
+__all__ = ["parquet_metadata", "read_file"]
 
 _PARQUET_BATCH = 1024
 _DOCUMENT = ("[{", "[]")  # the start of a JSON array of objects, for any file name
@@ -121,6 +122,21 @@ def read_json(path: Path, reading: Reading) -> Rows:
         raise RowError(error.problem, source=str(path), line=error.line) from error
 
 
+def read_yaml(path: Path, reading: Reading) -> Rows:
+    """Yield the rows of a YAML text with their line numbers."""
+    lines = list(text_lines(path, reading.encoding))
+    for number, line in enumerate(lines, 1):
+        error = misread(path, number, line, reading.encoding, is_row=False)
+        if error is not None:
+            raise error
+    try:
+        for line_number, value in located_yaml("".join(lines), reading.note):
+            is_bad = isinstance(value, YamlError)
+            yield RowError(value.problem, source=str(path), line=value.line) if is_bad else Row(line_number, value)
+    except YamlError as error:
+        raise RowError(error.problem, source=str(path), line=error.line) from error
+
+
 def _read_csv(path: Path, reading: Reading) -> Rows:
     return read_table(path, ",", reading)
 
@@ -158,6 +174,21 @@ def read_parquet(path: Path, reading: Reading) -> Rows:
                 yield Row(number, value)
 
 
+def parquet_metadata(path: Path) -> dict[str, str]:
+    """Return the notes that the writer of a Parquet file left in it.
+
+    Raises:
+        DataError: the file cannot be read.
+        UsageError: the extra `parquet` is missing.
+    """
+    arrow, parquet = _arrow()
+    try:
+        found = parquet.read_schema(path).metadata or {}
+    except (OSError, ValueError, arrow.ArrowException) as error:
+        raise DataError(f"`{path}` cannot be read as Parquet: {error}") from error
+    return {name.decode("utf-8", "replace"): text.decode("utf-8", "replace") for name, text in found.items()}
+
+
 def _arrow() -> tuple[Any, Any]:
     try:
         return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
@@ -172,6 +203,8 @@ _READERS: dict[str, Callable[[Path, Reading], Rows]] = {
     ".ndjson": read_jsonl,
     ".parquet": read_parquet,
     ".tsv": _read_tsv,
+    ".yaml": read_yaml,
+    ".yml": read_yaml,
 }
 _FRAME = "Save it as CSV or JSONL, or pass a data frame: `Dataset.load(pandas.read_{}(...))`"
 _UNPACK = "Unpack it, or compress it with gzip instead, as in `rows.jsonl.gz`"

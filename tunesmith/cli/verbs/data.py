@@ -136,3 +136,43 @@ def sample(**given: Any) -> int:
     from tunesmith.cli import data
 
     return data.sample(**given)
+
+
+@command.command()
+@_file
+@click.option("--to", type=_path, required=True, metavar="FILE", help="The .jsonl, .csv or .tsv file to write.")
+@click.option("--from", "shape", metavar="SHAPE", help="The shape of FILE. Default: told by its first rows.")
+@click.option(
+    "--columns",
+    multiple=True,
+    metavar="FIELD=PATH",
+    help="Take a field from elsewhere: answer=answers.text.0. Repeatable.",
+)
+@click.option(
+    "--labels",
+    multiple=True,
+    metavar="FIELD=NAME,...",
+    help="The names of label ids, from 0: label=bad,good. Repeatable.",
+)
+@_delimiter
+@_encoding
+@click.option("--skip-bad", is_flag=True, help="Leave wrong rows out, instead of stopping at the first.")
+@click.option("--dry-run", is_flag=True, help="Show the preview and write nothing.")
+@click.option("--yes", is_flag=True, help="Write without asking.")
+@_force
+@json_option
+@unneeded_quiet_option
+def convert(**given: Any) -> int:
+    """Convert FILE from another program's shape to rows with plain fields.
+
+    It knows files of SQuAD, GSM8K, promptfoo, Alpaca, ShareGPT and Hugging Face, among others; docs/data.md has the
+    table. A preview shows the first rows, the fields, and what is left out; then it asks.
+
+    \b
+    tunesmith data convert dev-v2.0.json --to squad.jsonl
+    tunesmith data convert promptfooconfig.yaml --to tests.jsonl --yes
+    tunesmith data convert export.csv --to rows.jsonl --delimiter '|' --columns label=Topic
+    """  # noqa: D301 - click's mark for text that keeps its lines
+    from tunesmith.cli import data_convert
+
+    return data_convert.run(**given)
