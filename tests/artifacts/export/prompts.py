@@ -1,11 +1,14 @@
 """Programs with nasty texts in every fixed place, and what they send."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import dspy
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tunesmith as ts
+from tests.scale import FULL, scaled
 from tunesmith.modules import Candidate, Module
 from tunesmith.signatures import Demo
 
@@ -49,3 +52,12 @@ def program(format_name: str = "bare", instruction: str = "Sort it.", *demos: st
 def sent(made: Module, **inputs: Any) -> list[dict[str, str]]:
     """Return the messages that a program sends."""
     return list(ts.render(made, **inputs).messages)
+
+
+def check_texts(name: str, check: Callable[[str, str, str, str], None]) -> None:
+    """Call `check(instruction, demo, text, more)` with nasty fixed texts and plain inputs, others for each format."""
+    inputs = ["one", "two\nlines", "{a} {{text}} {% b %}", "back\\slash 'and' \"quotes\""]
+    for number, text in enumerate(NASTY):
+        if FULL or number % len(FORMATS) == FORMATS.index(name):
+            check(text, NASTY[number - 5], inputs[number % 4], inputs[number // 4 % 4])
+    settings(max_examples=scaled(160))(given(nasty, nasty, plain, plain)(check))()

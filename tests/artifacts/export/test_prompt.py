@@ -1,10 +1,9 @@
 from typing import Any
 
 import dspy
-from hypothesis import given
 
 import tunesmith as ts
-from tests.artifacts.export.prompts import FORMATS, nasty, plain, program, sent
+from tests.artifacts.export.prompts import FORMATS, check_texts, program, sent
 from tests.each import each
 from tunesmith.artifacts.export._prompt import Prompt
 from tunesmith.artifacts.export._source import Source
@@ -23,12 +22,11 @@ def filled(found: Prompt, **inputs: str) -> list[dict[str, str]]:
 
 @each("name", FORMATS)
 def test_with_the_blanks_filled_the_messages_are_those_that_are_sent(name: str) -> None:
-    @given(nasty, nasty, plain, plain)
     def check(instruction: str, demo: str, text: str, more: str) -> None:
         made = program(name, instruction, demo)
         assert filled(prompt(made), text=text, count="7", more=more) == sent(made, text=text, count=7, more=more)
 
-    check()
+    check_texts(name, check)
 
 
 def test_a_mark_is_found_though_the_instruction_and_a_label_look_like_one() -> None:

@@ -169,8 +169,19 @@ def prompt_of(path: str, predictor: DspyPredict) -> Prompt:
             f"The format of `{path}` writes an input in a way that no placeholder can stand for: {error}."
         ) from error
     fixed = tuple(Message(one["role"], (one["content"],)) for one in before)
+    _check_sendable(path, [one["content"] for one in before])
     name = bound_format(predictor) or class_name(caller_adapter())
     return Prompt(path, signature, name, (*fixed, Message(last["role"], pieces)), rendered.options)
+
+
+def _check_sendable(path: str, texts: list[str]) -> None:
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"The instruction or a demo of `{path}` holds half a character (a lone surrogate), which no file and no "
+            "request can hold. Repair it with `text.encode('utf-8', 'replace').decode()`."
+        ) from error
 
 
 def _rendered(predictor: DspyPredict, inputs: Mapping[str, str]) -> Any:
