@@ -1,9 +1,10 @@
 """Tables fit the terminal: a long cell goes on below itself, and nothing is cut off."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.cli.output import table
+from tunesmith.cli.output import say, table
 
 ROWS = [
     ("candidate", "what differs", "on validation", "n"),
@@ -15,6 +16,13 @@ ROWS = [
     ),
     ("program as given", "", "0.200", "80"),
 ]
+
+
+def test_what_cannot_be_seen_is_shown_as_an_escape(capsys: pytest.CaptureFixture[str]) -> None:
+    say("Red\x1b[31m, \u202eback, \U000e0041hidden,\r\u200b over.\tTab\nline, 語 é क्\u200dष.")
+    assert capsys.readouterr().out == (
+        "Red\\x1b[31m, \\u202eback, \\U000e0041hidden,\\r\\u200b over.\tTab\nline, 語 é क्\u200dष.\n"
+    )
 
 
 def test_a_long_cell_goes_on_below_itself() -> None:

@@ -2,21 +2,36 @@
 
 import json
 
+import dspy
 import pytest
 
+import tunesmith as ts
 from tests.cli.conftest import Workspace, check_failure, run
 from tests.cli.server import Server
 
 A = Workspace.artifact
 
 
+class Own(dspy.Module):
+    """A class that an artifact names and nobody allowed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = ts.Predict("text -> label")
+
+
 def test_it_says_what_the_artifact_holds(workspace: Workspace) -> None:
     text = run("show", A).stdout
     for part in (
         workspace.result["artifact"]["sha256"],
-        "verdict   ship",
+        "verdict     ship",
         "exact_match(team)",
         "openai/tiny (dspy, unverified)",
+        "signed      no",
+        "testset ",
+        "looked at 1 times up to this compile",
+        "Prompt of self, as sent: user",
+        "Report: {{report}}",
         "Predictor self",
         "input report: str",
         "output team: Literal['streets', 'waste', 'water', 'parks']",
@@ -49,6 +64,21 @@ def test_messages_are_what_reaches_the_engine(workspace: Workspace, server: Serv
     assert sent["max_completion_tokens"] == shown["options"]["max_tokens"]
     assert shown["constraint"] is None
     assert "response_format" not in sent
+
+
+def test_without_inputs_each_predictor_is_shown_as_sent_with_placeholders(workspace: Workspace) -> None:
+    prompts = json.loads(run("show", A, "--messages", "--json").stdout)["prompts"]
+    sent = json.loads(run("show", A, "--messages", "report={{report}}", "--json").stdout)["messages"]["messages"]
+    assert [message["content"] for message in prompts["self"]] == [message["content"] for message in sent]
+    assert "{{report}}" in run("show", A, "--messages").stdout
+
+
+def test_a_class_of_the_users_own_is_shown_without_its_prompt(workspace: Workspace) -> None:
+    ts.save("own", Own())
+    found = run("show", "own")
+    assert found.exit_code == 0
+    assert "Note: The prompt cannot be shown here." in found.stdout
+    assert "--allow tests.cli.test_show:Own" in found.stdout
 
 
 def test_without_a_model_one_that_takes_every_constraint_is_assumed(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunesmith.artifacts.folder import MANIFEST, STATE, locate, read_files
+from tunesmith.artifacts.folder import MANIFEST, SIGNATURE, STATE, locate, read_files
 from tunesmith.artifacts.manifest import parse_json, parse_manifest, sha256_of
 from tunesmith.artifacts.state import check_state
 from tunesmith.errors import ArtifactError, brief
@@ -88,6 +88,11 @@ class Artifact:
     def lm(self) -> dict[str, Any]:
         """The identity of the compile's model, as `Identity.to_json` returns it, or `UNKNOWN_MODEL`."""
         return dict(self.manifest["lm"])
+
+    @property
+    def signed(self) -> bool:
+        """Whether its folder has a signature, which says nothing before `verify_signature` has checked it."""
+        return (self.path / SIGNATURE).is_file()
 
     def known(self, examples: Sequence[Example]) -> dict[str, int]:
         """Return how many of `examples` (with marked inputs) were used for selection, for each split with any.

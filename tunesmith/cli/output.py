@@ -11,10 +11,16 @@ from typing import Any
 import click
 
 from tunesmith.errors import UsageError
+from tunesmith.lazy import lazy_pattern
 
 __all__ = ["agreed", "bytes_text", "emit", "heading", "note", "say", "say_table", "table"]
 
 _NARROWEST = 12  # characters of a wrapped column
+# Characters that move the cursor, turn the direction of writing, or have no width: text of an artifact or a model must
+# not look other than it is. Line ends, tabs and joiners of letters stay.
+_UNSEEN = lazy_pattern(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
+)
 
 
 def emit(value: Any, *, indent: int | None = 2) -> None:
@@ -28,9 +34,13 @@ def emit(value: Any, *, indent: int | None = 2) -> None:
 
 
 def say(text: str = "") -> None:
-    """Write a line for people to stdout; characters that the terminal lacks are replaced."""
+    """Write a line for people to stdout.
+
+    Characters that the terminal lacks are replaced, and those that cannot be seen are shown as escapes.
+    """
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    click.echo(text.encode(encoding, "replace").decode(encoding))
+    visible = _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    click.echo(visible.encode(encoding, "replace").decode(encoding))
 
 
 def note(text: str, *, quiet: bool = False) -> None:

@@ -5,17 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.artifacts import Artifact, verify
+from tunesmith.artifacts import Artifact, export_program, verify
 from tunesmith.cli.choosing import chosen_artifact, chosen_lm, chosen_spec
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.fields import pairs_of, typed_pairs
 from tunesmith.cli.output import emit, heading, note, say, say_table
-from tunesmith.errors import UsageError
+from tunesmith.errors import ArtifactError, UsageError
 from tunesmith.lm import LM, OwnTurns
 from tunesmith.modules import Module, nearest_path, program_inputs, render, tree
 from tunesmith.signatures import left_out, output_schema
 
 __all__ = ["run"]
+
+_IDENTITY = 12  # shown digits of a fingerprint
 
 
 def run(
@@ -40,8 +42,10 @@ def run(
         program = chosen_artifact(artifact, allow)
         if wants_tree:
             parts["tree"] = _tree(program)
-        if messages:
+        if messages and fields:
             parts["messages"] = _messages(program, fields, spec, quiet=quiet)
+        elif messages:
+            parts["prompts"] = _prompts(program)
         if schema:
             parts["schema"] = _schemas(program)
     if wants_diff:
@@ -52,7 +56,30 @@ def run(
         _say_parts(parts)
     else:
         _say(found)
+        _say_own_prompts(artifact, allow)
     return DONE
+
+
+def _prompts(program: Module) -> dict[str, list[dict[str, Any]]]:
+    """Return the messages of each predictor, with `{{name}}` in place of an input."""
+    found = json.loads(export_program(program, to="messages").text)["predictors"]
+    return {path: one["messages"] for path, one in found.items()}
+
+
+def _say_own_prompts(artifact: Path, allow: tuple[str, ...]) -> None:
+    try:
+        prompts = _prompts(chosen_artifact(artifact, allow))
+    except (ArtifactError, UsageError) as error:
+        say(f"Note: The prompt cannot be shown here. {error}")
+    else:
+        _say_prompts(prompts)
+
+
+def _say_prompts(prompts: dict[str, list[dict[str, Any]]]) -> None:
+    for path, messages in prompts.items():
+        for message in messages:
+            heading(f"Prompt of {path}, as sent: {message['role']}")
+            say(message["content"])
 
 
 def _messages(program: Module, fields: Sequence[str], spec: str | None, *, quiet: bool) -> dict[str, Any]:
@@ -85,6 +112,7 @@ def _tree(program: Module) -> dict[str, Any]:
 def _say_parts(parts: dict[str, Any]) -> None:
     if "tree" in parts:
         say(parts["tree"]["text"])
+    _say_prompts(parts.get("prompts", {}))
     if "messages" in parts:
         _say_messages(parts["messages"])
     for path, one in parts.get("schema", {}).items():
@@ -117,18 +145,25 @@ def _say_messages(sent: dict[str, Any]) -> None:
 
 
 def _say(artifact: Artifact) -> None:
-    manifest = artifact.manifest
-    model = artifact.lm
+    manifest, model, apart = artifact.manifest, artifact.lm, artifact.manifest["unhashed"]
+    digest = model.get("digest")
+    weights = "unverified" if digest is None else f"weights {digest[:_IDENTITY]}"
     rows = [
         ("artifact", str(artifact.path)),
         ("sha256", artifact.sha256),
+        ("signed", "yes; `tunesmith verify --trusted` checks by whom" if artifact.signed else "no"),
+        ("created", apart["created"] or "unknown"),
         ("program", artifact.program_class),
-        ("model", f"{model.get('model')} ({model.get('backend')}{'' if model.get('verified') else ', unverified'})"),
+        ("model", f"{model.get('model')} ({model.get('backend')}, {weights})"),
         ("metric", str(manifest["metric"])),
+        ("data", ", ".join(f"{name} {key[:_IDENTITY]}" for name, key in manifest["datasets"].items()) or "unknown"),
         ("verdict", artifact.verdict),
         ("charged", _charged(manifest["charged"])),
         ("seed", str(manifest["seed"])),
+        ("versions", ", ".join(f"{name} {version or '?'}" for name, version in manifest["versions"].items())),
     ]
+    if apart["test_opened"] is not None:
+        rows.append(("test split", f"looked at {apart['test_opened']} times up to this compile"))
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         say(f"{name.ljust(width)}  {value}")
