@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.artifacts.artifact import UNKNOWN_MODEL, Artifact, verified
@@ -21,6 +22,7 @@ from tunesmith.modules import (
     files_beside,
     set_decisions,
     signature_of,
+    with_lm,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def load(
     Only code that the caller names is run. The program is `program`, or a class that `allow` names, or it is rebuilt
     from the manifest if it is a `Predict` or `ChainOfThought` over simple types, or a registered module around them.
     An artifact never contains a model's address. The result has the `Artifact` as its attribute `artifact`, unless the
-    program uses that name itself.
+    program uses that name itself. It can be called from many threads and event loops at once (`acall` there), and its
+    method `with_lm(lm)` returns a copy that calls another model.
 
     Args:
         path: the artifact's folder.
@@ -84,6 +87,8 @@ def load(
         _bind(loaded, lm, artifact)
     if isinstance(getattr(loaded, "artifact", None), Artifact | None):
         loaded.__dict__["artifact"] = artifact
+    if not hasattr(type(loaded), "with_lm"):
+        loaded.__dict__["with_lm"] = partial(with_lm, loaded)
     return loaded
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         set_decisions,
         settings,
         signature_of,
+        with_lm,
     )
     from tunesmith.modules.multi_chain import MultiChainComparison
     from tunesmith.modules.nearest import Nearest, demo_content, inputs_text, nearest_of, nearest_path, static_demos
@@ -220,6 +221,7 @@ __all__ = [
     "why_not_importable",
     "why_not_rewritten",
     "with_default_formats",
+    "with_lm",
     "WordIndex",
     "words_of",
     "ZeroShotCoT",

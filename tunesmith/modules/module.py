@@ -18,7 +18,7 @@ from dspy.dsp.utils.settings import settings
 from dspy.primitives.prediction import Completions
 from dspy.signatures.signature import ensure_signature
 
-from tunesmith.errors import UsageError
+from tunesmith.errors import UsageError, shown
 from tunesmith.lm import BaseLM
 from tunesmith.signatures import Signature, check_fields
 
@@ -40,6 +40,7 @@ __all__ = [
     "set_decisions",
     "settings",
     "signature_of",
+    "with_lm",
 ]
 
 
@@ -117,6 +118,20 @@ def copy_with_lms(program: Module, replaced: Callable[[BaseLM], BaseLM]) -> Modu
     if any(map(_is_async_only, parts)):
         for part in filter(_is_async_only, _parts(copied)):
             part.__dict__["forward"] = MethodType(_forward, part)
+    return copied
+
+
+def with_lm(program: Module, lm: BaseLM) -> Module:
+    """Return a copy of `program` whose predictors all call `lm`, also those of frozen parts.
+
+    Raises:
+        UsageError: `lm` is not an LM, or the program's `forward` is asynchronous.
+    """
+    if not isinstance(lm, BaseLM):
+        raise UsageError(f"`lm` must be an LM, for instance from `ts.lm(...)`. Given: {shown(lm)}.")
+    copied = copy_program(program)
+    for _, predictor in copied.named_sub_modules(DspyPredict):
+        predictor.lm = lm  # type: ignore[attr-defined]
     return copied
 
 

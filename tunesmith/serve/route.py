@@ -21,6 +21,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 _STATUSES = {
     400: "The body is not JSON.",
     401: "The token is missing or wrong.",
+    404: "There is no such program.",
     403: "This is not allowed.",
     408: "The body did not come in time.",
     409: "Not now.",

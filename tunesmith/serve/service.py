@@ -10,6 +10,7 @@ from typing import Any
 from tunesmith.errors import TunesmithError, UsageError, shown
 from tunesmith.lm import LM, BaseLM, as_lm
 from tunesmith.modules import Module
+from tunesmith.serve.chat import chat_doors
 from tunesmith.serve.desk import Desk
 from tunesmith.serve.endpoint import Endpoint
 from tunesmith.serve.limits import Limits
@@ -105,7 +106,8 @@ class Service:
         operating = operating_doors(
             endpoints, self.desk, self.reload, may_reload=self._token is not None, any_model=self._any_model
         )
-        return [*operating, *(door for one in endpoints.values() for door in predicting_doors(one, self.desk))]
+        predicting = [door for one in endpoints.values() for door in predicting_doors(one, self.desk)]
+        return [*operating, *predicting, *chat_doors(endpoints.values(), self.desk)]
 
     async def reload(self) -> Mapping[str, Endpoint]:
         """Load all programs again and serve them from the next request on; if one is broken, none is replaced.
