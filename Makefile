@@ -42,6 +42,7 @@ model: $(READY)
 
 demo: model
 	$(BIN)/tunesmith demo
+	$(BIN)/tunesmith serve runs/demo/artifact --lm embedded --port 0 --ask comment="The bed was hard."
 
 # The model is slower beside much else, so what runs it runs apart, and each worker runs it on a core of its own.
 test: model

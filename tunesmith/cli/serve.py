@@ -1,19 +1,30 @@
 """`tunesmith serve`: answer over HTTP with artifacts."""
 
+import json
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.artifacts import verify
 from tunesmith.cli.choosing import chosen_artifact, chosen_lm, chosen_spec
 from tunesmith.cli.failures import DONE
-from tunesmith.errors import UsageError, shown
+from tunesmith.cli.fields import json_values, pairs_of, typed_pairs
+from tunesmith.cli.output import say
+from tunesmith.errors import TunesmithError, UsageError, shown
+from tunesmith.lazy import lazy_module
 from tunesmith.lm import LM
-from tunesmith.modules import Module
+from tunesmith.modules import Module, program_inputs
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = lazy_module("httpx")
 
 __all__ = ["run"]
 
@@ -37,11 +48,23 @@ def run(
     max_text: int,
     max_batch: int,
     drain: float,
+    feedback: Path | None,
+    no_page: bool,
+    ask: tuple[str, ...],
     log_prompts: bool,
 ) -> int:
     """Serve ARTIFACTS until a signal."""
     try:
-        from tunesmith.serve import LOOPBACK, JsonLog, Limits, Service, check_address, is_loopback, run_server
+        from tunesmith.serve import (
+            LOOPBACK,
+            FeedbackFolder,
+            JsonLog,
+            Limits,
+            Service,
+            check_address,
+            is_loopback,
+            run_server,
+        )
     except ImportError as error:
         raise UsageError(f"Serving needs {error.name}. Run `pip install 'tunesmith[serve]'`.") from error
     limits = Limits(
@@ -59,9 +82,58 @@ def run(
         log=log,
         shows_texts=log_prompts,
         any_model=any_model,
+        feedback=None if feedback is None else FeedbackFolder(feedback),
+        page=not no_page,
     )
-    run_server(service, host=host, port=port, log=log)
+    question = _Question(service, ask, token) if ask else None
+    run_server(service, host=host, port=port, log=log, started=None if question is None else question.put)
+    if question is not None:
+        question.say()
     return DONE
+
+
+class _Question:
+    """One question that is asked over HTTP as soon as the service answers; then the service is told to stop.
+
+    Raises:
+        UsageError: the fields are not the program's.
+    """
+
+    def __init__(self, service: Any, pairs: tuple[str, ...], token: str | None) -> None:
+        self._endpoint = next(iter(service.endpoints.values()))
+        inputs = program_inputs(self._endpoint.program)
+        self._inputs = json_values(typed_pairs(pairs_of(pairs, inputs.names), inputs).items())
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._limit = service.desk.limits.deadline + 10
+        self._found: httpx.Response | Exception | None = None
+
+    def put(self, url: str) -> None:
+        """Ask in a thread of its own: this one answers."""
+        self._url = f"{url}{self._endpoint.prefix}/predict"
+        threading.Thread(target=self._ask, daemon=True).start()
+
+    def _ask(self) -> None:
+        try:
+            self._found = httpx.post(
+                self._url, json=self._inputs, headers=self._headers, timeout=self._limit, trust_env=False
+            )
+        except httpx.HTTPError as error:
+            self._found = error
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def say(self) -> None:
+        """Show the answer.
+
+        Raises:
+            TunesmithError: there was none.
+        """
+        if not isinstance(self._found, httpx.Response):
+            raise TunesmithError(f"The service did not answer at {self._url}: {self._found}. See its log above.")
+        if not self._found.is_success:
+            raise TunesmithError(f"The service answered with {self._found.status_code}: {self._found.text}")
+        say(f"POST {self._url} {json.dumps(self._inputs, ensure_ascii=False)}")
+        say(self._found.text)
 
 
 def _token(file: Path | None) -> str | None:

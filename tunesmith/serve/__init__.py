@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
+    from tunesmith.serve.feedback import FeedbackFolder
     from tunesmith.serve.limits import Limits
     from tunesmith.serve.log import JsonLog, Log
     from tunesmith.serve.server import LOOPBACK, check_address, is_loopback, run_server
@@ -12,4 +13,14 @@ if TYPE_CHECKING:
 else:
     __getattr__ = lazy_package(__name__)
 
-__all__ = ["check_address", "is_loopback", "JsonLog", "Limits", "Log", "LOOPBACK", "run_server", "Service"]
+__all__ = [
+    "check_address",
+    "FeedbackFolder",
+    "is_loopback",
+    "JsonLog",
+    "Limits",
+    "Log",
+    "LOOPBACK",
+    "run_server",
+    "Service",
+]

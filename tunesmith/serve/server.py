@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -51,10 +51,19 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def run_server(service: Service, *, host: str, port: int, log: JsonLog) -> None:
+def run_server(
+    service: Service, *, host: str, port: int, log: JsonLog, started: Callable[[str], None] | None = None
+) -> None:
     """Answer requests until SIGTERM or SIGINT; SIGHUP loads the artifacts again.
 
     After the first signal no new connection is taken, and requests under way end. A second one ends at once.
+
+    Args:
+        service: the app.
+        host: address to listen at.
+        port: 0 for any free one.
+        log: gets what happens.
+        started: is called with the service's URL when it answers.
 
     Raises:
         UsageError: the address cannot be listened at.
@@ -77,7 +86,7 @@ def run_server(service: Service, *, host: str, port: int, log: JsonLog) -> None:
         timeout_graceful_shutdown=max(1, round(service.desk.limits.drain_seconds)),
     )
     try:
-        _Server(config, service, log).run()
+        _Server(config, service, log, started).run()
     except SystemExit as stop:
         raise UsageError(
             f"The service cannot listen at {host}:{port}. Is the port taken? Give another --port."
@@ -87,9 +96,11 @@ def run_server(service: Service, *, host: str, port: int, log: JsonLog) -> None:
 class _Server(uvicorn.Server):
     """uvicorn's server; it reloads at SIGHUP, and returns after SIGTERM instead of dying of it."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, log: JsonLog) -> None:
+    def __init__(
+        self, config: uvicorn.Config, service: Service, log: JsonLog, started: Callable[[str], None] | None
+    ) -> None:
         super().__init__(config)
-        self._service, self._log = service, log
+        self._service, self._log, self._tell = service, log, started
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: Any = None) -> None:
@@ -97,7 +108,10 @@ class _Server(uvicorn.Server):
         where = self.servers[0].sockets[0].getsockname()
         host = f"[{where[0]}]" if ":" in where[0] else where[0]
         programs = {name or "/": _sha256(one) for name, one in self._service.endpoints.items()}
-        self._log.write("started", url=f"http://{host}:{where[1]}", programs=programs)
+        url = f"http://{host}:{where[1]}"
+        self._log.write("started", url=url, programs=programs)
+        if self._tell is not None:
+            self._tell(url)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

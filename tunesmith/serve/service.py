@@ -13,12 +13,14 @@ from tunesmith.modules import Module
 from tunesmith.serve.chat import chat_doors
 from tunesmith.serve.desk import Desk
 from tunesmith.serve.endpoint import Endpoint
+from tunesmith.serve.feedback import FeedbackFolder, feedback_door
 from tunesmith.serve.limits import Limits
 from tunesmith.serve.log import Log
 from tunesmith.serve.operating import operating_doors
 from tunesmith.serve.predicting import predicting_doors
 from tunesmith.serve.problem import Refusal
 from tunesmith.serve.route import Door, app_of, refused
+from tunesmith.serve.trying import trying_doors
 from tunesmith.serve.visit import KEY, Visit
 
 __all__ = ["Service"]
@@ -31,8 +33,8 @@ _HEADERS = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
     b"cross-origin-resource-policy": b"same-origin",
 }
-_OPEN = ("/healthz", "/readyz")
-_TAKEN = {"batch", "feedback", "healthz", "metrics", "openapi.json", "predict", "readyz", "v1", "-"}
+_OPEN = ("/healthz", "/readyz", "/")  # the page has nothing of the programs
+_TAKEN = {"batch", "feedback", "healthz", "metrics", "openapi.json", "predict", "readyz", "try", "v1", "-"}
 
 Load = Callable[[], Mapping[str, tuple[Module, BaseLM]]]
 
@@ -50,6 +52,8 @@ class Service:
         log: gets one event per request.
         shows_texts: whether the log has inputs and outputs.
         any_model: whether a model other than the artifact's counts as ready.
+        feedback: folder that keeps what clients say was wrong, `None` to take no feedback.
+        page: whether there is a web page to try the programs, which shows prompts.
 
     Raises:
         UsageError: a name or a program cannot be served.
@@ -73,8 +77,10 @@ class Service:
         log: Log | None = None,
         shows_texts: bool = False,
         any_model: bool = False,
+        feedback: FeedbackFolder | None = None,
+        page: bool = True,
     ) -> None:
-        self._load, self._any_model = load, any_model
+        self._load, self._any_model, self._feedback, self._page = load, any_model, feedback, page
         self._token = None if token is None else token.encode()
         self._hosts = None if hosts is None else frozenset(hosts)
         self.desk = Desk(limits or Limits(), log or Log(), shows_texts=shows_texts)
@@ -107,7 +113,12 @@ class Service:
             endpoints, self.desk, self.reload, may_reload=self._token is not None, any_model=self._any_model
         )
         predicting = [door for one in endpoints.values() for door in predicting_doors(one, self.desk)]
-        return [*operating, *predicting, *chat_doors(endpoints.values(), self.desk)]
+        doors = [*operating, *predicting, *chat_doors(endpoints.values(), self.desk)]
+        if self._page:
+            doors += trying_doors(endpoints, self.desk, feedback=self._feedback is not None)
+        if self._feedback is not None:
+            doors += [feedback_door(one, self.desk, self._feedback) for one in endpoints.values()]
+        return doors
 
     async def reload(self) -> Mapping[str, Endpoint]:
         """Load all programs again and serve them from the next request on; if one is broken, none is replaced.

@@ -31,6 +31,15 @@ __all__ = ["command"]
 )
 @click.option("--max-batch", type=click.IntRange(min=1), default=64, show_default=True, help="Inputs of a batch.")
 @click.option("--drain", type=float, default=30.0, show_default=True, help="Seconds that running requests get to end.")
+@click.option(
+    "--feedback", type=click.Path(path_type=Path), metavar="FOLDER", help="Keep there what clients say was wrong, as "
+    "PROGRAM.jsonl for `compile --bad-cases`."
+)  # fmt: skip
+@click.option("--no-page", is_flag=True, help="Serve no web page; it shows prompts.")
+@click.option(
+    "--ask", multiple=True, metavar="FIELD=VALUE", help="Ask the first program this over HTTP, show the answer, and "
+    "stop; once for each field."
+)  # fmt: skip
 @click.option("--log-prompts", is_flag=True, help="Show inputs and outputs in the log.")
 def command(**given: Any) -> int:
     """Serve the program in ARTIFACT over HTTP, and others under a name each.
@@ -39,7 +48,8 @@ def command(**given: Any) -> int:
     per line. SIGTERM or Ctrl-C ends it after the requests under way; SIGHUP loads the artifacts again.
 
     \b
-    tunesmith serve runs/demo/artifact
+    tunesmith serve runs/demo/artifact            # and open http://127.0.0.1:8000 in a browser
+    tunesmith serve runs/demo/artifact --port 0 --ask comment="The bed was hard."
     tunesmith serve triage=runs/triage/artifact topics=runs/demo/artifact --port 8080
     curl localhost:8000/predict -H 'Content-Type: application/json' -d '{"comment": "The bed was hard."}'
     """  # noqa: D301 - click's mark for text that keeps its lines

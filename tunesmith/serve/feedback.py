@@ -1,0 +1,109 @@
+"""`/feedback`: keep a wrong answer with the right one, as a row that `tunesmith compile --bad-cases` takes."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NotRequired, get_origin
+
+from pydantic_core import to_json
+from typing_extensions import TypedDict
+
+from tunesmith.errors import UsageError
+from tunesmith.serve.contract import reader_of, typed_object
+from tunesmith.serve.desk import Desk
+from tunesmith.serve.endpoint import Endpoint, pascal
+from tunesmith.serve.predicting import read_inputs
+from tunesmith.serve.problem import Refusal
+from tunesmith.serve.route import Door
+from tunesmith.serve.web import JSONResponse, Request, Response
+
+__all__ = ["feedback_door", "FeedbackFolder"]
+
+_UNNAMED = "program"  # of the file of the program at the root
+_BESIDE = ("answered", "remark")  # a program's own field of that name wins, as in `--bad-cases`
+
+
+class Kept(TypedDict):
+    """The answer of `/feedback`."""
+
+    kept: bool
+
+
+class FeedbackFolder:
+    """A folder with a JSONL file for each program. A row is on the disk when its request is answered.
+
+    Args:
+        path: made if it is not there.
+
+    Raises:
+        UsageError: it cannot be written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, threading.Lock()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"The folder {str(path)!r} for feedback cannot be made: {error.strerror}. Give another one."
+            ) from error
+        if not os.access(path, os.W_OK):
+            raise UsageError(f"The folder {str(path)!r} for feedback cannot be written to. Give another one.")
+
+    def file(self, program: str) -> Path:
+        """Return the file of a program, which may not be there yet."""
+        return self._path / f"{program or _UNNAMED}.jsonl"
+
+    def add(self, program: str, row: Mapping[str, Any]) -> None:
+        """Write a row at the end.
+
+        Raises:
+            OSError: the disk refuses; what was there is whole.
+        """
+        line = to_json(row, fallback=str, inf_nan_mode="null") + b"\n"
+        with self._lock, self.file(program).open("ab", buffering=0) as file:
+            size, written = file.tell(), 0
+            try:
+                while written < len(line):  # a full disk takes a part, and then raises
+                    written += file.write(line[written:])
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(size)  # or the next row would go on in the middle of this one
+                raise
+
+
+def feedback_door(endpoint: Endpoint, desk: Desk, folder: FeedbackFolder) -> Door:
+    """Return the door."""
+    contract, name = endpoint.contract, pascal(endpoint.name)
+    right = {key: _optional(kind) for key, kind in contract.outputs.__annotations__.items()}
+    outputs = typed_object(f"{name}RightOutputs", right, None if right else "allow")
+    kinds: dict[str, Any] = {
+        "inputs": contract.inputs,
+        "outputs": outputs,
+        "answered": NotRequired[Any],
+        "remark": NotRequired[str],
+    }
+    body = typed_object(f"{name}Feedback", kinds, "forbid")
+    read = reader_of(body)
+
+    async def feedback(request: Request) -> Response:
+        found = await read_inputs(request, desk, read)
+        if not found["outputs"]:
+            raise Refusal(422, "InvalidInput", "Send the right outputs, at least one.", field="outputs")
+        beside = {key: found[key] for key in _BESIDE if found.get(key) is not None}
+        row = {**beside, **found["inputs"], **found["outputs"]}
+        try:
+            await asyncio.to_thread(folder.add, endpoint.name, row)
+        except OSError as error:
+            desk.log.write("feedback lost", level="error", message=str(error.strerror or error))
+            raise Refusal(503, "NotKept", "The feedback cannot be written now. Send it again later.") from error
+        return JSONResponse({"kept": True})
+
+    text = "Keep an answer that was wrong: inputs, right outputs, and if wanted what was `answered` and a `remark`."
+    return Door(f"{endpoint.prefix}/feedback", feedback, endpoint.name, "feedback", text, body, Kept)
+
+
+def _optional(kind: Any) -> Any:
+    return kind if get_origin(kind) is NotRequired else NotRequired[kind]
