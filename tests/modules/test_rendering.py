@@ -9,10 +9,11 @@ from dspy.utils.exceptions import AdapterParseError
 
 from tests.contracts.format import CustomEngine, OldLM
 from tests.contracts.module import answering, run, state_of
+from tests.each import each
 from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route
 from tunesmith.errors import FormatError, UsageError
 from tunesmith.lm import Capabilities, ScriptedLM
-from tunesmith.modules import Predict, bind, render
+from tunesmith.modules import ChainOfThought, Predict, bind, render, reply_text
 
 BILL = {"message": "my bill"}
 
@@ -175,3 +176,16 @@ def test_rendering_uses_no_reply_and_no_trace() -> None:
         assert dspy.settings.trace == []
 
     assert run(Predict(Route), lm, BILL).queue == "billing"
+
+
+@each("name", ["json", "lines", "xml", "markdown", "chat"])
+def test_the_reply_that_gives_outputs_is_the_one_that_a_demo_shows(name: str) -> None:
+    predictor = ChainOfThought("question -> answer, count: int")
+    bind(predictor.predict, name)
+    outputs = {"reasoning": "Two and two.", "answer": "four", "count": 4}
+    predictor.predict.demos = [{"question": "2 + 2", **outputs}]
+    assert render(predictor, question="?").messages[-2]["content"] == reply_text(predictor.predict, outputs)
+
+
+def test_the_reply_of_some_outputs_does_not_name_the_others() -> None:
+    assert reply_text(Predict("question -> reasoning, answer"), {"answer": "4"}) == '{"answer": "4"}'

@@ -103,7 +103,7 @@ def test_the_notes_count_what_is_there_and_what_is_left_out(run: Path) -> None:
     tested = sum(entry.key.example in set(_test_keys(run)) for entry in read_entries(run / "run.db"))
     counts, gone, fill = ts.export(run, to="alpaca").notes
     assert "rows to train on and" in counts
-    assert f"{tested} rows of the test split" in gone
+    assert f"rows of the test split: {tested};" in gone
     assert "score less than `min_score`" in gone
     assert fill == "Fill in `model_name_or_path` and `template` in lora.yaml."
     assert len(ts.export(run, to="alpaca", base_model="org/model", template="qwen3").notes) == 2

@@ -96,13 +96,13 @@ class FineTuning(Export):
             model=run.model,
             base_model=self.base_model,
             template=self.template,
-            texts=[sample.values for sample in samples],
+            lengths=[(len(_line(one).encode()), len(one.prompt.turns) + 1) for one in samples],
             calls=any("tools" in sample.values for sample in samples),
         )
         return Exported({**files, _CONFIG: config}, (*notes, *self._to_fill_in()))
 
     def _text(self, samples: Sequence[Sample]) -> str:
-        rows = [json.dumps(sample.values, ensure_ascii=False) for sample in samples]
+        rows = list(map(_line, samples))
         if self.one_per_line:
             return "".join(f"{row}\n" for row in rows)
         # A list, because readers of JSON lines take a column of dates as times, and LLaMA-Factory then loses the reply.
@@ -181,8 +181,10 @@ def run_replies(run: RunRows, left_out: Counter[str], *, calls: bool) -> list[Re
                 done = tools.predictors
                 text = json.dumps(list(tools.tools), ensure_ascii=False)
                 _keep(Reply(entry.key.example, 0, *told, score, text), found, left_out)
+        failed = tools.failed(entry.row)
+        left_out["whose call of a tool failed"] += 0 if done else len(failed)
         for place, step in enumerate(entry.row.steps):
-            if step.predictor not in done:
+            if step.predictor not in done and place not in failed:
                 try:
                     reply = Reply(entry.key.example, place, messages.ask(step), messages.answer(step), score)
                 except LeftOut as reason:
@@ -216,8 +218,12 @@ def _sides(samples: Sequence[Sample], share: float) -> tuple[list[Sample], list[
     return sides
 
 
+def _line(sample: Sample) -> str:
+    return json.dumps(sample.values, ensure_ascii=False)
+
+
 def _listed(counts: Mapping[str, int], what: str) -> list[str]:
-    return [f"{count} {what} {reason}" for reason, count in sorted(counts.items())]
+    return [f"{what} {reason}: {count}" for reason, count in sorted(counts.items()) if count]
 
 
 def _json(value: Any) -> str:

@@ -9,8 +9,8 @@ __all__ = ["lora_config"]
 
 _FILL_IN = "FILL_IN"
 _LEAST, _STEP = 512, 256  # tokens
-_BYTES_PER_TOKEN = 3  # fewer than a token takes on average in any language that we know of
-_TURN = 64  # tokens that templates put around the turns of a row
+_BYTES_PER_TOKEN = 2  # a token of a long text has more in every language; a row that is cut off is worth nothing
+_TURN, _ROW = 16, 128  # tokens that a template puts around a turn and a row, those that explain tools included
 
 
 def lora_config(
@@ -20,7 +20,7 @@ def lora_config(
     model: str,
     base_model: str | None,
     template: str | None,
-    texts: Iterable[Any],
+    lengths: Iterable[tuple[int, int]],
     calls: bool,
 ) -> str:
     """Return the config as YAML, to be run in the folder of the export.
@@ -31,7 +31,7 @@ def lora_config(
         model: what the run asked, for a comment.
         base_model: the weights, `None` to be filled in.
         template: their chat template, `None` to be filled in.
-        texts: the rows; the longest says how much is not cut off.
+        lengths: bytes and turns of each row; the longest says how much is not cut off.
         calls: whether rows have calls of tools, which are in the middle of a conversation.
     """
     preference = stage != "sft"
@@ -43,7 +43,7 @@ def lora_config(
     method |= {"lora_rank": 8, "lora_target": "all"}
     if preference:
         method["pref_beta"] = 0.1
-    data: dict[str, Any] = {"dataset_dir": ".", "dataset": datasets[0], "cutoff_len": _longest(texts)}
+    data: dict[str, Any] = {"dataset_dir": ".", "dataset": datasets[0], "cutoff_len": _longest(lengths)}
     if not preference and not calls:
         data["mask_history"] = True
     train = {
@@ -91,7 +91,7 @@ def _yaml(name: str, value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)  # JSON is YAML
 
 
-def _longest(rows: Iterable[Any]) -> int:
-    """Return a length in tokens that no row exceeds, for any tokenizer of today."""
-    most = max(len(json.dumps(row, ensure_ascii=False).encode()) for row in rows)
-    return max(_LEAST, math.ceil((most / _BYTES_PER_TOKEN + _TURN) / _STEP) * _STEP)
+def _longest(lengths: Iterable[tuple[int, int]]) -> int:
+    """Return a length in tokens that no row exceeds, whatever the tokenizer."""
+    most = max(size / _BYTES_PER_TOKEN + _TURN * turns + _ROW for size, turns in lengths)
+    return max(_LEAST, math.ceil(most / _STEP) * _STEP)

@@ -25,19 +25,19 @@ class ToolRuns:
     def __init__(self, program: Module) -> None:
         found: Any = program.named_sub_modules(ReAct)
         made = {id(one): one for _, one in found}
-        self._react = next(iter(made.values())) if len(made) == 1 else None
         self.tools: tuple[dict[str, Any], ...] = ()
         self.predictors: frozenset[str] = frozenset()
-        if self._react is None:
+        if len(made) != 1:
             return
-        inside = {id(self._react.step), id(self._react.extract)}
+        (react,) = made.values()
+        inside = {id(react.step), id(react.extract)}
         paths = {id(one): path for path, one in program.named_predictors()}
         self.predictors = frozenset(path for key, path in paths.items() if key in inside)
-        self._step = paths.get(id(self._react.step))
-        self._plain: Any = with_default_formats(Predict(self._react.signature))
+        self._step = paths.get(id(react.step))
+        self._plain: Any = with_default_formats(Predict(react.signature))
         self.tools = tuple(
             {"name": tool["name"], "description": tool["description"], "parameters": tool["arguments"]}
-            for tool in self._react.spec()["tools"]
+            for tool in react.spec()["tools"]
         )
 
     def conversation(self, row: Row) -> tuple[Prompt, str] | None:
@@ -46,15 +46,29 @@ class ToolRuns:
         Raises:
             LeftOut: a call failed, or the values do not fit.
         """
-        taken: Any = (row.outputs or {}).get("steps")
-        mine = [step for step in row.steps if step.predictor == self._step]
-        if self._react is None or not _are_steps(taken) or not mine:
+        taken, places = self._taken(row), self._places(row)
+        if not taken or not places:
             return None
-        if len(mine) != len(taken) or any(step["failed"] for step in taken):
+        if len(places) != len(taken) or any(step["failed"] for step in taken):
             raise LeftOut("of runs in which a call of a tool failed")
-        demo = demo_of(self._plain, mine[0].inputs, row.outputs or {})
+        demo = demo_of(self._plain, row.steps[places[0]].inputs, row.outputs or {})
         turns = [turn for step in taken if step["tool"] != FINISH for turn in _turns(step)]
         return prompt_of(self._plain, demo.inputs).then(turns), reply_of(self._plain, demo)
+
+    def failed(self, row: Row) -> frozenset[int]:
+        """Return the numbers of the steps whose calls failed. A good end does not make them good replies."""
+        taken, places = self._taken(row), self._places(row)
+        if len(places) != len(taken):  # a reply that could not be read is no step of the row
+            return frozenset()
+        return frozenset(place for place, step in zip(places, taken, strict=True) if step["failed"])
+
+    def _places(self, row: Row) -> list[int]:
+        return [place for place, step in enumerate(row.steps) if self.tools and step.predictor == self._step]
+
+    def _taken(self, row: Row) -> Sequence[Mapping[str, Any]]:
+        """Return what the row says of the calls, empty if it does not."""
+        found: Any = (row.outputs or {}).get("steps")
+        return found if self.tools and _are_steps(found) else ()
 
 
 def _turns(step: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """`kto`: replies that are good, and replies that are not."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from tunesmith.artifacts.export._replies import ASSISTANT
 from tunesmith.artifacts.export._run_rows import RunRows
 from tunesmith.artifacts.export._target import register_export
 from tunesmith.artifacts.export.sharegpt import conversation, turn
+from tunesmith.data import canonical_json
 from tunesmith.errors import UsageError
 from tunesmith.options import option
 
@@ -51,7 +53,8 @@ class KTO(FineTuning):
                 f"are all {which}: none is {other} by `min_score` ({self.min_score:g}) and `margin` ({self.margin:g}). "
                 "Change these, use `replies='all'`, or compile with more candidates."
             )
-        return found
+        # LLaMA-Factory compares each reply with one to another question: that of the row before.
+        return sorted(found, key=lambda one: hashlib.sha256(canonical_json(dict(one.values)).encode()).hexdigest())
 
     def entry(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """Return the entry."""
