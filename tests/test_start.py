@@ -88,6 +88,15 @@ def test_a_lazy_module_is_imported_when_an_attribute_is_read() -> None:
     assert loaded(f"{code}; numpy.ndarray", "numpy") == {"numpy"}
 
 
+def test_a_tool_that_looks_into_a_lazy_module_does_not_import_it() -> None:
+    """As pytest does with every name of a file of tests."""
+    absent = lazy_module("tunesmith_absent")
+    assert not hasattr(absent, "__wrapped__")
+    assert not hasattr(absent, "_mock_name")
+    with pytest.raises(ModuleNotFoundError):
+        absent.name  # noqa: B018
+
+
 def test_a_lazy_module_lacks_what_the_module_lacks() -> None:
     with pytest.raises(AttributeError, match="module 'json' has no attribute 'nothing'"):
         lazy_module("json").nothing  # noqa: B018

@@ -18,7 +18,8 @@ _NAME = re.compile(r"(\w+)(?: as (\w+))?")
 def lazy_module(name: str) -> Any:
     """Return a stand-in for the module `name` that imports it when an attribute is first read.
 
-    A type checker needs the import itself, so a file writes both. Annotations that name the library are quoted::
+    It has no names that begin with an underscore. A type checker needs the import itself, so a file writes both.
+    Annotations that name the library are quoted::
 
         if TYPE_CHECKING:
             import numpy as np
@@ -47,6 +48,8 @@ class _Lazy:
         self._make, self._title = make, title
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("_"):  # pytest and other tools ask every object for such names, which is no use of it
+            raise AttributeError(f"{self!r} has no attribute {attribute!r}")
         value = getattr(self._make(), attribute)
         setattr(self, attribute, value)  # so that each name comes here once
         return value
