@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.compilers._demos import CHOICES, check_count, closed_labels, count_of, draw, most
 from tunesmith.compilers._options import option
 from tunesmith.compilers._study import Trial, check_limits, check_objectives
+from tunesmith.compilers._twins import Twins
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.compilers.few_shot import few_shot_candidate
 from tunesmith.errors import UsageError, shown
@@ -228,6 +229,7 @@ class Space:
         self._settings = {
             place: values for place, values in choices_of(search.job.program).items() if place not in frozen
         }
+        self._twins = Twins(search.job.program, search.base)
         for (path, name), values in self._settings.items():
             self._choices[f"{path}.{name}"] = list(dict.fromkeys([self._base.settings[path][name], *values]))
         if samplings:
@@ -238,8 +240,12 @@ class Space:
         """Return the formats of a predictor."""
         return list(self._choices[f"{path}:format"])
 
+    def plain(self, candidate: Candidate) -> Candidate:
+        """Return the one of all candidates that send the same requests as this one."""
+        return self._twins.one(candidate)
+
     def candidate(self, trial: Trial) -> Candidate:
-        """Return what a point stands for."""
+        """Return what a point stands for; points that send the same requests are one candidate."""
         chosen = {name: self._choices[name][index] for name, index in trial.choices.items()}
         candidate = self._base
         for path in self._base.parts:
@@ -249,7 +255,8 @@ class Space:
                 candidate = candidate.with_part(path, demos=self._demos(path, chosen, name))
         for path, name in self._settings:
             candidate = candidate.with_setting(path, name, chosen[f"{path}.{name}"])
-        return replace(candidate, sampling=chosen["sampling"]) if "sampling" in chosen else candidate
+        candidate = replace(candidate, sampling=chosen["sampling"]) if "sampling" in chosen else candidate
+        return self.plain(candidate)
 
     def _demos(self, path: str, chosen: Mapping[str, Any], name: str | None) -> Sequence[Demo]:
         source, count = chosen[f"{path}:demos"]

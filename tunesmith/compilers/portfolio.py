@@ -220,7 +220,7 @@ class _Races:
     def _new(self, arm: Arm, known: Container[Candidate] = ()) -> Candidate | None:
         """Return the first new candidate of an arm, with labels scored if they are a closed set."""
         for child in arm.children(self._pool):
-            found = self._scored(child)
+            found = self._pool.space.plain(self._scored(child))
             if found not in self._pool.members and found not in known:
                 return found
         return None

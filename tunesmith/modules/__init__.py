@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         why_not_importable,
     )
     from tunesmith.modules.graph_of_thoughts import GraphOfThoughts
+    from tunesmith.modules.idle import Idle, idle_of
     from tunesmith.modules.inputs import ProgramInputs, program_inputs
     from tunesmith.modules.least_to_most import LeastToMost
     from tunesmith.modules.likelihood import Likelihood
@@ -152,6 +153,8 @@ __all__ = [
     "GraphOfThoughts",
     "Hybrid",
     "HyDE",
+    "Idle",
+    "idle_of",
     "inputs_text",
     "Iterate",
     "LeastToMost",

@@ -31,6 +31,18 @@ class Choice(NamedTuple):
     confidence: float | None = None
 
 
+def _is_scored(module: Any) -> bool:
+    return bool(module.scored)
+
+
+def _has_examples(module: Any) -> bool:
+    return bool(module.examples)
+
+
+def _may_vote(module: Any) -> bool:
+    return len(module.examples) > 1 and module.similarity <= 1
+
+
 class Choosing(Flow):
     """Base of the modules that choose among others: `Router`, which chooses once, and `StateMachine`.
 
@@ -38,9 +50,13 @@ class Choosing(Flow):
     those of `Router`.
     """
 
-    threshold: float = Setting(0.0, choices=(0.0, 0.5, 0.8), low=0.0, high=1.0, help="least probability of a choice")
-    similarity: float = Setting(0.6, choices=(0.4, 0.6, 2.0), low=0.0, help="least similarity of an example")
-    neighbours: int = Setting(3, choices=(1, 3), low=1, help="examples that vote")
+    threshold: float = Setting(
+        0.0, choices=(0.0, 0.5, 0.8), low=0.0, high=1.0, used=_is_scored, help="least probability of a choice"
+    )
+    similarity: float = Setting(
+        0.6, choices=(0.4, 0.6, 2.0), low=0.0, used=_has_examples, help="least similarity of an example"
+    )
+    neighbours: int = Setting(3, choices=(1, 3), low=1, used=_may_vote, help="examples that vote")
     descriptions: str = Setting("", help="lines `route: description`, which the model reads")
 
     noun: ClassVar[str] = "route"

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from tunesmith.modules.module import DspyChainOfThought, DspyPredict, Module
 
-__all__ = ["calls_of", "find_module", "register_module", "spec_of"]
+__all__ = ["calls_of", "find_module", "is_registered", "register_module", "spec_of"]
 
 _KINDS: dict[str, type[Module]] = {}
 _PACKAGE = __name__.rpartition(".")[0] + "."
@@ -52,7 +52,12 @@ def find_module(name: str) -> type[Module] | None:
 def spec_of(program: Module) -> Mapping[str, Any] | None:
     """Return the constructor's arguments of a registered module, `None` for any other."""
     described: Any = program
-    return described.spec() if type(program) in _KINDS.values() else None
+    return described.spec() if is_registered(program) else None
+
+
+def is_registered(program: Module) -> bool:
+    """Return whether the class of `program` is a registered one."""
+    return type(program) in _KINDS.values()
 
 
 def calls_of(program: Module) -> tuple[int, bool]:
@@ -62,7 +67,7 @@ def calls_of(program: Module) -> tuple[int, bool]:
     """
     if isinstance(program, DspyPredict | DspyChainOfThought):
         return 1, True
-    if type(program) not in _KINDS.values():
+    if not is_registered(program):
         return len(program.named_predictors()), False
     described: Any = program
     inner = [(times, calls_of(getattr(program, attribute))) for attribute, times in described.calls().items()]

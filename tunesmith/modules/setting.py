@@ -1,6 +1,6 @@
 """Settings: values of a module that a compiler may choose, declared in the module's class."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
@@ -13,6 +13,7 @@ __all__ = [
     "change_settings",
     "choices_of",
     "declared_settings",
+    "modules_with_settings",
     "nearest_path",
     "settings_of",
 ]
@@ -31,10 +32,11 @@ class DeclaredSetting:
         high: largest allowed value, `None` without a bound.
         only: the allowed values; if empty, any is.
         help: one line for the docs.
+        used: whether it has an effect, by its module; `None`: always.
         name: of the attribute.
     """
 
-    __slots__ = ("choices", "default", "help", "high", "low", "name", "only")
+    __slots__ = ("choices", "default", "help", "high", "low", "name", "only", "used")
 
     def __init__(
         self,
@@ -44,8 +46,9 @@ class DeclaredSetting:
         high: float | None = None,
         help: str = "",  # noqa: A002 - see `Setting`
         only: tuple[Any, ...] = (),
+        used: Callable[[Any], bool] | None = None,
     ) -> None:
-        self.default, self.choices, self.only = default, choices, only
+        self.default, self.choices, self.only, self.used = default, choices, only, used
         self.low, self.high, self.help, self.name = low, high, help, ""
         for value in (self.default, *self.choices):
             self.check(value)
@@ -94,6 +97,7 @@ def Setting(  # noqa: N802 - used in a class body like pydantic's `Field`
     low: float | None = None,
     high: float | None = None,
     only: tuple[Any, ...] = (),
+    used: Callable[[Any], bool] | None = None,
     help: str = "",  # noqa: A002 - the word that click and argparse use
 ) -> Any:
     """Declare a setting of a module: `Candidate.apply` sets it, compilers search it, artifacts store it.
@@ -104,6 +108,8 @@ def Setting(  # noqa: N802 - used in a class body like pydantic's `Field`
         low: smallest allowed value.
         high: largest allowed value.
         only: the allowed values; if empty, any is.
+        used: gets the module and returns whether the setting has an effect with the values of the others. A compiler
+            does not try values without effect. Default: it always has.
         help: one line for the docs.
 
     Raises:
@@ -117,7 +123,7 @@ def Setting(  # noqa: N802 - used in a class body like pydantic's `Field`
         >>> Brief().words
         20
     """
-    return DeclaredSetting(default, tuple(choices), low, high, help, tuple(only))
+    return DeclaredSetting(default, tuple(choices), low, high, help, tuple(only), used)
 
 
 def declared_settings(kind: type) -> Mapping[str, DeclaredSetting]:
@@ -131,7 +137,7 @@ def nearest_path(path: str) -> str:
     return f"{path}.nearest"
 
 
-def _modules(program: Module) -> dict[str, Any]:
+def modules_with_settings(program: Module) -> dict[str, Any]:
     """Return what declares settings, by path: modules, the program itself as `self`, and each `Nearest`."""
     modules = {path: module for path, module in open_modules(program) if declared_settings(type(module))}
     for path, predictor in program.named_predictors():
@@ -144,7 +150,7 @@ def settings_of(program: Module) -> dict[str, dict[str, Any]]:
     """Return the value of every declared setting, by module path and name; the program itself is `self`."""
     return {
         path: {name: getattr(module, name) for name in declared_settings(type(module))}
-        for path, module in _modules(program).items()
+        for path, module in modules_with_settings(program).items()
     }
 
 
@@ -152,7 +158,7 @@ def choices_of(program: Module) -> dict[tuple[str, str], tuple[Any, ...]]:
     """Return the choices of each setting that has some, by module path and name."""
     return {
         (path, name): setting.choices
-        for path, module in _modules(program).items()
+        for path, module in modules_with_settings(program).items()
         for name, setting in declared_settings(type(module)).items()
         if setting.choices
     }
@@ -166,7 +172,7 @@ def change_settings(program: Module, settings: Mapping[str, Mapping[str, Any]]) 
     """
     if not settings:
         return
-    modules = _modules(program)
+    modules = modules_with_settings(program)
     for path, values in settings.items():
         names = declared_settings(type(modules[path])) if path in modules else {}
         for name, value in values.items():

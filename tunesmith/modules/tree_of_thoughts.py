@@ -50,6 +50,10 @@ class _Node:
         return float("-inf") if self.value is None else self.value
 
 
+def _has_beam(module: Any) -> bool:
+    return module.search == "bfs" and module.depth > 1
+
+
 @register_module
 class TreeOfThoughts(Rewarded):
     """Search a tree whose branches are thoughts, and answer from the best branch.
@@ -107,7 +111,7 @@ class TreeOfThoughts(Rewarded):
     depth: int = Setting(3, choices=(1, 2, 3), low=1, help="most thoughts of a state")
     generated: int = Setting(5, choices=(3, 5), low=1, high=MOST_ROLLOUTS, help="most next thoughts of a state")
     evaluations: int = Setting(3, choices=(1, 3), low=1, high=MOST_ROLLOUTS, help="how often states are judged")
-    beam: int = Setting(5, choices=(1, 3, 5), low=1, help="states that `bfs` keeps at each depth")
+    beam: int = Setting(5, choices=(1, 3, 5), low=1, used=_has_beam, help="states that `bfs` keeps at each depth")
     prune: float = Setting(0.1, help="value below which `dfs` does not go on")
     enough: float = Setting(20.0, help="value of a state at full depth that ends `dfs`")
     max_nodes: int = Setting(100, low=1, help="most states")

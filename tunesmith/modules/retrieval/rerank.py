@@ -42,6 +42,10 @@ class Grading(Signature):  # type: ignore[metaclass]
     relevance: Literal["not relevant", "somewhat relevant", "highly relevant"] = OutputField()
 
 
+def _is_listwise(module: Any) -> bool:
+    return bool(module.by == _LISTWISE)
+
+
 @register_module
 class Rerank(SearchFlow):
     """Search, and order the first `depth` passages anew.
@@ -81,7 +85,9 @@ class Rerank(SearchFlow):
     """
 
     depth: int = Setting(20, choices=(10, 20), low=1, help="passages that are ordered")
-    window: int = Setting(10, choices=(5, 10), low=2, high=_MOST, help="passages that the model orders at once")
+    window: int = Setting(
+        10, choices=(5, 10), low=2, high=_MOST, used=_is_listwise, help="passages that the model orders at once"
+    )
     stride: int = Setting(5, low=1, high=_MOST, help="by how many passages the window moves")
 
     def __init__(
