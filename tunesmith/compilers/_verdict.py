@@ -168,6 +168,8 @@ def _sentence(
             f"Not shown to be better yet: {seen}, which may be chance; about {_rounded_up(more)} more examples would "
             "settle a difference of this size."
         )
+    if not _changed(scores):
+        return f"Not shown to be better: {seen}; no example scores other than before."
     if detectable is None:
         return f"Not shown to be better yet: {seen}, which is too few to say anything."
     return (
