@@ -10,7 +10,6 @@ from tunesmith.artifacts.folder import MANIFEST, SIGNATURE, STATE, locate, read_
 from tunesmith.artifacts.manifest import parse_json, parse_manifest, sha256_of
 from tunesmith.artifacts.state import check_state
 from tunesmith.errors import ArtifactError, brief
-from tunesmith.modules import Changes
 from tunesmith.signatures import Example
 
 __all__ = ["UNKNOWN_MODEL", "Artifact", "verified", "verify"]
@@ -106,7 +105,11 @@ class Artifact:
     def diff(self) -> str:
         """Return the changes of the compile as text; empty without changes or with an unknown baseline."""
         before = self.baseline_json
-        return "" if before is None else str(Changes.of(before, self.candidate_json))
+        if before is None:
+            return ""
+        from tunesmith.modules import Changes  # here, because a loaded program asks for none
+
+        return str(Changes.of(before, self.candidate_json))
 
     def __copy__(self) -> "Artifact":
         return self

@@ -1,17 +1,20 @@
 """`Nearest`: a predictor shows the demos whose inputs are nearest to those of the call."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from operator import is_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.data import canonical_json
 from tunesmith.errors import brief
 from tunesmith.formats import values_of
 from tunesmith.modules.module import DspyPredict, settings, signature_of
-from tunesmith.modules.retrieval.vector_index import VectorIndex
-from tunesmith.modules.retrieval.word_index import WordIndex
 from tunesmith.modules.setting import NEAREST, Setting, nearest_path
 from tunesmith.signatures import field_names
+
+if TYPE_CHECKING:
+    from tunesmith.modules.retrieval.vector_index import VectorIndex
+    from tunesmith.modules.retrieval.word_index import WordIndex
 
 __all__ = ["Nearest", "demo_content", "inputs_text", "nearest_of", "nearest_path", "shown_demos", "static_demos"]
 
@@ -68,8 +71,7 @@ class Nearest:
         if len(held) != len(demos) or not all(map(is_, held, demos)):
             pool = _Pool(demos, field_names(signature_of(predictor)).inputs)
             self._known = tuple(demos), pool  # in one step, since other threads call too
-        by_words = self.similarity == _BM25
-        index = pool.index if by_words else VectorIndex(pool.index.texts, predictor.__dict__["lm"] or settings.lm)
+        index = pool.index if self.similarity == _BM25 else pool.vectors(predictor.__dict__["lm"] or settings.lm)
         found = [demos[position] for position in pool.nearest(given, self.k, index)]
         return found[::-1] if self.order == _LAST else found
 
@@ -81,12 +83,24 @@ class _Pool:
         self._names = names
         given = [self._of(values_of(demo)) for demo in demos]
         self._inputs = [demo_content(values) for values in given]
-        self.index = WordIndex(map(inputs_text, given))
+        self.texts = tuple(map(inputs_text, given))
+
+    @cached_property
+    def index(self) -> "WordIndex":
+        from tunesmith.modules.retrieval.word_index import WordIndex  # here, because most programs need none
+
+        return WordIndex(self.texts)
+
+    def vectors(self, lm: Any) -> "VectorIndex":
+        """Return an index of the model's vectors of the demos."""
+        from tunesmith.modules.retrieval.vector_index import VectorIndex  # here, because most programs need none
+
+        return VectorIndex(self.texts, lm)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_Pool":
         return self
 
-    def nearest(self, given: Mapping[str, Any], k: int, index: WordIndex | VectorIndex) -> list[int]:
+    def nearest(self, given: Mapping[str, Any], k: int, index: "WordIndex | VectorIndex") -> list[int]:
         """Return the positions of `k` demos, the nearest first."""
         values = self._of(given)
         call = demo_content(values)

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
+    from tunesmith.modules.retrieval.beside import files_beside
     from tunesmith.modules.retrieval.bm25 import BM25
     from tunesmith.modules.retrieval.chunking import Chunking
     from tunesmith.modules.retrieval.compress import Compress
-    from tunesmith.modules.retrieval.corpus import Corpus, files_beside
+    from tunesmith.modules.retrieval.corpus import Corpus
     from tunesmith.modules.retrieval.dedupe import Dedupe
     from tunesmith.modules.retrieval.fuse import Fuse
     from tunesmith.modules.retrieval.fusion import fused

@@ -5,33 +5,21 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tunesmith.atomic import write_atomically
 from tunesmith.errors import DataError, UsageError, brief, shown
+from tunesmith.modules.retrieval.beside import beside
 from tunesmith.modules.retrieval.chunking import Chunking
 from tunesmith.modules.retrieval.documents import documents_of
 from tunesmith.modules.retrieval.passage import Passage
 
-__all__ = ["Corpus", "as_corpus", "files_beside"]
+__all__ = ["Corpus", "as_corpus"]
 
 _HEAD = "tunesmith_corpus"
 _VERSION = 1
-_BESIDE: ContextVar[Path | None] = ContextVar("tunesmith_files_beside", default=None)
-
-
-@contextmanager
-def files_beside(folder: Path) -> Iterator[None]:
-    """Name the files of saved corpora by their way from `folder`, and find them by it: they can move together."""
-    token = _BESIDE.set(folder)
-    try:
-        yield
-    finally:
-        _BESIDE.reset(token)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -173,7 +161,7 @@ class Corpus:
     def to_json(self) -> dict[str, Any]:
         """Return the corpus as JSON values: its file and the key of what is in it, or its passages."""
         if self.path is not None:
-            folder = _BESIDE.get()
+            folder = beside()
             place = self.path if folder is None else Path(os.path.relpath(self.path, folder))
             return {"path": place.as_posix(), "sha256": self.key}
         rows = zip(self.ids, self.sources, self.texts, strict=True)
@@ -193,7 +181,7 @@ def as_corpus(given: Any) -> Corpus:
         ids, sources, texts = (tuple(row[place] for row in rows) for place in range(3))
         return Corpus(texts, ids, sources)
     if isinstance(given, Mapping) and set(given) == {"path", "sha256"}:
-        place = Path(os.path.normpath((_BESIDE.get() or Path.cwd()) / given["path"]))
+        place = Path(os.path.normpath((beside() or Path.cwd()) / given["path"]))
         if not place.is_file():
             raise UsageError(f"The corpus of the program is not at `{place}`. Put its file there.")
         found = _saved(place)
