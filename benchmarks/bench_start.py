@@ -33,7 +33,7 @@ FIRST_LINE = "import tunesmith as ts; ts.Predict, ts.lm, ts.evaluate, ts.RandomS
 VERBS = ("init", "doctor", "models", "predict", "eval", "check", "compile", "show", "sign", "runs", "cache", "demo")
 COMPLETION = {"_TUNESMITH_COMPLETE": "bash_complete", "COMP_WORDS": "tunesmith compile --", "COMP_CWORD": "2"}
 COMMAND_LINE = "from tunesmith.cli import main; main(prog_name='tunesmith')"
-IMPORT, HELP, VERB_HELP, FIRST, LOAD = 0.05, 0.12, 0.15, 1.25, 0.7
+IMPORT, HELP, VERB_HELP, FIRST, LOAD = 0.05, 0.12, 0.15, 1.25, 0.6
 
 
 def process(*given: str, tree: str = "tunesmith", **environment: str) -> Callable[[], float]:

@@ -74,6 +74,18 @@ def test_reading_a_reply_loads_no_diskcache(tmp_path: Path) -> None:
     assert loaded(f"{code}; cache.put('k', {{}})", "diskcache") == {"diskcache"}
 
 
+def test_loading_and_predicting_load_no_library_of_compiles_of_the_command_line_or_of_a_server(tmp_path: Path) -> None:
+    tunesmith.save(tmp_path / "a", tunesmith.ChainOfThought("question -> answer"))
+    code = f"""
+import tunesmith as ts
+program = ts.load({str(tmp_path / "a")!r}, lm=ts.ScriptedLM('{{"reasoning": "r", "answer": "yes"}}'))
+assert program(question="?").answer == "yes"
+"""
+    never = ("bm25s", "click", "cryptography", "difflib", "fastapi", "html.parser", "optuna", "rich")
+
+    assert loaded(code, *never) <= loaded("import dspy", *never)
+
+
 def test_an_expression_is_compiled_when_an_attribute_is_read() -> None:
     digits = lazy_pattern("[0-9]+")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tunesmith.artifacts.frozen import frozen_modules
 from tunesmith.errors import ArtifactError
-from tunesmith.modules import Module, program_structure, program_tools
+from tunesmith.modules import Module, program_structure
 
 __all__ = ["check_structure", "check_tools", "warn_of_arguments"]
 
@@ -44,6 +44,8 @@ def check_tools(program: Module, described: Mapping[str, Any], where: str) -> No
     """
     if not described["tools"]:
         return
+    from tunesmith.modules import program_tools  # here, because most programs have none
+
     found = program_tools(program)
     for path, tools in described["tools"].items():
         given = found.get(path, [])

@@ -20,7 +20,6 @@ from tunesmith.modules import (
     find_class,
     find_module,
     program_structure,
-    program_tools,
     signature_of,
     why_not_importable,
 )
@@ -55,6 +54,8 @@ def describe_program(program: Module, frozen: Mapping[str, Mapping[str, Any]] = 
         program: the program.
         frozen: the candidate of each frozen part, as JSON, by its path.
     """
+    from tunesmith.modules import program_tools  # here, because a load does not describe the program
+
     found = {"spec": None, **program_structure(program)}
     found["predictors"] = _described(program)
     found["frozen"] = {
