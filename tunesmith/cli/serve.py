@@ -49,6 +49,9 @@ def run(
     max_batch: int,
     drain: float,
     feedback: Path | None,
+    canary: tuple[str, ...],
+    share: float,
+    shadow: tuple[str, ...],
     no_page: bool,
     ask: tuple[str, ...],
     log_prompts: bool,
@@ -74,8 +77,11 @@ def run(
     check_address(host, token)
     log = JsonLog(sys.stderr)
     warnings.showwarning = lambda message, *_, **__: log.write("warning", level="warning", message=str(message))
+    model = _models(spec, slots, store=not no_store)
+    first, second, third = (_loader(_named(given), allow, model) for given in (artifacts, canary, shadow))
     service = Service(
-        _loader(_named(artifacts), allow, spec=spec, slots=slots, store=not no_store),
+        first,
+        seconds=_seconds(second, third, share),
         limits=limits,
         token=token,
         hosts=LOOPBACK if token is None and is_loopback(host) else None,
@@ -164,15 +170,37 @@ def _named(arguments: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _loader(
-    folders: Mapping[str, Path], allow: tuple[str, ...], *, spec: str | None, slots: int | None, store: bool
+    folders: Mapping[str, Path], allow: tuple[str, ...], model: Callable[[Path], LM]
 ) -> Callable[[], dict[str, tuple[Module, Any]]]:
-    @cache  # a model is loaded once, however often its artifact is
+    def load() -> dict[str, tuple[Module, Any]]:
+        models = {name: model(folder) for name, folder in folders.items()}
+        return {name: (chosen_artifact(folder, allow, models[name]), models[name]) for name, folder in folders.items()}
+
+    return load
+
+
+def _models(spec: str | None, slots: int | None, *, store: bool) -> Callable[[Path], LM]:
+    @cache  # a model is loaded once, however often its artifacts are
     def model(named: str | None) -> LM:
         return chosen_lm(named, slots=slots, store=store)
 
-    def load() -> dict[str, tuple[Module, Any]]:
-        models = {name: model(chosen_spec(spec) or _spec_in(folder)) for name, folder in folders.items()}
-        return {name: (chosen_artifact(folder, allow, models[name]), models[name]) for name, folder in folders.items()}
+    return lambda folder: model(chosen_spec(spec) or _spec_in(folder))
+
+
+def _seconds(
+    canaries: Callable[[], dict[str, tuple[Module, Any]]],
+    shadows: Callable[[], dict[str, tuple[Module, Any]]],
+    share: float,
+) -> Callable[[], dict[str, Any]]:
+    from tunesmith.serve import Second
+
+    def load() -> dict[str, Any]:
+        found = {name: Second(program, lm) for name, (program, lm) in shadows().items()}
+        for name, (program, lm) in canaries().items():
+            if name in found:
+                raise UsageError(f"{name or 'The program'} has a canary and a shadow. Give one of the two.")
+            found[name] = Second(program, lm, share)
+        return found
 
     return load
 

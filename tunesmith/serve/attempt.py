@@ -1,6 +1,7 @@
 """One run of a program for one request, which ends by its result, its deadline, or its client's leaving."""
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,11 +26,14 @@ class Attempt:
     Attributes:
         calls: the model calls so far.
         end: why it ended before its result, `None` if it did not.
+        draw: decides who answers, if there is a second program: a text such as the request's id.
+        arm: `canary` if the second program answers.
     """
 
     def __init__(self, workers: Workers, deadline: float) -> None:
         self.calls: list[Call] = []
         self.end: Refusal | None = None
+        self.draw, self.arm = secrets.token_hex(8), ""
         self._workers, self._deadline = workers, deadline
         self._loop = asyncio.get_running_loop()
         self._result: asyncio.Future[Any] = self._loop.create_future()

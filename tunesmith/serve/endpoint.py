@@ -9,6 +9,8 @@ from tunesmith.lm import LM, metered, stoppable
 from tunesmith.modules import FieldDelta, Module, context, copy_program, run_told
 from tunesmith.serve.attempt import Attempt
 from tunesmith.serve.contract import Contract
+from tunesmith.serve.log import Log
+from tunesmith.serve.trial import Second, Trial
 
 __all__ = ["Endpoint", "pascal"]
 
@@ -22,22 +24,37 @@ class Endpoint:
         program: called by many threads at once.
         lm: the model that it is called with.
         contract: its types.
+        trial: a second program beside it, `None` without one.
     """
 
     name: str
     program: Module
     lm: LM
     contract: Contract
+    trial: Trial | None = None
 
     @classmethod
-    def of(cls, name: str, program: Module, lm: LM, *, longest: int) -> "Endpoint":
-        """Return the endpoint of `program`; `longest` is the most characters of a text.
+    def of(
+        cls, name: str, program: Module, lm: LM, *, longest: int, second: Second | None = None, log: Log | None = None
+    ) -> "Endpoint":
+        """Return the endpoint of `program`.
+
+        Args:
+            name: its part of the path.
+            program: to be served.
+            lm: its model.
+            longest: most characters of a text.
+            second: tried beside it.
+            log: of what a shadow says.
 
         Raises:
-            UsageError: its inputs have no JSON form, or its `forward` is asynchronous.
+            UsageError: its inputs have no JSON form, its `forward` is asynchronous, or the second program takes or
+                returns other fields.
         """
         callable_program = copy_program(program)  # also makes asynchronous parts callable
-        return cls(name, callable_program, lm, Contract.of(program, pascal(name), longest=longest))
+        contract = Contract.of(program, pascal(name), longest=longest)
+        trial = None if second is None else Trial(name, second, contract, log or Log())
+        return cls(name, callable_program, lm, contract, trial)
 
     @property
     def prefix(self) -> str:
@@ -51,18 +68,23 @@ class Endpoint:
         return found if isinstance(found, Artifact) else None
 
     def run(self, inputs: Mapping[str, Any], attempt: Attempt) -> Any:
-        """Return the program's prediction; called in a worker's thread."""
-        with self._calling(attempt), metered(sink=attempt.calls.append), stoppable(attempt.check):
-            return self.program(**inputs)
+        """Return the prediction of the program that answers; called in a worker's thread."""
+        return self._answered(inputs, attempt, lambda program: program(**inputs))
 
     def run_told(self, inputs: Mapping[str, Any], attempt: Attempt, tell: Callable[[FieldDelta], None]) -> Any:
-        """Return the program's prediction, and pass on its fields while they are written."""
-        with self._calling(attempt), metered(sink=attempt.calls.append), stoppable(attempt.check):
-            return run_told(self.program, tell, **inputs)
+        """Return the prediction of the program that answers, and pass on its fields while they are written."""
+        return self._answered(inputs, attempt, lambda program: run_told(program, tell, **inputs))
 
-    def _calling(self, attempt: Attempt) -> Any:
+    def _answered(self, inputs: Mapping[str, Any], attempt: Attempt, call: Callable[[Module], Any]) -> Any:
+        program, lm, trial = self.program, self.lm, self.trial
+        if trial is not None and trial.takes(attempt.draw):
+            program, lm, attempt.arm = trial.program, trial.lm, "canary"
         # The history of an LM grows without end otherwise.
-        return context(lm=self.lm, disable_history=True)
+        with context(lm=lm, disable_history=True), metered(sink=attempt.calls.append), stoppable(attempt.check):
+            found = call(program)
+        if trial is not None:
+            trial.follow(attempt.draw, inputs, found)
+        return found
 
 
 def pascal(name: str) -> str:

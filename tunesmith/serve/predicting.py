@@ -164,7 +164,7 @@ def visit_of(request: Request, inputs: Any, attempt: Attempt | None, desk: Desk)
     """Return the visit of a request, with what the log will say of it."""
     visit: Visit = request.scope[KEY]
     if attempt is not None:
-        visit.calls = attempt.calls
+        visit.calls, visit.attempt, attempt.draw = attempt.calls, attempt, visit.id
     if desk.shows_texts:
         visit.inputs = inputs
     return visit

@@ -20,6 +20,7 @@ from tunesmith.serve.operating import operating_doors
 from tunesmith.serve.predicting import predicting_doors
 from tunesmith.serve.problem import Refusal
 from tunesmith.serve.route import Door, app_of, refused
+from tunesmith.serve.trial import Second
 from tunesmith.serve.trying import trying_doors
 from tunesmith.serve.visit import KEY, Visit
 
@@ -54,6 +55,7 @@ class Service:
         any_model: whether a model other than the artifact's counts as ready.
         feedback: folder that keeps what clients say was wrong, `None` to take no feedback.
         page: whether there is a web page to try the programs, which shows prompts.
+        seconds: returns programs that are tried beside those of the same name; called with `load`.
 
     Raises:
         UsageError: a name or a program cannot be served.
@@ -79,8 +81,10 @@ class Service:
         any_model: bool = False,
         feedback: FeedbackFolder | None = None,
         page: bool = True,
+        seconds: Callable[[], Mapping[str, Second]] = dict,
     ) -> None:
         self._load, self._any_model, self._feedback, self._page = load, any_model, feedback, page
+        self._seconds = seconds
         self._token = None if token is None else token.encode()
         self._hosts = None if hosts is None else frozenset(hosts)
         self.desk = Desk(limits or Limits(), log or Log(), shows_texts=shows_texts)
@@ -89,13 +93,22 @@ class Service:
 
     def _loaded(self) -> dict[str, Endpoint]:
         found: dict[str, Endpoint] = {}
+        seconds = dict(self._seconds())
         for name, (program, lm) in self._load().items():
             if name in _TAKEN or not all(char.isalnum() or char in "-_" for char in name) or not name.isascii():
                 raise UsageError(
                     f"A program cannot be served under the name {shown(name)}. Use letters, digits, `-` and `_`; "
                     f"these are taken: {', '.join(sorted(_TAKEN))}."
                 )
-            found[name] = Endpoint.of(name, program, _metered(lm), longest=self.desk.limits.text)
+            second = seconds.pop(name, None)
+            found[name] = Endpoint.of(
+                name, program, _metered(lm), longest=self.desk.limits.text, second=second, log=self.desk.log
+            )
+        if seconds:
+            raise UsageError(
+                f"There is no program {shown(next(iter(seconds)))} for a second artifact to stand beside. The programs "
+                f"are: {', '.join(name or '(no name)' for name in found)}."
+            )
         if not found:
             raise UsageError("There is nothing to serve. Give at least one artifact.")
         return found
@@ -106,7 +119,11 @@ class Service:
         app = app_of(doors, self.desk, title="tunesmith", version=_version())
         app.openapi()  # fails here, and not at the first request for it
         self.desk.staff([endpoint.lm for endpoint in endpoints.values()])
+        before: Mapping[str, Endpoint] = getattr(self, "endpoints", {})
         self.endpoints, self._app = endpoints, app
+        for endpoint in before.values():
+            if endpoint.trial is not None:
+                endpoint.trial.close()
 
     def _doors(self, endpoints: Mapping[str, Endpoint]) -> list[Door]:
         operating = operating_doors(
@@ -195,6 +212,7 @@ class Service:
             "request",
             id=visit.id,
             program=visit.program or None,
+            arm=None if visit.attempt is None else visit.attempt.arm or None,
             method=scope["method"],
             path=scope["path"] if visit.route else None,  # an unknown path may be anything
             status=status,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunesmith.lm import Call
+from tunesmith.serve.attempt import Attempt
 
 __all__ = ["KEY", "Visit"]
 
@@ -25,6 +26,7 @@ class Visit:
         program, route: which endpoint; empty for an unknown path.
         calls: its model calls.
         error: type of the failure.
+        attempt: the run of the program, `None` before it and for many inputs.
         inputs, outputs: its texts, for a log that shows them.
         begin: of `time.perf_counter`.
     """
@@ -34,6 +36,7 @@ class Visit:
     route: str = ""
     calls: list[Call] = field(default_factory=list)
     error: str | None = None
+    attempt: Attempt | None = None
     inputs: Any = None
     outputs: Any = None
     begin: float = field(default_factory=time.perf_counter)

@@ -35,6 +35,12 @@ __all__ = ["command"]
     "--feedback", type=click.Path(path_type=Path), metavar="FOLDER", help="Keep there what clients say was wrong, as "
     "PROGRAM.jsonl for `compile --bad-cases`."
 )  # fmt: skip
+@click.option("--canary", multiple=True, metavar="[NAME=]ARTIFACT", help="A second artifact that answers a share.")
+@click.option("--share", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of each canary.")
+@click.option(
+    "--shadow", multiple=True, metavar="[NAME=]ARTIFACT", help="A second artifact that is run after each answer; the "
+    "log says whether it says the same."
+)  # fmt: skip
 @click.option("--no-page", is_flag=True, help="Serve no web page; it shows prompts.")
 @click.option(
     "--ask", multiple=True, metavar="FIELD=VALUE", help="Ask the first program this over HTTP, show the answer, and "
