@@ -59,6 +59,7 @@ BAD: list[tuple[int, tuple[str, ...]]] = [
     (1, ("data", "split", "bad.jsonl", "--train", "9", "--out", "parts")),
     (2, ("data", "sample", "bad.jsonl", "-n", "none")),
     (2, ("data", "convert", "data/reports.jsonl", "--to", "bad.jsonl", "--yes")),  # it exists
+    (1, ("data", "synth", "data/reports.jsonl", "--to", "more.jsonl")),  # the server writes no list
     (1, ("predict", "nowhere", "report=x")),
     (2, ("predict", A, "reprot=x")),
     (2, ("predict", A, "report")),

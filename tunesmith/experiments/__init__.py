@@ -1,17 +1,27 @@
 """Compiling in full: splits, budget, test, verdict, run folder; projects and the demo."""
 
-from tunesmith.experiments.compiling import compile_program, plan
-from tunesmith.experiments.demo import BUDGET as DEMO_BUDGET
-from tunesmith.experiments.demo import DemoResult, run_demo
-from tunesmith.experiments.estimates import estimated, timed_calls
-from tunesmith.experiments.gates import CheckResult, Gate, Gates, check_artifact
-from tunesmith.experiments.named import find_object, find_program, find_signature
-from tunesmith.experiments.neighbours import nearest_neighbour_vote
-from tunesmith.experiments.progress import ProgressLine
-from tunesmith.experiments.project import PROJECT_FILE, Project, ProjectSettings
-from tunesmith.experiments.report import RunRecord, Tried, report_page, write_report
-from tunesmith.experiments.scaffold import write_template
-from tunesmith.experiments.verifying import Verification, verify_artifact
+from typing import TYPE_CHECKING
+
+from tunesmith.lazy import lazy_package
+
+if TYPE_CHECKING:
+    from tunesmith.experiments.compiling import compile_program, plan
+    from tunesmith.experiments.demo import BUDGET as DEMO_BUDGET
+    from tunesmith.experiments.demo import DemoResult, run_demo
+    from tunesmith.experiments.estimates import estimated, timed_calls
+    from tunesmith.experiments.gates import CheckResult, Gate, Gates, check_artifact
+    from tunesmith.experiments.more_rows import new_rows
+    from tunesmith.experiments.named import find_object, find_program, find_signature
+    from tunesmith.experiments.neighbours import nearest_neighbour_vote
+    from tunesmith.experiments.progress import ProgressLine
+    from tunesmith.experiments.project import PROJECT_FILE, Project, ProjectSettings
+    from tunesmith.experiments.report import RunRecord, Tried, report_page, write_report
+    from tunesmith.experiments.scaffold import write_template
+    from tunesmith.experiments.self_instruct import SeedTask, new_tasks, seed_tasks
+    from tunesmith.experiments.synth import Synthesis, SynthSettings
+    from tunesmith.experiments.verifying import Verification, verify_artifact
+else:
+    __getattr__ = lazy_package(__name__)
 
 __all__ = [
     "check_artifact",
@@ -26,6 +36,8 @@ __all__ = [
     "Gate",
     "Gates",
     "nearest_neighbour_vote",
+    "new_rows",
+    "new_tasks",
     "plan",
     "ProgressLine",
     "Project",
@@ -34,6 +46,10 @@ __all__ = [
     "report_page",
     "run_demo",
     "RunRecord",
+    "seed_tasks",
+    "SeedTask",
+    "Synthesis",
+    "SynthSettings",
     "timed_calls",
     "Tried",
     "Verification",

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import json_option, lm_option, unneeded_quiet_option
+from tunesmith.cli.options import json_option, lm_option, no_store_option, quiet_option, unneeded_quiet_option
 
 __all__ = ["command"]
 
@@ -46,7 +46,7 @@ class _Share(click.ParamType):  # type: ignore[type-arg]  # older versions of cl
 
 @click.group(name="data")
 def command() -> None:
-    """Check, split, sample and convert data files.
+    """Check, split, sample, convert and make data files.
 
     FILE is JSONL, JSON, CSV, TSV or Parquet (docs/data.md).
     """
@@ -176,3 +176,42 @@ def convert(**given: Any) -> int:
     from tunesmith.cli import data_convert
 
     return data_convert.run(**given)
+
+
+@command.command()
+@click.argument("seeds", type=_path, metavar="SEEDS")
+@click.option("--to", type=_path, required=True, metavar="FILE", help="The .jsonl file to write.")
+@click.option("-n", "count", type=click.IntRange(min=1), default=20, show_default=True, help="How many new ones.")
+@_signature
+@lm_option
+@click.option("--budget-calls", type=click.IntRange(min=1), default=200, show_default=True, help="The most calls.")
+@click.option("--budget-tokens", type=click.IntRange(min=1), help="The most tokens, in and out.")
+@click.option(
+    "--similarity",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.7,
+    show_default=True,
+    help="Leave out a text whose ROUGE-L with another one is above this.",
+)
+@_seed
+@no_store_option
+@_force
+@json_option
+@quiet_option
+def synth(**given: Any) -> int:
+    """Make new examples from the SEEDS with a teacher model, as Self-Instruct does.
+
+    With a signature, --signature or the project's, SEEDS are rows of it, and so are the new ones: if the output is a
+    label, the label comes first and inputs for it are asked for; otherwise new inputs come first and the teacher
+    answers them. Without one, SEEDS are tasks (`instruction` with `instances`, or with `input` and `output`), and
+    new tasks with instances are made. Every row says in `provenance` how it was made. Read them before you use them.
+
+    The teacher is --lm, else the project's teacher_lm or lm. Replies are cached, so the same command goes on after a
+    stop, and with more calls.
+
+    \b
+    tunesmith data synth reviews.jsonl --signature 'text -> label' -n 50 --to more.jsonl --lm ollama/qwen3:4b
+    """  # noqa: D301 - click's mark for text that keeps its lines
+    from tunesmith.cli import data_synth
+
+    return data_synth.run(**given)
