@@ -43,3 +43,20 @@ def test_a_target_alone_or_an_option_in_another_form_is_a_usage_error() -> None:
     check_failure(run("export", A), 2)
     check_failure(run("export", "--to", "messages"), 2)
     check_failure(run("export", A, "--to", "messages", "--set", "indent"), 2)
+
+
+def test_a_run_gives_data_for_fine_tuning(folder: Path) -> None:
+    compiled = Path(A).parent
+    found = run("export", str(compiled), "--to", "alpaca", "--out", "tuning", "--set", "min_score=0")
+    assert {path.name for path in (folder / "tuning").iterdir()} >= {"train.json", "dataset_info.json", "lora.yaml"}
+    assert "rows to train on" in found.stderr
+    by_name = json.loads(run("export", compiled.name, "--to", "alpaca", "--set", "min_score=0", "--json").stdout)
+    assert by_name["files"]["train.json"] == (folder / "tuning" / "train.json").read_text(encoding="utf-8")
+
+
+def test_a_run_without_such_rows_and_several_files_without_a_folder_are_usage_errors() -> None:
+    compiled = str(Path(A).parent)
+    nothing = check_failure(run("export", compiled, "--to", "alpaca", "--set", "min_score=7"), 2)
+    assert "gives no rows for 'alpaca'" in nothing
+    assert "--out FOLDER" in check_failure(run("export", compiled, "--to", "alpaca", "--set", "min_score=0"), 2)
+    assert "is not an option" in check_failure(run("export", compiled, "--to", "dpo", "--set", "gap=1"), 2)

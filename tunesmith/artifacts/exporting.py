@@ -26,7 +26,8 @@ def export_program(
     r"""Return a program as files for another tool.
 
     Args:
-        given: a program, an artifact, or the path of an artifact's folder.
+        given: a program, an artifact, or the path of an artifact's folder; for data for fine-tuning a run, by its
+            folder or name.
         to: the target's name, such as `messages`; `docs/export.md` has them all.
         out: where to write: a file, or a folder for several files. By default nothing is written.
         program: for an artifact, as in `ts.load`.

@@ -2,21 +2,15 @@ from pathlib import Path
 from typing import Any
 
 import dspy
-import pytest
 
 import tunesmith as ts
-from tests.artifacts.export.tuning import VAL, Colour, colour_of, compiled, files, rows, things
+from tests.artifacts.export.tuning import VAL, Colour, colour_of, files, rows, things
 from tests.evaluation.replies import number, written
 from tunesmith.lm import FunctionLM, Seen
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compiled(tmp_path_factory.mktemp("runs") / "one")
-
-
-def test_the_right_reply_is_chosen_and_the_wrong_one_rejected(run: Path) -> None:
-    found = rows(run, "dpo")
+def test_the_right_reply_is_chosen_and_the_wrong_one_rejected(colours: Path) -> None:
+    found = rows(colours, "dpo")
     assert len(found) > 3
     for row in found:
         assert colour_of(number(row["conversations"][-1]["value"])) in row["chosen"]["value"]
@@ -25,9 +19,9 @@ def test_the_right_reply_is_chosen_and_the_wrong_one_rejected(run: Path) -> None
         assert row["conversations"][-1]["from"] == "human"
 
 
-def test_the_entry_says_that_it_ranks(run: Path) -> None:
-    found = files(run, "dpo")
-    entry = found["dataset_info"]["one_dpo_train"]
+def test_the_entry_says_that_it_ranks(colours: Path) -> None:
+    found = files(colours, "dpo")
+    entry = found["dataset_info"]["a-run-_dpo_train"]
     assert entry["ranking"] is True
     assert entry["columns"] == {
         "messages": "conversations",

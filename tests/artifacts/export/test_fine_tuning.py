@@ -18,16 +18,6 @@ from tunesmith.lm import ScriptedLM
 TARGETS = ("alpaca", "sharegpt", "openai", "dpo", "kto")
 
 
-@pytest.fixture(scope="module")
-def sent() -> Sent:
-    return set()
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, sent: Sent) -> Path:
-    return compiled(tmp_path_factory.mktemp("runs") / "first", sent=sent)
-
-
 def thing(row: dict[str, Any]) -> int:
     """Return the number of the thing that a row asks for."""
     if "instruction" in row:
@@ -37,80 +27,77 @@ def thing(row: dict[str, Any]) -> int:
     return number([one for one in row["conversations"] if one["from"] == "human"][-1]["value"])
 
 
-def test_a_row_has_the_messages_that_were_sent_and_the_reply_that_came(run: Path, sent: Sent) -> None:
+def test_a_row_has_the_messages_that_were_sent_and_the_reply_that_came(colours: Path, sent: Sent) -> None:
     found = {
         (tuple((one["role"], one["content"]) for one in row["messages"][:-1]), row["messages"][-1]["content"])
-        for row in rows(run, "openai", replies="compiled")
+        for row in rows(colours, "openai", replies="compiled")
     }
     assert len(found) > 8
     assert found <= sent
 
 
 @each("target", TARGETS)
-def test_no_row_is_of_the_test_split(target: str, run: Path) -> None:
-    asked = {thing(row) for row in rows(run, target)}
+def test_no_row_is_of_the_test_split(target: str, colours: Path) -> None:
+    asked = {thing(row) for row in rows(colours, target)}
     assert asked <= {number(example.thing) for example in (*TRAIN, *VAL)}
     assert not asked & {number(example.thing) for example in TEST}
     assert len(asked) > 3
 
 
 @each("target", TARGETS)
-def test_an_input_is_on_one_side_only_and_no_row_is_there_twice(target: str, run: Path) -> None:
-    found = files(run, target, eval_share=0.4)
+def test_an_input_is_on_one_side_only_and_no_row_is_there_twice(target: str, colours: Path) -> None:
+    found = files(colours, target, eval_share=0.4)
     assert found["eval"]
     assert not {thing(row) for row in found["train"]} & {thing(row) for row in found["eval"]}
     texts = [json.dumps(row) for row in (*found["train"], *found["eval"])]
     assert len(set(texts)) == len(texts)
 
 
-@each("target", TARGETS)
-def test_the_files_are_the_same_each_time_whatever_the_order_of_the_ledger(
-    target: str, run: Path, tmp_path: Path
-) -> None:
-    again = compiled(
-        tmp_path / "first", compiler=ts.RandomSearch(num_candidates=4, max_labeled_demos=4, seed=1, slots=4)
-    )
-    assert dict(ts.export(run, to=target).files) == dict(ts.export(again, to=target).files)
+def test_the_files_are_the_same_each_time_whatever_the_order_of_the_ledger(colours: Path, tmp_path: Path) -> None:
+    threads = ts.RandomSearch(num_candidates=4, max_labeled_demos=4, seed=1, slots=4)
+    again = compiled(tmp_path / colours.name, compiler=threads)
+    for target in TARGETS:
+        assert dict(ts.export(colours, to=target).files) == dict(ts.export(again, to=target).files)
 
 
-def test_only_full_marks_are_good_unless_less_is_asked_for(run: Path) -> None:
-    assert all(colour_of(thing(row)) in row["output"] for row in rows(run, "alpaca"))
-    assert len(rows(run, "alpaca", min_score=0)) > len(rows(run, "alpaca"))
+def test_only_full_marks_are_good_unless_less_is_asked_for(colours: Path) -> None:
+    assert all(colour_of(thing(row)) in row["output"] for row in rows(colours, "alpaca"))
+    assert len(rows(colours, "alpaca", min_score=0)) > len(rows(colours, "alpaca"))
 
 
-def test_replies_of_every_candidate_are_more_than_those_of_the_compiled_program(run: Path) -> None:
-    every, own = (rows(run, "alpaca", replies=which, min_score=0) for which in ("all", "compiled"))
+def test_replies_of_every_candidate_are_more_than_those_of_the_compiled_program(colours: Path) -> None:
+    every, own = (rows(colours, "alpaca", replies=which, min_score=0) for which in ("all", "compiled"))
     assert {json.dumps(row) for row in own} <= {json.dumps(row) for row in every}
     assert len(every) > len(own)
 
 
-def test_the_prompt_may_be_that_of_the_program_before(run: Path) -> None:
-    assert all(row["history"] for row in rows(run, "alpaca"))
-    assert not any(row["history"] for row in rows(run, "alpaca", prompt="given"))
+def test_the_prompt_may_be_that_of_the_program_before(colours: Path) -> None:
+    assert all(row["history"] for row in rows(colours, "alpaca"))
+    assert not any(row["history"] for row in rows(colours, "alpaca", prompt="given"))
 
 
-def test_the_run_may_be_named_or_its_artifact_given(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = dict(ts.export(run, to="alpaca").files)
-    assert dict(ts.export(run / "artifact", to="alpaca").files) == found
-    assert dict(ts.export(ts.verify(run / "artifact"), to="alpaca").files) == found
-    assert dict(ts.export(ts.load(run / "artifact"), to="alpaca").files) == found
-    (run.parent / "runs").symlink_to(run.parent)
-    monkeypatch.chdir(run.parent)
-    assert dict(ts.export("first", to="alpaca").files) == found
+def test_the_run_may_be_named_or_its_artifact_given(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = dict(ts.export(colours, to="alpaca").files)
+    assert dict(ts.export(colours / "artifact", to="alpaca").files) == found
+    assert dict(ts.export(ts.verify(colours / "artifact"), to="alpaca").files) == found
+    assert dict(ts.export(ts.load(colours / "artifact"), to="alpaca").files) == found
+    (colours.parent / "runs").symlink_to(colours.parent)
+    monkeypatch.chdir(colours.parent)
+    assert dict(ts.export(colours.name, to="alpaca").files) == found
 
 
-def test_the_notes_count_what_is_there_and_what_is_left_out(run: Path) -> None:
-    tested = sum(entry.key.example in set(_test_keys(run)) for entry in read_entries(run / "run.db"))
-    counts, gone, fill = ts.export(run, to="alpaca").notes
+def test_the_notes_count_what_is_there_and_what_is_left_out(colours: Path) -> None:
+    tested = sum(entry.key.example in set(_test_keys(colours)) for entry in read_entries(colours / "run.db"))
+    counts, gone, fill = ts.export(colours, to="alpaca").notes
     assert "rows to train on and" in counts
     assert f"rows of the test split: {tested};" in gone
     assert "score less than `min_score`" in gone
     assert fill == "Fill in `model_name_or_path` and `template` in lora.yaml."
-    assert len(ts.export(run, to="alpaca", base_model="org/model", template="qwen3").notes) == 2
+    assert len(ts.export(colours, to="alpaca", base_model="org/model", template="qwen3").notes) == 2
 
 
-def _test_keys(run: Path) -> list[str]:
-    found: list[str] = json.loads((run / "candidates.json").read_text(encoding="utf-8"))["splits"]["test"]
+def _test_keys(colours: Path) -> list[str]:
+    found: list[str] = json.loads((colours / "candidates.json").read_text(encoding="utf-8"))["splits"]["test"]
     return found
 
 
@@ -120,14 +107,14 @@ def refused(given: Any, to: str = "alpaca", **options: Any) -> str:
     return str(caught.value)
 
 
-def test_a_run_without_rows_of_the_kind_says_what_was_found_and_what_to_do(run: Path) -> None:
-    said = refused(run, min_score=2)
+def test_a_run_without_rows_of_the_kind_says_what_was_found_and_what_to_do(colours: Path) -> None:
+    said = refused(colours, min_score=2)
     assert "gives no rows for 'alpaca'" in said
     assert "with scores from 0 to 1" in said
     assert "Set `min_score` lower than 2" in said
-    assert "Of 12 examples" in (paired := refused(run, "dpo", margin=3))
+    assert "Of 12 examples" in (paired := refused(colours, "dpo", margin=3))
     assert "Set these lower, use `replies='all'`" in paired
-    assert "are all bad: none is good" in refused(run, "kto", min_score=2, margin=1)
+    assert "are all bad: none is good" in refused(colours, "kto", min_score=2, margin=1)
 
 
 def test_a_program_is_no_run() -> None:
@@ -187,3 +174,37 @@ def test_each_step_of_a_program_is_a_row_and_the_same_question_is_asked_once(tmp
         "Thing: thing 33",
     ]
     assert {row["output"] for row in found} == {"red"}
+
+
+@each("name", ["bare", "json", "lines", "xml", "markdown", "chat"])
+def test_in_every_format_a_row_is_what_was_sent_and_what_came(name: str, tmp_path: Path) -> None:
+    sent: Sent = set()
+    run = compiled(tmp_path / name, sent=sent, budget=60, compiler=ts.RandomSearch(num_candidates=1, formats=[name]))
+    asked = {(messages, _plain(text)) for messages, text in sent}
+    for row in rows(run, "openai", replies="compiled", min_score=0):
+        *before, last = row["messages"]
+        assert (tuple((one["role"], one["content"]) for one in before), _plain(last["content"])) in asked
+
+
+def _plain(reply: str) -> str:
+    """Return a reply without what a model may leave out of it."""
+    return "".join(reply.replace("[[ ## completed ## ]]", "").split())
+
+
+def test_rows_of_a_metric_that_the_run_no_longer_has_are_left_out(tmp_path: Path) -> None:
+    def never(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> float:
+        return 0.0
+
+    given: dict[str, Any] = {"trainset": TRAIN, "valset": VAL, "run": tmp_path / "one", "budget": 60}
+    for metric, more in ((never, {}), (ts.metrics.exact_match("colour"), {"rescore": True})):
+        ts.compile(
+            ts.Predict(Colour),
+            metric=metric,
+            compiler=ts.LabeledFewShot(k=2),
+            lm=ScriptedLM(*["red"] * 100),
+            **given,
+            **more,
+        )
+    found = ts.export(tmp_path / "one", to="alpaca")
+    assert json.loads(found.files["train.json"])
+    assert "rows of another program or metric: " in found.notes[1]

@@ -13,7 +13,7 @@ import pytest
 
 import tunesmith as ts
 from tests.artifacts.export import llama_factory
-from tests.artifacts.export.tuning import agent, agent_run, compiled, dates_run
+from tests.artifacts.export.tuning import agent, dates_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -113,11 +113,6 @@ def check_texts(to: str, wanted: dict[str, Any], ready: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compiled(tmp_path_factory.mktemp("colours") / "a run, ü")
-
-
-@pytest.fixture(scope="module")
 def dates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return dates_run(tmp_path_factory.mktemp("dates") / "dates")
 
@@ -134,8 +129,8 @@ def test_replies_that_look_like_dates_stay_texts_and_nasty_inputs_stay_as_they_a
     check(to, read(python, dates, tmp_path, to))
 
 
-def test_calls_of_tools_are_learned_and_what_they_return_is_not(python: Path, tmp_path: Path) -> None:
-    result = read(python, agent_run(tmp_path / "agent"), tmp_path / "out", "sharegpt", program=agent)
+def test_calls_of_tools_are_learned_and_what_they_return_is_not(python: Path, called: Path, tmp_path: Path) -> None:
+    result = read(python, called, tmp_path, "sharegpt", program=agent)
     check("sharegpt", result)
     learned = result["train"]["encoded"][0]
     assert learned["labels"].count("<tool_call>") == 2

@@ -21,8 +21,7 @@ def prompt(*roles: str, text: str = "x") -> Prompt:
 def test_only_turns_that_alternate_and_end_with_a_question_are_trained_on(turns: list[tuple[str, str]]) -> None:
     roles = "".join("q" if role in ("user", "observation") else "a" for role, _ in turns)
     fits = roles == ("qa" * len(roles))[: len(roles)] and roles.endswith("q")
-    if not fits:
-        assert problem_of(Prompt("", tuple(turns)), "reply") == "to turns that do not alternate"
+    assert (problem_of(Prompt("", tuple(turns)), "reply") == "to turns that do not alternate") is not fits
 
 
 @each("text", ["{{idx}}", "a {{idx}} b", "\ud800"])
@@ -36,10 +35,15 @@ def test_any_other_text_is_as_it_is(text: str) -> None:
     assert problem_of(prompt("user", text=text), text) is None
 
 
+def test_a_question_that_a_demo_answers_is_not_trained_on() -> None:
+    shown = Prompt("", (("user", "1 + 1"), ("assistant", "2"), ("user", "1 + 1")))
+    assert problem_of(shown, "2") == "to a question that is one of the demos, with its answer"
+
+
 def test_the_question_is_everything_up_to_the_last_turn_of_the_user() -> None:
     asked = prompt("user")
     assert asked.then([("call", "1"), ("observation", "2")]).question == asked.question
-    assert prompt("user", "assistant", "user").question != asked.question
+    assert asked.then([("assistant", "a"), ("user", "y")]).question != asked.question
 
 
 def test_a_reply_counts_once_with_its_best_score() -> None:

@@ -1,23 +1,15 @@
 import json
 from pathlib import Path
 
-import pytest
-
 import tunesmith as ts
-from tests.artifacts.export.tuning import agent, agent_run, compiled, files, rows
+from tests.artifacts.export.tuning import agent, files, rows
 
 
-@pytest.fixture(scope="module")
-def called(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return agent_run(tmp_path_factory.mktemp("runs") / "agent")
-
-
-def test_turns_of_people_and_model_alternate_and_the_system_text_is_apart(tmp_path: Path) -> None:
-    run = compiled(tmp_path / "one")
-    row = rows(run, "sharegpt")[0]
+def test_turns_of_people_and_model_alternate_and_the_system_text_is_apart(colours: Path) -> None:
+    row = rows(colours, "sharegpt")[0]
     assert list(row) == ["conversations", "system"]
     assert [turn["from"] for turn in row["conversations"]] == ["human", "gpt"] * (len(row["conversations"]) // 2)
-    entry = files(run, "sharegpt")["dataset_info"]["one_sharegpt_train"]
+    entry = files(colours, "sharegpt")["dataset_info"]["a-run-_sharegpt_train"]
     columns = {"messages": "conversations", "system": "system"}
     assert entry == {"file_name": "train.json", "formatting": "sharegpt", "columns": columns}
 

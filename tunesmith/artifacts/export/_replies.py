@@ -161,14 +161,16 @@ def reply_of(predictor: DspyPredict, demo: Demo) -> str:
 
 
 def problem_of(prompt: Prompt, *texts: str) -> str | None:
-    """Return why a prompt and replies cannot be trained on as they are, to follow `replies`; `None` if they can.
+    """Return why a prompt and replies are not trained on, to follow `replies`; `None` if they are.
 
-    Trainers drop a conversation whose turns are out of order, with a warning at most. LLaMA-Factory's templates write a
-    number in place of `{{idx}}`.
+    Trainers drop a conversation whose turns are out of order, with a warning at most. A question that the prompt
+    answers teaches to copy. LLaMA-Factory's templates write a number in place of `{{idx}}`.
     """
     roles = [role for role, _ in prompt.turns]
     if len(roles) % 2 == 0 or any(role not in (_ASKS, _ANSWERS)[number % 2] for number, role in enumerate(roles)):
         return "to turns that do not alternate"
+    if prompt.turns[-1] in prompt.turns[:-1]:
+        return "to a question that is one of the demos, with its answer"
     everything = (prompt.system, *(text for _, text in prompt.turns), *texts)
     if any(_INDEX in text for text in everything):
         return f"with {_INDEX} in a text, which LLaMA-Factory replaces"
