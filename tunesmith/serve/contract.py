@@ -1,6 +1,7 @@
 """The types of a program's inputs and outputs, as its endpoint reads, writes and documents them."""
 
 import inspect
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NotRequired, get_args, get_origin
@@ -70,11 +71,30 @@ def reader_of(kind: Any) -> Callable[[bytes | str], Any]:
         try:
             return validate(raw, strict=True)
         except ValidationError as error:
-            raise _invalid(error) from None
+            whole = _with_whole_numbers(raw)
+            if whole is None:
+                raise _invalid(error) from None
+            return read(whole)
         except Exception as error:  # a user's validator may raise anything
             raise Refusal(422, "InvalidInput", "A value was refused by its type. See /openapi.json.") from error
 
     return read
+
+
+def _with_whole_numbers(raw: bytes | str) -> str | None:
+    """Return the JSON text with `1.0` as `1`, which is an integer for JSON Schema too; `None` if it has none."""
+    changed = False
+
+    def number(text: str) -> float | int:
+        nonlocal changed
+        value = float(text)
+        if not value.is_integer():
+            return value
+        changed = True
+        return int(value)
+
+    text = json.dumps(json.loads(raw, parse_float=number))
+    return text if changed else None
 
 
 def written(outputs: Iterable[tuple[str, Any]]) -> bytes:

@@ -15,6 +15,10 @@ class Log:
     def write(self, event: str, *, level: str = "info", **fields: Any) -> None:
         """Write one event with its fields; `None` is left out."""
 
+    def handler(self) -> logging.Handler:
+        """Return a handler that writes the records of `logging` here."""
+        return _Handler(self)
+
 
 class JsonLog(Log):
     """Writes events to a stream, one line each."""
@@ -34,13 +38,9 @@ class JsonLog(Log):
             except (OSError, ValueError):  # a full disk or a closed pipe must not end the service
                 pass
 
-    def handler(self) -> logging.Handler:
-        """Return a handler that writes the records of `logging` here."""
-        return _Handler(self)
-
 
 class _Handler(logging.Handler):
-    def __init__(self, log: JsonLog) -> None:
+    def __init__(self, log: Log) -> None:
         super().__init__()
         self._log = log
 

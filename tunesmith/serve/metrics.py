@@ -1,6 +1,7 @@
 """The door to the Prometheus client: what `/metrics` shows."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -23,6 +24,7 @@ class Metrics:
 
     def __init__(self, in_flight: Callable[[], int]) -> None:
         self._registry = registry = CollectorRegistry()
+        self._parts: dict[Any, Any] = {}
         labels = ("program", "route")
         self._requests = Counter(
             "tunesmith_requests", "Requests by status.", (*labels, "status"), registry=registry
@@ -43,17 +45,24 @@ class Metrics:
 
     def request(self, program: str, route: str, status: int, seconds: float) -> None:
         """Count one request."""
-        self._requests.labels(program, route, status).inc()
-        self._seconds.labels(program, route).observe(seconds)
+        self._of(self._requests, program, route, status).inc()
+        self._of(self._seconds, program, route).observe(seconds)
 
     def calls(self, program: str, calls: Iterable[Call]) -> None:
         """Count the model calls of one request."""
         for call in calls:
-            self._calls.labels(program, str(call.paid).lower()).inc()
+            self._of(self._calls, program, "true" if call.paid else "false").inc()
             if call.paid:
-                self._tokens.labels(program, "input").inc(call.input_tokens or 0)
-                self._tokens.labels(program, "output").inc(call.output_tokens or 0)
-                self._model.labels(program).observe(call.seconds)
+                self._of(self._tokens, program, "input").inc(call.input_tokens or 0)
+                self._of(self._tokens, program, "output").inc(call.output_tokens or 0)
+                self._of(self._model, program).observe(call.seconds)
+
+    def _of(self, metric: Any, *labels: str | int) -> Any:
+        """Return the part of a metric with these labels, which the library looks up slowly."""
+        found = self._parts.get((metric, labels))
+        if found is None:
+            found = self._parts[metric, labels] = metric.labels(*labels)
+        return found
 
     def reload(self, *, done: bool) -> None:
         """Count one reload."""

@@ -1,7 +1,8 @@
 """Routes that FastAPI documents and our own handlers answer.
 
-FastAPI would read the body, validate it, and validate and write the result; it has no limit on what it reads, and
-converts values. So it only routes, and writes OpenAPI from the same types that the handlers read.
+FastAPI would read the body, validate it, and validate and write the result; it converts values, and its way through
+middleware and routes takes as long as the rest of a request. So it writes OpenAPI from the types that the handlers
+read, and answers what is no route; `answers_of` has the handlers by method and path.
 """
 
 import inspect
@@ -12,9 +13,9 @@ from typing import Annotated, Any
 from tunesmith.serve.desk import Desk
 from tunesmith.serve.problem import Problem, Refusal
 from tunesmith.serve.visit import KEY, Visit
-from tunesmith.serve.web import APIRoute, Body, FastAPI, HTTPException, JSONResponse, Request, Response
+from tunesmith.serve.web import Body, FastAPI, HTTPException, JSONResponse, Request, Response
 
-__all__ = ["Door", "Handler", "app_of", "refused"]
+__all__ = ["Door", "Handler", "answers_of", "app_of", "refused"]
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -68,17 +69,14 @@ class Door:
     media_type: str | None = None
 
 
-class _Route(APIRoute):
-    """A route whose endpoint is documented, and whose handler answers."""
-
-    def get_route_handler(self) -> Any:
-        return self.endpoint.handler  # type: ignore[attr-defined]  # set by `_documented`
+def answers_of(doors: Sequence[Door], desk: Desk) -> dict[tuple[str, str], Handler]:
+    """Return what answers a request by its method and path; it raises nothing."""
+    return {(door.method, door.path): _answering(door, desk) for door in doors}
 
 
-def app_of(doors: Sequence[Door], desk: Desk, *, title: str, version: str) -> FastAPI:
-    """Return an app with these doors and their OpenAPI at `/openapi.json`."""
+def app_of(doors: Sequence[Door], *, title: str, version: str) -> FastAPI:
+    """Return an app that documents these doors at `/openapi.json`, and answers requests for no door."""
     app = FastAPI(title=title, version=version, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.router.route_class = _Route
     app.add_exception_handler(HTTPException, _http_error)  # type: ignore[arg-type]  # of this type only
     for door in doors:
         statuses = (*_OF_EVERY, *(_OF_A_BODY if door.body is not None else ()), *door.statuses)
@@ -90,7 +88,7 @@ def app_of(doors: Sequence[Door], desk: Desk, *, title: str, version: str) -> Fa
         }
         app.add_api_route(
             door.path,
-            _documented(door, desk),
+            _documented(door),
             methods=[door.method],
             response_model=door.result,
             response_class=JSONResponse if media is None else Response,
@@ -103,15 +101,14 @@ def app_of(doors: Sequence[Door], desk: Desk, *, title: str, version: str) -> Fa
     return app
 
 
-def _documented(door: Door, desk: Desk) -> Any:
-    """Return a function with the types of the door, for OpenAPI, and its handler as an attribute."""
+def _documented(door: Door) -> Any:
+    """Return a function with the types of the door, for OpenAPI."""
 
     async def endpoint() -> None: ...
 
     body = inspect.Parameter("body", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[door.body, Body()])
     described: Any = endpoint
     described.__signature__ = inspect.Signature([] if door.body is None else [body])
-    described.handler = _answering(door, desk)
     return described
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from tunesmith.errors import TunesmithError, UsageError, shown
-from tunesmith.serve.log import JsonLog
+from tunesmith.serve.log import Log
 from tunesmith.serve.service import Service
 
 __all__ = ["LOOPBACK", "check_address", "is_loopback", "run_server"]
@@ -52,7 +52,7 @@ def is_loopback(host: str) -> bool:
 
 
 def run_server(
-    service: Service, *, host: str, port: int, log: JsonLog, started: Callable[[str], None] | None = None
+    service: Service, *, host: str, port: int, log: Log, started: Callable[[str], None] | None = None
 ) -> None:
     """Answer requests until SIGTERM or SIGINT; SIGHUP loads the artifacts again.
 
@@ -97,7 +97,7 @@ class _Server(uvicorn.Server):
     """uvicorn's server; it reloads at SIGHUP, and returns after SIGTERM instead of dying of it."""
 
     def __init__(
-        self, config: uvicorn.Config, service: Service, log: JsonLog, started: Callable[[str], None] | None
+        self, config: uvicorn.Config, service: Service, log: Log, started: Callable[[str], None] | None
     ) -> None:
         super().__init__(config)
         self._service, self._log, self._tell = service, log, started

@@ -19,14 +19,15 @@ from tunesmith.serve.log import Log
 from tunesmith.serve.operating import operating_doors
 from tunesmith.serve.predicting import predicting_doors
 from tunesmith.serve.problem import Refusal
-from tunesmith.serve.route import Door, app_of, refused
+from tunesmith.serve.route import Door, answers_of, app_of, refused
 from tunesmith.serve.trial import Second
 from tunesmith.serve.trying import trying_doors
 from tunesmith.serve.visit import KEY, Visit
+from tunesmith.serve.web import Request
 
 __all__ = ["Service"]
 
-_HEADERS = {
+_HEADERS: dict[bytes, bytes] = {
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
     b"referrer-policy": b"no-referrer",
@@ -34,6 +35,7 @@ _HEADERS = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
     b"cross-origin-resource-policy": b"same-origin",
 }
+_LISTED = list(_HEADERS.items())
 _OPEN = ("/healthz", "/readyz", "/")  # the page has nothing of the programs
 _TAKEN = {"batch", "feedback", "healthz", "metrics", "openapi.json", "predict", "readyz", "try", "v1", "-"}
 
@@ -116,11 +118,11 @@ class Service:
     def _take(self, endpoints: Mapping[str, Endpoint]) -> None:
         """Serve these from the next request on; requests under way end with what they began with."""
         doors = self._doors(endpoints)
-        app = app_of(doors, self.desk, title="tunesmith", version=_version())
+        app = app_of(doors, title="tunesmith", version=_version())
         app.openapi()  # fails here, and not at the first request for it
         self.desk.staff([endpoint.lm for endpoint in endpoints.values()])
         before: Mapping[str, Endpoint] = getattr(self, "endpoints", {})
-        self.endpoints, self._app = endpoints, app
+        self.endpoints, self._app, self._answers = endpoints, app, answers_of(doors, self.desk)
         for endpoint in before.values():
             if endpoint.trial is not None:
                 endpoint.trial.close()
@@ -173,7 +175,12 @@ class Service:
         try:
             try:
                 self._guard(scope)
-                await self._app(scope, receive, sent)
+                answer = self._answers.get((scope["method"], scope["path"]))
+                if answer is None:
+                    await self._app(scope, receive, sent)
+                else:
+                    response = await answer(Request(scope, receive))
+                    await response(scope, receive, sent)
             except Refusal as refusal:
                 visit.error = refusal.kind
                 await refused(refusal, visit)(scope, receive, sent)
@@ -241,8 +248,8 @@ class _Sent:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = list(message["headers"])
-            names = {name for name, _ in headers}
-            headers += [(name, value) for name, value in _HEADERS.items() if name not in names]
+            own = {name for name, _ in headers} & _HEADERS.keys()
+            headers += _LISTED if not own else [(name, value) for name, value in _LISTED if name not in own]
             headers.append((b"x-request-id", self._visit.id.encode()))
             message = {**message, "headers": headers}
         await self._send(message)

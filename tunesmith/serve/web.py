@@ -3,7 +3,6 @@
 from fastapi import Body, FastAPI
 from fastapi.requests import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-__all__ = ["APIRoute", "Body", "FastAPI", "HTTPException", "JSONResponse", "Request", "Response", "StreamingResponse"]
+__all__ = ["Body", "FastAPI", "HTTPException", "JSONResponse", "Request", "Response", "StreamingResponse"]
