@@ -1,7 +1,7 @@
 """Solve word problems by programs: the model writes Python, and running it gives the answer.
 
-A very small model writes prose if nothing shows it a program, so two are given as demos. A compile then takes programs
-of its own that worked as further demos. Needs `pip install 'tunesmith[pal]'`.
+A very small model writes prose if nothing shows it a program, so four are given as demos, one for each kind of
+arithmetic. A compile then takes programs of its own that worked as demos. Needs `pip install 'tunesmith[pal]'`.
 
 The model is named by TUNESMITH_LM (`embedded`, `ollama/qwen3:4b`, ...).
 """
@@ -14,17 +14,17 @@ import dspy
 import tunesmith as ts
 
 SHOWN = {
-    "Paul has 9 coins and finds 4 more. How many coins does he have?": """\
-def solution():
-    coins = 9
-    found = 4
-    return coins + found""",
-    "A hall has 6 rows of 15 seats, and 20 seats are taken. How many seats are free?": """\
-def solution():
-    seats = 6 * 15
-    taken = 20
-    return seats - taken""",
+    "Paul has 9 coins and finds 4 more. How many coins does he have?": "return 9 + 4",
+    "There were 60 cups and 25 broke. How many cups are left?": "return 60 - 25",
+    "A hall has 6 rows of 15 seats. How many seats does it have?": "return 6 * 15",
+    "Three children share 21 plums equally. How many plums does each get?": "return 21 / 3",
 }
+
+
+def shown(question: str, line: str) -> dspy.Example:
+    """Return a demo: the question and the program that answers it."""
+    return dspy.Example(question=question, program=f"def solution():\n    {line}")
+
 
 problems = ts.Dataset.load(Path(__file__).parent / "problems.jsonl", inputs=["question"])
 splits = problems.split(train=12, val=12, test=24)
@@ -35,7 +35,7 @@ thoughts = ts.ChainOfThought("question -> answer: int")
 print("chain of thought", ts.evaluate(thoughts, splits.test, exact, lm=lm).interval)
 
 program = ts.ProgramOfThought("question -> answer: int", retries=0)
-program.write.demos = [dspy.Example(question=question, program=text) for question, text in SHOWN.items()]
+program.write.demos = [shown(question, line) for question, line in SHOWN.items()]
 result = ts.compile(
     program,
     metric=exact,

@@ -16,7 +16,16 @@ from tunesmith.evaluation import evaluate
 from tunesmith.formats import carries, default_format, get_format
 from tunesmith.lm import Capabilities, FunctionLM, ReplyCache, ScriptedLM, message_text, text_response
 from tunesmith.lm import lm as make_lm
-from tunesmith.modules import Candidate, ChainOfThought, Predict, bind, bound_format, render, with_default_formats
+from tunesmith.modules import (
+    Candidate,
+    ChainOfThought,
+    Module,
+    Predict,
+    bind,
+    bound_format,
+    render,
+    with_default_formats,
+)
 
 CALLS = pytest.mark.parametrize("call", [ask, ask_async])
 SECTIONED = {
@@ -439,3 +448,26 @@ def test_a_decision_inside_of_a_list_gets_chat() -> None:
     assert not carries("json", Nested)
     assert get_format("chat").name == "chat"
     assert MODES
+
+
+def test_one_step_thinks_and_another_does_not(tmp_path: Path) -> None:
+    class Two(Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.deep = ChainOfThought("question -> answer", reasoning_effort="low")
+            self.plain = ChainOfThought("question -> answer")
+
+        def forward(self, question: str) -> Any:
+            return [self.deep(question=question).reasoning, self.plain(question=question).reasoning]
+
+    program = Two()
+    program.save(tmp_path / "two.json")
+    loaded = Two()
+    loaded.deep.predict.config = {}
+    loaded.load(tmp_path / "two.json")
+
+    model = FakeModel("m", '{"reasoning": "said", "answer": "4"}', thinking=True, thought="Two and two.")
+    with ProtocolServer([model]) as server, dspy.context(lm=make_lm("ollama/m", host=server.url, cache=False)):
+        assert program(question="2 + 2?") == loaded(question="2 + 2?") == ["Two and two.", "said"]
+        bodies = [entry.body for entry in server.requests if entry.path == "/api/chat"]
+    assert [body["think"] for body in bodies] == ["low", False] * 2
