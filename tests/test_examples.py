@@ -35,7 +35,9 @@ def server() -> Iterator[ServerProcess]:
 def test_there_are_examples() -> None:
     assert {path.stem for path in EXAMPLES} >= {"first_compile", "judging", "streaming"}
     folders = {path.parent for path in EXAMPLES} - {ROOT / "examples"}
-    assert {folder.name for folder in folders} >= {"rag_docs", "react_tools", "router_experts", "ticket_triage"}
+    assert {folder.name for folder in folders} >= {
+        *("math_pal", "rag_docs", "react_tools", "router_experts", "ticket_triage"),
+    }
     assert all((folder / "README.md").exists() for folder in folders)
     assert all("TUNESMITH_LM" in path.read_text(encoding="utf-8") for path in EXAMPLES)
 
@@ -49,6 +51,13 @@ def test_the_answers_about_the_docs_stand_in_their_pages() -> None:
     words = {name: " ".join(text.replace("`", "").split()) for name, text in pages.items()}
     assert not [row for row in rows if row["answer"] not in words[row["source"]]]
     assert len({row["question"] for row in rows}) == len(rows) > 50
+
+
+def test_the_word_problems_are_whole_numbers_and_none_is_there_twice() -> None:
+    text = (ROOT / "examples" / "math_pal" / "problems.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert {type(row["answer"]) for row in rows} == {int}
+    assert len({row["question"] for row in rows}) == len(rows) == 48
 
 
 @by_name
