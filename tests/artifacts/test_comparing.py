@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dspy
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -70,6 +71,31 @@ def test_fields_are_compared_by_name(tmp_path: Path) -> None:
 
     assert "program.predictors.locate.signature.fields.place.type" in names_
     assert "program.class" in names_
+
+
+class Around(dspy.Module):
+    """A program around a part that was compiled before."""
+
+    def __init__(self, instruction: str) -> None:
+        super().__init__()
+        self.own = ts.Predict("text -> label")
+        self.part = dspy.ChainOfThought(ts.Signature("text -> label", instruction))  # type: ignore[call-arg]
+        self.part._compiled = True
+
+
+def test_the_prompts_of_frozen_parts_are_compared_word_by_word_too(tmp_path: Path) -> None:
+    one, other = (ts.save(tmp_path / text[:3], Around(text)) for text in ("One label.", "Two labels or one label."))
+    found = ts.diff(one, other)
+
+    assert [(part.path, part.instruction is not None) for part in found.candidate.parts] == [("part.predict", True)]
+    assert found.values == ()
+    assert not found.equal
+
+
+def test_the_same_program_in_a_manifest_of_an_older_version_is_equal(tmp_path: Path) -> None:
+    old = ts.verify(Path(__file__).parent / "versions" / "1" / "one-step")
+    manifest = {**old.manifest, "sha256": "0" * 64}
+    assert ts.diff(old, ts.Artifact(tmp_path, manifest)).equal
 
 
 def test_the_folder_of_a_run_stands_for_its_artifact(tmp_path: Path) -> None:

@@ -81,6 +81,21 @@ def test_a_class_of_the_users_own_is_shown_without_its_prompt(workspace: Workspa
     assert "--allow tests.cli.test_show:Own" in found.stdout
 
 
+def test_frozen_parts_and_tools_are_shown(workspace: Workspace) -> None:
+    def look(city: str) -> str:
+        """Look up the weather."""
+        return city
+
+    program = Own()
+    program.step = ts.ReAct(ts.Signature("question -> answer"), tools=[look])  # type: ignore[call-arg]
+    program.part = dspy.ChainOfThought("text -> label")
+    program.part._compiled = True
+    ts.save("own", program)
+    text = run("show", "own").stdout
+    assert "Predictor part.predict, frozen" in text
+    assert "Tools of step\nlook(city): Look up the weather." in text
+
+
 def test_without_a_model_one_that_takes_every_constraint_is_assumed(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

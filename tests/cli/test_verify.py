@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import tunesmith as ts
 from tests.cli.conftest import Workspace, check_failure, rows, run
+from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.data import Dataset
 
 A = Workspace.artifact
@@ -51,6 +53,28 @@ def test_a_changed_byte_fails_and_exits_with_four(workspace: Workspace) -> None:
     state = Path("broken/state.json")
     state.write_bytes(state.read_bytes() + b" ")
     assert statuses("broken", code=4)["state"] == "fail"
+
+
+def test_a_model_that_cannot_be_had_fails_beside_the_other_checks(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    found = statuses(A, "--lm", "ollama/tiny", code=4)
+    assert (found["files"], found["model"]) == ("pass", "fail")
+    assert "No Ollama server" in check_failure(
+        run("verify", A, "--lm", "ollama/tiny", "--data", "data/reports.jsonl"), 3
+    )
+
+
+@pytest.mark.parametrize(("digest", "status"), [("ab" * 32, "pass"), ("cd" * 32, "fail")])
+def test_the_weights_on_an_ollama_server_are_those_of_the_artifact(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, digest: str, status: str
+) -> None:
+    with ProtocolServer(models=[FakeModel("tiny:latest", digest="ab" * 32)]) as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        identity = {**ts.lm("ollama/tiny").identity.to_json(), "digest": digest}
+        ts.save("weights", ts.load(A), lm_identity=identity)
+        assert statuses("weights", "--lm", "ollama/tiny", code=0 if status == "pass" else 4)["model"] == status
 
 
 def test_where_there_is_no_artifact_it_exits_with_one(workspace: Workspace) -> None:

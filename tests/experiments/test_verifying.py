@@ -81,12 +81,10 @@ def test_a_model_with_other_weights_fails_and_its_score_is_not_measured(tmp_path
 
 
 def test_a_model_that_is_not_there_fails(tmp_path: Path) -> None:
-    class Gone:
-        @property
-        def identity(self) -> Any:
-            raise ModelMissing("There is no such model.")
+    def gone() -> ts.LM:
+        raise ModelMissing("There is no such model.")
 
-    found = verify_artifact(artifact(tmp_path / "a", always("yes")), lm=Gone())  # type: ignore[arg-type]
+    found = verify_artifact(artifact(tmp_path / "a", always("yes")), lm=gone)
     assert ("There is no such model." in str(found), statuses(found)["model"]) == (True, "fail")
 
 

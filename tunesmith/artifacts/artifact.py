@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.artifacts.folder import MANIFEST, SIGNATURE, STATE, locate, read_files
+from tunesmith.artifacts.frozen import frozen_predictors, with_frozen
 from tunesmith.artifacts.manifest import parse_json, parse_manifest, sha256_of
 from tunesmith.artifacts.state import check_state
 from tunesmith.errors import ArtifactError, brief
@@ -57,9 +58,15 @@ class Artifact:
         return str(self.manifest["program"]["class"])
 
     @property
+    def prompts_json(self) -> dict[str, Any]:
+        """The chosen candidate as JSON, with the prompts and settings of frozen parts at their paths."""
+        return with_frozen(self.candidate_json, self.manifest["program"])
+
+    @property
     def signatures(self) -> dict[str, list[dict[str, Any]]]:
-        """The fields of each predictor path in order, each with `name`, `role`, `type` and `desc`."""
-        predictors = self.manifest["program"]["predictors"]
+        """The fields of each predictor path, frozen ones too, in order: each has `name`, `role`, `type` and `desc`."""
+        program = self.manifest["program"]
+        predictors = {**program["predictors"], **dict(frozen_predictors(program))}
         return {path: one["signature"]["fields"] for path, one in predictors.items()}
 
     @property

@@ -28,7 +28,7 @@ class ArtifactDiff:
 
     Attributes:
         before, after: the artifacts.
-        candidate: instructions, demos, formats, offsets, request options and settings.
+        candidate: instructions, demos, formats, offsets, request options and settings, of frozen parts too.
         values: everything else in the manifest but the scores, by place: `lm.digest`, `program.class`, ...
         scores: the scores that differ, by place: a number, or an object with `mean`, `low`, `high` and `n`.
         same_test: whether both were scored by the same metric on the same test split, so that scores can be compared.
@@ -55,8 +55,8 @@ class ArtifactDiff:
 
     @property
     def equal(self) -> bool:
-        """Whether both are the same artifact: times, paid calls and test openings may differ."""
-        return self.before.sha256 == self.after.sha256
+        """Whether nothing differs but times, paid calls, test openings, and the version of the manifest's file."""
+        return not (self.candidate or self.values or self.scores)
 
     def __repr__(self) -> str:
         flips = sum(len(one.flips.wrong_now) + len(one.flips.right_now) for one in self.splits)
@@ -110,8 +110,8 @@ def diff(before: str | os.PathLike[str] | Artifact, after: str | os.PathLike[str
     """
     one, other = _artifact(before), _artifact(after)
     splits, reason = ((), None) if one.sha256 == other.sha256 else split_changes(one, other)
-    values = tuple(_values(one.manifest, other.manifest))
-    candidate = Changes.of(one.candidate_json, other.candidate_json)
+    values = tuple(_values(*({**side.manifest, "program": _without_prompts(side)} for side in (one, other))))
+    candidate = Changes.of(one.prompts_json, other.prompts_json)
     scores = tuple(_score_changes(one.scores, other.scores))
     if not (values or candidate or scores) and one.sha256 != other.sha256:
         # What DSPy wrote into `state.json` besides the program, such as the version of a library.
@@ -129,6 +129,16 @@ def _artifact(given: Any) -> Artifact:
     folder = Path(given)
     inside = folder / _ARTIFACT
     return verify(inside if not (folder / MANIFEST).exists() and (inside / MANIFEST).exists() else folder)
+
+
+def _without_prompts(artifact: Artifact) -> dict[str, Any]:
+    """Return the manifest's program without the prompts and settings of its frozen parts, which are compared apart."""
+    program = artifact.manifest["program"]
+    rest = {
+        path: {**entry, "candidate": {n: v for n, v in entry["candidate"].items() if n not in ("parts", "settings")}}
+        for path, entry in program["frozen"].items()
+    }
+    return {**program, "frozen": rest}
 
 
 def _values(before: Mapping[str, Any], after: Mapping[str, Any]) -> chain[ValueChange]:

@@ -6,7 +6,9 @@ from typing import Any
 from tunesmith.errors import ArtifactError
 from tunesmith.modules import Candidate, DspyPredict, Module, signature_of
 
-__all__ = ["freeze", "frozen_modules", "frozen_predictors", "restore"]
+__all__ = ["freeze", "frozen_modules", "frozen_predictors", "restore", "with_frozen"]
+
+_ROOT = "self"  # the path of a module's own settings
 
 
 def frozen_modules(program: Module) -> dict[str, Module]:
@@ -27,6 +29,17 @@ def frozen_predictors(described: Mapping[str, Any]) -> Iterator[tuple[str, Mappi
     for path, part in described["frozen"].items():
         for inner, predictor in part["predictors"].items():
             yield f"{path}.{inner}", predictor
+
+
+def with_frozen(candidate: Mapping[str, Any], described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a candidate as JSON with the prompts and settings of the manifest's frozen parts beside its own."""
+    parts, settings = dict(candidate["parts"]), dict(candidate.get("settings", {}))
+    for path, entry in described["frozen"].items():
+        frozen = entry["candidate"]
+        parts |= {f"{path}.{inner}": part for inner, part in frozen["parts"].items()}
+        inside = frozen.get("settings", {}).items()
+        settings |= {path if inner == _ROOT else f"{path}.{inner}": values for inner, values in inside}
+    return {**candidate, "parts": parts, "settings": settings}
 
 
 def freeze(program: Module, described: Mapping[str, Any], where: str) -> Module:

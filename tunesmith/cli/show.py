@@ -168,13 +168,19 @@ def _say(artifact: Artifact) -> None:
     for name, value in rows:
         say(f"{name.ljust(width)}  {value}")
     _say_scores(artifact.scores)
-    for path, part in artifact.candidate_json["parts"].items():
-        nearest = artifact.candidate_json.get("settings", {}).get(nearest_path(path))
-        _say_part(path, part, artifact.signatures[path], None if nearest is None else nearest.get("k"))
-    for path, values in artifact.candidate_json.get("settings", {}).items():
+    prompts = artifact.prompts_json
+    for path, part in prompts["parts"].items():
+        nearest = prompts["settings"].get(nearest_path(path))
+        title = f"Predictor {path}" + ("" if path in artifact.candidate_json["parts"] else ", frozen")
+        _say_part(title, part, artifact.signatures[path], None if nearest is None else nearest.get("k"))
+    for path, values in prompts["settings"].items():
         say()
         for name, value in values.items():
             say(f"setting {path}.{name}: {value}")
+    for path, tools in manifest["program"]["tools"].items():
+        heading(f"Tools of {path}")
+        for tool in tools:
+            say(f"{tool['name']}({', '.join(tool['arguments'].get('properties', {}))}): {tool['description']}")
     for text in manifest["notes"]:
         say(f"Note: {text}")
 
@@ -195,8 +201,8 @@ def _say_scores(scores: dict[str, Any]) -> None:
         say_table(cells, numbers=4)
 
 
-def _say_part(path: str, part: dict[str, Any], fields: Sequence[dict[str, Any]], chosen: int | None) -> None:
-    heading(f"Predictor {path}")
+def _say_part(title: str, part: dict[str, Any], fields: Sequence[dict[str, Any]], chosen: int | None) -> None:
+    heading(title)
     for field in fields:
         desc = f"  {field['desc']}" if field["desc"] else ""
         say(f"{field['role']} {field['name']}: {field['type']}{desc}")

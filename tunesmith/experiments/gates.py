@@ -205,17 +205,18 @@ def check_artifact(
 
     if against is None:
         before = None if gates.min_gain is None else _baseline(artifact, program)
-        older, over = artifact.baseline_json, _AS_GIVEN
+        changed, over = artifact.baseline_json != artifact.candidate_json, _AS_GIVEN
     else:
         refuse_selected_on(against[1], data)
-        before, older, over = against[0], against[1].candidate_json, _OLDER
+        before, over = against[0], _OLDER
+        changed = against[1].prompts_json != artifact.prompts_json
     compiled = scored("artifact", program)
     baseline, finding, flips, notes = None, None, None, [*compiled.notes]
     if before is not None:
         baseline = scored(over.removeprefix("the "), before)
         finding = finding_of(
             paired_scores(baseline, compiled),
-            changed=older != artifact.candidate_json,
+            changed=changed,
             subject="the artifact",
             reference=over,
             unchanged_because=f"it has the prompts and settings of {over}",

@@ -60,7 +60,7 @@ def verify_artifact(
     *,
     trusted: Sequence[str | os.PathLike[str]] | None = None,
     program: Callable[[], Module] | None = None,
-    lm: LM | None = None,
+    lm: LM | Callable[[], LM] | None = None,
     data: Dataset | Callable[[Module], Dataset] | None = None,
     metric: Metric | None = None,
     slots: int | None = None,
@@ -72,7 +72,7 @@ def verify_artifact(
         path: the artifact's folder.
         trusted: files with public keys, one of which must have signed it.
         program: loads its program, as `ts.load` with `allow` or `program`; by default no code of others is imported.
-        lm: the model, which must be there and have the artifact's weights.
+        lm: the model, which must be there and have the artifact's weights; or a function that returns it.
         data: examples to measure the score on again, or a function that reads them for the loaded program; needs `lm`
             and `metric`. On the test split of the compile, the mean must be in the interval that the artifact states;
             on other examples, the two intervals must overlap.
@@ -93,12 +93,13 @@ def verify_artifact(
         rest = (Check(name, "not checked", _BROKEN) for name in ("program", "model", "score"))
         return Verification((*checks, *rest))
     loaded, loading = _program(artifact, program, needed=data is not None)
-    checks = (*checks, loading, _model(artifact, lm))
-    if data is None or lm is None or metric is None:
+    model, found = _model(artifact, lm)
+    checks = (*checks, loading, model)
+    if data is None or metric is None:
         return Verification((*checks, Check("score", "not checked", "No examples were given.")))
-    if loaded is None or checks[-1].status == "fail":
+    if loaded is None or found is None or model.status == "fail":
         return Verification((*checks, Check("score", "not checked", "The program or the model cannot be used.")))
-    score, report = _measured(artifact, loaded, data, metric, lm, slots, progress)
+    score, report = _measured(artifact, loaded, data, metric, found, slots, progress)
     return Verification((*checks, score), report)
 
 
@@ -143,14 +144,17 @@ def _program(artifact: Artifact, loads: Callable[[], Module] | None, *, needed: 
     return found, Check("program", "pass", f"{artifact.program_class} can be loaded and takes the prompts.")
 
 
-def _model(artifact: Artifact, lm: LM | None) -> Check:
-    wanted = artifact.lm
-    if lm is None:
-        return Check("model", "not checked", "No model was given.")
+def _model(artifact: Artifact, given: LM | Callable[[], LM] | None) -> tuple[Check, LM | None]:
+    if given is None:
+        return Check("model", "not checked", "No model was given."), None
     try:
-        found = lm.identity.to_json()
+        lm = given if isinstance(given, LM) else given()
+        return _weights(artifact.lm, lm.identity.to_json()), lm
     except ModelError as error:
-        return Check("model", "fail", str(error))
+        return Check("model", "fail", str(error)), None
+
+
+def _weights(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Check:
     if wanted.get("digest") is None:
         return Check("model", "not checked", "The artifact does not state the weights of its model.")
     if found["digest"] is None:
