@@ -22,6 +22,7 @@ GOOD: list[tuple[str, ...]] = [
     ("data", "split", "data/reports.jsonl", "--train", "0.5", "--test", "0.5", "--out", "parts"),
     ("data", "sample", "data/reports.jsonl", "-n", "5"),
     ("data", "convert", "data/reports.jsonl", "--to", "rows.jsonl", "--yes"),
+    ("data", "mine", "first"),
     ("predict", A, "report=The bin is full."),
     ("eval",),
     ("check", A, "--min-gain", "0", "--max-errors", "0"),
@@ -59,6 +60,7 @@ BAD: list[tuple[int, tuple[str, ...]]] = [
     (1, ("data", "split", "bad.jsonl", "--train", "9", "--out", "parts")),
     (2, ("data", "sample", "bad.jsonl", "-n", "none")),
     (2, ("data", "convert", "data/reports.jsonl", "--to", "bad.jsonl", "--yes")),  # it exists
+    (2, ("data", "mine", "nothing")),
     (1, ("data", "synth", "data/reports.jsonl", "--to", "more.jsonl")),  # the server writes no list
     (1, ("predict", "nowhere", "report=x")),
     (2, ("predict", A, "reprot=x")),

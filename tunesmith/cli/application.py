@@ -20,7 +20,7 @@ VERBS = {
     "init": "Write a new project that works unchanged.",
     "doctor": "Report the installation and problems; measure the model.",
     "models": "List, pull and show weight files.",
-    "data": "Check, split, sample, convert and make data files.",
+    "data": "Check, split, sample, convert, make and mine examples.",
     "predict": "Run an artifact on the fields given, or on JSONL from stdin.",
     "serve": "Answer over HTTP with artifacts.",
     "eval": "Score a program or an artifact on a dataset.",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tunesmith.experiments.demo import DemoResult, run_demo
     from tunesmith.experiments.estimates import estimated, timed_calls
     from tunesmith.experiments.gates import CheckResult, Gate, Gates, check_artifact
+    from tunesmith.experiments.mining import HardExample, hard_examples
     from tunesmith.experiments.more_rows import new_rows
     from tunesmith.experiments.named import find_object, find_program, find_signature
     from tunesmith.experiments.neighbours import nearest_neighbour_vote
@@ -35,6 +36,8 @@ __all__ = [
     "find_signature",
     "Gate",
     "Gates",
+    "hard_examples",
+    "HardExample",
     "nearest_neighbour_vote",
     "new_rows",
     "new_tasks",

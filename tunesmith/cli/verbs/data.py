@@ -46,7 +46,7 @@ class _Share(click.ParamType):  # type: ignore[type-arg]  # older versions of cl
 
 @click.group(name="data")
 def command() -> None:
-    """Check, split, sample, convert and make data files.
+    """Check, split, sample, convert, make and mine examples.
 
     FILE is JSONL, JSON, CSV, TSV or Parquet (docs/data.md).
     """
@@ -215,3 +215,42 @@ def synth(**given: Any) -> int:
     from tunesmith.cli import data_synth
 
     return data_synth.run(**given)
+
+
+@command.command()
+@click.argument("name", metavar="RUN")
+@click.option("-n", "count", type=click.IntRange(min=1), default=20, show_default=True, help="At most how many.")
+@click.option(
+    "--by",
+    type=click.Choice(["wrong", "disagreement"]),
+    default="wrong",
+    show_default=True,
+    help="Most often wrong, or most different answers.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["validation", "test"]),
+    default="validation",
+    show_default=True,
+    help="The examples looked at.",
+)
+@click.option(
+    "--least", type=click.IntRange(min=1), default=2, show_default=True, help="Candidates that must have been scored."
+)
+@click.option("--to", type=_path, metavar="FILE", help="The .jsonl, .csv or .tsv file to write them into.")
+@_force
+@json_option
+@unneeded_quiet_option
+def mine(**given: Any) -> int:
+    """Find the hard examples of RUN in its ledger, with no call of a model.
+
+    An example that every candidate gets wrong is either hard or has a wrong label; one on which they disagree often is
+    ambiguous. Do not move rows of a split into the training examples and go on measuring with that split.
+
+    \b
+    tunesmith data mine first --by disagreement -n 10
+    tunesmith data mine first --to hard.jsonl
+    """  # noqa: D301 - click's mark for text that keeps its lines
+    from tunesmith.cli import data_mine
+
+    return data_mine.run(**given)

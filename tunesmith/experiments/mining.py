@@ -1,0 +1,130 @@
+"""Hard examples: those that the candidates of a run most often get wrong, or disagree on."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith.data import canonical_json
+from tunesmith.errors import DataError, UsageError, shown
+from tunesmith.evaluation import Row
+from tunesmith.experiments.report.record import RunRecord, Shown
+
+__all__ = ["HardExample", "hard_examples"]
+
+_ORDERS = ("wrong", "disagreement")
+_SPLITS = ("validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class HardExample:
+    """An example as the candidates of a run did on it.
+
+    Attributes:
+        key: its content key.
+        inputs, labels: its fields as JSON values.
+        candidates: how many were scored on it.
+        score: their mean score; a candidate that failed counts as 0.
+        failed: how many failed.
+        answers: answers as JSON texts with how many candidates gave them, the most frequent first.
+    """
+
+    key: str
+    inputs: Mapping[str, Any]
+    labels: Mapping[str, Any]
+    candidates: int
+    score: float
+    failed: int = 0
+    answers: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def disagreement(self) -> float:
+        """The share of candidates with an answer that gave another one than the most frequent."""
+        total = sum(self.answers.values())
+        return 1 - max(self.answers.values()) / total if total else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "key": self.key,
+            "inputs": dict(self.inputs),
+            "labels": dict(self.labels),
+            "candidates": self.candidates,
+            "score": round(self.score, 6),
+            "failed": self.failed,
+            "disagreement": round(self.disagreement, 6),
+            "answers": dict(self.answers),
+        }
+
+
+def hard_examples(
+    record: RunRecord, *, by: str = "wrong", split: str = "validation", count: int = 20, least: int = 2
+) -> tuple[HardExample, ...]:
+    """Return the hardest examples of a run.
+
+    Answers are compared in the fields that the example has labels for; without one of them, as a whole. An example that
+    every candidate got right is not hard by `wrong`, and one on which all agree not by `disagreement`.
+
+    Args:
+        record: the run.
+        by: `wrong` orders by the mean score, lowest first; `disagreement` by the share of other answers than the most
+            frequent one, highest first. Of equal ones, that with more candidates comes first.
+        split: `validation` or `test`.
+        count: at most how many.
+        least: how many candidates must have been scored on an example: a race drops most of them early.
+
+    Raises:
+        UsageError: an argument is wrong.
+        DataError: the run keeps no examples, or none was evaluated by that many candidates.
+    """
+    _check(by, split, count, least)
+    rows: dict[str, list[Row]] = {}
+    for tried in record.tried:
+        for row in (tried.validation if split == "validation" else tried.test).rows:
+            rows.setdefault(row.key, []).append(row)
+    examples = {one.key: one for one in record.examples[split]}
+    judged = [_judged(examples.get(key, Shown(key)), found) for key, found in rows.items()]
+    judged = [one for one in judged if one.candidates >= least]
+    name = record.info.path.name
+    if not judged:
+        raise DataError(f"No {split} example of the run {name!r} was scored by {least} candidates or more.")
+    if not any(one.inputs for one in judged):
+        raise DataError(f"The run {name!r} keeps no examples, so nothing says what was hard about them.")
+    hard = [one for one in judged if (one.disagreement > 0 if by == "disagreement" else one.score < 1)]
+    return tuple(sorted(hard, key=lambda one: (_rank(one, by), -one.candidates, one.key))[:count])
+
+
+def _check(by: str, split: str, count: int, least: int) -> None:
+    for name, value, known in (("by", by, _ORDERS), ("split", split, _SPLITS)):
+        if value not in known:
+            raise UsageError(f"`{name}` must be {' or '.join(known)}. Given: {shown(value)}.")
+    for name, number in (("count", count), ("least", least)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise UsageError(f"`{name}` must be a whole number of at least 1. Given: {shown(number)}.")
+
+
+def _rank(one: HardExample, by: str) -> float:
+    return one.score if by == "wrong" else -one.disagreement
+
+
+def _judged(example: Shown, rows: Sequence[Row]) -> HardExample:
+    judged = [
+        row for row in rows if row.score is not None or (row.failure is not None and row.failure.fault == "program")
+    ]
+    answers = Counter(_answer(row.outputs, example.labels) for row in judged if row.outputs is not None)
+    scores = [row.score or 0.0 for row in judged]
+    return HardExample(
+        example.key,
+        example.inputs,
+        example.labels,
+        len(judged),
+        sum(scores) / len(scores) if scores else 0.0,
+        sum(row.failure is not None for row in judged),
+        dict(sorted(answers.items(), key=lambda item: (-item[1], item[0]))),
+    )
+
+
+def _answer(outputs: Mapping[str, Any], labels: Mapping[str, Any]) -> str:
+    compared = {name: value for name, value in outputs.items() if name in labels} or dict(outputs)
+    value = next(iter(compared.values())) if len(compared) == 1 else compared
+    return value if isinstance(value, str) else canonical_json(value)
