@@ -1,6 +1,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import stat
 import sys
@@ -22,7 +23,8 @@ from tests.artifacts.programs import (
     saved,
 )
 from tests.each import each
-from tunesmith.artifacts import load, save, verify
+from tests.scale import FULL, scaled
+from tunesmith.artifacts import load, new_key, save, verify
 from tunesmith.artifacts.state import check_state
 from tunesmith.errors import ArtifactError, UsageError
 from tunesmith.lm import ScriptedLM
@@ -257,20 +259,32 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-@pytest.mark.parametrize("limit", [0, 300, 2000])
-def test_a_full_disk_keeps_the_old_artifact(tmp_path, limit):
-    old = saved(tmp_path / "a")
-    state, manifest = ((old.path / name).stat().st_size for name in ("state.json", "manifest.json"))
-    assert 300 < state < 2000 < manifest, "the limits stop the first file, then the second"
+def sizes(largest: int) -> list[int]:
+    """Return evenly spread numbers of bytes up to the largest file, the first and the last among them."""
+    count = max(scaled(largest // 8), 12)
+    return sorted({round(number * (largest - 1) / (count - 1)) for number in range(count)})
 
-    def save_with_little_room() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        saved(tmp_path / "a", seed=5)
 
-    assert in_child(save_with_little_room) == 17
-    assert verify(tmp_path / "a").sha256 == old.sha256
-    assert os.listdir(tmp_path) == ["a"]
+@pytest.mark.timeout(900)
+def test_a_disk_that_is_full_or_a_kill_at_any_byte_keeps_the_old_artifact(tmp_path):
+    program = one_step()
+    candidate = improved(program, DEMO)
+    old = saved(tmp_path / "a", program, candidate)
+
+    def save_with_room_for(size: int, at_the_end: signal.Handlers) -> None:
+        signal.signal(signal.SIGXFSZ, at_the_end)  # the system writes as much as fits, then it sends this
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        saved(tmp_path / "a", program, candidate, seed=5)
+
+    for size in sizes((old.path / "manifest.json").stat().st_size):
+        assert in_child(lambda size=size: save_with_room_for(size, signal.SIG_IGN)) == 17
+        assert verify(tmp_path / "a").sha256 == old.sha256
+        assert os.listdir(tmp_path) == ["a"], "a save that failed clears up"
+        assert in_child(lambda size=size: save_with_room_for(size, signal.SIG_DFL)) == -signal.SIGXFSZ
+        assert verify(tmp_path / "a").sha256 == old.sha256
+    assert saved(tmp_path / "a", program, candidate, seed=6).manifest["seed"] == 6
+    assert os.listdir(tmp_path) == ["a"], "the next save clears up after a kill"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write to a read-only folder")
@@ -285,41 +299,51 @@ def test_a_read_only_parent_keeps_the_old_artifact(tmp_path):
     assert verify(tmp_path / "a").sha256 == old.sha256
 
 
-@each(
-    ("event", "number", "survivor"),
-    [
-        ("os.mkdir", 1, "old"),
-        ("os.rename", 1, "old"),
-        ("os.rename", 2, "old"),
-        ("os.remove", 1, "new"),
-        ("os.remove", 2, "new"),
-        ("os.rmdir", 1, "new"),
-    ],
-)
-def test_a_kill_anywhere_leaves_the_old_or_the_new_artifact(tmp_path, event, number, survivor):
-    target = tmp_path / "a"
-    old, new = saved(target), saved(tmp_path / "copy", seed=5)
+def steps_of_a_save(target: Path, program: dspy.Module, candidate: Candidate, last: int | None, sign: Path) -> int:
+    """Save, and count the steps on files: each is an event of the interpreter. Die by SIGKILL just before step `last`."""
+    count = 0
 
-    def die_at_the_event() -> None:
-        left = [number]
+    def watch(name: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        if str(target.parent) in str(arguments) or name in ("os.remove", "os.rmdir"):
+            if count == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            count += 1
 
-        def watch(name: str, _: object) -> None:
-            if name == event:
-                left[0] -= 1
-                if left[0] == 0:
-                    os._exit(33)
+    sys.addaudithook(watch)
+    saved(target, program, candidate, seed=5, sign=sign)
+    return count
 
-        program, candidate = one_step(), improved(one_step(), DEMO)
-        sys.addaudithook(watch)
-        saved(target, program, candidate, seed=5)
 
-    assert in_child(die_at_the_event) == 33
-    expected = old if survivor == "old" else new
-    assert verify(target).sha256 == expected.sha256
-    assert load(target).artifact.path == target
-    # The next save clears up and goes on.
-    assert saved(target, seed=6).manifest["seed"] == 6
-    assert sorted(os.listdir(tmp_path)) == ["a", "copy"]
+@pytest.mark.timeout(900)
+def test_a_kill_at_any_step_leaves_the_old_or_the_new_artifact(tmp_path):
+    pytest.importorskip("cryptography")
+    new_key(tmp_path / "key")
+    program = one_step()
+    arguments = program, improved(program, DEMO)
+    old, new = saved(tmp_path / "old", *arguments), saved(tmp_path / "new", *arguments, seed=5)
+    shutil.copytree(old.path, tmp_path / "counted" / "a")
+    count_file = tmp_path / "count"
+
+    def count() -> None:
+        count_file.write_text(str(steps_of_a_save(tmp_path / "counted" / "a", *arguments, None, tmp_path / "key")))
+
+    assert in_child(count) == 0
+    steps = int(count_file.read_text())
+    assert steps > 20
+    survivors = []
+    for number in range(steps) if FULL else range(0, steps, 3):
+        target = tmp_path / str(number) / "a"
+        shutil.copytree(old.path, target)
+        how = in_child(lambda n=number, t=target: steps_of_a_save(t, *arguments, n, tmp_path / "key"))
+        assert how == -signal.SIGKILL
+        survivors.append(verify(target).sha256)
+        assert load(target).artifact.path == target
+        # The next save clears up and goes on.
+        assert saved(target, *arguments, seed=6).manifest["seed"] == 6
+        assert os.listdir(target.parent) == ["a"]
+    assert set(survivors) == {old.sha256, new.sha256}
+    assert survivors == sorted(survivors, key=[old.sha256, new.sha256].index), "the old one, then the new one"
 
 
 def test_the_copy_aside_is_found_where_a_crash_left_only_that(tmp_path):

@@ -64,6 +64,12 @@ def _field_name(name: str) -> str:
     return name
 
 
+def _instruction(text: str) -> str:
+    if not text.strip():
+        raise ValueError("an instruction is empty, and DSPy would write one of its own in its place")
+    return text
+
+
 def _distinct_names(signature: dict[str, Any]) -> dict[str, Any]:
     names = [field["name"] for field in signature["fields"]]
     if len(set(names)) != len(names):
@@ -170,7 +176,7 @@ def _manifest() -> CoreSchema:
     part = _object(
         "what a compile may change of a predictor; `format` is null under the caller's adapter",
         {
-            "instruction": text,
+            "instruction": _checked(_instruction, text),
             "demos": each(demo),
             "format": maybe(text),
             "settings": _object(
