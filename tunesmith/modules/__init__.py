@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.chain import Chain
     from tunesmith.modules.changes import Changes, ValueChange, same_json
     from tunesmith.modules.classify import Classify
+    from tunesmith.modules.contract import Contract, typed_object
     from tunesmith.modules.fingerprint import (
         class_name,
         find_class,
@@ -131,6 +132,7 @@ __all__ = [
     "Classify",
     "Compress",
     "context",
+    "Contract",
     "copy_program",
     "Corpus",
     "CoTThenReAct",
@@ -218,6 +220,7 @@ __all__ = [
     "ToolStep",
     "tree",
     "TreeOfThoughts",
+    "typed_object",
     "ValueChange",
     "VectorIndex",
     "Vectors",

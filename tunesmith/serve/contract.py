@@ -1,63 +1,16 @@
-"""The types of a program's inputs and outputs, as its endpoint reads, writes and documents them."""
+"""The types of a program's inputs and outputs, and how its endpoint reads and writes them."""
 
-import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, NotRequired, get_args, get_origin
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.config import ExtraValues
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined, to_json
-from typing_extensions import TypedDict
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
-from tunesmith.errors import UsageError, shown
-from tunesmith.modules import DspyPredict, Module, program_inputs, signature_of
+from tunesmith.modules import Contract, typed_object
 from tunesmith.serve.problem import Refusal
-from tunesmith.signatures import Signature, field_description, input_types, output_types
 
 __all__ = ["Contract", "reader_of", "typed_object", "written"]
-
-
-@dataclass(frozen=True)
-class Contract:
-    """What a program takes and returns.
-
-    Attributes:
-        inputs: a typed dictionary; its values are passed to the program.
-        outputs: a typed dictionary.
-        chat: the names of the text input and the text output of a program that has one of each, else `None`.
-    """
-
-    inputs: Any
-    outputs: Any
-    chat: tuple[str, str] | None
-
-    @classmethod
-    def of(cls, program: Module, name: str, *, longest: int) -> "Contract":
-        """Return the contract of `program`.
-
-        Args:
-            program: to be served.
-            name: begins the names of the types.
-            longest: most characters of a text input whose field says nothing of it.
-
-        Raises:
-            UsageError: the inputs cannot be determined, or have a type that no JSON value has.
-        """
-        found = program_inputs(program)
-        signature = _whole_signature(program) if found.exact else found.signature
-        entries = (
-            _input_entries(found.signature, longest)
-            if found.signature is not None
-            else _parameter_entries(found.names, found.forward)
-        )
-        inputs = _typed(f"{name}Inputs", entries, "forbid")
-        _check_known(inputs, entries)
-        results = [] if signature is None else _output_entries(signature, certain=found.exact)
-        outputs = _typed(f"{name}Outputs", results, None if found.exact else "allow")
-        return cls(inputs, outputs, None if found.signature is None else _chat(found.signature))
 
 
 def reader_of(kind: Any) -> Callable[[bytes | str], Any]:
@@ -110,99 +63,3 @@ def _invalid(error: ValidationError) -> Refusal:
     more = f" ({len(listed) - 1} more problems.)" if len(listed) > 1 else ""
     where = f"`{field}`: " if field else ""
     return Refusal(422, "InvalidInput", f"{where}{problem}. See /openapi.json.{more}", field=field or None)
-
-
-def _whole_signature(program: Module) -> type[Signature] | None:
-    """Return the signature of the one predictor, with the reasoning that a chain of thought adds."""
-    if isinstance(program, DspyPredict):
-        return signature_of(program)
-    predictors = program.named_predictors()
-    return signature_of(predictors[0][1]) if len(predictors) == 1 else program_inputs(program).signature
-
-
-Entry = tuple[str, Any, bool]
-"""A name, its type and whether it has to be there."""
-
-
-def _input_entries(signature: type[Signature], longest: int) -> list[Entry]:
-    infos: Mapping[str, FieldInfo] = signature.input_fields
-    return [
-        (name, _described(_bounded(kind, longest), infos[name]), _is_required(infos[name]))
-        for name, kind in input_types(signature).items()
-    ]
-
-
-def _output_entries(signature: type[Signature], *, certain: bool) -> list[Entry]:
-    infos: Mapping[str, FieldInfo] = signature.output_fields
-    return [(name, _described(kind, infos[name]), certain) for name, kind in output_types(signature).items()]
-
-
-def _parameter_entries(names: tuple[str, ...], forward: Callable[..., Any] | None) -> list[Entry]:
-    parameters = {} if forward is None else inspect.signature(forward).parameters
-    return [(name, *_parameter(parameters.get(name))) for name in names]
-
-
-def _parameter(parameter: inspect.Parameter | None) -> tuple[Any, bool]:
-    if parameter is None:
-        return Any, True
-    kind = parameter.annotation
-    known = kind is not parameter.empty and not isinstance(kind, str)
-    return (kind if known else Any), parameter.default is parameter.empty
-
-
-def _bounded(kind: Any, longest: int) -> Any:
-    """Return a text type that says how long a text may be."""
-    inner, *limits = get_args(kind) if get_origin(kind) is Annotated else (kind,)
-    if inner is not str or any(getattr(limit, "max_length", None) is not None for limit in limits):
-        return kind
-    return Annotated[kind, Field(max_length=longest)]
-
-
-def _described(kind: Any, info: FieldInfo) -> Any:
-    text = field_description(info)
-    return kind if text is None else Annotated[kind, Field(description=text)]
-
-
-def _is_required(info: FieldInfo) -> bool:
-    return info.default is PydanticUndefined and info.default_factory is None
-
-
-def _typed(name: str, entries: Iterable[Entry], extra: ExtraValues | None = None) -> Any:
-    kinds = {key: kind if required else NotRequired[kind] for key, kind, required in entries}
-    return typed_object(name, kinds, extra)
-
-
-def typed_object(name: str, kinds: Mapping[str, Any], extra: ExtraValues | None = None) -> Any:
-    """Return the type of an object with these keys; `extra` says whether it may have others.
-
-    It is a typed dictionary, because a field may have any name, also one that a pydantic model uses itself.
-    """
-    make: Any = TypedDict
-    made = make(name, dict(kinds))
-    if extra is not None:
-        made.__pydantic_config__ = ConfigDict(extra=extra)
-    return made
-
-
-def _check_known(inputs: Any, entries: Iterable[Entry]) -> None:
-    try:
-        TypeAdapter(inputs).json_schema()
-    except Exception as error:
-        for name, kind, _ in entries:
-            try:
-                TypeAdapter(kind).json_schema()
-            except Exception:  # noqa: BLE001 - a user's type may raise anything
-                raise UsageError(
-                    f"The input `{name}` has the type {shown(kind)}, which no JSON value has, so the program cannot "
-                    "be served. Take a text, a number, a list or a pydantic model instead."
-                ) from error
-        raise UsageError("The inputs of the program have no JSON schema, so it cannot be served.") from error
-
-
-def _chat(signature: type[Signature]) -> tuple[str, str] | None:
-    """Return the names of the one input and the one output if both are texts."""
-    inputs, outputs = signature.input_fields, signature.output_fields
-    if len(inputs) != 1 or len(outputs) != 1:
-        return None
-    (asked, info), (answer, other) = *inputs.items(), *outputs.items()
-    return (asked, answer) if info.annotation is str and other.annotation is str else None

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tunesmith.artifacts.artifact import Artifact
+from tunesmith.artifacts.artifact import Artifact, verify
 from tunesmith.artifacts.export._prompt import Prompt, prompt_of
 from tunesmith.artifacts.loading import load
 from tunesmith.errors import UsageError, shown
@@ -73,6 +73,21 @@ class Source:
         found = getattr(self.given if isinstance(self.given, Module) else self.program, "artifact", None)
         return found if isinstance(found, Artifact) else None
 
+    def saved(self, target: str) -> Artifact:
+        """Return the artifact, verified.
+
+        Raises:
+            UsageError: it is a program without one.
+            ArtifactError: as `verify`.
+        """
+        path = self.path if self.artifact is None else self.artifact.path
+        if path is None:
+            raise UsageError(
+                f"The target {target!r} takes an artifact. Save the program with `ts.save(folder, program)`, and give "
+                "the folder."
+            )
+        return verify(path)
+
     @property
     def title(self) -> str:
         """What the program is called: the name of its run or folder, else that of its class."""
@@ -89,7 +104,7 @@ class Source:
         Raises:
             UsageError: they are no fixed messages: demos are chosen for each call, or tools or a search fill them.
         """
-        self._check_fixed()
+        self.check_fixed()
         return tuple(prompt_of(path, predictor) for path, predictor in self.program.named_predictors())
 
     def only_prompt(self, target: str) -> Prompt:
@@ -119,7 +134,12 @@ class Source:
             found.append("The calibration is not carried: replies are taken as they come, without offsets of labels.")
         return tuple(found)
 
-    def _check_fixed(self) -> None:
+    def check_fixed(self) -> None:
+        """Check that the program sends fixed messages.
+
+        Raises:
+            UsageError: it chooses demos for each call, or has tools or a search.
+        """
         program = self.program
         for path, predictor in program.named_predictors():
             if nearest_of(predictor) is not None:
