@@ -57,6 +57,7 @@ DOORS = {  # third-party package: the only files that may import it
     "mcp": ["modules/mcp_tools.py"],
     "ollama": ["lm/engines/ollama/engine.py"],
     "openai": ["lm/engines/openai/server.py"],
+    "opentelemetry": ["serve/tracing.py"],
     "optuna": ["compilers/_study.py"],
     "pygal": ["experiments/report/charts.py"],
     "pypdf": ["modules/retrieval/pdf.py"],

@@ -54,6 +54,7 @@ def run(
     shadow: tuple[str, ...],
     no_page: bool,
     ask: tuple[str, ...],
+    otel: bool,
     log_prompts: bool,
 ) -> int:
     """Serve ARTIFACTS until a signal."""
@@ -78,6 +79,7 @@ def run(
     log = JsonLog(sys.stderr)
     warnings.showwarning = lambda message, *_, **__: log.write("warning", level="warning", message=str(message))
     model = _models(spec, slots, store=not no_store)
+    tracer = _tracer() if otel else None
     first, second, third = (_loader(_named(given), allow, model) for given in (artifacts, canary, shadow))
     service = Service(
         first,
@@ -90,12 +92,25 @@ def run(
         any_model=any_model,
         feedback=None if feedback is None else FeedbackFolder(feedback),
         page=not no_page,
+        tracer=tracer,
     )
     question = _Question(service, ask, token) if ask else None
-    run_server(service, host=host, port=port, log=log, started=None if question is None else question.put)
+    try:
+        run_server(service, host=host, port=port, log=log, started=None if question is None else question.put)
+    finally:
+        if tracer is not None:
+            tracer.close()
     if question is not None:
         question.say()
     return DONE
+
+
+def _tracer() -> Any:
+    try:
+        from tunesmith.serve.tracing import Tracer
+    except ImportError as error:
+        raise UsageError(f"--otel needs {error.name}. Run `pip install 'tunesmith[otel]'`.") from error
+    return Tracer()
 
 
 class _Question:

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -28,15 +29,22 @@ class Attempt:
         end: why it ended before its result, `None` if it did not.
         draw: decides who answers, if there is a second program: a text such as the request's id.
         arm: `canary` if the second program answers.
+        times: when each call ended, in nanoseconds since 1970.
     """
 
     def __init__(self, workers: Workers, deadline: float) -> None:
         self.calls: list[Call] = []
+        self.times: list[int] = []
         self.end: Refusal | None = None
         self.draw, self.arm = secrets.token_hex(8), ""
         self._workers, self._deadline = workers, deadline
         self._loop = asyncio.get_running_loop()
         self._result: asyncio.Future[Any] = self._loop.create_future()
+
+    def note(self, call: Call) -> None:
+        """Keep a model call that has ended."""
+        self.times.append(time.time_ns())
+        self.calls.append(call)
 
     def check(self) -> None:
         """End the program if nobody waits for it any more; called between the pieces of a reply."""

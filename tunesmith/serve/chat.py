@@ -112,7 +112,7 @@ def _completions(models: Mapping[str, Endpoint], desk: Desk, read: Callable[[byt
             return response
         with desk.seat():
             attempt = desk.attempt(endpoint.lm)
-            visit = visit_of(request, inputs, attempt, desk)
+            visit = visit_of(request, inputs, [attempt], desk)
             visit.program = endpoint.name
             with Watch(request.receive, attempt.stop):
                 prediction = await attempt.result(lambda: endpoint.run(inputs, attempt))

@@ -80,7 +80,7 @@ class Endpoint:
         if trial is not None and trial.takes(attempt.draw):
             program, lm, attempt.arm = trial.program, trial.lm, "canary"
         # The history of an LM grows without end otherwise.
-        with context(lm=lm, disable_history=True), metered(sink=attempt.calls.append), stoppable(attempt.check):
+        with context(lm=lm, disable_history=True), metered(sink=attempt.note), stoppable(attempt.check):
             found = call(program)
         if trial is not None:
             trial.follow(attempt.draw, inputs, found)

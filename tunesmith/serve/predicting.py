@@ -1,7 +1,7 @@
 """The routes that run a program: one input, its stream, and many inputs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
 from typing import Annotated, Any
 
@@ -58,7 +58,7 @@ def _predict(endpoint: Endpoint, desk: Desk) -> Handler:
         inputs = await read_inputs(request, desk, read)
         with desk.seat():
             attempt = desk.attempt(endpoint.lm)
-            visit = visit_of(request, inputs, attempt, desk)
+            visit = visit_of(request, inputs, [attempt], desk)
             with Watch(request.receive, attempt.stop):
                 prediction = await attempt.result(lambda: endpoint.run(inputs, attempt))
         body = written(prediction.items())
@@ -90,7 +90,7 @@ async def streamed(
     with ExitStack() as held:
         held.enter_context(desk.seat())
         attempt = desk.attempt(endpoint.lm)
-        visit = visit_of(request, inputs, attempt, desk)
+        visit = visit_of(request, inputs, [attempt], desk)
         feed = Feed(attempt, lambda tell: endpoint.run_told(inputs, attempt, tell))
         with Watch(request.receive, attempt.stop):
             await feed.begin()
@@ -120,7 +120,7 @@ def _batch(endpoint: Endpoint, desk: Desk, read: Callable[[bytes], Any]) -> Hand
         rows = (await read_inputs(request, desk, read))["inputs"]
         with desk.seat():
             attempts = [desk.attempt(endpoint.lm) for _ in rows]
-            visit = visit_of(request, rows, None, desk)
+            visit = visit_of(request, rows, attempts, desk)
             gate = asyncio.Semaphore(endpoint.lm.slots)  # so that other requests get their turn between
 
             async def one(inputs: dict[str, Any], attempt: Attempt) -> Any:
@@ -141,7 +141,6 @@ def _batch(endpoint: Endpoint, desk: Desk, read: Callable[[bytes], Any]) -> Hand
                     results = await asyncio.gather(*map(one, rows, attempts))
             finally:
                 late.cancel()
-        visit.calls = [call for attempt in attempts for call in attempt.calls]
         if desk.shows_texts:
             visit.outputs = results
         return Response(written([("results", results)]), media_type="application/json")
@@ -160,11 +159,12 @@ async def read_inputs(request: Request, desk: Desk, read: Callable[[bytes], Any]
     return read(raw)
 
 
-def visit_of(request: Request, inputs: Any, attempt: Attempt | None, desk: Desk) -> Visit:
+def visit_of(request: Request, inputs: Any, attempts: Sequence[Attempt], desk: Desk) -> Visit:
     """Return the visit of a request, with what the log will say of it."""
     visit: Visit = request.scope[KEY]
-    if attempt is not None:
-        visit.calls, visit.attempt, attempt.draw = attempt.calls, attempt, visit.id
+    visit.attempts = attempts
+    for number, attempt in enumerate(attempts):
+        attempt.draw = visit.id if len(attempts) == 1 else f"{visit.id}:{number}"
     if desk.shows_texts:
         visit.inputs = inputs
     return visit

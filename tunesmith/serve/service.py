@@ -5,7 +5,7 @@ import hmac
 import importlib.metadata
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import TunesmithError, UsageError, shown
 from tunesmith.lm import LM, BaseLM, as_lm
@@ -24,6 +24,9 @@ from tunesmith.serve.trial import Second
 from tunesmith.serve.trying import trying_doors
 from tunesmith.serve.visit import KEY, Visit
 from tunesmith.serve.web import Request
+
+if TYPE_CHECKING:
+    from tunesmith.serve.tracing import Tracer  # needs an extra of its own
 
 __all__ = ["Service"]
 
@@ -58,6 +61,7 @@ class Service:
         feedback: folder that keeps what clients say was wrong, `None` to take no feedback.
         page: whether there is a web page to try the programs, which shows prompts.
         seconds: returns programs that are tried beside those of the same name; called with `load`.
+        tracer: writes spans, `None` for none.
 
     Raises:
         UsageError: a name or a program cannot be served.
@@ -84,9 +88,10 @@ class Service:
         feedback: FeedbackFolder | None = None,
         page: bool = True,
         seconds: Callable[[], Mapping[str, Second]] = dict,
+        tracer: "Tracer | None" = None,
     ) -> None:
         self._load, self._any_model, self._feedback, self._page = load, any_model, feedback, page
-        self._seconds = seconds
+        self._seconds, self._tracer = seconds, tracer
         self._token = None if token is None else token.encode()
         self._hosts = None if hosts is None else frozenset(hosts)
         self.desk = Desk(limits or Limits(), log or Log(), shows_texts=shows_texts)
@@ -212,21 +217,25 @@ class Service:
 
     def _note(self, visit: Visit, scope: Any, status: int) -> None:
         seconds = time.perf_counter() - visit.begin
-        metrics, paid = self.desk.metrics, [call for call in visit.calls if call.paid]
+        calls = visit.calls
+        metrics, paid = self.desk.metrics, [call for call in calls if call.paid]
         metrics.request(visit.program, visit.route, status, seconds)
-        metrics.calls(visit.program, visit.calls)
+        metrics.calls(visit.program, calls)
+        if self._tracer is not None:
+            endpoint = self.endpoints.get(visit.program)
+            self._tracer.request(visit, scope, status, "" if endpoint is None else endpoint.lm.model)
         self.desk.log.write(
             "request",
             id=visit.id,
             program=visit.program or None,
-            arm=None if visit.attempt is None else visit.attempt.arm or None,
+            arm=visit.arm,
             method=scope["method"],
             path=scope["path"] if visit.route else None,  # an unknown path may be anything
             status=status,
             error=visit.error,
             ms=round(seconds * 1000, 2),
-            lm_calls=len(visit.calls) or None,
-            lm_paid=len(paid) if visit.calls else None,
+            lm_calls=len(calls) or None,
+            lm_paid=len(paid) if calls else None,
             lm_ms=round(sum(call.seconds for call in paid) * 1000, 2) if paid else None,
             input_tokens=sum(call.input_tokens or 0 for call in paid) if paid else None,
             output_tokens=sum(call.output_tokens or 0 for call in paid) if paid else None,

@@ -97,7 +97,7 @@ def _try_door(endpoint: Endpoint, desk: Desk) -> Door:
         inputs, began = await read_inputs(request, desk, read), time.perf_counter()
         with desk.seat():
             attempt = desk.attempt(endpoint.lm)
-            visit_of(request, inputs, attempt, desk)
+            visit_of(request, inputs, [attempt], desk)
             with Watch(request.receive, attempt.stop):
                 found, messages = await attempt.result(lambda: _tried(endpoint, inputs, attempt))
         calls = attempt.calls

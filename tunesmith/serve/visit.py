@@ -4,6 +4,7 @@ import itertools
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,9 +28,8 @@ class Visit:
     Attributes:
         id: of the client's header `X-Request-Id` if it is a plain one, else a new one.
         program, route: which endpoint; empty for an unknown path.
-        calls: its model calls.
         error: type of the failure.
-        attempt: the run of the program, `None` before it and for many inputs.
+        attempts: the runs of the program, one per input.
         inputs, outputs: its texts, for a log that shows them.
         begin: of `time.perf_counter`.
     """
@@ -37,12 +37,21 @@ class Visit:
     id: str
     program: str = ""
     route: str = ""
-    calls: list[Call] = field(default_factory=list)
     error: str | None = None
-    attempt: Attempt | None = None
+    attempts: Sequence[Attempt] = ()
     inputs: Any = None
     outputs: Any = None
     begin: float = field(default_factory=time.perf_counter)
+
+    @property
+    def calls(self) -> list[Call]:
+        """Its model calls so far."""
+        return [call for attempt in self.attempts for call in attempt.calls]
+
+    @property
+    def arm(self) -> str | None:
+        """`canary` if the second program answered its one input."""
+        return self.attempts[0].arm or None if len(self.attempts) == 1 else None
 
     @classmethod
     def of(cls, headers: list[tuple[bytes, bytes]]) -> "Visit":

@@ -46,6 +46,7 @@ __all__ = ["command"]
     "--ask", multiple=True, metavar="FIELD=VALUE", help="Ask the first program this over HTTP, show the answer, and "
     "stop; once for each field."
 )  # fmt: skip
+@click.option("--otel", is_flag=True, help="Send OpenTelemetry spans, where the OTEL_ variables say.")
 @click.option("--log-prompts", is_flag=True, help="Show inputs and outputs in the log.")
 def command(**given: Any) -> int:
     """Serve the program in ARTIFACT over HTTP, and others under a name each.
