@@ -9,8 +9,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import tunesmith as ts
 from tests.serve.front import Triage, asked
 from tunesmith.errors import ModelUnavailable
-from tunesmith.serve import Second, Service
-from tunesmith.serve.tracing import Tracer
+from tunesmith.serve import Second, Service, Tracer
 
 
 def spans_of(answer: Any, talk: Any, **options: Any) -> list[Any]:

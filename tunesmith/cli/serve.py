@@ -107,7 +107,7 @@ def run(
 
 def _tracer() -> Any:
     try:
-        from tunesmith.serve.tracing import Tracer
+        from tunesmith.serve import Tracer
     except ImportError as error:
         raise UsageError(f"--otel needs {error.name}. Run `pip install 'tunesmith[otel]'`.") from error
     return Tracer()

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tunesmith.serve.log import JsonLog, Log
     from tunesmith.serve.server import LOOPBACK, check_address, is_loopback, run_server
     from tunesmith.serve.service import Service
+    from tunesmith.serve.tracing import Tracer
     from tunesmith.serve.trial import Second
 else:
     __getattr__ = lazy_package(__name__)
@@ -25,4 +26,5 @@ __all__ = [
     "run_server",
     "Second",
     "Service",
+    "Tracer",
 ]
