@@ -36,6 +36,10 @@ def test_what_was_written_is_there_in_the_next_process(tmp_path: Path) -> None:
         assert ledger.get(key_of(20)) is None
         assert ledger.get(key_of(1, rollout=1)) is None
         assert [entry.seq for entry in read_entries(ledger.path)] == list(range(1, 21))
+        assert read_entries(ledger.path, "nothing") == []
+        candidate = entry_of(3).key.candidate
+        wanted_rows = [entry for entry in read_entries(ledger.path) if entry.key.candidate == candidate]
+        assert read_entries(ledger.path, candidate) == wanted_rows
         assert ledger.damage == ()
 
 

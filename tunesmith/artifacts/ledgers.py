@@ -87,14 +87,19 @@ class _Evaluations:
         if info.ledger is None:
             raise UsageError(f"The run {str(folder)!r} has no ledger.")
         candidate, metric = content_key(artifact.candidate_json, escaped=True), info.identity.get("metric")
+        entries = [
+            entry
+            for entry in read_entries(info.ledger, candidate)
+            if (entry.key.kind, entry.key.mode, entry.key.metric, entry.key.rollout) == ("row", "eval", metric, 0)
+        ]
+        if not entries:
+            raise UsageError(f"The ledger of the run {str(folder)!r} has no evaluation of its artifact.")
+        last = entries[-1].key  # a run that began with the rows of another may have those of another model
         rows = {
             entry.key.example: entry.row
-            for entry in read_entries(info.ledger)
-            if (entry.key.kind, entry.key.mode, entry.key.candidate) == ("row", "eval", candidate)
-            and entry.key.metric == metric
+            for entry in entries
+            if (entry.key.program, entry.key.lm) == (last.program, last.lm)
         }
-        if not rows:
-            raise UsageError(f"The ledger of the run {str(folder)!r} has no evaluation of its artifact.")
         return cls(rows, _splits(info.notes.get("splits")), metric)
 
 

@@ -328,13 +328,20 @@ class Ledger:
         )
 
 
-def read_entries(path: Path) -> list[Entry]:
+def read_entries(path: Path, candidate: str | None = None) -> list[Entry]:
     """Return the undamaged rows of the ledger at `path`, which may be written at the same time.
+
+    Args:
+        path: of the file.
+        candidate: the key of the candidate whose rows are read; default all.
 
     Raises:
         LedgerError: it cannot be read.
     """
-    return [entry for entry in _read(path) if entry is not None]
+    if candidate is None:
+        return [entry for entry in _read(path) if entry is not None]
+    found = _fetched(path, f"{_SELECT} WHERE candidate = ? ORDER BY seq", candidate)
+    return [entry for entry in map(_entry_or_none, found) if entry is not None]
 
 
 def count_ledger(path: Path) -> LedgerCounts:
@@ -360,10 +367,10 @@ def _read(path: Path) -> list[Entry | None]:
     return [_entry_or_none(values) for values in _fetched(path, f"{_SELECT} ORDER BY seq")]
 
 
-def _fetched(path: Path, statement: str) -> list[Any]:
+def _fetched(path: Path, statement: str, *values: str) -> list[Any]:
     try:
         with closing(connect(path, readonly=True)) as connection:
-            return connection.execute(statement).fetchall()
+            return connection.execute(statement, values).fetchall()
     except (sqlite3.Error, OverflowError) as error:
         advice = folder_in_the_way(path) or "Run the same command again: what can be read is saved"
         raise LedgerError(f"The ledger {str(path)!r} cannot be read: {error}. {advice}.") from error
