@@ -59,7 +59,8 @@ _BRIEF, _LINE = 80, 240
 def shown(value: object, limit: int = _SHOWN) -> str:
     """Return `repr(value)` cut to `limit` characters, for an error message."""
     try:
-        text = repr(value)
+        # A reply or a file may be long: what is beyond the limit is not shown.
+        text = repr(value[: limit + 1] if type(value) is str else value)
     except Exception:  # noqa: BLE001 - a user's __repr__ may raise anything, and the message is still needed
         text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

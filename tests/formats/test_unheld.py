@@ -280,6 +280,12 @@ def test_what_a_reply_marks_as_its_answer_is_the_answer(kind: Any, reply: str, v
         assert ts.Predict(signature)(text="x").found == value
 
 
+@each("label", ["rating", "Rating", "RATING", "RATİNG", "ratıng"])
+def test_the_label_of_an_answer_may_be_in_any_case_of_any_language(label: str) -> None:
+    with dspy.context(lm=FunctionLM(lambda seen: f"It is fine.\n\n{label}: 4", capabilities=Capabilities())):
+        assert ts.Predict("text -> rating: int")(text="x").rating == 4
+
+
 @each(
     ("kind", "reply", "value"),
     [

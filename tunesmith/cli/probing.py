@@ -172,15 +172,15 @@ def _repeats(model: LM) -> Repeats:
     """Send one request repeatedly, directly and after another request."""
     logprobs = 1 if model.capabilities.logprobs else None
 
-    def ask(prompt: str) -> Response:
-        config = Config(max_tokens=_REPLY // 2, temperature=0.0, seed=0, logprobs=logprobs)
+    def ask(prompt: str, tokens: int = _REPLY // 2) -> Response:
+        config = Config(max_tokens=tokens, temperature=0.0, seed=0, logprobs=logprobs)
         return model.send(Request(model=model.model, messages=(Message.user(prompt),), config=config))
 
     first = ask(_WRITINGS[1])
     at_once = [ask(_WRITINGS[1]) for _ in range(_TIMES)]
     after = []
     for number in range(_TIMES):
-        ask(f"Write {number + 2} sentences about the sea.")
+        ask(f"Write {number + 2} sentences about the sea.", 1)  # to be read is what displaces the request in a server
         after.append(ask(_WRITINGS[1]))
     firsts = [reply.logprobs[0].logprob for reply in (first, *at_once, *after) if reply.logprobs]
     return Repeats(

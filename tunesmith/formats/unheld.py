@@ -297,7 +297,8 @@ def _differ(found: list[Any], values: list[Any]) -> bool:
 
 def _marked(text: str, names: Iterable[str], *, cut: bool) -> Iterator[_Mark]:
     """Yield what the reply marks as the answer, also inside sentences."""
-    known = "|".join(re.escape(name) for name in sorted({"answer", *names}, key=len, reverse=True))
+    words = sorted({"answer", *names}, key=len, reverse=True)
+    known = "|".join(map(re.escape, words))
     lead = re.compile(rf"{_LEAD}(?:(?:{known})(?:[*_ \t]*[:=]|[ ]is\b:?)?)?{_WRAPS}", re.IGNORECASE)
 
     def is_alone(start: int, end: int) -> bool:
@@ -316,7 +317,14 @@ def _marked(text: str, names: Iterable[str], *, cut: bool) -> Iterator[_Mark]:
             yield _Mark(opening.start(), (reading,), is_alone(opening.start(), end), is_answer=False)
         elif cut:
             yield _Mark(opening.start(), (("", False, len(text)),), counts=False, is_answer=False)
-    yield from _marked_lines(text, known, cut=cut)
+    folded = _folded(text)
+    if any(_folded(word) in folded for word in words):  # quick, as a search that ignores case is not
+        yield from _marked_lines(text, known, cut=cut)
+
+
+def _folded(text: str) -> str:
+    """Return a text in which all is equal that is equal for an expression that ignores case."""
+    return text.casefold().replace("\u0307", "").replace("ı", "i")
 
 
 def _marked_lines(text: str, known: str, *, cut: bool) -> Iterator[_Mark]:
