@@ -579,3 +579,19 @@ def test_a_saved_corpus_moves_with_the_artifact(tmp_path):
     file.unlink()
     with pytest.raises(ArtifactError, match=f"is not at `{file}`"):
         load(tmp_path / "two" / "artifact")
+
+
+@each("path", ["/etc/passwd", "../notes.txt", "corpus", "../data", 7])
+def test_a_manifest_names_no_file_but_a_saved_corpus(tmp_path, path):
+    (tmp_path / "notes.txt").write_text("secret")
+    corpus = Corpus.of({"a.md": "Oslo is in Norway."}).save(tmp_path / "data" / "corpus.jsonl")
+    artifact = save(tmp_path / "artifact", RAG(BM25(corpus), k=1))
+
+    def change(manifest):
+        text = json.dumps(manifest["program"]["spec"])
+        manifest["program"]["spec"] = json.loads(text.replace(json.dumps("../data/corpus.jsonl"), json.dumps(path)))
+
+    forge(artifact.path, change)
+    with pytest.raises(ArtifactError) as caught:
+        load(artifact.path)
+    assert "secret" not in str(caught.value)

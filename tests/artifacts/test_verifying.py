@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.artifacts.programs import DEMO, forge, improved, one_step, saved
 from tests.scale import scaled
 from tunesmith.artifacts import load, verify
+from tunesmith.artifacts.folder import LARGEST
 from tunesmith.errors import ArtifactError
 
 MANIFEST, STATE = "manifest.json", "state.json"
@@ -288,6 +289,15 @@ def test_a_file_without_end_is_not_read(folder, name):
     os.truncate(folder / name, 2**40)  # sparse: it takes no room
     with pytest.raises(ArtifactError, match="larger than"):
         verify(folder)
+
+
+def test_a_program_that_is_too_large_is_not_saved_and_the_old_one_stays(tmp_path, monkeypatch):
+    old = saved(tmp_path / "a")
+    monkeypatch.setitem(LARGEST, STATE, 100)
+    with pytest.raises(ArtifactError, match=r"larger than 100 bytes.*Keep fewer demos"):
+        saved(tmp_path / "a", seed=5)
+    monkeypatch.undo()
+    assert verify(tmp_path / "a").sha256 == old.sha256
 
 
 def test_the_folder_itself_may_be_a_link(tmp_path):

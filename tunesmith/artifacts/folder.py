@@ -101,7 +101,8 @@ def _read_file(folder: int, name: str) -> bytes:
         # Check the size before and after reading, because the file may grow.
         raw = b"" if found.st_size > limit else file.read(limit + 1)
     if max(found.st_size, len(raw)) > limit:
-        raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", name)
+        advice = "Keep fewer demos, and a corpus in a file of its own (`Corpus.save`)"
+        raise OSError(errno.EFBIG, f"it is larger than {limit} bytes, and an artifact may not be. {advice}", name)
     return raw
 
 

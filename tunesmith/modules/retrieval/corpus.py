@@ -181,6 +181,8 @@ def as_corpus(given: Any) -> Corpus:
         ids, sources, texts = (tuple(row[place] for row in rows) for place in range(3))
         return Corpus(texts, ids, sources)
     if isinstance(given, Mapping) and set(given) == {"path", "sha256"}:
+        if beside() is not None and os.path.isabs(given["path"]):
+            raise UsageError(f"An artifact names a corpus by its way from there. Given: {shown(given['path'])}.")
         place = Path(os.path.normpath((beside() or Path.cwd()) / given["path"]))
         if not place.is_file():
             raise UsageError(f"The corpus of the program is not at `{place}`. Put its file there.")
