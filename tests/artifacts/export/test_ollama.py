@@ -166,7 +166,9 @@ def test_the_json_takes_no_file_as_a_base_and_no_odd_name() -> None:
 
 def test_the_file_and_the_notes_say_what_to_ask() -> None:
     assert "#   Text: {text}\n#   Count: {count}\n" in ts.export(program(), to="modelfile", base="base").text
-    assert any("Text: {text}\\nCount" in note for note in ts.export(program(), to="ollama-create", base="base").notes)
+    notes = ts.export(program(), to="ollama-create", base="base").notes
+    assert any("Text: {text}\\nCount" in note for note in notes)
+    assert any("several lines in text, more" in note and "set in by 2 blanks" in note for note in notes)
 
 
 def test_the_comment_ends_where_the_reader_ends_a_line() -> None:

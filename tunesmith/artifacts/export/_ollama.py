@@ -121,6 +121,13 @@ def _notes(prompt: Prompt, stop: tuple[str, ...]) -> Iterator[str]:
         "can think may do so: a model of Ollama has no setting for these. A client that sends a system message of its "
         "own takes the place of this one's."
     )
+    moved = [blank for blank in prompt.blanks if blank.is_moved]
+    if moved:
+        names = ", ".join(blank.name for blank in moved)
+        yield (
+            f"A client that asks with several lines in {names} writes them as the program does: below the name of the "
+            f"field, each set in by {len(moved[0].joint) - 1} blanks."
+        )
     wanted = [text for text in prompt.options.get("stop", ()) if text not in stop]
     if wanted:
         yield (
