@@ -1,6 +1,7 @@
 """What the targets for fine-tuning share: which rows of a run they take, and how these are parted."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,16 @@ def test_the_prompt_may_be_that_of_the_program_before(colours: Path) -> None:
     assert not any(row["history"] for row in rows(colours, "alpaca", prompt="given"))
 
 
-def test_the_run_may_be_named_or_its_artifact_given(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_run_may_be_named_or_its_artifact_given(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = dict(ts.export(colours, to="alpaca").files)
     assert dict(ts.export(colours / "artifact", to="alpaca").files) == found
     assert dict(ts.export(ts.verify(colours / "artifact"), to="alpaca").files) == found
     assert dict(ts.export(ts.load(colours / "artifact"), to="alpaca").files) == found
-    (colours.parent / "runs").symlink_to(colours.parent)
-    monkeypatch.chdir(colours.parent)
+    monkeypatch.chdir(tmp_path)
+    Path("runs").symlink_to(colours.parent)
+    Path(colours.name).mkdir()  # a folder of that name that is no run
     assert dict(ts.export(colours.name, to="alpaca").files) == found
 
 
@@ -129,6 +133,14 @@ def test_without_the_notes_of_the_run_test_rows_cannot_be_told_apart(tmp_path: P
     run = compiled(tmp_path / "one", budget=60, compiler=ts.LabeledFewShot(k=2))
     (run / "candidates.json").unlink()
     assert "of its test split is not known: its candidates.json is gone" in refused(run)
+
+
+def test_a_run_that_has_not_ended_is_to_be_ended_first(colours: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(colours, tmp_path / "half")
+    shutil.rmtree(run / "artifact")
+    (run / "result.json").unlink()
+    assert "has not ended" in (said := refused(run))
+    assert "tunesmith runs resume half" in said
 
 
 def test_a_private_run_has_no_replies(tmp_path: Path) -> None:

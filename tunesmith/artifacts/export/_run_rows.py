@@ -106,9 +106,12 @@ def _run_of(source: Source) -> RunInfo:
     path = given.path if isinstance(given, Artifact) else Path(given)
     if path.name == _ARTIFACT and path.parent.name:
         path = path.parent
-    if not path.exists() and len(path.parts) == 1:
-        path = run_path(path.name)
-    return RunInfo.of(path)
+    try:
+        return RunInfo.of(path)
+    except UsageError:
+        if len(path.parts) != 1:
+            raise
+    return RunInfo.of(run_path(path.name))
 
 
 def _test_keys(info: RunInfo) -> frozenset[str]:
@@ -136,10 +139,12 @@ def _program(info: RunInfo, source: Source, prompt: str) -> Module:
         program = inner.program
         return program if prompt == "compiled" else _before(program, inner.artifact, info)
     if source.made is None:
-        state = "has not ended" if info.state != "done" else "kept no artifact"
+        done = info.state == "done"
+        state = "kept no artifact" if done else "has not ended"
+        advice = "Pass" if done else f"End it with `tunesmith runs resume {info.path.name}`, or pass"
         raise UsageError(
-            f"The run {str(info.path)!r} {state}, so which messages its program sends is not known. End it with "
-            f"`tunesmith runs resume {info.path.name}`, or pass the compiled program as `program=` in Python."
+            f"The run {str(info.path)!r} {state}, so which messages its program sends is not known. {advice} the "
+            "compiled program as `program=` in Python."
         )
     if prompt != "compiled":
         raise UsageError(f"The run {str(info.path)!r} has no artifact, which `prompt='given'` reads.")
