@@ -37,7 +37,7 @@ BODY = json.dumps(
 
 
 def ours(port: int) -> None:
-    """Serve a `ts.Predict`, and under /words one that writes ten words, the first 50 ms after it was asked."""
+    """Serve a `ts.Predict`, and under /words one that writes ten words a second, for 2.5 s."""
     from noop import BARE_REPLY, Mood, NoopEngine
 
     import tunesmith as ts
@@ -67,10 +67,10 @@ def ours(port: int) -> None:
 
         def stream(self, request: Request) -> Iterator[Any]:
             time.sleep(0.05)
-            for _ in range(10):
+            for number in range(25):
                 # The time is the word, so that the client knows how long it was under way.
-                yield StreamDeltaEvent(TextDelta(f"{time.monotonic():.6f} ", 0))
-                time.sleep(0.05)
+                yield StreamDeltaEvent(TextDelta(f"{' ' if number else ''}{time.monotonic():.6f}", 0))
+                time.sleep(0.1)
 
         def complete(self, request: Request) -> Any:
             return text_response("word", model="words")
@@ -237,7 +237,7 @@ async def first_words(port: int) -> list[float]:
 
     async def stream(number: int) -> float:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.sleep(number * 0.005)  # all are open together after half a second, and begin one by one
+        await asyncio.sleep(number * 0.02)  # one after the other; after two seconds all are open at once
         writer.write(request("/words/predict/stream"))
         while b"data: " not in (line := await reader.readline()):
             pass
@@ -255,7 +255,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def measured(*, quick: bool) -> dict[str, Any]:
-    count, rounds = (500, 2) if quick else (3000, 5)
+    count, rounds = (500, 2) if quick else (2000, 5)
     per_second: dict[str, list[float]] = {side: [] for side in SIDES}
     wall: dict[str, list[float]] = {side: [] for side in SIDES}
     with running("ours") as us, running("dspy") as dspy, running("bare") as plain:

@@ -41,7 +41,7 @@ from tunesmith.lm import (
     metered,
     text_response,
 )
-from tunesmith.modules import FieldDelta, Finished, Module, Predict, bind, stream
+from tunesmith.modules import FieldDelta, Finished, Module, Predict, bind, run_told, stream
 
 POEM = "Roses are red,\nviolets are blue"
 TWO = Predict("text -> answer: str, sure: bool")
@@ -577,3 +577,11 @@ def test_the_embedded_model_is_heard(name: str) -> None:
     if events and isinstance(events[-1], Finished):
         assert joined(events) == {("self", 0, "poem"): plain}
         assert len(events) > 3
+
+
+def test_a_program_can_be_run_here_and_tell_its_fields() -> None:
+    told: list[FieldDelta] = []
+    program = Predict("q -> a")
+    with dspy.context(lm=ScriptedLM("one two")):
+        assert run_told(program, told.append, q="?").a == "one two"
+    assert "".join(delta.text for delta in told) == "one two"

@@ -1,9 +1,19 @@
+import asyncio
+import io
 import json
+import threading
+import warnings
+from pathlib import Path
 
+import httpx
+
+import tunesmith as ts
 from tests.each import each
-from tests.serve.front import asked, served
+from tests.serve.front import Triage, asked, served
 from tunesmith.errors import ModelUnavailable, ParseError
-from tunesmith.serve import Limits
+from tunesmith.serve import JsonLog, Limits, Service
+
+JSON = {"content-type": "application/json"}
 
 
 def test_a_prediction_has_the_outputs_of_the_signature() -> None:
@@ -46,8 +56,7 @@ def test_a_batch_has_a_result_per_input_in_order() -> None:
 )
 def test_bad_input_is_refused_with_a_reason(body: str, status: int, kind: str) -> None:
     service = served(limits=Limits(text=1000, body_bytes=200_000))
-    headers = {"content-type": "application/json"}
-    found = asked(service, lambda c: c.post("/predict", content=body, headers=headers))
+    found = asked(service, lambda c: c.post("/predict", content=body, headers=JSON))
     assert (found.status_code, found.json()["error"]["type"]) == (status, kind)
 
 
@@ -85,3 +94,66 @@ def test_a_foreign_host_name_is_refused() -> None:
     service = served(hosts=["localhost"])
     assert asked(service, lambda c: c.get("/healthz", headers={"host": "evil.example:8000"})).status_code == 421
     assert asked(service, lambda c: c.get("/healthz", headers={"host": "LOCALHOST:8000"})).status_code == 200
+
+
+def test_more_requests_than_may_be_in_flight_are_told_to_come_later() -> None:
+    go = threading.Event()
+    service = served(lambda _: str(go.wait(10)) and "billing", limits=Limits(in_flight=2), slots=2)
+
+    async def talk(client: httpx.AsyncClient) -> list[httpx.Response]:
+        first = [asyncio.create_task(client.post("/predict", json={"text": f"{n}"})) for n in range(2)]
+        while service.desk.in_flight < 2:
+            await asyncio.sleep(0.001)
+        third = await client.post("/predict", json={"text": "third"})
+        go.set()
+        return [third, *(await asyncio.gather(*first))]
+
+    third, *others = asked(service, talk)
+    assert (third.status_code, third.headers["retry-after"]) == (429, "1")
+    assert [one.status_code for one in others] == [200, 200]
+
+
+def test_a_model_with_other_weights_is_not_ready_unless_any_is(tmp_path: Path) -> None:
+    compiled = ts.FunctionLM(lambda _: "billing", version="1")
+    ts.save(tmp_path / "a", ts.Predict(Triage), lm_identity=compiled.identity.to_json())
+    other = ts.FunctionLM(lambda _: "billing", version="2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = ts.load(tmp_path / "a", lm=other)
+    for any_model, status in ((False, 503), (True, 200)):
+        service = Service(lambda: {"": (program, other)}, any_model=any_model)
+        assert asked(service, lambda c: c.get("/readyz")).status_code == status
+
+
+def test_the_log_has_no_texts_unless_asked() -> None:
+    for shows_texts in (False, True):
+        stream = io.StringIO()
+        service = served(log=JsonLog(stream), shows_texts=shows_texts)
+        asked(service, lambda c: c.post("/predict", json={"text": "my-secret-text"}))
+        line = json.loads(stream.getvalue())
+        assert (line["event"], line["status"], line["lm_calls"]) == ("request", 200, 1)
+        assert ("my-secret-text" in stream.getvalue()) is shows_texts
+
+
+def test_programs_under_names_have_their_own_paths_and_types() -> None:
+    lm = ts.FunctionLM(lambda seen: "billing" if "topic" in str(seen) else "7")
+    programs = {"triage": (ts.Predict(Triage), lm), "count": (ts.Predict("text -> number: int"), lm)}
+    service = Service(lambda: programs)
+    assert asked(service, lambda c: c.post("/count/predict", json={"text": "x"})).json() == {"number": 7}
+    assert asked(service, lambda c: c.post("/predict", json={"text": "x"})).status_code == 404
+    schemas = asked(service, lambda c: c.get("/openapi.json")).json()["components"]["schemas"]
+    assert schemas["CountOutputs"]["properties"]["number"]["type"] == "integer"
+    assert schemas["TriageOutputs"]["properties"]["label"]["enum"] == ["billing", "other"]
+    assert schemas["TriageInputs"]["properties"]["text"]["description"] == "a guest's comment"
+    assert schemas["TriageInputs"]["additionalProperties"] is False
+
+
+def test_a_whole_number_with_a_point_is_an_integer() -> None:
+    service = served(lambda _: "yes", program=ts.Predict("age: int, share: float -> answer"))
+    for body, status in (
+        ('{"age": 3.0, "share": 1}', 200),
+        ('{"age": 3.5, "share": 1}', 422),
+        ('{"age": "3", "share": 1}', 422),
+    ):
+        found = asked(service, lambda c, body=body: c.post("/predict", content=body, headers=JSON))
+        assert found.status_code == status

@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import resource
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """The host names of a service that only this machine reaches."""
 
 _SHORTEST = 16
+_SWITCH = 0.0005  # seconds that a worker may hold up the event loop; the default of 5 ms adds up over a few threads
 
 
 def check_address(host: str, token: str | None) -> None:
@@ -69,6 +71,7 @@ def run_server(
         UsageError: the address cannot be listened at.
     """
     _allow_many_connections()
+    sys.setswitchinterval(_SWITCH)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [log.handler()] if name == "uvicorn" else [], name != "uvicorn"
