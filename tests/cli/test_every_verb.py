@@ -24,6 +24,7 @@ GOOD: list[tuple[str, ...]] = [
     ("data", "convert", "data/reports.jsonl", "--to", "rows.jsonl", "--yes"),
     ("data", "mine", "first"),
     ("predict", A, "report=The bin is full."),
+    ("serve", A, "--port", "0", "--ask", "report=The bin is full."),
     ("eval",),
     ("check", A, "--min-gain", "0", "--max-errors", "0"),
     ("compile",),
@@ -71,6 +72,10 @@ BAD: list[tuple[int, tuple[str, ...]]] = [
     (2, ("predict", A, "report=x", "--slots", "0")),
     (2, ("predict", A, "report=x", "--allow", "no_such_module:Thing")),
     (1, ("predict", "damaged", "report=x")),
+    (2, ("serve", A, "--host", "0.0.0.0")),  # without a token
+    (2, ("serve", A, A)),
+    (1, ("serve", "damaged")),
+    (2, ("serve", A, "--token-file", "missing")),
     (2, ("eval", "--metric", "exactmatch:team")),
     (2, ("eval", "--metric", "program:nothing")),
     (2, ("eval", "--data", "missing.jsonl")),

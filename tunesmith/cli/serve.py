@@ -15,7 +15,7 @@ from tunesmith.artifacts import verify
 from tunesmith.cli.choosing import chosen_artifact, chosen_lm, chosen_spec
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.fields import json_values, pairs_of, typed_pairs
-from tunesmith.cli.output import say
+from tunesmith.cli.output import emit, say
 from tunesmith.errors import TunesmithError, UsageError, shown
 from tunesmith.lazy import lazy_module
 from tunesmith.lm import LM
@@ -56,6 +56,7 @@ def run(
     ask: tuple[str, ...],
     otel: bool,
     log_prompts: bool,
+    as_json: bool,
 ) -> int:
     """Serve ARTIFACTS until a signal."""
     try:
@@ -101,7 +102,7 @@ def run(
         if tracer is not None:
             tracer.close()
     if question is not None:
-        question.say()
+        question.say(as_json=as_json)
     return DONE
 
 
@@ -143,7 +144,7 @@ class _Question:
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def say(self) -> None:
+    def say(self, *, as_json: bool) -> None:
         """Show the answer.
 
         Raises:
@@ -153,6 +154,9 @@ class _Question:
             raise TunesmithError(f"The service did not answer at {self._url}: {self._found}. See its log above.")
         if not self._found.is_success:
             raise TunesmithError(f"The service answered with {self._found.status_code}: {self._found.text}")
+        if as_json:
+            emit(self._found.json())
+            return
         say(f"POST {self._url} {json.dumps(self._inputs, ensure_ascii=False)}")
         say(self._found.text)
 

@@ -71,6 +71,7 @@ def run_server(
         UsageError: the address cannot be listened at.
     """
     _allow_many_connections()
+    before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
         logger = logging.getLogger(name)
@@ -94,6 +95,8 @@ def run_server(
         raise UsageError(
             f"The service cannot listen at {host}:{port}. Is the port taken? Give another --port."
         ) from stop
+    finally:
+        sys.setswitchinterval(before)
 
 
 class _Server(uvicorn.Server):

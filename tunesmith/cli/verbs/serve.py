@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import allow_option, lm_option, no_store_option, slots_option
+from tunesmith.cli.options import allow_option, json_option, lm_option, no_store_option, slots_option
 
 __all__ = ["command"]
 
@@ -48,6 +48,7 @@ __all__ = ["command"]
 )  # fmt: skip
 @click.option("--otel", is_flag=True, help="Send OpenTelemetry spans, where the OTEL_ variables say.")
 @click.option("--log-prompts", is_flag=True, help="Show inputs and outputs in the log.")
+@json_option
 def command(**given: Any) -> int:
     """Serve the program in ARTIFACT over HTTP, and others under a name each.
 
