@@ -167,7 +167,7 @@ def serving() -> str:
         "",
         f"Per CPU second, {found['to_dspy']} x DSPy's way (promised: 2.5) and {found['to_bare']} x bare FastAPI (0.5).",
         f"At 50 requests/s over 50 open connections: p50 {offered['p50']} ms (3), p99 {offered['p99']} ms (15).",
-        f"From the engine's first word to the client, 100 streams open: p50 {words['p50']} ms, p99 {words['p99']} ms (5).",
+        f"From the engine's first word to the client, 100 streams: p50 {words['p50']} ms, p99 {words['p99']} ms (5).",
         f"Memory after {memory['requests']:,} requests: {memory['grown_mb']:+} MB.",
     ]
     return "\n".join(lines)

@@ -1,12 +1,12 @@
 """One run of a program for one request, which ends by its result, its deadline, or its client's leaving."""
 
 import asyncio
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tunesmith.lm import Call, StopSignal
+from tunesmith.serve.ids import new_id
 from tunesmith.serve.problem import Refusal
 from tunesmith.serve.workers import Workers
 
@@ -36,7 +36,7 @@ class Attempt:
         self.calls: list[Call] = []
         self.times: list[int] = []
         self.end: Refusal | None = None
-        self.draw, self.arm = secrets.token_hex(8), ""
+        self.draw, self.arm = new_id(), ""
         self._workers, self._deadline = workers, deadline
         self._loop = asyncio.get_running_loop()
         self._result: asyncio.Future[Any] = self._loop.create_future()
@@ -58,7 +58,7 @@ class Attempt:
             Refusal: the time is over, or the attempt was stopped.
         """
         self._workers.submit(lambda: self._run(work))
-        over = self._loop.call_later(self._deadline, self.stop, too_late(self._deadline))
+        over = self._loop.call_later(self._deadline, self._expire)
         try:
             return await self._result
         finally:
@@ -71,6 +71,9 @@ class Attempt:
         if not self._result.done():
             self.end = reason
             self._result.set_exception(reason)
+
+    def _expire(self) -> None:
+        self.stop(too_late(self._deadline))
 
     def tell(self, call: Callable[..., None], *values: Any) -> None:
         """Call `call(*values)` in the loop's thread, unless the loop is closed."""

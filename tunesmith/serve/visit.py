@@ -1,8 +1,6 @@
 """What is known of a request while it is answered, for its log line and the counts."""
 
-import itertools
 import re
-import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,14 +8,13 @@ from typing import Any
 
 from tunesmith.lm import Call
 from tunesmith.serve.attempt import Attempt
+from tunesmith.serve.ids import new_id
 
 __all__ = ["KEY", "Visit"]
 
 KEY = "tunesmith.visit"
 """Where the visit is in an ASGI scope."""
 
-# A number after a random start: asking the system for each would let another thread run in between, for up to 5 ms.
-_START, _NUMBERS = secrets.token_hex(6), itertools.count(1)
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -57,4 +54,4 @@ class Visit:
     def of(cls, headers: list[tuple[bytes, bytes]]) -> "Visit":
         """Return the visit of a request with these headers."""
         given = next((value for name, value in headers if name == b"x-request-id"), b"")
-        return cls(given.decode() if _ID.fullmatch(given) else f"{_START}-{next(_NUMBERS)}")
+        return cls(given.decode() if _ID.fullmatch(given) else new_id())
