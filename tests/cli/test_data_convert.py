@@ -42,7 +42,9 @@ def test_json_has_the_preview_and_what_was_written() -> None:
 def test_columns_labels_and_a_separator_can_be_given() -> None:
     Path("rows.csv").write_text("Text;Klasse\na;1\nb;0\n", encoding="utf-8")
     options = ("--columns", "text=Text", "--labels", "Klasse=bad,good", "--delimiter", ";")
-    assert run("data", "convert", "rows.csv", "--to", "rows.jsonl", "--yes", *options).exit_code == 0
+    assert (
+        run("data", "convert", "rows.csv", "--to", "rows.jsonl", "--yes", "--keep", "Klasse", *options).exit_code == 0
+    )
     assert rows(Path("rows.jsonl")) == [{"Klasse": "good", "text": "a"}, {"Klasse": "bad", "text": "b"}]
 
 

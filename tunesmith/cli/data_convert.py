@@ -24,6 +24,7 @@ def run(
     shape: str | None,
     columns: tuple[str, ...],
     labels: tuple[str, ...],
+    keep: str | None,
     delimiter: str | None,
     encoding: str | None,
     skip_bad: bool,
@@ -40,6 +41,7 @@ def run(
         shape=shape,
         columns=_pairs(columns, "--columns", "answer=answers.text.0"),
         labels={name: text.split(",") for name, text in _pairs(labels, "--labels", "label=bad,good").items()},
+        keep=[] if keep is None else [name.strip() for name in keep.split(",")],
         delimiter=delimiter,
         encoding=encoding,
     ).checked(skip_bad=skip_bad)

@@ -154,6 +154,7 @@ def sample(**given: Any) -> int:
     metavar="FIELD=NAME,...",
     help="The names of label ids, from 0: label=bad,good. Repeatable.",
 )
+@click.option("--keep", metavar="FIELD,...", help="Keep these fields too, though the shape has no use for them.")
 @_delimiter
 @_encoding
 @click.option("--skip-bad", is_flag=True, help="Leave wrong rows out, instead of stopping at the first.")
