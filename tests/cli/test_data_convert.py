@@ -16,7 +16,7 @@ def test_a_preview_is_shown_before_it_asks() -> None:
     assert found.exit_code == 0
     assert "3 rows of the shape `alpaca` give 3 rows" in found.stdout
     assert "  instruction: Name the capital." in found.stdout
-    assert "the field `text` of 1 rows" in found.stdout
+    assert "the field `text`: 1" in found.stdout
     assert found.stdout.endswith("nothing was written\n")
     assert not Path("rows.jsonl").exists()
     assert "--yes" in run("data", "convert", ALPACA, "--to", "rows.jsonl", stdin="").stderr

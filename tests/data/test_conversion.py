@@ -192,7 +192,7 @@ def test_a_shape_can_be_chosen_and_one_that_does_not_exist_is_refused(tmp_path: 
 
 def test_a_file_of_which_nothing_is_left_is_an_error(tmp_path: Path) -> None:
     found = converted(tmp_path, [{"messages": []}])
-    with pytest.raises(DataError, match=r"No row of .* Left out: 1 times a conversation without a reply to a user"):
+    with pytest.raises(DataError, match=r"No row of .* Left out: a conversation without a reply to a user"):
         found.checked()
     with pytest.raises(DataError, match="has no rows"):
         converted(tmp_path, "\n")

@@ -114,10 +114,8 @@ def split(
         parts = data.split(**sizes, seed=seed, stratify=stratify, group=group, near=None if no_near else near)
     except SplitError as error:
         if not no_near:
-            error.add_note(
-                f"Rows that are at least {near:g} similar stay together too; `--near 0.95` joins fewer rows, `--no-near` "
-                "none."
-            )
+            near_text = f"Rows that are at least {near:g} similar stay together too"
+            error.add_note(f"{near_text}; `--near 0.95` joins fewer rows, `--no-near` none.")
         raise
     made = {name: _rows_of(source, data, getattr(parts, name)) for name in sizes}
     for name, rows in made.items():

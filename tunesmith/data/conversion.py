@@ -73,7 +73,7 @@ class Conversion:
             )
             raise first
         if not self.rows:
-            reasons = ", ".join(f"{count} times {reason}" for reason, count in self.dropped.items())
+            reasons = ", ".join(f"{reason} ({count})" for reason, count in self.dropped.items())
             raise DataError(
                 f"No row of `{self.path}` is left, read as `{self.shape}`. Left out: {reasons or 'nothing'}."
             )
