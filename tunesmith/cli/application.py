@@ -32,6 +32,7 @@ VERBS = {
     "sign": "Sign an artifact, so that others can check who wrote it.",
     "export": "Write an artifact as files for another tool: messages, templates, a model of Ollama.",
     "report": "Write one HTML page of a run: verdict, candidates, examples.",
+    "compare": "Compare runs: a leaderboard with paired differences.",
     "runs": "List, show, resume and remove runs.",
     "cache": "Count, check, prune and clear the cached replies.",
     "demo": "Compile a small program and report its gain.",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tunesmith.evaluation.ledger import Ledger, count_ledger, read_entries
     from tunesmith.evaluation.ledger_entry import Entry, RowKey
     from tunesmith.evaluation.ledger_view import LedgerView, lm_key, program_key, program_source
+    from tunesmith.evaluation.paired_tests import signed_rank_test
     from tunesmith.evaluation.power import (
         binary_spread,
         examples_needed,
@@ -92,6 +93,7 @@ __all__ = [
     "RunInfo",
     "Runner",
     "runs_in",
+    "signed_rank_test",
     "Step",
     "TRIALS",
     "Turns",

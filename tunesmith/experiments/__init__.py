@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
+    from tunesmith.experiments.comparison import Compared, Comparison, compare_runs
     from tunesmith.experiments.compiling import compile_program, plan
     from tunesmith.experiments.demo import BUDGET as DEMO_BUDGET
     from tunesmith.experiments.demo import DemoResult, run_demo
@@ -27,6 +28,9 @@ else:
 __all__ = [
     "check_artifact",
     "CheckResult",
+    "compare_runs",
+    "Compared",
+    "Comparison",
     "compile_program",
     "DEMO_BUDGET",
     "DemoResult",

@@ -1,0 +1,117 @@
+"""Runs side by side: common examples, paired differences, correction for many comparisons."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tunesmith as ts
+from tunesmith.errors import UsageError
+from tunesmith.evaluation import RunInfo, paired_gain
+from tunesmith.experiments import RunRecord, compare_runs
+from tunesmith.experiments.comparison import _holm
+
+LABELS = ("good", "bad")
+
+
+def examples(count: int, first: int = 0) -> ts.Dataset:
+    rows = [{"text": f"{LABELS[n % 2]} {n}", "label": LABELS[n % 2]} for n in range(first, first + count)]
+    return ts.Dataset.load(rows, signature=ts.Signature("text -> label"))
+
+
+def made(folder: Path, name: str, right: int, *, metric: Any = None, tested: ts.Dataset | None = None) -> Path:
+    """Make a run whose compiled program is right on the first `right` of ten."""
+
+    def answer(seen: Any) -> str:
+        number = int(seen.text.split()[-2 if seen.text.endswith("Label:") else -1])
+        good = LABELS[number % 2]
+        return good if len(seen.messages) > 1 and number % 10 < right else "neither"
+
+    ts.compile(
+        ts.Predict("text -> label"),
+        metric=metric or ts.metrics.exact_match("label"),
+        trainset=examples(20, 100),
+        valset=examples(20, 200),
+        testset=examples(40, 300) if tested is None else tested,
+        compiler=ts.LabeledFewShot(2),
+        lm=ts.FunctionLM(answer),
+        run=folder / name,
+    )
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    return {name: made(folder, name, right) for name, right in (("weak", 3), ("best", 9), ("middle", 8))}
+
+
+def test_the_best_stands_first_and_the_others_are_paired_with_it(runs: dict[str, Path]) -> None:
+    found = compare_runs(list(runs.values()))
+    assert [row.run for row in found.rows] == ["best", "middle", "weak"]
+    assert (found.split, found.reference) == ("test", "best")
+    best, middle, weak = found.rows
+    assert (best.difference, best.p, best.score.mean) == (None, None, pytest.approx(0.9))
+    assert (middle.wins, middle.ties, middle.losses) == (0, 36, 4)
+    assert weak.difference is not None
+    before, after = (
+        [row.score or 0.0 for row in RunRecord.of(RunInfo.of(runs[name])).tried[0].test.rows]
+        for name in ("best", "weak")
+    )
+    assert weak.difference == paired_gain(before, after)
+    assert weak.p is not None
+    assert weak.p < 1e-4
+    assert weak.gain is not None
+    assert weak.calls_per_point == pytest.approx((weak.calls or 0) / (100 * (weak.gain.mean or 0)))
+
+
+def test_scores_are_those_of_the_results(runs: dict[str, Path]) -> None:
+    for row in compare_runs(list(runs.values())).rows:
+        result = json.loads((runs[row.run] / "result.json").read_text())
+        wanted = result["compiled"]
+        assert (row.score.mean, row.score.low, row.score.high) == (wanted["mean"], wanted["low"], wanted["high"])
+        assert row.calls == result["calls"]["charged"]
+
+
+def test_another_run_may_be_the_reference(runs: dict[str, Path]) -> None:
+    found = compare_runs(list(runs.values()), reference="weak", split="validation")
+    assert [row.run for row in found.rows if row.difference is None] == ["weak"]
+    assert found.rows[0].wins > 0
+    assert "flatter" in found.notes[0]
+
+
+def test_the_table_is_csv_markdown_json_and_html(runs: dict[str, Path]) -> None:
+    found = compare_runs(list(runs.values()))
+    rows = list(csv.DictReader(io.StringIO(found.to_csv())))
+    assert [row["run"] for row in rows] == ["best", "middle", "weak"]
+    assert float(rows[0]["score"]) == found.to_json()["rows"][0]["score"]
+    assert found.to_markdown().splitlines()[2].startswith("| best | LabeledFewShot | function | 0 | 0.900 [")
+    assert found._repr_html_().count("<tr>") == 4
+
+
+def test_only_examples_that_all_have_are_compared(runs: dict[str, Path], tmp_path: Path) -> None:
+    other = made(tmp_path, "other", 9, tested=examples(30, 320))
+    found = compare_runs([runs["best"], other])
+    assert {row.score.n for row in found.rows} == {20}
+    assert found.notes == ("Compared on the 20 test examples that all runs have scores for.",)
+
+
+def test_what_cannot_be_compared_is_refused(runs: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="two runs at least"):
+        compare_runs([runs["best"]])
+    with pytest.raises(UsageError, match="given twice"):
+        compare_runs([runs["best"], runs["best"]])
+    with pytest.raises(UsageError, match="no run 'none'"):
+        compare_runs(list(runs.values()), reference="none")
+    with pytest.raises(UsageError, match="no test example in common"):
+        compare_runs([runs["best"], made(tmp_path, "apart", 9, tested=examples(10, 900))])
+    with pytest.raises(UsageError, match="different metrics"):
+        compare_runs([runs["best"], made(tmp_path, "other", 9, metric=ts.metrics.contains("label"))])
+
+
+def test_holm_multiplies_the_smallest_by_all_and_never_falls() -> None:
+    assert _holm({"a": 0.01, "b": 0.04, "c": 0.03}) == {"a": 0.03, "c": 0.06, "b": 0.06}
+    assert _holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}

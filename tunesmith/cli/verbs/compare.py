@@ -1,0 +1,34 @@
+"""The arguments and options of `tunesmith compare`."""
+
+from typing import Any
+
+import click
+
+from tunesmith.cli.options import json_option, unneeded_quiet_option
+
+__all__ = ["command"]
+
+
+@click.command(name="compare")
+@click.argument("names", nargs=-1, metavar="[RUN...]")
+@click.option(
+    "--on", "split", type=click.Choice(["test", "validation"]), help="The split; default test if all have it."
+)
+@click.option("--against", metavar="RUN", help="The run that the others are compared with; default the best.")
+@click.option("--csv", "as_csv", is_flag=True, help="Write CSV.")
+@click.option("--markdown", is_flag=True, help="Write a table of Markdown.")
+@json_option
+@unneeded_quiet_option
+def command(**given: Any) -> int:
+    """Compare what runs returned, on the examples that all were scored on. Default are all finished runs.
+
+    The best stands first. Each of the others has its paired difference with a 95 % interval, the examples won and
+    lost, and the chance of such a difference if both were equal, corrected for the number of comparisons (Holm).
+
+    \b
+    tunesmith compare first second
+    tunesmith compare --against first --csv > runs.csv
+    """  # noqa: D301 - click's mark for text that keeps its lines
+    from tunesmith.cli.compare import run
+
+    return run(**given)

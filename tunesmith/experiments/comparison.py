@@ -1,0 +1,344 @@
+"""Runs side by side on the examples that all of them were scored on: a leaderboard, and paired differences."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import UsageError, brief
+from tunesmith.evaluation import Interval, Report, Row, RunInfo, mean_interval, paired_gain, signed_rank_test
+from tunesmith.experiments.report import RunRecord, Tried
+
+__all__ = ["Compared", "Comparison", "compare_runs"]
+
+_COLUMNS = (
+    *("run", "compiler", "model", "seed", "score", "low", "high", "n", "errors", "gain", "calls", "tokens"),
+    *("calls_per_point", "difference", "difference_low", "difference_high", "wins", "ties", "losses", "p", "p_holm"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One run of a comparison.
+
+    Attributes:
+        run: its name.
+        compiler, model: as the run says, in words.
+        seed: of the compile, `None` if the run does not say.
+        score: mean with its 95 % interval on the common examples.
+        errors: common examples that the program failed on.
+        gain: paired gain over the run's own program as given, on the common examples; `None` if that was not scored.
+        calls, tokens: charged by the whole compile, `None` before its end.
+        difference: this run minus the reference, paired; `None` for the reference.
+        wins, ties, losses: common examples on which it scores more than the reference, the same, less.
+        p: two-sided chance of such a difference if both were equal (Wilcoxon's signed ranks); `None` for the reference.
+        p_holm: the same, corrected for the number of comparisons (Holm 1979).
+    """
+
+    run: str
+    compiler: str
+    model: str
+    seed: int | None
+    score: Interval
+    errors: int
+    gain: Interval | None
+    calls: int | None
+    tokens: int | None
+    difference: Interval | None = None
+    wins: int = 0
+    ties: int = 0
+    losses: int = 0
+    p: float | None = None
+    p_holm: float | None = None
+
+    def __repr__(self) -> str:
+        return brief(self, self.run, str(self.score))
+
+    @property
+    def calls_per_point(self) -> float | None:
+        """Charged calls for each hundredth of gain; `None` without a gain."""
+        if self.calls is None or self.gain is None or not self.gain.mean or self.gain.mean <= 0:
+            return None
+        return self.calls / (100 * self.gain.mean)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON values, by the names of the columns."""
+        difference = self.difference or Interval(None, None, None, 0)
+        values = (
+            *(self.run, self.compiler, self.model, self.seed, self.score.mean, self.score.low, self.score.high),
+            *(self.score.n, self.errors, None if self.gain is None else self.gain.mean, self.calls, self.tokens),
+            *(self.calls_per_point, difference.mean, difference.low, difference.high),
+            *((None,) * 3 if self.difference is None else (self.wins, self.ties, self.losses)),
+            *(self.p, self.p_holm),
+        )
+        return dict(zip(_COLUMNS, values, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A leaderboard.
+
+    Attributes:
+        split: the split that the runs are compared on.
+        rows: the best first.
+        reference: the run that the others are compared with.
+        notes: what a reader has to know.
+    """
+
+    split: str
+    rows: tuple[Compared, ...]
+    reference: str
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return brief(self, self.split, *(f"{one.run} {one.score.mean}" for one in self.rows[:5]))
+
+    def __str__(self) -> str:
+        return self.to_markdown()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return {
+            "split": self.split,
+            "reference": self.reference,
+            "rows": [one.to_json() for one in self.rows],
+            "notes": list(self.notes),
+        }
+
+    def to_csv(self) -> str:
+        """Return the rows as CSV with a header."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(one.to_json() for one in self.rows)
+        return text.getvalue()
+
+    def to_markdown(self) -> str:
+        """Return the rows as a table of Markdown, and the notes below."""
+        head, *lines = self.cells()
+        table = [head, ["---"] * len(head), *lines]
+        rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in table]
+        return "\n".join([*rows, *(["", *self.notes] if self.notes else [])])
+
+    def _repr_html_(self) -> str:
+        import html  # here, because only a notebook needs it
+
+        head, *lines = ([html.escape(cell) for cell in line] for line in self.cells())
+        rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in line)}</tr>" for line in lines)
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<table><tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>{rows}</table>{notes}"
+
+    def cells(self) -> list[list[str]]:
+        """Return the table for people: a header, and a line per run."""
+        head = ["run", "compiler", "model", "seed", f"score on {self.split}", "errors", "gain", "calls",
+                "calls per point", f"against {self.reference}", "win / tie / loss", "p (Holm)"]  # fmt: skip
+        return [head, *(_line(one) for one in self.rows)]
+
+
+def compare_runs(
+    runs: Sequence[str | Path | RunInfo], *, split: str | None = None, reference: str | None = None
+) -> Comparison:
+    """Compare what runs returned, on the examples that all of them were scored on.
+
+    Args:
+        runs: their folders.
+        split: `test` or `validation`; default `test` if every run has scored it, else `validation`.
+        reference: name of the run that the others are compared with; default the best one.
+
+    Raises:
+        UsageError: there are fewer than two, they have different metrics or no example in common, or one has returned
+            nothing.
+
+    Example:
+        >>> import tempfile
+        >>> import tunesmith as ts
+        >>> from tunesmith.experiments import compare_runs
+        >>> rows = [{"text": f"{word} {n}", "label": word} for n in range(20) for word in ("good", "bad")]
+        >>> data = ts.Dataset.load(rows, signature=ts.Signature("text -> label"))
+        >>> metric, names = ts.metrics.exact_match("label"), ("one", "two")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name, word in zip(names, ("good", "neither")):
+        ...         lm = ts.FunctionLM(lambda seen, word=word: word)
+        ...         given = {"metric": metric, "trainset": data, "valset": data, "lm": lm, "run": f"{folder}/{name}"}
+        ...         _ = ts.compile(ts.Predict("text -> label"), compiler=ts.LabeledFewShot(1), **given)
+        ...     found = compare_runs([f"{folder}/{name}" for name in names])
+        >>> [(row.run, row.score.mean, row.losses) for row in found.rows]
+        [('one', 0.5, 0), ('two', 0.0, 20)]
+    """
+    records = [RunRecord.of(one if isinstance(one, RunInfo) else RunInfo.of(Path(one))) for one in runs]
+    _check(records)
+    names = _names(records)
+    chosen = dict(zip(names, map(_returned, records), strict=True))
+    side = _side(split, list(chosen.values()))
+    common = _common([side(one) for one in chosen.values()])
+    which = "test" if side is _test else "validation"
+    if not common:
+        raise UsageError(f"The runs have no {which} example in common, so their scores cannot be compared.")
+    found = [_compared(name, record, side, common) for name, record in zip(names, records, strict=True)]
+    found.sort(key=lambda one: -(one.score.mean or 0.0))
+    against = found[0].run if reference is None else reference
+    if against not in chosen:
+        raise UsageError(f"There is no run {against!r} among those that are compared: {', '.join(names)}.")
+    rows = _paired(found, {name: _scores(side(one), common) for name, one in chosen.items()}, against)
+    return Comparison(which, tuple(rows), against, _notes(chosen, side, which, common))
+
+
+def _check(records: Sequence[RunRecord]) -> None:
+    if len(records) < 2:
+        raise UsageError("A comparison takes two runs at least. `tunesmith runs ls` lists those there are.")
+    metrics = {str(record.info.identity.get("metric")) for record in records}
+    if len(metrics) > 1:
+        raise UsageError(
+            "The runs were scored by different metrics, so their scores cannot be compared. `--rescore` of "
+            "`tunesmith compile` scores stored outputs again."
+        )
+
+
+def _names(records: Sequence[RunRecord]) -> list[str]:
+    """Return the names of the folders, or the whole paths if two have one name."""
+    names = [record.info.path.name for record in records]
+    paths = [str(record.info.path) for record in records]
+    found = names if len(set(names)) == len(names) else paths
+    if len(set(found)) < len(found):
+        raise UsageError("One run is given twice. Give each once.")
+    return found
+
+
+def _returned(record: RunRecord) -> Tried:
+    found = record.chosen
+    if found is None:
+        raise UsageError(
+            f"The run {record.info.path.name!r} has returned nothing yet: it is {record.info.state}. Resume it, or "
+            "leave it out."
+        )
+    return found
+
+
+def _test(one: Tried) -> Report:
+    return one.test
+
+
+def _validation(one: Tried) -> Report:
+    return one.validation
+
+
+def _side(split: str | None, chosen: Iterable[Tried]) -> Callable[[Tried], Report]:
+    if split not in (None, "test", "validation"):
+        raise UsageError(f"Runs are compared on `test` or `validation`. Given: {split!r}.")
+    tested = all(one.test.rows for one in chosen)
+    if split == "test" and not tested:
+        raise UsageError("Not every run was tested. Compare them on `validation`.")
+    return _test if split == "test" or (split is None and tested) else _validation
+
+
+def _common(reports: Sequence[Report]) -> list[str]:
+    first, *others = ({row.key for row in report.rows if _counts(row)} for report in reports)
+    keys = first.intersection(*others)
+    return [key for key in dict.fromkeys(row.key for row in reports[0].rows) if key in keys]
+
+
+def _counts(row: Row) -> bool:
+    return row.failure is None or row.failure.fault == "program"
+
+
+def _scores(report: Report, common: Sequence[str]) -> list[float]:
+    found = {row.key: value for row, value in zip(report.rows, report.values(), strict=True) if value is not None}
+    return [found[key] for key in common]
+
+
+def _compared(name: str, record: RunRecord, side: Callable[[Tried], Report], common: Sequence[str]) -> Compared:
+    one, given, info = _returned(record), record.given, record.info
+    scores, errors = _scores(side(one), common), {row.key for row in side(one).rows if row.failure is not None}
+    before = None if given is None else side(given)
+    known = before is not None and set(common) <= {row.key for row in before.rows if _counts(row)}
+    compiler, result = info.identity.get("compiler"), info.result or {}
+    compiler = compiler if isinstance(compiler, dict) else {}
+    about = info.notes.get("about")
+    seed = info.identity.get("seed")
+    return Compared(
+        run=name,
+        compiler=str(compiler.get("name", "")),
+        model=str(about.get("model", "")) if isinstance(about, dict) else "",
+        seed=seed if isinstance(seed, int) else None,
+        score=mean_interval(scores),
+        errors=len(errors.intersection(common)),
+        gain=paired_gain(_scores(before, common), scores) if known and before is not None else None,
+        calls=_charged(result, "calls"),
+        tokens=_charged(result, "tokens"),
+    )
+
+
+def _charged(result: dict[str, Any], name: str) -> int | None:
+    found = result.get(name)
+    value = found.get("charged") if isinstance(found, dict) else None
+    return value if isinstance(value, int) else None
+
+
+def _paired(found: Sequence[Compared], scores: dict[str, list[float]], reference: str) -> list[Compared]:
+    chances = {one.run: _two_sided(scores[reference], scores[one.run]) for one in found if one.run != reference}
+    corrected = _holm(chances)
+    rows = []
+    for one in found:
+        if one.run == reference:
+            rows.append(one)
+            continue
+        pairs = list(zip(scores[reference], scores[one.run], strict=True))
+        rows.append(
+            Compared(
+                *(one.run, one.compiler, one.model, one.seed, one.score, one.errors, one.gain, one.calls, one.tokens),
+                difference=paired_gain(scores[reference], scores[one.run]),
+                wins=sum(mine > other for other, mine in pairs),
+                ties=sum(mine == other for other, mine in pairs),
+                losses=sum(mine < other for other, mine in pairs),
+                p=chances[one.run],
+                p_holm=corrected[one.run],
+            )
+        )
+    return rows
+
+
+def _two_sided(before: Sequence[float], after: Sequence[float]) -> float:
+    return min(1.0, 2 * min(signed_rank_test(before, after), signed_rank_test(after, before)))
+
+
+def _holm(chances: dict[str, float]) -> dict[str, float]:
+    """Return each chance times the number of comparisons that are not decided before it, never falling."""
+    found, highest = dict[str, float](), 0.0
+    for place, (name, chance) in enumerate(sorted(chances.items(), key=lambda pair: pair[1])):
+        highest = max(highest, min(1.0, chance * (len(chances) - place)))
+        found[name] = highest
+    return found
+
+
+def _notes(
+    chosen: dict[str, Tried], side: Callable[[Tried], Report], which: str, common: Sequence[str]
+) -> tuple[str, ...]:
+    sizes = {len({row.key for row in side(one).rows}) for one in chosen.values()}
+    notes = []
+    if sizes != {len(common)}:
+        notes.append(f"Compared on the {len(common)} {which} examples that all runs have scores for.")
+    if which == "validation":
+        notes.append("Each run selected its program on validation, so these scores flatter.")
+    return tuple(notes)
+
+
+def _line(one: Compared) -> list[str]:
+    score, gain, difference = one.score, one.gain, one.difference
+    return [
+        one.run,
+        one.compiler,
+        one.model,
+        "" if one.seed is None else str(one.seed),
+        "" if score.mean is None else f"{score.mean:.3f} [{score.low:.3f}, {score.high:.3f}]",
+        str(one.errors),
+        "" if gain is None or gain.mean is None else f"{gain.mean:+.3f}",
+        "" if one.calls is None else f"{one.calls:,}",
+        "" if one.calls_per_point is None else f"{one.calls_per_point:.1f}",
+        ""
+        if difference is None or difference.mean is None
+        else f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]",
+        "" if difference is None else f"{one.wins} / {one.ties} / {one.losses}",
+        "" if one.p_holm is None else f"{one.p_holm:.3f}",
+    ]
