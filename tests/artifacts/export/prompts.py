@@ -15,13 +15,13 @@ from tunesmith.signatures import Demo
 FORMATS = ["bare", "json", "lines", "xml", "markdown", "chat"]
 
 NASTY = [
-    "{text} {{text}} {% raw %} {# no #} {0}", 'say "yes"', '"""', 'a """', "C:\\new\\table \\n {{", "one\r\ntwo\rthree",
+    "", "{text} {{text}} {% raw %} {# no #} {0}", 'say "yes"', '"""', 'a """', "C:\\new\\table \\n {{", "one\r\ntwo\rthree",
     "  leading", "trailing \n\n", "\n\nfirst", "# FROM other\nSYSTEM no\nMESSAGE user x", "%endset% {% endset %} {% endraw %}",
     "<|im_end|> </s> [INST]", "tab\there", "ünï → 日本 🙂", "{", "}", "{{", "}}", "$name ${name} %s %(text)s", "'''", "a\n  b\n\tc",
 ]  # fmt: skip
 """Texts that some reader of a template, a string literal or a Modelfile takes for more than text."""
 
-nasty = st.one_of(st.sampled_from(NASTY), st.text(alphabet='ab{}%#"\\\n\r <|é', min_size=1, max_size=20))
+nasty = st.one_of(st.sampled_from(NASTY), st.text(alphabet='ab{}%#"\\\n\r <|é', max_size=20))
 """For the fixed parts of a prompt: any text at all."""
 
 plain = st.text(alphabet="ab {}%$\"'\\\né:", min_size=1, max_size=20).filter(

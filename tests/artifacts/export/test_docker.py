@@ -26,13 +26,15 @@ def instructions(text: str) -> list[tuple[str, str]]:
 
 
 def test_it_starts_the_service_with_a_token_at_every_address(artifact: Any) -> None:
-    found = dict(instructions(ts.export(artifact, to="docker", port=9000, lm="ollama/base").files["Dockerfile"]))
+    exported = ts.export(artifact, to="docker", port=9000, lm="ollama/base", allow=("a:B", "c:D"))
+    found = dict(instructions(exported.files["Dockerfile"]))
     name, verb, *arguments = json.loads(found["ENTRYPOINT"])
     with command.make_context(verb, arguments) as context:
         assert isinstance(context, click.Context)
         given = context.params
     assert (name, verb, given["artifacts"]) == ("tunesmith", "serve", ("/srv/artifact",))
     assert (given["host"], given["port"], given["spec"]) == ("0.0.0.0", 9000, "ollama/base")
+    assert given["allow"] == ("a:B", "c:D")
     assert given["token_file"] == Path("/run/secrets/tunesmith-token")
     check_address(given["host"], "x" * 16)
     assert "127.0.0.1:9000/healthz" in found["HEALTHCHECK"]

@@ -26,7 +26,8 @@ ODD = ["a\u00a0b", "क्\u200dष", "\u202eright", "soft\u00adhyphen", "\ufeff
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ProtocolServer]:
-    with ProtocolServer([FakeModel("base"), FakeModel("native", native=True)], "0.32.15") as running:
+    models = [FakeModel("base"), FakeModel("native", native=True), FakeModel("legacy", legacy=True)]
+    with ProtocolServer(models, "0.32.15") as running:
         yield running
 
 
@@ -59,7 +60,7 @@ def create(server: ProtocolServer, body: dict[str, Any]) -> str:
 @each("name", FORMATS)
 def test_the_model_of_the_json_gives_the_prompt_of_tunesmiths_own_messages(name: str, server: ProtocolServer) -> None:
     def check(instruction: str, demo: str, text: str, more: str) -> None:
-        for base in ("base", "native"):
+        for base in ("base", "native", "legacy"):
             made = program(name, instruction, demo, text, more)
             body = json.loads(ts.export(made, to="ollama-create", base=base, model_name="mine").text)
             assert body["messages"] == sent(made, text="x", count=1, more="x")[1:-1]

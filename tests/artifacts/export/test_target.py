@@ -10,6 +10,7 @@ from tunesmith.artifacts import Exported, export_kinds, export_summary
 from tunesmith.artifacts.export._source import Source
 from tunesmith.artifacts.export._target import Export, register_export
 from tunesmith.errors import ArtifactError, UsageError
+from tunesmith.options import option
 
 
 def test_every_target_says_in_one_line_what_it_writes_and_is_in_the_docs() -> None:
@@ -43,6 +44,21 @@ def test_two_targets_cannot_have_one_name() -> None:
 
     with pytest.raises(UsageError, match="unique name"):
         register_export(Again)
+
+
+def test_an_option_cannot_have_the_name_of_an_argument() -> None:
+    with pytest.raises(UsageError, match="names of these options: allow"):
+
+        @register_export
+        @dataclass(frozen=True)
+        class Odd(Export):
+            """Write nothing."""
+
+            name: ClassVar[str] = "odd"
+            allow: str = option("", "A name that is taken.")
+
+            def files(self, source: Source) -> Exported:
+                return Exported({})
 
 
 def test_one_file_goes_to_the_path_or_into_the_folder(tmp_path: Path) -> None:

@@ -17,10 +17,9 @@ class ServiceExport(Export):
 
     port: int = option(8000, "The port that it listens at.", low=1, high=65535)
     lm: str | None = option(None, "The model, as for `--lm`. Default: the artifact's.")
-    allow: tuple[str, ...] = option((), "Classes that the artifact may import, as `module:Class`.")
 
-    def command(self, artifact: str, host: str, token_file: str | None) -> Sequence[str]:
-        """Return the arguments of `tunesmith`."""
+    def command(self, artifact: str, host: str, token_file: str | None, allow: Sequence[str]) -> Sequence[str]:
+        """Return the arguments of `tunesmith`; `allow` names the classes that the artifact may import."""
         return [
             "serve",
             artifact,
@@ -28,7 +27,7 @@ class ServiceExport(Export):
             *("--port", str(self.port)),
             *(() if token_file is None else ("--token-file", token_file)),
             *(() if self.lm is None else ("--lm", self.lm)),
-            *(part for name in self.allow for part in ("--allow", name)),
+            *(part for name in allow for part in ("--allow", name)),
         ]
 
 

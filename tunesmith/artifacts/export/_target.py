@@ -12,6 +12,7 @@ from tunesmith.artifacts.export._source import Source
 from tunesmith.atomic import write_atomically
 from tunesmith.errors import ArtifactError, UsageError, shown
 from tunesmith.lazy import import_files
+from tunesmith.options import option_names
 
 __all__ = ["Export", "Exported", "export_kind", "export_kinds", "export_summary", "register_export"]
 
@@ -99,6 +100,7 @@ class Export(ABC):
 
 
 _KINDS: dict[str, type[Export]] = {}
+_ARGUMENTS = {"allow", "given", "out", "program", "to"}
 Kind = TypeVar("Kind", bound=type[Export])
 
 
@@ -106,8 +108,11 @@ def register_export(kind: Kind) -> Kind:
     """Let `ts.export(..., to=NAME)` and `tunesmith export --to NAME` know a target; used as a decorator.
 
     Raises:
-        UsageError: another target has its name.
+        UsageError: another target has its name, or an option has the name of an argument of `ts.export`.
     """
+    taken = _ARGUMENTS.intersection(option_names(kind))
+    if taken:
+        raise UsageError(f"`ts.export` has arguments with the names of these options: {', '.join(sorted(taken))}.")
     if kind.name in _KINDS or PurePosixPath(kind.name).name != kind.name:
         raise UsageError(f"An export needs a unique name. Given: {shown(kind.name)}.")
     _KINDS[kind.name] = kind

@@ -61,7 +61,7 @@ class Docker(ServiceExport):
             package=_quoted(self._package(embedded=embedded)),
             weights="RUN tunesmith models pull embedded\n" if embedded else "",
             health=json.dumps(["python", "-c", test]),
-            entry=json.dumps(["tunesmith", *self.command("/srv/artifact", "0.0.0.0", _TOKEN)]),
+            entry=json.dumps(["tunesmith", *self.command("/srv/artifact", "0.0.0.0", _TOKEN, source.allow)]),
         )
         files = {name: raw.decode() for name, raw in read_files(artifact.path).items()}
         notes = ["Files that the artifact names, such as a corpus, and your own classes are not copied."]

@@ -77,7 +77,8 @@ class Systemd(ServiceExport):
             )
         # The service reads a copy that systemd makes, so that its user needs no right to the file itself.
         token = "" if self.token_file is None else f"LoadCredential=token:{_escaped(self.token_file)}\n"
-        arguments = self.command(str(artifact.path), self.host, None if self.token_file is None else "\0")
+        copied = None if self.token_file is None else "\0"
+        arguments = self.command(str(artifact.path), self.host, copied, source.allow)
         start = " ".join('"%d/token"' if one == "\0" else _quoted(one) for one in (self.executable, *arguments))
         name = re.sub(r"[^A-Za-z0-9]+", "-", source.title).strip("-") or "program"
         name = f"tunesmith-{name}"
