@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from tunesmith.cli.completing import RunName
 from tunesmith.cli.options import json_option, lm_option, no_store_option, quiet_option, unneeded_quiet_option
 
 __all__ = ["command"]
@@ -219,7 +220,7 @@ def synth(**given: Any) -> int:
 
 
 @command.command(short_help="Find the hard examples of a run.")
-@click.argument("name", metavar="RUN")
+@click.argument("name", type=RunName(), metavar="RUN")
 @click.option("-n", "count", type=click.IntRange(min=1), default=20, show_default=True, help="At most how many.")
 @click.option(
     "--by",
