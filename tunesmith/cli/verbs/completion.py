@@ -4,11 +4,15 @@ from typing import Any
 
 import click
 
+from tunesmith.cli.options import json_option, unneeded_quiet_option
+
 __all__ = ["command"]
 
 
 @click.command(name="completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@json_option
+@unneeded_quiet_option
 def command(**given: Any) -> int:
     """Write the code that completes verbs, options, runs and artifacts in SHELL.
 
