@@ -6,13 +6,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tunesmith.lm import Call, StopSignal
+from tunesmith.serve.clock import after
 from tunesmith.serve.ids import new_id
 from tunesmith.serve.problem import Refusal
 from tunesmith.serve.workers import Workers
 
 __all__ = ["Attempt", "Watch", "client_left", "too_late"]
-
-_SOON = 0.02  # seconds; most replies of the cache are there before, and need nobody who looks for the client
 
 Receive = Callable[[], Awaitable[Any]]
 
@@ -58,7 +57,7 @@ class Attempt:
             Refusal: the time is over, or the attempt was stopped.
         """
         self._workers.submit(lambda: self._run(work))
-        over = self._loop.call_later(self._deadline, self._expire)
+        over = after(self._deadline, self._expire)
         try:
             return await self._result
         finally:
@@ -118,8 +117,8 @@ class Watch:
         self._task: asyncio.Task[None] | None = None
 
     def __enter__(self) -> "Watch":
-        self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(_SOON, self._look)
+        # At the next tick: most replies of the cache are there before, and need nobody who looks for the client.
+        self._timer = after(0, self._look)
         return self
 
     def __exit__(self, *problem: object) -> None:
@@ -128,7 +127,7 @@ class Watch:
             self._task.cancel()
 
     def _look(self) -> None:
-        self._task = self._loop.create_task(self._wait())
+        self._task = asyncio.get_running_loop().create_task(self._wait())
 
     async def _wait(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

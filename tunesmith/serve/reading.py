@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tunesmith.serve.attempt import client_left
+from tunesmith.serve.clock import after
 from tunesmith.serve.limits import Limits
 from tunesmith.serve.problem import Refusal
 from tunesmith.serve.web import Request
@@ -37,12 +38,16 @@ async def read_body(request: Request, limits: Limits) -> bytes:
 
 
 async def _received(request: Request, limits: Limits) -> Any:
-    receive = request.receive
+    task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # a coroutine runs in one
+    timer = after(limits.body_seconds, task.cancel)
     try:
-        async with asyncio.timeout(limits.body_seconds):
-            message = await receive()
-    except TimeoutError:
-        raise _too_slow(limits) from None
+        message = await request.receive()
+    except asyncio.CancelledError:
+        if timer.over and task.uncancel() == 0:
+            raise _too_slow(limits) from None
+        raise
+    finally:
+        timer.cancel()
     if message["type"] == "http.disconnect":
         raise client_left()
     return message
