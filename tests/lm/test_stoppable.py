@@ -5,11 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dspy.lm15 import ThinkingDelta
 
 import tunesmith as ts
+from tests.each import each
 from tunesmith.errors import UsageError
-from tunesmith.lm import ReplyCache, StopSignal, stoppable
+from tunesmith.lm import (
+    ReplyCache,
+    Request,
+    StopSignal,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    TextDelta,
+    Usage,
+    stoppable,
+    user_message,
+)
 from tunesmith.lm.doubles import FunctionEngine
+from tunesmith.lm.engine import materialize_response
+from tunesmith.lm.stack import streamed_response
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -55,3 +69,20 @@ def test_a_call_outside_asks_for_no_stream(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(FunctionEngine, "stream", refuses)
     assert ts.FunctionLM(lambda _: "one")("count") == ["one"]
+
+
+@each(
+    "deltas",
+    [
+        [],
+        [TextDelta("a", 0)],
+        [TextDelta("a", 0), TextDelta("", 0), TextDelta("b", 0)],
+        [TextDelta("a", 1)],
+        [ThinkingDelta("hm", 0), TextDelta("a", 1)],
+    ],
+)
+def test_the_response_of_a_stream_is_the_one_that_dspy_assembles(deltas: list[Any]) -> None:
+    request = Request(model="m", messages=(user_message("q"),))
+    for end in (StreamEndEvent(), StreamEndEvent(finish_reason="length", usage=Usage(3, 2), provider_data={"a": 1})):
+        events = [*map(StreamDeltaEvent, deltas), end]
+        assert streamed_response(events, request) == materialize_response(iter(events), request)

@@ -130,18 +130,25 @@ def role(name: str) -> Iterator[None]:
         _SCOPE.reset(token)
 
 
-@contextmanager
-def stoppable(check: Callable[[], None]) -> Iterator[None]:
+class stoppable:  # noqa: N801 - used as a function in a `with`
     """Call `check` before every request inside, and between the pieces of its reply.
 
     It ends the reply, and the engine's work on it, by raising a `StopSignal`. Engines are asked for streams then,
     except for log-probabilities and tools, which come in one piece.
     """
-    token = _SCOPE.set(current_scope()._replace(check=check))
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)
+
+    __slots__ = ("_scope", "_token")
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        scope = current_scope()
+        self._scope = Scope(scope.meters, scope.sinks, scope.role, scope.paying, scope.memory, check)
+
+    def __enter__(self) -> Scope:
+        self._token = _SCOPE.set(self._scope)
+        return self._scope
+
+    def __exit__(self, *problem: object) -> None:
+        _SCOPE.reset(self._token)
 
 
 @contextmanager

@@ -19,12 +19,15 @@ from tunesmith.lm.engine import (
     Config,
     Engine,
     Identity,
+    Message,
     Request,
     Response,
     StreamDeltaEvent,
     StreamEndEvent,
     StreamEvent,
+    TextDelta,
     TextPart,
+    Usage,
     closed,
     context_overflow,
     materialize_response,
@@ -376,7 +379,8 @@ def in_pieces(engine: Engine, request: Request, hear: Callable[[Any], None]) -> 
             received.append(event)
             if isinstance(event, StreamDeltaEvent):
                 hear(event.delta)
-    if not any(isinstance(event, StreamEndEvent) for event in received):
+    ended = received and isinstance(received[-1], StreamEndEvent)
+    if not ended and not any(isinstance(event, StreamEndEvent) for event in received):
         received.append(StreamEndEvent())  # an engine that just ends has come to its stop
     return streamed_response(received, request)
 
@@ -386,6 +390,12 @@ def streamed_response(events: list[StreamEvent], request: Request) -> Response:
 
     The request's options are left out: they could turn its text into data.
     """
+    text = _plain_text(events)
+    if text is not None:
+        end: Any = events[-1]
+        reason, data = end.finish_reason or "stop", end.provider_data
+        message, usage = Message("assistant", (TextPart(text),)), end.usage or Usage()
+        return Response(None, request.model, message, reason, usage, provider_data=data)
     plain = Request(model=request.model, messages=request.messages)
     response = materialize_response(iter(events), plain)
     parts = response.message.parts
@@ -396,6 +406,19 @@ def streamed_response(events: list[StreamEvent], request: Request) -> Response:
     others = [part for part in parts[at:] if not isinstance(part, TextPart)]
     merged = (*parts[:at], whole, *others)
     return replace(response, message=replace(response.message, parts=merged))
+
+
+def _plain_text(events: list[StreamEvent]) -> str | None:
+    """Return the text of a stream of one text and an end, which needs no assembling; `None` for any other."""
+    if not events or not isinstance(events[-1], StreamEndEvent):
+        return None
+    texts = []
+    for event in events[:-1]:
+        delta = event.delta if isinstance(event, StreamDeltaEvent) else None
+        if not isinstance(delta, TextDelta) or delta.part_index or delta.logprobs or not delta.logprobs_complete:
+            return None
+        texts.append(delta.text)
+    return "".join(texts)
 
 
 _OUTSIDE = (
