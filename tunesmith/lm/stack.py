@@ -393,9 +393,9 @@ def streamed_response(events: list[StreamEvent], request: Request) -> Response:
     text = _plain_text(events)
     if text is not None:
         end: Any = events[-1]
-        reason, data = end.finish_reason or "stop", end.provider_data
+        reason: Any = end.finish_reason or "stop"
         message, usage = Message("assistant", (TextPart(text),)), end.usage or Usage()
-        return Response(None, request.model, message, reason, usage, provider_data=data)
+        return Response(None, request.model, message, reason, usage, provider_data=end.provider_data)
     plain = Request(model=request.model, messages=request.messages)
     response = materialize_response(iter(events), plain)
     parts = response.message.parts
