@@ -35,7 +35,7 @@ import tunesmith as ts
 from tunesmith.evaluation import evaluate, mean_interval
 from tunesmith.lm import Meter, metered
 from tunesmith.metrics import numeric_close
-from tunesmith.modules.json_types import arguments_of_schema
+from tunesmith.modules.agents.json_types import arguments_of_schema
 
 ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).with_suffix(".json")

@@ -17,8 +17,8 @@ from typing import Any
 
 import psutil
 
-from tunesmith.modules.python_subset import prepared
-from tunesmith.modules.sandbox import Limits, run_python
+from tunesmith.modules.reasoning.python_subset import prepared
+from tunesmith.modules.reasoning.sandbox import Limits, run_python
 
 LIMIT_MS, GROWTH_MB = 3.0, 5.0
 PROGRAM = """def solution():

@@ -50,5 +50,4 @@ print(result.verdict)
 
 with dspy.context(lm=lm):
     found = result.program(question="A ship has 5 cabins of 4 beds, and 7 beds are free. How many beds are taken?")
-print(found.program)
-print(found.answer)
+print(repr(found.program), "->", found.answer)

@@ -21,6 +21,7 @@ from tests.modules.plain_programs import Route
 from tests.modules.test_contract import BILL
 from tunesmith.lm import ReplyCache
 from tunesmith.modules import BestOf, Candidate, ChainOfThought, Nearest, Predict, find_module, with_default_formats
+from tunesmith.modules.registry import saved_name
 
 CONTRACTS = {
     name: kind
@@ -91,7 +92,7 @@ def test_every_registered_module_is_in_a_program_of_the_contract_suite() -> None
     for file in pkgutil.walk_packages(tunesmith.modules.__path__, "tunesmith.modules."):
         importlib.import_module(file.name)
     found = {type(module) for kind in CONTRACTS.values() for _, module in kind().make().named_sub_modules(dspy.Module)}
-    names = {f"{kind.__module__}:{kind.__qualname__}" for kind in found}
+    names = set(map(saved_name, found))
     registered = {name for name in tunesmith.modules.registry._KINDS if name.startswith("tunesmith.")}
     assert len(registered) > 30
     assert {name for name in names if find_module(name)} >= registered

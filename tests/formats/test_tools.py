@@ -17,7 +17,7 @@ from tunesmith.errors import FormatError, ParseError
 from tunesmith.formats import carries, get_format
 from tunesmith.lm import Capabilities, FunctionLM, Message, ReplyCache, Response, TextPart, ToolCallPart, Usage
 from tunesmith.modules import bind
-from tunesmith.modules.trajectory import ToolStep
+from tunesmith.modules.agents.trajectory import ToolStep
 
 QUESTION = "What is the capital of Norway?"
 NATIVE = Capabilities(frozenset({"json_schema"}), tools=True)

@@ -5,8 +5,14 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
-    from tunesmith.modules.agent import Agent
-    from tunesmith.modules.best_of import BestOf
+    from tunesmith.modules.agents.agent import Agent
+    from tunesmith.modules.agents.mcp_tools import MCPTools
+    from tunesmith.modules.agents.memory import Memory
+    from tunesmith.modules.agents.react import FINISH, ReAct
+    from tunesmith.modules.agents.react_fallbacks import CoTThenReAct, ReActThenCoT
+    from tunesmith.modules.agents.team import Team
+    from tunesmith.modules.agents.tool import Tool, program_tools
+    from tunesmith.modules.agents.trajectory import ToolStep
     from tunesmith.modules.binding import (
         bind,
         bind_defaults,
@@ -20,7 +26,6 @@ if TYPE_CHECKING:
         with_default_formats,
     )
     from tunesmith.modules.candidate import Candidate, Part
-    from tunesmith.modules.chain import Chain
     from tunesmith.modules.changes import Changes, ValueChange, same_json
     from tunesmith.modules.classify import Classify
     from tunesmith.modules.contract import Contract, typed_object
@@ -31,14 +36,14 @@ if TYPE_CHECKING:
         program_structure,
         why_not_importable,
     )
-    from tunesmith.modules.graph_of_thoughts import GraphOfThoughts
+    from tunesmith.modules.flows.chain import Chain
+    from tunesmith.modules.flows.mapping import Map
+    from tunesmith.modules.flows.parallel import Parallel
+    from tunesmith.modules.flows.router import Router
+    from tunesmith.modules.flows.state_machine import StateMachine
     from tunesmith.modules.idle import Idle, idle_of
     from tunesmith.modules.inputs import ProgramInputs, program_inputs
-    from tunesmith.modules.least_to_most import LeastToMost
     from tunesmith.modules.likelihood import Likelihood
-    from tunesmith.modules.mapping import Map
-    from tunesmith.modules.mcp_tools import MCPTools
-    from tunesmith.modules.memory import Memory
     from tunesmith.modules.module import (
         DspyChainOfThought,
         DspyPredict,
@@ -52,15 +57,20 @@ if TYPE_CHECKING:
         signature_of,
         with_lm,
     )
-    from tunesmith.modules.multi_chain import MultiChainComparison
     from tunesmith.modules.nearest import Nearest, demo_content, inputs_text, nearest_of, nearest_path, static_demos
-    from tunesmith.modules.parallel import Parallel
     from tunesmith.modules.predict import ChainOfThought, Predict
-    from tunesmith.modules.program_of_thought import ProgramOfThought
     from tunesmith.modules.program_tree import ProgramTree, tree
-    from tunesmith.modules.react import FINISH, ReAct
-    from tunesmith.modules.react_fallbacks import CoTThenReAct, ReActThenCoT
-    from tunesmith.modules.refine import Refine
+    from tunesmith.modules.reasoning.best_of import BestOf
+    from tunesmith.modules.reasoning.graph_of_thoughts import GraphOfThoughts
+    from tunesmith.modules.reasoning.least_to_most import LeastToMost
+    from tunesmith.modules.reasoning.multi_chain import MultiChainComparison
+    from tunesmith.modules.reasoning.program_of_thought import ProgramOfThought
+    from tunesmith.modules.reasoning.refine import Refine
+    from tunesmith.modules.reasoning.rewriter import Rewriter, rewriters_of
+    from tunesmith.modules.reasoning.rewriting import why_not_rewritten
+    from tunesmith.modules.reasoning.self_consistency import SelfConsistency
+    from tunesmith.modules.reasoning.tree_of_thoughts import TreeOfThoughts
+    from tunesmith.modules.reasoning.zero_shot_cot import ZeroShotCoT
     from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
     from tunesmith.modules.rendering import render, reply_text
     from tunesmith.modules.replaying import replayed
@@ -94,18 +104,8 @@ if TYPE_CHECKING:
         fused,
         words_of,
     )
-    from tunesmith.modules.rewriter import Rewriter, rewriters_of
-    from tunesmith.modules.rewriting import why_not_rewritten
-    from tunesmith.modules.router import Router
-    from tunesmith.modules.self_consistency import SelfConsistency
     from tunesmith.modules.setting import Setting, change_settings, choices_of, settings_of
-    from tunesmith.modules.state_machine import StateMachine
     from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, run_told, stream
-    from tunesmith.modules.team import Team
-    from tunesmith.modules.tool import Tool, program_tools
-    from tunesmith.modules.trajectory import ToolStep
-    from tunesmith.modules.tree_of_thoughts import TreeOfThoughts
-    from tunesmith.modules.zero_shot_cot import ZeroShotCoT
 else:
     __getattr__ = lazy_package(__name__)
 

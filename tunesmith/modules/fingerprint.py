@@ -9,7 +9,7 @@ from typing import Any
 
 from tunesmith.data import content_key
 from tunesmith.modules.module import Module
-from tunesmith.modules.registry import spec_of
+from tunesmith.modules.registry import find_module, saved_name, spec_of
 from tunesmith.signatures import describe, fingerprint
 
 __all__ = ["class_name", "find_class", "program_fingerprint", "program_structure", "why_not_importable"]
@@ -20,7 +20,9 @@ _MAIN = ("__main__", "__mp_main__")  # the second one is the main module of a pr
 def class_name(value: object) -> str:
     """Return `module:Class` of an object. For a class of the running script it is the name that others can import."""
     kind = type(value)
-    return f"{_module_name(kind.__module__)}:{kind.__qualname__}"
+    if kind.__module__ in _MAIN:
+        return f"{_module_name(kind.__module__)}:{kind.__qualname__}"
+    return saved_name(kind)
 
 
 def find_class(name: str) -> Any:
@@ -29,6 +31,9 @@ def find_class(name: str) -> Any:
     Raises:
         Exception: any error that importing the module raises.
     """
+    known = find_module(name)
+    if known is not None:
+        return known
     module_name, _, path = name.partition(":")
     main = next((main for main in _MAIN if main in sys.modules and _module_name(main) == module_name), None)
     value: Any = importlib.import_module(module_name) if main is None else sys.modules[main]

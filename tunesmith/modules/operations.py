@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.modules.flow import Call
-from tunesmith.modules.reward import FUNCTION
+from tunesmith.modules.reasoning.reward import FUNCTION
 
 __all__ = [
     "Aggregate",

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
+from tunesmith.modules.agents.tool import Tool, tools_of
 from tunesmith.modules.binding import bound_format
 from tunesmith.modules.module import DspyPredict, DspyTool, Module, signature_of
 from tunesmith.modules.setting import settings_of
-from tunesmith.modules.tool import Tool, tools_of
 from tunesmith.signatures import describe
 
 __all__ = ["ProgramTree", "tree"]

@@ -1,16 +1,18 @@
 """Modules that declare how to rebuild them and what they cost. Each file registers its own."""
 
 import importlib
+import pkgutil
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, Protocol, TypeVar
 
 from tunesmith.modules.module import DspyChainOfThought, DspyPredict, Module
 
-__all__ = ["calls_of", "find_module", "is_registered", "register_module", "spec_of"]
+__all__ = ["calls_of", "find_module", "is_registered", "register_module", "saved_name", "spec_of"]
 
 _KINDS: dict[str, type[Module]] = {}
 _PACKAGE = __name__.rpartition(".")[0] + "."
+_NAMED_WITH_ROOM = ("retrieval",)  # artifacts of other modules are older than the folders that these are in now
 
 
 class _Described(Protocol):
@@ -37,16 +39,46 @@ def register_module(kind: _Kind) -> _Kind:
     for name in ("spec", "calls"):
         if not callable(getattr(kind, name, None)):
             raise TypeError(f"A registered module needs `spec` and `calls`. {kind.__name__} lacks `{name}`.")
-    _KINDS[f"{kind.__module__}:{kind.__qualname__}"] = kind
+    _KINDS[saved_name(kind)] = kind
     return kind
+
+
+def saved_name(kind: type) -> str:
+    """Return `module:Class` as files name a class. A module of this package is named without its folder.
+
+    So an artifact loads regardless of the folder that the file of a module is in.
+    """
+    module = kind.__module__
+    if module.startswith(_PACKAGE):
+        folder, _, file = module.removeprefix(_PACKAGE).rpartition(".")
+        module = _PACKAGE + file if folder not in _NAMED_WITH_ROOM else module
+    return f"{module}:{kind.__qualname__}"
 
 
 def find_module(name: str) -> type[Module] | None:
     """Return the registered class `module:Class`, `None` if there is none. Imports only files of this package."""
-    place = name.partition(":")[0]
-    if name not in _KINDS and place.startswith(_PACKAGE) and find_spec(place) is not None:
-        importlib.import_module(place)
+    if name not in _KINDS:
+        place = _place_of(name.partition(":")[0])
+        if place is not None:
+            importlib.import_module(place)
     return _KINDS.get(name)
+
+
+def _place_of(module: str) -> str | None:
+    """Return the file of this package that files call `module`, with its folder; `None` if there is none."""
+    if not module.startswith(_PACKAGE):
+        return None
+    package, file = importlib.import_module(_PACKAGE.rstrip(".")), module.removeprefix(_PACKAGE)
+    folders = [one.name for one in pkgutil.iter_modules(package.__path__) if one.ispkg] if "." not in file else []
+    places = (module, *(f"{_PACKAGE}{folder}.{file}" for folder in folders))
+    return next(filter(_is_there, places), None)
+
+
+def _is_there(place: str) -> bool:
+    try:
+        return find_spec(place) is not None
+    except ModuleNotFoundError:  # its folder is not there
+        return False
 
 
 def spec_of(program: Module) -> Mapping[str, Any] | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.modules.flow import Call, Steps
-from tunesmith.modules.parts import Parts
+from tunesmith.modules.flows.parts import Parts
 from tunesmith.modules.registry import register_module
 from tunesmith.modules.retrieval.fusion import fused
 from tunesmith.modules.retrieval.passage import SearchFlow, as_retriever

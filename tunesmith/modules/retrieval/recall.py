@@ -5,7 +5,7 @@ from typing import Any
 
 from tunesmith.data import content_key
 from tunesmith.errors import UsageError, shown
-from tunesmith.modules.conversation import checked_turns, turn_text
+from tunesmith.modules.agents.conversation import checked_turns, turn_text
 from tunesmith.modules.flow import Flow, Steps
 from tunesmith.modules.module import Prediction
 from tunesmith.modules.registry import register_module

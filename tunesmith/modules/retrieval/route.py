@@ -5,10 +5,10 @@ from typing import Any
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.modules.flow import Call, Steps
+from tunesmith.modules.flows.router import Router
 from tunesmith.modules.registry import register_module
 from tunesmith.modules.retrieval.passage import SearchFlow
 from tunesmith.modules.retrieval.retrieve import Retrieve
-from tunesmith.modules.router import Router
 
 __all__ = ["Route"]
 

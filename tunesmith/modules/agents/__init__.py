@@ -1,0 +1,1 @@
+"""Modules that act: tools, steps, memory, and several that talk."""
