@@ -335,11 +335,12 @@ def measure(items: int, draws: int, texts: int, out: Path | None) -> None:
         if out is not None:
             out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
-    for name in format_names():
+    names = [name for name in format_names() if any(carries(name, kind) for kind in KINDS)]
+    for name in names:
         add("kinds", kind_row(name, texts))
     for task in tasks(items):
         for draw in (None, *range(draws)):
-            for name in format_names():
+            for name in names:
                 add("cells", cell(task, name, draw))
 
 
