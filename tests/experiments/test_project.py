@@ -173,7 +173,7 @@ def test_one_file_is_split_as_it_says(tmp_path: Path) -> None:
     write(
         folder,
         "program = 'code_of_it:program'\n[data]\nfile = 'rows.csv'\n"
-        "split = {train = 0.5, val = 5, test = 5, seed = 3, stratify = 'queue'}\n",
+        "split = {train = 0.5, val = 5, test = 5, seed = 3, stratify = 'queue', near = 0.8}\n",
     )
     rows = "\n".join(f"m{i},{'ab'[i % 2]}" for i in range(20))
     (folder / "rows.csv").write_text(f"message,queue\n{rows}\n", encoding="utf-8")

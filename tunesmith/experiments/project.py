@@ -39,7 +39,10 @@ class _Table(BaseModel):
 
 
 class SplitSettings(_Table):
-    """`split = {...}`: rows (whole numbers) or shares of all rows (fractions) for each part of `[data] file`."""
+    """`split = {...}`: rows (whole numbers) or shares of all rows (fractions) for each part of `[data] file`.
+
+    The other options are those of `Dataset.split`.
+    """
 
     train: int | float
     val: int | float | None = None
@@ -47,6 +50,7 @@ class SplitSettings(_Table):
     seed: int = 0
     stratify: str | None = None
     group: str | None = None
+    near: float | None = Field(default=None, gt=0, le=1)
 
 
 class DataSettings(_Table):
