@@ -32,8 +32,6 @@ __all__ = ["Service"]
 
 _HEADERS: dict[bytes, bytes] = {
     b"x-content-type-options": b"nosniff",
-    b"x-frame-options": b"DENY",
-    b"referrer-policy": b"no-referrer",
     b"cache-control": b"no-store",
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
     b"cross-origin-resource-policy": b"same-origin",
@@ -256,10 +254,9 @@ class _Sent:
     async def __call__(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = list(message["headers"])
+            headers = [*message["headers"], (b"x-request-id", self._visit.id.encode())]
             own = {name for name, _ in headers} & _HEADERS.keys()
             headers += _LISTED if not own else [(name, value) for name, value in _LISTED if name not in own]
-            headers.append((b"x-request-id", self._visit.id.encode()))
             message = {**message, "headers": headers}
         await self._send(message)
 

@@ -76,7 +76,11 @@ def trying_doors(endpoints: Mapping[str, Endpoint], desk: Desk, *, feedback: boo
 
     async def page(_: Request) -> Response:
         text, policy = _page()
-        return Response(text, media_type="text/html", headers={"content-security-policy": policy})
+        return Response(
+            text,
+            media_type="text/html",
+            headers={"content-security-policy": policy, "referrer-policy": "no-referrer", "x-frame-options": "DENY"},
+        )
 
     async def form(_: Request) -> Response:
         return JSONResponse(forms)
