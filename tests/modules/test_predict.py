@@ -192,3 +192,8 @@ def test_what_a_call_takes_for_itself_has_its_type(call: Any, given: dict[str, A
     with pytest.raises(UsageError, match=words):
         call(Predict(Route), lm, {**BILL, **given})
     assert lm.requests == []
+
+
+def test_instructions_that_would_become_a_request_option_are_refused() -> None:
+    with pytest.raises(UsageError, match="belong to the signature"):
+        Predict("text -> label", instructions="Sort the text.")

@@ -46,6 +46,11 @@ class Predict(DspyPredict):
     """
 
     def __init__(self, signature: Any, callbacks: list[Any] | None = None, **config: Any) -> None:
+        if "instructions" in config:  # DSPy would take it for a request option
+            raise UsageError(
+                "The instructions belong to the signature: `ts.Signature('text -> label', 'Sort the text.')`. Given: "
+                f"instructions={shown(config['instructions'])}."
+            )
         check_values(config)
         super().__init__(as_signature(signature), callbacks, **config)
 

@@ -117,3 +117,9 @@ def test_a_chain_that_cannot_work_is_refused(make: Any, said: str) -> None:
 class Wrong(dspy.Module):
     def forward(self, text: str) -> str:
         return text
+
+
+def test_steps_without_names_are_refused() -> None:
+    for given in (ts.Predict("text -> title"), "first", 3):
+        with pytest.raises(UsageError, match=r"takes its steps by name, as in `ts.Chain\(first=..., second=...\)`"):
+            ts.Chain(given)  # type: ignore[arg-type]

@@ -38,10 +38,14 @@ class Parts:
     def __init__(
         self, owner: Any, noun: str, given: Mapping[str, Any], order: Sequence[str] | None = None, least: int = 1
     ) -> None:
-        self.noun, self.names = noun, list(given if order is None else order)
-        if sorted(self.names) != sorted(given):
-            raise UsageError(f"`order` has the names of all {noun}s: {', '.join(given)}. Given: {shown(order)}.")
         kind = type(owner).__name__
+        if order is not None and (isinstance(order, str) or not isinstance(order, Sequence)):
+            raise UsageError(
+                f"`{kind}` takes its {noun}s by name, as in `ts.{kind}(first=..., second=...)`. Given: {shown(order)}."
+            )
+        self.noun, self.names = noun, list(given if order is None else order)
+        if sorted(map(str, self.names)) != sorted(given):
+            raise UsageError(f"`order` has the names of all {noun}s: {', '.join(given)}. Given: {shown(order)}.")
         if len(self.names) < least:
             raise UsageError(f"`{kind}` needs {least} or more parts, as in `ts.{kind}(first=..., second=...)`.")
         for name in self.names:
