@@ -121,5 +121,5 @@ class Wrong(dspy.Module):
 
 def test_steps_without_names_are_refused() -> None:
     for given in (ts.Predict("text -> title"), "first", 3):
-        with pytest.raises(UsageError, match=r"takes its steps by name, as in `ts.Chain\(first=..., second=...\)`"):
+        with pytest.raises(UsageError, match=r"takes its parts by name, as in `ts.Chain\(first=..., second=...\)`"):
             ts.Chain(given)  # type: ignore[arg-type]

@@ -41,11 +41,11 @@ class Parts:
         kind = type(owner).__name__
         if order is not None and (isinstance(order, str) or not isinstance(order, Sequence)):
             raise UsageError(
-                f"`{kind}` takes its {noun}s by name, as in `ts.{kind}(first=..., second=...)`. Given: {shown(order)}."
+                f"`{kind}` takes its parts by name, as in `ts.{kind}(first=..., second=...)`. Given: {shown(order)}."
             )
         self.noun, self.names = noun, list(given if order is None else order)
         if sorted(map(str, self.names)) != sorted(given):
-            raise UsageError(f"`order` has the names of all {noun}s: {', '.join(given)}. Given: {shown(order)}.")
+            raise UsageError(f"`order` has the names of all parts: {', '.join(given)}. Given: {shown(order)}.")
         if len(self.names) < least:
             raise UsageError(f"`{kind}` needs {least} or more parts, as in `ts.{kind}(first=..., second=...)`.")
         for name in self.names:
