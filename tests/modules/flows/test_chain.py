@@ -105,7 +105,7 @@ def test_bootstrap_makes_demos_of_every_step() -> None:
         (lambda: ts.Chain(a=5), "must be a module"),  # type: ignore[arg-type]
         (lambda: ts.Chain(forward=ts.Predict("a -> b")), "uses itself"),
         (lambda: ts.Chain(history=ts.Predict("a -> b")), "uses itself"),
-        (lambda: ts.Chain(order=["b"], a=ts.Predict("a -> b")), "names of all steps"),
+        (lambda: ts.Chain(order=["b"], a=ts.Predict("a -> b")), "names of all parts"),
         (lambda: ask(ts.Chain(a=Wrong()), text="x"), "must return a prediction"),
     ],
 )
