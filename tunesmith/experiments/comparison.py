@@ -161,11 +161,11 @@ def compare_runs(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     for name, word in zip(names, ("good", "neither")):
         ...         lm = ts.FunctionLM(lambda seen, word=word: word)
-        ...         given = {"metric": metric, "trainset": data, "valset": data, "lm": lm, "run": f"{folder}/{name}"}
+        ...         given = {"metric": metric, "trainset": data, "lm": lm, "run": f"{folder}/{name}"}
         ...         _ = ts.compile(ts.Predict("text -> label"), compiler=ts.LabeledFewShot(1), **given)
         ...     found = compare_runs([f"{folder}/{name}" for name in names])
         >>> [(row.run, row.score.mean, row.losses) for row in found.rows]
-        [('one', 0.5, 0), ('two', 0.0, 20)]
+        [('one', 0.5625, 0), ('two', 0.0, 9)]
     """
     records = [RunRecord.of(one if isinstance(one, RunInfo) else RunInfo.of(Path(one))) for one in runs]
     _check(records)
