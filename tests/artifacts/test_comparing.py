@@ -1,7 +1,9 @@
 """`ts.diff`: what differs between two artifacts."""
 
+import copy
+import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,47 @@ def test_a_difference_of_the_state_file_alone_is_shown(tmp_path: Path) -> None:
 def test_every_difference_of_two_values_is_seen_and_nothing_else(one: Any, other: Any) -> None:
     found = list(value_changes(one, other, "x"))
     assert bool(found) == (canonical_json(one) != canonical_json(other))
+
+
+def leaves(value: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every value in a manifest that holds no other, and of every list."""
+    if isinstance(value, dict | list) and value:
+        for name, inside in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(inside, *path, name)
+    if not isinstance(value, dict):
+        yield path
+
+
+def another(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return f"{value}x" if isinstance(value, str) else value[1:] or [{"more": 1}] if isinstance(value, list) else "x"
+
+
+def test_a_change_at_any_place_of_a_manifest_is_seen(tmp_path: Path) -> None:
+    found = ts.save(
+        tmp_path / "a", Around("One label."), scores={"split": "test", "compiled": INTERVAL}, notes=["One."]
+    )
+    apart = ("sha256", "unhashed", "unhashed_sha256", "sampling", "schema_version")
+    places = [path for path in leaves(found.manifest) if path[0] not in apart]
+    assert len(places) > 50
+    refused = []
+    for path in places:
+        manifest = copy.deepcopy(found.manifest)
+        *outer, last = path
+        inside = functools.reduce(lambda value, name: value[name], outer, manifest)
+        inside[last] = another(inside[last])
+        manifest["sha256"] = "0" * 64
+        try:
+            seen = ts.diff(found, ts.Artifact(found.path, manifest))
+        except (AttributeError, KeyError, TypeError):  # such a manifest is refused when it is read
+            refused.append(path)
+            continue
+        assert not seen.equal, path
+        assert len(str(seen).splitlines()) > 2, path
+    assert len(refused) < 10
 
 
 @each(

@@ -20,6 +20,5 @@ def test_runs_of_a_project_are_compared(workspace: Workspace) -> None:
     assert run("compare", "--markdown").stdout.startswith("| run |")
 
 
-def test_one_run_is_no_comparison(workspace: Workspace) -> None:
-    assert "two runs at least" in check_failure(run("compare"), 2)
+def test_two_forms_of_output_are_refused(workspace: Workspace) -> None:
     assert "Give one of" in check_failure(run("compare", "first", "--csv", "--markdown"), 2)

@@ -78,6 +78,14 @@ def test_a_split_keeps_groups_and_what_is_nearly_the_same_together(reviews: list
     assert [rows(Path(one["file"])) for one in found["written"]] == parts
 
 
+def test_rows_of_one_template_cannot_be_split_and_the_error_says_why() -> None:
+    text = "a farmer has {} sheep and buys some more of them on a cold monday in may, how many are there in the end"
+    written("same.jsonl", [{"text": text.format(number)} for number in range(20)])
+    message = check_failure(run("data", "split", "same.jsonl", "--train", "0.5", "--test", "0.5", "--out", "parts"), 1)
+    assert "`--no-near` none" in message
+    assert run("data", "split", "same.jsonl", "--train", "10", "--out", "parts", "--no-near").exit_code == 0
+
+
 def test_a_split_of_a_table_is_tables(reviews: list[dict[str, Any]]) -> None:
     assert run("data", "sample", "reviews.jsonl", "-n", "20", "--out", "some.csv").exit_code == 0
     assert run("data", "split", "some.csv", "--train", "10", "--out", "parts", "--no-near").exit_code == 0

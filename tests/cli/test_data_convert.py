@@ -16,7 +16,7 @@ def test_a_preview_is_shown_before_it_asks() -> None:
     assert found.exit_code == 0
     assert "3 rows of the shape `alpaca` give 3 rows" in found.stdout
     assert "  instruction: Name the capital." in found.stdout
-    assert "the field `text` of 1 rows" in found.stdout
+    assert "the field `text`: 1" in found.stdout
     assert found.stdout.endswith("nothing was written\n")
     assert not Path("rows.jsonl").exists()
     assert "--yes" in run("data", "convert", ALPACA, "--to", "rows.jsonl", stdin="").stderr
@@ -42,7 +42,9 @@ def test_json_has_the_preview_and_what_was_written() -> None:
 def test_columns_labels_and_a_separator_can_be_given() -> None:
     Path("rows.csv").write_text("Text;Klasse\na;1\nb;0\n", encoding="utf-8")
     options = ("--columns", "text=Text", "--labels", "Klasse=bad,good", "--delimiter", ";")
-    assert run("data", "convert", "rows.csv", "--to", "rows.jsonl", "--yes", *options).exit_code == 0
+    assert (
+        run("data", "convert", "rows.csv", "--to", "rows.jsonl", "--yes", "--keep", "Klasse", *options).exit_code == 0
+    )
     assert rows(Path("rows.jsonl")) == [{"Klasse": "good", "text": "a"}, {"Klasse": "bad", "text": "b"}]
 
 

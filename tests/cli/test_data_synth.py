@@ -14,12 +14,13 @@ SEEDS = [{"text": f"{thing} {n}", "label": thing} for thing in ("food", "room") 
 
 @pytest.fixture
 def teacher(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """A server that makes up another text each time, as the model `openai/m`."""
+    """A server that makes up another text each time, as the project's teacher."""
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
     numbers = iter(range(100))
     reply = lambda asked: Act(body=chat_reply(json.dumps([{"text": f"text{next(numbers)}"}])))  # noqa: E731
     with front(reply) as server:
-        monkeypatch.setenv("OPENAI_API_BASE", server.url)
+        table = f'[teacher_lm]\nspec = "openai/m"\nhost = "{server.url}"\n'
+        Path("tunesmith.toml").write_text(table, encoding="utf-8")
         yield
 
 
@@ -32,7 +33,7 @@ def seeds() -> str:
 
 
 def synth(*options: str) -> tuple[str, ...]:
-    return ("data", "synth", "seeds.jsonl", "--signature", "text -> label", "--lm", "openai/m", *options)
+    return ("data", "synth", "seeds.jsonl", "--signature", "text -> label", *options)
 
 
 def test_new_rows_are_written_with_their_provenance(teacher: None, seeds: str) -> None:
@@ -52,10 +53,9 @@ def test_the_same_command_goes_on_from_the_cache_with_a_larger_budget(teacher: N
     assert rows(Path("b.jsonl"))[:2] == rows(Path("a.jsonl"))
 
 
-def test_the_signature_is_that_of_the_project(workspace: Workspace, teacher: None) -> None:
-    options = ("--to", "more.jsonl", "--lm", "openai/m", "--json", "--budget-calls", "9")
-    found = run("data", "synth", "data/reports.jsonl", *options)
-    assert "Nothing was made in 5 rounds" in check_failure(found, 1, as_json=True)  # the reply has no `report`
+def test_signature_and_model_are_those_of_the_project(workspace: Workspace) -> None:
+    found = run("data", "synth", "data/reports.jsonl", "--to", "more.jsonl", "--json")
+    assert "Nothing was made in 5 rounds" in check_failure(found, 1, as_json=True)  # the server writes no list
 
 
 BAD = [

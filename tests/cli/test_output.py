@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.cli.output import say, table
+from tunesmith.cli.output import heading, note, say, table
 
 ROWS = [
     ("candidate", "what differs", "on validation", "n"),
@@ -20,8 +20,11 @@ ROWS = [
 
 def test_what_cannot_be_seen_is_shown_as_an_escape(capsys: pytest.CaptureFixture[str]) -> None:
     say("Red\x1b[31m, \u202eback, \U000e0041hidden,\r\u200b over.\tTab\nline, 語 é क्\u200dष.")
-    assert capsys.readouterr().out == (
-        "Red\\x1b[31m, \\u202eback, \\U000e0041hidden,\\r\\u200b over.\tTab\nline, 語 é क्\u200dष.\n"
+    heading("a\x1bb")
+    note("c\x07d")
+    assert capsys.readouterr() == (
+        "Red\\x1b[31m, \\u202eback, \\U000e0041hidden,\\r\\u200b over.\tTab\nline, 語 é क्\u200dष.\n\na\\x1bb\n",
+        "c\\x07d\n",
     )
 
 

@@ -1,8 +1,14 @@
 """`docs/review.md`: its commands run, and print what the page shows."""
 
+import json
 import re
 import shlex
+import signal
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +19,7 @@ from tests.cli.server import Server, served
 
 PAGE = Path(__file__).parents[2] / "docs" / "review.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+FEEDBACK = Path("feedback/program.jsonl")
 HARD = ("sprayed", "tap", "lid")  # words of reports that the model gets right only if a demo is like them
 
 
@@ -46,17 +53,53 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def serving(arguments: list[str]) -> Iterator[str]:
+    """Run `tunesmith serve` at a free port until the end of the block, and give its address."""
+    command = [sys.executable, "-m", "tunesmith", *arguments, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stderr is not None
+            started = next(json.loads(line) for line in child.stderr if '"started"' in line)
+            yield started["url"]
+        finally:
+            child.send_signal(signal.SIGTERM)
+            child.communicate(timeout=60)
+    assert child.returncode == 0
+
+
+def curl(arguments: list[str], url: str) -> str:
+    """Send what `curl ADDRESS/PATH -H HEADER -d BODY` would, to the service at `url`."""
+    assert arguments[1:3] == ["-H", "Content-Type: application/json"]
+    asked = urllib.request.Request(
+        url + arguments[0].removeprefix("localhost:8000"), arguments[4].encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        return answer.read().decode()
+
+
 @pytest.mark.usefixtures("project")
 def test_the_walk_from_a_wrong_answer_to_a_reviewed_artifact() -> None:
+    pytest.importorskip("fastapi", reason="needs the extra `serve`")
     printed: list[str] = []
-    for language, block in BLOCKS:
-        if language == "jsonl":
-            Path("wrong.jsonl").write_text(block, encoding="utf-8")
-        elif language == "text":
-            assert [line for line in block.splitlines() if line not in printed] == []
-        else:
-            assert language == "sh"
-            for line in block.splitlines():
-                done = run(*shlex.split(line)[1:])
-                assert done.exit_code == 0, (line, done.stdout, done.stderr)
-                printed = done.stdout.splitlines()
+    with ExitStack() as service:
+        url = ""
+        for language, block in BLOCKS:
+            if language == "jsonl":
+                wanted, kept = (map(json.loads, text.splitlines()) for text in (block, FEEDBACK.read_text()))
+                assert list(wanted) == list(kept)
+                service.close()
+                continue
+            if language == "text":
+                assert [line for line in block.splitlines() if line not in printed] == []
+                continue
+            for program, *arguments in map(shlex.split, re.split(r"\n(?! )", block.strip())):
+                if program == "curl":
+                    printed = [curl(arguments, url)]
+                elif "--feedback" in arguments:
+                    url = service.enter_context(serving(arguments))
+                else:
+                    done = run(*arguments)
+                    assert done.exit_code == 0, (arguments, done.stdout, done.stderr)
+                    printed = done.stdout.splitlines()
+    assert "parks" in "".join(printed)

@@ -281,8 +281,8 @@ def _sentiment(side: str) -> list[dict[str, str]]:
 def test_two_demos_that_bias_the_embedded_model_are_repaired() -> None:
     rows = _sentiment("induce")
     random.Random(0).shuffle(rows)
-    train, val = (ts.Dataset.load(part, signature=Sentiment) for part in (rows[:60], rows[60:90]))
-    held = ts.Dataset.load(_sentiment("execute")[: 100 if FULL else 40], signature=Sentiment)
+    train, val = (ts.Dataset.load(part, signature=Sentiment) for part in (rows[:60], rows[60 : 90 if FULL else 80]))
+    held = ts.Dataset.load(_sentiment("execute")[: 100 if FULL else 30], signature=Sentiment)
     lm, metric = ts.lm("embedded"), ts.metrics.exact_match("sentiment")
     biased = ts.LabeledFewShot(2, seed=2).compile(ts.Classify(Sentiment), trainset=train)
 

@@ -161,6 +161,14 @@ def test_no_difference_at_all_says_what_would_have_been_seen() -> None:
     assert f"would most likely have shown a gain of {found.detectable:.3f} or more" in found.sentence
 
 
+def test_the_same_score_on_every_example_is_said_of_what_is_compared() -> None:
+    found = finding_of(scores([1.0, 0.0] * 10, [1.0, 0.0] * 10), subject="the artifact", reference="the older artifact")
+    assert found.sentence == (
+        "Not shown to be better: the artifact scores the same as the older artifact on 20 test examples "
+        "(95 % interval +0.000 to +0.000); no example scores other than before."
+    )
+
+
 def test_the_program_as_given_is_nothing_to_ship() -> None:
     found = finding_of(scores([1.0, 0.0] * 10, [1.0, 0.0] * 10), changed=False)
     assert (found.verdict, found.more_examples) == ("no evidence", None)

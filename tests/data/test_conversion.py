@@ -166,6 +166,21 @@ def test_a_label_id_without_a_name_is_wrong(tmp_path: Path) -> None:
     assert "there are 2 names: bad, good" in found.wrong[1].problem
 
 
+def test_fields_that_a_shape_has_no_use_for_can_be_kept(tmp_path: Path) -> None:
+    rows = [{"instruction": "i", "output": "o", "category": "c", "id": 7}]
+    found = converted(tmp_path, rows, keep=["category"])
+    assert found.rows == ({"category": "c", "instruction": "i", "input": "", "output": "o"},)
+    assert found.dropped_fields == {"id": 1}
+    with pytest.raises(UsageError, match=r"`keep` names the field `kind`; the file has: instruction"):
+        converted(tmp_path, rows, keep=["kind"])
+
+
+def test_a_value_without_a_json_form_is_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a", "b"], "n": [1.0, float("nan")]}), tmp_path / "rows.parquet")
+    (error,) = convert_file(tmp_path / "rows.parquet").wrong
+    assert (error.line, error.field) == (2, "n")
+
+
 def test_a_shape_can_be_chosen_and_one_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     rows = [{"question": "q", "answer": "#### 4"}]
     assert converted(tmp_path, rows, shape="rows").rows == tuple(rows)
@@ -177,7 +192,7 @@ def test_a_shape_can_be_chosen_and_one_that_does_not_exist_is_refused(tmp_path: 
 
 def test_a_file_of_which_nothing_is_left_is_an_error(tmp_path: Path) -> None:
     found = converted(tmp_path, [{"messages": []}])
-    with pytest.raises(DataError, match=r"No row of .* Left out: 1 times a conversation without a reply to a user"):
+    with pytest.raises(DataError, match=r"No row of .* Left out: a conversation without a reply to a user"):
         found.checked()
     with pytest.raises(DataError, match="has no rows"):
         converted(tmp_path, "\n")

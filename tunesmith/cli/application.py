@@ -36,6 +36,7 @@ VERBS = {
     "runs": "List, show, resume and remove runs.",
     "cache": "Count, check, prune and clear the cached replies.",
     "demo": "Compile a small program and report its gain.",
+    "completion": "Write the code that completes this command in a shell.",
 }
 """Verbs with their short help, in the order of `--help`. Each is `command` in `verbs/NAME.py`."""
 

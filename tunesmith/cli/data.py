@@ -21,7 +21,7 @@ from tunesmith.data import (
     plain,
     write_rows,
 )
-from tunesmith.errors import UsageError
+from tunesmith.errors import SplitError, UsageError
 from tunesmith.experiments import Project, find_signature
 from tunesmith.lm import Message, Request
 from tunesmith.modules import program_inputs
@@ -110,7 +110,13 @@ def split(
     named = None if kind is None else field_names(kind).inputs
     compared = named or _names(inputs) or compared_fields(source.fields, [stratify, group])
     data = source.dataset(compared)
-    parts = data.split(**sizes, seed=seed, stratify=stratify, group=group, near=None if no_near else near)
+    try:
+        parts = data.split(**sizes, seed=seed, stratify=stratify, group=group, near=None if no_near else near)
+    except SplitError as error:
+        if not no_near:
+            near_text = f"Rows that are at least {near:g} similar stay together too"
+            error.add_note(f"{near_text}; `--near 0.95` joins fewer rows, `--no-near` none.")
+        raise
     made = {name: _rows_of(source, data, getattr(parts, name)) for name in sizes}
     for name, rows in made.items():
         write_rows(targets[name], rows)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.cli.failures import DONE
-from tunesmith.cli.output import agreed, emit, heading, note, say, say_table
+from tunesmith.cli.output import agreed, emit, heading, say, say_table
 from tunesmith.data import Conversion, check_targets, convert_file, write_rows
 from tunesmith.errors import UsageError, shown
 
@@ -24,6 +24,7 @@ def run(
     shape: str | None,
     columns: tuple[str, ...],
     labels: tuple[str, ...],
+    keep: str | None,
     delimiter: str | None,
     encoding: str | None,
     skip_bad: bool,
@@ -40,6 +41,7 @@ def run(
         shape=shape,
         columns=_pairs(columns, "--columns", "answer=answers.text.0"),
         labels={name: text.split(",") for name, text in _pairs(labels, "--labels", "label=bad,good").items()},
+        keep=[] if keep is None else [name.strip() for name in keep.split(",")],
         delimiter=delimiter,
         encoding=encoding,
     ).checked(skip_bad=skip_bad)
@@ -72,7 +74,7 @@ def _say(found: Conversion) -> None:
     if found.signature:
         say(f"They fit the signature '{found.signature}'.")
     for text in found.notes:
-        note(f"note: {text}")
+        say(text)
     for old, new in found.renamed.items():
         say(f"The field {old!r} is called {new!r}.")
     heading(f"The first {min(_FIRST, len(found.rows))} rows")
@@ -84,9 +86,9 @@ def _say(found: Conversion) -> None:
     if found.dropped_fields or found.dropped or found.wrong:
         heading("Left out")
     for name, count in found.dropped_fields.items():
-        say(f"  the field `{name}` of {count} rows")
+        say(f"  the field `{name}`: {count}")
     for reason, count in found.dropped.items():
-        say(f"  {count} times {reason}")
+        say(f"  {reason}: {count}")
     for error in found.wrong[:_WRONG]:
         say(f"  {error}")
     if len(found.wrong) > _WRONG:

@@ -65,7 +65,7 @@ def run(
 
 
 def _written(found: Synthesis, to: Path, *, as_json: bool) -> int:
-    left = ", ".join(f"{count} times {reason}" for reason, count in found.left_out.items()) or "nothing"
+    left = ", ".join(f"{reason} ({count})" for reason, count in found.left_out.items()) or "nothing"
     if not found.rows:
         raise DataError(f"Nothing was made in {found.rounds} rounds, so nothing is written. Left out: {left}.")
     write_rows(to, found.rows)

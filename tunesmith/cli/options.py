@@ -1,10 +1,11 @@
 """Options that several verbs share."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
+
+from tunesmith.cli.completing import ArtifactPath
 
 __all__ = [
     "allow_option",
@@ -73,4 +74,4 @@ def model_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     return verb
 
 
-artifact_argument: _Decorator = click.argument("artifact", type=click.Path(path_type=Path), metavar="ARTIFACT")
+artifact_argument: _Decorator = click.argument("artifact", type=ArtifactPath(), metavar="ARTIFACT")

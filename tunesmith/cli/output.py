@@ -39,20 +39,23 @@ def say(text: str = "") -> None:
     Characters that the terminal lacks are replaced, and those that cannot be seen are shown as escapes.
     """
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    visible = _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-    click.echo(visible.encode(encoding, "replace").decode(encoding))
+    click.echo(_visible(text).encode(encoding, "replace").decode(encoding))
 
 
 def note(text: str, *, quiet: bool = False) -> None:
     """Write a line to stderr, unless `quiet`."""
     if not quiet:
-        click.echo(text, err=True)
+        click.echo(_visible(text), err=True)
 
 
 def heading(text: str) -> None:
     """Write a heading."""
     click.echo()
-    click.secho(text, bold=True)
+    click.secho(_visible(text), bold=True)
+
+
+def _visible(text: str) -> str:
+    return str(_UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text))
 
 
 def say_table(rows: Sequence[Sequence[str]], *, numbers: int = 0) -> None:

@@ -73,7 +73,7 @@ class Conversion:
             )
             raise first
         if not self.rows:
-            reasons = ", ".join(f"{count} times {reason}" for reason, count in self.dropped.items())
+            reasons = ", ".join(f"{reason} ({count})" for reason, count in self.dropped.items())
             raise DataError(
                 f"No row of `{self.path}` is left, read as `{self.shape}`. Left out: {reasons or 'nothing'}."
             )
@@ -102,6 +102,7 @@ def convert_file(
     shape: str | None = None,
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, Sequence[str]] | None = None,
+    keep: Sequence[str] = (),
     delimiter: str | None = None,
     encoding: str | None = None,
 ) -> Conversion:
@@ -112,6 +113,7 @@ def convert_file(
         shape: the name of its shape (`known_shapes`); default the one that its first rows have.
         columns: where fields stand in a row, as in `Dataset.load`; taken before the shape is looked at.
         labels: the names of label ids by field, in the order of the ids from 0.
+        keep: fields of a row to keep, though the shape has no use for them, such as `category`.
         delimiter: the separator of a table; detected by default.
         encoding: of a text file.
 
@@ -123,10 +125,10 @@ def convert_file(
     if not file.rows:
         raise file.wrong[0] if file.wrong else DataError(f"`{file.path}` has no rows.")
     kind = get_shape(shape) if shape is not None else shape_of([row.value for row in file.rows[:_SAMPLE]], file.path)
-    made = _Maker(file.path, kind, labels or {})
+    made = _Maker(file.path, kind, labels or {}, keep)
     for row in file.rows:
         made.add(row)
-    made.check_labels()
+    made.check_names(file.fields)
     return Conversion(
         file.path,
         kind.name,
@@ -144,8 +146,8 @@ def convert_file(
 class _Maker:
     """Collects the rows of a conversion."""
 
-    def __init__(self, path: Path, shape: Shape, labels: Mapping[str, Sequence[str]]) -> None:
-        self._path, self._shape, self._labels = path, shape, labels
+    def __init__(self, path: Path, shape: Shape, labels: Mapping[str, Sequence[str]], keep: Sequence[str]) -> None:
+        self._path, self._shape, self._labels, self._keep = path, shape, labels, keep
         self.rows: list[dict[str, Any]] = []
         self.wrong: list[RowError] = []
         self.dropped = Dropped()
@@ -156,7 +158,9 @@ class _Maker:
         dropped = Dropped()
         try:
             given = Given({str(name): value for name, value in row.value.items()}, dropped)
-            rows = [made for found in self._shape.convert(given, self._path) for made in self._named(found, dropped)]
+            kept = {name: given.get(name) for name in self._keep if name in given.value}
+            converted = self._shape.convert(given, self._path)
+            rows = [made for found in converted for made in self._named({**kept, **found}, dropped)]
         except WrongField as error:
             self.wrong.append(
                 RowError(error.problem, source=str(self._path), line=row.line, field=error.path, value=error.value)
@@ -168,8 +172,8 @@ class _Maker:
             self.dropped.fields.update(dropped.fields)
             self.dropped.fields.update(Counter(set(given.unread())))
 
-    def check_labels(self) -> None:
-        """Check that each field of `labels` exists.
+    def check_names(self, given: Sequence[str]) -> None:
+        """Check that each field of `labels` exists in the rows, and each of `keep` in the file.
 
         Raises:
             UsageError: one does not.
@@ -178,6 +182,9 @@ class _Maker:
         for name in self._labels:
             if self.rows and name not in fields:
                 raise UsageError(f"`labels` names the field `{name}`; the rows have: {', '.join(fields)}.")
+        for name in self._keep:
+            if name not in given:
+                raise UsageError(f"`keep` names the field `{name}`; the file has: {', '.join(given)}.")
 
     def _named(self, found: Mapping[str, Any], dropped: Dropped) -> Iterator[dict[str, Any]]:
         """Yield the row with JSON values, names that a signature can have, and names of labels."""
@@ -186,11 +193,7 @@ class _Maker:
             new = self._name(name)
             if new in row:
                 raise WrongField(name, f"Two fields get the name `{new}`. Rename one with `--columns`.")
-            row[new] = plain(value)
-        try:
-            canonical_json(row)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise WrongField(next(iter(row)), f"The row has no JSON form: {error}.") from error
+            row[new] = _json_value(name, value)
         for name, names in self._labels.items():
             if name in row and row[name] is not None:
                 row[name] = _label(name, row[name], names)
@@ -205,6 +208,15 @@ class _Maker:
         new = _NOT_IN_A_NAME.sub("_", name).strip("_") or "field"
         self.renamed[name] = new = new if new.isidentifier() else f"_{new}"
         return new
+
+
+def _json_value(name: str, value: Any) -> Any:
+    try:
+        found = plain(value)
+        canonical_json(found)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WrongField(name, f"The value has no JSON form: {error}.", value) from error
+    return found
 
 
 def _label(name: str, value: Any, names: Sequence[str]) -> str | None:

@@ -83,7 +83,7 @@ class Dataset(Sequence[Example]):
         """Read and check a dataset.
 
         Args:
-            source: a `.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv` or `.parquet` file (Parquet needs the extra
+            source: a `.jsonl`, `.ndjson`, `.json`, `.yaml`, `.csv`, `.tsv` or `.parquet` file (Parquet needs the extra
                 `parquet`; text files may end in `.gz`); or examples, mappings, columns by name or a data frame. In a
                 data frame, NaN, NaT and NA mean absent. `docs/data.md` lists the shapes of files.
             signature: checks and types every field that it declares. A value is converted if the

@@ -10,7 +10,7 @@ from tunesmith.signatures import NameTwiceError
 
 __all__ = ["YamlError", "located_yaml"]
 
-_MOST_NODES = 5_000_000  # values, each use of an alias counted: a file of a few lines may stand for billions
+_PER_CHARACTER, _AT_LEAST = 10, 1000  # values, each use of an alias counted: a few lines may stand for billions
 _LISTS = ("tests", "data")  # the list that holds the rows if there are several
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _TRUTH = {text: text.lower() == "true" for text in ("true", "True", "TRUE", "false", "False", "FALSE")}
@@ -61,7 +61,7 @@ def located_yaml(text: str, note: Callable[[str], None]) -> Iterator[tuple[int, 
         raise YamlError("The YAML is nested too deeply.") from error
     if root is None:
         return
-    nodes = _Nodes(yaml)
+    nodes = _Nodes(yaml, _PER_CHARACTER * len(text) + _AT_LEAST)
     for item in nodes.rows(root, note):
         try:
             yield item.start_mark.line + 1, nodes.value(item)
@@ -72,8 +72,8 @@ def located_yaml(text: str, note: Callable[[str], None]) -> Iterator[tuple[int, 
 class _Nodes:
     """Turns nodes of PyYAML into values, with a limit on how many."""
 
-    def __init__(self, yaml: Any) -> None:
-        self._yaml, self._left = yaml, _MOST_NODES
+    def __init__(self, yaml: Any, most: int) -> None:
+        self._yaml, self._left = yaml, most
 
     def rows(self, root: Any, note: Callable[[str], None]) -> list[Any]:
         """Return the nodes of the rows."""
@@ -99,7 +99,7 @@ class _Nodes:
         """Return the value of a node."""
         self._left -= 1
         if self._left < 0:
-            raise YamlError(f"The file stands for more than {_MOST_NODES:,} values.", node.start_mark.line + 1)
+            raise YamlError("Its aliases stand for too many values. Write them out.", node.start_mark.line + 1)
         try:
             if isinstance(node, self._yaml.ScalarNode):
                 return _scalar(node)

@@ -148,7 +148,7 @@ def compare_runs(
         reference: name of the run that the others are compared with; default the best one.
 
     Raises:
-        UsageError: there are fewer than two, they have different metrics or no example in common, or one has returned
+        UsageError: there is none, they have different metrics or no example in common, or one has returned
             nothing.
 
     Example:
@@ -186,8 +186,8 @@ def compare_runs(
 
 
 def _check(records: Sequence[RunRecord]) -> None:
-    if len(records) < 2:
-        raise UsageError("A comparison takes two runs at least. `tunesmith runs ls` lists those there are.")
+    if not records:
+        raise UsageError("There is no finished run to compare. `tunesmith runs ls` lists the runs.")
     metrics = {str(record.info.identity.get("metric")) for record in records}
     if len(metrics) > 1:
         raise UsageError(

@@ -4,17 +4,20 @@ from typing import Any
 
 import click
 
+from tunesmith.cli.completing import RunName
 from tunesmith.cli.options import json_option, unneeded_quiet_option
 
 __all__ = ["command"]
 
 
 @click.command(name="compare")
-@click.argument("names", nargs=-1, metavar="[RUN...]")
+@click.argument("names", nargs=-1, type=RunName(), metavar="[RUN...]")
 @click.option(
     "--on", "split", type=click.Choice(["test", "validation"]), help="The split; default test if all have it."
 )
-@click.option("--against", metavar="RUN", help="The run that the others are compared with; default the best.")
+@click.option(
+    "--against", type=RunName(), metavar="RUN", help="The run that the others are compared with; default the best."
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV.")
 @click.option("--markdown", is_flag=True, help="Write a table of Markdown.")
 @json_option

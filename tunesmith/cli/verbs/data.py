@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from tunesmith.cli.completing import RunName
 from tunesmith.cli.options import json_option, lm_option, no_store_option, quiet_option, unneeded_quiet_option
 
 __all__ = ["command"]
@@ -48,11 +49,11 @@ class _Share(click.ParamType):  # type: ignore[type-arg]  # older versions of cl
 def command() -> None:
     """Check, split, sample, convert, make and mine examples.
 
-    FILE is JSONL, JSON, CSV, TSV or Parquet (docs/data.md).
+    FILE is JSONL, JSON, YAML, CSV, TSV or Parquet (docs/data.md).
     """
 
 
-@command.command()
+@command.command(short_help="Find wrong rows, duplicates and leaks.")
 @click.argument("files", type=_path, nargs=-1, metavar="[FILE...]")
 @click.option("--train", type=_path, help="The file of the training examples.")
 @click.option("--val", type=_path, help="The file of the validation examples.")
@@ -85,7 +86,7 @@ def check(**given: Any) -> int:
     return data.check(**given)
 
 
-@command.command()
+@command.command(short_help="Split FILE into train, val and test.")
 @_file
 @click.option("--train", type=_Share(), help="Number of rows (100) or share of them (0.6) of the training split.")
 @click.option("--val", type=_Share(), help="The same for the validation split.")
@@ -116,7 +117,7 @@ def split(**given: Any) -> int:
     return data.split(**given)
 
 
-@command.command()
+@command.command(short_help="Draw rows of FILE at random.")
 @_file
 @click.option("-n", "count", type=click.IntRange(min=1), required=True, metavar="ROWS", help="How many rows.")
 @click.option("--stratify", metavar="FIELD", help="Keep the proportions of its values.")
@@ -138,7 +139,7 @@ def sample(**given: Any) -> int:
     return data.sample(**given)
 
 
-@command.command()
+@command.command(short_help="Convert FILE from another shape.")
 @_file
 @click.option("--to", type=_path, required=True, metavar="FILE", help="The .jsonl, .csv or .tsv file to write.")
 @click.option("--from", "shape", metavar="SHAPE", help="The shape of FILE. Default: told by its first rows.")
@@ -154,6 +155,7 @@ def sample(**given: Any) -> int:
     metavar="FIELD=NAME,...",
     help="The names of label ids, from 0: label=bad,good. Repeatable.",
 )
+@click.option("--keep", metavar="FIELD,...", help="Keep these fields too, though the shape has no use for them.")
 @_delimiter
 @_encoding
 @click.option("--skip-bad", is_flag=True, help="Leave wrong rows out, instead of stopping at the first.")
@@ -178,7 +180,7 @@ def convert(**given: Any) -> int:
     return data_convert.run(**given)
 
 
-@command.command()
+@command.command(short_help="Make new examples with a teacher.")
 @click.argument("seeds", type=_path, metavar="SEEDS")
 @click.option("--to", type=_path, required=True, metavar="FILE", help="The .jsonl file to write.")
 @click.option("-n", "count", type=click.IntRange(min=1), default=20, show_default=True, help="How many new ones.")
@@ -217,8 +219,8 @@ def synth(**given: Any) -> int:
     return data_synth.run(**given)
 
 
-@command.command()
-@click.argument("name", metavar="RUN")
+@command.command(short_help="Find the hard examples of a run.")
+@click.argument("name", type=RunName(), metavar="RUN")
 @click.option("-n", "count", type=click.IntRange(min=1), default=20, show_default=True, help="At most how many.")
 @click.option(
     "--by",

@@ -5,13 +5,14 @@ from typing import Any
 
 import click
 
+from tunesmith.cli.completing import RunName
 from tunesmith.cli.options import json_option, unneeded_quiet_option
 
 __all__ = ["command"]
 
 
 @click.command(name="report")
-@click.argument("name", metavar="[RUN]", required=False)
+@click.argument("name", type=RunName(), metavar="[RUN]", required=False)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The file to write; default `report.html` in the run's folder."
 )

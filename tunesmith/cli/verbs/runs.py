@@ -4,11 +4,12 @@ from typing import Any
 
 import click
 
+from tunesmith.cli.completing import RunName
 from tunesmith.cli.options import json_option, quiet_option, unneeded_quiet_option
 
 __all__ = ["command"]
 
-_name = click.argument("name", metavar="RUN")
+_name = click.argument("name", type=RunName(), metavar="RUN")
 
 
 @click.group(name="runs")

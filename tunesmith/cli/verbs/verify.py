@@ -27,8 +27,8 @@ _file = click.Path(path_type=Path)
 def command(**given: Any) -> int:
     """Verify ARTIFACT: its files, signature, program, model, and score.
 
-    Each check passes, fails, or is not made, with the reason. The exit code is 0 if none fails, 4 if one fails, and 1
-    or 2 if there is no artifact or an option is wrong.
+    Each check passes, fails, or is not made, with the reason. The exit code is 0 if none fails, 4 if one fails, 1 or 2
+    if there is no artifact or an option is wrong, and 3 if a server is down in the evaluation of --data.
 
     \b
     files      the files can be read and are not links
