@@ -1,6 +1,8 @@
 """`/feedback`: what was wrong is kept, whole or not at all, in the shape of `--bad-cases`."""
 
+import fcntl
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,28 @@ def test_a_disk_that_refuses_costs_the_row_alone(tmp_path: Path) -> None:
     found = asked(service, lambda c: c.post("/feedback", json=GOOD))
     assert (found.status_code, found.json()["error"]["type"]) == (503, "NotKept")
     assert (tmp_path / "kept").read_bytes() == before
+
+
+def test_a_row_that_a_kill_cut_off_does_not_take_the_next_with_it(tmp_path: Path) -> None:
+    (tmp_path / "program.jsonl").write_bytes(b'{"text":"a","label":"other"}\n{"text":"cut o')
+    FeedbackFolder(tmp_path).add("", {"text": "b", "label": "billing"})
+    lines = (tmp_path / "program.jsonl").read_text().splitlines()
+    assert lines == ['{"text":"a","label":"other"}', '{"text":"cut o', '{"text":"b","label":"billing"}']
+
+
+def test_a_service_waits_for_another_that_writes_to_the_same_file(tmp_path: Path) -> None:
+    folder, taken = FeedbackFolder(tmp_path), threading.Event()
+    with (tmp_path / "program.jsonl").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        writing = threading.Thread(target=lambda: (folder.add("", {"label": "billing"}), taken.set()))
+        writing.start()
+        assert not taken.wait(0.05)
+        assert (tmp_path / "program.jsonl").read_bytes() == b""
+    writing.join(10)
+    assert kept(tmp_path) == [{"label": "billing"}]
+
+
+@each("names", [("", "program"), ("a-b", "a_b"), ("triage", "Triage")])
+def test_two_programs_have_neither_a_file_nor_types_in_common(names: tuple[str, str]) -> None:
+    with pytest.raises(UsageError, match="too alike"):
+        Service(lambda: {name: (ts.Predict(Triage), ts.ScriptedLM("billing")) for name in names})

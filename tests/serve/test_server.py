@@ -14,7 +14,7 @@ from tests.scale import scaled
 from tests.serve.front import Triage
 from tests.serve.process import Process, running, wait_until
 from tunesmith.errors import UsageError
-from tunesmith.serve import check_address
+from tunesmith.serve import check_address, names_of
 
 pytestmark = pytest.mark.whole
 
@@ -148,3 +148,9 @@ def test_only_this_machine_is_served_without_a_token() -> None:
         with pytest.raises(UsageError):
             check_address(host, token)
     check_address("0.0.0.0", "a-long-enough-token")
+
+
+def test_a_service_for_this_machine_answers_to_its_own_address_and_any_name_with_a_token() -> None:
+    assert {"localhost", "127.0.0.2"} <= set(names_of("127.0.0.2", None) or ())
+    assert "::1" in (names_of("[::1]", None) or ())
+    assert names_of("0.0.0.0", "a-long-enough-token") is None

@@ -1,16 +1,19 @@
 import asyncio
 import io
 import json
+import math
 import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 
 import tunesmith as ts
 from tests.each import each
 from tests.serve.front import Triage, asked, served
-from tunesmith.errors import ModelUnavailable, ParseError
+from tunesmith.errors import ModelUnavailable, ParseError, UsageError
 from tunesmith.serve import JsonLog, Limits, Service
 
 JSON = {"content-type": "application/json"}
@@ -123,6 +126,21 @@ def test_a_model_with_other_weights_is_not_ready_unless_any_is(tmp_path: Path) -
     for any_model, status in ((False, 503), (True, 200)):
         service = Service(lambda: {"": (program, other)}, any_model=any_model)
         assert asked(service, lambda c: c.get("/readyz")).status_code == status
+
+
+def test_the_log_says_why_a_model_is_not_there_and_the_client_is_not_told() -> None:
+    lm = ts.lm("ollama/gone", host="http://127.0.0.1:9")
+    stream = io.StringIO()
+    service = Service(lambda: {"": (ts.Predict(Triage), lm)}, log=JsonLog(stream))
+    found = asked(service, lambda c: c.get("/readyz"))
+    assert (found.status_code, "127.0.0.1:9" in found.text) == (503, False)
+    assert "127.0.0.1:9" in json.loads(stream.getvalue().splitlines()[0])["message"]
+
+
+@each("limits", [{"deadline": math.inf}, {"drain_seconds": 1e9}, {"deadline": math.nan}, {"batch": 0}])
+def test_a_limit_that_no_clock_or_count_holds_is_refused(limits: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(limits))):
+        Limits(**limits)
 
 
 def test_the_log_has_no_texts_unless_asked() -> None:

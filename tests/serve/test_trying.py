@@ -1,6 +1,7 @@
 """The web page: its form, its answer with the prompt, and the page itself in a browser."""
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -45,6 +46,25 @@ def test_the_form_has_a_control_for_every_input() -> None:
     assert found[0]["inputs"][0]["description"] == "a comment"
     assert found[0]["inputs"][3]["choices"] == ["web", "paper"]
     assert [field["name"] for field in found[0]["outputs"]] == ["topic"]
+
+
+class Loose(dspy.Signature):
+    """Sort it."""
+
+    text: str = dspy.InputField()
+    note: str | None = dspy.InputField()
+    paid: bool | None = dspy.InputField()
+    kind: Literal["web", "paper"] | None = dspy.InputField()
+    topic: str = dspy.OutputField()
+    reason: str = dspy.OutputField()
+    urgent: bool = dspy.OutputField()
+
+
+def test_a_value_that_may_be_null_has_the_control_of_one_that_is_there() -> None:
+    form = asked(served(program=ts.Predict(Loose)), lambda c: c.get("/-/form")).json()["programs"][0]
+    found = {one["name"]: (one["kind"], one["nullable"]) for one in form["inputs"]}
+    wanted = {"note": ("text", True), "paid": ("boolean", True), "kind": ("choice", True), "text": ("text", False)}
+    assert found == wanted
 
 
 def test_a_try_has_the_prompt_that_is_sent_and_what_it_took() -> None:
@@ -136,3 +156,20 @@ def test_in_a_browser_a_refusal_is_said() -> None:
         page.get_by_role("button", name="Ask").click()
         page.wait_for_function("document.getElementById('problem').textContent")
         assert "100000 characters" in page.get_by_role("alert").inner_text().replace(",", "")
+
+
+@pytest.mark.whole
+def test_in_a_browser_a_blank_is_null_for_an_input_and_nothing_for_a_right_answer(tmp_path: Path) -> None:
+    reply = '{"topic": "food", "reason": "soup", "urgent": true}'
+    service = served(lambda _: reply, program=ts.Predict(Loose, format="json"), feedback=FeedbackFolder(tmp_path))
+    with listening(service) as address, opened(address) as page:
+        page.get_by_label("text").fill("The soup was cold.")
+        page.get_by_role("button", name="Ask").click()
+        page.locator("#answer").wait_for(state="visible")
+        page.get_by_text("This is wrong").click()
+        page.get_by_label("topic").fill("kitchen")
+        page.get_by_role("button", name="Keep the right answer").click()
+        page.get_by_text("It is kept.").wait_for()
+    row = json.loads((tmp_path / "program.jsonl").read_text(encoding="utf-8"))
+    inputs = {"text": "The soup was cold.", "note": None, "paid": None, "kind": None}
+    assert row == {"answered": json.loads(reply), **inputs, "topic": "kitchen"}

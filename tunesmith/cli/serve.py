@@ -61,13 +61,12 @@ def run(
     """Serve ARTIFACTS until a signal."""
     try:
         from tunesmith.serve import (
-            LOOPBACK,
             FeedbackFolder,
             JsonLog,
             Limits,
             Service,
             check_address,
-            is_loopback,
+            names_of,
             run_server,
         )
     except ImportError as error:
@@ -87,7 +86,7 @@ def run(
         seconds=_seconds(second, third, share),
         limits=limits,
         token=token,
-        hosts=LOOPBACK if token is None and is_loopback(host) else None,
+        hosts=names_of(host, token),
         log=log,
         shows_texts=log_prompts,
         any_model=any_model,

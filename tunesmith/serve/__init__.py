@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tunesmith.serve.feedback import FeedbackFolder
     from tunesmith.serve.limits import Limits
     from tunesmith.serve.log import JsonLog, Log
-    from tunesmith.serve.server import LOOPBACK, check_address, is_loopback, run_server
+    from tunesmith.serve.server import check_address, names_of, run_server
     from tunesmith.serve.service import Service
     from tunesmith.serve.tracing import Tracer
     from tunesmith.serve.trial import Second
@@ -18,11 +18,10 @@ else:
 __all__ = [
     "check_address",
     "FeedbackFolder",
-    "is_loopback",
     "JsonLog",
     "Limits",
     "Log",
-    "LOOPBACK",
+    "names_of",
     "run_server",
     "Second",
     "Service",

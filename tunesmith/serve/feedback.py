@@ -1,9 +1,13 @@
 """`/feedback`: keep a wrong answer with the right one, as a row that `tunesmith compile --bad-cases` takes."""
 
 import asyncio
+import errno
+import fcntl
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any, NotRequired, get_origin
 
@@ -19,9 +23,11 @@ from tunesmith.serve.problem import Refusal
 from tunesmith.serve.route import Door
 from tunesmith.serve.web import JSONResponse, Request, Response
 
-__all__ = ["feedback_door", "FeedbackFolder"]
+__all__ = ["UNNAMED", "FeedbackFolder", "feedback_door"]
 
-_UNNAMED = "program"  # of the file of the program at the root
+UNNAMED = "program"
+"""The name of the file of the program at the root."""
+
 _BESIDE = ("answered", "remark")  # a program's own field of that name wins, as in `--bad-cases`
 
 
@@ -54,7 +60,7 @@ class FeedbackFolder:
 
     def file(self, program: str) -> Path:
         """Return the file of a program, which may not be there yet."""
-        return self._path / f"{program or _UNNAMED}.jsonl"
+        return self._path / f"{program or UNNAMED}.jsonl"
 
     def add(self, program: str, row: Mapping[str, Any]) -> None:
         """Write a row at the end.
@@ -63,8 +69,10 @@ class FeedbackFolder:
             OSError: the disk refuses; what was there is whole.
         """
         line = to_json(row, fallback=str, inf_nan_mode="null") + b"\n"
-        with self._lock, self.file(program).open("ab", buffering=0) as file:
-            size, written = file.tell(), 0
+        with self._lock, self.file(program).open("ab+", buffering=0) as file, _alone(file):
+            size, written = file.seek(0, os.SEEK_END), 0
+            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                line = b"\n" + line  # a process that was killed left a part of a row, which would take this one with it
             try:
                 while written < len(line):  # a full disk takes a part, and then raises
                     written += file.write(line[written:])
@@ -72,6 +80,17 @@ class FeedbackFolder:
             except OSError:
                 file.truncate(size)  # or the next row would go on in the middle of this one
                 raise
+
+
+@contextmanager
+def _alone(file: FileIO) -> Iterator[None]:
+    """Keep other services out that write to the same file."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):  # some network file systems have no locks
+            raise
+    yield  # closing the file gives the lock back
 
 
 def feedback_door(endpoint: Endpoint, desk: Desk, folder: FeedbackFolder) -> Door:

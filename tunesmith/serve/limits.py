@@ -6,6 +6,8 @@ from tunesmith.errors import UsageError, shown
 
 __all__ = ["Limits"]
 
+_DAY = 86_400  # clocks of the system take no time without end
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -22,7 +24,7 @@ class Limits:
         drain_seconds: seconds that running requests get after SIGTERM.
 
     Raises:
-        UsageError: a limit is not a number above 0.
+        UsageError: a limit is not a number above 0, or a time is longer than a day.
     """
 
     body_bytes: int = 2**20
@@ -41,3 +43,5 @@ class Limits:
             if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not value > 0:
                 kind = "a whole number from 1" if whole else "a number above 0"
                 raise UsageError(f"The limit `{field.name}` must be {kind}. Given: {shown(value)}.")
+            if not whole and value > _DAY:
+                raise UsageError(f"The limit `{field.name}` is at most {_DAY} seconds, a day. Given: {shown(value)}.")

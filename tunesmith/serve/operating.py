@@ -10,6 +10,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.lm import LM
 from tunesmith.serve.desk import Desk
 from tunesmith.serve.endpoint import Endpoint
+from tunesmith.serve.log import Log
 from tunesmith.serve.problem import Refusal
 from tunesmith.serve.route import Door
 from tunesmith.serve.web import JSONResponse, Request, Response
@@ -64,7 +65,7 @@ def operating_doors(
         may_reload: whether a request may ask for it.
         any_model: whether a model other than the artifact's is ready too.
     """
-    checks = {name: _ModelCheck(endpoint, any_model=any_model) for name, endpoint in endpoints.items()}
+    checks = {name: _ModelCheck(endpoint, desk.log, any_model=any_model) for name, endpoint in endpoints.items()}
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -110,8 +111,8 @@ def _sha256(endpoint: Endpoint) -> str | None:
 class _ModelCheck:
     """Whether the model of an endpoint is there and is the artifact's; asked of a server at most every few seconds."""
 
-    def __init__(self, endpoint: Endpoint, *, any_model: bool) -> None:
-        self._endpoint, self._any_model = endpoint, any_model
+    def __init__(self, endpoint: Endpoint, log: Log, *, any_model: bool) -> None:
+        self._endpoint, self._log, self._any_model = endpoint, log, any_model
         self._known: tuple[float, _Program] | None = None
         self._lock = asyncio.Lock()
 
@@ -132,6 +133,8 @@ class _ModelCheck:
         except TimeoutError:
             return {**state, "reason": "The model's server does not answer."}
         except Exception as error:  # noqa: BLE001 - any failure means that it is not ready
+            # No request is at work, so there are none of its texts in the message; clients need not know addresses.
+            self._log.write("not ready", level="error", program=endpoint.name or None, message=str(error))
             return {**state, "reason": f"The model cannot be used ({type(error).__name__.lstrip('_')})."}
         wanted = None if endpoint.artifact is None else endpoint.artifact.lm.get("digest")
         if wanted is not None and digest != wanted and not self._any_model:

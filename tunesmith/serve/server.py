@@ -16,11 +16,9 @@ from tunesmith.errors import TunesmithError, UsageError, shown
 from tunesmith.serve.log import Log
 from tunesmith.serve.service import Service
 
-__all__ = ["LOOPBACK", "check_address", "is_loopback", "run_server"]
+__all__ = ["check_address", "names_of", "run_server"]
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-"""The host names of a service that only this machine reaches."""
-
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SHORTEST = 16
 _SWITCH = 0.0005  # seconds that a worker may hold up the event loop; the default of 5 ms adds up over a few threads
 
@@ -36,14 +34,14 @@ def check_address(host: str, token: str | None) -> None:
             f"The token must have at least {_SHORTEST} characters of ASCII without blanks. Make one with "
             '`python -c "import secrets; print(secrets.token_urlsafe(32))"`.'
         )
-    if token is None and not is_loopback(host):
+    if token is None and not _is_loopback(host):
         raise UsageError(
             f"Without a token, only this machine may reach the service. Given: --host {shown(host)}. Give "
             "--token-file FILE or set TUNESMITH_SERVE_TOKEN, or listen on 127.0.0.1."
         )
 
 
-def is_loopback(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     """Return whether only this machine reaches `host`."""
     if host == "localhost":
         return True
@@ -51,6 +49,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def names_of(host: str, token: str | None) -> tuple[str, ...] | None:
+    """Return the host names that a service at `host` answers to, `None` for all: a token keeps web pages out."""
+    return None if token is not None or not _is_loopback(host) else (*_LOOPBACK, host.strip("[]"))
 
 
 def run_server(
@@ -79,7 +82,7 @@ def run_server(
         logger.setLevel(logging.WARNING)
     config = uvicorn.Config(
         service,
-        host=host,
+        host=host.strip("[]"),
         port=port,
         log_config=None,
         access_log=False,
@@ -93,7 +96,8 @@ def run_server(
         _Server(config, service, log, started).run()
     except SystemExit as stop:
         raise UsageError(
-            f"The service cannot listen at {host}:{port}. Is the port taken? Give another --port."
+            f"The service cannot listen at {host}, port {port}; the log above says why. If the port is taken, give "
+            "another --port, else another --host."
         ) from stop
     finally:
         sys.setswitchinterval(before)

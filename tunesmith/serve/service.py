@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import importlib.metadata
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import TunesmithError, UsageError, shown
@@ -12,8 +12,8 @@ from tunesmith.lm import LM, BaseLM, as_lm
 from tunesmith.modules import Module
 from tunesmith.serve.chat import chat_doors
 from tunesmith.serve.desk import Desk
-from tunesmith.serve.endpoint import Endpoint
-from tunesmith.serve.feedback import FeedbackFolder, feedback_door
+from tunesmith.serve.endpoint import Endpoint, pascal
+from tunesmith.serve.feedback import UNNAMED, FeedbackFolder, feedback_door
 from tunesmith.serve.limits import Limits
 from tunesmith.serve.log import Log
 from tunesmith.serve.operating import operating_doors
@@ -105,6 +105,7 @@ class Service:
                     f"A program cannot be served under the name {shown(name)}. Use letters, digits, `-` and `_`; "
                     f"these are taken: {', '.join(sorted(_TAKEN))}."
                 )
+            _check_apart(name, found)
             second = seconds.pop(name, None)
             found[name] = Endpoint.of(
                 name, program, _metered(lm), longest=self.desk.limits.text, second=second, log=self.desk.log
@@ -259,6 +260,19 @@ class _Sent:
             headers += _LISTED if not own else [(name, value) for name, value in _LISTED if name not in own]
             message = {**message, "headers": headers}
         await self._send(message)
+
+
+def _check_apart(name: str, others: Iterable[str]) -> None:
+    """Check that types and files that are named after a program are not another one's, on any file system."""
+    for other in others:
+        if pascal(name or UNNAMED).lower() == pascal(other or UNNAMED).lower():
+            pair = " and ".join(
+                shown(one) if one else f"the one without, which counts as {UNNAMED!r}" for one in (other, name)
+            )
+            raise UsageError(
+                f"The names of two programs are too alike: {pair}. Upper and lower case, `-` and `_` make no "
+                "difference. Choose another name."
+            )
 
 
 def _version() -> str:

@@ -34,6 +34,7 @@ class Field(TypedDict):
     kind: str
     choices: list[Any]
     required: bool
+    nullable: bool
 
 
 class Form(TypedDict):
@@ -148,7 +149,7 @@ def _fields(kind: Any) -> list[Field]:
     needed = schema.get("required", [])
     found = []
     for name, given in schema.get("properties", {}).items():
-        one = _resolved(given, schema.get("$defs", {}))
+        one, nullable = _present(given, schema.get("$defs", {}))
         choices = one.get("enum", [one["const"]] if "const" in one else [])
         kinds = {"string": "text", "integer": "number", "number": "number", "boolean": "boolean"}
         found.append(
@@ -158,9 +159,19 @@ def _fields(kind: Any) -> list[Field]:
                 kind="choice" if choices else kinds.get(str(one.get("type")), "json"),
                 choices=list(choices),
                 required=name in needed,
+                nullable=nullable,
             )
         )
     return found
+
+
+def _present(schema: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """Return the schema of a value that is there, and whether there may be none (null)."""
+    kinds = [_resolved(kind, known) for kind in schema.get("anyOf", ())]
+    present = [kind for kind in kinds if kind.get("type") != "null"]
+    if len(present) == 1 and len(kinds) == 2:
+        return present[0], True
+    return _resolved(schema, known), False
 
 
 def _resolved(schema: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any]:
