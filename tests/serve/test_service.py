@@ -4,6 +4,7 @@ import json
 import math
 import threading
 import warnings
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,36 @@ def test_programs_under_names_have_their_own_paths_and_types() -> None:
     assert schemas["TriageOutputs"]["properties"]["label"]["enum"] == ["billing", "other"]
     assert schemas["TriageInputs"]["properties"]["text"]["description"] == "a guest's comment"
     assert schemas["TriageInputs"]["additionalProperties"] is False
+
+
+def test_requests_that_began_before_a_reload_end_with_the_old_model() -> None:
+    gates = [threading.Event(), threading.Event()]
+    made = iter("ab")
+
+    def load() -> dict[str, Any]:
+        name = next(made)
+        return {"": (ts.Predict("text -> label"), ts.FunctionLM(lambda _: gates[0].wait(10) and name, slots=1))}
+
+    service = Service(load, limits=Limits(deadline=20))
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"text": '
+        await asyncio.to_thread(gates[1].wait, 10)
+        yield b'"hi"}'
+
+    async def talk(client: httpx.AsyncClient) -> list[Any]:
+        body = asyncio.create_task(client.post("/predict", content=slowly(), headers=JSON))
+        batch = asyncio.create_task(client.post("/batch", json={"inputs": [{"text": "1"}, {"text": "2"}]}))
+        while service.desk.in_flight < 1:
+            await asyncio.sleep(0.001)
+        await service.reload()
+        for gate in gates:
+            gate.set()
+        last = await client.post("/predict", json={"text": "hi"})
+        return [(await body).json(), (await batch).json()["results"], last.json()]
+
+    a, b = {"label": "a"}, {"label": "b"}
+    assert asked(service, talk) == [a, [a, a], b]
 
 
 def test_a_whole_number_with_a_point_is_an_integer() -> None:

@@ -38,8 +38,8 @@ def test_work_runs_in_the_context_that_it_was_submitted_in() -> None:
     assert found == ["ada", "grace"]
 
 
-def test_threads_end_when_the_workers_are_closed() -> None:
+def test_threads_end_when_their_work_is_done_and_nobody_has_the_workers() -> None:
     workers, done = Workers(2), []
     workers.submit(lambda: done.append(threading.current_thread()))
-    workers.close()
+    del workers
     wait_until(lambda: done and not done[0].is_alive())

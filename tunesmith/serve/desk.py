@@ -1,8 +1,9 @@
 """What all endpoints of a service share: limits, workers, and the count of requests in flight."""
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 from tunesmith.errors import TunesmithError
 from tunesmith.lm import LM
@@ -31,19 +32,16 @@ class Desk:
         self.metrics = Metrics(lambda: self.in_flight)
         self.in_flight = 0
         self.draining = False
-        self._workers: Mapping[LM, Workers] = {}
-
-    def staff(self, lms: list[LM]) -> None:
-        """Have workers for these models: one thread for each of a model's slots."""
-        before = self._workers
-        self._workers = {lm: before.get(lm) or Workers(lm.slots) for lm in lms}
-        for lm, workers in before.items():
-            if lm not in self._workers:
-                workers.close()
+        # One thread for each of a model's slots, as long as a program or a request has the model: a request that
+        # began before a reload ends with the old one.
+        self._workers: WeakKeyDictionary[LM, Workers] = WeakKeyDictionary()
 
     def attempt(self, lm: LM) -> Attempt:
         """Return a new attempt to run a program on `lm`."""
-        return Attempt(self._workers[lm], self.limits.deadline)
+        workers = self._workers.get(lm)
+        if workers is None:
+            workers = self._workers[lm] = Workers(lm.slots)
+        return Attempt(workers, self.limits.deadline)
 
     def failed(self, error: Exception, visit: Visit) -> Refusal:
         """Return what a client is told of an error, and log what it is not told."""

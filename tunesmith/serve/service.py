@@ -124,12 +124,7 @@ class Service:
         doors = self._doors(endpoints)
         app = app_of(doors, title="tunesmith", version=_version())
         app.openapi()  # fails here, and not at the first request for it
-        self.desk.staff([endpoint.lm for endpoint in endpoints.values()])
-        before: Mapping[str, Endpoint] = getattr(self, "endpoints", {})
         self.endpoints, self._app, self._answers = endpoints, app, answers_of(doors, self.desk)
-        for endpoint in before.values():
-            if endpoint.trial is not None:
-                endpoint.trial.close()
 
     def _doors(self, endpoints: Mapping[str, Endpoint]) -> list[Door]:
         operating = operating_doors(

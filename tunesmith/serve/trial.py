@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.errors import UsageError, shown
-from tunesmith.lm import LM, BaseLM, Call, as_lm, metered
+from tunesmith.lm import BaseLM, Call, as_lm, metered
 from tunesmith.modules import Module, context, copy_program
 from tunesmith.serve.contract import Contract, written
 from tunesmith.serve.log import Log
@@ -68,11 +68,6 @@ class Trial:
         self._workers = None if second.share else Workers(1)
         self._waiting = 0
 
-    @property
-    def lms(self) -> list[LM]:
-        """The models that it needs."""
-        return [self.lm]
-
     def takes(self, draw: str) -> bool:
         """Return whether a request is the canary's; the same `draw`, such as a request's id, always is or is not."""
         return int.from_bytes(hashlib.sha256(draw.encode()).digest()[:8]) < self._share * _OF_ALL
@@ -86,11 +81,6 @@ class Trial:
             return
         self._waiting = 1
         self._workers.submit(lambda: self._compared(draw, inputs, answer))
-
-    def close(self) -> None:
-        """End its thread."""
-        if self._workers is not None:
-            self._workers.close()
 
     def _compared(self, draw: str, inputs: Mapping[str, Any], answer: Any) -> None:
         began, calls = time.perf_counter(), list[Call]()
