@@ -29,7 +29,7 @@ def test_it_says_what_the_artifact_holds(workspace: Workspace) -> None:
         "openai/tiny (dspy, unverified)",
         "signed      no",
         "testset ",
-        "looked at 1 times up to this compile",
+        "looked at once up to this compile",
         "Prompt of self, as sent: user",
         "Report: {{report}}",
         "Predictor self",

@@ -53,6 +53,15 @@ def test_labels_and_names_of_rows_are_not_compared(fields: list[str], others: li
     assert compared_fields(fields, others) == compared
 
 
+def test_a_field_that_numbers_the_rows_is_not_compared(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{3 * n},the same\r\n" for n in range(7, 12))
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"Nr,size,text\r\n" + rows.encode())
+    found = DataFile.read(path)
+    assert found.counters == ("Nr",)
+    assert compared_fields(found.fields, [], found.counters) == ("size", "text")
+
+
 def test_a_label_that_is_no_field_is_refused() -> None:
     with pytest.raises(UsageError, match=r"There is no field `topic`\. The rows have: text"):
         compared_fields(["text"], ["topic"])

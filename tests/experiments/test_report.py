@@ -1,5 +1,6 @@
 """The report of a run: its record, and the page."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ import pytest
 
 import tunesmith as ts
 from tests.browser import opened
+from tunesmith.compilers import OBJECTIVES
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import Report, Row, RunInfo
 from tunesmith.experiments import RunRecord, Tried, report_page, write_report
@@ -201,3 +203,26 @@ def test_a_browser_shows_it_at_the_width_of_a_phone_and_of_a_desk(run: Path, tmp
         change.focus()
         page.keyboard.press("Enter")
         assert page.locator("details[open] pre").first.is_visible(), "a key opens what changed"
+
+
+def test_every_objective_that_costs_has_a_chart(tmp_path: Path) -> None:
+    data = ts.Dataset.load(rows(["loud", "soup"], 40), signature=ts.Signature("text -> label"))
+    compiler = ts.JointSearch(objectives=tuple(OBJECTIVES), num_candidates=3)
+    given = {"metric": ts.metrics.exact_match("label"), "lm": ts.FunctionLM(answer), "run": tmp_path / "run"}
+    ts.compile(ts.Predict("text -> label"), trainset=data[:20], valset=data[20:], compiler=compiler, **given)
+    page = write_report(tmp_path / "run").read_text()
+    for name in OBJECTIVES:
+        assert (f"Score against {name}" in page) == (name != "score")
+
+
+def test_an_answer_that_stays_worth_nothing_has_not_flipped(tmp_path: Path) -> None:
+    """Without a demo every answer is wrong, with one every reply is empty: both count as zero."""
+    data = ts.Dataset.load(rows(["loud", "soup"], 40), signature=ts.Signature("text -> label"))
+    lm = ts.FunctionLM(lambda seen: "" if len(seen.messages) > 2 else "wrong")
+    given = {"metric": ts.metrics.exact_match("label"), "lm": lm, "run": tmp_path / "run"}
+    ts.compile(ts.Predict("text -> label"), trainset=data[:20], compiler=ts.LabeledFewShot(k=2), **given)
+    record = RunRecord.of(RunInfo.of(tmp_path / "run"))
+    tried = [dataclasses.replace(one, chosen=not one.given) for one in record.tried]
+    page = report_page(dataclasses.replace(record, tried=tuple(tried)))
+    assert sorted(one.validation.errors > 0 for one in tried) == [False, True]
+    assert "0 of 8 validation examples are better than before, 0 are worse." in page

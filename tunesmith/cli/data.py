@@ -108,7 +108,7 @@ def split(
     source = DataFile.read(file, delimiter=delimiter, encoding=encoding).checked()
     kind = _signature(signature, current_project())
     named = None if kind is None else field_names(kind).inputs
-    compared = named or _names(inputs) or compared_fields(source.fields, [stratify, group])
+    compared = named or _names(inputs) or compared_fields(source.fields, [stratify, group], source.counters)
     data = source.dataset(compared)
     try:
         parts = data.split(**sizes, seed=seed, stratify=stratify, group=group, near=None if no_near else near)
@@ -236,7 +236,8 @@ def _rows_of(source: DataFile, data: Dataset, part: Dataset) -> list[dict[str, A
 
 def _say_check(found: DataCheck) -> None:
     say(", ".join(f"{name}: {count} rows" for name, count in found.splits.items()))
-    say(f"Rows are the same if they have the same {', '.join(found.compared)}.")
+    labels = f"; labels: {', '.join(found.labels)} (--label)" if found.labels else ""
+    say(f"Rows are the same if they have the same {', '.join(found.compared)} (--inputs){labels}.")
     for text in found.notes:
         say(f"note: {text}")
     _say_fields(found)

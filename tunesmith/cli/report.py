@@ -12,10 +12,10 @@ from tunesmith.experiments import write_report
 __all__ = ["run"]
 
 
-def run(*, name: str | None, out: Path | None, as_json: bool) -> int:
+def run(*, name: str | None, out: Path | None, allow: tuple[str, ...], as_json: bool) -> int:
     """Write the page of the run NAME, default the one that was written last."""
     info = _latest() if name is None else RunInfo.of(run_path(name, current_project().root))
-    path = write_report(info, out)
+    path = write_report(info, out, allow=allow)
     if as_json:
         emit({"run": str(info.path), "report": str(path), "bytes": path.stat().st_size})
     else:

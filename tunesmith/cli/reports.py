@@ -1,5 +1,6 @@
 """Show reports and compile results to people."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "say_reports",
     "say_spent",
     "say_verdict",
+    "times",
 ]
 
 
@@ -94,7 +96,7 @@ def say_finding(finding: Finding) -> None:
 def say_opened(count: int | None) -> None:
     """Write how often a test split was opened, because each time makes it weaker as a test."""
     if count is not None:
-        say(f"This test split was looked at {'once' if count == 1 else f'{count} times'} so far.")
+        say(f"This test split was looked at {times(count)} so far.")
 
 
 def say_spent(charged: Any, paid: Any) -> None:
@@ -136,8 +138,13 @@ def say_next(path: Path, inputs: str) -> None:
     shown = relative(path)
     heading("Next")
     say(f"The artifact is in {shown}")
-    say(f"  tunesmith show {shown}")
-    say(f"  tunesmith predict {shown} {inputs}")
+    say(f"  tunesmith show {shlex.quote(shown)}")
+    say(f"  tunesmith predict {shlex.quote(shown)} {inputs}")
+
+
+def times(count: int) -> str:
+    """Return how often something was done, in words."""
+    return "once" if count == 1 else f"{count} times"
 
 
 def relative(path: Path) -> str:

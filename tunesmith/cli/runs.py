@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def show(*, name: str, as_json: bool) -> int:
         say(f"Nothing says what it is a run of: {info.problem}. Put that file back, or start another run from what")
         say(f"this one has evaluated: the command that made it, with --run {info.path.name} --fork NAME.")
     if info.arguments is not None:
-        say(f"started by: tunesmith {' '.join(info.arguments)}")
+        say(f"started by: tunesmith {shlex.join(info.arguments)}")
     counts = summary["ledger"]
     if counts is not None:
         say(f"{counts['rows']:,} evaluations, {counts['calls']:,} calls, {counts['tokens']:,} tokens")
@@ -83,7 +84,7 @@ def resume(*, name: str, as_json: bool, quiet: bool) -> int:
         arguments.append("--json")
     if quiet:
         arguments.append("--quiet")
-    note(f"tunesmith {' '.join(arguments)}", quiet=quiet)
+    note(f"tunesmith {shlex.join(arguments)}", quiet=quiet)
     os.chdir(folder)
     code = click.get_current_context().find_root().command.main(arguments, "tunesmith", standalone_mode=False)
     return code if isinstance(code, int) else DONE
@@ -227,7 +228,7 @@ def _command_of(info: RunInfo) -> tuple[list[str], Path]:
             return list(arguments), Path(begun_in)
     raise UsageError(
         f"The command of the run {str(info.path)!r} was run in {shown(folder)}, and would not find the run from there. "
-        f"Change to the project's folder and run: tunesmith {' '.join(arguments)}"
+        f"Change to the project's folder and run: tunesmith {shlex.join(arguments)}"
     )
 
 

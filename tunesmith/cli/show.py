@@ -10,6 +10,7 @@ from tunesmith.cli.choosing import chosen_artifact, chosen_lm, chosen_spec
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.fields import pairs_of, typed_pairs
 from tunesmith.cli.output import emit, heading, note, say, say_table
+from tunesmith.cli.reports import times
 from tunesmith.errors import ArtifactError, UsageError
 from tunesmith.lm import LM, OwnTurns
 from tunesmith.modules import Module, nearest_path, program_inputs, render, tree
@@ -152,7 +153,7 @@ def _say(artifact: Artifact) -> None:
         ("artifact", str(artifact.path)),
         ("sha256", artifact.sha256),
         ("signed", "yes; `tunesmith verify --trusted` checks by whom" if artifact.signed else "no"),
-        ("created", apart["created"] or "unknown"),
+        *([("created", apart["created"])] if apart["created"] else []),
         ("program", artifact.program_class),
         ("model", f"{model.get('model')} ({model.get('backend')}, {weights})"),
         ("metric", str(manifest["metric"])),
@@ -163,7 +164,7 @@ def _say(artifact: Artifact) -> None:
         ("versions", ", ".join(f"{name} {version or '?'}" for name, version in manifest["versions"].items())),
     ]
     if apart["test_opened"] is not None:
-        rows.append(("test split", f"looked at {apart['test_opened']} times up to this compile"))
+        rows.append(("test split", f"looked at {times(apart['test_opened'])} up to this compile"))
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         say(f"{name.ljust(width)}  {value}")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tunesmith.compilers._plan import Plan, plan_of
     from tunesmith.compilers._registry import compiler_named, compilers, options_text
     from tunesmith.compilers._report import CompileReport, CompileResult, TrialRecord
-    from tunesmith.compilers._search import Search
-    from tunesmith.compilers._study import SAMPLERS, Study, Trial, importances, pareto_front
+    from tunesmith.compilers._search import Search, cost_per_example
+    from tunesmith.compilers._study import OBJECTIVES, SAMPLERS, Study, Trial, importances, pareto_front
     from tunesmith.compilers._verdict import VERDICTS, Finding, count_evaluation, finding_of, is_test_split
     from tunesmith.compilers._wording import fields_in_words, outcome_texts, pair_texts
     from tunesmith.compilers._work import Progress
@@ -55,6 +55,7 @@ __all__ = [
     "CompileReport",
     "CompileResult",
     "compilers",
+    "cost_per_example",
     "count_evaluation",
     "demo_pools",
     "DSPyCompiler",
@@ -75,6 +76,7 @@ __all__ = [
     "Mirror",
     "mirrored",
     "MirrorPlace",
+    "OBJECTIVES",
     "OPRO",
     "option",
     "option_names",

@@ -31,7 +31,7 @@ from tunesmith.signatures import Demo, Example, Signature
 if TYPE_CHECKING:
     from tunesmith.compilers._study import FrozenTrial
 
-__all__ = ["Search"]
+__all__ = ["cost_per_example", "Search"]
 
 _PROBE = 4  # examples that show what a candidate costs
 _GIVEN = "program as given"
@@ -435,12 +435,12 @@ class Search(Work):
         rows, mean = self._rows_of(candidate), self.mean(candidate)
         if mean is None:
             return None
-        return tuple(mean if name == "score" else _cost(rows, name) for name in self.job.objectives)
+        return tuple(mean if name == "score" else cost_per_example(rows, name) for name in self.job.objectives)
 
     def excess(self, candidate: Candidate) -> dict[str, float]:
         """Return by how much the candidate is over each limit; zero or less is within."""
         rows = self._rows_of(candidate)
-        return {name: _cost(rows, name) - limit for name, limit in self.job.limits.items()} if rows else {}
+        return {name: cost_per_example(rows, name) - limit for name, limit in self.job.limits.items()} if rows else {}
 
     @property
     def trials(self) -> tuple[TrialRecord, ...]:
@@ -741,6 +741,6 @@ def _likelihood(example: Example, prediction: Any, trace: Any = None) -> float:
     return float(prediction.likelihood)
 
 
-def _cost(rows: Sequence[Row], name: str) -> float:
+def cost_per_example(rows: Sequence[Row], name: str) -> float:
     """Return the mean of what one example is charged: `tokens`, `calls`, or `latency` in seconds."""
     return sum(getattr(row, "seconds" if name == "latency" else name) for row in rows) / max(1, len(rows))

@@ -208,9 +208,10 @@ def check_data(
     rows = _Rows.of(splits, signature)
     fields = tuple(dict.fromkeys(name for file in splits.values() for name in file.fields))
     counted = rows.label_fields(fields, signature, labels)
-    compared = _compared(fields, signature, inputs, counted)
+    counters = tuple(name for name in fields if any(name in file.counters for file in splits.values()))
+    compared = _compared(fields, signature, inputs, counted, counters)
     answers = counted if signature is None else field_names(signature).outputs
-    findings = [*rows.wrong, *_same_rows(rows, compared, answers or _others(fields, compared))]
+    findings = [*rows.wrong, *_same_rows(rows, compared, answers or _others(fields, compared, counters))]
     if near is not None:
         findings += _near_rows(rows, compared, near)
     findings += [*_mixed_types(rows, fields), *_empty(rows, fields), *_imbalance(rows, counted)]
@@ -291,11 +292,12 @@ def _compared(
     signature: type[Signature] | None,
     inputs: Sequence[str] | None,
     labels: Sequence[str],
+    counters: Sequence[str],
 ) -> tuple[str, ...]:
     if signature is not None:
         return field_names(signature).inputs
     if inputs is None:
-        return compared_fields(fields, labels)
+        return compared_fields(fields, labels, counters)
     for name in inputs:
         if name not in fields:
             raise UsageError(f"There is no field `{name}`. The rows have: {', '.join(fields[:20])}.")
@@ -327,8 +329,8 @@ def _text(row: Row, fields: Sequence[str]) -> str:
     return "\n".join(value if isinstance(value, str) else canonical_json(plain(value)) for value in values)
 
 
-def _others(fields: Sequence[str], compared: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name for name in compared_fields(fields) if name not in compared)
+def _others(fields: Sequence[str], compared: Sequence[str], counters: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in compared_fields(fields, counters=counters) if name not in compared)
 
 
 def _same_rows(rows: _Rows, compared: Sequence[str], answers: Sequence[str]) -> Iterator[Finding]:

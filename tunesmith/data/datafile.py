@@ -18,6 +18,8 @@ from tunesmith.signatures import Example
 __all__ = ["DataFile", "compared_fields", "is_empty"]
 
 _NAMES_A_ROW = re.compile(r"(?:^|[_\W])(?:id|idx|index|uuid|guid)$", re.IGNORECASE)
+_WHOLE = re.compile(r"[0-9]{1,18}")
+_FEWEST_COUNTED = 5  # rows: numbers in a row may be chance in fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class DataFile:
         """The names of all fields, in the order in which they come first."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.value))
 
+    @property
+    def counters(self) -> tuple[str, ...]:
+        """The fields that number the rows: each value is a whole number, one more than that of the row before."""
+        return tuple(name for name in self.fields if _counts_up([row.value.get(name) for row in self.rows]))
+
     def checked(self) -> "DataFile":
         """Return the file itself if it has rows and none is wrong.
 
@@ -112,11 +119,13 @@ def is_empty(row: Row, name: str) -> bool:
     return value is None or (isinstance(value, str) and not value.strip()) or value in ([], {})
 
 
-def compared_fields(fields: Iterable[str], others: Iterable[str | None] = ()) -> tuple[str, ...]:
+def compared_fields(
+    fields: Iterable[str], others: Iterable[str | None] = (), counters: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Return the fields that say whether two rows are the same if nobody named the inputs.
 
-    Left out are `others`, such as labels, and names of rows, such as `id` and `row_index`; unless nothing would be
-    left.
+    Left out are `others`, such as labels, and what names a row: fields such as `id` and `row_index`, and `counters`;
+    unless nothing would be left.
 
     Raises:
         UsageError: one of `others` is not a field.
@@ -126,7 +135,14 @@ def compared_fields(fields: Iterable[str], others: Iterable[str | None] = ()) ->
         if name not in fields:
             raise UsageError(f"There is no field `{name}`. The rows have: {', '.join(fields[:20])}.")
     rest = tuple(name for name in fields if name not in named)
-    return tuple(name for name in rest if not _NAMES_A_ROW.search(name)) or rest or fields
+    return tuple(name for name in rest if not _NAMES_A_ROW.search(name) and name not in counters) or rest or fields
+
+
+def _counts_up(values: Sequence[Any]) -> bool:
+    if len(values) < _FEWEST_COUNTED or not all(_WHOLE.fullmatch(str(value)) for value in values):
+        return False
+    first = int(values[0])
+    return all(int(value) == first + place for place, value in enumerate(values))
 
 
 def _problem(row: Row, where: str) -> RowError | None:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from tunesmith.cli.completing import RunName
-from tunesmith.cli.options import json_option, unneeded_quiet_option
+from tunesmith.cli.options import allow_option, json_option, unneeded_quiet_option
 
 __all__ = ["command"]
 
@@ -16,6 +16,7 @@ __all__ = ["command"]
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The file to write; default `report.html` in the run's folder."
 )
+@allow_option
 @json_option
 @unneeded_quiet_option
 def command(**given: Any) -> int:
@@ -23,7 +24,7 @@ def command(**given: Any) -> int:
 
     Default is the run that was written last. The page has the verdict, the scores with their intervals, the score
     against calls, every candidate with its change, the examples that flipped with both answers, errors, and the prompt.
-    A run that has not ended has a page, too.
+    A run that has not ended has a page, too. A program of your own class shows its prompt with --allow.
 
     \b
     tunesmith report

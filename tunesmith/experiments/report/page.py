@@ -3,13 +3,13 @@
 import difflib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunesmith.artifacts import load
 from tunesmith.atomic import write_atomically
-from tunesmith.compilers import importances, pareto_front
+from tunesmith.compilers import OBJECTIVES, cost_per_example, importances, pareto_front
 from tunesmith.errors import TunesmithError, UsageError, refusal_advice
 from tunesmith.evaluation import Interval, Report, Row, RunInfo, mean_interval
 from tunesmith.experiments.report.charts import bars, intervals, points
@@ -31,15 +31,17 @@ _MOST_COLUMNS = 400  # examples of the map
 _MOST_LABELS = 20  # of a confusion matrix
 _LONGEST, _LONGEST_LINE = 600, 160  # characters of a shown value, and of a line of a change
 _LEVELS = "·░▒▓█"  # a score from 0 to 1
+_UNITS = {"latency": ", seconds of the engine"}
 _FAILED, _UNSEEN = "×", " "
 
 
-def write_report(run: str | Path | RunInfo, out: str | Path | None = None) -> Path:
+def write_report(run: str | Path | RunInfo, out: str | Path | None = None, *, allow: Sequence[str] = ()) -> Path:
     """Write the page of a run and return its path.
 
     Args:
         run: the run's folder, such as `runs/first`.
         out: where to write; default `report.html` in the run's folder.
+        allow: classes of yours, as `module:class`, that the artifact may import, so that its prompt can be shown.
 
     Raises:
         UsageError: there is no run, or the file cannot be written.
@@ -60,7 +62,7 @@ def write_report(run: str | Path | RunInfo, out: str | Path | None = None) -> Pa
     """
     info = run if isinstance(run, RunInfo) else RunInfo.of(Path(run))
     path = info.path / "report.html" if out is None else Path(out)
-    page = report_page(RunRecord.of(info))
+    page = report_page(RunRecord.of(info), allow=allow)
     try:
         write_atomically(path, page)
     except OSError as error:
@@ -71,8 +73,8 @@ def write_report(run: str | Path | RunInfo, out: str | Path | None = None) -> Pa
     return path
 
 
-def report_page(record: RunRecord) -> str:
-    """Return the page of a run as HTML."""
+def report_page(record: RunRecord, *, allow: Sequence[str] = ()) -> str:
+    """Return the page of a run as HTML; `allow` is that of `write_report`."""
     folder = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
@@ -82,7 +84,7 @@ def report_page(record: RunRecord) -> str:
         undefined=jinja2.ChainableUndefined,
     )
     environment.filters |= {"score": _score, "value": _value, "number": _number}
-    return environment.get_template(_TEMPLATE).render(_Page(record).values())
+    return environment.get_template(_TEMPLATE).render(_Page(record, allow).values())
 
 
 class _Cell(NamedTuple):
@@ -93,8 +95,8 @@ class _Cell(NamedTuple):
 class _Page:
     """Everything that the template shows of a run."""
 
-    def __init__(self, record: RunRecord) -> None:
-        self._record, self._result = record, record.info.result or {}
+    def __init__(self, record: RunRecord, allow: Sequence[str]) -> None:
+        self._record, self._result, self._allow = record, record.info.result or {}, allow
         self._given, self._chosen, self._parents = record.given, record.chosen, record.parents()
 
     def values(self) -> dict[str, Any]:
@@ -259,15 +261,10 @@ class _Page:
         compiler = self._record.info.identity.get("compiler")
         names = compiler.get("objectives") if isinstance(compiler, dict) else None
         names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-        costs: dict[str, Callable[[Row], float]] = {
-            "calls": lambda row: row.calls,
-            "tokens": lambda row: row.tokens,
-            "seconds": lambda row: row.seconds,
-        }
         charts = []
-        for name in [name for name in names if name in costs]:
+        for name in [name for name in names if name in OBJECTIVES and name != "score"]:
             found = [
-                (sum(map(costs[name], one.validation.rows)) / len(one.validation.rows), one.validation.mean, one)
+                (cost_per_example(one.validation.rows, name), one.validation.mean, one)
                 for one in self._record.tried
                 if one.validation.rows and one.validation.mean is not None
             ]
@@ -276,7 +273,12 @@ class _Page:
             rest = [(cost, mean, _called(one)) for at, (cost, mean, one) in enumerate(found) if at not in best]
             series = {"no other is better in both": front, **({"others": rest} if rest else {})}
             text = f"Score against {name} per example. On the front: {', '.join(title for *_, title in front)}."
-            charts.append({"name": name, "svg": points(series, x=f"{name} per example", y="mean score", text=text)})
+            charts.append(
+                {
+                    "name": name,
+                    "svg": points(series, x=f"{name} per example{_UNITS.get(name, '')}", y="mean score", text=text),
+                }
+            )
         return charts
 
     def _map(self) -> dict[str, Any] | None:
@@ -284,8 +286,8 @@ class _Page:
         tried = [one for one in self._record.tried if one.validation.rows][:_MOST_ROWS]
         scores: dict[str, list[float]] = {}
         for one in tried:
-            for row in one.validation.rows:
-                scores.setdefault(row.key, []).append(row.score or 0.0)
+            for key, value in _values(one.validation).items():
+                scores.setdefault(key, []).append(value)
         order = sorted(scores, key=lambda key: (sum(scores[key]) / len(scores[key]), key))
         if not order:
             return None
@@ -310,13 +312,14 @@ class _Page:
         split = "test" if given.test.rows and chosen.test.rows else "validation"
         known = {shown.key: shown for shown in self._record.examples[split]}
         after = {row.key: row for row in _side(chosen, split).rows}
+        earlier, later = _values(_side(given, split)), _values(_side(chosen, split))
         better, worse = list[dict[str, Any]](), list[dict[str, Any]]()
         for before in _side(given, split).rows:
-            then = after.get(before.key)
-            if then is None or then.score == before.score:
+            then, key = after.get(before.key), before.key
+            if then is None or key not in earlier or key not in later or earlier[key] == later[key]:
                 continue
-            flip = {"shown": _inputs(known.get(before.key, Shown(before.key)), before), "before": before, "after": then}
-            (better if (then.score or 0.0) > (before.score or 0.0) else worse).append(flip)
+            flip = {"shown": _inputs(known.get(key, Shown(key)), before), "before": before, "after": then}
+            (better if later[key] > earlier[key] else worse).append(flip)
         return {"split": split, "better": better, "worse": worse, "n": len(after)}
 
     def _errors(self) -> list[dict[str, Any]]:
@@ -381,7 +384,7 @@ class _Page:
         if not examples:
             return {"why": "the run keeps no examples"}
         try:
-            program: Module = load(folder)
+            program: Module = load(folder, allow=self._allow)
             return {"messages": render(program, **examples[0].inputs).messages}
         except TunesmithError as error:
             return {"why": str(error)}
@@ -401,9 +404,15 @@ def _compiler(info: RunInfo) -> dict[str, Any]:
 
 
 def _gain(given: Tried, other: Tried) -> float | None:
-    before = {row.key: row.score or 0.0 for row in given.validation.rows}
-    both = [(before[row.key], row.score or 0.0) for row in other.validation.rows if row.key in before]
+    before = _values(given.validation)
+    both = [(before[key], value) for key, value in _values(other.validation).items() if key in before]
     return sum(after - first for first, after in both) / len(both) if both else None
+
+
+def _values(report: Report) -> dict[str, float]:
+    """Return the score of each example as it counts: a failure of the program is the least, one of the metric none."""
+    pairs = zip(report.rows, report.values(), strict=True)
+    return {row.key: value for row, value in pairs if value is not None}
 
 
 def _of_group(report: Report, group_of: Mapping[str, str | None], name: str) -> Interval:
