@@ -122,3 +122,24 @@ def test_a_service_waits_for_another_that_writes_to_the_same_file(tmp_path: Path
 def test_two_programs_have_neither_a_file_nor_types_in_common(names: tuple[str, str]) -> None:
     with pytest.raises(UsageError, match="too alike"):
         Service(lambda: {name: (ts.Predict(Triage), ts.ScriptedLM("billing")) for name in names})
+
+
+@each(
+    "outputs, status",
+    [
+        ({"label": "billing", "urgent": True}, 200),
+        ({"label": "billing", "urgent": True, "reasoning": "It says so."}, 200),
+        ({"label": "billing"}, 422),
+        ({"reasoning": "It says so."}, 422),
+    ],
+)
+def test_a_row_needs_what_a_compile_needs_which_is_all_but_the_reasoning(
+    tmp_path: Path, outputs: dict[str, object], status: int
+) -> None:
+    signature = ts.Signature("text -> label, urgent: bool")
+    program = ts.ChainOfThought(signature)
+    service = served(program=program, feedback=FeedbackFolder(tmp_path))
+    body = {"inputs": {"text": "Where is my invoice?"}, "outputs": outputs}
+    assert asked(service, lambda c: c.post("/feedback", json=body)).status_code == status
+    if status == 200:
+        assert len(ts.Dataset.load(tmp_path / "program.jsonl", signature=signature)) == 1

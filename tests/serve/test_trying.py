@@ -159,9 +159,10 @@ def test_in_a_browser_a_refusal_is_said() -> None:
 
 
 @pytest.mark.whole
-def test_in_a_browser_a_blank_is_null_for_an_input_and_nothing_for_a_right_answer(tmp_path: Path) -> None:
-    reply = '{"topic": "food", "reason": "soup", "urgent": true}'
-    service = served(lambda _: reply, program=ts.Predict(Loose, format="json"), feedback=FeedbackFolder(tmp_path))
+def test_in_a_browser_a_blank_input_is_null_and_a_right_answer_begins_as_what_was_answered(tmp_path: Path) -> None:
+    reply = '{"reasoning": "It is cold.", "topic": "food", "reason": "soup", "urgent": true}'
+    program = ts.ChainOfThought(Loose, format="json")
+    service = served(lambda _: reply, program=program, feedback=FeedbackFolder(tmp_path))
     with listening(service) as address, opened(address) as page:
         page.get_by_label("text").fill("The soup was cold.")
         page.get_by_role("button", name="Ask").click()
@@ -172,4 +173,4 @@ def test_in_a_browser_a_blank_is_null_for_an_input_and_nothing_for_a_right_answe
         page.get_by_text("It is kept.").wait_for()
     row = json.loads((tmp_path / "program.jsonl").read_text(encoding="utf-8"))
     inputs = {"text": "The soup was cold.", "note": None, "paid": None, "kind": None}
-    assert row == {"answered": json.loads(reply), **inputs, "topic": "kitchen"}
+    assert row == {"answered": json.loads(reply), **inputs, "topic": "kitchen", "reason": "soup", "urgent": True}

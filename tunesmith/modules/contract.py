@@ -26,11 +26,13 @@ class Contract:
     Attributes:
         inputs: a typed dictionary; its values are passed to the program.
         outputs: a typed dictionary.
+        labels: the outputs that a row of data for the program has to have: not the reasoning.
         chat: the names of the text input and the text output of a program that has one of each, else `None`.
     """
 
     inputs: Any
     outputs: Any
+    labels: frozenset[str]
     chat: tuple[str, str] | None
 
     @classmethod
@@ -56,7 +58,10 @@ class Contract:
         _check_known(inputs, entries)
         results = [] if signature is None else _output_entries(signature, certain=found.exact)
         outputs = _typed(f"{name}Outputs", results, None if found.exact else "allow")
-        return cls(inputs, outputs, None if found.signature is None else _chat(found.signature))
+        if found.signature is None:
+            return cls(inputs, outputs, frozenset(), None)
+        labels = {name for name, info in found.signature.output_fields.items() if _is_required(info)}
+        return cls(inputs, outputs, frozenset(labels), _chat(found.signature))
 
 
 def _whole_signature(program: Module) -> type[Signature] | None:

@@ -38,7 +38,7 @@ class Field(TypedDict):
 
 
 class Form(TypedDict):
-    """What the page asks for one program; `feedback` says whether it takes right answers."""
+    """What the page asks for one program; `feedback` says whether it takes right answers, with the required outputs."""
 
     name: str
     prefix: str
@@ -136,7 +136,10 @@ def _form(endpoint: Endpoint, *, feedback: bool) -> Form:
         "prefix": endpoint.prefix,
         "instruction": predictors[0][1].signature.instructions if predictors else "",
         "inputs": _fields(endpoint.contract.inputs),
-        "outputs": _fields(endpoint.contract.outputs),
+        "outputs": [
+            Field({**field, "required": field["name"] in endpoint.contract.labels})
+            for field in _fields(endpoint.contract.outputs)
+        ],
         "feedback": feedback,
     }
 
