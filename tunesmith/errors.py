@@ -81,6 +81,8 @@ def refusal_advice(path: Path, error: OSError) -> str:
         return "Make room"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "Let this user write there"
+    if not path.parent.is_dir():
+        return "Make its folder first"
     return "Make room, or let this user write there"
 
 

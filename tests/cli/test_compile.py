@@ -2,11 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Workspace, check_failure, run
 from tests.cli.server import Server
+from tunesmith.cli.reports import say_next
 
 A = Workspace.artifact
 
@@ -42,6 +44,11 @@ def test_people_are_told_table_verdict_cost_diff_and_what_to_type_next(workspace
     assert "paid now" in text
     assert "+demo output team: " in text
     assert "  tunesmith predict runs/first/artifact report=..." in text
+
+
+def test_what_to_type_next_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    say_next(Path("runs/my first/artifact"), "report=...")
+    assert "  tunesmith show 'runs/my first/artifact'" in capsys.readouterr().out
 
 
 def test_progress_says_what_is_spent_of_the_budget(workspace: Workspace) -> None:

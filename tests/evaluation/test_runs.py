@@ -238,3 +238,5 @@ def test_a_full_disk_is_told_to_make_room(tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
     assert errors.refusal_advice(tmp_path / "result.json", full) == "Make room"
     assert "this user" in errors.refusal_advice(tmp_path / "result.json", OSError(errno.EACCES, "Permission denied"))
+    missing = OSError(errno.ENOENT, "No such file or directory")
+    assert errors.refusal_advice(tmp_path / "no" / "result.json", missing) == "Make its folder first"

@@ -11,6 +11,7 @@ import pytest
 
 import tunesmith as ts
 from tests.browser import opened
+from tests.each import each
 from tunesmith.compilers import OBJECTIVES
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import Report, Row, RunInfo
@@ -226,3 +227,27 @@ def test_an_answer_that_stays_worth_nothing_has_not_flipped(tmp_path: Path) -> N
     page = report_page(dataclasses.replace(record, tried=tuple(tried)))
     assert sorted(one.validation.errors > 0 for one in tried) == [False, True]
     assert "0 of 8 validation examples are better than before, 0 are worse." in page
+
+
+@each(
+    "damage",
+    [
+        {"settings": 3},
+        {"sampling": [1]},
+        {"parts": {"self": {"demos": []}}},
+        {"parts": {"self": {"format": "bare", "instruction": "", "settings": {"offsets": 1}, "demos": []}}},
+        {"parts": {"self": {"format": "bare", "instruction": "", "settings": {}, "demos": [{"inputs": True}]}}},
+    ],
+)
+def test_a_candidate_that_is_damaged_in_the_notes_is_as_one_that_is_not_kept(
+    run: Path, tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    copy = tmp_path / "damaged"
+    shutil.copytree(run, copy)
+    notes = json.loads((copy / "trials.json").read_text())
+    for row in notes["trials"]:
+        row["candidate"] |= damage
+    notes["trials"].append({"key": {}})
+    (copy / "trials.json").write_text(json.dumps(notes))
+    assert write_report(copy).is_file()
+    assert all(one.content is None for one in RunRecord.of(RunInfo.of(copy)).tried)

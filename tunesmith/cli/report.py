@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tunesmith.cli.choosing import current_project
+from tunesmith.cli.choosing import allow_imports, current_project
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.output import emit, say
 from tunesmith.errors import UsageError
@@ -15,6 +15,7 @@ __all__ = ["run"]
 def run(*, name: str | None, out: Path | None, allow: tuple[str, ...], as_json: bool) -> int:
     """Write the page of the run NAME, default the one that was written last."""
     info = _latest() if name is None else RunInfo.of(run_path(name, current_project().root))
+    allow_imports(allow)
     path = write_report(info, out, allow=allow)
     if as_json:
         emit({"run": str(info.path), "report": str(path), "bytes": path.stat().st_size})

@@ -192,13 +192,13 @@ class _Names:
         notes, trials = info.notes, info.trials.get("trials")
         self._about = _object(notes.get("candidates"))
         rows = [row for row in trials if isinstance(row, dict)] if isinstance(trials, list) else []
-        self._trials = {row.get("key"): row for row in rows}
+        self._trials = {row["key"]: row for row in rows if isinstance(row.get("key"), str)}
         self._given, self._chosen = info.identity.get("candidate"), notes.get("chosen")
 
     def tried(self, key: str, rows: Mapping[str, list[Any]], ended: int) -> Tried:
         about, trial = _object(self._about.get(key)), _object(self._trials.get(key))
         given = key == self._given
-        number, differs, content = about.get("number"), about.get("differs"), trial.get("candidate")
+        number, differs = about.get("number"), about.get("differs")
         return Tried(
             key,
             "program as given" if given else "" if number is None else f"candidate {number}",
@@ -206,7 +206,7 @@ class _Names:
             str(trial.get("origin", "")),
             given,
             key == self._chosen,
-            content if isinstance(content, dict) and isinstance(content.get("parts"), dict) else None,
+            _content(trial.get("candidate")),
             self._report(rows, "validation"),
             self._report(rows, "test"),
             ended,
@@ -226,11 +226,41 @@ def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _content(value: Any) -> dict[str, Any] | None:
+    """Return the candidate as the run keeps it, `None` if it is not as one is written."""
+    found = _object(value)
+    parts, settings = found.get("parts"), found.get("settings", {})
+    if not (isinstance(parts, dict) and all(map(_is_part, parts.values())) and _are_objects(settings)):
+        return None
+    return found if isinstance(found.get("sampling", {}), dict) else None
+
+
+def _is_part(value: Any) -> bool:
+    part = _object(value)
+    demos, settings = part.get("demos"), part.get("settings")
+    return (
+        isinstance(part.get("instruction"), str)
+        and "format" in part
+        and isinstance(settings, dict)
+        and isinstance(settings.get("offsets") or {}, dict)
+        and isinstance(demos, list)
+        and all(map(_is_demo, demos))
+    )
+
+
+def _is_demo(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(side, {}), dict) for side in ("inputs", "outputs"))
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(inside, dict) for inside in value.values())
+
+
 def _lines(content: Mapping[str, Any]) -> Iterator[str]:
     for path, part in content.get("parts", {}).items():
         yield f"[{path}]"
         yield f"format: {part['format']}"
-        yield from (f"offset {label}: {value}" for label, value in part["settings"].get("offsets", {}).items())
+        yield from (f"offset {label}: {value}" for label, value in (part["settings"].get("offsets") or {}).items())
         yield from (f"instruction: {line}" for line in part["instruction"].splitlines() or [""])
         for demo in part["demos"]:
             fields = {**demo.get("inputs", {}), **demo.get("outputs", {})}
