@@ -85,3 +85,13 @@ def test_a_path_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path) 
     with pytest.raises(ArtifactError, match="surrogates not allowed"):
         Exported({"a": "\ud800"}).write(tmp_path / "a")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_an_export_is_not_written_into_an_artifact(tmp_path: Path) -> None:
+    ts.save(tmp_path / "topics", ts.Predict("text -> topic"))
+    before = ts.verify(tmp_path / "topics")
+    for target, out in (("dspy", "topics"), ("messages", "topics"), ("messages", "topics/state.json")):
+        with pytest.raises(UsageError, match="is an artifact"):
+            ts.export(tmp_path / "topics", to=target, out=tmp_path / out)
+    assert ts.verify(tmp_path / "topics").sha256 == before.sha256
+    assert len(list((tmp_path / "topics").iterdir())) == 2

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import ClassVar, TypeVar
 
 from tunesmith.artifacts.export._source import Source
+from tunesmith.artifacts.folder import MANIFEST, STATE
 from tunesmith.atomic import write_atomically
 from tunesmith.errors import ArtifactError, UsageError, shown
 from tunesmith.lazy import import_files
@@ -60,12 +61,16 @@ class Exported:
             path: for one file its path, or a folder that exists; for several files a folder, which is made.
 
         Raises:
-            UsageError: `path` is a file, and there are several.
+            UsageError: `path` is a file, and there are several; or it is in the folder of an artifact, where the
+                files could replace the artifact's own, and nobody could save or sign it again.
             ArtifactError: the disk cannot be written.
         """
         alone = len(self.files) == 1 and not path.is_dir()
         if not alone and path.exists() and not path.is_dir():
             raise UsageError(f"This export has {len(self.files)} files, and {str(path)!r} is a file. Give a folder.")
+        folder = path.parent if alone else path
+        if all((folder / name).is_file() for name in (MANIFEST, STATE)):
+            raise UsageError(f"{str(folder)!r} is an artifact, which holds no other files. Give another place.")
         targets = {(path if alone else path / name): text for name, text in self.files.items()}
         try:
             for target, text in targets.items():
