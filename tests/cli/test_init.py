@@ -69,3 +69,7 @@ def test_every_key_in_the_comments_is_a_real_one(tmp_path: Path) -> None:
     settings = Project.load(file).settings
     assert settings.data.inputs == ["report"]
     assert settings.compile.formats == ["bare", "json"]
+
+
+def test_the_next_commands_can_be_pasted() -> None:
+    assert "  cd 'my project'\n" in run("init", "my project").stdout

@@ -1,5 +1,6 @@
 """`tunesmith init`: a new project that works."""
 
+import shlex
 from pathlib import Path
 
 from tunesmith.cli.failures import DONE
@@ -22,8 +23,9 @@ def run(*, folder: Path, force: bool, as_json: bool, quiet: bool) -> int:
     say()
     say("Next:")
     if folder.resolve() != Path.cwd():
-        say(f"  cd {folder}")
+        say(f"  cd {shlex.quote(str(folder))}")
     say("  tunesmith models pull embedded   # downloads 93 MB, once")
     say("  tunesmith eval")
     say("  tunesmith compile")
+    say("  tunesmith report                 # one HTML page of what it did")
     return DONE
