@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Workspace, run
+from tests.cli.conftest import Workspace, check_failure, run
 
 
 def completed(folder: Path, *words: str) -> list[str]:
@@ -50,3 +50,7 @@ def test_the_code_is_bash_s() -> None:
     assert "_TUNESMITH_COMPLETE=bash_complete" in found.stdout
     for shell in ("zsh", "fish"):
         assert "_TUNESMITH_COMPLETE" in run("completion", shell).stdout
+
+
+def test_a_missing_shell_is_said_in_one_line() -> None:
+    assert "Choose from: bash, zsh, fish See" in check_failure(run("completion"), 2)

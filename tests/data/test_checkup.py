@@ -8,7 +8,7 @@ import pytest
 
 from tests.each import each
 from tunesmith.data import DataCheck, DataFile, Finding, Row, check_data
-from tunesmith.errors import UsageError
+from tunesmith.errors import DataError, UsageError
 from tunesmith.signatures import declared
 
 LONG = "The bed was hard, the room was cold, and nobody at the desk was there to help us with it"
@@ -134,3 +134,8 @@ def test_a_wrong_argument_is_refused(options: dict[str, Any], message: str) -> N
 def test_a_gate_on_a_finding_that_does_not_exist_is_refused() -> None:
     with pytest.raises(UsageError, match=r"There is no finding `leaks`\. Use one of: wrong-row"):
         checked(row("a")).failed(kinds=["leaks"])
+
+
+def test_a_file_without_rows_is_refused() -> None:
+    with pytest.raises(DataError, match=r"`none\.csv` has no rows"):
+        check_data({"train": DataFile(Path("none.csv"), ())})

@@ -237,7 +237,8 @@ def _rows_of(source: DataFile, data: Dataset, part: Dataset) -> list[dict[str, A
 def _say_check(found: DataCheck) -> None:
     say(", ".join(f"{name}: {count} rows" for name, count in found.splits.items()))
     labels = f"; labels: {', '.join(found.labels)} (--label)" if found.labels else ""
-    say(f"Rows are the same if they have the same {', '.join(found.compared)} (--inputs){labels}.")
+    if found.compared:
+        say(f"Rows are the same if they have the same {', '.join(found.compared)} (--inputs){labels}.")
     for text in found.notes:
         say(f"note: {text}")
     _say_fields(found)

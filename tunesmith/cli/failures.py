@@ -73,6 +73,6 @@ def _described(error: Exception) -> tuple[str, str]:
         context = getattr(error, "ctx", None)
         hint = "" if context is None else f" See `{context.command_path} --help`."
         kind = "UsageError" if isinstance(error, click.UsageError) else "Error"
-        return kind, error.format_message() + hint
+        return kind, " ".join(error.format_message().split()) + hint  # click writes choices on lines of their own
     text = f"unexpected {type(error).__name__}: {error}. Set TUNESMITH_DEBUG=1 to see where it came from."
     return type(error).__name__, text

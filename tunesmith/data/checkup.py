@@ -195,6 +195,7 @@ def check_data(
 
     Raises:
         UsageError: `signature` and `inputs` are both given, or there is no field of that name.
+        DataError: a file has no row at all.
 
     Example:
         >>> from tunesmith.data import DataFile, Row, check_data
@@ -205,6 +206,9 @@ def check_data(
     """
     if signature is not None and inputs is not None:
         raise UsageError("Give `signature` or `inputs`, not both: a signature names its inputs.")
+    for file in splits.values():
+        if not file.wrong:
+            file.checked()
     rows = _Rows.of(splits, signature)
     fields = tuple(dict.fromkeys(name for file in splits.values() for name in file.fields))
     counted = rows.label_fields(fields, signature, labels)
