@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 import tunesmith as ts
 from tests.each import each
@@ -152,6 +153,21 @@ def test_the_log_has_no_texts_unless_asked() -> None:
         line = json.loads(stream.getvalue())
         assert (line["event"], line["status"], line["lm_calls"]) == ("request", 200, 1)
         assert ("my-secret-text" in stream.getvalue()) is shows_texts
+
+
+class Guest(BaseModel):
+    name: str
+
+
+def test_a_log_with_texts_has_the_inputs_as_they_were_sent() -> None:
+    class Wide(ts.Signature):
+        guest: Guest = ts.InputField()
+        label: str = ts.OutputField()
+
+    stream = io.StringIO()
+    service = served(program=ts.Predict(Wide), log=JsonLog(stream), shows_texts=True)
+    asked(service, lambda c: c.post("/predict", json={"guest": {"name": "Ada"}}))
+    assert json.loads(stream.getvalue())["inputs"] == {"guest": {"name": "Ada"}}
 
 
 def test_programs_under_names_have_their_own_paths_and_types() -> None:

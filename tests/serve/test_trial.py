@@ -63,6 +63,14 @@ def test_a_share_of_all_is_every_request_of_every_kind() -> None:
     assert batch.json() == {"results": [{"label": "other"}] * 2}
 
 
+def test_the_page_shows_the_prompt_of_the_program_that_answered() -> None:
+    other = ts.Predict(Triage.with_instructions("Sort it."))
+    app = service(Second(other, ts.FunctionLM(lambda _: "other"), 1.0))
+    found = asked(app, lambda c: c.post("/try", json={"text": "a"})).json()
+    assert found["outputs"] == {"label": "other"}
+    assert "Sort it." in str(found["messages"])
+
+
 def waited_for(log: io.StringIO, name: str) -> list[dict[str, Any]]:
     until = time.monotonic() + 20
     while not events(log, name) and time.monotonic() < until:

@@ -161,7 +161,7 @@ def test_in_a_browser_a_refusal_is_said() -> None:
 @pytest.mark.whole
 def test_in_a_browser_a_blank_input_is_null_and_a_right_answer_begins_as_what_was_answered(tmp_path: Path) -> None:
     reply = '{"reasoning": "It is cold.", "topic": "food", "reason": "soup", "urgent": true}'
-    program = ts.ChainOfThought(Loose, format="json")
+    program = ts.ChainOfThought(Loose)
     service = served(lambda _: reply, program=program, feedback=FeedbackFolder(tmp_path))
     with listening(service) as address, opened(address) as page:
         page.get_by_label("text").fill("The soup was cold.")

@@ -75,15 +75,20 @@ class Endpoint:
         """Return the prediction of the program that answers, and pass on its fields while they are written."""
         return self._answered(inputs, attempt, lambda program: run_told(program, tell, **inputs))
 
+    def chosen(self, draw: str) -> tuple[Module, LM, str]:
+        """Return the program and the model that answer a request with this `draw`, and the name of the arm."""
+        trial = self.trial
+        if trial is not None and trial.takes(draw):
+            return trial.program, trial.lm, "canary"
+        return self.program, self.lm, ""
+
     def _answered(self, inputs: Mapping[str, Any], attempt: Attempt, call: Callable[[Module], Any]) -> Any:
-        program, lm, trial = self.program, self.lm, self.trial
-        if trial is not None and trial.takes(attempt.draw):
-            program, lm, attempt.arm = trial.program, trial.lm, "canary"
+        program, lm, attempt.arm = self.chosen(attempt.draw)
         # The history of an LM grows without end otherwise.
         with context(lm=lm, disable_history=True), metered(sink=attempt.note), stoppable(attempt.check):
             found = call(program)
-        if trial is not None:
-            trial.follow(attempt.draw, inputs, found)
+        if self.trial is not None:
+            self.trial.follow(attempt.draw, inputs, found)
         return found
 
 

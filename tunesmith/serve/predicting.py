@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import Annotated, Any
 
 from pydantic import Field
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from tunesmith.modules import FieldDelta
 from tunesmith.serve.attempt import Attempt, Watch, too_late
@@ -166,5 +166,5 @@ def visit_of(request: Request, inputs: Any, attempts: Sequence[Attempt], desk: D
     for number, attempt in enumerate(attempts):
         attempt.draw = visit.id if len(attempts) == 1 else f"{visit.id}:{number}"
     if desk.shows_texts:
-        visit.inputs = inputs
+        visit.inputs = from_json(to_json(inputs, fallback=str, inf_nan_mode="null"))  # models become objects
     return visit

@@ -121,8 +121,9 @@ def _try_door(endpoint: Endpoint, desk: Desk) -> Door:
 
 
 def _tried(endpoint: Endpoint, inputs: Mapping[str, Any], attempt: Attempt) -> tuple[Any, list[Message] | None]:
+    program, lm, _ = endpoint.chosen(attempt.draw)
     try:
-        seen = render(endpoint.program, lm=endpoint.lm, **inputs).messages
+        seen = render(program, lm=lm, **inputs).messages
         messages = [Message(role=str(one["role"]), content=str(one["content"])) for one in seen]
     except TunesmithError:  # a program that answers without its model, for instance
         messages = None
