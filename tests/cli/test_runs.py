@@ -50,6 +50,7 @@ def test_a_run_is_shown_with_its_candidates(workspace: Workspace) -> None:
     assert best["rows"] == 24
     assert 0 <= best["mean"] <= 1
     text = run("runs", "show", "first").stdout
+    assert "share counts for each here, and is charged once" in text
     assert "started by: tunesmith compile --run first" in text
     assert "metric: exact_match(team)" in text
     assert "examples: 16 training, 12 validation, 12 test" in text

@@ -57,6 +57,7 @@ def show(*, name: str, as_json: bool) -> int:
     counts = summary["ledger"]
     if counts is not None:
         say(f"{counts['rows']:,} evaluations, {counts['calls']:,} calls, {counts['tokens']:,} tokens")
+        say("A reply that several evaluations share counts for each here, and is charged once.")
         if counts["damaged"]:
             say(f"{counts['damaged']:,} rows were damaged; they are evaluated again")
     _say_about(info)

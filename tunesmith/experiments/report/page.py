@@ -179,7 +179,7 @@ class _Page:
             {name: found for name, found in series.items() if found},
             line=line,
             line_name="best so far",
-            x="LM calls for evaluations",
+            x="LM calls for evaluations (a shared reply counts each time)",
             y="mean score on validation",
             text=text + ("" if best is None else f" The best is {best:.3f}."),
         )
