@@ -194,6 +194,8 @@ def test_what_a_call_takes_for_itself_has_its_type(call: Any, given: dict[str, A
     assert lm.requests == []
 
 
-def test_instructions_that_would_become_a_request_option_are_refused() -> None:
+def test_what_would_become_a_request_option_and_is_none_is_refused() -> None:
     with pytest.raises(UsageError, match="belong to the signature"):
         Predict("text -> label", instructions="Sort the text.")
+    with pytest.raises(UsageError, match=r"set by `tunesmith.modules.bind\(predict, 'json'\)`. Given: format='xml'"):
+        Predict("text -> label", format="xml")

@@ -21,6 +21,11 @@ from tunesmith.signatures import Signature
 
 __all__ = ["ChainOfThought", "Predict"]
 
+_ELSEWHERE = {
+    "format": "The format of a predictor is set by `tunesmith.modules.bind(predict, 'json')`",
+    "instructions": "The instructions belong to the signature: `ts.Signature('text -> label', 'Sort the text.')`",
+}
+
 
 class Predict(DspyPredict):
     """One LM call from typed inputs to typed outputs.
@@ -46,11 +51,8 @@ class Predict(DspyPredict):
     """
 
     def __init__(self, signature: Any, callbacks: list[Any] | None = None, **config: Any) -> None:
-        if "instructions" in config:  # DSPy would take it for a request option
-            raise UsageError(
-                "The instructions belong to the signature: `ts.Signature('text -> label', 'Sort the text.')`. Given: "
-                f"instructions={shown(config['instructions'])}."
-            )
+        for name in _ELSEWHERE.keys() & config.keys():  # DSPy would take it for a request option
+            raise UsageError(f"{_ELSEWHERE[name]}. Given: {name}={shown(config[name])}.")
         check_values(config)
         super().__init__(as_signature(signature), callbacks, **config)
 
