@@ -11,9 +11,9 @@ ITS_OWN = {
     "doctor.advice", "doctor.ollama.loaded", "doctor.ollama.model", "models ls.server.loaded",
     "models show.details", "models show.licence", "models show.path", "models show.server",
     "models pull.path", "models pull.server", "check.lm.details", "eval.lm.details", "show.manifest.lm.details",
-    "show messages.messages.constraint",
+    "show messages.messages.constraint", "show messages.messages.options",
 }  # fmt: skip
-"""What a weight file and a model on a server cannot have in common, what a server has in memory, and how each engine holds a
+"""What a weight file and a model on a server cannot have in common, what a server has in memory, and how each engine holds and ends a
 reply."""
 OPTION = "lm option "
 """How the names of a model's options begin in a run's identity: each engine has its own."""

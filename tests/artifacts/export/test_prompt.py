@@ -7,6 +7,7 @@ from tests.artifacts.export.prompts import FORMATS, check_texts, program, sent
 from tests.each import each
 from tunesmith.artifacts.export._prompt import Prompt
 from tunesmith.artifacts.export._source import Source
+from tunesmith.modules import bind, bound_offsets
 
 
 def prompt(made: Any) -> Prompt:
@@ -27,6 +28,15 @@ def test_with_the_blanks_filled_the_messages_are_those_that_are_sent(name: str) 
         assert filled(prompt(made), text=text, count="7", more=more) == sent(made, text=text, count=7, more=more)
 
     check_texts(name, check)
+
+
+def test_the_messages_of_a_calibrated_predictor_are_those_that_are_sent() -> None:
+    made = ts.Predict("text -> label: Literal['good', 'bad']")
+    bind(made, "scored", {"good": 0.5, "bad": -0.5})
+    assert filled(prompt(made), text="Cold soup.") == sent(made, text="Cold soup.")
+    assert bound_offsets(made) == {"good": 0.5, "bad": -0.5}, "the predictor itself keeps them"
+    found = ts.export(made, to="messages")
+    assert any("calibration is not carried" in note for note in found.notes)
 
 
 def test_a_mark_is_found_though_the_instruction_and_a_label_look_like_one() -> None:

@@ -1,5 +1,6 @@
 """The messages of a predictor, with a blank for each input."""
 
+import copy
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +9,17 @@ from typing import Any
 from tunesmith.errors import FormatError, SignatureError, UsageError
 from tunesmith.formats import inputs_with_parts
 from tunesmith.lm import Capabilities, FunctionLM
-from tunesmith.modules import DspyPredict, bound_format, caller_adapter, class_name, context, render, signature_of
+from tunesmith.modules import (
+    DspyPredict,
+    bind,
+    bound_format,
+    bound_offsets,
+    caller_adapter,
+    class_name,
+    context,
+    render,
+    signature_of,
+)
 from tunesmith.signatures import Signature, describe, input_types, output_schema
 
 __all__ = ["Blank", "Message", "Piece", "Prompt", "prompt_of"]
@@ -150,6 +161,9 @@ def prompt_of(path: str, predictor: DspyPredict) -> Prompt:
             f"The input `{next(iter(odd))}` of `{path}` is a conversation, a picture or the like, which no fixed "
             "message can hold a place for. Serve the artifact instead."
         )
+    if any(bound_offsets(predictor).values()):
+        predictor = copy.deepcopy(predictor)
+        bind(predictor, bound_format(predictor))  # a model without log-probabilities gets the same messages
     names = list(input_types(signature))
     mark = "blank"
     *before, asked = _rendered(predictor, dict.fromkeys(names, "x")).messages
