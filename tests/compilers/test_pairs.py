@@ -7,22 +7,12 @@ from typing import Any
 
 import dspy
 
-from tests.compilers.worlds import TRAIN, VAL, Colour, colour_of, right
+from tests.compilers.worlds import TRAIN, VAL, Colour, TwoSteps, colour_of, right
 from tests.evaluation.replies import number, written
 from tunesmith.compilers import BPO, Search, job_of
 from tunesmith.compilers._pairs import Pair, harvest, write_pairs
 from tunesmith.errors import RequestRefused
 from tunesmith.lm import FunctionLM, Seen
-
-
-class TwoSteps(dspy.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = dspy.Predict("thing -> guess")
-        self.second = dspy.Predict("guess -> colour")
-
-    def forward(self, thing: str) -> dspy.Prediction:
-        return self.second(guess=self.first(thing=thing).guess)
 
 
 def pairs_of(reply: Callable[[Seen], str], *, student: Any = None, runs: int = 3, gap: float = 0.5) -> Any:

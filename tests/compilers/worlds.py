@@ -140,3 +140,15 @@ def state_of(program: dspy.Module) -> dict[str, Any]:
         path: (type(p), copy.deepcopy(p.demos), p.signature, dict(p.config), p.lm, sorted(vars(p)))
         for path, p in program.named_predictors()
     } | {"": (type(program), sorted(vars(program)))}
+
+
+class TwoSteps(dspy.Module):
+    """A guess, and a colour of the guess."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = dspy.Predict("thing -> guess")
+        self.second = dspy.Predict("guess -> colour")
+
+    def forward(self, thing: str) -> dspy.Prediction:
+        return self.second(guess=self.first(thing=thing).guess)

@@ -255,12 +255,11 @@ def _compared(name: str, record: RunRecord, side: Callable[[Tried], Report], com
     known = before is not None and set(common) <= {row.key for row in before.rows if _counts(row)}
     compiler, result = info.identity.get("compiler"), info.result or {}
     compiler = compiler if isinstance(compiler, dict) else {}
-    about = info.notes.get("about")
     seed = info.identity.get("seed")
     return Compared(
         run=name,
         compiler=str(compiler.get("name", "")),
-        model=str(about.get("model", "")) if isinstance(about, dict) else "",
+        model=str(record.about.get("model", "")),
         seed=seed if isinstance(seed, int) else None,
         score=mean_interval(scores),
         errors=len(errors.intersection(common)),

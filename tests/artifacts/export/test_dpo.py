@@ -5,6 +5,7 @@ import dspy
 
 import tunesmith as ts
 from tests.artifacts.export.tuning import VAL, Colour, colour_of, files, rows, things
+from tests.compilers.worlds import TwoSteps
 from tests.evaluation.replies import number, written
 from tunesmith.lm import FunctionLM, Seen
 
@@ -30,16 +31,6 @@ def test_the_entry_says_that_it_ranks(colours: Path) -> None:
         "system": "system",
     }
     assert 'stage: "dpo"' in found["lora"]
-
-
-class TwoSteps(dspy.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = dspy.Predict("thing -> guess")
-        self.second = dspy.Predict("guess -> colour")
-
-    def forward(self, thing: str) -> dspy.Prediction:
-        return self.second(guess=self.first(thing=thing).guess)
 
 
 def test_the_first_step_in_which_two_runs_part_gives_the_pair(tmp_path: Path) -> None:

@@ -101,11 +101,10 @@ class _Page:
 
     def values(self) -> dict[str, Any]:
         record, info = self._record, self._record.info
-        about = info.notes.get("about")
         return {
             "name": info.path.name,
             "state": info.state,
-            "about": about if isinstance(about, dict) else {},
+            "about": record.about,
             "compiler": _compiler(info),
             "result": self._result,
             "roles": roles if isinstance(roles := self._result.get("roles"), dict) else {},
@@ -125,7 +124,6 @@ class _Page:
             "confusion": [found for found in map(self._confusion, self._ends()) if found],
             "groups": self._groups(),
             "prompt": self._prompt(),
-            "kept": bool(info.trials.get("examples")),
         }
 
     def _ends(self) -> list[Tried]:

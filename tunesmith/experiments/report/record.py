@@ -88,11 +88,13 @@ class RunRecord:
         info: the run's folder.
         tried: what the search returned first, then the program as given, then the others by examples and mean.
         examples: the examples of `validation` and `test` in order; empty if the notes are missing.
+        about: program, metric, model and numbers of examples in words; empty if the notes are missing.
     """
 
     info: RunInfo
     tried: tuple[Tried, ...]
     examples: Mapping[str, Sequence[Shown]]
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, info: RunInfo) -> "RunRecord":
@@ -101,9 +103,11 @@ class RunRecord:
         Raises:
             LedgerError: its ledger cannot be read.
         """
-        examples = {name: _examples(info, name) for name in ("validation", "test")}
-        found = sorted(_tried(info, examples), key=lambda one: (not one.chosen, not one.given, *_rank(one.validation)))
-        return cls(info, tuple(found), examples)
+        notes, trials = info.notes, info.trials  # both are read from the disk
+        examples = {name: _examples(notes, trials, name) for name in ("validation", "test")}
+        found = _tried(info, examples, _Names(info, notes, trials, examples))
+        found.sort(key=lambda one: (not one.chosen, not one.given, *_rank(one.validation)))
+        return cls(info, tuple(found), examples, _object(notes.get("about")))
 
     def __repr__(self) -> str:
         return brief(self, self.info.path.name, f"{len(self.tried)} candidates")
@@ -147,22 +151,22 @@ def _distance(one: Counter[str], other: Counter[str]) -> int:
     return (one - other).total() + (other - one).total()
 
 
-def _examples(info: RunInfo, name: str) -> list[Shown]:
-    kept = info.trials.get("examples")
+def _examples(notes: Mapping[str, Any], trials: Mapping[str, Any], name: str) -> list[Shown]:
+    kept = trials.get("examples")
     rows = kept.get(name) if isinstance(kept, dict) else None
     found = [
         Shown(row["key"], _object(row.get("inputs")), _object(row.get("labels")), row.get("group"))
         for row in (rows if isinstance(rows, list) else [])
         if isinstance(row, dict) and isinstance(row.get("key"), str)
     ]
-    splits = info.notes.get("splits")
+    splits = notes.get("splits")
     keys = splits.get(name) if isinstance(splits, dict) else None
     known = {key for key in keys if isinstance(key, str)} if isinstance(keys, list) else set[str]()
     left = sorted(known - {one.key for one in found})
     return found + [Shown(key) for key in left]
 
 
-def _tried(info: RunInfo, examples: Mapping[str, Sequence[Shown]]) -> list[Tried]:
+def _tried(info: RunInfo, examples: Mapping[str, Sequence[Shown]], names: "_Names") -> list[Tried]:
     if info.ledger is None:
         return []
     metric, entries = info.identity.get("metric"), read_entries(info.ledger)
@@ -180,18 +184,23 @@ def _tried(info: RunInfo, examples: Mapping[str, Sequence[Shown]]) -> list[Tried
                 sides[name].append(entry.row)
         if entry.row.key not in keys["test"] or entry.row.key in keys["validation"]:
             ended[entry.key.candidate] = calls
-    names = _Names(info, examples)
     return [names.tried(key, sides, ended.get(key, calls)) for key, sides in rows.items()]
 
 
 class _Names:
     """What a run's notes say of its candidates; incomplete for an old run or a damaged file."""
 
-    def __init__(self, info: RunInfo, examples: Mapping[str, Sequence[Shown]]) -> None:
+    def __init__(
+        self,
+        info: RunInfo,
+        notes: Mapping[str, Any],
+        trials: Mapping[str, Any],
+        examples: Mapping[str, Sequence[Shown]],
+    ) -> None:
         self._examples = examples
-        notes, trials = info.notes, info.trials.get("trials")
-        self._about = _object(notes.get("candidates"))
-        rows = [row for row in trials if isinstance(row, dict)] if isinstance(trials, list) else []
+        self._places = {name: {one.key: at for at, one in enumerate(found)} for name, found in examples.items()}
+        self._about, listed = _object(notes.get("candidates")), trials.get("trials")
+        rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
         self._trials = {row["key"]: row for row in rows if isinstance(row.get("key"), str)}
         self._given, self._chosen = info.identity.get("candidate"), notes.get("chosen")
 
@@ -214,8 +223,7 @@ class _Names:
 
     def _report(self, rows: Mapping[str, list[Any]], split: str) -> Report:
         """Return the rows in the order of the examples, with their groups."""
-        examples = self._examples[split]
-        place = {one.key: number for number, one in enumerate(examples)}
+        examples, place = self._examples[split], self._places[split]
         ordered = sorted(rows[split], key=lambda row: place.get(row.key, 0))
         if not ordered or any(one.group is None for one in examples) or not examples:
             return Report(tuple(ordered))
