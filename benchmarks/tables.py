@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tunesmith.experiments import Leaderboard
 from tunesmith.lm import engine_kinds
 
 HERE = Path(__file__).parent
@@ -90,31 +91,8 @@ def public_tasks() -> str:
 
 
 def compilers() -> str:
-    """Return a table for each task: every arm with its mean over seeds."""
-    found = _read("compilers.json")
-    rows, lines = [row for row in found["rows"] if "mean" in row], []
-    for task in dict.fromkeys(row["cell"][0] for row in found["rows"]):
-        lines += [f"**{task}**", "", "| arm | score on test, 95 % interval | n | calls | tokens | seconds | seeds |"]
-        lines.append("|---|---|--:|--:|--:|--:|--:|")
-        arms: dict[str, list[dict[str, Any]]] = {}
-        for row in rows:
-            if row["cell"][0] == task:
-                arms.setdefault(row["cell"][1], []).append(row)
-        for arm, mine in sorted(arms.items(), key=lambda item: -_mean(item[1], "mean")):
-            costs = " | ".join(f"{_mean(mine, name):,.0f}" for name in ("calls", "tokens", "seconds"))
-            score = _score({name: _mean(mine, name) for name in ("mean", "low", "high")})
-            lines.append(f"| {arm} | {score} | {mine[0]['n']} | {costs} | {len(mine)} |")
-        lines.append("")
-    for row in found["rows"]:
-        if "skipped" in row:
-            task, arm, seed = row["cell"]
-            lines.append(f"- {task}, {arm}, seed {seed} was left out: {row['skipped']}")
-    lines += ["", f"{len(found['rows'])} of {found['cells']} cells were run."]
-    return "\n".join(lines).strip()
-
-
-def _mean(rows: list[dict[str, Any]], name: str) -> float:
-    return float(sum(row[name] for row in rows)) / len(rows)
+    """Return a table for each task: every arm with its mean over seeds, as `tunesmith compare` has it."""
+    return Leaderboard.read(HERE / "compilers.json").to_markdown()
 
 
 def engines() -> str:

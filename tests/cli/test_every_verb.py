@@ -133,7 +133,10 @@ BAD: list[tuple[int, tuple[str, ...]]] = [
     (2, ("report", "nothing")),
     (2, ("report", "first", "second")),
     (2, ("report", "first", "--out", "no/such/folder/report.html")),
+    (2, ("report", "first", "--out", "-", "--json")),
     (2, ("compare", "nothing")),
+    (2, ("compare", "first", "--by", "colour")),
+    (1, ("compare", "damaged/manifest.json")),  # no file of results
     (2, ("compare", "first", "first")),
     (2, ("compare", "first", "--against", "nothing")),
     (2, ("completion",)),

@@ -369,3 +369,9 @@ def test_what_a_run_is_of_is_shown_in_words(workspace: Workspace) -> None:
     (group,) = [line for line in lines if line.startswith("group ")]
     assert group.split() == ["group", "none"]
     assert not any("[" in line for line in lines[lines.index("Candidates") :])
+
+
+def test_a_report_goes_to_stdout_as_its_file_has_it(workspace: Workspace) -> None:
+    assert run("report", "first").exit_code == 0
+    assert run("report", "first", "--out", "-").stdout_bytes == Path("runs/first/report.html").read_bytes()
+    assert not Path("-").exists()

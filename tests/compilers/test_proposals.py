@@ -105,6 +105,12 @@ def test_what_cannot_be_read_is_counted_and_left_out() -> None:
     assert len(report.trials) <= 4
 
 
+def test_one_proposal_is_not_several() -> None:
+    report = compiled(FunctionLM(world()), Asking(proposals=1)).report
+
+    assert any(note.startswith("1 proposal was asked of the prompt model as `Propose`") for note in report.notes)
+
+
 @each(
     ("step", "inputs", "message"),
     [

@@ -41,7 +41,7 @@ class ProposingContract(CompilerContract):
         assert theirs.requests
         assert meter.by_role()["charged"]["prompt"].calls == len(theirs.requests)
         assert report.charged.calls == len(ours.requests) + len(theirs.requests)
-        assert any("proposals were asked of the prompt model" in note for note in report.notes)
+        assert any("asked of the prompt model" in note for note in report.notes)
 
     def test_hostile_proposals_never_crash_it_and_never_win(self) -> None:
         for seed in (7 * number for number in range(scaled(40))):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,40 @@ def test_only_examples_that_all_have_are_compared(runs: dict[str, Path], tmp_pat
     found = compare_runs([runs["best"], other])
     assert {row.score.n for row in found.rows} == {20}
     assert found.notes == ("Compared on the 20 test examples that all runs have scores for.",)
+
+
+def test_runs_of_a_group_are_one_row_with_the_mean_score_of_each_example(runs: dict[str, Path], tmp_path: Path) -> None:
+    found = compare_runs(list(runs.values()), by=["compiler", "seed"])
+    (row,) = found.rows
+    assert (row.run, row.runs, row.seed, row.model) == ("LabeledFewShot, seed 0", 3, 0, "")
+    single = {one.run: one for one in compare_runs(list(runs.values())).rows}
+    assert row.score.mean == pytest.approx(sum(one.score.mean or 0.0 for one in single.values()) / 3)
+    assert row.calls == pytest.approx(sum(one.calls or 0 for one in single.values()) / 3)
+    assert found.cells()[0][4] == "runs"
+    with pytest.raises(UsageError, match="Given: 'colour'"):
+        compare_runs(list(runs.values()), by=["colour"])
+    with pytest.raises(UsageError, match="no group 'best' among those that are compared: function"):
+        compare_runs(list(runs.values()), by=["model"], reference="best")
+
+
+def test_a_group_of_runs_with_different_budgets_is_said(runs: dict[str, Path], tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(runs["best"], other)
+    identity = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps({**identity, "budget": {"calls": 9999}}))
+    found = compare_runs([runs["best"], other], by=["compiler"])
+    assert found.notes[-1] == "Runs of one group have different options or budgets: LabeledFewShot."
+
+
+def test_a_run_without_its_files_is_named(runs: dict[str, Path], tmp_path: Path) -> None:
+    for name, message in (
+        ("candidates.json", "The run 'gone' is done, and what it returned is not known: its candidates.json"),
+        ("run.json", "The run 'gone' cannot be compared: its run.json is gone"),
+    ):
+        shutil.copytree(runs["best"], tmp_path / name / "gone")
+        (tmp_path / name / "gone" / name).unlink()
+        with pytest.raises(UsageError, match=message):
+            compare_runs([runs["best"], tmp_path / name / "gone"])
 
 
 def test_what_cannot_be_compared_is_refused(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -1,22 +1,38 @@
-"""`tunesmith compare`: a leaderboard of runs."""
+"""`tunesmith compare`: a leaderboard of runs, or of the cells of a file of results."""
+
+from pathlib import Path
 
 from tunesmith.cli.choosing import current_project
 from tunesmith.cli.failures import DONE
-from tunesmith.cli.output import emit, note, say, say_table
+from tunesmith.cli.output import emit, heading, note, say, say_table
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import RunInfo, run_path, runs_in
-from tunesmith.experiments import compare_runs
+from tunesmith.experiments import Comparison, Leaderboard, compare_runs
 
 __all__ = ["run"]
 
 
 def run(
-    *, names: tuple[str, ...], split: str | None, against: str | None, as_csv: bool, markdown: bool, as_json: bool
+    *,
+    names: tuple[str, ...],
+    split: str | None,
+    against: str | None,
+    by: tuple[str, ...],
+    as_csv: bool,
+    markdown: bool,
+    as_json: bool,
 ) -> int:
-    """Compare the runs."""
+    """Compare the runs, or the arms of a file of results."""
     if as_csv + markdown + as_json > 1:
         raise UsageError("Give one of --csv, --markdown and --json.")
-    found = compare_runs(_runs(names), split=split, reference=against)
+    files = [Path(name) for name in names if _is_file(name)]
+    found: Comparison | Leaderboard
+    if files:
+        if len(names) > 1 or split or by:
+            raise UsageError(f"A file of results is compared by itself, without --on and --by. Given: {files[0]}.")
+        found = Leaderboard.read(files[0], reference=against)
+    else:
+        found = compare_runs(_runs(names), split=split, reference=against, by=by)
     if as_json:
         emit(found.to_json())
     elif as_csv:
@@ -24,10 +40,23 @@ def run(
     elif markdown:
         say(found.to_markdown())
     else:
-        say_table(found.cells())
-        for text in found.notes:
-            note(text)
+        _show(found)
     return DONE
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith(".json") and Path(name).is_file()
+
+
+def _show(found: Comparison | Leaderboard) -> None:
+    if isinstance(found, Leaderboard):
+        for board in found.tasks:
+            heading(board.task)
+            say_table(found.cells(board))
+    else:
+        say_table(found.cells())
+    for text in found.notes:
+        note(text)
 
 
 def _runs(names: tuple[str, ...]) -> list[RunInfo]:

@@ -21,8 +21,8 @@ Step = Module | type[Signature] | str
 """What is asked: a program, a signature, or the text of one such as `task, examples -> instruction`."""
 
 
-_TO_WRITE = "proposals were asked of the prompt model"
-_TO_JUDGE = "judgements were asked of the judge's model"
+_TO_WRITE = ("proposal was", "proposals were", "asked of the prompt model")
+_TO_JUDGE = ("judgement was", "judgements were", "asked of the judge's model")
 
 
 def _given(example: Example, prediction: Any, trace: Any = None) -> float:
@@ -81,17 +81,21 @@ class Asking:
         return [self._note(name, count) for name, count in self._asked.items()]
 
     def _note(self, name: str, count: int) -> str:
-        whom = _TO_JUDGE if self._judging else _TO_WRITE
-        text = f"{count} {whom} as `{name}`"
+        *what, whom = _TO_JUDGE if self._judging else _TO_WRITE
+        text = f"{_counted(count, *what)} {whom} as `{name}`"
         if self._unread[name]:
-            text += f"; {self._unread[name]} could not be read and were left out"
+            text += (
+                f"; {self._unread[name]} could not be read and {'was' if self._unread[name] == 1 else 'were'} left out"
+            )
         reasons = self._judged.get(name)
         if reasons:
             left = Counter(kind_of_reason(why) for why in reasons if why is not None)
-            text += f"; of {len(reasons)} instructions {len(reasons) - left.total()} were new and could be used"
+            new = _counted(len(reasons) - left.total(), "was", "were")
+            text += f"; of {_counted(len(reasons), 'instruction', 'instructions')} {new} new and could be used"
             text += f" (the others: {', '.join(f'{why} {count}' for why, count in left.items())})" if left else ""
         if self._cut[name]:
-            text += f"; {self._cut[name]} texts of their inputs were left out, to stay within the limit or the context"
+            cut = _counted(self._cut[name], "text of their inputs was", "texts of their inputs were")
+            text += f"; {cut} left out, to stay within the limit or the context"
         return f"{text}."
 
     def _rows(self, program: Module, example: Example, lm: LM, draws: range) -> list[Row]:
@@ -119,6 +123,10 @@ class Asking:
         if step not in self._programs:
             self._programs[step] = Predict(step)
         return self._programs[step]
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _name(step: Step) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tunesmith.experiments.demo import DemoResult, run_demo
     from tunesmith.experiments.estimates import estimated, timed_calls
     from tunesmith.experiments.gates import CheckResult, Gate, Gates, check_artifact
+    from tunesmith.experiments.leaderboard import Leaderboard, Standing, TaskBoard
     from tunesmith.experiments.mining import HardExample, hard_examples
     from tunesmith.experiments.more_rows import new_rows
     from tunesmith.experiments.named import find_object, find_program, find_signature
@@ -42,6 +43,7 @@ __all__ = [
     "Gates",
     "hard_examples",
     "HardExample",
+    "Leaderboard",
     "nearest_neighbour_vote",
     "new_rows",
     "new_tasks",
@@ -55,8 +57,10 @@ __all__ = [
     "RunRecord",
     "seed_tasks",
     "SeedTask",
+    "Standing",
     "Synthesis",
     "SynthSettings",
+    "TaskBoard",
     "timed_calls",
     "Tried",
     "Verification",

@@ -3,30 +3,34 @@
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tunesmith.data import content_key
 from tunesmith.errors import UsageError, brief
 from tunesmith.evaluation import Interval, Report, Row, RunInfo, mean_interval, paired_gain, signed_rank_test
 from tunesmith.experiments.report import RunRecord, Tried
 
-__all__ = ["Compared", "Comparison", "compare_runs"]
+__all__ = ["Compared", "Comparison", "compare_runs", "GROUPS"]
 
 _COLUMNS = (
     *("run", "compiler", "model", "seed", "score", "low", "high", "n", "errors", "gain", "calls", "tokens"),
     *("calls_per_point", "difference", "difference_low", "difference_high", "wins", "ties", "losses", "p", "p_holm"),
+    "runs",
 )
+GROUPS = ("compiler", "model", "seed")
+"""What runs can be grouped by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One run of a comparison.
+    """One run of a comparison, or a group of runs.
 
     Attributes:
         run: its name.
-        compiler, model: as the run says, in words.
-        seed: of the compile, `None` if the run does not say.
+        compiler, model: as the run says, in words; empty for a group that is not grouped by it.
+        seed: of the compile, `None` if the run does not say, or for a group that is not grouped by it.
         score: mean with its 95 % interval on the common examples.
         errors: common examples that the program failed on.
         gain: paired gain over the run's own program as given, on the common examples; `None` if that was not scored.
@@ -35,6 +39,8 @@ class Compared:
         wins, ties, losses: common examples on which it scores more than the reference, the same, less.
         p: two-sided chance of such a difference if both were equal (Wilcoxon's signed ranks); `None` for the reference.
         p_holm: the same, corrected for the number of comparisons (Holm 1979).
+        runs: how many there are in the group. The score of an example is then its mean over them, errors are added up,
+            calls and tokens are the mean.
     """
 
     run: str
@@ -44,14 +50,15 @@ class Compared:
     score: Interval
     errors: int
     gain: Interval | None
-    calls: int | None
-    tokens: int | None
+    calls: float | None
+    tokens: float | None
     difference: Interval | None = None
     wins: int = 0
     ties: int = 0
     losses: int = 0
     p: float | None = None
     p_holm: float | None = None
+    runs: int = 1
 
     def __repr__(self) -> str:
         return brief(self, self.run, str(self.score))
@@ -71,7 +78,7 @@ class Compared:
             *(self.score.n, self.errors, None if self.gain is None else self.gain.mean, self.calls, self.tokens),
             *(self.calls_per_point, difference.mean, difference.low, difference.high),
             *((None,) * 3 if self.difference is None else (self.wins, self.ties, self.losses)),
-            *(self.p, self.p_holm),
+            *(self.p, self.p_holm, self.runs),
         )
         return dict(zip(_COLUMNS, values, strict=True))
 
@@ -134,22 +141,34 @@ class Comparison:
         """Return the table for people: a header, and a line per run."""
         head = ["run", "compiler", "model", "seed", f"score on {self.split}", "errors", "gain", "calls",
                 "calls per point", f"against {self.reference}", "win / tie / loss", "p (Holm)"]  # fmt: skip
-        return [head, *(_line(one) for one in self.rows)]
+        lines = [_line(one) for one in self.rows]
+        if not any(one.runs > 1 for one in self.rows):
+            return [head, *lines]
+        counts = (str(one.runs) for one in self.rows)
+        return [[*head[:4], "runs", *head[4:]]] + [
+            [*line[:4], count, *line[4:]] for line, count in zip(lines, counts, strict=True)
+        ]
 
 
 def compare_runs(
-    runs: Sequence[str | Path | RunInfo], *, split: str | None = None, reference: str | None = None
+    runs: Sequence[str | Path | RunInfo],
+    *,
+    split: str | None = None,
+    reference: str | None = None,
+    by: Sequence[str] = (),
 ) -> Comparison:
     """Compare what runs returned, on the examples that all of them were scored on.
 
     Args:
         runs: their folders.
         split: `test` or `validation`; default `test` if every run has scored it, else `validation`.
-        reference: name of the run that the others are compared with; default the best one.
+        reference: name of the run, or of the group, that the others are compared with; default the best one.
+        by: what to group the runs by, of `compiler`, `model` and `seed`, as to compare compilers over seeds. A group is
+            called by its values, such as `GEPA` or `GEPA, seed 1`.
 
     Raises:
-        UsageError: there is none, they have different metrics or no example in common, or one has returned
-            nothing.
+        UsageError: there is none, they have different metrics or no example in common, one is damaged, or one has
+            returned nothing.
 
     Example:
         >>> import tempfile
@@ -167,8 +186,10 @@ def compare_runs(
         >>> [(row.run, row.score.mean, row.losses) for row in found.rows]
         [('one', 0.5625, 0), ('two', 0.0, 9)]
     """
-    records = [RunRecord.of(one if isinstance(one, RunInfo) else RunInfo.of(Path(one))) for one in runs]
-    _check(records)
+    _check_groups(by)
+    infos = [one if isinstance(one, RunInfo) else RunInfo.of(Path(one)) for one in runs]
+    _check(infos)
+    records = [RunRecord.of(info) for info in infos]
     names = _names(records)
     chosen = dict(zip(names, map(_returned, records), strict=True))
     side = _side(split, list(chosen.values()))
@@ -176,19 +197,53 @@ def compare_runs(
     which = "test" if side is _test else "validation"
     if not common:
         raise UsageError(f"The runs have no {which} example in common, so their scores cannot be compared.")
-    found = [_compared(name, record, side, common) for name, record in zip(names, records, strict=True)]
-    found.sort(key=lambda one: -(one.score.mean or 0.0))
+    entrants = [_entrant(name, record, side, common) for name, record in zip(names, records, strict=True)]
+    notes = _notes(chosen, side, which, common)
+    if by:
+        entrants, mixed = _grouped(entrants, by)
+        notes += mixed
+    scores = {one.name: one.scores for one in entrants}
+    found = sorted(map(_compared, entrants), key=lambda one: -(one.score.mean or 0.0))
     against = found[0].run if reference is None else reference
-    if against not in chosen:
-        raise UsageError(f"There is no run {against!r} among those that are compared: {', '.join(names)}.")
-    rows = _paired(found, {name: _scores(side(one), common) for name, one in chosen.items()}, against)
-    return Comparison(which, tuple(rows), against, _notes(chosen, side, which, common))
+    if against not in scores:
+        raise UsageError(f"There is no {'group' if by else 'run'} {against!r} among those that are compared: "
+                         f"{', '.join(scores)}.")  # fmt: skip
+    return Comparison(which, tuple(_paired(found, scores, against)), against, notes)
 
 
-def _check(records: Sequence[RunRecord]) -> None:
-    if not records:
+@dataclass(frozen=True, slots=True)
+class _Entrant:
+    """A run, or a group of runs, with its scores and those of its program as given on the common examples."""
+
+    name: str
+    compiler: str
+    model: str
+    seed: int | None
+    options: str  # of the compiler, and the budget
+    scores: list[float]
+    before: list[float] | None
+    errors: int
+    calls: float | None
+    tokens: float | None
+    runs: int = 1
+
+
+def _check_groups(by: Sequence[str]) -> None:
+    wrong = [name for name in by if name not in GROUPS]
+    if wrong:
+        raise UsageError(f"Runs are grouped by {', '.join(f'`{name}`' for name in GROUPS)}. Given: {wrong[0]!r}.")
+
+
+def _check(infos: Sequence[RunInfo]) -> None:
+    if not infos:
         raise UsageError("There is no finished run to compare. `tunesmith runs ls` lists the runs.")
-    metrics = {str(record.info.identity.get("metric")) for record in records}
+    for info in infos:
+        if info.problem is not None:
+            raise UsageError(
+                f"The run {info.path.name!r} cannot be compared: {info.problem}, so its metric is not known. Put that "
+                "file back, or leave the run out."
+            )
+    metrics = {str(info.identity.get("metric")) for info in infos}
     if len(metrics) > 1:
         raise UsageError(
             "The runs were scored by different metrics, so their scores cannot be compared. `--rescore` of "
@@ -207,11 +262,15 @@ def _names(records: Sequence[RunRecord]) -> list[str]:
 
 
 def _returned(record: RunRecord) -> Tried:
-    found = record.chosen
+    found, name = record.chosen, record.info.path.name
+    if found is None and record.info.state == "done":
+        raise UsageError(
+            f"The run {name!r} is done, and what it returned is not known: its candidates.json is missing or damaged, "
+            "or its ledger has lost the rows. Put the file back, or leave the run out."
+        )
     if found is None:
         raise UsageError(
-            f"The run {record.info.path.name!r} has returned nothing yet: it is {record.info.state}. Resume it, or "
-            "leave it out."
+            f"The run {name!r} has returned nothing yet: it is {record.info.state}. Resume it, or leave it out."
         )
     return found
 
@@ -248,24 +307,82 @@ def _scores(report: Report, common: Sequence[str]) -> list[float]:
     return [found[key] for key in common]
 
 
-def _compared(name: str, record: RunRecord, side: Callable[[Tried], Report], common: Sequence[str]) -> Compared:
+def _entrant(name: str, record: RunRecord, side: Callable[[Tried], Report], common: Sequence[str]) -> _Entrant:
     one, given, info = _returned(record), record.given, record.info
-    scores, errors = _scores(side(one), common), {row.key for row in side(one).rows if row.failure is not None}
+    errors = {row.key for row in side(one).rows if row.failure is not None}
     before = None if given is None else side(given)
     known = before is not None and set(common) <= {row.key for row in before.rows if _counts(row)}
     compiler, result = info.identity.get("compiler"), info.result or {}
     compiler = compiler if isinstance(compiler, dict) else {}
     seed = info.identity.get("seed")
-    return Compared(
-        run=name,
+    return _Entrant(
+        name=name,
         compiler=str(compiler.get("name", "")),
         model=str(record.about.get("model", "")),
         seed=seed if isinstance(seed, int) else None,
-        score=mean_interval(scores),
+        options=content_key([{**compiler, "seed": None}, info.identity.get("budget")]),
+        scores=_scores(side(one), common),
+        before=_scores(before, common) if known and before is not None else None,
         errors=len(errors.intersection(common)),
-        gain=paired_gain(_scores(before, common), scores) if known and before is not None else None,
         calls=_charged(result, "calls"),
         tokens=_charged(result, "tokens"),
+    )
+
+
+def _grouped(entrants: Sequence[_Entrant], by: Sequence[str]) -> tuple[list[_Entrant], tuple[str, ...]]:
+    """Return one entrant per group, and what a reader has to know."""
+    groups: dict[tuple[Any, ...], list[_Entrant]] = {}
+    for one in entrants:
+        groups.setdefault(tuple(getattr(one, name) if name in by else None for name in GROUPS), []).append(one)
+    found = [_group(kind, members) for kind, members in groups.items()]
+    notes = ["The score of an example is the mean over the runs of a group; calls are the mean of its runs."]
+    mixed = [one.name for one, members in zip(found, groups.values(), strict=True)
+             if "compiler" in by and len({member.options for member in members}) > 1]  # fmt: skip
+    if mixed:
+        notes.append(f"Runs of one group have different options or budgets: {', '.join(mixed)}.")
+    return found, tuple(notes)
+
+
+def _group(kind: tuple[Any, ...], members: Sequence[_Entrant]) -> _Entrant:
+    compiler, model, seed = kind
+    words = [compiler, model, None if seed is None else f"seed {seed}"]
+    before = [one.before for one in members if one.before is not None]
+    return _Entrant(
+        name=", ".join(word for word in words if word) or "unknown",
+        compiler=compiler or "",
+        model=model or "",
+        seed=seed,
+        options="",
+        scores=_means([one.scores for one in members]),
+        before=_means(before) if len(before) == len(members) else None,
+        errors=sum(one.errors for one in members),
+        calls=_mean_cost([one.calls for one in members]),
+        tokens=_mean_cost([one.tokens for one in members]),
+        runs=len(members),
+    )
+
+
+def _means(scores: Sequence[Sequence[float]]) -> list[float]:
+    return [sum(values) / len(values) for values in zip(*scores, strict=True)]
+
+
+def _mean_cost(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
+
+
+def _compared(one: _Entrant) -> Compared:
+    return Compared(
+        run=one.name,
+        compiler=one.compiler,
+        model=one.model,
+        seed=one.seed,
+        score=mean_interval(one.scores),
+        errors=one.errors,
+        gain=None if one.before is None else paired_gain(one.before, one.scores),
+        calls=one.calls,
+        tokens=one.tokens,
+        runs=one.runs,
     )
 
 
@@ -285,8 +402,8 @@ def _paired(found: Sequence[Compared], scores: dict[str, list[float]], reference
             continue
         pairs = list(zip(scores[reference], scores[one.run], strict=True))
         rows.append(
-            Compared(
-                *(one.run, one.compiler, one.model, one.seed, one.score, one.errors, one.gain, one.calls, one.tokens),
+            replace(
+                one,
                 difference=paired_gain(scores[reference], scores[one.run]),
                 wins=sum(mine > other for other, mine in pairs),
                 ties=sum(mine == other for other, mine in pairs),
@@ -333,7 +450,7 @@ def _line(one: Compared) -> list[str]:
         "" if score.mean is None else f"{score.mean:.3f} [{score.low:.3f}, {score.high:.3f}]",
         str(one.errors),
         "" if gain is None or gain.mean is None else f"{gain.mean:+.3f}",
-        "" if one.calls is None else f"{one.calls:,}",
+        "" if one.calls is None else f"{one.calls:,.0f}",
         "" if one.calls_per_point is None else f"{one.calls_per_point:.1f}",
         ""
         if difference is None or difference.mean is None

@@ -11,12 +11,21 @@ __all__ = ["command"]
 
 
 @click.command(name="compare")
-@click.argument("names", nargs=-1, type=RunName(), metavar="[RUN...]")
+@click.argument("names", nargs=-1, type=RunName(), metavar="[RUN... | FILE.json]")
 @click.option(
     "--on", "split", type=click.Choice(["test", "validation"]), help="The split; default test if all have it."
 )
 @click.option(
-    "--against", type=RunName(), metavar="RUN", help="The run that the others are compared with; default the best."
+    "--against",
+    type=RunName(),
+    metavar="NAME",
+    help="The run, group or arm that the others are compared with; default the best run.",
+)
+@click.option(
+    "--by",
+    multiple=True,
+    type=click.Choice(["compiler", "model", "seed"]),
+    help="Group the runs by this, and by more if it is given again.",
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV.")
 @click.option("--markdown", is_flag=True, help="Write a table of Markdown.")
@@ -27,9 +36,12 @@ def command(**given: Any) -> int:
 
     The best stands first. Each of the others has its paired difference with a 95 % interval, the examples won and
     lost, and the chance of such a difference if both were equal, corrected for the number of comparisons (Holm).
+    In place of runs, a file of results of a benchmark: each task has a table of its arms.
 
     \b
     tunesmith compare first second
+    tunesmith compare --by compiler
+    tunesmith compare benchmarks/compilers.json --against as-given
     tunesmith compare --against first --csv > runs.csv
     """  # noqa: D301 - click's mark for text that keeps its lines
     from tunesmith.cli.compare import run

@@ -14,7 +14,9 @@ __all__ = ["command"]
 @click.command(name="report")
 @click.argument("name", type=RunName(), metavar="[RUN]", required=False)
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="The file to write; default `report.html` in the run's folder."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The file to write, `-` for the standard output; default `report.html` in the run's folder.",
 )
 @allow_option
 @json_option
