@@ -10,7 +10,7 @@ READY := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 UNIT := not model and not slow and not wheel and not live and not whole
 
-.PHONY: help demo test test-unit test-slow test-live check bench lint format model
+.PHONY: help demo docs test test-unit test-slow test-live check bench lint format model
 
 help:
 	@echo "demo        compile a small program on the embedded model"
@@ -19,6 +19,7 @@ help:
 	@echo "test-slow   every test at its full count; under 25 minutes"
 	@echo "test-live   against the server in OLLAMA_HOST with TUNESMITH_LIVE_MODEL"
 	@echo "check       format, lint and types, then test: what CI runs"
+	@echo "docs        make a site of the documentation in build/docs; open build/docs/index.html"
 	@echo "bench       measure, and write the results down"
 	@echo "lint        lint and types alone"
 	@echo "format      format and repair what can be repaired"
@@ -72,6 +73,9 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(MAKE) test
+
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs . build/docs
 
 bench: model
 	$(BIN)/python benchmarks/run.py

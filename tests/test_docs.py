@@ -103,6 +103,25 @@ def test_every_target_that_is_named_is_there(target: str) -> None:
     assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
+def test_every_public_name_is_in_the_reference() -> None:
+    import tunesmith as ts
+
+    packages = {getattr(getattr(ts, name), "__module__", "").removeprefix("tunesmith.") for name in ts.__all__}
+    named = {package.partition(".")[0] for package in packages if package and not package.startswith("dspy")}
+    assert named <= {page.stem for page in (ROOT / "docs" / "api").glob("*.md")}
+
+
+@pytest.mark.slow
+def test_the_site_is_made_without_a_warning_and_needs_no_network(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", "docs", ".", str(tmp_path)]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    pages = {page: page.read_text(encoding="utf-8") for page in tmp_path.rglob("*.html")}
+    assert 'id="tunesmith.Predict"' in pages[tmp_path / "docs" / "api" / "modules.html"]
+    for page, text in pages.items():
+        assert not re.findall(r"<(?:script|img|link rel=.stylesheet.)[^>]* (?:src|href)=.https?:", text), page
+
+
 def test_every_public_name_exists() -> None:
     import tunesmith as ts
 
