@@ -15,7 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tunesmith.errors import UsageError, shown
 
-__all__ = ["OPTION", "check_values", "default_of", "option", "option_names", "option_table", "read_option"]
+__all__ = [
+    "OPTION",
+    "check_values",
+    "default_of",
+    "option",
+    "option_defaults",
+    "option_names",
+    "option_table",
+    "read_option",
+]
 
 OPTION = "tunesmith option"
 """The key of an option in the metadata of its field."""
@@ -61,6 +70,11 @@ def option(
 def option_names(kind: type) -> tuple[str, ...]:
     """Return the names of the options that `kind` declares."""
     return tuple(field.name for field in dataclasses.fields(kind) if OPTION in field.metadata)
+
+
+def option_defaults(kind: type) -> dict[str, Any]:
+    """Return the default of each option that `kind` declares."""
+    return {field.name: default_of(field) for field in dataclasses.fields(kind) if OPTION in field.metadata}
 
 
 def check_values(kind: type, given: Mapping[str, Any], where: str = "") -> dict[str, Any]:

@@ -14,6 +14,7 @@ A = Workspace.artifact
 
 GOOD: list[tuple[str, ...]] = [
     ("init", "new"),
+    ("config",),
     ("doctor",),
     ("models", "ls"),
     ("models", "show", "embedded"),
@@ -53,6 +54,9 @@ BAD: list[tuple[int, tuple[str, ...]]] = [
     (2, ("init",)),  # there is a project already
     (2, ("init", "tunesmith.toml/below")),
     (2, ("init", "one", "two")),
+    (2, ("config", "--compiler", "magic")),
+    (2, ("config", "--set", "k=3")),
+    (2, ("config", "compile")),
     (2, ("doctor", "--probe", "--lm", "nonsense")),
     (2, ("doctor", "--probe", "--lm", "gguf:/not/there.gguf")),
     (2, ("doctor", "--probee")),

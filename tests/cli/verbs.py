@@ -38,6 +38,7 @@ def every_verb(spec: str, *, full: bool) -> dict[str, Any]:
     )
     artifact = "runs/first/artifact"
     found |= {
+        "config": as_json("config"),
         "doctor": as_json("doctor", *(["--probe"] if full else [])),
         "models ls": as_json("models", "ls"),
         "models show": as_json("models", "show", spec),

@@ -1,5 +1,6 @@
 """The project file, and what it names."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -12,9 +13,9 @@ from tests.each import each
 from tunesmith.cli.choosing import chosen_role
 from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, Portfolio, RandomSearch
 from tunesmith.errors import RowError, UsageError
-from tunesmith.experiments import Project, find_object, find_program
+from tunesmith.experiments import Project, find_object, find_program, mistaken_variables
 from tunesmith.experiments.named import find_metric
-from tunesmith.experiments.project import LmSettings
+from tunesmith.experiments.settings import LmSettings
 from tunesmith.modules import ChainOfThought, Predict, program_inputs
 
 CODE = """
@@ -74,6 +75,120 @@ def problem(toml: str, tmp_path: Path) -> str:
         Project.load(file)
     assert str(file) in str(caught.value)
     return str(caught.value)
+
+
+def problem_here(toml: str, folder: Path) -> str:
+    write(folder, toml)
+    with contextlib.chdir(folder), pytest.raises(UsageError) as caught:
+        Project.load()
+    return str(caught.value)
+
+
+@each(
+    ("toml", "words"),
+    [
+        ("\n\nprogramm = 'a:b'", "tunesmith.toml, line 3: there is no key `programm`. Did"),
+        ("[compile]\n# a comment\nbuget_calls = 3", "tunesmith.toml, line 3: there is no key `compile.buget_calls`"),
+        ("[data]\nfile = 'x'\nsplit = {train = 1,\n  sed = 2}", "tunesmith.toml, line 3: this is not TOML: "),
+        ("[data.split]\ntrain = 1\nsed = 2", "tunesmith.toml, line 3: there is no key `data.split.sed`"),
+        ("[data]\nfile = 'x'\nsplit = {seed = 3}", "tunesmith.toml, line 3: `data.split.train`: Field required"),
+        ("[lm]\nspec = 'x'\nslots = '3'", "tunesmith.toml, line 3: `lm.slots`: Input should be a valid integer"),
+        ("[lm]\nspec = 'x'\nhost = ['a',\n3]", "tunesmith.toml, line 4: `lm.host.1`: Input should be a valid string"),
+        ("[compile]\nseed = 1\nnum_candidates = 0", "tunesmith.toml, line 3: [compile] `num_candidates` must be at"),
+        ("[compile]\ncompiler = 'magic'", "tunesmith.toml, line 2: `compile.compiler`: There is no compiler 'magic'"),
+        ("[data]\nfile = 'x'\ntest = 'y'\nsplit = {train = 1}", "tunesmith.toml, lines 2 and 3: `data`: `file` and"),
+        ("[data]\nfile = 'x'", "tunesmith.toml, line 2: `data`: `file` and `split` belong together."),
+        ("[lm]\nspec = 'a'\n[lm]\nspec = 'b'", "tunesmith.toml, line 3: this is not TOML: Cannot declare"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(toml: str, words: str, tmp_path: Path) -> None:
+    assert words in problem_here(toml, tmp_path)
+
+
+def test_what_the_file_names_and_is_not_there_is_told_with_its_line_too(tmp_path: Path) -> None:
+    write(tmp_path, "metric = 'exact_match:queue'\nprogram = 'code_of_it:progam'\n[data]\ntrain = 'rows.jsonl'")
+    project = Project.load()
+    with pytest.raises(UsageError) as caught:
+        project.program()
+    assert caught.value.__notes__ == ["`program` stands in tunesmith.toml, line 2."]
+    with pytest.raises(UsageError) as caught:
+        project.data(Predict("message -> queue"))
+    assert caught.value.__notes__ == ["`data.train` stands in tunesmith.toml, line 4."]
+
+
+# What comes before what -----------------------------------------------------------------------------------------
+
+
+def test_an_option_comes_before_a_variable_and_that_before_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "[lm]\nspec = 'embedded'\nslots = 1\n[compile]\nseed = 1\nbudget_calls = 10\nrun = 'x'")
+    for name, text in (
+        ("SLOTS", "2"),
+        ("COMPILE_BUDGET_CALLS", "20"),
+        ("COMPILE_SEED", "2"),
+        ("COMPILE_FREEZE", '["a"]'),
+        ("METRIC", "exact_match:queue"),
+        ("COMPILE_RUN", ""),  # empty is unset, as everywhere
+        ("COMPILE_NUM_CANDIDATES", "5"),
+        ("PROMPT_LM", "openai/5"),
+    ):
+        monkeypatch.setenv(f"TUNESMITH_{name}", text)
+    project = Project.load().changed(compile={"seed": 3}, lm={"slots": None}).with_options(["max_labeled_demos=2"])
+    found = {name: (value, str(place)) for name, (value, place) in project.resolved().items()}
+    expected = {
+        "lm.spec": ("embedded", "tunesmith.toml, line 2"),
+        "lm.slots": (2, "TUNESMITH_SLOTS"),
+        "compile.budget_calls": (20, "TUNESMITH_COMPILE_BUDGET_CALLS"),
+        "compile.seed": (3, "--seed"),
+        "compile.freeze": (["a"], "TUNESMITH_COMPILE_FREEZE"),
+        "compile.run": ("x", "tunesmith.toml, line 7"),
+        "compile.num_candidates": (5, "TUNESMITH_COMPILE_NUM_CANDIDATES"),
+        "compile.max_labeled_demos": (2, "--set"),
+        "compile.max_rounds": (1, "default"),
+        "metric": ("exact_match:queue", "TUNESMITH_METRIC"),
+        "prompt_lm.spec": ("openai/5", "TUNESMITH_PROMPT_LM"),
+        "program": (None, "default"),
+    }
+    assert {name: found[name] for name in expected} == expected
+    assert project.settings.compile.options == {"num_candidates": 5, "max_labeled_demos": 2}
+
+
+def test_options_under_lm_are_of_the_model_there_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "[lm]\nspec = 'ollama/a'\nnum_ctx = 4096\n[compile]\nnum_candidates = 3\nseed = 2")
+    monkeypatch.setenv("TUNESMITH_LM_TEMPERATURE", "0.5")
+    project = Project.load()
+    assert project.settings.lm.options() == {"num_ctx": 4096, "temperature": 0.5}
+    assert project.changed(lm={"spec": "ollama/b"}).settings.lm.options() == {"temperature": 0.5}
+    monkeypatch.setenv("TUNESMITH_LM", "ollama/c")
+    monkeypatch.setenv("TUNESMITH_COMPILE_COMPILER", "labeled-few-shot")
+    project = Project.load()
+    assert (project.settings.lm.spec, project.settings.lm.num_ctx) == ("ollama/c", None)
+    assert (project.settings.compile.options, project.settings.compile.seed) == ({}, 2)
+
+
+@each(
+    ("name", "text", "words"),
+    [
+        ("SLOTS", "many", "TUNESMITH_SLOTS: `lm.slots`: Input should be a valid integer. Given: 'many'."),
+        ("COMPILE_BUGET_CALLS", "3", "TUNESMITH_COMPILE_BUGET_CALLS: there is no key `compile.buget_calls`. Did you"),
+        ("DATA_TRAIN", "x", "tunesmith.toml, line 2 and TUNESMITH_DATA_TRAIN: `data`: `file` and `train` contradict"),
+        ("COMPILE_SEED", "1\nrun = 'x'", "TUNESMITH_COMPILE_SEED: `compile.seed`"),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    name: str, text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv(f"TUNESMITH_{name}", text)
+        assert words in problem_here("[data]\nfile = 'x'\nsplit = {train = 1}", tmp_path)
+
+
+def test_a_variable_that_is_nearly_one_is_told_and_others_are_left_alone() -> None:
+    found = mistaken_variables({"TUNESMITH_BUDGET_CALLS": "3", "TUNESMITH_HOME": "x", "TUNESMITH_LM": "y"})
+    assert found == [
+        "The variable TUNESMITH_BUDGET_CALLS is set, and names no setting. Is TUNESMITH_COMPILE_BUDGET_CALLS meant?"
+    ]
 
 
 def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:

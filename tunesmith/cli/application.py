@@ -18,6 +18,7 @@ __all__ = ["VERBS", "Application", "main"]
 
 VERBS = {
     "init": "Write a new project that works unchanged.",
+    "config": "Print the settings of the project, and where each comes from.",
     "doctor": "Report the installation and problems; measure the model.",
     "models": "List, pull and show weight files.",
     "data": "Check, split, sample, convert, make and mine examples.",

@@ -1,6 +1,5 @@
 """Choose the model and the program from an option, the environment or the project file."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from tunesmith.artifacts import load
 from tunesmith.errors import UsageError, shown
-from tunesmith.experiments import Project, ProjectSettings, find_object, find_program
+from tunesmith.experiments import Project, find_object, find_program
 from tunesmith.lm import LM, lm
 from tunesmith.modules import Module
 
@@ -21,6 +20,7 @@ __all__ = [
     "chosen_role",
     "chosen_spec",
     "chosen_teacher",
+    "changed_project",
     "current_project",
 ]
 
@@ -32,19 +32,25 @@ def current_project() -> Project:
         UsageError: the project file is invalid.
     """
     found = Project.find()
-    return Project(Path(), ProjectSettings()) if found is None else found
+    return Project.without_file() if found is None else found
+
+
+def changed_project(
+    *, metric: str | None, sets: Sequence[str], freeze: Sequence[str], protect: Sequence[str], **options: Any
+) -> Project:
+    """Return the project with the options of `settings_options` before what it says; `options` are of [compile]."""
+    table = {**options, "freeze": list(freeze) or None, "protect": list(protect) or None}
+    return current_project().changed(metric=metric, compile=table).with_options(sets)
 
 
 def chosen_spec(given: str | None, project: Project | None = None) -> str | None:
     """Return the spec of the model: the option, else TUNESMITH_LM, else the project file, else `None`."""
-    if given is not None:
-        return given
-    if os.environ.get("TUNESMITH_LM"):
-        return os.environ["TUNESMITH_LM"]
-    return (current_project() if project is None else project).settings.lm.spec
+    return given if given is not None else (current_project() if project is None else project).settings.lm.spec
 
 
-def chosen_model(given: str | None, project: Project | None = None) -> tuple[str | None, dict[str, Any]]:
+def chosen_model(
+    given: str | None, project: Project | None = None, *, slots: int | None = None
+) -> tuple[str | None, dict[str, Any]]:
     """Return the spec of the model (or `None`) and its options.
 
     The options under [lm] apply only to the model named there. They apply also if another place names that model, so
@@ -53,9 +59,9 @@ def chosen_model(given: str | None, project: Project | None = None) -> tuple[str
     Raises:
         UsageError: the project file is invalid.
     """
-    settings = (current_project() if project is None else project).settings.lm
-    spec = chosen_spec(given, project)
-    return spec, settings.options() if spec is not None and spec == settings.spec else {}
+    project = current_project() if project is None else project
+    settings = project.changed(lm={"spec": given, "slots": slots}).settings.lm
+    return settings.spec, {} if settings.spec is None else settings.options()
 
 
 def chosen_lm(given: str | None, project: Project | None = None, *, slots: int | None = None, store: bool = True) -> LM:
@@ -68,15 +74,13 @@ def chosen_lm(given: str | None, project: Project | None = None, *, slots: int |
         ModelMissing: the weight file is missing.
     """
     project = current_project() if project is None else project
-    spec, options = chosen_model(given, project)
+    spec, options = chosen_model(given, project, slots=slots)
     if spec is None:
         there = "" if project.path else " (there is none in this folder or above it)"
         raise UsageError(
             f"There is no model. Pass --lm SPEC, set TUNESMITH_LM, or write `spec` under [lm] in tunesmith.toml{there}."
             " A spec is `embedded`, `gguf:<path>` or `<provider>/<model>`."
         )
-    if slots is not None:
-        options["slots"] = slots
     return lm(spec, cache=store, **options)
 
 
@@ -91,12 +95,12 @@ def chosen_role(name: str, given: str | None, project: Project, *, store: bool =
 
     Raises: the errors of `chosen_lm`.
     """
-    settings = getattr(project.settings, name)
-    spec = settings.spec if given is None else given
-    if spec is None:
+    project = project.changed(**{name: {"spec": given}})
+    own, common = getattr(project.settings, name), project.settings.lm
+    if own.spec is None:
         return None
-    named = next((table for table in (settings, project.settings.lm) if table.spec == spec), None)
-    return lm(spec, cache=store, **({} if named is None else named.options()))
+    named = common if own.spec == common.spec and project.place(name, "spec").kind != "file" else own
+    return lm(own.spec, cache=store, **named.options())
 
 
 def chosen_teacher(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tunesmith.cli.choosing import chosen_lm, chosen_program, chosen_role, chosen_spec, chosen_teacher, current_project
+from tunesmith.cli.choosing import changed_project, chosen_lm, chosen_program, chosen_role, chosen_spec, chosen_teacher
 from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.invoked import invoked_command
 from tunesmith.cli.output import emit, heading, note, say, say_table
@@ -64,8 +64,7 @@ def run(
     **options: Any,
 ) -> int:
     """Compile the project's program, test it, and save an artifact."""
-    options |= {"freeze": list(freeze) or None, "protect": list(protect) or None}
-    project = current_project().changed(metric=metric, compile=options).with_options(sets)
+    project = changed_project(metric=metric, sets=sets, freeze=freeze, protect=protect, **options)
     if dry_run:
         files = (train, val, test, bad_cases)
         return _dry_run(project, program, files, (spec, allow), store=not no_store, as_json=as_json, quiet=quiet)

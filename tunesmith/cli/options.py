@@ -19,6 +19,7 @@ __all__ = [
     "new_option",
     "no_store_option",
     "quiet_option",
+    "settings_options",
     "slots_option",
     "unneeded_quiet_option",
 ]
@@ -70,6 +71,50 @@ allow_option: _Decorator = click.option(
 def model_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of every verb that runs a program: the model, its use, and the output."""
     for option in reversed((lm_option, slots_option, no_store_option, allow_option, json_option, quiet_option)):
+        verb = option(verb)
+    return verb
+
+
+_SETTINGS: tuple[_Decorator, ...] = (
+    click.option("--program", metavar="MODULE:ATTR", help="The program, or the folder of an artifact to start from."),
+    metric_option,
+    click.option(
+        "--compiler",
+        metavar="NAME",
+        help="The compiler: a name of docs/compilers.md, or MODULE:CLASS. Default: portfolio.",
+    ),
+    click.option(
+        "--set", "sets", multiple=True, metavar="OPTION=VALUE", help="Set an option of the compiler. May be repeated."
+    ),
+    click.option(
+        "--budget-calls", type=click.IntRange(min=1), help="The maximal number of LM calls, including the test."
+    ),
+    click.option("--run", metavar="NAME", help="The run's folder: ./runs/NAME, or a path. An existing run is resumed."),
+    click.option("--seed", type=int, help="Seed of all random choices. Default: 0."),
+    click.option(
+        "--prompt-lm", metavar="SPEC", help="The model that writes proposals. Default: [prompt_lm], else --lm."
+    ),
+    click.option("--judge-lm", metavar="SPEC", help="The model of judges. Default: [judge_lm], else --lm."),
+    click.option(
+        "--freeze",
+        multiple=True,
+        metavar="PATH",
+        help="Leave a predictor or module as it is, or only PATH.instruction, PATH.demos or PATH.format. May be "
+        "repeated.",
+    ),
+    click.option(
+        "--protect",
+        multiple=True,
+        metavar="TEXT",
+        help="Keep this text in each instruction that contains it. May be repeated.",
+    ),
+    executor_option,
+)
+
+
+def settings_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that come before what the project file says of a compile."""
+    for option in reversed(_SETTINGS):
         verb = option(verb)
     return verb
 

@@ -11,16 +11,18 @@ if TYPE_CHECKING:
     from tunesmith.experiments.demo import DemoResult, run_demo
     from tunesmith.experiments.estimates import estimated, timed_calls
     from tunesmith.experiments.gates import CheckResult, Gate, Gates, check_artifact
+    from tunesmith.experiments.layers import mistaken_variables
     from tunesmith.experiments.leaderboard import Leaderboard, Standing, TaskBoard
     from tunesmith.experiments.mining import HardExample, hard_examples
     from tunesmith.experiments.more_rows import new_rows
     from tunesmith.experiments.named import find_object, find_program, find_signature
     from tunesmith.experiments.neighbours import nearest_neighbour_vote
     from tunesmith.experiments.progress import ProgressLine
-    from tunesmith.experiments.project import PROJECT_FILE, Project, ProjectSettings
+    from tunesmith.experiments.project import PROJECT_FILE, Project
     from tunesmith.experiments.report import RunRecord, Tried, report_page, write_report
     from tunesmith.experiments.scaffold import write_template
     from tunesmith.experiments.self_instruct import SeedTask, new_tasks, seed_tasks
+    from tunesmith.experiments.settings import ProjectSettings
     from tunesmith.experiments.synth import Synthesis, SynthSettings
     from tunesmith.experiments.verifying import Verification, verify_artifact
 else:
@@ -44,6 +46,7 @@ __all__ = [
     "hard_examples",
     "HardExample",
     "Leaderboard",
+    "mistaken_variables",
     "nearest_neighbour_vote",
     "new_rows",
     "new_tasks",
