@@ -4,9 +4,9 @@
     python benchmarks/compilers.py --cells 'sentiment:random-search:0,*:as-given:*'
     python benchmarks/compilers.py --list                     the cells, and which of them are done
 
-A cell is TASK:ARM:SEED. Each one that is done is a line of `runs/compilers.jsonl` and is not run again, so an
-interrupted grid goes on; `--again` runs the chosen cells anew. Writes benchmarks/compilers.json, from which
-`python benchmarks/tables.py` makes the table of docs/benchmarks.md.
+A cell is TASK:ARM:SEED. Each one that is done is a line of `runs/compilers.jsonl` and is not run again, nor is one that
+is in benchmarks/compilers.json, so an interrupted grid goes on; `--again` runs the chosen cells anew. Writes
+benchmarks/compilers.json, from which `python benchmarks/tables.py` makes the table of docs/benchmarks.md.
 
 Tasks: `sentiment` and `antonyms` of instruction_induction and `banking77` reduced to six intents, from ../shared/data,
 and the comments of the demo. The first arms are run on all tasks with two seeds, the others on two tasks with one. Our
@@ -30,6 +30,7 @@ from typing import Any
 
 import dspy
 from dspy.teleprompt import GEPA, BootstrapFewShotWithRandomSearch, MIPROv2
+from measure import add_line, finished
 from public_tasks import DATA, Task, banking77, sentiment
 
 import tunesmith as ts
@@ -207,17 +208,6 @@ def _made(name: str, judged: Any, task: Task, seed: int, lm: ts.LM, writer: ts.L
     return made, {}
 
 
-def known(file: Path) -> dict[Cell, dict[str, Any]]:
-    """Return the lines of `file` that were written whole."""
-    rows: dict[Cell, dict[str, Any]] = {}
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-        with contextlib.suppress(ValueError):  # the last one, of a run that was killed
-            row = json.loads(line)
-            task, arm, seed = row["cell"]
-            rows[task, arm, seed] = row
-    return rows
-
-
 def chosen(patterns: str) -> Iterator[Cell]:
     """Yield the cells that one of the patterns fits.
 
@@ -257,20 +247,17 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="run the chosen cells anew")
     parser.add_argument("--list", action="store_true", help="print the chosen cells, run nothing")
     args = parser.parse_args()
-    wanted, rows = list(chosen(args.cells)), known(args.rows)
+    wanted, rows = list(chosen(args.cells)), finished(OUT, args.rows)
     if args.list:
         print("\n".join(f"{named(cell)}{'  done' if cell in rows else ''}" for cell in wanted))
         return
     logging.getLogger("dspy").setLevel(logging.CRITICAL)
     lm, writer = (ts.lm("embedded", max_tokens=most) for most in (REPLY, WRITING))
-    args.rows.parent.mkdir(parents=True, exist_ok=True)
     for cell in wanted:
         if cell in rows and not args.again:
             continue
         row = run(cell, lm, writer)
-        torn = args.rows.exists() and not args.rows.read_bytes().endswith(b"\n")
-        with args.rows.open("a", encoding="utf-8") as lines:
-            lines.write(("\n" if torn else "") + json.dumps(row) + "\n")
+        add_line(args.rows, row)
         rows[cell] = row
         write(rows, lm)
         print(

@@ -1,5 +1,6 @@
-"""What every benchmark shares: a row of the result, sides run in turn, and runs in fresh processes."""
+"""What benchmarks share: a row of the result, sides run in turn, runs in fresh processes, cells that are done."""
 
+import contextlib
 import gc
 import json
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 REPEATS = 7
@@ -75,6 +77,23 @@ def spread(found: Mapping[str, list[float]], over: str, under: str) -> list[floa
     """Return the smallest and the largest ratio of a single round."""
     rounds = [a / b for a, b in zip(found[over], found[under], strict=True)]
     return [round(min(rounds), 4), round(max(rounds), 4)]
+
+
+def finished(results: Path, lines: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Return the cells of a grid that are done: those of the committed `results`, then the whole lines of `lines`."""
+    rows = json.loads(results.read_text(encoding="utf-8"))["rows"] if results.exists() else []
+    for line in lines.read_text(encoding="utf-8").splitlines() if lines.exists() else []:
+        with contextlib.suppress(ValueError):  # the last one, of a run that was killed
+            rows.append(json.loads(line))
+    return {tuple(row["cell"]): row for row in rows}
+
+
+def add_line(lines: Path, row: Mapping[str, Any]) -> None:
+    """Add a finished cell, after a line that a killed run left torn."""
+    lines.parent.mkdir(parents=True, exist_ok=True)
+    torn = lines.exists() and not lines.read_bytes().endswith(b"\n")
+    with lines.open("a", encoding="utf-8") as file:
+        file.write(("\n" if torn else "") + json.dumps(row) + "\n")
 
 
 def child(script: str, task: str, *given: object, env: Mapping[str, str] | None = None) -> Any:

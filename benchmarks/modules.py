@@ -4,9 +4,10 @@
     python benchmarks/modules.py --cells 'bfcl simple:*,multiarith:*'
     python benchmarks/modules.py --list                   the cells, and which of them are done
 
-A cell is TASK:ARM. Each one that is done is a line of `runs/modules.jsonl` and is not run again, so an interrupted run
-goes on; `--again` runs the chosen cells anew. Writes benchmarks/modules.json, from which `python benchmarks/tables.py`
-makes the table of docs/modules.md. The data are those of ../shared/data. Few rows: it is to be run on a laptop.
+A cell is TASK:ARM. Each one that is done is a line of `runs/modules.jsonl` and is not run again, nor is one that is in
+benchmarks/modules.json, so an interrupted run goes on; `--again` runs the chosen cells anew. Writes
+benchmarks/modules.json, from which `python benchmarks/tables.py` makes the table of docs/modules.md. The data are those
+of ../shared/data. Few rows: it is to be run on a laptop.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import fnmatch
 import json
 import logging
 import platform
+import random
 import re
 import sys
 import time
@@ -29,10 +31,11 @@ from typing import Any
 
 import dspy
 import numpy as np
+from measure import add_line, finished
 from public_tasks import DATA
 
 import tunesmith as ts
-from tunesmith.evaluation import evaluate, mean_interval
+from tunesmith.evaluation import Interval, evaluate, mean_interval
 from tunesmith.lm import Meter, metered
 from tunesmith.metrics import numeric_close
 from tunesmith.modules.agents.json_types import arguments_of_schema
@@ -50,9 +53,14 @@ COUNTS = {
 }
 """The first rows of each task with a model; the search has all of its 472 questions."""
 
+QUESTIONS = {"train": 60, "val": 60, "test": 100}
+BUDGET = 440
+"""Questions and charged calls of the compile of RAG: 200 of the calls are the test of both programs."""
+
 REPLY = 600  # most tokens of a reply
 WIDTH = 1024
 PASSAGE, FOUND = 200, 5  # tokens of a passage, and how many are found
+QUOTED, QUOTE = 80, 240  # tokens of a passage that is answered from, and most characters of an answer
 
 
 class Problem(ts.Signature):
@@ -98,8 +106,13 @@ def documents() -> dict[str, str]:
 
 
 @cache
-def corpus(only: str | None) -> ts.Corpus:
-    return ts.Corpus.of({n: t for n, t in documents().items() if only in (None, n)}, by="sentences", size=PASSAGE)
+def corpus(only: str | None, size: int = PASSAGE) -> ts.Corpus:
+    return ts.Corpus.of({n: t for n, t in documents().items() if only in (None, n)}, by="sentences", size=size)
+
+
+def questions(only: str | None) -> list[dict[str, str]]:
+    with (DATA / "rag_chunking_eval" / "questions_df.csv").open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if only in (None, row["corpus_id"])]
 
 
 def spans_of(found: ts.Corpus) -> dict[str, tuple[str, int, int]]:
@@ -141,10 +154,8 @@ def searching(make: Callable[[ts.Corpus, ts.LM], Any], only: str | None, lm: ts.
     """Return the shares of the marked characters that are found, and of the found ones that are marked."""
     searched = corpus(only)
     retriever, spans = make(searched, lm), spans_of(searched)
-    with (DATA / "rag_chunking_eval" / "questions_df.csv").open(encoding="utf-8", newline="") as file:
-        questions = [row for row in csv.DictReader(file) if only in (None, row["corpus_id"])]
     recall, precision = [], []
-    for row in questions:
+    for row in questions(only):
         marked = {
             place
             for one in json.loads(row["references"])
@@ -174,6 +185,43 @@ def by_both(searched: ts.Corpus, lm: ts.LM) -> Any:
 
 def by_model(searched: ts.Corpus, lm: ts.LM) -> Any:
     return ts.Vectors(searched, embed=lm)
+
+
+class Quote(ts.Signature):
+    """Answer the question with the words of the passages."""
+
+    question: str = ts.InputField()
+    answer: str = ts.OutputField(max_length=QUOTE)
+
+
+def quoted() -> list[dspy.Example]:
+    """Return the questions whose marked text is short enough, with that text as the answer."""
+    found = []
+    for row in questions(None):
+        answer = " ".join(one["content"].strip() for one in json.loads(row["references"]))
+        if len(answer) <= QUOTE:
+            found.append(dspy.Example(question=row["question"], answer=answer).with_inputs("question"))
+    return found
+
+
+def compiling(lm: ts.LM) -> dict[str, Any]:
+    """Compile RAG over all documents under defaults, and return how much of the marked text its answers have (F1).
+
+    No document has 220 questions, so the five are one corpus.
+    """
+    rows = random.Random(0).sample(quoted(), sum(QUESTIONS.values()))
+    end = QUESTIONS["train"] + QUESTIONS["val"]
+    result = ts.compile(
+        ts.RAG(ts.BM25(corpus(None, QUOTED)), Quote, k=2),
+        metric=ts.metrics.token_f1("answer"),
+        trainset=rows[: QUESTIONS["train"]],
+        valset=rows[QUESTIONS["train"] : end],
+        testset=rows[end:],
+        lm=lm,
+        budget=BUDGET,
+        run=ROWS.parent / "modules-rag",
+    )
+    return {"as given": result.baseline.interval, "compiled": result.compiled.interval, "gain": result.gain}
 
 
 # Calls of functions
@@ -362,6 +410,7 @@ CELLS: dict[Cell, Callable[[ts.LM], dict[str, Any]]] = {
     (ONE, "BM25"): lambda lm: searching(by_words, "state_of_the_union", lm),
     (ONE, "Vectors of the embedded model"): lambda lm: searching(by_model, "state_of_the_union", lm),
     ("game of 24", "TreeOfThoughts, bfs"): lambda lm: playing("bfs", lm),
+    ("answers from all documents (F1)", "RAG"): compiling,
 }
 
 
@@ -370,26 +419,15 @@ def run(cell: Cell, lm: ts.LM) -> dict[str, Any]:
     meter, started = Meter(), time.process_time()
     with metered(meter):
         values = CELLS[cell](lm)
+    scores = {name: one if isinstance(one, Interval) else mean_interval(one) for name, one in values.items()}
     return {
         "cell": cell,
-        "n": len(next(iter(values.values()))),
-        "scores": {name: mean_interval(given).to_json() for name, given in values.items()},
+        "n": next(iter(scores.values())).n,
+        "scores": {name: one.to_json() for name, one in scores.items()},
         "calls": meter.charged.calls,
         "tokens": meter.charged.tokens,
         "cpu": round(time.process_time() - started, 1),
     }
-
-
-def known(file: Path) -> dict[Cell, dict[str, Any]]:
-    """Return the lines of `file` that were written whole."""
-    rows: dict[Cell, dict[str, Any]] = {}
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-        try:
-            row = json.loads(line)
-        except ValueError:  # the last one, of a run that was killed
-            continue
-        rows[tuple(row["cell"])] = row
-    return rows
 
 
 def write(rows: Mapping[Cell, dict[str, Any]], lm: ts.LM) -> None:
@@ -412,19 +450,17 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="print the chosen cells, run nothing")
     args = parser.parse_args()
     wanted = [c for c in CELLS if any(fnmatch.fnmatch(":".join(c), one) for one in args.cells.split(","))]
-    rows = known(ROWS)
+    rows = finished(OUT, ROWS)
     if args.list:
         print("\n".join(f"{':'.join(cell)}{'  done' if cell in rows else ''}" for cell in wanted))
         return
     logging.getLogger("dspy").setLevel(logging.CRITICAL)
     lm = ts.lm("embedded", max_tokens=REPLY)
-    ROWS.parent.mkdir(parents=True, exist_ok=True)
     for cell in wanted:
         if cell in rows and not args.again:
             continue
         rows[cell] = run(cell, lm)
-        with ROWS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(rows[cell]) + "\n")
+        add_line(ROWS, rows[cell])
         write(rows, lm)
         means = {name: round(score["mean"], 3) for name, score in rows[cell]["scores"].items()}
         print(":".join(cell), means, rows[cell]["calls"], "calls", rows[cell]["cpu"], "s of CPU", flush=True)

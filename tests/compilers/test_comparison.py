@@ -64,7 +64,14 @@ def test_a_cell_without_data_says_so(comparison: ModuleType, monkeypatch: pytest
     assert row["skipped"].startswith("the data are missing")
 
 
-def test_a_torn_line_is_run_again(comparison: ModuleType, tmp_path: Path) -> None:
-    file = tmp_path / "rows.jsonl"
-    file.write_text('{"cell": ["demo", "as-given", 0], "mean": 0.5}\n{"cell": ["demo", "as', encoding="utf-8")
-    assert list(comparison.known(file)) == [("demo", "as-given", 0)]
+def test_committed_cells_are_done_and_a_torn_line_is_run_again(tmp_path: Path) -> None:
+    measure = benchmark("measure")
+    results, lines = tmp_path / "results.json", tmp_path / "rows.jsonl"
+    results.write_text('{"rows": [{"cell": ["demo", "as-given", 0]}, {"cell": ["demo", "gepa", 0]}]}', encoding="utf-8")
+    lines.write_text('{"cell": ["demo", "as-given", 0], "mean": 0.5}\n{"cell": ["demo", "as', encoding="utf-8")
+
+    measure.add_line(lines, {"cell": ["demo", "ape", 0]})
+
+    found = measure.finished(results, lines)
+    assert list(found) == [("demo", "as-given", 0), ("demo", "gepa", 0), ("demo", "ape", 0)]
+    assert found["demo", "as-given", 0]["mean"] == 0.5
