@@ -24,6 +24,7 @@ GOOD: list[tuple[str, ...]] = [
     ("data", "sample", "data/reports.jsonl", "-n", "5"),
     ("data", "convert", "data/reports.jsonl", "--to", "rows.jsonl", "--yes"),
     ("data", "mine", "first"),
+    ("label", "data/reports.jsonl", "--write"),
     ("predict", A, "report=The bin is full."),
     ("serve", A, "--port", "0", "--ask", "report=The bin is full."),
     ("eval",),
@@ -70,6 +71,10 @@ BAD: list[tuple[int, tuple[str, ...]]] = [
     (2, ("data", "convert", "data/reports.jsonl", "--to", "bad.jsonl", "--yes")),  # it exists
     (2, ("data", "mine", "nothing")),
     (1, ("data", "synth", "data/reports.jsonl", "--to", "more.jsonl")),  # the server writes no list
+    (2, ("label", "missing.jsonl")),
+    (2, ("label", "bad.jsonl", "--hard", "nothing")),
+    (2, ("label", "bad.jsonl", "--out", "bad.jsonl", "--write")),
+    (1, ("label", "bad.jsonl", "--signature", "question -> answer", "--write")),
     (1, ("predict", "nowhere", "report=x")),
     (2, ("predict", A, "reprot=x")),
     (2, ("predict", A, "report")),

@@ -61,6 +61,7 @@ def every_verb(spec: str, *, full: bool) -> dict[str, Any]:
         "report": as_json("report", "first"),
         "compare": as_json("compare", "first"),
         "data check": as_json("data", "check"),
+        "label": as_json("label", "data/reports.jsonl", "--write"),
         "completion": as_json("completion", "bash"),
         "cache stats": as_json("cache", "stats"),
         "cache verify": as_json("cache", "verify"),

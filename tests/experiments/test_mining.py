@@ -8,7 +8,7 @@ import pytest
 from tests.each import each
 from tunesmith.errors import DataError, UsageError
 from tunesmith.evaluation import Failure, Report, Row, RunInfo
-from tunesmith.experiments import RunRecord, Tried, hard_examples
+from tunesmith.experiments import RunRecord, Tried, hard_examples, places_by_hardness
 from tunesmith.experiments.report.record import Shown
 
 LABELS = {"easy": "a", "wrong": "a", "split": "b"}
@@ -77,3 +77,11 @@ def test_a_run_that_keeps_no_examples_is_an_error(found: RunRecord) -> None:
 def test_a_wrong_argument_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="must be"):
         hard_examples(record(scored("wrong", "b", "b")), **options)
+
+
+def test_rows_of_a_file_are_found_by_their_inputs_and_the_hardest_come_first(found: RunRecord) -> None:
+    rows = [{"text": "other"}, {"text": "split", "label": "new"}, {"text": "easy"}, {"text": "wrong"}]
+    assert [(place, one.key) for place, one in places_by_hardness(found, rows).items()] == [(3, "wrong"), (1, "split")]
+    assert list(places_by_hardness(found, rows, by="disagreement")) == [1]
+    with pytest.raises(DataError, match="No row is a hard example of the run 'first'"):
+        places_by_hardness(found, rows[:1])

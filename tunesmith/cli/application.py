@@ -22,6 +22,7 @@ VERBS = {
     "doctor": "Report the installation and problems; measure the model.",
     "models": "List, pull and show weight files.",
     "data": "Check, split, sample, convert, make and mine examples.",
+    "label": "Accept, fix or reject the rows of a data file on a page.",
     "predict": "Run an artifact on the fields given, or on JSONL from stdin.",
     "serve": "Answer over HTTP with artifacts.",
     "eval": "Score a program or an artifact on a dataset.",

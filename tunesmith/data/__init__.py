@@ -5,13 +5,22 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
-    from tunesmith.data.checkup import FINDINGS, DataCheck, FieldFacts, Finding, Place, check_data
+    from tunesmith.data.checkup import (
+        FINDINGS,
+        DataCheck,
+        FieldFacts,
+        Finding,
+        Place,
+        check_data,
+        looks_like_labels,
+    )
     from tunesmith.data.conversion import Conversion, convert_file
     from tunesmith.data.datafile import DataFile, compared_fields, plain
     from tunesmith.data.dataset import Dataset, Splits
     from tunesmith.data.disjoint import check_disjoint
     from tunesmith.data.fitting import Fitted, fitted, with_labels
     from tunesmith.data.keys import canonical_json, content_key, example_key, fields_of, inputs_key
+    from tunesmith.data.labeling import Decision, Labeling
     from tunesmith.data.language import language_of
     from tunesmith.data.paths import MISSING, at_path
     from tunesmith.data.readers import read_file
@@ -39,6 +48,7 @@ __all__ = [
     "DataCheck",
     "DataFile",
     "Dataset",
+    "Decision",
     "Dropped",
     "example_key",
     "FieldFacts",
@@ -51,7 +61,9 @@ __all__ = [
     "inputs_key",
     "jsonl",
     "known_shapes",
+    "Labeling",
     "language_of",
+    "looks_like_labels",
     "MISSING",
     "NEAR",
     "normalize_text",

@@ -15,7 +15,7 @@ from tunesmith.data.source import Row
 from tunesmith.errors import DataError, RowError, UsageError, brief
 from tunesmith.signatures import Signature, field_names
 
-__all__ = ["FINDINGS", "DataCheck", "FieldFacts", "Finding", "Place", "check_data"]
+__all__ = ["FINDINGS", "DataCheck", "FieldFacts", "Finding", "Place", "check_data", "looks_like_labels"]
 
 FINDINGS = {
     "wrong-row": True,
@@ -270,15 +270,7 @@ class _Rows:
         candidates = (
             fields if signature is None else [name for name in field_names(signature).outputs if name in fields]
         )
-        return tuple(name for name in candidates if self._looks_like_label(name))
-
-    def _looks_like_label(self, name: str) -> bool:
-        values = [row.value[name] for _, row in self.all if not is_empty(row, name)]
-        if not values or not all(isinstance(value, (str, bool, int)) for value in values):
-            return False
-        texts = Counter(map(str, values))
-        few = 1 < len(texts) <= min(_MOST_LABELS, len(values) / _ROWS_PER_LABEL)
-        return few and max(map(len, texts)) <= _LONGEST_LABEL
+        return looks_like_labels([row for _, row in self.all], candidates)
 
     def counts(self, name: str) -> dict[str, dict[str, int]]:
         """Return the rows by value and split, the most frequent value first."""
@@ -289,6 +281,20 @@ class _Rows:
                 found[value if isinstance(value, str) else canonical_json(plain(value))][place.split] += 1
         ordered = sorted(found.items(), key=lambda item: (-item[1].total(), item[0]))
         return {value: {split: rows[split] for split in self.splits} for value, rows in ordered}
+
+
+def looks_like_labels(rows: Sequence[Row], fields: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the fields that hold one of a few short values."""
+    return tuple(name for name in fields if _looks_like_label(rows, name))
+
+
+def _looks_like_label(rows: Sequence[Row], name: str) -> bool:
+    values = [row.value[name] for row in rows if not is_empty(row, name)]
+    if not values or not all(isinstance(value, (str, bool, int)) for value in values):
+        return False
+    texts = Counter(map(str, values))
+    few = 1 < len(texts) <= min(_MOST_LABELS, len(values) / _ROWS_PER_LABEL)
+    return few and max(map(len, texts)) <= _LONGEST_LABEL
 
 
 def _compared(

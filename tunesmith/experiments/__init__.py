@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tunesmith.experiments.gates import CheckResult, Gate, Gates, check_artifact
     from tunesmith.experiments.layers import mistaken_variables
     from tunesmith.experiments.leaderboard import Leaderboard, Standing, TaskBoard
-    from tunesmith.experiments.mining import HardExample, hard_examples
+    from tunesmith.experiments.mining import HardExample, hard_examples, places_by_hardness
     from tunesmith.experiments.more_rows import new_rows
     from tunesmith.experiments.named import find_object, find_program, find_signature
     from tunesmith.experiments.neighbours import nearest_neighbour_vote
@@ -50,6 +50,7 @@ __all__ = [
     "nearest_neighbour_vote",
     "new_rows",
     "new_tasks",
+    "places_by_hardness",
     "plan",
     "ProgressLine",
     "Project",

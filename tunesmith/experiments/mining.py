@@ -10,7 +10,7 @@ from tunesmith.errors import DataError, UsageError, shown
 from tunesmith.evaluation import Row
 from tunesmith.experiments.report.record import RunRecord, Shown
 
-__all__ = ["HardExample", "hard_examples"]
+__all__ = ["HardExample", "hard_examples", "places_by_hardness"]
 
 _ORDERS = ("wrong", "disagreement")
 _SPLITS = ("validation", "test")
@@ -92,6 +92,37 @@ def hard_examples(
         raise DataError(f"The run {name!r} keeps no examples, so nothing says what was hard about them.")
     hard = [one for one in judged if (one.disagreement > 0 if by == "disagreement" else one.score < 1)]
     return tuple(sorted(hard, key=lambda one: (_rank(one, by), -one.candidates, one.key))[:count])
+
+
+def places_by_hardness(
+    record: RunRecord, rows: Sequence[Mapping[str, Any]], *, by: str = "wrong"
+) -> dict[int, HardExample]:
+    """Return the places of the rows that are hard examples of a run, the hardest first.
+
+    Args:
+        record: the run.
+        rows: rows as JSON values; one is an example if it has the example's inputs.
+        by: as in `hard_examples`, of both splits.
+
+    Raises:
+        DataError: as `hard_examples`, or no row is a hard example.
+    """
+    found, problem = list[HardExample](), None
+    for split in _SPLITS:
+        try:
+            found += hard_examples(record, by=by, split=split, count=max(1, len(record.examples[split])))
+        except DataError as error:
+            problem = problem or error
+    if problem is not None and not found:
+        raise problem
+    hard = {canonical_json(one.inputs): one for one in sorted(found, key=lambda one: _rank(one, by))}
+    ranks = {key: rank for rank, key in enumerate(hard)}
+    names = sorted({name for one in hard.values() for name in one.inputs})
+    keys = [canonical_json({name: row[name] for name in names if name in row}) for row in rows]
+    places = sorted((place for place, key in enumerate(keys) if key in ranks), key=lambda place: ranks[keys[place]])
+    if not places:
+        raise DataError(f"No row is a hard example of the run {record.info.path.name!r}. Is it a run on these rows?")
+    return {place: hard[keys[place]] for place in places}
 
 
 def _check(by: str, split: str, count: int, least: int) -> None:

@@ -6,6 +6,7 @@ from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
     from tunesmith.serve.feedback import FeedbackFolder
+    from tunesmith.serve.labeling import LabelService
     from tunesmith.serve.limits import Limits
     from tunesmith.serve.log import JsonLog, Log
     from tunesmith.serve.server import check_address, names_of, run_server
@@ -19,6 +20,7 @@ __all__ = [
     "check_address",
     "FeedbackFolder",
     "JsonLog",
+    "LabelService",
     "Limits",
     "Log",
     "names_of",

@@ -14,6 +14,7 @@ from typing import Any, NotRequired, get_args, get_origin
 from pydantic_core import to_json
 from typing_extensions import TypedDict
 
+from tunesmith.atomic import append_line
 from tunesmith.errors import UsageError
 from tunesmith.serve.contract import reader_of, typed_object
 from tunesmith.serve.desk import Desk
@@ -68,18 +69,8 @@ class FeedbackFolder:
         Raises:
             OSError: the disk refuses; what was there is whole.
         """
-        line = to_json(row, fallback=str, inf_nan_mode="null") + b"\n"
         with self._lock, self.file(program).open("ab+", buffering=0) as file, _alone(file):
-            size, written = file.seek(0, os.SEEK_END), 0
-            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
-                line = b"\n" + line  # a process that was killed left a part of a row, which would take this one with it
-            try:
-                while written < len(line):  # a full disk takes a part, and then raises
-                    written += file.write(line[written:])
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(size)  # or the next row would go on in the middle of this one
-                raise
+            append_line(file, to_json(row, fallback=str, inf_nan_mode="null"))
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from typing import Any
 import uvicorn
 
 from tunesmith.errors import TunesmithError, UsageError, shown
+from tunesmith.serve.front import App
 from tunesmith.serve.log import Log
-from tunesmith.serve.service import Service
 
 __all__ = ["check_address", "names_of", "run_server"]
 
@@ -56,10 +56,8 @@ def names_of(host: str, token: str | None) -> tuple[str, ...] | None:
     return None if token is not None or not _is_loopback(host) else (*_LOOPBACK, host.strip("[]"))
 
 
-def run_server(
-    service: Service, *, host: str, port: int, log: Log, started: Callable[[str], None] | None = None
-) -> None:
-    """Answer requests until SIGTERM or SIGINT; SIGHUP loads the artifacts again.
+def run_server(service: App, *, host: str, port: int, log: Log, started: Callable[[str], None] | None = None) -> None:
+    """Answer requests until SIGTERM or SIGINT; SIGHUP loads again what is served, or ends an app that loads nothing.
 
     After the first signal no new connection is taken, and requests under way end. A second one ends at once.
 
@@ -76,9 +74,10 @@ def run_server(
     _allow_many_connections()
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH)
+    last = _Last()
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
         logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [log.handler()] if name == "uvicorn" else [], name != "uvicorn"
+        logger.handlers, logger.propagate = [log.handler(), last] if name == "uvicorn" else [], name != "uvicorn"
         logger.setLevel(logging.WARNING)
     config = uvicorn.Config(
         service,
@@ -96,19 +95,26 @@ def run_server(
         _Server(config, service, log, started).run()
     except SystemExit as stop:
         raise UsageError(
-            f"The service cannot listen at {host}, port {port}; the log above says why. If the port is taken, give "
-            "another --port, else another --host."
+            f"The service cannot listen at {host}, port {port}: {last.text}. If the port is taken, give another "
+            "--port, else another --host."
         ) from stop
     finally:
         sys.setswitchinterval(before)
 
 
+class _Last(logging.Handler):
+    """Keeps the last message."""
+
+    text = "the system gave no reason"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = record.getMessage()
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server; it reloads at SIGHUP, and returns after SIGTERM instead of dying of it."""
 
-    def __init__(
-        self, config: uvicorn.Config, service: Service, log: Log, started: Callable[[str], None] | None
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, service: App, log: Log, started: Callable[[str], None] | None) -> None:
         super().__init__(config)
         self._service, self._log, self._tell = service, log, started
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,9 +123,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         where = self.servers[0].sockets[0].getsockname()
         host = f"[{where[0]}]" if ":" in where[0] else where[0]
-        programs = {name or "/": _sha256(one) for name, one in self._service.endpoints.items()}
         url = f"http://{host}:{where[1]}"
-        self._log.write("started", url=url, programs=programs)
+        self._log.write("started", url=url, **self._service.about())
         if self._tell is not None:
             self._tell(url)
 
@@ -128,7 +133,10 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        if self._service.reloads:
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
+        else:
+            loop.add_signal_handler(signal.SIGHUP, self._stop, signal.SIGHUP)
         yield
         self._log.write("stopped")
 
@@ -147,10 +155,6 @@ class _Server(uvicorn.Server):
     async def _reloaded(self) -> None:
         with contextlib.suppress(TunesmithError):  # it is in the log
             await self._service.reload()
-
-
-def _sha256(endpoint: Any) -> str | None:
-    return None if endpoint.artifact is None else endpoint.artifact.sha256
 
 
 def _allow_many_connections() -> None:

@@ -1,8 +1,6 @@
 """A service as an ASGI app: it guards every request, and hands it to the app of the artifacts that are loaded now."""
 
 import asyncio
-import hmac
-import importlib.metadata
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,36 +12,27 @@ from tunesmith.serve.chat import chat_doors
 from tunesmith.serve.desk import Desk
 from tunesmith.serve.endpoint import Endpoint, pascal
 from tunesmith.serve.feedback import UNNAMED, FeedbackFolder, feedback_door
+from tunesmith.serve.front import App
 from tunesmith.serve.limits import Limits
 from tunesmith.serve.log import Log
 from tunesmith.serve.operating import operating_doors
 from tunesmith.serve.predicting import predicting_doors
-from tunesmith.serve.problem import Refusal
-from tunesmith.serve.route import Door, answers_of, app_of, refused
+from tunesmith.serve.route import Door
 from tunesmith.serve.trial import Second
 from tunesmith.serve.trying import trying_doors
-from tunesmith.serve.visit import KEY, Visit
-from tunesmith.serve.web import Request
+from tunesmith.serve.visit import Visit
 
 if TYPE_CHECKING:
     from tunesmith.serve.tracing import Tracer  # needs an extra of its own
 
 __all__ = ["Service"]
 
-_HEADERS: dict[bytes, bytes] = {
-    b"x-content-type-options": b"nosniff",
-    b"cache-control": b"no-store",
-    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
-    b"cross-origin-resource-policy": b"same-origin",
-}
-_LISTED = list(_HEADERS.items())
-_OPEN = ("/healthz", "/readyz", "/")  # the page has nothing of the programs
 _TAKEN = {"batch", "feedback", "healthz", "metrics", "openapi.json", "predict", "readyz", "try", "v1", "-"}
 
 Load = Callable[[], Mapping[str, tuple[Module, BaseLM]]]
 
 
-class Service:
+class Service(App):
     """An ASGI app that serves programs. It is ready when it is made.
 
     Args:
@@ -73,6 +62,8 @@ class Service:
         ['']
     """
 
+    reloads = True
+
     def __init__(
         self,
         load: Load,
@@ -90,9 +81,7 @@ class Service:
     ) -> None:
         self._load, self._any_model, self._feedback, self._page = load, any_model, feedback, page
         self._seconds, self._tracer = seconds, tracer
-        self._token = None if token is None else token.encode()
-        self._hosts = None if hosts is None else frozenset(hosts)
-        self.desk = Desk(limits or Limits(), log or Log(), shows_texts=shows_texts)
+        super().__init__(Desk(limits or Limits(), log or Log(), shows_texts=shows_texts), token=token, hosts=hosts)
         self._reloading = asyncio.Lock()
         self._take(self._loaded())
 
@@ -121,10 +110,12 @@ class Service:
 
     def _take(self, endpoints: Mapping[str, Endpoint]) -> None:
         """Serve these from the next request on; requests under way end with what they began with."""
-        doors = self._doors(endpoints)
-        app = app_of(doors, title="tunesmith", version=_version())
-        app.openapi()  # fails here, and not at the first request for it
-        self.endpoints, self._app, self._answers = endpoints, app, answers_of(doors, self.desk)
+        self.take(self._doors(endpoints))
+        self.endpoints = endpoints
+
+    def about(self) -> Mapping[str, Any]:
+        """Return the artifacts by the programs' names."""
+        return {"programs": {name or "/": _sha256(one) for name, one in self.endpoints.items()}}
 
     def _doors(self, endpoints: Mapping[str, Endpoint]) -> list[Door]:
         operating = operating_doors(
@@ -158,58 +149,8 @@ class Service:
             self.desk.log.write("reloaded", programs=sorted(endpoints))
             return endpoints
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer as an ASGI app."""
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-        elif scope["type"] == "http":
-            await self._answer(scope, receive, send)
-        else:  # a web socket
-            await receive()
-            await send({"type": "websocket.close", "code": 1000})
-
-    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
-        visit = scope[KEY] = Visit.of(scope["headers"])
-        sent = _Sent(send, visit)
-        try:
-            try:
-                self._guard(scope)
-                answer = self._answers.get((scope["method"], scope["path"]))
-                if answer is None:
-                    await self._app(scope, receive, sent)
-                else:
-                    response = await answer(Request(scope, receive))
-                    await response(scope, receive, sent)
-            except Refusal as refusal:
-                visit.error = refusal.kind
-                await refused(refusal, visit)(scope, receive, sent)
-            except Exception as error:
-                self.desk.failed(error, visit)
-                if sent.status is not None:
-                    raise  # closes the connection
-                await refused(Refusal(500, "InternalError", "The service failed."), visit)(scope, receive, sent)
-        finally:
-            self._note(visit, scope, sent.status or 499)
-
-    def _guard(self, scope: Any) -> None:
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-        if self._hosts is not None:
-            host = next((value for name, value in headers if name == b"host"), b"").decode("latin-1")
-            if _without_port(host) not in self._hosts:
-                raise Refusal(421, "WrongHost", "This service does not answer under this host name.")
-        if self._token is not None and scope["path"] not in _OPEN:
-            given = next((value for name, value in headers if name == b"authorization"), b"")
-            scheme, _, token = given.partition(b" ")
-            # In constant time, so that nobody can find the token letter by letter.
-            if not hmac.compare_digest(token.strip(), self._token) or scheme.lower() != b"bearer":
-                raise Refusal(
-                    401,
-                    "Unauthorized",
-                    "Send the service's token: `Authorization: Bearer TOKEN`.",
-                    headers={"WWW-Authenticate": "Bearer"},
-                )
-
-    def _note(self, visit: Visit, scope: Any, status: int) -> None:
+    def note(self, visit: Visit, scope: Any, status: int) -> None:
+        """Count a request, and write it to the log."""
         seconds = time.perf_counter() - visit.begin
         calls = visit.calls
         metrics, paid = self.desk.metrics, [call for call in calls if call.paid]
@@ -238,25 +179,6 @@ class Service:
         )
 
 
-class _Sent:
-    """The `send` of ASGI, which adds headers and knows the status."""
-
-    __slots__ = ("_send", "_visit", "status")
-
-    def __init__(self, send: Any, visit: Visit) -> None:
-        self._send, self._visit = send, visit
-        self.status: int | None = None
-
-    async def __call__(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            headers = [*message["headers"], (b"x-request-id", self._visit.id.encode())]
-            own = {name for name, _ in headers} & _HEADERS.keys()
-            headers += _LISTED if not own else [(name, value) for name, value in _LISTED if name not in own]
-            message = {**message, "headers": headers}
-        await self._send(message)
-
-
 def _check_apart(name: str, others: Iterable[str]) -> None:
     """Check that types and files that are named after a program are not another one's, on any file system."""
     for other in others:
@@ -270,25 +192,9 @@ def _check_apart(name: str, others: Iterable[str]) -> None:
             )
 
 
-def _version() -> str:
-    try:
-        return importlib.metadata.version("tunesmith")
-    except importlib.metadata.PackageNotFoundError:  # not installed: run from a source tree
-        return "unknown"
+def _sha256(endpoint: Endpoint) -> str | None:
+    return None if endpoint.artifact is None else endpoint.artifact.sha256
 
 
 def _metered(lm: BaseLM) -> LM:
     return as_lm(lm)
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return (name if colon and port.isdecimal() else host).strip("[]").lower()
-
-
-async def _lifespan(receive: Any, send: Any) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

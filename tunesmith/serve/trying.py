@@ -1,15 +1,9 @@
 """The web page to try a program: the page, the fields of its form, and an answer with the prompt that led to it."""
 
-import base64
-import hashlib
-import re
 import time
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 from typing_extensions import TypedDict
 
@@ -19,22 +13,13 @@ from tunesmith.serve.attempt import Attempt, Watch
 from tunesmith.serve.contract import reader_of, typed_object, written
 from tunesmith.serve.desk import Desk
 from tunesmith.serve.endpoint import Endpoint, pascal
+from tunesmith.serve.form import Field, form_fields
+from tunesmith.serve.pages import page_answer
 from tunesmith.serve.predicting import read_inputs, visit_of
 from tunesmith.serve.route import Door
 from tunesmith.serve.web import JSONResponse, Request, Response
 
 __all__ = ["trying_doors"]
-
-
-class Field(TypedDict):
-    """A field of a form; `kind` is `text`, `number`, `boolean`, `choice` or `json`."""
-
-    name: str
-    description: str
-    kind: str
-    choices: list[Any]
-    required: bool
-    nullable: bool
 
 
 class Form(TypedDict):
@@ -76,12 +61,7 @@ def trying_doors(endpoints: Mapping[str, Endpoint], desk: Desk, *, feedback: boo
     forms = {"programs": [_form(endpoint, feedback=feedback) for endpoint in endpoints.values()]}
 
     async def page(_: Request) -> Response:
-        text, policy = _page()
-        return Response(
-            text,
-            media_type="text/html",
-            headers={"content-security-policy": policy, "referrer-policy": "no-referrer", "x-frame-options": "DENY"},
-        )
+        return page_answer("page.html")
 
     async def form(_: Request) -> Response:
         return JSONResponse(forms)
@@ -136,64 +116,10 @@ def _form(endpoint: Endpoint, *, feedback: bool) -> Form:
         "name": endpoint.name,
         "prefix": endpoint.prefix,
         "instruction": predictors[0][1].signature.instructions if predictors else "",
-        "inputs": _fields(endpoint.contract.inputs),
+        "inputs": form_fields(endpoint.contract.inputs),
         "outputs": [
             Field({**field, "required": field["name"] in endpoint.contract.labels})
-            for field in _fields(endpoint.contract.outputs)
+            for field in form_fields(endpoint.contract.outputs)
         ],
         "feedback": feedback,
     }
-
-
-def _fields(kind: Any) -> list[Field]:
-    try:
-        schema = TypeAdapter(kind).json_schema()
-    except Exception:  # noqa: BLE001 - of outputs only: a user's type may have no schema
-        return []
-    needed = schema.get("required", [])
-    found = []
-    for name, given in schema.get("properties", {}).items():
-        one, nullable = _present(given, schema.get("$defs", {}))
-        choices = one.get("enum", [one["const"]] if "const" in one else [])
-        kinds = {"string": "text", "integer": "number", "number": "number", "boolean": "boolean"}
-        found.append(
-            Field(
-                name=name,
-                description=str(given.get("description", one.get("description", ""))),
-                kind="choice" if choices else kinds.get(str(one.get("type")), "json"),
-                choices=list(choices),
-                required=name in needed,
-                nullable=nullable,
-            )
-        )
-    return found
-
-
-def _present(schema: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
-    """Return the schema of a value that is there, and whether there may be none (null)."""
-    kinds = [_resolved(kind, known) for kind in schema.get("anyOf", ())]
-    present = [kind for kind in kinds if kind.get("type") != "null"]
-    if len(present) == 1 and len(kinds) == 2:
-        return present[0], True
-    return _resolved(schema, known), False
-
-
-def _resolved(schema: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the schema that a reference names."""
-    name = str(schema.get("$ref", "")).rpartition("/")[2]
-    return known.get(name, schema) if name else schema
-
-
-@cache
-def _page() -> tuple[str, str]:
-    """Return the page, and the policy that lets it run its own script and style and ask this service alone."""
-    text = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-    allowed = {
-        name: "'sha256-" + base64.b64encode(hashlib.sha256(found.group(1).encode()).digest()).decode() + "'"
-        for name in ("script", "style")
-        if (found := re.search(rf"<{name}>(.*?)</{name}>", text, re.DOTALL)) is not None
-    }
-    return text, (
-        f"default-src 'none'; script-src {allowed['script']}; style-src {allowed['style']}; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )

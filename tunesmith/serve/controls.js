@@ -1,0 +1,49 @@
+const at = id => document.getElementById(id);
+const made = (tag, text, ...inside) => { const one = document.createElement(tag); if (text != null) one.textContent = text; one.append(...inside); return one; };
+const shownText = value => typeof value === "string" ? value : JSON.stringify(value, null, 1);
+
+// A blank control says nothing: the field is left out, or null if it has to be there and may be null.
+function settled(field) {
+  const blank = !field.required || field.nullable;
+  return { ...field, blank, ...(blank && field.kind === "boolean" ? { kind: "choice", choices: [true, false] } : {}) };
+}
+
+function control(field, id) {
+  let one;
+  if (field.kind === "choice") {
+    one = made("select", null, ...field.choices.map((choice, place) => { const found = made("option", shownText(choice)); found.value = place; return found; }));
+    if (field.blank) { one.prepend(made("option", "")); one.selectedIndex = 0; }
+  } else if (field.kind === "boolean") { one = made("input"); one.type = "checkbox"; }
+  else if (field.kind === "number") { one = made("input"); one.type = "number"; one.step = "any"; }
+  else { one = made("textarea"); one.rows = field.kind === "json" ? 4 : 3; }
+  one.id = id;
+  if (!field.blank && field.kind !== "boolean") one.required = true;
+  const label = made("label", field.name + " ", made("small", [field.description, field.kind === "json" ? "JSON" : ""].filter(Boolean).join(", ")));
+  label.htmlFor = id;
+  return made("div", null, label, one);
+}
+
+function read(fields, prefix) {
+  const found = {};
+  fields.forEach((field, place) => {
+    const one = at(prefix + place);
+    if (field.kind === "boolean") found[field.name] = one.checked;
+    else if (one.value === "" && field.blank) { if (field.required) found[field.name] = null; }
+    else if (field.kind === "choice") found[field.name] = field.choices[Number(one.value)];
+    else if (field.kind === "number") found[field.name] = Number(one.value);
+    else if (field.kind === "json") { try { found[field.name] = JSON.parse(one.value); } catch (error) { throw new Error(field.name + " is not JSON: " + error.message); } }
+    else found[field.name] = one.value;
+  });
+  return found;
+}
+
+// A right answer begins as what was answered, so that only what is wrong has to be changed.
+function fill(fields, prefix, values) {
+  fields.forEach((field, place) => {
+    const one = at(prefix + place), value = values[field.name];
+    if (!field.required || value == null) one.value = "";
+    else if (field.kind === "boolean") one.checked = value;
+    else if (field.kind === "choice") one.value = field.choices.indexOf(value);
+    else one.value = field.kind === "text" ? value : JSON.stringify(value);
+  });
+}

@@ -1,0 +1,147 @@
+"""An ASGI app of doors: it guards every request, hands it to its door, and adds the headers that every answer has."""
+
+import hmac
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tunesmith.serve.desk import Desk
+from tunesmith.serve.problem import Refusal
+from tunesmith.serve.route import Door, answers_of, app_of, refused
+from tunesmith.serve.visit import KEY, Visit
+from tunesmith.serve.web import Request
+
+__all__ = ["App"]
+
+_HEADERS: dict[bytes, bytes] = {
+    b"x-content-type-options": b"nosniff",
+    b"cache-control": b"no-store",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cross-origin-resource-policy": b"same-origin",
+}
+_LISTED = list(_HEADERS.items())
+_OPEN = ("/healthz", "/readyz", "/")  # a page has nothing of what it is about
+
+
+class App:
+    """An ASGI app.
+
+    Args:
+        desk: what its doors share.
+        token: what a client sends as `Authorization: Bearer TOKEN`; `None` asks for none.
+        hosts: the names in the header `Host` that are answered, `None` for all.
+    """
+
+    reloads = False
+    """Whether SIGHUP has it load again what it serves; else the signal ends it."""
+
+    def __init__(self, desk: Desk, *, token: str | None = None, hosts: Sequence[str] | None = None) -> None:
+        self.desk = desk
+        self._token = None if token is None else token.encode()
+        self._hosts = None if hosts is None else frozenset(hosts)
+
+    def take(self, doors: Sequence[Door]) -> None:
+        """Answer with these doors from the next request on."""
+        app = app_of(doors, title="tunesmith", version=_version())
+        app.openapi()  # fails here, and not at the first request for it
+        self._app, self._answers = app, answers_of(doors, self.desk)
+
+    def about(self) -> Mapping[str, Any]:
+        """Return what the log says of it when it begins."""
+        return {}
+
+    async def reload(self) -> Any:
+        """Load again what it serves."""
+
+    def note(self, visit: Visit, scope: Any, status: int) -> None:
+        """Write down a request that was answered."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer as an ASGI app."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:  # a web socket
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        visit = scope[KEY] = Visit.of(scope["headers"])
+        sent = _Sent(send, visit)
+        try:
+            try:
+                self._guard(scope)
+                answer = self._answers.get((scope["method"], scope["path"]))
+                if answer is None:
+                    await self._app(scope, receive, sent)
+                else:
+                    response = await answer(Request(scope, receive))
+                    await response(scope, receive, sent)
+            except Refusal as refusal:
+                visit.error = refusal.kind
+                await refused(refusal, visit)(scope, receive, sent)
+            except Exception as error:
+                self.desk.failed(error, visit)
+                if sent.status is not None:
+                    raise  # closes the connection
+                await refused(Refusal(500, "InternalError", "The service failed."), visit)(scope, receive, sent)
+        finally:
+            self.note(visit, scope, sent.status or 499)
+
+    def _guard(self, scope: Any) -> None:
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        if self._hosts is not None:
+            host = next((value for name, value in headers if name == b"host"), b"").decode("latin-1")
+            if _without_port(host) not in self._hosts:
+                raise Refusal(421, "WrongHost", "This service does not answer under this host name.")
+        if self._token is not None and scope["path"] not in _OPEN:
+            given = next((value for name, value in headers if name == b"authorization"), b"")
+            scheme, _, token = given.partition(b" ")
+            # In constant time, so that nobody can find the token letter by letter.
+            if not hmac.compare_digest(token.strip(), self._token) or scheme.lower() != b"bearer":
+                raise Refusal(
+                    401,
+                    "Unauthorized",
+                    "Send the service's token: `Authorization: Bearer TOKEN`.",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+
+
+class _Sent:
+    """The `send` of ASGI, which adds headers and knows the status."""
+
+    __slots__ = ("_send", "_visit", "status")
+
+    def __init__(self, send: Any, visit: Visit) -> None:
+        self._send, self._visit = send, visit
+        self.status: int | None = None
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message["headers"], (b"x-request-id", self._visit.id.encode())]
+            own = {name for name, _ in headers} & _HEADERS.keys()
+            headers += _LISTED if not own else [(name, value) for name, value in _LISTED if name not in own]
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdecimal() else host).strip("[]").lower()
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("tunesmith")
+    except importlib.metadata.PackageNotFoundError:  # not installed: run from a source tree
+        return "unknown"
