@@ -58,18 +58,18 @@ class Labeling:
         DataError: a file cannot be read or written, there is no row, or no row has a field of the signature.
 
     Example:
-        >>> import tempfile, pathlib
-        >>> from tunesmith.data import DataFile, Labeling
+        >>> import pathlib, tempfile
+        >>> from tunesmith.data import DataFile, Labeling, write_rows
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "few.jsonl"
-        >>> _ = path.write_text('{"text": "Cold soup.", "topic": "room"}\n{"text": "?", "topic": "food"}\n')
+        >>> write_rows(path, [{"text": "Cold soup.", "topic": "room"}, {"text": "?", "topic": "food"}])
         >>> with Labeling(DataFile.read(path)) as labeling:
         ...     labeling.decide(0, "accept", {"topic": "food"})
         ...     labeling.decide(1, "reject")
         ...     print(labeling.counts, labeling.write().name)
         {'fix': 1, 'reject': 1} few.labeled.jsonl
-        >>> path.with_name("few.labeled.jsonl").read_text()
-        '{"text": "Cold soup.", "topic": "food"}\n'
-    """  # noqa: D301 - the example has line ends in texts
+        >>> DataFile.read(labeling.out).rows[0].value
+        {'text': 'Cold soup.', 'topic': 'food'}
+    """
 
     def __init__(
         self,
