@@ -34,6 +34,12 @@ def test_an_artifact_is_scored_on_any_file(workspace: Workspace) -> None:
     assert json.loads(found.stdout)["mean"] == 1.0
 
 
+def test_a_signature_is_a_program(workspace: Workspace) -> None:
+    arguments = ("--data", "data/reports.jsonl", "--metric", "exact_match:team,normalize=false", "--json", "--quiet")
+    found = json.loads(run("eval", "report -> team", *arguments).stdout)
+    assert (found["program"], found["metric"], found["n"]) == ("report -> team", "exact_match(team)", 40)
+
+
 def test_a_split_is_chosen_by_name(workspace: Workspace) -> None:
     found = {name: json.loads(run("eval", "--split", name, "--json").stdout) for name in ("train", "val", "test")}
     assert {name: report["n"] for name, report in found.items()} == {"train": 16, "val": 12, "test": 12}

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dspy
 import pytest
@@ -12,11 +13,12 @@ import pytest
 from tests.each import each
 from tunesmith.cli.choosing import chosen_role
 from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, Portfolio, RandomSearch
-from tunesmith.errors import RowError, UsageError
+from tunesmith.errors import RowError, SignatureError, UsageError
 from tunesmith.experiments import Project, find_object, find_program, mistaken_variables
 from tunesmith.experiments.named import find_metric
 from tunesmith.experiments.settings import LmSettings
 from tunesmith.modules import ChainOfThought, Predict, program_inputs
+from tunesmith.signatures import labels
 
 CODE = """
 import dspy
@@ -114,6 +116,62 @@ def test_what_the_file_names_and_is_not_there_is_told_with_its_line_too(tmp_path
     with pytest.raises(UsageError) as caught:
         project.data(Predict("message -> queue"))
     assert caught.value.__notes__ == ["`data.train` stands in tunesmith.toml, line 4."]
+
+
+# Programs and metrics without code ------------------------------------------------------------------------------
+
+
+def test_a_program_of_one_step_needs_no_code(tmp_path: Path) -> None:
+    write(tmp_path, 'program = \'message -> queue: Literal["a b", "c"], ok: bool\'')
+    program = Project.load().program()
+    assert isinstance(program, Predict)
+    assert labels(program.signature, "queue") == ("a b", "c")
+    write(
+        tmp_path,
+        '[program]\nsignature = """\n  message ->\n  queue: str\n"""\ninstructions = \'Sort it.\'\n'
+        "module = 'ChainOfThought'\ndescriptions = { message = 'what a guest wrote' }",
+    )
+    project = Project.load()
+    program = project.program()
+    assert isinstance(program, ChainOfThought)
+    assert project.program_name == "message -> queue: str"
+    (predictor,) = program.predictors()
+    assert predictor.signature.instructions == "Sort it."
+    assert predictor.signature.fields["message"].json_schema_extra["desc"] == "what a guest wrote"
+    assert list(predictor.signature.fields) == ["message", "reasoning", "queue"]
+
+
+@each(
+    ("toml", "words"),
+    [
+        ("program = 'message -> '", "message"),
+        (
+            "[program]\nsignature = 'a -> b'\nmodule = 'ReAct'",
+            "tunesmith.toml, line 3: `program.module`: Input should be",
+        ),
+        ("[program]\ninstructions = 'x'", "tunesmith.toml, line 1: `program.signature`: Field required"),
+        (
+            "[program]\nsignature = 'a -> b'\n\nmodul = 'x'",
+            "tunesmith.toml, line 4: there is no key `program.modul`. Did",
+        ),
+        ("program = 3", "tunesmith.toml, line 1: `program`: Input should be a valid string. Given: 3."),
+        ("[program]\nsignature = 'a -> b'\ndescriptions = {c = 'x'}", "has no field 'c'. It has: a, b."),
+    ],
+)
+def test_a_wrong_program_without_code_is_told(toml: str, words: str, tmp_path: Path) -> None:
+    write(tmp_path, toml)
+    with contextlib.chdir(tmp_path), pytest.raises((UsageError, SignatureError)) as caught:
+        Project.load().program()
+    assert words in str(caught.value)
+
+
+def test_a_metric_takes_its_arguments_after_its_name(tmp_path: Path) -> None:
+    close: Any = find_metric("numeric_close:answer, rel=0.1, abs = 2", tmp_path)
+    assert (close.rel, close.abs, close.metric_name) == (0.1, 2, "numeric_close(answer)")
+    assert find_metric("set_match:tags,measure=recall", tmp_path).measure == "recall"  # type: ignore[attr-defined]
+    assert find_metric("exact_match:a,b,normalize=false", tmp_path).normalize is False  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match=r"It also takes rel=\.\.\., abs=\.\.\., as in `numeric_close:field,rel="):
+        find_metric("numeric_close:answer,rell=0.1", tmp_path)
 
 
 # What comes before what -----------------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def chosen_teacher(
 
 
 def chosen_program(target: str | None, project: Project, model: LM | None, allow: Sequence[str]) -> Module:
-    """Return the program of the target (an artifact's folder or `module:attr`), or the project's program.
+    """Return the program of the target (an artifact's folder, `module:attr` or a signature), or the project's program.
 
     Raises:
         UsageError: the target is neither, or cannot be imported.
@@ -131,11 +131,11 @@ def chosen_program(target: str | None, project: Project, model: LM | None, allow
         return project.program()
     if Path(target).is_dir():
         return chosen_artifact(Path(target), allow, model)
-    if ":" in target:
+    if ":" in target or "->" in target:
         return find_program(target, project.root)
     raise UsageError(
-        f"{shown(target)} is neither the folder of an artifact nor a program's `module:attr`. "
-        "Give the path from `tunesmith compile`, or a name such as `program:program`."
+        f"{shown(target)} is neither the folder of an artifact nor a program's `module:attr`. Give the path from "
+        "`tunesmith compile`, a name such as `program:program`, or a signature such as `question -> answer`."
     )
 
 

@@ -56,7 +56,7 @@ def run(
         )
     opened = count_evaluation(examples.fingerprint, program, judge, model) if is_test else None
     scores = _class_scores(program, examples, report)
-    name = target if target is not None else project.settings.program or type(program).__name__
+    name = target if target is not None else project.program_name or type(program).__name__
     passed = at_least is None or (report.mean is not None and report.mean >= at_least)
     if as_json:
         about = {"program": name, "data": examples.name, "metric": metric_name(judge), "lm": model.identity.to_json()}

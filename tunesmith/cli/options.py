@@ -54,7 +54,9 @@ no_store_option: _Decorator = click.option(
     "--no-store", is_flag=True, help="Neither store nor use cached replies, for private data."
 )
 metric_option: _Decorator = click.option(
-    "--metric", metavar="NAME", help="MODULE:ATTR, or a built-in one as exact_match:FIELD."
+    "--metric",
+    metavar="NAME",
+    help="MODULE:ATTR, or a built-in one as exact_match:FIELD or numeric_close:FIELD,rel=0.01.",
 )
 new_option: _Decorator = click.option("--new", is_flag=True, help="Move an existing run aside and start a new one.")
 fork_option: _Decorator = click.option(
@@ -76,7 +78,11 @@ def model_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _SETTINGS: tuple[_Decorator, ...] = (
-    click.option("--program", metavar="MODULE:ATTR", help="The program, or the folder of an artifact to start from."),
+    click.option(
+        "--program",
+        metavar="MODULE:ATTR",
+        help="The program, a signature such as 'question -> answer', or the folder of an artifact to start from.",
+    ),
     metric_option,
     click.option(
         "--compiler",

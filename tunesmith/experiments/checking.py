@@ -48,7 +48,9 @@ def _option_names() -> set[str]:
 
 def _problem(error: ValidationError, layers: Sequence[Layer]) -> str:
     """Return the first problem in words: where it stands, key, what was given, what is known."""
-    problems = [(_path(one["loc"], layers), one) for one in error.errors(include_url=False)]
+    problems = [
+        (_path(one["loc"], layers, missing=one["type"] == "missing"), one) for one in error.errors(include_url=False)
+    ]
     of_one = [(keys, one) for keys, one in problems if keys[: len(problems[0][0])] == problems[0][0]]
     keys, first = max(of_one, key=lambda pair: len(pair[0]))  # of several types that were tried, the nearest one
     more = f" ({len(problems) - len(of_one)} more)" if len(problems) > len(of_one) else ""
@@ -78,7 +80,7 @@ def _dotted(keys: Keys) -> str:
     return ".".join(map(str, keys))
 
 
-def _path(loc: tuple[int | str, ...], layers: Sequence[Layer]) -> Keys:
+def _path(loc: tuple[int | str, ...], layers: Sequence[Layer], *, missing: bool) -> Keys:
     """Return the keys of a place that pydantic names: it names the type too that it tried of several."""
     values: Any = merged(layers)
     found: list[int | str] = []
@@ -86,7 +88,7 @@ def _path(loc: tuple[int | str, ...], layers: Sequence[Layer]) -> Keys:
         known = isinstance(values, Mapping) and part in values
         if known or (isinstance(values, list | tuple) and isinstance(part, int)):
             values = values[part]
-        elif part != loc[-1] or not isinstance(values, Mapping):
+        elif not missing or part != loc[-1]:
             continue
         found.append(part)
     return tuple(found)

@@ -1,17 +1,22 @@
-"""Programs and metrics by name: `module:attr`, imported with the project's folder first.
+"""Programs and metrics by name: `module:attr`, imported with the project's folder first, or declared without code.
 
 Only names that the user wrote into a project file or an option come here; an artifact names nothing to import.
 """
 
 import difflib
 import importlib
+import inspect
 import sys
+import tomllib
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tunesmith import modules
 from tunesmith.errors import UsageError, shown
+from tunesmith.experiments.settings import ProgramSettings
 from tunesmith.metrics import Metric, named_metrics
 from tunesmith.modules import Module
 from tunesmith.signatures import Signature, declared
@@ -40,12 +45,19 @@ def find_object(reference: str, root: Path) -> Any:
     return found
 
 
-def find_program(reference: str, root: Path) -> Module:
+def find_program(reference: str | ProgramSettings, root: Path) -> Module:
     """Return the program that `module:attr` names: an instance, a class or a function without arguments.
+
+    A text such as `question -> answer` declares a program of one step, as a table of `tunesmith.toml` does.
 
     Raises:
         UsageError: as `find_object`, or it is not a program.
+        SignatureError: the text declares none.
     """
+    if isinstance(reference, ProgramSettings):
+        return _declared_program(reference)
+    if "->" in reference:
+        return _declared_program(ProgramSettings(signature=reference))
     found = find_object(reference, root)
     if isinstance(found, Module):
         return found
@@ -69,23 +81,31 @@ def find_program(reference: str, root: Path) -> Module:
     )
 
 
+def _declared_program(given: ProgramSettings) -> Module:
+    text = " ".join(given.signature.split())
+    signature: Any = declared(text) if given.instructions is None else declared(text, given.instructions)
+    for name, description in given.descriptions.items():
+        if name not in signature.fields:
+            raise UsageError(
+                f"The signature {shown(text)} has no field {shown(name)}. It has: {', '.join(signature.fields)}."
+            )
+        signature = signature.with_updated_fields(name, desc=description)
+    found: Module = getattr(modules, given.module)(signature)
+    return found
+
+
 def find_metric(reference: str, root: Path) -> Metric:
-    """Return the metric that `reference` names: `module:attr`, or a built-in one as `exact_match:field`.
+    """Return the metric that `reference` names: `module:attr`, or a built-in one with its arguments.
+
+    These follow the name, as in `exact_match:field` or `numeric_close:field,rel=0.01`.
 
     Raises:
         UsageError: as `find_object`, or it is not a metric.
     """
-    name, _, fields = reference.partition(":")
+    name, _, arguments = reference.partition(":")
     built_in = named_metrics()
     if name in built_in:
-        given = [field.strip() for field in fields.split(",") if field.strip()]
-        try:
-            metric: Metric = built_in[name](*given)
-        except TypeError as error:
-            raise UsageError(
-                f"`{reference}`: the metric `{name}` does not take these fields. Write `{name}:field`."
-            ) from error
-        return metric
+        return _built_in(name, built_in[name], arguments)
     if ":" not in reference:
         raise UsageError(
             f"A metric is written `module:attr` or as a built-in one, `exact_match:field`. Given: {shown(reference)}. "
@@ -103,6 +123,29 @@ def find_metric(reference: str, root: Path) -> Metric:
             "(example, prediction, trace=None)."
         )
     return found
+
+
+def _built_in(name: str, make: Callable[..., Any], arguments: str) -> Metric:
+    parts = [part.strip() for part in arguments.split(",") if part.strip()]
+    pairs = {key.strip(): _value(text.strip()) for key, equals, text in (p.partition("=") for p in parts) if equals}
+    try:
+        found: Metric = make(*(part for part in parts if "=" not in part), **pairs)
+    except TypeError as error:
+        known = inspect.signature(make).parameters.values()
+        words = [f"{one.name}=..." for one in known if one.kind is one.KEYWORD_ONLY]
+        more = f" It also takes {', '.join(words)}, as in `{name}:field,{words[0]}`." if words else ""
+        raise UsageError(
+            f"`{name}:{arguments}`: the metric `{name}` does not take these fields. Write `{name}:field`.{more}"
+        ) from error
+    return found
+
+
+def _value(text: str) -> Any:
+    """Return a number, `true` or `false` as such, and anything else as the text it is."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def find_signature(reference: str, root: Path) -> type[Signature]:

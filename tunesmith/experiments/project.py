@@ -17,7 +17,7 @@ from tunesmith.errors import DataError, TunesmithError, UsageError, shown
 from tunesmith.experiments.checking import checked_settings
 from tunesmith.experiments.layers import FileLayer, Layer, NamedLayer, Place, effective, environment_layer, place_of
 from tunesmith.experiments.named import find_metric, find_object, find_program, find_signature
-from tunesmith.experiments.settings import ProjectSettings
+from tunesmith.experiments.settings import ProgramSettings, ProjectSettings
 from tunesmith.experiments.toml_lines import Keys
 from tunesmith.lm import Budget
 from tunesmith.metrics import Metric
@@ -169,9 +169,17 @@ class Project:
             UsageError: none is named, or it cannot be had.
         """
         if self.settings.program is None:
-            raise UsageError(self._missing("program", "program = 'module:attr'", "name one as `module:attr`"))
+            raise UsageError(
+                self._missing("program", "program = 'module:attr'", "name one as `module:attr` or `question -> answer`")
+            )
         with self._told("program"):
             return find_program(self.settings.program, self.root)
+
+    @property
+    def program_name(self) -> str:
+        """The program as it is named, of a declared one its signature; empty if there is none."""
+        named = self.settings.program
+        return named or "" if not isinstance(named, ProgramSettings) else " ".join(named.signature.split())
 
     def metric(self) -> Metric:
         """Import and return the metric.

@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
@@ -10,7 +10,15 @@ from pydantic_core import PydanticCustomError
 from tunesmith.errors import UsageError, shown
 from tunesmith.lm import engine_kind, file_options
 
-__all__ = ["CONTRADICTION", "CompileSettings", "DataSettings", "LmSettings", "ProjectSettings", "SplitSettings"]
+__all__ = [
+    "CONTRADICTION",
+    "CompileSettings",
+    "DataSettings",
+    "LmSettings",
+    "ProgramSettings",
+    "ProjectSettings",
+    "SplitSettings",
+]
 
 CONTRADICTION = "contradiction"
 """Type of an error about several keys; its context has their names as `keys`."""
@@ -158,10 +166,22 @@ class CompileSettings(_Table):
         return dict(self.model_extra or {})
 
 
+class ProgramSettings(_Table):
+    """`[program]`: a program of one step without Python: its signature, as in `question -> answer`, and what it is for.
+
+    `descriptions` has the meaning of fields by name; `module` is what makes a program of a signature.
+    """
+
+    signature: str
+    instructions: str | None = None
+    descriptions: dict[str, str] = {}
+    module: Literal["Predict", "ChainOfThought", "Classify", "ProgramOfThought", "ZeroShotCoT"] = "Predict"
+
+
 class ProjectSettings(_Table):
     """The whole file."""
 
-    program: str | None = None
+    program: str | ProgramSettings | None = None
     metric: str | None = None
     data: DataSettings = DataSettings()
     lm: LmSettings = LmSettings()

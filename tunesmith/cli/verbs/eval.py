@@ -11,7 +11,7 @@ __all__ = ["command"]
 
 
 @click.command(name="eval")
-@click.argument("target", required=False, metavar="[ARTIFACT | MODULE:ATTR]")
+@click.argument("target", required=False, metavar="[ARTIFACT | MODULE:ATTR | SIGNATURE]")
 @click.option(
     "--data", type=click.Path(path_type=Path), help="The examples: CSV, JSON, JSONL or Parquet. Default: the project's."
 )
@@ -33,6 +33,7 @@ def command(**given: Any) -> int:
     \b
     tunesmith eval
     tunesmith eval runs/demo/artifact --data more.jsonl --metric exact_match:topic
+    tunesmith eval "question -> answer: float" --data sums.csv --metric numeric_close:answer,rel=0.01
     """  # noqa: D301 - click's mark for text that keeps its lines
     from tunesmith.cli.eval import run
 
