@@ -90,7 +90,7 @@ def started() -> list[Row]:
         row("import", "import tunesmith", "`import tunesmith`", IMPORT),
         row("help", "--help", "`tunesmith --help`", HELP),
         row("version", "--version", "`tunesmith --version`", VERB_HELP),
-        row("completion", "completion", "completing `tunesmith compile --` in bash", VERB_HELP),
+        row("completion", "completion", "completing `tunesmith compile --` in bash", HELP),
         row(
             "verb_help",
             slowest,

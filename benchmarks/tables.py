@@ -12,6 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from goals import cells, counted
+from goals import goals as all_goals
+
 from tunesmith.experiments import Leaderboard
 from tunesmith.lm import engine_kinds
 
@@ -151,9 +154,29 @@ def serving() -> str:
     return "\n".join(lines)
 
 
+def goals_line() -> str:
+    """Return how many goals are met."""
+    return counted(all_goals())
+
+
+def goals() -> str:
+    """Return every goal that has a number, area by area."""
+    found = all_goals()
+    lines = [counted(found)]
+    for area in dict.fromkeys(goal.area for goal in found):
+        lines += ["", f"**{area.capitalize()}**", "", "| what | goal | measured | | script |", "|---|--:|--:|---|---|"]
+        for goal in found:
+            if goal.area == area:
+                bound, value, said = cells(goal)
+                script = f"`{goal.script}.py`" if goal.script else ""
+                lines.append(f"| {goal.goal} | {bound} | {value} | {said} | {script} |")
+    return "\n".join(lines)
+
+
 TABLES: dict[Path, dict[str, Callable[[], str]]] = {
-    HERE.parent / "README.md": {"demo_line": demo_line, "demo": demo},
+    HERE.parent / "README.md": {"demo_line": demo_line, "demo": demo, "goals_line": goals_line},
     HERE.parent / "docs" / "benchmarks.md": {
+        "goals": goals,
         "demo_seeds": demo_seeds,
         "public_tasks": public_tasks,
         "compilers": compilers,

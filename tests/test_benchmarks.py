@@ -5,57 +5,17 @@ import operator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.each import each
+from tests.scripts import benchmark
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 RESULTS = json.loads((BENCHMARKS / "results.json").read_text(encoding="utf-8"))
 ROWS = {row["name"]: row for row in RESULTS["rows"]}
 
-LIMITS = {
-    "predict_0_demos": 0.30,
-    "predict_4_demos": 0.13,
-    "predict_16_demos": 0.07,
-    "demo_cost": 1.25,
-    "import": 0.05,
-    "help": 0.12,
-    "version": 0.15,
-    "completion": 0.15,
-    "verb_help": 0.15,
-    "first_line": 1.25,
-    "load_and_predict": 0.7,
-    "cache_reads": 2.0,
-    "cache_writes": 1.0,
-    "evaluate_1_thread": 5.0,
-    "evaluate_8_threads": 3.0,
-    "embedded_wall": 0.5,
-    "calls_per_prediction": 1.0,
-    "slots": 1.35,
-    "slots_different": 0,
-    "memory_evaluate": 10.0,
-    "memory_load": 10.0,
-    "cache_lock_errors": 0,
-    "cache_lost_writes": 0,
-    "cache_single_flight": 1,
-    "ollama_call": 0.55,
-    "ollama_call_ms": 1.5,
-    "ollama_predict": 0.55,
-    "ollama_connections": 1,
-    "prefix_grouped": 1.05,
-    "prefix_alternating": 5.0,
-    "demo": 0.55,
-}
-SETTINGS = [f"{demos}_demos_{threads}" for demos in (0, 8) for threads in ("1_thread", "8_threads")]
-LIMITS |= {f"{name}_{setting}": 0.4 for setting in SETTINGS for name in ("compile", "compile_ledger")}
-LIMITS |= {f"compile_lead_{setting}": 2.4 for setting in SETTINGS}
-AT_LEAST = {
-    "cache_reads",
-    "cache_writes",
-    "evaluate_1_thread",
-    "evaluate_8_threads",
-    "prefix_alternating",
-    "slots",
-    *(f"compile_lead_{setting}" for setting in SETTINGS),
-}
+GOALS = benchmark("goals").goals()
+
 REQUIRED = {
     "import",
     "help",
@@ -75,18 +35,47 @@ REQUIRED = {
 }
 
 
-def test_every_row_is_there_once() -> None:
-    assert sorted(row["name"] for row in RESULTS["rows"]) == sorted(LIMITS)
+def rows_of(goal: Any) -> list[Any]:
+    """Return the rows of `results.json` that give the value of a goal."""
+    start, figure, rest = goal.at.partition("].figure")
+    return benchmark("goals").found(RESULTS, start + "]") if figure and not rest else []
 
 
-@each("name", LIMITS)
-def test_a_row_is_held_against_the_promised_limit(name: str) -> None:
-    row = ROWS[name]
+def test_every_row_has_a_goal_with_its_limit() -> None:
+    held = [(row, goal) for goal in GOALS if goal.script.startswith("bench_") for row in rows_of(goal)]
 
-    compare = operator.ge if name in AT_LEAST else operator.le
-    assert row["limit"] == LIMITS[name]
-    assert row["required"] == (name in REQUIRED)
-    assert row["holds"] == compare(row["figure"], LIMITS[name])
+    assert sorted(row["name"] for row, _ in held) == sorted(row["name"] for row in RESULTS["rows"])
+    for row, goal in held:
+        assert row["limit"] == goal.bound, row["name"]
+        assert row["at_most"] == (goal.at_least is None), row["name"]
+        compare = operator.le if row["at_most"] else operator.ge
+        assert row["holds"] == compare(row["figure"], row["limit"]), row["name"]
+
+
+def test_every_goal_is_measured_tested_or_still_to_do() -> None:
+    for goal in GOALS:
+        assert (goal.at_most is None) != (goal.at_least is None), goal
+        assert sum(map(bool, (goal.at, goal.made_by, goal.test, goal.todo))) == 1, goal
+        assert not goal.script or (BENCHMARKS / f"{goal.script}.py").exists(), goal
+        if goal.test:
+            file, _, name = goal.test.partition("::")
+            assert f"def {name}(" in (BENCHMARKS.parent / file).read_text(encoding="utf-8"), goal
+
+
+def test_a_goal_that_is_missed_says_what_holds_it_back_and_no_other_does() -> None:
+    assert [goal for goal in GOALS if (goal.met is False) != bool(goal.why)] == []
+
+
+def test_a_place_that_is_not_in_the_results_is_an_error() -> None:
+    goals = benchmark("goals")
+    data = {"rows": [{"name": "one", "figures": [1, 2]}, {"name": "other", "figures": [3, 4]}]}
+
+    assert goals.found(data, "rows[*].figures.1") == [2, 4]
+    assert goals.found(data, "rows[name^=o].figures.0") == [1, 3]
+    assert goals.found(data, "rows[name=one; figures.0=1].name") == ["one"]
+    for wrong in ("rows[name=none].figures.0", "rows[*].figure", "lines", "rows[names=one]", "rows[*].figures.2"):
+        with pytest.raises(ValueError, match=r"There is no|Nothing is at"):
+            goals.found(data, wrong)
 
 
 @each("name", sorted(REQUIRED))
