@@ -1,8 +1,10 @@
 """The sandbox: what a program must not reach, what it may use, and what happens to its process."""
 
+import json
 import multiprocessing
 import multiprocessing.connection
 import os
+import random
 import sys
 import threading
 import time
@@ -199,6 +201,19 @@ def test_an_answer_is_read_whatever_the_program_calls_its_variables() -> None:
     assert run(code, "2.5") == Ran("float", "2.5")
     assert run(code, "None") == Ran("none", "")
     assert run("", "len") == Ran("none", "")
+
+
+def test_numbers_are_rounded_as_python_rounds_them() -> None:
+    draw = random.Random(0)
+    given = [2.675, 1.15, 12.345, -2.675, 0.5, 1e22, *(draw.randrange(-9999, 9999) / 200 for _ in range(300))]
+    for digits in (0, 1, 2, 5):
+        inputs = {"given": given, "digits": digits}
+        found = run_python("", "[str(round(one, digits)) for one in given]", inputs, Limits())
+        assert json.loads(found.answer) == [str(round(one, digits)) for one in given]
+    assert (
+        run("", "[round(2.5), round(7), round(1234, -2), round(number=1.05, ndigits=1)]").answer == "[2, 7, 1200, 1.1]"
+    )
+    assert str(run("a = round('a', 1)").error).startswith("line 1: a = round('a', 1)\nTypeError")
 
 
 def test_an_error_names_the_line_of_the_program() -> None:

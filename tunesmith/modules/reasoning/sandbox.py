@@ -21,11 +21,17 @@ _GRACE = 0.2  # seconds after which a worker that ignores its own clock is kille
 _SHARE = 0.75  # of the stated memory: the interpreter counts what it holds and overshoots by one step
 _FRAMES = 4  # of a traceback, the innermost ones
 _ERROR_CHARACTERS = 300  # of a line of it
+_OURS = ("tunesmith_read", "tunesmith_round")  # lines of the reader
 
 # It reads the answer where it is, so that no more than the capped text leaves the worker. A program may have variables
-# called `str` or `list`: the defaults keep the real ones.
+# called `str` or `list`: the defaults keep the real ones. The interpreter's own `round` gives 2.68 for 2.675, as it
+# multiplies first; its formatting is exact.
 _READER = """
 import json
+def round(number, ndigits=None, tunesmith_round=round, float=float, int=int, isinstance=isinstance):
+    if isinstance(number, float) and isinstance(ndigits, int) and 0 <= ndigits < 30:
+        return float(f"{number:.{ndigits}f}")
+    return tunesmith_round(number) if ndigits is None else tunesmith_round(number, ndigits)
 def tunesmith_read(value, most, json=json, str=str, list=list, type=type, isinstance=isinstance, bool=bool, int=int,
                    float=float, tuple=tuple, dict=dict, TypeError=TypeError, ValueError=ValueError):
     if value is None:
@@ -195,7 +201,7 @@ def _told(error: Any, limits: Limits) -> str:
         return _late(limits)
     if isinstance(inner, MemoryError):
         return f"MemoryError: more than {limits.megabytes} MB, or more than {limits.characters:,} characters printed."
-    frames = [frame for frame in error.traceback() if "tunesmith_read" not in (frame.source_line or "tunesmith_read")]
+    frames = [frame for frame in error.traceback() if not any(one in (frame.source_line or one) for one in _OURS)]
     sources = [(one.line, (one.source_line or "").strip().removeprefix(f"{ANSWER} = ")) for one in frames[-_FRAMES:]]
     lines = [f"line {number}: {source}" for number, source in sources]
     return "\n".join(line[:_ERROR_CHARACTERS] for line in (*lines, error.display("type-msg")))
