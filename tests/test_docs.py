@@ -73,7 +73,7 @@ def test_the_examples_of_saving_run(tmp_path: Path) -> None:
     run("".join(FENCE.findall(page)), tmp_path)
 
 
-@pytest.mark.parametrize("page", ["data.md", "metrics.md", "modules.md", "serving.md"])
+@pytest.mark.parametrize("page", ["data.md", "experiments.md", "metrics.md", "modules.md", "serving.md"])
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
     run("\n".join(FENCE.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))), tmp_path)
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from tunesmith.data import Dataset, Score
     from tunesmith.evaluation import Report, class_scores, evaluate
+    from tunesmith.experiments import Experiment
     from tunesmith.experiments import compile_program as compile  # noqa: A004 - promised as `ts.compile`
     from tunesmith.lm import LM, Budget, FunctionLM, Meter, ScriptedLM, metered
     from tunesmith.modules import (
@@ -129,6 +130,7 @@ __all__ = [
     "errors",
     "evaluate",
     "Expand",
+    "Experiment",
     "export",
     "FieldDelta",
     "Finished",

@@ -28,6 +28,10 @@ def completed(folder: Path, *words: str) -> list[str]:
 
 def test_verbs_options_runs_and_artifacts_are_completed(workspace: Workspace) -> None:
     (workspace.folder / "runs" / "no-run").mkdir()
+    with (workspace.folder / "tunesmith.toml").open("a", encoding="utf-8") as file:
+        file.write("[experiments.grid]\nseeds = [0]\n")
+    assert completed(workspace.folder, "experiment", "") == ["grid"]
+    assert completed(workspace.folder, "experiment", "grid", "--only", "") == ["first"]
     assert completed(workspace.folder, "com") == ["compile", "compare", "completion"]
     assert "--feedback" in completed(workspace.folder, "serve", "--fe")
     for words in (("runs", "show"), ("report",), ("compare",), ("compare", "--against")):

@@ -30,6 +30,8 @@ GOOD: list[tuple[str, ...]] = [
     ("eval",),
     ("check", A, "--min-gain", "0", "--max-errors", "0"),
     ("compile",),
+    ("experiment",),
+    ("experiment", "sizes", "--dry-run"),
     ("show", A),
     ("show", A, "--messages"),
     ("diff", A, "runs/first"),
@@ -115,6 +117,9 @@ BAD: list[tuple[int, tuple[str, ...]]] = [
     (2, ("compile", "--seed", "x")),
     (2, ("compile", "--set", "k=3", "--run", "other")),  # `k` is an option of another compiler
     (2, ("compile", "--program", "broken:program")),
+    (2, ("experiment", "nothing")),
+    (2, ("experiment", "sizes", "--only", "first")),
+    (2, ("experiment", "sizes", "--by", "colour")),
     (1, ("show", "data")),
     (2, ("show", A, "report=x")),
     (2, ("show", A, "--messages", "nothing=x")),
@@ -176,6 +181,8 @@ def folder(workspace: Workspace) -> Path:
     """The compiled project, with things beside it that go wrong."""
     found = workspace.folder
     (found / "bad.jsonl").write_text('{"report": "A", "team": "streets"}\n{"report": 7}\n', encoding="utf-8")
+    with (found / "tunesmith.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[experiments.sizes]\ncompilers = ["labeled-few-shot", "random-search"]\n')
     (found / "broken.py").write_text("import json\njson.loads('')\n", encoding="utf-8")
     damaged = found / "damaged"
     damaged.mkdir()

@@ -44,6 +44,7 @@ def every_verb(spec: str, *, full: bool) -> dict[str, Any]:
         "models show": as_json("models", "show", spec),
         "models pull": as_json("models", "pull", spec, "--quiet"),
         "eval": as_json("eval", "--quiet"),
+        "experiment": as_json("experiment"),
         "compile": as_json("compile", "--quiet", *size),
         "runs ls": as_json("runs", "ls"),
         "runs show": as_json("runs", "show", "first"),

@@ -28,6 +28,7 @@ VERBS = {
     "eval": "Score a program or an artifact on a dataset.",
     "check": "Check an artifact against gates on test examples, as a step of CI.",
     "compile": "Find what scores best within a budget, test it, save an artifact.",
+    "experiment": "Run a matrix of programs, compilers, models and seeds, and compare the runs.",
     "show": "Show an artifact: its content, messages and changes.",
     "diff": "Compare two artifacts: prompts, scores, single answers.",
     "verify": "Verify an artifact: files, signature, program, model, score.",

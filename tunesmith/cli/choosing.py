@@ -8,7 +8,7 @@ from typing import Any
 from tunesmith.artifacts import load
 from tunesmith.errors import UsageError, shown
 from tunesmith.experiments import Project, find_object, find_program
-from tunesmith.lm import LM, lm
+from tunesmith.lm import LM
 from tunesmith.modules import Module
 
 __all__ = [
@@ -74,14 +74,7 @@ def chosen_lm(given: str | None, project: Project | None = None, *, slots: int |
         ModelMissing: the weight file is missing.
     """
     project = current_project() if project is None else project
-    spec, options = chosen_model(given, project, slots=slots)
-    if spec is None:
-        there = "" if project.path else " (there is none in this folder or above it)"
-        raise UsageError(
-            f"There is no model. Pass --lm SPEC, set TUNESMITH_LM, or write `spec` under [lm] in tunesmith.toml{there}."
-            " A spec is `embedded`, `gguf:<path>` or `<provider>/<model>`."
-        )
-    return lm(spec, cache=store, **options)
+    return project.changed(lm={"spec": given, "slots": slots}).model(store=store)
 
 
 def chosen_role(name: str, given: str | None, project: Project, *, store: bool = True) -> LM | None:
@@ -95,12 +88,7 @@ def chosen_role(name: str, given: str | None, project: Project, *, store: bool =
 
     Raises: the errors of `chosen_lm`.
     """
-    project = project.changed(**{name: {"spec": given}})
-    own, common = getattr(project.settings, name), project.settings.lm
-    if own.spec is None:
-        return None
-    named = common if own.spec == common.spec and project.place(name, "spec").kind != "file" else own
-    return lm(own.spec, cache=store, **named.options())
+    return project.changed(**{name: {"spec": given}}).role(name, store=store)
 
 
 def chosen_teacher(

@@ -26,7 +26,7 @@ from tunesmith.compilers import CompileResult
 from tunesmith.data import Splits
 from tunesmith.errors import ModelMissing, UsageError
 from tunesmith.evaluation import run_path
-from tunesmith.experiments import Project, compile_program, estimated, plan, timed_calls
+from tunesmith.experiments import NO_TRAINING_DATA, Project, compile_program, estimated, plan, timed_calls
 from tunesmith.lm import LM, ScriptedLM, engine_kind
 from tunesmith.modules import Module
 
@@ -74,11 +74,11 @@ def run(
         model = chosen_lm(spec, project, slots=options["slots"], store=not no_store)
         student = chosen_program(program, project, model, allow)
         splits = _splits(project, student, train, val, test)
-        given, watch = _arguments(project, student, splits, bad_cases), CacheWatch(model)
-        calls = plan(student, **given, lm=model)["calls"]["expected"]
+        bad = None if bad_cases is None else project.read(bad_cases, student)
+        given, watch = project.compile_arguments(student, splits, bad), CacheWatch(model)
+        calls = plan(**given, lm=model)["calls"]["expected"]
         with shown_progress(quiet=quiet, budget=project.budget(), expected_calls=calls) as tell:
             result = compile_program(
-                student,
                 **given,
                 lm=model,
                 run=run_path(named, root),
@@ -105,30 +105,13 @@ def run(
     return DONE
 
 
-def _arguments(project: Project, program: Module, splits: Splits, bad_cases: Path | None) -> dict[str, Any]:
-    """Return what `compile_program` and `plan` are both given."""
-    metric = project.metric()
-    return {
-        "metric": metric,
-        "trainset": splits.train,
-        "valset": splits.val,
-        "testset": splits.test,
-        "bad_cases": project.bad_cases(program) if bad_cases is None else project.read(bad_cases, program),
-        "compiler": project.compiler(metric),
-        "budget": project.budget(),
-        "freeze": project.settings.compile.freeze,
-        "protect": project.settings.compile.protect,
-        "seed": project.settings.compile.seed,
-    }
-
-
 def _splits(project: Project, program: Module, train: Path | None, val: Path | None, test: Path | None) -> Splits:
     """Return the project's splits, those given as options in their place."""
     given = {name: path for name, path in (("train", train), ("val", val), ("test", test)) if path is not None}
     found = project.data(program)
     found = replace(found, **{name: project.read(path, program) for name, path in given.items()})
     if found.train is None:
-        raise UsageError("There is no training data. Pass --train FILE, or name it under [data] in tunesmith.toml.")
+        raise UsageError(NO_TRAINING_DATA)
     return found
 
 
@@ -164,8 +147,8 @@ def _dry_run(
     model, absent = _model_or_why(project, spec, store=store)
     student = chosen_program(program, project, model, allow)
     splits = _splits(project, student, *files[:3])
-    given = _arguments(project, student, splits, files[3])
-    found = plan(student, **given, lm=ScriptedLM() if model is None else model)
+    given = project.compile_arguments(student, splits, None if files[3] is None else project.read(files[3], student))
+    found = plan(**given, lm=ScriptedLM() if model is None else model)
     local = engine_kind(chosen_spec(spec, project) or "", {}).runs_here
     costs = None
     if model is not None and local:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["ArtifactPath", "RunName"]
+__all__ = ["ArtifactPath", "ExperimentName", "RunName"]
 
 _PROJECT_FILE = "tunesmith.toml"
 
@@ -19,6 +19,16 @@ class RunName(click.ParamType[str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the runs whose name begins so."""
         return [CompletionItem(name) for name in _runs() if name.startswith(incomplete)]
+
+
+class ExperimentName(click.ParamType[str]):
+    """An experiment of the project, by its name."""
+
+    name = "experiment"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the experiments whose name begins so."""
+        return [CompletionItem(name) for name in _experiments() if name.startswith(incomplete)]
 
 
 class ArtifactPath(click.Path):
@@ -50,3 +60,13 @@ def _runs() -> list[str]:
     except OSError:
         return []
     return [folder.name for folder in folders if (folder / "run.json").is_file() or (folder / "run.db").is_file()]
+
+
+def _experiments() -> list[str]:
+    import tomllib  # here, because no other completion needs it
+
+    try:
+        found = tomllib.loads((_root() / _PROJECT_FILE).read_text(encoding="utf-8-sig")).get("experiments")
+    except (OSError, ValueError):
+        return []
+    return sorted(found) if isinstance(found, dict) else []

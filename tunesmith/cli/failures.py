@@ -10,7 +10,7 @@ from tunesmith import errors
 from tunesmith.cli.output import emit
 from tunesmith.errors import BudgetExceeded, Interrupted, LedgerError, ModelUnavailable, TunesmithError, UsageError
 
-__all__ = ["DONE", "ERROR", "GATE", "STOPPED", "USAGE", "RunStopped", "exit_code", "report_failure"]
+__all__ = ["DONE", "ERROR", "GATE", "STOPPED", "USAGE", "RunStopped", "described", "exit_code", "report_failure"]
 
 DONE, ERROR, USAGE, STOPPED, GATE = range(5)
 
@@ -45,7 +45,7 @@ def report_failure(error: Exception, *, as_json: bool) -> int:
     if _is_plain_help(error):
         click.echo(str(error), err=True)
         return USAGE
-    kind, message = _described(error)
+    kind, message = described(error)
     unexpected = not isinstance(error, TunesmithError | RunStopped | click.ClickException | click.Abort)
     if unexpected and os.environ.get("TUNESMITH_DEBUG"):
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
@@ -60,13 +60,14 @@ def _is_plain_help(error: Exception) -> bool:
     return type(error).__name__ == "NoArgsIsHelpError"
 
 
-def _described(error: Exception) -> tuple[str, str]:
+def described(error: Exception) -> tuple[str, str]:
+    """Return the kind of `error` and its message in words."""
     if isinstance(error, TunesmithError):
         # Engines' errors are also DSPy errors, whose class has no public name.
         kind = next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in errors.__all__)
         return kind, " ".join([str(error), *getattr(error, "__notes__", ())])
     if isinstance(error, RunStopped):
-        return _described(error.error)[0], str(error)
+        return described(error.error)[0], str(error)
     if isinstance(error, click.Abort):
         return "Interrupted", _STOPPED_TEXT
     if isinstance(error, click.ClickException):

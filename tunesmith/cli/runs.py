@@ -19,7 +19,7 @@ from tunesmith.experiments import PROJECT_FILE, RunRecord, Tried
 
 __all__ = ["ls", "resume", "rm", "show"]
 
-_RESUMED = ("compile", "demo")
+_RESUMED = {"compile": "--run", "demo": "--run", "experiment": "--only"}  # verbs, and their option that names the run
 _DEEP, _WIDEST = 3, 200  # depth and characters of a shown part of an identity
 _DIFFERENCE = 70
 _IDENTITY = 12  # shown digits of a fingerprint
@@ -239,10 +239,10 @@ def _makes(run: Path, arguments: Sequence[str], folder: Path) -> bool:
     A path is taken from that folder, as is the name of a demo's run. The name of a compile's run is taken from the
     project.
     """
-    name = dict(itertools.pairwise(arguments)).get("--run")
+    name = dict(itertools.pairwise(arguments)).get(_RESUMED[arguments[0]])
     if name is None or not folder.is_dir():
         return False
-    roots = (folder, *folder.parents) if arguments[0] == "compile" else ()
+    roots = (folder, *folder.parents) if arguments[0] != "demo" else ()
     root = next((root for root in roots if (root / PROJECT_FILE).is_file()), folder)
     return (folder / run_path(name, root)).resolve() == run.resolve()
 

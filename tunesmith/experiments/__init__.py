@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
+    from tunesmith.experiments.cells import project_experiment
     from tunesmith.experiments.comparison import Compared, Comparison, compare_runs
     from tunesmith.experiments.compiling import compile_program, plan
     from tunesmith.experiments.demo import BUDGET as DEMO_BUDGET
     from tunesmith.experiments.demo import DemoResult, run_demo
     from tunesmith.experiments.estimates import estimated, timed_calls
+    from tunesmith.experiments.experiment import Cell, CellOutcome, Experiment
     from tunesmith.experiments.gates import CheckResult, Gate, Gates, check_artifact
     from tunesmith.experiments.layers import mistaken_variables
     from tunesmith.experiments.leaderboard import Leaderboard, Standing, TaskBoard
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from tunesmith.experiments.named import find_object, find_program, find_signature
     from tunesmith.experiments.neighbours import nearest_neighbour_vote
     from tunesmith.experiments.progress import ProgressLine
-    from tunesmith.experiments.project import PROJECT_FILE, Project
+    from tunesmith.experiments.project import NO_TRAINING_DATA, PROJECT_FILE, Project
     from tunesmith.experiments.report import RunRecord, Tried, report_page, write_report
     from tunesmith.experiments.scaffold import write_template
     from tunesmith.experiments.self_instruct import SeedTask, new_tasks, seed_tasks
@@ -29,6 +31,8 @@ else:
     __getattr__ = lazy_package(__name__)
 
 __all__ = [
+    "Cell",
+    "CellOutcome",
     "check_artifact",
     "CheckResult",
     "compare_runs",
@@ -38,6 +42,7 @@ __all__ = [
     "DEMO_BUDGET",
     "DemoResult",
     "estimated",
+    "Experiment",
     "find_object",
     "find_program",
     "find_signature",
@@ -50,10 +55,12 @@ __all__ = [
     "nearest_neighbour_vote",
     "new_rows",
     "new_tasks",
+    "NO_TRAINING_DATA",
     "places_by_hardness",
     "plan",
     "ProgressLine",
     "Project",
+    "project_experiment",
     "PROJECT_FILE",
     "ProjectSettings",
     "report_page",

@@ -2,7 +2,8 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -95,9 +96,18 @@ def _path(loc: tuple[int | str, ...], layers: Sequence[Layer], *, missing: bool)
 
 
 def _known_keys(path: Keys) -> list[str]:
-    table: type[BaseModel] = ProjectSettings
-    for name in path:
-        annotation = table.model_fields[str(name)].annotation
-        kinds = [annotation, *get_args(annotation)]
-        table = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+    hints: list[Any] = [ProjectSettings]
+    for part in path:
+        hints = [inner for hint in hints for inner in _inside(hint, part)]
+    table = next(hint for hint in hints if isinstance(hint, type) and issubclass(hint, BaseModel))
     return [*table.model_fields, *(sorted(_option_names()) if table is CompileSettings else ())]
+
+
+def _inside(hint: Any, part: str | int) -> list[Any]:
+    """Return the types that the value at the key or place `part` of a value of the type `hint` may have."""
+    if isinstance(hint, type) and issubclass(hint, BaseModel):
+        found = hint.model_fields[str(part)].annotation if part in hint.model_fields else None
+    else:
+        found = (get_args(hint) or (None,))[-1]
+    kinds = get_args(found) if get_origin(found) in (Union, UnionType) else (found,)
+    return [kind for one in kinds for kind in (get_args(one) if get_origin(one) is Annotated else (one,))]

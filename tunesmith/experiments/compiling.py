@@ -1,5 +1,6 @@
 """`ts.compile`: compile, test, verdict, artifact, in one call that can be repeated."""
 
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,13 +22,13 @@ from tunesmith.compilers import (
     run_job,
 )
 from tunesmith.errors import UsageError, shown
-from tunesmith.evaluation import executing
+from tunesmith.evaluation import RunInfo, executing
 from tunesmith.lm import BaseLM, Budget
 from tunesmith.metrics import Metric, check_metric, metric_name
 from tunesmith.modules import Module, caller_adapter, class_name
 from tunesmith.signatures import Example
 
-__all__ = ["compile_program", "plan"]
+__all__ = ["compile_program", "is_run_of", "plan"]
 
 
 def compile_program(
@@ -174,6 +175,16 @@ def plan(
     given |= {"lm": lm, "prompt_lm": prompt_lm, "judge_lm": judge_lm, "teacher": teacher}
     given |= {"freeze": freeze, "protect": protect}
     return plan_of(_job(program, compiler, metric=metric, budget=budget, seed=seed, **given))
+
+
+def is_run_of(run: Path, program: Module, *, metric: Metric, compiler: Compiler | None = None, **given: Any) -> bool:
+    """Return whether the run in the folder `run` is of these arguments of `compile_program`, at no LM call.
+
+    Raises: as `plan`.
+    """
+    kept = RunInfo.of(run).identity
+    found = _job(program, compiler, metric=metric, seed=given.pop("seed", 0), **given).identity()
+    return kept == json.loads(json.dumps(found))
 
 
 def _job(program: Module, compiler: Compiler | None, *, metric: Metric, seed: int, **given: Any) -> Job:

@@ -127,7 +127,10 @@ def effective(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 
     Options under `[lm]` are of the model there, and so are those of a compiler.
     """
-    return tuple(_narrowed(layer, merged(layers)) if isinstance(layer, FileLayer) else layer for layer in layers)
+    final = merged(layers)
+    return tuple(
+        _narrowed(layer, final) if isinstance(layer, FileLayer) and not layer.below else layer for layer in layers
+    )
 
 
 def _narrowed(layer: FileLayer, final: Mapping[str, Any]) -> FileLayer:

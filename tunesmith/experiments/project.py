@@ -17,16 +17,17 @@ from tunesmith.errors import DataError, TunesmithError, UsageError, shown
 from tunesmith.experiments.checking import checked_settings
 from tunesmith.experiments.layers import FileLayer, Layer, NamedLayer, Place, effective, environment_layer, place_of
 from tunesmith.experiments.named import find_metric, find_object, find_program, find_signature
-from tunesmith.experiments.settings import ProgramSettings, ProjectSettings
+from tunesmith.experiments.settings import AXES, ProgramSettings, ProjectSettings
 from tunesmith.experiments.toml_lines import Keys
-from tunesmith.lm import Budget
+from tunesmith.lm import LM, Budget, lm
 from tunesmith.metrics import Metric
 from tunesmith.modules import Module, ProgramInputs, program_inputs
 from tunesmith.options import option_defaults
 
-__all__ = ["PROJECT_FILE", "Project"]
+__all__ = ["NO_TRAINING_DATA", "PROJECT_FILE", "Project"]
 
 PROJECT_FILE = "tunesmith.toml"
+NO_TRAINING_DATA = "There is no training data. Pass --train FILE, or name it under [data] in tunesmith.toml."
 _TOML_PLACE = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
 _FLAGS = {("lm", "spec"): "--lm"}
 _DATA_OPTIONS = {
@@ -102,11 +103,13 @@ class Project:
     def _of(cls, root: Path, file: Path | None) -> "Project":
         said = environment_layer(os.environ)
         layers = (said,) if file is None else (_file_layer(file), said)
-        return cls(root, ProjectSettings(), file)._with(layers)
+        found = cls(root, ProjectSettings(), file)._with(layers)
+        for name in found.settings.experiments:
+            found.of_experiment(name)  # so that a mistake in one is told
+        return found
 
     def _with(self, layers: Sequence[Layer]) -> "Project":
-        narrowed = effective(layers)
-        return replace(self, settings=checked_settings(narrowed), layers=narrowed)
+        return replace(self, settings=checked_settings(effective(layers)), layers=tuple(layers))
 
     def changed(self, **settings: Any) -> "Project":
         """Return the project with settings replaced as options of the command line do it.
@@ -146,20 +149,48 @@ class Project:
 
     def place(self, *path: str | int) -> Place:
         """Return where the setting at `path` comes from, as in `place("compile", "seed")`."""
-        return place_of(path, self.layers)
+        return place_of(path, effective(self.layers))
+
+    def of_experiment(self, name: str) -> "Project":
+        """Return the project with the settings of `[experiments.NAME]` before those of the rest of the file.
+
+        Raises:
+            UsageError: a setting that cannot be.
+        """
+        file, *others = self.layers
+        assert isinstance(file, FileLayer)  # who knows the name has a file
+        table = file.values["experiments"][name]
+        said = {key: value for key, value in table.items() if key not in AXES}
+        return self._with((file, replace(file, values=said, below=("experiments", name)), *others))
+
+    def of_cell(self, name: str, said: Mapping[str, Any], places: Mapping[Keys, Keys]) -> "Project":
+        """Return the project with what one cell of the experiment `name` says before everything else.
+
+        Args:
+            name: of the experiment.
+            said: settings, as tables of the file.
+            places: where they stand in the table of the experiment.
+
+        Raises:
+            UsageError: a setting that cannot be.
+        """
+        file = self.layers[0]
+        names = {key: str(file.place(("experiments", name, *path))) for key, path in places.items()}
+        return self._with((*self.layers, NamedLayer("file", said, names)))
 
     def resolved(self) -> dict[str, tuple[Any, Place]]:
         """Return every setting by its dotted name, with where it comes from; the options of a compiler of ours too."""
         found: dict[str, tuple[Any, Place]] = {}
         kind = compilers().get(self.settings.compile.compiler)
         options = {} if kind is None else option_defaults(kind)
+        layers = effective(self.layers)
         for name, value in self.settings:
             table = dict(value) if isinstance(value, BaseModel) else {"": value}
             rest = {key: one for key, one in options.items() if name == "compile" and key not in table}
             for key, one in {**table, **rest}.items():
                 path = (name, key) if key else (name,)
                 plain = one.model_dump(exclude_none=True) if isinstance(one, BaseModel) else one
-                found[".".join(path)] = plain, self.place(*path)
+                found[".".join(path)] = plain, place_of(path, layers)
         return found
 
     def program(self) -> Module:
@@ -245,6 +276,17 @@ class Project:
                 return whole.split(**data.split.model_dump())
         return Splits(**{name: self._part(name, program) for name in ("train", "val", "test")})
 
+    def splits(self, program: Module) -> Splits:
+        """Read the data of a compile, as `data`.
+
+        Raises:
+            UsageError, DataError: as `data`, or there is none to train with.
+        """
+        found = self.data(program)
+        if found.train is None:
+            raise UsageError(NO_TRAINING_DATA)
+        return found
+
     def _part(self, name: str, program: Module) -> Dataset | None:
         given = getattr(self.settings.data, name)
         if given is None:
@@ -276,6 +318,65 @@ class Project:
     def _compiler_kind(self) -> type[Compiler]:
         with self._told("compile", "compiler"):
             return compiler_named(self.settings.compile.compiler, lambda name: find_object(name, self.root))
+
+    def compile_arguments(self, program: Module, splits: Splits, bad_cases: Dataset | None = None) -> dict[str, Any]:
+        """Return the arguments of `compile_program`, and of `plan`, that need no model.
+
+        Args:
+            program: the program.
+            splits: its data.
+            bad_cases: default those of the project.
+
+        Raises:
+            UsageError, DataError: something that is named cannot be had.
+        """
+        metric, table = self.metric(), self.settings.compile
+        return {
+            "program": program,
+            "metric": metric,
+            "trainset": splits.train,
+            "valset": splits.val,
+            "testset": splits.test,
+            "bad_cases": self.bad_cases(program) if bad_cases is None else bad_cases,
+            "compiler": self.compiler(metric),
+            "budget": self.budget(),
+            "freeze": table.freeze,
+            "protect": table.protect,
+            "seed": table.seed,
+        }
+
+    def model(self, *, store: bool = True) -> LM:
+        """Return the model. Without `store`, the cache is neither read nor written.
+
+        Raises:
+            UsageError: none is named, or it cannot be used.
+            ModelMissing: the weight file is missing.
+        """
+        settings = self.settings.lm
+        if settings.spec is None:
+            there = "" if self.path else " (there is none in this folder or above it)"
+            raise UsageError(
+                f"There is no model. Pass --lm SPEC, set TUNESMITH_LM, or write `spec` under [lm] in {PROJECT_FILE}"
+                f"{there}. A spec is `embedded`, `gguf:<path>` or `<provider>/<model>`."
+            )
+        return lm(settings.spec, cache=store, **settings.options())
+
+    def role(self, name: str, *, store: bool = True) -> LM | None:
+        """Return the model of a role, `None` if none is named.
+
+        If an option or a variable names the model of `[lm]` for the role, it has the options there.
+
+        Args:
+            name: of the table: `prompt_lm`, `teacher_lm` or `judge_lm`.
+            store: whether the cache is read and written.
+
+        Raises: the errors of `model`.
+        """
+        own, common = getattr(self.settings, name), self.settings.lm
+        if own.spec is None:
+            return None
+        named = common if own.spec == common.spec and self.place(name, "spec").kind != "file" else own
+        return lm(own.spec, cache=store, **named.options())
 
     def budget(self) -> Budget:
         """Return what a compile may be charged."""

@@ -4,13 +4,15 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.lm import engine_kind, file_options
 
 __all__ = [
+    "AXES",
+    "ExperimentSettings",
     "CONTRADICTION",
     "CompileSettings",
     "DataSettings",
@@ -178,6 +180,68 @@ class ProgramSettings(_Table):
     module: Literal["Predict", "ChainOfThought", "Classify", "ProgramOfThought", "ZeroShotCoT"] = "Predict"
 
 
+class ProgramChoice(ProgramSettings):
+    """One of `programs` of an experiment; `name` stands in the names of its runs."""
+
+    name: str | None = None
+
+
+class CompilerChoice(_Table):
+    """One of `compilers` of an experiment: its name, its options, and what its runs are called."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    compiler: str
+    name: str | None = None
+
+
+class ModelChoice(LmSettings):
+    """One of `models` of an experiment: the keys of `[lm]`, and what its runs are called."""
+
+    spec: str
+    name: str | None = None
+
+
+Several = Field(default=None, min_length=1)
+_EXPERIMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class ExperimentSettings(_Table):
+    """`[experiments.NAME]`: lists of what is combined, and any other setting in place of the file's.
+
+    Every program is compiled with every compiler, model and seed. A list that is not given is the setting of the file
+    alone. The tables hold keys of the file's tables of these names.
+    """
+
+    programs: list[str | ProgramChoice] | None = Several
+    compilers: list[str | CompilerChoice] | None = Several
+    models: list[str | ModelChoice] | None = Several
+    seeds: list[int] | None = Several
+    program: str | ProgramSettings | None = None
+    metric: str | None = None
+    data: dict[str, Any] = {}
+    lm: dict[str, Any] = {}
+    prompt_lm: dict[str, Any] = {}
+    teacher_lm: dict[str, Any] = {}
+    judge_lm: dict[str, Any] = {}
+    compile: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        own = {"programs": self.program, "compilers": self.compile.get("compiler"), "models": self.lm.get("spec")}
+        own["seeds"] = self.compile.get("seed")
+        for axis, path in zip(AXES, ("program", "compile.compiler", "lm.spec", "compile.seed"), strict=True):
+            if getattr(self, axis) is not None and own[axis] is not None:
+                raise _contradiction(axis, path, "contradict each other: give one")
+        if "run" in self.compile:
+            raise _contradiction("compile.run", "compile", "contradict each other: a run is named after its experiment")
+        return self
+
+
+AXES = ("programs", "compilers", "models", "seeds")
+"""The lists that an experiment combines, in the order of their parts in the name of a run."""
+
+
 class ProjectSettings(_Table):
     """The whole file."""
 
@@ -189,3 +253,16 @@ class ProjectSettings(_Table):
     teacher_lm: LmSettings = LmSettings()
     judge_lm: LmSettings = LmSettings()
     compile: CompileSettings = CompileSettings()
+    experiments: dict[str, ExperimentSettings] = {}
+
+    @field_validator("experiments")
+    @classmethod
+    def _named(cls, given: dict[str, ExperimentSettings]) -> dict[str, ExperimentSettings]:
+        for name in given:
+            if not _EXPERIMENT.fullmatch(name):
+                raise PydanticCustomError(
+                    CONTRADICTION,
+                    f"{shown(name)} cannot be an experiment: a name has letters, digits, `.`, `_` and `-`",
+                    {"keys": (name,)},
+                )
+        return given
