@@ -1,0 +1,79 @@
+"""`docs/tutorial.md`: what it says to type works, on a server and on the embedded model."""
+
+import csv
+import os
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import run
+from tests.protocol import FakeModel, ProtocolServer
+from tests.scale import FULL
+
+PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"(?:as `([\w./]+)`:\n\n)?```(\w+)\n(.*?)```", PAGE, re.DOTALL)
+SPEC = "ollama/qwen3:4b"
+
+
+def walk(change: Callable[[str], str]) -> list[str]:
+    """Save the files and type the commands of the page, each text changed by `change`; return what was printed."""
+    printed = []
+    for name, language, text in BLOCKS:
+        if name:
+            Path(name).write_text(change(text), encoding="utf-8")
+        elif language == "python":
+            exec(compile(change(text), "tutorial.md", "exec"), {})
+        else:
+            printed += [typed(shlex.split(line)) for line in change(text).splitlines()]
+    return printed
+
+
+def typed(words: list[str]) -> str:
+    match words:
+        case ["cd", folder]:
+            os.chdir(folder)  # the fixture of every test here goes back
+        case ["tunesmith", *arguments]:
+            done = run(*arguments)
+            assert done.exit_code == 0, (arguments, done.stdout, done.stderr)
+            return done.stdout
+        case _:
+            assert words in (["make", "demo"], [".", ".venv/bin/activate"])
+    return ""
+
+
+def smaller(text: str) -> str:
+    """Return the text with a budget of a few candidates, but at the full count."""
+    return text if FULL else text.replace("budget_calls = 240", "budget_calls = 75")
+
+
+@pytest.fixture
+def answers() -> dict[str, str]:
+    table = next(text for name, _, text in BLOCKS if name == "data/mails.csv")
+    return {row["text"]: row["topic"] for row in csv.DictReader(table.splitlines())}
+
+
+def test_the_tutorial_works_with_a_model_of_ollama_after_one_line_is_changed(
+    answers: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reply(messages: list[dict[str, Any]], options: dict[str, Any]) -> str:
+        known = [topic for text, topic in answers.items() if text in messages[-1]["content"]]
+        return known[0] if known and len(messages) > 2 else "repair"
+
+    with ProtocolServer([FakeModel(SPEC.removeprefix("ollama/"), reply=reply)]) as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        printed = walk(lambda text: smaller(text.replace('"embedded"', f'"{SPEC}"')))
+    assert "No findings" in "".join(printed)
+    assert Path("runs/first/report.html").is_file()
+    assert "second" in printed[-1]
+    assert capsys.readouterr().out == "repair\n"
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_the_tutorial_works_on_the_embedded_model() -> None:
+    printed = walk(lambda text: text.replace(SPEC, "embedded"))
+    assert "second" in printed[-1]
