@@ -5,14 +5,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 __all__ = ["import_files", "lazy_module", "lazy_package", "lazy_pattern", "public_files"]
-
-_COMMENT = re.compile(r"#.*")
-_IMPORT = re.compile(r"^ +from ([\w.]+) import (?:\(([^)]*)\)|(.+))$", re.MULTILINE)
-_NAME = re.compile(r"(\w+)(?: as (\w+))?")
 
 
 def lazy_module(name: str) -> Any:
@@ -87,10 +84,15 @@ def lazy_package(name: str) -> Callable[[str], Any]:
 def _imported(package: Any) -> dict[str, tuple[str, str]]:
     """Return for each name that the package's indented imports give its module, and its name there."""
     spec = package.__spec__
-    source = _COMMENT.sub("", spec.loader.get_data(spec.origin).decode("utf-8"))
+    lines = spec.loader.get_data(spec.origin).decode("utf-8").splitlines()
+    # Split by hand: the first line of a program reads several packages, and compiling expressions for it takes longer.
+    statements = "\n".join(line.partition("#")[0] for line in lines).split("\n    from ")[1:]
     found = {}
-    for home, several, one in _IMPORT.findall(source):
-        for original, other in _NAME.findall(several or one):
+    for statement in statements:
+        home, _, rest = statement.partition(" import ")
+        listed = rest[1:].partition(")")[0] if rest.startswith("(") else rest.partition("\n")[0]
+        for given in filter(None, map(str.strip, listed.split(","))):
+            original, _, other = given.partition(" as ")
             found[other or original] = (home, original)
     return found
 
@@ -103,8 +105,7 @@ def import_files(name: str) -> None:
 
 def public_files(name: str) -> Iterator[ModuleType]:
     """Import the files of the package `name` one by one, by name; those that begin with an underscore are left out."""
-    import pkgutil  # here, because most commands import no files in this way
-
-    for file in sorted(found.name for found in pkgutil.iter_modules(importlib.import_module(name).__path__)):
-        if not file.startswith("_"):
-            yield importlib.import_module(f"{name}.{file}")
+    folders = importlib.import_module(name).__path__
+    files = (file for folder in folders for file in Path(folder).iterdir() if not file.name.startswith(("_", ".")))
+    for file in sorted({file.stem for file in files if file.suffix == ".py" or (file / "__init__.py").is_file()}):
+        yield importlib.import_module(f"{name}.{file}")

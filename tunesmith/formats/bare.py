@@ -10,7 +10,6 @@ from tunesmith.formats.cut import cut_error, is_whole
 from tunesmith.formats.fields import field_titles, json_text
 from tunesmith.formats.format import Format, field_notes
 from tunesmith.formats.layout import OUTER
-from tunesmith.formats.likeliest import likeliest_label
 from tunesmith.formats.options import Constraint
 from tunesmith.formats.registry import register
 from tunesmith.formats.thoughts import is_around
@@ -159,6 +158,8 @@ class BareFormat(Format):
 
     def likeliest(self, signature: type[Signature], mode: str, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
         """Return the label with the highest log-probability, `None` if the log-probabilities do not show it."""
+        from tunesmith.formats.likeliest import likeliest_label  # here, since few replies are chosen so
+
         choices = labels(signature, _output(signature)) if mode == "likeliest" else None
         label = None if choices is None else likeliest_label(choices, tokens)
         return (

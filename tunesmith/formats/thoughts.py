@@ -19,7 +19,7 @@ _CLOSES = (
 _THOUGHTS = lazy_pattern(rf"(?:\s*(?:{_OPENS}).*?(?:{_CLOSES}))+", re.DOTALL | re.IGNORECASE)
 _OPENED = lazy_pattern(rf"\s*(?:{_OPENS})", re.IGNORECASE)
 _CLOSED = lazy_pattern(_CLOSES, re.IGNORECASE)
-_ANY = lazy_pattern("[<[◁`]")  # every thought and every fence has one of these
+_SIGNS = "<[◁`"  # every thought and every fence has one of these
 
 
 def without_thoughts(text: str, *, cut: bool = False) -> str:
@@ -31,7 +31,7 @@ def without_thoughts(text: str, *, cut: bool = False) -> str:
     Raises:
         ParseError: the reply ends inside its thoughts.
     """
-    if _ANY.search(text) is None:
+    if not any(sign in text for sign in _SIGNS):
         return text
     thoughts = _THOUGHTS.match(text)
     if thoughts is not None:
@@ -57,7 +57,7 @@ def is_around(text: str) -> bool:
 
     Thoughts with only a closing tag count, too: the prompt holds the opening one.
     """
-    if _ANY.search(text) is None:
+    if not any(sign in text for sign in _SIGNS):
         return False
     if text.lstrip().startswith("```") or begins_with_thoughts(text):
         return True

@@ -17,20 +17,13 @@ __all__ = [
     "is_header_value",
     "is_host_name",
     "is_loopback",
-    "is_time_limit",
     "proxy_for",
 ]
 
 _T = TypeVar("_T")
-_YEAR = 366 * 86400.0  # a clock of the system holds no arbitrary number of seconds
 _NAME = lazy_pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = lazy_pattern(r"(?:[\x21-\x7e]+(?:[ \t]+[\x21-\x7e]+)*)?")
 _NO_HOST = lazy_pattern(r"[\s\x00-\x1f\"'<>*,\\^`{|}]")
-
-
-def is_time_limit(value: object) -> bool:
-    """Return whether `value` is a number of seconds that can be waited."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _YEAR
 
 
 def is_header_name(text: object) -> bool:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.errors import UsageError, shown
 from tunesmith.lazy import lazy_pattern
 from tunesmith.lm.cache.reply_cache import ReplyCache
-from tunesmith.lm.connection import is_time_limit
 from tunesmith.lm.engine import (
     LM_CLASS_STATE_KEY,
     BaseLM,
@@ -43,6 +42,7 @@ from tunesmith.lm.options import (
 from tunesmith.lm.patience import Patience
 from tunesmith.lm.prompts import check_prompt
 from tunesmith.lm.stack import BESIDE, AsyncFacade, Beside, Stack, SyncFacade, rollout_number
+from tunesmith.lm.waiting import is_time_limit
 from tunesmith.lm.wire import Prefix
 
 if TYPE_CHECKING:

@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 else:
     tenacity = lazy_module("tenacity")
 
-__all__ = ["Policy", "ending", "is_sent_once", "sent_once", "sooner", "time_left"]
+__all__ = ["Policy", "ending", "is_sent_once", "is_time_limit", "sent_once", "sooner", "time_left"]
 
 _T = TypeVar("_T")
 _MOST_DOUBLINGS = 60
+_YEAR = 366 * 86400.0  # a clock of the system holds no arbitrary number of seconds
+
+
+def is_time_limit(value: object) -> bool:
+    """Return whether `value` is a number of seconds that can be waited."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _YEAR
 
 
 class Policy(NamedTuple):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.agents.team import Team
     from tunesmith.modules.agents.tool import Tool, program_tools
     from tunesmith.modules.agents.trajectory import ToolStep
+    from tunesmith.modules.beside import files_beside
     from tunesmith.modules.binding import (
         bind,
         bind_defaults,
@@ -100,7 +101,6 @@ if TYPE_CHECKING:
         Vectors,
         WordIndex,
         as_retriever,
-        files_beside,
         fused,
         words_of,
     )

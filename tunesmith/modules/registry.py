@@ -1,7 +1,6 @@
 """Modules that declare how to rebuild them and what they cost. Each file registers its own."""
 
 import importlib
-import pkgutil
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, Protocol, TypeVar
@@ -68,6 +67,8 @@ def _place_of(module: str) -> str | None:
     """Return the file of this package that files call `module`, with its folder; `None` if there is none."""
     if not module.startswith(_PACKAGE):
         return None
+    import pkgutil  # here, because most programs name modules that are known
+
     package, file = importlib.import_module(_PACKAGE.rstrip(".")), module.removeprefix(_PACKAGE)
     folders = [one.name for one in pkgutil.iter_modules(package.__path__) if one.ispkg] if "." not in file else []
     places = (module, *(f"{_PACKAGE}{folder}.{file}" for folder in folders))

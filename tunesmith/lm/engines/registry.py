@@ -5,15 +5,15 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.lazy import import_files
-from tunesmith.lm.connection import is_time_limit
 from tunesmith.lm.engine import Engine
 from tunesmith.lm.options import CLIENT_OPTIONS, SECRET_OPTIONS
+from tunesmith.lm.waiting import is_time_limit
 
 __all__ = [
     "Built",
@@ -83,8 +83,11 @@ class EngineOptions:
     @classmethod
     def fits(cls, name: str, value: object) -> bool:
         """Return whether `value` is of the option's type."""
+        type_ = cls.type_of(name)
+        if type_ is Any or type(value) in get_args(type_):
+            return True
         # Not a pydantic model of all options: a process imports every kind of engine, and gives few options to one.
-        adapter = TypeAdapter(cls.type_of(name), config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+        adapter = TypeAdapter(type_, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
         try:
             adapter.validate_python(value)
         except ValidationError:

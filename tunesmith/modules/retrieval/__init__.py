@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
-    from tunesmith.modules.retrieval.beside import files_beside
     from tunesmith.modules.retrieval.bm25 import BM25
     from tunesmith.modules.retrieval.chunking import Chunking
     from tunesmith.modules.retrieval.compress import Compress
@@ -39,7 +38,6 @@ __all__ = [
     "Corpus",
     "Dedupe",
     "Expand",
-    "files_beside",
     "Fuse",
     "fused",
     "Generate",

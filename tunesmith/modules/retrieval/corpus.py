@@ -11,7 +11,7 @@ from typing import Any
 
 from tunesmith.atomic import write_atomically
 from tunesmith.errors import DataError, UsageError, brief, shown
-from tunesmith.modules.retrieval.beside import beside
+from tunesmith.modules.beside import beside
 from tunesmith.modules.retrieval.chunking import Chunking
 from tunesmith.modules.retrieval.documents import documents_of
 from tunesmith.modules.retrieval.passage import Passage

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tunesmith.errors import UsageError
-from tunesmith.lm.engines.llamacpp.cores import slots_for
 from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, option, register_engine
 
 __all__ = ["LlamaCppOptions"]
@@ -37,6 +36,8 @@ def _make(spec: str, given: dict[str, Any], slots: int) -> Built:
 
 
 def _slots(spec: str, given: Mapping[str, Any]) -> int:
+    from tunesmith.lm.engines.llamacpp.cores import slots_for  # here, because `ts.lm` imports every kind of engine
+
     return slots_for(_path(spec), given.get("threads"))
 
 

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from tunesmith.errors import UsageError, shown
-from tunesmith.lm.connection import is_header_value
 from tunesmith.lm.engine import Engine
-from tunesmith.lm.engines.hosts import on_hosts
-from tunesmith.lm.engines.ollama.host import server_address
 from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, TimeLimit, option, register_engine
 
 if TYPE_CHECKING:
@@ -55,6 +52,8 @@ def ollama_hosts(model: str, given: dict[str, Any], slots: int) -> Built:
         UsageError: the name or an address that cannot be used, or hosts that serve different models.
         ModelUnavailable, ModelMissing: of a pool, a server does not answer, or has no such model.
     """
+    from tunesmith.lm.engines.hosts import on_hosts  # here, because `ts.lm` imports every kind of engine
+
     if not model.strip():
         raise UsageError("`ollama/` needs a model behind it, as in `ollama/llama3.2` or `ollama/qwen3:8b`.")
     if any(char.isspace() for char in model):
@@ -81,6 +80,8 @@ def ollama_server(host: str | None = None, **policy: Any) -> "OllamaServer":
     Raises:
         UsageError: the address cannot be read.
     """
+    from tunesmith.lm.engines.ollama.host import server_address  # here, because `ts.lm` imports every kind of engine
+
     server_address(host)
     library = _library()
     found: OllamaServer = library.server_at(host, library.POLICY._replace(**policy))
@@ -88,6 +89,8 @@ def ollama_server(host: str | None = None, **policy: Any) -> "OllamaServer":
 
 
 def _library() -> Any:
+    from tunesmith.lm.connection import is_header_value  # here, because `ts.lm` imports every kind of engine
+
     if not is_header_value(os.environ.get("OLLAMA_API_KEY", "")):  # the client reads it; errors below would show it
         raise UsageError("OLLAMA_API_KEY cannot be sent: it holds a line end, an outer space or a letter beyond ASCII.")
     try:

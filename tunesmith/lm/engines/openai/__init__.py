@@ -6,7 +6,6 @@ from typing import Any
 
 from tunesmith.errors import UsageError
 from tunesmith.lm.engine import Engine
-from tunesmith.lm.engines.hosts import on_hosts
 from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, TimeLimit, option, register_engine
 from tunesmith.lm.options import SECRET_OPTIONS
 
@@ -44,6 +43,8 @@ def openai_hosts(model: str, given: Mapping[str, Any], slots: int) -> Built:
         ModelUnavailable, ModelMissing: of a pool, a server does not answer, or has no such model; one server alone is
             not asked yet.
     """
+    from tunesmith.lm.engines.hosts import on_hosts  # here, because `ts.lm` imports every kind of engine
+
     if not model:
         raise UsageError("`openai/` needs a model behind it: write `openai/<model>`.")
     own = {name: value for name, value in given.items() if name != "base_url"}
