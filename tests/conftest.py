@@ -21,6 +21,7 @@ _HERE = Path(__file__).parent
 # Tests that run verbs of the command line, processes of their own, or pages of the docs from end to end.
 _WHOLE = (
     "cli/",
+    "crash/",
     "artifacts/test_rebuild.py",
     "modules/test_processes.py",
     "test_adding.py",
@@ -91,8 +92,20 @@ def pytest_collection() -> Iterator[None]:
         return (yield)
     finally:
         gc.freeze()
-        gc.set_threshold(20_000)
+        gc.set_threshold(100_000)
         gc.enable()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no file of which no test is wanted: every worker imports all others."""
+    wanted = config.option.markexpr
+    all_of = [] if "(" in wanted or " or " in wanted else wanted.split(" and ")
+    return True if "not whole" in all_of and _is_whole(collection_path) else None
+
+
+@functools.cache
+def _is_whole(path: Path) -> bool:
+    return path.is_relative_to(_HERE) and path.relative_to(_HERE).as_posix().startswith(_WHOLE)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -125,7 +138,7 @@ def _revisions_are_read_once() -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs whole commands; skip what needs a server or much time, unless the environment allows it."""
     for item in items:
-        if item.path.is_relative_to(_HERE) and item.path.relative_to(_HERE).as_posix().startswith(_WHOLE):
+        if _is_whole(item.path):
             item.add_marker(pytest.mark.whole)
         if item.get_closest_marker("live") is not None and any(os.environ.get(name) is None for name in _LIVE):
             item.add_marker(pytest.mark.skip(reason=f"needs {' and '.join(_LIVE)}"))

@@ -41,7 +41,7 @@ class TestBootstrapFewShot(CompilerContract):
         return BootstrapFewShot(**{"metric": right, "max_labeled_demos": 6, **options})
 
 
-class TestRandomSearch(CompilerContract, CompileContract):
+class TestRandomSearch(CompilerContract):
     def make(self, **options: Any) -> Compiler:
         return RandomSearch(**{"metric": right, "num_candidates": 4, **options})
 
@@ -65,7 +65,7 @@ class TestAsking(ProposingContract, CompileContract):
         return Asking(**{"metric": right, **options})
 
 
-class TestPortfolio(ProposingContract, CompileContract):
+class TestPortfolio(ProposingContract):
     rereads = True  # replies, for scores with offsets
 
     def make(self, **options: Any) -> Compiler:

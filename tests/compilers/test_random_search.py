@@ -48,10 +48,10 @@ def report_of(*args: Any, **options: Any) -> CompileReport:
 
 
 def test_candidates_differ_none_is_tried_twice_and_demos_come_from_the_training_examples_alone() -> None:
-    report = report_of(num_candidates=20)
+    report = report_of(num_candidates=10)
 
     keys = [trial.candidate.key for trial in report.trials]
-    assert len(set(keys)) == len(keys) == 21
+    assert len(set(keys)) == len(keys) == 11
     known = {(e.thing, e.colour) for e in TRAIN}
     for trial in report.trials:
         for demo in trial.candidate.parts["self"].demos:
@@ -60,7 +60,7 @@ def test_candidates_differ_none_is_tried_twice_and_demos_come_from_the_training_
 
 def test_demo_counts_stay_within_the_limit_and_serve_every_label_alike() -> None:
     for limit in (0, 2, 5):
-        trials = report_of(num_candidates=15, max_labeled_demos=limit).trials
+        trials = report_of(num_candidates=15 if FULL else 7, max_labeled_demos=limit).trials
         sizes = {len(trial.candidate.parts["self"].demos) for trial in trials}
         assert max(sizes) <= limit
         assert len(sizes) > 1 or limit == 0
@@ -71,7 +71,7 @@ def test_demo_counts_stay_within_the_limit_and_serve_every_label_alike() -> None
 def test_given_instructions_and_formats_are_tried() -> None:
     texts = ["Name the colour.", "Which colour is it?"]
 
-    report = report_of(num_candidates=16, instructions=texts, formats=["bare", "json", "chat"])
+    report = report_of(num_candidates=10, instructions=texts, formats=["bare", "json", "chat"])
 
     parts = [trial.candidate.parts["self"] for trial in report.trials]
     assert {part.instruction for part in parts} == {Colour.instructions, *texts}
@@ -81,7 +81,7 @@ def test_given_instructions_and_formats_are_tried() -> None:
 def test_instructions_may_be_given_by_predictor() -> None:
     student = TwoSteps()
 
-    report = report_of(FunctionLM(two_steps), student=student, instructions={"second": ["Name it."]}, num_candidates=12)
+    report = report_of(FunctionLM(two_steps), student=student, instructions={"second": ["Name it."]}, num_candidates=6)
 
     assert {t.candidate.parts["second"].instruction for t in report.trials} >= {"Name it."}
     assert {t.candidate.parts["first"].instruction for t in report.trials} == {student.first.signature.instructions}
@@ -109,7 +109,7 @@ def two_steps(seen: Seen) -> str:
 
 
 def test_steps_without_labels_get_bootstrapped_demos() -> None:
-    program = search(FunctionLM(two_steps), student=TwoSteps(), num_candidates=12)
+    program = search(FunctionLM(two_steps), student=TwoSteps(), num_candidates=8)
 
     report = program.compile_report
     assert report.improved
@@ -122,7 +122,7 @@ def test_steps_without_labels_get_bootstrapped_demos() -> None:
 def test_every_number_of_bootstrapped_demos_up_to_the_limit_is_tried() -> None:
     for limit in (1, 3) if FULL else (2,):
         report = report_of(
-            FunctionLM(two_steps), student=TwoSteps(), num_candidates=16, max_bootstrapped_demos=limit, formats=["json"]
+            FunctionLM(two_steps), student=TwoSteps(), num_candidates=8, max_bootstrapped_demos=limit, formats=["json"]
         )
         sizes = {len(part.demos) for trial in report.trials for part in trial.candidate.parts.values()}
         assert sizes == set(range(limit + 1))
@@ -155,7 +155,7 @@ def test_every_variant_is_deterministic_and_keeps_its_budget(options: dict[str, 
 
 @variants
 def test_every_variant_returns_what_scored_best_in_full(options: dict[str, Any]) -> None:
-    report = report_of(num_candidates=8, **options)
+    report = report_of(num_candidates=6, **options)
 
     whole = {trial.candidate: trial.mean for trial in report.trials if trial.n == len(VAL)}
     assert report.compiled.mean == max(mean for mean in whole.values() if mean is not None)
@@ -173,7 +173,7 @@ def test_a_full_race_scores_every_candidate_on_every_example() -> None:
 
 @each("race", sorted(RACES))
 def test_every_race_drives_a_search_and_its_leaders_are_scored_whole(race: str) -> None:
-    report = report_of(race=race, num_candidates=6, bounds=(0, 1) if race == "bound" else None)
+    report = report_of(race=race, num_candidates=6 if FULL else 4, bounds=(0, 1) if race == "bound" else None)
 
     whole = [trial for trial in report.trials if trial.n == len(VAL)]
     assert len(whole) >= 3, "the program as given and two leaders"
@@ -182,7 +182,7 @@ def test_every_race_drives_a_search_and_its_leaders_are_scored_whole(race: str) 
 
 def test_bounds_save_calls_and_lose_nothing_against_scoring_everything() -> None:
     bounded, full = (
-        report_of(race=race, num_candidates=12, bounds=bounds) for race, bounds in (("bound", (0, 1)), ("full", None))
+        report_of(race=race, num_candidates=8, bounds=bounds) for race, bounds in (("bound", (0, 1)), ("full", None))
     )
 
     assert bounded.charged.calls < full.charged.calls
@@ -190,7 +190,7 @@ def test_bounds_save_calls_and_lose_nothing_against_scoring_everything() -> None
 
 
 def test_halving_needs_fewer_calls_than_scoring_everything() -> None:
-    halved, full = (report_of(race=race, num_candidates=12).charged.calls for race in ("paired-halving", "full"))
+    halved, full = (report_of(race=race, num_candidates=8).charged.calls for race in ("paired-halving", "full"))
 
     assert halved < 0.8 * full
 
@@ -205,11 +205,11 @@ def test_a_mean_on_few_examples_wins_nothing() -> None:
 @variants
 def test_the_end_of_the_budget_leaves_the_best_so_far(options: dict[str, Any]) -> None:
     """Demos make a call longer than the student's own, so a limit in tokens ends the search on the way."""
-    free = report_of(num_candidates=8, **options)
+    free = report_of(num_candidates=6, **options)
     improved = 0
     for share in (0.5, 0.8):
         limit = int(free.charged.tokens * share)
-        report = report_of(num_candidates=8, budget=Budget(tokens=limit), **options)
+        report = report_of(num_candidates=6, budget=Budget(tokens=limit), **options)
         whole = [t.mean or 0.0 for t in report.trials if t.n == len(VAL)]
         assert report.compiled.mean == max(whole)
         assert report.charged.tokens < limit + 200
@@ -303,7 +303,7 @@ def test_tpe_and_random_draws_both_gain(tmp_path: Any) -> None:
     model = FunctionLM(world(lists), cache=ReplyCache(tmp_path))
     gains = {
         sampler: sum(
-            report_of(model, sampler=sampler, seed=seed, num_candidates=12, race="full").gain.mean or 0
+            report_of(model, sampler=sampler, seed=seed, num_candidates=8, race="full").gain.mean or 0
             for seed in range(scaled(20))
         )
         for sampler in ("random", "tpe")

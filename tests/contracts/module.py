@@ -14,7 +14,9 @@ import dspy
 import pytest
 
 import tunesmith as ts
+from tests.each import each
 from tests.evaluation.replies import object_names
+from tests.scale import FULL
 from tunesmith.errors import BudgetExceeded, ParseError
 from tunesmith.evaluation import evaluate
 from tunesmith.lm import LM, Budget, Capabilities, FunctionLM, Meter, Seen, StopSignal, metered
@@ -183,6 +185,31 @@ class ModuleContract:
             part.history.clear()
         assert state_of(made) == before
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def bound(cls, program: dspy.Module) -> dspy.Module:
+        """The program with default formats, for tests that only run it."""
+        return with_default_formats(program)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def ran(cls, bound: dspy.Module) -> tuple[dspy.Prediction, list[Any]]:
+        """What it predicted, and the requests it made."""
+        lm = answering()
+        return run(bound, lm, cls.inputs), lm.requests
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def candidate(cls, program: dspy.Module) -> Candidate:
+        """One that is changed everywhere."""
+        return changed(Candidate.of(program), program)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def applied(cls, candidate: Candidate, program: dspy.Module) -> dspy.Module:
+        """The program with that candidate, for tests that only look at it and run it."""
+        return candidate.apply(program)
+
     @pytest.fixture(autouse=True)
     def _no_warning(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         yield
@@ -194,32 +221,25 @@ class ModuleContract:
 
     # Running ------------------------------------------------------------------------------------------------
 
-    def test_a_prediction_is_the_stated_number_of_calls(self, program: dspy.Module) -> None:
-        lm = answering()
-        found = run(with_default_formats(program), lm, self.inputs)
-
+    def test_a_prediction_is_the_stated_number_of_calls(self, ran: tuple[dspy.Prediction, list[Any]]) -> None:
+        found, requests = ran
         assert isinstance(found, dspy.Prediction)
-        assert len(lm.requests) == self.calls
+        assert len(requests) == self.calls
 
-    def test_sync_and_async_are_equal(self, program: dspy.Module) -> None:
-        first, second = answering(), answering()
-        bound = with_default_formats(program)
-
-        assert run(bound, first, self.inputs).toDict() == run_async(bound, second, self.inputs).toDict()
-        assert first.requests == second.requests
-
-    def test_a_stream_ends_in_the_same_prediction(self, program: dspy.Module) -> None:
-        first, second = answering(), answering()
-        bound = with_default_formats(program)
-        found = run(bound, first, self.inputs)
-        *_, last = stream(bound, lm=second, **self.inputs)
+    def test_sync_async_and_a_stream_are_equal(
+        self, bound: dspy.Module, ran: tuple[dspy.Prediction, list[Any]]
+    ) -> None:
+        found, requests = ran
+        second, third = answering(), answering()
+        awaited = run_async(bound, second, self.inputs)
+        *_, last = stream(bound, lm=third, **self.inputs)
 
         assert isinstance(last, Finished)
-        assert last.prediction.toDict() == found.toDict()
-        assert second.requests == first.requests
+        assert awaited.toDict() == last.prediction.toDict() == found.toDict()
+        assert second.requests == third.requests == requests
 
-    def test_streamed_texts_are_those_of_the_prediction(self, program: dspy.Module) -> None:
-        *deltas, last = stream(with_default_formats(program), lm=answering(), **self.inputs)
+    def test_streamed_texts_are_those_of_the_prediction(self, bound: dspy.Module) -> None:
+        *deltas, last = stream(bound, lm=answering(), **self.inputs)
         written: dict[tuple[str, int, str], str] = {}
         for one in deltas:
             key = (one.predictor, one.call, one.field)
@@ -231,14 +251,13 @@ class ModuleContract:
             if isinstance(value, str) and name in streamed:
                 assert value in written.values()
 
-    def test_threads_share_a_program(self, program: dspy.Module) -> None:
-        bound = with_default_formats(program)
-        lms = [answering() for _ in range(4)]
+    def test_threads_share_a_program(self, bound: dspy.Module, ran: tuple[dspy.Prediction, list[Any]]) -> None:
+        lms = [answering() for _ in range(4 if FULL else 2)]
         with ThreadPoolExecutor(len(lms)) as pool:
             found = list(pool.map(lambda lm: run(bound, lm, self.inputs), lms))
 
-        assert all(one.toDict() == found[0].toDict() for one in found)
-        assert all(lm.requests == lms[0].requests for lm in lms)
+        assert all(one.toDict() == ran[0].toDict() for one in found)
+        assert all(lm.requests == ran[1] for lm in lms)
 
     def test_the_callers_adapter_wins_over_defaults(self, program: dspy.Module) -> None:
         plain, tuned = answering(), answering()
@@ -252,8 +271,7 @@ class ModuleContract:
         assert "[[ ##" in plain.requests[0].system
         assert {part.format for part in candidate.parts.values()} == {None}
 
-    def test_a_budget_that_ends_leaves_the_best_so_far_and_no_score(self, program: dspy.Module) -> None:
-        bound = with_default_formats(program)
+    def test_a_budget_that_ends_leaves_the_best_so_far_and_no_score(self, bound: dspy.Module) -> None:
         for limit in range(self.calls):
             meters = [Meter(Budget(calls=limit)) for _ in range(3)]
             for meter, ask in zip(meters, (run, run_async), strict=False):
@@ -266,18 +284,21 @@ class ModuleContract:
 
     # Candidates ---------------------------------------------------------------------------------------------
 
-    def test_applying_what_a_program_uses_changes_nothing_it_sends(self, program: dspy.Module) -> None:
-        before, after = answering(), answering()
-        found = run(with_default_formats(program), before, self.inputs)
+    def test_applying_what_a_program_uses_changes_nothing_it_sends(
+        self, program: dspy.Module, ran: tuple[dspy.Prediction, list[Any]]
+    ) -> None:
+        after = answering()
         again = run(Candidate.of(program).apply(program), after, self.inputs)
 
-        assert found.toDict() == again.toDict()
-        assert before.requests == after.requests
+        assert again.toDict() == ran[0].toDict()
+        assert after.requests == ran[1]
 
-    def test_applying_a_candidate_leaves_the_student_untouched(self, program: dspy.Module) -> None:
+    def test_applying_a_candidate_leaves_the_student_untouched(
+        self, program: dspy.Module, candidate: Candidate
+    ) -> None:
         before, dumped = state_of(program), json.dumps(program.dump_state(), default=str)
 
-        applied = changed(Candidate.of(program), program).apply(program)
+        applied = candidate.apply(program)
         run(applied, answering(), self.inputs)
         for _, predictor in applied.named_predictors():
             predictor.demos.append("x")
@@ -286,9 +307,7 @@ class ModuleContract:
         assert state_of(program) == before
         assert json.dumps(program.dump_state(), default=str) == dumped
 
-    def test_applying_a_candidate_keeps_classes_and_paths(self, program: dspy.Module) -> None:
-        applied = changed(Candidate.of(program), program).apply(program)
-
+    def test_applying_a_candidate_keeps_classes_and_paths(self, program: dspy.Module, applied: dspy.Module) -> None:
         assert type(applied) is type(program)
         assert [(path, type(p)) for path, p in applied.named_predictors()] == [
             (path, type(p)) for path, p in program.named_predictors()
@@ -298,19 +317,17 @@ class ModuleContract:
         ]
         assert program_fingerprint(applied) == program_fingerprint(program)
 
-    def test_what_was_applied_is_found_again(self, program: dspy.Module) -> None:
-        candidate = changed(Candidate.of(program), program)
-        applied = candidate.apply(program)
-
+    def test_what_was_applied_is_found_again(
+        self, program: dspy.Module, candidate: Candidate, applied: dspy.Module
+    ) -> None:
         assert Candidate.of(applied) == candidate
         assert Candidate.of(applied).key == candidate.key
         assert Candidate.of(program) != candidate
         assert {bound_format(p) for _, p in applied.named_predictors()} == {"json"}
 
-    def test_what_was_applied_is_sent(self, program: dspy.Module) -> None:
+    def test_what_was_applied_is_sent(self, candidate: Candidate, applied: dspy.Module) -> None:
         lm = answering()
-        candidate = changed(Candidate.of(program), program)
-        run(candidate.apply(program), lm, self.inputs)
+        run(applied, lm, self.inputs)
         systems = "\n".join(str(request.system) for request in lm.requests)
         messages = "\n".join(message.text for request in lm.requests for message in request.messages)
 
@@ -318,19 +335,18 @@ class ModuleContract:
             assert f"Another instruction for {path}.\nBe brief." in systems
             assert f"demo of {path}" in messages
 
-    def test_a_candidate_survives_json(self, program: dspy.Module) -> None:
-        for candidate in (Candidate.of(program), changed(Candidate.of(program), program)):
-            data = json.loads(json.dumps(candidate.to_json()))
+    def test_a_candidate_survives_json(self, program: dspy.Module, candidate: Candidate) -> None:
+        for one in (Candidate.of(program), candidate):
+            data = json.loads(json.dumps(one.to_json()))
             back = Candidate.from_json(data, self.signatures(program))
 
-            assert back == candidate
-            assert back.key == candidate.key
-            assert hash(back) == hash(candidate)
+            assert back == one
+            assert back.key == one.key
+            assert hash(back) == hash(one)
             assert back.to_json() == data
 
-    def test_a_diff_names_what_changed(self, program: dspy.Module) -> None:
-        old = Candidate.of(program)
-        new = changed(old, program)
+    def test_a_diff_names_what_changed(self, program: dspy.Module, candidate: Candidate) -> None:
+        old, new = Candidate.of(program), candidate
         found = old.diff(new)
 
         for path in new.parts:
@@ -340,20 +356,18 @@ class ModuleContract:
 
     def test_a_copy_of_an_applied_program_has_bindings_of_its_own(self, program: dspy.Module) -> None:
         applied = changed(Candidate.of(program), program, "first").apply(program)
-        for copied in (copy.deepcopy(applied), applied.deepcopy()):
-            other = changed(Candidate.of(program), program, "second")
+        other, copies = changed(Candidate.of(program), program, "second"), (copy.deepcopy(applied), applied.deepcopy())
+        for copied in copies:
             for path, predictor in copied.named_predictors():
                 predictor.demos = [demo.as_example() for demo in other.parts[path].demos]
-            first, second = answering(), answering()
-            run(applied, first, self.inputs)
-            run(copied, second, self.inputs)
 
-            sent = ["\n".join(m.text for r in lm.requests for m in r.messages) for lm in (first, second)]
-            assert "first of" in sent[0]
-            assert "second of" not in sent[0]
-            assert "second of" in sent[1]
-            assert "first of" not in sent[1]
-            assert {bound_format(p) for _, p in copied.named_predictors()} == {"json"}
+        for one, own, foreign in ((applied, "first", "second"), *((copied, "second", "first") for copied in copies)):
+            lm = answering()
+            run(one, lm, self.inputs)
+            sent = "\n".join(m.text for request in lm.requests for m in request.messages)
+            assert f"{own} of" in sent
+            assert f"{foreign} of" not in sent
+            assert {bound_format(p) for _, p in one.named_predictors()} == {"json"}
 
     @pytest.mark.whole
     @pytest.mark.filterwarnings("ignore:The artifact cannot be loaded by:UserWarning")
@@ -379,11 +393,12 @@ class ModuleContract:
 
     # Showing ------------------------------------------------------------------------------------------------
 
-    @pytest.mark.parametrize("constraints", [(), ("json_schema",), ("json_schema", "grammar")], ids=str)
+    @each("constraints", [(), ("json_schema",), ("json_schema", "grammar")], ids=str)
     def test_rendering_shows_exactly_what_reaches_the_engine(
-        self, program: dspy.Module, constraints: tuple[str, ...]
+        self, bound: dspy.Module, applied: dspy.Module, constraints: tuple[str, ...]
     ) -> None:
-        for prepared in (with_default_formats(program), changed(Candidate.of(program), program).apply(program)):
+        """In `make test` the default formats with and without constraints, and the format `json` with a schema."""
+        for prepared in (bound, applied) if FULL else (applied,) if constraints == ("json_schema",) else (bound,):
             lm = answering(capabilities=Capabilities(frozenset(constraints), logprobs=20), top_p=0.9)
             before = state_of(prepared)
             shown = render(prepared, lm=lm, **self.inputs)
@@ -402,25 +417,26 @@ class ModuleContract:
             assert shown.options["top_p"] == 0.9
             assert json.loads(json.dumps(shown.to_json()))["messages"] == list(shown.messages)
 
-    def test_rendering_without_a_model_shows_every_constraint(self, program: dspy.Module) -> None:
-        found = render(changed(Candidate.of(program), program).apply(program), **self.inputs)
+    def test_rendering_without_a_model_shows_every_constraint(self, applied: dspy.Module) -> None:
+        found = render(applied, **self.inputs)
 
         assert (found.constraint is None) is self.frozen_first
         assert found.messages[-1]["role"] == "user"
 
     # Identity and state -------------------------------------------------------------------------------------
 
-    def test_the_fingerprint_is_that_of_the_program_not_of_its_prompts(self, program: dspy.Module) -> None:
+    def test_the_fingerprint_is_that_of_the_program_not_of_its_prompts(
+        self, program: dspy.Module, bound: dspy.Module
+    ) -> None:
         first = program_fingerprint(program)
 
         assert re.fullmatch("[0-9a-f]{64}", first)
         assert program_fingerprint(self.make()) == first
-        assert program_fingerprint(with_default_formats(program)) == first
+        assert program_fingerprint(bound) == first
         json.dumps(program_structure(program))
 
     @pytest.mark.filterwarnings("ignore:The format .* is saved:UserWarning")
-    def test_the_state_brings_instructions_demos_options_and_formats_back(self, program: dspy.Module) -> None:
-        applied = changed(Candidate.of(program), program).apply(program)
+    def test_the_state_brings_instructions_demos_options_and_formats_back(self, applied: dspy.Module) -> None:
         state = json.loads(json.dumps(applied.dump_state()))
 
         other = self.make()

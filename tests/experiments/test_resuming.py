@@ -33,7 +33,7 @@ from tunesmith.lm import LM, Budget, FunctionLM, ReplyCache, Seen
 from tunesmith.metrics import judge
 
 Answer = Callable[[Seen], str]
-VAL, TEST = (ALL_VAL, ALL_TEST) if FULL else (ALL_VAL[:16], ALL_TEST[:16])
+VAL, TEST = (ALL_VAL, ALL_TEST) if FULL else (ALL_VAL[:8], ALL_TEST[:8])
 MIRRORED = 5  # one of so many compiles writes a mirror
 
 
