@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Workspace, check_failure, rows, run
+from tests.cli.server import Server
 from tunesmith.lm import reply_cache
 
 A = Workspace.artifact
@@ -38,6 +39,37 @@ def test_a_signature_is_a_program(workspace: Workspace) -> None:
     arguments = ("--data", "data/reports.jsonl", "--metric", "exact_match:team,normalize=false", "--json", "--quiet")
     found = json.loads(run("eval", "report -> team", *arguments).stdout)
     assert (found["program"], found["metric"], found["n"]) == ("report -> team", "exact_match(team)", 40)
+
+
+def test_models_are_compared_on_the_same_examples(
+    workspace: Workspace, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNESMITH_LM_HOST", server.address)  # of [lm] in the file it would be of the model there
+    models = ("--models", "openai/tiny,openai/other", "--models", "openai/third")
+    found = json.loads(run("eval", *models, "--json", "--quiet").stdout)
+    assert {row["name"] for row in found["rows"]} == set(found["models"])
+    assert [row["ties"] for row in found["rows"][1:]] == [12, 12]
+    assert {row["p_holm"] for row in found["rows"][1:]} == {1.0}
+    assert len(found["models"]["openai/other"]["rows"]) == 12
+    lines = run("eval", *models, "--quiet").stdout.splitlines()
+    assert lines[0] == "exact_match(team) of program:program on reports.val"
+    assert lines[1].startswith("model ")
+    assert "0 / 12 / 0" in lines[4]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--models", "openai/tiny"), "--models compares two or more"),
+        (("--models", "a,a"), "each given once"),
+        (("--models", "a,b", "--lm", "c"), "--models and --lm exclude"),
+        (("--models", "a,b", "--at-least", "0.5"), "--models and --at-least exclude"),
+    ],
+)
+def test_models_that_cannot_be_compared_are_refused(
+    arguments: tuple[str, ...], words: str, workspace: Workspace
+) -> None:
+    assert words in check_failure(run("eval", *arguments), 2)
 
 
 def test_a_split_is_chosen_by_name(workspace: Workspace) -> None:

@@ -98,6 +98,7 @@ BAD: list[tuple[int, tuple[str, ...]]] = [
     (2, ("eval", "program:RouteReport")),
     (2, ("eval", "program")),
     (2, ("eval", "--split", "dev")),
+    (2, ("eval", "--models", "openai/tiny")),
     (1, ("eval", "damaged")),
     (2, ("check", A)),
     (2, ("check", A, "--min-gain", "much")),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.each import each
 from tests.heavy import stats
 from tests.scale import FULL, scaled
-from tunesmith.evaluation.paired_tests import signed_rank_test
+from tunesmith.evaluation.paired_tests import holm, signed_rank_test
 
 few = settings(max_examples=40 if FULL else 10)
 close = pytest.approx
@@ -57,3 +57,8 @@ def test_equal_programs_gain_significantly_5_times_of_100_at_most() -> None:
         before, after = ([rng.choice([0.0, 0.5, 1.0]) for _ in range(25)] for _ in range(2))
         wrong += signed_rank_test(before, after) <= 0.05
     assert wrong / runs <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / runs)
+
+
+def test_holm_multiplies_the_smallest_by_all_and_never_falls() -> None:
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == {"a": 0.03, "c": 0.06, "b": 0.06}
+    assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}

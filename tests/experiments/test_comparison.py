@@ -13,7 +13,6 @@ import tunesmith as ts
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import RunInfo, paired_gain
 from tunesmith.experiments import RunRecord, compare_runs
-from tunesmith.experiments.comparison import _holm
 
 LABELS = ("good", "bad")
 
@@ -145,8 +144,3 @@ def test_what_cannot_be_compared_is_refused(runs: dict[str, Path], tmp_path: Pat
         compare_runs([runs["best"], made(tmp_path, "apart", 9, tested=examples(10, 900))])
     with pytest.raises(UsageError, match="different metrics"):
         compare_runs([runs["best"], made(tmp_path, "other", 9, metric=ts.metrics.contains("label"))])
-
-
-def test_holm_multiplies_the_smallest_by_all_and_never_falls() -> None:
-    assert _holm({"a": 0.01, "b": 0.04, "c": 0.03}) == {"a": 0.03, "c": 0.06, "b": 0.06}
-    assert _holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}

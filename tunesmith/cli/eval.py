@@ -1,17 +1,20 @@
-"""`tunesmith eval`: score a program."""
+"""`tunesmith eval`: score a program, or compare models on it."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.cli.choosing import chosen_lm, chosen_program, current_project
 from tunesmith.cli.failures import DONE, GATE
-from tunesmith.cli.output import emit, note, say
+from tunesmith.cli.output import emit, note, say, say_table
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch, interval_text, say_notes, say_opened, say_reports, say_spent
 from tunesmith.compilers import count_evaluation, is_test_split
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import ClassScores, Report, class_scores, evaluate
-from tunesmith.experiments import Project
+from tunesmith.experiments import Project, compare_reports
+from tunesmith.lm import LM
 from tunesmith.metrics import metric_name
 from tunesmith.modules import Module, program_inputs
 from tunesmith.signatures import labels
@@ -29,6 +32,7 @@ def run(
     split: str | None,
     metric: str | None,
     at_least: float | None,
+    models: tuple[str, ...],
     spec: str | None,
     slots: int | None,
     executor: str | None,
@@ -37,38 +41,117 @@ def run(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Score a program on a dataset."""
-    project = current_project().changed(metric=metric)
+    """Score a program on a dataset, or several models on one program."""
+    project = current_project().changed(metric=metric, compile={"executor": executor})
+    specs = _specs(models, spec, at_least)
+    made = {name: chosen_lm(name, project, slots=slots, store=not no_store) for name in specs}
+    given = _Given(project, target, (data, split), tuple(allow), slots, quiet)
+    if made:
+        return _compare(given, made, as_json=as_json)
     model = chosen_lm(spec, project, slots=slots, store=not no_store)
-    program = chosen_program(target, project, model, allow)
     watch = CacheWatch(model)
-    judge = project.metric()
-    examples, is_test = _examples(project, program, data, split)
-    with shown_progress(quiet=quiet) as tell:
-        report = evaluate(
-            program,
-            examples,
-            judge,
-            lm=model,
-            slots=slots,
-            progress=lambda done, all_: tell("evaluating", done, all_),
-            executor=executor or project.settings.compile.executor,
-        )
-    opened = count_evaluation(examples.fingerprint, program, judge, model) if is_test else None
+    found = given.scored(model)
+    report, program, examples = found.report, found.program, found.examples
     scores = _class_scores(program, examples, report)
-    name = target if target is not None else project.program_name or type(program).__name__
     passed = at_least is None or (report.mean is not None and report.mean >= at_least)
     if as_json:
-        about = {"program": name, "data": examples.name, "metric": metric_name(judge), "lm": model.identity.to_json()}
         gate = {} if at_least is None else {"gate": {"at_least": at_least, "passed": passed}}
         classes = {} if scores is None else {"classes": scores.to_json()}
-        emit({**about, **gate, "test_opened": opened, **report.to_json(), **classes, "cache": watch.to_json()})
+        about = {**found.about(), "lm": model.identity.to_json(), **gate, "test_opened": found.opened}
+        emit({**about, **report.to_json(), **classes, "cache": watch.to_json()})
     else:
-        _say(name, examples, metric_name(judge), report, opened, scores)
+        _say(found.name, examples, found.metric, report, found.opened, scores)
         say_notes(watch.notes())
     if not passed:
         note(f"error: the gate failed: the mean is below {at_least}.")
         return GATE
+    return DONE
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """A report with what it is of."""
+
+    name: str
+    program: Module
+    examples: Dataset
+    metric: str
+    report: Report
+    opened: int | None
+
+    def about(self) -> dict[str, str]:
+        return {"program": self.name, "data": self.examples.name, "metric": self.metric}
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What is scored, for any model."""
+
+    project: Project
+    target: str | None
+    data: tuple[Path | None, str | None]
+    allow: tuple[str, ...]
+    slots: int | None
+    quiet: bool
+
+    def scored(self, model: LM, title: str = "evaluating") -> _Scored:
+        program = chosen_program(self.target, self.project, model, self.allow)
+        judge = self.project.metric()
+        examples, is_test = _examples(self.project, program, *self.data)
+        with shown_progress(quiet=self.quiet) as tell:
+            report = evaluate(
+                program,
+                examples,
+                judge,
+                lm=model,
+                slots=self.slots,
+                progress=lambda done, all_: tell(title, done, all_),
+                executor=self.project.settings.compile.executor,
+            )
+        opened = count_evaluation(examples.fingerprint, program, judge, model) if is_test else None
+        name = self.target if self.target is not None else self.project.program_name or type(program).__name__
+        return _Scored(name, program, examples, metric_name(judge), report, opened)
+
+
+def _specs(models: Sequence[str], spec: str | None, at_least: float | None) -> list[str]:
+    """Return the models that are compared, none without --models."""
+    specs = [name.strip() for text in models for name in text.split(",") if name.strip()]
+    if not models:
+        return []
+    if spec is not None or at_least is not None:
+        other = "--lm" if spec is not None else "--at-least"
+        raise UsageError(f"--models and {other} exclude each other: drop one of them.")
+    if len(specs) < 2 or len(set(specs)) < len(specs):
+        raise UsageError(f"--models compares two or more, each given once. Given: {', '.join(specs) or 'none'}.")
+    return specs
+
+
+def _compare(given: _Given, models: Mapping[str, LM], *, as_json: bool) -> int:
+    watches = {name: CacheWatch(model) for name, model in models.items()}
+    scored = {
+        name: given.scored(model, f"{number}/{len(models)} {name}")
+        for number, (name, model) in enumerate(models.items(), start=1)
+    }
+    found = compare_reports({name: one.report for name, one in scored.items()})
+    first = next(iter(scored.values()))
+    if as_json:
+        details = {
+            name: {
+                "lm": model.identity.to_json(),
+                "test_opened": scored[name].opened,
+                "cache": watches[name].to_json(),
+                "rows": scored[name].report.to_json()["rows"],
+            }
+            for name, model in models.items()
+        }
+        emit({**first.about(), **found.to_json(), "models": details})
+        return DONE
+    say(f"{first.metric} of {first.name} on {first.examples.name}")
+    say_table(found.cells("model"))
+    say_opened(max((one.opened for one in scored.values() if one.opened is not None), default=None))
+    for name, one in scored.items():
+        _say_failures(one.report, f"{name}: ")
+    say_notes([text for watch in watches.values() for text in watch.notes()])
     return DONE
 
 
@@ -115,8 +198,12 @@ def _say(
     say()
     say_spent(report.charged, report.paid)
     say_notes(report.notes)
+    _say_failures(report)
+
+
+def _say_failures(report: Report, before: str = "") -> None:
     failures = [row.failure for row in report.rows if row.failure is not None]
     for failure in failures[:_SHOWN_FAILURES]:
-        say(f"Error of the {failure.fault}: {failure.kind}: {failure.message}")
+        say(f"{before}Error of the {failure.fault}: {failure.kind}: {failure.message}")
     if len(failures) > _SHOWN_FAILURES:
-        say(f"... and {len(failures) - _SHOWN_FAILURES} more; --json lists them all.")
+        say(f"{before}... and {len(failures) - _SHOWN_FAILURES} more; --json lists them all.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tunesmith.evaluation.ledger import Ledger, count_ledger, read_entries
     from tunesmith.evaluation.ledger_entry import Entry, RowKey
     from tunesmith.evaluation.ledger_view import LedgerView, lm_key, program_key, program_source
-    from tunesmith.evaluation.paired_tests import signed_rank_test
+    from tunesmith.evaluation.paired_tests import holm, signed_rank_test, two_sided_test
     from tunesmith.evaluation.power import (
         binary_spread,
         examples_needed,
@@ -65,6 +65,7 @@ __all__ = [
     "Flips",
     "gain",
     "gain_spread",
+    "holm",
     "Interval",
     "least_changed",
     "Ledger",
@@ -97,5 +98,6 @@ __all__ = [
     "Step",
     "TRIALS",
     "Turns",
+    "two_sided_test",
     "wilson",
 ]

@@ -1,6 +1,7 @@
-"""A test of one program against another on the same examples: is a gain more than chance?"""
+"""Tests of programs against each other on the same examples: is a difference more than chance?"""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tunesmith.evaluation.distributions import normal_tail
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 else:
     np = lazy_module("numpy")
 
-__all__ = ["signed_rank_test"]
+__all__ = ["holm", "signed_rank_test", "two_sided_test"]
 
 _EXACT_RANKS = 50
 
@@ -44,6 +45,27 @@ def signed_rank_test(before: "ArrayLike", after: "ArrayLike") -> float:
         ways[rank:] = (ways[rank:] + ways[: total + 1 - rank]) / 2
         ways[:rank] /= 2
     return min(1.0, float(ways[seen:].sum()))
+
+
+def two_sided_test(before: "ArrayLike", after: "ArrayLike") -> float:
+    """Return the chance of a difference as large, either way, if both were equally good: twice `signed_rank_test`."""
+    return min(1.0, 2 * min(signed_rank_test(before, after), signed_rank_test(after, before)))
+
+
+def holm(chances: Mapping[str, float]) -> dict[str, float]:
+    """Return chances by name, corrected for their number (Holm 1979).
+
+    Each is multiplied by the number of those that are not decided before it, and none is below a smaller one.
+
+    Example:
+        >>> holm({"a": 0.01, "b": 0.5, "c": 0.03})
+        {'a': 0.03, 'c': 0.06, 'b': 0.5}
+    """
+    found, highest = dict[str, float](), 0.0
+    for place, (name, chance) in enumerate(sorted(chances.items(), key=lambda pair: pair[1])):
+        highest = max(highest, min(1.0, chance * (len(chances) - place)))
+        found[name] = highest
+    return found
 
 
 def _doubled_ranks(sizes: "NDArray[np.float64]") -> "NDArray[np.int64]":

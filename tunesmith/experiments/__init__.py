@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tunesmith.experiments.progress import ProgressLine
     from tunesmith.experiments.project import NO_TRAINING_DATA, PROJECT_FILE, Project
     from tunesmith.experiments.report import RunRecord, Tried, report_page, write_report
+    from tunesmith.experiments.reports_compared import ComparedReport, ReportComparison, compare_reports
     from tunesmith.experiments.scaffold import write_template
     from tunesmith.experiments.self_instruct import SeedTask, new_tasks, seed_tasks
     from tunesmith.experiments.settings import ProjectSettings
@@ -35,8 +36,10 @@ __all__ = [
     "CellOutcome",
     "check_artifact",
     "CheckResult",
+    "compare_reports",
     "compare_runs",
     "Compared",
+    "ComparedReport",
     "Comparison",
     "compile_program",
     "DEMO_BUDGET",
@@ -64,6 +67,7 @@ __all__ = [
     "PROJECT_FILE",
     "ProjectSettings",
     "report_page",
+    "ReportComparison",
     "run_demo",
     "RunRecord",
     "seed_tasks",

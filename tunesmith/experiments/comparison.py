@@ -9,7 +9,7 @@ from typing import Any
 
 from tunesmith.data import content_key
 from tunesmith.errors import UsageError, brief
-from tunesmith.evaluation import Interval, Report, Row, RunInfo, mean_interval, paired_gain, signed_rank_test
+from tunesmith.evaluation import Interval, Report, Row, RunInfo, holm, mean_interval, paired_gain, two_sided_test
 from tunesmith.experiments.report import RunRecord, Tried
 
 __all__ = ["Compared", "Comparison", "compare_runs", "GROUPS"]
@@ -393,8 +393,8 @@ def _charged(result: dict[str, Any], name: str) -> int | None:
 
 
 def _paired(found: Sequence[Compared], scores: dict[str, list[float]], reference: str) -> list[Compared]:
-    chances = {one.run: _two_sided(scores[reference], scores[one.run]) for one in found if one.run != reference}
-    corrected = _holm(chances)
+    chances = {one.run: two_sided_test(scores[reference], scores[one.run]) for one in found if one.run != reference}
+    corrected = holm(chances)
     rows = []
     for one in found:
         if one.run == reference:
@@ -413,19 +413,6 @@ def _paired(found: Sequence[Compared], scores: dict[str, list[float]], reference
             )
         )
     return rows
-
-
-def _two_sided(before: Sequence[float], after: Sequence[float]) -> float:
-    return min(1.0, 2 * min(signed_rank_test(before, after), signed_rank_test(after, before)))
-
-
-def _holm(chances: dict[str, float]) -> dict[str, float]:
-    """Return each chance times the number of comparisons that are not decided before it, never falling."""
-    found, highest = dict[str, float](), 0.0
-    for place, (name, chance) in enumerate(sorted(chances.items(), key=lambda pair: pair[1])):
-        highest = max(highest, min(1.0, chance * (len(chances) - place)))
-        found[name] = highest
-    return found
 
 
 def _notes(

@@ -22,16 +22,26 @@ __all__ = ["command"]
 )
 @metric_option
 @click.option("--at-least", type=float, metavar="MEAN", help="Exit with 4 if the mean is below this.")
+@click.option(
+    "--models",
+    multiple=True,
+    metavar="SPEC,SPEC,...",
+    help="Compare these models, on the same examples. May be repeated.",
+)
 @executor_option
 @model_options
 def command(**given: Any) -> int:
-    """Score a program on a dataset.
+    """Score a program on a dataset, or compare models on it.
 
     The defaults come from tunesmith.toml. Wrong answers and errors are counted separately. Macro F1 is shown if one
     output is a class (a Literal, an Enum or a bool).
 
+    With --models, the best model stands first. Each of the others has its paired difference with a 95 % interval, the
+    examples won and lost, and the chance of such a difference if both were equal, corrected for their number (Holm).
+
     \b
     tunesmith eval
+    tunesmith eval --split test --models embedded,ollama/qwen3:4b
     tunesmith eval runs/demo/artifact --data more.jsonl --metric exact_match:topic
     tunesmith eval "question -> answer: float" --data sums.csv --metric numeric_close:answer,rel=0.01
     """  # noqa: D301 - click's mark for text that keeps its lines

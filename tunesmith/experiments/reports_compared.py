@@ -1,0 +1,162 @@
+"""Reports of one program or of several on the same examples, side by side: of models, for instance."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.errors import UsageError, brief
+from tunesmith.evaluation import Interval, PairedScores, Report, holm, paired_scores, two_sided_test
+
+__all__ = ["ComparedReport", "ReportComparison", "compare_reports"]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedReport:
+    """One report of a comparison.
+
+    Attributes:
+        name: of a model, for instance.
+        report: the report.
+        difference: this one minus the reference, paired; `None` for the reference.
+        wins: examples on which it scores more than the reference.
+        ties: examples on which it scores the same.
+        losses: examples on which it scores less.
+        p: two-sided chance of such a difference if both were equal (Wilcoxon's signed ranks); `None` for the reference.
+        p_holm: the same, corrected for the number of comparisons (Holm 1979).
+    """
+
+    name: str
+    report: Report
+    difference: Interval | None = None
+    wins: int = 0
+    ties: int = 0
+    losses: int = 0
+    p: float | None = None
+    p_holm: float | None = None
+
+    def __repr__(self) -> str:
+        return brief(self, self.name, str(self.report.interval))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the rows as JSON values."""
+        difference = self.difference or Interval(None, None, None, 0)
+        counts = (None,) * 3 if self.difference is None else (self.wins, self.ties, self.losses)
+        return {
+            "name": self.name,
+            **self.report.interval.to_json(),
+            "errors": self.report.errors,
+            "charged": self.report.charged.to_json(),
+            "paid": self.report.paid.to_json(),
+            "difference": difference.mean,
+            "difference_low": difference.low,
+            "difference_high": difference.high,
+            **dict(zip(("wins", "ties", "losses"), counts, strict=True)),
+            "p": self.p,
+            "p_holm": self.p_holm,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReportComparison:
+    """Reports side by side.
+
+    Attributes:
+        rows: the best first.
+        reference: the name of the one that the others are compared with.
+    """
+
+    rows: tuple[ComparedReport, ...]
+    reference: str
+
+    def __repr__(self) -> str:
+        return brief(self, *(f"{one.name} {one.report.mean}" for one in self.rows[:5]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the rows of the reports as JSON values."""
+        return {"reference": self.reference, "rows": [one.to_json() for one in self.rows]}
+
+    def cells(self, what: str = "name") -> list[list[str]]:
+        """Return the table for people: a header, and a line per report; `what` says what they are of."""
+        against = f"against {self.reference}"
+        head = [what, "mean", "95 % interval", "n", "errors", "tokens", against, "win / tie / loss", "p (Holm)"]
+        return [head, *(_line(one) for one in self.rows)]
+
+
+def compare_reports(reports: Mapping[str, Report], *, reference: str | None = None) -> ReportComparison:
+    """Compare reports of the same examples by the same metric, as of several models on one program.
+
+    Each example is compared with itself. A failure of the program counts as the worst score; examples on which the
+    metric failed for either of two are left out of their difference. Where examples are related, groups are compared.
+
+    Args:
+        reports: by name.
+        reference: the name of the one that the others are compared with; default the best.
+
+    Raises:
+        UsageError: there are fewer than two, they are not of the same examples, or none has this name.
+
+    Example:
+        >>> import tunesmith as ts
+        >>> from tunesmith.experiments import compare_reports
+        >>> rows = [{"text": f"{word} {n}", "label": word} for n in range(10) for word in ("good", "bad")]
+        >>> data = ts.Dataset.load(rows, signature=ts.Signature("text -> label"))
+        >>> program, metric = ts.Predict("text -> label"), ts.metrics.exact_match("label")
+        >>> models = {word: ts.FunctionLM(lambda seen, word=word: word) for word in ("good", "fair")}
+        >>> found = compare_reports({name: ts.evaluate(program, data, metric, lm=lm) for name, lm in models.items()})
+        >>> [(row.name, row.report.mean, row.losses) for row in found.rows]
+        [('good', 0.5, 0), ('fair', 0.0, 10)]
+    """
+    if len(reports) < 2:
+        raise UsageError("Two or more are compared. Give at least two, each under a name of its own.")
+    keys = {tuple(row.key for row in report.rows) for report in reports.values()}
+    if len(keys) > 1:
+        raise UsageError("The reports are of different examples, so their scores cannot be compared.")
+    ordered = sorted(reports, key=lambda name: -(reports[name].mean or 0.0))
+    against = ordered[0] if reference is None else reference
+    if against not in reports:
+        raise UsageError(f"There is no {against!r} among those that are compared: {', '.join(reports)}.")
+    pairs = {name: paired_scores(reports[against], reports[name]) for name in ordered if name != against}
+    chances = {name: two_sided_test(*_observations(found)) for name, found in pairs.items()}
+    corrected = holm(chances)
+    rows = [ComparedReport(against, reports[against])]
+    rows += (
+        ComparedReport(name, reports[name], found.interval(), *_counts(found), chances[name], corrected[name])
+        for name, found in pairs.items()
+    )
+    return ReportComparison(tuple(sorted(rows, key=lambda one: ordered.index(one.name))), against)
+
+
+def _observations(found: PairedScores) -> tuple[Sequence[float], Sequence[float]]:
+    """Return the pairs that are independent of each other: of a group its means."""
+    if found.groups is None:
+        return found.before, found.after
+    inside: dict[str, list[int]] = {}
+    for place, group in enumerate(found.groups):
+        inside.setdefault(group, []).append(place)
+    return tuple(
+        [sum(side[place] for place in places) / len(places) for places in inside.values()]
+        for side in (found.before, found.after)
+    )  # type: ignore[return-value]  # of two sides
+
+
+def _counts(found: PairedScores) -> tuple[int, int, int]:
+    pairs = list(zip(found.before, found.after, strict=True))
+    wins, losses = sum(after > before for before, after in pairs), sum(after < before for before, after in pairs)
+    return wins, len(pairs) - wins - losses, losses
+
+
+def _line(one: ComparedReport) -> list[str]:
+    report, difference = one.report, one.difference
+    span = "-" if report.interval.low is None else f"{report.interval.low:.3f} to {report.interval.high:.3f}"
+    known = difference is not None and difference.mean is not None
+    return [
+        one.name,
+        "-" if report.mean is None else f"{report.mean:.3f}",
+        span,
+        str(report.n),
+        str(report.errors),
+        f"{report.charged.tokens:,}",
+        f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]" if known and difference else "",
+        f"{one.wins} / {one.ties} / {one.losses}" if known else "",
+        "" if one.p_holm is None else f"{one.p_holm:.3f}",
+    ]
