@@ -10,7 +10,7 @@ READY := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 UNIT := not model and not slow and not wheel and not live and not whole
 
-.PHONY: help demo docs test test-unit test-slow test-live check bench lint format model
+.PHONY: help demo docs test test-unit test-slow test-live check bench bench-full lint format model
 
 help:
 	@echo "demo        compile a small program on the embedded model"
@@ -20,7 +20,8 @@ help:
 	@echo "test-live   against the server in OLLAMA_HOST with TUNESMITH_LIVE_MODEL"
 	@echo "check       format, lint and types, then test: what CI runs"
 	@echo "docs        make a site of the documentation in build/docs; open build/docs/index.html"
-	@echo "bench       measure, and write the results down"
+	@echo "bench       measure what takes minutes, write the results down, print which goals are met"
+	@echo "bench-full  the long measurements too; up to an hour"
 	@echo "lint        lint and types alone"
 	@echo "format      format and repair what can be repaired"
 
@@ -79,3 +80,6 @@ docs: $(READY)
 
 bench: model
 	$(BIN)/python benchmarks/run.py
+
+bench-full: model
+	$(BIN)/python benchmarks/run.py --full

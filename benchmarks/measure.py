@@ -2,17 +2,21 @@
 
 import contextlib
 import gc
+import importlib.metadata
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 REPEATS = 7
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("tunesmith", "dspy", "diskcache", "pydantic", "xllamacpp")
 
 # An installed package has its byte code written; without it a fresh process would measure the compiler.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -107,6 +111,54 @@ def child(script: str, task: str, *given: object, env: Mapping[str, str] | None 
         env={**ENVIRONMENT, **(env or {})},
     )
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def git(*given: str) -> str | None:
+    """Return what git says about the project, `None` if there is no git."""
+    command = ["git", "--no-optional-locks", "-C", str(ROOT), *given]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def facts() -> dict[str, Any]:
+    """Return what figures are measured on. Seeds are constants of each script."""
+    import tunesmith as ts
+
+    try:
+        model = ts.lm("embedded").identity.to_json()
+    except ts.TunesmithError:  # it is not pulled
+        model = None
+    return {
+        "commit": git("rev-parse", "HEAD"),
+        "changed_since": bool(git("status", "--porcelain", "--", "tunesmith")),
+        "machine": {
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "platform": f"{platform.system()} {platform.machine()}",
+        },
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "model": model,
+    }
+
+
+def printed(row: Mapping[str, Any]) -> str:
+    """Return the line of a row."""
+    sign = "<=" if row["at_most"] else ">="
+    held = "holds" if row["holds"] else ("MISSED" if row["required"] else "missed")
+    return f"{row['name']:<22}{row['figure']:>9.3f}  {sign} {row['limit']:<6g}{held:<8}{row['what']}"
+
+
+def report(rows: Iterable[Row], file: Path) -> int:
+    """Print rows, write them to `file` with what they were measured on, and return 1 if one does not hold, else 0."""
+    about = {**facts(), "load_before": round(os.getloadavg()[0], 1)}
+    done = []
+    for row in rows:
+        done.append(row.to_json())
+        print(printed(done[-1]), row.details or "", flush=True)
+    file.write_text(json.dumps({**about, "rows": done}, indent=1) + "\n", encoding="utf-8")
+    return 0 if all(row["holds"] for row in done) else 1
 
 
 def main(rows: Callable[[], list[Row]], **tasks: Callable[..., Any]) -> None:

@@ -2,10 +2,10 @@
 
     nice -n 10 python benchmarks/pal.py [PROGRAMS]
 
-Runs small programs of the kind that answer a word problem: read, run in the worker and answered. Prints the time of one
-program, by the clock and in CPU seconds of this process, and what memory, open files and workers grew by
-over PROGRAMS programs (10,000) after 1,000 to warm up. One in ten fails. Exit code 1 if a program takes more than 3 ms
-by the clock, or anything grew: a file, a worker, or more than 5 MB of memory in a process.
+Runs small programs of the kind that answer a word problem: read, run in the worker and answered. Measures the time of
+one program, by the clock and in CPU seconds of this process, and what memory, open files and workers grew by over
+PROGRAMS programs (10,000) after 1,000 to warm up. One in ten fails. Writes benchmarks/pal.json. Exit code 1 if a
+program takes more than 3 ms by the clock, or anything grew: a file, a worker, or more than 5 MB in a process.
 """
 
 import gc
@@ -13,14 +13,17 @@ import os
 import statistics
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
+from measure import Row, report
 
 from tunesmith.modules.reasoning.python_subset import prepared
 from tunesmith.modules.reasoning.sandbox import Limits, run_python
 
 LIMIT_MS, GROWTH_MB = 3.0, 5.0
+OUT = Path(__file__).with_suffix(".json")
 PROGRAM = """def solution():
     money = {number}
     bagels = 5
@@ -51,8 +54,7 @@ def state() -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    programs = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+def measured(programs: int) -> list[Row]:
     for number in range(1000):
         one(number)
     before, times, cpu = state(), [], time.process_time()
@@ -61,15 +63,21 @@ def main() -> int:
         one(number)
         times.append(1000 * (time.perf_counter() - began))
     cpu, after = time.process_time() - cpu, state()
-    median, slow = statistics.median(times), sorted(times)[int(0.99 * len(times))]
-    print(f"one program: median {median:.2f} ms, 99 % below {slow:.2f} ms")
-    print(f"CPU of this process: {1000 * cpu / programs:.2f} ms a program")
-    grew = False
-    for name, value in after.items():
-        most = GROWTH_MB if name.endswith("MB") else 0
-        grew = grew or value - before[name] > most
-        print(f"{name}: {before[name]:.1f} before, {after[name]:.1f} after {programs:,} programs")
-    return int(grew or median > LIMIT_MS)
+    grown = {name: round(value - before[name], 2) for name, value in after.items()}
+    slow = round(sorted(times)[int(0.99 * len(times))], 2)
+    memory = [value for name, value in grown.items() if name.endswith("MB")]
+    left = [value for name, value in grown.items() if not name.endswith("MB")]
+    details = {"p99": slow, "cpu_ms": round(1000 * cpu / programs, 3)}
+    over = f"over {programs:,} programs"
+    return [
+        Row("pal_ms", "ms of a program beyond the model, median", statistics.median(times), LIMIT_MS, details=details),
+        Row("pal_memory", f"MB that a process grows by {over}", max(memory), GROWTH_MB, details=grown),
+        Row("pal_left", f"files, threads and workers that are left {over}", max(left), 0, details=grown),
+    ]
+
+
+def main() -> int:
+    return report(measured(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000), OUT)
 
 
 if __name__ == "__main__":

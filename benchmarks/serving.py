@@ -295,7 +295,9 @@ def main() -> None:
     found = measured(quick=given.quick)
     print(json.dumps(found, indent=1))
     if not given.quick:
-        OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        from measure import facts
+
+        OUT.write_text(json.dumps({**facts(), **found}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

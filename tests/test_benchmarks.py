@@ -38,7 +38,10 @@ REQUIRED = {
 def rows_of(goal: Any) -> list[Any]:
     """Return the rows of `results.json` that give the value of a goal."""
     start, figure, rest = goal.at.partition("].figure")
-    return benchmark("goals").found(RESULTS, start + "]") if figure and not rest else []
+    if not figure or rest or goal.value is None:
+        return []
+    found: list[Any] = benchmark("goals").found(RESULTS, start + "]")
+    return found
 
 
 def test_every_row_has_a_goal_with_its_limit() -> None:
@@ -96,9 +99,32 @@ def test_the_results_say_what_they_were_measured_on() -> None:
 
 
 def test_every_row_comes_from_a_script() -> None:
-    assert {row["benchmark"] for row in RESULTS["rows"]} == {
-        path.stem.removeprefix("bench_") for path in BENCHMARKS.glob("bench_*.py")
-    }
+    scripts = {path.stem.removeprefix("bench_") for path in BENCHMARKS.glob("bench_*.py")}
+
+    assert {row["benchmark"] for row in RESULTS["rows"]} <= scripts == set(benchmark("run").NAMES)
+
+
+def test_figures_of_this_commit_stay_and_others_are_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, now = benchmark("run"), {"commit": "b" * 40, "changed_since": False}
+    old = [{"name": name, "benchmark": "start", "commit": "a" * 40, "figure": 1} for name in ("import", "help")]
+    (tmp_path / "results.json").write_text(json.dumps({"rows": old}), encoding="utf-8")
+    (tmp_path / "pal.json").write_text(json.dumps(now), encoding="utf-8")
+    monkeypatch.setattr(run, "OUT", tmp_path / "results.json")
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    monkeypatch.setattr(run, "facts", lambda: now)
+    monkeypatch.setattr(run, "DATA", tmp_path / "none")
+
+    assert run.left_out("start", run.Results(), again=False) is None
+    run.Results().add("start", [{"name": "help", "figure": 2}], 0.5)
+
+    results = run.Results()
+    assert {name: row["figure"] for name, row in results.rows.items()} == {"import": 1, "help": 2}
+    assert "on this commit" in run.left_out("start", results, again=False)
+    assert "on this commit" in run.left_out("pal", results, again=False)
+    assert run.left_out("start", results, again=True) is run.left_out("react", results, again=False) is None
+    assert "the data are missing" in run.left_out("modules", results, again=True)
 
 
 def _is_commit(text: Any) -> bool:
