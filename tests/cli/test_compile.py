@@ -57,6 +57,20 @@ def test_progress_says_what_is_spent_of_the_budget(workspace: Workspace) -> None
     assert " of 120 calls charged" in found.stderr
 
 
+def test_events_are_a_document_per_line_and_the_result_comes_last(workspace: Workspace) -> None:
+    found = run("compile", "--events")
+    *events, last = [json.loads(line) for line in found.stdout.splitlines()]
+    assert (last["event"], last["verdict"]) == ("result", "ship")
+    stands = [event for event in events if event["event"] == "candidate"]
+    assert {event["candidate"] for event in stands} >= {"program as given", "candidate 1"}
+    whole = [event for event in stands if event["n"] == event["of"]]
+    assert max(event["mean"] for event in whole) == 1.0
+    assert any(event["event"] == "progress" and event["charged_calls"] > 0 for event in events)
+    assert "candidate 1 (" in found.stderr, "people are told without a terminal, too"
+    failed = run("compile", "--events", "--budget-calls", "0")
+    assert json.loads(failed.stdout)["event"] == "error"
+
+
 def test_a_compile_that_found_nothing_says_so_and_fails_the_gate(workspace: Workspace) -> None:
     options = ("compile", "--quiet", "--gate", "--run", "none", "--program", "plain:program")
     (workspace.folder / "plain.py").write_text(

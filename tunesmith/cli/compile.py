@@ -10,7 +10,7 @@ from tunesmith.cli.choosing import changed_project, chosen_lm, chosen_program, c
 from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.invoked import invoked_command
 from tunesmith.cli.output import emit, heading, note, say, say_table
-from tunesmith.cli.progress import shown_progress
+from tunesmith.cli.progress import shown_compile, shown_progress
 from tunesmith.cli.reports import (
     CacheWatch,
     say_bad_cases,
@@ -57,6 +57,7 @@ def run(
     rescore: bool,
     study_url: str | None,
     as_json: bool,
+    events: bool,
     quiet: bool,
     metric: str | None,
     freeze: tuple[str, ...],
@@ -77,12 +78,14 @@ def run(
         bad = None if bad_cases is None else project.read(bad_cases, student)
         given, watch = project.compile_arguments(student, splits, bad), CacheWatch(model)
         calls = plan(**given, lm=model)["calls"]["expected"]
-        with shown_progress(quiet=quiet, budget=project.budget(), expected_calls=calls) as tell:
+        shown = shown_compile(quiet=quiet, events=events, budget=project.budget(), expected_calls=calls)
+        with shown as (tell, watch_standings):
             result = compile_program(
                 **given,
                 lm=model,
                 run=run_path(named, root),
                 progress=tell,
+                watch=watch_standings,
                 new=new,
                 fork=None if fork is None else run_path(fork, root),
                 rescore=rescore,
@@ -95,8 +98,11 @@ def run(
                 command=invoked_command(run=name, spec=spec or os.environ.get("TUNESMITH_LM") or None),
             )
     diff = result.report.baseline_candidate.diff(result.report.candidate)
-    if as_json:
-        emit({**result.to_json(), "diff": diff, "cache": watch.to_json()})
+    found = {**result.to_json(), "diff": diff, "cache": watch.to_json()}
+    if events:
+        emit({"event": "result", **found}, indent=None)
+    elif as_json:
+        emit(found)
     else:
         _say(result, diff, _first_input(student, splits) + "=..." + ("" if spec is None else f" --lm {spec}"), watch)
     if gate and result.verdict != "ship":

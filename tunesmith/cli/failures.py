@@ -40,8 +40,11 @@ def exit_code(error: Exception) -> int:
     return ERROR
 
 
-def report_failure(error: Exception, *, as_json: bool) -> int:
-    """Write one message to stderr, with `as_json` also a document to stdout, and return the exit code."""
+def report_failure(error: Exception, *, as_json: bool, as_event: bool = False) -> int:
+    """Write one message to stderr, and return the exit code.
+
+    With `as_json` a document goes to stdout as well, with `as_event` the last one of many, on a line.
+    """
     if _is_plain_help(error):
         click.echo(str(error), err=True)
         return USAGE
@@ -50,8 +53,11 @@ def report_failure(error: Exception, *, as_json: bool) -> int:
     if unexpected and os.environ.get("TUNESMITH_DEBUG"):
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     click.echo(f"error: {message}", err=True)
-    if as_json:
-        emit({"error": {"type": kind, "message": message}})
+    document = {"error": {"type": kind, "message": message}}
+    if as_event:
+        emit({"event": "error", **document}, indent=None)
+    elif as_json:
+        emit(document)
     return exit_code(error)
 
 

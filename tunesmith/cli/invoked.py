@@ -10,7 +10,7 @@ from click.core import ParameterSource
 __all__ = ["invoked_command"]
 
 # Options that a repetition sets itself or must not repeat; a study's URL may contain a password.
-_NOT_STORED = {"as_json", "quiet", "dry_run", "gate", "new", "fork", "rescore", "run", "spec", "study_url"}
+_NOT_STORED = {"as_json", "events", "quiet", "dry_run", "gate", "new", "fork", "rescore", "run", "spec", "study_url"}
 
 
 def invoked_command(*, run: str, spec: str | None) -> dict[str, Any]:

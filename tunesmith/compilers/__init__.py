@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers._registry import compiler_named, compilers, options_text
     from tunesmith.compilers._report import CompileReport, CompileResult, TrialRecord
     from tunesmith.compilers._search import Search, cost_per_example
+    from tunesmith.compilers._standing import Standing, Watch
     from tunesmith.compilers._study import OBJECTIVES, SAMPLERS, Study, Trial, importances, pareto_front
     from tunesmith.compilers._verdict import VERDICTS, Finding, count_evaluation, finding_of, is_test_split
     from tunesmith.compilers._wording import fields_in_words, outcome_texts, pair_texts
@@ -98,11 +99,13 @@ __all__ = [
     "SAMPLERS",
     "scored",
     "Search",
+    "Standing",
     "Study",
     "TextGrad",
     "Trial",
     "TrialRecord",
     "VERDICTS",
+    "Watch",
 ]
 
 

@@ -14,6 +14,7 @@ from tunesmith.compilers._mirror import Mirror, MirrorPlace, mirrored
 from tunesmith.compilers._plan import calls_of_example, notes_of_room, search_budget
 from tunesmith.compilers._report import CompileReport, CompileResult, SavedArtifact
 from tunesmith.compilers._search import Search
+from tunesmith.compilers._standing import Watch
 from tunesmith.compilers._verdict import count_opening, finding_of
 from tunesmith.compilers._work import Progress
 from tunesmith.data import Dataset, content_key, example_key, fields_of
@@ -60,13 +61,16 @@ class Place:
         return self.run if self.fork is None else self.fork
 
 
-def run_job(job: Job, place: Place, *, progress: Progress | None = None, save: Saver | None = None) -> CompileResult:
+def run_job(
+    job: Job, place: Place, *, progress: Progress | None = None, watch: Watch | None = None, save: Saver | None = None
+) -> CompileResult:
     """Compile, test and label.
 
     Args:
         job: the compile.
         place: where it is kept.
         progress: is told what goes on.
+        watch: is told how candidates stand.
         save: saves the artifact in the run folder; default no artifact.
 
     Raises: as `ts.compile`.
@@ -76,7 +80,7 @@ def run_job(job: Job, place: Place, *, progress: Progress | None = None, save: S
     _check(place)
     if place.run is None or place.name is None:
         with mirrored(place.mirror, job.objectives, about=job.about(), private=not place.store) as written:
-            return _run(job, progress, mirror=written)
+            return _run(job, progress, mirror=written, watch=watch)
     _say_what_is_not_kept(job, place)
     about, private = job.about(run=str(place.name)), not place.store
     with (
@@ -87,7 +91,7 @@ def run_job(job: Job, place: Place, *, progress: Progress | None = None, save: S
         if place.fork is not None:
             folder.copy_ledger(ledger, place.run)
         notes = RunNotes(folder, job)
-        result = _run(job, progress, ledger, rescore=place.rescore, mirror=written, begun=notes.begin)
+        result = _run(job, progress, ledger, rescore=place.rescore, mirror=written, begun=notes.begin, watch=watch)
         notes.finish(result, private=private)
         if save is not None:
             result = replace(result, artifact=save(job, result, folder.path / "artifact"))
@@ -162,6 +166,7 @@ def _run(
     rescore: bool = False,
     mirror: Mirror | None = None,
     begun: Callable[[Candidate], None] | None = None,
+    watch: Watch | None = None,
 ) -> CompileResult:
     meter, keys = Meter(job.budget), [list(split.keys) for split in _splits(job)]
     with metered(meter), remembering(), unpaid() if rescore else nullcontext():
@@ -173,6 +178,7 @@ def _run(
             rescore=rescore,
             mirror=mirror,
             begun=begun,
+            watch=watch,
         )
         if job.checked_at_end:
             search.keep_for_test(job.checked_at_end)

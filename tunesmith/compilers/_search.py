@@ -17,6 +17,7 @@ from tunesmith.compilers._outcome import Outcome, outcome_of
 from tunesmith.compilers._plan import Reserve
 from tunesmith.compilers._proposals import Asking, Step
 from tunesmith.compilers._report import CompileReport, TrialRecord, untried
+from tunesmith.compilers._standing import Standing, Watch
 from tunesmith.compilers._study import front_in_words
 from tunesmith.compilers._wording import role_in_words
 from tunesmith.compilers._work import Progress, Work, rolled
@@ -52,6 +53,7 @@ class Search(Work):
     Args: as `Work`, and
         mirror: is told of every candidate that is compared.
         begun: is told of each candidate before its first evaluation.
+        watch: is told how candidates stand.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Search(Work):
         rescore: bool = False,
         mirror: Mirror | None = None,
         begun: Callable[[Candidate], None] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         super().__init__(job, meter=meter, progress=progress, ledger=ledger, rescore=rescore)
         self.base, self.seed = Candidate.of(job.program), job.compiler.seed
@@ -76,7 +79,8 @@ class Search(Work):
         self.val = job.val.ordered(order)
         groups = job.val.groups if isinstance(job.val, Dataset) else None
         self._groups = None if groups is None else tuple(groups[index] for index in order)
-        self._mirror, self._begun = mirror, begun
+        self._mirror, self._begun, self._watch = mirror, begun, watch
+        self._numbers = {self.base: 0}  # of candidates in the order of their first evaluation
         self._origins: dict[Candidate, str] = {}  # every candidate that was proposed, in order
         self._restored: dict[Candidate, Candidate] = {}  # with what is frozen as it was
         self._mirrored: set[Candidate] = set()
@@ -601,10 +605,14 @@ class Search(Work):
     def _report(self, candidate: Candidate, n: int | None, label: str) -> Report:
         wanted = self.size if n is None else min(n, self.size)
         wanted = wanted if self._fits(candidate) else 0
-        if wanted and candidate not in self._rows and self._begun is not None:
-            self._begun(candidate)
+        if wanted and candidate not in self._rows:
+            self._numbers.setdefault(candidate, len(self._numbers))
+            if self._begun is not None:
+                self._begun(candidate)
         rows = self._rows.setdefault(candidate, [])
         first = len(rows)
+        if first < wanted:
+            self._stand(candidate, rows)
         for stop in self._stops(first, wanted):
             start = len(rows)
             found = self._runner(candidate).run(
@@ -615,6 +623,7 @@ class Search(Work):
                 total=self.size,
             )
             rows.extend(found.rows)
+            self._stand(candidate, rows)
             self._report_notes = tuple(dict.fromkeys((*self._report_notes, *found.notes)))
             self.notes += [note for note in found.notes if note not in self.notes]
             base = self._rows.get(self.base, [])
@@ -624,6 +633,14 @@ class Search(Work):
         groups = None if self._groups is None else self._groups[:wanted]
         spent = self.meter.charged, self.meter.paid
         return Report(tuple(rows[:wanted]), self._worst, *spent, self._report_notes, groups)
+
+    def _stand(self, candidate: Candidate, rows: Sequence[Row]) -> None:
+        """Tell who watches how a candidate stands."""
+        if self._watch is not None:
+            groups = None if self._groups is None else self._groups[: len(rows)]
+            report = Report(tuple(rows), self._worst, groups=groups)
+            origin = self._origins.get(candidate, "")
+            self._watch(Standing(self._numbers[candidate], candidate, origin, report, self.size))
 
     def _teller(self, label: str, before: int, total: int) -> Callable[[int, int], None] | None:
         """Return what hears of each row of a part of `total` rows, after `before` others; `None` if nothing listens."""

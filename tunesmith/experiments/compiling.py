@@ -17,6 +17,7 @@ from tunesmith.compilers import (
     Plan,
     Portfolio,
     Progress,
+    Watch,
     job_of,
     plan_of,
     run_job,
@@ -50,6 +51,7 @@ def compile_program(
     run: str | Path | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    watch: Watch | None = None,
     new: bool = False,
     fork: str | Path | None = None,
     rescore: bool = False,
@@ -87,6 +89,7 @@ def compile_program(
         run: name of the run folder `./runs/<name>`, or a path; without one nothing is saved.
         seed: of every draw.
         progress: called with the step, the number of finished evaluations, and their total.
+        watch: called with a `Standing` before and after each part of a candidate's evaluation on validation.
         new: set a run that is in the folder aside, under another name, and start afresh.
         fork: name of a new run, or its path, that starts from what `run` has evaluated; what was of the same
             program, model and metric is not evaluated again.
@@ -136,7 +139,7 @@ def compile_program(
         warnings.warn(hint, UserWarning, stacklevel=2)
         job = replace(job, notes=(*job.notes, hint))
     with executing(executor):
-        return run_job(job, place, progress=progress, save=_save)
+        return run_job(job, place, progress=progress, watch=watch, save=_save)
 
 
 def plan(

@@ -35,6 +35,9 @@ _file = click.Path(path_type=Path)
 @click.option("--gate", is_flag=True, help="Exit with 4 unless the verdict is `ship`.")
 @click.option("--teacher", metavar="MODULE:ATTR", help="The program that makes demos. Default: the program.")
 @click.option("--teacher-lm", metavar="SPEC", help="The model that makes demos. Default: [teacher_lm], else --lm.")
+@click.option(
+    "--events", is_flag=True, help="Write what happens to stdout, one JSON document per line, the result last."
+)
 @model_options
 def command(**given: Any) -> int:
     """Compile the project's program, test it, and save an artifact.
