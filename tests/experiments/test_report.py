@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tunesmith as ts
-from tests.browser import opened
+from tests.browser import least_contrast, opened
 from tests.each import each
 from tunesmith.compilers import OBJECTIVES
 from tunesmith.errors import UsageError
@@ -97,7 +97,8 @@ def test_the_page_says_the_verdict_first_and_the_numbers_of_the_result(run: Path
         "Score against calls",
     ):
         assert part in words, part
-    assert f"role task {result['roles']['task']['calls']:,} calls" in re.sub(r"\s+", " ", words)
+    task = result["roles"]["task"]
+    assert f"task {task['calls']:,} {task['tokens']:,} 100.0 %" in re.sub(r"\s+", " ", words)
 
 
 def test_texts_of_the_data_cannot_become_markup_and_nothing_is_fetched(run: Path) -> None:
@@ -115,6 +116,47 @@ def test_the_prompt_is_the_one_that_the_artifact_sends(run: Path) -> None:
     page = report_page(record)
     for message in sent.messages:
         assert message["content"].replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#39;") in page
+
+
+def test_the_prompt_of_the_program_as_given_is_there_too(run: Path) -> None:
+    record = RunRecord.of(RunInfo.of(run))
+    sent = ts.render(ts.Predict("text -> label: Literal['room', 'food']"), **record.examples["test"][0].inputs)
+    page = report_page(record)
+    part = page[page.index("What the program as given sends") :]
+    for message in sent.messages:
+        assert message["content"].replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#39;") in part
+
+
+def test_every_step_of_a_program_has_its_prompt(tmp_path: Path) -> None:
+    data = ts.Dataset.load(rows(list(RIGHT), 24), signature=ts.Signature("text -> label"))
+    program = ts.Chain(first=ts.Predict("text -> guess"), second=ts.Predict("guess -> label"))
+    metric, lm = ts.metrics.exact_match("label"), ts.FunctionLM(lambda seen: "room")
+    given = {"metric": metric, "lm": lm, "trainset": data, "compiler": ts.LabeledFewShot(k=1), "mirror": False}
+    ts.compile(program, run=tmp_path / "run", **given)
+    page = write_report(tmp_path / "run").read_text(encoding="utf-8")
+    for path, _ in program.named_predictors():
+        assert f"<summary>Prompt of {path}</summary>" in page
+
+
+def test_examples_are_grouped_by_every_column_with_few_values(run: Path) -> None:
+    record = RunRecord.of(RunInfo.of(run))
+    subject = {one.key: ("law", "art")[n % 2] for n, one in enumerate(record.examples["test"])}
+    test = [
+        dataclasses.replace(one, labels={**one.labels, "subject": subject[one.key], "id": n})
+        for n, one in enumerate(record.examples["test"])
+    ]
+    page = report_page(dataclasses.replace(record, examples={**record.examples, "test": test}))
+    assert "Scores by group" in page
+    assert "Scores by id" not in page, "it names rows"
+    assert "Scores by label" not in page, "that is what is answered"
+    part = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page[page.index("<h3>Scores by subject") :]))
+    assert record.chosen is not None
+    means = []
+    for name in ("art", "law"):
+        scores = [row.score or 0.0 for row in record.chosen.test.rows if subject[row.key] == name]
+        means.append(sum(scores) / len(scores))
+        assert re.search(rf" {name} 25 [0-9.]+ \[[^]]+\] {means[-1]:.3f} ", part)
+    assert re.search(rf"average over 2 [0-9.]+ {sum(means) / 2:.3f} ", part)
 
 
 @pytest.mark.parametrize("gone", ["result.json", "trials.json", "candidates.json", "artifact", "run.db"])
@@ -204,6 +246,10 @@ def test_a_browser_shows_it_at_the_width_of_a_phone_and_of_a_desk(run: Path, tmp
         change.focus()
         page.keyboard.press("Enter")
         assert page.locator("details[open] pre").first.is_visible(), "a key opens what changed"
+        for scheme in ("light", "dark"):
+            assert least_contrast(page, scheme) > (4.5, ""), "as WCAG AA asks for"
+        unnamed = "svg:not([aria-label]), [role=region]:not([aria-label]), pre.map:not([aria-label])"
+        assert page.locator(unnamed).count() == 0, "what is drawn has a text that says the same"
 
 
 def test_every_objective_that_costs_has_a_chart(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import dspy
 import pytest
 
-from tests.browser import opened
+from tests.browser import least_contrast, opened
 from tests.serve.front import asked
 from tests.serve.test_trying import listening
 from tunesmith.data import DataFile, Labeling
@@ -104,6 +104,8 @@ def test_in_a_browser_rows_are_labelled_with_the_keyboard_alone(labeling: Labeli
         page.keyboard.press("a")
         page.wait_for_function("document.getElementById('problem').textContent")
         assert page.locator("#counts").inner_text() == "3 of 4 decided: 1 accepted, 1 fixed, 1 rejected"
+        for scheme in ("light", "dark"):
+            assert least_contrast(page, scheme) > (4.5, ""), "as WCAG AA asks for"
         page.keyboard.press("u")
         page.get_by_text("Row 3 of 4").wait_for()
         page.keyboard.press("e")

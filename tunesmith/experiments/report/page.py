@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tunesmith.artifacts import load
 from tunesmith.atomic import write_atomically
 from tunesmith.compilers import OBJECTIVES, cost_per_example, importances, pareto_front
-from tunesmith.errors import TunesmithError, UsageError, refusal_advice
-from tunesmith.evaluation import Interval, Report, Row, RunInfo, mean_interval
+from tunesmith.errors import UsageError, refusal_advice
+from tunesmith.evaluation import Interval, Report, Row, RunInfo
 from tunesmith.experiments.report.charts import bars, intervals, points
+from tunesmith.experiments.report.groups import scores_by_group
+from tunesmith.experiments.report.prompts import shown_prompts
 from tunesmith.experiments.report.record import RunRecord, Shown, Tried
 from tunesmith.lazy import lazy_module
-from tunesmith.modules import Module, render
 
 if TYPE_CHECKING:
     import jinja2
@@ -83,7 +83,7 @@ def report_page(record: RunRecord, *, allow: Sequence[str] = ()) -> str:
         lstrip_blocks=True,
         undefined=jinja2.ChainableUndefined,
     )
-    environment.filters |= {"score": _score, "value": _value, "number": _number}
+    environment.filters |= {"score": _score, "value": _value, "number": _number, "counted": _counted}
     return environment.get_template(_TEMPLATE).render(_Page(record, allow).values())
 
 
@@ -107,7 +107,8 @@ class _Page:
             "about": record.about,
             "compiler": _compiler(info),
             "result": self._result,
-            "roles": roles if isinstance(roles := self._result.get("roles"), dict) else {},
+            "roles": (roles := self._roles()),
+            "all_tokens": sum(spent.get("tokens") or 0 for spent in roles.values()),
             "notes": notes if isinstance(notes := self._result.get("notes"), list) else [],
             "scores": self._scores(),
             "history": self._history(),
@@ -126,20 +127,33 @@ class _Page:
             "prompt": self._prompt(),
         }
 
+    def _roles(self) -> dict[str, dict[str, Any]]:
+        """Return what each role was charged; empty for a result that does not say."""
+        roles = self._result.get("roles")
+        return (
+            {role: spent for role, spent in roles.items() if isinstance(spent, dict)} if isinstance(roles, dict) else {}
+        )
+
     def _ends(self) -> list[Tried]:
         found = [one for one in (self._given, self._chosen) if one is not None]
         return found[:1] if len(found) == 2 and found[0] == found[1] else found
 
-    def _scores(self) -> str:
+    def _scores(self) -> dict[str, Any]:
+        """Return the scores of both programs on both splits, as rows and as a chart."""
         rows = []
         for split in ("test", "validation"):
             for one in self._ends():
                 title = "compiled program" if one.chosen and not one.given else "program as given"
                 found = self._interval(one, split)
                 if found.mean is not None and found.low is not None and found.high is not None:
-                    rows.append((f"{title}, {split}", found.low, found.mean, found.high))
-        text = "; ".join(f"{name}: {mean:.3f}, 95 % interval {low:.3f} to {high:.3f}" for name, low, mean, high in rows)
-        return intervals(rows, x="mean score, with its 95 % interval", text=text) if rows else ""
+                    rows.append((f"{title}, {split}", found, _side(one, split).errors))
+        if not rows:
+            return {}
+        text = "; ".join(
+            f"{name}: {found.mean:.3f}, 95 % interval {found.low:.3f} to {found.high:.3f}" for name, found, _ in rows
+        )
+        drawn = [(name, found.low or 0.0, found.mean or 0.0, found.high or 0.0) for name, found, _ in rows]
+        return {"rows": rows, "svg": intervals(drawn, x="mean score, with its 95 % interval", text=text)}
 
     def _interval(self, one: Tried, split: str) -> Interval:
         """Return the mean of a candidate: of the result as it was written, so that both say the same."""
@@ -300,7 +314,17 @@ class _Page:
             for column, key in enumerate(order[:10], 1)
         ]
         rows = [{"title": _called(one), "cells": list(_runs(one.validation, order[:_MOST_COLUMNS]))} for one in tried]
-        return {"rows": rows, "columns": len(order), "shown": min(len(order), _MOST_COLUMNS), "hardest": hardest}
+        text = (
+            f"Scores of {len(rows)} candidates on {len(order)} validation examples. The candidate with the most full "
+            f"scores is {max(tried, key=_full).name or 'unnamed'}, with {_full(max(tried, key=_full))}."
+        )
+        return {
+            "rows": rows,
+            "text": text,
+            "columns": len(order),
+            "shown": min(len(order), _MOST_COLUMNS),
+            "hardest": hardest,
+        }
 
     def _flips(self) -> dict[str, Any] | None:
         """Return the test examples that one of both programs does better, or those of validation without a test."""
@@ -362,34 +386,22 @@ class _Page:
         return {"title": _called(one), "field": field, "split": split, "columns": columns, "rows": table}
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Return the scores of both programs by group, if the examples have groups."""
         split = "test" if self._given is not None and self._given.test.rows else "validation"
-        group_of = {s.key: s.group for s in self._record.examples[split] if s.group is not None}
-        names = sorted(set(group_of.values()))
-        if not 2 <= len(names) <= 100:
-            return []
-        ends = self._ends()
-        return [
-            {"group": name, "scores": [_of_group(_side(one, split), group_of, name) for one in ends]} for name in names
-        ]
+        return scores_by_group(self._record.examples[split], [_side(one, split) for one in self._ends()])
 
     def _prompt(self) -> dict[str, Any]:
-        """Return the messages of the artifact for the first example, or why they cannot be shown."""
+        """Return the prompts of the artifact for the first example."""
         examples = [shown for split in ("test", "validation") for shown in self._record.examples[split] if shown.inputs]
         folder = self._record.info.path / "artifact"
-        if not folder.is_dir():
-            return {"why": "the run has no artifact"}
-        if not examples:
-            return {"why": "the run keeps no examples"}
-        try:
-            program: Module = load(folder, allow=self._allow)
-            return {"messages": render(program, **examples[0].inputs).messages}
-        except TunesmithError as error:
-            return {"why": str(error)}
+        return shown_prompts(folder, examples[0].inputs if examples else None, self._allow)
 
 
 def _side(one: Tried, split: str) -> Report:
     return one.test if split == "test" else one.validation
+
+
+def _full(one: Tried) -> int:
+    return sum(row.score is not None and row.score >= 1 for row in one.validation.rows)
 
 
 def _called(one: Tried) -> str:
@@ -411,11 +423,6 @@ def _values(report: Report) -> dict[str, float]:
     """Return the score of each example as it counts: a failure of the program is the least, one of the metric none."""
     pairs = zip(report.rows, report.values(), strict=True)
     return {row.key: value for row, value in pairs if value is not None}
-
-
-def _of_group(report: Report, group_of: Mapping[str, str | None], name: str) -> Interval:
-    values = zip(report.rows, report.values(), strict=True)
-    return mean_interval([value for row, value in values if value is not None and group_of.get(row.key) == name])
 
 
 def _inputs(shown: Shown, row: Row) -> Shown:
@@ -455,8 +462,21 @@ def _number(value: object) -> str:
 
 
 def _value(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = value if isinstance(value, str) else json.dumps(_rounded(value), ensure_ascii=False, default=str)
     return _cut(text, _LONGEST)
+
+
+def _rounded(value: Any) -> Any:
+    """Return a value with its floats as people read them: log-probabilities have 16 digits."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, Mapping):
+        return {name: _rounded(item) for name, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
 
 
 def _cut(text: str, most: int) -> str:
