@@ -10,7 +10,7 @@ from tunesmith.cli.choosing import changed_project, chosen_lm, chosen_program, c
 from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.invoked import invoked_command
 from tunesmith.cli.output import emit, heading, note, say, say_table
-from tunesmith.cli.progress import shown_compile, shown_progress
+from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import (
     CacheWatch,
     say_bad_cases,
@@ -22,6 +22,7 @@ from tunesmith.cli.reports import (
     say_verdict,
 )
 from tunesmith.cli.resumable import may_be_resumed
+from tunesmith.cli.watching import shown_compile
 from tunesmith.compilers import CompileResult
 from tunesmith.data import Splits
 from tunesmith.errors import ModelMissing, UsageError
