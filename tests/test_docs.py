@@ -11,6 +11,7 @@ import pytest
 from tests.scale import FULL
 from tests.scripts import benchmark
 from tunesmith.compilers import VERDICTS
+from tunesmith.lm.engine import context_overflow
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,6 +77,17 @@ def test_the_examples_of_saving_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", ["data.md", "experiments.md", "metrics.md", "modules.md", "serving.md"])
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
     run("\n".join(FENCE.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))), tmp_path)
+
+
+def test_troubleshooting_quotes_errors_as_they_are() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tunesmith").rglob("*.py"))
+    texts = re.sub(r'"\s*\n\s*f?"', "", sources) + str(context_overflow(prompt_tokens=9000, context_tokens=8192))
+    texts = texts.casefold()
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^### (.*)$", page, re.MULTILINE)
+    assert len(quoted) > 10
+    for text in quoted:
+        assert all(part in texts for part in text.casefold().split("…")), text
 
 
 def test_the_tables_are_the_committed_results() -> None:
