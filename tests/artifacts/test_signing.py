@@ -144,7 +144,7 @@ def test_what_is_no_key_says_how_to_make_one(tmp_path: Path, key: Path, public: 
     for wrong, match in (
         (tmp_path / "junk", "genpkey"),
         (tmp_path / "none", "No such file"),
-        (public, "not a private"),
+        (public, "is a public key"),
     ):
         with pytest.raises(UsageError, match=match):
             sign(artifact.path, wrong)

@@ -168,6 +168,7 @@ def test_a_broken_artifact_exits_with_one_and_is_an_error_of_the_file(workspace:
         (("--min-gain", "0", "--metric", "exactmatch:team"), "exact"),
         (("--against", A), "without a gate"),
         (("--min-gain", "0", "--junit", "no/such/folder/check.xml"), "folder"),
+        (("--min-gain", "0", "--junit", "."), "Name a file"),
     ],
 )
 def test_wrong_usage_exits_with_two_before_any_call(

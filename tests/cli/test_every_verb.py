@@ -90,6 +90,7 @@ BAD: list[tuple[int, tuple[str, ...]]] = [
     (2, ("serve", A, A)),
     (1, ("serve", "damaged")),
     (2, ("serve", A, "--token-file", "missing")),
+    (2, ("serve", A, "--token-file", "/dev/zero")),  # it has no end
     (2, ("eval", "--metric", "exactmatch:team")),
     (2, ("eval", "--metric", "program:nothing")),
     (2, ("eval", "--data", "missing.jsonl")),

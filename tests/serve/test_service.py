@@ -16,6 +16,7 @@ import tunesmith as ts
 from tests.each import each
 from tests.serve.front import Triage, asked, served
 from tunesmith.errors import ModelUnavailable, ParseError, UsageError
+from tunesmith.lm.engine import unavailable
 from tunesmith.serve import JsonLog, Limits, Service
 
 JSON = {"content-type": "application/json"}
@@ -181,6 +182,24 @@ def test_programs_under_names_have_their_own_paths_and_types() -> None:
     assert schemas["TriageOutputs"]["properties"]["label"]["enum"] == ["billing", "other"]
     assert schemas["TriageInputs"]["properties"]["text"]["description"] == "a guest's comment"
     assert schemas["TriageInputs"]["additionalProperties"] is False
+
+
+def test_a_reload_that_fails_has_a_public_name_for_the_reason() -> None:
+    answers = iter([lambda: {"": (ts.Predict(Triage), ts.FunctionLM(lambda _: "billing"))}])
+
+    def load() -> dict[str, Any]:
+        found = next(answers, None)
+        if found is None:
+            raise unavailable("The server is away.")
+        return found()
+
+    service = Service(load, token="a-long-enough-token")
+    headers = {"Authorization": "Bearer a-long-enough-token"}
+    found = asked(service, lambda c: c.post("/-/reload", headers=headers))
+    assert (found.status_code, found.json()["error"]["type"]) == (409, "ModelUnavailable")
+    documented = asked(service, lambda c: c.get("/openapi.json", headers=headers)).json()["paths"]["/readyz"]["get"]
+    schemas = {status: one["content"]["application/json"]["schema"] for status, one in documented["responses"].items()}
+    assert schemas["200"] == schemas["503"] != schemas["401"]
 
 
 def test_requests_that_began_before_a_reload_end_with_the_old_model() -> None:

@@ -1,7 +1,9 @@
 """A second artifact: a canary answers a share, a shadow is compared, and neither can harm the first."""
 
+import asyncio
 import io
 import json
+import threading
 import time
 from typing import Any
 
@@ -61,6 +63,24 @@ def test_a_share_of_all_is_every_request_of_every_kind() -> None:
     assert "other" in asked(app, lambda c: c.post("/predict/stream", json={"text": "a"})).text
     batch = asked(app, lambda c: c.post("/batch", json={"inputs": [{"text": "a"}, {"text": "b"}]}))
     assert batch.json() == {"results": [{"label": "other"}] * 2}
+
+
+def test_a_canary_does_not_wait_for_the_threads_of_the_first_model() -> None:
+    free = threading.Event()
+    first = ts.Predict(Triage), ts.FunctionLM(lambda _: "billing" if free.wait(10) else "late", slots=1)
+    app = Service(lambda: {"": first}, seconds=lambda: {"": second(share=0.5)}, log=JsonLog(io.StringIO()))
+    arms = {app.endpoints[""].chosen(f"guest-{n}")[2]: f"guest-{n}" for n in range(20)}
+
+    async def talk(client: Any) -> tuple[str, str]:
+        def post(arm: str) -> Any:
+            return client.post("/predict", json={"text": arm}, headers={"X-Request-Id": arms[arm]})
+
+        waiting = asyncio.create_task(post(""))
+        found = (await post("canary")).json()["label"]
+        free.set()
+        return found, (await waiting).json()["label"]
+
+    assert asked(app, talk) == ("other", "billing")
 
 
 def test_the_page_shows_the_prompt_of_the_program_that_answered() -> None:

@@ -58,6 +58,7 @@ class Loose(dspy.Signature):
     topic: str = dspy.OutputField()
     reason: str = dspy.OutputField()
     urgent: bool = dspy.OutputField()
+    number: int = dspy.OutputField()
 
 
 def test_a_value_that_may_be_null_has_the_control_of_one_that_is_there() -> None:
@@ -160,17 +161,21 @@ def test_in_a_browser_a_refusal_is_said() -> None:
 
 @pytest.mark.whole
 def test_in_a_browser_a_blank_input_is_null_and_a_right_answer_begins_as_what_was_answered(tmp_path: Path) -> None:
-    reply = '{"reasoning": "It is cold.", "topic": "food", "reason": "soup", "urgent": true}'
+    reply = (
+        '{"reasoning": "It is cold.", "topic": "food", "reason": "soup", "urgent": true, "number": 9007199254740993}'
+    )
     program = ts.ChainOfThought(Loose)
     service = served(lambda _: reply, program=program, feedback=FeedbackFolder(tmp_path))
     with listening(service) as address, opened(address) as page:
         page.get_by_label("text").fill("The soup was cold.")
         page.get_by_role("button", name="Ask").click()
         page.locator("#answer").wait_for(state="visible")
+        assert "9007199254740993" in page.locator("#outputs").inner_text(), "JavaScript would say ...992"
         page.get_by_text("This is wrong").click()
         page.get_by_label("topic").fill("kitchen")
         page.get_by_role("button", name="Keep the right answer").click()
         page.get_by_text("It is kept.").wait_for()
     row = json.loads((tmp_path / "program.jsonl").read_text(encoding="utf-8"))
     inputs = {"text": "The soup was cold.", "note": None, "paid": None, "kind": None}
-    assert row == {"answered": json.loads(reply), **inputs, "topic": "kitchen", "reason": "soup", "urgent": True}
+    kept = {"topic": "kitchen", "reason": "soup", "urgent": True, "number": 2**53 + 1}
+    assert row == {"answered": json.loads(reply), **inputs, **kept}

@@ -106,6 +106,8 @@ def _read(path: str | os.PathLike[str], what: str) -> bytes:
     except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"The file {str(path)!r} of {what} cannot be read: {reason}.") from error
+    if what == _PRIVATE and (b"PUBLIC KEY" in raw or raw.startswith(_SSH)):
+        raise UsageError(f"{str(path)!r} is a public key. Signing needs the private one. {_HOW[_PRIVATE]}.")
     if what == _PUBLIC and b"PRIVATE KEY" in raw:
         raise UsageError(f"{str(path)!r} is a private key. Give its public key: {_HOW[_PUBLIC]}.")
     return raw
@@ -118,10 +120,10 @@ def _parsed(path: str | os.PathLike[str], what: str, load: Any, kind: type) -> A
         key = load()
     except TypeError as error:  # a password is needed
         raise UsageError(f"The key {str(path)!r} has a password. Give {what} without one.") from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise UsageError(f"{str(path)!r} is not {what}: {error}. {_HOW[what]}.") from error
+    except (ValueError, UnsupportedAlgorithm) as error:  # cryptography's reasons speak of ASN.1 and base64
+        raise UsageError(f"{str(path)!r} is not {what} in PEM or of OpenSSH. {_HOW[what]}.") from error
     if not isinstance(key, kind):
-        raise UsageError(f"{str(path)!r} is not an ed25519 key: {type(key).__name__}. {_HOW[what]}.")
+        raise UsageError(f"{str(path)!r} is not an ed25519 key, but one of another kind. {_HOW[what]}.")
     return key
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith.artifacts import Artifact, verify
 from tunesmith.cli.choosing import chosen_artifact, chosen_lm, current_project
 from tunesmith.cli.failures import DONE, GATE
-from tunesmith.cli.junit import junit_xml, write_junit
+from tunesmith.cli.junit import check_writable, junit_xml, write_junit
 from tunesmith.cli.output import emit, note, say, say_table
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import say_finding, say_notes, say_opened, say_reports, say_spent
@@ -41,10 +41,8 @@ def run(
     **limits: Any,
 ) -> int:
     """Check ARTIFACT against gates on examples that were not used for selection."""
-    if junit is not None and not Path(os.path.realpath(junit)).parent.is_dir():
-        raise UsageError(
-            f"The folder {str(junit.parent)!r} of --junit does not exist. Create it, or name another file."
-        )
+    if junit is not None:
+        check_writable(junit)
     when, start = datetime.now(UTC), time.monotonic()
     try:
         gates = Gates(**limits)

@@ -12,7 +12,7 @@ from tunesmith.atomic import write_atomically
 from tunesmith.errors import UsageError
 from tunesmith.experiments import Gate
 
-__all__ = ["junit_xml", "write_junit"]
+__all__ = ["check_writable", "junit_xml", "write_junit"]
 
 # Characters that XML 1.0 excludes, section 2.2; messages may contain any text of a model.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -72,6 +72,22 @@ def junit_xml(
     ET.SubElement(suite, "system-err")
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def check_writable(path: Path) -> None:
+    """Check, before the work begins, that `write_junit` can write to `path`.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    folder, there = Path(os.path.realpath(path)).parent, path.exists()
+    if not folder.is_dir():
+        raise UsageError(f"The folder {str(path.parent)!r} of --junit does not exist. Create it, or name another file.")
+    if path.is_dir():
+        raise UsageError(f"--junit names the folder {str(path)!r}. Name a file, such as {str(path / 'check.xml')!r}.")
+    if not os.access(folder if not there or path.is_file() else path, os.W_OK):
+        what = str(path) if there and not path.is_file() else str(folder)
+        raise UsageError(f"{what!r} cannot be written. Name another file for --junit.")
 
 
 def write_junit(path: Path, text: str) -> None:

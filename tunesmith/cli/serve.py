@@ -29,6 +29,7 @@ else:
 __all__ = ["run"]
 
 _TOKEN = "TUNESMITH_SERVE_TOKEN"
+_LONGEST_TOKEN = 4096  # bytes; /dev/zero has no end
 
 
 def run(
@@ -165,9 +166,15 @@ def _token(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get(_TOKEN) or None
     try:
-        text = file.read_text(encoding="utf-8").strip()
+        with file.open("rb") as opened:  # a pipe will do, as in `--token-file <(pass show token)`
+            raw = opened.read(_LONGEST_TOKEN + 1)
+        text = raw.decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The token file {str(file)!r} cannot be read: {error}.") from error
+    if len(raw) > _LONGEST_TOKEN:
+        raise UsageError(
+            f"The token file {str(file)!r} holds more than {_LONGEST_TOKEN} bytes. Give a file with the token alone."
+        )
     if not text:
         raise UsageError(f"The token file {str(file)!r} is empty. Write the token into it.")
     return text

@@ -1,16 +1,19 @@
-"""A deadline over a whole exchange: httpx limits each read and each write, not what they add up to.
+"""A deadline over a whole exchange, and its end if nobody waits for it any more: httpx has neither.
 
-A server that sends a byte now and then keeps every such limit for ever, in the header of a reply as well as in its
-body, and a pause that begins just before the deadline may last as long as any other.
+It limits each read and each write, not what they add up to. A server that sends a byte now and then keeps every such
+limit for ever, in the header of a reply as well as in its body, and a pause that begins just before the deadline may
+last as long as any other. And a thread that waits for the first byte hears of nothing else: here it looks up.
 """
 
 import contextlib
+import select
 import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.lazy import lazy_module
+from tunesmith.lm.scope import current_scope
 
 if TYPE_CHECKING:
     import httpx
@@ -19,11 +22,14 @@ else:
 
 __all__ = ["keep_deadline"]
 
+_LOOK = 0.2  # seconds of waiting until a call that may be stopped asks whether it is
 _PIECE = 1 << 16  # bytes written at once: the socket's own limit starts anew with each piece
 
 
 def keep_deadline(transport: Any, left: Callable[[], float | None]) -> None:
     """Let `transport` end what takes longer than `left()` says, with `httpx.TimeoutException`.
+
+    A call inside of `stoppable` is asked about while it waits for the server, and ends with its `StopSignal`.
 
     httpx has no public place for this, httpcore below has (its network backend). If a later version lacks it, httpx's
     own limits stay, and a test fails. Only the look-up of a host's name cannot be ended.
@@ -81,8 +87,24 @@ class _Stream:
         self._inner, self._left = inner, left
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        found: bytes = self._inner.read(max_bytes, _within(timeout, self._left(), httpx.ReadTimeout))
+        limit = _within(timeout, self._left(), httpx.ReadTimeout)
+        check = current_scope().check
+        if check is not None:
+            limit = self._awaited(limit, check)
+        found: bytes = self._inner.read(max_bytes, limit)
         return found
+
+    def _awaited(self, limit: float | None, check: Callable[[], None]) -> float | None:
+        """Wait until there is something to read, or the limit is over; return what is left of it."""
+        secured = self._inner.get_extra_info("ssl_object")
+        if secured is not None and secured.pending():
+            return limit
+        end = None if limit is None else time.monotonic() + limit
+        while True:
+            left = _LOOK if end is None else end - time.monotonic()
+            if left <= 0 or _is_readable(self._inner.get_extra_info("socket"), min(left, _LOOK)):
+                return None if end is None else max(left, 0.001)
+            check()
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _PIECE):
@@ -100,6 +122,14 @@ class _Stream:
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+def _is_readable(connection: Any, seconds: float) -> bool:
+    """Return whether a socket has something to read within `seconds`."""
+    try:
+        return bool(select.select([connection], [], [], seconds)[0])
+    except ValueError:  # closed, or of a number that `select` does not take: reading says the rest
+        return True
 
 
 def _within(timeout: float | None, left: float | None, error: "type[httpx.TimeoutException]") -> float | None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from tunesmith.lm import Call, StopSignal
 from tunesmith.serve.clock import after
-from tunesmith.serve.ids import new_id
 from tunesmith.serve.problem import Refusal
 from tunesmith.serve.workers import Workers
 
@@ -22,20 +21,21 @@ class Attempt:
     Args:
         workers: the threads.
         deadline: seconds from now until it ends with 504, the time in the queue included.
+        draw: decides who answers, if there is a second program: a text such as the request's id.
 
     Attributes:
         calls: the model calls so far.
         end: why it ended before its result, `None` if it did not.
-        draw: decides who answers, if there is a second program: a text such as the request's id.
+        draw: as given.
         arm: `canary` if the second program answers.
         times: when each call ended, in nanoseconds since 1970.
     """
 
-    def __init__(self, workers: Workers, deadline: float) -> None:
+    def __init__(self, workers: Workers, deadline: float, draw: str) -> None:
         self.calls: list[Call] = []
         self.times: list[int] = []
         self.end: Refusal | None = None
-        self.draw, self.arm = new_id(), ""
+        self.draw, self.arm = draw, ""
         self._workers, self._deadline = workers, deadline
         self._loop = asyncio.get_running_loop()
         self._result: asyncio.Future[Any] = self._loop.create_future()

@@ -13,7 +13,7 @@ from tunesmith.serve.contract import reader_of, typed_object
 from tunesmith.serve.desk import Desk
 from tunesmith.serve.endpoint import Endpoint
 from tunesmith.serve.events import Feed, event
-from tunesmith.serve.predicting import read_inputs, streamed, visit_of
+from tunesmith.serve.predicting import attempts_of, read_inputs, streamed, visit_of
 from tunesmith.serve.problem import Refusal
 from tunesmith.serve.route import Door, Handler
 from tunesmith.serve.visit import KEY, Visit
@@ -111,8 +111,8 @@ def _completions(models: Mapping[str, Endpoint], desk: Desk, read: Callable[[byt
             request.scope[KEY].program = endpoint.name
             return response
         with desk.seat():
-            attempt = desk.attempt(endpoint.lm)
-            visit = visit_of(request, inputs, [attempt], desk)
+            [attempt] = attempts_of(request, endpoint, desk)
+            visit = visit_of(request, inputs, desk)
             visit.program = endpoint.name
             with Watch(request.receive, attempt.stop):
                 prediction = await attempt.result(lambda: endpoint.run(inputs, attempt))

@@ -1,6 +1,11 @@
 const at = id => document.getElementById(id);
 const made = (tag, text, ...inside) => { const one = document.createElement(tag); if (text != null) one.textContent = text; one.append(...inside); return one; };
-const shownText = value => typeof value === "string" ? value : JSON.stringify(value, null, 1);
+
+// A number of JavaScript holds no whole number beyond 2^53 exactly: such a one is a BigInt here, if the browser can write it.
+const exact = text => /^-?\d+$/.test(text) && !Number.isSafeInteger(Number(text)) && JSON.rawJSON ? BigInt(text) : Number(text);
+const parsed = text => JSON.parse(text, (name, value, seen) => typeof value === "number" && seen && seen.source ? exact(seen.source) : value);
+const written = (value, indent) => JSON.stringify(value, (name, one) => typeof one === "bigint" ? JSON.rawJSON(String(one)) : one, indent);
+const shownText = value => typeof value === "string" ? value : written(value, 1);
 
 // A blank control says nothing: the field is left out, or null if it has to be there and may be null.
 function settled(field) {
@@ -30,8 +35,8 @@ function read(fields, prefix) {
     if (field.kind === "boolean") found[field.name] = one.checked;
     else if (one.value === "" && field.blank) { if (field.required) found[field.name] = null; }
     else if (field.kind === "choice") found[field.name] = field.choices[Number(one.value)];
-    else if (field.kind === "number") found[field.name] = Number(one.value);
-    else if (field.kind === "json") { try { found[field.name] = JSON.parse(one.value); } catch (error) { throw new Error(field.name + " is not JSON: " + error.message); } }
+    else if (field.kind === "number") found[field.name] = exact(one.value);
+    else if (field.kind === "json") { try { found[field.name] = parsed(one.value); } catch (error) { throw new Error(field.name + " is not JSON: " + error.message); } }
     else found[field.name] = one.value;
   });
   return found;
@@ -44,6 +49,6 @@ function fill(fields, prefix, values) {
     if (!field.required || value == null) one.value = "";
     else if (field.kind === "boolean") one.checked = value;
     else if (field.kind === "choice") one.value = field.choices.indexOf(value);
-    else one.value = field.kind === "text" ? value : JSON.stringify(value);
+    else one.value = field.kind === "text" ? value : written(value);
   });
 }

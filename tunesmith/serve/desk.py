@@ -11,7 +11,7 @@ from tunesmith.serve.attempt import Attempt
 from tunesmith.serve.limits import Limits
 from tunesmith.serve.log import Log
 from tunesmith.serve.metrics import Metrics
-from tunesmith.serve.problem import Refusal, refusal_of
+from tunesmith.serve.problem import Refusal, kind_of, refusal_of
 from tunesmith.serve.visit import Visit
 from tunesmith.serve.workers import Workers
 
@@ -36,12 +36,12 @@ class Desk:
         # began before a reload ends with the old one.
         self._workers: WeakKeyDictionary[LM, Workers] = WeakKeyDictionary()
 
-    def attempt(self, lm: LM) -> Attempt:
-        """Return a new attempt to run a program on `lm`."""
+    def attempt(self, lm: LM, draw: str) -> Attempt:
+        """Return a new attempt to run a program on `lm`; `draw` is the attempt's."""
         workers = self._workers.get(lm)
         if workers is None:
             workers = self._workers[lm] = Workers(lm.slots)
-        return Attempt(workers, self.limits.deadline)
+        return Attempt(workers, self.limits.deadline, draw)
 
     def failed(self, error: Exception, visit: Visit) -> Refusal:
         """Return what a client is told of an error, and log what it is not told."""
@@ -54,7 +54,7 @@ class Desk:
                 "failure",
                 level="error",
                 id=visit.id,
-                type=type(error).__name__.lstrip("_"),
+                type=kind_of(error),
                 message=str(error) if self.shows_texts or not known else None,
                 trace=trace,
             )

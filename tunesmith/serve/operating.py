@@ -11,7 +11,7 @@ from tunesmith.lm import LM
 from tunesmith.serve.desk import Desk
 from tunesmith.serve.endpoint import Endpoint
 from tunesmith.serve.log import Log
-from tunesmith.serve.problem import Refusal
+from tunesmith.serve.problem import Refusal, kind_of
 from tunesmith.serve.route import Door
 from tunesmith.serve.web import JSONResponse, Request, Response
 
@@ -84,14 +84,14 @@ def operating_doors(
         try:
             made = await reload()
         except TunesmithError as error:
-            raise Refusal(409, type(error).__name__, f"The old artifacts are kept: {error}") from error
+            raise Refusal(409, kind_of(error), f"The old artifacts are kept: {error}") from error
         return JSONResponse({"programs": {name: _sha256(endpoint) for name, endpoint in made.items()}})
 
     return [
         Door("/healthz", healthz, "", "healthz", "Say that the process is there.", None, Health, method="GET"),
         Door(
             "/readyz", readyz, "", "readyz", "Say whether every program's model is there, with the weights of the "
-            "compile.", None, Readiness, method="GET", statuses=(503,),
+            "compile.", None, Readiness, method="GET", statuses=(503,), bodies={503: Readiness},
         ),
         Door(
             "/metrics", metrics, "", "metrics", "Return counts for Prometheus.", method="GET",
@@ -135,7 +135,7 @@ class _ModelCheck:
         except Exception as error:  # noqa: BLE001 - any failure means that it is not ready
             # No request is at work, so there are none of its texts in the message; clients need not know addresses.
             self._log.write("not ready", level="error", program=endpoint.name or None, message=str(error))
-            return {**state, "reason": f"The model cannot be used ({type(error).__name__.lstrip('_')})."}
+            return {**state, "reason": f"The model cannot be used ({kind_of(error)})."}
         wanted = None if endpoint.artifact is None else endpoint.artifact.lm.get("digest")
         if wanted is not None and digest != wanted and not self._any_model:
             reason = f"The artifact was compiled for the weights {wanted[:12]}. Serve that model, or compile again."

@@ -1,7 +1,7 @@
 """The routes that run a program: one input, its stream, and many inputs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ from tunesmith.serve.route import Door, Handler
 from tunesmith.serve.visit import KEY, Visit
 from tunesmith.serve.web import Request, Response
 
-__all__ = ["predicting_doors", "read_inputs", "streamed", "visit_of"]
+__all__ = ["attempts_of", "predicting_doors", "read_inputs", "streamed", "visit_of"]
 
 
 def predicting_doors(endpoint: Endpoint, desk: Desk) -> list[Door]:
@@ -57,8 +57,8 @@ def _predict(endpoint: Endpoint, desk: Desk) -> Handler:
     async def predict(request: Request) -> Response:
         inputs = await read_inputs(request, desk, read)
         with desk.seat():
-            attempt = desk.attempt(endpoint.lm)
-            visit = visit_of(request, inputs, [attempt], desk)
+            [attempt] = attempts_of(request, endpoint, desk)
+            visit = visit_of(request, inputs, desk)
             with Watch(request.receive, attempt.stop):
                 prediction = await attempt.result(lambda: endpoint.run(inputs, attempt))
         body = written(prediction.items())
@@ -89,8 +89,8 @@ async def streamed(
     """Return the stream of a run as `events` writes it; a failure before the first event has its own status."""
     with ExitStack() as held:
         held.enter_context(desk.seat())
-        attempt = desk.attempt(endpoint.lm)
-        visit = visit_of(request, inputs, [attempt], desk)
+        [attempt] = attempts_of(request, endpoint, desk)
+        visit = visit_of(request, inputs, desk)
         feed = Feed(attempt, lambda tell: endpoint.run_told(inputs, attempt, tell))
         with Watch(request.receive, attempt.stop):
             await feed.begin()
@@ -119,8 +119,8 @@ def _batch(endpoint: Endpoint, desk: Desk, read: Callable[[bytes], Any]) -> Hand
     async def batch(request: Request) -> Response:
         rows = (await read_inputs(request, desk, read))["inputs"]
         with desk.seat():
-            attempts = [desk.attempt(endpoint.lm) for _ in rows]
-            visit = visit_of(request, rows, attempts, desk)
+            attempts = attempts_of(request, endpoint, desk, len(rows))
+            visit = visit_of(request, rows, desk)
             gate = asyncio.Semaphore(endpoint.lm.slots)  # so that other requests get their turn between
 
             async def one(inputs: dict[str, Any], attempt: Attempt) -> Any:
@@ -159,12 +159,18 @@ async def read_inputs(request: Request, desk: Desk, read: Callable[[bytes], Any]
     return read(raw)
 
 
-def visit_of(request: Request, inputs: Any, attempts: Sequence[Attempt], desk: Desk) -> Visit:
+def attempts_of(request: Request, endpoint: Endpoint, desk: Desk, count: int = 1) -> list[Attempt]:
+    """Return the attempts of a request, each on the threads of the model that answers it."""
+    visit: Visit = request.scope[KEY]
+    draws = [visit.id] if count == 1 else [f"{visit.id}:{number}" for number in range(count)]
+    attempts = [desk.attempt(endpoint.chosen(draw)[1], draw) for draw in draws]
+    visit.attempts = attempts
+    return attempts
+
+
+def visit_of(request: Request, inputs: Any, desk: Desk) -> Visit:
     """Return the visit of a request, with what the log will say of it."""
     visit: Visit = request.scope[KEY]
-    visit.attempts = attempts
-    for number, attempt in enumerate(attempts):
-        attempt.draw = visit.id if len(attempts) == 1 else f"{visit.id}:{number}"
     if desk.shows_texts:
         visit.inputs = from_json(to_json(inputs, fallback=str, inf_nan_mode="null"))  # models become objects
     return visit

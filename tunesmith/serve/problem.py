@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from tunesmith import errors
 from tunesmith.errors import ContextOverflow, FormatError, ModelError, ModelMissing, ModelUnavailable, TunesmithError
 
-__all__ = ["Problem", "Refusal", "refusal_of"]
+__all__ = ["Problem", "Refusal", "kind_of", "refusal_of"]
 
 
 class _Detail(TypedDict):
@@ -58,6 +58,12 @@ _WAIT = {"Retry-After": "5"}
 _FAILED = "The program failed. The server's log has the reason under this request_id."
 
 
+def kind_of(error: BaseException) -> str:
+    """Return the public name of an error's class. The errors of engines are DSPy's too, of classes without one."""
+    kinds = type(error).__mro__
+    return next((kind.__name__ for kind in kinds if kind.__name__ in errors.__all__), kinds[0].__name__.lstrip("_"))
+
+
 def refusal_of(error: BaseException) -> Refusal:
     """Return what a client is told about an error of a program.
 
@@ -68,8 +74,7 @@ def refusal_of(error: BaseException) -> Refusal:
         return error
     if not isinstance(error, TunesmithError):
         return Refusal(502, "ProgramError", _FAILED)
-    # Engines' errors are also DSPy errors, whose class has no public name.
-    kind = next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in errors.__all__)
+    kind = kind_of(error)
     if isinstance(error, (FormatError, ContextOverflow)):
         return Refusal(422, kind, str(error))
     if isinstance(error, ModelUnavailable):

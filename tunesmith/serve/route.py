@@ -6,8 +6,8 @@ read, and answers what is no route; `answers_of` has the handlers by method and 
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from tunesmith.serve.desk import Desk
@@ -53,6 +53,7 @@ class Door:
         stream: whether the answer is server-sent events.
         method: of HTTP.
         statuses: more that it can end with.
+        bodies: types of answers with another status, if they are not a `Problem`.
         media_type: of an answer that is not JSON.
     """
 
@@ -66,6 +67,7 @@ class Door:
     stream: bool = False
     method: str = "POST"
     statuses: Sequence[int] = ()
+    bodies: Mapping[int, Any] = field(default_factory=dict)
     media_type: str | None = None
 
 
@@ -84,7 +86,10 @@ def app_of(doors: Sequence[Door], *, title: str, version: str) -> FastAPI:
         content: dict[str, Any] = {} if media is None else {"content": {media: {"schema": {"type": "string"}}}}
         responses: dict[int | str, dict[str, Any]] = {
             200: {"description": "Done.", **content},
-            **{status: {"model": Problem, "description": _STATUSES[status]} for status in sorted(statuses)},
+            **{
+                status: {"model": door.bodies.get(status, Problem), "description": _STATUSES[status]}
+                for status in sorted(statuses)
+            },
         }
         app.add_api_route(
             door.path,

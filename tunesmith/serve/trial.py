@@ -11,6 +11,7 @@ from tunesmith.lm import BaseLM, Call, as_lm, metered
 from tunesmith.modules import Module, context, copy_program
 from tunesmith.serve.contract import Contract, written
 from tunesmith.serve.log import Log
+from tunesmith.serve.problem import kind_of
 from tunesmith.serve.workers import Workers
 
 __all__ = ["Second", "Trial"]
@@ -90,7 +91,7 @@ class Trial:
                 found = self.program(**inputs)
             same = written(found.items()) == written(answer.items())
         except Exception as error:  # noqa: BLE001 - a shadow may fail as it likes
-            problem = type(error).__name__.lstrip("_")
+            problem = kind_of(error)
         finally:
             self._waiting = 0
         self._log.write(

@@ -15,7 +15,7 @@ from tunesmith.serve.desk import Desk
 from tunesmith.serve.endpoint import Endpoint, pascal
 from tunesmith.serve.form import Field, form_fields
 from tunesmith.serve.pages import page_answer
-from tunesmith.serve.predicting import read_inputs, visit_of
+from tunesmith.serve.predicting import attempts_of, read_inputs, visit_of
 from tunesmith.serve.route import Door
 from tunesmith.serve.web import JSONResponse, Request, Response
 
@@ -81,8 +81,8 @@ def _try_door(endpoint: Endpoint, desk: Desk) -> Door:
     async def tried(request: Request) -> Response:
         inputs, began = await read_inputs(request, desk, read), time.perf_counter()
         with desk.seat():
-            attempt = desk.attempt(endpoint.lm)
-            visit_of(request, inputs, [attempt], desk)
+            [attempt] = attempts_of(request, endpoint, desk)
+            visit_of(request, inputs, desk)
             with Watch(request.receive, attempt.stop):
                 found, messages = await attempt.result(lambda: _tried(endpoint, inputs, attempt))
         calls = attempt.calls

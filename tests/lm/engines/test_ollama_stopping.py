@@ -13,7 +13,7 @@ import pytest
 from tests.lm.engines.test_ollama import chats, engine_on, patient, text_request
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import BudgetExceeded, ModelMissing, ModelUnavailable
-from tunesmith.lm import Budget, Meter, ReplyCache, StopSignal, StreamDeltaEvent, build_lm, lm, metered
+from tunesmith.lm import Budget, Meter, ReplyCache, StopSignal, StreamDeltaEvent, build_lm, lm, metered, stoppable
 from tunesmith.lm.stack import AsyncFacade
 from tunesmith.modules import stream
 
@@ -71,6 +71,23 @@ def test_a_cancelled_task_ends_its_stream(server: ProtocolServer) -> None:
 
     asyncio.run(read_some())
     assert until(lambda: server.requests[-1].disconnected)
+
+
+def test_a_call_that_nobody_waits_for_ends_before_the_first_word() -> None:
+    left = threading.Event()
+
+    def check() -> None:
+        if left.is_set():
+            raise StopSignal(ModelUnavailable("nobody waits"))
+
+    with ProtocolServer([FakeModel("slow", reply="4", delay=3)]) as server:
+        model = lm("ollama/slow", host=server.url, cache=False)
+        assert model.identity.digest
+        threading.Timer(0.05, left.set).start()
+        start = time.monotonic()
+        with stoppable(check), pytest.raises(StopSignal):
+            model("count")
+        assert time.monotonic() - start < 2
 
 
 @pytest.fixture
