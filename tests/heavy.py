@@ -2,7 +2,8 @@
 
 from tunesmith.lazy import lazy_module
 
-__all__ = ["pd", "stats"]
+__all__ = ["distributed", "pd", "stats"]
 
+distributed = lazy_module("distributed")
 pd = lazy_module("pandas")
 stats = lazy_module("scipy.stats")

@@ -41,7 +41,9 @@ DOORS = {  # third-party package: the only files that may import it
     "bm25s": ["modules/retrieval/word_index.py"],
     "click": ["cli/*"],
     "cryptography": ["artifacts/keys.py"],
+    "dask": ["evaluation/executors/dask.py"],
     "diskcache": ["lm/cache/table.py"],
+    "distributed": ["evaluation/executors/dask.py"],
     "dspy": [
         "signatures/signature.py",
         "lm/engine.py",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tunesmith.data import Dataset, Score
     from tunesmith.evaluation import Report, class_scores, evaluate
     from tunesmith.experiments import Experiment
+    from tunesmith.evaluation import DaskExecutor, Report, class_scores, evaluate
     from tunesmith.experiments import compile_program as compile  # noqa: A004 - promised as `ts.compile`
     from tunesmith.lm import LM, Budget, FunctionLM, Meter, ScriptedLM, metered
     from tunesmith.modules import (
@@ -122,6 +123,7 @@ __all__ = [
     "Compress",
     "Corpus",
     "CoTThenReAct",
+    "DaskExecutor",
     "Dataset",
     "Dedupe",
     "Demo",

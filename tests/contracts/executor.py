@@ -141,6 +141,7 @@ class ExecutorContract:
                 examples(6),
                 right,
                 lm=self.model(server, tmp_path),
+                slots=1,
                 progress=progress,
                 executor=self.name,
             )

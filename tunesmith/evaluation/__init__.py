@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tunesmith.evaluation.evaluator import Runner, as_model, evaluate
     from tunesmith.evaluation.examples import as_dataset, checked_demos, fit_to_program
     from tunesmith.evaluation.executor import Executor, executing, executor_names, register_executor
+    from tunesmith.evaluation.executors.dask import DaskExecutor
     from tunesmith.evaluation.flips import Flip, Flips
     from tunesmith.evaluation.judge_agreement import Agreement, agreement
     from tunesmith.evaluation.ledger import Ledger, count_ledger, read_entries
@@ -53,6 +54,7 @@ __all__ = [
     "class_scores",
     "ClassScores",
     "count_ledger",
+    "DaskExecutor",
     "Entry",
     "evaluate",
     "examples_needed",

@@ -53,7 +53,7 @@ def evaluate(
     floor: float = 0.0,
     steps: bool = False,
     progress: Callable[[int, int], None] | None = None,
-    executor: str | None = None,
+    executor: str | Executor | None = None,
 ) -> Report:
     """Run `program` on every example and score what it returns.
 
@@ -67,12 +67,13 @@ def evaluate(
         metric: `metric(example, prediction, trace=None)`, or with the five arguments of `dspy.GEPA`'s metrics; it
             returns a bool, a number, a `Score`, or what has a `score` and `feedback`.
         lm: the model; default `dspy.settings.lm`.
-        slots: examples on the way at once; default what the LM says.
+        slots: examples on the way at once; default what the LM says, or how many threads a Dask cluster has.
         meter: counts the calls and holds the budget; default a fresh one.
         floor: the score of an example the program fails on.
         steps: whether rows keep the program's inner predictions.
         progress: is told how many of how many examples are done.
-        executor: where examples run: `threads` of this process, the default, or `processes` (docs/executors.md).
+        executor: where examples run: `threads` of this process, the default, `processes`, `dask`, or an object such as
+            `DaskExecutor(address)` (docs/executors.md).
 
     Returns:
         One row per example in the dataset's order, whatever the order they finished in.
@@ -159,15 +160,15 @@ class Runner:
         groups = examples.groups if isinstance(examples, Dataset) else None
         keys = examples.keys if isinstance(examples, Dataset) else tuple(map(example_key, examples))
         work = _Work(keys, progress, failed, len(examples) if total is None else total)
-        count = self.lm.slots if slots is None else slots
         try:
             with run_under_way():
                 stop = None if self._view is None else self._replay(self._view, work)
                 line, executor = Line(work.left, self._turns), current_executor()
                 if work.left:
                     executor.check(self._subject)
+                    slots = executor.slots(self.lm) if slots is None else slots
                 try:
-                    line.run(lambda: self._drain(examples, work, line, executor), count)
+                    line.run(lambda: self._drain(examples, work, line, executor), slots or 1)
                 finally:
                     self._settle(work)
                 if stop is not None:

@@ -12,13 +12,12 @@ from tunesmith.evaluation.ledger_entry import Entry
 from tunesmith.evaluation.report import Row
 from tunesmith.evaluation.subject import Subject
 from tunesmith.lazy import import_files
-from tunesmith.lm import Call
+from tunesmith.lm import LM, Call
 from tunesmith.signatures import Example
 
 __all__ = [
     "Evaluate",
     "Executor",
-    "check_executor",
     "current_executor",
     "executing",
     "executor_names",
@@ -41,12 +40,16 @@ class Executor(ABC):
     def check(self, subject: Subject) -> None:  # noqa: B027 - most executors run anything
         """Raise `UsageError` if `subject` cannot run here; asked before the first call."""
 
+    def slots(self, lm: LM) -> int:
+        """Return how many examples are on the way at once where nobody said it."""
+        return lm.slots
+
     @abstractmethod
     def seat(self, subject: Subject) -> AbstractContextManager[Evaluate]:
         """Return a place for one thread of an evaluation; what it gives evaluates one example at a time."""
 
     def close(self) -> None:  # noqa: B027 - most executors hold nothing
-        """Free what the executor holds."""
+        """Free what the executor holds. It may be used again afterwards."""
 
 
 _KINDS: dict[str, type[Executor]] = {}
@@ -74,16 +77,16 @@ def current_executor() -> Executor:
 
 
 @contextlib.contextmanager
-def executing(name: str | None) -> Iterator[None]:
-    """Let every evaluation inside run on the executor of that name; `None` changes nothing.
+def executing(given: str | Executor | None) -> Iterator[None]:
+    """Let every evaluation inside run on an executor, given itself or by its name; `None` changes nothing.
 
     Raises:
         UsageError: there is no executor of that name.
     """
-    if name is None:
+    if given is None:
         yield
         return
-    found = _made(name)
+    found = _made(given)
     token = _CURRENT.set(found)
     try:
         yield
@@ -92,13 +95,9 @@ def executing(name: str | None) -> Iterator[None]:
         found.close()
 
 
-def check_executor(name: str | None) -> None:
-    """Raise `UsageError` unless `name` is an executor's, or `None` for the default."""
-    if name is not None:
-        _made(name)
-
-
 def _made(name: object) -> Executor:
+    if isinstance(name, Executor):
+        return name
     names = executor_names()
     if not isinstance(name, str) or name not in names:
         raise UsageError(f"There is no executor {shown(name)}. Use one of: {', '.join(names)}.")

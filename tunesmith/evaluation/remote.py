@@ -8,7 +8,7 @@ import json
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, Protocol
 
 from tunesmith import errors
 from tunesmith.errors import BudgetExceeded, ModelUnavailable, TunesmithError, UsageError
@@ -35,7 +35,7 @@ class Gone(Exception):
 class Peer(ABC):
     """One worker at the other end of two streams of JSON lines."""
 
-    def __init__(self, coming: BinaryIO, going: BinaryIO) -> None:
+    def __init__(self, coming: IO[bytes], going: IO[bytes]) -> None:
         self._coming, self._going = coming, going
         self._loaded: bytes | None = None
 
@@ -50,7 +50,7 @@ class Peer(ABC):
             StopSignal: it cannot.
             Gone: it has ended.
         """
-        if self._loaded is job:
+        if self._loaded == job:
             return
         self._write(job)
         said = self.hear()

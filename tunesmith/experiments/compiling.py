@@ -23,7 +23,7 @@ from tunesmith.compilers import (
     run_job,
 )
 from tunesmith.errors import UsageError, shown
-from tunesmith.evaluation import RunInfo, executing
+from tunesmith.evaluation import Executor, RunInfo, executing
 from tunesmith.lm import BaseLM, Budget
 from tunesmith.metrics import Metric, check_metric, metric_name
 from tunesmith.modules import Module, caller_adapter, class_name
@@ -58,7 +58,7 @@ def compile_program(
     store: bool = True,
     command: dict[str, Any] | None = None,
     mirror: MirrorPlace = None,
-    executor: str | None = None,
+    executor: str | Executor | None = None,
 ) -> CompileResult:
     """Compile `program`, test it on examples that selected nothing, and save an artifact.
 
@@ -100,7 +100,8 @@ def compile_program(
         mirror: URL of an Optuna database, such as 'postgresql+psycopg://...', in which `optuna-dashboard` shows the
             search; it is only written to, and no failure of it stops a compile that has begun. Default `study.db` in
             the run's folder; `False` for none.
-        executor: where examples run: `threads` of this process, the default, or `processes` (docs/executors.md).
+        executor: where examples run: `threads` of this process, the default, `processes`, `dask`, or an object such as
+            `DaskExecutor(address)` (docs/executors.md).
 
     Raises:
         UsageError: an argument that cannot be used.
