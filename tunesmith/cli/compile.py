@@ -95,7 +95,7 @@ def run(
                 prompt_lm=chosen_role("prompt_lm", prompt_lm, project, store=not no_store),
                 judge_lm=chosen_role("judge_lm", judge_lm, project, store=not no_store),
                 teacher=chosen_teacher(teacher, teacher_lm, project, model, allow, store=not no_store),
-                executor=project.settings.compile.executor,
+                executor=project.executor(),
                 command=invoked_command(run=name, spec=spec or os.environ.get("TUNESMITH_LM") or None),
             )
     diff = result.report.baseline_candidate.diff(result.report.candidate)

@@ -36,13 +36,14 @@ def run(
     spec: str | None,
     slots: int | None,
     executor: str | None,
+    dask: str | None,
     no_store: bool,
     allow: tuple[str, ...],
     as_json: bool,
     quiet: bool,
 ) -> int:
     """Score a program on a dataset, or several models on one program."""
-    project = current_project().changed(metric=metric, compile={"executor": executor})
+    project = current_project().changed(metric=metric, compile={"executor": executor, "dask": dask})
     specs = _specs(models, spec, at_least)
     made = {name: chosen_lm(name, project, slots=slots, store=not no_store) for name in specs}
     given = _Given(project, target, (data, split), tuple(allow), slots, quiet)
@@ -106,7 +107,7 @@ class _Given:
                 lm=model,
                 slots=self.slots,
                 progress=lambda done, all_: tell(title, done, all_),
-                executor=self.project.settings.compile.executor,
+                executor=self.project.executor(),
             )
         opened = count_evaluation(examples.fingerprint, program, judge, model) if is_test else None
         name = self.target if self.target is not None else self.project.program_name or type(program).__name__

@@ -10,6 +10,7 @@ from tunesmith.cli.completing import ArtifactPath
 __all__ = [
     "allow_option",
     "artifact_argument",
+    "dask_option",
     "executor_option",
     "fork_option",
     "json_option",
@@ -48,7 +49,10 @@ slots_option: _Decorator = click.option(
 executor_option: _Decorator = click.option(
     "--executor",
     metavar="NAME",
-    help="Where examples run: threads or processes (docs/executors.md). Default: threads, or tunesmith.toml's.",
+    help="Where examples run: threads, processes or dask (docs/executors.md). Default: threads, or tunesmith.toml's.",
+)
+dask_option: _Decorator = click.option(
+    "--dask", metavar="ADDRESS", help="Run examples on the Dask cluster of this scheduler, as tcp://HOST:8786."
 )
 no_store_option: _Decorator = click.option(
     "--no-store", is_flag=True, help="Neither store nor use cached replies, for private data."
@@ -115,6 +119,7 @@ _SETTINGS: tuple[_Decorator, ...] = (
         help="Keep this text in each instruction that contains it. May be repeated.",
     ),
     executor_option,
+    dask_option,
 )
 
 

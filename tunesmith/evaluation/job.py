@@ -16,7 +16,7 @@ from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation.examples import fit_to_program
 from tunesmith.evaluation.ledger_view import lm_key
 from tunesmith.evaluation.subject import Subject
-from tunesmith.lm import LM, ReplyCache, is_portable, lm
+from tunesmith.lm import LM, ReplyCache, is_portable, lm, reply_cache
 from tunesmith.metrics import metric_fingerprint, metric_name
 from tunesmith.modules import (
     Candidate,
@@ -155,14 +155,15 @@ def _lm_json(model: LM) -> dict[str, Any]:
         ) from error
     folder = model.cache_folder
     price = None if model.price is None else list(model.price)
-    return {"state": state, "price": price, "cache": None if folder is None else str(folder)}
+    own = folder is not None and folder == reply_cache().folder  # the other process has one of its own
+    return {"state": state, "price": price, "cache": True if own else None if folder is None else str(folder)}
 
 
 def _lm_of(given: Mapping[str, Any]) -> LM:
     state = {name: value for name, value in given["state"].items() if not name.startswith("_")}
     state.pop("dspy_lm_class", None)
     if given["cache"] is not None:
-        state["cache"] = ReplyCache(Path(given["cache"]))
+        state["cache"] = True if given["cache"] is True else ReplyCache(Path(given["cache"]))
     return lm(**state, price=None if given["price"] is None else tuple(given["price"]))
 
 

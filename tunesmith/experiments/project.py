@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from tunesmith.compilers import Compiler, check_values, compiler_named, compilers, read_option
 from tunesmith.data import Dataset, Splits
 from tunesmith.errors import DataError, TunesmithError, UsageError, shown
+from tunesmith.evaluation import DaskExecutor, Executor
 from tunesmith.experiments.checking import checked_settings
 from tunesmith.experiments.layers import FileLayer, Layer, NamedLayer, Place, effective, environment_layer, place_of
 from tunesmith.experiments.named import find_metric, find_object, find_program, find_signature
@@ -382,6 +383,22 @@ class Project:
         """Return what a compile may be charged."""
         table = self.settings.compile
         return Budget(calls=table.budget_calls, tokens=table.budget_tokens, seconds=table.budget_seconds)
+
+    def executor(self) -> str | Executor | None:
+        """Return where examples run, `None` if nothing is said.
+
+        Raises:
+            UsageError: a scheduler is named, and an executor that has none.
+        """
+        table = self.settings.compile
+        if table.dask is None:
+            return table.executor
+        if table.executor not in (None, DaskExecutor.name):
+            raise UsageError(
+                f"The executor is {shown(table.executor)} ({self.place('compile', 'executor')}), and `dask` names a "
+                f"scheduler ({self.place('compile', 'dask')}). Leave one of them out, or say `--executor dask`."
+            )
+        return DaskExecutor(table.dask)
 
     def _missing(self, what: str, line: str, option: str) -> str:
         if self.path is None:

@@ -144,8 +144,8 @@ else:  # with the options of every engine that a file may hold
 class CompileSettings(_Table):
     """`[compile]`: compiler, budget and run; every other key is an option of the compiler, see `docs/compilers.md`.
 
-    `executor` says where examples run, of `tunesmith eval` as well. `teacher` (`module:attr`), `freeze` and
-    `protect` are those of `ts.compile`.
+    `executor` says where examples run, of `tunesmith eval` as well, and `dask` names the scheduler of a cluster.
+    `teacher` (`module:attr`), `freeze` and `protect` are those of `ts.compile`.
     """
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
@@ -158,6 +158,7 @@ class CompileSettings(_Table):
     budget_seconds: float | None = Count
     slots: int | None = Positive
     executor: str | None = None
+    dask: str | None = None
     teacher: str | None = None
     freeze: list[str] = []
     protect: list[str] = []

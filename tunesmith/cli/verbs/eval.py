@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import executor_option, metric_option, model_options
+from tunesmith.cli.options import dask_option, executor_option, metric_option, model_options
 
 __all__ = ["command"]
 
@@ -29,6 +29,7 @@ __all__ = ["command"]
     help="Compare these models, on the same examples. May be repeated.",
 )
 @executor_option
+@dask_option
 @model_options
 def command(**given: Any) -> int:
     """Score a program on a dataset, or compare models on it.

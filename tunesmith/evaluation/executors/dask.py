@@ -81,7 +81,7 @@ class DaskExecutor(Executor):
             line = json.dumps({"job": job_json(subject)}).encode("ascii")
             self._job = subject, line, [len(subject.paths)]
         if self._cluster is None:
-            self._cluster = _Cluster(self._address, self._listen, self._patience)
+            self._cluster = _Cluster(*_client(self._address, self._patience), self._listen, self._patience)
 
     def slots(self, lm: LM) -> int:
         """Return how many threads the workers have."""
@@ -140,8 +140,8 @@ class _Worker(Peer):
 class _Cluster:
     """The seats of one run. Safe from many threads."""
 
-    def __init__(self, address: Any, listen: tuple[str, int] | None, patience: float) -> None:
-        self._client, self._is_own = _client(address, patience)
+    def __init__(self, client: Any, is_own: bool, listen: tuple[str, int] | None, patience: float) -> None:  # noqa: FBT001
+        self._client, self._is_own = client, is_own
         self._patience, self._token = patience, secrets.token_hex(16)
         self._gate = threading.Lock()
         self._idle, self._waiting = deque[_Worker](), deque["Future[Peer]"]()
@@ -150,7 +150,7 @@ class _Cluster:
         self._wanted, self._refused, self._warned = 0, "", False
         self._seen = time.monotonic()  # when there was a worker
         try:
-            self.threads = self._first_workers()
+            self._await_workers()
             host, port = listen or (_own_address(self._client.scheduler.address), 0)
             try:
                 self._door = socket.create_server((host, port), backlog=1024)
@@ -212,6 +212,11 @@ class _Cluster:
 
     # -----------------------------------------------------------------------------------------------------------
 
+    @property
+    def threads(self) -> int:
+        """How many threads the workers have now, at least 1."""
+        return max(1, int(self._client.scheduler_info(n_workers=0)["total_threads"]))
+
     def want(self, seats: int) -> None:
         """Have Dask start as many seats, or as many of them as its workers have threads."""
         with self._gate:
@@ -233,13 +238,9 @@ class _Cluster:
             with contextlib.suppress(Exception):
                 self._client.close(timeout=2)
 
-    def _first_workers(self) -> int:
-        """Return the number of the workers' threads, once there is a worker."""
+    def _await_workers(self) -> None:
         end = time.monotonic() + self._patience
-        while True:
-            known = self._client.scheduler_info(n_workers=0)
-            if known["n_workers"]:
-                return int(known["total_threads"])
+        while not self._client.scheduler_info(n_workers=0)["n_workers"]:
             if time.monotonic() >= end:
                 raise ModelUnavailable(self._nobody())
             time.sleep(min(0.2, max(0.0, end - time.monotonic())))
