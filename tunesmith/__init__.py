@@ -33,9 +33,8 @@ if TYPE_CHECKING:
         TextGrad,
     )
     from tunesmith.data import Dataset, Score
-    from tunesmith.evaluation import Report, class_scores, evaluate
-    from tunesmith.experiments import Experiment
     from tunesmith.evaluation import DaskExecutor, Report, class_scores, evaluate
+    from tunesmith.experiments import Experiment
     from tunesmith.experiments import compile_program as compile  # noqa: A004 - promised as `ts.compile`
     from tunesmith.lm import LM, Budget, FunctionLM, Meter, ScriptedLM, metered
     from tunesmith.modules import (
