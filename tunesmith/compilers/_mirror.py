@@ -87,6 +87,7 @@ class Mirror:
             return
         in_time = self._is_open.wait(_SECONDS_TO_OPEN)
         if self._error or not in_time:
+            self._warned = True  # the error below says it, and no compile goes on
             self._leave(0.0)
             reason = self._error or f"it does not answer within {_SECONDS_TO_OPEN:.0f} seconds"
             raise UsageError(
