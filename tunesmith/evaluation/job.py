@@ -125,6 +125,7 @@ def example_of(subject: Subject, given: Mapping[str, Any]) -> Example:
     return fit_to_program(subject.origin, Dataset((example,), tuple(given["inputs"]), "data"))[0][0]
 
 
+@functools.lru_cache(maxsize=4)  # of the evaluation under way, asked for each example
 def _exact_fields(subject: Subject) -> frozenset[str]:
     """Return the fields that the program's signature types, in any process."""
     try:
