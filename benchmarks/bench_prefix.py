@@ -3,7 +3,7 @@
 Two candidates are scored on 30 examples by the compilers' own code, on the embedded model behind the protocol server
 (one slot, prompt cache on, `cache_ram_mib` 0, no saved states; counted by `timings.prompt_n`). Then the very
 same requests are sent again, to a server that has read nothing yet: all of one candidate before the other, which is
-the best order, and one of each in turn.
+the best order, and one of each in turn. So are the five chains of a vote, which read the same prompt.
 """
 
 import json
@@ -25,6 +25,7 @@ from tunesmith.signatures import Demo
 
 EXAMPLES = 30
 DEMOS = 4
+CHAINS = 5
 THINGS = ("soup", "train", "song", "hotel", "lamp", "film", "walk", "bread", "game", "phone", "coat", "desk", "play")
 WORDS = {"positive": ("a joy", "so good", "well made"), "negative": ("a mess", "too late", "badly made")}
 
@@ -84,6 +85,18 @@ def replay(server: ProtocolServer, bodies: list[dict[str, Any]]) -> int:
     return sum(entry.processed_tokens for entry in chats(server)[before:])
 
 
+def chains(server: ProtocolServer) -> list[int]:
+    """Return what a server that has read nothing reads of the prompt of each chain of a vote."""
+    server.stop()
+    server.start()
+    before = len(chats(server))
+    program = ts.Predict(Mood)
+    vote = ts.SelfConsistency(candidates(program)[0].apply(program), samples=CHAINS)
+    with dspy.context(lm=ts.lm("ollama/m", host=server.url, num_ctx=2048, cache=False)):
+        vote(text=labelled(0)["text"])
+    return [entry.processed_tokens for entry in chats(server)[before:]]
+
+
 def rows() -> list[Row]:
     with ProtocolServer([FakeModel("m", embedded_backend(), weights="embedded")], slots=1) as server:
         race(server.url)
@@ -96,6 +109,7 @@ def rows() -> list[Row]:
         first, second = by_prefix.values()
         best = replay(server, [*first, *second])
         alternating = replay(server, [body for pair in zip(first, second, strict=True) for body in pair])
+        read = chains(server)
     counts = {"race": ours, "best order": best, "alternating": alternating, "calls": len(bodies)}
     return [
         Row(
@@ -113,6 +127,13 @@ def rows() -> list[Row]:
             5.0,
             at_most=False,
             details=counts,
+        ),
+        Row(
+            "prefix_chains",
+            f"prompt tokens read for {CHAINS} chains of `SelfConsistency` / for the first",
+            sum(read) / read[0],
+            1.1,
+            details={"chains": read},
         ),
     ]
 
