@@ -134,6 +134,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register what this site adds to Sphinx."""
     app.add_directive("public-names", PublicNames)
     app.add_lexer("jsonl", JsonLexer)
+    app.add_lexer("csv", TextLexer)
     app.add_lexer("mermaid", TextLexer)  # a code host draws it; here it is text
     app.connect("source-read", _add_contents)
     app.connect("autodoc-process-signature", _sign_modules)

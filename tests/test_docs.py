@@ -2,14 +2,17 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.scale import FULL
 from tests.scripts import benchmark
+from tunesmith.cli import main
 from tunesmith.compilers import VERDICTS
 from tunesmith.lm.engine import context_overflow
 
@@ -77,6 +80,28 @@ def test_the_examples_of_saving_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", ["data.md", "experiments.md", "metrics.md", "modules.md", "serving.md"])
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
     run("\n".join(FENCE.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))), tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("page", ["howto.md", "migration.md"])
+def test_the_code_of_a_page_runs_in_this_process(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "\n".join(FENCE.findall((ROOT / "docs" / page).read_text(encoding="utf-8")))
+    exec(compile(code, page, "exec"), {"__name__": "page"})
+
+
+def test_every_command_of_the_docs_has_the_verb_and_the_options_that_it_names() -> None:
+    seen = 0
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            for line in re.findall(r"^tunesmith (.+)$", block.replace("\\\n", ""), re.MULTILINE):
+                command, words = main, shlex.split(line, comments=True)
+                while isinstance(command, click.Group):
+                    command, words = command.get_command(click.Context(command), words[0]), words[1:]
+                    assert command is not None, f"{page.name}: tunesmith {line}"
+                command.make_parser(click.Context(command)).parse_args(words)
+                seen += 1
+    assert seen > 40
 
 
 def test_troubleshooting_quotes_errors_as_they_are() -> None:
