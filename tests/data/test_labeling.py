@@ -139,6 +139,9 @@ def test_a_file_at_the_place_of_the_result_is_replaced_only_if_it_is_our_own(pat
             labeling.write()
     with opened(path, force=True) as labeling:
         assert len(result(labeling)) == 2
+        labeling.undo()
+        labeling.undo()
+        assert result(labeling) == [], "what was taken back is in no result"
 
 
 def test_one_process_at_a_time_labels_a_file(path: Path) -> None:

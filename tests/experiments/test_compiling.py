@@ -32,7 +32,7 @@ from tests.evaluation.replies import number, written
 from tests.experiments.plain_programs import Pipeline
 from tests.experiments.worlds import model as plain_model
 from tests.scale import FULL, scaled
-from tunesmith.compilers import CompileResult
+from tunesmith.compilers import CompileResult, Standing
 from tunesmith.errors import (
     BudgetExceeded,
     Interrupted,
@@ -146,6 +146,18 @@ def test_scores_on_the_test_split_say_nothing_else() -> None:
     result = compiled()
     assert result.tested
     assert re.fullmatch(r".* on 40 examples", str(result.baseline))
+
+
+def test_who_watches_is_told_how_candidates_stand_under_the_numbers_of_the_report(tmp_path: Path) -> None:
+    stood: list[Standing] = []
+    result = compiled(watch=stood.append, run=tmp_path / "run")
+    whole = {one.candidate.key: one for one in stood if one.is_whole}
+    assert whole[result.report.candidate.key].report.mean == result.report.compiled.mean
+    assert (stood[0].name, stood[0].report.rows, stood[0].size) == ("program as given", (), result.report.baseline.n)
+    known = json.loads((tmp_path / "run" / "candidates.json").read_text())["candidates"]
+    assert {one.candidate.key: one.number for one in stood if one.number} == {
+        key: about["number"] for key, about in known.items()
+    }
 
 
 def test_progress_is_told_of_every_part() -> None:

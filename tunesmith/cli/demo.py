@@ -6,9 +6,9 @@ from tunesmith.cli.failures import DONE
 from tunesmith.cli.invoked import invoked_command
 from tunesmith.cli.models import pull_shown
 from tunesmith.cli.output import emit, note, say
-from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch, say_diff, say_next, say_notes, say_reports, say_spent, say_verdict
 from tunesmith.cli.resumable import may_be_resumed
+from tunesmith.cli.watching import shown_compile
 from tunesmith.errors import ModelMissing
 from tunesmith.evaluation import run_path
 from tunesmith.experiments import DEMO_BUDGET, DemoResult, run_demo
@@ -35,12 +35,13 @@ def run(
         model = _model(spec, store=not no_store, quiet=quiet)
         note(f"Sorting hotel guests' comments by topic. Budget: {DEMO_BUDGET} LM calls.", quiet=quiet)
         watch = CacheWatch(model)
-        with shown_progress(quiet=quiet) as tell:
+        with shown_compile(quiet=quiet, events=False) as (tell, watch_standings):
             result = run_demo(
                 model,
                 run=run,
                 seed=seed,
                 progress=tell,
+                watch=watch_standings,
                 limit=limit,
                 new=new,
                 fork=fork,

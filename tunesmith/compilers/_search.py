@@ -634,6 +634,10 @@ class Search(Work):
         spent = self.meter.charged, self.meter.paid
         return Report(tuple(rows[:wanted]), self._worst, *spent, self._report_notes, groups)
 
+    def _called(self, candidate: Candidate) -> str:
+        number = self._numbers.setdefault(candidate, len(self._numbers))
+        return f"candidate {number}" if number else _GIVEN
+
     def _stand(self, candidate: Candidate, rows: Sequence[Row]) -> None:
         """Tell who watches how a candidate stands."""
         if self._watch is not None:
@@ -693,7 +697,7 @@ class Search(Work):
 
         def extend(index: int, n: int) -> list[float | None]:
             last[:] = [index]
-            report = self._report(tried[index], n, f"candidate {index + 1} of {count} on {n} examples")
+            report = self._report(tried[index], n, f"{self._called(tried[index])} on {n} examples")
             values = (report if judged is None else self.score(judged(tried[index]), n)).values()
             less = taken.get(tried[index], 0.0)
             return [None if value is None else value - less for value in values] if less else values

@@ -219,13 +219,13 @@ class Labeling:
         return found
 
     def write(self) -> Path | None:
-        """Write the result, whole or not at all, and return its file; `None` if nothing is decided yet.
+        """Write the result, whole or not at all, and return its file; `None` if nothing was ever decided.
 
         Raises:
             UsageError: there is a file that was not written from these decisions.
             DataError: it cannot be written.
         """
-        if not self.counts:
+        if not self.counts and not self._written:  # what was written before has to follow what was taken back
             return None
         rows = self.result()
         self._check_out()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunesmith.atomic import write_atomically
-from tunesmith.compilers import CompileResult, few_shot_candidate
+from tunesmith.compilers import CompileResult, Watch, few_shot_candidate
 from tunesmith.data import Dataset, Splits
 from tunesmith.errors import UsageError, brief
 from tunesmith.evaluation import Report, evaluate
@@ -104,6 +104,7 @@ def run_demo(
     run: str | Path = "demo",
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
+    watch: Watch | None = None,
     limit: int | None = None,
     new: bool = False,
     fork: str | Path | None = None,
@@ -117,6 +118,7 @@ def run_demo(
         run: the run folder.
         seed: of splits and draws.
         progress: called with the step, what is done of it, and its total.
+        watch: as `compile_program`.
         limit: at most this many examples per split, for a quick look.
         new: as `compile_program`.
         fork: as `compile_program`.
@@ -141,6 +143,7 @@ def run_demo(
         run=run,
         seed=seed,
         progress=progress,
+        watch=watch,
         new=new,
         fork=fork,
         store=store,
