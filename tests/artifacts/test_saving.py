@@ -261,7 +261,7 @@ def in_child(work: Callable[[], None]) -> int:
 
 def sizes(largest: int) -> list[int]:
     """Return evenly spread numbers of bytes up to the largest file, the first and the last among them."""
-    count = max(scaled(largest // 8), 12)
+    count = max(scaled(largest // 8), 6)
     return sorted({round(number * (largest - 1) / (count - 1)) for number in range(count)})
 
 
@@ -332,7 +332,7 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new_artifact(tmp_path):
     steps = int(count_file.read_text())
     assert steps > 20
     survivors = []
-    for number in range(steps) if FULL else range(0, steps, 3):
+    for number in range(steps) if FULL else range(0, steps, 5):
         target = tmp_path / str(number) / "a"
         shutil.copytree(old.path, target)
         how = in_child(lambda n=number, t=target: steps_of_a_save(t, *arguments, n, tmp_path / "key"))

@@ -107,7 +107,14 @@ def test_what_was_found_is_kept_by_a_run_and_its_artifact(tmp_path: Path) -> Non
     lm, program = FunctionLM(topical), ts.Predict(ts.Signature("message -> queue: Literal['red', 'green', 'blue']"))
     compiler = ts.KNNFewShot(k=(2,), formats=("bare",), fixed_sets=0)
     found = ts.compile(
-        program, metric=same, trainset=train, valset=val, compiler=compiler, lm=lm, run=str(tmp_path / "run")
+        program,
+        metric=same,
+        trainset=train,
+        valset=val,
+        compiler=compiler,
+        lm=lm,
+        run=str(tmp_path / "run"),
+        mirror=False,
     )
 
     assert found.report.improved

@@ -11,6 +11,7 @@ import pytest
 import tunesmith as ts
 from tests.evaluation.executors.programs import Colour, Fails, TwoSteps, broken, examples, right
 from tests.protocol import FakeModel, ProtocolServer
+from tests.scale import FULL
 from tunesmith.errors import BudgetExceeded, Interrupted, MetricError, ModelUnavailable, UsageError
 from tunesmith.evaluation import Report, executor_names, read_entries
 from tunesmith.lm import LM, Budget, Meter, ReplyCache
@@ -48,8 +49,8 @@ class ExecutorContract:
         for number, name in enumerate(("threads", self.name)):
             lm = self.model(server, tmp_path / str(number))
             for program in (ts.Predict(Colour), TwoSteps(), Fails()):
-                meter = Meter()
-                report = ts.evaluate(program, examples(8), right, lm=lm, slots=2, meter=meter, executor=name)
+                meter, slots = Meter(), 2 if FULL or isinstance(program, TwoSteps) else 1
+                report = ts.evaluate(program, examples(8), right, lm=lm, slots=slots, meter=meter, executor=name)
                 found.append((plain(report), report.notes, meter.charged.calls, meter.paid.calls, meter.charged.tokens))
 
         assert found[:3] == found[3:]
@@ -69,6 +70,7 @@ class ExecutorContract:
                 lm=self.model(server, tmp_path / f"cache {number}"),
                 run=tmp_path / str(number),
                 executor=name,
+                mirror=False,
             )
             assert found.artifact is not None
             artifacts.append(found.artifact.sha256)
@@ -105,13 +107,19 @@ class ExecutorContract:
 
         assert meter.charged.calls == meter.paid.calls == chats(server) == 5
 
-    def test_what_was_answered_before_is_not_paid_again(self, server: ProtocolServer, tmp_path: Path) -> None:
-        for _ in range(2):
+    def test_what_was_answered_before_is_not_paid_again_and_the_callers_settings_stay(
+        self, server: ProtocolServer, tmp_path: Path
+    ) -> None:
+        before = dspy.settings.copy()
+        for name in (self.name, "threads"):
             meter = Meter()
             lm = self.model(server, tmp_path)
-            ts.evaluate(ts.Predict(Colour), examples(4), right, lm=lm, meter=meter, executor=self.name)
-
+            ts.evaluate(ts.Predict(Colour), examples(4), right, lm=lm, meter=meter, executor=name)
         assert (meter.charged.calls, meter.paid.calls) == (4, 0)
+
+        ts.evaluate(ts.Predict(Colour), examples(4, 2), right, lm=lm, meter=meter, executor=self.name)
+        assert meter.paid.calls == 2, "two of them are new"
+        assert dspy.settings.copy() == before
 
     def test_the_models_absence_is_the_same_error(self, server: ProtocolServer, tmp_path: Path) -> None:
         lm = self.model(server, tmp_path)
@@ -148,13 +156,6 @@ class ExecutorContract:
 
         assert told == [1, 2, 3]
         assert len(caught.value.partial.rows) == 3
-
-    def test_the_callers_settings_are_left_as_they_were(self, server: ProtocolServer, tmp_path: Path) -> None:
-        before = dspy.settings.copy()
-
-        ts.evaluate(ts.Predict(Colour), examples(2), right, lm=self.model(server, tmp_path), executor=self.name)
-
-        assert dspy.settings.copy() == before
 
     def test_another_name_is_refused_with_those_there_are(self, server: ProtocolServer, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=f"There is no executor.*{self.name}"):

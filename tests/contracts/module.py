@@ -371,7 +371,7 @@ class ModuleContract:
 
     @pytest.mark.whole
     @pytest.mark.filterwarnings("ignore:The artifact cannot be loaded by:UserWarning")
-    @pytest.mark.parametrize("compiler", [ts.BootstrapFewShot, ts.RandomSearch])
+    @each("compiler", [ts.BootstrapFewShot, ts.RandomSearch] if FULL else [ts.RandomSearch])
     def test_a_compiler_improves_it_and_the_artifact_keeps_that(self, compiler: Any, tmp_path: Path) -> None:
         rows = [{name: f"{text} {number}" for name, text in self.inputs.items()} for number in range(4)]
         examples = [dspy.Example(**row).with_inputs(*row) for row in rows]

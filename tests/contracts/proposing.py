@@ -11,7 +11,7 @@ from tests.compilers.worlds import TRAIN, VAL, Colour, Steps, asked, right, stat
 from tests.contracts.compiler import CompilerContract
 from tests.each import each
 from tests.evaluation.replies import proposed
-from tests.scale import scaled
+from tests.scale import FULL, scaled
 from tunesmith.errors import Interrupted
 from tunesmith.evaluation import evaluate
 from tunesmith.lm import FunctionLM, Meter, ReplyCache, Seen, metered
@@ -66,7 +66,7 @@ class ProposingContract(CompilerContract):
         report = self.compiled(model).compile_report
         assert (report.gain.mean or 0) >= 0
 
-    @each("after", [40, 60])
+    @each("after", [40, 60] if FULL else [60])
     def test_no_proposal_is_asked_for_twice_after_a_stop(self, after: int, tmp_path: Path) -> None:
         def run(model: Any) -> Any:
             with dspy.context(lm=model):

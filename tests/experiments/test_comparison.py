@@ -39,6 +39,7 @@ def made(folder: Path, name: str, right: int, *, metric: Any = None, tested: ts.
         compiler=ts.LabeledFewShot(2),
         lm=ts.FunctionLM(answer),
         run=folder / name,
+        mirror=False,
     )
     return folder / name
 

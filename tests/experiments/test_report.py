@@ -53,6 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         compiler=compiler,
         lm=lm,
         run=folder,
+        mirror=False,
     )
     return folder
 
@@ -188,6 +189,7 @@ def test_a_private_run_has_scores_and_no_text_of_the_data(tmp_path: Path) -> Non
         lm=ts.FunctionLM(answer),
         compiler=ts.LabeledFewShot(2),
         run=tmp_path / "quiet",
+        mirror=False,
         store=False,
     )
     shutil.rmtree(tmp_path / "quiet" / "artifact")  # the demos of a program are its own

@@ -48,6 +48,7 @@ def test_the_first_step_in_which_two_runs_part_gives_the_pair(tmp_path: Path) ->
         compiler=ts.RandomSearch(num_candidates=2, seed=1),
         lm=FunctionLM(reply),
         run=tmp_path / "two",
+        mirror=False,
         budget=400,
     )
     found = rows(tmp_path / "two", "dpo", program=TwoSteps)
@@ -66,6 +67,7 @@ def test_examples_that_prefer_the_other_way_round_give_no_pair(tmp_path: Path) -
         compiler=ts.RandomSearch(num_candidates=2, seed=1),
         lm=FunctionLM(lambda seen: written(seen, colour="red" if len(seen.messages) > 1 else "green")),
         run=tmp_path / "one",
+        mirror=False,
         budget=100,
     )
     found = ts.export(tmp_path / "one", to="dpo")

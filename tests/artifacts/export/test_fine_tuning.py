@@ -152,7 +152,7 @@ def test_a_private_run_has_no_replies(tmp_path: Path) -> None:
 def test_a_run_without_an_artifact_needs_the_compiled_program(tmp_path: Path) -> None:
     compiler = ts.LabeledFewShot(k=2, metric=ts.metrics.exact_match("colour"), budget=60)
     with dspy.context(lm=ScriptedLM(*["red"] * 100)):
-        program = compiler.compile(ts.Predict(Colour), trainset=TRAIN, valset=VAL, run=tmp_path / "one")
+        program = compiler.compile(ts.Predict(Colour), trainset=TRAIN, valset=VAL, run=tmp_path / "one", mirror=False)
     assert "kept no artifact" in refused(tmp_path / "one")
     found = ts.export(tmp_path / "one", to="alpaca", program=program)
     assert json.loads(found.files["train.json"])[0]["output"] == "red"
@@ -177,6 +177,7 @@ def test_each_step_of_a_program_is_a_row_and_the_same_question_is_asked_once(tmp
         compiler=ts.LabeledFewShot(k=1),
         lm=ScriptedLM(*["red"] * 300),
         run=tmp_path / "one",
+        mirror=False,
         budget=100,
     )
     found = rows(tmp_path / "one", "alpaca", program=TwoSteps, eval_share=0)
@@ -191,7 +192,7 @@ def test_each_step_of_a_program_is_a_row_and_the_same_question_is_asked_once(tmp
 @each("name", ["bare", "json", "lines", "xml", "markdown", "chat"])
 def test_in_every_format_a_row_is_what_was_sent_and_what_came(name: str, tmp_path: Path) -> None:
     sent: Sent = set()
-    run = compiled(tmp_path / name, sent=sent, budget=60, compiler=ts.RandomSearch(num_candidates=1, formats=[name]))
+    run = compiled(tmp_path / name, sent=sent, budget=40, compiler=ts.RandomSearch(num_candidates=1, formats=[name]))
     asked = {(messages, _plain(text)) for messages, text in sent}
     for row in rows(run, "openai", replies="compiled", min_score=0):
         *before, last = row["messages"]
@@ -207,7 +208,7 @@ def test_rows_of_a_metric_that_the_run_no_longer_has_are_left_out(tmp_path: Path
     def never(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> float:
         return 0.0
 
-    given: dict[str, Any] = {"trainset": TRAIN, "valset": VAL, "run": tmp_path / "one", "budget": 60}
+    given: dict[str, Any] = {"trainset": TRAIN, "valset": VAL, "run": tmp_path / "one", "budget": 60, "mirror": False}
     for metric, more in ((never, {}), (ts.metrics.exact_match("colour"), {"rescore": True})):
         ts.compile(
             ts.Predict(Colour),

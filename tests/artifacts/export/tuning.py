@@ -51,7 +51,7 @@ def compiled(folder: Path, *, sent: Sent | None = None, program: Any = None, **o
             sent.add(((("system", seen.system), *seen.messages), text))
         return text
 
-    given = {"trainset": TRAIN, "valset": VAL, "testset": TEST, "budget": 250, **options}
+    given = {"trainset": TRAIN, "valset": VAL, "testset": TEST, "budget": 250, "mirror": False, **options}
     compiler = given.pop("compiler", ts.RandomSearch(num_candidates=4, max_labeled_demos=4, seed=1))
     ts.compile(
         ts.Predict(Colour) if program is None else program,
@@ -82,6 +82,7 @@ def dates_run(folder: Path) -> Path:
         lm=FunctionLM(lambda seen: known[seen.messages[-1][1]] if len(seen.messages) > 1 else "2020-01-01"),
         run=folder,
         budget=300,
+        mirror=False,
     )
     return folder
 
@@ -146,5 +147,6 @@ def agent_run(folder: Path, program: Any = None) -> Path:
         lm=FunctionLM(reply),
         run=folder,
         budget=100,
+        mirror=False,
     )
     return folder
