@@ -57,6 +57,7 @@ DOORS = {  # third-party package: the only files that may import it
     "jinja2": ["experiments/report/page.py"],
     "litellm": [],
     "mcp": ["modules/agents/mcp_tools.py"],
+    "mlflow": ["experiments/tracking/to_mlflow.py"],
     "ollama": ["lm/engines/ollama/engine.py"],
     "openai": ["lm/engines/openai/server.py"],
     "opentelemetry": ["serve/tracing.py"],
@@ -69,6 +70,7 @@ DOORS = {  # third-party package: the only files that may import it
     "starlette": ["serve/web.py"],
     "usearch": ["modules/retrieval/vector_graph.py"],
     "uvicorn": ["serve/server.py"],
+    "wandb": ["experiments/tracking/to_wandb.py"],
     "xllamacpp": ["lm/engines/llamacpp/context.py"],
 }
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}

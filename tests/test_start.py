@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tunesmith.lm
+from tests.evaluation.ledgers import filled
 from tests.lm.front import Act, chat_reply, front
 from tunesmith.cli.application import VERBS
 from tunesmith.lazy import lazy_module, lazy_pattern
@@ -64,6 +65,16 @@ def test_completion_loads_neither_dspy_nor_what_it_needs() -> None:
     shell = {"_TUNESMITH_COMPLETE": "bash_complete", "COMP_WORDS": "tunesmith compile --", "COMP_CWORD": "2"}
 
     assert loaded("from tunesmith.cli import main; main([])", *HEAVY_FOR_HELP, **shell) == set()
+
+
+def test_looking_at_runs_loads_no_dspy(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    filled(tmp_path / "runs" / "first" / "run.db", 20)
+    verbs = [["runs", "ls"], ["runs", "show", "first"]]
+    code = f"import os; from tunesmith.cli import main; os.chdir({str(tmp_path)!r})\n"
+    code += f"for one in {verbs}: main(one, standalone_mode=False)"
+
+    assert loaded(code, "dspy", "pydantic") == set()
 
 
 def test_reading_a_reply_loads_no_diskcache(tmp_path: Path) -> None:

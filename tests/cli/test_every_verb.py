@@ -164,6 +164,9 @@ BAD: list[tuple[int, tuple[str, ...]]] = [
     (2, ("runs", "resume", "nothing")),
     (2, ("runs", "rm", "nothing")),
     (2, ("runs", "rm", "first")),  # nobody answers
+    (2, ("runs", "export", "first")),  # to where?
+    (2, ("runs", "export", "first", "--to", "excel")),
+    (2, ("runs", "export", "nothing", "--to", "mlflow")),
     (2, ("runs", "walk")),
     (2, ("cache", "prune")),
     (2, ("cache", "prune", "--older-than", "soon")),

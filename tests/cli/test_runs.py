@@ -375,3 +375,14 @@ def test_a_report_goes_to_stdout_as_its_file_has_it(workspace: Workspace) -> Non
     assert run("report", "first").exit_code == 0
     assert run("report", "first", "--out", "-").stdout_bytes == Path("runs/first/report.html").read_bytes()
     assert not Path("-").exists()
+
+
+@pytest.mark.whole
+def test_a_run_is_exported_to_a_folder_of_mlflow(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    place = (workspace.folder / "tracked").as_uri()
+    found = json.loads(run("runs", "export", "first", "--to", "mlflow", "--at", place, "--json").stdout)
+    (kept,) = (workspace.folder / "tracked").glob(f"*/{found['id']}/params/compiler")
+    assert kept.read_text() in ("RandomSearch", "JointSearch", "Portfolio")
+    assert "mlflow ui" in run("runs", "export", "first", "--to", "mlflow", "--at", place).stdout

@@ -15,6 +15,7 @@ from tests.each import each
 from tests.evaluation.ledgers import entry_of, filled, key_of
 from tunesmith.evaluation import Ledger, count_ledger, read_entries
 from tunesmith.evaluation import ledger_entry as entries
+from tunesmith.evaluation.ledger_columns import columns_of
 from tunesmith.sqlite import connect
 
 OTHER: tuple[Any, ...] = (None, True, 7, 7.5, "text", [], ["text"], {}, {"a": 1})
@@ -64,12 +65,12 @@ def is_alike(one: Any, other: Any) -> bool:
     return numbers or type(one) is type(other)
 
 
-BODY = json.loads(entries.columns_of(entry_of(1), 1)[-2])
+BODY = json.loads(columns_of(entry_of(1), 1)[-2])
 
 
 @each("path", list(places(BODY)), ids=str)
 def test_any_type_in_any_place_of_a_body_is_damage_or_what_was_meant(path: tuple[Any, ...]) -> None:
-    good = entries.columns_of(entry_of(1), 1)
+    good = columns_of(entry_of(1), 1)
     for value in OTHER:
         values = signed(good, body=json.dumps(replaced(BODY, path, value)))
         try:
@@ -77,14 +78,14 @@ def test_any_type_in_any_place_of_a_body_is_damage_or_what_was_meant(path: tuple
         except entries.DamagedRow:
             continue
         assert is_alike(at(BODY, path), value) or value in TAKEN.get(path, ()) or path[0] == "calls", (path, value)
-        again = signed(entries.columns_of(found, 1))
+        again = signed(columns_of(found, 1))
         assert entries.entry_of(again) == found
 
 
 @each("name", [name for name in entries.COLUMNS if name not in ("seq", "sha256", "body")])
 def test_any_type_in_any_column_is_damage_or_what_was_meant(name: str) -> None:
     for number in (1, 3):  # a score, a failure
-        good = entries.columns_of(entry_of(number), 1)
+        good = columns_of(entry_of(number), 1)
         known = dict(zip(entries.COLUMNS, good, strict=True))[name]
         for value in (None, 7, 7.5, "text"):
             try:

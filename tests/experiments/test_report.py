@@ -14,8 +14,8 @@ from tests.browser import least_contrast, opened
 from tests.each import each
 from tunesmith.compilers import OBJECTIVES
 from tunesmith.errors import UsageError
-from tunesmith.evaluation import Report, Row, RunInfo
-from tunesmith.experiments import RunRecord, Tried, report_page, write_report
+from tunesmith.evaluation import Report, Row, RunInfo, count_ledger
+from tunesmith.experiments import RunOutline, RunRecord, Tried, report_page, write_report
 from tunesmith.experiments.report.charts import bars, points
 
 RIGHT = {"loud": "room", "cold": "room", "soup": "food", "fish": "food"}
@@ -71,6 +71,25 @@ def test_the_record_knows_every_candidate_what_it_was_and_what_it_scored(run: Pa
     assert len(record.tried) == result["candidates"]
     assert [len(record.examples[name]) for name in ("validation", "test")] == [30, 50]
     assert record.examples["test"][0].labels.keys() == {"guest", "label"}
+
+
+def test_an_outline_says_of_candidates_what_the_record_says(run: Path) -> None:
+    record, outline = RunRecord.of(RunInfo.of(run)), RunOutline.of(RunInfo.of(run))
+    assert outline.counts == count_ledger(run / "run.db")
+    assert outline.has_splits
+    for one, whole in zip(outline.candidates, record.tried, strict=True):
+        same = ("key", "name", "differs", "given", "chosen")
+        assert [getattr(one, name) for name in same] == [getattr(whole, name) for name in same]
+        for side, report in ((one.validation, whole.validation), (one.test, whole.test)):
+            failed = sum(row.failure is not None for row in report.rows)
+            assert (side.rows, side.n, side.errors) == (len(report.rows), report.n, failed)
+            assert side.mean == pytest.approx(report.mean)
+
+
+def test_the_page_needs_the_texts_of_both_ends_alone(run: Path) -> None:
+    info = RunInfo.of(run)
+    assert report_page(RunRecord.of(info, texts="ends")) == report_page(RunRecord.of(info))
+    assert not any(row.outputs for one in RunRecord.of(info, texts="none").tried for row in one.test.rows)
 
 
 def test_each_candidate_but_the_first_has_an_earlier_one_that_it_differs_least_from(run: Path) -> None:

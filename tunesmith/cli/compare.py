@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from tunesmith.cli.choosing import current_project
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.output import emit, heading, note, say, say_table
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import RunInfo, run_path, runs_in
-from tunesmith.experiments import Comparison, Leaderboard, compare_runs
+from tunesmith.experiments import Comparison, Leaderboard, compare_runs, project_root
 
 __all__ = ["run"]
 
@@ -60,7 +59,7 @@ def _show(found: Comparison | Leaderboard) -> None:
 
 
 def _runs(names: tuple[str, ...]) -> list[RunInfo]:
-    root = current_project().root
+    root = project_root()
     if names:
         return [RunInfo.of(run_path(name, root)) for name in names]
     return [info for info in runs_in(root / "runs") if info.state == "done"]

@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tunesmith.cli.choosing import current_project
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.output import emit, say, say_table
 from tunesmith.data import check_targets, write_rows
 from tunesmith.evaluation import RunInfo, run_path
-from tunesmith.experiments import HardExample, RunRecord, hard_examples
+from tunesmith.experiments import HardExample, RunRecord, hard_examples, project_root
 
 __all__ = ["run"]
 
@@ -20,7 +19,7 @@ def run(*, name: str, count: int, by: str, split: str, least: int, to: Path | No
     """Show the hard examples of the run NAME, and write them."""
     if to is not None:
         check_targets([to], force=force)
-    info = RunInfo.of(run_path(name, current_project().root))
+    info = RunInfo.of(run_path(name, project_root()))
     found = hard_examples(RunRecord.of(info), by=by, split=split, count=count, least=least)
     if to is not None:
         write_rows(to, [_row(one, info.path.name, by, split) for one in found])

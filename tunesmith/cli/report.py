@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from tunesmith.cli.choosing import allow_imports, current_project
+from tunesmith.cli.choosing import allow_imports
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.output import emit, say
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import RunInfo, run_path, runs_in
-from tunesmith.experiments import RunRecord, report_page, write_report
+from tunesmith.experiments import RunRecord, project_root, report_page, write_report
 
 __all__ = ["run"]
 
@@ -18,12 +18,12 @@ _STDOUT = Path("-")
 
 def run(*, name: str | None, out: Path | None, allow: tuple[str, ...], as_json: bool) -> int:
     """Write the page of the run NAME, default the one that was written last; `-` is the standard output."""
-    info = _latest() if name is None else RunInfo.of(run_path(name, current_project().root))
+    info = _latest() if name is None else RunInfo.of(run_path(name, project_root()))
     allow_imports(allow)
     if out == _STDOUT:
         if as_json:
             raise UsageError("Give one of --out - and --json: both write to the standard output.")
-        click.echo(report_page(RunRecord.of(info), allow=allow).encode(), nl=False)  # as the file has it
+        click.echo(report_page(RunRecord.of(info, texts="ends"), allow=allow).encode(), nl=False)  # as the file has it
         return DONE
     path = write_report(info, out, allow=allow)
     if as_json:
@@ -34,7 +34,7 @@ def run(*, name: str | None, out: Path | None, allow: tuple[str, ...], as_json: 
 
 
 def _latest() -> RunInfo:
-    folder = current_project().root / "runs"
+    folder = project_root() / "runs"
     found = runs_in(folder)
     if not found:
         raise UsageError(

@@ -10,12 +10,11 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.choosing import current_project
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.output import agreed, emit, heading, note, say, say_table
 from tunesmith.errors import LedgerError, UsageError, shown
-from tunesmith.evaluation import RunInfo, count_ledger, run_path, runs_in
-from tunesmith.experiments import PROJECT_FILE, RunRecord, Tried
+from tunesmith.evaluation import LedgerCounts, RunInfo, count_ledger, run_path, runs_in
+from tunesmith.experiments import PROJECT_FILE, Outlined, RunOutline, project_root
 
 __all__ = ["ls", "resume", "rm", "show"]
 
@@ -27,14 +26,15 @@ _IDENTITY = 12  # shown digits of a fingerprint
 
 def ls(*, as_json: bool) -> int:
     """List the runs of this project."""
-    found = runs_in(current_project().root / "runs")
+    found = runs_in(project_root() / "runs")
     if as_json:
-        emit({"runs": [_summary(info) for info in found]})
+        emit({"runs": [_summary(info, _counts(info)) for info in found]})
     elif not found:
         say("There are no runs in this project. `tunesmith compile` and `tunesmith demo` create one.")
     else:
         rows = [("run", "state", "verdict", "evaluations", "last written")]
-        for summary in map(_summary, found):
+        for info in found:
+            summary = _summary(info, _counts(info))
             count = "?" if summary["ledger"] is None else f"{summary['ledger']['rows']:,}"
             rows.append((summary["run"], summary["state"], summary["verdict"] or "", count, summary["changed"]))
         say_table(rows, numbers=2)
@@ -44,7 +44,13 @@ def ls(*, as_json: bool) -> int:
 def show(*, name: str, as_json: bool) -> int:
     """Show one run: its description, its evaluations, and how to resume it."""
     info = _found(name)
-    summary = {**_summary(info), "identity": info.identity, "candidates": _candidates(info), "result": info.result}
+    outline = RunOutline.of(info)
+    summary = {
+        **_summary(info, outline.counts),
+        "identity": info.identity,
+        "candidates": _candidates(outline),
+        "result": info.result,
+    }
     if as_json:
         emit(summary)
         return DONE
@@ -105,10 +111,10 @@ def rm(*, name: str, yes: bool, as_json: bool) -> int:
 
 
 def _found(name: str) -> RunInfo:
-    return RunInfo.of(run_path(name, current_project().root))
+    return RunInfo.of(run_path(name, project_root()))
 
 
-def _summary(info: RunInfo) -> dict[str, Any]:
+def _summary(info: RunInfo, counts: LedgerCounts | None) -> dict[str, Any]:
     moment = datetime.datetime.fromtimestamp(info.changed, datetime.UTC)
     return {
         "run": info.path.name,
@@ -118,43 +124,40 @@ def _summary(info: RunInfo) -> dict[str, Any]:
         "verdict": info.verdict,
         "problem": info.problem,
         "command": info.command,
-        "ledger": _counts(info),
+        "ledger": None
+        if counts is None
+        else {
+            "rows": counts.rows,
+            "damaged": counts.damaged,
+            "calls": counts.calls,
+            "tokens": counts.tokens,
+            "seconds": round(counts.seconds, 2),
+        },
     }
 
 
-def _counts(info: RunInfo) -> dict[str, Any] | None:
-    if info.ledger is None:
-        return None
+def _counts(info: RunInfo) -> LedgerCounts | None:
     try:
-        found = count_ledger(info.ledger)
+        return None if info.ledger is None else count_ledger(info.ledger)
     except LedgerError:  # resuming the run repairs it, so listing runs must not fail
         return None
-    return {
-        "rows": found.rows,
-        "damaged": found.damaged,
-        "calls": found.calls,
-        "tokens": found.tokens,
-        "seconds": round(found.seconds, 2),
-    }
 
 
-def _candidates(info: RunInfo) -> list[dict[str, Any]]:
+def _candidates(outline: RunOutline) -> list[dict[str, Any]]:
     """Return the candidates with their means: the result first, then the program as given, then the others."""
-    record = RunRecord.of(info)
-    split = "validation" if any(record.examples.values()) else "all"
-    return [_described(one, split) for one in record.tried]
+    split = "validation" if outline.has_splits else "all"
+    return [_described(one, split) for one in outline.candidates]
 
 
-def _described(one: Tried, split: str) -> dict[str, Any]:
-    rows = (*one.validation.rows, *one.test.rows)
+def _described(one: Outlined, split: str) -> dict[str, Any]:
     return {
         "candidate": one.key,
         "name": one.name or None,
         "differs": one.differs or None,
         "given": one.given,
         "chosen": one.chosen,
-        "rows": len(rows),
-        "errors": sum(row.failure is not None for row in rows),
+        "rows": one.validation.rows + one.test.rows,
+        "errors": one.validation.errors + one.test.errors,
         "mean": one.validation.mean,
         "n": one.validation.n,
         "test": {"mean": one.test.mean, "n": one.test.n} if one.test.rows else None,

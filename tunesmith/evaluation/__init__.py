@@ -13,8 +13,16 @@ if TYPE_CHECKING:
     from tunesmith.evaluation.executors.dask import DaskExecutor
     from tunesmith.evaluation.flips import Flip, Flips
     from tunesmith.evaluation.judge_agreement import Agreement, agreement
-    from tunesmith.evaluation.ledger import Ledger, count_ledger, read_entries
+    from tunesmith.evaluation.ledger import Ledger
     from tunesmith.evaluation.ledger_entry import Entry, RowKey
+    from tunesmith.evaluation.ledger_reader import (
+        LedgerCounts,
+        ScoredRow,
+        count_ledger,
+        read_entries,
+        read_rows,
+        read_scores,
+    )
     from tunesmith.evaluation.ledger_view import LedgerView, lm_key, program_key, program_source
     from tunesmith.evaluation.paired_tests import holm, signed_rank_test, two_sided_test
     from tunesmith.evaluation.power import (
@@ -26,8 +34,8 @@ if TYPE_CHECKING:
     from tunesmith.evaluation.race import RaceResult, register_race
     from tunesmith.evaluation.races.registry import RACES
     from tunesmith.evaluation.report import RIGHT, Failure, PairedScores, Report, Row, Step, gain, paired_scores
-    from tunesmith.evaluation.run_info import CANDIDATES, TRIALS, RunInfo, runs_in
-    from tunesmith.evaluation.runs import RunFolder, run_path
+    from tunesmith.evaluation.run_info import CANDIDATES, TRIALS, RunInfo, run_path, runs_in
+    from tunesmith.evaluation.runs import RunFolder
     from tunesmith.evaluation.statistics import (
         Interval,
         bootstrap_interval,
@@ -71,6 +79,7 @@ __all__ = [
     "Interval",
     "least_changed",
     "Ledger",
+    "LedgerCounts",
     "LedgerView",
     "Line",
     "lm_key",
@@ -85,6 +94,8 @@ __all__ = [
     "RaceResult",
     "RACES",
     "read_entries",
+    "read_rows",
+    "read_scores",
     "register_executor",
     "register_race",
     "Report",
@@ -96,6 +107,7 @@ __all__ = [
     "RunInfo",
     "Runner",
     "runs_in",
+    "ScoredRow",
     "signed_rank_test",
     "Step",
     "TRIALS",

@@ -15,47 +15,29 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import LedgerError
-from tunesmith.evaluation.ledger_entry import COLUMNS, DamagedRow, Entry, RowKey, columns_of, entry_of, key_of
+from tunesmith.evaluation.ledger_columns import columns_of
+from tunesmith.evaluation.ledger_entry import COLUMNS, DamagedRow, Entry, RowKey, entry_of, key_of
 from tunesmith.evaluation.ledger_file import (
     DamagedFile,
     environment_error,
-    folder_in_the_way,
     open_file,
     refuse_network,
     salvage,
 )
-from tunesmith.sqlite import connect
+from tunesmith.evaluation.ledger_reader import read_entries
 
-__all__ = ["Ledger", "LedgerCounts", "count_ledger", "read_entries"]
+__all__ = ["Ledger"]
 
 _log = logging.getLogger("tunesmith")
 _INSERT = f"INSERT INTO rows ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 GROUP_SECONDS = 0.05
 _FAR = 10_000  # rows that may be missing at the end
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM rows"
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerCounts:
-    """What a ledger holds.
-
-    Attributes:
-        rows: finished evaluations.
-        damaged: rows that were dropped because of damage, or are damaged now.
-        calls, tokens, seconds: of the rows, each call as often as a row needed it.
-    """
-
-    rows: int
-    damaged: int
-    calls: int
-    tokens: int
-    seconds: float
 
 
 class Ledger:
@@ -328,60 +310,9 @@ class Ledger:
         )
 
 
-def read_entries(path: Path, candidate: str | None = None) -> list[Entry]:
-    """Return the undamaged rows of the ledger at `path`, which may be written at the same time.
-
-    Args:
-        path: of the file.
-        candidate: the key of the candidate whose rows are read; default all.
-
-    Raises:
-        LedgerError: it cannot be read.
-    """
-    if candidate is None:
-        return [entry for entry in _read(path) if entry is not None]
-    found = _fetched(path, f"{_SELECT} WHERE candidate = ? ORDER BY seq", candidate)
-    return [entry for entry in map(_entry_or_none, found) if entry is not None]
-
-
-def count_ledger(path: Path) -> LedgerCounts:
-    """Return what the ledger at `path` holds, which may be written at the same time.
-
-    Raises:
-        LedgerError: it cannot be read.
-    """
-    found = _read(path)
-    rows = [entry.row for entry in found if entry is not None and entry.key.kind == "row"]
-    ((dropped,),) = _fetched(path, "SELECT count(*) FROM dropped WHERE reason != 'it was scored again'")
-    return LedgerCounts(
-        len(rows),
-        sum(entry is None for entry in found) + dropped,
-        sum(row.calls for row in rows),
-        sum(row.tokens for row in rows),
-        sum(row.seconds for row in rows),
-    )
-
-
-def _read(path: Path) -> list[Entry | None]:
-    """Return the rows, `None` for a damaged one."""
-    return [_entry_or_none(values) for values in _fetched(path, f"{_SELECT} ORDER BY seq")]
-
-
-def _fetched(path: Path, statement: str, *values: str) -> list[Any]:
-    try:
-        with closing(connect(path, readonly=True)) as connection:
-            return connection.execute(statement, values).fetchall()
-    except (sqlite3.Error, OverflowError) as error:
-        advice = folder_in_the_way(path) or "Run the same command again: what can be read is saved"
-        raise LedgerError(f"The ledger {str(path)!r} cannot be read: {error}. {advice}.") from error
-
-
-def _entry_or_none(values: Sequence[Any]) -> Entry | None:
-    try:
-        return entry_of(values)
-    except DamagedRow:
-        return None
-
-
 def _is_whole(values: Sequence[Any]) -> bool:
-    return _entry_or_none(values) is not None
+    try:
+        entry_of(values)
+    except DamagedRow:
+        return False
+    return True

@@ -1,11 +1,10 @@
-"""One finished evaluation as the ledger keeps it, and the columns and checksum it is written with."""
+"""One finished evaluation as the ledger keeps it, and how it is read; `ledger_columns` has how it is written."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as escaped
-from operator import attrgetter
 from typing import Any, Literal
 
 from pydantic_core import to_json
@@ -13,9 +12,19 @@ from pydantic_core import to_json
 from tunesmith.errors import brief
 from tunesmith.evaluation.report import Failure, Row, Step
 from tunesmith.lm import Call
-from tunesmith.signatures import to_json_value
 
-__all__ = ["COLUMNS", "KEY", "DamagedRow", "Entry", "RowKey", "columns_of", "entry_of", "key_of"]
+__all__ = [
+    "COLUMNS",
+    "KEY",
+    "DamagedRow",
+    "Entry",
+    "RowKey",
+    "checked_columns",
+    "checksum_of",
+    "entry_of",
+    "key_of",
+    "row_of",
+]
 
 KEY = ("kind", "program", "candidate", "lm", "metric", "mode", "example", "rollout")
 """What makes a row the only one of its kind."""
@@ -26,7 +35,6 @@ COLUMNS = (
 )
 
 
-_KEY_OF = attrgetter(*KEY)
 _TEXT, _FLAG, _COUNT, _NUMBER = frozenset({str}), frozenset({bool}), frozenset({int}), frozenset({int, float})
 _LIST, _OBJECT, _NONE = frozenset({list}), frozenset({dict}), frozenset({type(None)})
 _KEY_TYPES = {**dict.fromkeys(KEY, _TEXT), "rollout": _COUNT}
@@ -52,7 +60,7 @@ _CALL_TYPES = {
     "usd": _NUMBER | _NONE,
 }
 _STEP_TYPES = {"predictor": _TEXT, "inputs": _OBJECT, "outputs": _OBJECT}
-_PLAIN = frozenset({str, bool, type(None)})  # JSON values as they are
+_BEGINNING = '{"calls":['  # of a body
 
 
 class DamagedRow(Exception):
@@ -122,25 +130,6 @@ class Entry:
         return brief(self, self.key.kind, seq=self.seq, row=self.row, calls=len(self.calls))
 
 
-def columns_of(entry: Entry, seq: int, *, private: bool = False) -> tuple[Any, ...]:
-    """Return the values of `COLUMNS`; `private` leaves out outputs, traces and every text made of them."""
-    row, failure = entry.row, entry.row.failure
-    values = (
-        seq,
-        *_KEY_OF(entry.key),
-        None if row.score is None else float(row.score) + 0.0,  # SQLite has no negative zero
-        None if failure is None else failure.fault,
-        None if failure is None else failure.kind,
-        row.calls,
-        row.tokens,
-        float(row.seconds),
-        int(row.cached),
-        float(entry.time),
-        _json(_body(entry, private=private)),
-    )
-    return (*values, _checksum(values))
-
-
 def entry_of(values: Sequence[Any]) -> Entry:
     """Return the entry that `columns_of` wrote.
 
@@ -161,58 +150,55 @@ def key_of(values: Sequence[Any]) -> RowKey:
         raise DamagedRow(f"it cannot be read ({error})") from error
 
 
-def _whole(values: Sequence[Any]) -> dict[str, Any]:
-    *given, checksum = values
-    if _checksum(given) != checksum:
+def checked_columns(values: Sequence[Any]) -> Sequence[Any]:
+    """Return `values` if their checksum matches and each is of a type that is written, without reading the body.
+
+    It takes a tenth of the time of `entry_of`. A body that does not begin as it is written is read.
+
+    Raises:
+        DamagedRow: as `entry_of`.
+    """
+    if not _has_checksum(values):
         raise DamagedRow("its checksum does not match")
-    return dict(zip(COLUMNS, given, strict=False))
+    _, kind, _, candidate, _, _, _, example, _, score, fault, _, calls, tokens, seconds, _, _, body, _ = values
+    usual = (
+        type(score) is float
+        and fault is None
+        and type(calls) is type(tokens) is int
+        and type(seconds) is float
+        and type(kind) is type(candidate) is type(example) is str
+        and body.startswith(_BEGINNING)
+    )
+    if not usual:
+        entry_of(values)
+    return values
 
 
-def _body(entry: Entry, *, private: bool) -> dict[str, Any]:
-    row = entry.row
-    body: dict[str, Any] = {
-        "calls": [[c.key, c.role, c.input_tokens, c.output_tokens, c.seconds, c.usd] for c in entry.calls],
-        "notes": list(entry.notes),
-    }
-    if private:
-        # What a budget's stop says holds nothing of the data, and is part of the result.
-        stop = entry.key.kind == "stop" and row.failure is not None
-        return {**body, "whole": False, "message": row.failure.message if stop and row.failure is not None else ""}
-    outputs, exact = _json_values(row.outputs)
-    steps = []
-    for step in row.steps:
-        (inputs, one), (found, other) = _json_values(step.inputs), _json_values(step.outputs)
-        exact = exact and one and other
-        steps.append([step.predictor, inputs, found])
-    return {
-        **body,
-        "feedback": row.feedback,
-        "message": "" if row.failure is None else row.failure.message,
-        "outputs": outputs,
-        "steps": steps,
-        "whole": exact and entry.whole,
-        "bare": entry.bare,
-    }
+def row_of(values: Sequence[Any], known: dict[str, str]) -> Row:
+    """Return the row of `checked_columns` without its texts: no outputs, feedback and steps.
 
+    Args:
+        values: the columns.
+        known: gets the keys of examples, so that all rows of an example share one text.
 
-def _json_values(values: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, bool]:
-    """Return `values` as JSON values, and whether each of them has such a form; one that has not is left out."""
-    if values is None:
-        return None, True
-    if _PLAIN.issuperset(map(type, values.values())):  # nearly always
-        return dict(values), True
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if type(value) in _PLAIN:
-            found[name] = value
-            continue
+    Raises:
+        DamagedRow: it failed, and its body cannot be read.
+    """
+    _, _, _, _, _, _, _, example, _, score, fault, error, calls, tokens, seconds, cached, _, body, _ = values
+    failure = None
+    if fault is not None:
         try:
-            plain = to_json_value(value)
-            json.dumps(plain, allow_nan=False)
-        except (TypeError, ValueError, RecursionError):
-            continue
-        found[name] = plain
-    return found, len(found) == len(values)
+            failure = Failure(fault, error, _checked(json.loads(body), {"message": _TEXT})["message"])
+        except (KeyError, TypeError, ValueError, RecursionError) as problem:
+            raise DamagedRow(f"it cannot be read ({problem})") from problem
+    example = known.setdefault(example, example)
+    return Row(example, None, score, failure, None, calls, tokens, seconds, bool(cached))
+
+
+def _whole(values: Sequence[Any]) -> dict[str, Any]:
+    if not _has_checksum(values):
+        raise DamagedRow("its checksum does not match")
+    return dict(zip(COLUMNS[:-1], values, strict=False))
 
 
 def _entry(found: dict[str, Any]) -> Entry:
@@ -266,14 +252,21 @@ def _checked(given: Any, types: Mapping[str, frozenset[type]]) -> dict[str, Any]
     return found
 
 
-def _json(body: dict[str, Any]) -> str:
+def _has_checksum(values: Sequence[Any]) -> bool:
+    """Return whether the last of `values` is the checksum of the others.
+
+    Nearly always `to_json` writes them as `checksum_of` does, in half the time; not text that is not ASCII, nor numbers
+    such as 1e16.
+    """
+    checksum = values[-1]
     try:
-        return to_json(body).decode()
+        fast = hashlib.sha256(to_json(values[:-1])).hexdigest() == checksum
     except ValueError:  # a lone surrogate has no UTF-8
-        return json.dumps(body)
+        fast = False
+    return fast or checksum_of(values[:-1]) == checksum
 
 
-def _checksum(values: Sequence[Any]) -> str:
+def checksum_of(values: Sequence[Any]) -> str:
     """Return the sha256 of `values` as a JSON list without spaces, which `json.dumps` takes four times as long for."""
     parts = [escaped(value) if type(value) is str else "null" if value is None else repr(value) for value in values]
     return hashlib.sha256(f"[{','.join(parts)}]".encode("ascii", "replace")).hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.errors import UsageError, brief
+from tunesmith.errors import UsageError, brief, shown
 from tunesmith.lazy import lazy_module
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "holds_run",
     "json_object",
     "problem_of",
+    "run_path",
     "runs_in",
 ]
 
@@ -51,6 +52,20 @@ _OURS = (
     "*artifact*",
     "study.db*",
 )
+
+
+def run_path(name: str | Path, root: Path | None = None) -> Path:
+    """Return the folder of the run `name`: a name is below `runs` in `root` (default: here), a path is a path.
+
+    Raises:
+        UsageError: the name cannot be a folder of the run's own.
+    """
+    text = str(name)
+    if not isinstance(name, (str, Path)) or not text.strip() or "\0" in text or Path(text).name in ("", ".."):
+        raise UsageError(f"A run needs a folder of its own. Given: run={shown(name)}. Name it, as in `run='first'`.")
+    if isinstance(name, Path) or os.sep in text:
+        return Path(name)
+    return (Path() if root is None else root) / "runs" / name
 
 
 def holds_run(path: Path) -> bool:

@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_json
 
 from tunesmith.atomic import write_atomically
-from tunesmith.errors import ArtifactError, RunMismatch, UsageError, refusal_advice, shown
+from tunesmith.errors import ArtifactError, RunMismatch, UsageError, refusal_advice
 from tunesmith.evaluation.ledger import Ledger
-from tunesmith.evaluation.run_info import COMMAND, IDENTITY, LEDGER, foreign_names, holds_run, json_object, problem_of
+from tunesmith.evaluation.run_info import (
+    COMMAND,
+    IDENTITY,
+    LEDGER,
+    foreign_names,
+    holds_run,
+    json_object,
+    problem_of,
+    run_path,
+)
 from tunesmith.lazy import lazy_module
 
 if TYPE_CHECKING:
@@ -19,21 +28,7 @@ if TYPE_CHECKING:
 else:
     filelock = lazy_module("filelock")
 
-__all__ = ["RunFolder", "run_path"]
-
-
-def run_path(name: str | Path, root: Path | None = None) -> Path:
-    """Return the folder of the run `name`: a name is below `runs` in `root` (default: here), a path is a path.
-
-    Raises:
-        UsageError: the name cannot be a folder of the run's own.
-    """
-    text = str(name)
-    if not isinstance(name, (str, Path)) or not text.strip() or "\0" in text or Path(text).name in ("", ".."):
-        raise UsageError(f"A run needs a folder of its own. Given: run={shown(name)}. Name it, as in `run='first'`.")
-    if isinstance(name, Path) or os.sep in text:
-        return Path(name)
-    return (Path() if root is None else root) / "runs" / name
+__all__ = ["RunFolder"]
 
 
 class RunFolder:

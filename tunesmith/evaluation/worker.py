@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 
 from tunesmith.errors import BudgetExceeded, ModelUnavailable
 from tunesmith.evaluation.job import example_of, subject_of
-from tunesmith.evaluation.ledger_entry import Entry, RowKey, columns_of
+from tunesmith.evaluation.ledger_columns import columns_of
+from tunesmith.evaluation.ledger_entry import Entry, RowKey
 from tunesmith.evaluation.subject import Subject
 from tunesmith.lm import Budget, Call, Meter, StopSignal, metered, role, run_under_way, unpaid
 

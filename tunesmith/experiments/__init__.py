@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from tunesmith.experiments.more_rows import new_rows
     from tunesmith.experiments.named import find_object, find_program, find_signature
     from tunesmith.experiments.neighbours import nearest_neighbour_vote
+    from tunesmith.experiments.place import PROJECT_FILE, project_root
     from tunesmith.experiments.progress import ProgressLine
-    from tunesmith.experiments.project import NO_TRAINING_DATA, PROJECT_FILE, Project
-    from tunesmith.experiments.report import RunRecord, Tried, report_page, write_report
+    from tunesmith.experiments.project import NO_TRAINING_DATA, Project
+    from tunesmith.experiments.report import Outlined, RunOutline, RunRecord, Tried, report_page, write_report
     from tunesmith.experiments.reports_compared import ComparedReport, ReportComparison, compare_reports
     from tunesmith.experiments.scaffold import write_template
     from tunesmith.experiments.self_instruct import SeedTask, new_tasks, seed_tasks
     from tunesmith.experiments.settings import ProjectSettings
     from tunesmith.experiments.synth import Synthesis, SynthSettings
+    from tunesmith.experiments.tracking import Tracked, export_run
     from tunesmith.experiments.verifying import Verification, verify_artifact
 else:
     __getattr__ = lazy_package(__name__)
@@ -46,6 +48,7 @@ __all__ = [
     "DemoResult",
     "estimated",
     "Experiment",
+    "export_run",
     "find_object",
     "find_program",
     "find_signature",
@@ -60,15 +63,18 @@ __all__ = [
     "new_tasks",
     "NO_TRAINING_DATA",
     "places_by_hardness",
+    "Outlined",
     "plan",
     "ProgressLine",
     "Project",
     "project_experiment",
     "PROJECT_FILE",
+    "project_root",
     "ProjectSettings",
     "report_page",
     "ReportComparison",
     "run_demo",
+    "RunOutline",
     "RunRecord",
     "seed_tasks",
     "SeedTask",
@@ -77,6 +83,7 @@ __all__ = [
     "SynthSettings",
     "TaskBoard",
     "timed_calls",
+    "Tracked",
     "Tried",
     "Verification",
     "verify_artifact",

@@ -2,12 +2,12 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data import content_key
 from tunesmith.errors import UsageError, brief
 from tunesmith.evaluation import Interval, Report, Row, RunInfo, holm, mean_interval, paired_gain, two_sided_test
 from tunesmith.experiments.report import RunRecord, Tried
@@ -189,7 +189,7 @@ def compare_runs(
     _check_groups(by)
     infos = [one if isinstance(one, RunInfo) else RunInfo.of(Path(one)) for one in runs]
     _check(infos)
-    records = [RunRecord.of(info) for info in infos]
+    records = [RunRecord.of(info, texts="none") for info in infos]
     names = _names(records)
     chosen = dict(zip(names, map(_returned, records), strict=True))
     side = _side(split, list(chosen.values()))
@@ -320,7 +320,7 @@ def _entrant(name: str, record: RunRecord, side: Callable[[Tried], Report], comm
         compiler=str(compiler.get("name", "")),
         model=str(record.about.get("model", "")),
         seed=seed if isinstance(seed, int) else None,
-        options=content_key([{**compiler, "seed": None}, info.identity.get("budget")]),
+        options=json.dumps([{**compiler, "seed": None}, info.identity.get("budget")], sort_keys=True),
         scores=_scores(side(one), common),
         before=_scores(before, common) if known and before is not None else None,
         errors=len(errors.intersection(common)),

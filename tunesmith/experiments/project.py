@@ -18,6 +18,7 @@ from tunesmith.evaluation import DaskExecutor, Executor
 from tunesmith.experiments.checking import checked_settings
 from tunesmith.experiments.layers import FileLayer, Layer, NamedLayer, Place, effective, environment_layer, place_of
 from tunesmith.experiments.named import find_metric, find_object, find_program, find_signature
+from tunesmith.experiments.place import PROJECT_FILE, project_file, project_root
 from tunesmith.experiments.settings import AXES, ProgramSettings, ProjectSettings
 from tunesmith.experiments.toml_lines import Keys
 from tunesmith.lm import LM, Budget, lm
@@ -25,9 +26,8 @@ from tunesmith.metrics import Metric
 from tunesmith.modules import Module, ProgramInputs, program_inputs
 from tunesmith.options import option_defaults
 
-__all__ = ["NO_TRAINING_DATA", "PROJECT_FILE", "Project"]
+__all__ = ["NO_TRAINING_DATA", "Project"]
 
-PROJECT_FILE = "tunesmith.toml"
 NO_TRAINING_DATA = "There is no training data. Pass --train FILE, or name it under [data] in tunesmith.toml."
 _TOML_PLACE = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
 _FLAGS = {("lm", "spec"): "--lm"}
@@ -85,11 +85,8 @@ class Project:
         Raises:
             UsageError: the file that was found is wrong.
         """
-        here = Path.cwd()
-        for folder in (here, *here.parents):
-            if (folder / PROJECT_FILE).is_file():
-                return cls._of(Path() if folder == here else folder, folder / PROJECT_FILE)
-        return None
+        file = project_file()
+        return None if file is None else cls._of(project_root(), file)
 
     @classmethod
     def without_file(cls) -> "Project":

@@ -14,7 +14,7 @@ _name = click.argument("name", type=RunName(), metavar="RUN")
 
 @click.group(name="runs")
 def command() -> None:
-    """List, show, resume and remove runs.
+    """List, show, resume, export and remove runs.
 
     A run is a folder, ./runs/NAME, with its description, its finished evaluations, its result and its artifact.
     """
@@ -62,3 +62,26 @@ def rm(**given: Any) -> int:
     from tunesmith.cli import runs
 
     return runs.rm(**given)
+
+
+@command.command()
+@_name
+@click.option("--to", required=True, metavar="TRACKER", help="mlflow or wandb (Weights & Biases).")
+@click.option("--experiment", default="tunesmith", show_default=True, help="MLflow's experiment, or W&B's project.")
+@click.option(
+    "--at", metavar="URI", help="MLflow's tracking URI, default its own; or the folder of an offline W&B run."
+)
+@click.option(
+    "--files/--no-files", default=True, help="Whether artifact, result and report go there, with their texts."
+)
+@json_option
+@unneeded_quiet_option
+def export(**given: Any) -> int:
+    """Write a finished run to a tracker of experiments: parameters, candidates as steps, result, and its files.
+
+    Each export makes a new run there. W&B is written offline unless WANDB_MODE says otherwise. Both need their extra:
+    pip install 'tunesmith[mlflow]' or 'tunesmith[wandb]'.
+    """
+    from tunesmith.cli.runs_export import run
+
+    return run(**given)

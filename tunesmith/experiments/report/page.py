@@ -62,7 +62,7 @@ def write_report(run: str | Path | RunInfo, out: str | Path | None = None, *, al
     """
     info = run if isinstance(run, RunInfo) else RunInfo.of(Path(run))
     path = info.path / "report.html" if out is None else Path(out)
-    page = report_page(RunRecord.of(info), allow=allow)
+    page = report_page(RunRecord.of(info, texts="ends"), allow=allow)
     try:
         write_atomically(path, page)
     except OSError as error:
