@@ -173,6 +173,29 @@ def goals() -> str:
     return "\n".join(lines)
 
 
+def ledgers() -> str:
+    """Return what looking at large runs costs, by the size of the ledger."""
+    found = _read("ledgers.json")
+    names = {"start": "`--version`", "show": "`runs show`", "report": "`report`", "compare": "`compare` of 20 runs"}
+    lines = ["| | evaluations | CPU seconds | microseconds per evaluation | memory, MB | page, kB |"]
+    lines.append("|---|--:|--:|--:|--:|--:|")
+    start = next(row["cpu"] for row in found["rows"] if row["what"] == "start")
+    for row in sorted(found["rows"], key=lambda row: (list(names).index(row["what"]), row["evaluations"])):
+        count = row["evaluations"]
+        each = f"{(row['cpu'] - start) / count * 1e6:.1f}" if count else ""
+        lines.append(
+            f"| {names[row['what']]} | {count:,} | {row['cpu']:.2f} | {each} | {row['memory']:.0f} "
+            f"| {row.get('page_kb', '')} |"
+        )
+    show, report = found["limits"]["show"], found["limits"]["report"]
+    lines += [
+        "",
+        f"Aims at 100,000: `runs show` {show['wall']:.0f} s, `report` {report['wall']:.0f} s and "
+        f"{report['memory']:.0f} MB; `compare` of 20 runs x 1,000 examples {found['limits']['compare']['wall']:.0f} s.",
+    ]
+    return "\n".join(lines)
+
+
 TABLES: dict[Path, dict[str, Callable[[], str]]] = {
     HERE.parent / "README.md": {"demo_line": demo_line, "demo": demo, "goals_line": goals_line},
     HERE.parent / "docs" / "benchmarks.md": {
@@ -181,6 +204,7 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
         "public_tasks": public_tasks,
         "compilers": compilers,
         "serving": serving,
+        "ledgers": ledgers,
     },
     HERE.parent / "docs" / "compilers.md": {"calibration": calibration},
     HERE.parent / "docs" / "models.md": {"engines": engines},
