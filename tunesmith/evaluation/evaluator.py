@@ -331,8 +331,11 @@ class _Work:
                     raise StopSignal(
                         MetricError(
                             f"The metric failed on {self._metric_errors} examples, more than "
-                            f"{METRIC_ERROR_LIMIT:.0%} of {self._dataset}. The last failure: {failure.kind}: "
-                            f"{failure.message} Fix the metric; replies are in the cache."
+                            f"{METRIC_ERROR_LIMIT:.0%} of {self._dataset}: a mean of the others would not be one of all. "
+                            f"The last failure, on the example {row.key[:12]}: {failure.kind}: "
+                            f"{failure.message.rstrip('.')}. Let the metric give every prediction a score, such as 0.0 "
+                            "for one that it cannot judge, or mend the label. Then do the same again: replies are in "
+                            "the cache, so that what was paid for is not paid again."
                         )
                     )
         if told:

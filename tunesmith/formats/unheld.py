@@ -40,8 +40,22 @@ _INSIDE_BOX = lazy_pattern(r"\\(?:text|mathrm|textbf|mathbf)\s*\{(.*)\}\Z", re.D
 _WORDS = r"(?:(?:so|thus|hence|therefore),?[ ])?(?:(?:the|my)[ ])?(?:(?:final|correct)[ ])?"
 _LEAD = rf"[ \t>#*_-]*{_WORDS}"
 _BEFORE_LABEL = lazy_pattern(rf"([ \t>#*_-]*){_WORDS}", re.IGNORECASE)
-_WRAPS = r"[ \t$*_\"'`(]*"
-_AFTER = lazy_pattern(r"[ \t$*_\"'`).!]*")
+_WRAPS = r"(?:\\[\[(]|[ \t$*_\"'`(])*"
+_AFTER = lazy_pattern(r"(?:\\[\])]|[ \t$*_\"'`).!])*")
+# What is before the box of `x = \boxed{42}`: one letter names a quantity, and words may deny what they stand beside.
+_EQUATION = lazy_pattern(
+    r"[ \t>#*_-]*(?:(?:so|thus|hence|therefore),?[ ])?"
+    r"(?:\\(?!not|ne)[A-Za-z]+|(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[^A-Za-z\\=≠]|\\[^A-Za-z]|(?<![!<>])=)*"
+    r"(?<![!<>:≤≥])=[ \t]*",
+    re.IGNORECASE,
+)
+# Models answer in the language of the question. Only a label with a colon is read in these, no sentence.
+_ANSWERS = (
+    *("answer", "antwort", "réponse", "respuesta", "resposta", "risposta", "antwoord", "svar", "vastaus", "odpowiedź"),
+    *("odpověď", "cevap", "jawaban", "đáp án", "câu trả lời", "ответ", "відповідь", "απάντηση", "答案", "回答", "答え"),
+    *("정답", "답변", "الجواب", "الإجابة", "תשובה", "उत्तर", "คำตอบ"),
+)
+_COLON = "[:：=]"
 _HERE_WORDS = (
     "(?:the|your|my|an?|json|object|answer|output|result|response|reply|data|final|valid|complete|requested|in|format"
     "|as|you|asked|for)"
@@ -297,13 +311,17 @@ def _differ(found: list[Any], values: list[Any]) -> bool:
 
 def _marked(text: str, names: Iterable[str], *, cut: bool) -> Iterator[_Mark]:
     """Yield what the reply marks as the answer, also inside sentences."""
-    words = sorted({"answer", *names}, key=len, reverse=True)
+    words = sorted({*_ANSWERS, *names}, key=len, reverse=True)
     known = "|".join(map(re.escape, words))
-    lead = re.compile(rf"{_LEAD}(?:(?:{known})(?:[*_ \t]*[:=]|[ ]is\b:?)?)?{_WRAPS}", re.IGNORECASE)
+    lead = re.compile(rf"{_LEAD}(?:(?:{known})(?:[*_ \t]*{_COLON}|[ ]is\b:?)?)?{_WRAPS}", re.IGNORECASE)
 
     def is_alone(start: int, end: int) -> bool:
         before, after = _beside(text, start, end)
         return lead.fullmatch(before) is not None and _AFTER.fullmatch(after) is not None
+
+    def ends_an_equation(start: int, end: int) -> bool:
+        before, after = _beside(text, start, end)
+        return before.rstrip().endswith("=") and bool(_EQUATION.fullmatch(before) and _AFTER.fullmatch(after))
 
     tags = re.finditer(rf"<(final_answer|{known})>(.*?)(</\1>|\Z)", text, re.DOTALL | re.IGNORECASE)
     for tag in islice(tags, _MOST_MARKS):
@@ -314,7 +332,8 @@ def _marked(text: str, names: Iterable[str], *, cut: bool) -> Iterator[_Mark]:
         if inside is not None:
             within, end = _INSIDE_BOX.match(inside.strip()), opening.end() + len(inside) + 1
             reading = (inside if within is None else within.group(1)).strip(), True, end
-            yield _Mark(opening.start(), (reading,), is_alone(opening.start(), end), is_answer=False)
+            counts = is_alone(opening.start(), end) or ends_an_equation(opening.start(), end)
+            yield _Mark(opening.start(), (reading,), counts, is_answer=False)
         elif cut:
             yield _Mark(opening.start(), (("", False, len(text)),), counts=False, is_answer=False)
     folded = _folded(text)
@@ -330,7 +349,7 @@ def _folded(text: str) -> str:
 def _marked_lines(text: str, known: str, *, cut: bool) -> Iterator[_Mark]:
     """Yield what follows `Answer:`, `the answer is` or a heading."""
     said = (
-        rf"(?<![^\W_])(?:{known})(?:(?P<closed>[*_ \t]*)[:=]|[ ]is\b:?)(?P<after>[*_]+(?=\s|\Z))?"
+        rf"(?<![^\W_])(?:{known})(?:(?P<closed>[*_ \t]*){_COLON}|[ ]is\b:?)(?P<after>[*_]+(?=\s|\Z))?"
         rf"|(?<=\#[ ])(?:{known})[ \t]*$"
     )
     other = re.compile(rf"{_WRAPS}(?:\\boxed\b|<(?:final_answer|{known})>)", re.IGNORECASE)
@@ -346,7 +365,8 @@ def _marked_lines(text: str, known: str, *, cut: bool) -> Iterator[_Mark]:
         line, end, _ = text[start:].partition("\n")
         readings = (f"{opener}{line.strip()}", end != "" or not cut, start + len(line)), _below(text, start, cut=cut)
         is_label = mark["closed"] is not None  # with a colon
-        is_answer = (is_label or lead is not None) if "answer" in mark[0].casefold() else is_label and lead is not None
+        says_answer = any(_folded(word) in _folded(mark[0]) for word in _ANSWERS)
+        is_answer = (is_label or lead is not None) if says_answer else is_label and lead is not None
         yield _Mark(mark.start(), readings, lead is not None, is_answer)
 
 

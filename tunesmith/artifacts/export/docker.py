@@ -24,7 +24,7 @@ _FILE = """\
 # `--add-host host.docker.internal:host-gateway --env OLLAMA_HOST=http://host.docker.internal:11434`.
 FROM python:{python}-slim
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/tunesmith tunesmith
-RUN pip install --no-cache-dir {package}
+{libraries}RUN pip install --no-cache-dir {package}
 ENV TUNESMITH_HOME=/var/lib/tunesmith/home PYTHONUNBUFFERED=1
 USER tunesmith
 WORKDIR /var/lib/tunesmith
@@ -33,6 +33,10 @@ EXPOSE {port}
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD {health}
 # In a container the service listens at every address, so that it does not start without a token.
 ENTRYPOINT {entry}
+"""
+# llama.cpp computes with OpenMP, which the slim images of Python lack.
+_LIBRARIES = """\
+RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 """
 
 
@@ -51,7 +55,10 @@ class Docker(ServiceExport):
         if re.fullmatch(r"3\.\d+(\.\d+)?", self.python) is None:
             raise UsageError(f"`python` must be a version such as 3.12. Given: {shown(self.python)}.")
         embedded = is_embedded(artifact, self.lm)
-        test = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{self.port}/healthz', timeout=3)"
+        # Not urllib: Docker gives a container the proxy of its user, and urllib would ask that for this address.
+        connection = f"http.client.HTTPConnection('127.0.0.1', {self.port}, timeout=3)"
+        asked = f"import http.client; c = {connection}; c.request('GET', '/healthz')"
+        test = f"{asked}; raise SystemExit(c.getresponse().status != 200)"
         name = re.sub(r"[^a-z0-9]+", "-", source.title.lower()).strip("-") or "program"
         text = _FILE.format(
             name=name,
@@ -59,6 +66,7 @@ class Docker(ServiceExport):
             token=_TOKEN,
             python=self.python,
             package=_quoted(self._package(embedded=embedded)),
+            libraries=_LIBRARIES if embedded else "",
             weights="RUN tunesmith models pull embedded\n" if embedded else "",
             health=json.dumps(["python", "-c", test]),
             entry=json.dumps(["tunesmith", *self.command("/srv/artifact", "0.0.0.0", _TOKEN, source.allow)]),
