@@ -331,7 +331,7 @@ class _Work:
                     raise StopSignal(
                         MetricError(
                             f"The metric failed on {self._metric_errors} examples, more than "
-                            f"{METRIC_ERROR_LIMIT:.0%} of {self._dataset}: a mean of the others would not be one of all. "
+                            f"{METRIC_ERROR_LIMIT:.0%} of {self._dataset}: the others' mean says nothing of all. "
                             f"The last failure, on the example {row.key[:12]}: {failure.kind}: "
                             f"{failure.message.rstrip('.')}. Let the metric give every prediction a score, such as 0.0 "
                             "for one that it cannot judge, or mend the label. Then do the same again: replies are in "
