@@ -6,8 +6,6 @@ from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 from tests.each import each
 
 ROOT = Path(__file__).parents[1] / "tunesmith"
@@ -76,13 +74,18 @@ DOORS = {  # third-party package: the only files that may import it
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 PARTS = {part: [file for file in FILES if file.split("/")[0] == part] for part in {f.split("/")[0] for f in FILES}}
-every_part = pytest.mark.parametrize("part", sorted(PARTS))
+every_part = each("part", sorted(PARTS))
 PACKAGES = [file for file in FILES if file.endswith("__init__.py")]
 
 
 @cache
 def tree(file: str) -> ast.Module:
     return ast.parse((ROOT / file).read_text(encoding="utf-8"))
+
+
+@cache
+def nodes(file: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree(file)))
 
 
 def layer_of(file: str) -> str:
@@ -96,7 +99,7 @@ def imports(file: str) -> list[tuple[str, str]]:
     `importlib.import_module("...")` counts where the name is written out.
     """
     found = []
-    for node in ast.walk(tree(file)):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             found += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -175,7 +178,7 @@ def test_nothing_turns_data_into_code(part: str) -> None:
     for file in PARTS[part]:
         used = {module.split(".")[0] for module, _ in imports(file)} & RUNS_CODE
         assert not used, f"{file} imports {used}"
-        for node in (node for node in ast.walk(tree(file)) if isinstance(node, ast.Call)):
+        for node in (node for node in nodes(file) if isinstance(node, ast.Call)):
             is_name = isinstance(node.func, ast.Name)
             bad = is_name and called(node) in {"eval", "exec", "compile", "__import__"}
             assert not bad, f"{file}:{node.lineno} calls {called(node)}"
@@ -189,7 +192,7 @@ def test_nothing_turns_data_into_code(part: str) -> None:
 @every_part
 def test_only_the_command_line_prints(part: str) -> None:
     for file in (file for file in PARTS[part] if not writes_to_the_terminal(file)):
-        for node in ast.walk(tree(file)):
+        for node in nodes(file):
             prints = isinstance(node, ast.Name) and node.id == "print"
             assert not prints, f"{file}:{node.lineno} prints"
 

@@ -67,7 +67,8 @@ def form(name: str) -> Format:
 def test_a_long_number_comes_whole(kind: Any, value: Any, name: str) -> None:
     signature, found = signature_of(kind), form(name)
     reply = found.demo_reply(signature, {"found": value})
-    for mode in list(MODES) if FULL else distinct_modes(name, signature):
+    distinct = distinct_modes(name, signature)
+    for mode in list(MODES) if FULL else [distinct[(len(reply) + len(name)) % len(distinct)]]:
         held = found.constraint(signature, found.mode(signature, MODES[mode])).grammar
 
         in_quotes = name == "json" and kind is Decimal  # JSON has no digits for it that a reader would keep

@@ -71,7 +71,7 @@ def test_a_right_value_comes_back_whatever_holds_the_reply(one: OutputType) -> N
             if reply is None:  # text that begins or ends with white space, the empty one among it
                 assert name == "json" or value == ""
                 continue
-            for mode in modes:
+            for mode in modes if FULL else [modes[(number + at) % len(modes)]]:
                 program = dspy.Predict(signature)
                 bind(program, name)
                 with dspy.context(lm=ScriptedLM(reply, capabilities=MODES[mode])):
@@ -91,7 +91,9 @@ def test_what_the_docs_list_as_held_is_held(one: OutputType, engine: str) -> Non
     listed = row_of(one)[2 if engine == "grammar" else 3]
 
     assert listed.startswith(("held", "not held"))
-    for name in FORMATS if engine == "grammar" else FORMATS[:2]:
+    turn = CARRIED.index(one) % len(FORMATS)  # in `make test` each type in two of the formats
+    some = FORMATS if FULL else (FORMATS[turn], FORMATS[turn - 2])
+    for name in some if engine == "grammar" else FORMATS[:2]:
         if listed.startswith("held") and f"`{name}`" not in listed:
             assert bad_replies(signature_of(one.kind), name, engine, draws=DRAWS if FULL else 2) == []
 
@@ -109,6 +111,8 @@ def test_through_a_server_each_type_is_right_or_a_parse_error(version: str) -> N
     with ProtocolServer([model], version) as server:
         lm = ts.lm("ollama/m", host=server.url, cache=False)
         for at, one in enumerate(one for one in CARRIED if one.values):
+            if not FULL and (at // 2) % 2 == (version == "0.24.0"):  # in `make test` each type on one version
+                continue
             signature, value = signature_of(one.kind), one.values[0]
             program = ts.Predict(signature)
             name = default_format(signature)

@@ -23,7 +23,7 @@ from tunesmith.lm import LM, Capabilities, FunctionLM, ScriptedLM, Seen, lm, tex
 from tunesmith.metrics import exact_match
 from tunesmith.modules import bind
 
-ROWS = 20 if FULL else 10
+ROWS = 20 if FULL else 6
 NOTE = "does not hold replies"
 
 
