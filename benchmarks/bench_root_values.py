@@ -55,7 +55,6 @@ def rows() -> list[Row]:
             "output tokens of a label, root value with newline stop / object",
             root / whole,
             0.5,
-            required=True,
             details={"root": root / len(same), "object": whole / len(same), "same labels": len(same), "of": SENTENCES},
         )
     ]

@@ -175,6 +175,13 @@ def right_calls(data: Any) -> float:
     return float(ours / theirs) if theirs else math.inf
 
 
+def growth_of_looking(data: Any, what: str) -> float:
+    """Return the exponent of the CPU of a command over the evaluations of the run, without the start of the process."""
+    (start,) = found(data, "rows[what=start].cpu")
+    points = [(math.log(row["evaluations"]), math.log(row["cpu"] - start)) for row in found(data, f"rows[what={what}]")]
+    return statistics.linear_regression(*zip(*points, strict=True)).slope
+
+
 def lost_by_schema(data: Any) -> float:
     """Return how far `bare` on a server that takes schemas is below itself on the embedded engine, at most."""
     means: dict[tuple[str, int], dict[str, list[float]]] = {}
@@ -191,7 +198,8 @@ def unread_types(data: Any) -> float:
 
 
 MADE: Mapping[str, Callable[..., float]] = {
-    one.__name__: one for one in (behind_on_task, behind_in_landscape, lost_by_schema, right_calls, unread_types)
+    one.__name__: one
+    for one in (behind_on_task, behind_in_landscape, growth_of_looking, lost_by_schema, right_calls, unread_types)
 }
 
 

@@ -22,6 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from measure import facts
+
 import tunesmith as ts
 from tunesmith.data import content_key
 from tunesmith.evaluation import Entry, Ledger, RunInfo, read_entries
@@ -171,7 +173,7 @@ def main() -> None:
         rows.append({"what": name, "evaluations": count, **middle, **page})
         print(name, count, middle, page, flush=True)
     if not quick:
-        about = {"python": platform.python_version(), "platform": sys.platform, "cpus": os.cpu_count()}
+        about = {**facts(), "python": platform.python_version(), "platform": sys.platform, "cpus": os.cpu_count()}
         OUT.write_text(json.dumps({**about, "limits": LIMITS, "rows": rows}, indent=1) + "\n", encoding="utf-8")
 
 
