@@ -280,7 +280,7 @@ def test_a_file_must_be_a_plain_file(folder, tmp_path, name, kind):
         file.mkdir()
     else:
         os.mkfifo(file)
-    with pytest.raises(ArtifactError, match="cannot be read"):
+    with pytest.raises(ArtifactError, match=f"^'{name}' of the artifact .* cannot be read"):
         verify(folder)
 
 

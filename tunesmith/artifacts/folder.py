@@ -94,12 +94,15 @@ def _read_file(folder: int, name: str) -> bytes:
     limit = LARGEST[name]
     # Without O_NONBLOCK, opening a named pipe would wait for a writer.
     handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-    with open(handle, "rb") as file:
+    try:
         found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(found.st_mode):  # before `open`, whose error for a folder names a number
             raise OSError(errno.EINVAL, "it is not a regular file", name)
-        # Check the size before and after reading, because the file may grow.
-        raw = b"" if found.st_size > limit else file.read(limit + 1)
+        with open(handle, "rb", closefd=False) as file:
+            # Check the size before and after reading, because the file may grow.
+            raw = b"" if found.st_size > limit else file.read(limit + 1)
+    finally:
+        os.close(handle)
     if max(found.st_size, len(raw)) > limit:
         advice = "Keep fewer demos, and a corpus in a file of its own (`Corpus.save`)"
         raise OSError(errno.EFBIG, f"it is larger than {limit} bytes, and an artifact may not be. {advice}", name)
