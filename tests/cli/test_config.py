@@ -12,6 +12,8 @@ TOML = """metric = "exact_match:team"
 spec = "openai/tiny"
 base_url = "https://me:pass-1@host/v1?api_key=pass-2&x=1"
 api_key_env = "pass3"
+[experiments.seeds]
+seeds = [0, 1]
 """
 
 
@@ -39,6 +41,12 @@ def test_every_setting_has_its_value_and_its_place(monkeypatch: pytest.MonkeyPat
     assert settings["compile.num_candidates"] == {"value": 4, "from": "flag", "name": "--set", "line": None}
     assert settings["compile.freeze"] == {"value": [], "from": "default", "name": None, "line": None}
     assert settings["lm.slots"]["value"] == settings["compile.slots"]["value"] == 2
+    assert settings["experiments.seeds"] == {
+        "value": {"seeds": [0, 1]},
+        "from": "file",
+        "name": "tunesmith.toml",
+        "line": 6,
+    }
     text = run("config", "--seed", "3").stdout
     assert any(line.split() == ["compile.seed", "3", "--seed"] for line in text.splitlines())
 

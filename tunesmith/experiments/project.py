@@ -19,7 +19,7 @@ from tunesmith.experiments.checking import checked_settings
 from tunesmith.experiments.layers import FileLayer, Layer, NamedLayer, Place, effective, environment_layer, place_of
 from tunesmith.experiments.named import find_metric, find_object, find_program, find_signature
 from tunesmith.experiments.place import PROJECT_FILE, project_file, project_root
-from tunesmith.experiments.settings import AXES, ProgramSettings, ProjectSettings
+from tunesmith.experiments.settings import AXES, ExperimentSettings, ProgramSettings, ProjectSettings
 from tunesmith.experiments.toml_lines import Keys
 from tunesmith.lm import LM, Budget, lm
 from tunesmith.metrics import Metric
@@ -183,11 +183,12 @@ class Project:
         options = {} if kind is None else option_defaults(kind)
         layers = effective(self.layers)
         for name, value in self.settings:
-            table = dict(value) if isinstance(value, BaseModel) else {"": value}
+            table = dict(value) if isinstance(value, BaseModel | dict) else {"": value}
             rest = {key: one for key, one in options.items() if name == "compile" and key not in table}
             for key, one in {**table, **rest}.items():
                 path = (name, key) if key else (name,)
-                plain = one.model_dump(exclude_none=True) if isinstance(one, BaseModel) else one
+                bare = isinstance(one, ExperimentSettings)
+                plain = one.model_dump(exclude_none=True, exclude_unset=bare) if isinstance(one, BaseModel) else one
                 found[".".join(path)] = plain, place_of(path, layers)
         return found
 
