@@ -31,7 +31,22 @@ _WHOLE = (
     "test_other_process.py",
     "test_start.py",
 )
-_VARIABLES = ("TUNESMITH_LM", "TUNESMITH_SLOTS", "TUNESMITH_PATIENCE")
+# How the variables begin that stand for a setting of tunesmith.toml.
+_SETTINGS = tuple(
+    f"TUNESMITH_{name}"
+    for name in (
+        "COMPILE_",
+        "DATA_",
+        "JUDGE_LM",
+        "LM",
+        "METRIC",
+        "PATIENCE",
+        "PROGRAM",
+        "PROMPT_LM",
+        "SLOTS",
+        "TEACHER_LM",
+    )
+)
 _LIVE = ("OLLAMA_HOST", "TUNESMITH_LIVE_MODEL")
 _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
 _MEMORY = Path("/dev/shm")
@@ -111,8 +126,8 @@ def _is_whole(path: Path) -> bool:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Nothing of the caller's environment, no network but in the tests that are about it, a core to a model."""
     _stay_on_one_core(item.get_closest_marker("model") is not None and item.get_closest_marker("cores") is None)
-    for name in _VARIABLES:
-        os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.startswith(_SETTINGS)]:
+        del os.environ[name]
     live = item.get_closest_marker("live") is not None
     socket.socket.connect = _connect if live else _connect_here  # type: ignore[method-assign]
     socket.socket.connect_ex = _connect_ex if live else _connect_ex_here  # type: ignore[method-assign]

@@ -2,11 +2,15 @@
 
 import contextlib
 import json
+import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.each import each
 from tunesmith import Experiment, FunctionLM
@@ -259,3 +263,40 @@ def test_an_unknown_experiment_names_those_there_are(project: Project, tmp_path:
     (tmp_path / "tunesmith.toml").write_text("", encoding="utf-8")
     with pytest.raises(UsageError, match=r"It is a table \[experiments.NAME\]"):
         project_experiment(Project.load(), "grid")
+
+
+PIECES = (
+    "3",
+    "'x'",
+    "[]",
+    "{}",
+    "[{}]",
+    "{name = 3}",
+    "true",
+    "1979-05-27",
+    "\n",
+    "[",
+    "]",
+    ".",
+    "=",
+    "x",
+    "experiments",
+    "[[lm]]",
+)
+
+
+@given(st.integers(0, len(TOML)), st.integers(0, 30), st.sampled_from(PIECES), st.integers(0, 40))
+def test_whatever_the_file_says_it_is_read_or_the_message_is_ours(
+    start: int, length: int, piece: str, line: int
+) -> None:
+    lines = TOML.splitlines(keepends=True)
+    line %= len(lines)
+    whole = "".join([*lines[:line], re.sub("= .*", f"= {piece}", lines[line]), *lines[line + 1 :]])
+    for text in (whole, TOML[:start] + piece + TOML[start + length :]):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "tunesmith.toml").write_text(text, encoding="utf-8")
+            with contextlib.suppress(UsageError):
+                project = Project.load(folder)
+                project.resolved()
+                for name in project.settings.experiments:
+                    project_experiment(project, name)
