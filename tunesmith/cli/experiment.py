@@ -28,13 +28,14 @@ def run(
     budget_calls: int | None,
     new: bool,
     executor: str | None,
+    dask: str | None,
     slots: int | None,
     no_store: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
     """Run the cells of an experiment that are not finished, and compare all."""
-    options = {"budget_calls": budget_calls, "slots": slots, "executor": executor}
+    options = {"budget_calls": budget_calls, "slots": slots, "executor": executor, "dask": dask}
     project = current_project().changed(metric=metric, compile=options, lm={"slots": slots})
     if name is None:
         return _list(project, as_json=as_json)
@@ -49,7 +50,7 @@ def run(
         watch=_watch(cells, quiet=quiet),
         command=_command(name),
         store=not no_store,
-        executor=project.of_experiment(name).settings.compile.executor,
+        executor=project.of_experiment(name).executor(),
     ):
         outcomes.append(outcome)
         if not as_json:
@@ -117,7 +118,7 @@ def _watch(cells: Sequence[Cell], *, quiet: bool) -> Any:
 def _command(name: str) -> Any:
     """Return how a cell's run is started again: the options of this command, with the run."""
     context = click.get_current_context()
-    kept = ("metric", "budget_calls", "executor", "slots", "no_store")
+    kept = ("metric", "budget_calls", "executor", "dask", "slots", "no_store")
     given: list[str] = []
     for parameter in context.command.params:
         value = context.params.get(str(parameter.name))

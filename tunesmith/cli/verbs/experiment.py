@@ -6,6 +6,7 @@ import click
 
 from tunesmith.cli.completing import ExperimentName, RunName
 from tunesmith.cli.options import (
+    dask_option,
     executor_option,
     json_option,
     metric_option,
@@ -34,6 +35,7 @@ __all__ = ["command"]
 )
 @new_option
 @executor_option
+@dask_option
 @slots_option
 @no_store_option
 @json_option
