@@ -18,6 +18,17 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
 
 
+def test_who_may_read_a_file_stays_and_is_as_usual_for_a_new_one(tmp_path: Path) -> None:
+    usual, private, new = tmp_path / "usual", tmp_path / "private", tmp_path / "new"
+    usual.write_text("")
+    private.write_text("")
+    private.chmod(0o640)
+    write_atomically(private, "text")
+    write_atomically(new, "text")
+    assert private.stat().st_mode & 0o777 == 0o640
+    assert new.stat().st_mode == usual.stat().st_mode
+
+
 def test_lines_end_alike_everywhere(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a.txt", "one\ntwo\n")
     assert (tmp_path / "a.txt").read_bytes() == b"one\ntwo\n"

@@ -1,7 +1,8 @@
 """Write a file, or a line at the end of one, whole or not at all."""
 
+import contextlib
 import os
-import tempfile
+import stat
 from io import FileIO
 from pathlib import Path
 
@@ -11,18 +12,23 @@ __all__ = ["append_line", "write_atomically"]
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` to `path` so that a reader, or a crash, finds the old file or the new one.
 
+    Who may read it is as of the old file, else as of any new file of this process.
+
     Raises:
         OSError: the folder cannot be written; what was there is untouched.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    name = path.with_name(f".{path.name}-{os.urandom(6).hex()}")
+    handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            with contextlib.suppress(OSError):  # there is none, or it is another user's
+                os.fchmod(handle, stat.S_IMODE(os.stat(path).st_mode))
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        name.unlink(missing_ok=True)
         raise
 
 
