@@ -45,6 +45,7 @@ GOOD: list[tuple[str, ...]] = [
     ("runs", "show", "first"),
     ("runs", "resume", "first"),
     ("runs", "rm", "first", "--yes"),
+    ("runs", "gc", "--keep", "0", "--dry-run"),
     ("cache", "stats"),
     ("cache", "verify"),
     ("cache", "prune", "--older-than", "10w"),
@@ -167,6 +168,9 @@ BAD: list[tuple[int, tuple[str, ...]]] = [
     (2, ("runs", "export", "first")),  # to where?
     (2, ("runs", "export", "first", "--to", "excel")),
     (2, ("runs", "export", "nothing", "--to", "mlflow")),
+    (2, ("runs", "gc", "--older-than", "long")),
+    (2, ("runs", "gc", "--keep", "-1")),
+    (2, ("runs", "gc", "--keep", "0")),  # nobody answers
     (2, ("runs", "walk")),
     (2, ("cache", "prune")),
     (2, ("cache", "prune", "--older-than", "soon")),

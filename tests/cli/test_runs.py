@@ -386,3 +386,16 @@ def test_a_run_is_exported_to_a_folder_of_mlflow(workspace: Workspace, monkeypat
     (kept,) = (workspace.folder / "tracked").glob(f"*/{found['id']}/params/compiler")
     assert kept.read_text() in ("RandomSearch", "JointSearch", "Portfolio")
     assert "mlflow ui" in run("runs", "export", "first", "--to", "mlflow", "--at", place).stdout
+
+
+def test_old_runs_are_shown_then_removed(workspace: Workspace) -> None:
+    run_folder = workspace.folder / "runs" / "first"
+    assert "nothing to remove" in run("runs", "gc").stdout
+    shown = run("runs", "gc", "--keep", "0", "--dry-run").stdout
+    assert "old run" in shown
+    assert "it would free" in shown
+    assert "nothing was removed" in CliRunner().invoke(main, ["runs", "gc", "--keep", "0"], input="n\n").stdout
+    assert run_folder.is_dir()
+    found = json.loads(run("runs", "gc", "--keep", "0", "--yes", "--json").stdout)
+    assert (found["removed"], [one["what"] for one in found["found"]]) == (True, ["old run"])
+    assert not run_folder.exists()

@@ -48,6 +48,7 @@ def every_verb(spec: str, *, full: bool) -> dict[str, Any]:
         "compile": as_json("compile", "--quiet", *size),
         "runs ls": as_json("runs", "ls"),
         "runs show": as_json("runs", "show", "first"),
+        "runs gc": as_json("runs", "gc"),
         "runs resume": as_json("runs", "resume", "first"),
         "check": as_json("check", artifact, "--max-errors", "1000", "--quiet"),
         "show": as_json("show", artifact),

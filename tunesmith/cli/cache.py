@@ -1,9 +1,8 @@
 """`tunesmith cache`: manage the cached replies."""
 
 import datetime
-import re
-from typing import Any
 
+from tunesmith.cli.amounts import age, size
 from tunesmith.cli.failures import DONE, ERROR
 from tunesmith.cli.output import agreed, bytes_text, emit, note, say
 from tunesmith.errors import UsageError
@@ -11,8 +10,6 @@ from tunesmith.lm import reply_cache
 
 __all__ = ["clear", "prune", "stats", "verify"]
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_BYTES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _LISTED = 20
 
 
@@ -63,9 +60,9 @@ def prune(*, older_than: str | None, max_size: str | None, corrupt: bool, as_jso
     """Remove some replies. The options are independent."""
     if older_than is None and max_size is None and not corrupt:
         raise UsageError("Give what to remove: --older-than AGE, --max-size SIZE or --corrupt.")
-    age = None if older_than is None else _measured(older_than, _SECONDS, "--older-than", "30d, 12h or 90m")
-    size = None if max_size is None else _measured(max_size, _BYTES, "--max-size", "500MB or 2GB")
-    removed = reply_cache().prune(older_than=age, max_bytes=None if size is None else int(size), corrupt=corrupt)
+    oldest = None if older_than is None else age(older_than, "--older-than")
+    largest = None if max_size is None else size(max_size, "--max-size")
+    removed = reply_cache().prune(older_than=oldest, max_bytes=largest, corrupt=corrupt)
     return _say_removed(removed, as_json=as_json)
 
 
@@ -83,13 +80,6 @@ def _say_removed(removed: int, *, as_json: bool) -> int:
     else:
         say(f"{removed:,} replies removed")
     return DONE
-
-
-def _measured(text: str, units: dict[str, Any], option: str, examples: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text)
-    if match is None or match[2] not in units:
-        raise UsageError(f"{option} must be a number with a unit, such as {examples}. Given: {text!r}.")
-    return float(match[1]) * float(units[match[2]])
 
 
 def _moment(seconds: float | None) -> str | None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tunesmith.evaluation.race import RaceResult, register_race
     from tunesmith.evaluation.races.registry import RACES
     from tunesmith.evaluation.report import RIGHT, Failure, PairedScores, Report, Row, Step, gain, paired_scores
+    from tunesmith.evaluation.run_cleaning import Removable, removable
     from tunesmith.evaluation.run_info import CANDIDATES, TRIALS, RunInfo, run_path, runs_in
     from tunesmith.evaluation.runs import RunFolder
     from tunesmith.evaluation.statistics import (
@@ -98,6 +99,8 @@ __all__ = [
     "read_scores",
     "register_executor",
     "register_race",
+    "removable",
+    "Removable",
     "Report",
     "RIGHT",
     "Row",

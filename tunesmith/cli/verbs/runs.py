@@ -14,7 +14,7 @@ _name = click.argument("name", type=RunName(), metavar="RUN")
 
 @click.group(name="runs")
 def command() -> None:
-    """List, show, resume, export and remove runs.
+    """List, show, resume, export, remove and clean up runs.
 
     A run is a folder, ./runs/NAME, with its description, its finished evaluations, its result and its artifact.
     """
@@ -83,5 +83,23 @@ def export(**given: Any) -> int:
     pip install 'tunesmith[mlflow]' or 'tunesmith[wandb]'.
     """
     from tunesmith.cli.runs_export import run
+
+    return run(**given)
+
+
+@command.command()
+@click.option("--older-than", metavar="AGE", help="Also finished runs that were last written before this: 30d, 12h.")
+@click.option("--keep", type=click.IntRange(min=0), metavar="K", help="Also all finished runs but the newest K.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, with sizes. Remove nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@json_option
+@unneeded_quiet_option
+def gc(**given: Any) -> int:
+    """Remove what no longer serves: runs that --new has set aside, temporary files of processes that were killed.
+
+    Finished runs only with --older-than or --keep; with both, those that are old and not among the newest. Never a run
+    that a process holds, that has not ended, or that is damaged.
+    """
+    from tunesmith.cli.runs_gc import run
 
     return run(**given)

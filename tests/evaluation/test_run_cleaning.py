@@ -1,0 +1,60 @@
+"""What `runs gc` may remove, and what never."""
+
+import os
+from pathlib import Path
+
+from tests.evaluation.test_run_info import made
+from tunesmith.evaluation import RunFolder, removable
+
+NOW = 2e9
+
+
+def aged(run: Path, age: float) -> Path:
+    for file in (run, *run.rglob("*")):
+        os.utime(file, (NOW - age, NOW - age))
+    return run
+
+
+def names(folder: Path, older_than: float | None = None, keep: int | None = None) -> list[str]:
+    return sorted(one.path.name for one in removable(folder, now=NOW, older_than=older_than, keep=keep))
+
+
+def test_finished_runs_go_by_age_or_number_and_with_both_only_if_both_say_so(tmp_path: Path) -> None:
+    for number in range(4):
+        aged(made(tmp_path / f"run{number}"), 100.0 * number)
+    assert names(tmp_path) == []
+    assert names(tmp_path, older_than=150) == ["run2", "run3"]
+    assert names(tmp_path, keep=1) == ["run1", "run2", "run3"]
+    assert names(tmp_path, older_than=150, keep=3) == ["run3"]
+    assert names(tmp_path, older_than=250, keep=0) == ["run3"]
+
+
+def test_a_run_that_is_held_not_finished_damaged_linked_or_no_run_stays(tmp_path: Path) -> None:
+    (made(tmp_path / "stopped") / "result.json").unlink()
+    (made(tmp_path / "damaged") / "run.json").write_text("{")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows.csv").write_text("a")
+    (tmp_path / "linked").symlink_to(made(tmp_path.parent / f"{tmp_path.name}-elsewhere" / "run"))
+    made(tmp_path / "held")
+    with RunFolder(tmp_path / "held", {"seed": 0}):
+        assert names(tmp_path, keep=0) == []
+    (one,) = removable(tmp_path, now=NOW, keep=0)
+    assert (one.path.name, one.why) == ("held", "old run")
+    assert one.bytes == sum(file.stat().st_size for file in one.path.rglob("*") if file.is_file())
+
+
+def test_runs_set_aside_and_temporary_files_of_killed_processes_go(tmp_path: Path) -> None:
+    made(tmp_path / "first")
+    with RunFolder(tmp_path / "first", {"seed": 1}, new=True):
+        pass
+    run = made(tmp_path / "second")
+    for name in (".result.json-abcd1234", ".report.html-abcd1234", "run.db.repair", "notes.json-abcd1234"):
+        (run / name).write_text("x")
+        os.utime(run / name, (NOW - 7200, NOW - 7200))
+    (run / ".run.json-abcd5678").write_text("x")
+    os.utime(run / ".run.json-abcd5678", (NOW - 60, NOW - 60))  # it may be being written
+    assert names(tmp_path) == [".report.html-abcd1234", ".result.json-abcd1234", "first.old-1", "run.db.repair"]
+    for one in removable(tmp_path, now=NOW):
+        one.remove()
+    assert names(tmp_path) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"first", "second"}

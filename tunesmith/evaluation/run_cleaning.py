@@ -1,0 +1,94 @@
+"""What can be removed beside the runs that serve: old runs, runs set aside, and files of processes that were killed."""
+
+import fnmatch
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith.errors import UsageError, brief
+from tunesmith.evaluation.run_info import RunInfo, runs_in
+
+__all__ = ["Removable", "removable"]
+
+OLD, ASIDE, TEMPORARY = "old run", "run set aside", "temporary file"
+_ASIDE = "*.old-[0-9]*"
+# What an interrupted `write_atomically` leaves, and a ledger that was being made or repaired.
+_TEMPORARY = (".*.json-????????", ".report.html-????????", ".run.db.new", "run.db.repair*")
+_HOUR = 3600.0  # a file that is younger may be one that is being written
+
+
+@dataclass(frozen=True, slots=True)
+class Removable:
+    """One folder or file that no longer serves.
+
+    Attributes:
+        path: of it.
+        why: `old run`, `run set aside` or `temporary file`.
+        bytes: what it takes on the disk.
+        changed: when it was last written, in seconds since 1970.
+    """
+
+    path: Path
+    why: str
+    bytes: int
+    changed: float
+
+    def __repr__(self) -> str:
+        return brief(self, str(self.path), self.why, bytes=self.bytes)
+
+    def remove(self) -> None:
+        """Delete it.
+
+        Raises:
+            UsageError: a process holds the run now, or it cannot be deleted.
+        """
+        if self.why == TEMPORARY:
+            try:
+                self.path.unlink(missing_ok=True)
+            except OSError as error:
+                raise UsageError(f"The file {str(self.path)!r} cannot be deleted: {error.strerror}.") from error
+        elif self.path.is_dir():
+            RunInfo.of(self.path).remove()
+
+
+def removable(
+    folder: Path, *, now: float, older_than: float | None = None, keep: int | None = None
+) -> tuple[Removable, ...]:
+    """Return what can be removed of the runs in `folder`; nothing is removed.
+
+    Always runs that `--new` has set aside, and temporary files of runs that no process holds. Finished runs only if an
+    age or a number is given; with both, a run goes if both say so. Never a run that is held, not finished or damaged, a
+    link, or a folder that is not a run.
+
+    Args:
+        folder: of the runs.
+        now: the time, in seconds since 1970.
+        older_than: seconds since a finished run was last written.
+        keep: how many of the newest finished runs stay.
+    """
+    found = list[Removable]()
+    free = [info for info in runs_in(folder) if info.state != "running" and not info.path.is_symlink()]
+    aside = [info for info in free if fnmatch.fnmatchcase(info.path.name, _ASIDE) and info.problem is None]
+    found += [_run(info, ASIDE) for info in aside]
+    done = sorted((info for info in free if info.state == "done" and info not in aside), key=lambda one: -one.changed)
+    if older_than is not None or keep is not None:
+        old = done[keep or 0 :]
+        found += [_run(info, OLD) for info in old if older_than is None or info.changed < now - older_than]
+    going = {one.path for one in found}
+    for info in free:
+        if info.path not in going:
+            found += _temporary(info.path, now)
+    return tuple(found)
+
+
+def _run(info: RunInfo, why: str) -> Removable:
+    size = sum(file.lstat().st_size for file in info.path.rglob("*") if not file.is_dir())
+    return Removable(info.path, why, size, info.changed)
+
+
+def _temporary(run: Path, now: float) -> Iterator[Removable]:
+    for file in sorted(run.iterdir()):
+        if file.is_file() and any(fnmatch.fnmatchcase(file.name, pattern) for pattern in _TEMPORARY):
+            about = file.lstat()
+            if about.st_mtime < now - _HOUR:
+                yield Removable(file, TEMPORARY, about.st_size, about.st_mtime)
