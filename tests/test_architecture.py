@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1] / "tunesmith"
 LAYERS = [  # a file may import only from layers above its own in this list
     "lazy",
     "errors",
+    "notebook",
     "atomic",
     "sqlite",
     "options",

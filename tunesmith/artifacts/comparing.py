@@ -13,6 +13,7 @@ from tunesmith.artifacts.folder import MANIFEST
 from tunesmith.artifacts.ledgers import SplitChanges, split_changes
 from tunesmith.errors import UsageError, brief, shown
 from tunesmith.modules import Changes, ValueChange, same_json
+from tunesmith.notebook import changes_html
 
 __all__ = ["ArtifactDiff", "diff"]
 
@@ -75,6 +76,9 @@ class ArtifactDiff:
         if self.no_ledgers is not None:
             blocks.append(f"Single examples are not compared. {self.no_ledgers}")
         return "\n\n".join(filter(None, blocks))
+
+    def _repr_html_(self) -> str:
+        return changes_html(str(self))
 
     def to_json(self) -> dict[str, Any]:
         """Return the differences as JSON values."""

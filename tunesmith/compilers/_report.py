@@ -11,6 +11,7 @@ from tunesmith.errors import brief
 from tunesmith.evaluation import Interval, Report
 from tunesmith.lm import Spend
 from tunesmith.modules import Candidate, Module
+from tunesmith.notebook import changes_html, details_html, paragraphs_html, table_html
 
 __all__ = ["CompileReport", "CompileResult", "SavedArtifact", "TrialRecord", "untried"]
 
@@ -166,6 +167,22 @@ class CompileResult:
         path = None if self.artifact is None else str(self.artifact.path)
         return brief(self, self.verdict, self._scores(), artifact=path)
 
+    def _repr_html_(self) -> str:
+        split = "test" if self.tested else "validation"
+        rows = [["", f"score on {split}, 95 % interval", "n", "errors"]]
+        for name, one in (("program as given", self.baseline), ("compiled program", self.compiled)):
+            rows.append([name, _ends(one.interval), str(one.n), str(one.errors)])
+        if self.gain is not None:
+            rows.append(["gain", _ends(self.gain), str(self.gain.n), ""])
+        spent = (
+            f"{self.charged.calls:,} calls and {self.charged.tokens:,} tokens charged, {self.paid.calls:,} calls paid"
+        )
+        said = [f"{self.verdict}. {self.finding.sentence}"]
+        after = [spent, "" if self.artifact is None else f"Artifact: {self.artifact.path}", *self.notes]
+        changed = self.report.baseline_candidate.diff(self.report.candidate)
+        diff = details_html("What compiling changed", changes_html(changed)) if changed else ""
+        return paragraphs_html(said) + table_html(rows) + diff + paragraphs_html(after)
+
     def __str__(self) -> str:
         spent = f"{self.charged.calls:,} calls and {self.charged.tokens:,} tokens charged"
         lines = [
@@ -221,6 +238,12 @@ class CompileResult:
             if self.artifact is None
             else {"path": str(self.artifact.path), "sha256": self.artifact.sha256},
         }
+
+
+def _ends(interval: Interval) -> str:
+    if interval.mean is None:
+        return ""
+    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def untried(trials: Iterable[TrialRecord], given: Candidate, whole: int) -> str:

@@ -1,18 +1,21 @@
 """What an evaluation found: one row per example, and the sums."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tunesmith.errors import brief
+from tunesmith.errors import brief, shown
 from tunesmith.evaluation.power import gain_spread
 from tunesmith.evaluation.statistics import Interval, mean_interval, mean_of, paired_gain
 from tunesmith.lm import Spend
+from tunesmith.notebook import details_html, paragraphs_html, table_html
 
 __all__ = ["RIGHT", "Failure", "gain", "paired_scores", "PairedScores", "Report", "Row", "Step", "plain_json"]
 
 RIGHT = 0.5
 """The score from which on an answer is right, if nothing else is said."""
+
+_SHOWN_ROWS = 10  # in a notebook
 
 METRIC_ERROR_LIMIT = 0.02
 """The share of examples on which a metric may fail; they are in no mean."""
@@ -210,12 +213,30 @@ class Report:
         notes = f"{len(self.notes)} notes" if self.notes else ""
         return brief(self, str(replace(self, notes=())), notes, charged=f"{self.charged.calls} calls")
 
+    def _repr_html_(self) -> str:
+        interval = self.interval
+        ends = "" if interval.low is None or interval.high is None else f"{interval.low:.3f} to {interval.high:.3f}"
+        mean = "" if interval.mean is None else f"{interval.mean:.3f}"
+        cells = [mean, ends, str(interval.n), str(self.errors), f"{self.charged.calls:,}"]
+        head = ["mean", "95 % interval", "n", "errors", "calls"]
+        worst = sorted(self.rows, key=lambda row: -1.0 if row.score is None else row.score)[:_SHOWN_ROWS]
+        lines = [["score", "outputs", "failure"], *(list(_told(row)) for row in worst)]
+        shown_rows = details_html(f"The {len(worst)} lowest of {len(self.rows)} rows", table_html(lines))
+        return table_html([head, cells]) + paragraphs_html(self.notes) + (shown_rows if worst else "")
+
     def __str__(self) -> str:
         interval = self.interval
         if interval.mean is None:
             return f"no scores ({self.errors} errors)"
         text = f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}] on {interval.n} examples"
         return "; ".join([text + (f", {self.errors} errors" if self.errors else ""), *self.notes])
+
+
+def _told(row: Row) -> Iterator[str]:
+    """Yield the cells of a row for a notebook."""
+    yield "" if row.score is None else f"{row.score:.3f}"
+    yield "" if row.outputs is None else shown(dict(row.outputs))
+    yield "" if row.failure is None else f"{row.failure.fault}: {shown(row.failure.message)}"
 
 
 @dataclass(frozen=True, slots=True)

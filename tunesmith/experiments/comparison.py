@@ -11,6 +11,7 @@ from typing import Any
 from tunesmith.errors import UsageError, brief
 from tunesmith.evaluation import Interval, Report, Row, RunInfo, holm, mean_interval, paired_gain, two_sided_test
 from tunesmith.experiments.report import RunRecord, Tried
+from tunesmith.notebook import paragraphs_html, table_html
 
 __all__ = ["Compared", "Comparison", "compare_runs", "GROUPS"]
 
@@ -130,12 +131,7 @@ class Comparison:
         return "\n".join([*rows, *(["", *self.notes] if self.notes else [])])
 
     def _repr_html_(self) -> str:
-        import html  # here, because only a notebook needs it
-
-        head, *lines = ([html.escape(cell) for cell in line] for line in self.cells())
-        rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in line)}</tr>" for line in lines)
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return f"<table><tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>{rows}</table>{notes}"
+        return table_html(self.cells()) + paragraphs_html(self.notes)
 
     def cells(self) -> list[list[str]]:
         """Return the table for people: a header, and a line per run."""

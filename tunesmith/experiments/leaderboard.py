@@ -10,6 +10,7 @@ from typing import Any
 
 from tunesmith.errors import DataError, UsageError, brief, shown
 from tunesmith.evaluation import Interval
+from tunesmith.notebook import paragraphs_html, table_html
 
 __all__ = ["Leaderboard", "Standing", "TaskBoard"]
 
@@ -181,6 +182,10 @@ class Leaderboard:
             lines += [f"**{board.task}**", "", table[0], "|" + "|".join(rule) + "|", *table[1:], ""]
         left, last = (self.notes[:-1], self.notes[-1:]) if self.notes else ((), ())
         return "\n".join([*lines, *(f"- {note}" for note in left), *(["", *last] if last else [])]).strip()
+
+    def _repr_html_(self) -> str:
+        tables = (paragraphs_html([board.task]) + table_html(self.cells(board)) for board in self.tasks)
+        return "".join(tables) + paragraphs_html(self.notes)
 
     def cells(self, board: TaskBoard) -> list[list[str]]:
         """Return the table of a task for people: a header, and a line per arm."""

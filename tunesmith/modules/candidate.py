@@ -12,6 +12,7 @@ from tunesmith.modules.binding import bind, bind_nearest, bound_format, bound_of
 from tunesmith.modules.module import Module, caller_adapter, copy_program
 from tunesmith.modules.nearest import Nearest, nearest_path
 from tunesmith.modules.setting import change_settings, settings_of
+from tunesmith.notebook import details_html, paragraphs_html, table_html, text_html
 from tunesmith.signatures import Demo, Signature, check_inputs
 
 if TYPE_CHECKING:
@@ -94,6 +95,20 @@ class Candidate:
         more = f"and {len(parts) - 3} more predictors" if len(parts) > 3 else ""
         settings = {path: dict(values) for path, values in self.settings.items()} or None
         return brief(self, self.key[:12], *parts[:3], more, sampling=dict(self.sampling) or None, settings=settings)
+
+    def _repr_html_(self) -> str:
+        found = []
+        for path, part in self.parts.items():
+            words = ", ".join([part.format or "the caller’s adapter", f"{len(part.demos)} demos"])
+            demos = "\n".join(shown({**demo.inputs, **demo.outputs}) for demo in part.demos)
+            found.append(paragraphs_html([f"{path}: {words}"]) + text_html(part.instruction))
+            found.append(details_html("Demos", text_html(demos)) if demos else "")
+        given = [
+            *self.sampling.items(),
+            *((f"{path}.{k}", v) for path, own in self.settings.items() for k, v in own.items()),
+        ]
+        rows = [["option or setting", "value"], *([name, shown(value)] for name, value in given)]
+        return "".join(found) + (table_html(rows) if given else "")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Candidate) and self.key == other.key

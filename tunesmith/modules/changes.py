@@ -10,6 +10,7 @@ from typing import Any, Literal
 from tunesmith.data import content_key
 from tunesmith.errors import brief
 from tunesmith.modules.word_changes import TextChange
+from tunesmith.notebook import changes_html
 
 __all__ = ["Changes", "DemoChange", "PartChanges", "ValueChange", "same_json"]
 
@@ -181,6 +182,9 @@ class Changes:
 
     def __str__(self) -> str:
         return "\n".join([*(line for part in self.parts for line in part.lines()), *_all_lines(self.values)])
+
+    def _repr_html_(self) -> str:
+        return changes_html(str(self) or "Nothing differs.")
 
     def to_json(self) -> dict[str, Any]:
         """Return the changes as JSON values."""
