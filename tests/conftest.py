@@ -18,11 +18,14 @@ import pytest
 from tests.scale import FULL
 
 _HERE = Path(__file__).parent
-# Tests that run verbs of the command line, processes of their own, or pages of the docs from end to end.
+# Tests that run verbs of the command line, processes of their own, pages of the docs, or many compiles with a run.
 _WHOLE = (
     "cli/",
     "crash/",
     "artifacts/test_rebuild.py",
+    "compilers/test_study_mirror.py",
+    "experiments/test_plain_programs.py",
+    "experiments/test_resuming.py",
     "modules/test_processes.py",
     "test_adding.py",
     "test_docs.py",

@@ -499,6 +499,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.whole
 def test_plain_dspy_loads_the_state_without_tunesmith(tmp_path, monkeypatch):
     (tmp_path / "plain_program.py").write_text(PLAIN_PROGRAM)
     monkeypatch.syspath_prepend(tmp_path)

@@ -265,6 +265,7 @@ def sizes(largest: int) -> list[int]:
     return sorted({round(number * (largest - 1) / (count - 1)) for number in range(count)})
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(900)
 def test_a_disk_that_is_full_or_a_kill_at_any_byte_keeps_the_old_artifact(tmp_path):
     program = one_step()
@@ -315,6 +316,7 @@ def steps_of_a_save(target: Path, program: dspy.Module, candidate: Candidate, la
     return count
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(900)
 def test_a_kill_at_any_step_leaves_the_old_or_the_new_artifact(tmp_path):
     pytest.importorskip("cryptography")

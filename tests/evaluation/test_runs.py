@@ -49,6 +49,7 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path, kind: type) -> None:
         assert folder.path == tmp_path / "elsewhere" / "mine"
 
 
+@pytest.mark.whole
 def test_a_run_of_another_process_is_refused_and_free_with_whole_files_when_that_is_killed(tmp_path: Path) -> None:
     run = tmp_path / "run"
     holder = subprocess.Popen(

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import tunesmith as ts
 from tests.each import each
 from tunesmith.modules import class_name, find_class, find_module
@@ -23,6 +25,7 @@ def test_a_module_has_the_name_that_artifacts_have(name: str, kind: type) -> Non
     assert find_module(name) is find_class(name) is kind
 
 
+@pytest.mark.whole
 def test_a_module_is_found_in_a_new_process() -> None:
     code = (
         "from tunesmith.modules.registry import find_module as f; print(f('tunesmith.modules.react:ReAct').__module__)"

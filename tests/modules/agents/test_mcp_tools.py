@@ -129,6 +129,7 @@ def test_a_closed_connection_and_a_server_that_is_not_there_are_clear_errors(ser
         ts.MCPTools(server, allowed=["fly"]).__enter__()
 
 
+@pytest.mark.whole
 def test_a_program_that_is_started_serves_its_tools() -> None:
     from mcp import StdioServerParameters
 

@@ -93,6 +93,7 @@ def test_a_copy_is_the_index_itself() -> None:
     assert copy.deepcopy([index])[0] is index
 
 
+@pytest.mark.whole
 def test_every_process_finds_the_same() -> None:
     code = (
         f"from tunesmith.modules.retrieval import WordIndex; print(WordIndex({TEXTS!r}).search('is my card stolen', 9))"
