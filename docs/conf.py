@@ -96,6 +96,11 @@ def _add_contents(app: Sphinx, page: str, source: list[str]) -> None:
         source[0] += _toctree("", sorted(p.stem for p in (ROOT / "docs/decisions").glob("[0-9]*.md")))
 
 
+def _listing_pages(app: Sphinx, env: object, added: object, changed: object, removed: object) -> list[str]:
+    """Read the pages again that list others, which may be new."""
+    return [root_doc, "docs/decisions/README"]
+
+
 def _parts(index: str) -> list[tuple[str, list[str]]]:
     """Return the sections of the index with the pages that each links to, and last the pages that none does."""
     texts = _SECTION.split(index)[1:]
@@ -137,6 +142,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_lexer("csv", TextLexer)
     app.add_lexer("mermaid", TextLexer)  # a code host draws it; here it is text
     app.connect("source-read", _add_contents)
+    app.connect("env-get-outdated", _listing_pages)
     app.connect("autodoc-process-signature", _sign_modules)
     app.connect("autodoc-process-docstring", _mark_code, priority=400)  # before napoleon, which splits at colons
     return {"parallel_read_safe": True}

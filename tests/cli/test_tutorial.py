@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import run
+from tests.cli.conftest import REPORTS, rows, run
 from tests.protocol import FakeModel, ProtocolServer
 from tests.scale import FULL
 
@@ -50,6 +50,16 @@ def smaller(text: str) -> str:
     return text if FULL else text.replace("budget_calls = 240", "budget_calls = 75")
 
 
+def ollama(answers: dict[str, str], habit: str) -> ProtocolServer:
+    """Return a server whose model knows the answers if the prompt has a demo, and else says its habit."""
+
+    def reply(messages: list[dict[str, Any]], options: dict[str, Any]) -> str:
+        known = [answer for text, answer in answers.items() if text in messages[-1]["content"]]
+        return known[0] if known and len(messages) > 2 else habit
+
+    return ProtocolServer([FakeModel(SPEC.removeprefix("ollama/"), reply=reply)])
+
+
 @pytest.fixture
 def answers() -> dict[str, str]:
     table = next(text for name, _, text in BLOCKS if name == "data/mails.csv")
@@ -59,11 +69,7 @@ def answers() -> dict[str, str]:
 def test_the_tutorial_works_with_a_model_of_ollama_after_one_line_is_changed(
     answers: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def reply(messages: list[dict[str, Any]], options: dict[str, Any]) -> str:
-        known = [topic for text, topic in answers.items() if text in messages[-1]["content"]]
-        return known[0] if known and len(messages) > 2 else "repair"
-
-    with ProtocolServer([FakeModel(SPEC.removeprefix("ollama/"), reply=reply)]) as server:
+    with ollama(answers, "repair") as server:
         monkeypatch.setenv("OLLAMA_HOST", server.url)
         printed = walk(lambda text: smaller(text.replace('"embedded"', f'"{SPEC}"')))
     assert "No findings" in "".join(printed)
@@ -77,3 +83,19 @@ def test_the_tutorial_works_with_a_model_of_ollama_after_one_line_is_changed(
 def test_the_tutorial_works_on_the_embedded_model() -> None:
     printed = walk(lambda text: text.replace(SPEC, "embedded"))
     assert "second" in printed[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", [pytest.param("embedded", marks=pytest.mark.model), SPEC])
+def test_a_new_project_compiles_and_reports_unchanged_and_on_ollama_after_one_line(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed(["tunesmith", "init", "demo"])
+    typed(["cd", "demo"])
+    toml = Path("tunesmith.toml")
+    toml.write_text(toml.read_text(encoding="utf-8").replace('spec = "embedded"', f'spec = "{spec}"'), encoding="utf-8")
+    with ollama({row["report"]: row["team"] for row in rows(REPORTS)}, "streets") as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        printed = typed(["tunesmith", "compile"]) + typed(["tunesmith", "report"])
+    assert "Verdict `" in printed
+    assert "report.html" in printed
