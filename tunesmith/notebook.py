@@ -1,10 +1,15 @@
 """Results as small HTML for notebooks: every text escaped, no script, and colours that suit light and dark pages."""
 
-import html
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from tunesmith.lazy import lazy_pattern
+from tunesmith.lazy import lazy_module, lazy_pattern
+
+if TYPE_CHECKING:
+    import html
+else:
+    html = lazy_module("html")
 
 __all__ = ["changes_html", "details_html", "paragraphs_html", "table_html", "text_html"]
 
