@@ -154,6 +154,29 @@ def serving() -> str:
     return "\n".join(lines)
 
 
+def scaling() -> str:
+    """Return what more workers bring and what the driver spends."""
+    found = _read("scaling.json")
+    lines = ["| Dask workers | model | evaluations per second | of the most that can be | driver, ms of CPU each |"]
+    lines.append("|--:|--:|--:|--:|--:|")
+    for row in found["workers"]:
+        reached = f"{row['per_second']:.1f} | {row['per_second'] / row['best']:.0%}"
+        lines.append(f"| {row['workers']} | {row['delay_ms']} ms | {reached} | {row['cpu_ms']:.2f} |")
+    return "\n".join(lines)
+
+
+def scaling_hosts() -> str:
+    """Return what the driver of many hosts spends."""
+    lines = ["| hosts | evaluations | ledger | driver, ms of CPU each | KB of memory each | KB on disk each |"]
+    lines.append("|--:|--:|---|--:|--:|--:|")
+    lines += [
+        f"| {row['hosts']:,} | {row['evaluations']:,} | {'yes' if row['ledger'] else 'no'} | {row['cpu_ms']:.2f} "
+        f"| {row['memory_kb']:.2f} | {row['disk_kb']:.2f} |"
+        for row in _read("scaling.json")["hosts"]
+    ]
+    return "\n".join(lines)
+
+
 def goals_line() -> str:
     """Return how many goals are met."""
     return counted(all_goals())
@@ -208,6 +231,7 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
     },
     HERE.parent / "docs" / "compilers.md": {"calibration": calibration},
     HERE.parent / "docs" / "models.md": {"engines": engines},
+    HERE.parent / "docs" / "scaling.md": {"scaling": scaling, "scaling_hosts": scaling_hosts},
     HERE.parent / "docs" / "modules.md": {"modules": modules},
 }
 

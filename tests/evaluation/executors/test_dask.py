@@ -16,7 +16,7 @@ import pytest
 
 import tunesmith as ts
 from tests.contracts.executor import ExecutorContract, chats
-from tests.evaluation.executors.programs import Colour, Dies, examples, right
+from tests.evaluation.executors.programs import Colour, Dies, TwoSteps, examples, right
 from tests.heavy import distributed
 from tests.protocol import FakeModel, ProtocolServer
 from tunesmith.errors import ModelUnavailable, UsageError
@@ -24,6 +24,7 @@ from tunesmith.evaluation import read_entries
 from tunesmith.evaluation.dask_seat import take_seat
 from tunesmith.evaluation.executors import dask
 from tunesmith.experiments import Project
+from tunesmith.lm import ReplyCache
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,17 @@ class TestDask(ExecutorContract):
 
                 chats = [entry for entry in server.requests if entry.path == "/api/chat"][-3:]
                 assert chats[2].time >= chats[0].time + 0.05
+
+    def test_several_hosts_of_a_model_are_a_pool_on_each_worker(self, cluster: str, tmp_path: Path) -> None:
+        with (
+            ProtocolServer(models=[FakeModel("m", reply="red")]) as first,
+            ProtocolServer(models=[FakeModel("m", reply="red")]) as second,
+        ):
+            lm = ts.lm("ollama/m", host=[first.url, second.url], cache=ReplyCache(tmp_path), patience=0)
+            report = ts.evaluate(TwoSteps(), examples(6), right, lm=lm, executor=ts.DaskExecutor(cluster))
+
+            assert report.errors == 0
+            assert chats(first) > 0 < chats(second)
 
     def test_a_worker_refuses_another_version_by_name(
         self, cluster: str, server: ProtocolServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
