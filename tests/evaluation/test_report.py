@@ -164,3 +164,13 @@ def test_fewer_than_two_observations_have_no_spread() -> None:
     assert paired_scores(report_of([1.0]), report_of([0.0])).spread is None
     assert paired_scores(grouped([1.0, 0.0], ["a", "a"]), report_of([0.0, 0.0])).spread is None
     assert paired_scores(report_of([1.0, 0.0]), report_of([0.0, 0.0])).spread == pytest.approx(0.5**0.5)
+
+
+def test_related_examples_are_one_observation_of_a_chance_and_equal_means_are_a_tie() -> None:
+    lost, whole = [0.0] * 10 + [1.0] * 30, [1.0] * 40
+    customers = [str(place // 10) for place in range(40)]
+    assert paired_scores(report_of(lost), report_of(whole)).chance() == 2 * 0.5**10
+    related = paired_scores(grouped(lost, customers), grouped(whole, customers))
+    assert (related.chance(), related.counts()) == (1.0, (10, 30, 0))
+    swapped = paired_scores(grouped([0.1, 0.2, 0.3], ["a"] * 3), grouped([0.3, 0.1, 0.2], ["a"] * 3))
+    assert swapped.chance() == 1.0

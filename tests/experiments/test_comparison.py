@@ -22,7 +22,9 @@ def examples(count: int, first: int = 0) -> ts.Dataset:
     return ts.Dataset.load(rows, signature=ts.Signature("text -> label"))
 
 
-def made(folder: Path, name: str, right: int, *, metric: Any = None, tested: ts.Dataset | None = None) -> Path:
+def made(
+    folder: Path, name: str, right: int, *, metric: Any = None, tested: ts.Dataset | None = None, **options: Any
+) -> Path:
     """Make a run whose compiled program is right on the first `right` of ten."""
 
     def answer(seen: Any) -> str:
@@ -30,17 +32,17 @@ def made(folder: Path, name: str, right: int, *, metric: Any = None, tested: ts.
         good = LABELS[number % 2]
         return good if len(seen.messages) > 1 and number % 10 < right else "neither"
 
-    ts.compile(
-        ts.Predict("text -> label"),
-        metric=metric or ts.metrics.exact_match("label"),
-        trainset=examples(20, 100),
-        valset=examples(20, 200),
-        testset=examples(40, 300) if tested is None else tested,
-        compiler=ts.LabeledFewShot(2),
-        lm=ts.FunctionLM(answer),
-        run=folder / name,
-        mirror=False,
-    )
+    given = {
+        "metric": metric or ts.metrics.exact_match("label"),
+        "trainset": examples(20, 100),
+        "valset": examples(20, 200),
+        "testset": examples(40, 300) if tested is None else tested,
+        "compiler": ts.LabeledFewShot(2),
+        "lm": ts.FunctionLM(answer),
+        "run": folder / name,
+        "mirror": False,
+    }
+    ts.compile(ts.Predict("text -> label"), **{**given, **options})
     return folder / name
 
 
@@ -98,6 +100,33 @@ def test_only_examples_that_all_have_are_compared(runs: dict[str, Path], tmp_pat
     found = compare_runs([runs["best"], other])
     assert {row.score.n for row in found.rows} == {20}
     assert found.notes == ("Compared on the 20 test examples that all runs have scores for.",)
+
+
+def test_related_examples_count_as_one_even_if_the_run_keeps_no_texts(tmp_path: Path) -> None:
+    """Ten examples of each of four customers: the runs differ on every example of one customer, and on no other."""
+    rows = [{"text": f"good {10 * (n % 4)}{n // 4}0", "label": "good", "customer": n % 4} for n in range(40)]
+    data = {kind: ts.Dataset.load(rows, signature=ts.Signature("text -> label"), **given)
+            for kind, given in (("alone", {}), ("related", {"group": "customer"}))}  # fmt: skip
+
+    def model(lost: str) -> ts.FunctionLM:
+        return ts.FunctionLM(lambda seen: "good" if f"good {lost}" not in seen.text.rsplit("\n\n")[-1] else "bad")
+
+    found = {}
+    for kind, tested in data.items():
+        for name, lost in (("all", "none"), ("some", "20")):
+            made(tmp_path, f"{kind}-{name}", 0, tested=tested, lm=model(lost), store=kind == "alone")
+        found[kind] = compare_runs([tmp_path / f"{kind}-all", tmp_path / f"{kind}-some"])
+    alone, related = (found[kind].rows[1] for kind in ("alone", "related"))
+    assert (alone.losses, related.losses) == (10, 10)
+    assert (alone.p, related.p) == (2 * 0.5**10, 1.0)
+    assert alone.difference.high < 0 == related.difference.high  # type: ignore[union-attr,operator]
+    assert found["related"].notes == ()
+
+    for name in ("all", "some"):  # as a run of an earlier version without texts
+        (tmp_path / f"related-{name}" / "trials.json").unlink()
+    unknown = compare_runs([tmp_path / "related-all", tmp_path / "related-some"])
+    assert unknown.rows[1].difference == alone.difference
+    assert "their groups are not known" in unknown.notes[0]
 
 
 def test_runs_of_a_group_are_one_row_with_the_mean_score_of_each_example(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -367,7 +367,8 @@ class RunNotes:
     def finish(self, result: CompileResult, *, private: bool) -> None:
         """Note what the search returns, and in `trials.json` every candidate with the examples it was scored on.
 
-        If nothing of the data may be kept, the candidates' texts and the examples are left out.
+        If nothing of the data may be kept, the candidates' texts and the examples are left out, and related examples
+        are known by a number.
         """
         self._notes["chosen"] = result.report.candidate.key
         self._write()
@@ -384,7 +385,8 @@ class RunNotes:
             }
             for trial in result.report.trials
         ]
-        examples = {} if private else {name: _shown_examples(split) for name, split in self._splits.items()}
+        shown_as = _numbered_groups if private else _shown_examples
+        examples = {name: shown_as(split) for name, split in self._splits.items() if split is not None}
         with contextlib.suppress(ArtifactError):
             self._folder.write(TRIALS, {"trials": trials, "examples": examples})
 
@@ -393,9 +395,16 @@ class RunNotes:
             self._folder.write(CANDIDATES, self._notes)
 
 
-def _shown_examples(split: Dataset | None) -> list[dict[str, Any]]:
-    if split is None:
+def _numbered_groups(split: Dataset) -> list[dict[str, Any]]:
+    """Return which examples are related, and nothing else of them."""
+    groups = split.groups
+    if groups is None:
         return []
+    numbers = {group: str(number) for number, group in enumerate(dict.fromkeys(groups), start=1)}
+    return [{"key": key, "group": numbers[group]} for key, group in zip(split.keys, groups, strict=True)]
+
+
+def _shown_examples(split: Dataset) -> list[dict[str, Any]]:
     groups = split.groups or [None] * len(split)
     return [
         {

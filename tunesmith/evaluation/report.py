@@ -5,7 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunesmith.errors import brief, shown
+from tunesmith.evaluation.paired_tests import two_sided_test
 from tunesmith.evaluation.power import gain_spread
+from tunesmith.evaluation.resampling import group_sums
 from tunesmith.evaluation.statistics import Interval, mean_interval, mean_of, paired_gain
 from tunesmith.lm import Spend
 from tunesmith.notebook import details_html, paragraphs_html, table_html
@@ -16,6 +18,7 @@ RIGHT = 0.5
 """The score from which on an answer is right, if nothing else is said."""
 
 _SHOWN_ROWS = 10  # in a notebook
+_DIGITS = 12  # of a difference; the rest is rounding
 
 METRIC_ERROR_LIMIT = 0.02
 """The share of examples on which a metric may fail; they are in no mean."""
@@ -274,6 +277,19 @@ class PairedScores:
     def interval(self) -> Interval:
         """Return the mean gain with its 95 % interval; groups are drawn whole."""
         return paired_gain(self.before, self.after, groups=self.groups)
+
+    def chance(self) -> float:
+        """Return the chance of such a gain or loss if both were equally good: `two_sided_test`, of means of groups."""
+        differences = [b - a for a, b in zip(self.before, self.after, strict=True)]
+        sums, sizes = group_sums(differences, self.groups)
+        means = (sums / sizes).round(_DIGITS)  # equal means are a tie, in whatever order they were added up
+        return two_sided_test(0.0 * means, means)
+
+    def counts(self) -> tuple[int, int, int]:
+        """Return on how many examples `after` scores more, the same, and less."""
+        pairs = list(zip(self.before, self.after, strict=True))
+        more, less = sum(a < b for a, b in pairs), sum(a > b for a, b in pairs)
+        return more, len(pairs) - more - less, less
 
 
 def paired_scores(before: Report, after: Report) -> PairedScores:

@@ -3,13 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from tunesmith.errors import UsageError, brief
-from tunesmith.evaluation import Interval, Report, Row, RunInfo, holm, mean_interval, paired_gain, two_sided_test
+from tunesmith.evaluation import Interval, PairedScores, Report, Row, RunInfo, holm, mean_interval
 from tunesmith.experiments.report import RunRecord, Tried
 from tunesmith.notebook import paragraphs_html, table_html
 
@@ -155,6 +156,10 @@ def compare_runs(
 ) -> Comparison:
     """Compare what runs returned, on the examples that all of them were scored on.
 
+    Each example is compared with itself; a failure of the program counts as the worst score of any run. Where examples
+    are related (`group` of the data), groups are compared, as far as a run says which are: a note names those that
+    do not.
+
     Args:
         runs: their folders.
         split: `test` or `validation`; default `test` if every run has scored it, else `validation`.
@@ -193,18 +198,23 @@ def compare_runs(
     which = "test" if side is _test else "validation"
     if not common:
         raise UsageError(f"The runs have no {which} example in common, so their scores cannot be compared.")
-    entrants = [_entrant(name, record, side, common) for name, record in zip(names, records, strict=True)]
+    floor = min(side(one).worst for record in records for one in (record.chosen, record.given) if one is not None)
+    entrants = [_entrant(name, record, side, common, floor) for name, record in zip(names, records, strict=True)]
+    groups = _groups([side(one) for one in chosen.values()], common)
     notes = _notes(chosen, side, which, common)
+    notes += _unknown_groups(dict(zip(names, infos, strict=True)), chosen, side, known=groups is not None)
     if by:
         entrants, mixed = _grouped(entrants, by)
         notes += mixed
     scores = {one.name: one.scores for one in entrants}
-    found = sorted(map(_compared, entrants), key=lambda one: -(one.score.mean or 0.0))
+    found = sorted((_compared(one, groups) for one in entrants), key=lambda one: -(one.score.mean or 0.0))
     against = found[0].run if reference is None else reference
     if against not in scores:
         raise UsageError(f"There is no {'group' if by else 'run'} {against!r} among those that are compared: "
                          f"{', '.join(scores)}.")  # fmt: skip
-    return Comparison(which, tuple(_paired(found, scores, against)), against, notes)
+    before = scores.pop(against)
+    pairs = {name: PairedScores(tuple(before), tuple(after), groups) for name, after in scores.items()}
+    return Comparison(which, tuple(_paired(found, pairs)), against, notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,12 +308,42 @@ def _counts(row: Row) -> bool:
     return row.failure is None or row.failure.fault == "program"
 
 
-def _scores(report: Report, common: Sequence[str]) -> list[float]:
-    found = {row.key: value for row, value in zip(report.rows, report.values(), strict=True) if value is not None}
+def _scores(report: Report, common: Sequence[str], floor: float) -> list[float]:
+    found = {row.key: value for row, value in zip(report.rows, report.values(floor), strict=True) if value is not None}
     return [found[key] for key in common]
 
 
-def _entrant(name: str, record: RunRecord, side: Callable[[Tried], Report], common: Sequence[str]) -> _Entrant:
+def _groups(reports: Sequence[Report], common: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the group of each common example, `None` if no run knows. If runs differ, the fewest groups count."""
+    found = []
+    for report in reports:
+        if report.groups is not None:
+            group_of = {row.key: group for row, group in zip(report.rows, report.groups, strict=True)}
+            found.append(tuple(group_of[key] for key in common))
+    return min(found, key=lambda groups: len(set(groups)), default=None)
+
+
+def _unknown_groups(
+    infos: Mapping[str, RunInfo], chosen: Mapping[str, Tried], side: Callable[[Tried], Report], *, known: bool
+) -> tuple[str, ...]:
+    """Return a note if a run had groups of related examples and no run says which they are."""
+    place = 1 if side is _test else 0  # in the identity
+    names = []
+    for name, info in infos.items():
+        fields = info.identity.get("group")
+        if isinstance(fields, list) and len(fields) > place and fields[place] and side(chosen[name]).groups is None:
+            names.append(name)
+    if known or not names:
+        return ()
+    return (
+        "Examples are related, and their groups are not known: the runs do not keep them. So each example counts as "
+        f"one of its own, and differences look surer than they are ({', '.join(names)}).",
+    )
+
+
+def _entrant(
+    name: str, record: RunRecord, side: Callable[[Tried], Report], common: Sequence[str], floor: float
+) -> _Entrant:
     one, given, info = _returned(record), record.given, record.info
     errors = {row.key for row in side(one).rows if row.failure is not None}
     before = None if given is None else side(given)
@@ -317,8 +357,8 @@ def _entrant(name: str, record: RunRecord, side: Callable[[Tried], Report], comm
         model=str(record.about.get("model", "")),
         seed=seed if isinstance(seed, int) else None,
         options=json.dumps([{**compiler, "seed": None}, info.identity.get("budget")], sort_keys=True),
-        scores=_scores(side(one), common),
-        before=_scores(before, common) if known and before is not None else None,
+        scores=_scores(side(one), common, floor),
+        before=_scores(before, common, floor) if known and before is not None else None,
         errors=len(errors.intersection(common)),
         calls=_charged(result, "calls"),
         tokens=_charged(result, "tokens"),
@@ -359,7 +399,8 @@ def _group(kind: tuple[Any, ...], members: Sequence[_Entrant]) -> _Entrant:
 
 
 def _means(scores: Sequence[Sequence[float]]) -> list[float]:
-    return [sum(values) / len(values) for values in zip(*scores, strict=True)]
+    # `fmean` gives the same mean in any order, so that equal scores are a tie.
+    return [fmean(values) for values in zip(*scores, strict=True)]
 
 
 def _mean_cost(values: Sequence[float | None]) -> float | None:
@@ -367,15 +408,16 @@ def _mean_cost(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if len(known) == len(values) else None
 
 
-def _compared(one: _Entrant) -> Compared:
+def _compared(one: _Entrant, groups: tuple[str, ...] | None) -> Compared:
+    before = None if one.before is None else PairedScores(tuple(one.before), tuple(one.scores), groups)
     return Compared(
         run=one.name,
         compiler=one.compiler,
         model=one.model,
         seed=one.seed,
-        score=mean_interval(one.scores),
+        score=mean_interval(one.scores, groups=groups),
         errors=one.errors,
-        gain=None if one.before is None else paired_gain(one.before, one.scores),
+        gain=None if before is None else before.interval(),
         calls=one.calls,
         tokens=one.tokens,
         runs=one.runs,
@@ -388,27 +430,17 @@ def _charged(result: dict[str, Any], name: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _paired(found: Sequence[Compared], scores: dict[str, list[float]], reference: str) -> list[Compared]:
-    chances = {one.run: two_sided_test(scores[reference], scores[one.run]) for one in found if one.run != reference}
+def _paired(found: Sequence[Compared], pairs: Mapping[str, PairedScores]) -> Iterator[Compared]:
+    """Yield each with its difference from the reference, which has no pair."""
+    chances = {name: one.chance() for name, one in pairs.items()}
     corrected = holm(chances)
-    rows = []
     for one in found:
-        if one.run == reference:
-            rows.append(one)
+        if (pair := pairs.get(one.run)) is None:
+            yield one
             continue
-        pairs = list(zip(scores[reference], scores[one.run], strict=True))
-        rows.append(
-            replace(
-                one,
-                difference=paired_gain(scores[reference], scores[one.run]),
-                wins=sum(mine > other for other, mine in pairs),
-                ties=sum(mine == other for other, mine in pairs),
-                losses=sum(mine < other for other, mine in pairs),
-                p=chances[one.run],
-                p_holm=corrected[one.run],
-            )
-        )
-    return rows
+        wins, ties, losses = pair.counts()
+        p, p_holm = chances[one.run], corrected[one.run]
+        yield replace(one, difference=pair.interval(), wins=wins, ties=ties, losses=losses, p=p, p_holm=p_holm)
 
 
 def _notes(

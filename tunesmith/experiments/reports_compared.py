@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.errors import UsageError, brief
-from tunesmith.evaluation import Interval, PairedScores, Report, holm, paired_scores, two_sided_test
+from tunesmith.evaluation import Interval, Report, holm, paired_scores
 
 __all__ = ["ComparedReport", "ReportComparison", "compare_reports"]
 
@@ -116,33 +116,14 @@ def compare_reports(reports: Mapping[str, Report], *, reference: str | None = No
     if against not in reports:
         raise UsageError(f"There is no {against!r} among those that are compared: {', '.join(reports)}.")
     pairs = {name: paired_scores(reports[against], reports[name]) for name in ordered if name != against}
-    chances = {name: two_sided_test(*_observations(found)) for name, found in pairs.items()}
+    chances = {name: found.chance() for name, found in pairs.items()}
     corrected = holm(chances)
     rows = [ComparedReport(against, reports[against])]
     rows += (
-        ComparedReport(name, reports[name], found.interval(), *_counts(found), chances[name], corrected[name])
+        ComparedReport(name, reports[name], found.interval(), *found.counts(), chances[name], corrected[name])
         for name, found in pairs.items()
     )
     return ReportComparison(tuple(sorted(rows, key=lambda one: ordered.index(one.name))), against)
-
-
-def _observations(found: PairedScores) -> tuple[Sequence[float], Sequence[float]]:
-    """Return the pairs that are independent of each other: of a group its means."""
-    if found.groups is None:
-        return found.before, found.after
-    inside: dict[str, list[int]] = {}
-    for place, group in enumerate(found.groups):
-        inside.setdefault(group, []).append(place)
-    return tuple(
-        [sum(side[place] for place in places) / len(places) for places in inside.values()]
-        for side in (found.before, found.after)
-    )  # type: ignore[return-value]  # of two sides
-
-
-def _counts(found: PairedScores) -> tuple[int, int, int]:
-    pairs = list(zip(found.before, found.after, strict=True))
-    wins, losses = sum(after > before for before, after in pairs), sum(after < before for before, after in pairs)
-    return wins, len(pairs) - wins - losses, losses
 
 
 def _line(one: ComparedReport) -> list[str]:
