@@ -1,6 +1,6 @@
 """Reports of one program or of several on the same examples, side by side: of models, for instance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
