@@ -6,7 +6,12 @@ import stat
 from io import FileIO
 from pathlib import Path
 
-__all__ = ["append_line", "write_atomically"]
+__all__ = ["append_line", "left_beside", "write_atomically"]
+
+
+def left_beside(name: str) -> str:
+    """Return the pattern of the names that killed processes leave while they write the file `name`; see `fnmatch`."""
+    return f".{name}-*"
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -188,7 +188,7 @@ class Small:
     project: Path
     server: ProtocolServer
 
-    def compile(self, home: Path, patch: pytest.MonkeyPatch, *, patience: float = 5.0) -> Result:
+    def compile(self, home: Path, patch: pytest.MonkeyPatch, *, patience: float = 30.0) -> Result:
         """Compile with the caches of `home`."""
         patch.setenv("TUNESMITH_HOME", str(home))
         patch.setenv("TUNESMITH_PATIENCE", str(patience))
@@ -227,7 +227,7 @@ def test_an_outage_under_way_pauses_a_compile_or_stops_it_resumably(
     assert calls > 15
 
     small.server.fault("refuse", after=calls // 2, seconds=0.2)
-    found = small.compile(tmp_path / "brief", monkeypatch, patience=1.0)
+    found = small.compile(tmp_path / "brief", monkeypatch)
     assert found.exit_code == 0, found.stderr
     assert small.ended() == calm
     assert small.asked() <= 2 * calls + 2, "only what was on its way is sent again"

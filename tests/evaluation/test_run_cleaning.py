@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from tests.evaluation.test_run_info import made
+from tunesmith.atomic import write_atomically
 from tunesmith.evaluation import RunFolder, removable
 
 NOW = 2e9
@@ -17,6 +18,18 @@ def aged(run: Path, age: float) -> Path:
 
 def names(folder: Path, older_than: float | None = None, keep: int | None = None) -> list[str]:
     return sorted(one.path.name for one in removable(folder, now=NOW, older_than=older_than, keep=keep))
+
+
+def left_by_a_kill(path: Path) -> str:
+    """Return the name of the file that a process leaves if it is killed while it writes `path`."""
+    before, process = {file.name for file in path.parent.iterdir()}, os.fork()
+    if not process:
+        os.fsync = lambda _: os._exit(0)  # type: ignore[assignment]  # of the child alone
+        write_atomically(path, "new")
+        os._exit(1)
+    assert os.waitpid(process, 0)[1] == 0
+    (left,) = {file.name for file in path.parent.iterdir()} - before
+    return left
 
 
 def test_finished_runs_go_by_age_or_number_and_with_both_only_if_both_say_so(tmp_path: Path) -> None:
@@ -48,12 +61,13 @@ def test_runs_set_aside_and_temporary_files_of_killed_processes_go(tmp_path: Pat
     with RunFolder(tmp_path / "first", {"seed": 1}, new=True):
         pass
     run = made(tmp_path / "second")
-    for name in (".result.json-abcd1234", ".report.html-abcd1234", "run.db.repair", "notes.json-abcd1234"):
+    while_written = left_by_a_kill(run / "result.json")
+    for name in (while_written, ".report.html-abcd1234", "run.db.repair", "notes.json-abcd1234"):
         (run / name).write_text("x")
         os.utime(run / name, (NOW - 7200, NOW - 7200))
     (run / ".run.json-abcd5678").write_text("x")
     os.utime(run / ".run.json-abcd5678", (NOW - 60, NOW - 60))  # it may be being written
-    assert names(tmp_path) == [".report.html-abcd1234", ".result.json-abcd1234", "first.old-1", "run.db.repair"]
+    assert names(tmp_path) == [".report.html-abcd1234", while_written, "first.old-1", "run.db.repair"]
     for one in removable(tmp_path, now=NOW):
         one.remove()
     assert names(tmp_path) == []

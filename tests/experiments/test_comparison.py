@@ -152,6 +152,19 @@ def test_a_group_of_runs_with_different_budgets_is_said(runs: dict[str, Path], t
     assert found.notes[-1] == "Runs of one group have different options or budgets: LabeledFewShot."
 
 
+def test_groups_that_are_not_of_the_same_models_and_seeds_are_said(runs: dict[str, Path], tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(runs["best"], other)
+    identity = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps({**identity, "seed": 1, "compiler": {"name": "Other"}}))
+    found = compare_runs([runs["best"], other], by=["compiler"])
+    assert found.notes[-1] == (
+        "The groups do not have the same programs, models and seeds, so these may be what sets them apart."
+    )
+    (other / "run.json").write_text(json.dumps({**identity, "compiler": {"name": "Other"}}))
+    assert len(compare_runs([runs["best"], other], by=["compiler"]).notes) == 1
+
+
 def test_a_run_without_its_files_is_named(runs: dict[str, Path], tmp_path: Path) -> None:
     for name, message in (
         ("candidates.json", "The run 'gone' is done, and what it returned is not known: its candidates.json"),

@@ -33,12 +33,14 @@ class Board:
         self._now: int | None = None
         self._said: set[int] = set()
         self._intervals: dict[tuple[int, int], Interval] = {}
-        self._table: tuple[tuple[int, int], RenderableType] | None = None
+        self._changes = 0
+        self._table: tuple[tuple[int, int, int], RenderableType] | None = None
 
     def take(self, standing: Standing) -> str | None:
         """Take how a candidate stands; return a line about it when it is evaluated on every example, once."""
         with self._lock:
-            self._found[standing.number], self._now, self._table = standing, standing.number, None
+            self._found[standing.number], self._now = standing, standing.number
+            self._changes += 1
             if not standing.is_whole or standing.number in self._said:
                 return None
             self._said.add(standing.number)
@@ -51,23 +53,19 @@ class Board:
         with self._lock:
             return sorted(self._found.values(), key=_rank)
 
-    @property
-    def best(self) -> Standing | None:
-        """What the compile would return now; `None` before anything was evaluated on every example."""
-        first = next(iter(self.order), None)
-        return first if first is not None and first.is_whole else None
-
     def shown(self, width: int, height: int) -> RenderableType:
         """Return what is shown on a terminal of this size."""
-        if self._table is None or self._table[0] != (width, height):
-            self._table = (width, height), self._drawn(width, height)
+        shape = width, height, self._changes  # what is taken while it is drawn is a further change
+        if self._table is None or self._table[0] != shape:
+            self._table = shape, self._drawn(width, height)
         note = Text(self._note(), no_wrap=True, overflow="ellipsis", style="dim")
         return Group(self._table[1], note)
 
     def _drawn(self, width: int, height: int) -> RenderableType:
-        order, best = self.order, self.best
+        order = self.order
         if not order:
             return Text("")
+        best = order[0] if order[0].is_whole else None  # what the compile would return now
         prompt = [] if best is None else _prompt(best)
         prompt = prompt[: max(0, min(len(prompt), height - _OTHER_LINES - 4))]
         room = max(1, min(_MOST, height - _OTHER_LINES - len(prompt)))

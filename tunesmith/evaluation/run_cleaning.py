@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunesmith.atomic import left_beside
 from tunesmith.errors import UsageError, brief
 from tunesmith.evaluation.run_info import RunInfo, runs_in
 
@@ -12,8 +13,8 @@ __all__ = ["Removable", "removable"]
 
 OLD, ASIDE, TEMPORARY = "old run", "run set aside", "temporary file"
 _ASIDE = "*.old-[0-9]*"
-# What an interrupted `write_atomically` leaves, and a ledger that was being made or repaired.
-_TEMPORARY = (".*.json-????????", ".report.html-????????", ".run.db.new", "run.db.repair*")
+# The last two are a ledger that was being made or repaired.
+_TEMPORARY = (left_beside("*.json"), left_beside("report.html"), ".run.db.new", "run.db.repair*")
 _HOUR = 3600.0  # a file that is younger may be one that is being written
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunesmith.atomic import left_beside
 from tunesmith.errors import UsageError, brief, shown
 from tunesmith.lazy import lazy_module
 
@@ -38,7 +39,7 @@ LEDGER = "run.db"
 TRIALS = "trials.json"  # what each candidate was, and the examples: what a report needs beside the ledger
 _RESULT = "result.json"
 # What a process that was killed at the very beginning leaves, and what systems put into every folder.
-_NOTHING = (".lock", ".owner", f".{IDENTITY}-*", ".gitkeep", ".gitignore", ".DS_Store")
+_NOTHING = (".lock", ".owner", left_beside(IDENTITY), ".gitkeep", ".gitignore", ".DS_Store")
 _OURS = (
     *_NOTHING,
     "run.json",
@@ -49,6 +50,7 @@ _OURS = (
     "*candidates.json*",
     "*trials.json*",
     "report.html*",
+    left_beside("report.html"),
     "*artifact*",
     "study.db*",
 )

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -225,6 +226,7 @@ class _Entrant:
     compiler: str
     model: str
     seed: int | None
+    program: str  # its fingerprint
     options: str  # of the compiler, and the budget
     scores: list[float]
     before: list[float] | None
@@ -356,6 +358,7 @@ def _entrant(
         compiler=str(compiler.get("name", "")),
         model=str(record.about.get("model", "")),
         seed=seed if isinstance(seed, int) else None,
+        program=json.dumps(info.identity.get("program")),
         options=json.dumps([{**compiler, "seed": None}, info.identity.get("budget")], sort_keys=True),
         scores=_scores(side(one), common, floor),
         before=_scores(before, common, floor) if known and before is not None else None,
@@ -376,6 +379,11 @@ def _grouped(entrants: Sequence[_Entrant], by: Sequence[str]) -> tuple[list[_Ent
              if "compiler" in by and len({member.options for member in members}) > 1]  # fmt: skip
     if mixed:
         notes.append(f"Runs of one group have different options or budgets: {', '.join(mixed)}.")
+    over = [name for name in ("program", *GROUPS) if name not in by]
+    inside = [Counter(tuple(getattr(one, name) for name in over) for one in members) for members in groups.values()]
+    if any(one != inside[0] for one in inside):
+        what = f"{', '.join(f'{name}s' for name in over[:-1])} and {over[-1]}s" if over[1:] else f"{over[0]}s"
+        notes.append(f"The groups do not have the same {what}, so these may be what sets them apart.")
     return found, tuple(notes)
 
 
@@ -388,6 +396,7 @@ def _group(kind: tuple[Any, ...], members: Sequence[_Entrant]) -> _Entrant:
         compiler=compiler or "",
         model=model or "",
         seed=seed,
+        program="",
         options="",
         scores=_means([one.scores for one in members]),
         before=_means(before) if len(before) == len(members) else None,

@@ -22,6 +22,7 @@ __all__ = [
     "effective",
     "environment_layer",
     "merged",
+    "mistaken_variables",
     "place_of",
     "places",
 ]

@@ -90,11 +90,11 @@ class Leaderboard:
         >>> from tunesmith.experiments import Leaderboard
         >>> rows = [
         ...     {"cell": ["mood", "as-given", 0], "mean": 0.5, "low": 0.4, "high": 0.6, "n": 100, "calls": 0},
-        ...     {"cell": ["mood", "opro", 0], "mean": 0.7, "low": 0.6, "high": 0.8, "n": 100, "calls": 200},
+        ...     {"cell": ["mood", "opro", 0], "mean": 0.75, "low": 0.65, "high": 0.85, "n": 100, "calls": 200},
         ... ]
         >>> found = Leaderboard.of(rows, reference="as-given")
         >>> [(row.arm, row.calls_per_point) for row in found.tasks[0].rows]
-        [('opro', 10.0), ('as-given', None)]
+        [('opro', 8.0), ('as-given', None)]
     """
 
     tasks: tuple[TaskBoard, ...]

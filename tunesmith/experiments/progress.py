@@ -70,11 +70,6 @@ class ProgressLine:
         if self._live is not None:
             self._live.stop()
 
-    @property
-    def is_live(self) -> bool:
-        """Whether it is shown on a terminal now."""
-        return self._live is not None
-
     def say(self, text: str) -> None:
         """Write a line of its own; on a terminal nothing, where what is above the line shows it."""
         with self._lock:

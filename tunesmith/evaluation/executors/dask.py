@@ -153,7 +153,7 @@ class _Cluster:
             self._await_workers()
             host, port = listen or (_own_address(self._client.scheduler.address), 0)
             try:
-                self._door = socket.create_server((host, port), backlog=1024)
+                self._door = socket.create_server((host, port), family=_family(host), backlog=1024)
             except OSError as error:
                 raise UsageError(f"This process cannot listen at {host}:{port} for workers: {error}.") from error
         except BaseException:
@@ -386,7 +386,11 @@ def _host_and_port(listen: str | None) -> tuple[str, int] | None:
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise UsageError(f"`listen` is 'HOST:PORT', as in '10.0.0.5:0'. Given: {shown(listen)}.")
-    return host, int(port)
+    return host.strip("[]"), int(port)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _own_address(scheduler: str) -> str:
@@ -394,8 +398,7 @@ def _own_address(scheduler: str) -> str:
     place = urlsplit(scheduler)
     if not place.hostname or place.scheme == "inproc":
         return "127.0.0.1"
-    family = socket.AF_INET6 if ":" in place.hostname else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:  # it sends nothing
+    with socket.socket(_family(place.hostname), socket.SOCK_DGRAM) as probe:  # it sends nothing
         probe.connect((place.hostname, place.port or 8786))
         return str(probe.getsockname()[0])
 

@@ -10,7 +10,7 @@ from tunesmith.errors import UsageError, brief
 from tunesmith.evaluation import RunInfo
 from tunesmith.experiments.report import RunRecord, write_report
 
-__all__ = ["Tracked", "TrackedRun"]
+__all__ = ["Tracked", "TrackedRun", "files_of"]
 
 _SCORES = ("mean", "low", "high", "n")
 

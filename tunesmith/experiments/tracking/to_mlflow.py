@@ -38,7 +38,8 @@ def write(run: TrackedRun, files: Sequence[tuple[Path, str]], experiment: str, a
     except (MlflowException, OSError) as error:
         raise UsageError(_refused(error)) from error
     place = at or mlflow.get_tracking_uri()
-    return Tracked(made.info.run_id, place, f"mlflow ui --backend-store-uri {place}")
+    way = f"open {place}" if place.startswith(("http://", "https://")) else f"mlflow ui --backend-store-uri {place}"
+    return Tracked(made.info.run_id, place, way)
 
 
 def _fill(client: Any, identity: str, run: TrackedRun, files: Sequence[tuple[Path, str]]) -> None:
