@@ -9,6 +9,7 @@ import pytest
 
 from tests.each import each
 from tunesmith.data import DataFile, Dataset, Labeling
+from tunesmith.data.journal import Journal
 from tunesmith.errors import DataError, RowError, TunesmithError, UsageError
 
 ROWS = [
@@ -196,3 +197,55 @@ def test_what_cannot_be_used_is_refused(path: Path, wrong: tuple[type[TunesmithE
     with opened(path) as labeling, pytest.raises(wrong[0]) as found:
         wrong[1](labeling)
     assert found.type is wrong[0]
+
+
+NO_JOURNALS = {
+    "a last line without an end": '{"a": 1}\n{"b": 2}',
+    "one object": '{"mine": 1}',
+    "no JSON": "three words without an end",
+    "like ours": '{"file": "a", "sha256": "b"}\n{"mine": 1}',
+    "nothing but a start": '{"a',
+}
+
+
+@each("text", NO_JOURNALS.values(), ids=NO_JOURNALS)
+def test_a_file_that_is_no_journal_is_refused_and_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    path, mine = written(tmp_path / "few.jsonl", ROWS), tmp_path / "mine.jsonl"
+    mine.write_text(text)
+    with pytest.raises(DataError, match="mine.jsonl"):
+        opened(path, journal=mine)
+    assert mine.read_text() == text
+
+
+def test_a_journal_that_the_process_before_removed_is_made_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, place = opened(path), path.with_name("few.decisions.jsonl")
+    lock = Journal._lock
+
+    def slow(journal: Journal) -> None:
+        monkeypatch.setattr(Journal, "_lock", lock)
+        first.close()  # removes the file, which `journal` has opened
+        lock(journal)
+
+    monkeypatch.setattr(Journal, "_lock", slow)
+    with opened(path) as labeling:
+        labeling.decide(0, "accept")
+        assert '"decision": "accept"' in place.read_text()
+
+
+def test_the_journal_stays_while_there_is_a_result_of_it(path: Path) -> None:
+    with opened(path) as labeling:
+        labeling.decide(0, "accept")
+        labeling.write()
+        labeling.undo()
+        labeling.write()
+    with opened(path) as labeling:
+        assert result(labeling) == []
+
+
+def test_a_number_that_a_page_sends_back_in_its_own_form_is_no_fix(tmp_path: Path) -> None:
+    path = written(tmp_path / "few.jsonl", [{"price": 1.0, "sold": 1}])
+    with opened(path, signature=None) as labeling:
+        labeling.decide(0, "accept", {"price": 1, "sold": 1})
+        assert labeling.counts == {"accept": 1}
+        assert labeling.write() is not None
+        assert labeling.out.read_text() == '{"price": 1.0, "sold": 1}\n'

@@ -14,8 +14,9 @@ from tunesmith.data import DataFile, Labeling
 from tunesmith.serve import LabelService
 
 TOKEN = "a-token-that-is-long-enough"
+BIG = 2**63 + 1  # no number of JavaScript
 ROWS = [
-    {"text": "Cold <b>soup</b>.", "topic": "food", "id": 1},
+    {"text": "Cold <b>soup</b>.", "topic": "food", "id": BIG},
     {"text": "Loud street.", "topic": "food", "id": 2},
     {"text": "Asdf.", "topic": "room", "id": 3},
     {"text": "Kind staff.", "id": 4},
@@ -94,6 +95,7 @@ def test_in_a_browser_rows_are_labelled_with_the_keyboard_alone(labeling: Labeli
     with listening(service) as address, opened(f"{address}#{TOKEN}", width=420, expected="422") as page:
         page.get_by_text("Row 1 of 4, line 1").wait_for()
         assert page.locator("#shown b").count() == 0, "texts are not markup"
+        assert str(BIG) in page.locator("#rest").text_content(), "no digit is lost"
         page.keyboard.press("a")
         page.get_by_text("Row 2 of 4").wait_for()
         page.keyboard.press("1")  # the first label

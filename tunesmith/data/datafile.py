@@ -12,7 +12,7 @@ from tunesmith.data.dataset import Dataset
 from tunesmith.data.loading import picked
 from tunesmith.data.readers import read_file
 from tunesmith.data.source import Reading, Row
-from tunesmith.errors import DataError, RowError, UsageError
+from tunesmith.errors import DataError, RowError, UsageError, shown
 from tunesmith.signatures import Example
 
 __all__ = ["DataFile", "compared_fields", "is_empty"]
@@ -109,8 +109,15 @@ class DataFile:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of a file with JSON's types only: dates of Parquet become texts, bytes Base64."""
-    return to_jsonable_python(value, bytes_mode="base64")
+    """Return a value of a file with JSON's types only: dates of Parquet become texts, bytes Base64.
+
+    Raises:
+        DataError: it is nested too deeply.
+    """
+    try:
+        return to_jsonable_python(value, bytes_mode="base64")
+    except ValueError as error:
+        raise DataError(f"A value cannot be written as JSON: {error}. Given: {shown(value)}.") from error
 
 
 def is_empty(row: Row, name: str) -> bool:

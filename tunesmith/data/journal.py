@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ class Journal:
 
     Attributes:
         path: the file; made if it is not there.
-        entries: what it held when it was opened. A last line without an end is dropped: the process that wrote it was
-            killed before it could say that it was written.
+        entries: what it held when it was opened. A last line that is cut off is not among them, and is replaced by the
+            first entry that is added: the process that wrote it was killed before it could say that it was written.
+
+    Opening a file changes nothing in it, so that one that is no journal can be looked at and refused.
 
     Raises:
         UsageError: another process has it open.
@@ -28,13 +31,12 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._open()
+        while not self._is_there():  # who had it before removed it while this process opened it
+            self._file.close()
+            self._open()
         try:
-            self._file = path.open("ab+", buffering=0)
-        except OSError as error:
-            raise self._refused(error) from error
-        try:
-            self._lock()
-            self.entries = self._read()
+            self.entries, self._cut_at = self._read()
         except BaseException:
             self._file.close()
             raise
@@ -46,6 +48,9 @@ class Journal:
             DataError: the disk refuses; what was there is whole.
         """
         try:
+            if self._cut_at is not None:
+                self._file.truncate(self._cut_at)
+                self._cut_at = None
             append_line(self._file, json.dumps(entry, ensure_ascii=False).encode())
         except OSError as error:
             raise self._refused(error) from error
@@ -53,6 +58,23 @@ class Journal:
     def close(self) -> None:
         """Give it free."""
         self._file.close()
+
+    def _open(self) -> None:
+        try:
+            self._file = self.path.open("ab+", buffering=0)
+        except OSError as error:
+            raise self._refused(error) from error
+        try:
+            self._lock()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
+        except OSError:
+            return False
 
     def _lock(self) -> None:
         try:
@@ -67,23 +89,35 @@ class Journal:
             ):  # some network file systems have no locks
                 raise self._refused(error) from error
 
-    def _read(self) -> list[dict[str, Any]]:
+    def _read(self) -> tuple[list[dict[str, Any]], int | None]:
+        """Return the entries, and where a last line begins that is cut off."""
         try:
             self._file.seek(0)
-            whole, end, _ = self._file.readall().rpartition(b"\n")
-            self._file.truncate(len(whole) + len(end))
+            text = self._file.readall()
         except OSError as error:
             raise self._refused(error) from error
-        return [self._entry(number, line) for number, line in enumerate(whole.split(b"\n"), 1) if line.strip()]
+        lines = text.split(b"\n")
+        cut = bool(lines[:-1]) and lines[-1].startswith(b"{") and _json_object(lines[-1]) is None
+        end = len(text) - len(lines[-1]) if cut else None
+        whole = lines[:-1] if cut else lines
+        return [self._entry(number, line) for number, line in enumerate(whole, 1) if line.strip()], end
 
     def _entry(self, number: int, line: bytes) -> dict[str, Any]:
-        try:
-            found = json.loads(line.decode())
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise DataError(f"`{self.path}`, line {number}: this is not a JSON object. Mend the line, or remove it.")
+        found = _json_object(line)
+        if found is None:
+            raise DataError(
+                f"`{self.path}`, line {number}: this is not a JSON object. Mend the line or remove it, or name another "
+                "file."
+            )
         return found
 
     def _refused(self, error: OSError) -> DataError:
         return DataError(f"`{self.path}` cannot be written: {error.strerror}. {refusal_advice(self.path, error)}.")
+
+
+def _json_object(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -95,8 +95,9 @@ class Labeling:
         self._decided: dict[str, Decision] = {}
         self._history: list[tuple[str, Decision | None]] = []
         self._written: set[str] = set()
-        self._force, self._fresh = force, not place.exists()
+        is_new, self._force = not place.exists(), force
         self._journal = Journal(place)
+        self._fresh = is_new and not self._journal.entries
         try:
             self._resume(changed=changed)
             self._check_out()
@@ -112,7 +113,7 @@ class Labeling:
 
     def close(self) -> None:
         """Give the journal free; one that was made for nothing is removed."""
-        if self._fresh and not self._history:
+        if self._fresh and not self._history and not self._written:
             self.journal.unlink(missing_ok=True)
         self._journal.close()
 
@@ -374,6 +375,8 @@ def _told(error: RowError) -> str:
 
 
 def _differ(one: Any, other: Any) -> bool:
+    if {type(one), type(other)} == {int, float}:  # a page has one kind of number, so 1.0 comes back from it as 1
+        return bool(one != other)
     return type(one) is not type(other) or one != other
 
 
