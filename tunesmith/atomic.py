@@ -1,6 +1,7 @@
 """Write a file, or a line at the end of one, whole or not at all."""
 
 import contextlib
+import errno
 import os
 import stat
 from io import FileIO
@@ -17,11 +18,19 @@ def left_beside(name: str) -> str:
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` to `path` so that a reader, or a crash, finds the old file or the new one.
 
-    Who may read it is as of the old file, else as of any new file of this process.
+    Who may read it is as of the old file, else as of any new file of this process. A pipe, a device, and what this
+    process writes its output to, such as `/dev/stdout`, are not replaced: the text is written into them.
 
     Raises:
-        OSError: the folder cannot be written; what was there is untouched.
+        OSError: it is a folder, or cannot be written; what was there is untouched.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    stream = _own_stream(path)
+    if stream is not None or (path.exists() and not path.is_file()):
+        with open(path if stream is None else stream, "w", encoding="utf-8", newline="\n", closefd=not stream) as file:
+            file.write(text)
+        return
     name = path.with_name(f".{path.name}-{os.urandom(6).hex()}")
     handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
@@ -35,6 +44,15 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         name.unlink(missing_ok=True)
         raise
+
+
+def _own_stream(path: Path) -> int | None:
+    """Return which of this process's own outputs `path` is: that is not opened a second time."""
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):  # there is no such file, or the stream is closed
+            if os.path.samestat(path.stat(), os.fstat(stream)):
+                return stream
+    return None
 
 
 def append_line(file: FileIO, line: bytes) -> None:

@@ -3,9 +3,12 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.evaluation.test_run_info import made
 from tunesmith.atomic import write_atomically
-from tunesmith.evaluation import RunFolder, removable
+from tunesmith.errors import UsageError
+from tunesmith.evaluation import RunFolder, removable, runs_in
 
 NOW = 2e9
 
@@ -72,3 +75,37 @@ def test_runs_set_aside_and_temporary_files_of_killed_processes_go(tmp_path: Pat
         one.remove()
     assert names(tmp_path) == []
     assert {path.name for path in tmp_path.iterdir()} == {"first", "second"}
+
+
+def test_files_of_yours_keep_a_run_and_so_does_a_name_that_only_looks_set_aside(tmp_path: Path) -> None:
+    (made(tmp_path / "first") / "notes.md").write_text("mine")
+    made(tmp_path / "model.old-3b")
+    assert names(tmp_path) == []
+    assert names(tmp_path, keep=0) == ["model.old-3b"]
+
+
+def test_a_run_that_goes_on_after_it_was_found_stays(tmp_path: Path) -> None:
+    run = made(tmp_path / "first")
+    (found,) = removable(tmp_path, now=NOW, keep=0)
+    os.utime(run / "run.json", (NOW, NOW))
+    with pytest.raises(UsageError, match="just now"):
+        found.remove()
+    assert (run / "result.json").is_file()
+
+
+def test_two_at_once_remove_each_run_once(tmp_path: Path) -> None:
+    for number in range(4):
+        made(tmp_path / f"run{number}")
+    one, other = (removable(tmp_path, now=NOW, keep=0) for _ in range(2))
+    assert [run.remove() for run in one] == [True] * 4
+    assert [run.remove() for run in other] == [False] * 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_removal_that_was_interrupted_is_finished_and_is_no_run(tmp_path: Path) -> None:
+    run = made(tmp_path / "first")
+    run.rename(tmp_path / ".first.removed-0123abcd")
+    assert runs_in(tmp_path) == []
+    (found,) = removable(tmp_path, now=NOW)
+    assert (found.why, found.remove(), found.remove()) == ("temporary file", True, False)
+    assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,6 @@
 
 import os
 import re
-import stat
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -91,38 +90,18 @@ def check_writable(path: Path) -> None:
 
 
 def write_junit(path: Path, text: str) -> None:
-    """Write `text` to `path`. A file, or the target of a link, is replaced atomically.
-
-    Anything else, such as a pipe or `/dev/stdout`, is opened and written.
+    """Write `text` to `path`, as `write_atomically`; of a link to a file, to its target.
 
     Raises:
         UsageError: `path` cannot be written.
     """
+    target = path if path.exists() and not path.is_file() else Path(os.path.realpath(path))
     try:
-        own, is_file = _there(path)
-        if is_file:
-            write_atomically(Path(os.path.realpath(path)), text)
-        else:
-            with open(path if own is None else own, "w", encoding="utf-8", closefd=own is None) as file:
-                file.write(text)
+        write_atomically(target, text)
     except OSError as error:
         raise UsageError(
             f"{str(path)!r} cannot be written: {error.strerror}. Name another file for --junit."
         ) from error
-
-
-def _there(path: Path) -> tuple[int | None, bool]:
-    """Return the process's own stream that `path` refers to, if any, and whether to replace `path` as a file."""
-    if not path.exists():
-        return None, True
-    found = path.stat()
-    for stream in (1, 2):
-        try:
-            if os.path.samestat(found, os.fstat(stream)):
-                return stream, False
-        except OSError:  # closed
-            continue
-    return None, stat.S_ISREG(found.st_mode)
 
 
 def _case(suite: ET.Element, name: str) -> ET.Element:

@@ -1,8 +1,10 @@
 """What a run's folder says to somebody who only looks."""
 
+import contextlib
 import fnmatch
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ __all__ = [
     "TRIALS",
     "foreign_names",
     "holds_run",
+    "is_removed",
     "json_object",
     "problem_of",
     "run_path",
@@ -53,7 +56,9 @@ _OURS = (
     left_beside("report.html"),
     "*artifact*",
     "study.db*",
+    "*mirror.json*",
 )
+_REMOVED = re.compile(r"\..+\.removed-[0-9a-f]{8}")  # a folder that is being deleted
 
 
 def run_path(name: str | Path, root: Path | None = None) -> Path:
@@ -79,6 +84,11 @@ def foreign_names(path: Path, ours: tuple[str, ...] = _NOTHING) -> list[str]:
     """Return the names in the folder `path` that match none of the patterns `ours`."""
     names = sorted(file.name for file in path.iterdir())
     return [name for name in names if not any(fnmatch.fnmatchcase(name, pattern) for pattern in ours)]
+
+
+def is_removed(path: Path) -> bool:
+    """Whether `path` is what a run's folder is called while it is deleted, so that nobody takes the rest for a run."""
+    return _REMOVED.fullmatch(path.name) is not None and path.is_dir() and not path.is_symlink()
 
 
 def problem_of(path: Path) -> str | None:
@@ -172,6 +182,11 @@ class RunInfo:
         return json_object(self.path / TRIALS) or {}
 
     @property
+    def foreign(self) -> list[str]:
+        """The names in the folder that no run makes."""
+        return foreign_names(self.path, _OURS)
+
+    @property
     def ledger(self) -> Path | None:
         """The run's ledger, `None` if there is none."""
         path = self.path / LEDGER
@@ -189,24 +204,33 @@ class RunInfo:
                 f"The run {str(self.path)!r} is a link to {os.path.realpath(self.path)!r}, so nothing was removed. "
                 "Delete the link itself, or remove the run that it points to by its path."
             )
-        if _is_held(self.path):
-            raise UsageError(f"The run {str(self.path)!r} is held by a process. End that first.")
-        if self.problem is not None and (names := foreign_names(self.path, _OURS)):
+        if self.problem is not None and (names := self.foreign):
             raise UsageError(
                 f"{str(self.path)!r} may not be a run: {self.problem}, and there is {', '.join(names[:3])} in it. "
                 "Nothing was removed. Delete the folder yourself if you do not need it."
             )
+        gone = self.path.with_name(f".{self.path.name}.removed-{os.urandom(4).hex()}")
         try:
-            shutil.rmtree(self.path)
+            with filelock.FileLock(self.path / ".lock").acquire(timeout=0):
+                os.replace(self.path, gone)  # now no process can begin to use what is being deleted
+            shutil.rmtree(gone)
+        except filelock.Timeout:
+            raise UsageError(f"The run {str(self.path)!r} is held by a process. End that first.") from None
         except OSError as error:
-            raise UsageError(f"The folder {str(self.path)!r} cannot be deleted: {error.strerror}.") from error
+            left = f" What is left is in {str(gone)!r}; `tunesmith runs gc` removes it." if gone.exists() else ""
+            raise UsageError(f"The folder {str(self.path)!r} cannot be deleted: {error.strerror}.{left}") from error
 
 
 def runs_in(folder: Path) -> list[RunInfo]:
     """Return the runs in `folder`, by name, the damaged ones too."""
     if not folder.is_dir():
         return []
-    return [RunInfo.of(path) for path in sorted(folder.iterdir()) if path.is_dir() and holds_run(path)]
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and holds_run(path) and not is_removed(path):
+            with contextlib.suppress(UsageError):  # another process has removed it just now
+                found.append(RunInfo.of(path))
+    return found
 
 
 def json_object(path: Path) -> dict[str, Any] | None:
