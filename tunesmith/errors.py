@@ -56,6 +56,15 @@ _SHOWN = 200
 _BRIEF, _LINE = 80, 240
 
 
+def kind_of(error: BaseException) -> str:
+    """Return the name of an error's class in this file: engines and formats raise subclasses of their own.
+
+    Of another error it is that of its class.
+    """
+    kinds = type(error).__mro__
+    return next((kind.__name__ for kind in kinds if kind.__module__ == __name__), kinds[0].__name__.lstrip("_"))
+
+
 def shown(value: object, limit: int = _SHOWN) -> str:
     """Return `repr(value)` cut to `limit` characters, for an error message."""
     try:

@@ -6,9 +6,16 @@ from pathlib import Path
 
 import click
 
-from tunesmith import errors
 from tunesmith.cli.output import emit
-from tunesmith.errors import BudgetExceeded, Interrupted, LedgerError, ModelUnavailable, TunesmithError, UsageError
+from tunesmith.errors import (
+    BudgetExceeded,
+    Interrupted,
+    LedgerError,
+    ModelUnavailable,
+    TunesmithError,
+    UsageError,
+    kind_of,
+)
 
 __all__ = ["DONE", "ERROR", "GATE", "STOPPED", "USAGE", "RunStopped", "described", "exit_code", "report_failure"]
 
@@ -69,9 +76,7 @@ def _is_plain_help(error: Exception) -> bool:
 def described(error: Exception) -> tuple[str, str]:
     """Return the kind of `error` and its message in words."""
     if isinstance(error, TunesmithError):
-        # Engines' errors are also DSPy errors, whose class has no public name.
-        kind = next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in errors.__all__)
-        return kind, " ".join([str(error), *getattr(error, "__notes__", ())])
+        return kind_of(error), " ".join([str(error), *getattr(error, "__notes__", ())])
     if isinstance(error, RunStopped):
         return described(error.error)[0], str(error)
     if isinstance(error, click.Abort):

@@ -635,7 +635,7 @@ class Search(Work):
         return Report(tuple(rows[:wanted]), self._worst, *spent, self._report_notes, groups)
 
     def _called(self, candidate: Candidate) -> str:
-        number = self._numbers.setdefault(candidate, len(self._numbers))
+        number = self._numbers.get(candidate, len(self._numbers))  # it gets one if it is evaluated
         return f"candidate {number}" if number else _GIVEN
 
     def _stand(self, candidate: Candidate, rows: Sequence[Row]) -> None:

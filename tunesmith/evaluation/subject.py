@@ -13,7 +13,7 @@ from dspy import context
 from dspy.dsp.utils.settings import settings
 
 from tunesmith.data import fields_of
-from tunesmith.errors import MetricError, ModelMissing, ModelUnavailable, UsageError, shown
+from tunesmith.errors import ModelMissing, ModelUnavailable, UsageError, kind_of, shown
 from tunesmith.evaluation.ledger_entry import Entry
 from tunesmith.evaluation.ledger_view import typed_outputs, typed_steps
 from tunesmith.evaluation.report import Failure, Row, Step
@@ -131,7 +131,7 @@ class Subject:
             except (ModelUnavailable, ModelMissing) as error:
                 raise StopSignal(error) from error
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a program raises is its own failure
-                failure = Failure("program", _kind(error), str(error))
+                failure = Failure("program", kind_of(error), str(error))
                 return Row(key, None, None, failure, **_tally(calls)), False
             if prediction is None:
                 return Row(key, None, None, _NOTHING, **_tally(calls)), False
@@ -169,7 +169,7 @@ class Subject:
         try:
             score = self._score_of(example, prediction, trace if self._show_trace else None)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a metric raises is its own failure
-            failure = Failure("metric", _kind(error), str(error))
+            failure = Failure("metric", kind_of(error), str(error))
             return Row(key, outputs, None, failure, steps=found, **_tally(calls))
         return Row(key, outputs, score.value, feedback=score.feedback, steps=found, **_tally(calls))
 
@@ -217,12 +217,6 @@ def _notes(judges: Iterable[Judge], lm: LM) -> tuple[str, ...]:
         "(see `evaluation.agreement`)"
         for name, elsewhere in sorted(found)
     )
-
-
-def _kind(error: BaseException) -> str:
-    """Return the error's name in `tunesmith.errors`: engines and formats raise subclasses of their own."""
-    kinds = type(error).__mro__
-    return next((kind.__name__ for kind in kinds if kind.__module__ == MetricError.__module__), kinds[0].__name__)
 
 
 def _outputs(prediction: Any) -> dict[str, Any]:

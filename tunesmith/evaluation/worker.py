@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from tunesmith.errors import BudgetExceeded, ModelUnavailable
+from tunesmith.errors import BudgetExceeded, ModelUnavailable, kind_of
 from tunesmith.evaluation.job import example_of, subject_of
 from tunesmith.evaluation.ledger_columns import columns_of
 from tunesmith.evaluation.ledger_entry import Entry, RowKey
@@ -187,9 +187,7 @@ def _row(subject: Subject, driver: Driver, message: Mapping[str, Any]) -> list[A
 
 
 def _said(error: BaseException) -> dict[str, str]:
-    module = "tunesmith.errors"  # engines and formats raise subclasses of their own
-    kind = next((kind.__name__ for kind in type(error).__mro__ if kind.__module__ == module), type(error).__name__)
-    return {"type": kind, "message": str(error)}
+    return {"type": kind_of(error), "message": str(error)}
 
 
 def _made_here(message: Mapping[str, Any]) -> Subject:

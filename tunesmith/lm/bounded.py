@@ -126,10 +126,12 @@ class _Stream:
 
 def _is_readable(connection: Any, seconds: float) -> bool:
     """Return whether a socket has something to read within `seconds`."""
+    waiting = select.poll()  # `select` takes no numbers above 1,023
     try:
-        return bool(select.select([connection], [], [], seconds)[0])
-    except ValueError:  # closed, or of a number that `select` does not take: reading says the rest
+        waiting.register(connection, select.POLLIN)
+    except ValueError:  # closed: reading says the rest
         return True
+    return bool(waiting.poll(1000 * seconds))
 
 
 def _within(timeout: float | None, left: float | None, error: "type[httpx.TimeoutException]") -> float | None:

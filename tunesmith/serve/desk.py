@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
-from tunesmith.errors import TunesmithError
+from tunesmith.errors import TunesmithError, kind_of
 from tunesmith.lm import LM
 from tunesmith.serve.attempt import Attempt
 from tunesmith.serve.limits import Limits
 from tunesmith.serve.log import Log
 from tunesmith.serve.metrics import Metrics
-from tunesmith.serve.problem import Refusal, kind_of, refusal_of
+from tunesmith.serve.problem import Refusal, refusal_of
 from tunesmith.serve.visit import Visit
 from tunesmith.serve.workers import Workers
 

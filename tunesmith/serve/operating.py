@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from typing_extensions import TypedDict
 
-from tunesmith.errors import TunesmithError
+from tunesmith.errors import TunesmithError, kind_of
 from tunesmith.lm import LM
 from tunesmith.serve.desk import Desk
 from tunesmith.serve.endpoint import Endpoint
 from tunesmith.serve.log import Log
-from tunesmith.serve.problem import Refusal, kind_of
+from tunesmith.serve.problem import Refusal
 from tunesmith.serve.route import Door
 from tunesmith.serve.web import JSONResponse, Request, Response
 

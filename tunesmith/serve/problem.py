@@ -5,10 +5,18 @@ from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from tunesmith import errors
-from tunesmith.errors import ContextOverflow, FormatError, ModelError, ModelMissing, ModelUnavailable, TunesmithError
+from tunesmith.errors import (
+    ContextOverflow,
+    FormatError,
+    ModelError,
+    ModelMissing,
+    ModelUnavailable,
+    ParseError,
+    TunesmithError,
+    kind_of,
+)
 
-__all__ = ["Problem", "Refusal", "kind_of", "refusal_of"]
+__all__ = ["Problem", "Refusal", "refusal_of"]
 
 
 class _Detail(TypedDict):
@@ -58,12 +66,6 @@ _WAIT = {"Retry-After": "5"}
 _FAILED = "The program failed. The server's log has the reason under this request_id."
 
 
-def kind_of(error: BaseException) -> str:
-    """Return the public name of an error's class. The errors of engines are DSPy's too, of classes without one."""
-    kinds = type(error).__mro__
-    return next((kind.__name__ for kind in kinds if kind.__name__ in errors.__all__), kinds[0].__name__.lstrip("_"))
-
-
 def refusal_of(error: BaseException) -> Refusal:
     """Return what a client is told about an error of a program.
 
@@ -83,6 +85,6 @@ def refusal_of(error: BaseException) -> Refusal:
         return Refusal(503, kind, "The model is not there. Its operator has to install it.", headers=_WAIT)
     if isinstance(error, ModelError):
         return Refusal(502, kind, "The model's engine refused the request.")
-    if isinstance(error, errors.ParseError):
+    if isinstance(error, ParseError):
         return Refusal(502, kind, "The model's reply does not have the declared outputs. Try again.")
     return Refusal(502, kind, _FAILED)

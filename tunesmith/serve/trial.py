@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.errors import UsageError, shown
+from tunesmith.errors import UsageError, kind_of, shown
 from tunesmith.lm import BaseLM, Call, as_lm, metered
 from tunesmith.modules import Module, context, copy_program
 from tunesmith.serve.contract import Contract, written
 from tunesmith.serve.log import Log
-from tunesmith.serve.problem import kind_of
 from tunesmith.serve.workers import Workers
 
 __all__ = ["Second", "Trial"]

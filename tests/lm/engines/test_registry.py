@@ -16,6 +16,7 @@ from tunesmith.lm.engines.registry import EngineOptions, option
 class LoudOptions(EngineOptions):
     volume: int | None = option("a whole number", "how loud a reply is")
     api_key: str | None = option("a text", "key of the server")
+    words: list[str] = option("a list of texts", "what is shouted")
 
 
 def make(spec: str, given: dict[str, Any], slots: int) -> registry.Built:
@@ -44,7 +45,10 @@ def test_a_new_engine_answers_its_specs_with_its_options() -> None:
 
 
 @pytest.mark.usefixtures("loud")
-@pytest.mark.parametrize(("given", "says"), [({"volume": "much"}, "a whole number"), ({"think": True}, "`think`")])
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [({"volume": "much"}, "a whole number"), ({"think": True}, "`think`"), ({"words": "hi"}, "a list of texts")],
+)
 def test_its_options_are_checked(given: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         ts.lm("loud/hi", **given)

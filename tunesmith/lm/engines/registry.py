@@ -4,8 +4,8 @@
 """
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+from types import MappingProxyType, UnionType
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 
@@ -84,7 +84,7 @@ class EngineOptions:
     def fits(cls, name: str, value: object) -> bool:
         """Return whether `value` is of the option's type."""
         type_ = cls.type_of(name)
-        if type_ is Any or type(value) in get_args(type_):
+        if type_ is Any or (get_origin(type_) in (Union, UnionType) and type(value) in get_args(type_)):
             return True
         # Not a pydantic model of all options: a process imports every kind of engine, and gives few options to one.
         adapter = TypeAdapter(type_, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
