@@ -10,9 +10,11 @@ import pytest
 from tests.cli.conftest import REPORTS, check_failure, rows, run
 from tests.cli.verbs import as_json, differences, every_verb
 from tests.protocol import FakeModel, ProtocolServer, embedded_backend
+from tunesmith.artifacts import save
 from tunesmith.cli.application import VERBS
 from tunesmith.experiments.demo import demo_data
 from tunesmith.lm import lm
+from tunesmith.modules import Predict
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,13 @@ def server(answers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator
     with ProtocolServer(models, catalogue=[FakeModel("new:1b")]) as found:
         monkeypatch.setenv("OLLAMA_HOST", found.url)
         yield found
+
+
+def test_an_artifact_runs_on_the_model_it_was_compiled_for_unless_another_is_named(server: ProtocolServer) -> None:
+    save("compiled", Predict("report -> team"), lm_identity=lm("ollama/m").identity.to_json())
+    save("written", Predict("report -> team"))
+    assert "streets" in run("predict", "compiled", "report=The lift is stuck.").stdout
+    assert "There is no model" in check_failure(run("predict", "written", "report=The lift is stuck."), 2)
 
 
 # models -----------------------------------------------------------------------------------------------------

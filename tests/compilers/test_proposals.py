@@ -320,7 +320,8 @@ def test_proposed_instructions_are_cleaned_guarded_and_new() -> None:
     assert found == ["Say the colour.", "Look twice.", "Name it."]
     (note,) = [note for note in search.finish().notes if "Propose" in note]
     assert (
-        "of 5 instructions 3 were new and could be used (the others: it was proposed before 1, it is empty 1)" in note
+        "of 5 instructions 3 were new and could be used (not used: 1 as it was proposed before, 1 as it is empty)"
+        in note
     )
 
 

@@ -70,6 +70,12 @@ def test_a_row_that_does_not_fit_the_signature_is_named_with_field_and_line() ->
     assert all(one.text.startswith("field `label`:") for one in wrong)
 
 
+def test_a_column_with_another_name_is_one_finding_with_every_line() -> None:
+    found = checked({"mail": "a"}, {"mail": "b"}, row("c"), signature=declared("text -> label"))
+    (missing,) = [one for one in found.findings if "The field is missing" in one.text]
+    assert (missing.count, [str(place) for place in missing.places]) == (2, ["train:1", "train:2"])
+
+
 def test_types_that_differ_and_empty_values_are_named() -> None:
     found = checked(row("a"), row("b"), row(7), row(""), row(None))
     assert shown(found, "mixed-types") == (1, ["train:3"])

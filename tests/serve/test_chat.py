@@ -58,4 +58,6 @@ def test_a_text_in_parts_is_one_text() -> None:
 
 def test_a_program_with_other_fields_is_no_chat_model() -> None:
     service = served()  # its output is a label
-    assert asked(service, lambda c: c.post("/v1/chat/completions", json={"messages": [USER]})).status_code == 404
+    found = asked(service, lambda c: c.post("/v1/chat/completions", json={"messages": [USER]}))
+    assert found.status_code == 404
+    assert "one text input and one text output" in found.json()["error"]["message"]

@@ -66,6 +66,12 @@ def test_bad_input_is_refused_with_a_reason(body: str, status: int, kind: str) -
     assert (found.status_code, found.json()["error"]["type"]) == (status, kind)
 
 
+def test_a_refusal_names_each_of_a_few_problems() -> None:
+    found = asked(served(), lambda c: c.post("/predict", json={"txt": "hi"})).json()["error"]
+    assert found["field"] == "text"
+    assert found["message"].startswith("`text`: Field required; `txt`: ")
+
+
 @each(
     "error, status",
     [

@@ -49,7 +49,7 @@ def run(
         project = current_project().changed(metric=metric)
         judge = project.metric()
         found = verify(artifact)
-        model = chosen_lm(spec, project, slots=slots, store=not no_store)
+        model = chosen_lm(spec, project, slots=slots, store=not no_store, artifact=artifact)
         program = chosen_artifact(artifact, allow, model)
         older = None if against is None else (chosen_artifact(against, allow, model), verify(against))
         examples = _examples(project, program, data)

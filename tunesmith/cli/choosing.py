@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.artifacts import load
+from tunesmith.artifacts import load, verify
 from tunesmith.errors import UsageError, shown
 from tunesmith.experiments import Project, find_object, find_program
 from tunesmith.lm import LM
@@ -13,6 +13,7 @@ from tunesmith.modules import Module
 
 __all__ = [
     "allow_imports",
+    "artifact_spec",
     "chosen_artifact",
     "chosen_lm",
     "chosen_model",
@@ -64,16 +65,38 @@ def chosen_model(
     return settings.spec, {} if settings.spec is None else settings.options()
 
 
-def chosen_lm(given: str | None, project: Project | None = None, *, slots: int | None = None, store: bool = True) -> LM:
-    """Return the model: the option, else TUNESMITH_LM, else the project file.
+def artifact_spec(folder: Path) -> str | None:
+    """Return the spec of the model that an artifact names, `None` if it names none that can be had by name alone.
+
+    Raises:
+        ArtifactError: there is no artifact, or it is damaged.
+    """
+    identity = verify(folder).lm
+    engine, _, _ = str(identity["backend"]).partition(" ")
+    name = str(identity["model"])
+    return {"ollama": f"ollama/{name}", "llamacpp": name, "dspy": name}.get(engine)
+
+
+def chosen_lm(
+    given: str | None,
+    project: Project | None = None,
+    *,
+    slots: int | None = None,
+    store: bool = True,
+    artifact: Path | None = None,
+) -> LM:
+    """Return the model: the option, else TUNESMITH_LM, else the project file, else that of `artifact`, if one is given.
 
     Without `store`, the cache is neither read nor written.
 
     Raises:
         UsageError: no model is configured, or its spec is invalid.
         ModelMissing: the weight file is missing.
+        ArtifactError: there is no artifact, or it is damaged.
     """
     project = current_project() if project is None else project
+    if artifact is not None and chosen_spec(given, project) is None:
+        given = artifact_spec(artifact)
     return project.changed(lm={"spec": given, "slots": slots}).model(store=store)
 
 

@@ -8,6 +8,7 @@ import click
 
 from tunesmith.cli.choosing import chosen_lm, current_project
 from tunesmith.cli.failures import DONE, GATE
+from tunesmith.cli.fields import columns_of
 from tunesmith.cli.output import emit, heading, note, say, say_table
 from tunesmith.data import (
     DataCheck,
@@ -47,6 +48,7 @@ def check(
     near: float,
     no_near: bool,
     spec: str | None,
+    columns: tuple[str, ...],
     delimiter: str | None,
     encoding: str | None,
     strict: bool,
@@ -58,7 +60,7 @@ def check(
     paths = _paths(files, {name: path for name, path in named.items() if path is not None})
     project = current_project()
     kind = _signature(signature, project)
-    options: dict[str, Any] = {"delimiter": delimiter, "encoding": encoding}
+    options: dict[str, Any] = {"columns": columns_of(columns), "delimiter": delimiter, "encoding": encoding}
     if not paths:
         paths, kind, options = _of_project(project, kind, options)
     found = check_data(
@@ -94,6 +96,7 @@ def split(
     near: float,
     no_near: bool,
     seed: int,
+    columns: tuple[str, ...],
     delimiter: str | None,
     encoding: str | None,
     out: Path,
@@ -105,7 +108,7 @@ def split(
     suffix = file.suffix.lower() if file.suffix.lower() in _TABLES else ".jsonl"
     targets = {name: out / f"{name}{suffix}" for name in sizes}
     check_targets(targets.values(), force=force)
-    source = DataFile.read(file, delimiter=delimiter, encoding=encoding).checked()
+    source = DataFile.read(file, columns=columns_of(columns), delimiter=delimiter, encoding=encoding).checked()
     kind = _signature(signature, current_project())
     named = None if kind is None else field_names(kind).inputs
     compared = named or _names(inputs) or compared_fields(source.fields, [stratify, group], source.counters)
@@ -129,9 +132,10 @@ def split(
         say(f"wrote {one['file']}: {one['rows']} rows")
     if left:
         say(f"{left} of {len(data)} rows are in no split")
-    say(
-        f"Rows with the same {', '.join(compared)} are in one split{'' if no_near else f', and rows {near:g} similar'}."
-    )
+    alike = [f"rows with the same {_quoted(compared)}"]
+    alike += [] if no_near else [f"rows that are at least {near:g} similar there"]
+    alike += [] if group is None else [f"rows with the same `{group}`"]
+    say(f"Always in one split are {'; '.join(alike)}.")
     return DONE
 
 
@@ -204,6 +208,10 @@ def _signature(given: str | None, project: Project) -> type[Signature] | None:
     return None if given is None else find_signature(given, project.root)
 
 
+def _quoted(names: Sequence[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names)
+
+
 def _names(given: str | None) -> tuple[str, ...] | None:
     return None if given is None else tuple(name.strip() for name in given.split(",") if name.strip())
 
@@ -256,7 +264,7 @@ def _say_check(found: DataCheck) -> None:
 def _text(finding: Finding) -> str:
     places = ", ".join(map(str, finding.places[:_SHOWN]))
     more = ", ..." if len(finding.places) > _SHOWN else ""
-    count = "" if finding.kind == "wrong-row" and finding.places else f", {finding.count}"
+    count = "" if finding.kind == "wrong-row" and finding.places and finding.count == 1 else f", {finding.count}"
     return f"{count}: {finding.text}{f' ({places}{more})' if places else ''}"
 
 

@@ -1,14 +1,13 @@
 """`tunesmith data convert`: rows with plain fields from what other programs write."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tunesmith.cli.failures import DONE
+from tunesmith.cli.fields import columns_of, named_values
 from tunesmith.cli.output import agreed, emit, heading, say, say_table
 from tunesmith.data import Conversion, check_targets, convert_file, write_rows
-from tunesmith.errors import UsageError, shown
 
 __all__ = ["run"]
 
@@ -39,8 +38,8 @@ def run(
     found = convert_file(
         file,
         shape=shape,
-        columns=_pairs(columns, "--columns", "answer=answers.text.0"),
-        labels={name: text.split(",") for name, text in _pairs(labels, "--labels", "label=bad,good").items()},
+        columns=columns_of(columns),
+        labels={name: text.split(",") for name, text in named_values(labels, "--labels", "label=bad,good").items()},
         keep=[] if keep is None else [name.strip() for name in keep.split(",")],
         delimiter=delimiter,
         encoding=encoding,
@@ -57,16 +56,6 @@ def run(
         say()
         say(f"wrote {to}: {len(found.rows)} rows" if written else "nothing was written")
     return DONE
-
-
-def _pairs(given: Sequence[str], option: str, example: str) -> dict[str, str]:
-    found = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip() or not value:
-            raise UsageError(f"{option} takes `field=...`, as in `{option} {example}`. Given: {shown(text)}.")
-        found[name.strip()] = value
-    return found
 
 
 def _say(found: Conversion) -> None:

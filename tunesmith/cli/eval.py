@@ -49,7 +49,8 @@ def run(
     given = _Given(project, target, (data, split), tuple(allow), slots, quiet)
     if made:
         return _compare(given, made, as_json=as_json)
-    model = chosen_lm(spec, project, slots=slots, store=not no_store)
+    artifact = Path(target) if target is not None and Path(target).is_dir() else None
+    model = chosen_lm(spec, project, slots=slots, store=not no_store, artifact=artifact)
     watch = CacheWatch(model)
     found = given.scored(model)
     report, program, examples = found.report, found.program, found.examples

@@ -85,6 +85,7 @@ def described(error: Exception) -> tuple[str, str]:
         context = getattr(error, "ctx", None)
         hint = "" if context is None else f" See `{context.command_path} --help`."
         kind = "UsageError" if isinstance(error, click.UsageError) else "Error"
-        return kind, " ".join(error.format_message().split()) + hint  # click writes choices on lines of their own
+        text = " ".join(error.format_message().split())  # click writes choices on lines of their own
+        return kind, (text if text.endswith((".", "?")) else f"{text}.") + hint
     text = f"unexpected {type(error).__name__}: {error}. Set TUNESMITH_DEBUG=1 to see where it came from."
     return type(error).__name__, text

@@ -11,7 +11,31 @@ from tunesmith.errors import RowError, UsageError, shown
 from tunesmith.modules import ProgramInputs
 from tunesmith.signatures import Example, unique_object
 
-__all__ = ["json_values", "pairs_of", "row_of", "typed_pairs"]
+__all__ = ["columns_of", "json_values", "named_values", "pairs_of", "row_of", "typed_pairs"]
+
+
+def columns_of(given: Sequence[str]) -> dict[str, str] | None:
+    """Return what --columns says of where fields are, `None` if it was not given.
+
+    Raises:
+        UsageError: it has another form.
+    """
+    return named_values(given, "--columns", "answer=answers.text.0") or None
+
+
+def named_values(given: Sequence[str], option: str, example: str) -> dict[str, str]:
+    """Return the `field=value` texts of an option as a mapping.
+
+    Raises:
+        UsageError: one has another form.
+    """
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip() or not value:
+            raise UsageError(f"{option} takes `field=...`, as in `{option} {example}`. Given: {shown(text)}.")
+        found[name.strip()] = value
+    return found
 
 
 def pairs_of(arguments: Sequence[str], names: Sequence[str]) -> dict[str, str]:

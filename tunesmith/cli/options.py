@@ -9,7 +9,9 @@ from tunesmith.cli.completing import ArtifactPath
 
 __all__ = [
     "allow_option",
+    "artifact_lm_option",
     "artifact_argument",
+    "artifact_model_options",
     "dask_option",
     "executor_option",
     "fork_option",
@@ -35,12 +37,14 @@ quiet_option: _Decorator = click.option("--quiet", "-q", is_flag=True, help=_QUI
 unneeded_quiet_option: _Decorator = click.option("--quiet", "-q", is_flag=True, expose_value=False, help=_QUIET)
 """For verbs without progress."""
 
-lm_option: _Decorator = click.option(
-    "--lm",
-    "spec",
-    metavar="SPEC",
-    help="The model: embedded, gguf:PATH or PROVIDER/MODEL. Default: TUNESMITH_LM, else [lm] spec in tunesmith.toml.",
-)
+
+def _lm_option(last: str) -> _Decorator:
+    text = "The model: embedded, gguf:PATH or PROVIDER/MODEL. Default: TUNESMITH_LM, else [lm] spec in tunesmith.toml"
+    return click.option("--lm", "spec", metavar="SPEC", help=f"{text}{last}.")
+
+
+lm_option: _Decorator = _lm_option("")
+artifact_lm_option: _Decorator = _lm_option(", else the one that the artifact was compiled for")
 slots_option: _Decorator = click.option(
     "--slots",
     type=click.IntRange(min=1),
@@ -74,9 +78,21 @@ allow_option: _Decorator = click.option(
 )
 
 
+_ABOUT_A_MODEL = (slots_option, no_store_option, allow_option, json_option, quiet_option)
+
+
 def model_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of every verb that runs a program: the model, its use, and the output."""
-    for option in reversed((lm_option, slots_option, no_store_option, allow_option, json_option, quiet_option)):
+    return _with((lm_option, *_ABOUT_A_MODEL), verb)
+
+
+def artifact_model_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the same to a verb that runs an artifact, which names a model itself."""
+    return _with((artifact_lm_option, *_ABOUT_A_MODEL), verb)
+
+
+def _with(options: tuple[_Decorator, ...], verb: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(options):
         verb = option(verb)
     return verb
 

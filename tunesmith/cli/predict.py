@@ -36,7 +36,7 @@ def run(
     quiet: bool,
 ) -> int:
     """Run the compiled program in ARTIFACT."""
-    model = chosen_lm(spec, slots=slots, store=not no_store)
+    model = chosen_lm(spec, slots=slots, store=not no_store, artifact=artifact)
     program = chosen_artifact(artifact, allow, model)
     watch, call = CacheWatch(model), _Caller(program, model)
     if fields in ((), ("-",)):

@@ -116,7 +116,7 @@ def say_bad_cases(found: BadCasesReport | None) -> None:
         if examples:
             heading(title)
             for example in examples[:_MOST_SHOWN]:
-                say(shown(dict(example.inputs().items()), 100))
+                say(", ".join(f"{name}: {shown(value, 100)}" for name, value in example.inputs().items()))
             if len(examples) > _MOST_SHOWN:
                 say(f"and {len(examples) - _MOST_SHOWN} more")
 
@@ -140,6 +140,7 @@ def say_next(path: Path, inputs: str) -> None:
     say(f"The artifact is in {shown}")
     say(f"  tunesmith show {shlex.quote(shown)}")
     say(f"  tunesmith predict {shlex.quote(shown)} {inputs}")
+    say(f"  tunesmith report {shlex.quote(relative(path.parent))}")
 
 
 def times(count: int) -> str:

@@ -11,8 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.artifacts import verify
-from tunesmith.cli.choosing import chosen_artifact, chosen_lm, chosen_spec
+from tunesmith.cli.choosing import artifact_spec, chosen_artifact, chosen_lm, chosen_spec
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.fields import json_values, pairs_of, typed_pairs
 from tunesmith.cli.output import emit, say
@@ -209,7 +208,7 @@ def _models(spec: str | None, slots: int | None, *, store: bool) -> Callable[[Pa
     def model(named: str | None) -> LM:
         return chosen_lm(named, slots=slots, store=store)
 
-    return lambda folder: model(chosen_spec(spec) or _spec_in(folder))
+    return lambda folder: model(chosen_spec(spec) or artifact_spec(folder))
 
 
 def _seconds(
@@ -228,11 +227,3 @@ def _seconds(
         return found
 
     return load
-
-
-def _spec_in(folder: Path) -> str | None:
-    """Return the spec of the model that an artifact names, `None` if it names none that can be had by name alone."""
-    identity = verify(folder).lm
-    engine, _, _ = str(identity["backend"]).partition(" ")
-    name = str(identity["model"])
-    return {"ollama": f"ollama/{name}", "llamacpp": name, "dspy": name}.get(engine)

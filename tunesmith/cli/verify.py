@@ -35,7 +35,9 @@ def run(
             artifact,
             trusted=trusted or None,
             program=(lambda: chosen_artifact(artifact, allow)) if allow else None,
-            lm=(lambda: chosen_lm(spec, project, slots=slots, store=not no_store)) if asked else None,
+            lm=(lambda: chosen_lm(spec, project, slots=slots, store=not no_store, artifact=artifact))
+            if asked
+            else None,
             data=None if data is None else lambda program: project.read(data, program),
             metric=None if data is None else project.metric(),
             slots=slots,

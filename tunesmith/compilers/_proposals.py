@@ -92,7 +92,7 @@ class Asking:
             left = Counter(kind_of_reason(why) for why in reasons if why is not None)
             new = _counted(len(reasons) - left.total(), "was", "were")
             text += f"; of {_counted(len(reasons), 'instruction', 'instructions')} {new} new and could be used"
-            text += f" (the others: {', '.join(f'{why} {count}' for why, count in left.items())})" if left else ""
+            text += f" (not used: {', '.join(f'{count} as {why}' for why, count in left.items())})" if left else ""
         if self._cut[name]:
             cut = _counted(self._cut[name], "text of their inputs was", "texts of their inputs were")
             text += f"; {cut} left out, to stay within the limit or the context"

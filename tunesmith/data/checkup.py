@@ -254,7 +254,7 @@ class _Rows:
                     kept.append((Place(split, row.line), row))
                 except RowError as error:
                     errors.append(error)
-            wrong += [_wrong(split, error) for error in sorted(errors, key=lambda error: error.line or 0)]
+            wrong += _wrong(split, sorted(errors, key=lambda error: error.line or 0))
             wrong += _missing_output(columns, file)
         return cls(tuple(splits), tuple(kept), tuple(wrong))
 
@@ -314,10 +314,16 @@ def _compared(
     return tuple(inputs)
 
 
-def _wrong(split: str, error: RowError) -> Finding:
-    places = () if error.line is None else (Place(split, error.line),)
-    field = "" if error.field is None else f"field `{error.field}`: "
-    return Finding("wrong-row", f"{field}{error.problem}", 1, places)
+def _wrong(split: str, errors: Sequence[RowError]) -> list[Finding]:
+    """Return a finding for each problem: a column with another name is wrong in every row."""
+    rows: dict[str, list[RowError]] = {}
+    for error in errors:
+        field = "" if error.field is None else f"field `{error.field}`: "
+        rows.setdefault(f"{field}{error.problem}", []).append(error)
+    return [
+        Finding("wrong-row", text, len(same), tuple(Place(split, one.line) for one in same if one.line is not None))
+        for text, same in rows.items()
+    ]
 
 
 def _missing_output(columns: Columns | None, file: DataFile) -> list[Finding]:

@@ -15,7 +15,7 @@ from rich.table import Column
 
 __all__ = ["ProgressLine"]
 
-_PLAIN_EVERY = 5.0  # seconds between plain lines about the same thing
+_PLAIN_EVERY = 5.0  # seconds between plain lines about steps
 _REDRAWS = 10  # of the line alone, in a second
 _REDRAWS_BELOW = 2  # of a table, which takes longer
 _WIDE = 160  # columns of a terminal that has room for a bar and the time as well
@@ -88,7 +88,7 @@ class ProgressLine:
     def _write(self, text: str, done: int, total: int, note: str) -> None:
         said, when = self._last
         now = self._clock()
-        if text != said or now - when >= _PLAIN_EVERY:
+        if now - when >= _PLAIN_EVERY or (text != said and not total):  # steps of a fast model would fill a log
             self._last = (text, now)
             count = f" {done}/{total}" if total else ""
             print(f"{text}{count}{f'  {note}' if note else ''}", file=self._stream, flush=True)

@@ -12,6 +12,8 @@ from tunesmith.serve.problem import Refusal
 
 __all__ = ["Contract", "reader_of", "typed_object", "written"]
 
+_PROBLEMS = 3  # named in a refusal
+
 
 def reader_of(kind: Any) -> Callable[[bytes | str], Any]:
     """Return what reads JSON text as `kind`, or raises a `Refusal` with status 422.
@@ -57,9 +59,11 @@ def written(outputs: Iterable[tuple[str, Any]]) -> bytes:
 
 def _invalid(error: ValidationError) -> Refusal:
     listed = error.errors(include_url=False, include_context=False, include_input=False)
-    first = listed[0]
-    field = ".".join(str(step) for step in first["loc"] if not str(step).startswith("function-"))
-    problem = first["msg"].removeprefix("Value error, ").rstrip(".")
-    more = f" ({len(listed) - 1} more problems.)" if len(listed) > 1 else ""
-    where = f"`{field}`: " if field else ""
-    return Refusal(422, "InvalidInput", f"{where}{problem}. See /openapi.json.{more}", field=field or None)
+    found = [(_field(one["loc"]), one["msg"].removeprefix("Value error, ").rstrip(".")) for one in listed]
+    texts = [f"`{field}`: {problem}" if field else problem for field, problem in found[:_PROBLEMS]]
+    more = f"; and {len(found) - _PROBLEMS} more" if len(found) > _PROBLEMS else ""
+    return Refusal(422, "InvalidInput", f"{'; '.join(texts)}{more}. See /openapi.json.", field=found[0][0] or None)
+
+
+def _field(steps: tuple[int | str, ...]) -> str:
+    return ".".join(str(step) for step in steps if not str(step).startswith("function-"))

@@ -141,6 +141,8 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
         text = f"This path does not take {request.method}. See /openapi.json."
         refusal = Refusal(405, "MethodNotAllowed", text, headers=error.headers)
     else:
-        refusal = Refusal(error.status_code, "NotFound", "There is no such path. See /openapi.json.")
+        chat = " OpenAI's protocol needs a program with one text input and one text output."
+        hint = chat if "/v1/" in request.url.path else ""
+        refusal = Refusal(error.status_code, "NotFound", f"There is no such path. See /openapi.json.{hint}")
     visit.error = refusal.kind
     return refused(refusal, visit)

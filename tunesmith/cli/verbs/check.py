@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import artifact_argument, metric_option, model_options
+from tunesmith.cli.options import artifact_argument, artifact_model_options, metric_option
 
 __all__ = ["command"]
 
@@ -31,7 +31,7 @@ _file = click.Path(path_type=Path)
 @click.option("--max-errors", type=int, metavar="N", help="Pass if the program fails on at most N examples.")
 @metric_option
 @click.option("--junit", type=_file, metavar="FILE", help="Write the result as JUnit XML, one test case per gate.")
-@model_options
+@artifact_model_options
 def command(**given: Any) -> int:
     """Check ARTIFACT against gates on examples that were not used for selection.
 

@@ -18,6 +18,12 @@ _signature = click.option(
 _inputs = click.option(
     "--inputs", metavar="FIELD,...", help="The inputs, without a signature. Default: all but labels and row numbers."
 )
+_columns = click.option(
+    "--columns",
+    multiple=True,
+    metavar="FIELD=PATH",
+    help="Take a field from elsewhere: answer=answers.text.0 or 'text=Review text'. Repeatable.",
+)
 _delimiter = click.option("--delimiter", metavar="CHARACTER", help="The separator of a table. Default: detected.")
 _encoding = click.option("--encoding", metavar="NAME", help="The encoding of a text file, such as cp1252.")
 _seed = click.option("--seed", type=int, default=0, show_default=True, help="Another seed draws other rows.")
@@ -64,6 +70,7 @@ def command() -> None:
 @_near
 @click.option("--no-near", is_flag=True, help="Do not look for rows that are nearly the same.")
 @lm_option
+@_columns
 @_delimiter
 @_encoding
 @click.option("--strict", is_flag=True, help="Exit with 4 if there is a problem.")
@@ -98,6 +105,7 @@ def check(**given: Any) -> int:
 @_near
 @click.option("--no-near", is_flag=True, help="Keep only rows with the same inputs together.")
 @_seed
+@_columns
 @_delimiter
 @_encoding
 @click.option("--out", type=_path, required=True, metavar="DIR", help="The folder to write the splits into.")
@@ -143,12 +151,7 @@ def sample(**given: Any) -> int:
 @_file
 @click.option("--to", type=_path, required=True, metavar="FILE", help="The .jsonl, .csv or .tsv file to write.")
 @click.option("--from", "shape", metavar="SHAPE", help="The shape of FILE. Default: told by its first rows.")
-@click.option(
-    "--columns",
-    multiple=True,
-    metavar="FIELD=PATH",
-    help="Take a field from elsewhere: answer=answers.text.0. Repeatable.",
-)
+@_columns
 @click.option(
     "--labels",
     multiple=True,

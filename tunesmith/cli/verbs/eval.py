@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import dask_option, executor_option, metric_option, model_options
+from tunesmith.cli.options import artifact_model_options, dask_option, executor_option, metric_option
 
 __all__ = ["command"]
 
@@ -30,7 +30,7 @@ __all__ = ["command"]
 )
 @executor_option
 @dask_option
-@model_options
+@artifact_model_options
 def command(**given: Any) -> int:
     """Score a program on a dataset, or compare models on it.
 

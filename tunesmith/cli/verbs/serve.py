@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import allow_option, json_option, lm_option, no_store_option, slots_option
+from tunesmith.cli.options import allow_option, artifact_lm_option, json_option, no_store_option, slots_option
 
 __all__ = ["command"]
 
@@ -18,7 +18,7 @@ __all__ = ["command"]
     "--token-file", type=click.Path(path_type=Path), help="File with the token that clients send. Default: the text in "
     "TUNESMITH_SERVE_TOKEN, else none."
 )  # fmt: skip
-@lm_option
+@artifact_lm_option
 @slots_option
 @click.option("--any-model", is_flag=True, help="Count a model other than the artifact's as ready.")
 @no_store_option

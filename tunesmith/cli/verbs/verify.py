@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import artifact_argument, metric_option, model_options
+from tunesmith.cli.options import artifact_argument, artifact_model_options, metric_option
 
 __all__ = ["command"]
 
@@ -23,7 +23,7 @@ _file = click.Path(path_type=Path)
 )
 @click.option("--data", type=_file, help="Examples to measure the score on again: CSV, JSON, JSONL or Parquet.")
 @metric_option
-@model_options
+@artifact_model_options
 def command(**given: Any) -> int:
     """Verify ARTIFACT: its files, signature, program, model, and score.
 
