@@ -130,11 +130,14 @@ def test_a_wrong_use_is_told(
 
 
 def test_columns_of_other_names_are_checked_and_split(reviews: list[dict[str, Any]]) -> None:
-    written("odd.jsonl", [{"Review text": row["text"], "label": row["label"]} for row in reviews])
+    written(
+        "odd.jsonl", [{"Review text": row["text"], "label": row["label"], "author": row["author"]} for row in reviews]
+    )
     columns = ("--columns", "text=Review text", "--no-near")
     checked = run("data", "check", "odd.jsonl", "--signature", "text -> label", *columns)
     assert "wrong-row" in run("data", "check", "odd.jsonl", "--signature", "text -> label").stdout
     assert "wrong-row" not in checked.stdout
-    done = run("data", "split", "odd.jsonl", "--train", "30", "--group", "label", "--out", "parts", *columns)
-    assert "Always in one split are rows with the same `text`; rows with the same `label`." in done.stdout
-    assert set(rows(Path("parts/train.jsonl"))[0]) == {"text", "label"}
+    grouped = ("--inputs", "text", "--group", "author", "--train", "30", "--out", "parts")
+    done = run("data", "split", "odd.jsonl", *grouped, *columns)
+    assert "Always in one split are rows with the same `text`; rows with the same `author`." in done.stdout
+    assert set(rows(Path("parts/train.jsonl"))[0]) == {"text", "label", "author"}
