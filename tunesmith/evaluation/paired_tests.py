@@ -1,8 +1,8 @@
 """Tests of programs against each other on the same examples: is a difference more than chance?"""
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 from tunesmith.evaluation.distributions import normal_tail
 from tunesmith.lazy import lazy_module
@@ -16,6 +16,7 @@ else:
 __all__ = ["holm", "signed_rank_test", "two_sided_test"]
 
 _EXACT_RANKS = 50
+_Name = TypeVar("_Name", bound=Hashable)
 
 
 def signed_rank_test(before: "ArrayLike", after: "ArrayLike") -> float:
@@ -52,7 +53,7 @@ def two_sided_test(before: "ArrayLike", after: "ArrayLike") -> float:
     return min(1.0, 2 * min(signed_rank_test(before, after), signed_rank_test(after, before)))
 
 
-def holm(chances: Mapping[str, float]) -> dict[str, float]:
+def holm(chances: Mapping[_Name, float]) -> dict[_Name, float]:
     """Return chances by name, corrected for their number (Holm 1979).
 
     Each is multiplied by the number of those that are not decided before it, and none is below a smaller one.
@@ -61,7 +62,7 @@ def holm(chances: Mapping[str, float]) -> dict[str, float]:
         >>> holm({"a": 0.01, "b": 0.5, "c": 0.03})
         {'a': 0.03, 'c': 0.06, 'b': 0.5}
     """
-    found, highest = dict[str, float](), 0.0
+    found, highest = dict[_Name, float](), 0.0
     for place, (name, chance) in enumerate(sorted(chances.items(), key=lambda pair: pair[1])):
         highest = max(highest, min(1.0, chance * (len(chances) - place)))
         found[name] = highest

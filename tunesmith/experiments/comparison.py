@@ -11,7 +11,8 @@ from statistics import fmean
 from typing import Any
 
 from tunesmith.errors import UsageError, brief
-from tunesmith.evaluation import Interval, PairedScores, Report, Row, RunInfo, holm, mean_interval
+from tunesmith.evaluation import Interval, PairedScores, Report, Row, RunInfo, mean_interval
+from tunesmith.experiments.correction import Against, compared_with
 from tunesmith.experiments.report import RunRecord, Tried
 from tunesmith.notebook import paragraphs_html, table_html
 
@@ -41,7 +42,8 @@ class Compared:
         difference: this run minus the reference, paired; `None` for the reference.
         wins, ties, losses: common examples on which it scores more than the reference, the same, less.
         p: two-sided chance of such a difference if both were equal (Wilcoxon's signed ranks); `None` for the reference.
-        p_holm: the same, corrected for the number of comparisons (Holm 1979).
+        p_holm: the same, corrected for the number of comparisons (Holm 1979): of each with the reference if that was
+            named, of every two if it is the best.
         runs: how many there are in the group. The score of an example is then its mean over them, errors are added up,
             calls and tokens are the mean.
     """
@@ -213,8 +215,12 @@ def compare_runs(
     if against not in scores:
         raise UsageError(f"There is no {'group' if by else 'run'} {against!r} among those that are compared: "
                          f"{', '.join(scores)}.")  # fmt: skip
-    before = scores.pop(against)
-    pairs = {name: PairedScores(tuple(before), tuple(after), groups) for name, after in scores.items()}
+    pairs = compared_with(
+        against,
+        [one.run for one in found],
+        lambda one, two: PairedScores(tuple(scores[one]), tuple(scores[two]), groups),
+        is_best=reference is None,
+    )
     return Comparison(which, tuple(_paired(found, pairs)), against, notes)
 
 
@@ -439,17 +445,15 @@ def _charged(result: dict[str, Any], name: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _paired(found: Sequence[Compared], pairs: Mapping[str, PairedScores]) -> Iterator[Compared]:
+def _paired(found: Sequence[Compared], pairs: Mapping[str, Against]) -> Iterator[Compared]:
     """Yield each with its difference from the reference, which has no pair."""
-    chances = {name: one.chance() for name, one in pairs.items()}
-    corrected = holm(chances)
     for one in found:
         if (pair := pairs.get(one.run)) is None:
             yield one
             continue
-        wins, ties, losses = pair.counts()
-        p, p_holm = chances[one.run], corrected[one.run]
-        yield replace(one, difference=pair.interval(), wins=wins, ties=ties, losses=losses, p=p, p_holm=p_holm)
+        wins, ties, losses = pair.scores.counts()
+        gain = pair.scores.interval()
+        yield replace(one, difference=gain, wins=wins, ties=ties, losses=losses, p=pair.p, p_holm=pair.p_holm)
 
 
 def _notes(

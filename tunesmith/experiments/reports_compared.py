@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.errors import UsageError, brief
-from tunesmith.evaluation import Interval, Report, holm, paired_scores
+from tunesmith.evaluation import Interval, Report, paired_scores
+from tunesmith.experiments.correction import compared_with
 
 __all__ = ["ComparedReport", "ReportComparison", "compare_reports"]
 
@@ -22,7 +23,8 @@ class ComparedReport:
         ties: examples on which it scores the same.
         losses: examples on which it scores less.
         p: two-sided chance of such a difference if both were equal (Wilcoxon's signed ranks); `None` for the reference.
-        p_holm: the same, corrected for the number of comparisons (Holm 1979).
+        p_holm: the same, corrected for the number of comparisons (Holm 1979): of each with the reference if that was
+            named, of every two if it is the best.
     """
 
     name: str
@@ -115,13 +117,13 @@ def compare_reports(reports: Mapping[str, Report], *, reference: str | None = No
     against = ordered[0] if reference is None else reference
     if against not in reports:
         raise UsageError(f"There is no {against!r} among those that are compared: {', '.join(reports)}.")
-    pairs = {name: paired_scores(reports[against], reports[name]) for name in ordered if name != against}
-    chances = {name: found.chance() for name, found in pairs.items()}
-    corrected = holm(chances)
+    found = compared_with(
+        against, ordered, lambda one, two: paired_scores(reports[one], reports[two]), is_best=reference is None
+    )
     rows = [ComparedReport(against, reports[against])]
     rows += (
-        ComparedReport(name, reports[name], found.interval(), *found.counts(), chances[name], corrected[name])
-        for name, found in pairs.items()
+        ComparedReport(name, reports[name], one.scores.interval(), *one.scores.counts(), one.p, one.p_holm)
+        for name, one in found.items()
     )
     return ReportComparison(tuple(sorted(rows, key=lambda one: ordered.index(one.name))), against)
 
