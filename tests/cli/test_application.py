@@ -216,3 +216,18 @@ def test_a_model_that_dspy_refuses_is_met_with_advice(
 
 def test_rows_of_the_template_are_what_the_server_knows(server: Server, workspace: Workspace) -> None:
     assert {row["report"] for row in rows(workspace.folder / "data" / "reports.jsonl")} <= set(server.answers)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without a device that is always full")
+def test_a_full_disk_under_the_output_is_one_message() -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tunesmith", "runs", "ls", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: There is no room to write")

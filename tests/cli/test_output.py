@@ -21,10 +21,10 @@ ROWS = [
 def test_what_cannot_be_seen_is_shown_as_an_escape(capsys: pytest.CaptureFixture[str]) -> None:
     say("Red\x1b[31m, \u202eback, \U000e0041hidden,\r\u200b over.\tTab\nline, 語 é क्\u200dष.")
     heading("a\x1bb")
-    note("c\x07d")
+    note("c\x07d \ud800")
     assert capsys.readouterr() == (
         "Red\\x1b[31m, \\u202eback, \\U000e0041hidden,\\r\\u200b over.\tTab\nline, 語 é क्\u200dष.\n\na\\x1bb\n",
-        "c\\x07d\n",
+        "c\\x07d \\ud800\n",
     )
 
 

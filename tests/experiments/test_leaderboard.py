@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def test_cells_that_were_left_out_are_said() -> None:
     assert found.notes == ("a, y, seed 1 was left out: no data", "2 of 7 cells were run.")
 
 
-@each("row", [7, {}, {"cell": ["a", "b"]}, {"cell": [1, "b", 0]}, {"cell": ["a", "b", 0]}, cell("a", "b", 0, 0.5, calls="x"),
+@each("row", [7, {}, {"cell": ["a", "b"]}, {"cell": [1, "b", 0]}, {"cell": ["a", "b", 0]}, cell("a", "b", 0, 0.5, calls="x"), cell("a", "b", 0, math.nan), cell("a", "b", 0, 0.5, tokens=10**400),
               {**cell("a", "b", 0, 0.5), "low": True}])  # fmt: skip
 def test_what_is_no_cell_is_named(row: Any) -> None:
     with pytest.raises(DataError, match="row 2 "):

@@ -15,6 +15,7 @@ from tunesmith.cli.choosing import chosen_role
 from tunesmith.compilers import BootstrapFewShot, LabeledFewShot, Portfolio, RandomSearch
 from tunesmith.errors import RowError, SignatureError, UsageError
 from tunesmith.experiments import Project, find_object, find_program, mistaken_variables
+from tunesmith.experiments.layers import environment_layer
 from tunesmith.experiments.named import find_metric
 from tunesmith.experiments.settings import LmSettings
 from tunesmith.modules import ChainOfThought, Predict, program_inputs
@@ -232,6 +233,7 @@ def test_options_under_lm_are_of_the_model_there_alone(tmp_path: Path, monkeypat
         ("COMPILE_BUGET_CALLS", "3", "TUNESMITH_COMPILE_BUGET_CALLS: there is no key `compile.buget_calls`. Did you"),
         ("DATA_TRAIN", "x", "tunesmith.toml, line 2 and TUNESMITH_DATA_TRAIN: `data`: `file` and `train` contradict"),
         ("COMPILE_SEED", "1\nrun = 'x'", "TUNESMITH_COMPILE_SEED: `compile.seed`"),
+        ("COMPILE_SEED", "[" * 9000, "TUNESMITH_COMPILE_SEED: `compile.seed`"),
     ],
 )
 def test_a_wrong_variable_is_named(
@@ -247,6 +249,10 @@ def test_a_variable_that_is_nearly_one_is_told_and_others_are_left_alone() -> No
     assert found == [
         "The variable TUNESMITH_BUDGET_CALLS is set, and names no setting. Is TUNESMITH_COMPILE_BUDGET_CALLS meant?"
     ]
+
+
+def test_experiments_are_of_the_file_alone() -> None:
+    assert environment_layer({"TUNESMITH_EXPERIMENTS": "{a = {seeds = [1]}}"}).values == {}
 
 
 def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
@@ -290,6 +296,7 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
         ("[data]\nfile = 'x'\nsplit = {train = 'all'}", "`data.split.train`"),
         ("data = 3", "`data`"),
         ("program = ", "is not TOML"),
+        ("program = " + "[" * 9000, "nested too deeply"),
         ("[data]\nencoding = cp1252", "A text stands in quotes."),
         ("[lm]\nspec = 'a'\n[lm]\nspec = 'b'", "is not TOML"),
     ],

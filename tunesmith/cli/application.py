@@ -103,7 +103,12 @@ class Application(click.Group):
         except Exception as error:  # noqa: BLE001 - every failure becomes one message
             if args is None and exit_code(error) == STOPPED:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not suppress the message
-            code = report_failure(error, as_json="--json" in arguments, as_event="--events" in arguments)
+            code = exit_code(error)
+            try:
+                report_failure(error, as_json="--json" in arguments, as_event="--events" in arguments)
+                sys.stdout.flush()
+            except OSError:  # the error may be that a full disk takes no output
+                _forget_stdout()
         if args is None and code == STOPPED:
             _end_at_once_on_another_interrupt()
         sys.exit(code if isinstance(code, int) else 0)

@@ -1,5 +1,6 @@
 """Turn every failure of a verb into one message and one exit code."""
 
+import errno
 import os
 import traceback
 from pathlib import Path
@@ -87,5 +88,7 @@ def described(error: Exception) -> tuple[str, str]:
         kind = "UsageError" if isinstance(error, click.UsageError) else "Error"
         text = " ".join(error.format_message().split())  # click writes choices on lines of their own
         return kind, (text if text.endswith((".", "?")) else f"{text}.") + hint
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Error", f"There is no room to write: {error.strerror}. Make room, and run the same command again."
     text = f"unexpected {type(error).__name__}: {error}. Set TUNESMITH_DEBUG=1 to see where it came from."
     return type(error).__name__, text

@@ -17,9 +17,9 @@ __all__ = ["agreed", "bytes_text", "emit", "heading", "note", "say", "say_table"
 
 _NARROWEST = 12  # characters of a wrapped column
 # Characters that move the cursor, turn the direction of writing, or have no width: text of an artifact or a model must
-# not look other than it is. Line ends, tabs and joiners of letters stay.
+# not look other than it is. Halves of a character cannot be written. Line ends, tabs and joiners of letters stay.
 _UNSEEN = lazy_pattern(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
 )
 
 
@@ -38,8 +38,7 @@ def say(text: str = "") -> None:
 
     Characters that the terminal lacks are replaced, and those that cannot be seen are shown as escapes.
     """
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    click.echo(_visible(text).encode(encoding, "replace").decode(encoding))
+    click.echo(_printable(text))
 
 
 def note(text: str, *, quiet: bool = False) -> None:
@@ -51,7 +50,12 @@ def note(text: str, *, quiet: bool = False) -> None:
 def heading(text: str) -> None:
     """Write a heading."""
     click.echo()
-    click.secho(_visible(text), bold=True)
+    click.secho(_printable(text), bold=True)
+
+
+def _printable(text: str) -> str:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return _visible(text).encode(encoding, "replace").decode(encoding)
 
 
 def _visible(text: str) -> str:

@@ -225,7 +225,9 @@ def _known_variables() -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {f"{_PREFIX}{name.upper()}": ("lm", name) for name in ("slots", "patience")}
     for name in ProjectSettings.model_fields:
         if name not in _tables():
-            found[f"{_PREFIX}{name.upper()}"] = (name,)
+            found |= (
+                {} if name == "experiments" else {f"{_PREFIX}{name.upper()}": (name,)}
+            )  # they are of the file alone
         elif "spec" in _tables()[name].model_fields:
             found[f"{_PREFIX}{name.upper()}"] = (name, "spec")
     return found
@@ -248,7 +250,7 @@ def _read(text: str, path: tuple[str, ...]) -> Any:
         return text
     try:
         return text if "\n" in text else tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 

@@ -17,6 +17,7 @@ __all__ = ["Leaderboard", "Standing", "TaskBoard"]
 _COLUMNS = ("task", "arm", "score", "low", "high", "n", "calls", "tokens", "seconds", "seeds", "difference",
             "calls_per_point")  # fmt: skip
 _COSTS = ("calls", "tokens", "seconds")
+_MOST = 2.0**63  # of a score or a cost: beyond it, and for NaN and infinity, there is no mean
 _EXPECTED = 'A cell is {"cell": [task, arm, seed], "mean": ..., "low": ..., "high": ..., "n": ...}, or has "skipped".'
 
 
@@ -110,7 +111,7 @@ class Leaderboard:
             UsageError: no cell is of the reference.
         """
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = json.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"The results {str(path)!r} cannot be read: {error}.") from error
         rows = found.get("rows") if isinstance(found, dict) else None
@@ -220,7 +221,7 @@ def _place(number: int, row: Any) -> tuple[str, str, Any]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST
 
 
 def _standings(arms: Mapping[str, list[Mapping[str, Any]]], reference: str | None) -> tuple[Standing, ...]:

@@ -430,6 +430,8 @@ def _file_layer(file: Path) -> FileLayer:
         raise UsageError(f"The project file {shown(str(file))} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{name} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
+    except RecursionError:
+        raise UsageError(f"{name}: values are nested too deeply.") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(_syntax_problem(str(error), name)) from error
 

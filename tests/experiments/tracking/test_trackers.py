@@ -53,6 +53,8 @@ def test_a_run_is_parameters_steps_and_the_numbers_of_its_result(run: Path) -> N
 def test_what_cannot_be_exported_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Given: 'excel'"):
         export_run(run, "excel")
+    with pytest.raises(UsageError, match="needs a name"):
+        export_run(run, "wandb", experiment=" ")
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(UsageError, match="has no result: it is stopped"):
         export_run(tmp_path, "mlflow")

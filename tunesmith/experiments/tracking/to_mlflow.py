@@ -24,7 +24,6 @@ def write(run: TrackedRun, files: Sequence[tuple[Path, str]], experiment: str, a
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing but the run leaves this machine
     try:
         import mlflow
-        from mlflow.exceptions import MlflowException
     except ImportError as error:
         raise UsageError(
             "Exporting to MLflow needs the `mlflow` extra. Install it: pip install 'tunesmith[mlflow]'."
@@ -35,7 +34,7 @@ def write(run: TrackedRun, files: Sequence[tuple[Path, str]], experiment: str, a
         home = client.create_experiment(experiment) if known is None else known.experiment_id
         made = client.create_run(home, int(1000 * run.started), dict(run.tags), run.name)
         _fill(client, made.info.run_id, run, files)
-    except (MlflowException, OSError) as error:
+    except Exception as error:  # its stores raise what their databases raise
         raise UsageError(_refused(error)) from error
     place = at or mlflow.get_tracking_uri()
     way = f"open {place}" if place.startswith(("http://", "https://")) else f"mlflow ui --backend-store-uri {place}"

@@ -36,11 +36,13 @@ def export_run(
         files: whether the artifact, `result.json` and the report go there. They hold texts of the data.
 
     Raises:
-        UsageError: there is no such tracker or run, the run has not ended, the tracker's package is missing, or it
-            refuses.
+        UsageError: there is no such tracker or run, the experiment has no name, the run has not ended, the tracker's
+            package is missing, or it refuses.
     """
     if to not in TRACKERS:
         raise UsageError(f"A run is exported to {' or '.join(map(repr, TRACKERS))}. Given: {shown(to)}.")
+    if not experiment.strip():
+        raise UsageError("The experiment, or the project of Weights & Biases, needs a name.")
     info = run if isinstance(run, RunInfo) else RunInfo.of(Path(run))
     tracked = TrackedRun.of(info)
     with tempfile.TemporaryDirectory() as folder:
