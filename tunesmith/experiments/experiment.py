@@ -86,6 +86,29 @@ class Experiment:
         name: with which the names of its runs begin.
         cells: in the order in which they run.
         root: the folder with `runs`.
+
+    Example:
+        >>> import tempfile
+        >>> import tunesmith as ts
+        >>> rows = [{"text": f"{word} {n}", "label": word} for n in range(20) for word in ("good", "bad")]
+        >>> data = ts.Dataset.load(rows, signature=ts.Signature("text -> label")).split(train=20, val=10, test=10)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     experiment = ts.Experiment.matrix(
+        ...         "demos",
+        ...         programs=ts.Predict("text -> label"),
+        ...         compilers={"one": ts.LabeledFewShot(1), "four": ts.LabeledFewShot(4)},
+        ...         models=ts.FunctionLM(lambda seen: "good"),
+        ...         seeds=[0, 1],
+        ...         metric=ts.metrics.exact_match("label"),
+        ...         trainset=data.train,
+        ...         valset=data.val,
+        ...         testset=data.test,
+        ...         root=folder,
+        ...     )
+        ...     outcomes = experiment.run()
+        ...     compared = experiment.compare(by=["compiler"])
+        >>> [outcome.cell.run for outcome in outcomes]
+        ['demos_one_seed0', 'demos_one_seed1', 'demos_four_seed0', 'demos_four_seed1']
     """
 
     name: str
@@ -138,29 +161,6 @@ class Experiment:
 
         Raises:
             UsageError: two runs would have one name, or one of the lists is empty.
-
-        Example:
-            >>> import tempfile
-            >>> import tunesmith as ts
-            >>> rows = [{"text": f"{word} {n}", "label": word} for n in range(20) for word in ("good", "bad")]
-            >>> data = ts.Dataset.load(rows, signature=ts.Signature("text -> label")).split(train=20, val=10, test=10)
-            >>> with tempfile.TemporaryDirectory() as folder:
-            ...     experiment = ts.Experiment.matrix(
-            ...         "demos",
-            ...         programs=ts.Predict("text -> label"),
-            ...         compilers={"one": ts.LabeledFewShot(1), "four": ts.LabeledFewShot(4)},
-            ...         models=ts.FunctionLM(lambda seen: "good"),
-            ...         seeds=[0, 1],
-            ...         metric=ts.metrics.exact_match("label"),
-            ...         trainset=data.train,
-            ...         valset=data.val,
-            ...         testset=data.test,
-            ...         root=folder,
-            ...     )
-            ...     outcomes = experiment.run()
-            ...     compared = experiment.compare(by=["compiler"])
-            >>> [outcome.cell.run for outcome in outcomes]
-            ['demos_one_seed0', 'demos_one_seed1', 'demos_four_seed0', 'demos_four_seed1']
         """
         axes = (
             _axis("programs", programs, Module, lambda one: class_name(one).rpartition(":")[2]),
