@@ -296,6 +296,7 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
         ("[data]\nfile = 'x'\nsplit = {train = 'all'}", "`data.split.train`"),
         ("data = 3", "`data`"),
         ("program = ", "is not TOML"),
+        ("[experiments.'..']\nseeds = [1]", "tunesmith.toml, line 1: `experiments`: '..' cannot be"),
         ("program = " + "[" * 9000, "nested too deeply"),
         ("[data]\nencoding = cp1252", "A text stands in quotes."),
         ("[lm]\nspec = 'a'\n[lm]\nspec = 'b'", "is not TOML"),

@@ -59,7 +59,7 @@ def _problem(error: ValidationError, layers: Sequence[Layer]) -> str:
         return f"{_unknown_key(keys, layers)}{more}"
     if first["type"] == CONTRADICTION:
         both: list[Keys] = [(*keys, *name.split(".")) for name in first["ctx"]["keys"]]
-        given = [path for path in both if place_of(path, layers).kind != "default"]
+        given = [path for path in both if place_of(path, layers).kind != "default"] or [keys]
         return f"{places(given, layers)}: `{_dotted(keys)}`: {first['msg']}.{more}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{places([keys], layers)}: `{_dotted(keys)}`: {message}. Given: {shown(first['input'])}.{more}"
