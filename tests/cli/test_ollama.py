@@ -40,8 +40,10 @@ def server(answers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator
 def test_an_artifact_runs_on_the_model_it_was_compiled_for_unless_another_is_named(server: ProtocolServer) -> None:
     save("compiled", Predict("report -> team"), lm_identity=lm("ollama/m").identity.to_json())
     save("written", Predict("report -> team"))
+    save("cloudy", Predict("report -> team"), lm_identity={"backend": "dspy 3", "model": "openai/gpt", "digest": None})
     assert "streets" in run("predict", "compiled", "report=The lift is stuck.").stdout
-    assert "There is no model" in check_failure(run("predict", "written", "report=The lift is stuck."), 2)
+    for artifact in ("written", "cloudy"):  # a provider is asked only if the user names it
+        assert "There is no model" in check_failure(run("predict", artifact, "report=The lift is stuck."), 2)
 
 
 # models -----------------------------------------------------------------------------------------------------

@@ -65,8 +65,12 @@ def chosen_model(
     return settings.spec, {} if settings.spec is None else settings.options()
 
 
-def artifact_spec(folder: Path) -> str | None:
+def artifact_spec(folder: Path, *, providers: bool) -> str | None:
     """Return the spec of the model that an artifact names, `None` if it names none that can be had by name alone.
+
+    Args:
+        folder: of the artifact.
+        providers: whether it may name a provider, which is asked with the user's key.
 
     Raises:
         ArtifactError: there is no artifact, or it is damaged.
@@ -74,7 +78,8 @@ def artifact_spec(folder: Path) -> str | None:
     identity = verify(folder).lm
     engine, _, _ = str(identity["backend"]).partition(" ")
     name = str(identity["model"])
-    return {"ollama": f"ollama/{name}", "llamacpp": name, "dspy": name}.get(engine)
+    known = {"ollama": f"ollama/{name}", "llamacpp": name} | ({"dspy": name} if providers else {})
+    return known.get(engine)
 
 
 def chosen_lm(
@@ -87,7 +92,8 @@ def chosen_lm(
 ) -> LM:
     """Return the model: the option, else TUNESMITH_LM, else the project file, else that of `artifact`, if one is given.
 
-    Without `store`, the cache is neither read nor written.
+    Without `store`, the cache is neither read nor written. An artifact may name a model in this process or on the
+    user's Ollama server, not a provider.
 
     Raises:
         UsageError: no model is configured, or its spec is invalid.
@@ -96,7 +102,7 @@ def chosen_lm(
     """
     project = current_project() if project is None else project
     if artifact is not None and chosen_spec(given, project) is None:
-        given = artifact_spec(artifact)
+        given = artifact_spec(artifact, providers=False)
     return project.changed(lm={"spec": given, "slots": slots}).model(store=store)
 
 

@@ -44,7 +44,7 @@ def _lm_option(last: str) -> _Decorator:
 
 
 lm_option: _Decorator = _lm_option("")
-artifact_lm_option: _Decorator = _lm_option(", else the one that the artifact was compiled for")
+artifact_lm_option: _Decorator = _lm_option(", else the artifact's, if it is in this process or on Ollama")
 slots_option: _Decorator = click.option(
     "--slots",
     type=click.IntRange(min=1),

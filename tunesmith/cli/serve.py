@@ -208,7 +208,7 @@ def _models(spec: str | None, slots: int | None, *, store: bool) -> Callable[[Pa
     def model(named: str | None) -> LM:
         return chosen_lm(named, slots=slots, store=store)
 
-    return lambda folder: model(chosen_spec(spec) or artifact_spec(folder))
+    return lambda folder: model(chosen_spec(spec) or artifact_spec(folder, providers=True))
 
 
 def _seconds(
