@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Workspace, run
 
 LOOP = (
@@ -16,7 +18,10 @@ LOOP = (
 )
 
 
-def test_the_live_line_says_how_long_what_is_planned_takes(workspace: Workspace) -> None:
+def test_the_live_line_says_how_long_what_is_planned_takes(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunesmith.experiments.progress._PLAIN_EVERY", 0.0)  # seconds: every step is told
     options = ("compile", "--json", "--compiler", "random-search", "--budget-calls", "900")
     planned = json.loads(run(*options, "--dry-run", "--quiet").stdout)["calls"]
     assert planned["expected"] < 300

@@ -183,7 +183,7 @@ class RunFolder:
             advice = ", or --rescore to score its outputs with the new metric" if different == ["metric"] else ""
             raise RunMismatch(
                 f"The folder {str(self.path)!r} holds a run with another {', '.join(different)}. Choose another name "
-                "for this run (`run=`, --run), or pass --new to set that run aside, --fork NAME to start one from what "
+                "for this run, or pass --new to set that run aside, --fork NAME to start one from what "
                 f"it has evaluated{advice}; paid replies stay in the cache."
             )
 
