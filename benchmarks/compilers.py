@@ -38,9 +38,9 @@ from tunesmith.compilers import compilers
 from tunesmith.errors import TunesmithError, UsageError
 from tunesmith.evaluation import evaluate
 from tunesmith.experiments.demo import GuestComment, demo_splits
-from tunesmith.formats import get_format
 from tunesmith.lm import Budget, Meter, StopSignal, metered
 from tunesmith.metrics import exact_match
+from tunesmith.modules import bind
 
 ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).with_suffix(".json")
@@ -146,8 +146,10 @@ def _compiled(arm: str, task: Task, seed: int, lm: ts.LM, writer: ts.LM) -> tupl
         return program, None
     if arm in (*DSPY, *GEPAS):
         name, _, adapter = arm.removeprefix("dspy ").removesuffix(")").partition(" (")
-        chosen = get_format("bare") if adapter == ADAPTERS[1] else dspy.ChatAdapter()
-        return _theirs(name, task, program, seed, lm, writer, chosen), chosen
+        if adapter == ADAPTERS[1]:  # of the task alone: what asks for proposals was made for DSPy's adapter
+            bind(program, "bare")
+        own = dspy.ChatAdapter()
+        return _theirs(name, task, program, seed, lm, writer, own), own
     if arm == BOTH:
         return _both(task, program, seed, lm, writer), None
     return _ours(arm, task, program, seed, lm, writer, CALLS), None
