@@ -363,13 +363,13 @@ def test_patience_is_a_key_of_the_project_file(tmp_path: Path, monkeypatch: pyte
         file.write_text(f'[lm]\nspec = "ollama/m"\nhost = "127.0.0.1:{free_port()}"\npatience = {value}\n', "utf-8")
         return chosen_lm(None, Project.load(file), store=False)
 
-    monkeypatch.setenv("TUNESMITH_PATIENCE", "3")
     for value, seconds in (("7.5", 7.5), ("30", 30.0), ("0", 0.0)):
-        assert model(value)._stack._watch._policy.seconds == seconds, (
-            "what is said in the file comes before the variable"
-        )
+        assert model(value)._stack._watch._policy.seconds == seconds
+    with monkeypatch.context() as within:
+        within.setenv("TUNESMITH_PATIENCE", "3")
+        assert model("7.5")._stack._watch._policy.seconds == 3.0, "the variable comes before the file"
     for wrong in ("-1", "'long'", "true"):
-        with pytest.raises(UsageError, match=r"tunesmith\.toml: `lm\.patience`"):
+        with pytest.raises(UsageError, match=r"tunesmith\.toml, line 4: `lm\.patience`"):
             model(wrong)
     with pytest.raises(UsageError, match="`patience` must be a number of seconds"):
         model("inf")
