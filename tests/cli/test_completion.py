@@ -57,4 +57,4 @@ def test_the_code_is_bash_s() -> None:
 
 
 def test_a_missing_shell_is_said_in_one_line() -> None:
-    assert "Choose from: bash, zsh, fish See" in check_failure(run("completion"), 2)
+    assert "Choose from: bash, zsh, fish. See" in check_failure(run("completion"), 2)

@@ -25,6 +25,7 @@ def test_a_run_of_something_else_is_left_alone_and_what_is_advised_can_be_done(t
 
 
 @pytest.mark.model
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_small_demo_that_was_killed_ends_like_an_undisturbed_one_and_can_be_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

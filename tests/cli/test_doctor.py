@@ -48,6 +48,7 @@ def test_probing_without_any_model_names_every_way_to_one(tmp_path: Path, monkey
 
 
 @pytest.mark.model
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_probing_measures_the_embedded_model_and_says_what_to_set(tmp_path: Path) -> None:
     probe = json.loads(run("doctor", "--probe", "--json", "--quiet").stdout)["probe"]

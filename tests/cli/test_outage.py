@@ -235,8 +235,7 @@ def test_an_outage_under_way_pauses_a_compile_or_stops_it_resumably(
     small.server.fault("die", after=calls // 2)
     stopped = small.compile(tmp_path / "good", monkeypatch, patience=0.2)
     assert "No Ollama server answers at" in check_failure(stopped, 3, as_json=True)
-    assert 0 < len(finished(small.project)) <= calls // 2, "what was not answered has no row"
-    assert set(finished(small.project)) < set(calm[0])
+    assert set() < set(finished(small.project)) < set(calm[0]), "what was not answered has no row"
     small.server.start()
     assert small.compile(tmp_path / "good", monkeypatch).exit_code == 0
     assert small.ended() == calm

@@ -21,6 +21,7 @@ MISSING = [name for name, found in PROGRAMS.items() if found is None]
 
 pytestmark = [
     pytest.mark.whole,
+    pytest.mark.slow,
     pytest.mark.skipif(bool(MISSING), reason=f"PostgreSQL's programs are not on the PATH: {', '.join(MISSING)}"),
 ]
 

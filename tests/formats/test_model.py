@@ -40,7 +40,14 @@ def chosen(script: ModuleType, name: str) -> list[tuple[Any, str]]:
     return [(kinds[(start + i) % len(kinds)], script.TEXTS[(start + i) // len(kinds) % 5]) for i in range(PAIRS)]
 
 
-@pytest.mark.parametrize("name", [name for name in format_names() if name != "tools"])  # no call of a tool is here
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("bare", "json") else pytest.mark.slow)
+        for name in format_names()
+        if name != "tools"  # no call of a tool is here
+    ],
+)
 def test_a_reply_is_typed_outputs_or_a_parse_error_and_few_are_errors(script: ModuleType, name: str) -> None:
     meter, errors = Meter(), []
     pairs = chosen(script, name)

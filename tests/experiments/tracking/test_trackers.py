@@ -61,6 +61,7 @@ def test_what_cannot_be_exported_is_refused(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.whole
+@pytest.mark.slow
 def test_mlflow_has_all_of_it(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
     place = f"file://{tmp_path}"
@@ -86,6 +87,7 @@ def test_mlflow_has_all_of_it(run: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.whole
+@pytest.mark.slow
 def test_weights_and_biases_has_all_of_it_without_a_network(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,6 +161,7 @@ def test_it_says_nothing_on_stderr_even_about_a_bad_grammar(tmp_path: Path) -> N
 
 
 @pytest.mark.cores
+@pytest.mark.slow
 def test_replies_and_logprobs_do_not_depend_on_the_number_of_threads() -> None:
     demos = tuple(
         message
