@@ -278,6 +278,7 @@ def _sentiment(side: str) -> list[dict[str, str]]:
 
 @pytest.mark.model
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 def test_two_demos_that_bias_the_embedded_model_are_repaired() -> None:
     rows = _sentiment("induce")
     random.Random(0).shuffle(rows)

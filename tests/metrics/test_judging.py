@@ -333,6 +333,7 @@ def test_a_judge_is_a_program_in_coroutines_too() -> None:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_a_judge_compiles_on_the_embedded_model() -> None:
     metric = judge("The answer says yes.")
     data = labelled_answers(metric, 10)

@@ -42,6 +42,7 @@ class TestProcesses(ExecutorContract):
             ts.evaluate(AlwaysDies(), examples(2), right, lm=self.model(server, tmp_path), executor=self.name)
 
     @pytest.mark.model
+    @pytest.mark.slow
     def test_on_the_embedded_model_rows_are_those_of_threads(self, tmp_path: Path) -> None:
         found = []
         for name in ("threads", self.name):

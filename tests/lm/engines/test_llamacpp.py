@@ -89,6 +89,7 @@ class TestEmbeddedEngine(EngineContract):
             assert again[index].text == response.text
             assert again[index].logprobs == response.logprobs
 
+    @pytest.mark.slow
     def test_replies_and_logprobs_do_not_depend_on_how_many_calls_are_answered_at_once(self) -> None:
         one, two = (load_engine("embedded", embedded_path(), num_ctx=None, threads=2, slots=n) for n in (1, 2))
         texts = [f"{word} number {i} was {how}" for i, (word, how) in enumerate(_pairs())]
