@@ -14,8 +14,8 @@ UNIT := not model and not slow and not wheel and not live and not whole
 
 help:
 	@echo "demo        compile a small program on the embedded model"
-	@echo "test        every test; large counts at 5 % of the full ones; about 5 minutes with installation"
-	@echo "test-unit   no model, no installation, no whole commands; about 80 seconds"
+	@echo "test        every test; large counts at 5 % of the full ones; 5 to 6 minutes with installation"
+	@echo "test-unit   no model, no installation, no whole commands; about 2 minutes"
 	@echo "test-slow   every test at its full count; under 25 minutes"
 	@echo "test-live   against the server in OLLAMA_HOST with TUNESMITH_LIVE_MODEL"
 	@echo "check       format, lint and types, then test: what CI runs"
