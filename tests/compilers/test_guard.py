@@ -50,6 +50,7 @@ def search() -> Search:
     [
         ("", "it is empty"),
         (" \n", "it is empty"),
+        ("<<<>>>", "it has no word"),
         (None, "it is empty"),
         (7, "it is empty"),
         ("x" * 2001, "it is too long: 2001 characters, more than 2000"),
