@@ -15,6 +15,7 @@ __all__ = [
     "dask_option",
     "executor_option",
     "fork_option",
+    "hard_by_option",
     "json_option",
     "lm_option",
     "metric_option",
@@ -29,6 +30,13 @@ __all__ = [
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+hard_by_option: _Decorator = click.option(
+    "--by",
+    type=click.Choice(["wrong", "disagreement"]),
+    default="wrong",
+    show_default=True,
+    help="What is hard: most often wrong, or most different answers.",
+)
 json_option: _Decorator = click.option(
     "--json", "as_json", is_flag=True, help="Write only one JSON document to stdout."
 )

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -28,7 +28,7 @@ GROUPS = ("compiler", "model", "seed")
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Against):
     """One run of a comparison, or a group of runs.
 
     Attributes:
@@ -57,12 +57,6 @@ class Compared:
     gain: Interval | None
     calls: float | None
     tokens: float | None
-    difference: Interval | None = None
-    wins: int = 0
-    ties: int = 0
-    losses: int = 0
-    p: float | None = None
-    p_holm: float | None = None
     runs: int = 1
 
     def __repr__(self) -> str:
@@ -77,13 +71,10 @@ class Compared:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON values, by the names of the columns."""
-        difference = self.difference or Interval(None, None, None, 0)
         values = (
             *(self.run, self.compiler, self.model, self.seed, self.score.mean, self.score.low, self.score.high),
             *(self.score.n, self.errors, None if self.gain is None else self.gain.mean, self.calls, self.tokens),
-            *(self.calls_per_point, difference.mean, difference.low, difference.high),
-            *((None,) * 3 if self.difference is None else (self.wins, self.ties, self.losses)),
-            *(self.p, self.p_holm, self.runs),
+            *(self.calls_per_point, *self.against_json().values(), self.runs),
         )
         return dict(zip(_COLUMNS, values, strict=True))
 
@@ -221,7 +212,9 @@ def compare_runs(
         lambda one, two: PairedScores(tuple(scores[one]), tuple(scores[two]), groups),
         is_best=reference is None,
     )
-    return Comparison(which, tuple(_paired(found, pairs)), against, notes)
+    return Comparison(
+        which, tuple(replace(one, **pairs.get(one.run, Against()).against_fields()) for one in found), against, notes
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,17 +438,6 @@ def _charged(result: dict[str, Any], name: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _paired(found: Sequence[Compared], pairs: Mapping[str, Against]) -> Iterator[Compared]:
-    """Yield each with its difference from the reference, which has no pair."""
-    for one in found:
-        if (pair := pairs.get(one.run)) is None:
-            yield one
-            continue
-        wins, ties, losses = pair.scores.counts()
-        gain = pair.scores.interval()
-        yield replace(one, difference=gain, wins=wins, ties=ties, losses=losses, p=pair.p, p_holm=pair.p_holm)
-
-
 def _notes(
     chosen: dict[str, Tried], side: Callable[[Tried], Report], which: str, common: Sequence[str]
 ) -> tuple[str, ...]:
@@ -469,7 +451,7 @@ def _notes(
 
 
 def _line(one: Compared) -> list[str]:
-    score, gain, difference = one.score, one.gain, one.difference
+    score, gain = one.score, one.gain
     return [
         one.run,
         one.compiler,
@@ -480,9 +462,5 @@ def _line(one: Compared) -> list[str]:
         "" if gain is None or gain.mean is None else f"{gain.mean:+.3f}",
         "" if one.calls is None else f"{one.calls:,.0f}",
         "" if one.calls_per_point is None else f"{one.calls_per_point:.1f}",
-        ""
-        if difference is None or difference.mean is None
-        else f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]",
-        "" if difference is None else f"{one.wins} / {one.ties} / {one.losses}",
-        "" if one.p_holm is None else f"{one.p_holm:.3f}",
+        *one.against_cells(),
     ]

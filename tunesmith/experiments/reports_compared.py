@@ -5,23 +5,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.errors import UsageError, brief
-from tunesmith.evaluation import Interval, Report, paired_scores
-from tunesmith.experiments.correction import compared_with
+from tunesmith.evaluation import Report, paired_scores
+from tunesmith.experiments.correction import Against, compared_with
 
 __all__ = ["ComparedReport", "ReportComparison", "compare_reports"]
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedReport:
+class ComparedReport(Against):
     """One report of a comparison.
 
     Attributes:
         name: of a model, for instance.
         report: the report.
         difference: this one minus the reference, paired; `None` for the reference.
-        wins: examples on which it scores more than the reference.
-        ties: examples on which it scores the same.
-        losses: examples on which it scores less.
+        wins, ties, losses: examples on which it scores more than the reference, the same, less.
         p: two-sided chance of such a difference if both were equal (Wilcoxon's signed ranks); `None` for the reference.
         p_holm: the same, corrected for the number of comparisons (Holm 1979): of each with the reference if that was
             named, of every two if it is the best.
@@ -29,32 +27,19 @@ class ComparedReport:
 
     name: str
     report: Report
-    difference: Interval | None = None
-    wins: int = 0
-    ties: int = 0
-    losses: int = 0
-    p: float | None = None
-    p_holm: float | None = None
 
     def __repr__(self) -> str:
         return brief(self, self.name, str(self.report.interval))
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the rows as JSON values."""
-        difference = self.difference or Interval(None, None, None, 0)
-        counts = (None,) * 3 if self.difference is None else (self.wins, self.ties, self.losses)
         return {
             "name": self.name,
             **self.report.interval.to_json(),
             "errors": self.report.errors,
             "charged": self.report.charged.to_json(),
             "paid": self.report.paid.to_json(),
-            "difference": difference.mean,
-            "difference_low": difference.low,
-            "difference_high": difference.high,
-            **dict(zip(("wins", "ties", "losses"), counts, strict=True)),
-            "p": self.p,
-            "p_holm": self.p_holm,
+            **self.against_json(),
         }
 
 
@@ -121,17 +106,13 @@ def compare_reports(reports: Mapping[str, Report], *, reference: str | None = No
         against, ordered, lambda one, two: paired_scores(reports[one], reports[two]), is_best=reference is None
     )
     rows = [ComparedReport(against, reports[against])]
-    rows += (
-        ComparedReport(name, reports[name], one.scores.interval(), *one.scores.counts(), one.p, one.p_holm)
-        for name, one in found.items()
-    )
+    rows += (ComparedReport(name, reports[name], **one.against_fields()) for name, one in found.items())
     return ReportComparison(tuple(sorted(rows, key=lambda one: ordered.index(one.name))), against)
 
 
 def _line(one: ComparedReport) -> list[str]:
-    report, difference = one.report, one.difference
+    report = one.report
     span = "-" if report.interval.low is None else f"{report.interval.low:.3f} to {report.interval.high:.3f}"
-    known = difference is not None and difference.mean is not None
     return [
         one.name,
         "-" if report.mean is None else f"{report.mean:.3f}",
@@ -139,7 +120,5 @@ def _line(one: ComparedReport) -> list[str]:
         str(report.n),
         str(report.errors),
         f"{report.charged.tokens:,}",
-        f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]" if known and difference else "",
-        f"{one.wins} / {one.ties} / {one.losses}" if known else "",
-        "" if one.p_holm is None else f"{one.p_holm:.3f}",
+        *one.against_cells(),
     ]

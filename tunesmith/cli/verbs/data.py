@@ -6,7 +6,14 @@ from typing import Any
 import click
 
 from tunesmith.cli.completing import RunName
-from tunesmith.cli.options import json_option, lm_option, no_store_option, quiet_option, unneeded_quiet_option
+from tunesmith.cli.options import (
+    hard_by_option,
+    json_option,
+    lm_option,
+    no_store_option,
+    quiet_option,
+    unneeded_quiet_option,
+)
 
 __all__ = ["command"]
 
@@ -225,13 +232,7 @@ def synth(**given: Any) -> int:
 @command.command(short_help="Find the hard examples of a run.")
 @click.argument("name", type=RunName(), metavar="RUN")
 @click.option("-n", "count", type=click.IntRange(min=1), default=20, show_default=True, help="At most how many.")
-@click.option(
-    "--by",
-    type=click.Choice(["wrong", "disagreement"]),
-    default="wrong",
-    show_default=True,
-    help="Most often wrong, or most different answers.",
-)
+@hard_by_option
 @click.option(
     "--split",
     type=click.Choice(["validation", "test"]),

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from tunesmith.cli.completing import RunName
-from tunesmith.cli.options import json_option, unneeded_quiet_option
+from tunesmith.cli.options import hard_by_option, json_option, unneeded_quiet_option
 
 __all__ = ["command"]
 
@@ -24,13 +24,7 @@ _path = click.Path(path_type=Path)
 @click.option("--out", type=_path, metavar="FILE", help="The result. Default: NAME.labeled.jsonl beside FILE.")
 @click.option("--decisions", type=_path, metavar="FILE", help="The journal. Default: NAME.decisions.jsonl beside FILE.")
 @click.option("--hard", type=RunName(), metavar="RUN", help="Show the hard examples of this run first.")
-@click.option(
-    "--by",
-    type=click.Choice(["wrong", "disagreement"]),
-    default="wrong",
-    show_default=True,
-    help="What is hard: most often wrong, or most different answers.",
-)
+@hard_by_option
 @click.option(
     "--changed", is_flag=True, help="Go on though FILE was changed since; decisions of rows still there stay."
 )
