@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import dspy
 import httpx
 import pytest
 from pydantic import BaseModel
@@ -40,6 +41,15 @@ def test_a_batch_has_a_result_per_input_in_order() -> None:
     service = served(lambda seen: "other" if "zebra" in seen.text else "billing")
     found = asked(service, lambda c: c.post("/batch", json={"inputs": [{"text": "a"}, {"text": "zebra"}]}))
     assert found.json() == {"results": [{"label": "billing"}, {"label": "other"}]}
+
+
+def test_the_texts_of_a_request_are_not_kept() -> None:
+    """DSPy's trace keeps the last 10,000 inputs otherwise: a leak that looks like a slow start."""
+    kept = len(dspy.settings.trace)
+    service = served()
+    asked(service, lambda c: c.post("/batch", json={"inputs": [{"text": "a"}, {"text": "b"}]}))
+    asked(service, lambda c: c.post("/predict/stream", json={"text": "hi"}))
+    assert (len(dspy.settings.trace), service.endpoints[""].lm.history) == (kept, [])
 
 
 @each(

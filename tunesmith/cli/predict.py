@@ -18,7 +18,7 @@ from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch
 from tunesmith.errors import DataError, ModelMissing, ModelUnavailable, RowError, UsageError, shown
 from tunesmith.lm import LM, Meter, StopSignal, metered
-from tunesmith.modules import Module, ProgramInputs, context, copy_program, program_inputs
+from tunesmith.modules import Module, ProgramInputs, copy_program, forgetful, program_inputs
 from tunesmith.signatures import Example, NameTwiceError, unique_object
 
 __all__ = ["run"]
@@ -66,7 +66,7 @@ class _Caller:
 
     def __call__(self, inputs: Example) -> dict[str, Any]:
         try:
-            with context(lm=self.model, disable_history=True), metered(self.meter):
+            with forgetful(lm=self.model), metered(self.meter):
                 prediction: Any = self._program(**dict(inputs))
         except StopSignal as stop:
             raise stop.error from None

@@ -4,7 +4,6 @@ It holds no budget and no ledger. Those stay with the `Runner`, wherever a progr
 """
 
 import contextlib
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,6 +24,7 @@ from tunesmith.modules import (
     Prediction,
     bind_defaults,
     copy_program,
+    forgetful,
     lone_prediction,
     lone_predictor,
 )
@@ -80,10 +80,7 @@ class Subject:
 
         Threads that DSPy starts get these settings and nothing else of the running context.
         """
-        found: contextlib.AbstractContextManager[None] = context(
-            lm=self.lm, disable_history=True, trace=_NO_TRACE, tunesmith_scope=scope
-        )
-        return found
+        return forgetful(lm=self.lm, tunesmith_scope=scope)
 
     def evaluate(
         self, key: str, example: Example, scope: list[Any], calls: list[Call], again: Entry | None = None
@@ -183,9 +180,6 @@ class Subject:
 
 
 _NOTHING = Failure("program", "TypeError", "The program returned None. Let its `forward` return a `dspy.Prediction`.")
-
-# DSPy's BestOfN and Refine extend the trace whatever it is; this one keeps nothing.
-_NO_TRACE: deque[Any] = deque(maxlen=0)
 
 
 def as_model(lm: BaseLM | None) -> LM:

@@ -10,7 +10,7 @@ from tunesmith.data import plain
 from tunesmith.errors import BudgetExceeded, ParseError, UsageError, brief, shown
 from tunesmith.lm import LM, Budget, Meter, Spend, StopSignal, metered, role
 from tunesmith.metrics import rouge_l
-from tunesmith.modules import Module, Prediction, context
+from tunesmith.modules import Module, Prediction, forgetful
 from tunesmith.signatures import Example
 
 __all__ = ["Pool", "Progress", "SynthSettings", "Synthesis", "Teacher", "rng_of", "with_demos"]
@@ -162,7 +162,7 @@ class Teacher:
 
     def _asked(self, step: Module, lm: LM, inputs: Mapping[str, Any]) -> Prediction | None:
         try:
-            with context(lm=lm, disable_history=True), metered(self.meter), role("teacher"):
+            with forgetful(lm=lm), metered(self.meter), role("teacher"):
                 found: Any = step(**inputs)
         except StopSignal as stop:
             raise stop.error from None

@@ -7,6 +7,7 @@ import inspect
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from types import MethodType
 from typing import Any
 
@@ -33,6 +34,7 @@ __all__ = [
     "context",
     "copy_program",
     "copy_with_lms",
+    "forgetful",
     "has_own_lm",
     "open_modules",
     "prediction_of",
@@ -42,6 +44,16 @@ __all__ = [
     "signature_of",
     "with_lm",
 ]
+
+
+# DSPy's BestOfN and Refine extend the trace whatever it is; this one keeps nothing.
+_NO_TRACE: deque[Any] = deque(maxlen=0)
+
+
+def forgetful(**options: Any) -> AbstractContextManager[None]:
+    """Return a DSPy context in which DSPy keeps no calls and no inputs; it keeps the last 10,000 of each otherwise."""
+    found: AbstractContextManager[None] = context(disable_history=True, trace=_NO_TRACE, **options)
+    return found
 
 
 def signature_of(predictor: DspyPredict) -> type[Signature]:

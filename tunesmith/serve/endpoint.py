@@ -6,7 +6,7 @@ from typing import Any
 
 from tunesmith.artifacts import Artifact
 from tunesmith.lm import LM, metered, stoppable
-from tunesmith.modules import FieldDelta, Module, context, copy_program, run_told
+from tunesmith.modules import FieldDelta, Module, copy_program, forgetful, run_told
 from tunesmith.serve.attempt import Attempt
 from tunesmith.serve.contract import Contract
 from tunesmith.serve.log import Log
@@ -84,8 +84,7 @@ class Endpoint:
 
     def _answered(self, inputs: Mapping[str, Any], attempt: Attempt, call: Callable[[Module], Any]) -> Any:
         program, lm, attempt.arm = self.chosen(attempt.draw)
-        # The history of an LM grows without end otherwise.
-        with context(lm=lm, disable_history=True), metered(sink=attempt.note), stoppable(attempt.check):
+        with forgetful(lm=lm), metered(sink=attempt.note), stoppable(attempt.check):
             found = call(program)
         if self.trial is not None:
             self.trial.follow(attempt.draw, inputs, found)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tunesmith.errors import UsageError, kind_of, shown
 from tunesmith.lm import BaseLM, Call, as_lm, metered
-from tunesmith.modules import Module, context, copy_program
+from tunesmith.modules import Module, copy_program, forgetful
 from tunesmith.serve.contract import Contract, written
 from tunesmith.serve.log import Log
 from tunesmith.serve.workers import Workers
@@ -86,7 +86,7 @@ class Trial:
         began, calls = time.perf_counter(), list[Call]()
         same, problem = None, None
         try:
-            with context(lm=self.lm, disable_history=True), metered(sink=calls.append):
+            with forgetful(lm=self.lm), metered(sink=calls.append):
                 found = self.program(**inputs)
             same = written(found.items()) == written(answer.items())
         except Exception as error:  # noqa: BLE001 - a shadow may fail as it likes
