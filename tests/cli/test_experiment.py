@@ -79,3 +79,9 @@ def test_what_is_finished_with_other_settings_is_not_taken_for_this(folder: Path
 def test_an_unknown_run_is_told(folder: Path) -> None:
     message = check_failure(run("experiment", "demos", "--only", "demos_one"), 2)
     assert "It has: demos_labeled-few-shot, demos_two." in message
+
+
+def test_options_of_an_experiment_need_its_name(folder: Path) -> None:
+    message = check_failure(run("experiment", "--only", "demos_two", "--dry-run"), 2)
+    assert message.startswith("--only and --dry-run of which experiment? Give its name, as in ")
+    assert message.endswith("There is: demos, broken.")

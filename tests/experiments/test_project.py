@@ -251,6 +251,19 @@ def test_a_variable_that_is_nearly_one_is_told_and_others_are_left_alone() -> No
     ]
 
 
+@each(
+    ("name", "advice"),
+    [
+        ("COMPILE", "Each of its keys has a variable, such as TUNESMITH_COMPILE_COMPILER."),
+        ("DATA", "Each of its keys has a variable, such as TUNESMITH_DATA_TRAIN."),
+        ("EXPERIMENTS", "Write [experiments] into the project file."),
+    ],
+)
+def test_a_variable_that_names_a_whole_table_is_told(name: str, advice: str) -> None:
+    (found,) = mistaken_variables({f"TUNESMITH_{name}": "x"})
+    assert found == f"The variable TUNESMITH_{name} is set, and names a whole table: that says nothing. {advice}"
+
+
 def test_experiments_are_of_the_file_alone() -> None:
     assert environment_layer({"TUNESMITH_EXPERIMENTS": "{a = {seeds = [1]}}"}).values == {}
 

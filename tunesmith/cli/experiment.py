@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from tunesmith.cli.choosing import current_project
 from tunesmith.cli.failures import DONE, ERROR, STOPPED, described, exit_code
@@ -16,6 +17,8 @@ from tunesmith.errors import UsageError
 from tunesmith.experiments import Cell, CellOutcome, Comparison, Experiment, Project, plan, project_experiment
 
 __all__ = ["run"]
+
+_OF_THE_LIST = ("as_json", "quiet")  # the options that mean something where no experiment is named
 
 
 def run(
@@ -38,6 +41,7 @@ def run(
     options = {"budget_calls": budget_calls, "slots": slots, "executor": executor, "dask": dask}
     project = current_project().changed(metric=metric, compile=options, lm={"slots": slots})
     if name is None:
+        _check_nothing_is_of_one(project)
         return _list(project, as_json=as_json)
     experiment = project_experiment(project, name, store=not no_store)
     if dry_run:
@@ -62,6 +66,23 @@ def run(
     else:
         _say(compared, problem)
     return _exit(outcomes)
+
+
+def _check_nothing_is_of_one(project: Project) -> None:
+    """Refuse options of an experiment where none is named: the list would ignore them."""
+    context = click.get_current_context()
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in _OF_THE_LIST
+        and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        known = ", ".join(project.settings.experiments) or "none in tunesmith.toml"
+        raise UsageError(
+            f"{' and '.join(given)} of which experiment? Give its name, as in `tunesmith experiment NAME {given[0]}`. "
+            f"There is: {known}."
+        )
 
 
 def _list(project: Project, *, as_json: bool) -> int:

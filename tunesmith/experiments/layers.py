@@ -209,16 +209,30 @@ def environment_layer(environ: Mapping[str, str]) -> NamedLayer:
 
 
 def mistaken_variables(environ: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each variable that is nearly the name of one that says something, and says nothing."""
+    """Return a sentence for each variable that names a whole table, or nearly a setting, and so says nothing."""
     known = [name.removeprefix(_PREFIX) for name in _known_variables()]
     for table, kind in _tables().items():
         known += (f"{table}_{key}".upper() for key in kind.model_fields)
     found = []
     for name in sorted(environ):
-        if name.startswith(_PREFIX) and name not in _known_variables() and _unlisted(name) is None:
-            near = difflib.get_close_matches(name.removeprefix(_PREFIX), known, n=1, cutoff=0.75)
-            found += [f"The variable {name} is set, and names no setting. Is {_PREFIX}{near[0]} meant?"] if near else []
+        silent = name.startswith(_PREFIX) and name not in _known_variables() and _unlisted(name) is None
+        if not silent or not environ[name]:
+            continue
+        bare = name.removeprefix(_PREFIX)
+        near = difflib.get_close_matches(bare, known, n=1, cutoff=0.75)
+        if bare.lower() in ProjectSettings.model_fields:
+            found.append(f"The variable {name} is set, and names a whole table: that says nothing. {_inside(bare)}")
+        elif near:
+            found.append(f"The variable {name} is set, and names no setting. Is {_PREFIX}{near[0]} meant?")
     return found
+
+
+def _inside(table: str) -> str:
+    kind = _tables().get(table.lower())
+    if kind is None:
+        return f"Write [{table.lower()}] into the project file."
+    key = next(iter(kind.model_fields)).upper()
+    return f"Each of its keys has a variable, such as {_PREFIX}{table}_{key}."
 
 
 def _known_variables() -> dict[str, tuple[str, ...]]:
