@@ -29,6 +29,8 @@ import errno
 from pathlib import Path
 from typing import Any
 
+from tunesmith.lazy import lazy_pattern
+
 __all__ = [
     "ArtifactError",
     "BudgetExceeded",
@@ -54,6 +56,10 @@ __all__ = [
 
 _SHOWN = 200
 _BRIEF, _LINE = 80, 240
+# Who logs in, up to the last `@` before the path, or the first one if a password has a `/`.
+_LOGIN = lazy_pattern(r"(?<=://)(?:[^/\s]+|[^:/@\s]*:[^@\s]+)(?=@)")
+_SECRET = lazy_pattern(r"(?i)(?<=[?&])([^=&\s]*(?:key|token|secret|passw)[^=&\s]*)=[^&\s]+")
+_HIDDEN = "***"
 
 
 def kind_of(error: BaseException) -> str:
@@ -73,6 +79,16 @@ def shown(value: object, limit: int = _SHOWN) -> str:
     except Exception:  # noqa: BLE001 - a user's __repr__ may raise anything, and the message is still needed
         text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def masked(text: str) -> str:
+    """Return `text` without the secrets of addresses in it: who logs in, and parameters such as `api_key`.
+
+    Example:
+        >>> masked("see postgresql://me:word@host/runs?sslpassword=other&sslmode=require")
+        'see postgresql://***@host/runs?sslpassword=***&sslmode=require'
+    """
+    return _SECRET.sub(rf"\1={_HIDDEN}", _LOGIN.sub(_HIDDEN, text))
 
 
 def brief(owner: object, *words: str, **values: object) -> str:

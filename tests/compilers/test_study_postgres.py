@@ -108,13 +108,13 @@ def test_a_server_that_dies_costs_the_compile_its_mirror_and_no_more(
         return answer(seen)
 
     result = compiled(tmp_path / "third", FunctionLM(reply, version="1"), mirror=server.url)
-    with pytest.raises(UsageError, match=r"cannot be mirrored to 'postgresql\+psycopg://tester:\*\*\*@"):
+    with pytest.raises(UsageError, match=r"cannot be mirrored to 'postgresql\+psycopg://\*\*\*@"):
         compiled(tmp_path / "fourth", mirror=server.url)
     server.start()
     alone = compiled(tmp_path / "alone", mirror=False)
 
     (said,) = warnings_of(caplog)
-    assert said.startswith("The search is no longer mirrored to postgresql+psycopg://tester:***@")
+    assert said.startswith("The search is no longer mirrored to postgresql+psycopg://***@")
     assert result.artifact is not None
     assert alone.artifact is not None
     assert result.artifact.sha256 == alone.artifact.sha256

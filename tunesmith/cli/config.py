@@ -2,19 +2,15 @@
 
 import json
 import os
-import re
 from typing import Any
 
 from tunesmith.cli.choosing import changed_project
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.output import emit, note, say, say_table
+from tunesmith.errors import masked
 from tunesmith.experiments import mistaken_variables
 
 __all__ = ["run"]
-
-_IN_ADDRESS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
-_IN_QUERY = re.compile(r"(?<=[?&])([^=&\s]*(?:key|token|secret|password)[^=&\s]*)=[^&\s]+", re.IGNORECASE)
-_HIDDEN = "***"
 
 
 def run(
@@ -48,12 +44,12 @@ def run(
 def _shown(name: str, value: Any) -> Any:
     """Return the value without what may be secret: a key that stands where the name of its variable should, too."""
     if name.endswith(".api_key_env") and value is not None and value not in os.environ:
-        return _HIDDEN
+        return "***"
     if isinstance(value, dict):
         return {key: _shown(name, one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_shown(name, one) for one in value]
-    return _IN_QUERY.sub(rf"\1={_HIDDEN}", _IN_ADDRESS.sub(_HIDDEN, value)) if isinstance(value, str) else value
+    return masked(value) if isinstance(value, str) else value
 
 
 def _text(value: Any) -> str:

@@ -6,7 +6,6 @@ Nothing depends on it. What cannot be written is lost with one warning, and the 
 import json
 import logging
 import queue
-import re
 import secrets
 import sqlite3
 import threading
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.compilers._study import StoredStudy
-from tunesmith.errors import UsageError, shown
+from tunesmith.errors import UsageError, masked, shown
 from tunesmith.evaluation import Report, RunFolder
 from tunesmith.modules import Candidate
 
@@ -233,7 +232,7 @@ def _open(place: MirrorPlace, objectives: Sequence[str], folder: RunFolder | Non
     if folder is not None and _file_of(place) == (folder.path / _LEDGER_FILE).resolve():
         raise UsageError(f"The mirror cannot be the run's ledger. Given: {shown(place)}. Name another file.")
     name = f"tunesmith-{secrets.token_hex(4)}" if folder is None else _name(folder)
-    return Mirror(lambda: StoredStudy(place, name, objectives), _masked(place), wait=True, private=private)
+    return Mirror(lambda: StoredStudy(place, name, objectives), masked(place), wait=True, private=private)
 
 
 def _name(folder: RunFolder) -> str:
@@ -249,10 +248,6 @@ def _name(folder: RunFolder) -> str:
 def _file_of(url: str) -> Path | None:
     scheme, _, path = url.partition(":///")
     return Path(path.partition("?")[0]).resolve() if scheme.startswith("sqlite") and path else None
-
-
-def _masked(url: str) -> str:
-    return re.sub(r"(?i)(password=)[^&]*", r"\1***", re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url))
 
 
 def _reason(error: BaseException) -> str:

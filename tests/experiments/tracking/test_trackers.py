@@ -88,6 +88,19 @@ def test_mlflow_has_all_of_it(run: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.whole
 @pytest.mark.slow
+def test_the_password_of_an_address_of_mlflow_is_not_told(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    found = export_run(run, "mlflow", at=f"file://me:pass-1@{tmp_path}", files=False)
+    assert (found.place, found.next) == (f"file://***@{tmp_path}", f"mlflow ui --backend-store-uri {found.place}")
+    with pytest.raises(UsageError, match=r"unsupported URI 'nothing://\*\*\*@host'"):
+        export_run(run, "mlflow", at="nothing://me:pass-1@host", files=False)
+
+
+@pytest.mark.whole
+@pytest.mark.slow
 def test_weights_and_biases_has_all_of_it_without_a_network(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ class Tracked:
 
     Attributes:
         id: of the run there.
-        place: its URI or folder.
+        place: its URI or folder, without the password.
         next: what to do to look at it.
     """
 

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tunesmith.errors import UsageError
+from tunesmith.errors import UsageError, masked
 from tunesmith.experiments.tracking.record import Tracked, TrackedRun
 
 __all__ = ["write"]
@@ -36,7 +36,7 @@ def write(run: TrackedRun, files: Sequence[tuple[Path, str]], experiment: str, a
         _fill(client, made.info.run_id, run, files)
     except Exception as error:  # its stores raise what their databases raise
         raise UsageError(_refused(error)) from error
-    place = at or mlflow.get_tracking_uri()
+    place = masked(at or mlflow.get_tracking_uri())
     way = f"open {place}" if place.startswith(("http://", "https://")) else f"mlflow ui --backend-store-uri {place}"
     return Tracked(made.info.run_id, place, way)
 
@@ -76,7 +76,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def _refused(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = masked(" ".join(str(error).split()))  # some of its errors name the address
     if "MLFLOW_ALLOW_FILE_STORE" in text:
         return (
             "MLflow 3 writes into a folder only with MLFLOW_ALLOW_FILE_STORE=true in the environment. Set that, or "

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.errors import UsageError
+from tunesmith.errors import UsageError, masked
 from tunesmith.experiments.tracking.record import Tracked, TrackedRun
 
 __all__ = ["write"]
@@ -29,7 +29,7 @@ def write(run: TrackedRun, files: Sequence[tuple[Path, str]], experiment: str, a
     folder = Path(at or ".")
     mode: Any = os.environ.get("WANDB_MODE", "offline")
     if not folder.is_dir():
-        raise UsageError(f"An offline run needs a folder that is there. Given: --at {folder}.")
+        raise UsageError(f"An offline run needs a folder that is there. Given: --at {masked(str(at))}.")
     quiet = wandb.Settings(
         console="off",
         silent=True,
