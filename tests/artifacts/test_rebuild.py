@@ -1,22 +1,27 @@
 """A program that is defined in a script is loaded again as the errors and warnings advise."""
 
+import importlib
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, List, Tuple  # noqa: UP035 - as many write types
 
 import dspy
 import pytest
 from click.testing import CliRunner
+from pydantic import BaseModel
 
 import tunesmith as ts
 from tunesmith.artifacts.rebuild import find_program
 from tunesmith.cli import main
 from tunesmith.errors import ArtifactError
+from tunesmith.signatures import type_text
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -204,3 +209,79 @@ def test_a_class_that_its_module_has_lost_is_warned_about(tmp_path: Path) -> Non
 def test_a_predictor_needs_no_import_and_no_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     ts.save(tmp_path / "a", ts.ChainOfThought("question -> answer"))
     assert not recwarn.list
+
+
+class Booking(ts.Signature):
+    """Read the booking."""
+
+    sent: date | None = ts.InputField()
+    photo: dspy.Image = ts.InputField()
+    history: dspy.History = ts.InputField()
+    prices: List[Tuple[str, Decimal]] = ts.OutputField()  # noqa: UP006
+    rest: dict[str, Any] = ts.OutputField()
+
+
+def test_dates_media_and_lists_as_typing_writes_them_need_no_program(tmp_path: Path) -> None:
+    saved = ts.save(tmp_path / "one", ts.ChainOfThought(Booking))
+    found = ts.load(saved.path)
+    kinds = {name: type_text(info.annotation) for name, info in Booking.fields.items()}
+    assert {name: type_text(found.predict.signature.fields[name].annotation) for name in kinds} == kinds
+    # What was loaded and is saved again is the same artifact, with the name of its signature.
+    assert ts.save(tmp_path / "two", found).sha256 == saved.sha256
+
+
+def test_a_class_of_ones_own_does_not_pass_for_a_type_of_the_same_name(tmp_path: Path) -> None:
+    class date(BaseModel):
+        day: int
+
+    signature: Any = dspy.Signature({"text": (str, dspy.InputField()), "day": (date, dspy.OutputField())})
+    with pytest.warns(UserWarning, match="cannot be loaded"):
+        saved = ts.save(tmp_path / "one", ts.Predict(signature))
+    assert not saved.manifest["program"]["rebuildable"]
+
+
+PROGRAMS = """
+import pydantic
+
+import tunesmith as ts
+
+
+class Person(pydantic.BaseModel):
+    name: str
+
+
+class Find(ts.Signature):
+    text: str = ts.InputField()
+    person: Person = ts.OutputField()
+
+
+def look(name: str) -> str:
+    return name
+
+
+finder = ts.Predict(Find)
+agent = ts.ReAct("text -> answer", tools=[look])
+
+
+def make():
+    return ts.Predict(Find)
+"""
+
+
+def test_a_program_with_types_or_tools_of_its_own_is_loaded_by_the_name_that_the_error_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "desk_of_rebuild.py").write_text(PROGRAMS, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    desk: Any = importlib.import_module("desk_of_rebuild")
+    names = [f"desk_of_rebuild:{name}" for name in ("agent", "finder", "make")]
+    for name, program in (("agent", desk.agent), ("finder", desk.finder)):
+        with pytest.warns(UserWarning, match="--allow my_module:program"):
+            path = ts.save(tmp_path / name, program).path
+        with pytest.raises(ArtifactError, match="--allow my_module:program"):
+            ts.load(path)
+        # Of several names, the one that fits is taken.
+        assert [type(ts.load(path, allow=given)) for given in (names, names[::-1])] == [type(program)] * 2
+        assert ts.load(path, allow=names) is not program
+    with pytest.raises(ArtifactError, match="the program has extract, step"):
+        ts.load(tmp_path / "finder", allow=names[:1])

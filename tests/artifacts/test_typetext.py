@@ -1,17 +1,21 @@
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, List, Literal, Optional  # noqa: UP035 - as many write types
+from uuid import UUID
 
 import pytest
+from dspy import History, Image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter
 
 from tests.each import each
 from tests.scale import scaled
-from tunesmith.artifacts.typetext import parse_type
+from tunesmith.artifacts.typetext import canonical, parse_type
 from tunesmith.signatures import type_text
 
-SCALARS = st.sampled_from([str, int, float, bool])
+SCALARS = st.sampled_from([str, int, float, bool, date, datetime, time, timedelta, Decimal, UUID, Any, History, Image])
 LABELS = st.lists(
     st.one_of(st.text(max_size=12), st.integers(-(10**12), 10**12), st.booleans()), min_size=1, max_size=5
 )
@@ -19,6 +23,9 @@ TYPES = st.recursive(
     st.one_of(SCALARS, LABELS.map(lambda values: Literal[tuple(values)]), st.just(list), st.just(dict)),
     lambda inner: st.one_of(
         inner.map(lambda one: list[one]),
+        inner.map(lambda one: set[one]),
+        inner.map(lambda one: tuple[one, ...]),
+        st.tuples(inner, inner).map(lambda pair: tuple[pair]),
         st.tuples(SCALARS, inner).map(lambda pair: dict[pair]),
         inner.map(lambda one: one | None),
         st.tuples(inner, inner).map(lambda pair: pair[0] | pair[1]),
@@ -54,8 +61,16 @@ class Colour(Enum):
     "text",
     [
         "",
-        "Any",
         "object",
+        "datetime.date",
+        "tuple[",
+        "tuple[]",
+        "tuple[...]",
+        "tuple[..., int]",
+        "tuple[int, ..., int]",
+        "tuple[int, int, ...]",
+        "list[...]",
+        "...",
         "bytes",
         "Colour",
         "os.system",
@@ -128,7 +143,14 @@ def test_bounds_come_back_with_their_types(annotation):
     assert schemas[0] == schemas[1]
 
 
-@each("annotation", [Any, bytes, Colour, tuple[int, str], set[int], Literal[Colour.RED]])
+@each("annotation", [bytes, Colour, frozenset[int], Literal[Colour.RED]])
 def test_the_text_of_another_type_is_refused(annotation):
     with pytest.raises(ValueError):  # noqa: PT011 - every message is its own
         parse_type(type_text(annotation))
+
+
+def test_two_ways_to_write_a_type_are_one() -> None:
+    old: Any = List[Annotated[int, Field(ge=1)]]  # noqa: UP006
+    assert canonical(Optional[old]) == canonical(parse_type("list[int (ge=1)] | None"))  # noqa: UP045
+    assert canonical(list[Annotated[int, Field(ge=2)]]) != canonical(parse_type("list[int (ge=1)]"))
+    assert canonical(set[int]) != canonical(list[int])

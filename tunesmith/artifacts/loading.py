@@ -41,7 +41,7 @@ def load(
 ) -> Module:
     """Verify the artifact at `path` and return its compiled program.
 
-    Only code that the caller names is run. The program is `program`, or a class that `allow` names, or it is rebuilt
+    Only code that the caller names is run. The program is `program`, or what `allow` names, or it is rebuilt
     from the manifest if it is a `Predict` or `ChainOfThought` over simple types, or a registered module around them.
     An artifact never contains a model's address. The result has the `Artifact` as its attribute `artifact`, unless the
     program uses that name itself. It can be called from many threads and event loops at once (`acall` there), and its
@@ -52,7 +52,8 @@ def load(
         lm: the LM of every predictor; default the configured LM at each call. A model that differs from the
             artifact's gives a warning.
         program: the program before the compile, which is not changed, or a class or function that returns one.
-        allow: `module:Class` names that may be imported and called without arguments.
+        allow: `module:name` of classes and functions that may be imported and called without arguments, and of
+            programs that may be imported.
         trusted: files with ed25519 public keys (PEM, or `.pub` of OpenSSH), one of which must have signed the artifact;
             needs the extra `sign`. `None`: a signature is not asked for.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args, get_origin
 from tunesmith.artifacts.fitting import check_structure, check_tools, warn_of_arguments
 from tunesmith.artifacts.frozen import freeze, frozen_modules, frozen_predictors
 from tunesmith.artifacts.schema import CLASS_NAME
-from tunesmith.artifacts.typetext import parse_type
+from tunesmith.artifacts.typetext import canonical, parse_type
 from tunesmith.errors import ArtifactError, UsageError, shown
 from tunesmith.lm import is_portable
 from tunesmith.modules import (
@@ -31,7 +31,7 @@ from tunesmith.signatures import (
     output_types,
 )
 
-__all__ = ["describe_program", "find_program", "make_signature", "note_on_loading"]
+__all__ = ["describe_program", "find_program", "note_on_loading"]
 
 _MAIN = "__main__"
 
@@ -87,8 +87,8 @@ def note_on_loading(program: Module) -> str | None:
     name = type(program).__name__
     return (
         f"The artifact cannot be loaded by the name of its class `{name}`: {why}. Load it with "
-        f"`ts.load(folder, program=...)` and a program like this one. For the command line, define the class at "
-        "the top level of a module, with a constructor without arguments."
+        f"`ts.load(folder, program=...)` and a program like this one. For the command line, define the program at "
+        "the top level of a module, and name it, as in `--allow my_module:program`."
     )
 
 
@@ -126,7 +126,10 @@ def _types(program: Module) -> dict[tuple[str, str], Any]:
         for path, predictor in module.named_predictors()
     }
     return {
-        path: (input_types(signature), output_types(signature), [_noted(info) for info in signature.fields.values()])
+        path: (
+            [(name, canonical(kind)) for name, kind in (input_types(signature) | output_types(signature)).items()],
+            [_noted(info) for info in signature.fields.values()],
+        )
         for path, signature in signatures.items()
     }
 
@@ -154,7 +157,8 @@ def find_program(
     Args:
         described: the manifest's `program`.
         program: an instance, or a class or function to call without arguments.
-        allow: `module:Class` names that may be imported and called without arguments.
+        allow: `module:name` of classes and functions that may be imported and called without arguments, and of
+            programs that may be imported.
         where: the artifact, for messages.
         instructions: for a rebuilt program, by predictor path; without one it is empty.
 
@@ -173,13 +177,21 @@ def find_program(
         return _rebuilt_as_described(described, where, instructions)
     elif (usable := _usable(name, allowed)) is not None:
         made = _called(_imported(usable), f"The allowed class {usable!r}")
+    elif (offered := _offered(described, allowed, where)) is not None:
+        made = offered
     else:
         raise ArtifactError(_needed(described, where))
+    made = _checked(made, described, where)
+    check_tools(made, described, where)
+    warn_of_arguments(made, described, where)
+    return made
+
+
+def _checked(made: Module, described: Mapping[str, Any], where: str) -> Module:
+    """Return the program with the artifact's frozen parts, if it has the same predictors."""
     if described["frozen"]:
         made = freeze(copy_program(made), described, where)
     check_structure(made, described, where)
-    check_tools(made, described, where)
-    warn_of_arguments(made, described, where)
     return made
 
 
@@ -205,7 +217,10 @@ def _needed(described: Mapping[str, Any], where: str) -> str:
         )
     tools = sorted({tool["name"] for tools in described["tools"].values() for tool in tools})
     held = f"the tools {', '.join(tools)}" if tools else "types, defaults, options or functions of your own"
-    return f"{where} has {held}, which no artifact holds. Pass the program with them, {call}."
+    return (
+        f"{where} has {held}, which no artifact holds. Pass the program with them, {call}, or name it: "
+        "`allow=('my_module:program',)` in Python, `--allow my_module:program` on the command line."
+    )
 
 
 def _usable(name: str, allowed: Sequence[str]) -> str | None:
@@ -257,6 +272,25 @@ def _imported(name: str) -> type[Module]:
     return found
 
 
+def _offered(described: Mapping[str, Any], allowed: Sequence[str], where: str) -> Module | None:
+    """Return the program among the allowed names that fits, else the first one, `None` if all are classes."""
+    first = None
+    for name in allowed:
+        try:
+            found = find_class(name)
+        except (Exception, SystemExit):  # noqa: BLE001 - it may be of another artifact
+            continue
+        if isinstance(found, type):
+            continue
+        made = found if isinstance(found, Module) else _called(found, f"The allowed function {name!r}")
+        first = made if first is None else first
+        try:
+            return _checked(made, described, where)
+        except ArtifactError:
+            continue
+    return first
+
+
 def _called(make: Any, title: str) -> Module:
     if not callable(make):
         raise UsageError(f"`program` must be a program, or a class or function that returns one. Given: {shown(make)}.")
@@ -275,7 +309,7 @@ def _rebuilt(described: Mapping[str, Any], instructions: Mapping[str, str], wher
     name = described["class"]
     try:
         predictors = {
-            path: (make_signature(one["signature"]["fields"], instructions.get(path, "")), one["config"])
+            path: (_signature(one["signature"], instructions.get(path, "")), one["config"])
             for path, one in (*described["predictors"].items(), *frozen_predictors(described))
         }
         if described["spec"] is not None:
@@ -325,23 +359,21 @@ def _predictor(name: str, path: str, signature: type[Signature], config: Mapping
     return program
 
 
-def make_signature(
-    fields: Sequence[Mapping[str, Any]], instruction: str = "", type_of: Callable[[str], Any] = parse_type
-) -> type[Signature]:
-    """Return a signature of the manifest's fields; `type_of` parses a type.
+def _signature(described: Mapping[str, Any], instruction: str = "") -> type[Signature]:
+    """Return the signature that a manifest describes.
 
     Raises:
         ValueError, TypeError, NameError: the fields are not a valid signature.
     """
     made = {}
-    for field in fields:
+    for field in described["fields"]:
         make: Any = InputField if field["role"] == "input" else OutputField
         options = {} if field["desc"] is None else {"desc": field["desc"]}
-        kind = type_of(field["type"])
+        kind = parse_type(field["type"])
         if get_origin(kind) is Annotated:  # DSPy notes bounds in the field that declares them
             kind, *bounds = get_args(kind)
             options |= {part.name: getattr(bound, part.name) for bound in bounds for part in fields_of(bound)}
         made[field["name"]] = (kind, make(**options))
     build: Any = Signature  # called, it gives a class
-    found: type[Signature] = build(made, instruction)
+    found: type[Signature] = build(made, instruction, described["name"])
     return found

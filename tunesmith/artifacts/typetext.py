@@ -1,6 +1,6 @@
 """Parse the text of simple types, without evaluating code or looking up names.
 
-The input is the output of `signatures.type_text`: `str`, `int | None`, `list[dict[str, float]]`, `Literal['a', 'b']`,
+The input is the output of `signatures.type_text`: `str`, `date | None`, `list[dict[str, float]]`, `Literal['a', 'b']`,
 `str (max_length=60)`.
 """
 
@@ -8,14 +8,27 @@ import functools
 import operator
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, get_origin
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from uuid import UUID
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
+from pydantic.fields import FieldInfo
 
-__all__ = ["parse_type"]
+from tunesmith.signatures import NAMED_TYPES
 
-_SCALARS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "None": type(None)}
-_GENERICS: dict[str, tuple[Any, int]] = {"list": (list, 1), "dict": (dict, 2)}
+__all__ = ["IMPORTED", "canonical", "parse_type"]
+
+IMPORTED: dict[str, Any] = {kind.__name__: kind for kind in (Any, date, datetime, time, timedelta, Decimal, UUID)}
+"""Types of the standard library that have to be imported, by name."""
+
+_SCALARS: dict[str, Any] = {
+    "str": str, "int": int, "float": float, "bool": bool, "None": type(None), **IMPORTED,
+    **{kind.__name__: kind for kind in NAMED_TYPES},
+}  # fmt: skip
+_GENERICS: dict[str, tuple[Any, int]] = {"list": (list, 1), "dict": (dict, 2), "set": (set, 1)}
 _CONSTANTS: dict[str, Any] = {"True": True, "False": False, "None": None}
 _BOUNDS: dict[str, Callable[[Any], Any]] = {"ge": Ge, "gt": Gt, "le": Le, "lt": Lt, "multiple_of": MultipleOf}
 _LENGTHS: dict[str, Callable[[int], Any]] = {"max_length": MaxLen, "min_length": MinLen}
@@ -23,7 +36,7 @@ _ESCAPE = r"""\\(?:[\\'"nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-
 # Escapes are looked at where there is one: every load compiles this expression, and with them it takes twice as long.
 _TOKEN = re.compile(
     r"""\s*(?: (?P<name>[A-Za-z_]+) | (?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")
-    | (?P<number>-?\d{1,40}(?:\.\d{1,40})?(?:e[+-]?\d{1,3})?) | (?P<sign>[\[\],|()=]) )""",
+    | (?P<number>-?\d{1,40}(?:\.\d{1,40})?(?:e[+-]?\d{1,3})?) | (?P<sign>\.\.\.|[\[\],|()=]) )""",
     re.VERBOSE,
 )
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
@@ -32,7 +45,10 @@ _DEEPEST = 20
 
 
 def parse_type(text: str) -> Any:
-    """Return the type that `text` names: str, int, float, bool, literals of these, list, dict and unions, with bounds.
+    """Return the type that `text` names.
+
+    That is a text, a number, a truth value, a date or time, an identifier, `Any`, a conversation or a medium of DSPy,
+    literals, or a list, dict, set, tuple or union of these; with bounds.
 
     Raises:
         ValueError: `text` is not a type, or not one of these.
@@ -109,6 +125,8 @@ class _Parser:
             return self._literal()
         if name in _GENERICS:
             return self._generic(*_GENERICS[name], depth)
+        if name == "tuple":
+            return self._tuple(depth)
         raise ValueError(f"{name!r} is not a simple type.")
 
     def _generic(self, origin: Any, count: int, depth: int) -> Any:
@@ -121,6 +139,22 @@ class _Parser:
             inside.append(self.union(depth + 1))
         self.expect("]")
         return origin[tuple(inside)] if count > 1 else origin[inside[0]]
+
+    def _tuple(self, depth: int) -> Any:
+        """Read `tuple`, `tuple[one, other]` or `tuple[each, ...]`."""
+        if self._token != "[":
+            return tuple
+        self._next()
+        inside = [self.union(depth + 1)]
+        while self._token == "," and inside[-1] is not ...:
+            self._next()
+            if self._token == "..." and len(inside) == 1:
+                self._next()
+                inside.append(...)
+            else:
+                inside.append(self.union(depth + 1))
+        self.expect("]")
+        return tuple[tuple(inside)]
 
     def _literal(self) -> Any:
         self.expect("[")
@@ -152,6 +186,22 @@ class _Parser:
         self._at = match.end()
         self._kind = str(match.lastgroup)
         self._token = match[self._kind]
+
+
+def canonical(annotation: Any) -> Any:
+    """Return a value that is equal for two ways to write a type, such as `typing.List[int]` and `list[int]`."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Literal or not args:
+        return annotation if origin is None or args else origin  # `typing.List` alone is a list
+    if origin is Annotated:
+        marks = [mark for one in args[1:] for mark in (one.metadata if _is_bound(one) else [one])]
+        return Annotated, canonical(args[0]), marks
+    return Union if origin is UnionType else origin, [canonical(arg) for arg in args]
+
+
+def _is_bound(mark: Any) -> bool:
+    """Return whether a mark is pydantic's `Field` with no more than bounds, as far as a value is concerned."""
+    return isinstance(mark, FieldInfo) and bool(mark.metadata)
 
 
 def _read_text(text: str) -> str:

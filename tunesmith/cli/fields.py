@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from tunesmith.data import Dataset
@@ -38,17 +39,18 @@ def named_values(given: Sequence[str], option: str, example: str) -> dict[str, s
     return found
 
 
-def pairs_of(arguments: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+def pairs_of(arguments: Sequence[str], inputs: ProgramInputs) -> dict[str, str]:
     """Return `field=value` arguments as a mapping.
 
     Args:
         arguments: the arguments as typed.
-        names: the input fields.
+        inputs: the program's.
 
     Raises:
         UsageError: an argument has another form, an unknown or a duplicate field, or an input is missing.
     """
     found: dict[str, str] = {}
+    names = inputs.names
     wanted = f"The inputs are: {', '.join(names)}. Write each as `{names[0] if names else 'field'}=value`."
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -59,7 +61,7 @@ def pairs_of(arguments: Sequence[str], names: Sequence[str]) -> dict[str, str]:
         if name in found:
             raise UsageError(f"The field `{name}` is given twice. {wanted}")
         found[name] = value
-    missing = [name for name in names if name not in found]
+    missing = [name for name, (_, needed) in inputs.parameters.items() if needed and name not in found]
     if missing:
         raise UsageError(f"The input `{missing[0]}` is missing. {wanted}")
     return found
@@ -72,6 +74,8 @@ def typed_pairs(pairs: Mapping[str, str], inputs: ProgramInputs) -> Example:
         RowError: a value does not fit its field.
     """
     row: dict[str, Any] = dict(pairs)
+    if inputs.signature is None:
+        return row_of({name: _read(name, text, inputs) for name, text in pairs.items()}, inputs, "arguments")
     for _ in range(len(row) + 1):
         try:
             return row_of(row, inputs, "arguments")
@@ -88,6 +92,23 @@ def typed_pairs(pairs: Mapping[str, str], inputs: ProgramInputs) -> Example:
     return row_of(row, inputs, "arguments")
 
 
+def _read(name: str, text: str, inputs: ProgramInputs) -> Any:
+    """Return the value of a parameter of `forward` that a text means."""
+    kind, _ = inputs.parameters[name]
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    except PydanticSchemaGenerationError:  # a class of the user's that reads no text
+        return text
+    try:
+        return adapter.validate_strings(text)
+    except ValidationError as error:
+        try:
+            return adapter.validate_json(text)
+        except ValidationError:
+            problem = error.errors(include_url=False)[0]["msg"]
+            raise RowError(f"{problem}.", source="arguments", field=name, value=text) from None
+
+
 def row_of(row: object, inputs: ProgramInputs, source: str) -> Example:
     """Return the typed inputs of one row; outputs are optional.
 
@@ -99,7 +120,7 @@ def row_of(row: object, inputs: ProgramInputs, source: str) -> Example:
         if inputs.signature is not None:
             data = Dataset.load([kept], signature=inputs.signature, require_outputs=False, name=source)
         else:
-            data = Dataset.load([kept], inputs=inputs.names, name=source)
+            data = Dataset.load([kept], inputs=_named(kept, inputs), name=source)
     except RowError as error:
         if not isinstance(row, dict) or error.field is None or error.field in row:
             raise
@@ -107,6 +128,13 @@ def row_of(row: object, inputs: ProgramInputs, source: str) -> Example:
         problem = f"The field is missing. The row has: {has or 'no fields'}. The inputs are: {', '.join(inputs.names)}."
         raise RowError(problem, source=source, line=error.line, field=error.field) from error
     return data[0].inputs()
+
+
+def _named(row: object, inputs: ProgramInputs) -> list[str]:
+    """Return the inputs that a row has or has to have."""
+    return [
+        name for name, (_, needed) in inputs.parameters.items() if needed or (isinstance(row, dict) and name in row)
+    ]
 
 
 def json_values(outputs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -81,8 +81,8 @@ fork_option: _Decorator = click.option(
 allow_option: _Decorator = click.option(
     "--allow",
     multiple=True,
-    metavar="MODULE:CLASS",
-    help="Allow the artifact to import this class. May be repeated.",
+    metavar="MODULE:NAME",
+    help="Import this class for the artifact, or this program. May be repeated.",
 )
 
 

@@ -44,7 +44,7 @@ def run(
         for text in watch.notes():
             note(f"warning: {text}")
         return code
-    values = pairs_of(fields, call.inputs.names)
+    values = pairs_of(fields, call.inputs)
     inputs = typed_pairs(values, call.inputs)
     with shown_progress(quiet=quiet, waiting=f"waiting for {model.model}: loading and long replies take time"):
         found = call(inputs)

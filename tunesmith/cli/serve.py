@@ -123,7 +123,7 @@ class _Question:
     def __init__(self, service: Any, pairs: tuple[str, ...], token: str | None) -> None:
         self._endpoint = next(iter(service.endpoints.values()))
         inputs = program_inputs(self._endpoint.program)
-        self._inputs = json_values(typed_pairs(pairs_of(pairs, inputs.names), inputs).items())
+        self._inputs = json_values(typed_pairs(pairs_of(pairs, inputs), inputs).items())
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._limit = service.desk.limits.deadline + 10
         self._found: httpx.Response | Exception | None = None

@@ -85,7 +85,7 @@ def _say_prompts(prompts: dict[str, list[dict[str, Any]]]) -> None:
 
 def _messages(program: Module, fields: Sequence[str], spec: str | None, *, quiet: bool) -> dict[str, Any]:
     inputs = program_inputs(program)
-    values = typed_pairs(pairs_of(fields, inputs.names), inputs)
+    values = typed_pairs(pairs_of(fields, inputs), inputs)
     model: LM | None = None
     if chosen_spec(spec) is None:
         note("Without a model, these messages are for an engine that accepts every constraint.", quiet=quiet)

@@ -1,7 +1,6 @@
 """The types of a program's inputs and outputs in JSON, as a service and its documentation have them."""
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NotRequired, get_args, get_origin
 
@@ -52,7 +51,7 @@ class Contract:
         entries = (
             _input_entries(found.signature, longest)
             if found.signature is not None
-            else _parameter_entries(found.names, found.forward)
+            else [(name, *entry) for name, entry in found.parameters.items()]
         )
         inputs = _typed(f"{name}Inputs", entries, "forbid")
         _check_known(inputs, entries)
@@ -87,19 +86,6 @@ def _input_entries(signature: type[Signature], longest: int) -> list[Entry]:
 def _output_entries(signature: type[Signature], *, certain: bool) -> list[Entry]:
     infos: Mapping[str, FieldInfo] = signature.output_fields
     return [(name, _described(kind, infos[name]), certain) for name, kind in output_types(signature).items()]
-
-
-def _parameter_entries(names: tuple[str, ...], forward: Callable[..., Any] | None) -> list[Entry]:
-    parameters = {} if forward is None else inspect.signature(forward).parameters
-    return [(name, *_parameter(parameters.get(name))) for name in names]
-
-
-def _parameter(parameter: inspect.Parameter | None) -> tuple[Any, bool]:
-    if parameter is None:
-        return Any, True
-    kind = parameter.annotation
-    known = kind is not parameter.empty and not isinstance(kind, str)
-    return (kind if known else Any), parameter.default is parameter.empty
 
 
 def _bounded(kind: Any, longest: int) -> Any:

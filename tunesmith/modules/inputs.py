@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from tunesmith.errors import UsageError
 from tunesmith.modules.module import Module
 from tunesmith.modules.registry import spec_of
-from tunesmith.signatures import Signature, input_types
+from tunesmith.signatures import Signature, input_types, takes_none
 
 __all__ = ["ProgramInputs", "program_inputs"]
 
@@ -32,6 +34,18 @@ class ProgramInputs:
     signature: type[Signature] | None = None
     exact: bool = False
     forward: Callable[..., Any] | None = None
+
+    @property
+    def parameters(self) -> dict[str, tuple[Any, bool]]:
+        """The type of each input, `Any` if nothing says it, and whether it has to be given."""
+        if self.signature is not None:
+            infos: Mapping[str, FieldInfo] = self.signature.input_fields
+            return {
+                name: (kind, infos[name].is_required() and not takes_none(self.signature, name))
+                for name, kind in input_types(self.signature).items()
+            }
+        known = {} if self.forward is None else _declared(self.forward).parameters
+        return {name: _parameter(known.get(name)) for name in self.names}
 
     @classmethod
     def of(cls, signature: type[Signature], *, exact: bool = False) -> "ProgramInputs":
@@ -78,6 +92,22 @@ def program_inputs(program: Module) -> ProgramInputs:
         f"The inputs of {type(program).__name__} are unknown. Give `forward` named parameters, or write "
         "`inputs = ['...']` under [data] in tunesmith.toml."
     )
+
+
+def _declared(forward: Callable[..., Any]) -> inspect.Signature:
+    """Return the parameters with their types, also if they are written as text; a text that names nothing stays one."""
+    try:
+        return inspect.signature(forward, eval_str=True)
+    except Exception:  # noqa: BLE001 - a text may be anything
+        return inspect.signature(forward)
+
+
+def _parameter(parameter: inspect.Parameter | None) -> tuple[Any, bool]:
+    if parameter is None:
+        return Any, True
+    kind = parameter.annotation
+    known = kind is not parameter.empty and not isinstance(kind, str)
+    return (kind if known else Any), parameter.default is parameter.empty
 
 
 def _parameters(forward: Callable[..., Any]) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tunesmith.signatures.safe import server_schema, wide_integers
     from tunesmith.signatures.schema import check_can_be_right, field_schema, left_out, output_schema, string_forms
     from tunesmith.signatures.signature import (
+        NAMED_TYPES,
         Example,
         FieldNames,
         InputField,
@@ -93,6 +94,7 @@ __all__ = [
     "labels",
     "left_out",
     "MOST_CHOICES",
+    "NAMED_TYPES",
     "NameTwiceError",
     "note",
     "notes_watched",

@@ -23,6 +23,7 @@ from tunesmith.signatures.per_type import per_type
 
 __all__ = [
     "DSPY_TYPES",
+    "NAMED_TYPES",
     "TEXT_TYPES",
     "Example",
     "InputField",
@@ -57,6 +58,8 @@ DSPY_TYPES: tuple[type, ...] = (
     dspy_types.History,
     dspy_types.ToolCallResults,
 )
+NAMED_TYPES: tuple[type, ...] = (dspy_types.Audio, dspy_types.File, dspy_types.History, dspy_types.Image)
+"""The types of dspy that a signature of an artifact may name."""
 
 
 # Names that a predictor's call or an example's constructor uses itself.

@@ -1,5 +1,7 @@
 import ast
+import datetime as calendar
 import runpy
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +20,12 @@ def loaded(made: Any, folder: Path) -> Any:
     written = ts.export(made, to="dspy")
     written.write(folder)
     names = {
-        alias.name for node in ast.walk(ast.parse(written.files["program.py"])) for alias in getattr(node, "names", [])
+        alias.asname or alias.name
+        for node in ast.walk(ast.parse(written.files["program.py"]))
+        for alias in getattr(node, "names", [])
     }
-    assert names == {"Path", "Literal", "dspy"}  # plain DSPy alone
+    standard = {"_datetime", "_decimal", "_typing", "_uuid"}
+    assert names - standard == {"Path", "Literal", "dspy"}  # plain DSPy alone
     return runpy.run_path(str(folder / "program.py"))["program"]
 
 
@@ -58,6 +63,22 @@ def test_a_chain_of_thought_stays_one_and_fields_keep_types_and_descriptions(tmp
     wanted = ts.export(made, to="dspy").files["state.json"]
     assert sends(found.predict, text="a", tags=[]) == sends(made.predict, text="a", tags=[])
     assert '"reasoning"' in wanted or "Reasoning" in wanted
+
+
+class Booking(dspy.Signature):
+    """Read the booking."""
+
+    date: calendar.date = dspy.InputField()
+    datetime: calendar.datetime | None = dspy.InputField()
+    photo: dspy.Image = dspy.InputField()
+    prices: list[tuple[str, Decimal]] = dspy.OutputField()
+    rest: dict[str, Any] = dspy.OutputField()
+
+
+def test_dates_and_pictures_stay_what_they_are_whatever_a_field_is_called(tmp_path: Path) -> None:
+    found = loaded(ts.Predict(Booking), tmp_path)
+    kinds = {name: info.annotation for name, info in found.signature.fields.items()}
+    assert kinds == {name: info.annotation for name, info in Booking.fields.items()}
 
 
 def test_it_answers_through_any_lm(tmp_path: Path) -> None:

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from pathlib import Path
-from typing import Any, ClassVar
+from types import UnionType
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
 
 from tunesmith.artifacts.export._source import Source
 from tunesmith.artifacts.export._target import Export, Exported, register_export
 from tunesmith.artifacts.state import program_state, write_state
-from tunesmith.artifacts.typetext import parse_type
+from tunesmith.artifacts.typetext import IMPORTED, canonical, parse_type
 from tunesmith.errors import UsageError
 from tunesmith.modules import (
     Candidate,
@@ -24,7 +25,7 @@ from tunesmith.modules import (
     bound_format,
     signature_of,
 )
-from tunesmith.signatures import Signature, field_description, input_types, output_types, type_text
+from tunesmith.signatures import NAMED_TYPES, Signature, field_description, input_types, output_types, type_text
 
 __all__ = ["Dspy"]
 
@@ -35,6 +36,7 @@ _KINDS: dict[type[Any], str] = {
     DspyChainOfThought: "ChainOfThought",
 }
 _BOUNDS = (Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf)
+_MODULES = sorted({kind.__module__ for kind in IMPORTED.values()})
 _FILE = '''\
 """{title} for plain DSPy.
 
@@ -45,7 +47,7 @@ _FILE = '''\
     program({inputs})
 """
 
-from pathlib import Path
+{imports}from pathlib import Path
 from typing import Literal
 
 import dspy
@@ -85,12 +87,16 @@ class Dspy(Export):
         signature: Any = signature_of(predictor)
         if kind == "ChainOfThought":
             signature = signature.delete("reasoning")  # DSPy adds it
+        fields = "\n".join(_fields(signature))
+        # Under another name, because a field may have the module's.
+        modules = [module for module in _MODULES if f"_{module}." in fields]
         text = _FILE.format(
+            imports="".join(f"import {module} as _{module}\n" for module in modules),
             title=source.title.replace("\\", " ").replace('"', " "),
             inputs=", ".join(f"{name}=..." for name in input_types(signature)),
             name="Task",
             instructions=repr(signature.instructions),
-            fields="\n".join(_fields(signature)),
+            fields=fields,
             kind=kind,
         )
         return Exported({"program.py": text, "state.json": _state(program)}, tuple(_notes(source, predictor)))
@@ -125,16 +131,30 @@ def _written(name: str, annotation: Any) -> tuple[str, dict[str, Any]]:
         inner = annotation.__origin__
     text = type_text(inner)
     try:
-        simple = parse_type(text) == inner and all(isinstance(mark, _BOUNDS) for mark in marks) and "(" not in text
+        same = canonical(parse_type(text)) == canonical(inner)
+        simple = same and all(isinstance(mark, _BOUNDS) for mark in marks) and "(" not in text
     except ValueError:
         simple = False
     if not simple:
         raise UsageError(
             f"The field `{name}` has the type `{type_text(annotation)}`, which this target cannot write. It carries "
-            "texts, numbers, truth values, labels, and lists and dicts of these. With your own class, load the "
+            "texts, numbers, truth values, labels, dates, and lists and dicts of these. With your own class, load the "
             "artifact's `state.json` by `program.load(...)`."
         )
-    return text, {field.name: getattr(mark, field.name) for mark in marks for field in fields_of(mark)}
+    return _python(inner), {field.name: getattr(mark, field.name) for mark in marks for field in fields_of(mark)}
+
+
+def _python(kind: Any) -> str:
+    """Return a type as the file writes it."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Union or origin is UnionType:
+        return " | ".join(map(_python, args))
+    if args and origin is not Literal:
+        return f"{_python(origin)}[{', '.join(map(_python, args))}]"
+    if kind in NAMED_TYPES:
+        return f"dspy.{kind.__name__}"
+    found = type_text(kind)
+    return f"_{kind.__module__}.{found}" if found in IMPORTED else found
 
 
 def _state(program: Module) -> str:

@@ -35,7 +35,7 @@ def command(**given: Any) -> int:
     manifest   its hashes and its schema
     state      state.json has the prompts of the manifest
     signature  one of the keys of --trusted signed it
-    program    it can be loaded; a class of your own needs --allow
+    program    it can be loaded; a class, tools or types of your own need --allow
     model      the model is there and has the artifact's weights; with --lm or --data
     score      --data gives a mean in the interval that the artifact states, on other examples than its test split an
                interval that overlaps with it
