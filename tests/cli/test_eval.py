@@ -57,6 +57,25 @@ def test_models_are_compared_on_the_same_examples(
     assert "0 / 12 / 0" in lines[4]
 
 
+def test_a_model_that_is_down_takes_no_result_of_another_with_it(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:1")
+    monkeypatch.setenv("TUNESMITH_PATIENCE", "0")
+    found = run("eval", "--models", "openai/tiny,ollama/none", "--quiet")
+    assert found.exit_code == 3
+    assert found.stdout.splitlines()[3].split()[:2] == ["openai/tiny", "0.250"]
+    assert found.stderr.startswith("error: ollama/none: ")
+
+    both = run("eval", "--models", "ollama/none,openai/tiny", "--json", "--quiet")
+    document = json.loads(both.stdout)
+    assert both.exit_code == 3
+    assert ([row["name"] for row in document["rows"]], list(document["models"])) == (["openai/tiny"], ["openai/tiny"])
+    assert document["failed"]["ollama/none"]["type"] == "ModelUnavailable"
+
+    check_failure(run("eval", "--models", "ollama/none,ollama/other", "--json", "--quiet"), 3, as_json=True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.cli.choosing import chosen_lm, chosen_program, current_project
-from tunesmith.cli.failures import DONE, GATE
+from tunesmith.cli.failures import DONE, GATE, described, exit_code_of_parts
 from tunesmith.cli.output import emit, note, say, say_table
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch, interval_text, say_notes, say_opened, say_reports, say_spent
 from tunesmith.compilers import count_evaluation, is_test_split
 from tunesmith.data import Dataset
-from tunesmith.errors import UsageError
+from tunesmith.errors import Interrupted, ModelError, TunesmithError, UsageError
 from tunesmith.evaluation import ClassScores, Report, class_scores, evaluate
-from tunesmith.experiments import Project, compare_reports
+from tunesmith.experiments import ComparedReport, Project, ReportComparison, compare_reports
 from tunesmith.lm import LM
 from tunesmith.metrics import metric_name
 from tunesmith.modules import Module, program_inputs
@@ -130,11 +130,8 @@ def _specs(models: Sequence[str], spec: str | None, at_least: float | None) -> l
 
 def _compare(given: _Given, models: Mapping[str, LM], *, as_json: bool) -> int:
     watches = {name: CacheWatch(model) for name, model in models.items()}
-    scored = {
-        name: given.scored(model, f"{number}/{len(models)} {name}")
-        for number, (name, model) in enumerate(models.items(), start=1)
-    }
-    found = compare_reports({name: one.report for name, one in scored.items()})
+    scored, failed = _each_scored(given, models)
+    found = _side_by_side({name: one.report for name, one in scored.items()})
     first = next(iter(scored.values()))
     if as_json:
         details = {
@@ -145,16 +142,48 @@ def _compare(given: _Given, models: Mapping[str, LM], *, as_json: bool) -> int:
                 "rows": scored[name].report.to_json()["rows"],
             }
             for name, model in models.items()
+            if name in scored
         }
-        emit({**first.about(), **found.to_json(), "models": details})
-        return DONE
-    say(f"{first.metric} of {first.name} on {first.examples.name}")
-    say_table(found.cells("model"))
-    say_opened(max((one.opened for one in scored.values() if one.opened is not None), default=None))
-    for name, one in scored.items():
-        _say_failures(one.report, f"{name}: ")
-    say_notes([text for watch in watches.values() for text in watch.notes()])
-    return DONE
+        errors = {name: dict(zip(("type", "message"), described(error), strict=True)) for name, error in failed.items()}
+        emit({**first.about(), **found.to_json(), "models": details, "failed": errors})
+    else:
+        say(f"{first.metric} of {first.name} on {first.examples.name}")
+        say_table(found.cells("model"))
+        say_opened(max((one.opened for one in scored.values() if one.opened is not None), default=None))
+        for name, one in scored.items():
+            _say_failures(one.report, f"{name}: ")
+        say_notes([text for watch in watches.values() for text in watch.notes()])
+    for name, error in failed.items():
+        note(f"error: {name}: {described(error)[1]}")
+    return exit_code_of_parts(failed.values())
+
+
+def _each_scored(given: _Given, models: Mapping[str, LM]) -> tuple[dict[str, _Scored], dict[str, TunesmithError]]:
+    """Score each model, and return which of them could not be: what others have paid for is shown all the same.
+
+    Raises:
+        TunesmithError: nothing was scored, or the first error is not of the model, so that all would meet it.
+    """
+    scored, failed = dict[str, _Scored](), dict[str, TunesmithError]()
+    for number, (name, model) in enumerate(models.items(), start=1):
+        try:
+            scored[name] = given.scored(model, f"{number}/{len(models)} {name}")
+        except TunesmithError as error:
+            if not scored and not isinstance(error, ModelError):
+                raise
+            failed[name] = error
+            if isinstance(error, Interrupted):
+                break
+    if not scored:
+        raise next(iter(failed.values()))
+    return scored, failed
+
+
+def _side_by_side(reports: Mapping[str, Report]) -> ReportComparison:
+    if len(reports) > 1:
+        return compare_reports(reports)
+    ((name, report),) = reports.items()
+    return ReportComparison((ComparedReport(name, report),), name)
 
 
 def _examples(project: Project, program: Module, data: Path | None, split: str | None) -> tuple[Dataset, bool]:

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from tunesmith.cli.choosing import current_project
-from tunesmith.cli.failures import DONE, ERROR, STOPPED, described, exit_code
+from tunesmith.cli.failures import DONE, STOPPED, described, exit_code_of_parts
 from tunesmith.cli.output import emit, heading, note, say, say_table
 from tunesmith.cli.progress import Tell, shown_progress
 from tunesmith.errors import UsageError
@@ -184,9 +184,8 @@ def _say(compared: Comparison | None, problem: Sequence[str]) -> None:
 
 def _exit(outcomes: Sequence[CellOutcome]) -> int:
     failed = [one.error for one in outcomes if one.error is not None]
-    if not failed:
-        return DONE
-    code = STOPPED if all(exit_code(error) == STOPPED for error in failed) else ERROR
-    way = "; the same command goes on" if code == STOPPED else ""
-    note(f"error: {len(failed)} of {len(outcomes)} runs failed{way}.")
+    code = exit_code_of_parts(failed)
+    if failed:
+        way = "; the same command goes on" if code == STOPPED else ""
+        note(f"error: {len(failed)} of {len(outcomes)} runs failed{way}.")
     return code

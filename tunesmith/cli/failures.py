@@ -3,6 +3,7 @@
 import errno
 import os
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -18,7 +19,18 @@ from tunesmith.errors import (
     kind_of,
 )
 
-__all__ = ["DONE", "ERROR", "GATE", "STOPPED", "USAGE", "RunStopped", "described", "exit_code", "report_failure"]
+__all__ = [
+    "DONE",
+    "ERROR",
+    "GATE",
+    "STOPPED",
+    "USAGE",
+    "RunStopped",
+    "described",
+    "exit_code",
+    "exit_code_of_parts",
+    "report_failure",
+]
 
 DONE, ERROR, USAGE, STOPPED, GATE = range(5)
 
@@ -46,6 +58,12 @@ def exit_code(error: Exception) -> int:
     if isinstance(error, click.UsageError | UsageError):
         return USAGE
     return ERROR
+
+
+def exit_code_of_parts(errors: Iterable[Exception]) -> int:
+    """Return the exit code of a verb whose other parts are done: `STOPPED` if the same command goes on with all."""
+    codes = {STOPPED if exit_code(error) == STOPPED else ERROR for error in errors}
+    return max(codes - {STOPPED} or codes, default=DONE)
 
 
 def report_failure(error: Exception, *, as_json: bool, as_event: bool = False) -> int:
