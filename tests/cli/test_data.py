@@ -1,6 +1,8 @@
 """`tunesmith data`."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +143,18 @@ def test_columns_of_other_names_are_checked_and_split(reviews: list[dict[str, An
     done = run("data", "split", "odd.jsonl", *grouped, *columns)
     assert "Always in one split are rows with the same `text`; rows with the same `author`." in done.stdout
     assert set(rows(Path("parts/train.jsonl"))[0]) == {"text", "label", "author"}
+
+
+def test_the_option_that_a_wrong_row_advises_is_of_this_verb_and_puts_it_right(reviews: list[dict[str, Any]]) -> None:
+    given = [{"Text": row["text"], "label": row["label"], "author": row["author"]} for row in reviews]
+    odd, kind = str(written("odd.jsonl", given)), ("--signature", "text -> label", "--no-near")
+    for verb in (("check", odd, *kind, "--strict"), ("split", odd, *kind, "--train", "30", "--out", "parts")):
+        wrong = run("data", *verb)
+        (option,) = set(re.findall(r"`(--columns [^`]*)`", wrong.stdout + wrong.stderr))
+        assert "wrong-row" not in run("data", *verb, *shlex.split(option)).stderr
+    assert set(rows(Path("parts/train.jsonl"))[0]) == {"text", "label", "author"}
+
+
+def test_a_sample_takes_columns_of_other_names(reviews: list[dict[str, Any]]) -> None:
+    sampled = run("data", "sample", "reviews.jsonl", "-n", "1", "--columns", "topic=label")
+    assert set(json.loads(sampled.stdout)) == {"text", "topic", "author"}

@@ -194,7 +194,7 @@ def test_macro_f1_is_shown_where_the_output_is_a_class(workspace: Workspace) -> 
     [
         ("report,team\nA café,parks\n".encode("cp1252"), "encoding = 'cp1252'"),
         (b"report^team\nA swing^parks\n", "delimiter = '^'"),
-        (b"Report,team\nA swing,parks\n", "columns = {report = 'Report'}"),
+        (b"Report,team\nA swing,parks\n", "columns = { report = 'Report' }"),
         (b"Meldung;Amt\nA swing;parks\n", "columns = {report = 'Meldung', team = 'Amt'}"),
     ],
 )
@@ -205,6 +205,8 @@ def test_the_error_of_a_file_is_enough_to_put_it_right(workspace: Workspace, con
     message = check_failure(run("eval", "--data", "odd.csv", "--quiet"), 1)
     assert f"{option.split()[0]}=" in message
     assert f"`{option.split()[0]} = " in message.partition("In tunesmith.toml such an option stands under [data]")[2]
+    if option == "columns = { report = 'Report' }":
+        assert message.endswith(f"`{option}`.")
 
     project.write_text(project.read_text(encoding="utf-8").replace("[data]\n", f"[data]\n{option}\n"), encoding="utf-8")
     assert run("eval", "--data", "odd.csv", "--quiet").exit_code == 0

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.cli.conftest import Workspace, check_failure, rows, run
+from tunesmith.data import DataFile, Labeling
 
 TOPIC = "text -> topic: Literal['food', 'room']"
 
@@ -74,6 +75,16 @@ def test_json_says_how_far_it_is(few: Path) -> None:
         "left": 2,
     }
     assert not Path("few.decisions.jsonl").exists(), "nothing was decided"
+
+
+def test_fields_are_taken_from_columns_of_other_names(few: Path) -> None:
+    few.write_text('{"Mail": {"body": "Cold soup."}, "topic": "food"}\n')
+    columns = ("--columns", "text=Mail.body")
+    with Labeling(DataFile.read(few, columns={"text": "Mail.body"})) as labeling:
+        labeling.decide(0, "accept")
+    found = run("label", str(few), "--signature", TOPIC, *columns, "--write")
+    assert found.exit_code == 0, found.stderr
+    assert rows(Path("few.labeled.jsonl"))[0]["text"] == "Cold soup."
 
 
 def test_hard_examples_of_another_file_are_told(workspace: Workspace, few: Path) -> None:

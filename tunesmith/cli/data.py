@@ -1,6 +1,7 @@
 """`tunesmith data check`, `split` and `sample`: look at data files, and make others of them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,14 @@ import click
 
 from tunesmith.cli.choosing import chosen_lm, current_project
 from tunesmith.cli.failures import DONE, GATE
-from tunesmith.cli.fields import columns_of
+from tunesmith.cli.fields import advising_options, columns_of
 from tunesmith.cli.output import emit, heading, note, say, say_table
 from tunesmith.data import (
     DataCheck,
     DataFile,
     Dataset,
     Finding,
+    as_options,
     check_data,
     check_targets,
     compared_fields,
@@ -36,6 +38,7 @@ _SHOWN_LABELS = 20
 _TABLES = (".csv", ".tsv")
 
 
+@advising_options()
 def check(
     *,
     files: tuple[Path, ...],
@@ -71,6 +74,7 @@ def check(
         near=None if no_near else near,
         count_tokens=_counter(spec),
     )
+    found = replace(found, findings=tuple(replace(one, text=as_options(one.text)) for one in found.findings))
     failed = found.failed(strict=strict, kinds=fail_on)
     if as_json:
         emit({"files": {name: str(path) for name, path in paths.items()}, **found.to_json(), "passed": not failed})
@@ -83,6 +87,7 @@ def check(
     return DONE
 
 
+@advising_options()
 def split(
     *,
     file: Path,
@@ -139,12 +144,14 @@ def split(
     return DONE
 
 
+@advising_options()
 def sample(
     *,
     file: Path,
     count: int,
     stratify: str | None,
     seed: int,
+    columns: tuple[str, ...],
     delimiter: str | None,
     encoding: str | None,
     out: Path | None,
@@ -154,7 +161,7 @@ def sample(
     """Draw rows of FILE at random."""
     if out is not None:
         check_targets([out], force=force)
-    source = DataFile.read(file, delimiter=delimiter, encoding=encoding).checked()
+    source = DataFile.read(file, columns=columns_of(columns), delimiter=delimiter, encoding=encoding).checked()
     data = source.dataset(())
     rows = _rows_of(source, data, data.sample(count, seed=seed, stratify=stratify))
     if out is not None:

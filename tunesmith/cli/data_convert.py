@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.cli.failures import DONE
-from tunesmith.cli.fields import columns_of, named_values
+from tunesmith.cli.fields import advising_options, columns_of, named_values
 from tunesmith.cli.output import agreed, emit, heading, say, say_table
 from tunesmith.data import Conversion, check_targets, convert_file, write_rows
 
@@ -16,6 +16,7 @@ _CELL = 60  # characters of a value there
 _WRONG = 20  # wrong rows listed
 
 
+@advising_options()
 def run(
     *,
     file: Path,

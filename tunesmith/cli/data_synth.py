@@ -5,6 +5,7 @@ from typing import Any
 
 from tunesmith.cli.choosing import chosen_lm, chosen_role, current_project
 from tunesmith.cli.failures import DONE
+from tunesmith.cli.fields import advising_options, columns_of
 from tunesmith.cli.output import emit, say
 from tunesmith.cli.progress import shown_progress
 from tunesmith.data import DataFile, Dataset, check_targets, write_rows
@@ -30,12 +31,16 @@ _ENDS = {
 }
 
 
+@advising_options()
 def run(
     *,
     seeds: Path,
     to: Path,
     count: int,
     signature: str | None,
+    columns: tuple[str, ...],
+    delimiter: str | None,
+    encoding: str | None,
     spec: str | None,
     budget_calls: int,
     budget_tokens: int | None,
@@ -50,7 +55,8 @@ def run(
     check_targets([to], force=force)
     project = current_project()
     kind = _signature(signature, project)
-    source = DataFile.read(seeds).checked()
+    reading: dict[str, Any] = {"columns": columns_of(columns), "delimiter": delimiter, "encoding": encoding}
+    source = DataFile.read(seeds, **reading).checked()
     lm = _teacher(spec, project, store=not no_store)
     settings = SynthSettings(count=count, similarity=similarity, seed=seed)
     budget = Budget(calls=budget_calls, tokens=budget_tokens)
@@ -60,7 +66,7 @@ def run(
             tasks = seed_tasks(((row.line, row.value) for row in source.rows), str(seeds))
             found = new_tasks(tasks, **options)
         else:
-            found = new_rows(Dataset.load(seeds, signature=kind), kind, **options)
+            found = new_rows(Dataset.load(seeds, signature=kind, **reading), kind, **options)
     return _written(found, to, as_json=as_json)
 
 

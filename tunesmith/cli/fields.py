@@ -1,18 +1,29 @@
 """Parse inputs of the command line: `field=value`, and rows of JSONL."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from tunesmith.data import Dataset
-from tunesmith.errors import RowError, UsageError, shown
+from tunesmith.data import Dataset, as_options
+from tunesmith.errors import DataError, RowError, UsageError, shown
 from tunesmith.modules import ProgramInputs
 from tunesmith.signatures import Example, unique_object
 
-__all__ = ["columns_of", "json_values", "named_values", "pairs_of", "row_of", "typed_pairs"]
+__all__ = ["advising_options", "columns_of", "json_values", "named_values", "pairs_of", "row_of", "typed_pairs"]
+
+
+@contextmanager
+def advising_options() -> Iterator[None]:
+    """Let errors of a data file advise the options of a verb that has them, not the arguments of `Dataset.load`."""
+    try:
+        yield
+    except (DataError, UsageError) as error:
+        error.args = (as_options(str(error)),)
+        raise
 
 
 def columns_of(given: Sequence[str]) -> dict[str, str] | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tunesmith.cli.choosing import current_project
 from tunesmith.cli.failures import DONE
+from tunesmith.cli.fields import advising_options, columns_of
 from tunesmith.cli.output import emit, note, say
 from tunesmith.data import DataFile, Labeling
 from tunesmith.errors import UsageError
@@ -19,6 +20,7 @@ _HOST = "127.0.0.1"
 _ANSWERS = 3  # of candidates that a remark names
 
 
+@advising_options()
 def run(
     *,
     file: Path,
@@ -30,6 +32,7 @@ def run(
     changed: bool,
     write_only: bool,
     port: int,
+    columns: tuple[str, ...],
     delimiter: str | None,
     encoding: str | None,
     force: bool,
@@ -37,7 +40,7 @@ def run(
 ) -> int:
     """Serve the page for FILE until a signal, and write the result."""
     project = current_project()
-    source = DataFile.read(file, delimiter=delimiter, encoding=encoding)
+    source = DataFile.read(file, columns=columns_of(columns), delimiter=delimiter, encoding=encoding)
     kind = _of_project(project, source) if signature is None else find_signature(signature, project.root)
     given = Labeling(source, journal=decisions, out=out, signature=kind, changed=changed, force=force)
     with given as labeling:

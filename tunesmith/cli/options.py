@@ -23,6 +23,7 @@ __all__ = [
     "new_option",
     "no_store_option",
     "quiet_option",
+    "reading_options",
     "settings_options",
     "slots_option",
     "unneeded_quiet_option",
@@ -104,6 +105,22 @@ def _with(options: tuple[_Decorator, ...], verb: Callable[..., Any]) -> Callable
         verb = option(verb)
     return verb
 
+
+def reading_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how a data file is read, to verbs that do not read it as [data] says."""
+    return _with(_READING, verb)
+
+
+_READING: tuple[_Decorator, ...] = (
+    click.option(
+        "--columns",
+        multiple=True,
+        metavar="FIELD=PATH",
+        help="Take a field from elsewhere: answer=answers.text.0 or 'text=Review text'. Repeatable.",
+    ),
+    click.option("--delimiter", metavar="CHARACTER", help="The separator of a table. Default: detected."),
+    click.option("--encoding", metavar="NAME", help="The encoding of a text file, such as cp1252."),
+)
 
 _SETTINGS: tuple[_Decorator, ...] = (
     click.option(

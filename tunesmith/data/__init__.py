@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
+    from tunesmith.data.advice import as_options, as_settings
     from tunesmith.data.checkup import (
         FINDINGS,
         DataCheck,
@@ -36,6 +37,8 @@ else:
     __getattr__ = lazy_package(__name__)
 
 __all__ = [
+    "as_options",
+    "as_settings",
     "at_path",
     "canonical_json",
     "check_data",

@@ -11,6 +11,7 @@ from pydantic_core import to_jsonable_python
 from tunesmith.data.dataset import Dataset
 from tunesmith.data.loading import picked
 from tunesmith.data.readers import read_file
+from tunesmith.data.rows import Columns
 from tunesmith.data.source import Reading, Row
 from tunesmith.errors import DataError, RowError, UsageError, shown
 from tunesmith.signatures import Example
@@ -98,12 +99,9 @@ class DataFile:
         Raises:
             RowError: a row lacks an input.
         """
+        wanted = Columns(str(self.path), tuple(inputs))
         for row in self.rows:
-            for field in inputs:
-                if field not in row.value:
-                    has = ", ".join(map(str, row.value))
-                    problem = f"The field is missing. The row has: {has}."
-                    raise RowError(problem, source=str(self.path), line=row.line, field=field)
+            wanted.check_inputs(row, row.value)
         examples = (Example(base=plain(row.value)).with_inputs(*inputs) for row in self.rows)
         return Dataset(tuple(examples), tuple(inputs), self.path.stem if name is None else name)
 

@@ -124,12 +124,20 @@ class Columns:
                 raise self._error(row, name, "The name of a field must be text.")
         for column in self.columns:
             self._fill(fields, column, row)
-        for name in self.inputs:
-            if name not in fields:
-                raise self._missing(row, name)
+        self.check_inputs(row, fields)
         example: Example = Example(base=fields)
         example._input_keys = set(self.inputs)  # what `with_inputs` does, without a second copy
         return example, self._key(example, row)
+
+    def check_inputs(self, row: Row, fields: Mapping[str, Any]) -> None:
+        """Check that every input is among the `fields` of a row.
+
+        Raises:
+            RowError: it lacks one.
+        """
+        for name in self.inputs:
+            if name not in fields:
+                raise self._missing(row, name)
 
     def check_seen(self, seen: Set[str]) -> None:
         """Check that each output with a default occurs in some row; else every label would be that default.

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tunesmith.compilers import Compiler, check_values, compiler_named, compilers, read_option
-from tunesmith.data import Dataset, Splits
+from tunesmith.data import Dataset, Splits, as_settings
 from tunesmith.errors import DataError, TunesmithError, UsageError, shown
 from tunesmith.evaluation import DaskExecutor, Executor
 from tunesmith.experiments.checking import checked_settings
@@ -31,12 +31,6 @@ __all__ = ["NO_TRAINING_DATA", "Project"]
 NO_TRAINING_DATA = "There is no training data. Pass --train FILE, or name it under [data] in tunesmith.toml."
 _TOML_PLACE = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
 _FLAGS = {("lm", "spec"): "--lm"}
-_DATA_OPTIONS = {
-    "columns": "columns = { answer = 'Reply' }",
-    "delimiter": "delimiter = ';'",
-    "encoding": "encoding = 'cp1252'",
-}
-"""Of each option that an error of a file may name, how it is written in the project's file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +250,9 @@ class Project:
                 group=data.related,
             )
         except (DataError, UsageError) as error:
-            written = [f"`{line}`" for option, line in _DATA_OPTIONS.items() if f"`{option}=" in str(error)]
-            if written:
-                error.add_note(f"In {PROJECT_FILE} such an option stands under [data], as in {' or '.join(written)}.")
+            lines = [f"`{line}`" for line in as_settings(str(error))]
+            if lines:
+                error.add_note(f"In {PROJECT_FILE} such an option stands under [data], as in {' or '.join(lines)}.")
             raise
 
     def data(self, program: Module) -> Splits:

@@ -12,6 +12,7 @@ from tunesmith.cli.options import (
     lm_option,
     no_store_option,
     quiet_option,
+    reading_options,
     unneeded_quiet_option,
 )
 
@@ -25,14 +26,6 @@ _signature = click.option(
 _inputs = click.option(
     "--inputs", metavar="FIELD,...", help="The inputs, without a signature. Default: all but labels and row numbers."
 )
-_columns = click.option(
-    "--columns",
-    multiple=True,
-    metavar="FIELD=PATH",
-    help="Take a field from elsewhere: answer=answers.text.0 or 'text=Review text'. Repeatable.",
-)
-_delimiter = click.option("--delimiter", metavar="CHARACTER", help="The separator of a table. Default: detected.")
-_encoding = click.option("--encoding", metavar="NAME", help="The encoding of a text file, such as cp1252.")
 _seed = click.option("--seed", type=int, default=0, show_default=True, help="Another seed draws other rows.")
 _force = click.option("--force", is_flag=True, help="Replace files that exist.")
 _near = click.option(
@@ -77,9 +70,7 @@ def command() -> None:
 @_near
 @click.option("--no-near", is_flag=True, help="Do not look for rows that are nearly the same.")
 @lm_option
-@_columns
-@_delimiter
-@_encoding
+@reading_options
 @click.option("--strict", is_flag=True, help="Exit with 4 if there is a problem.")
 @click.option("--fail-on", multiple=True, metavar="KIND", help="Exit with 4 if there is a finding of this kind.")
 @json_option
@@ -112,9 +103,7 @@ def check(**given: Any) -> int:
 @_near
 @click.option("--no-near", is_flag=True, help="Keep only rows with the same inputs together.")
 @_seed
-@_columns
-@_delimiter
-@_encoding
+@reading_options
 @click.option("--out", type=_path, required=True, metavar="DIR", help="The folder to write the splits into.")
 @_force
 @json_option
@@ -137,8 +126,7 @@ def split(**given: Any) -> int:
 @click.option("-n", "count", type=click.IntRange(min=1), required=True, metavar="ROWS", help="How many rows.")
 @click.option("--stratify", metavar="FIELD", help="Keep the proportions of its values.")
 @_seed
-@_delimiter
-@_encoding
+@reading_options
 @click.option("--out", type=_path, metavar="FILE", help="The .jsonl, .csv or .tsv file to write. Default: stdout.")
 @_force
 @json_option
@@ -158,7 +146,7 @@ def sample(**given: Any) -> int:
 @_file
 @click.option("--to", type=_path, required=True, metavar="FILE", help="The .jsonl, .csv or .tsv file to write.")
 @click.option("--from", "shape", metavar="SHAPE", help="The shape of FILE. Default: told by its first rows.")
-@_columns
+@reading_options
 @click.option(
     "--labels",
     multiple=True,
@@ -166,8 +154,6 @@ def sample(**given: Any) -> int:
     help="The names of label ids, from 0: label=bad,good. Repeatable.",
 )
 @click.option("--keep", metavar="FIELD,...", help="Keep these fields too, though the shape has no use for them.")
-@_delimiter
-@_encoding
 @click.option("--skip-bad", is_flag=True, help="Leave wrong rows out, instead of stopping at the first.")
 @click.option("--dry-run", is_flag=True, help="Show the preview and write nothing.")
 @click.option("--yes", is_flag=True, help="Write without asking.")
@@ -195,6 +181,7 @@ def convert(**given: Any) -> int:
 @click.option("--to", type=_path, required=True, metavar="FILE", help="The .jsonl file to write.")
 @click.option("-n", "count", type=click.IntRange(min=1), default=20, show_default=True, help="How many new ones.")
 @_signature
+@reading_options
 @lm_option
 @click.option("--budget-calls", type=click.IntRange(min=1), default=200, show_default=True, help="The most calls.")
 @click.option("--budget-tokens", type=click.IntRange(min=1), help="The most tokens, in and out.")

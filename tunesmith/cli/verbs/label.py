@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from tunesmith.cli.completing import RunName
-from tunesmith.cli.options import hard_by_option, json_option, unneeded_quiet_option
+from tunesmith.cli.options import hard_by_option, json_option, reading_options, unneeded_quiet_option
 
 __all__ = ["command"]
 
@@ -30,8 +30,7 @@ _path = click.Path(path_type=Path)
 )
 @click.option("--write", "write_only", is_flag=True, help="Only write the result of the decisions so far; no page.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 for any free one.")
-@click.option("--delimiter", metavar="CHARACTER", help="The separator of a table. Default: detected.")
-@click.option("--encoding", metavar="NAME", help="The encoding of a text file, such as cp1252.")
+@reading_options
 @click.option("--force", is_flag=True, help="Replace a result that was not written from these decisions.")
 @json_option
 @unneeded_quiet_option
