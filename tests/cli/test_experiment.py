@@ -44,7 +44,9 @@ def test_an_experiment_runs_its_cells_once_and_compares_them(folder: Path) -> No
     assert [cell["state"] for cell in again["cells"]] == ["was done", "was done"]
     assert {row["run"] for row in again["comparison"]["rows"]} == {"demos_labeled-few-shot", "demos_two"}
     grouped = json.loads(run("experiment", "demos", "--by", "compiler", "--json", "--quiet").stdout)
-    assert [row["runs"] for row in grouped["comparison"]["rows"]] == [2]
+    assert {row["run"]: row["runs"] for row in grouped["comparison"]["rows"]} == {"labeled-few-shot": 1, "two": 1}
+    (row,) = json.loads(run("experiment", "demos", "--by", "program", "--json", "--quiet").stdout)["comparison"]["rows"]
+    assert (row["program"], row["runs"]) == ("program:program", 2)
 
     arguments = RunInfo.of(folder / "runs" / "demos_two").arguments
     assert arguments == ("experiment", "demos", "--only", "demos_two")

@@ -17,7 +17,7 @@ from tunesmith import Experiment, FunctionLM
 from tunesmith.compilers import BootstrapFewShot, LabeledFewShot
 from tunesmith.data import Dataset
 from tunesmith.errors import Interrupted, MetricError, ModelUnavailable, RunMismatch, UsageError
-from tunesmith.experiments import Project, project_experiment
+from tunesmith.experiments import Project, compare_runs, project_experiment
 from tunesmith.lm import Seen
 from tunesmith.metrics import exact_match
 from tunesmith.modules import ChainOfThought, Predict
@@ -40,6 +40,26 @@ def matrix(folder: Path, **given: Any) -> Experiment:
 
 def answer(seen: Seen) -> str:
     return "bad" if "bad" in seen.text and len(seen.messages) > 2 else "good"
+
+
+def test_runs_are_grouped_by_program_and_compiler_as_the_experiment_calls_them(tmp_path: Path) -> None:
+    programs = {"plain": Predict("text -> label"), "told": Predict(Signature("text -> label", "Good or bad?"))}
+    compilers = {"two": LabeledFewShot(2), "four": LabeledFewShot(4)}
+    experiment = matrix(tmp_path, programs=programs, compilers=compilers, mirror=False)
+    experiment.run()
+    for axis, names in (("program", programs), ("compiler", compilers)):
+        found = experiment.compare(by=[axis])
+        assert {(row.run, getattr(row, axis), row.runs) for row in found.rows} == {(name, name, 2) for name in names}
+        assert len(found.notes) == 1, "nothing but the axis sets the groups apart"
+    both = experiment.compare(by=["program", "compiler"])
+    assert {row.run for row in both.rows} == {"plain, two", "plain, four", "told, two", "told, four"}
+
+    alone = compare_runs([experiment.path(cell) for cell in experiment.cells], by=["program"])
+    assert [(row.run.partition(" of ")[2], row.runs) for row in alone.rows] == [
+        ("grid_plain_two", 2),
+        ("grid_told_two", 2),
+    ]
+    assert alone.cells()[0][:2] == ["run", "program"]
 
 
 def test_every_combination_is_a_run_and_the_runs_are_compared(tmp_path: Path) -> None:

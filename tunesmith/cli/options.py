@@ -15,6 +15,7 @@ __all__ = [
     "dask_option",
     "executor_option",
     "fork_option",
+    "group_by_option",
     "hard_by_option",
     "json_option",
     "lm_option",
@@ -31,6 +32,12 @@ __all__ = [
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+group_by_option: _Decorator = click.option(
+    "--by",
+    multiple=True,
+    type=click.Choice(["program", "compiler", "model", "seed"]),
+    help="Compare groups of runs that have this in common, and more if it is given again.",
+)
 hard_by_option: _Decorator = click.option(
     "--by",
     type=click.Choice(["wrong", "disagreement"]),

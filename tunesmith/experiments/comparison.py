@@ -19,11 +19,11 @@ from tunesmith.notebook import paragraphs_html, table_html
 __all__ = ["Compared", "Comparison", "compare_runs", "GROUPS"]
 
 _COLUMNS = (
-    *("run", "compiler", "model", "seed", "score", "low", "high", "n", "errors", "gain", "calls", "tokens"),
+    *("run", "program", "compiler", "model", "seed", "score", "low", "high", "n", "errors", "gain", "calls", "tokens"),
     *("calls_per_point", "difference", "difference_low", "difference_high", "wins", "ties", "losses", "p", "p_holm"),
     "runs",
 )
-GROUPS = ("compiler", "model", "seed")
+GROUPS = ("program", "compiler", "model", "seed")
 """What runs can be grouped by."""
 
 
@@ -33,7 +33,7 @@ class Compared(Against):
 
     Attributes:
         run: its name.
-        compiler, model: as the run says, in words; empty for a group that is not grouped by it.
+        program, compiler, model: as the run says, in words; empty for a group that is not grouped by it.
         seed: of the compile, `None` if the run does not say, or for a group that is not grouped by it.
         score: mean with its 95 % interval on the common examples.
         errors: common examples that the program failed on.
@@ -49,6 +49,7 @@ class Compared(Against):
     """
 
     run: str
+    program: str
     compiler: str
     model: str
     seed: int | None
@@ -72,8 +73,17 @@ class Compared(Against):
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON values, by the names of the columns."""
         values = (
-            *(self.run, self.compiler, self.model, self.seed, self.score.mean, self.score.low, self.score.high),
-            *(self.score.n, self.errors, None if self.gain is None else self.gain.mean, self.calls, self.tokens),
+            *(self.run, self.program, self.compiler, self.model, self.seed),
+            *(
+                self.score.mean,
+                self.score.low,
+                self.score.high,
+                self.score.n,
+                self.errors,
+                None if self.gain is None else self.gain.mean,
+                self.calls,
+                self.tokens,
+            ),
             *(self.calls_per_point, *self.against_json().values(), self.runs),
         )
         return dict(zip(_COLUMNS, values, strict=True))
@@ -129,16 +139,16 @@ class Comparison:
         return table_html(self.cells()) + paragraphs_html(self.notes)
 
     def cells(self) -> list[list[str]]:
-        """Return the table for people: a header, and a line per run."""
-        head = ["run", "compiler", "model", "seed", f"score on {self.split}", "errors", "gain", "calls",
-                "calls per point", f"against {self.reference}", "win / tie / loss", "p (Holm)"]  # fmt: skip
-        lines = [_line(one) for one in self.rows]
+        """Return the table for people: a header, and a line per run. Programs are named if there are several."""
+        head = ["run", "program", "compiler", "model", "seed", "runs", f"score on {self.split}", "errors", "gain",
+                "calls", "calls per point", f"against {self.reference}", "win / tie / loss", "p (Holm)"]  # fmt: skip
+        left_out = set[str]()
+        if len({one.program for one in self.rows}) < 2:
+            left_out.add("program")
         if not any(one.runs > 1 for one in self.rows):
-            return [head, *lines]
-        counts = (str(one.runs) for one in self.rows)
-        return [[*head[:4], "runs", *head[4:]]] + [
-            [*line[:4], count, *line[4:]] for line, count in zip(lines, counts, strict=True)
-        ]
+            left_out.add("runs")
+        shown = [place for place, name in enumerate(head) if name not in left_out]
+        return [[line[place] for place in shown] for line in (head, *map(_line, self.rows))]
 
 
 def compare_runs(
@@ -147,6 +157,7 @@ def compare_runs(
     split: str | None = None,
     reference: str | None = None,
     by: Sequence[str] = (),
+    called: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Comparison:
     """Compare what runs returned, on the examples that all of them were scored on.
 
@@ -158,8 +169,10 @@ def compare_runs(
         runs: their folders.
         split: `test` or `validation`; default `test` if every run has scored it, else `validation`.
         reference: name of the run, or of the group, that the others are compared with; default the best one.
-        by: what to group the runs by, of `compiler`, `model` and `seed`, as to compare compilers over seeds. A group is
-            called by its values, such as `GEPA` or `GEPA, seed 1`.
+        by: what to group the runs by, of `program`, `compiler`, `model` and `seed`, as to compare compilers over seeds.
+            A group is called by its values, such as `GEPA` or `GEPA, seed 1`.
+        called: what `program`, `compiler` and `model` of a run are called, by the run's name; default their classes and
+            the model's name. Different programs of one name are called after their first run as well.
 
     Raises:
         UsageError: there is none, they have different metrics or no example in common, one is damaged, or one has
@@ -193,7 +206,12 @@ def compare_runs(
     if not common:
         raise UsageError(f"The runs have no {which} example in common, so their scores cannot be compared.")
     floor = min(side(one).worst for record in records for one in (record.chosen, record.given) if one is not None)
-    entrants = [_entrant(name, record, side, common, floor) for name, record in zip(names, records, strict=True)]
+    given = called or {}
+    words = [
+        {**given.get(record.info.path.name, {}), "program": program}
+        for record, program in zip(records, _programs(records, given), strict=True)
+    ]
+    entrants = [_entrant(*one, side, common, floor) for one in zip(names, words, records, strict=True)]
     groups = _groups([side(one) for one in chosen.values()], common)
     notes = _notes(chosen, side, which, common)
     notes += _unknown_groups(dict(zip(names, infos, strict=True)), chosen, side, known=groups is not None)
@@ -222,10 +240,10 @@ class _Entrant:
     """A run, or a group of runs, with its scores and those of its program as given on the common examples."""
 
     name: str
+    program: str
     compiler: str
     model: str
     seed: int | None
-    program: str  # its fingerprint
     options: str  # of the compiler, and the budget
     scores: list[float]
     before: list[float] | None
@@ -266,6 +284,21 @@ def _names(records: Sequence[RunRecord]) -> list[str]:
     if len(set(found)) < len(found):
         raise UsageError("One run is given twice. Give each once.")
     return found
+
+
+def _programs(records: Sequence[RunRecord], given: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return what the program of each run is called, different programs differently."""
+    words, kinds, first = [], [], dict[tuple[str, str], str]()
+    for one in records:
+        run, identity = one.info.path.name, one.info.identity
+        words.append(given.get(run, {}).get("program") or str(one.about.get("program", "")))
+        kinds.append((words[-1], json.dumps([identity.get("program"), identity.get("candidate")])))
+        first.setdefault(kinds[-1], run)
+    several = Counter(word for word, _ in first)
+    return [
+        word if several[word] == 1 else f"{word} of {first[kind]}".strip()
+        for word, kind in zip(words, kinds, strict=True)
+    ]
 
 
 def _returned(record: RunRecord) -> Tried:
@@ -343,7 +376,12 @@ def _unknown_groups(
 
 
 def _entrant(
-    name: str, record: RunRecord, side: Callable[[Tried], Report], common: Sequence[str], floor: float
+    name: str,
+    words: Mapping[str, str],
+    record: RunRecord,
+    side: Callable[[Tried], Report],
+    common: Sequence[str],
+    floor: float,
 ) -> _Entrant:
     one, given, info = _returned(record), record.given, record.info
     errors = {row.key for row in side(one).rows if row.failure is not None}
@@ -354,10 +392,10 @@ def _entrant(
     seed = info.identity.get("seed")
     return _Entrant(
         name=name,
-        compiler=str(compiler.get("name", "")),
-        model=str(record.about.get("model", "")),
+        program=words["program"],
+        compiler=words.get("compiler") or str(compiler.get("name", "")),
+        model=words.get("model") or str(record.about.get("model", "")),
         seed=seed if isinstance(seed, int) else None,
-        program=json.dumps(info.identity.get("program")),
         options=json.dumps([{**compiler, "seed": None}, info.identity.get("budget")], sort_keys=True),
         scores=_scores(side(one), common, floor),
         before=_scores(before, common, floor) if known and before is not None else None,
@@ -378,7 +416,7 @@ def _grouped(entrants: Sequence[_Entrant], by: Sequence[str]) -> tuple[list[_Ent
              if "compiler" in by and len({member.options for member in members}) > 1]  # fmt: skip
     if mixed:
         notes.append(f"Runs of one group have different options or budgets: {', '.join(mixed)}.")
-    over = [name for name in ("program", *GROUPS) if name not in by]
+    over = [name for name in GROUPS if name not in by]
     inside = [Counter(tuple(getattr(one, name) for name in over) for one in members) for members in groups.values()]
     if any(one != inside[0] for one in inside):
         what = f"{', '.join(f'{name}s' for name in over[:-1])} and {over[-1]}s" if over[1:] else f"{over[0]}s"
@@ -387,15 +425,15 @@ def _grouped(entrants: Sequence[_Entrant], by: Sequence[str]) -> tuple[list[_Ent
 
 
 def _group(kind: tuple[Any, ...], members: Sequence[_Entrant]) -> _Entrant:
-    compiler, model, seed = kind
-    words = [compiler, model, None if seed is None else f"seed {seed}"]
+    program, compiler, model, seed = kind
+    words = [program, compiler, model, None if seed is None else f"seed {seed}"]
     before = [one.before for one in members if one.before is not None]
     return _Entrant(
         name=", ".join(word for word in words if word) or "unknown",
+        program=program or "",
         compiler=compiler or "",
         model=model or "",
         seed=seed,
-        program="",
         options="",
         scores=_means([one.scores for one in members]),
         before=_means(before) if len(before) == len(members) else None,
@@ -420,6 +458,7 @@ def _compared(one: _Entrant, groups: tuple[str, ...] | None) -> Compared:
     before = None if one.before is None else PairedScores(tuple(one.before), tuple(one.scores), groups)
     return Compared(
         run=one.name,
+        program=one.program,
         compiler=one.compiler,
         model=one.model,
         seed=one.seed,
@@ -454,9 +493,11 @@ def _line(one: Compared) -> list[str]:
     score, gain = one.score, one.gain
     return [
         one.run,
+        one.program,
         one.compiler,
         one.model,
         "" if one.seed is None else str(one.seed),
+        str(one.runs),
         "" if score.mean is None else f"{score.mean:.3f} [{score.low:.3f}, {score.high:.3f}]",
         str(one.errors),
         "" if gain is None or gain.mean is None else f"{gain.mean:+.3f}",

@@ -272,13 +272,14 @@ class Experiment:
         reference: str | None = None,
         by: Sequence[str] = (),
     ) -> Comparison:
-        """Compare the finished runs; see `experiments.compare_runs`.
+        """Compare the finished runs; see `experiments.compare_runs`. Rows and groups are called as in the experiment.
 
         Raises:
             UsageError: none is finished, or they cannot be compared.
         """
-        done = [self.path(cell) for cell in self.chosen(only) if self.state(cell) == "done"]
-        return compare_runs(done, split=split, reference=reference, by=by)
+        done = [cell for cell in self.chosen(only) if self.state(cell) == "done"]
+        called = {cell.run: {name: getattr(cell, name) for name in ("program", "compiler", "model")} for cell in done}
+        return compare_runs(list(map(self.path, done)), split=split, reference=reference, by=by, called=called)
 
 
 def cell_name(experiment: str, parts: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from tunesmith.cli.completing import RunName
-from tunesmith.cli.options import json_option, unneeded_quiet_option
+from tunesmith.cli.options import group_by_option, json_option, unneeded_quiet_option
 
 __all__ = ["command"]
 
@@ -21,12 +21,7 @@ __all__ = ["command"]
     metavar="NAME",
     help="The run, group or arm that the others are compared with; default the best run.",
 )
-@click.option(
-    "--by",
-    multiple=True,
-    type=click.Choice(["compiler", "model", "seed"]),
-    help="Group the runs by this, and by more if it is given again.",
-)
+@group_by_option
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV.")
 @click.option("--markdown", is_flag=True, help="Write a table of Markdown.")
 @json_option

@@ -8,6 +8,7 @@ from tunesmith.cli.completing import ExperimentName, RunName
 from tunesmith.cli.options import (
     dask_option,
     executor_option,
+    group_by_option,
     json_option,
     metric_option,
     new_option,
@@ -23,12 +24,7 @@ __all__ = ["command"]
 @click.argument("name", required=False, type=ExperimentName(), metavar="[NAME]")
 @click.option("--only", multiple=True, type=RunName(), metavar="RUN", help="Only this run. May be repeated.")
 @click.option("--dry-run", is_flag=True, help="Only print the plan: runs, candidates, calls.")
-@click.option(
-    "--by",
-    multiple=True,
-    type=click.Choice(["compiler", "model", "seed"]),
-    help="Group the runs at the end by this, and by more if it is given again.",
-)
+@group_by_option
 @metric_option
 @click.option(
     "--budget-calls", type=click.IntRange(min=1), help="The maximal number of LM calls of each run, its test included."
