@@ -1,4 +1,7 @@
 import json
+from typing import Any
+
+import dspy
 
 import tunesmith as ts
 from tests.each import each
@@ -61,3 +64,44 @@ def test_a_program_with_other_fields_is_no_chat_model() -> None:
     found = asked(service, lambda c: c.post("/v1/chat/completions", json={"messages": [USER]}))
     assert found.status_code == 404
     assert "one text input and one text output" in found.json()["error"]["message"]
+
+
+class Talk(dspy.Signature):
+    """Answer the guest."""
+
+    history: dspy.History = dspy.InputField()
+    question: str = dspy.InputField(max_length=20)
+    answer: str = dspy.OutputField()
+
+
+def test_earlier_questions_and_answers_are_the_history_of_a_program_that_takes_one() -> None:
+    seen: list[Any] = []
+
+    def answer(request: Any) -> str:
+        seen.append(list(request.messages))
+        return "at noon"
+
+    said = [("system", "Be brief."), ("user", "Hm?"), ("user", "Breakfast?"), ("assistant", "Yes."), ("user", "When?")]
+    body = {"messages": [{"role": role, "content": text} for role, text in said]}
+    found = asked(served(answer, program=ts.Predict(Talk)), lambda c: c.post("/v1/chat/completions", json=body)).json()
+    assert found["choices"][0]["message"]["content"] == "at noon"
+    assert found["ignored"] == ["messages[0]", "messages[1]"]
+    before = ts.render(
+        ts.Predict(Talk),
+        history=dspy.History(messages=[{"question": "Breakfast?", "answer": "Yes."}]),
+        question="When?",
+    )
+    assert seen == [[(one["role"], one["content"]) for one in before.messages if one["role"] != "system"]]
+
+
+def test_a_question_keeps_the_bounds_of_its_field() -> None:
+    body = {"messages": [{"role": "user", "content": "Is there any breakfast?"}]}
+    found = asked(served(program=ts.Predict(Talk)), lambda c: c.post("/v1/chat/completions", json=body))
+    assert (found.status_code, found.json()["error"]["field"]) == (422, "question")
+
+
+def test_each_model_is_told_by_its_name() -> None:
+    service = served(program=ts.Predict("question -> answer"))
+    found = asked(service, lambda c: c.get("/v1/models/default")).json()
+    assert found == asked(service, lambda c: c.get("/v1/models")).json()["data"][0]
+    assert asked(service, lambda c: c.get("/v1/models/gpt")).status_code == 404

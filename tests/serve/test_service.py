@@ -112,6 +112,19 @@ def test_a_token_is_asked_for_everywhere_but_for_health() -> None:
     assert asked(service, lambda c: c.post("/predict", json={"text": "hi"}, headers=headers)).status_code == 200
 
 
+def test_the_document_says_where_the_token_is_asked_for() -> None:
+    sent = {"Authorization": "Bearer a-long-enough-token"}
+    document = asked(served(token="a-long-enough-token"), lambda c: c.get("/openapi.json", headers=sent)).json()
+    assert document["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    assert document["security"] == [{"token": []}]
+    assert {path for path, one in document["paths"].items() if "security" in [*one.values()][0]} == {
+        "/",
+        "/healthz",
+        "/readyz",
+    }
+    assert "security" not in asked(served(), lambda c: c.get("/openapi.json")).json()
+
+
 def test_a_foreign_host_name_is_refused() -> None:
     service = served(hosts=["localhost"])
     assert asked(service, lambda c: c.get("/healthz", headers={"host": "evil.example:8000"})).status_code == 421

@@ -112,7 +112,7 @@ def test_without_the_page_there_is_nothing_of_it() -> None:
 
 
 @contextlib.contextmanager
-def listening(service: Service) -> Iterator[str]:
+def listening(service: Any) -> Iterator[str]:
     """Yield the URL of a service that a browser reaches."""
     server = uvicorn.Server(uvicorn.Config(service, port=0, log_level="error", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -179,3 +179,36 @@ def test_in_a_browser_a_blank_input_is_null_and_a_right_answer_begins_as_what_wa
     inputs = {"text": "The soup was cold.", "note": None, "paid": None, "kind": None}
     kept = {"topic": "kitchen", "reason": "soup", "urgent": True, "number": 2**53 + 1}
     assert row == {"answered": json.loads(reply), **inputs, **kept}
+
+
+class Own(dspy.Module):
+    """Its outputs are known from its answers alone."""
+
+    def forward(self, text: str) -> dspy.Prediction:
+        return dspy.Prediction(topic="food", length=len(text), parts={"first": text}, note=None)
+
+
+def below(service: Service, prefix: str) -> Any:
+    """Return an app as a proxy that has the service at `prefix`."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["path"].startswith(prefix), scope["path"]
+        await service({**scope, "path": scope["path"].removeprefix(prefix)}, receive, send)
+
+    return app
+
+
+@pytest.mark.whole
+def test_in_a_browser_the_page_is_below_a_path_and_takes_right_answers_of_a_class_of_ones_own(tmp_path: Path) -> None:
+    service = served(program=Own(), feedback=FeedbackFolder(tmp_path))
+    with listening(below(service, "/topics")) as address, opened(f"{address}topics/") as page:
+        page.get_by_label("text").fill("Cold soup.")
+        page.get_by_role("button", name="Ask").click()
+        page.locator("#answer").wait_for(state="visible")
+        page.get_by_text("This is wrong").click()
+        page.get_by_label("topic").fill("kitchen")
+        page.get_by_role("button", name="Keep the right answer").click()
+        page.get_by_text("It is kept.").wait_for()
+    row = json.loads((tmp_path / "program.jsonl").read_text(encoding="utf-8"))
+    right = {"topic": "kitchen", "length": 10, "parts": {"first": "Cold soup."}, "note": None}
+    assert row == {"text": "Cold soup.", "answered": {**right, "topic": "food"}, **right}

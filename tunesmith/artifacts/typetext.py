@@ -154,7 +154,8 @@ class _Parser:
             else:
                 inside.append(self.union(depth + 1))
         self.expect("]")
-        return tuple[tuple(inside)]
+        made: Any = tuple
+        return made[tuple(inside)]
 
     def _literal(self) -> Any:
         self.expect("[")

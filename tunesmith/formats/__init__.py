@@ -8,7 +8,15 @@ if TYPE_CHECKING:
     from tunesmith.formats.bare import BareFormat
     from tunesmith.formats.choosing import carries, default_format, field_reader
     from tunesmith.formats.fields import field_titles, plain_text, read_inputs
-    from tunesmith.formats.format import Adapter, AdapterParseError, ChatAdapter, Format, Rendered, inputs_with_parts
+    from tunesmith.formats.format import (
+        Adapter,
+        AdapterParseError,
+        ChatAdapter,
+        Format,
+        Rendered,
+        history_field,
+        inputs_with_parts,
+    )
     from tunesmith.formats.layout import Layout, Section
     from tunesmith.formats.options import Constraint
     from tunesmith.formats.plan import values_of
@@ -36,6 +44,7 @@ __all__ = [
     "format_names",
     "get_format",
     "gives_label_logprobs",
+    "history_field",
     "inputs_with_parts",
     "LABEL_LOGPROBS",
     "Layout",

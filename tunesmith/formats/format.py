@@ -70,6 +70,7 @@ __all__ = [
     "ReplyError",
     "UnwrappedMethods",
     "has_dspys_own",
+    "history_field",
     "inputs_with_parts",
     "thinking_of",
 ]
@@ -206,7 +207,7 @@ class Format(UnwrappedMethods, Adapter):
 
         Outputs of DSPy's decision types (`Noul`, `Choice`, `Score`) are checked as the probabilities that it requests.
         """
-        turns = _history_field(signature)
+        turns = history_field(signature)
         for name, annotation in inputs_with_parts(signature).items():
             if name != turns:
                 raise FormatError(
@@ -463,14 +464,14 @@ class Format(UnwrappedMethods, Adapter):
         if not outputs or not inputs:
             return []
         return [
-            *(self._turns(signature, values) if _history_field(signature) is not None else ()),
+            *(self._turns(signature, values) if history_field(signature) is not None else ()),
             {"role": "user", "content": self._writer(signature)(inputs)},
             *self._reply_turns(signature, outputs, mode),
         ]
 
     def _turns(self, signature: type[Signature], inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         """Return the entries of the history in `inputs` as turns in the form of demos."""
-        field = _history_field(signature)
+        field = history_field(signature)
         if field is None or inputs.get(field) is None:
             return []
         write, names = self._writer(signature), _written(signature)
@@ -542,7 +543,7 @@ class Format(UnwrappedMethods, Adapter):
             write_inputs=self._writer(signature),
             history=[{"role": "system", "content": system}, *turns],
             rollout=rollout,
-            turns=_history_field(signature),
+            turns=history_field(signature),
             cache=cache,
             tools=bool(constraint.tools),
         )
@@ -666,7 +667,7 @@ def _with_rest(
     return {**outputs, "logprobs": response.logprobs} if logprobs and response.logprobs is not None else outputs
 
 
-def _history_field(signature: type[Signature]) -> str | None:
+def history_field(signature: type[Signature]) -> str | None:
     """Return the input that is a `dspy.History`, `None` without one."""
     return next((name for name, info in signature.input_fields.items() if _is_history(info.annotation)), None)
 
@@ -678,7 +679,7 @@ def _is_history(annotation: Any) -> bool:
 
 def _written(signature: type[Signature]) -> dict[str, Any]:
     """Return the types of the inputs that are written in a message."""
-    turns = _history_field(signature)
+    turns = history_field(signature)
     return {name: annotation for name, annotation in input_types(signature).items() if name != turns}
 
 

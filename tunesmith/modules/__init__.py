@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.candidate import Candidate, Part
     from tunesmith.modules.changes import Changes, ValueChange, same_json
     from tunesmith.modules.classify import Classify
-    from tunesmith.modules.contract import Contract, typed_object
+    from tunesmith.modules.contract import Chat, Contract, typed_object
     from tunesmith.modules.fingerprint import (
         class_name,
         find_class,
@@ -127,6 +127,7 @@ __all__ = [
     "ChainOfThought",
     "change_settings",
     "Changes",
+    "Chat",
     "choices_of",
     "Chunking",
     "class_name",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, NotRequired, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, NotRequired, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.config import ExtraValues
@@ -11,11 +11,26 @@ from pydantic_core import PydanticUndefined
 from typing_extensions import TypedDict
 
 from tunesmith.errors import UsageError, shown
+from tunesmith.formats import history_field
 from tunesmith.modules.inputs import program_inputs
 from tunesmith.modules.module import DspyPredict, Module, signature_of
 from tunesmith.signatures import Signature, field_description, input_types, output_types
 
-__all__ = ["Contract", "typed_object"]
+__all__ = ["Chat", "Contract", "typed_object"]
+
+
+class Chat(NamedTuple):
+    """The fields of a program that answers as a chat model.
+
+    Attributes:
+        asked: the text input.
+        answer: the text output.
+        history: the input that takes the turns before, `None` without one.
+    """
+
+    asked: str
+    answer: str
+    history: str | None
 
 
 @dataclass(frozen=True)
@@ -26,13 +41,13 @@ class Contract:
         inputs: a typed dictionary; its values are passed to the program.
         outputs: a typed dictionary.
         labels: the outputs that a row of data for the program has to have: not the reasoning.
-        chat: the names of the text input and the text output of a program that has one of each, else `None`.
+        chat: the fields of a program that answers as a chat model, else `None`.
     """
 
     inputs: Any
     outputs: Any
     labels: frozenset[str]
-    chat: tuple[str, str] | None
+    chat: Chat | None
 
     @classmethod
     def of(cls, program: Module, name: str, *, longest: int) -> "Contract":
@@ -137,10 +152,12 @@ def _check_known(inputs: Any, entries: Iterable[Entry]) -> None:
         raise UsageError("The inputs of the program have no JSON schema, so it cannot be served.") from error
 
 
-def _chat(signature: type[Signature]) -> tuple[str, str] | None:
-    """Return the names of the one input and the one output if both are texts."""
-    inputs, outputs = signature.input_fields, signature.output_fields
+def _chat(signature: type[Signature]) -> Chat | None:
+    """Return the fields of a program with one text input and one text output, and maybe a history."""
+    history = history_field(signature)
+    inputs = {name: info for name, info in signature.input_fields.items() if name != history}
+    outputs = signature.output_fields
     if len(inputs) != 1 or len(outputs) != 1:
         return None
     (asked, info), (answer, other) = *inputs.items(), *outputs.items()
-    return (asked, answer) if info.annotation is str and other.annotation is str else None
+    return Chat(asked, answer, history) if info.annotation is str and other.annotation is str else None

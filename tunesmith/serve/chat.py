@@ -2,12 +2,14 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from typing import Any, Literal, NotRequired
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence, Set
+from typing import Any, Literal, NamedTuple, NotRequired
 
+from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 from tunesmith.lm import Call
+from tunesmith.modules import Chat
 from tunesmith.serve.attempt import Watch
 from tunesmith.serve.contract import reader_of, typed_object
 from tunesmith.serve.desk import Desk
@@ -60,23 +62,53 @@ class Completion(TypedDict):
     ignored: NotRequired[list[str]]
 
 
+class Model(TypedDict):
+    """A program that answers as a chat model."""
+
+    id: str
+    object: str
+    created: int
+    owned_by: str
+
+
 class Models(TypedDict):
     """The answer of `/v1/models`."""
 
     object: str
-    data: list[dict[str, Any]]
+    data: list[Model]
+
+
+class _Model(NamedTuple):
+    """A program, its fields, and what reads its inputs."""
+
+    endpoint: Endpoint
+    fields: Chat
+    read: Callable[[bytes], Any]
 
 
 def chat_doors(endpoints: Iterable[Endpoint], desk: Desk) -> list[Door]:
     """Return the doors, none if no program has one text input and one text output."""
-    models = {endpoint.name or _ROOT: endpoint for endpoint in endpoints if endpoint.contract.chat is not None}
+    models = {
+        endpoint.name or _ROOT: _Model(endpoint, endpoint.contract.chat, reader_of(endpoint.contract.inputs))
+        for endpoint in endpoints
+        if endpoint.contract.chat is not None
+    }
     if not models:
         return []
     created = int(time.time())
+    about: dict[str, Model] = {
+        name: {"id": name, "object": "model", "created": created, "owned_by": "tunesmith"} for name in models
+    }
 
     async def listed(_: Request) -> Response:
-        data = [{"id": name, "object": "model", "created": created, "owned_by": "tunesmith"} for name in models]
-        return JSONResponse({"object": "list", "data": data})
+        return JSONResponse({"object": "list", "data": list(about.values())})
+
+    def one(name: str) -> Door:
+        async def told(_: Request) -> Response:
+            return JSONResponse(about[name])
+
+        text = "Return what `/v1/models` says of this program."
+        return Door(f"/v1/models/{name}", told, name, "models", text, None, Model, method="GET")
 
     body = typed_object(
         "ChatRequest",
@@ -91,21 +123,25 @@ def chat_doors(endpoints: Iterable[Endpoint], desk: Desk) -> list[Door]:
     return [
         Door("/v1/models", listed, "", "models", "List the programs that answer as chat models.", None, Models,
              method="GET"),
+        *map(one, models),
         Door(
             "/v1/chat/completions", _completions(models, desk, reader_of(body)), "", "chat",
-            "Answer the last user message with a program. Earlier messages and options of sampling are not used: the "
-            "answer names them under `ignored`.", body, Completion, statuses=(404,),
+            "Answer the last user message with a program. Earlier questions and answers are its history, if it takes "
+            "one. Other messages and options of sampling are not used: the answer names them under `ignored`.",
+            body, Completion, statuses=(404,),
         ),
     ]  # fmt: skip
 
 
-def _completions(models: Mapping[str, Endpoint], desk: Desk, read: Callable[[bytes], Any]) -> Handler:
+def _completions(models: Mapping[str, _Model], desk: Desk, read: Callable[[bytes], Any]) -> Handler:
     async def completions(request: Request) -> Response:
         body = await read_inputs(request, desk, read)
-        endpoint = _chosen(models, body.get("model"))
-        asked, answer = endpoint.contract.chat or ("", "")
-        inputs = {asked: _question(body, desk.limits.text)}
-        reply = _Reply(body, endpoint, answer)
+        endpoint, fields, read_fields = _chosen(models, body.get("model"))
+        question = _question(body)
+        earlier, used = ([], set[int]()) if fields.history is None else _turns(body["messages"][:-1], fields)
+        given = {fields.asked: question} | ({} if fields.history is None else {fields.history: {"messages": earlier}})
+        inputs = read_fields(to_json(given))
+        reply = _Reply(body, endpoint, fields.answer, used)
         if body.get("stream"):
             response = await streamed(request, endpoint, desk, inputs, reply.events)
             request.scope[KEY].program = endpoint.name
@@ -116,7 +152,7 @@ def _completions(models: Mapping[str, Endpoint], desk: Desk, read: Callable[[byt
             visit.program = endpoint.name
             with Watch(request.receive, attempt.stop):
                 prediction = await attempt.result(lambda: endpoint.run(inputs, attempt))
-        text = str(prediction[answer])
+        text = str(prediction[fields.answer])
         if desk.shows_texts:
             visit.outputs = text
         return JSONResponse(reply.whole(text, visit.calls))
@@ -124,7 +160,7 @@ def _completions(models: Mapping[str, Endpoint], desk: Desk, read: Callable[[byt
     return completions
 
 
-def _chosen(models: Mapping[str, Endpoint], name: str | None) -> Endpoint:
+def _chosen(models: Mapping[str, _Model], name: str | None) -> _Model:
     if name is None and len(models) == 1:
         return next(iter(models.values()))
     if name is None or name not in models:
@@ -133,7 +169,7 @@ def _chosen(models: Mapping[str, Endpoint], name: str | None) -> Endpoint:
     return models[name]
 
 
-def _question(body: Mapping[str, Any], longest: int) -> str:
+def _question(body: Mapping[str, Any]) -> str:
     """Return the text of the last message, which must be the user's."""
     for name, is_set in _REFUSED.items():
         if name in body and is_set(body[name]):
@@ -141,22 +177,37 @@ def _question(body: Mapping[str, Any], longest: int) -> str:
     messages = body["messages"]
     if not messages or messages[-1]["role"] != "user":
         raise Refusal(422, "InvalidInput", "The last message must be the user's.", field="messages")
-    content = messages[-1].get("content")
-    text = content if isinstance(content, str) else "".join(part["text"] for part in content or [])
+    text = _text(messages[-1])
     if not text:
         raise Refusal(422, "InvalidInput", "The last message has no text.", field="messages")
-    if len(text) > longest:
-        raise Refusal(422, "TextTooLong", f"The last message is longer than {longest} characters. Shorten it.")
     return text
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    return content if isinstance(content, str) else "".join(part["text"] for part in content or [])
+
+
+def _turns(messages: Sequence[Mapping[str, Any]], fields: Chat) -> tuple[list[dict[str, str]], set[int]]:
+    """Return the entries of a history, a question with its answer each, and the places of the messages they are of."""
+    found, used, asked = list[dict[str, str]](), set[int](), None
+    for place, message in enumerate(messages):
+        if message["role"] == "user":
+            asked = place
+        elif message["role"] == "assistant" and asked is not None and _text(message):
+            found.append({fields.asked: _text(messages[asked]), fields.answer: _text(message)})
+            used |= {asked, place}
+            asked = None
+    return found, used
 
 
 class _Reply:
     """Writes the answer to one request."""
 
-    def __init__(self, body: Mapping[str, Any], endpoint: Endpoint, answer: str) -> None:
+    def __init__(self, body: Mapping[str, Any], endpoint: Endpoint, answer: str, used: Set[int]) -> None:
         self._answer, self._model = answer, endpoint.name or _ROOT
         self._id, self._created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
-        earlier = [f"messages[{number}]" for number in range(len(body["messages"]) - 1)]
+        earlier = [f"messages[{number}]" for number in range(len(body["messages"]) - 1) if number not in used]
         self._ignored = [*earlier, *sorted(name for name in body if name not in _READ and body[name] is not None)]
         self._with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
 

@@ -43,7 +43,9 @@ class App:
     def take(self, doors: Sequence[Door]) -> None:
         """Answer with these doors from the next request on."""
         app = app_of(doors, title="tunesmith", version=_version())
-        app.openapi()  # fails here, and not at the first request for it
+        described = app.openapi()  # fails here, and not at the first request for it
+        if self._token is not None:
+            _secured(described)
         self._app, self._answers = app, answers_of(doors, self.desk)
 
     def about(self) -> Mapping[str, Any]:
@@ -125,6 +127,15 @@ class _Sent:
             headers += _LISTED if not own else [(name, value) for name, value in _LISTED if name not in own]
             message = {**message, "headers": headers}
         await self._send(message)
+
+
+def _secured(described: dict[str, Any]) -> None:
+    """Say in an OpenAPI document where the token is asked for, so that a client made from it sends one."""
+    described.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    described["security"] = [{"token": []}]
+    for path in _OPEN:
+        for operation in described["paths"].get(path, {}).values():
+            operation["security"] = []
 
 
 def _without_port(host: str) -> str:
