@@ -386,9 +386,12 @@ def playing(search: str, lm: ts.LM) -> dict[str, Any]:
     program = ts.TreeOfThoughts(
         Game, evaluate=value, goal=goal, search=search, depth=3, generated=5, beam=2, max_nodes=40
     )
-    with dspy.context(lm=lm):
-        found = [program(numbers=numbers).stopped for numbers in chosen_rows(games, "game of 24")]
-    return {"exact": [float(stopped == "goal") for stopped in found]}
+    def won(example: Any, prediction: Any, trace: object = None) -> float:
+        return float(prediction.stopped == "goal")
+
+    examples = [dspy.Example(numbers=one).with_inputs("numbers") for one in chosen_rows(games, "game of 24")]
+    report = evaluate(program, examples, won, lm=lm)
+    return {"exact": [row.score or 0.0 for row in report.rows]}
 
 
 Cell = tuple[str, str]
