@@ -10,7 +10,7 @@ import dspy
 from pydantic import BaseModel
 
 from tunesmith.artifacts import Artifact, save
-from tunesmith.data import canonical_json, content_key
+from tunesmith.artifacts.manifest import render, seal
 from tunesmith.lm import Identity
 from tunesmith.modules import Candidate, ChainOfThought, Module
 from tunesmith.signatures import Demo
@@ -109,9 +109,5 @@ def forge(folder: Path, change: Any) -> None:
     file = folder / "manifest.json"
     manifest = json.loads(file.read_text())
     change(manifest)
-    apart = ("sha256", "unhashed", "unhashed_sha256")
-    manifest["sha256"] = content_key({n: v for n, v in manifest.items() if n not in apart}, escaped=True)
-    manifest["unhashed_sha256"] = content_key(manifest["unhashed"], escaped=True)
-    text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False)
-    file.write_text(text + "\n", encoding="utf-8")
-    assert json.loads(canonical_json(manifest, escaped=True)) == manifest
+    content = {n: v for n, v in manifest.items() if n not in ("sha256", "unhashed", "unhashed_sha256")}
+    file.write_bytes(render(seal(content, manifest["unhashed"])))

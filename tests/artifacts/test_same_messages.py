@@ -42,3 +42,23 @@ def test_what_was_compiled_on_one_engine_is_sent_to_all(name: str, tmp_path: Pat
 
     assert len(sent[0]) == 2 + 2 * len(DEMOS)
     assert all(one == sent[0] for one in sent)
+
+
+def test_values_of_demos_keep_the_order_of_their_keys(tmp_path: Path) -> None:
+    made = ts.Predict("record: dict[str, int] -> answer: dict[str, int]")
+    demo = Demo({"record": {"z": 1, "a": 2}}, {"answer": {"y": 1, "b": 2}})
+    program = Candidate.of(made).with_part("self", format="json", demos=(demo,)).apply(made)
+    ts.save(tmp_path / "a", program)
+
+    sent = [render(one, record={"k": 1, "b": 2}).messages for one in (program, ts.load(tmp_path / "a"))]
+    assert sent[0] == sent[1]
+    assert '"z": 1, "a": 2' in sent[0][1]["content"]
+
+
+def test_a_router_keeps_the_order_of_its_rules(tmp_path: Path) -> None:
+    routes = {name: ts.Predict("text -> answer") for name in ("animals", "cards")}
+    router = ts.Router("text", rules={"zebra": "animals", "card": "cards"}, **routes)
+    ts.save(tmp_path / "a", router)
+
+    with dspy.context(lm=ts.ScriptedLM("words", "words")):
+        assert [one(text="a card with a zebra").route for one in (router, ts.load(tmp_path / "a"))] == ["animals"] * 2

@@ -92,7 +92,7 @@ def test_an_artifact_of_before_has_no_keys_and_knows_no_example(tmp_path):
 def test_the_manifest_says_what_was_compiled(tmp_path):
     artifact = saved(tmp_path / "a", seed=3, notes=("one", "two"), extra={"budget": {"calls": 9}})
     manifest = artifact.manifest
-    assert manifest["schema_version"] == 2
+    assert manifest["schema_version"] == 3
     assert manifest["program"]["class"] == "tunesmith.modules.predict:ChainOfThought"
     assert artifact.signatures["predict"][1] == {
         "name": "kind",

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from tunesmith.artifacts.migrations import check_version, migrated
 from tunesmith.artifacts.schema import check_manifest
-from tunesmith.data import canonical_json, content_key
-from tunesmith.errors import ArtifactError, shown
+from tunesmith.data import content_key
+from tunesmith.errors import ArtifactError, DataError, shown
 from tunesmith.signatures import unique_object
 
 __all__ = ["parse_json", "parse_manifest", "plain", "render", "seal", "sha256_of"]
@@ -15,6 +16,10 @@ __all__ = ["parse_json", "parse_manifest", "plain", "render", "seal", "sha256_of
 # Entries outside the top-level `sha256`. Times and paid usage differ between two runs of one compile, so they are not
 # part of its identity. They have their own hash, because a changed digit in them is still damage.
 _APART = frozenset({"sha256", "unhashed", "unhashed_sha256"})
+
+# A model reads the keys of a demo's values in their order, and the first rule of a router that fits decides.
+_AS_GIVEN = frozenset({"inputs", "outputs", "spec"})
+_SORTED = 2  # the last version whose keys were all sorted
 
 
 def sha256_of(raw: bytes) -> str:
@@ -38,23 +43,33 @@ def plain(name: str, value: Any) -> Any:
 
 
 def seal(content: dict[str, Any], unhashed: dict[str, Any]) -> dict[str, Any]:
-    """Return the manifest of `content` and `unhashed` with both hashes."""
+    """Return the manifest of `content` and `unhashed` with both hashes.
+
+    Raises:
+        ArtifactError: `content` is nested too deeply.
+    """
+    try:
+        key = _content_sha256(content)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"The manifest cannot be written as JSON: {error}.") from error
     return {
         **content,
-        "sha256": content_key(content, escaped=True),
+        "sha256": key,
         "unhashed": unhashed,
         "unhashed_sha256": content_key(unhashed, escaped=True),
     }
 
 
 def render(manifest: dict[str, Any]) -> bytes:
-    """Return the canonical text of a manifest: sorted, indented by 2, UTF-8, with a newline at the end.
+    """Return the canonical text of a manifest: indented by 2, UTF-8, with a newline at the end.
+
+    Keys are sorted, except inside the values of demos and the arguments of modules, whose order means something.
 
     Raises:
         ArtifactError: it has text that is not Unicode, or is nested too deeply.
     """
     try:
-        text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(_in_order(manifest), indent=2, ensure_ascii=False, allow_nan=False)
         return f"{text}\n".encode()
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"The manifest cannot be written as UTF-8 JSON: {error}.") from error
@@ -74,14 +89,35 @@ def parse_manifest(raw: bytes, where: str) -> dict[str, Any]:
     return manifest
 
 
+def _content_sha256(content: Mapping[str, Any]) -> str:
+    text = json.dumps(_in_order(content), allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _in_order(manifest: Mapping[str, Any]) -> Any:
+    return _sorted(manifest, frozenset() if manifest.get("schema_version") in range(1, _SORTED + 1) else _AS_GIVEN)
+
+
+def _sorted(value: Any, as_given: frozenset[str]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: one if name in as_given else _sorted(one, as_given) for name, one in sorted(value.items())}
+    return [_sorted(one, as_given) for one in value] if isinstance(value, list) else value
+
+
 def _check_bytes(manifest: dict[str, Any], raw: bytes, where: str) -> None:
     content = {name: value for name, value in manifest.items() if name not in _APART}
-    checks = (
-        (content, manifest.get("sha256"), "content"),
-        (manifest.get("unhashed"), manifest.get("unhashed_sha256"), "`unhashed` part"),
-    )
-    for value, promised, title in checks:
-        if _key(value, where) != promised:
+    try:
+        found = {
+            "content": (_content_sha256(content), "sha256"),
+            "`unhashed` part": (content_key(manifest.get("unhashed"), escaped=True), "unhashed_sha256"),
+        }
+    except (DataError, ValueError, RecursionError) as error:
+        raise ArtifactError(
+            f"{where} was changed after it was written, or is nested too deeply: {error}. Restore the file, or compile "
+            "again."
+        ) from error
+    for title, (key, name) in found.items():
+        if key != manifest.get(name):
             raise ArtifactError(
                 f"{where} was changed after it was written: the sha256 of its {title} differs. "
                 "Restore the file, or compile again."
@@ -93,16 +129,6 @@ def _check_bytes(manifest: dict[str, Any], raw: bytes, where: str) -> None:
             f"{where} was changed after it was written: its layout is not tunesmith's. "
             "Restore the file, or compile again."
         )
-
-
-def _key(value: Any, where: str) -> str:
-    try:
-        return hashlib.sha256(canonical_json(value, escaped=True).encode()).hexdigest()
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(
-            f"{where} was changed after it was written, or is nested too deeply: {error}. Restore the file, or compile "
-            "again."
-        ) from error
 
 
 def parse_json(raw: bytes, where: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tunesmith.lm import PORTABLE, is_portable
 
 __all__ = ["ADAPTER", "CLASS_NAME", "KEY_DIGITS", "SCHEMA_VERSION", "check_manifest", "manifest_schema"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 KEY_DIGITS = 12
 """Digits of an example's short key, 48 bits: 1,000 other examples match one of 10,000 keys by chance only once in 28
