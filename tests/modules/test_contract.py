@@ -45,6 +45,7 @@ from tunesmith.modules import (
     StateMachine,
     StepBack,
     Team,
+    Tool,
     TreeOfThoughts,
     Vectors,
     ZeroShotCoT,
@@ -104,6 +105,15 @@ class TestReAct(ModuleContract):
 
     def make(self) -> dspy.Module:
         return ReAct(Route, tools=[lookup], max_steps=1)
+
+
+class TestReActWithAModule(ModuleContract):
+    inputs = BILL
+    calls = 3
+
+    def make(self) -> dspy.Module:
+        asked = Tool(Predict("question -> note"), "ask", "Ask a colleague.")
+        return ReAct(Route, tools=[asked], max_steps=1)
 
 
 class TestReActThenCoT(ModuleContract):

@@ -7,7 +7,9 @@ from pydantic import WithJsonSchema
 
 from tunesmith.data import canonical_json
 from tunesmith.errors import UsageError, shown
+from tunesmith.modules.inputs import program_inputs
 from tunesmith.modules.module import DspyPredict, Module, Prediction, signature_of
+from tunesmith.modules.registry import is_registered, spec_of
 from tunesmith.signatures import InputField, Signature, to_json_value
 
 __all__ = ["as_text", "check_step", "outputs_of", "step_signature", "texts_type", "with_inputs"]
@@ -27,13 +29,23 @@ def check_step(step: Any, added: tuple[str, ...]) -> None:
 
 
 def outputs_of(step: Module) -> list[str]:
-    """Return the outputs of a step's last predictor: the best guess before the step runs."""
+    """Return the outputs of a step: those of its last predictor that it declares, else all that it declares.
+
+    A module that declares none has those of the step that it is around; one of the user's own those of its last
+    predictor, which is a guess.
+    """
     predictors = step.named_predictors()
-    return list(signature_of(predictors[-1][1]).output_fields) if predictors else []
+    last = list(signature_of(predictors[-1][1]).output_fields) if predictors else []
+    declared, inner = getattr(step, "signature", None), (spec_of(step) or {}).get("step")
+    if isinstance(declared, type) and issubclass(declared, Signature) and is_registered(step):
+        return [name for name in last if name in declared.output_fields] or list(declared.output_fields)
+    return outputs_of(inner) if isinstance(inner, Module) else last
 
 
 def step_signature(step: Any) -> type[Signature]:
-    """Return the signature of a step with one predictor.
+    """Return the signature of a step with one predictor: of the predictor, or of the step if that has other inputs.
+
+    So that of a `ts.RAG` has no passages, which the RAG finds itself.
 
     Raises:
         UsageError: `step` is not a module, or has not one predictor.
@@ -45,7 +57,8 @@ def step_signature(step: Any) -> type[Signature]:
             f"Given: {shown(step)}."
         )
     predictor: DspyPredict = predictors[0][1]
-    return signature_of(predictor)
+    found, inputs = signature_of(predictor), program_inputs(step)
+    return inputs.signature if inputs.signature is not None and set(found.input_fields) - set(inputs.names) else found
 
 
 def with_inputs(signature: type[Signature], instruction: str, **added: str) -> type[Signature]:

@@ -176,3 +176,10 @@ def test_many_conversations_use_one_memory() -> None:
 def test_a_memory_that_cannot_work_is_refused(make: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         make()
+
+
+def test_a_history_of_dspy_is_a_conversation() -> None:
+    past = dspy.History(messages=[{"message": "I am Ada.", "reply": "Hello!"}])
+    with dspy.context(lm=ts.ScriptedLM("You are Ada.")):
+        found = chat()(message="Who am I?", past=past)
+    assert found.past == [*past.messages, {"message": "Who am I?", "reply": "You are Ada."}]

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import dataclasses
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -359,3 +360,54 @@ def test_an_answer_at_the_limit_of_a_text_is_a_step_that_can_be_read() -> None:
     assert "length limit and was probably cut" in step.observation
     assert "Reply:" not in step.observation
     assert found.answer == "x"
+
+
+def test_arguments_as_a_text_of_json_are_read() -> None:
+    reply = json.dumps({"thought": "?", "action": {"tool": "lookup", "arguments": json.dumps({"keyword": "Simpsons"})}})
+    found = ask(made(), ts.ScriptedLM(reply, finish(answer="x")))
+    assert (found.steps[0].arguments, found.steps[0].failed) == ({"keyword": "Simpsons"}, False)
+
+
+def with_modules(**options: Any) -> ts.ReAct:
+    pages = ts.BM25(list(WIKI.values()))
+    tools = [ts.Tool(pages, "find"), ts.Tool(ts.RAG(pages), "docs", "Answers from the encyclopedia.")]
+    return ts.ReAct("question -> answer", tools=tools, **options)
+
+
+def test_a_module_is_a_tool_with_its_inputs_as_arguments() -> None:
+    replies = (
+        act("Search.", "find", query="Groening", k="1"),
+        act("Search.", "find", query="xyzzy"),
+        act("Ask.", "docs", question="Whom was Milhouse named after?"),
+        '{"answer": "Richard Nixon", "citations": [1]}',
+        finish(answer="Nixon"),
+    )
+    program = with_modules()
+    found = ask(program, ts.ScriptedLM(*replies))
+
+    said = [one.observation for one in found.steps]
+    assert said[:3] == [f"[1] {WIKI['Milhouse']}", "Nothing was found.", "Richard Nixon"]
+    assert "- find: Search for passages.\n- docs: Answers from the encyclopedia." in program.step.signature.instructions
+    assert set(Candidate.of(program).parts) == {"step", "extract", "docs.generate.step"}
+    assert calls_of(with_modules(max_steps=3)) == (3 + 1 + 3, True)
+
+
+def test_a_candidate_changes_the_module_that_is_called_and_no_other() -> None:
+    program = with_modules()
+    part = dataclasses.replace(Candidate.of(program).parts["docs.generate.step"], instruction="Answer in one word.")
+    changed = dataclasses.replace(
+        Candidate.of(program), parts={**Candidate.of(program).parts, "docs.generate.step": part}
+    ).apply(program)
+    for one, known in ((program, False), (changed, True)):
+        lm = ts.ScriptedLM(
+            act("Ask.", "docs", question="Milhouse?"), '{"answer": "x", "citations": []}', finish(answer="")
+        )
+        ask(one, lm)
+        assert ("Answer in one word." in str(lm.requests[1].system)) is known
+
+
+def test_a_module_that_cannot_be_a_tool_is_refused() -> None:
+    rag = ts.RAG(ts.BM25(["a"]))
+    for name, said in (("step", "cannot be called `step`"), ("a-b", "is an identifier")):
+        with pytest.raises(UsageError, match=said):
+            ts.ReAct("question -> answer", tools=[ts.Tool(rag, name)])

@@ -163,3 +163,14 @@ def test_a_router_that_cannot_work_is_refused(options: dict[str, Any]) -> None:
         router(**options)
     with pytest.raises(UsageError, match="needs 2 or more"):
         ts.Router("text", one=ts.Predict(STEP))
+
+
+def test_a_field_of_a_route_that_the_router_adds_itself_has_the_name_of_the_route() -> None:
+    vote = ts.SelfConsistency(ts.Predict(STEP), samples=2)
+    found = ask(ts.Router("text", rules={"vote": "vote"}, vote=vote, talk=ts.Predict(STEP)), "vote", "4", "5")
+    assert (found.vote_confidence, found.confidence, found.stopped) == (0.5, None, "samples")
+
+
+def test_without_the_text_that_decides_no_call_is_made() -> None:
+    with pytest.raises(UsageError, match="`text` is missing, which decides the route"):
+        router()(question="2 + 2?")

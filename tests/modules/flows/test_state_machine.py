@@ -208,3 +208,10 @@ def test_a_machine_that_cannot_work_is_refused(options: dict[str, Any], said: st
 def test_moves_name_states(make: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         make()
+
+
+def test_why_a_state_stopped_is_kept_beside_why_the_machine_did() -> None:
+    vote = ts.SelfConsistency(ts.Predict("topic -> line"), samples=1)
+    program = ts.StateMachine("line", moves={"vote": ["end"]}, vote=vote, end=ts.Predict("line -> title"))
+    found, _ = run(program, "Snow.", "Winter", topic="winter")
+    assert (found.vote_stopped, found.stopped) == ("samples", "end")

@@ -120,6 +120,8 @@ def test_it_is_counted_rebuilt_and_refused(tmp_path: Path) -> None:
         ts.LeastToMost(ts.Predict("story, question -> answer"))
     with pytest.raises(UsageError, match="`solved`"):
         ts.LeastToMost(ts.Predict("solved -> answer"))
+    with pytest.raises(UsageError, match="reads `passages`"):
+        ts.LeastToMost(ts.RAG(ts.BM25(["a"])))
 
 
 def test_an_engine_is_held_to_few_and_short_parts_and_others_are_read_whatever_they_say() -> None:

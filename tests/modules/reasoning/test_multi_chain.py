@@ -71,3 +71,11 @@ def test_it_is_counted_rebuilt_and_refused(tmp_path: Path) -> None:
     assert ts.load(tmp_path / "one").samples == 5
     with pytest.raises(UsageError, match="`attempts`"):
         ts.MultiChainComparison(ts.Predict("attempts -> answer"))
+
+
+def test_attempts_of_a_rag_are_compared_by_its_own_inputs_and_outputs() -> None:
+    rag = ts.RAG(ts.BM25(["Brad Peyton directed San Andreas."]), "question -> answer")
+    cited = '{"answer": "No", "citations": [1]}'
+    found, lm = ask(ts.MultiChainComparison(rag, samples=2), cited, cited, "Yes")
+    assert (found.answer, "citations" in found) == ("Yes", False)
+    assert "Brad Peyton directed" in lm.requests[2].messages[-1].text

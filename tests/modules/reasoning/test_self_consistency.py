@@ -204,3 +204,17 @@ class _Unsearched(list[object]):
 
     def __iter__(self) -> Iterator[object]:
         raise AssertionError("the history was searched")
+
+
+def test_chains_of_other_modules_vote_on_what_these_declare() -> None:
+    rag = ts.RAG(ts.BM25(["two and two", "2 is two"]))
+    found = ask(ts.SelfConsistency(rag, samples=2), answers(*(f'{{"answer": "4", "citations": [{n}]}}' for n in "12")))
+    assert (found.answer, found.confidence) == ("4", 1.0)
+
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    assert ts.SelfConsistency(ts.Agent(STEP, tools=[add])).outputs == ["answer"]
+    assert ts.SelfConsistency(ts.TreeOfThoughts(STEP)).outputs == ["answer"]
+    assert ts.SelfConsistency(ts.Team(STEP, {"a": "You add.", "b": "You check."})).outputs == ["answer"]
+    assert ts.SelfConsistency(ts.Chain(a=ts.Predict(STEP), b=ts.Predict("answer -> unit"))).outputs == ["unit"]

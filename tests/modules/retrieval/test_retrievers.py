@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import dspy
@@ -135,3 +136,28 @@ def test_an_asynchronous_function_is_called_asynchronously() -> None:
 
     search = as_retriever(find)
     assert texts(asyncio.run(search.acall("card"))) == ["card"]
+
+
+def test_a_text_that_two_searches_find_is_one_passage() -> None:
+    for given in (["Close my account."], [{"text": "Close my account."}], [("Close my account.", 0.5)]):
+        found = Hybrid(BM25(TEXTS), lambda query, given=given: given)("my account")
+        assert texts(found) == ["Close my account.", *texts(BM25(TEXTS)("my account"))[1:]]
+
+
+@dataclass
+class Document:
+    """As those of LangChain."""
+
+    page_content: str
+    metadata: dict[str, str]
+    id: str | None = None
+
+
+def test_documents_of_other_libraries_become_passages() -> None:
+    document = Document("Close my account.", {"source": "help.md"})
+    for given in (document, (document, 0.5), {"content": "Close my account.", "metadata": {"file_path": "help.md"}}):
+        (found,) = as_retriever(lambda query, given=given: [given])("anything")
+        assert (found.text, found.source) == ("Close my account.", "help.md")
+        assert found.id == Corpus.of([given]).ids[0] == Corpus.of({"help.md": "Close my account."}).ids[0]
+    with pytest.raises(UsageError, match=r"give the method, such as `store.invoke`"):
+        as_retriever(document)

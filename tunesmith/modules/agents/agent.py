@@ -63,6 +63,7 @@ class Agent(Memory):
         **limits: Any,
     ) -> None:
         super().__init__(PlanAndAct(signature, tools, planned=planned, **limits), tokens, recalled, embed)
+        self.signature: Any = self.signature.delete("did")  # for the memory, and no answer
 
     def spec(self) -> Mapping[str, Any]:
         """Return the constructor's arguments except the settings, as JSON: an artifact does not hold functions."""

@@ -13,11 +13,12 @@ __all__ = ["checked_turns", "fitting", "plain_turn", "turn_text"]
 
 
 def checked_turns(given: Any, name: str) -> list[Mapping[str, Any]]:
-    """Return the turns of a conversation.
+    """Return the turns of a conversation, also of a `dspy.History`.
 
     Raises:
         UsageError: they are not a list of mappings.
     """
+    given = getattr(given, "messages", given)
     listed = isinstance(given, Sequence) and not isinstance(given, str)
     if not listed or not all(isinstance(turn, Mapping) for turn in given):
         raise UsageError(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field, GetCoreSchemaHandler
@@ -16,10 +17,14 @@ from tunesmith.modules.agents.counted import Counted, tokens_of
 from tunesmith.modules.agents.tool import Tool, arguments_type, as_tool, result_text, typed_dict
 from tunesmith.modules.agents.trajectory import ToolStep, cut_text, trajectory_text
 from tunesmith.modules.flow import Call, Flow, Steps
-from tunesmith.modules.module import DspyPredict, Prediction, as_signature
+from tunesmith.modules.flows.parts import Parts
+from tunesmith.modules.module import DspyPredict, Module, Prediction, as_signature
 from tunesmith.modules.predict import Predict
-from tunesmith.modules.registry import register_module
+from tunesmith.modules.registry import calls_of, register_module
+from tunesmith.modules.retrieval.generate import passages_text
+from tunesmith.modules.retrieval.passage import Passage
 from tunesmith.modules.setting import Setting
+from tunesmith.modules.step import as_text
 from tunesmith.signatures import (
     InputField,
     OutputField,
@@ -61,11 +66,12 @@ class ReAct(Flow):
     can do better. If the trajectory does not fit the context, the model does not see its first steps.
 
     Returns the outputs with `steps`, a list of `ToolStep`, and `stopped`: `finish`, `max_steps`, `max_tokens` or
-    `max_seconds`. One run is one call for each step, and one more at a limit.
+    `max_seconds`. One run is one call for each step, and one more at a limit; and those of a module that is a tool.
 
     Args:
         signature: what is asked and answered.
-        tools: functions with typed parameters, `ts.Tool`s, or tools of DSPy.
+        tools: functions with typed parameters, `ts.Tool`s, tools of DSPy, or modules, such as a retriever or a
+            `ts.RAG`, whose predictors are parts of the program. `ts.Tool(module, name, description)` names one.
         max_steps: most steps, at least 1.
         max_observation: most characters of an observation.
         max_tokens: no step begins when the steps used as many, in and out; 0 for no limit.
@@ -120,6 +126,7 @@ class ReAct(Flow):
         self.max_steps, self.max_observation = max_steps, max_observation
         self.max_tokens, self.max_seconds = max_tokens, max_seconds
         self.answer_at_limit, self.clock = answer_at_limit, clock
+        self.parts = Parts(self, "tool", _modules(self.tools), least=0)
 
     def spec(self) -> Mapping[str, Any]:
         """Return the constructor's arguments except the settings, as JSON: an artifact does not hold functions."""
@@ -130,7 +137,9 @@ class ReAct(Flow):
 
     def calls(self) -> Mapping[str, int]:
         """Return how often one run runs each inner module at most."""
-        return {"step": self.max_steps, "extract": int(self.answer_at_limit)}
+        dearest = sorted(self.parts.names, key=lambda name: calls_of(getattr(self, name))[0])[-1:]
+        own = {"step": self.max_steps, "extract": int(self.answer_at_limit)}
+        return {**own, **dict.fromkeys(dearest, self.max_steps)}
 
     def steps(self, **inputs: Any) -> Steps:
         """Take steps until one is `finish`, or a limit is reached."""
@@ -182,7 +191,8 @@ class ReAct(Flow):
             if tool == FINISH:
                 outputs = validate_outputs(self.signature, arguments, raw=canonical_json(arguments))
                 return self._seen(thought, tool, arguments, "The answer is given."), outputs
-            result = result_text((yield Call(self._tool(tool), arguments)))
+            called = self._tool(tool)
+            result = self._read(tool, (yield Call(Counted(called, used) if self.max_tokens else called, arguments)))
         except (BudgetExceeded, ModelMissing, ModelUnavailable):
             raise
         except Exception as error:  # noqa: BLE001 - a tool may raise anything, and the model reads it
@@ -203,10 +213,21 @@ class ReAct(Flow):
         problem = getattr(error, "problem", str(error))
         return self._seen(str(found.get(_THOUGHT, "")), *_parts(found[_ACTION]), f"Error: {problem}", failed=True)
 
-    def _tool(self, name: str) -> Tool:
+    def _tool(self, name: str) -> Any:
         if name not in self.tools:
             raise UsageError(f"There is no tool {name!r}. The tools are: {', '.join([*self.tools, FINISH])}.")
-        return self.tools[name]
+        tool = self.tools[name]
+        return tool.running(getattr(self, name)) if name in self.parts.names else tool
+
+    def _read(self, name: str, found: Any) -> str:
+        """Return what a tool returned as the model reads it: of a module its declared outputs."""
+        if isinstance(found, Prediction) and name in self.parts.names:
+            names = [one for one in self.parts.output_types(name) or found.keys() if one in found]
+            return result_text(found[names[0]]) if len(names) == 1 else as_text({one: found[one] for one in names})
+        if found == [] and name in self.parts.names:
+            return "Nothing was found."
+        is_found = isinstance(found, list) and found and all(isinstance(one, Passage) for one in found)
+        return passages_text(found) if is_found else result_text(found)
 
     def _seen(
         self, thought: str, tool: str, arguments: Mapping[str, Any], observation: str, *, failed: bool = False
@@ -226,6 +247,15 @@ def _by_name(tools: Sequence[Any]) -> dict[str, Tool]:
             f"Tools have different names, and none is `{FINISH}`, which gives the answer. The names are: "
             f"{', '.join(tool.name for tool in made)}. Pass `ts.Tool(function, name=...)`."
         )
+    return found
+
+
+def _modules(tools: Mapping[str, Tool]) -> dict[str, Module]:
+    """Return the tools that are modules, which become attributes of the program."""
+    found = {name: tool.function for name, tool in tools.items() if isinstance(tool.function, Module)}
+    for name in found:
+        if not name.isidentifier():
+            raise UsageError(f"The name of a module that is a tool is an identifier, as `docs`. Given: {name!r}.")
     return found
 
 
@@ -288,9 +318,12 @@ def _anything(value: Any, handler: Any) -> Any:
 
 
 def _parts(action: Any) -> tuple[str, Mapping[str, Any]]:
-    """Return the name and the arguments of an action, as far as it has them."""
+    """Return the name and the arguments of an action, as far as it has them; also of arguments as a text of JSON."""
     given = action if isinstance(action, Mapping) else {"tool": action}
     arguments = given.get("arguments")
+    if isinstance(arguments, str):
+        with suppress(ParseError):
+            arguments = parse_json(arguments)
     return str(given.get("tool", "")), arguments if isinstance(arguments, Mapping) else {}
 
 

@@ -1,9 +1,11 @@
 """`Tool`: a function that a model may call, with typed arguments and declared side effects."""
 
+import copy
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MethodType
 from typing import Any, NotRequired, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -13,8 +15,10 @@ from typing_extensions import TypedDict, get_type_hints
 from tunesmith.errors import UsageError, brief, shown
 from tunesmith.lazy import lazy_pattern
 from tunesmith.lm import FunctionTool, in_trial
+from tunesmith.modules.inputs import program_inputs
 from tunesmith.modules.module import DspyTool, Module, run_to_end
-from tunesmith.signatures import to_json_value, type_text
+from tunesmith.modules.retrieval.passage import Retriever
+from tunesmith.signatures import Signature, input_types, to_json_value, type_text
 
 __all__ = ["Tool", "arguments_type", "as_tool", "program_tools", "result_text", "tools_of", "typed_dict"]
 
@@ -33,9 +37,10 @@ class Tool:
     error, which `ReAct` shows to the model. A tool without declared side effects always runs.
 
     Attributes:
-        function: every parameter has a type and a name.
+        function: every parameter has a type and a name. Or a module, whose inputs are the arguments.
         name: 1 to 128 letters, digits, `_`, `.`, `/` and `-`; default the function's.
-        description: what it does, for the model; default the first paragraph of the docstring.
+        description: what it does, for the model; default the first paragraph of the docstring, or the instruction of a
+            module.
         arguments: a `TypedDict` of the arguments; default that of the function's parameters.
         side_effects: whether a call changes something outside the program.
         instead: runs in place of `function` in evaluations and compiles. To allow `function` itself, give it again.
@@ -71,8 +76,8 @@ class Tool:
                 "The name of a tool has 1 to 128 letters, digits, `_`, `.`, `/` and `-`. "
                 f"Given: {shown(name)}. Pass `name=`."
             )
-        described = inspect.getdoc(self.function) if self.description is None else self.description
-        arguments = _of_parameters(self.function, name) if self.arguments is None else self.arguments
+        described = _words(self.function) if self.description is None else self.description
+        arguments = _of_function(self.function, name) if self.arguments is None else self.arguments
         set_value = object.__setattr__
         set_value(self, "name", name)
         set_value(self, "description", " ".join((described or "").split("\n\n")[0].split()))
@@ -116,8 +121,15 @@ class Tool:
 
     async def acall(self, /, **arguments: Any) -> Any:
         """Validate the arguments, run the function and wait for it. A function that is not async blocks the loop."""
-        found = self._chosen()(**self._checked(arguments))
+        function, checked = self._chosen(), self._checked(arguments)
+        found = function.acall(**checked) if isinstance(function, Module) else function(**checked)
         return await found if inspect.isawaitable(found) else found
+
+    def running(self, module: Module) -> "Tool":
+        """Return the tool with `module` in place of its own: the copy of it that a program holds."""
+        made = copy.copy(self)
+        object.__setattr__(made, "function", module)
+        return made
 
     def _hints(self) -> dict[str, Any]:
         hints = get_type_hints(self.arguments, include_extras=True)
@@ -183,6 +195,32 @@ def result_text(value: Any) -> str:
         return json.dumps(to_json_value(value), ensure_ascii=False)
     except Exception:  # noqa: BLE001 - a tool may return any object
         return str(value)
+
+
+def _words(function: Callable[..., Any]) -> str | None:
+    if isinstance(function, Retriever):
+        return "Search for passages."
+    signature = _signature(function) if isinstance(function, Module) else None
+    return inspect.getdoc(function) if signature is None else signature.instructions
+
+
+def _signature(module: Module) -> type[Signature] | None:
+    """Return the signature of a module's inputs, `None` if only its code knows them."""
+    try:
+        return program_inputs(module).signature
+    except UsageError:
+        return None
+
+
+def _of_function(function: Callable[..., Any], name: str) -> Any:
+    if not isinstance(function, Module):
+        return _of_parameters(function, name)
+    signature = _signature(function)
+    if signature is None:
+        kind: Any = type(function)  # DSPy logs a warning if `forward` is looked up on an instance
+        return _of_parameters(MethodType(kind.forward, function), name)
+    fields = signature.input_fields
+    return arguments_type(input_types(signature), [one for one in fields if fields[one].is_required()])
 
 
 def _of_parameters(function: Callable[..., Any], name: str) -> Any:

@@ -99,6 +99,10 @@ class Choosing(Flow):
             return found._replace(route=self.default if self.default in names else None, by="default")
         return found
 
+    def beside(self, name: str, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a part that the prediction has itself, too, with the part's name in front."""
+        return {f"{name}_{one}": outputs[one] for one in self.added if one in outputs}
+
     def _ruled(self, text: str, names: Sequence[str]) -> Choice | None:
         found = (route for pattern, route in self._patterns if route in names and pattern.search(text))
         return next((Choice(route, "rule") for route in found), None)

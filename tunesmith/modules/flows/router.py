@@ -23,8 +23,8 @@ class Router(Choosing):
     route is `default`. Rules and examples cost no call, `choose` one.
 
     Returns the route's prediction with `route`, its name; `routed_by`: `rule`, `example`, `model` or `default`; and
-    `confidence`: the similarity of the nearest example, or the probability of the route if `scored`. Without a default,
-    `route` and the outputs are `None`.
+    `confidence`: the similarity of the nearest example, or the probability of the route if `scored`. A field of that
+    name that the route returned is `ROUTE_confidence`. Without a default, `route` and the outputs are `None`.
 
     Args:
         field: name of the text input that decides.
@@ -87,11 +87,16 @@ class Router(Choosing):
 
     def steps(self, **inputs: Any) -> Steps:
         """Choose a route and run it."""
-        choice = yield from self.choice(str(inputs.get(self.field, "")), self.names)
+        if self.field not in inputs:
+            raise UsageError(
+                f"`{self.field}` is missing, which decides the route. Given: {', '.join(inputs) or 'none'}."
+            )
+        choice = yield from self.choice(str(inputs[self.field]), self.names)
         outputs: dict[str, Any] = {}
         if choice.route is not None:
             found = yield self.parts.call(self, choice.route, inputs)
             outputs = prediction_fields(found, f"The route `{choice.route}`")
+            outputs |= self.beside(choice.route, outputs)
         elif self.signature is not None:
             outputs = dict.fromkeys(self.signature.output_fields)
         return Prediction(**{**outputs, "route": choice.route, "routed_by": choice.by, "confidence": choice.confidence})

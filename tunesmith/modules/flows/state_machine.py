@@ -30,8 +30,8 @@ class StateMachine(Choosing):
     nothing decides (`none`), after `max_steps` states, or if a budget ends after the first state (`budget`).
 
     Returns all fields that the states returned, of two with one name the later; `states`, the names of those that ran,
-    in order; and `stopped`, one of the words above. A run is at most `max_steps` states, and a choice between each two
-    where several may follow.
+    in order; and `stopped`, one of the words above. A `stopped` that a state returned is `STATE_stopped`. A run is at
+    most `max_steps` states, and a choice between each two where several may follow.
 
     Args:
         field: name of the text that decides; the last value that the inputs or a state gave it.
@@ -133,7 +133,7 @@ class StateMachine(Choosing):
             outputs = prediction_fields(
                 (yield self.parts.call(self, state, {**inputs, **found})), f"The state `{state}`"
             )
-            found.update(outputs)
+            found.update(outputs | self.beside(state, outputs))
             states.append(state)
             following = self.moves.get(state, [])
             if self._is_over(outputs):

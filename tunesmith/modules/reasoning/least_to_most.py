@@ -6,7 +6,7 @@ from typing import Any
 from tunesmith.data import normalize_text
 from tunesmith.errors import ContextOverflow, ParseError, UsageError, shown
 from tunesmith.modules.flow import Call, Flow, Steps
-from tunesmith.modules.module import Module, Prediction
+from tunesmith.modules.module import Module, Prediction, signature_of
 from tunesmith.modules.predict import Predict
 from tunesmith.modules.registry import register_module
 from tunesmith.modules.setting import Setting
@@ -58,6 +58,13 @@ class LeastToMost(Flow):
         super().__init__()  # type: ignore[no-untyped-call]
         check_step(step, (_PARTS,))
         signature = step_signature(step)
+        hidden = [name for _, one in step.named_predictors() for name in signature_of(one).input_fields]
+        hidden = [name for name in hidden if name not in signature.input_fields]
+        if hidden:
+            raise UsageError(
+                f"The predictor of `step` reads `{hidden[0]}`, which `LeastToMost` cannot give it for the parts of a "
+                "problem. Give a predictor of the inputs, such as `ts.ChainOfThought(...)`."
+            )
         self.field = _field(signature, field)
         self.decompose = Predict(_decomposing(signature, self.field))
         words = f"{signature.instructions}\nGive the answer for the last `part` alone, with the help of what is solved."

@@ -14,7 +14,7 @@ from tunesmith.errors import DataError, UsageError, brief, shown
 from tunesmith.modules.beside import beside
 from tunesmith.modules.retrieval.chunking import Chunking
 from tunesmith.modules.retrieval.documents import documents_of
-from tunesmith.modules.retrieval.passage import Passage
+from tunesmith.modules.retrieval.passage import Passage, as_passages, passage_id
 
 __all__ = ["Corpus", "as_corpus"]
 
@@ -48,12 +48,13 @@ class Corpus:
 
     @classmethod
     def of(
-        cls, texts: Iterable[str] | Mapping[str, str], *, by: str = "none", size: int = 200, overlap: int = 0
+        cls, texts: Iterable[Any] | Mapping[str, str], *, by: str = "none", size: int = 200, overlap: int = 0
     ) -> "Corpus":
         """Return a corpus of texts, or of texts by the name of their source.
 
         Args:
-            texts: the documents.
+            texts: the documents: texts, or mappings or objects with a `text` (or `page_content`) and perhaps a
+                `source`, such as passages and the documents of LangChain and LlamaIndex.
             by: how they are cut: `none`, `sentences`, `headings` or `tokens` (`Chunking` says more).
             size: most tokens of a passage.
             overlap: tokens that a passage has in common with the one before, at most.
@@ -61,11 +62,11 @@ class Corpus:
         Raises:
             UsageError: `texts` holds something else, or an option is not allowed.
         """
-        is_list = isinstance(texts, Iterable) and not isinstance(texts, str | bytes)
-        named = list(texts.items()) if isinstance(texts, Mapping) else [("", one) for one in texts] if is_list else []
-        if not is_list or not all(isinstance(part, str) for pair in named for part in pair):
+        if isinstance(texts, Mapping) and all(isinstance(part, str) for pair in texts.items() for part in pair):
+            return cls._cut(texts.items(), Chunking(by, size, overlap))
+        if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
             raise UsageError(f"`texts` must be a list of texts, or texts by name. Given: {shown(texts)}.")
-        return cls._cut(named, Chunking(by, size, overlap))
+        return cls._cut(map(_document, texts), Chunking(by, size, overlap))
 
     @classmethod
     def load(
@@ -176,8 +177,7 @@ def as_corpus(given: Any) -> Corpus:
     """
     if isinstance(given, Corpus):
         return given
-    if isinstance(given, Mapping) and "passages" in given:
-        rows = given["passages"]
+    if isinstance(given, Mapping) and isinstance(rows := given.get("passages"), list):
         ids, sources, texts = (tuple(row[place] for row in rows) for place in range(3))
         return Corpus(texts, ids, sources)
     if isinstance(given, Mapping) and set(given) == {"path", "sha256"}:
@@ -195,12 +195,23 @@ def as_corpus(given: Any) -> Corpus:
     return Corpus.of(given)
 
 
+def _document(given: Any) -> tuple[str, str]:
+    """Return source and text of a document."""
+    if isinstance(given, str):
+        return "", given
+    try:
+        (found,) = as_passages([given])
+    except UsageError as error:
+        raise UsageError(f"`texts` must be a list of texts, or texts by name. {error}") from error
+    return found.source, found.text
+
+
 def _ids(pieces: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """Return an id for each pair of source and text; a repeated pair has its count at the end."""
     seen: Counter[str] = Counter()
     found = []
     for source, text in pieces:
-        key = hashlib.sha256(f"{source}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        key = passage_id(source, text)
         seen[key] += 1
         found.append(key if seen[key] == 1 else f"{key}-{seen[key]}")
     return tuple(found)

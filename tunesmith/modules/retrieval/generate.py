@@ -6,6 +6,7 @@ from typing import Any
 from tunesmith.errors import ContextOverflow, UsageError, shown
 from tunesmith.modules.fence import fenced
 from tunesmith.modules.flow import Call, Flow, Steps
+from tunesmith.modules.inputs import program_inputs
 from tunesmith.modules.module import (
     DspyChainOfThought,
     DspyPredict,
@@ -22,7 +23,7 @@ from tunesmith.modules.retrieval.passage import Passage, as_passages
 from tunesmith.modules.setting import Setting
 from tunesmith.signatures import InputField, OutputField, Signature, is_generated
 
-__all__ = ["Generate", "arranged", "passages_text"]
+__all__ = ["Generate", "arranged", "passages_text", "without_field"]
 
 _PASSAGES, _CITATIONS = "passages", "citations"
 _ADDED = ("wrong_citations", "abstained")
@@ -79,6 +80,7 @@ class Generate(Flow):
             )
         predictor.signature = _with_passages(signature, cite=cite)
         self._outputs = list(signature.output_fields)
+        self.signature = without_field(program_inputs(self.step).signature, _CITATIONS, _how(cite=cite))
 
     def spec(self) -> Mapping[str, Any]:
         """Return the constructor's arguments except the settings."""
@@ -138,6 +140,19 @@ def _checked(found: Any, passages: Sequence[Passage], asked: Sequence[Passage]) 
     return Prediction(**{**outputs, **added})
 
 
+def _how(*, cite: bool) -> str:
+    return "Answer from the passages." + (" Cite the numbers of those that give the answer." if cite else "")
+
+
+def without_field(signature: Any, field: str, words: str = "") -> type[Signature]:
+    """Return the signature without a field, and its instruction without `words` at the end."""
+    build: Any = Signature  # called, it gives a class
+    fields = {name: (one.annotation, one) for name, one in signature.fields.items() if name != field}
+    own = signature.instructions.removesuffix(words).strip()
+    made: type[Signature] = build(fields, own) if own and not is_generated(signature, own) else build(fields)
+    return made
+
+
 def _with_passages(signature: Any, *, cite: bool) -> type[Signature]:
     """Return a signature with the fields that `Generate` adds; one that has them already does not change."""
     for name in (_PASSAGES, _CITATIONS):
@@ -148,8 +163,7 @@ def _with_passages(signature: Any, *, cite: bool) -> type[Signature]:
         made = made.append(
             _CITATIONS, OutputField(desc="numbers of passages, such as [1]"), numbers_type(_MOST_CITATIONS)
         )
-    how = "Answer from the passages." + (" Cite the numbers of those that give the answer." if cite else "")
-    own = signature.instructions
+    how, own = _how(cite=cite), signature.instructions
     if how not in own:
         own = how if is_generated(signature, own) else f"{own}\n\n{how}"
     found: type[Signature] = made.with_instructions(own)

@@ -1,17 +1,17 @@
 """`Passage` and `Retriever`: what every search gives and takes."""
 
 import asyncio
+import hashlib
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tunesmith.data import content_key
 from tunesmith.errors import UsageError, shown
 from tunesmith.modules.flow import Steps, arun_steps, run_steps
 from tunesmith.modules.module import Module
 
-__all__ = ["Passage", "Retriever", "SearchFlow", "as_passages", "as_retriever"]
+__all__ = ["Passage", "Retriever", "SearchFlow", "as_passages", "as_retriever", "passage_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,11 @@ class Passage:
     score: float
     id: str
     source: str = ""
+
+
+def passage_id(source: str, text: str) -> str:
+    """Return the id of a text of a source: the same in a corpus and in what any other search returned."""
+    return hashlib.sha256(f"{source}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Retriever(Module):
@@ -95,9 +100,11 @@ def _check(query: object, k: object) -> None:
 def as_retriever(found: Any) -> Retriever:
     """Return a retriever of `found`: one of tunesmith, one of DSPy, or any function of a query.
 
-    The function may take `k`. It returns passages, texts, pairs of a text and a score, objects with `text` (or
-    `long_text`, `content`), and perhaps `score`, `id` and `source`; or a prediction with such `passages`. A passage
-    without a score has 1 divided by its place. A result with more than `k` passages is cut.
+    The function may take `k`. It returns passages, texts, objects with `text` (or `long_text`, `content`,
+    `page_content`), and perhaps `score`, `id` and `source`, also inside `metadata`; pairs of one of these and a score;
+    or a prediction with such `passages`. A passage without a score has 1 divided by its place, one without an id that
+    of the same text and source in a `ts.Corpus`. A result with more than `k` passages is cut. So `store.invoke` of
+    LangChain, `store.similarity_search_with_score` and `engine.retrieve` of LlamaIndex fit as they are.
 
     Raises:
         UsageError: `found` cannot be called; in a search, if it returns something else.
@@ -110,7 +117,10 @@ def as_retriever(found: Any) -> Retriever:
     if isinstance(found, Retriever):
         return found
     if not callable(found):
-        raise UsageError(f"A retriever must be callable, as in `retriever(query, k=5)`. Given: {shown(found)}.")
+        raise UsageError(
+            "A retriever must be callable, as in `retriever(query, k=5)`. Of another library's object give the method, "
+            f"such as `store.invoke` or `engine.retrieve`. Given: {shown(found)}."
+        )
     return _Called(found)
 
 
@@ -161,18 +171,20 @@ def _passage(item: Any, score: float) -> Passage:
     if isinstance(item, Passage):
         return item
     if isinstance(item, str):
-        return Passage(item, score, content_key(item)[:16])
-    if isinstance(item, Sequence) and len(item) == 2 and isinstance(item[0], str):
+        return Passage(item, score, passage_id("", item))
+    if isinstance(item, list | tuple) and len(item) == 2 and not isinstance(item[1], str):
         return replace(_passage(item[0], score), score=float(item[1]))
-    text = _first(item, "text", "long_text", "content")
+    text = _first(item, "text", "long_text", "content", "page_content")
     if not isinstance(text, str):
         raise UsageError(f"A passage must be a text, or have a `text`. Given: {shown(item)}.")
-    known = _first(item, "score"), _first(item, "id", "pid"), _first(item, "source", "title")
+    known = _first(item, "score"), _first(item, "id", "node_id", "pid"), _first(item, "source", "title")
+    source = known[2] if known[2] is not None else _first(_first(item, "metadata"), "source", "file_path", "title")
+    source = "" if source is None else str(source)
     return Passage(
         text,
         score if known[0] is None else float(known[0]),
-        content_key(text)[:16] if known[1] is None else str(known[1]),
-        "" if known[2] is None else str(known[2]),
+        passage_id(source, text) if known[1] is None else str(known[1]),
+        source,
     )
 
 

@@ -5,9 +5,8 @@ from typing import Any
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.modules.flow import Flow, Steps
-from tunesmith.modules.inputs import program_inputs
 from tunesmith.modules.registry import register_module
-from tunesmith.modules.retrieval.generate import Generate
+from tunesmith.modules.retrieval.generate import Generate, without_field
 from tunesmith.modules.retrieval.retrieve import Retrieve
 
 __all__ = ["RAG"]
@@ -58,15 +57,11 @@ class RAG(Flow):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         given = {"field": field, "k": k, "min_score": min_score}
-        own = {name: value for name, value in given.items() if value is not None}
+        own: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         _check(retrieve, Retrieve, own)
         _check(generate, Generate, {} if cite is None else {"cite": cite})
         self.generate = generate if isinstance(generate, Generate) else Generate(generate, cite=cite is not False)
-        asked: Any = program_inputs(self.generate).signature
-        for name in ("passages", "citations"):
-            if name in asked.fields:
-                asked = asked.delete(name)
-        self.signature = asked
+        self.signature = asked = without_field(self.generate.signature, "passages")
         if not isinstance(retrieve, Retrieve):
             names = list(asked.input_fields)
             if not names:

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.data import content_key
 from tunesmith.errors import UsageError, shown
 from tunesmith.modules.agents.conversation import checked_turns, turn_text
 from tunesmith.modules.flow import Flow, Steps
 from tunesmith.modules.module import Prediction
 from tunesmith.modules.registry import register_module
-from tunesmith.modules.retrieval.passage import Passage, as_passages
+from tunesmith.modules.retrieval.passage import Passage, as_passages, passage_id
 from tunesmith.modules.retrieval.word_index import WordIndex
 from tunesmith.modules.setting import Setting
 
@@ -57,6 +56,6 @@ class Recall(Flow):
         """Search the turns."""
         texts = [turn_text(turn, number) for number, turn in enumerate(checked_turns(past, "past"), 1)]
         found = WordIndex(texts).search(str(inputs.get(self.field, "")), self.k)
-        turns = [Passage(texts[place], score, content_key(texts[place])[:16], "past") for place, score in found]
+        turns = [Passage(texts[place], score, passage_id("past", texts[place]), "past") for place, score in found]
         yield from ()  # a generator, although it asks for nothing
         return Prediction(passages=[*as_passages(passages), *turns])
