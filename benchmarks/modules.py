@@ -386,6 +386,7 @@ def playing(search: str, lm: ts.LM) -> dict[str, Any]:
     program = ts.TreeOfThoughts(
         Game, evaluate=value, goal=goal, search=search, depth=3, generated=5, beam=2, max_nodes=40
     )
+
     def won(example: Any, prediction: Any, trace: object = None) -> float:
         return float(prediction.stopped == "goal")
 
