@@ -86,6 +86,28 @@ def test_an_outline_says_of_candidates_what_the_record_says(run: Path) -> None:
             assert side.mean == pytest.approx(report.mean)
 
 
+def test_a_failure_by_a_metric_below_zero_counts_as_in_the_result(tmp_path: Path) -> None:
+    signature = ts.Signature("text -> label: Literal['room', 'food']")
+    data = ts.Dataset.load(rows(list(RIGHT), 60), signature=signature)
+    ts.compile(
+        ts.Predict(signature),
+        metric=lambda example, prediction, trace=None: 1.0 if example.label == prediction.label else -1.0,
+        trainset=data[:20],
+        valset=data[20:40],
+        testset=data[40:],
+        compiler=ts.LabeledFewShot(1),
+        lm=ts.FunctionLM(lambda seen: "room" if "soup" not in seen.text.rsplit("<b>")[-2] else ""),
+        run=tmp_path / "first",
+        mirror=False,
+    )
+    info = RunInfo.of(tmp_path / "first")
+    result, record, outline = info.result or {}, RunRecord.of(info), RunOutline.of(info)
+    assert result["validation"]["baseline"]["errors"] == 5
+    for side, wanted in (("validation", result["validation"]), ("test", result)):
+        for one in (record.given, outline.candidates[[found.given for found in outline.candidates].index(True)]):
+            assert getattr(one, side).mean == pytest.approx(wanted["baseline"]["mean"])
+
+
 def test_the_page_needs_the_texts_of_both_ends_alone(run: Path) -> None:
     info = RunInfo.of(run)
     assert report_page(RunRecord.of(info, texts="ends")) == report_page(RunRecord.of(info))

@@ -1,15 +1,15 @@
 """The candidates of a run with their means, from the scores alone: a large run is shown in a second."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.evaluation import LedgerCounts, RunInfo, read_scores
-from tunesmith.experiments.report.record import examples_of, named
+from tunesmith.experiments.report.record import comparable, examples_of, floor_of, named, rank
 
 __all__ = ["Outlined", "RunOutline"]
 
-_Scores = Iterable[tuple[str, float | None, str | None]]
+_Score = tuple[str, float | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,8 @@ class Side:
     """The scores of one candidate on one split.
 
     Attributes:
-        mean: of the scores; a failure of the program counts as 0, one of the metric not at all. `None` without scores.
+        mean: of the scores; a failure of the program counts as in `Tried`, one of the metric not at all. `None` without
+            scores.
         n: how many scores there are.
         rows, errors: how many evaluations, and how many of them failed.
     """
@@ -75,19 +76,25 @@ class RunOutline:
         if info.ledger is None:
             return cls((), None, has_splits)
         found = read_scores(info.ledger)
-        metric, scores = info.identity.get("metric"), found.scores
-        # Rows of an earlier version of the metric are not compared with those of this one.
-        mine = {candidate: rows for (judge, candidate), rows in scores.items() if judge == metric}
-        if not mine:
-            for (_, candidate), rows in scores.items():
-                mine[candidate] = [*mine.get(candidate, ()), *rows]
-        listed = [_outlined(key, rows, info, notes, keys) for key, rows in mine.items()]
-        listed.sort(key=lambda one: (not one.chosen, not one.given, -one.validation.n, -(one.validation.mean or 0.0)))
+        wanted = comparable((metric for metric, _ in found.scores), info.identity.get("metric"))
+        mine = dict[str, list[_Score]]()
+        for (metric, candidate), rows in found.scores.items():
+            if metric in wanted:
+                mine.setdefault(candidate, []).extend(rows)
+        selects = keys["validation"]
+        floor = floor_of(row[1] for rows in mine.values() for row in rows if not selects or row[0] in selects)
+        listed = [_outlined(key, rows, floor, info, notes, keys) for key, rows in mine.items()]
+        listed.sort(key=lambda one: rank(one.chosen, one.given, one.validation.n, one.validation.mean))
         return cls(tuple(listed), found.counts, has_splits)
 
 
 def _outlined(
-    key: str, rows: _Scores, info: RunInfo, notes: Mapping[str, Any], keys: Mapping[str, set[str]]
+    key: str,
+    rows: Sequence[_Score],
+    floor: float,
+    info: RunInfo,
+    notes: Mapping[str, Any],
+    keys: Mapping[str, set[str]],
 ) -> Outlined:
     listed = notes.get("candidates")
     about = listed.get(key) if isinstance(listed, dict) else None
@@ -97,12 +104,12 @@ def _outlined(
         *named(about if isinstance(about, dict) else {}, given=given),
         given,
         key == notes.get("chosen"),
-        _side(row for row in rows if not validation or row[0] in validation),
-        _side(row for row in rows if row[0] in test),
+        _side((row for row in rows if not validation or row[0] in validation), floor),
+        _side((row for row in rows if row[0] in test), 0.0),
     )
 
 
-def _side(rows: _Scores) -> Side:
+def _side(rows: Iterable[_Score], floor: float) -> Side:
     values, count, errors = list[float](), 0, 0
     for _, score, fault in rows:
         count += 1
@@ -110,5 +117,5 @@ def _side(rows: _Scores) -> Side:
         if fault is None and score is not None:
             values.append(score)
         elif fault == "program":
-            values.append(0.0)
+            values.append(floor)
     return Side(sum(values) / len(values) if values else None, len(values), count, errors)

@@ -1,14 +1,14 @@
 """A run as its folder tells it: every candidate with its rows, in the order in which they were evaluated."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tunesmith.errors import brief
 from tunesmith.evaluation import Report, Row, RunInfo, ScoredRow, read_rows
 
-__all__ = ["RunRecord", "Shown", "Tried", "examples_of", "named"]
+__all__ = ["RunRecord", "Shown", "Tried", "comparable", "examples_of", "floor_of", "named", "rank"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Tried:
         given, chosen: whether it is the program as given, and what the search returned.
         content: the candidate as JSON values, `None` if the run does not keep it.
         validation, test: its rows on each split; without rows if it was not evaluated there. If the run's notes are
-            missing, all rows count as validation.
+            missing, all rows count as validation. A failure counts as in `result.json`: see `floor_of`.
         ended: calls charged for evaluations until its last one on validation.
     """
 
@@ -116,7 +116,7 @@ class RunRecord:
             return cls(info, (), examples, _object(notes.get("about")))
         rows = read_rows(info.ledger, {"all": None, "ends": names.ends, "none": ()}[texts])
         found = _tried(rows, info.identity.get("metric"), examples, names)
-        found.sort(key=lambda one: (not one.chosen, not one.given, *_rank(one.validation)))
+        found.sort(key=lambda one: rank(one.chosen, one.given, one.validation.n, one.validation.mean))
         return cls(info, tuple(found), examples, _object(notes.get("about")))
 
     def __repr__(self) -> str:
@@ -153,8 +153,23 @@ class RunRecord:
         return found
 
 
-def _rank(report: Report) -> tuple[int, float]:
-    return -report.n, -(report.mean or 0.0)
+def rank(chosen: bool, given: bool, n: int, mean: float | None) -> tuple[bool, bool, int, float]:  # noqa: FBT001
+    """Return the place of a candidate: what the search returned, the program as given, the others by `n` and mean."""
+    return not chosen, not given, -n, -(mean or 0.0)
+
+
+def comparable(metrics: Iterable[str], own: object) -> set[str]:
+    """Return of which metrics rows are looked at: the run's own, not an earlier version of it; all if that has none."""
+    found = set(metrics)
+    return found & {own} or found
+
+
+def floor_of(scores: Iterable[float | None]) -> float:
+    """Return what a failure on validation counts as, of all scores there: the lowest if it is below 0, as in a search.
+
+    On test it is 0, as in every evaluation.
+    """
+    return min((score for score in scores if score is not None and score < 0), default=0.0)
 
 
 def _counted(lines: Sequence[str]) -> frozenset[tuple[str, int]]:
@@ -186,8 +201,8 @@ def examples_of(notes: Mapping[str, Any], trials: Mapping[str, Any], name: str) 
 def _tried(
     rows: Sequence[ScoredRow], metric: object, examples: Mapping[str, Sequence[Shown]], names: "_Names"
 ) -> list[Tried]:
-    # Rows of an earlier version of the metric are not compared with those of this one.
-    rows = [one for one in rows if one.metric == metric] or rows
+    wanted = comparable((one.metric for one in rows), metric)
+    rows = [one for one in rows if one.metric in wanted]
     validation, test = ({one.key for one in examples[name]} for name in ("validation", "test"))
     sides: dict[str, dict[str, list[Row]]] = {}
     ended, calls = dict[str, int](), 0
@@ -201,7 +216,8 @@ def _tried(
             mine["test"].append(row)
         if selects or not tests:
             ended[candidate] = calls
-    return [names.tried(key, mine, ended.get(key, calls)) for key, mine in sides.items()]
+    floor = floor_of(row.score for mine in sides.values() for row in mine["validation"])
+    return [names.tried(key, mine, ended.get(key, calls), floor) for key, mine in sides.items()]
 
 
 class _Names:
@@ -226,7 +242,7 @@ class _Names:
         """The keys of the program as given and of what the search returned."""
         return {key for key in (self._given, self._chosen) if isinstance(key, str)}
 
-    def tried(self, key: str, rows: Mapping[str, list[Row]], ended: int) -> Tried:
+    def tried(self, key: str, rows: Mapping[str, list[Row]], ended: int, floor: float) -> Tried:
         about, trial = _object(self._about.get(key)), _object(self._trials.get(key))
         given = key == self._given
         return Tried(
@@ -236,18 +252,18 @@ class _Names:
             given,
             key == self._chosen,
             _content(trial.get("candidate")),
-            self._report(rows, "validation"),
-            self._report(rows, "test"),
+            self._report(rows, "validation", floor),
+            self._report(rows, "test", 0.0),
             ended,
         )
 
-    def _report(self, rows: Mapping[str, list[Row]], split: str) -> Report:
+    def _report(self, rows: Mapping[str, list[Row]], split: str, floor: float) -> Report:
         """Return the rows in the order of the examples, with their groups."""
         examples, place = self._examples[split], self._places[split]
         ordered = sorted(rows[split], key=lambda row: place.get(row.key, 0))
         if not ordered or any(one.group is None for one in examples) or not examples:
-            return Report(tuple(ordered))
-        return Report(tuple(ordered), groups=tuple(examples[place[row.key]].group or "" for row in ordered))
+            return Report(tuple(ordered), floor)
+        return Report(tuple(ordered), floor, groups=tuple(examples[place[row.key]].group or "" for row in ordered))
 
 
 def named(about: Mapping[str, Any], *, given: bool) -> tuple[str, str]:
