@@ -9,10 +9,12 @@ from pathlib import Path
 
 __all__ = ["append_line", "left_beside", "write_atomically"]
 
+_RANDOM = 6  # bytes in the name of a file that is being written
+
 
 def left_beside(name: str) -> str:
     """Return the pattern of the names that killed processes leave while they write the file `name`; see `fnmatch`."""
-    return f".{name}-*"
+    return f".{name}-{'[0-9a-f]' * 2 * _RANDOM}"
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -31,7 +33,7 @@ def write_atomically(path: Path, text: str) -> None:
         with open(path if stream is None else stream, "w", encoding="utf-8", newline="\n", closefd=not stream) as file:
             file.write(text)
         return
-    name = path.with_name(f".{path.name}-{os.urandom(6).hex()}")
+    name = path.with_name(f".{path.name}-{os.urandom(_RANDOM).hex()}")
     handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:

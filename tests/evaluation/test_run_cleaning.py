@@ -65,12 +65,13 @@ def test_runs_set_aside_and_temporary_files_of_killed_processes_go(tmp_path: Pat
         pass
     run = made(tmp_path / "second")
     while_written = left_by_a_kill(run / "result.json")
-    for name in (while_written, ".report.html-abcd1234", "run.db.repair", "notes.json-abcd1234"):
+    report_written = left_by_a_kill(run / "report.html")
+    for name in (while_written, report_written, "run.db.repair", "notes.json-abcd1234", ".notes.json-backup"):
         (run / name).write_text("x")
         os.utime(run / name, (NOW - 7200, NOW - 7200))
-    (run / ".run.json-abcd5678").write_text("x")
-    os.utime(run / ".run.json-abcd5678", (NOW - 60, NOW - 60))  # it may be being written
-    assert names(tmp_path) == [".report.html-abcd1234", while_written, "first.old-1", "run.db.repair"]
+    young = run / left_by_a_kill(run / "run.json")
+    os.utime(young, (NOW - 60, NOW - 60))  # it may be being written
+    assert names(tmp_path) == [report_written, while_written, "first.old-1", "run.db.repair"]
     for one in removable(tmp_path, now=NOW):
         one.remove()
     assert names(tmp_path) == []
@@ -79,9 +80,20 @@ def test_runs_set_aside_and_temporary_files_of_killed_processes_go(tmp_path: Pat
 
 def test_files_of_yours_keep_a_run_and_so_does_a_name_that_only_looks_set_aside(tmp_path: Path) -> None:
     (made(tmp_path / "first") / "notes.md").write_text("mine")
-    made(tmp_path / "model.old-3b")
+    made(tmp_path / "model.old-1")
     assert names(tmp_path) == []
-    assert names(tmp_path, keep=0) == ["model.old-3b"]
+    assert names(tmp_path, keep=0) == ["model.old-1"]
+
+
+def test_a_run_that_was_set_aside_and_is_used_again_or_renamed_stays(tmp_path: Path) -> None:
+    for seed in range(3):
+        with RunFolder(tmp_path / "first", {"seed": seed}, new=True):
+            pass
+    assert names(tmp_path) == ["first.old-1", "first.old-2"]
+    with RunFolder(tmp_path / "first.old-1", {"seed": 0}):
+        pass
+    (tmp_path / "first.old-2").rename(tmp_path / "second")
+    assert names(tmp_path) == []
 
 
 def test_a_run_that_goes_on_after_it_was_found_stays(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_another_run_starts_from_what_a_damaged_one_has_evaluated(tmp_path: Path
 
 
 def test_a_run_that_was_killed_while_its_folder_was_made_begins_again(tmp_path: Path) -> None:
-    for name in (".lock", ".owner", ".run.json-x1"):
+    for name in (".lock", ".owner", ".run.json-0123456789ab"):
         (tmp_path / name).write_text("")
     with RunFolder(tmp_path, {"seed": 0}) as folder:
         assert folder.read("run.json") == {"seed": 0}

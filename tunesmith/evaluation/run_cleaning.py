@@ -3,7 +3,6 @@
 import contextlib
 import fnmatch
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from tunesmith.evaluation.run_info import RunInfo, is_removed, runs_in
 __all__ = ["Removable", "removable"]
 
 OLD, ASIDE, TEMPORARY = "old run", "run set aside", "temporary file"
-_ASIDE = re.compile(r".+\.old-[0-9]+")
 # The last two are a ledger that was being made or repaired.
 _TEMPORARY = (left_beside("*.json"), left_beside("report.html"), ".run.db.new", "run.db.repair*")
 _HOUR = 3600.0  # a file that is younger may be one that is being written
@@ -93,7 +91,7 @@ def removable(
     """
     found = list[Removable]()
     free = [info for info in runs_in(folder) if info.state != "running" and not info.path.is_symlink()]
-    aside = [info for info in free if _ASIDE.fullmatch(info.path.name) and info.problem is None]
+    aside = [info for info in free if info.is_aside and info.problem is None]
     found += [_run(info, ASIDE) for info in aside if not info.foreign]
     done = sorted((info for info in free if info.state == "done" and info not in aside), key=lambda one: -one.changed)
     if older_than is not None or keep is not None:

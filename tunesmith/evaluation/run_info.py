@@ -20,6 +20,7 @@ else:
     filelock = lazy_module("filelock")
 
 __all__ = [
+    "ASIDE",
     "CANDIDATES",
     "COMMAND",
     "IDENTITY",
@@ -35,6 +36,7 @@ __all__ = [
     "runs_in",
 ]
 
+ASIDE = ".aside"  # in a run that was set aside: the name that it got then
 CANDIDATES = "candidates.json"  # what the candidates of the ledger are, for people
 COMMAND = "command"  # beside the identity in run.json, and not a part of it
 IDENTITY = "run.json"
@@ -45,6 +47,7 @@ _RESULT = "result.json"
 _NOTHING = (".lock", ".owner", left_beside(IDENTITY), ".gitkeep", ".gitignore", ".DS_Store")
 _OURS = (
     *_NOTHING,
+    ASIDE,
     "run.json",
     "run.db*",
     ".run.db*",
@@ -180,6 +183,14 @@ class RunInfo:
     def trials(self) -> dict[str, Any]:
         """What `trials.json` says of candidates, examples and roles; empty if it is not there."""
         return json_object(self.path / TRIALS) or {}
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether `--new` set it aside, and nobody has used it or given it another name since."""
+        try:
+            return (self.path / ASIDE).read_text(encoding="utf-8") == self.path.name
+        except (OSError, UnicodeDecodeError):
+            return False
 
     @property
     def foreign(self) -> list[str]:

@@ -12,6 +12,7 @@ from tunesmith.atomic import write_atomically
 from tunesmith.errors import ArtifactError, RunMismatch, UsageError, refusal_advice
 from tunesmith.evaluation.ledger import Ledger
 from tunesmith.evaluation.run_info import (
+    ASIDE,
     COMMAND,
     IDENTITY,
     LEDGER,
@@ -80,6 +81,7 @@ class RunFolder:
             with contextlib.suppress(OSError):  # on a full disk: it only says whose the lock is
                 (self.path / ".owner").write_text(str(os.getpid()), encoding="utf-8")
             self._check()
+            (self.path / ASIDE).unlink(missing_ok=True)  # one that was set aside goes on
         except BaseException:
             self._lock.release()
             raise
@@ -109,6 +111,8 @@ class RunFolder:
         while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
             number += 1
         os.replace(self.path, aside)
+        with contextlib.suppress(OSError):  # a full disk: `runs gc` leaves it
+            (aside / ASIDE).write_text(aside.name, encoding="utf-8")
         self._lock.release()
         return aside
 
