@@ -5,6 +5,8 @@ import io
 import json
 import threading
 import time
+import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,6 +131,39 @@ def test_a_shadow_that_fails_or_hangs_costs_the_client_nothing() -> None:
     assert asked(hanging, talk) < 20 * 0.3, "what comes while a shadow is busy is not compared"
 
 
+def test_the_counts_tell_the_arms_apart_and_how_often_a_shadow_agrees() -> None:
+    log = io.StringIO()
+    first = ts.Predict(Triage), ts.FunctionLM(lambda _: "billing")
+    seconds = {"one": second(share=1), "two": second()}
+    app = Service(lambda: {"one": first, "two": first}, seconds=lambda: seconds, log=JsonLog(log))
+
+    async def talk(client: Any) -> str:
+        for name in seconds:
+            assert (await client.post(f"/{name}/predict", json={"text": "a"})).status_code == 200
+        await asyncio.to_thread(waited_for, log, "shadow")
+        return str((await client.get("/metrics")).text)
+
+    text = asked(app, talk)
+    assert 'tunesmith_requests_total{arm="canary",program="one",route="predict",status="200"} 1.0' in text
+    assert 'tunesmith_requests_total{arm="",program="two",route="predict",status="200"} 1.0' in text
+    assert 'tunesmith_shadow_runs_total{outcome="other",program="two"} 1.0' in text
+
+
+def test_a_canary_without_its_model_is_not_ready_and_a_shadow_does_not_matter(tmp_path: Path) -> None:
+    wanted = ts.FunctionLM(lambda _: "billing", version="1").identity.to_json()
+    saved = ts.save(tmp_path / "a", ts.Predict(Triage), lm_identity=wanted)
+    other = ts.FunctionLM(lambda _: "billing", version="2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = ts.load(saved.path, lm=other)
+    for share, status in ((0.1, 503), (0.0, 200)):
+        app = service(Second(program, other, share))
+        found = asked(app, lambda c: c.get("/readyz"))
+        assert found.status_code == status
+        assert [one["ready"] for one in found.json()["programs"].values()] == ([True, False] if share else [True])
+        assert app.about()["canary" if share else "shadow"] == {"/": saved.sha256}
+
+
 def test_a_second_artifact_with_other_fields_or_another_name_is_refused() -> None:
     other = Second(ts.Predict("text -> topic"), ts.ScriptedLM("a"))
     with pytest.raises(UsageError, match="has other outputs: topic, not label"):
@@ -136,6 +171,8 @@ def test_a_second_artifact_with_other_fields_or_another_name_is_refused() -> Non
     first = ts.Predict(Triage), ts.ScriptedLM("billing")
     with pytest.raises(UsageError, match="no program 'two'"):
         Service(lambda: {"one": first}, seconds=lambda: {"two": second()})
+    with pytest.raises(UsageError, match=r"program without a name .* are: one\. Give it their name: NAME=ARTIFACT"):
+        Service(lambda: {"one": first}, seconds=lambda: {"": second()})
     with pytest.raises(UsageError, match="from 0 to 1"):
         second(share=1.5)
 

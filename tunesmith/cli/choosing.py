@@ -156,15 +156,19 @@ def chosen_program(target: str | None, project: Project, model: LM | None, allow
     )
 
 
-def chosen_artifact(path: Path, allow: Sequence[str], model: LM | None = None) -> Module:
+def chosen_artifact(
+    path: Path, allow: Sequence[str], model: LM | None = None, *, trusted: Sequence[Path] = ()
+) -> Module:
     """Load the artifact's program, with the classes of `--allow` from the project's folder first, then the current one.
+
+    With `trusted`, one of these keys must have signed it.
 
     Raises:
         UsageError: a class cannot be imported.
         ArtifactError: the artifact is damaged, or needs code that was not allowed.
     """
     allow_imports(allow)
-    return load(path, lm=model, allow=tuple(allow))
+    return load(path, lm=model, allow=tuple(allow), trusted=trusted or None)
 
 
 def allow_imports(allow: Sequence[str]) -> None:

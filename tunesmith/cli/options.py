@@ -1,6 +1,7 @@
 """Options that several verbs share."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,6 +28,7 @@ __all__ = [
     "reading_options",
     "settings_options",
     "slots_option",
+    "trusted_option",
     "unneeded_quiet_option",
 ]
 
@@ -91,6 +93,13 @@ allow_option: _Decorator = click.option(
     multiple=True,
     metavar="MODULE:NAME",
     help="Import this class for the artifact, or this program. May be repeated.",
+)
+trusted_option: _Decorator = click.option(
+    "--trusted",
+    type=click.Path(dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="A public key that may have signed it; else any artifact will do. May be repeated.",
 )
 
 

@@ -32,12 +32,13 @@ def run(
     slots: int | None,
     no_store: bool,
     allow: tuple[str, ...],
+    trusted: tuple[Path, ...],
     as_json: bool,
     quiet: bool,
 ) -> int:
     """Run the compiled program in ARTIFACT."""
     model = chosen_lm(spec, slots=slots, store=not no_store, artifact=artifact)
-    program = chosen_artifact(artifact, allow, model)
+    program = chosen_artifact(artifact, allow, model, trusted=trusted)
     watch, call = CacheWatch(model), _Caller(program, model)
     if fields in ((), ("-",)):
         code = _predict_lines(call, explicit=fields == ("-",), quiet=quiet)

@@ -42,6 +42,7 @@ def run(
     any_model: bool,
     no_store: bool,
     allow: tuple[str, ...],
+    trusted: tuple[Path, ...],
     deadline: float,
     in_flight: int,
     max_body: int,
@@ -80,7 +81,11 @@ def run(
     warnings.showwarning = lambda message, *_, **__: log.write("warning", level="warning", message=str(message))
     model = _models(spec, slots, store=not no_store)
     tracer = _tracer() if otel else None
-    first, second, third = (_loader(_named(given), allow, model) for given in (artifacts, canary, shadow))
+
+    def loaded(path: Path, lm: LM) -> Module:
+        return chosen_artifact(path, allow, lm, trusted=trusted)
+
+    first, second, third = (_loader(_named(given), loaded, model) for given in (artifacts, canary, shadow))
     service = Service(
         first,
         seconds=_seconds(second, third, share),
@@ -194,11 +199,11 @@ def _named(arguments: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _loader(
-    folders: Mapping[str, Path], allow: tuple[str, ...], model: Callable[[Path], LM]
+    folders: Mapping[str, Path], loaded: Callable[[Path, LM], Module], model: Callable[[Path], LM]
 ) -> Callable[[], dict[str, tuple[Module, Any]]]:
     def load() -> dict[str, tuple[Module, Any]]:
         models = {name: model(folder) for name, folder in folders.items()}
-        return {name: (chosen_artifact(folder, allow, models[name]), models[name]) for name, folder in folders.items()}
+        return {name: (loaded(folder, models[name]), models[name]) for name, folder in folders.items()}
 
     return load
 

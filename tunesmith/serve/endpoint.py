@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tunesmith.artifacts import Artifact
@@ -10,7 +11,7 @@ from tunesmith.modules import FieldDelta, Module, copy_program, forgetful, run_t
 from tunesmith.serve.attempt import Attempt
 from tunesmith.serve.contract import Contract
 from tunesmith.serve.log import Log
-from tunesmith.serve.trial import Second, Trial
+from tunesmith.serve.trial import Second, Trial, artifact_of
 
 __all__ = ["Endpoint", "pascal"]
 
@@ -35,7 +36,15 @@ class Endpoint:
 
     @classmethod
     def of(
-        cls, name: str, program: Module, lm: LM, *, longest: int, second: Second | None = None, log: Log | None = None
+        cls,
+        name: str,
+        program: Module,
+        lm: LM,
+        *,
+        longest: int,
+        second: Second | None = None,
+        log: Log | None = None,
+        count: Callable[[str, str], None] = lambda *_: None,
     ) -> "Endpoint":
         """Return the endpoint of `program`.
 
@@ -46,6 +55,7 @@ class Endpoint:
             longest: most characters of a text.
             second: tried beside it.
             log: of what a shadow says.
+            count: is called with the name and the outcome of each comparison of a shadow.
 
         Raises:
             UsageError: its inputs have no JSON form, its `forward` is asynchronous, or the second program takes or
@@ -53,7 +63,7 @@ class Endpoint:
         """
         callable_program = copy_program(program)  # also makes asynchronous parts callable
         contract = Contract.of(program, pascal(name), longest=longest)
-        trial = None if second is None else Trial(name, second, contract, log or Log())
+        trial = None if second is None else Trial(name, second, contract, log or Log(), partial(count, name))
         return cls(name, callable_program, lm, contract, trial)
 
     @property
@@ -64,8 +74,7 @@ class Endpoint:
     @property
     def artifact(self) -> Artifact | None:
         """The artifact that the program was loaded from."""
-        found = self.program.__dict__.get("artifact")
-        return found if isinstance(found, Artifact) else None
+        return artifact_of(self.program)
 
     def run(self, inputs: Mapping[str, Any], attempt: Attempt) -> Any:
         """Return the prediction of the program that answers; called in a worker's thread."""
@@ -79,7 +88,7 @@ class Endpoint:
         """Return the program and the model that answer a request with this `draw`, and the name of the arm."""
         trial = self.trial
         if trial is not None and trial.takes(draw):
-            return trial.program, trial.lm, "canary"
+            return trial.program, trial.lm, trial.arm
         return self.program, self.lm, ""
 
     def _answered(self, inputs: Mapping[str, Any], attempt: Attempt, call: Callable[[Module], Any]) -> Any:

@@ -25,9 +25,10 @@ class Metrics:
     def __init__(self, in_flight: Callable[[], int]) -> None:
         self._registry = registry = CollectorRegistry()
         self._parts: dict[Any, Any] = {}
-        labels = ("program", "route")
+        labels = ("program", "arm", "route")
         self._requests = Counter(
-            "tunesmith_requests", "Requests by status.", (*labels, "status"), registry=registry
+            "tunesmith_requests", "Requests by status; the arm is `canary` if a second artifact answered.",
+            (*labels, "status"), registry=registry,
         )  # fmt: skip
         self._seconds = Histogram(
             "tunesmith_request_seconds", "Seconds of a request.", labels, buckets=_SECONDS, registry=registry
@@ -40,13 +41,21 @@ class Metrics:
         self._model = Histogram(
             "tunesmith_lm_seconds", "Seconds of a paid call.", ("program",), buckets=_SECONDS, registry=registry
         )
+        self._shadows = Counter(
+            "tunesmith_shadow_runs", "Answers of a shadow: the same, another, or failed.", ("program", "outcome"),
+            registry=registry,
+        )  # fmt: skip
         self._reloads = Counter("tunesmith_reloads", "Reloads of the artifacts.", ("result",), registry=registry)
         Gauge("tunesmith_in_flight", "Requests under way.", registry=registry).set_function(in_flight)
 
-    def request(self, program: str, route: str, status: int, seconds: float) -> None:
+    def request(self, program: str, arm: str, route: str, status: int, seconds: float) -> None:
         """Count one request."""
-        self._of(self._requests, program, route, status).inc()
-        self._of(self._seconds, program, route).observe(seconds)
+        self._of(self._requests, program, arm, route, status).inc()
+        self._of(self._seconds, program, arm, route).observe(seconds)
+
+    def shadow(self, program: str, outcome: str) -> None:
+        """Count one comparison of a shadow: `same`, `other` or `failed`."""
+        self._of(self._shadows, program, outcome).inc()
 
     def calls(self, program: str, calls: Iterable[Call]) -> None:
         """Count the model calls of one request."""

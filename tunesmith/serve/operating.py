@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from typing_extensions import TypedDict
 
+from tunesmith.artifacts import Artifact
 from tunesmith.errors import TunesmithError, kind_of
 from tunesmith.lm import LM
 from tunesmith.serve.desk import Desk
@@ -13,6 +14,7 @@ from tunesmith.serve.endpoint import Endpoint
 from tunesmith.serve.log import Log
 from tunesmith.serve.problem import Refusal
 from tunesmith.serve.route import Door
+from tunesmith.serve.trial import artifact_of
 from tunesmith.serve.web import JSONResponse, Request, Response
 
 __all__ = ["operating_doors"]
@@ -65,7 +67,10 @@ def operating_doors(
         may_reload: whether a request may ask for it.
         any_model: whether a model other than the artifact's is ready too.
     """
-    checks = {name: _ModelCheck(endpoint, desk.log, any_model=any_model) for name, endpoint in endpoints.items()}
+    checks = {
+        name: _ModelCheck(name, lm, artifact, desk.log, any_model=any_model)
+        for name, lm, artifact in _answering(endpoints)
+    }
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -85,7 +90,7 @@ def operating_doors(
             made = await reload()
         except TunesmithError as error:
             raise Refusal(409, kind_of(error), f"The old artifacts are kept: {error}") from error
-        return JSONResponse({"programs": {name: _sha256(endpoint) for name, endpoint in made.items()}})
+        return JSONResponse({"programs": {name: _sha256(endpoint.artifact) for name, endpoint in made.items()}})
 
     return [
         Door("/healthz", healthz, "", "healthz", "Say that the process is there.", None, Health, method="GET"),
@@ -104,15 +109,23 @@ def operating_doors(
     ]  # fmt: skip
 
 
-def _sha256(endpoint: Endpoint) -> str | None:
-    return None if endpoint.artifact is None else endpoint.artifact.sha256
+def _answering(endpoints: Mapping[str, Endpoint]) -> Iterator[tuple[str, LM, Artifact | None]]:
+    """Yield the programs that answer requests: the first of each name, and `NAME:canary`; a shadow answers none."""
+    for name, endpoint in endpoints.items():
+        yield name, endpoint.lm, endpoint.artifact
+        if endpoint.trial is not None and endpoint.trial.arm == "canary":
+            yield f"{name}:canary", endpoint.trial.lm, artifact_of(endpoint.trial.program)
+
+
+def _sha256(artifact: Artifact | None) -> str | None:
+    return None if artifact is None else artifact.sha256
 
 
 class _ModelCheck:
-    """Whether the model of an endpoint is there and is the artifact's; asked of a server at most every few seconds."""
+    """Whether the model of a program is there and is the artifact's; asked of a server at most every few seconds."""
 
-    def __init__(self, endpoint: Endpoint, log: Log, *, any_model: bool) -> None:
-        self._endpoint, self._log, self._any_model = endpoint, log, any_model
+    def __init__(self, name: str, lm: LM, artifact: Artifact | None, log: Log, *, any_model: bool) -> None:
+        self._name, self._lm, self._artifact, self._log, self._any_model = name, lm, artifact, log, any_model
         self._known: tuple[float, _Program] | None = None
         self._lock = asyncio.Lock()
 
@@ -123,20 +136,20 @@ class _ModelCheck:
             return self._known[1]
 
     async def _asked(self) -> "_Program":
-        endpoint = self._endpoint
         state: _Program = {
-            "ready": False, "reason": None, "artifact": _sha256(endpoint), "model": endpoint.lm.model, "digest": None,
+            "ready": False, "reason": None, "artifact": _sha256(self._artifact), "model": self._lm.model,
+            "digest": None,
         }  # fmt: skip
         try:
             async with asyncio.timeout(_PATIENCE):
-                digest = await asyncio.to_thread(_digest, endpoint.lm)
+                digest = await asyncio.to_thread(_digest, self._lm)
         except TimeoutError:
             return {**state, "reason": "The model's server does not answer."}
         except Exception as error:  # noqa: BLE001 - any failure means that it is not ready
             # No request is at work, so there are none of its texts in the message; clients need not know addresses.
-            self._log.write("not ready", level="error", program=endpoint.name or None, message=str(error))
+            self._log.write("not ready", level="error", program=self._name or None, message=str(error))
             return {**state, "reason": f"The model cannot be used ({kind_of(error)})."}
-        wanted = None if endpoint.artifact is None else endpoint.artifact.lm.get("digest")
+        wanted = None if self._artifact is None else self._artifact.lm.get("digest")
         if wanted is not None and digest != wanted and not self._any_model:
             reason = f"The artifact was compiled for the weights {wanted[:12]}. Serve that model, or compile again."
             return {**state, "digest": digest, "reason": reason}

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tunesmith.artifacts import Artifact
 from tunesmith.errors import TunesmithError, UsageError, shown
 from tunesmith.lm import LM, BaseLM, as_lm
 from tunesmith.modules import Module
@@ -18,7 +19,7 @@ from tunesmith.serve.log import Log
 from tunesmith.serve.operating import operating_doors
 from tunesmith.serve.predicting import predicting_doors
 from tunesmith.serve.route import Door
-from tunesmith.serve.trial import Second
+from tunesmith.serve.trial import Second, artifact_of
 from tunesmith.serve.trying import trying_doors
 from tunesmith.serve.visit import Visit
 
@@ -97,13 +98,11 @@ class Service(App):
             _check_apart(name, found)
             second = seconds.pop(name, None)
             found[name] = Endpoint.of(
-                name, program, _metered(lm), longest=self.desk.limits.text, second=second, log=self.desk.log
-            )
+                name, program, _metered(lm), longest=self.desk.limits.text, second=second, log=self.desk.log,
+                count=self.desk.metrics.shadow,
+            )  # fmt: skip
         if seconds:
-            raise UsageError(
-                f"There is no program {shown(next(iter(seconds)))} for a second artifact to stand beside. The programs "
-                f"are: {', '.join(name or '(no name)' for name in found)}."
-            )
+            raise _alone(next(iter(seconds)), found)
         if not found:
             raise UsageError("There is nothing to serve. Give at least one artifact.")
         return found
@@ -114,8 +113,12 @@ class Service(App):
         self.endpoints = endpoints
 
     def about(self) -> Mapping[str, Any]:
-        """Return the artifacts by the programs' names."""
-        return {"programs": {name or "/": _sha256(one) for name, one in self.endpoints.items()}}
+        """Return the artifacts by the programs' names, and the second ones."""
+        found = {"programs": {name or "/": _sha256(one.artifact) for name, one in self.endpoints.items()}}
+        for name, one in self.endpoints.items():
+            if one.trial is not None:
+                found.setdefault(one.trial.arm, {})[name or "/"] = _sha256(artifact_of(one.trial.program))
+        return found
 
     def _doors(self, endpoints: Mapping[str, Endpoint]) -> list[Door]:
         operating = operating_doors(
@@ -154,7 +157,7 @@ class Service(App):
         seconds = time.perf_counter() - visit.begin
         calls = visit.calls
         metrics, paid = self.desk.metrics, [call for call in calls if call.paid]
-        metrics.request(visit.program, visit.route, status, seconds)
+        metrics.request(visit.program, visit.arm or "", visit.route, status, seconds)
         metrics.calls(visit.program, calls)
         if self._tracer is not None:
             endpoint = self.endpoints.get(visit.program)
@@ -179,6 +182,16 @@ class Service(App):
         )
 
 
+def _alone(name: str, found: Iterable[str]) -> UsageError:
+    """Return the refusal of a second artifact that stands beside none."""
+    which = f"program {shown(name)}" if name else "program without a name"
+    names = ", ".join(name or "(no name)" for name in found)
+    return UsageError(
+        f"There is no {which} for a second artifact to stand beside. The programs are: {names}. Give it their name: "
+        "NAME=ARTIFACT."
+    )
+
+
 def _check_apart(name: str, others: Iterable[str]) -> None:
     """Check that types and files that are named after a program are not another one's, on any file system."""
     for other in others:
@@ -192,8 +205,8 @@ def _check_apart(name: str, others: Iterable[str]) -> None:
             )
 
 
-def _sha256(endpoint: Endpoint) -> str | None:
-    return None if endpoint.artifact is None else endpoint.artifact.sha256
+def _sha256(artifact: Artifact | None) -> str | None:
+    return None if artifact is None else artifact.sha256
 
 
 def _metered(lm: BaseLM) -> LM:

@@ -2,10 +2,11 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tunesmith.artifacts import Artifact
 from tunesmith.errors import UsageError, kind_of, shown
 from tunesmith.lm import BaseLM, Call, as_lm, metered
 from tunesmith.modules import Module, copy_program, forgetful
@@ -13,7 +14,7 @@ from tunesmith.serve.contract import Contract, written
 from tunesmith.serve.log import Log
 from tunesmith.serve.workers import Workers
 
-__all__ = ["Second", "Trial"]
+__all__ = ["Second", "Trial", "artifact_of"]
 
 _OF_ALL = 2**64
 
@@ -49,13 +50,20 @@ class Trial:
         second: the program.
         first: what the program in the first place takes and returns.
         log: gets an event for each comparison of a shadow.
+        count: is called for each comparison with its outcome: `same`, `other` or `failed`.
+
+    Attributes:
+        arm: `canary` or `shadow`.
 
     Raises:
         UsageError: the second program takes or returns other fields.
     """
 
-    def __init__(self, name: str, second: Second, first: Contract, log: Log) -> None:
-        self._name, self._log, self._share = name, log, second.share
+    def __init__(
+        self, name: str, second: Second, first: Contract, log: Log, count: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._name, self._log, self._count, self._share = name, log, count, second.share
+        self.arm = "canary" if second.share else "shadow"
         self.program, self.lm = copy_program(second.program), as_lm(second.lm)
         other = Contract.of(second.program, name, longest=2**31)
         for kind in ("inputs", "outputs"):
@@ -93,6 +101,7 @@ class Trial:
             problem = kind_of(error)
         finally:
             self._waiting = 0
+        self._count("failed" if same is None else "same" if same else "other")
         self._log.write(
             "shadow",
             id=draw,
@@ -103,6 +112,12 @@ class Trial:
             lm_calls=len(calls),
             output_tokens=sum(call.output_tokens or 0 for call in calls if call.paid),
         )
+
+
+def artifact_of(program: Module) -> Artifact | None:
+    """Return the artifact that a program was loaded from, `None` without one."""
+    found = program.__dict__.get("artifact")
+    return found if isinstance(found, Artifact) else None
 
 
 def _fields(kind: Any) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import artifact_argument, artifact_model_options
+from tunesmith.cli.options import artifact_argument, artifact_model_options, trusted_option
 
 __all__ = ["command"]
 
@@ -12,6 +12,7 @@ __all__ = ["command"]
 @click.command(name="predict")
 @artifact_argument
 @click.argument("fields", nargs=-1, metavar="[FIELD=VALUE... | -]")
+@trusted_option
 @artifact_model_options
 def command(**given: Any) -> int:
     """Run the compiled program in ARTIFACT.

@@ -5,7 +5,14 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import allow_option, artifact_lm_option, json_option, no_store_option, slots_option
+from tunesmith.cli.options import (
+    allow_option,
+    artifact_lm_option,
+    json_option,
+    no_store_option,
+    slots_option,
+    trusted_option,
+)
 
 __all__ = ["command"]
 
@@ -23,6 +30,7 @@ __all__ = ["command"]
 @click.option("--any-model", is_flag=True, help="Count a model other than the artifact's as ready.")
 @no_store_option
 @allow_option
+@trusted_option
 @click.option("--deadline", type=float, default=120.0, show_default=True, help="Seconds of a request.")
 @click.option("--in-flight", type=click.IntRange(min=1), default=64, show_default=True, help="Requests at once.")
 @click.option("--max-body", type=click.IntRange(min=1), default=2**20, show_default=True, help="Bytes of a body.")
