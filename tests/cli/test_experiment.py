@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Workspace, check_failure, run
-from tunesmith.evaluation import RunInfo
+from tunesmith.evaluation import RunFolder, RunInfo
 
 TOML = """
 [experiments.demos]
@@ -76,6 +76,14 @@ def test_what_is_finished_with_other_settings_is_not_taken_for_this(folder: Path
     assert "another budget" in json.loads(other.stdout)["cells"][0]["error"]["message"]
     assert run(*arguments, "--budget-calls", "90", "--new").exit_code == 0
     assert (folder / "runs" / "demos_two.old-1").is_dir()
+
+
+def test_what_another_process_runs_is_no_failure_and_the_same_command_goes_on(folder: Path) -> None:
+    with RunFolder(folder / "runs" / "demos_two", {}):
+        found = run("experiment", "demos", "--quiet")
+    assert found.exit_code == 3
+    assert "[2/2] demos_two: another process runs it" in found.stdout
+    assert "1 of 2 runs are left to another process" in found.stderr
 
 
 def test_an_unknown_run_is_told(folder: Path) -> None:

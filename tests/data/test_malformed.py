@@ -127,7 +127,7 @@ ROWS = [
     ("a.csv", HEAD + b"x,one,a\n", Ask, 2, "n", "integer"),
     ("a.csv", HEAD + b"x,true,a\n", Ask, 2, "n", "true or false"),
     ("a.csv", HEAD + b'"x,1,a\n', Ask, 2, None, "never closed"),
-    ("a.csv", HEAD + b'"x"y,1,a\n', Ask, 2, None, "not CSV"),
+    ("a.csv", HEAD + b'"x"y,1,a\n', Ask, 2, None, "not CSV with ',' between"),
     ("a.csv", HEAD + b"x,1,a\r\ny\rz,1,a\r\n", Ask, 3, None, "carriage return"),
     ("a.csv", HEAD + b"x\0,1,a\n", Ask, 2, None, "NUL"),
     ("a.csv", HEAD + b"caf\xe9,1,a\n", Ask, 2, None, "UTF-8"),

@@ -185,5 +185,6 @@ def test_what_cannot_be_compared_is_refused(runs: dict[str, Path], tmp_path: Pat
         compare_runs(list(runs.values()), reference="none")
     with pytest.raises(UsageError, match="no test example in common"):
         compare_runs([runs["best"], made(tmp_path, "apart", 9, tested=examples(10, 900))])
-    with pytest.raises(UsageError, match="different metrics"):
+    metrics = r"different metrics.* exact_match\(label\): best; contains\(label\): other\. Name runs of one"
+    with pytest.raises(UsageError, match=metrics):
         compare_runs([runs["best"], made(tmp_path, "other", 9, metric=ts.metrics.contains("label"))])

@@ -17,6 +17,7 @@ from tunesmith import Experiment, FunctionLM
 from tunesmith.compilers import BootstrapFewShot, LabeledFewShot
 from tunesmith.data import Dataset
 from tunesmith.errors import Interrupted, MetricError, ModelUnavailable, RunMismatch, UsageError
+from tunesmith.evaluation import RunFolder
 from tunesmith.experiments import Project, compare_runs, project_experiment
 from tunesmith.lm import Seen
 from tunesmith.metrics import exact_match
@@ -124,6 +125,14 @@ def test_a_cell_that_fails_stops_no_other(tmp_path: Path) -> None:
     assert (changed.state, type(changed.error)) == ("failed", RunMismatch)
     (failed,) = matrix(tmp_path, programs=[Predict("text -> label")], metric=broken, mirror=False).run()
     assert isinstance(failed.error, MetricError)
+
+
+def test_a_run_of_another_process_is_left_to_it(tmp_path: Path) -> None:
+    experiment = matrix(tmp_path, seeds=[0, 1], mirror=False)
+    with RunFolder(experiment.path(experiment.cells[0]), {}):
+        assert [one.state for one in experiment.run()] == ["running", "done"]
+    about = json.loads((experiment.path(experiment.cells[1]) / "candidates.json").read_text(encoding="utf-8"))["about"]
+    assert about["program"] == "tunesmith.modules.predict:Predict, text -> label"
 
 
 def test_an_interrupt_stops_all(tmp_path: Path) -> None:

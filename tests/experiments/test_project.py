@@ -102,6 +102,10 @@ def problem_here(toml: str, folder: Path) -> str:
         ("[data]\nfile = 'x'\ntest = 'y'\nsplit = {train = 1}", "tunesmith.toml, lines 2 and 3: `data`: `file` and"),
         ("[data]\nfile = 'x'", "tunesmith.toml, line 2: `data`: `file` and `split` belong together."),
         ("[lm]\nspec = 'a'\n[lm]\nspec = 'b'", "tunesmith.toml, line 3: this is not TOML: Cannot declare"),
+        ("[compile]\nrun = 'a'\nseed = -1", "tunesmith.toml, line 3: `compile.seed`: Input should be greater than or"),
+        ("[compile]\nbudget_seconds = inf", "tunesmith.toml, line 2: `compile.budget_seconds`: Input should be a fin"),
+        ("[data]\nfile = 'x'\nsplit = [1, 2]", "tunesmith.toml, line 3: `data.split`: Input should be a table. Given"),
+        ("[[experiments]]\nseeds = [1]", "tunesmith.toml, line 1: `experiments`: Input should be a table. Given"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(toml: str, words: str, tmp_path: Path) -> None:
@@ -117,6 +121,13 @@ def test_what_the_file_names_and_is_not_there_is_told_with_its_line_too(tmp_path
     with pytest.raises(UsageError) as caught:
         project.data(Predict("message -> queue"))
     assert caught.value.__notes__ == ["`data.train` stands in tunesmith.toml, line 4."]
+    write(tmp_path, "[lm]\nspec = 'tiny'\n[prompt_lm]\nspec = 'large'")
+    with pytest.raises(UsageError) as caught:
+        Project.load().model()
+    assert caught.value.__notes__ == ["`lm.spec` stands in tunesmith.toml, line 2."]
+    with pytest.raises(UsageError) as caught:
+        Project.load().role("prompt_lm")
+    assert caught.value.__notes__ == ["`prompt_lm.spec` stands in tunesmith.toml, line 4."]
 
 
 # Programs and metrics without code ------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ BAD = {
     "q a -> b": "The inputs `q a` are not valid: commas separate names",
     "q -> a b": "The outputs `a b` are not valid",
     "q -> a: list[": "The outputs `a: list\\[` are not valid",
-    "q -> class": "`class` is a Python keyword",
+    "q -> class": "`class` is a Python keyword. A column of another name is given to a field by `columns`",
     "q: -> a": "The inputs `q:` are not valid",
     "q -> a: foo": "the type `foo` is unknown",
     "q -> a: list[Foo]": "the type `Foo` is unknown",

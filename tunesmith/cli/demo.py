@@ -33,7 +33,10 @@ def run(
     name = run if fork is None else fork
     with may_be_resumed(run_path(name), new=new):
         model = _model(spec, store=not no_store, quiet=quiet)
-        note(f"Sorting hotel guests' comments by topic. Budget: {DEMO_BUDGET} LM calls.", quiet=quiet)
+        note(
+            f"Sorting hotel guests' comments by topic. Budget: {DEMO_BUDGET} LM calls; a comparison takes more.",
+            quiet=quiet,
+        )
         watch = CacheWatch(model)
         with shown_compile(quiet=quiet, events=False) as (tell, watch_standings):
             result = run_demo(

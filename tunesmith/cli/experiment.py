@@ -152,6 +152,8 @@ def _command(name: str) -> Any:
 def _sentence(outcome: CellOutcome) -> str:
     if outcome.error is not None:
         return f"failed: {described(outcome.error)[1]}"
+    if outcome.state == "running":
+        return "another process runs it"
     result = outcome.result
     if result is None:
         return f"done before, {outcome.verdict}"
@@ -184,7 +186,10 @@ def _say(compared: Comparison | None, problem: Sequence[str]) -> None:
 
 def _exit(outcomes: Sequence[CellOutcome]) -> int:
     failed = [one.error for one in outcomes if one.error is not None]
-    code = exit_code_of_parts(failed)
+    busy = sum(one.state == "running" for one in outcomes)
+    code = exit_code_of_parts(failed) if failed or not busy else STOPPED
+    if busy:
+        note(f"{busy} of {len(outcomes)} runs are left to another process: compare when it has finished.")
     if failed:
         way = "; the same command goes on" if code == STOPPED else ""
         note(f"error: {len(failed)} of {len(outcomes)} runs failed{way}.")

@@ -24,7 +24,7 @@ def run(*, folder: Path, force: bool, as_json: bool, quiet: bool) -> int:
     say("Next:")
     if folder.resolve() != Path.cwd():
         say(f"  cd {shlex.quote(str(folder))}")
-    say("  tunesmith models pull embedded   # downloads 93 MB, once")
+    say("  tunesmith models pull embedded   # if it is missing: 93 MB, once")
     say("  tunesmith eval")
     say("  tunesmith compile")
     say("  tunesmith report                 # one HTML page of what it did")

@@ -22,7 +22,7 @@ from tunesmith.errors import ArtifactError, BudgetExceeded, Interrupted, MetricE
 from tunesmith.evaluation import CANDIDATES, TRIALS, Ledger, Report, RunFolder, paired_scores, run_path
 from tunesmith.lm import Meter, StopSignal, metered, remembering, unpaid
 from tunesmith.metrics import metric_name
-from tunesmith.modules import Candidate, class_name
+from tunesmith.modules import Candidate, Module, Predict, class_name
 from tunesmith.signatures import Example, to_json_value
 
 __all__ = ["Place", "run_job", "run_search", "RunNotes", "Saver"]
@@ -332,6 +332,11 @@ def _stop_of_compile(job: Job, search: Search, stop: BudgetExceeded, *, in_run: 
     )
 
 
+def _program_name(program: Module) -> str:
+    """Return the class of a program, and of a single step its fields too: many programs are of that class."""
+    return class_name(program) + (f", {program.signature.signature}" if isinstance(program, Predict) else "")
+
+
 class RunNotes:
     """Keeps `candidates.json` and `trials.json` in a run's folder. A disk that refuses costs the notes, never the run.
 
@@ -345,7 +350,7 @@ class RunNotes:
         parts = {"training": job.train, **splits}
         self._notes: dict[str, Any] = {
             "about": {
-                "program": class_name(job.program),
+                "program": _program_name(job.program),
                 "metric": metric_name(job.metric),
                 "model": job.lm.model,
                 "examples": ", ".join(f"{0 if part is None else len(part)} {name}" for name, part in parts.items()),

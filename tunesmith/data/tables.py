@@ -10,7 +10,7 @@ from typing import Any
 
 from tunesmith.data.source import Reading, Row, Rows
 from tunesmith.data.textfile import misread, text_lines
-from tunesmith.errors import RowError
+from tunesmith.errors import RowError, shown
 
 __all__ = ["read_table"]
 
@@ -160,7 +160,7 @@ def _cells(path: Path, reader: Any, encoding: str | None) -> Iterator[tuple[int,
         try:
             row = next(reader, None)
         except csv.Error as error:
-            yield line, RowError(_csv_problem(str(error)), source=str(path), line=line)
+            yield line, RowError(_csv_problem(str(error), reader.dialect.delimiter), source=str(path), line=line)
             continue
         if row is None:
             return
@@ -168,14 +168,15 @@ def _cells(path: Path, reader: Any, encoding: str | None) -> Iterator[tuple[int,
             yield line, _bad_cell(path, line, row, encoding) or row
 
 
-def _csv_problem(message: str) -> str:
+def _csv_problem(message: str, delimiter: str) -> str:
     plain = "If quotes are plain text here, pass a data frame: `Dataset.load(pandas.read_csv(..., quoting=3))`."
     if "unexpected end of data" in message or "field larger" in message:
         return f"A quoted cell that starts in this row is never closed. {plain}"
     if "new-line character" in message:
         return "There is a carriage return without a line feed. End lines with a line feed, or quote the cell."
     escaped = "If the quote has a backslash before it: `Dataset.load(pandas.read_csv(..., escapechar='\\\\'))`."
-    return f"This is not CSV: {message}. Write a quote inside a quoted cell twice. {escaped} {plain}"
+    problem = f"This is not CSV with {shown(delimiter)} between cells: {message}."
+    return f"{problem} Write a quote inside a quoted cell twice. {escaped} {plain}"
 
 
 def _bad_cell(path: Path, line: int, row: Sequence[str], encoding: str | None) -> RowError | None:

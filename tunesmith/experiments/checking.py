@@ -61,7 +61,8 @@ def _problem(error: ValidationError, layers: Sequence[Layer]) -> str:
         both: list[Keys] = [(*keys, *name.split(".")) for name in first["ctx"]["keys"]]
         given = [path for path in both if place_of(path, layers).kind != "default"] or [keys]
         return f"{places(given, layers)}: `{_dotted(keys)}`: {first['msg']}.{more}"
-    message = first["msg"].removeprefix("Value error, ")
+    tables = first["type"] in ("dict_type", "model_type", "model_attributes_type")
+    message = "Input should be a table" if tables else first["msg"].removeprefix("Value error, ")
     return f"{places([keys], layers)}: `{_dotted(keys)}`: {message}. Given: {shown(first['input'])}.{more}"
 
 

@@ -25,6 +25,7 @@ _COLUMNS = (
 )
 GROUPS = ("program", "compiler", "model", "seed")
 """What runs can be grouped by."""
+_NAMED = 8  # runs that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,12 +269,23 @@ def _check(infos: Sequence[RunInfo]) -> None:
                 f"The run {info.path.name!r} cannot be compared: {info.problem}, so its metric is not known. Put that "
                 "file back, or leave the run out."
             )
-    metrics = {str(info.identity.get("metric")) for info in infos}
+    metrics: dict[str, list[RunInfo]] = {}
+    for info in infos:
+        metrics.setdefault(str(info.identity.get("metric")), []).append(info)
     if len(metrics) > 1:
+        words = "; ".join(_scored(those) for those in metrics.values())
         raise UsageError(
-            "The runs were scored by different metrics, so their scores cannot be compared. `--rescore` of "
-            "`tunesmith compile` scores stored outputs again."
+            f"The runs were scored by different metrics, so their scores cannot be compared. {words}. Name runs of one "
+            "metric. `--rescore` of `tunesmith compile` scores stored outputs again."
         )
+
+
+def _scored(infos: Sequence[RunInfo]) -> str:
+    """Return the name of a metric, if a run says it, and the runs that were scored by it."""
+    about = infos[0].notes.get("about")
+    metric = about.get("metric", "?") if isinstance(about, dict) else "?"
+    names = [info.path.name for info in infos]
+    return f"{metric}: {', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
 
 
 def _names(records: Sequence[RunRecord]) -> list[str]:

@@ -62,8 +62,9 @@ class CellOutcome:
 
     Attributes:
         cell: the cell.
-        state: `done`, `was done` if an earlier command had finished it, or `failed`.
-        verdict: of the run, `None` if it failed.
+        state: `done`, `was done` if an earlier command had finished it, `running` if another process runs it, or
+            `failed`.
+        verdict: of the run, `None` if it is not finished.
         result: what the compile returned, if it ran now.
         error: why it failed.
     """
@@ -221,8 +222,8 @@ class Experiment:
     ) -> tuple[CellOutcome, ...]:
         """Run the cells, one after the other, and return what became of each.
 
-        A cell that was finished by an earlier call is not run again, and one that was interrupted goes on. A cell that
-        fails does not stop the others.
+        A cell that was finished by an earlier call is not run again, one that another process runs is left to it, and
+        one that was interrupted goes on. A cell that fails does not stop the others.
 
         Args:
             only: names of runs; default all.
@@ -258,7 +259,10 @@ class Experiment:
 
     def _outcome(self, cell: Cell, watch: Watch, place: dict[str, Any]) -> CellOutcome:
         arguments = {**cell.arguments(), **cell.models()}
-        if not place["new"] and self.state(cell) == "done" and is_run_of(self.path(cell), **_planned(arguments)):
+        state = self.state(cell)
+        if state == "running":
+            return CellOutcome(cell, state)
+        if not place["new"] and state == "done" and is_run_of(self.path(cell), **_planned(arguments)):
             return CellOutcome(cell, "was done", RunInfo.of(self.path(cell)).verdict)
         with watch(cell, arguments) as tell:
             result = compile_program(**arguments, **place, progress=tell)

@@ -352,7 +352,8 @@ class Project:
                 f"There is no model. Pass --lm SPEC, set TUNESMITH_LM, or write `spec` under [lm] in {PROJECT_FILE}"
                 f"{there}. A spec is `embedded`, `gguf:<path>` or `<provider>/<model>`."
             )
-        return lm(settings.spec, cache=store, **settings.options())
+        with self._told("lm", "spec"):
+            return lm(settings.spec, cache=store, **settings.options())
 
     def role(self, name: str, *, store: bool = True) -> LM | None:
         """Return the model of a role, `None` if none is named.
@@ -369,7 +370,8 @@ class Project:
         if own.spec is None:
             return None
         named = common if own.spec == common.spec and self.place(name, "spec").kind != "file" else own
-        return lm(own.spec, cache=store, **named.options())
+        with self._told(name, "spec"):
+            return lm(own.spec, cache=store, **named.options())
 
     def budget(self) -> Budget:
         """Return what a compile may be charged."""

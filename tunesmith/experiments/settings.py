@@ -27,6 +27,8 @@ CONTRADICTION = "contradiction"
 
 Count = Field(default=None, ge=0)
 Positive = Field(default=None, ge=1)
+Amount = Field(default=None, ge=0, allow_inf_nan=False)
+Seed = Field(default=0, ge=0, lt=2**32)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -47,7 +49,7 @@ class SplitSettings(_Table):
     train: int | float
     val: int | float | None = None
     test: int | float | None = None
-    seed: int = 0
+    seed: int = Seed
     stratify: str | None = None
     group: str | None = None
     near: float | None = Field(default=None, gt=0, le=1)
@@ -97,9 +99,9 @@ class _LmSettings(_Table):
 
     spec: str | None = None
     slots: int | None = Positive
-    temperature: float | None = Field(default=None, ge=0)
+    temperature: float | None = Amount
     max_tokens: int | None = Positive
-    patience: float | None = Field(default=None, ge=0)
+    patience: float | None = Amount
     api_key_env: str | None = None
 
     def options(self) -> dict[str, Any]:
@@ -152,10 +154,10 @@ class CompileSettings(_Table):
 
     compiler: str = "portfolio"
     run: str = "compile"
-    seed: int = 0
+    seed: int = Seed
     budget_calls: int | None = Positive
     budget_tokens: int | None = Count
-    budget_seconds: float | None = Count
+    budget_seconds: float | None = Amount
     slots: int | None = Positive
     executor: str | None = None
     dask: str | None = None

@@ -14,6 +14,7 @@ from tunesmith.signatures.signature import Signature, check_fields, check_names
 __all__ = ["declared", "made_by_dspy"]
 
 _TEXT = "Write it as `question, context -> answer: int`, or as a class: `class Ask(ts.Signature): ...`"
+_COLUMN = "A column of another name is given to a field by `columns`."
 _TYPES = (
     "Types are those of Python, `typing` and pydantic; your own class only by itself, as in `-> a: Mine`. "
     "Write any other signature as a class: `class Ask(ts.Signature): ...`"
@@ -99,7 +100,7 @@ def _names(role: str, fields: str, given: str) -> list[str]:
     except (SyntaxError, ValueError) as error:
         reserved = next((name for name in _NAME.findall(fields) if keyword.iskeyword(name) and name != "None"), None)
         why = f"`{reserved}` is a Python keyword" if reserved else "commas separate names, and a type follows a colon"
-        raise SignatureError(f"The {role}s `{fields}` are not valid: {why}. {given}") from error
+        raise SignatureError(f"The {role}s `{fields}` are not valid: {why}. {_COLUMN} {given}") from error
     odd = [*arguments.posonlyargs, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg, *arguments.defaults]
     if any(odd):
         raise SignatureError(f"The {role}s `{fields}` must be only names and types. {given}")
