@@ -334,7 +334,8 @@ def _stop_of_compile(job: Job, search: Search, stop: BudgetExceeded, *, in_run: 
 
 def _program_name(program: Module) -> str:
     """Return the class of a program, and of a single step its fields too: many programs are of that class."""
-    return class_name(program) + (f", {program.signature.signature}" if isinstance(program, Predict) else "")
+    fields = program.signature if isinstance(program, Predict) else None
+    return class_name(program) + ("" if fields is None else f", {fields.signature}")
 
 
 class RunNotes:
