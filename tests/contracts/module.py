@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 
 import dspy
 import pytest
+from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 import tunesmith as ts
 from tests.each import each
@@ -22,6 +24,7 @@ from tunesmith.evaluation import evaluate
 from tunesmith.lm import LM, Budget, Capabilities, FunctionLM, Meter, Seen, StopSignal, metered
 from tunesmith.modules import (
     Candidate,
+    Contract,
     Finished,
     bound_format,
     program_fingerprint,
@@ -225,6 +228,12 @@ class ModuleContract:
         found, requests = ran
         assert isinstance(found, dspy.Prediction)
         assert len(requests) == self.calls
+
+    def test_what_it_returns_has_the_types_that_a_service_states(
+        self, program: dspy.Module, ran: tuple[dspy.Prediction, list[Any]]
+    ) -> None:
+        outputs: TypeAdapter[Any] = TypeAdapter(Contract.of(program, "", longest=1000).outputs)
+        outputs.validate_json(to_json(dict(ran[0].items()), fallback=str, by_alias=True), strict=True)
 
     def test_sync_async_and_a_stream_are_equal(
         self, bound: dspy.Module, ran: tuple[dspy.Prediction, list[Any]]

@@ -1,11 +1,14 @@
 """Every kind of program keeps the contract."""
 
 from types import MappingProxyType
+from typing import Any
 
 import dspy
+import pytest
 
 from tests.contracts.module import ModuleContract, answering, run
 from tests.modules.plain_programs import Frozen, Listed, Pipeline, Route, agent, lookup
+from tunesmith.errors import UsageError
 from tunesmith.modules import (
     BM25,
     RAG,
@@ -16,6 +19,7 @@ from tunesmith.modules import (
     ChainOfThought,
     Classify,
     Compress,
+    Contract,
     CoTThenReAct,
     Dedupe,
     Expand,
@@ -381,6 +385,11 @@ class TestRecall(ModuleContract):
             recall=Recall("message"),
             answer=Generate(ChainOfThought(Route)),
         )
+
+    def test_what_it_returns_has_the_types_that_a_service_states(self, *_: Any) -> None:
+        """Not here: its inputs are not known, so it is not served."""
+        with pytest.raises(UsageError, match="unknown"):
+            Contract.of(self.make(), "", longest=1000)
 
 
 class TestGraphOfThoughts(ModuleContract):

@@ -105,3 +105,13 @@ def test_each_model_is_told_by_its_name() -> None:
     found = asked(service, lambda c: c.get("/v1/models/default")).json()
     assert found == asked(service, lambda c: c.get("/v1/models")).json()["data"][0]
     assert asked(service, lambda c: c.get("/v1/models/gpt")).status_code == 404
+
+
+def test_a_program_that_abstains_says_nothing() -> None:
+    service = served(program=ts.RAG(ts.BM25(["Oslo is in Norway."])))
+    body = {"messages": [{"role": "user", "content": "Rome?"}]}
+    found = asked(service, lambda c: c.post("/v1/chat/completions", json=body)).json()
+    assert found["choices"][0]["message"] == {"role": "assistant", "content": None}
+    stream = asked(service, lambda c: c.post("/v1/chat/completions", json={**body, "stream": True})).text
+    assert "None" not in stream
+    assert stream.endswith("data: [DONE]\n\n")

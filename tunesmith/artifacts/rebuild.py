@@ -318,8 +318,8 @@ def _rebuilt(described: Mapping[str, Any], instructions: Mapping[str, str], wher
         return _predictor(name, path, *made)
     except Exception as error:  # for arguments of any kind, constructors and pydantic raise anything
         raise ArtifactError(
-            f"A program of the class {name!r} cannot be built from its manifest: {error}. Pass the program itself with "
-            "`program=`."
+            f"A program of the class {name!r} cannot be built from its manifest: {str(error).rstrip('.')}. Or pass the "
+            "program itself with `program=`."
         ) from error
 
 

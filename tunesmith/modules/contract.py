@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from tunesmith.errors import UsageError, shown
 from tunesmith.formats import history_field
 from tunesmith.modules.inputs import program_inputs
-from tunesmith.modules.module import DspyPredict, Module, signature_of
+from tunesmith.modules.module import DspyChainOfThought, DspyPredict, Module, signature_of
 from tunesmith.signatures import Signature, field_description, input_types, output_types
 
 __all__ = ["Chat", "Contract", "typed_object"]
@@ -39,14 +39,16 @@ class Contract:
 
     Attributes:
         inputs: a typed dictionary; its values are passed to the program.
-        outputs: a typed dictionary.
-        labels: the outputs that a row of data for the program has to have: not the reasoning.
+        outputs: a typed dictionary. A module around its steps may leave an output out or have `None` for it, as one
+            that abstains, and may return more.
+        right: a typed dictionary of right outputs: those that a row of data has to have are required, so not the
+            reasoning.
         chat: the fields of a program that answers as a chat model, else `None`.
     """
 
     inputs: Any
     outputs: Any
-    labels: frozenset[str]
+    right: Any
     chat: Chat | None
 
     @classmethod
@@ -62,7 +64,7 @@ class Contract:
             UsageError: the inputs cannot be determined, or have a type that no JSON value has.
         """
         found = program_inputs(program)
-        signature = _whole_signature(program) if found.exact else found.signature
+        signature = _whole_signature(program) if _is_predictor(program) else found.signature
         entries = (
             _input_entries(found.signature, longest)
             if found.signature is not None
@@ -70,20 +72,25 @@ class Contract:
         )
         inputs = _typed(f"{name}Inputs", entries, "forbid")
         _check_known(inputs, entries)
-        results = [] if signature is None else _output_entries(signature, certain=found.exact)
+        results = [] if signature is None else _output_entries(signature, certain=_is_predictor(program))
         outputs = _typed(f"{name}Outputs", results, None if found.exact else "allow")
-        if found.signature is None:
-            return cls(inputs, outputs, frozenset(), None)
-        labels = {name for name, info in found.signature.output_fields.items() if _is_required(info)}
-        return cls(inputs, outputs, frozenset(labels), _chat(found.signature))
+        labels = frozenset[str]()
+        if found.signature is not None:
+            labels = frozenset(key for key, info in found.signature.output_fields.items() if _is_required(info))
+        right = [] if signature is None else _output_entries(signature, certain=True)
+        right = [(key, kind, key in labels) for key, kind, _ in right]
+        rights = _typed(f"{name}RightOutputs", right, None if right else "allow")
+        return cls(inputs, outputs, rights, None if found.signature is None else _chat(found.signature))
 
 
-def _whole_signature(program: Module) -> type[Signature] | None:
+def _is_predictor(program: Module) -> bool:
+    """Return whether what a predictor replies is what the program returns, and no more and no less."""
+    return isinstance(program, DspyPredict | DspyChainOfThought) and program_inputs(program).exact
+
+
+def _whole_signature(program: Module) -> type[Signature]:
     """Return the signature of the one predictor, with the reasoning that a chain of thought adds."""
-    if isinstance(program, DspyPredict):
-        return signature_of(program)
-    predictors = program.named_predictors()
-    return signature_of(predictors[0][1]) if len(predictors) == 1 else program_inputs(program).signature
+    return signature_of(program if isinstance(program, DspyPredict) else program.named_predictors()[0][1])
 
 
 Entry = tuple[str, Any, bool]
@@ -100,7 +107,10 @@ def _input_entries(signature: type[Signature], longest: int) -> list[Entry]:
 
 def _output_entries(signature: type[Signature], *, certain: bool) -> list[Entry]:
     infos: Mapping[str, FieldInfo] = signature.output_fields
-    return [(name, _described(kind, infos[name]), certain) for name, kind in output_types(signature).items()]
+    return [
+        (name, _described(kind if certain else kind | None, infos[name]), certain)
+        for name, kind in output_types(signature).items()
+    ]
 
 
 def _bounded(kind: Any, longest: int) -> Any:

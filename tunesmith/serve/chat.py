@@ -141,7 +141,7 @@ def _completions(models: Mapping[str, _Model], desk: Desk, read: Callable[[bytes
         earlier, used = ([], set[int]()) if fields.history is None else _turns(body["messages"][:-1], fields)
         given = {fields.asked: question} | ({} if fields.history is None else {fields.history: {"messages": earlier}})
         inputs = read_fields(to_json(given))
-        reply = _Reply(body, endpoint, fields.answer, used)
+        reply = _Reply(body, endpoint, fields, used)
         if body.get("stream"):
             response = await streamed(request, endpoint, desk, inputs, reply.events)
             request.scope[KEY].program = endpoint.name
@@ -152,7 +152,7 @@ def _completions(models: Mapping[str, _Model], desk: Desk, read: Callable[[bytes
             visit.program = endpoint.name
             with Watch(request.receive, attempt.stop):
                 prediction = await attempt.result(lambda: endpoint.run(inputs, attempt))
-        text = str(prediction[fields.answer])
+        text = _answer(prediction, fields)
         if desk.shows_texts:
             visit.outputs = text
         return JSONResponse(reply.whole(text, visit.calls))
@@ -204,14 +204,14 @@ def _turns(messages: Sequence[Mapping[str, Any]], fields: Chat) -> tuple[list[di
 class _Reply:
     """Writes the answer to one request."""
 
-    def __init__(self, body: Mapping[str, Any], endpoint: Endpoint, answer: str, used: Set[int]) -> None:
-        self._answer, self._model = answer, endpoint.name or _ROOT
+    def __init__(self, body: Mapping[str, Any], endpoint: Endpoint, fields: Chat, used: Set[int]) -> None:
+        self._fields, self._model = fields, endpoint.name or _ROOT
         self._id, self._created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
         earlier = [f"messages[{number}]" for number in range(len(body["messages"]) - 1) if number not in used]
         self._ignored = [*earlier, *sorted(name for name in body if name not in _READ and body[name] is not None)]
         self._with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
 
-    def whole(self, text: str, calls: list[Call]) -> dict[str, Any]:
+    def whole(self, text: str | None, calls: list[Call]) -> dict[str, Any]:
         """Return the answer in one piece."""
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         found = self._object("chat.completion", [choice]) | {"usage": _usage(calls)}
@@ -223,12 +223,16 @@ class _Reply:
         yield self._piece({"role": "assistant", "content": ""})
         async for deltas in feed.deltas():
             # Of a repeated call nothing is sent: what was sent before cannot be taken back.
-            own = [delta for delta in deltas if delta.field == self._answer and delta.call == 0 and not delta.restart]
+            own = [
+                delta
+                for delta in deltas
+                if delta.field == self._fields.answer and delta.call == 0 and not delta.restart
+            ]
             text = "".join(delta.text for delta in own)
             sent += text
             yield self._piece({"content": text}) if text else b": waiting\n\n"
         try:
-            whole = str((await feed.prediction())[self._answer])
+            whole = _answer(await feed.prediction(), self._fields) or ""
             _check_kept(whole, sent)
         except Exception as error:  # noqa: BLE001 - the status is sent already, so it becomes an event
             yield event(desk.failed(error, visit).body(visit.id))
@@ -247,6 +251,12 @@ class _Reply:
 
     def _object(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {"id": self._id, "object": kind, "created": self._created, "model": self._model, "choices": choices}
+
+
+def _answer(prediction: Any, fields: Chat) -> str | None:
+    """Return the answer, `None` if the program abstained."""
+    found = prediction[fields.answer]
+    return None if found is None else str(found)
 
 
 def _check_kept(whole: str, sent: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import Any, NotRequired, get_args, get_origin
+from typing import Any, NotRequired
 
 from pydantic_core import to_json
 from typing_extensions import TypedDict
@@ -87,12 +87,9 @@ def _alone(file: FileIO) -> Iterator[None]:
 def feedback_door(endpoint: Endpoint, desk: Desk, folder: FeedbackFolder) -> Door:
     """Return the door."""
     contract, name = endpoint.contract, pascal(endpoint.name)
-    given = contract.outputs.__annotations__.items()
-    right = {key: _sure(kind) if key in contract.labels else _optional(kind) for key, kind in given}
-    outputs = typed_object(f"{name}RightOutputs", right, None if right else "allow")
     kinds: dict[str, Any] = {
         "inputs": contract.inputs,
-        "outputs": outputs,
+        "outputs": contract.right,
         "answered": NotRequired[Any],
         "remark": NotRequired[str],
     }
@@ -114,11 +111,3 @@ def feedback_door(endpoint: Endpoint, desk: Desk, folder: FeedbackFolder) -> Doo
 
     text = "Keep an answer that was wrong: inputs, right outputs, and if wanted what was `answered` and a `remark`."
     return Door(f"{endpoint.prefix}/feedback", feedback, endpoint.name, "feedback", text, body, Kept)
-
-
-def _sure(kind: Any) -> Any:
-    return get_args(kind)[0] if get_origin(kind) is NotRequired else kind
-
-
-def _optional(kind: Any) -> Any:
-    return kind if get_origin(kind) is NotRequired else NotRequired[kind]

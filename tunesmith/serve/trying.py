@@ -117,9 +117,6 @@ def _form(endpoint: Endpoint, *, feedback: bool) -> Form:
         "prefix": endpoint.prefix,
         "instruction": predictors[0][1].signature.instructions if predictors else "",
         "inputs": form_fields(endpoint.contract.inputs),
-        "outputs": [
-            Field({**field, "required": field["name"] in endpoint.contract.labels})
-            for field in form_fields(endpoint.contract.outputs)
-        ],
+        "outputs": form_fields(endpoint.contract.right),
         "feedback": feedback,
     }
