@@ -5,8 +5,10 @@ import json
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ from tunesmith.errors import ModelUnavailable, UsageError
 from tunesmith.evaluation import read_entries
 from tunesmith.evaluation.dask_seat import take_seat
 from tunesmith.evaluation.executors import dask
+from tunesmith.evaluation.subject import Subject
 from tunesmith.experiments import Project
 from tunesmith.lm import ReplyCache
 
@@ -67,6 +70,18 @@ class TestDask(ExecutorContract):
 
             assert report.errors == 0
             assert chats(first) > 0 < chats(second)
+
+    def test_a_connection_that_says_nothing_delays_no_worker(
+        self, cluster: str, server: ProtocolServer, tmp_path: Path
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = int(free.getsockname()[1])
+        executor, lm = ts.DaskExecutor(cluster, listen=f"127.0.0.1:{port}"), self.model(server, tmp_path)
+        executor.check(Subject(ts.Predict(Colour), right, lm=lm))
+        with socket.create_connection(("127.0.0.1", port)):
+            start = time.monotonic()
+            ts.evaluate(ts.Predict(Colour), examples(1), right, lm=lm, executor=executor)
+        assert time.monotonic() < start + 8, "it would be heard for 10 seconds"
 
     def test_a_worker_refuses_another_version_by_name(
         self, cluster: str, server: ProtocolServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -147,7 +147,7 @@ class _Cluster:
         self._idle, self._waiting = deque[_Worker](), deque["Future[Peer]"]()
         self._seats = set[_Worker]()
         self._tasks = list[Any]()
-        self._wanted, self._refused, self._warned = 0, "", False
+        self._wanted, self._refused, self._warned, self._closed = 0, "", False, False
         self._seen = time.monotonic()  # when there was a worker
         try:
             self._await_workers()
@@ -227,6 +227,7 @@ class _Cluster:
         """Let the workers go: each ends its task when it sees that its connection is closed."""
         self._door.close()
         with self._gate:
+            self._closed = True
             for seat in list(self._seats):
                 self._forget(seat)
         self._leave()
@@ -246,16 +247,19 @@ class _Cluster:
             time.sleep(min(0.2, max(0.0, end - time.monotonic())))
 
     def _greet(self) -> None:
-        """Let in whoever knows the token."""
+        """Let in whoever knows the token, each heard by a thread of its own: one that says nothing delays no other."""
         while True:
             try:
                 connection, _ = self._door.accept()
             except OSError:  # closed: the run has ended
                 return
-            try:
-                self._let_in(connection)
-            except (OSError, ValueError, KeyError, TypeError, Gone):
-                connection.close()
+            threading.Thread(target=self._hear, args=[connection], name="tunesmith-dask-seat", daemon=True).start()
+
+    def _hear(self, connection: socket.socket) -> None:
+        try:
+            self._let_in(connection)
+        except (OSError, ValueError, KeyError, TypeError, Gone):
+            connection.close()
 
     def _let_in(self, connection: socket.socket) -> None:
         connection.settimeout(_SECONDS_TO_GREET)
@@ -271,6 +275,9 @@ class _Cluster:
             return
         keep_alive(connection)
         with self._gate:
+            if self._closed:
+                seat.end()
+                return
             self._seats.add(seat)
             self._seen = time.monotonic()
         self.give(seat)
