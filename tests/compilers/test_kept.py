@@ -1,5 +1,6 @@
 """Frozen parts and protected texts stay as they are, whatever a compiler proposes."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,30 @@ def test_what_a_compiler_changes_all_the_same_is_put_back_and_noted() -> None:
     assert program.signature.instructions == Colour.instructions
     assert any("that was put back" in note for note in program.compile_notes)
     assert len(program.compile_report.trials) == 1
+
+
+class Routed(dspy.Module):
+    """The program that `docs/compilers.md` has in mind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.router = ts.Predict("thing -> kind")
+        self.answer = ts.Predict(ts.Signature("thing, kind -> colour", "Name it. Never give legal advice."))
+
+    def forward(self, thing: str) -> dspy.Prediction:
+        return self.answer(thing=thing, kind=self.router(thing=thing).kind)
+
+
+def test_the_code_of_the_page_runs_and_keeps_what_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "compilers.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(ts\.compile\(.*?)```", page, re.DOTALL)
+    given: dict[str, Any] = {"ts": ts, "program": Routed(), "metric": right, "train": TRAIN}
+    given["lm"] = FunctionLM(lambda seen: "red", version="1")
+    exec(compile(f"found = {code}", "compilers.md", "exec"), given)
+    program = given["found"].program
+    assert (program.router.demos, program.answer.demos) == ([], [])
+    assert "Never give legal advice." in program.answer.signature.instructions
 
 
 def test_only_what_is_free_is_offered_and_an_instruction_of_the_rest_is_refused() -> None:

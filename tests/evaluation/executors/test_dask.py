@@ -60,6 +60,16 @@ class TestDask(ExecutorContract):
                 chats = [entry for entry in server.requests if entry.path == "/api/chat"][-3:]
                 assert chats[2].time >= chats[0].time + 0.05
 
+    def test_the_code_of_the_page_runs(self, cluster: str, server: ProtocolServer, tmp_path: Path) -> None:
+        (code,) = re.findall(
+            r"```python\n(.*?)```", (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8"), re.DOTALL
+        )
+        given: dict[str, Any] = {"ts": ts, "program": ts.Predict(Colour), "metric": right, "train": examples(20)}
+        given["lm"] = self.model(server, tmp_path)
+        code = code.replace("ts.compile(", "ts.compile(compiler=ts.LabeledFewShot(1), program=")  # the quickest
+        exec(compile(code.replace("tcp://scheduler:8786", cluster), "scaling.md", "exec"), given)
+        assert chats(server) > 0
+
     def test_several_hosts_of_a_model_are_a_pool_on_each_worker(self, cluster: str, tmp_path: Path) -> None:
         with (
             ProtocolServer(models=[FakeModel("m", reply="red")]) as first,

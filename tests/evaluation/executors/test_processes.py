@@ -1,5 +1,6 @@
 """Worker processes: what they can be given, and what happens if one dies."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,19 @@ class TestProcesses(ExecutorContract):
             found.append((plain(report), report.charged.calls, report.paid.calls))
 
         assert found[0] == found[1]
+
+
+@pytest.mark.whole
+def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[3] / "docs" / "executors.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    with ProtocolServer(models=[FakeModel("m", reply="red")]) as server:
+        lm = ts.lm("ollama/m", host=server.url, cache=ReplyCache(tmp_path / "cache"))
+        given = {"program": ts.Predict(Colour), "metric": right, "data": examples(1), "train": examples(20), "lm": lm}
+        code = code.replace("ts.compile(", "ts.compile(compiler=ts.LabeledFewShot(1), program=")  # the quickest
+        exec(compile(code, "executors.md", "exec"), given)
+    assert (tmp_path / "runs" / "first" / "result.json").is_file()
 
 
 def in_a_function() -> type[dspy.Module]:
