@@ -122,6 +122,13 @@ def test_names_of_labels_can_be_given(tmp_path: Path) -> None:
         converted(tmp_path, "text,label\na,1\n", "rows.csv", labels={"topic": ["x"]})
 
 
+def test_columns_get_names_that_a_signature_can_have(tmp_path: Path) -> None:
+    found = converted(tmp_path, "What to do?,class,2nd choice\na,b,c\n", "rows.csv")
+    (row,) = found.rows
+    assert tuple(row) == ("What_to_do", "class_", "field_2nd_choice")
+    assert list(ts.Signature(f"{', '.join(row)} -> label").input_fields) == list(row)
+
+
 def test_fields_can_be_taken_from_elsewhere_and_any_separator_read(tmp_path: Path) -> None:
     found = converted(tmp_path, "Frage;Antwort\nWo?;Hier\n", "rows.csv", columns={"question": "Frage"}, delimiter=";")
     assert found.rows == ({"Antwort": "Hier", "question": "Wo?"},)

@@ -23,6 +23,15 @@ def test_wrong_rows_are_kept_with_their_lines(tmp_path: Path) -> None:
         found.checked()
 
 
+def test_a_place_that_no_row_has_is_told(tmp_path: Path) -> None:
+    rows = file(tmp_path, '{"To do?": 1}\n{}\n')
+    assert DataFile.read(rows, columns={"a": "To do?"}).fields == ("a",)
+    with pytest.raises(
+        DataError, match=r"no row has a value at `To do`, the place of `a` .* It has: To do\?\. Correct"
+    ):
+        DataFile.read(rows, columns={"a": "To do"})
+
+
 def test_what_cannot_be_read_further_is_told(tmp_path: Path) -> None:
     found = DataFile.read(file(tmp_path, '[{"a": 1},\n{"a": 2}', "rows.json"))
     assert len(found.rows) == 2

@@ -1,5 +1,6 @@
 """Convert a data file from the shape that it has to rows of tunesmith."""
 
+import keyword
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -203,10 +204,11 @@ class _Maker:
         yield row
 
     def _name(self, name: str) -> str:
-        if name.isidentifier():
+        if name.isidentifier() and not keyword.iskeyword(name):
             return name
         new = _NOT_IN_A_NAME.sub("_", name).strip("_") or "field"
-        self.renamed[name] = new = new if new.isidentifier() else f"_{new}"
+        new = new if new.isidentifier() else f"field_{new}"
+        self.renamed[name] = new = f"{new}_" if keyword.iskeyword(new) else new
         return new
 
 

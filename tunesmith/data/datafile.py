@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from tunesmith.data.dataset import Dataset
-from tunesmith.data.loading import picked
+from tunesmith.data.loading import no_value, picked
 from tunesmith.data.readers import read_file
 from tunesmith.data.rows import Columns
 from tunesmith.data.source import Reading, Row
@@ -52,7 +52,7 @@ class DataFile:
 
         Raises:
             UsageError: there is no such file, or its suffix or an option is wrong.
-            DataError: it cannot be read.
+            DataError: it cannot be read, or a place of `columns` has a value in no row.
         """
         notes: list[str] = []
         rows: list[Row] = []
@@ -68,6 +68,9 @@ class DataFile:
         except RowError as error:
             wrong.append(error)
             notes.append(f"`{path}`: what follows line {error.line} could not be read.")
+        for name, place in (columns or {}).items():
+            if rows and not any(name in row.value for row in rows):
+                raise DataError(f"{no_value(str(path), name, place, rows[0])} Correct it, or remove it.")
         return cls(Path(path), tuple(rows), tuple(wrong), tuple(notes))
 
     @property

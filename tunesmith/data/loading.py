@@ -14,7 +14,7 @@ from tunesmith.data.source import Reading, Row
 from tunesmith.errors import DataError, RowError, UsageError, shown
 from tunesmith.signatures import Example, Signature
 
-__all__ = ["OnBad", "check_arguments", "columns_of", "examples_of", "open_source", "picked"]
+__all__ = ["OnBad", "check_arguments", "columns_of", "examples_of", "no_value", "open_source", "picked"]
 
 _log = logging.getLogger("tunesmith")
 
@@ -158,14 +158,17 @@ def _check_paths(paths: Mapping[str, str], seen: Set[str], first: Row, columns: 
     for name, path in paths.items():
         if name in seen:
             continue
-        text = (
-            f"`{columns.source}`: no row has a value at `{path}`, the place of `{name}` in `columns`."
-            f"{_on_the_way(first.origin, path)}"
-        )
+        text = no_value(columns.source, name, path, first)
         column = next((column for column in columns.columns if column.name == name), None)
         if column is None or column.required:
             raise DataError(f"{text} Correct the path, or remove it.")
         _log.warning(text)
+
+
+def no_value(source: str, name: str, path: str, first: Row) -> str:
+    """Return in words that `path`, from which `name` is taken, has a value in no row; `first` is one of them."""
+    way = _on_the_way(first.origin, path)
+    return f"`{source}`: no row has a value at `{path}`, the place of `{name}` in `columns`.{way}"
 
 
 def _with_path(error: RowError, row: Row | RowError, paths: Mapping[str, str]) -> RowError:
