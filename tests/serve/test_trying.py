@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,6 +56,7 @@ class Loose(dspy.Signature):
     note: str | None = dspy.InputField()
     paid: bool | None = dspy.InputField()
     kind: Literal["web", "paper"] | None = dspy.InputField()
+    sent: date | None = dspy.InputField()
     topic: str = dspy.OutputField()
     reason: str = dspy.OutputField()
     urgent: bool = dspy.OutputField()
@@ -65,6 +67,7 @@ def test_a_value_that_may_be_null_has_the_control_of_one_that_is_there() -> None
     form = asked(served(program=ts.Predict(Loose)), lambda c: c.get("/-/form")).json()["programs"][0]
     found = {one["name"]: (one["kind"], one["nullable"]) for one in form["inputs"]}
     wanted = {"note": ("text", True), "paid": ("boolean", True), "kind": ("choice", True), "text": ("text", False)}
+    wanted["sent"] = ("date", True)
     assert found == wanted
 
 
@@ -168,6 +171,7 @@ def test_in_a_browser_a_blank_input_is_null_and_a_right_answer_begins_as_what_wa
     service = served(lambda _: reply, program=program, feedback=FeedbackFolder(tmp_path))
     with listening(service) as address, opened(address) as page:
         page.get_by_label("text").fill("The soup was cold.")
+        page.get_by_label("sent may be left empty").fill("2026-01-31")
         page.get_by_role("button", name="Ask").click()
         page.locator("#answer").wait_for(state="visible")
         assert "9007199254740993" in page.locator("#outputs").inner_text(), "JavaScript would say ...992"
@@ -176,7 +180,7 @@ def test_in_a_browser_a_blank_input_is_null_and_a_right_answer_begins_as_what_wa
         page.get_by_role("button", name="Keep the right answer").click()
         page.get_by_text("It is kept.").wait_for()
     row = json.loads((tmp_path / "program.jsonl").read_text(encoding="utf-8"))
-    inputs = {"text": "The soup was cold.", "note": None, "paid": None, "kind": None}
+    inputs = {"text": "The soup was cold.", "note": None, "paid": None, "kind": None, "sent": "2026-01-31"}
     kept = {"topic": "kitchen", "reason": "soup", "urgent": True, "number": 2**53 + 1}
     assert row == {"answered": json.loads(reply), **inputs, **kept}
 

@@ -20,10 +20,11 @@ function control(field, id) {
     if (field.blank) { one.prepend(made("option", "")); one.selectedIndex = 0; }
   } else if (field.kind === "boolean") { one = made("input"); one.type = "checkbox"; }
   else if (field.kind === "number") { one = made("input"); one.type = "number"; one.step = "any"; }
+  else if (field.kind === "date") { one = made("input"); one.type = "date"; }
   else { one = made("textarea"); one.rows = field.kind === "json" ? 4 : 3; }
   one.id = id;
   if (!field.blank && field.kind !== "boolean") one.required = true;
-  const label = made("label", field.name + " ", made("small", [field.description, field.kind === "json" ? "JSON" : ""].filter(Boolean).join(", ")));
+  const label = made("label", field.name + " ", made("small", [field.description, field.kind === "json" ? "JSON" : "", field.blank ? "may be left empty" : ""].filter(Boolean).join(", ")));
   label.htmlFor = id;
   return made("div", null, label, one);
 }
@@ -49,6 +50,6 @@ function fill(fields, prefix, values) {
     if (!field.required || value == null) one.value = "";
     else if (field.kind === "boolean") one.checked = value;
     else if (field.kind === "choice") one.value = field.choices.indexOf(value);
-    else one.value = field.kind === "text" ? value : written(value);
+    else one.value = field.kind === "text" || field.kind === "date" ? value : written(value);
   });
 }

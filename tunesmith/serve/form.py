@@ -10,7 +10,7 @@ __all__ = ["Field", "form_fields"]
 
 
 class Field(TypedDict):
-    """A field of a form; `kind` is `text`, `number`, `boolean`, `choice` or `json`."""
+    """A field of a form; `kind` is `text`, `date`, `number`, `boolean`, `choice` or `json`."""
 
     name: str
     description: str
@@ -31,18 +31,24 @@ def form_fields(kind: Any) -> list[Field]:
     for name, given in schema.get("properties", {}).items():
         one, nullable = _present(given, schema.get("$defs", {}))
         choices = one.get("enum", [one["const"]] if "const" in one else [])
-        kinds = {"string": "text", "integer": "number", "number": "number", "boolean": "boolean"}
         found.append(
             Field(
                 name=name,
                 description=str(given.get("description", one.get("description", ""))),
-                kind="choice" if choices else kinds.get(str(one.get("type")), "json"),
+                kind="choice" if choices else _kind(one),
                 choices=list(choices),
                 required=name in needed,
                 nullable=nullable,
             )
         )
     return found
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    if schema.get("format") == "date":
+        return "date"
+    kinds = {"string": "text", "integer": "number", "number": "number", "boolean": "boolean"}
+    return kinds.get(str(schema.get("type")), "json")
 
 
 def _present(schema: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
