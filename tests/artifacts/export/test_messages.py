@@ -1,6 +1,9 @@
 import json
 from typing import Any
 
+import dspy
+from pydantic import BaseModel
+
 import tunesmith as ts
 from tests.artifacts.export.prompts import FORMATS, check_texts, program, sent
 from tests.each import each
@@ -55,3 +58,22 @@ def test_the_notes_say_what_a_placeholder_cannot_do() -> None:
 
 def test_without_indent_it_is_one_line() -> None:
     assert ts.export(program(), to="messages", indent=0).text.count("\n") == 1
+
+
+class Item(BaseModel):
+    name: str
+    amount: int
+
+
+class Order(dspy.Signature):
+    """Read the order."""
+
+    text: str = dspy.InputField()
+    items_found: list[Item] = dspy.OutputField()
+
+
+def test_a_note_says_which_inner_fields_no_message_tells() -> None:
+    note = "do not tell what is inside an output (amount, name)"
+    assert note in " ".join(ts.export(ts.Predict(Order), to="messages").notes)
+    told = ts.Predict(Order.with_instructions("Read the order: name and amount of each."))
+    assert note not in " ".join(ts.export(told, to="messages").notes)

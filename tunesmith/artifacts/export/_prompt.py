@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,7 +145,29 @@ class Prompt:
             )
         if others:
             found.append(f"Of `{self.path}`: give {', '.join(others)} as JSON.")
+        hidden = self._hidden()
+        if hidden:
+            found.append(
+                f"Of `{self.path}`: the messages do not tell what is inside an output ({', '.join(hidden)}), which "
+                "tunesmith holds a reply to by a schema. Send that too (the target 'messages' has it), or name these "
+                "fields in the instruction."
+            )
         return tuple(found)
+
+    def _hidden(self) -> list[str]:
+        """Return the fields inside the outputs that no message names."""
+        inside = dict.fromkeys(_properties(self.schema)).keys() - self.signature.output_fields.keys()
+        text = "\n".join(message.text(lambda _: "") for message in self.messages)
+        return sorted(name for name in inside if re.search(rf"\b{re.escape(name)}\b", text) is None)
+
+
+def _properties(schema: Any) -> Iterator[str]:
+    """Yield the names of all properties in a JSON Schema, those of its definitions too."""
+    if isinstance(schema, Mapping):
+        known = schema.get("properties")
+        yield from known if isinstance(known, Mapping) else ()
+    for one in schema.values() if isinstance(schema, Mapping) else schema if isinstance(schema, list) else ():
+        yield from _properties(one)
 
 
 def prompt_of(path: str, predictor: DspyPredict) -> Prompt:
