@@ -13,6 +13,7 @@ from pathlib import Path
 import dspy
 import pytest
 
+import tunesmith as ts
 from tests.artifacts.programs import (
     DEMO,
     PLACE_DEMO,
@@ -25,6 +26,7 @@ from tests.artifacts.programs import (
 from tests.each import each
 from tests.scale import FULL, scaled
 from tunesmith.artifacts import load, new_key, save, verify
+from tunesmith.artifacts.folder import LARGEST, MANIFEST
 from tunesmith.artifacts.state import check_state
 from tunesmith.errors import ArtifactError, UsageError
 from tunesmith.lm import ScriptedLM
@@ -583,3 +585,21 @@ def test_what_is_no_program_or_no_folder_is_wrong_usage(tmp_path, monkeypatch, f
         save(folder, program)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_corpus_that_no_artifact_holds_is_refused_before_a_compile_is_paid(tmp_path, monkeypatch):
+    monkeypatch.setitem(LARGEST, MANIFEST, 2**20)
+    corpus = ts.Corpus.of(["word " * 2**18])
+    examples = [dspy.Example(question=f"word {n}").with_inputs("question") for n in range(4)]
+    lm = ts.FunctionLM(lambda seen: pytest.fail("a call was made"))
+    with pytest.raises(UsageError, match=r"has 1 MiB of texts.*`corpus = corpus.save\(path\)`"):
+        ts.compile(
+            ts.RAG(ts.BM25(corpus)),
+            metric=lambda example, prediction, trace=None: 1.0,
+            trainset=examples[:2],
+            valset=examples[2:],
+            lm=lm,
+            run=tmp_path / "run",
+        )
+    saved_corpus = corpus.save(tmp_path / "corpus.jsonl")
+    ts.save(tmp_path / "a", ts.RAG(ts.BM25(saved_corpus)))

@@ -1,11 +1,13 @@
 """Find or rebuild the program of an artifact, without running code that the caller did not allow."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields as fields_of
 from types import MappingProxyType
 from typing import Annotated, Any, get_args, get_origin
 
 from tunesmith.artifacts.fitting import check_structure, check_tools, warn_of_arguments
+from tunesmith.artifacts.folder import LARGEST, MANIFEST
 from tunesmith.artifacts.frozen import freeze, frozen_modules, frozen_predictors
 from tunesmith.artifacts.schema import CLASS_NAME
 from tunesmith.artifacts.typetext import canonical, parse_type
@@ -53,10 +55,14 @@ def describe_program(program: Module, frozen: Mapping[str, Mapping[str, Any]] = 
     Args:
         program: the program.
         frozen: the candidate of each frozen part, as JSON, by its path.
+
+    Raises:
+        UsageError: the arguments of its modules are more than an artifact may hold.
     """
     from tunesmith.modules import program_tools  # here, because a load does not describe the program
 
     found = {"spec": None, **program_structure(program)}
+    _check_size(found["spec"])
     found["predictors"] = _described(program)
     found["frozen"] = {
         path: {"predictors": _described(part), "candidate": frozen.get(path)}
@@ -65,6 +71,16 @@ def describe_program(program: Module, frozen: Mapping[str, Mapping[str, Any]] = 
     found["tools"] = program_tools(program)
     found["rebuildable"] = _is_rebuildable(program, found)
     return found
+
+
+def _check_size(spec: Any) -> None:
+    """Refuse a corpus that no artifact holds, before a compile is paid and not when it is saved."""
+    size = len(json.dumps(spec, default=str))
+    if size > LARGEST[MANIFEST]:
+        raise UsageError(
+            f"The program has {size // 2**20} MiB of texts, and an artifact holds {LARGEST[MANIFEST] // 2**20}. Keep "
+            "the corpus in a file of its own, `corpus = corpus.save(path)`, and make the search of that one."
+        )
 
 
 def _described(program: Module) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from tunesmith.errors import BudgetExceeded
+from tunesmith.errors import BudgetExceeded, UsageError, shown
 from tunesmith.lm import StopSignal, in_trial
 from tunesmith.modules.module import Module, context, settings
 
@@ -65,13 +65,24 @@ class Flow(Module):
             return (yield Call(self, inputs))
         return (yield from self.steps(**inputs))
 
-    def forward(self, **inputs: Any) -> Any:
-        """Run the steps; called by `__call__`."""
+    def forward(self, *unnamed: Any, **inputs: Any) -> Any:
+        """Run the steps; called by `__call__`.
+
+        Raises:
+            UsageError: an input has no name.
+        """
+        _check_named(unnamed)
         return run_steps(self.steps(**inputs))
 
-    async def aforward(self, **inputs: Any) -> Any:
+    async def aforward(self, *unnamed: Any, **inputs: Any) -> Any:
         """Run the steps; called by `acall`."""
+        _check_named(unnamed)
         return await arun_steps(self.steps(**inputs))
+
+
+def _check_named(unnamed: tuple[Any, ...]) -> None:
+    if unnamed:
+        raise UsageError(f"Give inputs by name, as in `program(question=...)`. Given: {shown(unnamed[0])}.")
 
 
 def run_steps(steps: Steps) -> Any:

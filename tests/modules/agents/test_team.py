@@ -149,7 +149,7 @@ def test_a_compile_finds_how_many_turns_help() -> None:
 @each(
     "make, said",
     [
-        (lambda: ts.Team(Bot, {"one": "You."}), "needs 2 or more"),
+        (lambda: ts.Team(Bot, {"one": "You."}), "two or more members"),
         (lambda: ts.Team(Bot, ["a", "b"]), "`roles` maps"),  # type: ignore[arg-type]
         (lambda: team(other=ts.Predict("conversation -> says")), "has no role"),
         (lambda: team(trader=ts.Predict("task -> says")), "needs an input `conversation`"),

@@ -203,3 +203,38 @@ def test_what_is_given_instead_runs_in_an_evaluation() -> None:
     report = ts.evaluate(program, ROWS[:1], score, lm=ts.FunctionLM(lambda seen: "x"))
     assert paid == []
     assert dict(report.rows[0].outputs or {}) == {"answer": "x: would pay 1"}
+
+
+def test_a_call_that_takes_too_long_is_an_error_and_one_in_time_is_none() -> None:
+    late = threading.Event()
+
+    def hang(x: int) -> str:
+        late.wait(30)
+        return "late"
+
+    async def sleep(x: int) -> str:
+        await asyncio.sleep(30)
+        return "late"
+
+    try:
+        for function in (hang, sleep):
+            tool = ts.Tool(function, seconds=0.05)
+            with pytest.raises(UsageError, match=r"did not answer within 0\.05 seconds"):
+                tool(x=1)
+            with pytest.raises(UsageError, match=r"did not answer within 0\.05 seconds"):
+                asyncio.run(tool.acall(x=1))
+    finally:
+        late.set()
+
+    def fail(x: int) -> int:
+        raise TimeoutError("own")
+
+    assert ts.Tool(double, seconds=30)(x=2) == asyncio.run(ts.Tool(double, seconds=30).acall(x=2)) == 4
+    with pytest.raises(TimeoutError, match="own"):
+        ts.Tool(fail, seconds=30)(x=1)
+    with pytest.raises(UsageError, match="`seconds` must be a number"):
+        ts.Tool(fail, seconds=-1)
+
+
+def double(x: int) -> int:
+    return 2 * x

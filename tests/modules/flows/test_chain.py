@@ -1,5 +1,6 @@
 """A chain passes on what each step returned; what it takes and gives is known before it runs."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,10 @@ def test_steps_without_names_are_refused() -> None:
     for given in (ts.Predict("text -> title"), "first", 3):
         with pytest.raises(UsageError, match=r"takes its parts by name, as in `ts.Chain\(first=..., second=...\)`"):
             ts.Chain(given)  # type: ignore[arg-type]
+
+
+def test_an_input_without_a_name_is_refused_with_what_to_write() -> None:
+    program = ts.Chain(title=ts.Predict("text -> title"))
+    for call in (program, lambda text: asyncio.run(program.acall(text))):
+        with pytest.raises(UsageError, match=r"by name, as in `program\(question=...\)`. Given: 'We went skiing.'"):
+            call("We went skiing.")

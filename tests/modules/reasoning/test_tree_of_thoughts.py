@@ -231,3 +231,8 @@ def test_an_artifact_is_rebuilt(evaluate: Any, tmp_path: Path) -> None:
 def test_wrong_arguments_are_refused(made: Callable[[], object]) -> None:
     with pytest.raises(UsageError):
         made()
+
+
+def test_a_way_to_judge_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(UsageError, match="`evaluate` must be `value`, `vote`, a function or a predictor"):
+        ts.TreeOfThoughts("numbers -> sum", evaluate="votes")

@@ -159,5 +159,5 @@ def test_documents_of_other_libraries_become_passages() -> None:
         (found,) = as_retriever(lambda query, given=given: [given])("anything")
         assert (found.text, found.source) == ("Close my account.", "help.md")
         assert found.id == Corpus.of([given]).ids[0] == Corpus.of({"help.md": "Close my account."}).ids[0]
-    with pytest.raises(UsageError, match=r"give the method, such as `store.invoke`"):
+    with pytest.raises(UsageError, match="such as `store"):
         as_retriever(document)

@@ -87,6 +87,10 @@ class Team(Flow):
             raise UsageError(
                 f"`roles` maps each member to its role, as in {{'critic': 'You ...'}}. Given: {shown(roles)}."
             )
+        if len(roles) < 2:
+            raise UsageError(
+                f"`roles` has two or more members, as {{'a': 'You ...', 'b': ...}}. Given: {shown(roles)}."
+            )
         unknown = [name for name in members if name not in roles]
         if unknown:
             raise UsageError(f"The member `{unknown[0]}` has no role. `roles` has: {', '.join(roles)}.")

@@ -1,10 +1,15 @@
 """`Tool`: a function that a model may call, with typed arguments and declared side effects."""
 
+import asyncio
 import copy
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
+from threading import Thread
 from types import MethodType
 from typing import Any, NotRequired, get_args, get_origin
 
@@ -44,10 +49,12 @@ class Tool:
         arguments: a `TypedDict` of the arguments; default that of the function's parameters.
         side_effects: whether a call changes something outside the program.
         instead: runs in place of `function` in evaluations and compiles. To allow `function` itself, give it again.
+        seconds: after which a call is an error; 0 for no limit. A function that is not async then runs in a thread of
+            its own, which nothing can stop: it goes on, and what it returns is lost.
 
     Raises:
         UsageError: the function has a parameter without a type or name, or the name is not allowed. Calling the tool:
-            the arguments do not fit, or it has side effects and may not run.
+            the arguments do not fit, it has side effects and may not run, or `seconds` have passed.
 
     Example:
         >>> import tunesmith as ts
@@ -65,6 +72,7 @@ class Tool:
     arguments: Any = None
     side_effects: bool = False
     instead: Callable[..., Any] | None = None
+    seconds: float = 0.0
     _adapter: TypeAdapter[Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +84,8 @@ class Tool:
                 "The name of a tool has 1 to 128 letters, digits, `_`, `.`, `/` and `-`. "
                 f"Given: {shown(name)}. Pass `name=`."
             )
+        if not isinstance(self.seconds, int | float) or not 0 <= self.seconds < float("inf"):
+            raise UsageError(f"`seconds` must be a number of at least 0. Given: {shown(self.seconds)}.")
         described = _words(self.function) if self.description is None else self.description
         arguments = _of_function(self.function, name) if self.arguments is None else self.arguments
         set_value = object.__setattr__
@@ -116,14 +126,31 @@ class Tool:
 
     def __call__(self, /, **arguments: Any) -> Any:
         """Validate the arguments and run the function; an async one in a loop of its own."""
+        if self.seconds:
+            return run_to_end(self.acall(**arguments))
         found = self._chosen()(**self._checked(arguments))
         return run_to_end(found) if inspect.isawaitable(found) else found
 
     async def acall(self, /, **arguments: Any) -> Any:
-        """Validate the arguments, run the function and wait for it. A function that is not async blocks the loop."""
+        """Validate the arguments, run the function and wait for it.
+
+        A function that is not async blocks the loop, unless `seconds` is set.
+        """
         function, checked = self._chosen(), self._checked(arguments)
-        found = function.acall(**checked) if isinstance(function, Module) else function(**checked)
-        return await found if inspect.isawaitable(found) else found
+        if not self.seconds:
+            return await _called(function, checked)
+        is_async = isinstance(function, Module) or inspect.iscoroutinefunction(function)
+        waiting = _called(function, checked) if is_async else _in_thread(partial(function, **checked))
+        task = asyncio.ensure_future(waiting)
+        task.add_done_callback(_looked_at)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self.seconds)
+        finally:
+            if is_async:
+                task.cancel()
+        if not done:
+            raise UsageError(f"`{self.name}` did not answer within {self.seconds:g} seconds.")
+        return task.result()
 
     def running(self, module: Module) -> "Tool":
         """Return the tool with `module` in place of its own: the copy of it that a program holds."""
@@ -154,6 +181,31 @@ class Tool:
                 "`Tool(..., instead=...)` a function that may run here."
             )
         return self.instead
+
+
+async def _called(function: Any, arguments: Mapping[str, Any]) -> Any:
+    found = function.acall(**arguments) if isinstance(function, Module) else function(**arguments)
+    return await found if inspect.isawaitable(found) else found
+
+
+def _looked_at(task: "asyncio.Future[Any]") -> None:
+    """Take note of an error that came too late, which asyncio would log."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _in_thread(work: Callable[[], Any]) -> "asyncio.Future[Any]":
+    """Return the result of work in a thread that does not keep the process from ending, as those of a pool do."""
+    found: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+            found.set_exception(error)
+
+    Thread(target=copy_context().run, args=(run,), name="tunesmith-tool", daemon=True).start()
+    return asyncio.wrap_future(found)
 
 
 def as_tool(given: Any) -> Tool:

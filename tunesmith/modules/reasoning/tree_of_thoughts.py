@@ -143,6 +143,10 @@ class TreeOfThoughts(Rewarded):
         self.signature = signature_of(self.answer).delete(_THOUGHTS)
         self.how = generate
         self.generate = Predict(_generating(self.signature, generate))
+        if isinstance(evaluate, str) and evaluate not in (*_JUDGING, FUNCTION):
+            raise UsageError(
+                f"`evaluate` must be `value`, `vote`, a function or a predictor. Given: {shown(evaluate)}."
+            )
         self.judged = evaluate if isinstance(evaluate, str) and evaluate in _JUDGING else None
         if self.judged is None:
             self._set_reward(evaluate)

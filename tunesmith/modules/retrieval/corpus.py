@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ _HEAD = "tunesmith_corpus"
 _VERSION = 1
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class Corpus:
     """Passages that can be searched. A corpus does not change; `updated` returns another one.
 
@@ -132,9 +133,9 @@ class Corpus:
         ]
         return Corpus(tuple(text for _, text in kept), _ids(kept), tuple(source for source, _ in kept))
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """The sha256 of ids, sources and texts."""
+        """The sha256 of ids, sources and texts; made once, because a compile asks for it often."""
         return hashlib.sha256("\n".join(self._lines()).encode("utf-8", "surrogatepass")).hexdigest()
 
     def _lines(self) -> Iterator[str]:

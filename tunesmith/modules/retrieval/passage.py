@@ -118,8 +118,9 @@ def as_retriever(found: Any) -> Retriever:
         return found
     if not callable(found):
         raise UsageError(
-            "A retriever must be callable, as in `retriever(query, k=5)`. Of another library's object give the method, "
-            f"such as `store.invoke` or `engine.retrieve`. Given: {shown(found)}."
+            "A retriever must be callable, as in `retriever(query, k=5)`. For texts or a corpus give `ts.BM25(texts)`, "
+            "for an object of another library its method, such as `store.invoke` or `engine.retrieve`. "
+            f"Given: {shown(found)}."
         )
     return _Called(found)
 
