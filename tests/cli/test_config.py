@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import check_failure, run
+from tests.each import each
+from tunesmith.errors import masked
 
 TOML = """metric = "exact_match:team"
 [lm]
@@ -56,6 +58,20 @@ def test_nothing_secret_is_printed() -> None:
         assert found.exit_code == 0
         assert "pass" not in found.stdout
         assert "https://***@host/v1?api_key=***&x=1" in found.stdout
+
+
+@each(
+    ("text", "wanted"),
+    [
+        ("postgresql://me:pass/1@host/runs", "postgresql://***@host/runs"),
+        ("mysql://me:p@ss@host:1/runs?passwd=word", "mysql://***@host:1/runs?passwd=***"),
+        ("refused: 'https://token@host/v1'", "refused: 'https://***@host/v1'"),
+        ("http://host:8080/v1?x=1", "http://host:8080/v1?x=1"),
+        ("https://host/v1/@cf/model", "https://host/v1/@cf/model"),
+    ],
+)
+def test_an_address_is_shown_without_who_logs_in(text: str, wanted: str) -> None:
+    assert masked(text) == wanted
 
 
 def test_a_variable_that_is_nearly_right_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,25 @@ def test_a_model_that_is_down_takes_no_result_of_another_with_it(
     check_failure(run("eval", "--models", "ollama/none,ollama/other", "--json", "--quiet"), 3, as_json=True)
 
 
+def test_ctrl_c_under_the_second_model_leaves_the_first(
+    workspace: Workspace, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNESMITH_LM_HOST", server.address)
+    (workspace.folder / "stops.py").write_text(
+        "seen = []\n\n"
+        "def metric(example, prediction):\n"
+        "    seen.append(1)\n"
+        "    if len(seen) > 14:\n"
+        "        raise KeyboardInterrupt\n"
+        "    return example.team == prediction.team\n",
+        encoding="utf-8",
+    )
+    found = run("eval", "--models", "openai/tiny,openai/other", "--metric", "stops:metric", "--slots", "1", "--quiet")
+    assert found.exit_code == 3
+    assert found.stdout.splitlines()[3].split()[:2] == ["openai/tiny", "0.250"]
+    assert found.stderr.startswith("error: openai/other: ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
