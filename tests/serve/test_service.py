@@ -270,3 +270,14 @@ def test_a_whole_number_with_a_point_is_an_integer() -> None:
     ):
         found = asked(service, lambda c, body=body: c.post("/predict", content=body, headers=JSON))
         assert found.status_code == status
+
+
+def test_a_path_that_is_not_there_says_where_to_look() -> None:
+    talk, sort = (ts.Predict("question -> answer"), ts.ScriptedLM()), (ts.Predict(Triage), ts.ScriptedLM())
+    service = Service(lambda: {"talk": talk, "sort": sort})
+    for path, words in (
+        ("/predict", "Programs: /talk, /sort. The page to try them is /."),
+        ("/v1/embeddings", "Of OpenAI's protocol there are /v1/chat/completions and /v1/models."),
+    ):
+        found = asked(service, lambda c, path=path: c.post(path, json={}))
+        assert (found.status_code, words in found.json()["error"]["message"]) == (404, True)

@@ -8,6 +8,7 @@ read, and answers what is no route; `answers_of` has the handlers by method and 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any
 
 from tunesmith.serve.desk import Desk
@@ -79,7 +80,8 @@ def answers_of(doors: Sequence[Door], desk: Desk) -> dict[tuple[str, str], Handl
 def app_of(doors: Sequence[Door], *, title: str, version: str) -> FastAPI:
     """Return an app that documents these doors at `/openapi.json`, and answers requests for no door."""
     app = FastAPI(title=title, version=version, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.add_exception_handler(HTTPException, _http_error)  # type: ignore[arg-type]  # of this type only
+    answer: Any = partial(_http_error, _hints(doors))
+    app.add_exception_handler(HTTPException, answer)
     for door in doors:
         statuses = (*_OF_EVERY, *(_OF_A_BODY if door.body is not None else ()), *door.statuses)
         media = "text/event-stream" if door.stream else door.media_type
@@ -134,15 +136,29 @@ def refused(refusal: Refusal, visit: Visit) -> Response:
     return JSONResponse(refusal.body(visit.id), refusal.status, refusal.headers)
 
 
-async def _http_error(request: Request, error: HTTPException) -> Response:
+def _hints(doors: Sequence[Door]) -> tuple[str, str]:
+    """Return what is said of a path that is not there: of OpenAI's protocol, and of any other."""
+    paths = {door.path for door in doors}
+    chat = "/v1/chat/completions"
+    protocol = (
+        f" Of OpenAI's protocol there are {chat} and /v1/models."
+        if chat in paths
+        else " OpenAI's protocol needs a program with one text input and one text output."
+    )
+    names = [door.path.removesuffix("/predict") for door in doors if door.route == "predict"]
+    programs = f" Programs: {', '.join(name or '/' for name in names)}." if names else ""
+    tried = any(door.route == "try" for door in doors)
+    return protocol, programs + (" The page to try them is /." if tried else "")
+
+
+async def _http_error(hints: tuple[str, str], request: Request, error: HTTPException) -> Response:
     """Answer a path or method that is not there."""
     visit: Visit = request.scope[KEY]
     if error.status_code == 405:
         text = f"This path does not take {request.method}. See /openapi.json."
         refusal = Refusal(405, "MethodNotAllowed", text, headers=error.headers)
     else:
-        chat = " OpenAI's protocol needs a program with one text input and one text output."
-        hint = chat if "/v1/" in request.url.path else ""
+        hint = hints[0] if "/v1/" in request.url.path else hints[1]
         refusal = Refusal(error.status_code, "NotFound", f"There is no such path. See /openapi.json.{hint}")
     visit.error = refusal.kind
     return refused(refusal, visit)
