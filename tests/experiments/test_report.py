@@ -280,6 +280,10 @@ def test_a_browser_shows_it_at_the_width_of_a_phone_and_of_a_desk(run: Path, tmp
         assert page.evaluate("document.documentElement.scrollWidth") <= width, (
             "the page itself does not scroll sideways"
         )
+        candidates = page.get_by_role("region", name="Candidates", exact=True)
+        assert width < 1000 or candidates.evaluate("it => it.scrollWidth <= it.clientWidth"), (
+            "at a desk no column is cut"
+        )
         assert page.locator(".verdict b").inner_text() == "ship"
         for heading in ("Scores", "Candidates", "Validation examples", "Examples that flipped", "Prompt"):
             assert page.get_by_role("heading", name=heading, exact=True).is_visible()
