@@ -96,3 +96,12 @@ def test_the_program_is_not_changed() -> None:
     made = ts.Predict("text -> label")
     ts.export(made, to="messages")
     assert "tunesmith_format" not in vars(made)
+
+
+def test_a_part_that_was_compiled_before_is_carried_too() -> None:
+    made = ts.Chain(sort=ts.Predict("text -> label"), say=ts.ChainOfThought("text, label -> note"))
+    made.say._compiled = True
+    assert [path for path, _ in made.named_predictors()] == ["sort"], "DSPy leaves it out"
+    assert [prompt.path for prompt in Source(made).prompts] == ["sort", "say.predict"]
+    with pytest.raises(UsageError, match="this program has 2"):
+        ts.export(made, to="modelfile", base="m")

@@ -9,9 +9,11 @@ from typing import Any
 
 from tunesmith.artifacts.artifact import Artifact, verify
 from tunesmith.artifacts.export._prompt import Prompt, prompt_of
+from tunesmith.artifacts.frozen import frozen_modules
 from tunesmith.artifacts.loading import load
 from tunesmith.errors import UsageError, shown
 from tunesmith.modules import (
+    DspyPredict,
     Module,
     Retriever,
     bound_offsets,
@@ -65,6 +67,15 @@ class Source:
         path = self.given.path if isinstance(self.given, Artifact) else self.given
         return with_default_formats(load(path, program=self.made, allow=self.allow))
 
+    @cached_property
+    def predictors(self) -> dict[str, DspyPredict]:
+        """The predictors by path, those of parts that were compiled before too, which DSPy does not list."""
+        found: dict[str, DspyPredict] = dict(self.program.named_predictors())
+        for place, part in frozen_modules(self.program).items():
+            inside = with_default_formats(part).named_predictors()
+            found |= {f"{place}.{path}": predictor for path, predictor in inside}
+        return found
+
     @property
     def artifact(self) -> Artifact | None:
         """The artifact, also that of a program which was loaded from one; `None` without one."""
@@ -105,7 +116,7 @@ class Source:
             UsageError: they are no fixed messages: demos are chosen for each call, or tools or a search fill them.
         """
         self.check_fixed()
-        return tuple(prompt_of(path, predictor) for path, predictor in self.program.named_predictors())
+        return tuple(prompt_of(path, predictor) for path, predictor in self.predictors.items())
 
     def only_prompt(self, target: str) -> Prompt:
         """Return the messages of the only predictor.
@@ -130,7 +141,7 @@ class Source:
                 f"What `{type(self.program).__name__}` does around its predictors is not carried: in which order it "
                 "calls them, how often, and what it makes of the replies."
             )
-        if any(bound_offsets(predictor) for _, predictor in self.program.named_predictors()):
+        if any(bound_offsets(predictor) for predictor in self.predictors.values()):
             found.append("The calibration is not carried: replies are taken as they come, without offsets of labels.")
         return tuple(found)
 
@@ -141,7 +152,7 @@ class Source:
             UsageError: it chooses demos for each call, or has tools or a search.
         """
         program = self.program
-        for path, predictor in program.named_predictors():
+        for path, predictor in self.predictors.items():
             if nearest_of(predictor) is not None:
                 raise UsageError(
                     f"The demos of `{path}` are chosen for each call, so there are no fixed messages to export. Serve "
