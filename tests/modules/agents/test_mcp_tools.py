@@ -157,3 +157,11 @@ def test_a_schema_of_any_shape_gives_types() -> None:
     with pytest.raises(UsageError, match=r"`tags.0`"):
         tool(tags=["z"])
     ts.ReAct("question -> answer", tools=[tool])
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_environment() -> None:
+    mcp = pytest.importorskip("mcp")
+    server = mcp.StdioServerParameters(command="/no/such", args=["--x"], env={"KEY": "sk-secret"})
+    with pytest.raises(UsageError, match="/no/such --x") as caught:
+        ts.MCPTools(server, timeout=3).__enter__()
+    assert "sk-secret" not in str(caught.value)

@@ -178,3 +178,18 @@ def test_a_damaged_or_changed_corpus_is_an_error(tmp_path: Path) -> None:
         Corpus.load(file)
     with pytest.raises(DataError, match="cannot be written"):
         saved.save(tmp_path / "corpus.jsonl" / "below")
+
+
+def test_a_comment_in_a_block_of_code_is_no_heading() -> None:
+    code = "```sh\n# install\npip install x\n```"
+    found = Corpus.of([f"# Setup\n{code}\nThen run it.\n# Use\nCall it.\n~~~\n# open"], by="headings")
+    assert found.texts == (f"# Setup\n{code}\nThen run it.", "# Use\nCall it.\n~~~\n# open")
+
+
+def test_a_folder_leaves_out_its_own_saved_corpus_and_says_what_it_cannot_read(tmp_path: Path) -> None:
+    (tmp_path / "a.rst").write_text("Alpha.")
+    corpus = Corpus.load(tmp_path).save(tmp_path / "corpus.jsonl")
+    assert Corpus.load(tmp_path) == corpus
+    (tmp_path / "b.docx").write_bytes(b"PK")
+    with pytest.warns(UserWarning, match=r"1 documents of .* are left out, such as `b.docx`"):
+        assert Corpus.load(tmp_path) == corpus

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any
 
-from tunesmith.errors import UsageError, shown
+from tunesmith.errors import UsageError, masked, shown
 from tunesmith.modules.agents.json_types import arguments_of_schema
 from tunesmith.modules.agents.tool import Tool
 
@@ -75,7 +75,7 @@ class MCPTools:
         except Exception as error:
             self.close()
             raise UsageError(
-                f"The MCP server {shown(self._server)} does not answer: {_words(error)}. Start it or check its address."
+                f"The MCP server {_name(self._server)} does not answer: {_words(error)}. Start it or check its address."
             ) from error
         unknown = self._allowed - {one.name for one in listed}
         if unknown:
@@ -162,6 +162,12 @@ def _value(name: str, result: Any) -> Any:
     if structured is None:
         return "\n".join(texts)
     return structured["result"] if isinstance(structured, dict) and structured.keys() == {"result"} else structured
+
+
+def _name(server: Any) -> str:
+    """Return a server as it was given, without passwords and without the environment, which may hold keys."""
+    command = getattr(server, "command", None)
+    return masked(shown(server) if command is None else shown(" ".join([str(command), *map(str, server.args)])))
 
 
 def _words(error: BaseException) -> str:

@@ -11,7 +11,8 @@ __all__ = ["Chunking", "sentences_of", "token_count"]
 
 _TOKEN = lazy_pattern(rf"[{JOINED}]|[^\W{JOINED}]+|[^\w\s]")
 _END = lazy_pattern(r"[.!?]+[\"'”’)\]]*(?=\s)|[。！？]+[”’」』）]*|\n\s*\n|\n(?=\s*(?:[-*#|]|\d+[.)]\s))")
-_HEADING = lazy_pattern(r"(?m)^#{1,6}[ \t]+\S.*$")
+# A heading, or else a block of code, in which a comment looks like one.
+_HEADING = lazy_pattern(r"(?ms)^ {0,3}(```+|~~~+)[^\n]*$.*?(?:^ {0,3}\1|\Z)|^(#{1,6})[ \t]+\S[^\n]*$")
 
 Span = tuple[int, int]
 
@@ -88,7 +89,7 @@ class Chunking:
                 yield first, last
 
     def _by_headings(self, text: str) -> Iterator[Span]:
-        starts = [found.start() for found in _HEADING.finditer(text)]
+        starts = [found.start() for found in _HEADING.finditer(text) if found[2]]
         for first, last in zip([0, *starts], [*starts, len(text)], strict=True):
             yield from self._by_sentences(text, first, last)
 

@@ -14,12 +14,11 @@ from tunesmith.atomic import write_atomically
 from tunesmith.errors import DataError, UsageError, brief, shown
 from tunesmith.modules.beside import beside
 from tunesmith.modules.retrieval.chunking import Chunking
-from tunesmith.modules.retrieval.documents import documents_of
+from tunesmith.modules.retrieval.documents import HEAD, documents_of, is_saved_corpus
 from tunesmith.modules.retrieval.passage import Passage, as_passages, passage_id
 
 __all__ = ["Corpus", "as_corpus"]
 
-_HEAD = "tunesmith_corpus"
 _VERSION = 1
 
 
@@ -75,7 +74,7 @@ class Corpus:
     ) -> "Corpus":
         """Return a corpus of a file or of all files below a folder, or the one that `save` wrote.
 
-        Reads `.txt`, `.md`, `.html`, `.jsonl`, `.csv`, `.tsv`, and `.pdf` with the extra `pdf`.
+        Reads `.txt`, `.md`, `.rst`, `.html`, `.jsonl`, `.csv`, `.tsv`, and `.pdf` with the extra `pdf`.
 
         Args:
             path: a file or folder.
@@ -152,7 +151,7 @@ class Corpus:
             DataError: the file cannot be written.
         """
         place = Path(path).absolute()
-        head = json.dumps({_HEAD: _VERSION, "passages": len(self), "sha256": self.key})
+        head = json.dumps({HEAD: _VERSION, "passages": len(self), "sha256": self.key})
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(place, "".join(f"{line}\n" for line in (head, *self._lines())))
@@ -230,16 +229,13 @@ def _saved(path: Path) -> Corpus | None:
     Raises:
         DataError: the file is damaged.
     """
-    if not path.is_file():
+    if not path.is_file() or not is_saved_corpus(path):
         return None
-    with path.open("rb") as file:
-        if not file.readline(200).startswith(f'{{"{_HEAD}":'.encode()):
-            return None
     try:
         head, *rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
         texts, ids, sources = (tuple(str(row[name]) for row in rows) for name in ("text", "id", "source"))
         found = Corpus(texts, ids, sources, path.absolute())
-        if head[_HEAD] == _VERSION and head["sha256"] == found.key:
+        if head[HEAD] == _VERSION and head["sha256"] == found.key:
             return found
     except (OSError, ValueError, KeyError, TypeError):
         pass

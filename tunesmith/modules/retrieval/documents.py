@@ -1,5 +1,6 @@
 """Read the text of files: plain text, Markdown, HTML, PDF, and the rows of tables."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,14 +10,20 @@ from tunesmith.data import Reading, read_file
 from tunesmith.errors import DataError, RowError, UsageError, shown
 from tunesmith.modules.retrieval.pdf import pdf_pages
 
-__all__ = ["documents_of"]
+__all__ = ["HEAD", "documents_of", "is_saved_corpus"]
+
+HEAD = "tunesmith_corpus"
+"""The first name in a file that `Corpus.save` wrote."""
+
+_OFFICE = (".doc", ".docx", ".odt", ".rtf", ".ppt", ".pptx", ".odp", ".xls", ".xlsx", ".ods", ".epub")
 
 
 def documents_of(path: Path, field: str | None) -> Iterator[tuple[str, str]]:
     """Yield the source and the text of each document in a file or folder, in the order of their names.
 
     The source is the path below the folder, or the name of a lone file; `name:3` is row 3 of a table, `name#3` page 3.
-    A folder is read with all folders in it. Files whose name begins with a dot, and those of other kinds, are left out.
+    A folder is read with all folders in it. Files whose name begins with a dot, those of other kinds, and corpora that
+    `Corpus.save` wrote are left out; a warning names documents of an office among them.
 
     Args:
         path: a file or a folder.
@@ -33,10 +40,29 @@ def documents_of(path: Path, field: str | None) -> Iterator[tuple[str, str]]:
         return
     files = [(file.relative_to(path), file) for file in path.rglob("*") if _kind(file) in _READERS and file.is_file()]
     files = [(name, file) for name, file in files if not any(part.startswith(".") for part in name.parts)]
+    files = [(name, file) for name, file in files if not is_saved_corpus(file)]
+    _warn_of_others(path)
     if not files:
         raise UsageError(f"`{path}` has no file that can be read. Known: {', '.join(_READERS)}.")
     for name, file in sorted(files, key=lambda pair: pair[0].as_posix()):
         yield from _documents(file, name.as_posix(), field)
+
+
+def is_saved_corpus(path: Path) -> bool:
+    """Return whether `Corpus.save` wrote a file."""
+    with path.open("rb") as file:
+        return file.readline(200).startswith(f'{{"{HEAD}":'.encode())
+
+
+def _warn_of_others(path: Path) -> None:
+    others = sorted(one.relative_to(path).as_posix() for one in path.rglob("*") if _kind(one) in _OFFICE)
+    if others:
+        warnings.warn(
+            f"{len(others)} documents of `{path}` are left out, such as `{others[0]}`. Known: {', '.join(_READERS)}. "
+            "Convert them, for instance with pandoc.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _kind(path: Path) -> str:
@@ -144,6 +170,7 @@ _READERS: Mapping[str, Callable[[Path, str | None], Iterator[tuple[str, str]]]] 
     ".txt": _plain,
     ".md": _plain,
     ".markdown": _plain,
+    ".rst": _plain,
     ".html": _html,
     ".htm": _html,
     ".jsonl": _rows,
