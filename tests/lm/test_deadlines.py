@@ -177,6 +177,7 @@ class Socket:
     def __init__(self, clock: Clock, refuses: int = 0) -> None:
         self.clock, self.refuses = clock, refuses
         self.limits: list[float | None] = []
+        self.written: list[bytes] = []
 
     def _use(self, limit: float | None) -> None:
         self.limits.append(limit)
@@ -188,6 +189,7 @@ class Socket:
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._use(timeout)
+        self.written.append(buffer)
 
     def connect_tcp(self, host: str, port: int, timeout: float | None, *_: Any) -> "Socket":
         self._use(timeout)
@@ -204,15 +206,29 @@ def test_each_read_and_write_has_what_is_left_and_none_when_nothing_is() -> None
     for _ in range(3):
         stream.read(1, 5.0)
     assert inner.limits == [5.0, 5.0, 3.0]
+    stream.write(b"head", None)
     stream.write(b"x" * 150_000, None)
     assert inner.limits[3:] == [1.5, 0.75, 0.375], "in pieces, each with what is left then"
     clock.now = 8.0
-    for use, error in ((stream.read, httpx.ReadTimeout), (stream.write, httpx.WriteTimeout)):
-        with pytest.raises(error):
-            use(*([1] if use == stream.read else [b"x"]), 5.0)
+    with pytest.raises(httpx.WriteTimeout):
+        stream.write(b"x", 5.0)
+    with pytest.raises(httpx.ReadTimeout):
+        stream.read(1, 5.0)
     assert len(inner.limits) == 6
     assert _Stream(inner, lambda: None).read(1, 5.0) == b"x"
     assert inner.limits[-1] == 5.0, "without a deadline the limit stays"
+
+
+def test_the_head_of_each_request_is_sent_with_its_body_in_one_piece() -> None:
+    inner = Socket(Clock())
+    stream = _Stream(inner, lambda: None)
+    for pieces in ((b"head ", b"body", b""), (b"head of a request without a body", b"")):
+        for piece in pieces:
+            stream.write(piece)
+        stream.read(1)
+    stream.write(b"head alone")
+    stream.read(1)
+    assert inner.written == [b"head body", b"head of a request without a body", b"head alone"]
 
 
 def test_the_addresses_of_a_host_share_the_time_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
