@@ -86,6 +86,13 @@ def test_what_another_process_runs_is_no_failure_and_the_same_command_goes_on(fo
     assert "1 of 2 runs are left to another process" in found.stderr
 
 
+def test_what_is_true_of_every_cell_is_said_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        caplog.clear()
+        assert run("experiment", "demos", "--no-store", "--new", "--quiet").exit_code == 0
+        assert caplog.text.count("only scores: a resume pays again") == 1
+
+
 def test_an_unknown_run_is_told(folder: Path) -> None:
     message = check_failure(run("experiment", "demos", "--only", "demos_one"), 2)
     assert "It has: demos_labeled-few-shot, demos_two." in message

@@ -11,7 +11,7 @@ import pytest
 
 import tunesmith as ts
 from tunesmith.errors import UsageError
-from tunesmith.evaluation import RunInfo, paired_gain
+from tunesmith.evaluation import RunFolder, RunInfo, paired_gain
 from tunesmith.experiments import RunRecord, compare_runs
 
 LABELS = ("good", "bad")
@@ -179,6 +179,10 @@ def test_a_run_without_its_files_is_named(runs: dict[str, Path], tmp_path: Path)
 def test_what_cannot_be_compared_is_refused(runs: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no finished run"):
         compare_runs([])
+    same = {"metric": RunInfo.of(runs["best"]).identity["metric"]}
+    nothing = r"nothing yet: it is running\. Wait for it, or leave"
+    with RunFolder(tmp_path / "running", same), pytest.raises(UsageError, match=nothing):
+        compare_runs([runs["best"], tmp_path / "running"])
     with pytest.raises(UsageError, match="given twice"):
         compare_runs([runs["best"], runs["best"]])
     with pytest.raises(UsageError, match="no run 'none'"):

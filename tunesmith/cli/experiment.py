@@ -1,5 +1,6 @@
 """`tunesmith experiment`: every combination of an experiment, one run after the other, and compared."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,17 +49,18 @@ def run(
         return _plan(experiment, only, as_json=as_json)
     outcomes = []
     cells = experiment.chosen(only)
-    for outcome in experiment.outcomes(
-        only=only,
-        new=new,
-        watch=_watch(cells, quiet=quiet),
-        command=_command(name),
-        store=not no_store,
-        executor=project.of_experiment(name).executor(),
-    ):
-        outcomes.append(outcome)
-        if not as_json:
-            say(f"[{len(outcomes)}/{len(cells)}] {outcome.cell.run}: {_sentence(outcome)}")
+    with _each_warning_once():
+        for outcome in experiment.outcomes(
+            only=only,
+            new=new,
+            watch=_watch(cells, quiet=quiet),
+            command=_command(name),
+            store=not no_store,
+            executor=project.of_experiment(name).executor(),
+        ):
+            outcomes.append(outcome)
+            if not as_json:
+                say(f"[{len(outcomes)}/{len(cells)}] {outcome.cell.run}: {_sentence(outcome)}")
     compared, problem = _compared(experiment, only, by)
     if as_json:
         found = None if compared is None else compared.to_json()
@@ -66,6 +68,24 @@ def run(
     else:
         _say(compared, problem)
     return _exit(outcomes)
+
+
+@contextmanager
+def _each_warning_once() -> Iterator[None]:
+    """Log no text a second time: what is said of one cell is often true of the next."""
+    said: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        text, before = record.getMessage(), len(said)
+        said.add(text)
+        return len(said) > before
+
+    log = logging.getLogger("tunesmith")
+    log.addFilter(is_new)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_new)
 
 
 def _check_nothing_is_of_one(project: Project) -> None:

@@ -321,8 +321,9 @@ def _returned(record: RunRecord) -> Tried:
             "or its ledger has lost the rows. Put the file back, or leave the run out."
         )
     if found is None:
+        way = "Wait for it" if record.info.state == "running" else "Resume it"
         raise UsageError(
-            f"The run {name!r} has returned nothing yet: it is {record.info.state}. Resume it, or leave it out."
+            f"The run {name!r} has returned nothing yet: it is {record.info.state}. {way}, or leave it out."
         )
     return found
 
