@@ -281,3 +281,21 @@ def test_a_path_that_is_not_there_says_where_to_look() -> None:
     ):
         found = asked(service, lambda c, path=path: c.post(path, json={}))
         assert (found.status_code, words in found.json()["error"]["message"]) == (404, True)
+
+
+def test_a_page_of_another_origin_may_ask_if_it_is_named() -> None:
+    service = served(token="a-long-enough-token", origins=["https://app.example"])
+    sent = {"Origin": "https://app.example", "Authorization": "Bearer a-long-enough-token"}
+    found = asked(service, lambda c: c.post("/predict", json={"text": "hi"}, headers=sent))
+    assert (found.status_code, found.headers["access-control-allow-origin"]) == (200, "https://app.example")
+    asks = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    before = asked(service, lambda c: c.options("/predict", headers=asks))
+    assert before.status_code == 204
+    assert "Authorization" in before.headers["access-control-allow-headers"]
+    for other in ("https://evil.example", "https://app.example.evil.example", "null"):
+        refused = asked(service, lambda c, other=other: c.options("/predict", headers={**asks, "Origin": other}))
+        assert "access-control-allow-origin" not in refused.headers
+    assert "access-control-allow-origin" not in asked(served(), lambda c: c.get("/healthz", headers=asks)).headers
+    for wrong in ("*", "app.example", "https://app.example/"):
+        with pytest.raises(UsageError, match="An origin is a scheme with a host"):
+            served(origins=[wrong])

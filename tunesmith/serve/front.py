@@ -2,14 +2,16 @@
 
 import hmac
 import importlib.metadata
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tunesmith.errors import UsageError, shown
 from tunesmith.serve.desk import Desk
 from tunesmith.serve.problem import Refusal
 from tunesmith.serve.route import Door, answers_of, app_of, refused
 from tunesmith.serve.visit import KEY, Visit
-from tunesmith.serve.web import Request
+from tunesmith.serve.web import Request, Response
 
 __all__ = ["App"]
 
@@ -20,6 +22,13 @@ _HEADERS: dict[bytes, bytes] = {
     b"cross-origin-resource-policy": b"same-origin",
 }
 _LISTED = list(_HEADERS.items())
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?")
+_PREFLIGHT = {
+    "access-control-allow-methods": "GET, POST",
+    "access-control-allow-headers": "Authorization, Content-Type, X-Request-Id",
+    "access-control-max-age": "600",
+}
+_Headers = list[tuple[bytes, bytes]]
 _OPEN = ("/healthz", "/readyz", "/")  # a page has nothing of what it is about
 
 
@@ -30,13 +39,25 @@ class App:
         desk: what its doors share.
         token: what a client sends as `Authorization: Bearer TOKEN`; `None` asks for none.
         hosts: the names in the header `Host` that are answered, `None` for all.
+        origins: of the web pages that may ask it, such as `https://app.example`, besides its own.
+
+    Raises:
+        UsageError: an origin has another form.
     """
 
     reloads = False
     """Whether SIGHUP has it load again what it serves; else the signal ends it."""
 
-    def __init__(self, desk: Desk, *, token: str | None = None, hosts: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        token: str | None = None,
+        hosts: Sequence[str] | None = None,
+        origins: Sequence[str] = (),
+    ) -> None:
         self.desk = desk
+        self._origins = frozenset(map(_origin, origins))
         self._token = None if token is None else token.encode()
         self._hosts = None if hosts is None else frozenset(hosts)
 
@@ -70,10 +91,16 @@ class App:
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         visit = scope[KEY] = Visit.of(scope["headers"])
-        sent = _Sent(send, visit)
+        origin = _value(scope["headers"], b"origin") if self._origins else b""
+        is_named = origin in self._origins
+        sent = _Sent(send, visit, _shared(origin, is_named=is_named) if self._origins else [])
         try:
             try:
-                self._guard(scope)
+                self._guard_host(scope["headers"])
+                if is_named and scope["method"] == "OPTIONS":  # what a browser asks before, without a token
+                    await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, sent)
+                    return
+                self._guard_token(scope)
                 answer = self._answers.get((scope["method"], scope["path"]))
                 if answer is None:
                     await self._app(scope, receive, sent)
@@ -91,14 +118,13 @@ class App:
         finally:
             self.note(visit, scope, sent.status or 499)
 
-    def _guard(self, scope: Any) -> None:
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-        if self._hosts is not None:
-            host = next((value for name, value in headers if name == b"host"), b"").decode("latin-1")
-            if _without_port(host) not in self._hosts:
-                raise Refusal(421, "WrongHost", "This service does not answer under this host name.")
+    def _guard_host(self, headers: _Headers) -> None:
+        if self._hosts is not None and _without_port(_value(headers, b"host").decode("latin-1")) not in self._hosts:
+            raise Refusal(421, "WrongHost", "This service does not answer under this host name.")
+
+    def _guard_token(self, scope: Any) -> None:
         if self._token is not None and scope["path"] not in _OPEN:
-            given = next((value for name, value in headers if name == b"authorization"), b"")
+            given = _value(scope["headers"], b"authorization")
             scheme, _, token = given.partition(b" ")
             # In constant time, so that nobody can find the token letter by letter.
             if not hmac.compare_digest(token.strip(), self._token) or scheme.lower() != b"bearer":
@@ -113,16 +139,16 @@ class App:
 class _Sent:
     """The `send` of ASGI, which adds headers and knows the status."""
 
-    __slots__ = ("_send", "_visit", "status")
+    __slots__ = ("_send", "_shared", "_visit", "status")
 
-    def __init__(self, send: Any, visit: Visit) -> None:
-        self._send, self._visit = send, visit
+    def __init__(self, send: Any, visit: Visit, shared: _Headers) -> None:
+        self._send, self._visit, self._shared = send, visit, shared
         self.status: int | None = None
 
     async def __call__(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message["headers"], (b"x-request-id", self._visit.id.encode())]
+            headers = [*message["headers"], *self._shared, (b"x-request-id", self._visit.id.encode())]
             own = {name for name, _ in headers} & _HEADERS.keys()
             headers += _LISTED if not own else [(name, value) for name, value in _LISTED if name not in own]
             message = {**message, "headers": headers}
@@ -136,6 +162,25 @@ def _secured(described: dict[str, Any]) -> None:
     for path in _OPEN:
         for operation in described["paths"].get(path, {}).values():
             operation["security"] = []
+
+
+def _shared(origin: bytes, *, is_named: bool) -> _Headers:
+    """Return the headers by which a browser lets a page of a named origin read the answer."""
+    exposed = (b"access-control-expose-headers", b"X-Request-Id, Retry-After")
+    return [(b"vary", b"Origin"), *([(b"access-control-allow-origin", origin), exposed] if is_named else [])]
+
+
+def _value(headers: _Headers, wanted: bytes) -> bytes:
+    return next((value for name, value in headers if name == wanted), b"")
+
+
+def _origin(text: str) -> bytes:
+    if _ORIGIN.fullmatch(text) is None:
+        raise UsageError(
+            "An origin is a scheme with a host, as `https://app.example` or `http://localhost:3000`. "
+            f"Given: {shown(text)}."
+        )
+    return text.lower().encode()
 
 
 def _without_port(host: str) -> str:

@@ -43,6 +43,7 @@ class Service(App):
         token: what a client sends as `Authorization: Bearer TOKEN`; `None` asks for none.
         hosts: the names in the header `Host` that are answered, `None` for all. A service without a token has to know
             its names, or any web page could ask it under a name of its own.
+        origins: of the web pages that may ask it, such as `https://app.example`, besides its own.
         log: gets one event per request.
         shows_texts: whether the log has inputs and outputs.
         any_model: whether a model other than the artifact's counts as ready.
@@ -72,6 +73,7 @@ class Service(App):
         limits: Limits | None = None,
         token: str | None = None,
         hosts: Sequence[str] | None = None,
+        origins: Sequence[str] = (),
         log: Log | None = None,
         shows_texts: bool = False,
         any_model: bool = False,
@@ -82,7 +84,9 @@ class Service(App):
     ) -> None:
         self._load, self._any_model, self._feedback, self._page = load, any_model, feedback, page
         self._seconds, self._tracer = seconds, tracer
-        super().__init__(Desk(limits or Limits(), log or Log(), shows_texts=shows_texts), token=token, hosts=hosts)
+        super().__init__(
+            Desk(limits or Limits(), log or Log(), shows_texts=shows_texts), token=token, hosts=hosts, origins=origins
+        )
         self._reloading = asyncio.Lock()
         self._take(self._loaded())
 

@@ -25,6 +25,10 @@ __all__ = ["command"]
     "--token-file", type=click.Path(path_type=Path), help="File with the token that clients send. Default: the text in "
     "TUNESMITH_SERVE_TOKEN, else none."
 )  # fmt: skip
+@click.option(
+    "--origin", multiple=True, metavar="ORIGIN", help="Let web pages of https://app.example ask it, too. May be "
+    "repeated."
+)  # fmt: skip
 @artifact_lm_option
 @slots_option
 @click.option("--any-model", is_flag=True, help="Count a model other than the artifact's as ready.")
