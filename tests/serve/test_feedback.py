@@ -137,9 +137,10 @@ def test_a_row_needs_what_a_compile_needs_which_is_all_but_the_reasoning(
     tmp_path: Path, outputs: dict[str, object], status: int
 ) -> None:
     signature = ts.Signature("text -> label, urgent: bool")
-    program = ts.ChainOfThought(signature)
-    service = served(program=program, feedback=FeedbackFolder(tmp_path))
-    body = {"inputs": {"text": "Where is my invoice?"}, "outputs": outputs}
-    assert asked(service, lambda c: c.post("/feedback", json=body)).status_code == status
-    if status == 200:
-        assert len(ts.Dataset.load(tmp_path / "program.jsonl", signature=signature)) == 1
+    chain = ts.ChainOfThought(signature)
+    for place, program in (("one", chain), ("vote", ts.BestOf(chain, lambda *_: 1.0, samples=2))):
+        service = served(program=program, feedback=FeedbackFolder(tmp_path / place))
+        body = {"inputs": {"text": "Where is my invoice?"}, "outputs": outputs}
+        assert asked(service, lambda c, body=body: c.post("/feedback", json=body)).status_code == status
+        if status == 200:
+            assert len(ts.Dataset.load(tmp_path / place / "program.jsonl", signature=signature)) == 1

@@ -79,6 +79,13 @@ class Contract:
             labels = frozenset(key for key, info in found.signature.output_fields.items() if _is_required(info))
         right = [] if signature is None else _output_entries(signature, certain=True)
         right = [(key, kind, key in labels) for key, kind, _ in right]
+        if (
+            right
+            and not _is_predictor(program)
+            and "reasoning" not in {key for key, _, _ in right}
+            and _reasons(program)
+        ):
+            right.append(("reasoning", Any, False))
         rights = _typed(f"{name}RightOutputs", right, None if right else "allow")
         return cls(inputs, outputs, rights, None if found.signature is None else _chat(found.signature))
 
@@ -86,6 +93,11 @@ class Contract:
 def _is_predictor(program: Module) -> bool:
     """Return whether what a predictor replies is what the program returns, and no more and no less."""
     return isinstance(program, DspyPredict | DspyChainOfThought) and program_inputs(program).exact
+
+
+def _reasons(program: Module) -> bool:
+    """Return whether a step of the program has a chain of thought, which a right answer may have too."""
+    return any("reasoning" in signature_of(one).output_fields for _, one in program.named_predictors())
 
 
 def _whole_signature(program: Module) -> type[Signature]:
