@@ -14,6 +14,7 @@ import dspy
 import pytest
 from pydantic import AfterValidator, Field
 
+import tunesmith as ts
 from tests.artifacts.programs import (
     DEMO,
     IDENTITY,
@@ -596,3 +597,17 @@ def test_a_manifest_names_no_file_but_a_saved_corpus(tmp_path, path):
     with pytest.raises(ArtifactError) as caught:
         load(artifact.path)
     assert "secret" not in str(caught.value)
+
+
+def test_a_load_without_a_function_that_each_call_needs_is_told_at_once(tmp_path):
+    programs = {
+        "reward": ts.BestOf(ts.Predict("question -> answer"), len),
+        "b.goal": ts.Chain(a=ts.Predict("x -> question"), b=ts.TreeOfThoughts("question -> answer", goal=len)),
+    }
+    for name, program in programs.items():
+        ts.save(tmp_path / name, program)
+        with pytest.warns(UserWarning, match=f"does not hold the function `{name}`.*program=..."):
+            ts.load(tmp_path / name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            ts.load(tmp_path / name, program=program)

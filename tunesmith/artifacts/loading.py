@@ -20,6 +20,7 @@ from tunesmith.modules import (
     caller_adapter,
     class_name,
     files_beside,
+    missing_functions,
     set_decisions,
     signature_of,
     with_lm,
@@ -77,6 +78,14 @@ def load(
     instructions = {path: part["instruction"] for path, part in artifact.candidate_json["parts"].items()}
     with files_beside(artifact.path):
         made = find_program(artifact.manifest["program"], program, allow, where, instructions)
+    missing = missing_functions(made)
+    if missing:
+        warnings.warn(
+            f"{where} does not hold the function `{missing[0]}` of its program, so calls that need it are errors. Pass "
+            "the program with it: `ts.load(..., program=...)`.",
+            UserWarning,
+            stacklevel=2,
+        )
     try:
         loaded = _applied(made, artifact, where)
     except ArtifactError:

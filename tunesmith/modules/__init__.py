@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.reasoning.self_consistency import SelfConsistency
     from tunesmith.modules.reasoning.tree_of_thoughts import TreeOfThoughts
     from tunesmith.modules.reasoning.zero_shot_cot import ZeroShotCoT
-    from tunesmith.modules.registry import calls_of, find_module, register_module, spec_of
+    from tunesmith.modules.registry import calls_of, find_module, missing_functions, register_module, spec_of
     from tunesmith.modules.rendering import render, reply_text
     from tunesmith.modules.replaying import replayed
     from tunesmith.modules.retrieval import (
@@ -169,6 +169,7 @@ __all__ = [
     "Map",
     "MCPTools",
     "Memory",
+    "missing_functions",
     "Module",
     "MultiChainComparison",
     "Nearest",

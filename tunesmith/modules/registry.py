@@ -7,7 +7,15 @@ from typing import Any, Protocol, TypeVar
 
 from tunesmith.modules.module import DspyChainOfThought, DspyPredict, Module
 
-__all__ = ["calls_of", "find_module", "is_registered", "register_module", "saved_name", "spec_of"]
+__all__ = [
+    "calls_of",
+    "find_module",
+    "is_registered",
+    "missing_functions",
+    "register_module",
+    "saved_name",
+    "spec_of",
+]
 
 _KINDS: dict[str, type[Module]] = {}
 _PACKAGE = __name__.rpartition(".")[0] + "."
@@ -91,6 +99,13 @@ def spec_of(program: Module) -> Mapping[str, Any] | None:
 def is_registered(program: Module) -> bool:
     """Return whether the class of `program` is a registered one."""
     return type(program) in _KINDS.values()
+
+
+def missing_functions(program: Module) -> list[str]:
+    """Return the arguments that are functions, which an artifact does not hold, by path: `reward`, `check.goal`."""
+    inside: Any = program.named_sub_modules(Module)
+    found = ((path.removeprefix("self").lstrip("."), one) for path, one in inside if is_registered(one))
+    return [f"{path}.{name}".lstrip(".") for path, one in found for name in getattr(one, "missing", ())]
 
 
 def calls_of(program: Module) -> tuple[int, bool]:

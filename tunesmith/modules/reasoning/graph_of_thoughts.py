@@ -115,6 +115,11 @@ class GraphOfThoughts(Flow):
             raise UsageError(f"A module has an output `{taken[0]}`, which GraphOfThoughts adds itself. Rename it.")
         return inputs, {name: kind for name, kind in made.items() if name not in inputs}
 
+    @property
+    def missing(self) -> list[str]:
+        """Names of operations with a function, which a loaded program has not."""
+        return [one.name for one in self.operations if isinstance(one.function, str)]
+
     def spec(self) -> Mapping[str, Any]:
         """Return the constructor's arguments except the settings."""
         modules = {name: getattr(self, name) for name in self.parts.names}

@@ -54,6 +54,11 @@ class Rewarded(Flow):
         self._function = Hidden(None if is_step else reward)
         self._reward_field = outputs_of(reward)[-1] if is_step else ""
 
+    @property
+    def missing(self) -> list[str]:
+        """Names of arguments that are functions, which a loaded program has not."""
+        return [self.reward_name] if isinstance(self._function.value, str) else []
+
     def _reward(self) -> Any:
         """Return the predictor, the function, `FUNCTION` in place of a function that is not here, or `None`."""
         judge = getattr(self, self.reward_name)

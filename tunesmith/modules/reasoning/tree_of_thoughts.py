@@ -157,6 +157,11 @@ class TreeOfThoughts(Rewarded):
         self.beam, self.prune, self.enough = beam, prune, enough
         self.max_nodes, self.temperature = max_nodes, temperature
 
+    @property
+    def missing(self) -> list[str]:
+        """Names of arguments that are functions, which a loaded program has not."""
+        return [*super().missing, *(["goal"] if isinstance(self._goal.value, str) else [])]
+
     def spec(self) -> Mapping[str, Any]:
         """Return the constructor's arguments except the settings."""
         evaluate = self._reward_spec() if self.judged is None else {"evaluate": self.judged}
