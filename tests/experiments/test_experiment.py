@@ -18,7 +18,7 @@ from tunesmith.compilers import BootstrapFewShot, LabeledFewShot
 from tunesmith.data import Dataset
 from tunesmith.errors import Interrupted, MetricError, ModelUnavailable, RunMismatch, UsageError
 from tunesmith.evaluation import RunFolder
-from tunesmith.experiments import Project, compare_runs, project_experiment
+from tunesmith.experiments import Cell, Project, compare_runs, project_experiment
 from tunesmith.lm import Seen
 from tunesmith.metrics import exact_match
 from tunesmith.modules import ChainOfThought, Predict
@@ -129,8 +129,14 @@ def test_a_cell_that_fails_stops_no_other(tmp_path: Path) -> None:
 
 def test_a_run_of_another_process_is_left_to_it(tmp_path: Path) -> None:
     experiment = matrix(tmp_path, seeds=[0, 1], mirror=False)
-    with RunFolder(experiment.path(experiment.cells[0]), {}):
-        assert [one.state for one in experiment.run()] == ["running", "done"]
+    with contextlib.ExitStack() as others:
+
+        def taken(cell: Cell, arguments: Any) -> contextlib.nullcontext[None]:
+            if cell.seed == 0:  # at the last moment
+                others.enter_context(RunFolder(experiment.path(cell), {}))
+            return contextlib.nullcontext()
+
+        assert [one.state for one in experiment.run(watch=taken)] == ["running", "done"]
     about = json.loads((experiment.path(experiment.cells[1]) / "candidates.json").read_text(encoding="utf-8"))["about"]
     assert about["program"] == "tunesmith.modules.predict:Predict, text -> label"
 

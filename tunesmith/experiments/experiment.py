@@ -259,13 +259,15 @@ class Experiment:
 
     def _outcome(self, cell: Cell, watch: Watch, place: dict[str, Any]) -> CellOutcome:
         arguments = {**cell.arguments(), **cell.models()}
-        state = self.state(cell)
-        if state == "running":
-            return CellOutcome(cell, state)
-        if not place["new"] and state == "done" and is_run_of(self.path(cell), **_planned(arguments)):
+        if not place["new"] and self.state(cell) == "done" and is_run_of(self.path(cell), **_planned(arguments)):
             return CellOutcome(cell, "was done", RunInfo.of(self.path(cell)).verdict)
-        with watch(cell, arguments) as tell:
-            result = compile_program(**arguments, **place, progress=tell)
+        try:
+            with watch(cell, arguments) as tell:
+                result = compile_program(**arguments, **place, progress=tell)
+        except UsageError:
+            if self.state(cell) == "running":
+                return CellOutcome(cell, "running")
+            raise
         return CellOutcome(cell, "done", result.verdict, result)
 
     def compare(
