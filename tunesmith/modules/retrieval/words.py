@@ -11,10 +11,13 @@ __all__ = ["JOINED", "pieces_of", "words_of", "words_of_piece"]
 # Scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana, and Chinese characters.
 JOINED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _RUN = lazy_pattern(rf"[{JOINED}]+")
-_PIECE = lazy_pattern(rf"[{JOINED}]+|\d+(?:[.,:]\d+)+|[^\W_{JOINED}]+(?:\+\+|#)?")
+# Letters and vowel signs of Indian scripts, without the stop `।`: `\w` does not match a sign.
+_INDIC = "\u0900-\u0963\u0966-\u0dff"
+_PIECE = lazy_pattern(rf"[{JOINED}]+|\d+(?:[.,:]\d+)+|(?:[^\W_{JOINED}]|[{_INDIC}])+(?:\+\+|#)?")
 # The same for ASCII, in half the time: first a letter, which most pieces begin with.
 _ASCII_PIECE = lazy_pattern(r"[a-z][a-z0-9]*(?:\+\+|#)?|[0-9]+(?:[.,:][0-9]+)+|[0-9][a-z0-9]*(?:\+\+|#)?")
 
+_MARKS = ("Mn", "Mc", "Me")  # accents; in Indian scripts vowels, which tell words apart
 _STEM = 5  # letters that a word has in common with its other forms; measured on intents of banking77
 
 
@@ -41,7 +44,7 @@ def pieces_of(text: str) -> list[str]:
     if text.isascii():
         return _ASCII_PIECE.findall(text.lower())
     parts = unicodedata.normalize("NFKD", text)
-    bare = "".join(char for char in parts if unicodedata.category(char) not in ("Mn", "Mc", "Me"))
+    bare = "".join(char for char in parts if unicodedata.category(char) not in _MARKS or "\u0900" <= char <= "\u0dff")
     return _PIECE.findall(bare.casefold())
 
 
