@@ -238,3 +238,22 @@ def test_a_call_that_takes_too_long_is_an_error_and_one_in_time_is_none() -> Non
 
 def double(x: int) -> int:
     return 2 * x
+
+
+def test_a_tool_of_dspy_whose_function_takes_anything_has_the_arguments_that_it_declares() -> None:
+    async def any_(**given: Any) -> str:
+        return str(given)
+
+    made = dspy.Tool(
+        any_,
+        name="find",
+        desc="Find.",
+        args={"query": {"type": "string"}, "k": {"type": "integer", "default": 5}},
+        arg_types={"query": str, "k": int},
+        arg_desc={"query": "what to find"},
+    )
+    tool = as_tool(made)
+    assert (tool.form, tool.words) == ("find(query: str, k?: int)", "Find. `query`: what to find")
+    assert tool(query="a", k="2") == "{'query': 'a', 'k': 2}"
+    with pytest.raises(UsageError, match="`other`: no such argument"):
+        tool(query="a", other=1)

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from threading import Thread
 from types import MethodType
-from typing import Any, NotRequired, get_args, get_origin
+from typing import Annotated, Any, NotRequired, get_args, get_origin
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from typing_extensions import TypedDict, get_type_hints
 
@@ -217,8 +217,21 @@ def as_tool(given: Any) -> Tool:
     if isinstance(given, Tool):
         return given
     if isinstance(given, DspyTool):
-        return Tool(given.func, given.name or "", given.desc)
+        return Tool(given.func, given.name or "", given.desc, _of_dspy(given))
     return Tool(given)
+
+
+def _of_dspy(tool: DspyTool) -> Any:
+    """Return the arguments that a tool of DSPy declares if its function takes any, as those of MCP and LangChain do."""
+    parameters = inspect.signature(tool.func).parameters.values()
+    if not tool.arg_types or not any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return None
+    notes, schemas = tool.arg_desc or {}, tool.args or {}
+    types = {
+        name: Annotated[kind, Field(description=notes[name])] if notes.get(name) else kind
+        for name, kind in tool.arg_types.items()
+    }
+    return arguments_type(types, [name for name in types if "default" not in (schemas.get(name) or {})])
 
 
 def typed_dict(name: str, types: Mapping[str, Any]) -> Any:
