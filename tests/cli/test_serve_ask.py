@@ -41,3 +41,11 @@ def test_an_artifact_that_no_trusted_key_signed_is_neither_served_nor_run(worksp
         for words in (("predict", str(path), *question), ("serve", str(path), "--port", "0", "--ask", *question)):
             done = run(*words, "--trusted", f"{key}.pem.pub")
             assert (done.exit_code, "sign" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_damaged_artifact_is_told_before_a_model_is_missed(workspace: Workspace) -> None:
+    copied = workspace.folder / "damaged"
+    shutil.copytree(workspace.folder / "runs/first/artifact", copied)
+    (copied / "state.json").write_text("{}", encoding="utf-8")
+    done = run("serve", str(copied), "--lm", "gguf:/nowhere.gguf", "--port", "0")
+    assert (done.exit_code, "state.json was changed" in done.stderr) == (1, True), done.stderr

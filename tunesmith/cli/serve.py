@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunesmith.artifacts import verify
 from tunesmith.cli.choosing import artifact_spec, chosen_artifact, chosen_lm, chosen_spec
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.fields import json_values, pairs_of, typed_pairs
@@ -204,6 +205,8 @@ def _loader(
     folders: Mapping[str, Path], loaded: Callable[[Path, LM], Module], model: Callable[[Path], LM]
 ) -> Callable[[], dict[str, tuple[Module, Any]]]:
     def load() -> dict[str, tuple[Module, Any]]:
+        for folder in folders.values():
+            verify(folder)  # before a model is missed that a damaged artifact has no use for
         models = {name: model(folder) for name, folder in folders.items()}
         return {name: (loaded(folder, models[name]), models[name]) for name, folder in folders.items()}
 
