@@ -102,6 +102,22 @@ assert program(question="?").answer == "yes"
     assert loaded(code, *NEVER_TO_PREDICT) <= by_dspy
 
 
+def test_loading_a_program_imports_no_file_for_other_than_its_calls(tmp_path: Path) -> None:
+    """A fifth of the CPU of a load, before."""
+    signature = tunesmith.Signature("text -> label: Literal['good', 'bad']")
+    tunesmith.save(tmp_path / "a", tunesmith.Predict(signature))
+    code = f"""
+import tunesmith as ts
+ts.load({str(tmp_path / "a")!r}, lm=ts.lm("openai/noop", host="http://127.0.0.1:9/v1"))
+"""
+    elsewhere = (
+        "formats.choosing", "formats.cut", "lm.cache.flight", "lm.call", "lm.prompts", "lm.waiting", "modules.nearest",
+        "notebook", "signatures.bounds", "signatures.schema",
+    )  # fmt: skip
+
+    assert loaded(code, *(f"tunesmith.{name}" for name in elsewhere)) == set()
+
+
 def test_an_expression_is_compiled_when_an_attribute_is_read() -> None:
     digits = lazy_pattern("[0-9]+")
 

@@ -84,16 +84,16 @@ def lazy_package(name: str) -> Callable[[str], Any]:
 def _imported(package: Any) -> dict[str, tuple[str, str]]:
     """Return for each name that the package's indented imports give its module, and its name there."""
     spec = package.__spec__
-    lines = spec.loader.get_data(spec.origin).decode("utf-8").splitlines()
-    # Split by hand: the first line of a program reads several packages, and compiling expressions for it takes longer.
-    statements = "\n".join(line.partition("#")[0] for line in lines).split("\n    from ")[1:]
+    text = spec.loader.get_data(spec.origin).decode("utf-8").partition("\nelse:")[0]
     found = {}
-    for statement in statements:
-        home, _, rest = statement.partition(" import ")
+    # Split by hand: the first line of a program reads several packages, and compiling expressions for it takes longer.
+    for statement in text.split("\n    from ")[1:]:
+        home, _, rest = statement.partition("#")[0].partition(" import ")
         listed = rest[1:].partition(")")[0] if rest.startswith("(") else rest.partition("\n")[0]
-        for given in filter(None, map(str.strip, listed.split(","))):
-            original, _, other = given.partition(" as ")
-            found[other or original] = (home, original)
+        for given in listed.replace(",", "\n").split("\n"):
+            original, _, other = given.strip().partition(" as ")
+            if original:
+                found[other or original] = (home, original)
     return found
 
 

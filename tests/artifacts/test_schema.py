@@ -9,6 +9,7 @@ import pytest
 from tests.artifacts.programs import PLACE_DEMO, TwoSteps, improved, saved
 from tests.artifacts.write_schema import PAGE, published
 from tunesmith.artifacts import save
+from tunesmith.artifacts.schema import is_class_name
 from tunesmith.modules import BestOf, ChainOfThought, Predict
 
 
@@ -33,3 +34,25 @@ def test_manifests_of_all_kinds_keep_to_the_published_schema(tmp_path: Path) -> 
         validator.validate(artifact.manifest)
         assert not validator.is_valid({**artifact.manifest, "surprise": number})
         assert not validator.is_valid({**artifact.manifest, "notes": {}})
+
+
+def test_a_class_name_is_a_module_and_names_inside_it() -> None:
+    right = ("shop:Triage", "a.b_2:C.D", "__main__:made.<locals>.Triage", "läden:Größe")
+    wrong = (
+        "",
+        ":",
+        "shop",
+        "shop:",
+        ":Triage",
+        "shop.:T",
+        "a:b:c",
+        "1a:B",
+        "a:B.",
+        "a: B",
+        "a-b:C",
+        "<locals>:A",
+        "a:<b>",
+    )
+
+    assert [name for name in right if not is_class_name(name)] == []
+    assert [name for name in wrong if is_class_name(name)] == []

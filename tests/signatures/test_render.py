@@ -15,7 +15,9 @@ from tests.signatures.strategies import Color, Level, Mixed, Tree, signature_of
 from tunesmith.errors import FormatError, SignatureError
 from tunesmith.signatures import (
     Signature,
+    field_schema,
     is_plain,
+    is_simple,
     labels,
     parse_text,
     render_json,
@@ -85,6 +87,8 @@ def test_plain_types_and_their_labels(kind: Any, plain: bool, found: tuple[str, 
     signature = signature_of(kind)
 
     assert is_plain(signature, "o0") is plain
+    if is_simple(signature, "o0"):
+        assert field_schema(signature, "o0")  # no check is left out for these
     assert labels(signature, "o0") == found
 
 

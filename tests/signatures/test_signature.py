@@ -1,12 +1,13 @@
 """What is read from a signature."""
 
+import hashlib
 import json
 from enum import Enum
 from typing import Annotated, Any, Literal
 
 import dspy
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from tests.each import each
 from tests.signatures.strategies import Color, signature_of
@@ -84,6 +85,15 @@ def test_a_default_description_is_none() -> None:
     assert [field_description(info) for info in fields.values()] == [None, None]
     assert field_description(OutputField(description="pydantic's own")) == "pydantic's own"
     assert field_description(OutputField(desc=" ")) is None
+
+
+def test_the_fingerprint_of_a_plain_type_is_that_of_its_json_schema() -> None:
+    """Artifacts hold fingerprints, so that of a type may never change."""
+    for kind in (str, int, float, bool):
+        fields = [["text", "output", TypeAdapter(kind).json_schema(), None]]
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+        only = dspy.Signature({"text": (kind, dspy.OutputField())}, "Write.")
+        assert fingerprint(only) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_the_fingerprint_is_of_the_fields_and_not_of_the_instruction() -> None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,8 @@ UNKNOWN_MODEL: dict[str, Any] = {
 """The model identity of a program that was saved without one."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Artifact:
     """A verified artifact. Two artifacts are the same if their `sha256` is the same.
-
-    Attributes:
-        path: the absolute path of its folder.
-        manifest: the content of `manifest.json`. Do not change it.
 
     Example:
         >>> import tunesmith as ts
@@ -40,8 +34,20 @@ class Artifact:
         ('triage', 'unknown', 64)
     """
 
-    path: Path
-    manifest: dict[str, Any] = field(repr=False)
+    __slots__ = ("_manifest", "_path")
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self._path, self._manifest = path, manifest
+
+    @property
+    def path(self) -> Path:
+        """The absolute path of its folder."""
+        return self._path
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The content of `manifest.json`. Do not change it."""
+        return self._manifest
 
     def __repr__(self) -> str:
         verdict, sha256 = (self.manifest.get(name) for name in ("verdict", "sha256"))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 from tunesmith.artifacts.fitting import check_structure, check_tools, warn_of_arguments
 from tunesmith.artifacts.folder import LARGEST, MANIFEST
 from tunesmith.artifacts.frozen import freeze, frozen_modules, frozen_predictors
-from tunesmith.artifacts.schema import CLASS_NAME
+from tunesmith.artifacts.schema import is_class_name
 from tunesmith.artifacts.typetext import canonical, parse_type
 from tunesmith.errors import ArtifactError, UsageError, shown
 from tunesmith.lm import is_portable
@@ -270,7 +270,7 @@ def _checked_allow(allow: object) -> tuple[str, ...]:
     if isinstance(allow, str) or not isinstance(allow, Sequence):
         raise UsageError(f"`allow` must be a list of `module:Class` names. Given: {shown(allow)}.")
     for name in allow:
-        if not isinstance(name, str) or CLASS_NAME.fullmatch(name) is None:
+        if not isinstance(name, str) or not is_class_name(name):
             raise UsageError(f"A name in `allow` must have the form `module:Class`. Given: {shown(name)}.")
     return tuple(allow)
 

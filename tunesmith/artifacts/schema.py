@@ -4,7 +4,6 @@ It is written for pydantic's core: a process that loads a program builds it anew
 12 times as long, a fifth of a load. `docs/decisions/0050-the-model-of-the-manifest.md` has the figures.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -15,7 +14,7 @@ from pydantic_core import core_schema as schema
 from tunesmith.errors import ArtifactError
 from tunesmith.lm import PORTABLE, is_portable
 
-__all__ = ["ADAPTER", "CLASS_NAME", "KEY_DIGITS", "SCHEMA_VERSION", "check_manifest", "manifest_schema"]
+__all__ = ["ADAPTER", "KEY_DIGITS", "SCHEMA_VERSION", "check_manifest", "is_class_name", "manifest_schema"]
 
 SCHEMA_VERSION = 3
 
@@ -26,11 +25,15 @@ million cases."""
 # Prefix for the name of a user's adapter, to distinguish it from tunesmith's formats.
 ADAPTER = "adapter:"
 
-_NAME = r"[^\W\d]\w*"
-_LOCAL = rf"(?:{_NAME}|<locals>)"
 
-# `module:Class`. A class defined inside a function has `<locals>` in its name and cannot be imported.
-CLASS_NAME = re.compile(rf"{_NAME}(?:\.{_NAME})*:{_LOCAL}(?:\.{_LOCAL})*")
+def is_class_name(text: str) -> bool:
+    """Return whether `text` is a `module:Class`.
+
+    A class defined inside a function has `<locals>` in its name and cannot be imported.
+    """
+    module, _, names = text.partition(":")
+    parts = [*module.split("."), *(name for name in names.split(".") if name != "<locals>")]
+    return bool(names) and all(map(str.isidentifier, parts))
 
 
 # What the types alone do not say.
@@ -46,7 +49,7 @@ def _options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _class(name: str) -> str:
-    if CLASS_NAME.fullmatch(name) is None:
+    if not is_class_name(name):
         raise ValueError("this is not a `module:Class`")
     return name
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tunesmith import modules  # as a whole: few programs choose their demos
 from tunesmith.errors import ArtifactError, UsageError
-from tunesmith.modules import DspyPredict, Module, Nearest, nearest_path, saved_settings
+from tunesmith.modules import DspyPredict, Module, nearest_path, saved_settings
 
 __all__ = ["check_state", "program_state", "write_state"]
 
@@ -74,7 +75,7 @@ def _predictor_state(path: str, predictor: DspyPredict, candidate: Mapping[str, 
 def _demos(path: str, candidate: Mapping[str, Any], order: list[str]) -> list[dict[str, Any]]:
     """Return the demos of a predictor in DSPy's form, of a pool the first `k`."""
     pool, chosen = candidate["parts"][path]["demos"], candidate.get("settings", {}).get(nearest_path(path))
-    return [_demo(demo, order) for demo in (pool if chosen is None else pool[: chosen.get("k", Nearest().k)])]
+    return [_demo(demo, order) for demo in (pool if chosen is None else pool[: chosen.get("k", modules.Nearest().k)])]
 
 
 def _demo(demo: Mapping[str, Any], order: list[str]) -> dict[str, Any]:

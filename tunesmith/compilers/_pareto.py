@@ -1,7 +1,6 @@
 """Candidates that are each best on some examples: who is drawn how often, and what two of them make together."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from tunesmith.modules import Candidate, nearest_path
@@ -49,8 +48,8 @@ def merged(base: Candidate, a: Candidate, b: Candidate) -> Candidate | None:
         instruction = _either(part.instruction, a.parts[path].instruction, b.parts[path].instruction)
         demos, name, nearest = _either(*(_demos(candidate, path) for candidate in (base, a, b)))
         # Offsets belong to the prompt that they were learned on.
-        whole = replace(part, instruction=instruction, demos=demos, format=name, offsets={})
-        parts[path] = next((o for c in (a, b, base) if replace(o := c.parts[path], offsets={}) == whole), whole)
+        whole = part._replace(instruction=instruction, demos=demos, format=name, offsets={})
+        parts[path] = next((o for c in (a, b, base) if (o := c.parts[path])._replace(offsets={}) == whole), whole)
         chosen[nearest_path(path)] = nearest
     settings = {
         path: {name: _either(value, a.settings[path][name], b.settings[path][name]) for name, value in values.items()}

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tunesmith import signatures  # as a whole: few engines take a schema
 from tunesmith.errors import FormatError, ParseError
-from tunesmith.formats.cut import cut_error, is_whole
 from tunesmith.formats.fields import field_titles, json_text
 from tunesmith.formats.format import Format, field_notes
 from tunesmith.formats.layout import OUTER
@@ -19,9 +19,9 @@ from tunesmith.signatures import (
     Signature,
     could_hold,
     field_names,
-    field_schema,
     is_any_text,
     is_plain,
+    is_simple,
     is_text,
     labels,
     parse_json,
@@ -32,9 +32,11 @@ from tunesmith.signatures import (
 )
 
 if TYPE_CHECKING:
+    from tunesmith.formats import cut as cuts
     from tunesmith.formats import streaming
     from tunesmith.formats.streaming import FieldReader
 else:
+    cuts = lazy_module("tunesmith.formats.cut")  # most replies end by themselves
     streaming = lazy_module("tunesmith.formats.streaming")  # most calls are not streamed
 
 __all__ = ["BareFormat", "BareFree", "BareLikeliest", "BareNearest", "BareSchema"]
@@ -73,14 +75,15 @@ class BareFormat(Format):
                 f"The format `{self.name}` carries one output. {signature.__name__} has {len(names)}: "
                 f"{', '.join(names)}. Use the format `json`."
             )
-        field_schema(signature, names[0])  # refuses types that no reply can carry
+        if not is_simple(signature, names[0]):
+            signatures.field_schema(signature, names[0])  # refuses types that no reply can carry
 
     def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
         """Prefer the mode that constrains the value as plain text, with its bounds."""
         name = _output(signature)
         if "grammar" in capabilities.constraints and _has_grammar(signature, name):
             return "grammar"
-        if is_any_text(signature, name) or not capabilities.holds(field_schema(signature, name)):
+        if not _is_held(signature, name, capabilities):
             return "none"
         likeliest = shown and capabilities.logprobs >= _ALTERNATIVES and _is_quoted_label(signature, name)
         return "likeliest" if likeliest else "schema"
@@ -116,7 +119,7 @@ class BareFormat(Format):
             held = json_grammar(signature, name) or grammar(signature, name) or _bounded_text(signature, name)
             return Constraint(grammar=held)
         if mode == "schema":
-            return Constraint(schema=field_schema(signature, name))
+            return Constraint(schema=signatures.field_schema(signature, name))
         if mode == "likeliest":
             longest = max(len(label.encode()) for label in labels(signature, name) or ("",))
             return Constraint(stop=("\n",), max_tokens=longest + _AROUND, alternatives=_ALTERNATIVES)
@@ -132,13 +135,13 @@ class BareFormat(Format):
                 if mode in ("schema", "grammar"):
                     raise
                 return {name: self.patient(signature, text, error, cut=cut)}
-        if not cut or is_whole(signature, name, text):
+        if not cut or cuts.is_whole(signature, name, text):
             try:
                 return {name: parse_text(signature, name, text, raw=text)}
             except ParseError as error:
                 problem = error
         else:
-            problem = cut_error(text, name)
+            problem = cuts.cut_error(text, name)
         if is_text(signature, name):
             raise problem
         return {name: self.patient(signature, text, problem, cut=cut)}
@@ -172,7 +175,7 @@ class BareFormat(Format):
         if mode != "grammar":
             return super().disproves(signature, text, mode, cut=cut)
         if not is_plain(signature, name):
-            return not could_hold(field_schema(signature, name), text, cut=cut)
+            return not could_hold(signatures.field_schema(signature, name), text, cut=cut)
         if is_text(signature, name) or self.constraint(signature, mode).grammar is None:
             return False
         choices = labels(signature, name)
@@ -195,8 +198,7 @@ class BareSchema(BareFormat):
     def mode(self, signature: type[Signature], capabilities: Capabilities, *, shown: bool = False) -> str:
         """Use the schema, unless the value may be any text: a schema adds nothing to that."""
         name = _output(signature)
-        able = not is_any_text(signature, name) and capabilities.holds(field_schema(signature, name))
-        return "schema" if able else "none"
+        return "schema" if _is_held(signature, name, capabilities) else "none"
 
 
 class BareFree(BareFormat):
@@ -254,6 +256,13 @@ def _output(signature: type[Signature]) -> str:
     return field_names(signature).outputs[0]
 
 
+def _is_held(signature: type[Signature], name: str, capabilities: Capabilities) -> bool:
+    """Return whether the engine can hold the reply to a schema of the value that says more than any text."""
+    if "json_schema" not in capabilities.constraints or is_any_text(signature, name):
+        return False
+    return capabilities.holds(signatures.field_schema(signature, name))
+
+
 def _has_grammar(signature: type[Signature], name: str) -> bool:
     from tunesmith.signatures import json_grammar
 
@@ -264,14 +273,14 @@ def _is_quoted_label(signature: type[Signature], name: str) -> bool:
     """Return whether the output is a label that JSON writes in quotes and plain text without them."""
     if not is_plain(signature, name) or labels(signature, name) is None:
         return False
-    return any(isinstance(value, str) for value in field_schema(signature, name).get("enum", ()))
+    return any(isinstance(value, str) for value in signatures.field_schema(signature, name).get("enum", ()))
 
 
 def _json_value(signature: type[Signature], name: str, text: str, *, cut: bool) -> Any:
     value = parse_json(text)
     # Only a number can be cut and still be JSON. White space behind it shows that it was complete.
     if cut and type(value) in (int, float, Decimal) and text == text.rstrip():
-        raise cut_error(text, name)
+        raise cuts.cut_error(text, name)
     return validate_output(signature, name, value, raw=text)
 
 

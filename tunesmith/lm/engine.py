@@ -8,8 +8,9 @@ import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from enum import Enum
+from functools import cache
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from dspy import LM as DspyLM  # noqa: N811
@@ -167,8 +168,7 @@ class Capabilities(NamedTuple):
         return self.roots == "closed" and "enum" in schema
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """The model that answers, identified by its weights if the engine knows them.
 
     Attributes:
@@ -182,10 +182,11 @@ class Identity:
     model: str
     digest: str | None = None
     details: tuple[tuple[str, str], ...] = ()
-    key: str = field(init=False, repr=False, compare=False, default="")
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "key", content_key(self.to_json(), escaped=True))
+    @property
+    def key(self) -> str:
+        """The content key of the identity."""
+        return _key_of(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return the identity as JSON values. `verified` says whether the weights are known."""
@@ -196,6 +197,11 @@ class Identity:
             "details": dict(self.details),
             "verified": self.digest is not None,
         }
+
+
+@cache
+def _key_of(identity: Identity) -> str:
+    return content_key(identity.to_json(), escaped=True)
 
 
 class OwnCacheLM(DspyLM):

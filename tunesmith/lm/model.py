@@ -13,7 +13,7 @@ from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import UsageError, shown
-from tunesmith.lazy import lazy_pattern
+from tunesmith.lazy import lazy_module, lazy_pattern
 from tunesmith.lm.cache.reply_cache import ReplyCache
 from tunesmith.lm.engine import (
     LM_CLASS_STATE_KEY,
@@ -40,13 +40,15 @@ from tunesmith.lm.options import (
     plain_options,
 )
 from tunesmith.lm.patience import Patience
-from tunesmith.lm.prompts import check_prompt
 from tunesmith.lm.stack import BESIDE, AsyncFacade, Beside, Stack, SyncFacade, rollout_number
-from tunesmith.lm.waiting import is_time_limit
 from tunesmith.lm.wire import Prefix
 
 if TYPE_CHECKING:
+    from tunesmith.lm import prompts, waiting
     from tunesmith.lm.engines.ollama.facts import OwnTurns
+else:
+    prompts = lazy_module("tunesmith.lm.prompts")  # a program's calls come with a request
+    waiting = lazy_module("tunesmith.lm.waiting")  # most calls wait for nothing
 
 __all__ = ["LM", "as_lm", "build_lm", "lm", "reply_cache"]
 
@@ -287,7 +289,7 @@ class LM(OwnCacheLM):
         if isinstance(request, Request):
             self.check_options(request.config.extensions or ())
         else:
-            check_prompt(prompt, messages)
+            prompts.check_prompt(prompt, messages)
         options = {} if whole else plain_options({**self.kwargs, **kwargs})
         own = {name: value for name, value in options.items() if name not in _DSPY_CARRIES}
         plain = self
@@ -532,7 +534,7 @@ def _patience(given: float | None) -> float:
         name, value = "TUNESMITH_PATIENCE", float(text) if _NUMBER.fullmatch(text) else -1.0
     if value is None:
         return Patience().seconds
-    if not (is_time_limit(value) or value == 0) or isinstance(value, bool):
+    if not (waiting.is_time_limit(value) or value == 0) or isinstance(value, bool):
         wrong = text if given is None else given
         raise UsageError(f"`{name}` must be a number of seconds from 0 to a year. Given: {shown(wrong)}.")
     return float(value)

@@ -10,11 +10,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from tunesmith.errors import ContextOverflow, ModelUnavailable, RequestRefused
+from tunesmith.lazy import lazy_module
 from tunesmith.lm.engine import Resend, resend_of, unavailable
-from tunesmith.lm.waiting import Policy, sent_once
+
+if TYPE_CHECKING:
+    from tunesmith.lm import waiting
+else:
+    waiting = lazy_module("tunesmith.lm.waiting")  # a call outside a run does not wait
 
 __all__ = ["Patience", "Watch"]
 
@@ -129,7 +134,7 @@ class Watch:
                 resend=Resend.NEVER,
             ) from error
 
-        policy = Policy(pause=own.pause, longest=own.longest, clock=own.clock, sleep=own.sleep)
+        policy = waiting.Policy(pause=own.pause, longest=own.longest, clock=own.clock, sleep=own.sleep)
         try:
             found = policy.run(attempt, passes, deadline=math.inf, missed=missed)
         except (ContextOverflow, RequestRefused):
@@ -158,7 +163,7 @@ class Watch:
         policy, start = self._policy, self._policy.clock()
         limit = math.inf if p95 is None else max(policy.floor, policy.factor * p95)
         try:
-            with sent_once(start + limit):
+            with waiting.sent_once(start + limit):
                 found = call()
         except ModelUnavailable as error:
             if p95 is None or resend_of(error) is not Resend.NEVER or policy.clock() - start < limit:

@@ -5,9 +5,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tunesmith.lm.call import Call
-
 if TYPE_CHECKING:
+    from tunesmith.lm.call import Call
     from tunesmith.lm.meter import Meter
 
 __all__ = [
@@ -39,7 +38,7 @@ class Scope(NamedTuple):
     """
 
     meters: "tuple[Meter, ...]" = ()
-    sinks: tuple[Callable[[Call], None], ...] = ()
+    sinks: "tuple[Callable[[Call], None], ...]" = ()
     role: str = "task"
     paying: bool = True
     memory: dict[str, Any] | None = None
@@ -106,7 +105,7 @@ class metered:  # noqa: N801 - used as a function in a `with`
 
     __slots__ = ("_scope", "_token")
 
-    def __init__(self, meter: "Meter | None" = None, *, sink: Callable[[Call], None] | None = None) -> None:
+    def __init__(self, meter: "Meter | None" = None, *, sink: "Callable[[Call], None] | None" = None) -> None:
         scope = current_scope()
         meters = scope.meters if meter is None or meter in scope.meters else (*scope.meters, meter)
         sinks = scope.sinks if sink is None else (*scope.sinks, sink)
@@ -176,7 +175,7 @@ def unpaid() -> Iterator[None]:
         _SCOPE.reset(token)
 
 
-def replay_calls(calls: Iterable[Call]) -> None:
+def replay_calls(calls: "Iterable[Call]") -> None:
     """Charge the meters of the current context with `calls` of an earlier process, and pass them to its sinks."""
     scope = _SCOPE.get()
     for call in calls:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunesmith.data import content_key
 from tunesmith.errors import BudgetExceeded, ContextOverflow, ModelMissing, ModelUnavailable
+from tunesmith.lazy import lazy_module
 from tunesmith.lm.cache.reply_cache import ReplyCache
-from tunesmith.lm.call import Call, StopSignal
 from tunesmith.lm.engine import (
     Capabilities,
     Config,
@@ -39,7 +39,10 @@ from tunesmith.lm.scope import NOWHERE, Scope, current_scope, runs_under_way
 from tunesmith.lm.wire import Prefix, overflow_row, request_key, response_of, row_of
 
 if TYPE_CHECKING:
+    from tunesmith.lm import call as calls
     from tunesmith.lm.meter import Meter
+else:
+    calls = lazy_module("tunesmith.lm.call")  # nothing counts the calls outside a run
 
 __all__ = ["BESIDE", "Beside", "Stack", "effective", "in_pieces", "rollout_number", "streamed_response"]
 
@@ -320,7 +323,7 @@ class Stack:
         usd = None
         if self.price is not None:
             usd = ((tokens_in or 0) * self.price[0] + (tokens_out or 0) * self.price[1]) / 1e6
-        call = Call(key, scope.role, tokens_in, tokens_out, reply.seconds, paid, usd)
+        call = calls.Call(key, scope.role, tokens_in, tokens_out, reply.seconds, paid, usd)
         for meter in scope.meters:
             meter.settle(call)
         for sink in scope.sinks:
@@ -439,7 +442,7 @@ def _scope() -> Scope:
 def _check_may_pay(scope: Scope) -> None:
     """Raise `StopSignal` if only judges may call their model."""
     if not scope.paying and scope.role != "judge":
-        raise StopSignal(
+        raise calls.StopSignal(
             BudgetExceeded(
                 "Rescoring needs an output that was never stored. Run the same command without `--rescore` to compute "
                 "it."
@@ -454,7 +457,7 @@ def _stop_if_metered(error: Exception, scope: Scope) -> None:
         StopSignal: the run is metered.
     """
     if scope.meters:
-        raise StopSignal(error) from error
+        raise calls.StopSignal(error) from error
 
 
 def _reserve(meters: "tuple[Meter, ...]", key: str) -> None:

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
         signature_of,
         with_lm,
     )
-    from tunesmith.modules.nearest import Nearest, demo_content, inputs_text, nearest_of, nearest_path, static_demos
+    from tunesmith.modules.nearest import Nearest, demo_content, inputs_text, nearest_of, static_demos
     from tunesmith.modules.predict import ChainOfThought, Predict
     from tunesmith.modules.program_tree import ProgramTree, tree
     from tunesmith.modules.reasoning.best_of import BestOf
@@ -105,7 +105,7 @@ if TYPE_CHECKING:
         fused,
         words_of,
     )
-    from tunesmith.modules.setting import Setting, change_settings, choices_of, settings_of
+    from tunesmith.modules.setting import Setting, change_settings, choices_of, nearest_path, settings_of
     from tunesmith.modules.streaming import FieldDelta, FieldStream, Finished, run_told, stream
 else:
     __getattr__ = lazy_package(__name__)

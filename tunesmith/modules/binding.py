@@ -13,12 +13,14 @@ holds the first demos of a pool, as fixed ones.
 import warnings
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType, MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tunesmith import formats  # as a whole: a loaded program has its formats, and chooses none
 from tunesmith.errors import UsageError, shown
-from tunesmith.formats import default_format, get_format
+from tunesmith.formats import get_format
+from tunesmith.lazy import lazy_module
 from tunesmith.lm import PORTABLE, is_portable
-from tunesmith.modules.calling import is_plain_forward, predicted, untraced
+from tunesmith.modules.calling import is_plain_forward, predicted, shown_demos, untraced
 from tunesmith.modules.module import (
     DspyChainOfThought,
     DspyPredict,
@@ -29,9 +31,14 @@ from tunesmith.modules.module import (
     copy_program,
     settings,
 )
-from tunesmith.modules.nearest import Nearest, nearest_of, shown_demos, static_demos
 from tunesmith.modules.setting import NEAREST
 from tunesmith.signatures import check_inputs
+
+if TYPE_CHECKING:
+    from tunesmith.modules import nearest as nearests
+    from tunesmith.modules.nearest import Nearest
+else:
+    nearests = lazy_module("tunesmith.modules.nearest")  # most predictors show all their demos
 
 __all__ = [
     "adapter_of",
@@ -75,7 +82,7 @@ def bind(predictor: DspyPredict, format_name: str | None, offsets: Mapping[str, 
     _hold(predictor, _MARK, format_name)
 
 
-def bind_nearest(predictor: DspyPredict, nearest: Nearest | None) -> None:
+def bind_nearest(predictor: DspyPredict, nearest: "Nearest | None") -> None:
     """Make `predictor` show the demos of its `demos` that `nearest` chooses for each call; `None`: all of them.
 
     Raises:
@@ -91,7 +98,7 @@ def bind_nearest(predictor: DspyPredict, nearest: Nearest | None) -> None:
         'C D'
     """
     _check_predictor(predictor, "A choice of demos")
-    if nearest is not None and not isinstance(nearest, Nearest):
+    if nearest is not None and not isinstance(nearest, nearests.Nearest):
         raise UsageError(f"`nearest` must be a `Nearest`, such as `Nearest(k=4)`. Given: {shown(nearest)}.")
     _hold(predictor, NEAREST, nearest)
 
@@ -162,7 +169,7 @@ def bind_defaults(program: Module) -> Module:
         check_inputs(predictor.signature)
         chosen = bound_format(predictor)
         if chosen is None and caller_adapter() is None:
-            chosen = default_format(predictor.signature, predictor.demos)
+            chosen = formats.default_format(predictor.signature, predictor.demos)
         own = predictor.__dict__
         if chosen is not None and not ("forward" in own and _MARK in own):  # DSPy's `load_state` sets only the name
             bind(predictor, chosen, bound_offsets(predictor))
@@ -196,9 +203,9 @@ def with_settings(predictor: DspyPredict, state: dict[str, Any]) -> dict[str, An
             "is called. Load it into a `ts.Predict` or `ts.ChainOfThought`; or save with `ts.save(folder, program)` "
             "and load with `ts.load(folder)`."
         )
-    if nearest_of(predictor) is None:
+    if nearests.nearest_of(predictor) is None:
         return {**state, **extra}
-    kept = len(static_demos(predictor))
+    kept = len(nearests.static_demos(predictor))
     _warn(
         f"The demos of each call are chosen among {len(predictor.demos)}. A state file cannot hold that: the first "
         f"{kept} are saved, as fixed demos. Save with `ts.save(folder, program)` and load with `ts.load(folder)`."

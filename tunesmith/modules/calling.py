@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from tunesmith.formats import Format
 from tunesmith.lm import LM
 from tunesmith.modules.module import DspyPredict, Prediction, prediction_of, settings
-from tunesmith.modules.nearest import shown_demos
+from tunesmith.modules.setting import NEAREST
 from tunesmith.signatures import Signature, field_names
 
-__all__ = ["is_plain_forward", "plain_forward", "predicted", "untraced"]
+__all__ = ["is_plain_forward", "plain_forward", "predicted", "shown_demos", "untraced"]
 
 Forward = TypeVar("Forward", bound=Callable[..., Any])
 
@@ -71,6 +71,14 @@ def untraced(predictor: DspyPredict, adapter: Any, given: dict[str, Any]) -> Pre
     if not isinstance(lm, LM) or _draws_many(config) or _draws_many(lm.kwargs) or adapter.callbacks or not lm.direct():
         return None
     return prediction_of(adapter.ask(lm, config, signature, shown_demos(predictor, given), given), signature)
+
+
+def shown_demos(predictor: DspyPredict, given: Mapping[str, Any]) -> list[Any]:
+    """Return the demos that a call with the inputs `given` shows."""
+    own = predictor.__dict__
+    nearest = own.get(NEAREST)
+    demos: list[Any] = own["demos"] if nearest is None else nearest.shown(predictor, given)
+    return demos
 
 
 def _draws_many(options: Mapping[str, Any]) -> bool:

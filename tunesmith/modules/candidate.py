@@ -3,28 +3,30 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tunesmith import formats  # as a whole: a loaded program has its formats, and chooses none
 from tunesmith.data import content_key
 from tunesmith.errors import ArtifactError, UsageError, brief, shown
-from tunesmith.formats import default_format
+from tunesmith.lazy import lazy_module
 from tunesmith.modules.binding import bind, bind_nearest, bound_format, bound_offsets, format_of
 from tunesmith.modules.module import Module, caller_adapter, copy_program
-from tunesmith.modules.nearest import Nearest, nearest_path
-from tunesmith.modules.setting import change_settings, settings_of
-from tunesmith.notebook import details_html, paragraphs_html, table_html, text_html
+from tunesmith.modules.setting import change_settings, nearest_path, settings_of
 from tunesmith.signatures import Demo, Signature, check_inputs
 
 if TYPE_CHECKING:
+    from tunesmith.modules import nearest as nearests
     from tunesmith.modules.changes import Changes
+    from tunesmith.modules.nearest import Nearest
+else:
+    nearests = lazy_module("tunesmith.modules.nearest")  # most predictors show all their demos
 
 __all__ = ["Candidate", "Part"]
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Part:
+class Part(NamedTuple):
     """The instruction, demos, format and offsets of one predictor.
 
     Attributes:
@@ -37,11 +39,14 @@ class Part:
     instruction: str
     demos: tuple[Demo, ...] = ()
     format: str | None = None
-    offsets: Mapping[str, float] = field(default_factory=lambda: _EMPTY, hash=False)
+    offsets: Mapping[str, float] = _EMPTY
 
     def __repr__(self) -> str:
         more = "calibrated" if self.offsets else ""
         return brief(self, self.format or "", f"{len(self.demos)} demos", more, instruction=self.instruction)
+
+    def __hash__(self) -> int:
+        return hash((self.instruction, self.demos, self.format))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Part":
         return self
@@ -97,6 +102,8 @@ class Candidate:
         return brief(self, self.key[:12], *parts[:3], more, sampling=dict(self.sampling) or None, settings=settings)
 
     def _repr_html_(self) -> str:
+        from tunesmith.notebook import details_html, paragraphs_html, table_html, text_html  # only notebooks ask
+
         found = []
         for path, part in self.parts.items():
             words = ", ".join([part.format or "the caller’s adapter", f"{len(part.demos)} demos"])
@@ -145,7 +152,7 @@ class Candidate:
             demos = tuple(Demo.of(signature, demo) for demo in shown)
             chosen = bound_format(predictor)
             if chosen is None and not own:
-                chosen = default_format(signature, demos)
+                chosen = formats.default_format(signature, demos)
             parts[path] = Part(signature.instructions, demos, chosen, dict(bound_offsets(predictor)))
         return cls(parts, settings=settings_of(program))
 
@@ -167,11 +174,11 @@ class Candidate:
         if path not in self.parts:
             raise UsageError(f"There is no predictor {path!r}. The paths are: {', '.join(self.parts)}.")
         part = self.parts[path]
-        if part.offsets and "offsets" not in changes and replace(part, **changes) != part:
+        if part.offsets and "offsets" not in changes and part._replace(**changes) != part:
             changes["offsets"] = {}
-        return replace(self, parts={**self.parts, path: replace(part, **changes)})
+        return replace(self, parts={**self.parts, path: part._replace(**changes)})
 
-    def with_demos(self, path: str, demos: Iterable[Demo], nearest: Nearest | None = None) -> "Candidate":
+    def with_demos(self, path: str, demos: Iterable[Demo], nearest: "Nearest | None" = None) -> "Candidate":
         """Return a copy whose predictor at `path` shows `demos`, or those of them that `nearest` chooses for each call.
 
         `with_part(path, demos=...)` changes the demos and leaves it as it is whether calls choose among them.
@@ -185,10 +192,10 @@ class Candidate:
             settings[nearest_path(path)] = nearest.values()
         return replace(changed, settings=settings)
 
-    def nearest(self, path: str) -> Nearest | None:
+    def nearest(self, path: str) -> "Nearest | None":
         """Return what chooses the demos of a call of the predictor at `path`, `None` if every call shows them all."""
         found = self.settings.get(nearest_path(path))
-        return None if found is None else Nearest(**found)
+        return None if found is None else nearests.Nearest(**found)
 
     def shown_demos(self, path: str) -> int:
         """Return how many demos a call of the predictor at `path` shows."""
@@ -242,7 +249,7 @@ class Candidate:
                 if check is not None:
                     check(predictor.signature)
             bind(predictor, part.format, part.offsets)
-            bind_nearest(predictor, Nearest() if nearest_path(path) in self.settings else None)
+            bind_nearest(predictor, nearests.Nearest() if nearest_path(path) in self.settings else None)
             if self.sampling:
                 predictor.config = {**predictor.config, **self.sampling}
         change_settings(program, self.settings)

@@ -9,14 +9,14 @@ from tunesmith.data import canonical_json
 from tunesmith.errors import brief
 from tunesmith.formats import values_of
 from tunesmith.modules.module import DspyPredict, settings, signature_of
-from tunesmith.modules.setting import NEAREST, Setting, nearest_path
+from tunesmith.modules.setting import NEAREST, Setting
 from tunesmith.signatures import field_names
 
 if TYPE_CHECKING:
     from tunesmith.modules.retrieval.vector_index import VectorIndex
     from tunesmith.modules.retrieval.word_index import WordIndex
 
-__all__ = ["Nearest", "demo_content", "inputs_text", "nearest_of", "nearest_path", "shown_demos", "static_demos"]
+__all__ = ["Nearest", "demo_content", "inputs_text", "nearest_of", "static_demos"]
 
 _LAST, _FIRST = "nearest-last", "nearest-first"
 _BM25, _EMBEDDING = "bm25", "embedding"
@@ -137,14 +137,6 @@ def inputs_text(values: Mapping[str, Any]) -> str:
 def nearest_of(predictor: DspyPredict) -> Nearest | None:
     """Return what chooses the demos of each call, `None` if every call shows them all."""
     return predictor.__dict__.get(NEAREST)
-
-
-def shown_demos(predictor: DspyPredict, given: Mapping[str, Any]) -> list[Any]:
-    """Return the demos that a call with the inputs `given` shows."""
-    own = predictor.__dict__
-    nearest: Nearest | None = own.get(NEAREST)
-    demos: list[Any] = own["demos"] if nearest is None else nearest.shown(predictor, given)
-    return demos
 
 
 def static_demos(predictor: DspyPredict) -> list[Any]:

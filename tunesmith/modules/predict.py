@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from tunesmith import formats  # as a whole: a loaded program has its formats, and chooses none
 from tunesmith.errors import UsageError, shown
-from tunesmith.formats import default_format, get_format, values_of
+from tunesmith.formats import get_format, values_of
 from tunesmith.lm import BaseLM, check_values
 from tunesmith.modules.binding import settle, with_settings
 from tunesmith.modules.calling import plain_forward, predicted
@@ -99,12 +100,15 @@ class Predict(DspyPredict):
         signature = signature_of(self) if given is None else as_signature(given)
         demos = kwargs.get("demos", self.demos)
         if not demos:
-            return get_format(default_format(signature))
+            return get_format(formats.default_format(signature))
         values = list(map(values_of, demos))
         known = _CHOSEN.get(signature)
         if known is None or known[0] != values:
             empty = [demo for demo in demos if _has_empty_text(demo)]
-            known = _CHOSEN[signature] = ([dict(one) for one in values], get_format(default_format(signature, empty)))
+            known = _CHOSEN[signature] = (
+                [dict(one) for one in values],
+                get_format(formats.default_format(signature, empty)),
+            )
         return known[1]
 
 

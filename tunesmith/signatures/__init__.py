@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         without_numpy,
     )
     from tunesmith.signatures.noted import note, notes_watched
-    from tunesmith.signatures.render import is_any_text, is_plain, is_text, labels, render_json, render_text
+    from tunesmith.signatures.render import is_any_text, is_plain, is_simple, is_text, labels, render_json, render_text
     from tunesmith.signatures.reply import (
         absent_output,
         could_hold,
@@ -89,6 +89,7 @@ __all__ = [
     "is_generated",
     "is_held_as_json_alone",
     "is_plain",
+    "is_simple",
     "is_text",
     "json_grammar",
     "labels",

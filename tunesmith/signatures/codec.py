@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum, Flag
 from functools import cache, partial
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from tunesmith.errors import SignatureError
+from tunesmith.lazy import lazy_module
 from tunesmith.signatures.atoms import (
     SCALARS,
     InvalidError,
@@ -23,11 +24,9 @@ from tunesmith.signatures.atoms import (
     reason,
     whole,
 )
-from tunesmith.signatures.bounds import Filled, Node, UnsupportedError, filled
 from tunesmith.signatures.choices import NO_CHOICES, Choices, closed_set, unwrapped
 from tunesmith.signatures.jsonable import confuses_types, to_json_value
 from tunesmith.signatures.per_type import per_type
-from tunesmith.signatures.schema import type_schema
 from tunesmith.signatures.signature import (
     TEXT_TYPES,
     Signature,
@@ -36,6 +35,13 @@ from tunesmith.signatures.signature import (
     is_untyped,
     type_text,
 )
+
+if TYPE_CHECKING:
+    from tunesmith.signatures import bounds, schema
+    from tunesmith.signatures.bounds import Filled, Node
+else:
+    bounds = lazy_module("tunesmith.signatures.bounds")  # texts and labels need neither bounds nor a schema
+    schema = lazy_module("tunesmith.signatures.schema")
 
 __all__ = ["Codec", "codec_of"]
 
@@ -60,10 +66,10 @@ class Codec(NamedTuple):
     adapter: TypeAdapter[Any]
     constrained: bool
     choices: Choices
-    make_schema: Callable[[], Node | None]
+    make_schema: "Callable[[], Node | None]"
 
     @property
-    def schema(self) -> Node | None:
+    def schema(self) -> "Node | None":
         """The safe schema with marks on our own bounds; `None` for a type that has none."""
         return self.make_schema()
 
@@ -147,9 +153,9 @@ class Codec(NamedTuple):
         except Exception as error:
             raise InvalidError(reason(error)) from error
 
-    def filled(self, value: Any) -> Filled:
+    def filled(self, value: Any) -> "Filled":
         """Return whether a JSON value is exactly as long as one of our own bounds, so that it was probably cut."""
-        return Filled.NO if self.schema is None else filled(self.schema, value)
+        return bounds.Filled.NO if self.schema is None else bounds.filled(self.schema, value)
 
     def _label(self, text: str) -> Any:
         value = self.choices.texts.get(text)
@@ -280,10 +286,10 @@ def _of_type(annotation: Any) -> Codec:
     return Codec(kind, base, adapter, constrained, choices or NO_CHOICES, cache(partial(_schema, annotation)))
 
 
-def _schema(annotation: Any) -> Node | None:
+def _schema(annotation: Any) -> "Node | None":
     try:
-        return type_schema(annotation).marked
-    except UnsupportedError:
+        return schema.type_schema(annotation).marked
+    except bounds.UnsupportedError:
         return None
 
 

@@ -4,7 +4,6 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -48,18 +47,11 @@ def _copied(value: Any) -> Any:
     return value if isinstance(value, _ATOMS) else copy.deepcopy(value)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Demo:
     """One worked example of a predictor, with values checked against the signature's types.
 
     A demo may lack fields of its signature (a labelled demo has no reasoning), but has at least one output. It is
     immutable; reading a mutable value returns a copy. Demos with the same content are equal, in every process.
-
-    Attributes:
-        inputs: input values by field name, in the signature's order.
-        outputs: output values by field name, in the signature's order.
-        augmented: whether it comes from a program instead of a person.
-        key: the sha256 of its canonical JSON, in hexadecimal digits.
 
     Example:
         >>> import tunesmith as ts
@@ -68,35 +60,49 @@ class Demo:
         {'stars': 5}
     """
 
-    inputs: Mapping[str, Any]
-    outputs: Mapping[str, Any]
-    augmented: bool = False
-    key: str = field(init=False, repr=False)
-    _text: str = field(init=False, repr=False)
+    __slots__ = ("_augmented", "_inputs", "_key", "_outputs", "_text")
+
+    def __init__(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], augmented: bool = False) -> None:  # noqa: FBT001, FBT002 - the third of `to_json`
+        """Copy the values and compute the canonical form.
+
+        Raises:
+            DataError: there is no output, or a value has no JSON form.
+        """
+        if not outputs:
+            raise DataError("A demo needs at least one output. Given: none.")
+        plain = [{name: _plain(name, value) for name, value in side.items()} for side in (inputs, outputs)]
+        self._inputs, self._outputs, self._augmented = _Values(inputs), _Values(outputs), augmented
+        self._fix(*plain)
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """Input values by field name, in the signature's order."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """Output values by field name, in the signature's order."""
+        return self._outputs
+
+    @property
+    def augmented(self) -> bool:
+        """Whether it comes from a program instead of a person."""
+        return self._augmented
+
+    @property
+    def key(self) -> str:
+        """The sha256 of its canonical JSON, in hexadecimal digits."""
+        return self._key
 
     def __repr__(self) -> str:
         sides = (self.inputs, self.outputs)
         given, wanted = (", ".join(f"{name}={shown(value, 60)}" for name, value in side.items()) for side in sides)
         return brief(self, f"{given} -> {wanted}", augmented=self.augmented or None)
 
-    def __post_init__(self) -> None:
-        """Copy the values and compute the canonical form.
-
-        Raises:
-            DataError: there is no output, or a value has no JSON form.
-        """
-        if not self.outputs:
-            raise DataError("A demo needs at least one output. Given: none.")
-        inputs = {name: _plain(name, value) for name, value in self.inputs.items()}
-        outputs = {name: _plain(name, value) for name, value in self.outputs.items()}
-        object.__setattr__(self, "inputs", _Values(self.inputs))
-        object.__setattr__(self, "outputs", _Values(self.outputs))
-        self._fix(inputs, outputs)
-
     def _fix(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         plain = {"inputs": dict(inputs), "outputs": dict(outputs), "augmented": self.augmented}
-        object.__setattr__(self, "_text", json.dumps(plain))
-        object.__setattr__(self, "key", hashlib.sha256(canonical_text(plain).encode()).hexdigest())
+        self._text = json.dumps(plain)
+        self._key = hashlib.sha256(canonical_text(plain).encode()).hexdigest()
 
     @classmethod
     def of(cls, signature: type[Signature], example: "Example | Mapping[str, Any] | Demo") -> "Demo":

@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 from tunesmith.errors import FormatError, shown
@@ -10,7 +11,7 @@ from tunesmith.signatures.codec import Codec, codec_of
 from tunesmith.signatures.jsonable import canonical_text, to_json_value
 from tunesmith.signatures.signature import Signature
 
-__all__ = ["is_any_text", "is_plain", "is_text", "labels", "render_json", "render_text"]
+__all__ = ["is_any_text", "is_plain", "is_simple", "is_text", "labels", "render_json", "render_text"]
 
 
 def is_plain(signature: type[Signature], name: str) -> bool:
@@ -23,6 +24,18 @@ def is_plain(signature: type[Signature], name: str) -> bool:
         SignatureError: the signature lacks the field.
     """
     return codec_of(signature, name).kind != "json"
+
+
+def is_simple(signature: type[Signature], name: str) -> bool:
+    """Return whether a field is any text, any number, or one of the values of a Literal: every reply can carry these.
+
+    Raises:
+        SignatureError: the signature lacks the field.
+    """
+    codec = codec_of(signature, name)
+    if codec.constrained or codec.kind not in ("text", "int", "float", "label"):
+        return False
+    return not (isinstance(codec.base, type) and issubclass(codec.base, Enum))  # which may have a schema of its own
 
 
 def is_text(signature: type[Signature], name: str) -> bool:

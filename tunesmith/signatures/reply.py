@@ -4,17 +4,21 @@ import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic.fields import FieldInfo
 
 from tunesmith.errors import ParseError, SignatureError
-from tunesmith.lazy import lazy_pattern
+from tunesmith.lazy import lazy_module, lazy_pattern
 from tunesmith.signatures.atoms import InvalidError
-from tunesmith.signatures.bounds import Filled
 from tunesmith.signatures.codec import Codec, codec_of
 from tunesmith.signatures.noted import note
 from tunesmith.signatures.signature import Signature, checked, output_types
+
+if TYPE_CHECKING:
+    from tunesmith.signatures import bounds
+else:
+    bounds = lazy_module("tunesmith.signatures.bounds")  # texts and labels have none
 
 __all__ = ["absent_output", "could_hold", "parse_json", "parse_text", "validate_output", "validate_outputs"]
 
@@ -119,7 +123,7 @@ def parse_text(signature: type[Signature], name: str, text: str, *, raw: str) ->
     except InvalidError as error:
         _invalid(name, error, raw)
     # A text that ends at our own bound was cut by `max_tokens`, or has the requested length.
-    if isinstance(value, (int, float, Decimal)) and codec.filled(_as_written(value, text)) is Filled.CUT:
+    if isinstance(value, (int, float, Decimal)) and codec.filled(_as_written(value, text)) is bounds.Filled.CUT:
         raise _filled(name, raw)
     return value
 
@@ -206,14 +210,14 @@ def _default(name: str, info: FieldInfo) -> Any:
 def _valid(codec: Codec, name: str, value: Any, raw: str) -> Any:
     try:
         found = codec.filled(value)
-        if found is Filled.CUT:
+        if found is bounds.Filled.CUT:
             raise _filled(name, raw)
         typed = codec.from_json(value)
     except InvalidError as error:
         _invalid(name, error, raw)
     except RecursionError as error:
         _invalid(name, InvalidError("is nested too deeply"), raw, error)
-    if found is Filled.REPEATING:
+    if found is bounds.Filled.REPEATING:
         note(
             f"The model repeats itself in output `{name}` up to tunesmith's default limit. "
             "Declare `max_length` on the field to set another limit."

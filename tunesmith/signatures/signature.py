@@ -306,8 +306,15 @@ def _literal_text(value: object) -> str:
     return f"{type(value).__name__}.{value.name}" if isinstance(value, Enum) else repr(value)
 
 
+# What pydantic says of these. Every load compares identities, and it takes half a millisecond to ask for the first one.
+_PLAIN: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
 @per_type
 def _type_identity(annotation: Any) -> Any:
+    plain = next((name for kind, name in _PLAIN.items() if annotation is kind), None)
+    if plain is not None:
+        return {"type": plain}
     try:
         return _without_titles(TypeAdapter(annotation).json_schema())
     # An input may be of any class (a retriever, a tool), with its own schema code or none, so the name

@@ -243,3 +243,12 @@ def test_close_lets_go_of_the_file_unless_it_is_needed(tmp_path: Path) -> None:
     flight.close()
     assert not is_open()
     assert flight.run("k", lambda: 2) == 2
+
+
+def test_a_cache_without_a_paid_call_locks_nothing_and_two_of_a_folder_share_the_flight(tmp_path: Path) -> None:
+    one, other = ReplyCache(tmp_path), ReplyCache(tmp_path)
+    assert one.get("k") is None
+    one.close()
+    assert not (tmp_path / "flight.lock").exists()
+
+    assert one.flight is other.flight

@@ -8,10 +8,15 @@ import time
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunesmith.errors import ModelUnavailable
-from tunesmith.lm.waiting import Policy
+from tunesmith.lazy import lazy_module
+
+if TYPE_CHECKING:
+    from tunesmith.lm import waiting
+else:
+    waiting = lazy_module("tunesmith.lm.waiting")  # a usual call waits for no other process
 
 __all__ = ["Flight"]
 
@@ -84,9 +89,11 @@ class Flight:
                 self._file = None
 
     def __del__(self) -> None:
-        with contextlib.suppress(AttributeError, OSError):
+        try:  # without `contextlib`, which may be gone at the end of a process, as `os` may
             if self._file is not None:
                 os.close(self._file)
+        except (AttributeError, OSError):
+            pass
 
     def _lead(self, key: str, call: "_Call", function: Callable[[], _T]) -> _T:
         try:
@@ -154,4 +161,4 @@ def _wait_for(file: int, place: int) -> None:
         try:
             lock()
         except OSError as missed:  # seldom, so that the policy costs a usual call nothing
-            Policy(timeout=PATIENCE).run(lock, passes, missed=missed)
+            waiting.Policy(timeout=PATIENCE).run(lock, passes, missed=missed)

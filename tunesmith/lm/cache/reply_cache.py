@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunesmith.errors import CacheError, UsageError, shown
 from tunesmith.lazy import lazy_module
-from tunesmith.lm.cache.flight import Flight
 from tunesmith.lm.cache.rows import DATABASE, DamagedRow, decoded, encoded, inode, stored
 from tunesmith.sqlite import connect, is_damage, set_aside
 
 if TYPE_CHECKING:
-    from tunesmith.lm.cache import table, upkeep
+    from tunesmith.lm.cache import flight, table, upkeep
+    from tunesmith.lm.cache.flight import Flight
     from tunesmith.lm.cache.table import Rows
     from tunesmith.lm.cache.upkeep import CacheStats, VerifyReport
 else:
+    flight = lazy_module("tunesmith.lm.cache.flight")  # reading needs none
     table = lazy_module("tunesmith.lm.cache.table")  # a process that only reads needs no diskcache
     upkeep = lazy_module("tunesmith.lm.cache.upkeep")  # a run reads and writes, and looks after nothing
 
@@ -54,8 +55,6 @@ class ReplyCache:
         folder: where the rows are; made when it is first needed.
 
     Attributes:
-        flight: lets one of all threads and processes that use the folder do what they all would do at once. Reading
-            and writing do not need it, paying for what is stored does.
         lost_writes: replies that this object could not store.
     """
 
@@ -67,9 +66,20 @@ class ReplyCache:
         self._rows: Rows | None = None
         self._reading: sqlite3.Connection | None = None  # until the first reply is written
         self._failure: str | None = None  # why the folder cannot be used
+        self._flight: Flight | None = None
         with _gate:
             _live.add(self)
-            self.flight = _flights.setdefault(os.path.realpath(self.folder), Flight(self.folder))
+
+    @property
+    def flight(self) -> "Flight":
+        """Lets one of all threads and processes that use the folder do what they all would do at once.
+
+        Reading and writing do not need it, paying for what is stored does.
+        """
+        with _gate:
+            if self._flight is None:
+                self._flight = _flights.setdefault(os.path.realpath(self.folder), flight.Flight(self.folder))
+            return self._flight
 
     @property
     def corrupt(self) -> int:
@@ -112,7 +122,8 @@ class ReplyCache:
         with _gate:
             self._let_go()
             self._failure = None
-            self.flight.close()
+            if self._flight is not None:
+                self._flight.close()
 
     def stats(self) -> "CacheStats":
         """Count what is there, without reading the values.

@@ -5,10 +5,10 @@ import importlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import ModelUnavailable, UsageError
-from tunesmith.lazy import lazy_pattern
+from tunesmith.lazy import lazy_module
 from tunesmith.lm.engine import (
     BaseLM,
     Capabilities,
@@ -38,7 +38,11 @@ from tunesmith.lm.engines.ollama.cloud import cloud_model_refused, is_cloud_name
 from tunesmith.lm.engines.registry import Built, EngineKind, EngineOptions, option, register_engine
 from tunesmith.lm.options import SECRET_OPTIONS
 from tunesmith.lm.scope import unmetered
-from tunesmith.lm.waiting import Policy
+
+if TYPE_CHECKING:
+    from tunesmith.lm import waiting
+else:
+    waiting = lazy_module("tunesmith.lm.waiting")  # DSPy waits itself
 
 __all__ = ["DspyOptions", "ForeignEngine"]
 
@@ -47,7 +51,6 @@ _RETRIES = 3
 
 _OLLAMA = ("ollama_chat/", "ollama:")  # DSPy's prefixes for a model on an Ollama server
 _OLLAMA_ADDRESS = "http://localhost:11434/v1"  # DSPy's default address for them; it ignores OLLAMA_HOST
-_PROVIDER = lazy_pattern("^[^/:]*[/:]")
 _LOOK_SECONDS = 5.0
 _ABSENT = (LMAuthError, LMConfigurationError, LMUnsupportedModelError)
 _AWAY = (LMTransportError, LMRateLimitError, LMTimeoutError, LMServerError)
@@ -199,7 +202,7 @@ class _Gate:
     def _look(self, address: str) -> None:
         library = importlib.import_module("tunesmith.lm.engines.openai.server")  # and with it the HTTP client
         try:
-            server = library.Server(address, headers={}, timeout=_LOOK_SECONDS, policy=Policy(attempts=1))
+            server = library.Server(address, headers={}, timeout=_LOOK_SECONDS, policy=waiting.Policy(attempts=1))
         except UsageError:
             self._address = None
             return
@@ -207,7 +210,7 @@ class _Gate:
             if "version" in (server.page("/api/version") or {}):
                 from tunesmith.lm.engines.ollama.facts import is_handed_on  # few models are on an Ollama server
 
-                name = _PROVIDER.sub("", self._spec)
+                name = _without_provider(self._spec)
                 self._barred = is_handed_on(name, server.page("/api/show", {"model": name}) or {})
         except ModelUnavailable:
             return  # the request will not reach an unavailable server either
@@ -220,7 +223,13 @@ def _is_cloud_spec(spec: str, *, has_address: bool) -> bool:
     """Return whether the spec, by its name alone, is a cloud model of an Ollama server."""
     if spec.startswith(_OLLAMA):
         return is_cloud_name(spec)
-    return (has_address or spec.startswith("openai/")) and is_cloud_tag(_PROVIDER.sub("", spec))
+    return (has_address or spec.startswith("openai/")) and is_cloud_tag(_without_provider(spec))
+
+
+def _without_provider(spec: str) -> str:
+    """Return what is behind the first `/` or `:` of a spec."""
+    places = [place for place in (spec.find("/"), spec.find(":")) if place >= 0]
+    return spec[min(places, default=-1) + 1 :]
 
 
 def _one_line(error: BaseException) -> str:

@@ -5,15 +5,19 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, UnionType
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 
 from tunesmith.errors import UsageError, shown
-from tunesmith.lazy import import_files
+from tunesmith.lazy import import_files, lazy_module
 from tunesmith.lm.engine import Engine
 from tunesmith.lm.options import CLIENT_OPTIONS, SECRET_OPTIONS
-from tunesmith.lm.waiting import is_time_limit
+
+if TYPE_CHECKING:
+    from tunesmith.lm import waiting
+else:
+    waiting = lazy_module("tunesmith.lm.waiting")  # few options are times
 
 __all__ = [
     "Built",
@@ -33,7 +37,7 @@ Built = tuple[Engine, dict[str, Any]]
 
 
 def _time_limit(value: float) -> float:
-    if not is_time_limit(value):
+    if not waiting.is_time_limit(value):
         raise ValueError
     return value
 

@@ -17,10 +17,11 @@ _FILE = "gguf:"
 class LlamaCppOptions(EngineOptions):
     """Options of a model in this process."""
 
-    num_ctx: Annotated[int, Field(ge=1)] | None = option(
+    # Quoted where pydantic would be asked: `ts.lm` imports every kind of engine, and checks few options.
+    num_ctx: "Annotated[int, Field(ge=1)] | None" = option(
         "a whole number from 1", "context length in tokens; default the trained one up to 8192"
     )
-    threads: Annotated[int, Field(ge=1)] | None = option(
+    threads: "Annotated[int, Field(ge=1)] | None" = option(
         "a whole number from 1", "computing threads, shared by the slots; default one per core"
     )
 

@@ -24,10 +24,11 @@ class OllamaOptions(EngineOptions):
     host: Any = option(
         "an address or a list of addresses", "where the server is; default OLLAMA_HOST", type_of_file=str | list[str]
     )
-    num_ctx: Annotated[int, Field(ge=1)] | None = option(
+    # Quoted where pydantic would be asked: `ts.lm` imports every kind of engine, and checks few options.
+    num_ctx: "Annotated[int, Field(ge=1)] | None" = option(
         "a whole number from 1", "context length in tokens; default the trained one up to 8192"
     )
-    think: bool | Literal["low", "medium", "high", "max"] | None = option(
+    think: 'bool | Literal["low", "medium", "high", "max"] | None' = option(
         "true, false or one of low, medium, high, max",
         "whether, or how much, a model that can think may: off by default",
     )
@@ -52,7 +53,7 @@ def ollama_hosts(model: str, given: dict[str, Any], slots: int) -> Built:
         UsageError: the name or an address that cannot be used, or hosts that serve different models.
         ModelUnavailable, ModelMissing: of a pool, a server does not answer, or has no such model.
     """
-    from tunesmith.lm.engines.hosts import on_hosts  # here, because `ts.lm` imports every kind of engine
+    from tunesmith.lm.engines._hosts import on_hosts  # here, because `ts.lm` imports every kind of engine
 
     if not model.strip():
         raise UsageError("`ollama/` needs a model behind it, as in `ollama/llama3.2` or `ollama/qwen3:8b`.")

@@ -43,7 +43,7 @@ def openai_hosts(model: str, given: Mapping[str, Any], slots: int) -> Built:
         ModelUnavailable, ModelMissing: of a pool, a server does not answer, or has no such model; one server alone is
             not asked yet.
     """
-    from tunesmith.lm.engines.hosts import on_hosts  # here, because `ts.lm` imports every kind of engine
+    from tunesmith.lm.engines._hosts import on_hosts  # here, because `ts.lm` imports every kind of engine
 
     if not model:
         raise UsageError("`openai/` needs a model behind it: write `openai/<model>`.")
