@@ -53,6 +53,16 @@ def test_every_setting_has_its_value_and_its_place(monkeypatch: pytest.MonkeyPat
     assert any(line.split() == ["compile.seed", "3", "--seed"] for line in text.splitlines())
 
 
+def test_a_long_value_is_cut_in_the_table_alone(tmp_path: Path) -> None:
+    labels = [f"label {n}" for n in range(40)]
+    with (tmp_path / "tunesmith.toml").open("a", encoding="utf-8") as file:
+        file.write(f'[program]\nsignature = "text -> label: Literal{labels}"\n')
+    found = run("config")
+    assert max(len(line) for line in found.stdout.splitlines()) < 180
+    assert "--json has all of it" in found.stderr
+    assert labels[-1] in run("config", "--json").stdout
+
+
 def test_nothing_secret_is_printed() -> None:
     for found in (run("config"), run("config", "--json")):
         assert found.exit_code == 0

@@ -12,6 +12,8 @@ from tunesmith.experiments import mistaken_variables
 
 __all__ = ["run"]
 
+_WIDEST = 100  # characters of a value
+
 
 def run(
     *,
@@ -36,6 +38,8 @@ def run(
     say(f"project: {path or 'none in this folder or above it'}")
     given = [(name, value, place) for name, (value, place) in found.items() if value is not None]
     say_table([("setting", "value", "from"), *((name, _text(value), str(place)) for name, value, place in given)])
+    if any(_text(value).endswith("…") for _, value, _ in given):
+        note("A value that ends with … is longer: --json has all of it.")
     for text in notes:
         note(text)
     return DONE
@@ -53,4 +57,7 @@ def _shown(name: str, value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """Return the value in one line that leaves the table its width."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(text.split())
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
