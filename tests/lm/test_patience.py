@@ -368,11 +368,9 @@ def test_patience_is_a_key_of_the_project_file(tmp_path: Path, monkeypatch: pyte
     with monkeypatch.context() as within:
         within.setenv("TUNESMITH_PATIENCE", "3")
         assert model("7.5")._stack._watch._policy.seconds == 3.0, "the variable comes before the file"
-    for wrong in ("-1", "'long'", "true"):
+    for wrong in ("-1", "'long'", "true", "inf"):
         with pytest.raises(UsageError, match=r"tunesmith\.toml, line 4: `lm\.patience`"):
             model(wrong)
-    with pytest.raises(UsageError, match="`patience` must be a number of seconds"):
-        model("inf")
 
 
 def test_the_identity_and_the_key_do_not_depend_on_patience() -> None:
