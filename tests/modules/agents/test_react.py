@@ -2,7 +2,6 @@
 
 import asyncio
 import copy
-import dataclasses
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -394,10 +393,8 @@ def test_a_module_is_a_tool_with_its_inputs_as_arguments() -> None:
 
 def test_a_candidate_changes_the_module_that_is_called_and_no_other() -> None:
     program = with_modules()
-    part = dataclasses.replace(Candidate.of(program).parts["docs.generate.step"], instruction="Answer in one word.")
-    changed = dataclasses.replace(
-        Candidate.of(program), parts={**Candidate.of(program).parts, "docs.generate.step": part}
-    ).apply(program)
+    candidate = Candidate.of(program).with_part("docs.generate.step", instruction="Answer in one word.")
+    changed = candidate.apply(program)
     for one, known in ((program, False), (changed, True)):
         lm = ts.ScriptedLM(
             act("Ask.", "docs", question="Milhouse?"), '{"answer": "x", "citations": []}', finish(answer="")
