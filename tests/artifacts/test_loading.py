@@ -185,7 +185,7 @@ def test_allowing_another_class_does_not_help(two_steps):
 
 @pytest.mark.parametrize("allow", [TWO_STEPS, ("tests.artifacts.programs",), (3,), 7, ("../x:Y",), (None,)])
 def test_allow_takes_class_names(two_steps, allow):
-    with pytest.raises(UsageError, match="module:Class"):
+    with pytest.raises(UsageError, match="module:name"):
         load(two_steps.path, allow=allow)
 
 

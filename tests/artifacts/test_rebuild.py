@@ -20,7 +20,7 @@ from pydantic import BaseModel
 import tunesmith as ts
 from tunesmith.artifacts.rebuild import find_program
 from tunesmith.cli import main
-from tunesmith.errors import ArtifactError
+from tunesmith.errors import ArtifactError, UsageError
 from tunesmith.signatures import type_text
 
 ROOT = Path(__file__).parents[2]
@@ -285,3 +285,18 @@ def test_a_program_with_types_or_tools_of_its_own_is_loaded_by_the_name_that_the
         assert ts.load(path, allow=names) is not program
     with pytest.raises(ArtifactError, match="the program has extract, step"):
         ts.load(tmp_path / "finder", allow=names[:1])
+
+
+def look(name: str) -> str:
+    return name
+
+
+def test_an_allowed_name_that_is_no_program_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "keyless_of_rebuild.py").write_text("raise OSError('no key')\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.warns(UserWarning, match="--allow my_module:program"):
+        path = ts.save(tmp_path / "agent", ts.ReAct("text -> answer", tools=[look])).path
+    with pytest.raises(ArtifactError, match=r"the tools look.*'keyless_of_rebuild:agent' cannot be imported.*no key"):
+        ts.load(path, allow=["keyless_of_rebuild:agent"])
+    with pytest.raises(UsageError, match="The allowed 'json:decoder' must be a program"):
+        ts.load(path, allow=["json:decoder"])

@@ -592,7 +592,7 @@ def test_a_corpus_that_no_artifact_holds_is_refused_before_a_compile_is_paid(tmp
     corpus = ts.Corpus.of(["word " * 2**18])
     examples = [dspy.Example(question=f"word {n}").with_inputs("question") for n in range(4)]
     lm = ts.FunctionLM(lambda seen: pytest.fail("a call was made"))
-    with pytest.raises(UsageError, match=r"has 1 MiB of texts.*`corpus = corpus.save\(path\)`"):
+    with pytest.raises(UsageError, match=r"has 1\.\d+ MiB of texts.*`corpus = corpus.save\(path\)`"):
         ts.compile(
             ts.RAG(ts.BM25(corpus)),
             metric=lambda example, prediction, trace=None: 1.0,
@@ -603,3 +603,9 @@ def test_a_corpus_that_no_artifact_holds_is_refused_before_a_compile_is_paid(tmp
         )
     saved_corpus = corpus.save(tmp_path / "corpus.jsonl")
     ts.save(tmp_path / "a", ts.RAG(ts.BM25(saved_corpus)))
+
+
+def test_texts_of_other_scripts_count_as_the_bytes_that_the_file_has(tmp_path, monkeypatch):
+    monkeypatch.setitem(LARGEST, MANIFEST, 2**20)
+    ts.save(tmp_path / "a", ts.RAG(ts.BM25({"oslo": "Осло — столица. " * 2**15})))
+    assert (tmp_path / "a" / MANIFEST).stat().st_size > 2**19

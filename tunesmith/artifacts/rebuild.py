@@ -75,11 +75,11 @@ def describe_program(program: Module, frozen: Mapping[str, Mapping[str, Any]] = 
 
 def _check_size(spec: Any) -> None:
     """Refuse a corpus that no artifact holds, before a compile is paid and not when it is saved."""
-    size = len(json.dumps(spec, default=str))
+    size = len(json.dumps(spec, ensure_ascii=False, default=str).encode(errors="surrogatepass"))
     if size > LARGEST[MANIFEST]:
         raise UsageError(
-            f"The program has {size // 2**20} MiB of texts, and an artifact holds {LARGEST[MANIFEST] // 2**20}. Keep "
-            "the corpus in a file of its own, `corpus = corpus.save(path)`, and make the search of that one."
+            f"The program has {size / 2**20:.2f} MiB of texts, and an artifact holds {LARGEST[MANIFEST] // 2**20}. "
+            "Keep the corpus in a file of its own, `corpus = corpus.save(path)`, and make the search of that one."
         )
 
 
@@ -188,15 +188,13 @@ def find_program(
     allowed = _checked_allow(allow)
     name = described["class"]
     if program is not None:
-        made = program if isinstance(program, Module) else _called(program, "The function or class given as `program=`")
+        made = program if isinstance(program, Module) else _called(program, "What is given as `program=`")
     elif described["rebuildable"]:
         return _rebuilt_as_described(described, where, instructions)
     elif (usable := _usable(name, allowed)) is not None:
         made = _called(_imported(usable), f"The allowed class {usable!r}")
-    elif (offered := _offered(described, allowed, where)) is not None:
-        made = offered
     else:
-        raise ArtifactError(_needed(described, where))
+        made = _offered(described, allowed, where)
     made = _checked(made, described, where)
     check_tools(made, described, where)
     warn_of_arguments(made, described, where)
@@ -268,10 +266,10 @@ def _hint(name: str) -> str:
 
 def _checked_allow(allow: object) -> tuple[str, ...]:
     if isinstance(allow, str) or not isinstance(allow, Sequence):
-        raise UsageError(f"`allow` must be a list of `module:Class` names. Given: {shown(allow)}.")
+        raise UsageError(f"`allow` must be a list of names of the form `module:name`. Given: {shown(allow)}.")
     for name in allow:
         if not isinstance(name, str) or not is_class_name(name):
-            raise UsageError(f"A name in `allow` must have the form `module:Class`. Given: {shown(name)}.")
+            raise UsageError(f"A name in `allow` must have the form `module:name`. Given: {shown(name)}.")
     return tuple(allow)
 
 
@@ -288,28 +286,35 @@ def _imported(name: str) -> type[Module]:
     return found
 
 
-def _offered(described: Mapping[str, Any], allowed: Sequence[str], where: str) -> Module | None:
-    """Return the program among the allowed names that fits, else the first one, `None` if all are classes."""
-    first = None
+def _offered(described: Mapping[str, Any], allowed: Sequence[str], where: str) -> Module:
+    """Return the program among the allowed names that fits, else the first one.
+
+    Raises:
+        ArtifactError: none is a program.
+    """
+    first, problems = None, ""
     for name in allowed:
         try:
             found = find_class(name)
-        except (Exception, SystemExit):  # noqa: BLE001 - it may be of another artifact
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it may be of another artifact
+            problems += f" The allowed {name!r} cannot be imported: {error!r}."
             continue
         if isinstance(found, type):
             continue
-        made = found if isinstance(found, Module) else _called(found, f"The allowed function {name!r}")
+        made = found if isinstance(found, Module) else _called(found, f"The allowed {name!r}")
         first = made if first is None else first
         try:
             return _checked(made, described, where)
         except ArtifactError:
             continue
+    if first is None:
+        raise ArtifactError(_needed(described, where) + problems)
     return first
 
 
 def _called(make: Any, title: str) -> Module:
     if not callable(make):
-        raise UsageError(f"`program` must be a program, or a class or function that returns one. Given: {shown(make)}.")
+        raise UsageError(f"{title} must be a program, or a class or function that returns one. Given: {shown(make)}.")
     try:
         made = make()
     except (Exception, SystemExit) as error:  # user code may raise anything
