@@ -300,3 +300,24 @@ def test_an_allowed_name_that_is_no_program_is_told(tmp_path: Path, monkeypatch:
         ts.load(path, allow=["keyless_of_rebuild:agent"])
     with pytest.raises(UsageError, match="The allowed 'json:decoder' must be a program"):
         ts.load(path, allow=["json:decoder"])
+
+
+REWARDED = """
+import tunesmith as ts
+
+best = ts.BestOf(ts.Predict("question -> answer"), lambda example, found: len(found.answer))
+other = ts.Predict("text -> label")
+"""
+
+
+def test_a_function_that_an_artifact_lacks_comes_from_the_program_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "best_of_rebuild.py").write_text(REWARDED, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    best: Any = importlib.import_module("best_of_rebuild").best
+    path = ts.save(tmp_path / "best", best).path
+    with pytest.warns(UserWarning, match="--allow my_module:program"):
+        ts.load(path, allow=["best_of_rebuild:other"])
+    found = ts.load(path, allow=["best_of_rebuild:other", "best_of_rebuild:best"], lm=ts.ScriptedLM("four"))
+    assert found(question="2 + 2?").reward == len("four")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.artifacts.artifact import UNKNOWN_MODEL, Artifact, verified
 from tunesmith.artifacts.folder import locate, read_files
 from tunesmith.artifacts.frozen import restore
-from tunesmith.artifacts.rebuild import find_program
+from tunesmith.artifacts.rebuild import BY_NAME, find_program
 from tunesmith.artifacts.schema import ADAPTER
 from tunesmith.errors import ArtifactError, TunesmithError, UsageError, shown
 from tunesmith.lm import LM, BaseLM
@@ -82,7 +82,7 @@ def load(
     if missing:
         warnings.warn(
             f"{where} does not hold the function `{missing[0]}` of its program, so calls that need it are errors. Pass "
-            "the program with it: `ts.load(..., program=...)`.",
+            f"the program with it, `ts.load(..., program=...)`, or name it: {BY_NAME}.",
             UserWarning,
             stacklevel=2,
         )

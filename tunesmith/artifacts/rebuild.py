@@ -1,7 +1,7 @@
 """Find or rebuild the program of an artifact, without running code that the caller did not allow."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields as fields_of
 from types import MappingProxyType
 from typing import Annotated, Any, get_args, get_origin
@@ -21,6 +21,7 @@ from tunesmith.modules import (
     copy_program,
     find_class,
     find_module,
+    missing_functions,
     program_structure,
     signature_of,
     why_not_importable,
@@ -33,7 +34,10 @@ from tunesmith.signatures import (
     output_types,
 )
 
-__all__ = ["describe_program", "find_program", "note_on_loading"]
+__all__ = ["BY_NAME", "describe_program", "find_program", "note_on_loading"]
+
+BY_NAME = "`allow=('my_module:program',)` in Python, `--allow my_module:program` on the command line"
+"""How a program is named that an artifact does not hold."""
 
 _MAIN = "__main__"
 
@@ -190,7 +194,11 @@ def find_program(
     if program is not None:
         made = program if isinstance(program, Module) else _called(program, "What is given as `program=`")
     elif described["rebuildable"]:
-        return _rebuilt_as_described(described, where, instructions)
+        rebuilt = _rebuilt_as_described(described, where, instructions)
+        lacks = bool(allowed) and bool(missing_functions(rebuilt))
+        made = _offered(described, allowed, where, rebuilt) if lacks else rebuilt
+        if made is rebuilt:
+            return rebuilt
     elif (usable := _usable(name, allowed)) is not None:
         made = _called(_imported(usable), f"The allowed class {usable!r}")
     else:
@@ -231,10 +239,7 @@ def _needed(described: Mapping[str, Any], where: str) -> str:
         )
     tools = sorted({tool["name"] for tools in described["tools"].values() for tool in tools})
     held = f"the tools {', '.join(tools)}" if tools else "types, defaults, options or functions of your own"
-    return (
-        f"{where} has {held}, which no artifact holds. Pass the program with them, {call}, or name it: "
-        "`allow=('my_module:program',)` in Python, `--allow my_module:program` on the command line."
-    )
+    return f"{where} has {held}, which no artifact holds. Pass the program with them, {call}, or name it: {BY_NAME}."
 
 
 def _usable(name: str, allowed: Sequence[str]) -> str | None:
@@ -286,30 +291,37 @@ def _imported(name: str) -> type[Module]:
     return found
 
 
-def _offered(described: Mapping[str, Any], allowed: Sequence[str], where: str) -> Module:
-    """Return the program among the allowed names that fits, else the first one.
+def _offered(
+    described: Mapping[str, Any], allowed: Sequence[str], where: str, otherwise: Module | None = None
+) -> Module:
+    """Return the program among the allowed names that fits, else `otherwise`, else the first one.
 
     Raises:
         ArtifactError: none is a program.
     """
-    first, problems = None, ""
+    problems = list[str]()
+    for made in _programs(allowed, problems):
+        try:
+            return _checked(made, described, where)
+        except ArtifactError:
+            otherwise = made if otherwise is None else otherwise
+    if otherwise is None:
+        raise ArtifactError(" ".join([_needed(described, where), *problems]))
+    return otherwise
+
+
+def _programs(allowed: Sequence[str], problems: list[str]) -> Iterator[Module]:
+    """Yield the programs among the allowed names, no classes; what cannot be imported is added to `problems`."""
     for name in allowed:
         try:
             found = find_class(name)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it may be of another artifact
-            problems += f" The allowed {name!r} cannot be imported: {error!r}."
+            problems.append(f"The allowed {name!r} cannot be imported: {error!r}.")
             continue
-        if isinstance(found, type):
-            continue
-        made = found if isinstance(found, Module) else _called(found, f"The allowed {name!r}")
-        first = made if first is None else first
-        try:
-            return _checked(made, described, where)
-        except ArtifactError:
-            continue
-    if first is None:
-        raise ArtifactError(_needed(described, where) + problems)
-    return first
+        if isinstance(found, Module):
+            yield found
+        elif not isinstance(found, type):
+            yield _called(found, f"The allowed {name!r}")
 
 
 def _called(make: Any, title: str) -> Module:
