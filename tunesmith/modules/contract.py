@@ -64,7 +64,9 @@ class Contract:
             UsageError: the inputs cannot be determined, or have a type that no JSON value has.
         """
         found = program_inputs(program)
-        signature = _whole_signature(program) if _is_predictor(program) else found.signature
+        # Of a predictor: what it replies is what the program returns, and no more and no less.
+        certain = found.exact and isinstance(program, DspyPredict | DspyChainOfThought)
+        signature = _whole_signature(program) if certain else found.signature
         entries = (
             _input_entries(found.signature, longest)
             if found.signature is not None
@@ -72,27 +74,17 @@ class Contract:
         )
         inputs = _typed(f"{name}Inputs", entries, "forbid")
         _check_known(inputs, entries)
-        results = [] if signature is None else _output_entries(signature, certain=_is_predictor(program))
+        results = [] if signature is None else _output_entries(signature, certain=certain)
         outputs = _typed(f"{name}Outputs", results, None if found.exact else "allow")
         labels = frozenset[str]()
         if found.signature is not None:
             labels = frozenset(key for key, info in found.signature.output_fields.items() if _is_required(info))
         right = [] if signature is None else _output_entries(signature, certain=True)
         right = [(key, kind, key in labels) for key, kind, _ in right]
-        if (
-            right
-            and not _is_predictor(program)
-            and "reasoning" not in {key for key, _, _ in right}
-            and _reasons(program)
-        ):
+        if right and not certain and "reasoning" not in {key for key, _, _ in right} and _reasons(program):
             right.append(("reasoning", Any, False))
         rights = _typed(f"{name}RightOutputs", right, None if right else "allow")
         return cls(inputs, outputs, rights, None if found.signature is None else _chat(found.signature))
-
-
-def _is_predictor(program: Module) -> bool:
-    """Return whether what a predictor replies is what the program returns, and no more and no less."""
-    return isinstance(program, DspyPredict | DspyChainOfThought) and program_inputs(program).exact
 
 
 def _reasons(program: Module) -> bool:

@@ -405,6 +405,6 @@ def test_a_candidate_changes_the_module_that_is_called_and_no_other() -> None:
 
 def test_a_module_that_cannot_be_a_tool_is_refused() -> None:
     rag = ts.RAG(ts.BM25(["a"]))
-    for name, said in (("step", "cannot be called `step`"), ("a-b", "is an identifier")):
+    for name, said in (("step", "cannot be called `step`"), ("a-b", "must be an identifier")):
         with pytest.raises(UsageError, match=said):
             ts.ReAct("question -> answer", tools=[ts.Tool(rag, name)])

@@ -226,6 +226,12 @@ def test_a_call_that_takes_too_long_is_an_error_and_one_in_time_is_none() -> Non
     finally:
         late.set()
 
+    class Caller:
+        async def __call__(self, x: int) -> int:
+            return 2 * x
+
+    assert ts.Tool(Caller(), seconds=30)(x=2) == 4
+
     def fail(x: int) -> int:
         raise TimeoutError("own")
 

@@ -124,6 +124,10 @@ def test_steps_without_names_are_refused() -> None:
     for given in (ts.Predict("text -> title"), "first", 3):
         with pytest.raises(UsageError, match=r"takes its parts by name, as in `ts.Chain\(first=..., second=...\)`"):
             ts.Chain(given)  # type: ignore[arg-type]
+    first, second = ts.Predict("text -> title"), ts.Predict("title -> note")
+    for kind in (ts.Chain, ts.Parallel):
+        with pytest.raises(UsageError, match=rf"as in `ts.{kind.__name__}\(first=..., second=...\)`"):
+            kind(first, second)  # type: ignore[arg-type]
 
 
 def test_an_input_without_a_name_is_refused_with_what_to_write() -> None:

@@ -142,6 +142,8 @@ def test_ids_stay_when_other_documents_come_and_go() -> None:
     assert dict(zip(second.sources, second.texts, strict=True)) == {"a": "One.", "b": "Two, again.", "c": "Three."}
     assert second.ids[0] == first.ids[0]
     assert second.updated(Corpus.of([]), removed=["b", "c"]) == Corpus.of({"a": "One."})
+    with pytest.raises(UsageError, match=r"no source `d`, `e`, .*Its sources are: a, b\."):
+        first.updated(Corpus.of({"d": "Four."}), removed=["b", "d", "e"])
     assert len(set(Corpus.of(["same", "same"]).ids)) == 2
     assert Corpus.of(["same"]).updated(Corpus.of(["same", "new"])).texts == ("same", "new")
 
@@ -184,12 +186,16 @@ def test_a_comment_in_a_block_of_code_is_no_heading() -> None:
     code = "```sh\n# install\npip install x\n```"
     found = Corpus.of([f"# Setup\n{code}\nThen run it.\n# Use\nCall it.\n~~~\n# open"], by="headings")
     assert found.texts == (f"# Setup\n{code}\nThen run it.", "# Use\nCall it.\n~~~\n# open")
+    inline = "```make``` is all.\n# Use\n```\n# one\n```py\n# two\n````\n# End"
+    assert len(Corpus.of([inline], by="headings")) == 3
 
 
 def test_a_folder_leaves_out_its_own_saved_corpus_and_says_what_it_cannot_read(tmp_path: Path) -> None:
     (tmp_path / "a.rst").write_text("Alpha.")
     corpus = Corpus.load(tmp_path).save(tmp_path / "corpus.jsonl")
     assert Corpus.load(tmp_path) == corpus
-    (tmp_path / "b.docx").write_bytes(b"PK")
-    with pytest.warns(UserWarning, match=r"1 documents of .* are left out, such as `b.docx`"):
+    (tmp_path / ".git").mkdir()
+    for name in ("b.docx", ".git/a.doc"):
+        (tmp_path / name).write_bytes(b"PK")
+    with pytest.warns(UserWarning, match=r"are not read: 1, such as `b.docx`"):
         assert Corpus.load(tmp_path) == corpus

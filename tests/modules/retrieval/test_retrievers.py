@@ -159,5 +159,8 @@ def test_documents_of_other_libraries_become_passages() -> None:
         (found,) = as_retriever(lambda query, given=given: [given])("anything")
         assert (found.text, found.source) == ("Close my account.", "help.md")
         assert found.id == Corpus.of([given]).ids[0] == Corpus.of({"help.md": "Close my account."}).ids[0]
+    for wrong in ((document, None), {"text": "Close my account.", "score": "high"}):
+        with pytest.raises(UsageError, match="score of a passage must be a number"):
+            as_retriever(lambda query, wrong=wrong: [wrong])("anything")
     with pytest.raises(UsageError, match="such as `store"):
         as_retriever(document)

@@ -255,7 +255,9 @@ def _modules(tools: Mapping[str, Tool]) -> dict[str, Module]:
     found = {name: tool.function for name, tool in tools.items() if isinstance(tool.function, Module)}
     for name in found:
         if not name.isidentifier():
-            raise UsageError(f"The name of a module that is a tool is an identifier, as `docs`. Given: {name!r}.")
+            raise UsageError(
+                f"The name of a module that is a tool must be an identifier, such as `docs`. Given: {name!r}."
+            )
     return found
 
 

@@ -138,16 +138,13 @@ class Tool:
         """
         function, checked = self._chosen(), self._checked(arguments)
         if not self.seconds:
-            return await _called(function, checked)
-        is_async = isinstance(function, Module) or inspect.iscoroutinefunction(function)
-        waiting = _called(function, checked) if is_async else _in_thread(partial(function, **checked))
-        task = asyncio.ensure_future(waiting)
+            return await _called(function, checked, apart=False)
+        task = asyncio.ensure_future(_called(function, checked, apart=True))
         task.add_done_callback(_looked_at)
         try:
             done, _ = await asyncio.wait({task}, timeout=self.seconds)
         finally:
-            if is_async:
-                task.cancel()
+            task.cancel()
         if not done:
             raise UsageError(f"`{self.name}` did not answer within {self.seconds:g} seconds.")
         return task.result()
@@ -183,8 +180,14 @@ class Tool:
         return self.instead
 
 
-async def _called(function: Any, arguments: Mapping[str, Any]) -> Any:
-    found = function.acall(**arguments) if isinstance(function, Module) else function(**arguments)
+async def _called(function: Any, arguments: Mapping[str, Any], *, apart: bool) -> Any:
+    """Return the result of a function; `apart`: one that is not async is called in a thread of its own."""
+    if isinstance(function, Module):
+        return await function.acall(**arguments)
+    if apart and not inspect.iscoroutinefunction(function):
+        found = await _in_thread(partial(function, **arguments))
+    else:
+        found = function(**arguments)
     return await found if inspect.isawaitable(found) else found
 
 
@@ -197,6 +200,7 @@ def _looked_at(task: "asyncio.Future[Any]") -> None:
 def _in_thread(work: Callable[[], Any]) -> "asyncio.Future[Any]":
     """Return the result of work in a thread that does not keep the process from ending, as those of a pool do."""
     found: Future[Any] = Future()
+    found.set_running_or_notify_cancel()  # nothing stops it, and it may set its result when nobody waits any more
 
     def run() -> None:
         try:

@@ -37,9 +37,9 @@ class Chain(Flow):
         ('snow, ski', 'Winter')
     """
 
-    def __init__(self, order: Sequence[str] | None = None, **steps: Module) -> None:
+    def __init__(self, order: Sequence[str] | None = None, *unnamed: Any, **steps: Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.parts = Parts(self, "step", steps, order)
+        self.parts = Parts(self, "step", steps, order, unnamed=unnamed)
         inputs: dict[str, Any] = {}
         outputs: dict[str, Any] | None = {}
         for name in self.parts.names:

@@ -41,9 +41,9 @@ class Parallel(Flow):
         ('happy', 'snow')
     """
 
-    def __init__(self, order: Sequence[str] | None = None, **branches: Module) -> None:
+    def __init__(self, order: Sequence[str] | None = None, *unnamed: Any, **branches: Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.parts = Parts(self, "branch", branches, order, least=2)
+        self.parts = Parts(self, "branch", branches, order, least=2, unnamed=unnamed)
         inputs: dict[str, Any] = {}
         for name in self.parts.names:
             inputs = {**self.parts.input_types(name), **inputs}

@@ -30,18 +30,26 @@ class Parts:
         given: the modules by name.
         order: the names in order; default that of `given`. An artifact holds it, because JSON does not.
         least: how many there must be.
+        unnamed: parts that were given without a name, which none may be.
 
     Raises:
-        UsageError: one is not a module, a name is taken, there are too few, or `order` has other names.
+        UsageError: one has no name or is not a module, a name is taken, there are too few, or `order` has other names.
     """
 
     def __init__(
-        self, owner: Any, noun: str, given: Mapping[str, Any], order: Sequence[str] | None = None, least: int = 1
+        self,
+        owner: Any,
+        noun: str,
+        given: Mapping[str, Any],
+        order: Sequence[str] | None = None,
+        least: int = 1,
+        unnamed: Sequence[Any] = (),
     ) -> None:
         kind = type(owner).__name__
-        if order is not None and (isinstance(order, str) or not isinstance(order, Sequence)):
+        if unnamed or (order is not None and (isinstance(order, str) or not isinstance(order, Sequence))):
             raise UsageError(
-                f"`{kind}` takes its parts by name, as in `ts.{kind}(first=..., second=...)`. Given: {shown(order)}."
+                f"`{kind}` takes its parts by name, as in `ts.{kind}(first=..., second=...)`. "
+                f"Given: {shown(unnamed[0] if unnamed else order)}."
             )
         self.noun, self.names = noun, list(given if order is None else order)
         if sorted(map(str, self.names)) != sorted(given):

@@ -11,8 +11,10 @@ __all__ = ["Chunking", "sentences_of", "token_count"]
 
 _TOKEN = lazy_pattern(rf"[{JOINED}]|[^\W{JOINED}]+|[^\w\s]")
 _END = lazy_pattern(r"[.!?]+[\"'”’)\]]*(?=\s)|[。！？]+[”’」』）]*|\n\s*\n|\n(?=\s*(?:[-*#|]|\d+[.)]\s))")
-# A heading, or else a block of code, in which a comment looks like one.
-_HEADING = lazy_pattern(r"(?ms)^ {0,3}(```+|~~~+)[^\n]*$.*?(?:^ {0,3}\1|\Z)|^(#{1,6})[ \t]+\S[^\n]*$")
+# A heading, or else a block of code, in which a comment looks like one. A line such as "```x``` is" opens no block.
+_HEADING = lazy_pattern(
+    r"(?ms)^ {0,3}(```+(?=[^`\n]*$)|~~~+)[^\n]*$.*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)|^(#{1,6})[ \t]+\S[^\n]*$"
+)
 
 Span = tuple[int, int]
 

@@ -20,6 +20,7 @@ from tunesmith.modules.retrieval.passage import Passage, as_passages, passage_id
 __all__ = ["Corpus", "as_corpus"]
 
 _VERSION = 1
+_NAMED = 8  # sources that a message names
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,14 +116,23 @@ class Corpus:
 
         `file.csv` in `removed` stands for its rows too. Passages that stay keep their ids. Texts without a source are
         added to those that are there; a text that is there already is not added again.
+
+        Raises:
+            UsageError: `removed` has a name that is no source of this corpus.
         """
-        gone = [removed] if isinstance(removed, str) else list(removed)
+        gone = {removed} if isinstance(removed, str) else set(removed)
+        known = {*self.sources, *map(_file, self.sources)}
+        if gone - known:
+            unknown = ", ".join(f"`{name}`" for name in sorted(gone - known))
+            names = sorted({_file(source) for source in self.sources if source})
+            some = ", ".join([*names[:_NAMED], *(["..."] if len(names) > _NAMED else [])]) or "none"
+            raise UsageError(f"There is no source {unknown}, which `removed` names. Its sources are: {some}.")
         fresh = set(newer.sources) - {""}
         files = {_file(source) for source in fresh}
         kept = [
             (source, text)
             for source, text in zip(self.sources, self.texts, strict=True)
-            if not (source and (source in fresh or _file(source) in files)) and not {source, _file(source)} & set(gone)
+            if not (source and (source in fresh or _file(source) in files)) and not {source, _file(source)} & gone
         ]
         unnamed = {text for source, text in kept if not source}
         kept += [

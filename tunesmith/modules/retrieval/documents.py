@@ -1,7 +1,7 @@
 """Read the text of files: plain text, Markdown, HTML, PDF, and the rows of tables."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def documents_of(path: Path, field: str | None) -> Iterator[tuple[str, str]]:
 
     The source is the path below the folder, or the name of a lone file; `name:3` is row 3 of a table, `name#3` page 3.
     A folder is read with all folders in it. Files whose name begins with a dot, those of other kinds, and corpora that
-    `Corpus.save` wrote are left out; a warning names documents of an office among them.
+    `Corpus.save` wrote are left out; a warning names office documents among them.
 
     Args:
         path: a file or a folder.
@@ -38,28 +38,30 @@ def documents_of(path: Path, field: str | None) -> Iterator[tuple[str, str]]:
     if not path.is_dir():
         yield from _documents(path, path.name, field)
         return
-    files = [(file.relative_to(path), file) for file in path.rglob("*") if _kind(file) in _READERS and file.is_file()]
-    files = [(name, file) for name, file in files if not any(part.startswith(".") for part in name.parts)]
-    files = [(name, file) for name, file in files if not is_saved_corpus(file)]
-    _warn_of_others(path)
+    below = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
+    seen = [(name, file) for name, file in below if not any(part.startswith(".") for part in name.split("/"))]
+    files = [(name, file) for name, file in seen if _kind(file) in _READERS and not is_saved_corpus(file)]
+    _warn_of_others(path, [name for name, file in seen if _kind(file) in _OFFICE])
     if not files:
         raise UsageError(f"`{path}` has no file that can be read. Known: {', '.join(_READERS)}.")
-    for name, file in sorted(files, key=lambda pair: pair[0].as_posix()):
-        yield from _documents(file, name.as_posix(), field)
+    for name, file in files:
+        yield from _documents(file, name, field)
 
 
 def is_saved_corpus(path: Path) -> bool:
-    """Return whether `Corpus.save` wrote a file."""
-    with path.open("rb") as file:
-        return file.readline(200).startswith(f'{{"{HEAD}":'.encode())
+    """Return whether `Corpus.save` wrote a file; of one that cannot be read, its reader says so."""
+    try:
+        with path.open("rb") as file:
+            return file.readline(200).startswith(f'{{"{HEAD}":'.encode())
+    except OSError:
+        return False
 
 
-def _warn_of_others(path: Path) -> None:
-    others = sorted(one.relative_to(path).as_posix() for one in path.rglob("*") if _kind(one) in _OFFICE)
-    if others:
+def _warn_of_others(path: Path, names: Sequence[str]) -> None:
+    if names:
         warnings.warn(
-            f"{len(others)} documents of `{path}` are left out, such as `{others[0]}`. Known: {', '.join(_READERS)}. "
-            "Convert them, for instance with pandoc.",
+            f"Office documents of `{path}` are not read: {len(names)}, such as `{names[0]}`. Convert them, for "
+            f"instance with pandoc. Known: {', '.join(_READERS)}.",
             UserWarning,
             stacklevel=4,
         )

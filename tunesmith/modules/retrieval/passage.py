@@ -174,7 +174,7 @@ def _passage(item: Any, score: float) -> Passage:
     if isinstance(item, str):
         return Passage(item, score, passage_id("", item))
     if isinstance(item, list | tuple) and len(item) == 2 and not isinstance(item[1], str):
-        return replace(_passage(item[0], score), score=float(item[1]))
+        return replace(_passage(item[0], score), score=_score(item[1]))
     text = _first(item, "text", "long_text", "content", "page_content")
     if not isinstance(text, str):
         raise UsageError(f"A passage must be a text, or have a `text`. Given: {shown(item)}.")
@@ -183,10 +183,17 @@ def _passage(item: Any, score: float) -> Passage:
     source = "" if source is None else str(source)
     return Passage(
         text,
-        score if known[0] is None else float(known[0]),
+        score if known[0] is None else _score(known[0]),
         passage_id(source, text) if known[1] is None else str(known[1]),
         source,
     )
+
+
+def _score(given: Any) -> float:
+    try:
+        return float(given)
+    except (TypeError, ValueError):
+        raise UsageError(f"The score of a passage must be a number. Given: {shown(given)}.") from None
 
 
 def _first(item: Any, *names: str) -> Any:
