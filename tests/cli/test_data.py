@@ -148,10 +148,14 @@ def test_columns_of_other_names_are_checked_and_split(reviews: list[dict[str, An
 def test_the_option_that_a_wrong_row_advises_is_of_this_verb_and_puts_it_right(reviews: list[dict[str, Any]]) -> None:
     given = [{"Text": row["text"], "label": row["label"], "author": row["author"]} for row in reviews]
     odd, kind = str(written("odd.jsonl", given)), ("--signature", "text -> label", "--no-near")
-    for verb in (("check", odd, *kind, "--strict"), ("split", odd, *kind, "--train", "30", "--out", "parts")):
+    for verb in (
+        ("check", odd, *kind, "--fail-on", "wrong-row"),
+        ("split", odd, *kind, "--train", "30", "--out", "parts"),
+    ):
         wrong = run("data", *verb)
         (option,) = set(re.findall(r"`(--columns [^`]*)`", wrong.stdout + wrong.stderr))
-        assert "wrong-row" not in run("data", *verb, *shlex.split(option)).stderr
+        right = run("data", *verb, *shlex.split(option))
+        assert (wrong.exit_code > 0, right.exit_code) == (True, 0), right.stderr
     assert set(rows(Path("parts/train.jsonl"))[0]) == {"text", "label", "author"}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from tunesmith.data import Dataset, as_options
@@ -108,10 +108,9 @@ def _read(name: str, text: str, inputs: ProgramInputs) -> Any:
     kind, _ = inputs.parameters[name]
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(kind)
-    except PydanticSchemaGenerationError:  # a class of the user's that reads no text
-        return text
-    try:
         return adapter.validate_strings(text)
+    except PydanticUserError:  # a class of the user's that reads no text, or a name that is not there
+        return text
     except ValidationError as error:
         try:
             return adapter.validate_json(text)
