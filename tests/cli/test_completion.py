@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Workspace, check_failure, run
+from tunesmith.artifacts import export_kinds
+from tunesmith.compilers import compilers
 
 
 def completed(folder: Path, *words: str) -> list[str]:
@@ -40,6 +42,12 @@ def test_verbs_options_runs_and_artifacts_are_completed(workspace: Workspace) ->
     inside = workspace.folder / "data"
     assert completed(inside, "show", "") == ["../runs/first/artifact"]
     assert completed(inside, "runs", "show", "f") == ["first"]
+
+
+def test_names_of_compilers_and_targets_are_completed(tmp_path: Path) -> None:
+    assert completed(tmp_path, "compile", "--compiler", "") == sorted(compilers())
+    assert completed(tmp_path, "export", "--to", "") == sorted(export_kinds())
+    assert completed(tmp_path, "config", "--compiler", "protegi") == ["protegi"]
 
 
 def test_without_a_project_nothing_is_offered_and_nothing_fails(tmp_path: Path) -> None:

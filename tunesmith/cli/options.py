@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.completing import ArtifactPath
+from tunesmith.cli.completing import ArtifactPath, CompilerName
 
 __all__ = [
     "allow_option",
@@ -147,6 +147,7 @@ _SETTINGS: tuple[_Decorator, ...] = (
     metric_option,
     click.option(
         "--compiler",
+        type=CompilerName(),
         metavar="NAME",
         help="The compiler: a name of docs/compilers.md, or MODULE:CLASS. Default: portfolio.",
     ),

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from tunesmith.cli.completing import ExportName
 from tunesmith.cli.options import allow_option, json_option, quiet_option
 
 __all__ = ["command"]
@@ -13,7 +14,11 @@ __all__ = ["command"]
 @click.command(name="export")
 @click.argument("artifact", type=click.Path(path_type=Path), metavar="[ARTIFACT]", required=False)
 @click.option(
-    "--to", "target", metavar="NAME", help="The target. Without it, the targets and their options are listed."
+    "--to",
+    "target",
+    type=ExportName(),
+    metavar="NAME",
+    help="The target. Without it, the targets and their options are listed.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The file, or the folder for several. Default: stdout.")
 @click.option(
