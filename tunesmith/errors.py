@@ -91,6 +91,11 @@ def masked(text: str) -> str:
     return _SECRET.sub(rf"\1={_HIDDEN}", _LOGIN.sub(_HIDDEN, text))
 
 
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """Return a number with what it counts: `1 row`, `2 rows`; `several` if that is not `one` with an `s`."""
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+
+
 def brief(owner: object, *words: str, **values: object) -> str:
     """Return `Name(words, name=value)` in one short line, as the `repr` of a result; `None` is left out."""
     given = [f"{name}={shown(value, _BRIEF)}" for name, value in values.items() if value is not None]

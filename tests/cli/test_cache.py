@@ -43,7 +43,7 @@ def test_verify_passes_what_is_whole_and_names_what_is_not(cache: ReplyCache) ->
     report = json.loads(found.stdout)
     assert (report["ok"], len(report["bad"])) == (False, 1)
     assert found.stderr.startswith("error: the cache is damaged.")
-    assert run("cache", "prune", "--corrupt").stdout == "1 replies removed\n"
+    assert run("cache", "prune", "--corrupt").stdout == "1 reply removed\n"
     assert run("cache", "verify").exit_code == 0
 
 

@@ -14,7 +14,7 @@ ALPACA = str(FILES / "alpaca.json")
 def test_a_preview_is_shown_before_it_asks() -> None:
     found = run("data", "convert", ALPACA, "--to", "rows.jsonl", stdin="n\n")
     assert found.exit_code == 0
-    assert "3 rows of the shape `alpaca` give 3 rows" in found.stdout
+    assert "3 rows of the shape `alpaca`, made into 3 rows" in found.stdout
     assert "  instruction: Name the capital." in found.stdout
     assert "the field `text`: 1" in found.stdout
     assert found.stdout.endswith("nothing was written\n")

@@ -58,7 +58,7 @@ def test_a_kill_loses_no_decision_and_a_signal_ends_it_with_the_result(few: Path
     found = run("label", str(few), "--signature", TOPIC, "--port", str(port))
     assert found.exit_code == 0, found.stderr
     assert "1 of 2 rows are decided." in found.stderr
-    assert found.stdout == ("0 rows accepted, 1 fixed, 0 rejected, 1 left\nwrote few.labeled.jsonl: 1 rows\n")
+    assert found.stdout == ("0 rows accepted, 1 fixed, 0 rejected, 1 left\nwrote few.labeled.jsonl: 1 row\n")
     assert rows(Path("few.labeled.jsonl")) == [{"text": "Cold soup.", "topic": "food"}]
 
 

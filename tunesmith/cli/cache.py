@@ -5,7 +5,7 @@ import datetime
 from tunesmith.cli.amounts import age, size
 from tunesmith.cli.failures import DONE, ERROR
 from tunesmith.cli.output import agreed, bytes_text, emit, note, say
-from tunesmith.errors import UsageError
+from tunesmith.errors import UsageError, counted
 from tunesmith.lm import reply_cache
 
 __all__ = ["clear", "prune", "stats", "verify"]
@@ -28,7 +28,7 @@ def stats(*, as_json: bool) -> int:
             }
         )
         return DONE
-    say(f"{found.rows:,} replies, {bytes_text(found.bytes)}, in {cache.folder}")
+    say(f"{counted(found.rows, 'reply', 'replies')}, {bytes_text(found.bytes)}, in {cache.folder}")
     if found.oldest is not None:
         say(f"from {_moment(found.oldest)} to {_moment(found.newest)}")
     return DONE
@@ -78,7 +78,7 @@ def _say_removed(removed: int, *, as_json: bool) -> int:
     if as_json:
         emit({"removed": removed})
     else:
-        say(f"{removed:,} replies removed")
+        say(f"{counted(removed, 'reply', 'replies')} removed")
     return DONE
 
 

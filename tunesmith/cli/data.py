@@ -24,7 +24,7 @@ from tunesmith.data import (
     plain,
     write_rows,
 )
-from tunesmith.errors import SplitError, UsageError
+from tunesmith.errors import SplitError, UsageError, counted
 from tunesmith.experiments import Project, find_signature
 from tunesmith.lm import Message, Request
 from tunesmith.modules import program_inputs
@@ -129,12 +129,12 @@ def split(
     for name, rows in made.items():
         write_rows(targets[name], rows)
     left = len(data) - sum(map(len, made.values()))
-    written = [{"split": name, "rows": len(rows), "file": str(targets[name])} for name, rows in made.items()]
     if as_json:
+        written = [{"split": name, "rows": len(rows), "file": str(targets[name])} for name, rows in made.items()]
         emit({"rows": len(data), "written": written, "left_out": left, "compared": list(compared)})
         return DONE
-    for one in written:
-        say(f"wrote {one['file']}: {one['rows']} rows")
+    for name, rows in made.items():
+        say(f"wrote {targets[name]}: {counted(len(rows), 'row')}")
     if left:
         say(f"{left} of {len(data)} rows are in no split")
     alike = [f"rows with the same {_quoted(compared)}"]
@@ -171,7 +171,7 @@ def sample(
     elif out is None:
         click.echo(jsonl(rows), nl=False)
     else:
-        say(f"wrote {out}: {len(rows)} of {len(data)} rows")
+        say(f"wrote {out}: {len(rows)} of {counted(len(data), 'row')}")
     return DONE
 
 
@@ -250,7 +250,7 @@ def _rows_of(source: DataFile, data: Dataset, part: Dataset) -> list[dict[str, A
 
 
 def _say_check(found: DataCheck) -> None:
-    say(", ".join(f"{name}: {count} rows" for name, count in found.splits.items()))
+    say(", ".join(f"{name}: {counted(count, 'row')}" for name, count in found.splits.items()))
     labels = f"; labels: {', '.join(found.labels)} (--label)" if found.labels else ""
     if found.compared:
         say(f"Rows are the same if they have the same {', '.join(found.compared)} (--inputs){labels}.")

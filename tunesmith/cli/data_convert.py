@@ -8,6 +8,7 @@ from tunesmith.cli.failures import DONE
 from tunesmith.cli.fields import advising_options, columns_of, named_values
 from tunesmith.cli.output import agreed, emit, heading, say, say_table
 from tunesmith.data import Conversion, check_targets, convert_file, write_rows
+from tunesmith.errors import counted
 
 __all__ = ["run"]
 
@@ -47,7 +48,7 @@ def run(
     ).checked(skip_bad=skip_bad)
     if not as_json:
         _say(found)
-    written = not dry_run and (yes or agreed(f"Write {len(found.rows)} rows to {to}?", done="written"))
+    written = not dry_run and (yes or agreed(f"Write {counted(len(found.rows), 'row')} to {to}?", done="written"))
     if written:
         write_rows(to, found.rows)
     if as_json:
@@ -55,19 +56,20 @@ def run(
         emit({**found.to_json(), "preview": first, "written": str(to) if written else None})
     else:
         say()
-        say(f"wrote {to}: {len(found.rows)} rows" if written else "nothing was written")
+        say(f"wrote {to}: {counted(len(found.rows), 'row')}" if written else "nothing was written")
     return DONE
 
 
 def _say(found: Conversion) -> None:
-    say(f"{found.path}: {found.read} rows of the shape `{found.shape}` give {len(found.rows)} rows")
+    read = counted(found.read, "row")
+    say(f"{found.path}: {read} of the shape `{found.shape}`, made into {counted(len(found.rows), 'row')}")
     if found.signature:
         say(f"They fit the signature '{found.signature}'.")
     for text in found.notes:
         say(text)
     for old, new in found.renamed.items():
         say(f"The field {old!r} is called {new!r}.")
-    heading(f"The first {min(_FIRST, len(found.rows))} rows")
+    heading(f"The first {counted(min(_FIRST, len(found.rows)), 'row')}")
     for row in found.rows[:_FIRST]:
         say("\n".join(f"  {name}: {_cell(value)}" for name, value in row.items()))
         say()

@@ -7,6 +7,7 @@ from typing import Any
 from tunesmith.cli.failures import DONE
 from tunesmith.cli.output import emit, say, say_table
 from tunesmith.data import check_targets, write_rows
+from tunesmith.errors import counted
 from tunesmith.evaluation import RunInfo, run_path
 from tunesmith.experiments import HardExample, RunRecord, hard_examples, project_root
 
@@ -34,7 +35,7 @@ def run(*, name: str, count: int, by: str, split: str, least: int, to: Path | No
     rows += [_cells(one) for one in found]
     say_table(rows, numbers=4)
     if to is not None:
-        say(f"wrote {to}: {len(found)} rows")
+        say(f"wrote {to}: {counted(len(found), 'row')}")
     return DONE
 
 

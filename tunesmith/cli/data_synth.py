@@ -9,7 +9,7 @@ from tunesmith.cli.fields import advising_options, columns_of
 from tunesmith.cli.output import emit, say
 from tunesmith.cli.progress import shown_progress
 from tunesmith.data import DataFile, Dataset, check_targets, write_rows
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, counted
 from tunesmith.experiments import (
     Project,
     Synthesis,
@@ -73,14 +73,16 @@ def run(
 def _written(found: Synthesis, to: Path, *, as_json: bool) -> int:
     left = ", ".join(f"{reason} ({count})" for reason, count in found.left_out.items()) or "nothing"
     if not found.rows:
-        raise DataError(f"Nothing was made in {found.rounds} rounds, so nothing is written. Left out: {left}.")
+        raise DataError(
+            f"Nothing was made in {counted(found.rounds, 'round')}, so nothing is written. Left out: {left}."
+        )
     write_rows(to, found.rows)
     if as_json:
         emit({**found.to_json(), "file": str(to)})
         return DONE
-    say(f"wrote {to}: {len(found.rows)} rows, in {found.rounds} rounds")
+    say(f"wrote {to}: {counted(len(found.rows), 'row')}, in {counted(found.rounds, 'round')}")
     say(f"left out: {left}")
-    say(f"{found.charged.calls} calls, {found.paid.calls} of them paid, {found.charged.tokens:,} tokens")
+    say(f"{counted(found.charged.calls, 'call')}, {found.paid.calls} of them paid, {found.charged.tokens:,} tokens")
     if found.ended in _ENDS:
         say(_ENDS[found.ended])
     say("Each row says in `provenance` how it was made. Read them before you use them: a teacher makes mistakes.")

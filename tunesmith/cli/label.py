@@ -8,7 +8,7 @@ from tunesmith.cli.failures import DONE
 from tunesmith.cli.fields import advising_options, columns_of
 from tunesmith.cli.output import emit, note, say
 from tunesmith.data import DataFile, Labeling
-from tunesmith.errors import UsageError
+from tunesmith.errors import UsageError, counted
 from tunesmith.evaluation import RunInfo, run_path
 from tunesmith.experiments import HardExample, Project, RunRecord, find_signature, places_by_hardness
 from tunesmith.modules import program_inputs
@@ -109,8 +109,9 @@ def _say(labeling: Labeling, written: Path | None, *, as_json: bool) -> None:
             }
         )
         return
-    say(f"{counts['accept']} rows accepted, {counts['fix']} fixed, {counts['reject']} rejected, {labeling.left} left")
+    accepted = counted(counts["accept"], "row")
+    say(f"{accepted} accepted, {counts['fix']} fixed, {counts['reject']} rejected, {labeling.left} left")
     if written is None:
         say("Nothing is decided yet, so nothing was written.")
     else:
-        say(f"wrote {written}: {counts['accept'] + counts['fix']} rows")
+        say(f"wrote {written}: {counted(counts['accept'] + counts['fix'], 'row')}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from tunesmith.cli.output import heading, say, say_table
 from tunesmith.compilers import BadCasesReport, CompileResult, Finding
-from tunesmith.errors import shown
+from tunesmith.errors import counted, shown
 from tunesmith.evaluation import Interval, Report
 from tunesmith.lm import LM
 
@@ -53,7 +53,7 @@ class CacheWatch:
             )
         if count := found["lost_writes"]:
             texts.append(
-                f"{count} {'reply' if count == 1 else 'replies'} could not be stored: the same command will pay for "
+                f"{counted(count, 'reply', 'replies')} could not be stored: the same command will pay for "
                 "them again. Check that the cache's disk has free space and is writable."
             )
         return tuple(texts)

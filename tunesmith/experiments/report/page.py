@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunesmith.atomic import write_atomically
 from tunesmith.compilers import OBJECTIVES, cost_per_example, importances, pareto_front
-from tunesmith.errors import UsageError, refusal_advice
+from tunesmith.errors import UsageError, counted, refusal_advice
 from tunesmith.evaluation import Interval, Report, Row, RunInfo
 from tunesmith.experiments.report.charts import bars, intervals, points
 from tunesmith.experiments.report.groups import scores_by_group
@@ -83,7 +83,7 @@ def report_page(record: RunRecord, *, allow: Sequence[str] = ()) -> str:
         lstrip_blocks=True,
         undefined=jinja2.ChainableUndefined,
     )
-    environment.filters |= {"score": _score, "value": _value, "number": _number, "counted": _counted}
+    environment.filters |= {"score": _score, "value": _value, "number": _number, "counted": counted}
     return environment.get_template(_TEMPLATE).render(_Page(record, allow).values())
 
 
@@ -473,10 +473,6 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _rounded(item) for name, item in value.items()}
     return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _counted(number: int, name: str) -> str:
-    return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
 
 
 def _cut(text: str, most: int) -> str:
