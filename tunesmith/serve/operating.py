@@ -14,7 +14,7 @@ from tunesmith.serve.endpoint import Endpoint
 from tunesmith.serve.log import Log
 from tunesmith.serve.problem import Refusal
 from tunesmith.serve.route import Door
-from tunesmith.serve.trial import artifact_of
+from tunesmith.serve.trial import artifact_of, sha256_of
 from tunesmith.serve.web import JSONResponse, Request, Response
 
 __all__ = ["operating_doors"]
@@ -90,7 +90,7 @@ def operating_doors(
             made = await reload()
         except TunesmithError as error:
             raise Refusal(409, kind_of(error), f"The old artifacts are kept: {error}") from error
-        return JSONResponse({"programs": {name: _sha256(endpoint.artifact) for name, endpoint in made.items()}})
+        return JSONResponse({"programs": {name: sha256_of(endpoint.artifact) for name, endpoint in made.items()}})
 
     return [
         Door("/healthz", healthz, "", "healthz", "Say that the process is there.", None, Health, method="GET"),
@@ -117,10 +117,6 @@ def _answering(endpoints: Mapping[str, Endpoint]) -> Iterator[tuple[str, LM, Art
             yield f"{name}:canary", endpoint.trial.lm, artifact_of(endpoint.trial.program)
 
 
-def _sha256(artifact: Artifact | None) -> str | None:
-    return None if artifact is None else artifact.sha256
-
-
 class _ModelCheck:
     """Whether the model of a program is there and is the artifact's; asked of a server at most every few seconds."""
 
@@ -137,7 +133,7 @@ class _ModelCheck:
 
     async def _asked(self) -> "_Program":
         state: _Program = {
-            "ready": False, "reason": None, "artifact": _sha256(self._artifact), "model": self._lm.model,
+            "ready": False, "reason": None, "artifact": sha256_of(self._artifact), "model": self._lm.model,
             "digest": None,
         }  # fmt: skip
         try:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.artifacts import Artifact
 from tunesmith.errors import TunesmithError, UsageError, shown
 from tunesmith.lm import LM, BaseLM, as_lm
 from tunesmith.modules import Module
@@ -19,7 +18,7 @@ from tunesmith.serve.log import Log
 from tunesmith.serve.operating import operating_doors
 from tunesmith.serve.predicting import predicting_doors
 from tunesmith.serve.route import Door
-from tunesmith.serve.trial import Second, artifact_of
+from tunesmith.serve.trial import Second, artifact_of, sha256_of
 from tunesmith.serve.trying import trying_doors
 from tunesmith.serve.visit import Visit
 
@@ -118,10 +117,10 @@ class Service(App):
 
     def about(self) -> Mapping[str, Any]:
         """Return the artifacts by the programs' names, and the second ones."""
-        found = {"programs": {name or "/": _sha256(one.artifact) for name, one in self.endpoints.items()}}
+        found = {"programs": {name or "/": sha256_of(one.artifact) for name, one in self.endpoints.items()}}
         for name, one in self.endpoints.items():
             if one.trial is not None:
-                found.setdefault(one.trial.arm, {})[name or "/"] = _sha256(artifact_of(one.trial.program))
+                found.setdefault(one.trial.arm, {})[name or "/"] = sha256_of(artifact_of(one.trial.program))
         return found
 
     def _doors(self, endpoints: Mapping[str, Endpoint]) -> list[Door]:
@@ -207,10 +206,6 @@ def _check_apart(name: str, others: Iterable[str]) -> None:
                 f"The names of two programs are too alike: {pair}. Upper and lower case, `-` and `_` make no "
                 "difference. Choose another name."
             )
-
-
-def _sha256(artifact: Artifact | None) -> str | None:
-    return None if artifact is None else artifact.sha256
 
 
 def _metered(lm: BaseLM) -> LM:

@@ -14,7 +14,7 @@ from tunesmith.serve.contract import Contract, written
 from tunesmith.serve.log import Log
 from tunesmith.serve.workers import Workers
 
-__all__ = ["Second", "Trial", "artifact_of"]
+__all__ = ["Second", "Trial", "artifact_of", "sha256_of"]
 
 _OF_ALL = 2**64
 
@@ -118,6 +118,11 @@ def artifact_of(program: Module) -> Artifact | None:
     """Return the artifact that a program was loaded from, `None` without one."""
     found = program.__dict__.get("artifact")
     return found if isinstance(found, Artifact) else None
+
+
+def sha256_of(artifact: Artifact | None) -> str | None:
+    """Return the name of an artifact's content, `None` without one."""
+    return None if artifact is None else artifact.sha256
 
 
 def _fields(kind: Any) -> str:
