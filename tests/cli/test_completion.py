@@ -11,6 +11,7 @@ import pytest
 from tests.cli.conftest import Workspace, check_failure, run
 from tunesmith.artifacts import export_kinds
 from tunesmith.compilers import compilers
+from tunesmith.experiments.comparison import GROUPS
 
 
 def completed(folder: Path, *words: str) -> list[str]:
@@ -48,6 +49,7 @@ def test_names_of_compilers_and_targets_are_completed(tmp_path: Path) -> None:
     assert completed(tmp_path, "compile", "--compiler", "") == sorted(compilers())
     assert completed(tmp_path, "export", "--to", "") == sorted(export_kinds())
     assert completed(tmp_path, "config", "--compiler", "protegi") == ["protegi"]
+    assert completed(tmp_path, "compare", "--by", "") == list(GROUPS)
 
 
 def test_without_a_project_nothing_is_offered_and_nothing_fails(tmp_path: Path) -> None:

@@ -137,8 +137,16 @@ def test_a_run_of_another_process_is_left_to_it(tmp_path: Path) -> None:
             return contextlib.nullcontext()
 
         assert [one.state for one in experiment.run(watch=taken)] == ["running", "done"]
-    about = json.loads((experiment.path(experiment.cells[1]) / "candidates.json").read_text(encoding="utf-8"))["about"]
-    assert about["program"] == "tunesmith.modules.predict:Predict, text -> label"
+
+
+def test_a_run_says_the_fields_of_its_program(tmp_path: Path) -> None:
+    reply = FunctionLM(lambda seen: '{"reasoning": "?", "label": "good"}' if "reasoning" in seen.text else "good")
+    programs = {kind.__name__: kind("text -> label") for kind in (Predict, ChainOfThought)}
+    experiment = matrix(tmp_path, programs=programs, models=reply, mirror=False)
+    experiment.run()
+    for cell, name in zip(experiment.cells, programs, strict=True):
+        about = json.loads((experiment.path(cell) / "candidates.json").read_text(encoding="utf-8"))["about"]
+        assert about["program"] == f"tunesmith.modules.predict:{name}, text -> label"
 
 
 def test_an_interrupt_stops_all(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tunesmith.errors import ArtifactError, BudgetExceeded, Interrupted, MetricE
 from tunesmith.evaluation import CANDIDATES, TRIALS, Ledger, Report, RunFolder, paired_scores, run_path
 from tunesmith.lm import Meter, StopSignal, metered, remembering, unpaid
 from tunesmith.metrics import metric_name
-from tunesmith.modules import Candidate, Module, Predict, class_name
+from tunesmith.modules import Candidate, Module, class_name, program_inputs
 from tunesmith.signatures import Example, to_json_value
 
 __all__ = ["Place", "run_job", "run_search", "RunNotes", "Saver"]
@@ -333,8 +333,12 @@ def _stop_of_compile(job: Job, search: Search, stop: BudgetExceeded, *, in_run: 
 
 
 def _program_name(program: Module) -> str:
-    """Return the class of a program, and of a single step its fields too: many programs are of that class."""
-    fields = program.signature if isinstance(program, Predict) else None
+    """Return the class of a program, and of one of tunesmith or DSPy its fields: many programs are of that class."""
+    try:
+        inputs = program_inputs(program)
+    except UsageError:
+        return class_name(program)
+    fields: Any = inputs.signature if inputs.exact else None
     return class_name(program) + ("" if fields is None else f", {fields.signature}")
 
 
