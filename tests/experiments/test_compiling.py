@@ -541,7 +541,8 @@ def test_a_plan_makes_no_call_and_is_never_too_small(compiler: Any) -> None:
 
         assert result.charged.calls <= found["calls"]["worst"]
         assert found["calls"]["expected"] <= found["calls"]["worst"]
-        assert len(result.report.trials) <= found["candidates"]
+        tried = [trial for trial in result.report.trials if "calibrated" not in trial.origin]
+        assert len(tried) <= found["candidates"]
         assert found["examples"]["val"] == result.report.baseline.n
 
 

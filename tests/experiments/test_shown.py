@@ -82,7 +82,7 @@ def results(result: CompileResult, checked: CheckResult) -> dict[str, tuple[obje
         "Dataset": (splits.train, ["20 examples"]),
         "Splits": (splits, ["20 examples", "10 examples"]),
         "CheckResult": (checked, ["1 of 1 gates hold"]),
-        "Plan": (plan(dspy.Predict(Colour), **given), ["17 candidates"]),
+        "Plan": (plan(dspy.Predict(Colour), **given), ["65 candidates"]),
         "Rendered": (render(result.program, thing="thing 1"), ["messages"]),
         "Agreement": (agreement, ["0.8"]),
         "RunInfo": (RunInfo.of(result.artifact.path.parent), ["done", result.verdict]),

@@ -183,7 +183,7 @@ def _model_or_why(project: Project, spec: str | None, *, store: bool) -> tuple[L
 def _say_plan(found: dict[str, Any]) -> None:
     sizes = found["examples"]
     say(f"Examples: {sizes['train']} train, {sizes['val']} validation, {sizes['test']} test")
-    say(f"Candidates: {found['candidates']}, the program as given included")
+    say(f"Candidates: at most {found['candidates']}, the program as given included")
     if found["proposals"]:
         say(f"Proposals: {found['proposals']}, asked of the prompt model")
     heading("What it will need")

@@ -27,7 +27,9 @@ class Effort:
     """What a search will do beside scoring the program as given. A plan makes calls of it.
 
     Attributes:
-        candidates: how many are compared on validation.
+        candidates: how many are compared on validation, or would be if each was scored on every example.
+        most: how many there may be if a race shows most of them few examples; default `candidates`. The same candidate
+            with offsets for its labels, which takes no call, is not counted.
         race: the rule that compares them, a name of `RACES`; `None` if each is scored on every example.
         finalists: leaders of the race that are scored on every example.
         bounds: lowest and highest score, if the race gets them.
@@ -42,6 +44,7 @@ class Effort:
     """
 
     candidates: int
+    most: int | None = None
     race: str | None = None
     finalists: int = 2
     bounds: Bounds = None
@@ -80,7 +83,7 @@ def planned(effort: Effort, budget: Budget, *, val: int, calls: float, advice: s
     worst = limit if grows else min(everything, limit)
     expected = limit if grows else (val + race + effort.runs) * calls + effort.proposals
     return {
-        "candidates": effort.candidates + 1,
+        "candidates": (effort.most or effort.candidates) + 1,
         "proposals": effort.proposals,
         "calls": {"expected": round(min(expected, worst)), "worst": math.ceil(worst)},
         "notes": [*_notes_of_room(effort, budget, val, calls, advice), *effort.notes],

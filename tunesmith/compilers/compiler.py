@@ -239,9 +239,9 @@ class Compiler(Teleprompter, ABC):
                 program that makes now more and now fewer, so that `worst` holds.
 
         Returns:
-            `candidates`, the program as given included; `proposals` of the prompt model; charged `calls`, both of these
-            included: `expected`, and `worst`, which is never exceeded; a budget of calls limits both. `notes` say if it
-            leaves no room to try any candidate.
+            `candidates` at most, the program as given included; `proposals` of the prompt model; charged `calls`, both
+            of these included: `expected`, and `worst`, which is never exceeded; a budget of calls limits both. `notes`
+            say if it leaves no room to try any candidate.
         """
         advice = "set max_bootstrapped_demos = 0" if "max_bootstrapped_demos" in option_names(type(self)) else ""
         return planned(self.effort(train=train, calls=calls), self.limit, val=val, calls=calls, advice=advice)

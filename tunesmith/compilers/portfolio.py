@@ -94,11 +94,13 @@ class Portfolio(SpaceCompiler):
     def effort(self, *, train: int, calls: float) -> Effort:
         """Return all candidates as one race, the proposals, bootstrapping and the runs that show mistakes."""
         wanted, rounds = 3 * most(self.max_bootstrapped_demos), self.max_rounds
-        proposals = self.proposals
+        proposals, tried = self.proposals, _ROUNDS * self.num_candidates
         if self.limit.calls is not None:
-            proposals = min(proposals, int(self.limit.calls / calls) // _PER_PROPOSAL)
+            runs = int(self.limit.calls / calls)
+            proposals, tried = min(proposals, runs // _PER_PROPOSAL), min(tried, 2 * _ROUNDS + int(runs / _EACH))
         return Effort(
             candidates=self.num_candidates,
+            most=tried,
             race="paired-halving" if len(self.objectives) == 1 else None,
             finalists=_FINALISTS,
             bounds=self.bounds,
