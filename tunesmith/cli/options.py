@@ -99,7 +99,7 @@ trusted_option: _Decorator = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     multiple=True,
     metavar="FILE",
-    help="A public key that may have signed it; else any artifact will do. May be repeated.",
+    help="A public key that must have signed it; of several, one is enough.",
 )
 
 

@@ -5,23 +5,19 @@ from typing import Any
 
 import click
 
-from tunesmith.cli.options import artifact_argument, artifact_model_options, metric_option
+from tunesmith.cli.options import artifact_argument, artifact_model_options, metric_option, trusted_option
 
 __all__ = ["command"]
-
-_file = click.Path(path_type=Path)
 
 
 @click.command(name="verify")
 @artifact_argument
+@trusted_option
 @click.option(
-    "--trusted",
-    type=_file,
-    multiple=True,
-    metavar="FILE",
-    help="A public key that may have signed it. May be repeated.",
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Examples to measure the score on again: CSV, JSON, JSONL or Parquet.",
 )
-@click.option("--data", type=_file, help="Examples to measure the score on again: CSV, JSON, JSONL or Parquet.")
 @metric_option
 @artifact_model_options
 def command(**given: Any) -> int:
