@@ -55,6 +55,10 @@ def test_runs_are_grouped_by_program_and_compiler_as_the_experiment_calls_them(t
     both = experiment.compare(by=["program", "compiler"])
     assert {row.run for row in both.rows} == {"plain, two", "plain, four", "told, two", "told, four"}
 
+    notes = experiment.path(experiment.cells[1]) / "candidates.json"
+    content = json.loads(notes.read_text(encoding="utf-8"))
+    content["about"]["program"] = "as another version called it"
+    notes.write_text(json.dumps(content), encoding="utf-8")
     alone = compare_runs([experiment.path(cell) for cell in experiment.cells], by=["program"])
     assert [(row.run.partition(" of ")[2], row.runs) for row in alone.rows] == [
         ("grid_plain_two", 2),

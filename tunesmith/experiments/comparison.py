@@ -299,12 +299,14 @@ def _names(records: Sequence[RunRecord]) -> list[str]:
 
 
 def _programs(records: Sequence[RunRecord], given: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Return what the program of each run is called, different programs differently."""
-    words, kinds, first = [], [], dict[tuple[str, str], str]()
+    """Return what the program of each run is called: different programs differently, one as its first run says."""
+    words, kinds, first, said = [], [], dict[tuple[str, str], str](), dict[str, str]()
     for one in records:
         run, identity = one.info.path.name, one.info.identity
-        words.append(given.get(run, {}).get("program") or str(one.about.get("program", "")))
-        kinds.append((words[-1], json.dumps([identity.get("program"), identity.get("candidate")])))
+        kind = json.dumps([identity.get("program"), identity.get("candidate")])
+        word = said.setdefault(kind, str(one.about.get("program", "")))
+        words.append(given.get(run, {}).get("program") or word)
+        kinds.append((words[-1], kind))
         first.setdefault(kinds[-1], run)
     several = Counter(word for word, _ in first)
     return [
