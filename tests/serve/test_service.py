@@ -284,7 +284,7 @@ def test_a_path_that_is_not_there_says_where_to_look() -> None:
 
 
 def test_a_page_of_another_origin_may_ask_if_it_is_named() -> None:
-    service = served(token="a-long-enough-token", origins=["https://app.example"])
+    service = served(token="a-long-enough-token", origins=["https://app.example:443"])
     sent = {"Origin": "https://app.example", "Authorization": "Bearer a-long-enough-token"}
     found = asked(service, lambda c: c.post("/predict", json={"text": "hi"}, headers=sent))
     assert (found.status_code, found.headers["access-control-allow-origin"]) == (200, "https://app.example")

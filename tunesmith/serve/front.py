@@ -180,7 +180,8 @@ def _origin(text: str) -> bytes:
             "An origin is a scheme with a host, as `https://app.example` or `http://localhost:3000`. "
             f"Given: {shown(text)}."
         )
-    return text.lower().encode()
+    named = text.lower()  # a browser leaves out the port of the scheme
+    return named.removesuffix(":443" if named.startswith("https:") else ":80").encode()
 
 
 def _without_port(host: str) -> str:

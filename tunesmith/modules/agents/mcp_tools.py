@@ -167,7 +167,8 @@ def _value(name: str, result: Any) -> Any:
 def _name(server: Any) -> str:
     """Return a server as it was given, without passwords and without the environment, which may hold keys."""
     command = getattr(server, "command", None)
-    return masked(shown(server) if command is None else shown(" ".join([str(command), *map(str, server.args)])))
+    name = server if command is None else " ".join([str(command), *map(str, server.args)])
+    return shown(masked(name) if isinstance(name, str) else name)
 
 
 def _words(error: BaseException) -> str:
