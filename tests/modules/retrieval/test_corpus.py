@@ -190,6 +190,13 @@ def test_a_comment_in_a_block_of_code_is_no_heading() -> None:
     assert len(Corpus.of([inline], by="headings")) == 3
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here refuses to be read by everybody")
+def test_a_file_in_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").symlink_to("/proc/self/mem")
+    with pytest.raises(DataError, match=r"a\.txt` cannot be read"):
+        Corpus.load(tmp_path)
+
+
 def test_a_folder_leaves_out_its_own_saved_corpus_and_says_what_it_cannot_read(tmp_path: Path) -> None:
     (tmp_path / "a.rst").write_text("Alpha.")
     corpus = Corpus.load(tmp_path).save(tmp_path / "corpus.jsonl")

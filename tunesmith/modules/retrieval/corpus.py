@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.atomic import write_atomically
-from tunesmith.errors import DataError, UsageError, brief, shown
+from tunesmith.errors import DataError, UsageError, brief, counted, shown
 from tunesmith.modules.beside import beside
 from tunesmith.modules.retrieval.chunking import Chunking
 from tunesmith.modules.retrieval.documents import HEAD, documents_of, is_saved_corpus
@@ -99,7 +99,8 @@ class Corpus:
         return cls(texts, _ids(zip(sources, texts, strict=True)), sources)
 
     def __repr__(self) -> str:
-        return brief(self, f"{len(self)} passages of {len(set(self.sources))} sources", path=self.path)
+        sources = counted(len(set(self.sources)), "source")
+        return brief(self, f"{counted(len(self), 'passage')} of {sources}", path=self.path)
 
     def __len__(self) -> int:
         return len(self.texts)
