@@ -161,6 +161,13 @@ def test_a_candidate_does_not_change_with_what_it_was_made_from() -> None:
         candidate.sampling = {}  # type: ignore[misc]
 
 
+def test_a_change_of_what_is_not_there_is_refused() -> None:
+    with pytest.raises(UsageError, match="no predictor 'steps'"):
+        base().with_part("steps", instruction="Route!")
+    with pytest.raises(UsageError, match=r"no `prompt`\. It has: instruction, demos, format, offsets"):
+        base().with_part("steps[0]", prompt="Route!")
+
+
 def test_an_unknown_path_is_an_error_that_lists_the_paths() -> None:
     with pytest.raises(UsageError, match=r"steps\[0\]"):
         base().with_part("steps[1]", format="json")

@@ -169,10 +169,13 @@ class Candidate:
         Offsets belong to the prompt that they were learned on: another instruction, format or other demos drop them.
 
         Raises:
-            UsageError: there is no such path.
+            UsageError: there is no such path, or a part has no such field.
         """
         if path not in self.parts:
             raise UsageError(f"There is no predictor {path!r}. The paths are: {', '.join(self.parts)}.")
+        unknown = [name for name in changes if name not in Part._fields]
+        if unknown:
+            raise UsageError(f"A part has no `{unknown[0]}`. It has: {', '.join(Part._fields)}.")
         part = self.parts[path]
         if part.offsets and "offsets" not in changes and part._replace(**changes) != part:
             changes["offsets"] = {}
