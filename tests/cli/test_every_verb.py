@@ -258,7 +258,7 @@ def test_a_process_of_its_own_does_the_same(
 
 @pytest.mark.parametrize(("code", "arguments"), BAD[::6] if FULL else OWN_PROCESS_BAD, ids=names)
 def test_a_process_of_its_own_fails_the_same(code: int, arguments: tuple[str, ...], folder: Path) -> None:
-    check_failure(run_process(*arguments), code)
+    check_failure(run_process(*arguments), code, as_json="--json" in arguments)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -104,7 +104,7 @@ def test_in_a_browser_rows_are_labelled_with_the_keyboard_alone(labeling: Labeli
         page.get_by_text("Row 4 of 4").wait_for()
         assert "There is no value yet" in page.get_by_role("alert").inner_text()
         page.keyboard.press("a")
-        page.wait_for_function("document.getElementById('problem').textContent")
+        page.locator("#problem:not(:empty)").wait_for()
         assert page.locator("#counts").inner_text() == "3 of 4 decided: 1 accepted, 1 fixed, 1 rejected"
         for scheme in ("light", "dark"):
             assert least_contrast(page, scheme) > (4.5, ""), "as WCAG AA asks for"

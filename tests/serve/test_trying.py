@@ -158,7 +158,7 @@ def test_in_a_browser_a_refusal_is_said() -> None:
     with listening(served()) as address, opened(address, expected="400|422|503") as page:
         page.get_by_label("text").fill("a" * 100_001)
         page.get_by_role("button", name="Ask").click()
-        page.wait_for_function("document.getElementById('problem').textContent")
+        page.locator("#problem:not(:empty)").wait_for()
         assert "100000 characters" in page.get_by_role("alert").inner_text().replace(",", "")
 
 
