@@ -44,6 +44,7 @@ python_use_unqualified_type_names = True
 maximum_signature_line_length = 100
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+suppress_warnings = ["ref.python"]  # the name of an attribute is looked up as well, and several classes may have it
 
 _CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)(?=(\w?))")
 _SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
