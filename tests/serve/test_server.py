@@ -84,23 +84,24 @@ def test_many_connections_are_served_or_told_to_wait(process: Process) -> None:
     assert process.ask().status_code == 200
 
 
-def test_memory_stays_flat_under_steady_use(process: Process) -> None:
+def test_memory_stays_flat_under_steady_use(tmp_path: Path) -> None:
     def ask(number: int) -> None:
         with httpx.Client(base_url=process.url, timeout=60) as client:
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 found = client.post("/predict", json={"text": f"hello {number}"})
-                assert found.status_code in {200, 408}, "on a busy machine a body may come late"
+                assert found.status_code == 200
 
     def use() -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(ask, range(8)))
 
     seconds = 1.0
-    use()
-    before, seconds = process.rss(), float(scaled(60))
-    use()
-    assert process.rss() - before < 8e6
+    with running(tmp_path) as process:  # with the usual limits: the bodies of a busy machine may come late
+        use()
+        before, seconds = process.rss(), float(scaled(60))
+        use()
+        assert process.rss() - before < 8e6
 
 
 def test_sigterm_ends_after_the_requests_under_way(tmp_path: Path) -> None:

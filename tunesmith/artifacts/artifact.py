@@ -34,6 +34,7 @@ class Artifact:
         ('triage', 'unknown', 64)
     """
 
+    # No dataclass: making one takes a hundred times as long, in every load.
     __slots__ = ("_manifest", "_path")
 
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What the shell completes: names, and artifacts of the project, without importing anything that takes time."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +18,68 @@ _COMPILER = lazy_pattern(r"(?m)^class (\w+)\(\w*Compiler\):|^    command_name = 
 _WORD = lazy_pattern(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
-class RunName(click.ParamType[str]):
+class _Name(click.ParamType[str]):
+    """A name of a kind, whose names are known."""
+
+    def names(self) -> Iterable[str]:
+        """Return all names."""
+        raise NotImplementedError
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the names that begin so."""
+        return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
+
+
+class RunName(_Name):
     """A run of the project, by its name."""
 
     name = "run"
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the runs whose name begins so."""
-        return [CompletionItem(name) for name in _runs() if name.startswith(incomplete)]
+    def names(self) -> Iterable[str]:
+        """Return the runs of the project."""
+        return _runs()
 
 
-class ExperimentName(click.ParamType[str]):
+class ExperimentName(_Name):
     """An experiment of the project, by its name."""
 
     name = "experiment"
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the experiments whose name begins so."""
-        return [CompletionItem(name) for name in _experiments() if name.startswith(incomplete)]
+    def names(self) -> Iterable[str]:
+        """Return the experiments of the project file."""
+        import tomllib  # here, because no other completion needs it
+
+        try:
+            found = tomllib.loads((_root() / _PROJECT_FILE).read_text(encoding="utf-8-sig")).get("experiments")
+        except (OSError, ValueError):
+            return []
+        return sorted(found) if isinstance(found, dict) else []
 
 
-class CompilerName(click.ParamType[str]):
+class CompilerName(_Name):
     """A compiler, by its name."""
 
     name = "compiler"
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the compilers whose name begins so."""
-        return [CompletionItem(name) for name in _compilers() if name.startswith(incomplete)]
+    def names(self) -> Iterable[str]:
+        """Return the compilers of the package."""
+        found = list[str]()
+        for file in _files("compilers"):
+            for kind, own in _COMPILER.findall(file.read_text(encoding="utf-8")):
+                if own:
+                    found.pop()
+                found.append(own or _WORD.sub("-", kind).lower())
+        return sorted(found)
 
 
-class ExportName(click.ParamType[str]):
+class ExportName(_Name):
     """A target of an export, by its name."""
 
     name = "target"
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the targets whose name begins so."""
-        names = [file.stem.replace("_", "-") for file in _files("artifacts/export")]
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    def names(self) -> Iterable[str]:
+        """Return the targets of the package."""
+        return [file.stem.replace("_", "-") for file in _files("artifacts/export")]
 
 
 class ArtifactPath(click.Path):
@@ -77,16 +101,6 @@ def _files(folder: str) -> list[Path]:
     return sorted(Path(__file__).parents[1].joinpath(folder).glob("[!_]*.py"))
 
 
-def _compilers() -> list[str]:
-    found = list[str]()
-    for file in _files("compilers"):
-        for kind, own in _COMPILER.findall(file.read_text(encoding="utf-8")):
-            if own:
-                found.pop()
-            found.append(own or _WORD.sub("-", kind).lower())
-    return sorted(found)
-
-
 def _root() -> Path:
     """Return the folder of the project as it is written from here: empty for this one."""
     here = Path()
@@ -102,13 +116,3 @@ def _runs() -> list[str]:
     except OSError:
         return []
     return [folder.name for folder in folders if (folder / "run.json").is_file() or (folder / "run.db").is_file()]
-
-
-def _experiments() -> list[str]:
-    import tomllib  # here, because no other completion needs it
-
-    try:
-        found = tomllib.loads((_root() / _PROJECT_FILE).read_text(encoding="utf-8-sig")).get("experiments")
-    except (OSError, ValueError):
-        return []
-    return sorted(found) if isinstance(found, dict) else []

@@ -238,10 +238,10 @@ def _inside(table: str) -> str:
 def _known_variables() -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {f"{_PREFIX}{name.upper()}": ("lm", name) for name in ("slots", "patience")}
     for name in ProjectSettings.model_fields:
+        if name == "experiments":  # they are of the file alone
+            continue
         if name not in _tables():
-            found |= (
-                {} if name == "experiments" else {f"{_PREFIX}{name.upper()}": (name,)}
-            )  # they are of the file alone
+            found[f"{_PREFIX}{name.upper()}"] = (name,)
         elif "spec" in _tables()[name].model_fields:
             found[f"{_PREFIX}{name.upper()}"] = (name, "spec")
     return found

@@ -84,7 +84,7 @@ class _Stream:
     """One connection.
 
     The head of a request is sent with what is written next, the body: one packet and one call of the system in place of
-    two, an eighth of a short call's CPU.
+    two.
     """
 
     def __init__(self, inner: Any, left: Callable[[], float | None]) -> None:

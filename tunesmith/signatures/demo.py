@@ -60,6 +60,7 @@ class Demo:
         {'stars': 5}
     """
 
+    # No dataclass: making one takes a hundred times as long, in every load.
     __slots__ = ("_augmented", "_inputs", "_key", "_outputs", "_text")
 
     def __init__(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], augmented: bool = False) -> None:  # noqa: FBT001, FBT002 - the third of `to_json`
