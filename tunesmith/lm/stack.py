@@ -216,12 +216,16 @@ class Stack:
             StopSignal: the budget has no room for the call.
             ModelError: as `Engine.complete`.
         """
+        scope = _scope()
         if prefix is None:
-            request = replace(request, config=effective(request.config, rollout))
+            config = effective(request.config, rollout)
+            request = request if config is request.config else replace(request, config=config)
+        if self.cache is None and scope is NOWHERE:
+            return self._ask(request).result(), True  # nothing asks for its key
+        if prefix is None:
             key = request_key(self.identity, request, rollout)
         else:
             key = prefix.key(self.identity, request.messages[-1], rollout)
-        scope = _scope()
         if scope.meters:
             _reserve(scope.meters, key)
         try:

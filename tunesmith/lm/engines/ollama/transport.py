@@ -131,7 +131,7 @@ class Wire(httpx.BaseTransport):
         if isinstance(reply.get("error"), str) and len(reply) == 1:
             raise Fault(Kind.ANSWERED, reply["error"], response.status_code)
         self.reply = reply
-        return httpx.Response(response.status_code, headers={"content-type": "application/json"}, content=content)
+        return response
 
 
 class _Lines(httpx.SyncByteStream):
