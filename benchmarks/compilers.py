@@ -2,6 +2,7 @@
 
     python benchmarks/compilers.py                            the whole grid: many hours on two cores
     python benchmarks/compilers.py --cells 'sentiment:random-search:0,*:as-given:*'
+    python benchmarks/compilers.py --cells '*a third*'        after the rest: with a third of the calls of DSPy's best
     python benchmarks/compilers.py --list                     the cells, and which of them are done
 
 A cell is TASK:ARM:SEED. Each one that is done is a line of `runs/compilers.jsonl` and is not run again, nor is one that
@@ -56,6 +57,7 @@ THEIRS = ("BootstrapFewShotWithRandomSearch", "MIPROv2")
 ADAPTERS = ("own adapter", "our format")
 DSPY = tuple(f"dspy {name} ({adapter})" for name in THEIRS for adapter in ADAPTERS)
 GEPAS = tuple(f"dspy GEPA ({adapter})" for adapter in ADAPTERS)
+THIRD = "portfolio (a third of the calls of DSPy's best)"
 FEW = ("sentiment", "banking77")  # tasks of the other arms
 
 
@@ -104,15 +106,31 @@ def cells() -> list[Cell]:
     first = ["as-given", *(arm for arm in OURS if arm in known or arm == BOTH), *DSPY]
     others = [name for name in sorted(known) if name not in first and name != "dspy"]
     found = [(task, arm, seed) for seed in (0, 1) for task in TASKS for arm in first]
-    return found + [(task, arm, 0) for task in FEW for arm in (*others, *GEPAS)]
+    found += [(task, arm, 0) for task in FEW for arm in (*others, *GEPAS)]
+    return found + [(task, THIRD, seed) for seed in (0, 1) for task in TASKS]
 
 
 class Skipped(Exception):
     """A cell that cannot be run, and why."""
 
 
-def run(cell: Cell, lm: ts.LM, writer: ts.LM) -> dict[str, Any]:
-    """Return the line of one cell."""
+def third(task: str, seed: int, rows: Mapping[Cell, dict[str, Any]]) -> int:
+    """Return a third of the calls that the best of DSPy's arms has made on `task` with this seed.
+
+    Raises:
+        Skipped: none is measured.
+    """
+    done = {arm: found for arm in DSPY if "mean" in (found := rows.get((task, arm, seed), {}))}
+    means = {
+        arm: sum(rows[task, arm, one].get("mean", 0.0) for one in (0, 1) if (task, arm, one) in rows) for arm in done
+    }
+    if not means:
+        raise Skipped("no optimizer of DSPy is measured on this task")
+    return int(done[max(means, key=means.__getitem__)]["calls"]) // 3
+
+
+def run(cell: Cell, lm: ts.LM, writer: ts.LM, rows: Mapping[Cell, dict[str, Any]]) -> dict[str, Any]:
+    """Return the line of one cell; `rows` are those of the cells that are done."""
     name, arm, seed = cell
     try:
         task = TASKS[name](seed)
@@ -120,8 +138,9 @@ def run(cell: Cell, lm: ts.LM, writer: ts.LM) -> dict[str, Any]:
         return {"cell": cell, "skipped": f"the data are missing: {error.filename}"}
     meter, started = Meter(), time.monotonic()
     try:
+        calls = third(name, seed, rows) if arm == THIRD else CALLS
         with metered(meter):
-            program, adapter = _compiled(arm, task, seed, lm, writer)
+            program, adapter = _compiled(arm, task, seed, lm, writer, calls)
     except (Skipped, TunesmithError) as error:
         return {"cell": cell, "skipped": " ".join(str(error).split())[:300], "calls": meter.charged.calls}
     wall = time.monotonic() - started
@@ -139,7 +158,7 @@ def run(cell: Cell, lm: ts.LM, writer: ts.LM) -> dict[str, Any]:
     }
 
 
-def _compiled(arm: str, task: Task, seed: int, lm: ts.LM, writer: ts.LM) -> tuple[Any, Any]:
+def _compiled(arm: str, task: Task, seed: int, lm: ts.LM, writer: ts.LM, calls: int) -> tuple[Any, Any]:
     """Return the program, and the adapter that it is tested under."""
     program = dspy.Predict(task.signature)
     if arm == "as-given":
@@ -152,7 +171,7 @@ def _compiled(arm: str, task: Task, seed: int, lm: ts.LM, writer: ts.LM) -> tupl
         return _theirs(name, task, program, seed, lm, writer, own), own
     if arm == BOTH:
         return _both(task, program, seed, lm, writer), None
-    return _ours(arm, task, program, seed, lm, writer, CALLS), None
+    return _ours("portfolio" if arm == THIRD else arm, task, program, seed, lm, writer, calls), None
 
 
 def _ours(arm: str, task: Task, program: Any, seed: int, lm: ts.LM, writer: ts.LM, calls: int, **options: Any) -> Any:
@@ -258,7 +277,7 @@ def main() -> None:
     for cell in wanted:
         if cell in rows and not args.again:
             continue
-        row = run(cell, lm, writer)
+        row = run(cell, lm, writer, rows)
         add_line(args.rows, row)
         rows[cell] = row
         write(rows, lm)

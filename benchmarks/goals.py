@@ -157,6 +157,22 @@ def behind_on_task(data: Any, task: str) -> float:
     return max(statistics.fmean(one) for one in above if one)
 
 
+def reached_with_a_third(data: Any) -> float:
+    """Return on how many tasks Portfolio with a third of the calls has the mean of the best of DSPy's optimizers."""
+    means: dict[str, dict[str, list[float]]] = {}
+    third: dict[str, list[float]] = {}
+    for row in data["rows"]:
+        task, arm, _ = row["cell"]
+        if arm.startswith("portfolio (a third"):
+            third.setdefault(task, []).append(row.get("mean", 0.0))
+        elif arm.startswith("dspy ") and "GEPA" not in arm and "mean" in row:
+            means.setdefault(task, {}).setdefault(arm, []).append(row["mean"])
+    if not third:
+        raise NothingThere("Nothing was measured with a third of the calls.")
+    best = {task: max(map(statistics.fmean, arms.values())) for task, arms in means.items()}
+    return sum(statistics.fmean(found) >= best[task] for task, found in third.items())
+
+
 def behind_in_landscape(data: Any) -> float:
     """Return how far Portfolio is below the best compiler, where that is farthest."""
     best: dict[tuple[float, int], float] = {}
@@ -199,7 +215,15 @@ def unread_types(data: Any) -> float:
 
 MADE: Mapping[str, Callable[..., float]] = {
     one.__name__: one
-    for one in (behind_on_task, behind_in_landscape, growth_of_looking, lost_by_schema, right_calls, unread_types)
+    for one in (
+        behind_on_task,
+        reached_with_a_third,
+        behind_in_landscape,
+        growth_of_looking,
+        lost_by_schema,
+        right_calls,
+        unread_types,
+    )
 }
 
 
