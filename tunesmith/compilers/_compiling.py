@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -417,20 +417,24 @@ def _numbered_groups(split: Dataset) -> list[dict[str, Any]]:
 def _shown_examples(split: Dataset) -> list[dict[str, Any]]:
     groups = split.groups or [None] * len(split)
     return [
-        {
-            "key": key,
-            "inputs": _as_json(example.inputs()),
-            "labels": _as_json(example.labels()),
-            **({} if group is None else {"group": group}),
-        }
+        {"key": key, **_sides(example), **({} if group is None else {"group": group})}
         for key, example, group in zip(split.keys, split, groups, strict=True)
     ]
 
 
-def _as_json(values: Example) -> dict[str, Any]:
+def _sides(example: Example) -> dict[str, Any]:
+    """Return the inputs and the labels of an example as JSON values."""
+    fields, inputs = _as_json(fields_of(example)), example._input_keys or ()
+    return {
+        "inputs": {name: value for name, value in fields.items() if name in inputs},
+        "labels": {name: value for name, value in fields.items() if name not in inputs},
+    }
+
+
+def _as_json(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return fields as JSON values; what has no such form as text: this is for people."""
     found = {}
-    for name, value in fields_of(values).items():
+    for name, value in fields.items():
         try:
             found[name] = to_json_value(value)
         except (TypeError, ValueError, RecursionError):
