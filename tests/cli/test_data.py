@@ -37,6 +37,12 @@ def test_check_shows_fields_labels_and_findings(reviews: list[dict[str, Any]]) -
     assert "! mixed-types, 1: rows with a number in `text`; the others have a text (reviews:61)" in found.stdout
 
 
+def test_the_languages_add_up_to_the_rows() -> None:
+    written("mails.jsonl", [{"text": "Why is the bill higher than it was?"}, {"text": "Undo deletes text."}])
+    found = run("data", "check", "mails.jsonl").stdout
+    assert re.search(r"^English +1\nnot told +1$", found, re.MULTILINE)
+
+
 def test_a_gate_that_fails_gives_the_exit_code_4(reviews: list[dict[str, Any]]) -> None:
     assert run("data", "check", "reviews.jsonl", "--inputs", "text", "--no-near").exit_code == 0
     found = run("data", "check", "reviews.jsonl", "--inputs", "text", "--strict", "--json")

@@ -29,7 +29,7 @@ def test_problems_are_listed_and_exit_with_one(tmp_path: Path, monkeypatch: pyte
     problems = json.loads(found.stdout)["problems"]
     assert any("TUNESMITH_HOME" in problem for problem in problems)
     assert any("Did you mean `program`?" in problem for problem in problems)
-    assert found.stderr.startswith("error: there are 4 problems")
+    assert found.stderr.startswith("error: 4 problems found.")
     assert run("doctor").stdout.count("Problem: ") == 4
 
 

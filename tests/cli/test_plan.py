@@ -38,6 +38,7 @@ def test_a_plan_that_stands_on_an_estimate_says_so(workspace: Workspace) -> None
     file.write_text(file.read_text(encoding="utf-8").replace("budget_calls = 120\n", ""), encoding="utf-8")
     options = ("compile", "--dry-run", "--quiet", "--program", "loop:program")
     assert "Calls per example are taken as 1: 1 of the program, 0 of the metric." in run(*options).stdout
+    assert "Where several run at once, you wait less." in run(*options).stdout
     assert not json.loads(run(*options, "--json").stdout)["calls_per_example"]["known"]
     assert json.loads(run(*options, "--json", "--budget-calls", "200").stdout)["calls"]["worst"] <= 200
 

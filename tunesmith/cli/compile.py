@@ -12,6 +12,7 @@ from tunesmith.cli.invoked import invoked_command
 from tunesmith.cli.output import emit, heading, note, say, say_table
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import (
+    SECONDS,
     CacheWatch,
     say_bad_cases,
     say_diff,
@@ -195,6 +196,7 @@ def _say_plan(found: dict[str, Any]) -> None:
     say_table(rows, numbers=2)
     budget = ", ".join(f"{value} {name}" for name, value in found["budget"].items())
     say(f"Budget: {budget or 'none'}")
+    say(SECONDS)
     if found["measured"] is None:
         say("Tokens and time are unknown: they are measured only if the model is on this machine.")
     else:

@@ -260,7 +260,11 @@ def _say_check(found: DataCheck) -> None:
     for name, counts in found.labels.items():
         _say_counts(f"Label `{name}`", counts, found)
     if found.languages:
-        _say_counts("Language", found.languages, found)
+        told = {split: sum(of[split] for of in found.languages.values()) for split in found.splits}
+        untold = {split: count - told[split] for split, count in found.splits.items()}
+        _say_counts(
+            "Language", {**found.languages, "not told": untold} if any(untold.values()) else found.languages, found
+        )
     heading(f"Findings, {len(found.problems)} of them problems (!)" if found.findings else "No findings")
     for finding in found.findings[:_SHOWN_FINDINGS]:
         say(f"{'! ' if finding.is_problem else '  '}{finding.kind}{_text(finding)}")

@@ -12,7 +12,7 @@ from tunesmith.cli.failures import DONE, ERROR
 from tunesmith.cli.output import bytes_text, emit, heading, note, say, say_table
 from tunesmith.cli.probing import Probe, Repeats, probe
 from tunesmith.cli.servers import OLLAMA, cloud_advice, server_advice, server_states, server_text
-from tunesmith.errors import ModelMissing, TunesmithError, UsageError
+from tunesmith.errors import ModelMissing, TunesmithError, UsageError, counted
 from tunesmith.experiments import Project
 from tunesmith.lm import embedded_path, engine_kind, home, list_models, lm, reply_cache
 
@@ -66,7 +66,7 @@ def run(*, wants_probe: bool, spec: str | None, as_json: bool, quiet: bool) -> i
         if wants_probe:
             _say_probe(measured)
     if problems:
-        note(f"error: there are {len(problems)} problems.")
+        note(f"error: {counted(len(problems), 'problem')} found.")
         return ERROR
     return DONE
 

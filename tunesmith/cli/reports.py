@@ -12,6 +12,7 @@ from tunesmith.evaluation import Interval, Report
 from tunesmith.lm import LM
 
 __all__ = [
+    "SECONDS",
     "CacheWatch",
     "interval_text",
     "relative",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 
+SECONDS = "Seconds are of all calls, added up. Where several run at once, you wait less."
+"""Said below a table of what calls took or will take."""
 _MOST_SHOWN = 5  # examples
 
 
@@ -106,6 +109,7 @@ def say_spent(charged: Any, paid: Any) -> None:
         rows.append((name, f"{spend.calls:,}", f"{spend.tokens:,}", f"{spend.seconds:,.1f}"))
     say_table(rows, numbers=3)
     say("Charged: each distinct call once, as if nothing were cached. Paid now: calls that reached the model.")
+    say(SECONDS)
 
 
 def say_bad_cases(found: BadCasesReport | None) -> None:
