@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.scale import FULL
-from tunesmith.evaluation import Failure, Report, Row, gain, paired_scores
+from tunesmith.evaluation import Failure, Report, Row, gain, leveled, paired_scores
 
 PROGRAM, METRIC = Failure("program", "ParseError", "no"), Failure("metric", "KeyError", "colour")
 
@@ -42,13 +42,15 @@ def test_every_row_is_a_score_an_error_or_left_out(given_marks: list[float | str
     assert report.metric_errors == given_marks.count("m")
     assert report.n == len(scores) + failed
     if report.n:
-        assert report.mean == pytest.approx((sum(scores) + floor * failed) / report.n)
+        least = min([floor, *scores])
+        assert report.mean == pytest.approx((sum(scores) + least * failed) / report.n)
         assert report.summary() == {
             "mean": report.mean,
             "low": report.low,
             "high": report.high,
             "n": report.n,
             "errors": failed,
+            **({"error_score": least} if failed else {}),
         }
     else:
         assert (report.mean, report.low, report.high) == (None, None, None)
@@ -77,6 +79,7 @@ def test_reports_of_different_lengths_have_no_gain() -> None:
 
 def test_a_report_reads_well() -> None:
     assert str(report_of([1.0] * 9 + ["p"])) == "0.900 [0.596, 0.982] on 10 examples, 1 errors"
+    assert str(report_of([1.0, -1.0, "p"])).endswith("on 3 examples, 1 errors as -1 each")
     assert str(report_of(["m", "m"])) == "no scores (0 errors)"
 
 
@@ -106,6 +109,14 @@ def test_a_failure_never_counts_for_more_than_the_worst_score_of_either_side() -
 
     assert gain(wrong, failed).mean == 0.0
     assert gain(failed, wrong).mean == 0.0
+
+
+def test_the_means_of_leveled_reports_are_as_far_apart_as_their_paired_gain() -> None:
+    before, after = leveled(report_of([1.0, -2.0, "p"]), report_of([1.0, "p", "p"]))
+
+    assert (before.mean, after.mean) == (-1.0, -1.0)
+    assert before.summary()["error_score"] == after.summary()["error_score"] == -2.0
+    assert gain(before, after).mean == 0.0
 
 
 def test_equal_examples_are_one_observation() -> None:

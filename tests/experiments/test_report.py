@@ -106,6 +106,8 @@ def test_a_failure_by_a_metric_below_zero_counts_as_in_the_result(tmp_path: Path
     for side, wanted in (("validation", result["validation"]), ("test", result)):
         for one in (record.given, outline.candidates[[found.given for found in outline.candidates].index(True)]):
             assert getattr(one, side).mean == pytest.approx(wanted["baseline"]["mean"])
+        assert wanted["compiled"]["mean"] - wanted["baseline"]["mean"] == pytest.approx(wanted["gain"]["mean"])
+        assert wanted["baseline"]["error_score"] == -1.0
 
 
 def test_the_page_needs_the_texts_of_both_ends_alone(run: Path) -> None:

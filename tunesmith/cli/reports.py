@@ -69,6 +69,8 @@ def say_reports(rows: Sequence[tuple[str, Report]], title: str = "program") -> N
         mean = "-" if report.mean is None else f"{report.mean:.3f}"
         cells.append((name, mean, interval_text(report.interval), str(report.n), str(report.errors)))
     say_table(cells, numbers=4)
+    for score in {f"{report.worst:g}": None for _, report in rows if report.errors and report.worst}:
+        say(f"An error counts as {score}, the lowest score.")
 
 
 def interval_text(interval: Interval) -> str:

@@ -19,7 +19,7 @@ from tunesmith.compilers._verdict import count_opening, finding_of
 from tunesmith.compilers._work import Progress
 from tunesmith.data import Dataset, content_key, example_key, fields_of
 from tunesmith.errors import ArtifactError, BudgetExceeded, Interrupted, MetricError, RunMismatch, UsageError, shown
-from tunesmith.evaluation import CANDIDATES, TRIALS, Ledger, Report, RunFolder, paired_scores, run_path
+from tunesmith.evaluation import CANDIDATES, TRIALS, Ledger, Report, RunFolder, leveled, paired_scores, run_path
 from tunesmith.lm import Meter, StopSignal, metered, remembering, unpaid
 from tunesmith.metrics import metric_name
 from tunesmith.modules import Candidate, Module, class_name, program_inputs
@@ -250,7 +250,10 @@ def _check_unchanged(job: Job, keys: list[list[str]]) -> None:
 def _test(
     job: Job, search: Search, report: CompileReport, meter: Meter
 ) -> tuple[Report | None, Report | None, tuple[str, ...]]:
-    """Run both programs on the test split, charged to the whole budget; return what is known of them, and notes."""
+    """Run both programs on the test split, charged to the whole budget; return what is known of them, and notes.
+
+    A failure counts for both as the worst score of either, as in their paired gain.
+    """
     if job.test is None:
         return None, None, ("No test split was given, so the verdict is `untested`.",)
     search.charge_to(meter)
@@ -270,7 +273,8 @@ def _test(
             reports.append(search.runner(candidate).run(job.test, slots=job.compiler.slots, progress=tell))
         except BudgetExceeded as stop:
             return None, None, (f"The budget ended while testing: {stop}",)
-    return reports[0], reports[1], ()
+    before, after = leveled(*reports)
+    return before, after, ()
 
 
 def _followed(job: Job, search: Search, report: CompileReport, meter: Meter) -> BadCasesReport | str:

@@ -33,7 +33,17 @@ if TYPE_CHECKING:
     )
     from tunesmith.evaluation.race import RaceResult, register_race
     from tunesmith.evaluation.races.registry import RACES
-    from tunesmith.evaluation.report import RIGHT, Failure, PairedScores, Report, Row, Step, gain, paired_scores
+    from tunesmith.evaluation.report import (
+        RIGHT,
+        Failure,
+        PairedScores,
+        Report,
+        Row,
+        Step,
+        gain,
+        leveled,
+        paired_scores,
+    )
     from tunesmith.evaluation.run_cleaning import Removable, removable
     from tunesmith.evaluation.run_info import CANDIDATES, TRIALS, RunInfo, run_path, runs_in
     from tunesmith.evaluation.runs import RunFolder
@@ -82,6 +92,7 @@ __all__ = [
     "Ledger",
     "LedgerCounts",
     "LedgerView",
+    "leveled",
     "Line",
     "lm_key",
     "mean_interval",

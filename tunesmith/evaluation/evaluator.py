@@ -69,7 +69,8 @@ def evaluate(
         lm: the model; default `dspy.settings.lm`.
         slots: examples on the way at once; default what the LM says, or how many threads a Dask cluster has.
         meter: counts the calls and holds the budget; default a fresh one.
-        floor: the score of an example the program fails on.
+        floor: the most that an example counts that the program fails on; the lowest score of any example if that is
+            less, as a metric may go below zero.
         steps: whether rows keep the program's inner predictions.
         progress: is told how many of how many examples are done.
         executor: where examples run: `threads` of this process, the default, `processes`, `dask`, or an object such as

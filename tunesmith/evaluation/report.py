@@ -12,7 +12,18 @@ from tunesmith.evaluation.statistics import Interval, mean_interval, mean_of, pa
 from tunesmith.lm import Spend
 from tunesmith.notebook import details_html, paragraphs_html, table_html
 
-__all__ = ["RIGHT", "Failure", "gain", "paired_scores", "PairedScores", "Report", "Row", "Step", "plain_json"]
+__all__ = [
+    "RIGHT",
+    "Failure",
+    "gain",
+    "leveled",
+    "paired_scores",
+    "PairedScores",
+    "Report",
+    "Row",
+    "Step",
+    "plain_json",
+]
 
 RIGHT = 0.5
 """The score from which on an answer is right, if nothing else is said."""
@@ -120,12 +131,12 @@ class Row:
 class Report:
     """The rows of one program on one dataset, in the dataset's order.
 
-    A failure of the program counts as `floor` in `mean`; a failure of the metric leaves the example out. Both are
+    A failure of the program counts as `worst` in `mean`; a failure of the metric leaves the example out. Both are
     shown beside the mean.
 
     Attributes:
         rows: one per example.
-        floor: the score of an example the program failed on.
+        floor: the most that an example counts that the program failed on: less if a row scores less.
         charged: distinct requests with tokens and engine seconds, cached or not.
         paid: what reached an engine.
         notes: what a reader of the scores has to know, such as that a judge was never measured.
@@ -147,15 +158,15 @@ class Report:
     groups: tuple[str, ...] | None = None
 
     def values(self, floor: float | None = None) -> list[float | None]:
-        """Return the score of each row as it counts, failures as `floor`; `None` where the metric failed."""
-        least = self.floor if floor is None else floor
+        """Return the score of each row as it counts, a failure as `floor` or `worst`; `None` if the metric failed."""
+        least = self.worst if floor is None else floor
         return [
             row.score if row.failure is None else least if row.failure.fault == "program" else None for row in self.rows
         ]
 
     @property
     def worst(self) -> float:
-        """The lowest score of any row, or the floor where that is lower: no failure may count for more."""
+        """What a failure counts as: the lowest score of any row, or the floor where that is lower."""
         return min([self.floor, *(row.score for row in self.rows if row.score is not None)])
 
     @property
@@ -169,7 +180,7 @@ class Report:
 
     @property
     def mean(self) -> float | None:
-        """Mean score; the program's failures count as the floor."""
+        """Mean score; the program's failures count as `worst`."""
         return mean_of([value for value in self.values() if value is not None])
 
     @property
@@ -198,8 +209,9 @@ class Report:
         return sum(r.failure is not None and r.failure.fault == "metric" for r in self.rows)
 
     def summary(self) -> dict[str, Any]:
-        """Return `mean`, `low`, `high`, `n`, `errors` as JSON values."""
-        return {**self.interval.to_json(), "errors": self.errors}
+        """Return `mean`, `low`, `high`, `n`, `errors`, and if there are any the score that each counts as, as JSON."""
+        counted = {"error_score": self.worst} if self.errors else {}
+        return {**self.interval.to_json(), "errors": self.errors, **counted}
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole report as JSON values."""
@@ -232,7 +244,8 @@ class Report:
         if interval.mean is None:
             return f"no scores ({self.errors} errors)"
         text = f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}] on {interval.n} examples"
-        return "; ".join([text + (f", {self.errors} errors" if self.errors else ""), *self.notes])
+        counted = f", {self.errors} errors{f' as {self.worst:g} each' if self.worst else ''}" if self.errors else ""
+        return "; ".join([text + counted, *self.notes])
 
 
 def _told(row: Row) -> Iterator[str]:
@@ -292,16 +305,24 @@ class PairedScores:
         return more, len(pairs) - more - less, less
 
 
+def leveled(*reports: Report) -> list[Report]:
+    """Return reports of the same examples in which a failure counts as the worst score of any of them.
+
+    So a metric below zero never favours a program that fails, and the difference of two means is the paired gain.
+    """
+    floor = min((one.worst for one in reports), default=0.0)
+    return [replace(one, floor=floor) for one in reports]
+
+
 def paired_scores(before: Report, after: Report) -> PairedScores:
     """Return the scores of two reports of the same examples, by example.
 
-    Examples on which the metric failed for either are left out of both. A failure counts as the worst score of either
-    side, so that a metric below zero never favours a program that fails. Equal examples are one observation: their
-    scores are averaged.
+    Examples on which the metric failed for either are left out of both. A failure counts as in `leveled` reports.
+    Equal examples are one observation: their scores are averaged.
     """
-    floor = min(before.worst, after.worst)
+    before, after = leveled(before, after)
     pairs: dict[str, list[tuple[float, float]]] = {}
-    for row, a, b in zip(before.rows, before.values(floor), after.values(floor), strict=True):
+    for row, a, b in zip(before.rows, before.values(), after.values(), strict=True):
         if a is not None and b is not None:
             pairs.setdefault(row.key, []).append((a, b))
     means = [[sum(side) / len(found) for side in zip(*found, strict=True)] for found in pairs.values()]

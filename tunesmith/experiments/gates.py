@@ -9,7 +9,7 @@ from tunesmith.artifacts import Artifact
 from tunesmith.compilers import Finding, count_evaluation, finding_of
 from tunesmith.data import Dataset
 from tunesmith.errors import UsageError, brief, shown
-from tunesmith.evaluation import Flips, Report, evaluate, paired_scores
+from tunesmith.evaluation import Flips, Report, evaluate, leveled, paired_scores
 from tunesmith.lm import LM, Meter, Spend
 from tunesmith.metrics import Metric
 from tunesmith.modules import Candidate, Module
@@ -214,6 +214,7 @@ def check_artifact(
     baseline, finding, flips, notes = None, None, None, [*compiled.notes]
     if before is not None:
         baseline = scored(over.removeprefix("the "), before)
+        baseline, compiled = leveled(baseline, compiled)
         finding = finding_of(
             paired_scores(baseline, compiled),
             changed=changed,

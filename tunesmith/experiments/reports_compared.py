@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.errors import UsageError, brief
-from tunesmith.evaluation import Report, paired_scores
+from tunesmith.evaluation import Report, leveled, paired_scores
 from tunesmith.experiments.correction import Against, compared_with
 
 __all__ = ["ComparedReport", "ReportComparison", "compare_reports"]
@@ -72,8 +72,9 @@ class ReportComparison:
 def compare_reports(reports: Mapping[str, Report], *, reference: str | None = None) -> ReportComparison:
     """Compare reports of the same examples by the same metric, as of several models on one program.
 
-    Each example is compared with itself. A failure of the program counts as the worst score; examples on which the
-    metric failed for either of two are left out of their difference. Where examples are related, groups are compared.
+    Each example is compared with itself. A failure of the program counts as the worst score of any report; examples on
+    which the metric failed for either of two are left out of their difference. Where examples are related, groups are
+    compared.
 
     Args:
         reports: by name.
@@ -98,6 +99,7 @@ def compare_reports(reports: Mapping[str, Report], *, reference: str | None = No
     keys = {tuple(row.key for row in report.rows) for report in reports.values()}
     if len(keys) > 1:
         raise UsageError("The reports are of different examples, so their scores cannot be compared.")
+    reports = dict(zip(reports, leveled(*reports.values()), strict=True))
     ordered = sorted(reports, key=lambda name: -(reports[name].mean or 0.0))
     against = ordered[0] if reference is None else reference
     if against not in reports:

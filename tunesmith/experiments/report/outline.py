@@ -81,9 +81,10 @@ class RunOutline:
         for (metric, candidate), rows in found.scores.items():
             if metric in wanted:
                 mine.setdefault(candidate, []).extend(rows)
-        selects = keys["validation"]
+        selects, tests, ends = keys["validation"], keys["test"], (info.identity.get("candidate"), notes.get("chosen"))
         floor = floor_of(row[1] for rows in mine.values() for row in rows if not selects or row[0] in selects)
-        listed = [_outlined(key, rows, floor, info, notes, keys) for key, rows in mine.items()]
+        lowest = floor_of(row[1] for key, rows in mine.items() if key in ends for row in rows if row[0] in tests)
+        listed = [_outlined(key, rows, (floor, lowest), info, notes, keys) for key, rows in mine.items()]
         listed.sort(key=lambda one: rank(one.chosen, one.given, one.validation.n, one.validation.mean))
         return cls(tuple(listed), found.counts, has_splits)
 
@@ -91,7 +92,7 @@ class RunOutline:
 def _outlined(
     key: str,
     rows: Sequence[_Score],
-    floor: float,
+    floors: tuple[float, float],
     info: RunInfo,
     notes: Mapping[str, Any],
     keys: Mapping[str, set[str]],
@@ -104,8 +105,8 @@ def _outlined(
         *named(about if isinstance(about, dict) else {}, given=given),
         given,
         key == notes.get("chosen"),
-        _side((row for row in rows if not validation or row[0] in validation), floor),
-        _side((row for row in rows if row[0] in test), 0.0),
+        _side((row for row in rows if not validation or row[0] in validation), floors[0]),
+        _side((row for row in rows if row[0] in test), floors[1]),
     )
 
 

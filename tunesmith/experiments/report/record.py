@@ -165,9 +165,9 @@ def comparable(metrics: Iterable[str], own: object) -> set[str]:
 
 
 def floor_of(scores: Iterable[float | None]) -> float:
-    """Return what a failure on validation counts as, of all scores there: the lowest if it is below 0, as in a search.
+    """Return what a failure on a split counts as, of all scores that are compared there: the lowest if it is below 0.
 
-    On test it is 0, as in every evaluation.
+    On validation those are of every candidate, on test of the program as given and of what the search returned.
     """
     return min((score for score in scores if score is not None and score < 0), default=0.0)
 
@@ -216,8 +216,11 @@ def _tried(
             mine["test"].append(row)
         if selects or not tests:
             ended[candidate] = calls
-    floor = floor_of(row.score for mine in sides.values() for row in mine["validation"])
-    return [names.tried(key, mine, ended.get(key, calls), floor) for key, mine in sides.items()]
+    compared = {"validation": sides, "test": {key: sides[key] for key in names.ends if key in sides}}
+    floors = {
+        name: floor_of(row.score for mine in those.values() for row in mine[name]) for name, those in compared.items()
+    }
+    return [names.tried(key, mine, ended.get(key, calls), floors) for key, mine in sides.items()]
 
 
 class _Names:
@@ -242,7 +245,7 @@ class _Names:
         """The keys of the program as given and of what the search returned."""
         return {key for key in (self._given, self._chosen) if isinstance(key, str)}
 
-    def tried(self, key: str, rows: Mapping[str, list[Row]], ended: int, floor: float) -> Tried:
+    def tried(self, key: str, rows: Mapping[str, list[Row]], ended: int, floors: Mapping[str, float]) -> Tried:
         about, trial = _object(self._about.get(key)), _object(self._trials.get(key))
         given = key == self._given
         return Tried(
@@ -252,8 +255,8 @@ class _Names:
             given,
             key == self._chosen,
             _content(trial.get("candidate")),
-            self._report(rows, "validation", floor),
-            self._report(rows, "test", 0.0),
+            self._report(rows, "validation", floors["validation"]),
+            self._report(rows, "test", floors["test"]),
             ended,
         )
 
