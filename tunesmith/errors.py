@@ -5,6 +5,7 @@ to parse the text::
 
     TunesmithError
     ├── UsageError            a wrong argument, option, project file or file name
+    │   ├── InputError        an input that a program does not take
     │   └── RunMismatch       the run folder holds a different run
     ├── SignatureError        an unusable signature or function
     ├── DataError             an unusable dataset
@@ -38,6 +39,7 @@ __all__ = [
     "ContextOverflow",
     "DataError",
     "FormatError",
+    "InputError",
     "Interrupted",
     "LedgerError",
     "MetricError",
@@ -122,6 +124,18 @@ class TunesmithError(Exception):
 
 class UsageError(TunesmithError):
     """A wrong argument, option, project file or file name."""
+
+
+class InputError(UsageError):
+    """An input that a program does not take, although its type fits.
+
+    Attributes:
+        field: the input.
+    """
+
+    def __init__(self, problem: str, *, field: str) -> None:
+        self.problem, self.field = problem, field
+        super().__init__(problem)
 
 
 class RunMismatch(UsageError):

@@ -82,6 +82,17 @@ def test_a_refusal_names_each_of_a_few_problems() -> None:
     assert found["message"].startswith("`text`: Field required; `txt`: ")
 
 
+def test_a_list_too_long_for_a_map_is_the_callers_fault_unless_a_step_wrote_it() -> None:
+    mapped = ts.Map(ts.Predict("comment -> mood"), over="comments", each="comment", most=2)
+    split = ts.Chain(split=ts.Predict("text -> comments: list[str]"), each=mapped)
+    for program, inputs, status in ((mapped, {"comments": ["a"] * 3}, 422), (split, {"text": "a. b. c."}, 502)):
+        service = served(lambda seen: '["a", "b", "c"]', program=program)
+        found = asked(service, lambda c, inputs=inputs: c.post("/predict", json=inputs))
+        assert found.status_code == status
+        assert (found.json()["error"].get("field") == "comments") == (status == 422)
+        assert ("at most 2 items. Given: 3" in found.text) == (status == 422)
+
+
 @each(
     "error, status",
     [

@@ -6,11 +6,13 @@ from functools import partial
 from typing import Any
 
 from tunesmith.artifacts import Artifact
+from tunesmith.errors import InputError
 from tunesmith.lm import LM, metered, stoppable
 from tunesmith.modules import FieldDelta, Module, copy_program, forgetful, run_told
 from tunesmith.serve.attempt import Attempt
 from tunesmith.serve.contract import Contract
 from tunesmith.serve.log import Log
+from tunesmith.serve.problem import Refusal
 from tunesmith.serve.trial import Second, Trial, artifact_of
 
 __all__ = ["Endpoint", "pascal"]
@@ -77,7 +79,11 @@ class Endpoint:
         return artifact_of(self.program)
 
     def run(self, inputs: Mapping[str, Any], attempt: Attempt) -> Any:
-        """Return the prediction of the program that answers; called in a worker's thread."""
+        """Return the prediction of the program that answers; called in a worker's thread.
+
+        Raises:
+            Refusal: the program does not take an input.
+        """
         return self._answered(inputs, attempt, lambda program: program(**inputs))
 
     def run_told(self, inputs: Mapping[str, Any], attempt: Attempt, tell: Callable[[FieldDelta], None]) -> Any:
@@ -94,7 +100,12 @@ class Endpoint:
     def _answered(self, inputs: Mapping[str, Any], attempt: Attempt, call: Callable[[Module], Any]) -> Any:
         program, lm, attempt.arm = self.chosen(attempt.draw)
         with forgetful(lm=lm), metered(sink=attempt.note), stoppable(attempt.check):
-            found = call(program)
+            try:
+                found = call(program)
+            except InputError as error:
+                if error.field in inputs:  # else a step gave it to another
+                    raise Refusal(422, "InvalidInput", str(error), field=error.field) from error
+                raise
         if self.trial is not None:
             self.trial.follow(attempt.draw, inputs, found)
         return found

@@ -58,7 +58,7 @@ def test_it_works_on_the_list_of_an_earlier_step(tmp_path: Path) -> None:
 @each(
     "make, said",
     [
-        (lambda: made(most=2)(comments=["a"] * 3, lang="en"), "has 3 items, and `most` allows 2"),
+        (lambda: made(most=2)(comments=["a"] * 3, lang="en"), "has at most 2 items. Given: 3"),
         (lambda: made()(comments="a", lang="en"), "must be a list"),
         (lambda: made()(lang="en"), "must be a list"),
         (lambda: ts.Map(ts.Predict("a -> b"), over="items", each="c"), "`each` must be an input"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tunesmith.errors import UsageError, shown
+from tunesmith.errors import InputError, shown
 from tunesmith.modules.agents.tool import result_text
 from tunesmith.modules.fence import fenced
 from tunesmith.modules.retrieval.chunking import Chunking, token_count
@@ -16,13 +16,14 @@ def checked_turns(given: Any, name: str) -> list[Mapping[str, Any]]:
     """Return the turns of a conversation, also of a `dspy.History`.
 
     Raises:
-        UsageError: they are not a list of mappings.
+        InputError: they are not a list of mappings.
     """
     given = getattr(given, "messages", given)
     listed = isinstance(given, Sequence) and not isinstance(given, str)
     if not listed or not all(isinstance(turn, Mapping) for turn in given):
-        raise UsageError(
-            f"`{name}` is a list of turns, each a mapping such as {{'message': 'Hello'}}. Given: {shown(given)}."
+        raise InputError(
+            f"`{name}` is a list of turns, each a mapping such as {{'message': 'Hello'}}. Given: {shown(given)}.",
+            field=name,
         )
     return list(given)
 

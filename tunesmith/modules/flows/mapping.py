@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.errors import UsageError, shown
+from tunesmith.errors import InputError, UsageError, shown
 from tunesmith.modules.flow import Flow, Steps
 from tunesmith.modules.flows.parts import Parts, joined_signature, prediction_fields
 from tunesmith.modules.flows.together import together
@@ -31,8 +31,8 @@ class Map(Flow):
         most: most items of one run. A plan counts that many calls.
 
     Raises:
-        UsageError: `step` is not a module, `each` is not one of its inputs, or `over` is. At a call: the input is not a
-            list, or has more than `most` items.
+        UsageError: `step` is not a module, `each` is not one of its inputs, or `over` is.
+        InputError: at a call: the input is not a list, or has more than `most` items.
 
     Example:
         >>> import dspy
@@ -76,10 +76,12 @@ class Map(Flow):
         """Run the step on each item."""
         items = inputs.pop(self.over, None)
         if not isinstance(items, list | tuple):
-            raise UsageError(f"`{self.over}` must be a list. Given: {shown(items)}.")
+            raise InputError(f"`{self.over}` must be a list. Given: {shown(items)}.", field=self.over)
         if len(items) > self.most:
-            raise UsageError(
-                f"`{self.over}` has {len(items)} items, and `most` allows {self.most}. Give `ts.Map(..., most=...)`."
+            raise InputError(
+                f"`{self.over}` has at most {self.most} items. Given: {len(items)}. Give fewer at once, or raise the "
+                "`most` of the `ts.Map`.",
+                field=self.over,
             )
         found = yield together([self.parts.call(self, "step", {**inputs, self.each: item}) for item in items])
         rows = [prediction_fields(one, "The step of a `Map`") for one in found]

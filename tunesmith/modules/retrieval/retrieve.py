@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunesmith.errors import UsageError, shown
+from tunesmith.errors import InputError, UsageError, shown
 from tunesmith.modules.flow import Call, Flow, Steps
 from tunesmith.modules.module import Prediction
 from tunesmith.modules.registry import register_module
@@ -61,7 +61,8 @@ class Retrieve(Flow):
         """Search."""
         query = inputs.get(self.field)
         if not isinstance(query, str):
-            raise UsageError(f"`{self.field}` must be a text, which is searched for. Given: {shown(query)}.")
+            problem = f"`{self.field}` must be a text, which is searched for. Given: {shown(query)}."
+            raise InputError(problem, field=self.field)
         found = yield Call(self.retriever, {"query": query, "k": self.k})
         return Prediction(passages=self.enough(found))
 
