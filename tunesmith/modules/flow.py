@@ -1,6 +1,6 @@
 """`Flow`: a module written once, as a generator of calls, that runs sync and async."""
 
-from collections.abc import Generator, Mapping, Sized
+from collections.abc import Generator, Iterable, Mapping, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ from tunesmith.errors import BudgetExceeded, UsageError, shown
 from tunesmith.lm import StopSignal, in_trial
 from tunesmith.modules.module import Module, context, settings
 
-__all__ = ["BUDGET", "Call", "Flow", "Steps", "arun_steps", "run_steps", "until_budget"]
+__all__ = ["BUDGET", "Call", "Flow", "Steps", "arun_steps", "run_steps", "unless_cut", "until_budget"]
 
 _CALL = Module.__call__
 BUDGET = "budget"
@@ -117,6 +117,11 @@ def until_budget(work: Generator[Call, Any, str], found: Sized) -> Generator[Cal
         if not found:
             raise
         return BUDGET
+
+
+def unless_cut(stopped: str, found: Iterable[Any]) -> str:
+    """Return `stopped`, or `BUDGET` if the budget ended inside the module that gave one of these predictions."""
+    return BUDGET if any(getattr(one, "stopped", None) == BUDGET for one in found) else stopped
 
 
 class _Run:

@@ -115,6 +115,17 @@ def test_a_budget_that_ends_before_a_judgement_leaves_the_attempt() -> None:
     assert (found.answer, found.rewards, found.stopped) == ("five", [0.0, None], "budget")
 
 
+def test_a_search_whose_last_attempt_a_budget_cut_says_so() -> None:
+    for outer in (
+        lambda step: ts.BestOf(step, lambda example, found: 0.1, samples=2),
+        lambda step: ts.SelfConsistency(step, samples=2),
+    ):
+        for calls, stopped in ((3, "budget"), (5, "budget"), (6, "samples")):
+            program = outer(ts.SelfConsistency(ts.Predict(STEP), samples=3))
+            with ts.metered(ts.Meter(ts.Budget(calls=calls))):
+                assert ask(program, *"123456").stopped == stopped
+
+
 def test_a_search_around_a_search_has_the_fields_of_the_outer_one() -> None:
     program = ts.BestOf(ts.SelfConsistency(ts.Predict(STEP), samples=1), short, samples=2)
     assert ask(program, "four", "44").stopped == "samples"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.errors import ParseError
-from tunesmith.modules.flow import Call, Steps, until_budget
+from tunesmith.modules.flow import Call, Steps, unless_cut, until_budget
 from tunesmith.modules.module import Module, Prediction
 from tunesmith.modules.reasoning.reward import Rewarded
 from tunesmith.modules.reasoning.rollouts import MOST_ROLLOUTS, Rollouts, keep_trace
@@ -112,4 +112,4 @@ class BestOf(Rewarded):
             attempt.value = None if score is None else score.value
             if attempt.value is not None and attempt.value >= self.threshold:
                 return "threshold"
-        return "samples"
+        return unless_cut("samples", (one.found for one in attempts))

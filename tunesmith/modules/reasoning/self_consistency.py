@@ -4,7 +4,7 @@ from collections.abc import Generator, Mapping
 from typing import Any, ClassVar
 
 from tunesmith.errors import ParseError, UsageError, shown
-from tunesmith.modules.flow import Call, Steps, until_budget
+from tunesmith.modules.flow import Call, Steps, unless_cut, until_budget
 from tunesmith.modules.module import Module, Prediction
 from tunesmith.modules.reasoning.reward import Rewarded
 from tunesmith.modules.reasoning.rollouts import MOST_ROLLOUTS, Rollouts, keep_trace
@@ -123,7 +123,7 @@ class SelfConsistency(Rewarded):
                 return "exact" if number < self.samples - 1 else "samples"
             if self.early_stop == "probable" and votes.certainty() >= self.certainty:
                 return "probable" if number < self.samples - 1 else "samples"
-        return "samples"
+        return unless_cut("samples", (one for _, one in chains))
 
     def _weight(
         self, inputs: Mapping[str, Any], found: Prediction, trace: list[Any] | None
