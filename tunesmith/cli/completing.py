@@ -7,15 +7,11 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from tunesmith.lazy import lazy_pattern
+from tunesmith.compilers import compiler_names
 
 __all__ = ["ArtifactPath", "CompilerName", "ExperimentName", "ExportName", "RunName"]
 
 _PROJECT_FILE = "tunesmith.toml"
-# The class of a compiler, the name that it gives itself instead, and the words of a class's name. `compilers()` finds
-# the same, but imports them all.
-_COMPILER = lazy_pattern(r"(?m)^class (\w+)\(\w*Compiler\):|^    command_name = \"(.+)\"")
-_WORD = lazy_pattern(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class _Name(click.ParamType[str]):
@@ -63,13 +59,7 @@ class CompilerName(_Name):
 
     def names(self) -> Iterable[str]:
         """Return the compilers of the package."""
-        found = list[str]()
-        for file in _files("compilers"):
-            for kind, own in _COMPILER.findall(file.read_text(encoding="utf-8")):
-                if own:
-                    found.pop()
-                found.append(own or _WORD.sub("-", kind).lower())
-        return sorted(found)
+        return compiler_names()
 
 
 class ExportName(_Name):
@@ -79,7 +69,10 @@ class ExportName(_Name):
 
     def names(self) -> Iterable[str]:
         """Return the targets of the package."""
-        return [file.stem.replace("_", "-") for file in _files("artifacts/export")]
+        files = (
+            Path(__file__).parents[1].joinpath("artifacts", "export").glob("[!_]*.py")
+        )  # importing them takes seconds
+        return sorted(file.stem.replace("_", "-") for file in files)
 
 
 class ArtifactPath(click.Path):
@@ -94,11 +87,6 @@ class ArtifactPath(click.Path):
         paths = [str(root / "runs" / name / "artifact") for name in _runs()]
         found = [path for path in paths if path.startswith(incomplete) and Path(path, "manifest.json").is_file()]
         return [CompletionItem(path) for path in found] or [CompletionItem(incomplete, type="dir")]
-
-
-def _files(folder: str) -> list[Path]:
-    """Return the public files of a folder of the package, which are not imported: that takes seconds."""
-    return sorted(Path(__file__).parents[1].joinpath(folder).glob("[!_]*.py"))
 
 
 def _root() -> Path:

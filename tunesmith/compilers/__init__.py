@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tunesmith.compilers._effort import Effort
     from tunesmith.compilers._job import Job, job_of
     from tunesmith.compilers._mirror import Mirror, MirrorPlace, mirrored
+    from tunesmith.compilers._names import compiler_names
     from tunesmith.compilers._options import check_values, option, option_names, read_option
     from tunesmith.compilers._outcome import Outcome
     from tunesmith.compilers._plan import Plan, plan_of
@@ -53,6 +54,7 @@ __all__ = [
     "check_values",
     "Compiler",
     "compiler_named",
+    "compiler_names",
     "CompileReport",
     "CompileResult",
     "compilers",

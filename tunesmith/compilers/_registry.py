@@ -1,10 +1,10 @@
 """Compilers by name. A file of this package registers what it defines; nothing else is to be edited."""
 
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tunesmith.compilers._names import name_of
 from tunesmith.compilers._options import option_table
 from tunesmith.compilers.compiler import Compiler
 from tunesmith.errors import UsageError, shown
@@ -19,7 +19,7 @@ def compilers() -> Mapping[str, type[Compiler]]:
     for file in public_files(__name__.rpartition(".")[0]):
         for kind in vars(file).values():
             if _is_compiler(kind) and kind.__module__ == file.__name__:
-                found[kind.command_name or _kebab(kind.__name__)] = kind
+                found[kind.command_name or name_of(kind.__name__)] = kind
     return found
 
 
@@ -65,10 +65,6 @@ def options_text() -> str:
 
 def _is_compiler(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Compiler) and not inspect.isabstract(kind)
-
-
-def _kebab(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
 
 
 def _cell(text: str) -> str:
