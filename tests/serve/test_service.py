@@ -301,11 +301,15 @@ def test_a_page_of_another_origin_may_ask_if_it_is_named() -> None:
     assert (found.status_code, found.headers["access-control-allow-origin"]) == (200, "https://app.example")
     asks = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
     before = asked(service, lambda c: c.options("/predict", headers=asks))
-    assert before.status_code == 204
+    assert (before.status_code, before.headers["access-control-allow-origin"]) == (200, "https://app.example")
     assert "Authorization" in before.headers["access-control-allow-headers"]
     for other in ("https://evil.example", "https://app.example.evil.example", "null"):
         refused = asked(service, lambda c, other=other: c.options("/predict", headers={**asks, "Origin": other}))
         assert "access-control-allow-origin" not in refused.headers
+    readable = asked(
+        service, lambda c: c.post("/predict", json={"text": "hi"}, headers={"Origin": "https://app.example"})
+    )
+    assert (readable.status_code, readable.headers["access-control-allow-origin"]) == (401, "https://app.example")
     assert "access-control-allow-origin" not in asked(served(), lambda c: c.get("/healthz", headers=asks)).headers
     for wrong in ("*", "app.example", "https://app.example/"):
         with pytest.raises(UsageError, match="An origin is a scheme with a host"):

@@ -11,7 +11,7 @@ from tunesmith.serve.desk import Desk
 from tunesmith.serve.problem import Refusal
 from tunesmith.serve.route import Door, answers_of, app_of, refused
 from tunesmith.serve.visit import KEY, Visit
-from tunesmith.serve.web import Request, Response
+from tunesmith.serve.web import CORSMiddleware, Request
 
 __all__ = ["App"]
 
@@ -23,11 +23,6 @@ _HEADERS: dict[bytes, bytes] = {
 }
 _LISTED = list(_HEADERS.items())
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?")
-_PREFLIGHT = {
-    "access-control-allow-methods": "GET, POST",
-    "access-control-allow-headers": "Authorization, Content-Type, X-Request-Id",
-    "access-control-max-age": "600",
-}
 _Headers = list[tuple[bytes, bytes]]
 _OPEN = ("/healthz", "/readyz", "/")  # a page has nothing of what it is about
 
@@ -57,7 +52,15 @@ class App:
         origins: Sequence[str] = (),
     ) -> None:
         self.desk = desk
-        self._origins = frozenset(map(_origin, origins))
+        self._respond = self._guarded
+        if origins:
+            self._respond = CORSMiddleware(
+                self._guarded,
+                allow_origins=[_origin(text) for text in origins],
+                allow_methods=["GET", "POST"],
+                allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
+                expose_headers=["X-Request-Id", "Retry-After"],
+            )
         self._token = None if token is None else token.encode()
         self._hosts = None if hosts is None else frozenset(hosts)
 
@@ -91,32 +94,30 @@ class App:
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         visit = scope[KEY] = Visit.of(scope["headers"])
-        origin = _value(scope["headers"], b"origin") if self._origins else b""
-        is_named = origin in self._origins
-        sent = _Sent(send, visit, _shared(origin, is_named=is_named) if self._origins else [])
         try:
-            try:
-                self._guard_host(scope["headers"])
-                if is_named and scope["method"] == "OPTIONS":  # what a browser asks before, without a token
-                    await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, sent)
-                    return
-                self._guard_token(scope)
-                answer = self._answers.get((scope["method"], scope["path"]))
-                if answer is None:
-                    await self._app(scope, receive, sent)
-                else:
-                    response = await answer(Request(scope, receive))
-                    await response(scope, receive, sent)
-            except Refusal as refusal:
-                visit.error = refusal.kind
-                await refused(refusal, visit)(scope, receive, sent)
-            except Exception as error:
-                self.desk.failed(error, visit)
-                if sent.status is not None:
-                    raise  # closes the connection
-                await refused(Refusal(500, "InternalError", "The service failed."), visit)(scope, receive, sent)
+            await self._respond(scope, receive, _Sent(send, visit))
         finally:
-            self.note(visit, scope, sent.status or 499)
+            self.note(visit, scope, visit.status or 499)
+
+    async def _guarded(self, scope: Any, receive: Any, send: Any) -> None:
+        visit: Visit = scope[KEY]
+        try:
+            self._guard_host(scope["headers"])
+            self._guard_token(scope)
+            answer = self._answers.get((scope["method"], scope["path"]))
+            if answer is None:
+                await self._app(scope, receive, send)
+            else:
+                response = await answer(Request(scope, receive))
+                await response(scope, receive, send)
+        except Refusal as refusal:
+            visit.error = refusal.kind
+            await refused(refusal, visit)(scope, receive, send)
+        except Exception as error:
+            self.desk.failed(error, visit)
+            if visit.status is not None:
+                raise  # closes the connection
+            await refused(Refusal(500, "InternalError", "The service failed."), visit)(scope, receive, send)
 
     def _guard_host(self, headers: _Headers) -> None:
         if self._hosts is not None and _without_port(_value(headers, b"host").decode("latin-1")) not in self._hosts:
@@ -137,18 +138,17 @@ class App:
 
 
 class _Sent:
-    """The `send` of ASGI, which adds headers and knows the status."""
+    """The `send` of ASGI, which adds headers and notes the status."""
 
-    __slots__ = ("_send", "_shared", "_visit", "status")
+    __slots__ = ("_send", "_visit")
 
-    def __init__(self, send: Any, visit: Visit, shared: _Headers) -> None:
-        self._send, self._visit, self._shared = send, visit, shared
-        self.status: int | None = None
+    def __init__(self, send: Any, visit: Visit) -> None:
+        self._send, self._visit = send, visit
 
     async def __call__(self, message: Any) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            headers = [*message["headers"], *self._shared, (b"x-request-id", self._visit.id.encode())]
+            self._visit.status = message["status"]
+            headers = [*message["headers"], (b"x-request-id", self._visit.id.encode())]
             own = {name for name, _ in headers} & _HEADERS.keys()
             headers += _LISTED if not own else [(name, value) for name, value in _LISTED if name not in own]
             message = {**message, "headers": headers}
@@ -164,24 +164,18 @@ def _secured(described: dict[str, Any]) -> None:
             operation["security"] = []
 
 
-def _shared(origin: bytes, *, is_named: bool) -> _Headers:
-    """Return the headers by which a browser lets a page of a named origin read the answer."""
-    exposed = (b"access-control-expose-headers", b"X-Request-Id, Retry-After")
-    return [(b"vary", b"Origin"), *([(b"access-control-allow-origin", origin), exposed] if is_named else [])]
-
-
 def _value(headers: _Headers, wanted: bytes) -> bytes:
     return next((value for name, value in headers if name == wanted), b"")
 
 
-def _origin(text: str) -> bytes:
+def _origin(text: str) -> str:
     if _ORIGIN.fullmatch(text) is None:
         raise UsageError(
             "An origin is a scheme with a host, as `https://app.example` or `http://localhost:3000`. "
             f"Given: {shown(text)}."
         )
     named = text.lower()  # a browser leaves out the port of the scheme
-    return named.removesuffix(":443" if named.startswith("https:") else ":80").encode()
+    return named.removesuffix(":443" if named.startswith("https:") else ":80")
 
 
 def _without_port(host: str) -> str:

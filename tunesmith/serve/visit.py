@@ -25,6 +25,7 @@ class Visit:
     Attributes:
         id: of the client's header `X-Request-Id` if it is a plain one, else a new one.
         program, route: which endpoint; empty for an unknown path.
+        status: of the answer, once it begins.
         error: type of the failure.
         attempts: the runs of the program, one per input.
         inputs, outputs: its texts, for a log that shows them.
@@ -34,6 +35,7 @@ class Visit:
     id: str
     program: str = ""
     route: str = ""
+    status: int | None = None
     error: str | None = None
     attempts: Sequence[Attempt] = ()
     inputs: Any = None
