@@ -11,7 +11,7 @@ from tunesmith.compilers._job import Job
 from tunesmith.compilers._verdict import POWER
 from tunesmith.data import example_key
 from tunesmith.errors import UsageError, brief
-from tunesmith.evaluation import Row, binary_spread, examples_needed, least_changed, minimum_detectable_effect
+from tunesmith.evaluation import LEAST_CHANGED, Row, binary_spread, examples_needed, minimum_detectable_effect
 from tunesmith.formats import Format, get_format
 from tunesmith.lm import BaseLM, Budget, Meter
 from tunesmith.metrics import Judge, Metric
@@ -99,8 +99,8 @@ def _notes_of_test(job: Job) -> list[str]:
         return ["There is no test split: the verdict will be `untested`."]
     count = len(job.test) if job.test.groups is None else len(set(job.test.groups))
     what = "test examples" if job.test.groups is None else "groups of test examples"
-    if count < least_changed():
-        return [f"{count} {what} can prove nothing: at least {least_changed()} must differ. Have 100 or more."]
+    if count < LEAST_CHANGED:
+        return [f"{count} {what} can prove nothing: at least {LEAST_CHANGED} must differ. Have 100 or more."]
     spread = binary_spread(0.5, 0.5)
     shown = minimum_detectable_effect(count, spread, power=POWER)
     text = f"{count} {what} most likely show a gain of {min(shown, 1.0):.2f} or more"

@@ -10,10 +10,10 @@ from tunesmith.atomic import write_atomically
 from tunesmith.data import content_key
 from tunesmith.errors import UsageError, brief
 from tunesmith.evaluation import (
+    LEAST_CHANGED,
     Interval,
     PairedScores,
     examples_needed,
-    least_changed,
     lm_key,
     minimum_detectable_effect,
     program_key,
@@ -132,7 +132,7 @@ def _more_examples(scores: PairedScores, gain: Interval, spread: float | None) -
     if wanted is None:
         return None
     # An interval of few changed examples reaches to zero whatever their spread, see `paired_gain`.
-    wanted = max(wanted, math.ceil(least_changed() * gain.n / max(1, _changed(scores))))
+    wanted = max(wanted, math.ceil(LEAST_CHANGED * gain.n / max(1, _changed(scores))))
     return max(1, wanted - gain.n)
 
 

@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from tunesmith.evaluation.run_info import CANDIDATES, TRIALS, RunInfo, run_path, runs_in
     from tunesmith.evaluation.runs import RunFolder
     from tunesmith.evaluation.statistics import (
+        LEAST_CHANGED,
         Interval,
         bootstrap_interval,
-        least_changed,
         mean_interval,
         paired_gain,
         wilson,
@@ -88,7 +88,7 @@ __all__ = [
     "gain_spread",
     "holm",
     "Interval",
-    "least_changed",
+    "LEAST_CHANGED",
     "Ledger",
     "LedgerCounts",
     "LedgerView",

@@ -294,7 +294,7 @@ def _ends(
         number = there.sum(axis=1)
         total = np.where(there, f1, 0.0).sum(axis=1)
         means.append(np.divide(total, number, out=np.zeros(len(times)), where=number > 0))
-    return percentile_ends(np.concatenate(means), 0.95)
+    return percentile_ends(np.concatenate(means))
 
 
 def _text(value: Any) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Hashable, Sequence
 from statistics import NormalDist, stdev
 
-from tunesmith.evaluation.resampling import group_sums
+from tunesmith.evaluation.resampling import TAIL, group_sums
 
 __all__ = ["binary_spread", "examples_needed", "gain_spread", "minimum_detectable_effect"]
 
@@ -42,31 +42,30 @@ def binary_spread(before: float, after: float) -> float:
     return math.sqrt(before * (1 - before) + after * (1 - after))
 
 
-def minimum_detectable_effect(n: int, spread: float, *, power: float = 0.8, confidence: float = 0.95) -> float:
+def minimum_detectable_effect(n: int, spread: float, *, power: float = 0.8) -> float:
     """Return the smallest true gain that `n` examples show with the chance `power`.
 
     Args:
         n: examples.
         spread: standard deviation of one example's gain.
         power: the chance that the interval of such a gain lies above zero.
-        confidence: of the two-sided interval.
     """
-    return (_z(confidence) + _NORMAL.inv_cdf(power)) * spread / math.sqrt(n)
+    return _spreads(power) * spread / math.sqrt(n)
 
 
-def examples_needed(effect: float, spread: float, *, power: float = 0.8, confidence: float = 0.95) -> int | None:
+def examples_needed(effect: float, spread: float, *, power: float = 0.8) -> int | None:
     """Return how many examples show a true gain of `effect` with the chance `power`; `None` if none are enough.
 
     Args:
         effect: the true mean gain.
         spread: standard deviation of one example's gain.
         power: the chance that the interval of such a gain lies above zero.
-        confidence: of the two-sided interval.
     """
     if effect <= 0:
         return None
-    return max(2, math.ceil(((_z(confidence) + _NORMAL.inv_cdf(power)) * spread / effect) ** 2))
+    return max(2, math.ceil((_spreads(power) * spread / effect) ** 2))
 
 
-def _z(confidence: float) -> float:
-    return _NORMAL.inv_cdf(0.5 + confidence / 2)
+def _spreads(power: float) -> float:
+    """Return how many standard errors above zero a gain lies that is shown with the chance `power`."""
+    return _NORMAL.inv_cdf(1 - TAIL) + _NORMAL.inv_cdf(power)

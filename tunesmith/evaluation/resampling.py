@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 else:
     np = lazy_module("numpy")
 
-__all__ = ["bca_ends", "group_sums", "jackknife_means", "percentile_ends", "resampled_means", "typical_ends"]
+__all__ = ["bca_ends", "group_sums", "jackknife_means", "percentile_ends", "resampled_means", "TAIL", "typical_ends"]
+
+TAIL = (1 - 0.95) / 2
+"""The share that an interval leaves out at each end: all cover 95 %."""
 
 DRAWS = 10_000
 _CHUNK = 1_000_000  # values held at once
@@ -41,43 +44,38 @@ def group_sums(
     return sums, sizes
 
 
-def resampled_means(
-    sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]", *, seed: int, draws: int = DRAWS
-) -> "NDArray[np.float64]":
-    """Return the means of `draws` resamples of the groups with replacement."""
+def resampled_means(sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]", *, seed: int) -> "NDArray[np.float64]":
+    """Return the means of 10,000 resamples of the groups with replacement."""
     rng, count = np.random.default_rng(seed), len(sums)
     if (sizes == 1).all():
         # The mean of a resample depends only on how often each distinct value is drawn: a multinomial draw is the
         # same distribution as drawing n items, at a fraction of the memory.
         distinct, counts = np.unique(sums, return_counts=True)
         if len(distinct) <= max(_FEW, count // 2):
-            found: NDArray[np.float64] = rng.multinomial(count, counts / count, size=draws) @ distinct / count
+            found: NDArray[np.float64] = rng.multinomial(count, counts / count, size=DRAWS) @ distinct / count
             return found
     rows = max(1, _CHUNK // count)
     parts = []
-    for start in range(0, draws, rows):
-        drawn = rng.integers(0, count, size=(min(rows, draws - start), count))
+    for start in range(0, DRAWS, rows):
+        drawn = rng.integers(0, count, size=(min(rows, DRAWS - start), count))
         parts.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
     return np.concatenate(parts)
 
 
-def percentile_ends(means: "NDArray[np.float64]", confidence: float) -> "tuple[float, float]":
+def percentile_ends(means: "NDArray[np.float64]") -> "tuple[float, float]":
     """Return the percentile interval (Efron & Tibshirani 1993, chapter 13)."""
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    low, high = np.quantile(means, [TAIL, 1 - TAIL])
     return float(low), float(high)
 
 
-def typical_ends(
-    sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]", confidence: float
-) -> tuple[float, float] | None:
+def typical_ends(sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]") -> tuple[float, float] | None:
     """Return the interval between the outermost means of subsets of the groups; `None` of so few that there is none.
 
     There are `2**n - 1` subsets, and the centre of a symmetric distribution lies between any two neighbours of their
     ordered means with the same chance, whatever its tails (Hartigan 1969). It holds what a sign-flip test of the mean
     does not exclude. Its cost doubles with each group, so it is for few of them.
     """
-    outside = int((1 - confidence) / 2 * 2 ** len(sums) + 1e-9)
+    outside = int(TAIL * 2 ** len(sums) + 1e-9)
     if outside < 1:
         return None
     totals, counts = np.zeros(1), np.zeros(1)
@@ -90,7 +88,7 @@ def typical_ends(
 
 
 def bca_ends(
-    means: "NDArray[np.float64]", sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]", confidence: float
+    means: "NDArray[np.float64]", sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]"
 ) -> tuple[float, float]:
     """Return the bias-corrected and accelerated interval (Efron 1987; Efron & Tibshirani 1993, chapter 14).
 
@@ -108,7 +106,7 @@ def bca_ends(
     bias = normal.inv_cdf(min(max(below, 0.5 / len(means)), 1 - 0.5 / len(means)))
     skew = float((apart**3).sum()) / (6 * square**1.5)
     ends = []
-    for tail in ((1 - confidence) / 2, (1 + confidence) / 2):
+    for tail in (TAIL, 1 - TAIL):
         z = bias + normal.inv_cdf(tail)
         ends.append(normal.cdf(bias + z / (1 - skew * z)) if skew * z < 1 else float(z > 0))
     low, high = np.quantile(means, ends)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.evaluation.resampling import bca_ends, group_sums, percentile_ends, resampled_means, typical_ends
+from tunesmith.evaluation.resampling import TAIL, bca_ends, group_sums, percentile_ends, resampled_means, typical_ends
 from tunesmith.lazy import lazy_module
 
 if TYPE_CHECKING:
@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 else:
     np = lazy_module("numpy")
 
-__all__ = ["bootstrap_interval", "Interval", "least_changed", "mean_interval", "mean_of", "paired_gain", "wilson"]
+__all__ = ["bootstrap_interval", "Interval", "LEAST_CHANGED", "mean_interval", "mean_of", "paired_gain", "wilson"]
 
+LEAST_CHANGED = math.ceil(1 - math.log2(2 * TAIL))
+"""How many changed observations a two-sided sign test needs to exclude chance if all went the same way."""
 
 _FEW = 20  # observations, below which percentiles of a bootstrap are too narrow for gains with long tails
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean with its confidence interval over `n` values; all `None` where there are no values."""
+    """A mean with its 95 % confidence interval over `n` values; all `None` where there are no values."""
 
     mean: float | None
     low: float | None
@@ -44,20 +46,14 @@ def mean_of(values: Sequence[float]) -> float | None:
     return float(np.asarray(values, dtype=float).mean()) if len(values) else None
 
 
-def least_changed(confidence: float = 0.95) -> int:
-    """Return how many changed observations a two-sided sign test needs to exclude chance if all went the same way."""
-    return math.ceil(1 - math.log2(1 - confidence))
-
-
-def wilson(successes: float, n: int, *, confidence: float = 0.95) -> Interval:
+def wilson(successes: float, n: int) -> Interval:
     """Return the score interval for a proportion (Wilson 1927).
 
     Args:
         successes: how many of `n` were right.
         n: at least 1.
-        confidence: coverage, between 0 and 1.
     """
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    z = NormalDist().inv_cdf(1 - TAIL)
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -72,7 +68,6 @@ def mean_interval(
     values: Sequence[float],
     *,
     groups: Sequence[Hashable] | None = None,
-    confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """Return the mean of `values` with an interval: Wilson's if all are 0 or 1, else a bootstrap BCa one.
@@ -83,19 +78,18 @@ def mean_interval(
     Args:
         values: scores.
         groups: the group of each, where examples are related; then groups are drawn, whatever the values.
-        confidence: coverage, between 0 and 1.
         seed: of the draws.
     """
     if not values:
         return Interval(None, None, None, 0)
     is_right_or_wrong = set(values) <= _RIGHT_OR_WRONG
     if groups is None and is_right_or_wrong:
-        return wilson(sum(values), len(values), confidence=confidence)
-    found = bootstrap_interval(values, groups=groups, confidence=confidence, seed=seed)
+        return wilson(sum(values), len(values))
+    found = bootstrap_interval(values, groups=groups, seed=seed)
     if groups is None or not is_right_or_wrong or found.mean is None or found.low != found.high:
         return found
     count = len(set(groups))
-    return replace(wilson(found.mean * count, count, confidence=confidence), mean=found.mean, n=found.n)
+    return replace(wilson(found.mean * count, count), mean=found.mean, n=found.n)
 
 
 def bootstrap_interval(
@@ -103,7 +97,6 @@ def bootstrap_interval(
     *,
     groups: Sequence[Hashable] | None = None,
     method: str = "bca",
-    confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """Return the mean of `values` with a bootstrap interval of 10,000 draws.
@@ -113,7 +106,6 @@ def bootstrap_interval(
         groups: the group of each: groups are drawn whole (Davison & Hinkley 1997, section 3.8), because related
             examples are not as many observations as they are examples.
         method: `bca` (Efron 1987) or `percentile` (Efron & Tibshirani 1993, chapter 13).
-        confidence: coverage, between 0 and 1.
         seed: of the draws.
 
     Raises:
@@ -123,9 +115,7 @@ def bootstrap_interval(
         raise ValueError(f"There is no bootstrap interval {method!r}. Use `bca` or `percentile`.")
     sums, sizes = group_sums(values, groups)
     means = resampled_means(sums, sizes, seed=seed)
-    low, high = (
-        percentile_ends(means, confidence) if method == "percentile" else bca_ends(means, sums, sizes, confidence)
-    )
+    low, high = percentile_ends(means) if method == "percentile" else bca_ends(means, sums, sizes)
     return Interval(mean_of(values), low, high, len(values))
 
 
@@ -134,7 +124,6 @@ def paired_gain(
     after: Sequence[float],
     *,
     groups: Sequence[Hashable] | None = None,
-    confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """Return the mean of `after - before` over the same examples, with a paired bootstrap interval.
@@ -152,21 +141,20 @@ def paired_gain(
         after: scores of the same examples in the same order.
         groups: the group of each example, where some are related: groups are drawn whole, and a group is one
             observation of the sign test.
-        confidence: coverage, between 0 and 1.
         seed: of the draws.
     """
     differences = [b - a for a, b in zip(before, after, strict=True)]
     if not differences:
         return Interval(None, None, None, 0)
-    found = bootstrap_interval(differences, groups=groups, method="percentile", confidence=confidence, seed=seed)
+    found = bootstrap_interval(differences, groups=groups, method="percentile", seed=seed)
     sums, sizes = group_sums(differences, groups)
-    few = typical_ends(sums, sizes, confidence) if len(sums) < _FEW else None
+    few = typical_ends(sums, sizes) if len(sums) < _FEW else None
     if few is not None and found.low is not None and found.high is not None:
         found = replace(found, low=min(found.low, few[0]), high=max(found.high, few[1]))
     if min(differences) == max(differences):
-        least = differences[0] * ((1 - confidence) / 2) ** (1 / len(sums))
+        least = differences[0] * TAIL ** (1 / len(sums))
         found = replace(found, low=min(least, differences[0]), high=max(least, differences[0]))
     changed = int(np.count_nonzero(sums))
-    if changed >= least_changed(confidence) or found.low is None or found.high is None:
+    if changed >= LEAST_CHANGED or found.low is None or found.high is None:
         return found
     return replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))
