@@ -49,9 +49,7 @@ def chosen_spec(given: str | None, project: Project | None = None) -> str | None
     return given if given is not None else (current_project() if project is None else project).settings.lm.spec
 
 
-def chosen_model(
-    given: str | None, project: Project | None = None, *, slots: int | None = None
-) -> tuple[str | None, dict[str, Any]]:
+def chosen_model(given: str | None, project: Project) -> tuple[str | None, dict[str, Any]]:
     """Return the spec of the model (or `None`) and its options.
 
     The options under [lm] apply only to the model named there. They apply also if another place names that model, so
@@ -60,8 +58,7 @@ def chosen_model(
     Raises:
         UsageError: the project file is invalid.
     """
-    project = current_project() if project is None else project
-    settings = project.changed(lm={"spec": given, "slots": slots}).settings.lm
+    settings = project.changed(lm={"spec": given}).settings.lm
     return settings.spec, {} if settings.spec is None else settings.options()
 
 

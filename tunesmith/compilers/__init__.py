@@ -6,11 +6,10 @@ from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
     from tunesmith.compilers._bad_cases import BadCasesReport
-    from tunesmith.compilers._bootstrap import Bootstrapped
     from tunesmith.compilers._compiling import Place, run_job
     from tunesmith.compilers._effort import Effort
     from tunesmith.compilers._job import Job, job_of
-    from tunesmith.compilers._mirror import Mirror, MirrorPlace, mirrored
+    from tunesmith.compilers._mirror import Mirror, MirrorPlace
     from tunesmith.compilers._names import compiler_names
     from tunesmith.compilers._options import check_values, option, option_names, read_option
     from tunesmith.compilers._outcome import Outcome
@@ -46,7 +45,6 @@ __all__ = [
     "APE",
     "BadCasesReport",
     "BootstrapFewShot",
-    "Bootstrapped",
     "BPO",
     "Calibrate",
     "calibrated",
@@ -77,7 +75,6 @@ __all__ = [
     "KNNFewShot",
     "LabeledFewShot",
     "Mirror",
-    "mirrored",
     "MirrorPlace",
     "OBJECTIVES",
     "OPRO",

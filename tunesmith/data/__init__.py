@@ -7,7 +7,6 @@ from tunesmith.lazy import lazy_package
 if TYPE_CHECKING:
     from tunesmith.data.advice import as_options, as_settings
     from tunesmith.data.checkup import (
-        FINDINGS,
         DataCheck,
         FieldFacts,
         Finding,
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from tunesmith.data.datafile import DataFile, compared_fields, plain
     from tunesmith.data.dataset import Dataset, Splits
     from tunesmith.data.disjoint import check_disjoint
-    from tunesmith.data.fitting import Fitted, fitted, with_labels
+    from tunesmith.data.fitting import Fitted, fitted
     from tunesmith.data.keys import canonical_json, content_key, example_key, fields_of, inputs_key
     from tunesmith.data.labeling import Decision, Labeling
     from tunesmith.data.language import language_of
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from tunesmith.data.score import Score
     from tunesmith.data.scripts import scripts_of
     from tunesmith.data.shapes.registry import known_shapes, register_shape
-    from tunesmith.data.shapes.shape import Dropped, Given, Shape, WrongField
-    from tunesmith.data.similar import NEAR, similar_texts
+    from tunesmith.data.shapes.shape import Dropped, Given, Shape
     from tunesmith.data.source import Reading, Row
     from tunesmith.data.text import normalize_text, tokens
     from tunesmith.data.writers import check_targets, jsonl, write_rows
@@ -57,7 +55,6 @@ __all__ = [
     "FieldFacts",
     "fields_of",
     "Finding",
-    "FINDINGS",
     "Fitted",
     "fitted",
     "Given",
@@ -68,7 +65,6 @@ __all__ = [
     "language_of",
     "looks_like_labels",
     "MISSING",
-    "NEAR",
     "normalize_text",
     "Place",
     "plain",
@@ -79,10 +75,7 @@ __all__ = [
     "Score",
     "scripts_of",
     "Shape",
-    "similar_texts",
     "Splits",
     "tokens",
-    "with_labels",
     "write_rows",
-    "WrongField",
 ]

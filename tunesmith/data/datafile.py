@@ -96,7 +96,7 @@ class DataFile:
             raise DataError(f"`{self.path}` has no rows.")
         return self
 
-    def dataset(self, inputs: Sequence[str], name: str | None = None) -> Dataset:
+    def dataset(self, inputs: Sequence[str]) -> Dataset:
         """Return the rows as a dataset whose examples are in the order of `rows`, unchanged but for JSON's types.
 
         Raises:
@@ -106,7 +106,7 @@ class DataFile:
         for row in self.rows:
             wanted.check_inputs(row, row.value)
         examples = (Example(base=plain(row.value)).with_inputs(*inputs) for row in self.rows)
-        return Dataset(tuple(examples), tuple(inputs), self.path.stem if name is None else name)
+        return Dataset(tuple(examples), tuple(inputs), self.path.stem)
 
 
 def plain(value: Any) -> Any:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         read_scores,
     )
     from tunesmith.evaluation.ledger_view import LedgerView, lm_key, program_key, program_source
-    from tunesmith.evaluation.paired_tests import holm, signed_rank_test, two_sided_test
+    from tunesmith.evaluation.paired_tests import holm, two_sided_test
     from tunesmith.evaluation.power import (
         binary_spread,
         examples_needed,
@@ -122,7 +122,6 @@ __all__ = [
     "Runner",
     "runs_in",
     "ScoredRow",
-    "signed_rank_test",
     "Step",
     "TRIALS",
     "Turns",

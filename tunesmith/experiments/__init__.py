@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from tunesmith.experiments.reports_compared import ComparedReport, ReportComparison, compare_reports
     from tunesmith.experiments.scaffold import write_template
     from tunesmith.experiments.self_instruct import SeedTask, new_tasks, seed_tasks
-    from tunesmith.experiments.settings import ProjectSettings
     from tunesmith.experiments.synth import Synthesis, SynthSettings
-    from tunesmith.experiments.tracking import Tracked, export_run
+    from tunesmith.experiments.tracking import export_run
     from tunesmith.experiments.verifying import Verification, verify_artifact
 else:
     __getattr__ = lazy_package(__name__)
@@ -70,7 +69,6 @@ __all__ = [
     "project_experiment",
     "PROJECT_FILE",
     "project_root",
-    "ProjectSettings",
     "report_page",
     "ReportComparison",
     "run_demo",
@@ -83,7 +81,6 @@ __all__ = [
     "SynthSettings",
     "TaskBoard",
     "timed_calls",
-    "Tracked",
     "Tried",
     "Verification",
     "verify_artifact",

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tunesmith.lm.engines.ollama.cloud import is_cloud_name
     from tunesmith.lm.engines.ollama.facts import ModelFacts, OwnTurns
     from tunesmith.lm.engines.registry import EngineKind, engine_kind, engine_kinds, file_options, register_engine
-    from tunesmith.lm.folders import cache_dir, home, models_dir
+    from tunesmith.lm.folders import home, models_dir
     from tunesmith.lm.meter import Budget, Meter, Spend
     from tunesmith.lm.model import LM, as_lm, build_lm, lm, reply_cache
     from tunesmith.lm.options import (
@@ -77,7 +77,6 @@ __all__ = [
     "BaseLM",
     "Budget",
     "build_lm",
-    "cache_dir",
     "Call",
     "Capabilities",
     "check_options",

@@ -347,7 +347,6 @@ def text_response(
     cached_tokens: int | None = None,
     thinking: str | None = None,
     logprobs: tuple[TokenLogprob, ...] | None = None,
-    provider_data: Mapping[str, Any] | None = None,
 ) -> Response:
     """Return a `Response` that holds `text`; unknown token counts are `None`."""
     parts: tuple[Any, ...] = (TextPart(text),)
@@ -360,7 +359,6 @@ def text_response(
         finish_reason=finish_reason,  # type: ignore[arg-type]  # a Literal upstream
         usage=Usage(input_tokens, output_tokens, cache_read_tokens=cached_tokens),
         logprobs=logprobs,
-        provider_data=None if provider_data is None else dict(provider_data),
     )
 
 

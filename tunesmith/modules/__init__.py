@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         bind_nearest,
         bound_format,
         bound_offsets,
-        format_of,
         lone_prediction,
         lone_predictor,
         saved_settings,
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.flows.parallel import Parallel
     from tunesmith.modules.flows.router import Router
     from tunesmith.modules.flows.state_machine import StateMachine
-    from tunesmith.modules.idle import Idle, idle_of
+    from tunesmith.modules.idle import idle_of
     from tunesmith.modules.inputs import ProgramInputs, program_inputs
     from tunesmith.modules.likelihood import Likelihood
     from tunesmith.modules.module import (
@@ -151,14 +150,12 @@ __all__ = [
     "FINISH",
     "Finished",
     "forgetful",
-    "format_of",
     "Fuse",
     "fused",
     "Generate",
     "GraphOfThoughts",
     "Hybrid",
     "HyDE",
-    "Idle",
     "idle_of",
     "inputs_text",
     "Iterate",

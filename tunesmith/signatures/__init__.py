@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from tunesmith.signatures.signature import (
         NAMED_TYPES,
         Example,
-        FieldNames,
         InputField,
         OutputField,
         Signature,
@@ -75,7 +74,6 @@ __all__ = [
     "field_description",
     "field_names",
     "field_schema",
-    "FieldNames",
     "fingerprint",
     "gbnf_literal",
     "given_value",

@@ -6,8 +6,8 @@ from tunesmith.lazy import lazy_package
 
 if TYPE_CHECKING:
     from tunesmith.experiments.tracking.record import Tracked, TrackedRun
-    from tunesmith.experiments.tracking.trackers import TRACKERS, export_run
+    from tunesmith.experiments.tracking.trackers import export_run
 
-__all__ = ["export_run", "Tracked", "TrackedRun", "TRACKERS"]
+__all__ = ["export_run", "Tracked", "TrackedRun"]
 
 __getattr__ = lazy_package(__name__)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tunesmith.modules.retrieval.dedupe import Dedupe
     from tunesmith.modules.retrieval.fuse import Fuse
     from tunesmith.modules.retrieval.fusion import fused
-    from tunesmith.modules.retrieval.generate import Generate, passages_text
+    from tunesmith.modules.retrieval.generate import Generate
     from tunesmith.modules.retrieval.hybrid import Hybrid
     from tunesmith.modules.retrieval.iterate import Iterate
     from tunesmith.modules.retrieval.passage import Passage, Retriever, as_retriever
@@ -45,7 +45,6 @@ __all__ = [
     "HyDE",
     "Iterate",
     "Passage",
-    "passages_text",
     "PgVector",
     "RAG",
     "Recall",
