@@ -93,6 +93,27 @@ def test_a_list_too_long_for_a_map_is_the_callers_fault_unless_a_step_wrote_it()
         assert ("at most 2 items. Given: 3" in found.text) == (status == 422)
 
 
+class Optional(dspy.Signature):
+    """Answer."""
+
+    text: str = dspy.InputField()
+    hint: str | None = dspy.InputField()
+    tone: str = dspy.InputField(default="dry")
+    answer: str = dspy.OutputField()
+
+
+def test_an_input_with_a_default_and_one_that_may_be_none_may_be_left_out() -> None:
+    step = ts.Predict(Optional)
+    for program in (step, ts.Chain(answer=step, short=ts.Predict("answer -> short")), ts.Chain(only=step)):
+        seen: list[str] = []
+        service = served(lambda one, seen=seen: seen.append(one.text) or "ok", program=program)
+        assert asked(service, lambda c: c.post("/predict", json={"text": "hi"})).status_code == 200
+        assert "Text: hi\nTone: dry" in seen[0]  # as a call of the program without `hint`
+        assert asked(service, lambda c: c.post("/predict", json={"hint": "no"})).status_code == 422
+        schema = asked(service, lambda c: c.get("/openapi.json")).json()["components"]["schemas"]["Inputs"]
+        assert (schema["required"], schema["properties"]["tone"]["default"]) == (["text"], "dry")
+
+
 @each(
     "error, status",
     [

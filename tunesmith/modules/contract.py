@@ -12,9 +12,9 @@ from typing_extensions import TypedDict
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.formats import history_field
-from tunesmith.modules.inputs import program_inputs
+from tunesmith.modules.inputs import ProgramInputs, program_inputs
 from tunesmith.modules.module import DspyChainOfThought, DspyPredict, Module, signature_of
-from tunesmith.signatures import Signature, field_description, input_types, output_types
+from tunesmith.signatures import Signature, field_description, output_types, to_json_value
 
 __all__ = ["Chat", "Contract", "typed_object"]
 
@@ -38,7 +38,8 @@ class Contract:
     """What a program takes and returns.
 
     Attributes:
-        inputs: a typed dictionary; its values are passed to the program.
+        inputs: a typed dictionary; its values are passed to the program. An input with a default, and one that may be
+            `None`, may be left out; then the program is called without it.
         outputs: a typed dictionary. A module around its steps may leave an output out or have `None` for it, as one
             that abstains, and may return more.
         right: a typed dictionary of right outputs: those that a row of data has to have are required, so not the
@@ -67,11 +68,7 @@ class Contract:
         # Of a predictor: what it replies is what the program returns, and no more and no less.
         certain = found.exact and isinstance(program, DspyPredict | DspyChainOfThought)
         signature = _whole_signature(program) if certain else found.signature
-        entries = (
-            _input_entries(found.signature, longest)
-            if found.signature is not None
-            else [(name, *entry) for name, entry in found.parameters.items()]
-        )
+        entries = _input_entries(found, longest)
         inputs = _typed(f"{name}Inputs", entries, "forbid")
         _check_known(inputs, entries)
         results = [] if signature is None else _output_entries(signature, certain=certain)
@@ -101,11 +98,13 @@ Entry = tuple[str, Any, bool]
 """A name, its type and whether it has to be there."""
 
 
-def _input_entries(signature: type[Signature], longest: int) -> list[Entry]:
-    infos: Mapping[str, FieldInfo] = signature.input_fields
+def _input_entries(inputs: ProgramInputs, longest: int) -> list[Entry]:
+    if inputs.signature is None:
+        return [(name, *entry) for name, entry in inputs.parameters.items()]
+    infos: Mapping[str, FieldInfo] = inputs.signature.input_fields
     return [
-        (name, _described(_bounded(kind, longest), infos[name]), _is_required(infos[name]))
-        for name, kind in input_types(signature).items()
+        (name, _with_default(_described(_bounded(kind, longest), infos[name]), infos[name]), required)
+        for name, (kind, required) in inputs.parameters.items()
     ]
 
 
@@ -128,6 +127,16 @@ def _bounded(kind: Any, longest: int) -> Any:
 def _described(kind: Any, info: FieldInfo) -> Any:
     text = field_description(info)
     return kind if text is None else Annotated[kind, Field(description=text)]
+
+
+def _with_default(kind: Any, info: FieldInfo) -> Any:
+    """Return the type with its default for readers of the schema; a program fills it in by itself."""
+    if info.default is PydanticUndefined:
+        return kind
+    try:
+        return Annotated[kind, Field(json_schema_extra={"default": to_json_value(info.default)})]
+    except (TypeError, ValueError, RecursionError):
+        return kind
 
 
 def _is_required(info: FieldInfo) -> bool:

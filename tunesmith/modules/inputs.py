@@ -37,11 +37,14 @@ class ProgramInputs:
 
     @property
     def parameters(self) -> dict[str, tuple[Any, bool]]:
-        """The type of each input, `Any` if nothing says it, and whether it has to be given."""
+        """The type of each input, `Any` if nothing says it, and whether it has to be given.
+
+        That is not so of one that has a default, or may be `None` as its type says.
+        """
         if self.signature is not None:
             infos: Mapping[str, FieldInfo] = self.signature.input_fields
             return {
-                name: (kind, infos[name].is_required() and not takes_none(self.signature, name))
+                name: (kind, infos[name].is_required() and (kind is Any or not takes_none(self.signature, name)))
                 for name, kind in input_types(self.signature).items()
             }
         known = {} if self.forward is None else _declared(self.forward).parameters

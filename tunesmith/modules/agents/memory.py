@@ -75,7 +75,7 @@ class Memory(Flow):
         self._search = _Search(lm(embed) if isinstance(embed, str) else embed)
         self.tokens, self.recalled = tokens, recalled
         own = {name: kind for name, kind in inputs.items() if name != _MEMORY}
-        joined: Any = None if outputs is None else joined_signature(own, outputs)
+        joined: Any = None if outputs is None else joined_signature(own, outputs, self.parts.defaults())
         field: Any = InputField(default=[])
         self.signature = None if joined is None else joined.append(_PAST, field, list[dict[str, Any]])
 

@@ -47,7 +47,7 @@ class Chain(Flow):
             if outputs is not None:  # after a step of unknown outputs, no input is known to be one of the chain
                 inputs |= {one: kind for one, kind in given.items() if one not in outputs and one not in inputs}
                 outputs = None if known is None or self.parts.inputs(name) is None else {**outputs, **known}
-        self.signature = None if outputs is None else joined_signature(inputs, outputs)
+        self.signature = None if outputs is None else joined_signature(inputs, outputs, self.parts.defaults())
 
     def spec(self) -> Mapping[str, Any]:
         """Return the constructor's arguments except the settings."""

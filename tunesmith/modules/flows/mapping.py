@@ -61,7 +61,9 @@ class Map(Flow):
         self.signature = (
             None
             if outputs is None
-            else joined_signature(listed, {name: _list_of(kind) for name, kind in outputs.items()})
+            else joined_signature(
+                listed, {name: _list_of(kind) for name, kind in outputs.items()}, self.parts.defaults()
+            )
         )
 
     def spec(self) -> Mapping[str, Any]:

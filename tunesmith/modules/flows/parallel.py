@@ -49,7 +49,9 @@ class Parallel(Flow):
             inputs = {**self.parts.input_types(name), **inputs}
         known = {name: self.parts.output_types(name) for name in self.parts.names}
         typed = {name: types for name, types in known.items() if types is not None}
-        self.signature = joined_signature(inputs, _merged(typed)) if len(typed) == len(known) else None
+        self.signature = (
+            joined_signature(inputs, _merged(typed), self.parts.defaults()) if len(typed) == len(known) else None
+        )
 
     def spec(self) -> Mapping[str, Any]:
         """Return the constructor's arguments except the settings."""

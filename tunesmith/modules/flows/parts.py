@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
+
+from pydantic_core import PydanticUndefined
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.modules.flow import Call
@@ -84,11 +87,21 @@ class Parts:
         """Return the types of a part's outputs, `None` if only its code knows them."""
         return self._known[name].outputs
 
+    def defaults(self) -> dict[str, Any]:
+        """Return the default of each input for which all parts that take it have the same one."""
+        takers = [one.inputs for one in self._known.values() if one.inputs is not None]
+        found: dict[str, Any] = {}
+        for name in dict.fromkeys(name for one in takers for name in one.names):
+            given = [_default(one, name) for one in takers if name in one.names]
+            if PydanticUndefined not in given and all(one == given[0] for one in given):
+                found[name] = given[0]
+        return found
+
     def call(self, owner: Any, name: str, fields: Mapping[str, Any]) -> Call:
         """Return the call of a part with those of `fields` that it takes.
 
         Raises:
-            UsageError: one that it needs is not there.
+            UsageError: one that it needs is not there. One with a default, and one that may be `None`, is not needed.
         """
         known = self._known[name].inputs
         if known is None:
@@ -112,8 +125,13 @@ def _known(part: Module) -> _Known:
     return _Known(inputs, output_types(declared) if typed else None)  # type: ignore[arg-type]
 
 
+def _default(inputs: ProgramInputs, name: str) -> Any:
+    info: Any = None if inputs.signature is None else inputs.signature.input_fields[name]
+    return PydanticUndefined if info is None else info.default
+
+
 def _is_needed(known: ProgramInputs, name: str) -> bool:
-    return known.signature is None or known.signature.input_fields[name].is_required()
+    return known.signature is None or known.parameters[name][1]
 
 
 def prediction_fields(found: Any, what: str) -> dict[str, Any]:
@@ -127,9 +145,18 @@ def prediction_fields(found: Any, what: str) -> dict[str, Any]:
     return dict(found.items())
 
 
-def joined_signature(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> type[Signature] | None:
-    """Return the signature of a composition, `None` if it has no output. An input is not an output, too."""
-    fields: dict[str, Any] = {name: (kind, InputField()) for name, kind in inputs.items()}
+def joined_signature(
+    inputs: Mapping[str, Any], outputs: Mapping[str, Any], defaults: Mapping[str, Any] = MappingProxyType({})
+) -> type[Signature] | None:
+    """Return the signature of a composition, `None` if it has no output. An input is not an output, too.
+
+    Args:
+        inputs: their types.
+        outputs: theirs.
+        defaults: of inputs that have one.
+    """
+    made_as = {name: {"default": defaults[name]} if name in defaults else {} for name in inputs}
+    fields: dict[str, Any] = {name: (kind, InputField(**made_as[name])) for name, kind in inputs.items()}
     fields |= {name: (kind, OutputField()) for name, kind in outputs.items() if name not in inputs}
     if len(fields) == len(inputs):
         return None

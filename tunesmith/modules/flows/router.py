@@ -111,4 +111,4 @@ class Router(Choosing):
             inputs = {**self.parts.input_types(name), **inputs}
             for output, kind in (self.parts.output_types(name) or {}).items():
                 outputs[output] = Union[outputs.get(output, kind), kind]  # noqa: UP007 - the types are not known here
-        return joined_signature(inputs, outputs)
+        return joined_signature(inputs, outputs, self.parts.defaults())

@@ -174,7 +174,7 @@ class StateMachine(Choosing):
         chosen = any(len(some) > 1 for some in self.moves.values())
         if chosen and None not in typed and self.field not in {**inputs, **outputs}:
             raise UsageError(f"`field` must be an input or output of a state. Given: {shown(self.field)}.")
-        return None if None in typed else joined_signature(inputs, outputs)
+        return None if None in typed else joined_signature(inputs, outputs, self.parts.defaults())
 
 
 def _moves(given: Any) -> dict[str, list[str]]:
