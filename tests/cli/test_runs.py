@@ -57,6 +57,30 @@ def test_a_run_is_shown_with_its_candidates(workspace: Workspace) -> None:
     assert text.index("Candidates") < text.index("Identity"), "what people read first stands first"
 
 
+def test_what_a_finished_run_has_lost_is_told_and_written_again(workspace: Workspace) -> None:
+    folder = workspace.folder / "runs" / "first"
+    for name in ("candidates.json", "run.db"):
+        for path in folder.glob(f"{name}*"):
+            path.unlink()
+        assert f"Its {name} is " in run("runs", "show", "first").stdout
+        assert run("report", "first").exit_code == 0
+        assert f"Its {name} is " in (folder / "report.html").read_text(encoding="utf-8")
+        assert "Run the compile that made it again" in check_failure(run("compare", "first"), 2)
+        assert run("compile", "--quiet").exit_code == 0
+        assert f"Its {name} is " not in run("runs", "show", "first").stdout
+        assert run("compare", "first").exit_code == 0
+
+
+def test_an_artifact_without_its_manifest_is_made_again_as_advised(workspace: Workspace) -> None:
+    folder = workspace.folder / "runs" / "first" / "artifact"
+    (folder / "manifest.json").unlink()
+    assert "remove the folder and compile again" in check_failure(run("show", workspace.artifact), 1)
+    assert "or remove the folder" in check_failure(run("compile", "--quiet"), 2)
+    shutil.rmtree(folder)
+    assert run("compile", "--quiet").exit_code == 0
+    assert run("show", workspace.artifact).exit_code == 0
+
+
 def candidate_lines() -> list[str]:
     text = run("runs", "show", "first").stdout
     lines = text[text.index("Candidates\n") :].splitlines()[3:]

@@ -57,7 +57,8 @@ def read_files(folder: Path) -> dict[str, bytes]:
         raise ArtifactError(f"{str(folder)!r} is not an artifact, but contains one. Give {str(inside)!r}.") from absent
     if absent.filename in LARGEST:
         raise ArtifactError(
-            f"The artifact {str(folder)!r} has no {absent.filename}. Restore the file, or compile again."
+            f"The artifact {str(folder)!r} has no {absent.filename}. "
+            "Restore the file, or remove the folder and compile again."
         ) from absent
     raise ArtifactError(f"There is no artifact at {str(folder)!r}. Give the folder that a compile wrote.") from absent
 
@@ -179,7 +180,8 @@ def _check_ours(path: Path) -> None:
     inside = sorted(os.listdir(path))
     if inside and MANIFEST not in inside and not _unfinished(path, inside):
         raise UsageError(
-            f"{str(path)!r} is not an artifact: it has no {MANIFEST}. It was not changed; choose another name."
+            f"{str(path)!r} is not an artifact: it has no {MANIFEST}. "
+            "It was not changed; choose another name, or remove the folder."
         )
     foreign = [name for name in inside if name not in LARGEST]
     if foreign:

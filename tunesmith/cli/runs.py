@@ -166,7 +166,9 @@ def _described(one: Outlined, split: str) -> dict[str, Any]:
 
 
 def _say_about(info: RunInfo) -> None:
-    """Describe the run with names from its notes."""
+    """Describe the run with names from its notes, and say which of its files are lost."""
+    if info.lost is not None:
+        say(info.lost)
     about = info.notes.get("about")
     if isinstance(about, dict):
         for name in ("program", "metric", "model", "examples"):

@@ -181,5 +181,7 @@ def _lines(path: Path, candidate: str | None = None) -> Iterator[Sequence[Any]]:
 
 
 def _refusal(path: Path, error: Exception) -> LedgerError:
-    advice = folder_in_the_way(path) or "Run the same command again: what can be read is saved"
+    advice = (
+        folder_in_the_way(path) or "Run again what wrote it, such as `tunesmith compile`: what can be read is saved"
+    )
     return LedgerError(f"The ledger {str(path)!r} cannot be read: {error}. {advice}.")

@@ -185,6 +185,18 @@ class RunInfo:
         return json_object(self.path / TRIALS) or {}
 
     @property
+    def lost(self) -> str | None:
+        """What a finished run no longer says, because a file of it is gone or damaged, and how to get it back."""
+        if self.result is None or self.problem is not None:
+            return None
+        again = "The compile that made the run, run again, writes it anew, and repeats no call that the cache has."
+        if self.ledger is None:
+            return f"Its {LEDGER} is gone, and with it every evaluation. {again}"
+        if not self.notes:
+            return f"Its {CANDIDATES} is missing or damaged: it says what the candidates are. {again}"
+        return None
+
+    @property
     def is_aside(self) -> bool:
         """Whether `--new` set it aside, and nobody has used it or given it another name since."""
         try:

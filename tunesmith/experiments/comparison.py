@@ -320,7 +320,7 @@ def _returned(record: RunRecord) -> Tried:
     if found is None and record.info.state == "done":
         raise UsageError(
             f"The run {name!r} is done, and what it returned is not known: its candidates.json is missing or damaged, "
-            "or its ledger has lost the rows. Put the file back, or leave the run out."
+            "or its ledger has lost the rows. Run the compile that made it again, or leave the run out."
         )
     if found is None:
         way = "Wait for it" if record.info.state == "running" else "Resume it"

@@ -109,7 +109,10 @@ class _Page:
             "result": self._result,
             "roles": (roles := self._roles()),
             "all_tokens": sum(spent.get("tokens") or 0 for spent in roles.values()),
-            "notes": notes if isinstance(notes := self._result.get("notes"), list) else [],
+            "notes": [
+                *([] if info.lost is None else [info.lost]),
+                *(notes if isinstance(notes := self._result.get("notes"), list) else []),
+            ],
             "scores": self._scores(),
             "history": self._history(),
             "tried": [self._line(one) for one in record.tried[:_MOST_ROWS]],
