@@ -106,7 +106,7 @@ def run(
     elif as_json:
         emit(found)
     else:
-        _say(result, diff, _first_input(student, splits) + "=..." + ("" if spec is None else f" --lm {spec}"), watch)
+        _say(result, diff, _first_input(splits) + "=..." + ("" if spec is None else f" --lm {spec}"), watch)
     if gate and result.verdict != "ship":
         note(f"error: the verdict is `{result.verdict}`, not `ship`: the gate failed.")
         return GATE
@@ -123,7 +123,7 @@ def _splits(project: Project, program: Module, train: Path | None, val: Path | N
     return found
 
 
-def _first_input(program: Module, splits: Splits) -> str:
+def _first_input(splits: Splits) -> str:
     return "field" if splits.train is None else splits.train.inputs[0]
 
 

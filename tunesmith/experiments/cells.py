@@ -77,7 +77,7 @@ def _axis(given: ExperimentSettings, axis: str, base: Project) -> list[_Choice]:
     if values is None:
         return [_Choice(_label(axis, _value_of(base, axis)), {}, named=False, number=0)]
     return [
-        _Choice(getattr(one, "name", None) or _label(axis, one), _said(axis, one, number), named=True, number=number)
+        _Choice(getattr(one, "name", None) or _label(axis, one), _said(axis, one), named=True, number=number)
         for number, one in enumerate(values)
     ]
 
@@ -96,7 +96,7 @@ def _label(axis: str, value: Any) -> str:
     return " ".join(str(getattr(value, "compiler", None) or getattr(value, "spec", None) or value or "").split())
 
 
-def _said(axis: str, value: Any, number: int) -> dict[str, Any]:
+def _said(axis: str, value: Any) -> dict[str, Any]:
     """Return what one value of an axis says, as tables of the file."""
     plain = value if isinstance(value, str | int) else value.model_dump(exclude={"name"}, exclude_none=True)
     if axis == "programs":

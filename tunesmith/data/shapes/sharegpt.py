@@ -37,7 +37,7 @@ class ShareGpt(Shape):
     def convert(self, row: Given, path: Path) -> Iterator[dict[str, Any]]:
         """Yield the last reply with what was asked."""
         name = next((name for name in _LISTS if name in row.value), _LISTS[0])
-        turns = [_message(row, f"{name}[{place}]", turn) for place, turn in enumerate(row.parts(name))]
+        turns = [_message(row, turn) for turn in row.parts(name)]
         system = [turn["content"] for turn in turns if turn["role"] == "system"]
         talk = [turn for turn in turns if turn["role"] != "system"]
         while talk and talk[-1]["role"] != "assistant":
@@ -58,7 +58,7 @@ class ShareGpt(Shape):
         yield found
 
 
-def _message(row: Given, place: str, turn: Given) -> dict[str, str]:
+def _message(row: Given, turn: Given) -> dict[str, str]:
     named = "from" if "from" in turn.value else "role"
     role = turn.text(named)
     if role.casefold() not in _ROLES:
