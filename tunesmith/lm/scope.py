@@ -89,10 +89,24 @@ def in_trial() -> bool:
     return "tunesmith_scope" in dspy_settings or (_SCOPE.get() is NOWHERE and runs_under_way())
 
 
-class metered:  # noqa: N801 - used as a function in a `with`
-    """Count every call inside with `meter`, and pass it to `sink`, also in copied contexts.
+class _Within:
+    """A `with` of one scope. A class, because every example enters one, and a generator takes four times as long."""
 
-    It is a class because every example enters one, and a generator takes four times as long.
+    __slots__ = ("_scope", "_token")
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def __enter__(self) -> Scope:
+        self._token = _SCOPE.set(self._scope)
+        return self._scope
+
+    def __exit__(self, *problem: object) -> None:
+        _SCOPE.reset(self._token)
+
+
+def metered(meter: "Meter | None" = None, *, sink: "Callable[[Call], None] | None" = None) -> _Within:
+    """Count every call inside with `meter`, and pass it to `sink`, also in copied contexts.
 
     Example:
         >>> import tunesmith as ts
@@ -102,77 +116,44 @@ class metered:  # noqa: N801 - used as a function in a `with`
         >>> len(calls)
         1
     """
-
-    __slots__ = ("_scope", "_token")
-
-    def __init__(self, meter: "Meter | None" = None, *, sink: "Callable[[Call], None] | None" = None) -> None:
-        scope = current_scope()
-        meters = scope.meters if meter is None or meter in scope.meters else (*scope.meters, meter)
-        sinks = scope.sinks if sink is None else (*scope.sinks, sink)
-        self._scope = Scope(meters, sinks, scope.role, scope.paying, scope.memory, scope.check)
-
-    def __enter__(self) -> Scope:
-        self._token = _SCOPE.set(self._scope)
-        return self._scope
-
-    def __exit__(self, *problem: object) -> None:
-        _SCOPE.reset(self._token)
+    scope = current_scope()
+    meters = scope.meters if meter is None or meter in scope.meters else (*scope.meters, meter)
+    sinks = scope.sinks if sink is None else (*scope.sinks, sink)
+    return _Within(Scope(meters, sinks, scope.role, scope.paying, scope.memory, scope.check))
 
 
-@contextmanager
-def role(name: str) -> Iterator[None]:
-    """Count the calls inside under the role `name`: `task`, `prompt`, `teacher` or `judge`."""
-    token = _SCOPE.set(_SCOPE.get()._replace(role=name))
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)
-
-
-class stoppable:  # noqa: N801 - used as a function in a `with`
+def stoppable(check: Callable[[], None]) -> _Within:
     """Call `check` before every request inside, and between the pieces of its reply.
 
     It ends the reply, and the engine's work on it, by raising a `StopSignal`. Engines are asked for streams then,
     except for log-probabilities and tools, which come in one piece.
     """
-
-    __slots__ = ("_scope", "_token")
-
-    def __init__(self, check: Callable[[], None]) -> None:
-        scope = current_scope()
-        self._scope = Scope(scope.meters, scope.sinks, scope.role, scope.paying, scope.memory, check)
-
-    def __enter__(self) -> Scope:
-        self._token = _SCOPE.set(self._scope)
-        return self._scope
-
-    def __exit__(self, *problem: object) -> None:
-        _SCOPE.reset(self._token)
+    return _Within(current_scope()._replace(check=check))
 
 
-@contextmanager
-def remembering() -> Iterator[None]:
+def role(name: str) -> _Within:
+    """Count the calls inside under the role `name`: `task`, `prompt`, `teacher` or `judge`."""
+    return _Within(_SCOPE.get()._replace(role=name))
+
+
+def remembering() -> _Within:
     """Keep replies with log-probabilities inside, for a model that has no cache.
 
     A calibrated candidate sends the requests of the candidate that it was learned from, and so pays for none again.
     Only replies at temperature 0 are kept: others are draws.
     """
     scope = _SCOPE.get()
-    token = _SCOPE.set(scope if scope.memory is not None else scope._replace(memory={}))
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)
+    return _Within(scope if scope.memory is not None else scope._replace(memory={}))
 
 
-@contextmanager
-def unpaid() -> Iterator[None]:
+def unpaid() -> _Within:
     """Allow only a judge's calls to reach an engine. Any other call ends the run with `BudgetExceeded`."""
-    token = _SCOPE.set(_SCOPE.get()._replace(paying=False))
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)
+    return _Within(_SCOPE.get()._replace(paying=False))
+
+
+def unmetered() -> _Within:
+    """Do not count calls inside. For an LM behind another LM, which counts the calls already."""
+    return _Within(Scope())
 
 
 def replay_calls(calls: "Iterable[Call]") -> None:
@@ -183,13 +164,3 @@ def replay_calls(calls: "Iterable[Call]") -> None:
             meter.replay(call)
         for sink in scope.sinks:
             sink(call)
-
-
-@contextmanager
-def unmetered() -> Iterator[None]:
-    """Do not count calls inside. For an LM behind another LM, which counts the calls already."""
-    token = _SCOPE.set(Scope())
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)
