@@ -101,7 +101,7 @@ class Flips:
         if examples is not None:
             pairs = zip(one, examples, strict=True)
             inputs = {row.key: dict(example.inputs().items()) for row, example in pairs}
-        was, now = ({row.key: row for row in rows if _is_scored(row)} for rows in (one, other))
+        was, now = ({row.key: row for row in rows if row.counts} for rows in (one, other))
         both = [key for key in was if key in now]
         flips = [
             Flip(key, inputs.get(key, _inputs_of(was[key], now[key])), was[key], now[key])
@@ -142,10 +142,6 @@ class Flips:
             "wrong_now": [flip.to_json() for flip in self.wrong_now],
             "right_now": [flip.to_json() for flip in self.right_now],
         }
-
-
-def _is_scored(row: Row) -> bool:
-    return row.failure is None or row.failure.fault == "program"
 
 
 def _inputs_of(*rows: Row) -> Mapping[str, Any] | None:

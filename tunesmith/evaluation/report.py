@@ -93,6 +93,11 @@ class Row:
     cached: bool = False
     steps: tuple[Step, ...] = ()
 
+    @property
+    def counts(self) -> bool:
+        """Whether a mean counts it: it has a score, or the program failed, which counts as the floor."""
+        return self.failure is None or self.failure.fault == "program"
+
     def is_right(self, least: float = RIGHT) -> bool:
         """Return whether the answer scored `least` or more; a failure is not right."""
         return self.score is not None and self.score >= least

@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from tunesmith.errors import UsageError, brief
-from tunesmith.evaluation import Interval, PairedScores, Report, Row, RunInfo, mean_interval
+from tunesmith.evaluation import Interval, PairedScores, Report, RunInfo, mean_interval
 from tunesmith.experiments.correction import Against, compared_with
 from tunesmith.experiments.report import RunRecord, Tried
 from tunesmith.notebook import paragraphs_html, table_html
@@ -348,13 +348,9 @@ def _side(split: str | None, chosen: Iterable[Tried]) -> Callable[[Tried], Repor
 
 
 def _common(reports: Sequence[Report]) -> list[str]:
-    first, *others = ({row.key for row in report.rows if _counts(row)} for report in reports)
+    first, *others = ({row.key for row in report.rows if row.counts} for report in reports)
     keys = first.intersection(*others)
     return [key for key in dict.fromkeys(row.key for row in reports[0].rows) if key in keys]
-
-
-def _counts(row: Row) -> bool:
-    return row.failure is None or row.failure.fault == "program"
 
 
 def _scores(report: Report, common: Sequence[str], floor: float) -> list[float]:
@@ -401,7 +397,7 @@ def _entrant(
     one, given, info = _returned(record), record.given, record.info
     errors = {row.key for row in side(one).rows if row.failure is not None}
     before = None if given is None else side(given)
-    known = before is not None and set(common) <= {row.key for row in before.rows if _counts(row)}
+    known = before is not None and set(common) <= {row.key for row in before.rows if row.counts}
     compiler, result = info.identity.get("compiler"), info.result or {}
     compiler = compiler if isinstance(compiler, dict) else {}
     seed = info.identity.get("seed")

@@ -139,9 +139,7 @@ def _rank(one: HardExample, by: str) -> float:
 
 
 def _judged(example: Shown, rows: Sequence[Row]) -> HardExample:
-    judged = [
-        row for row in rows if row.score is not None or (row.failure is not None and row.failure.fault == "program")
-    ]
+    judged = [row for row in rows if row.counts]
     answers = Counter(_answer(row.outputs, example.labels) for row in judged if row.outputs is not None)
     scores = [row.score or 0.0 for row in judged]
     return HardExample(

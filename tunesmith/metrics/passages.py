@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 from tunesmith.data import Score
 from tunesmith.errors import MetricError, UsageError, shown
 from tunesmith.metrics.metric import Scorer, factory
-from tunesmith.metrics.values import MISSING, checked_fields, given, items_of, label_of, missing, plain, text_of
+from tunesmith.metrics.values import MISSING, checked_fields, given, items_of, label_of, listed, missing, plain, text_of
 from tunesmith.metrics.wording import holds_text
 from tunesmith.signatures import Example
 
@@ -31,7 +31,6 @@ __all__ = [
 By = Literal["id", "source", "text"]
 Measure = Literal["f1", "precision", "recall"]
 Matches = Sequence[Sequence[str]]
-_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ class _OfPassages(Scorer):
         found = set(chain(*matches))
         lacking = [item for item in grades if item not in found]
         words = f"{self.field}: {len(found)} of {len(grades)} in {len(passages)} passages"
-        return Score(self.of(matches, grades), f"{words}; missing {_listed(lacking)}" if lacking else words)
+        return Score(self.of(matches, grades), f"{words}; missing {listed(lacking, 5)}" if lacking else words)
 
     def _grades(self, label: Any) -> dict[str, float]:
         """Return what is relevant with its grade: that of a mapping, else 1. Grade 0 is not relevant."""
@@ -371,7 +370,7 @@ class AnswerInPassages(Scorer):
         for place, text in enumerate(texts, 1):
             if text is not None and any(holds_text(answer, text) for answer in answers):
                 return Score(1.0, f"{self.field}: number {place} holds the answer")
-        return Score(0.0, f"{self.field}: none of {len(texts)} holds {_listed(answers)}")
+        return Score(0.0, f"{self.field}: none of {len(texts)} holds {listed(answers, 5)}")
 
 
 @factory
@@ -438,8 +437,3 @@ def _matches(passage: Any, relevant: Mapping[str, float], by: str) -> list[str]:
 
 def _folded(text: str) -> str:
     return " ".join(text.split()).casefold()
-
-
-def _listed(items: Sequence[str]) -> str:
-    more = ", ..." if len(items) > _SHOWN else ""
-    return ", ".join(shown(item, 40) for item in items[:_SHOWN]) + more

@@ -9,12 +9,11 @@ from tunesmith.data import Score
 from tunesmith.errors import MetricError, UsageError, shown
 from tunesmith.metrics.field import FieldScorer
 from tunesmith.metrics.metric import factory
-from tunesmith.metrics.values import items_of, plain, same
+from tunesmith.metrics.values import items_of, listed, plain, same
 
 __all__ = ["SetMatch", "set_match"]
 
 Measure = Literal["f1", "precision", "recall", "exact"]
-_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +52,8 @@ class SetMatch(FieldScorer):
         value = self._value(len(wanted) - len(lacking), len(wanted), len(have))
         if not lacking and not extra:
             return Score(value, f"{field}: correct")
-        words = [f"missing {_listed(lacking)}"] if lacking else []
-        words += [f"not wanted {_listed(extra)}"] if extra else []
+        words = [f"missing {listed(lacking, 8)}"] if lacking else []
+        words += [f"not wanted {listed(extra, 8)}"] if extra else []
         return Score(value, f"{field}: {'; '.join(words)}")
 
     def _value(self, common: int, wanted: int, have: int) -> float:
@@ -129,8 +128,3 @@ def set_match(
         0.5
     """
     return SetMatch(field, measure, separator, normalize)
-
-
-def _listed(members: list[Any]) -> str:
-    more = ", ..." if len(members) > _SHOWN else ""
-    return ", ".join(shown(member, 40) for member in members[:_SHOWN]) + more

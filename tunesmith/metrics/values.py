@@ -1,7 +1,7 @@
 """Labels, predicted values, and when two values are the same."""
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -26,6 +26,7 @@ __all__ = [
     "items_of",
     "judged",
     "label_of",
+    "listed",
     "missing",
     "one_field",
     "plain",
@@ -125,6 +126,11 @@ def judged(field: str, value: float, expected: object, got: object, note: str = 
     if value == 1:
         return Score(value, f"{field}: correct")
     return Score(value, f"{field}: {note}expected {shown(expected, _SHOWN)}, got {shown(got, _SHOWN)}")
+
+
+def listed(items: Sequence[object], most: int) -> str:
+    """Return the first `most` of some values, as the words of a score name them."""
+    return ", ".join([*(shown(item, 40) for item in items[:most]), *(["..."] if len(items) > most else [])])
 
 
 def text_of(value: object) -> str | None:
