@@ -18,13 +18,34 @@ import pytest
 from tests.scale import FULL
 
 _HERE = Path(__file__).parent
-# Tests that run verbs of the command line, processes of their own, pages of the docs, or many compiles with a run.
+# Tests that run verbs of the command line, processes of their own, other packages, pages of the docs, or whole searches.
 _WHOLE = (
-    "cli/",
-    "crash/",
+    "artifacts/export/",
     "artifacts/test_rebuild.py",
+    "cli/",
+    "compilers/test_ape.py",
+    "compilers/test_bootstrap.py",
+    "compilers/test_capo.py",
+    "compilers/test_comparison.py",
+    "compilers/test_joint_search.py",
+    "compilers/test_landscape.py",
+    "compilers/test_opro.py",
+    "compilers/test_pe2.py",
+    "compilers/test_portfolio.py",
+    "compilers/test_proposals.py",
+    "compilers/test_protegi.py",
+    "compilers/test_random_search.py",
     "compilers/test_study_mirror.py",
+    "compilers/test_study_search.py",
+    "crash/",
+    "evaluation/test_race_papers.py",
+    "evaluation/test_race_worlds.py",
+    "experiments/test_comparison.py",
+    "experiments/test_compiling.py",
+    "experiments/test_correction.py",
+    "experiments/test_experiment.py",
     "experiments/test_plain_programs.py",
+    "experiments/test_report.py",
     "experiments/test_resuming.py",
     "modules/test_processes.py",
     "test_adding.py",

@@ -41,7 +41,7 @@ def test_cells_are_chosen_by_patterns(comparison: ModuleType) -> None:
 
 
 def test_a_cell_says_what_was_found_and_what_it_cost(comparison: ModuleType) -> None:
-    row = comparison.run(("demo", "labeled-few-shot", 0), answering(), answering())
+    row = comparison.run(("demo", "labeled-few-shot", 0), answering(), answering(), {})
 
     assert row["n"] == 200
     assert 0 < row["mean"] < 1
@@ -53,14 +53,27 @@ def test_a_cell_says_what_was_found_and_what_it_cost(comparison: ModuleType) -> 
 def test_an_optimizer_of_dspy_runs_under_both_adapters(comparison: ModuleType) -> None:
     for arm in comparison.DSPY[:2]:
         (cell,) = comparison.chosen(f"demo:{arm}:0")
-        row = comparison.run(cell, answering(), answering())
+        row = comparison.run(cell, answering(), answering(), {})
         assert row["n"] == 200, row
         assert 60 <= row["calls"] <= comparison.MOST
 
 
+def test_a_third_of_the_calls_is_that_of_the_best_arm_of_dspy(comparison: ModuleType) -> None:
+    def row(mean: float, calls: int) -> dict[str, float]:
+        return {"mean": mean, "calls": calls}
+
+    one, other = comparison.DSPY[:2]
+    rows = {("demo", one, 0): row(0.5, 300), ("demo", one, 1): row(0.1, 300)}
+    rows |= {("demo", other, 0): row(0.4, 200), ("demo", other, 1): row(0.4, 170)}  # the better one over both seeds
+
+    assert [comparison.third("demo", seed, rows) for seed in (0, 1)] == [66, 56]
+    skipped = comparison.run(("demo", comparison.THIRD, 0), answering(), answering(), {})
+    assert skipped["skipped"] == "no optimizer of DSPy is measured on this task"
+
+
 def test_a_cell_without_data_says_so(comparison: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(comparison, "DATA", tmp_path)
-    row = comparison.run(("antonyms", "random-search", 0), answering(), answering())
+    row = comparison.run(("antonyms", "random-search", 0), answering(), answering(), {})
     assert row["skipped"].startswith("the data are missing")
 
 
