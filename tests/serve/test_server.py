@@ -1,8 +1,10 @@
 """A real process: signals, clients that leave or are slow, large bodies, many connections."""
 
+import gc
 import signal
 import socket
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tests.serve.front import Triage
 from tests.serve.process import Process, running, wait_until
 from tunesmith.errors import UsageError
 from tunesmith.serve import check_address, names_of
+from tunesmith.serve.server import spare_collections
 
 pytestmark = pytest.mark.whole
 
@@ -155,3 +158,21 @@ def test_a_service_for_this_machine_answers_to_its_own_address_and_any_name_with
     assert {"localhost", "127.0.0.2"} <= set(names_of("127.0.0.2", None) or ())
     assert "::1" in (names_of("[::1]", None) or ())
     assert names_of("0.0.0.0", "a-long-enough-token") is None
+
+
+def test_a_program_that_was_replaced_is_collected_though_what_is_loaded_is_spared() -> None:
+    class Loaded:
+        def __init__(self) -> None:
+            self.itself = self
+
+    loaded = Loaded()
+    there = weakref.ref(loaded)
+    try:
+        spare_collections()
+        del loaded
+        gc.collect()
+        assert there() is not None
+        spare_collections()
+        assert there() is None
+    finally:
+        gc.unfreeze()

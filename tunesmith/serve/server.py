@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import resource
@@ -100,6 +101,7 @@ def run_server(service: App, *, host: str, port: int, log: Log, started: Callabl
         ) from stop
     finally:
         sys.setswitchinterval(before)
+        gc.unfreeze()
 
 
 class _Last(logging.Handler):
@@ -124,6 +126,7 @@ class _Server(uvicorn.Server):
         where = self.servers[0].sockets[0].getsockname()
         host = f"[{where[0]}]" if ":" in where[0] else where[0]
         url = f"http://{host}:{where[1]}"
+        spare_collections()
         self._log.write("started", url=url, **self._service.about())
         if self._tell is not None:
             self._tell(url)
@@ -155,6 +158,17 @@ class _Server(uvicorn.Server):
     async def _reloaded(self) -> None:
         with contextlib.suppress(TunesmithError):  # it is in the log
             await self._service.reload()
+        spare_collections()
+
+
+def spare_collections() -> None:
+    """Keep what is loaded out of the collections of garbage, which would stop all requests to look through it.
+
+    What was kept out before and is garbage now, as a program that was replaced, goes first.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _allow_many_connections() -> None:
