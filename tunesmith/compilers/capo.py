@@ -186,9 +186,9 @@ class _Family:
             path = search.paths[number % len(search.paths)] if search.paths else ""
             if texts.get(path):
                 member = member.with_part(path, instruction=texts[path].pop(0))
-            shots = rng.randint(0, most)
-            examples = rng.sample(search.train, min(shots, len(search.train)))
-            found = {path: self._shots(member, path, examples, ()) for path in search.demo_paths}
+            wanted = rng.randint(0, most)
+            examples = rng.sample(search.train, min(wanted, len(search.train)))
+            found = {path: self._new_demos(member, path, examples, ()) for path in search.demo_paths}
             for path, demos in found.items():
                 member = self._with_demos(member, path, demos)
             self.origins.setdefault(member, f"start {number + 1}")
@@ -233,17 +233,17 @@ class _Family:
         """Return half of both parents' demos, of which one is dropped or to which one is added, or neither."""
         rng, both = self._rng, [*mother.parts[path].demos, *father.parts[path].demos]
         known = list({demo.key: demo for demo in both}.values())
-        shots = rng.sample(known, min(len(both) // 2, len(known), self._compiler.max_demos))
+        demos = rng.sample(known, min(len(both) // 2, len(known), self._compiler.max_demos))
         dice = rng.random()
         if dice < 1 / 3:
-            more = len(shots) < self._compiler.max_demos and bool(self._search.train)
-            shots += self._shots(child, path, rng.sample(self._search.train, int(more)), shots)
-        elif dice < 2 / 3 and shots:
-            shots.pop(rng.randrange(len(shots)))
-        rng.shuffle(shots)
-        return shots
+            more = len(demos) < self._compiler.max_demos and bool(self._search.train)
+            demos += self._new_demos(child, path, rng.sample(self._search.train, int(more)), demos)
+        elif dice < 2 / 3 and demos:
+            demos.pop(rng.randrange(len(demos)))
+        rng.shuffle(demos)
+        return demos
 
-    def _shots(
+    def _new_demos(
         self, candidate: Candidate, path: str, examples: Sequence[Example], besides: Sequence[Demo]
     ) -> list[Demo]:
         """Return as many new demos: labelled ones; if labels do not serve the predictor, what it made of `examples`."""

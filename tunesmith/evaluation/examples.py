@@ -153,5 +153,5 @@ def _text_labels(program: Module) -> dict[str, type[Signature]]:
 def _known(program: Module) -> ProgramInputs | None:
     try:
         return program_inputs(program)
-    except UsageError:  # what a pipeline with `**kwargs` takes is known to its code alone
+    except UsageError:  # what a program with `**kwargs` takes is known to its code alone
         return None
