@@ -46,6 +46,9 @@ class Flow(Module):
     in an evaluation or compile, which ends: a score must not depend on the example at which the budget ended.
     """
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # DSPy's
+
     def steps(self, **inputs: Any) -> Steps:
         """Yield the calls of one run and return its prediction."""
         raise NotImplementedError

@@ -64,7 +64,7 @@ class Memory(Flow):
     recalled: int = Setting(3, choices=(0, 3, 6), low=0, help="most earlier turns that are recalled")
 
     def __init__(self, step: Module, tokens: int = 500, recalled: int = 3, embed: Any = None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.parts = Parts(self, "step", {"step": step})
         inputs, outputs = self.parts.input_types("step"), self.parts.output_types("step")
         if _MEMORY not in inputs:

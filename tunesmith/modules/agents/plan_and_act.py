@@ -37,7 +37,7 @@ class PlanAndAct(Flow):
     planned: bool = Setting(default=True, choices=(True, False), help="whether a plan is made first")
 
     def __init__(self, signature: Any, tools: Sequence[Any], *, planned: bool = True, **limits: Any) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         given: Any = as_signature(signature)
         taken = [name for name in _ADDED if name in given.fields]
         if taken:

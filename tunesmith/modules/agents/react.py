@@ -117,7 +117,7 @@ class ReAct(Flow):
         answer_at_limit: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.signature = as_signature(signature)
         self.tools = _by_name(tools)
         _check_names(self.signature)

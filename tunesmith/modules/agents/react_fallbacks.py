@@ -18,7 +18,7 @@ class _Pair(Flow):
     """A `ReAct` and a module that thinks without tools, each of which runs once at most."""
 
     def __init__(self, react: Any, cot: Module) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.react, self.cot = react, cot
         self.signature = react.signature
 

@@ -82,7 +82,7 @@ class Team(Flow):
         order: Sequence[str] | None = None,
         **members: Module,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         if not isinstance(roles, Mapping) or not all(isinstance(text, str) for text in roles.values()):
             raise UsageError(
                 f"`roles` maps each member to its role, as in {{'critic': 'You ...'}}. Given: {shown(roles)}."

@@ -38,7 +38,7 @@ class Chain(Flow):
     """
 
     def __init__(self, order: Sequence[str] | None = None, *unnamed: Any, **steps: Module) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.parts = Parts(self, "step", steps, order, unnamed=unnamed)
         inputs: dict[str, Any] = {}
         outputs: dict[str, Any] | None = {}

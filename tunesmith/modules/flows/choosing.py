@@ -74,7 +74,7 @@ class Choosing(Flow):
         order: Sequence[str] | None,
         modules: Mapping[str, Module],
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.field, self.rules, self.examples = field, dict(rules or {}), dict(examples or {})
         self.default, self.scored = default, scored
         self._patterns = [(pattern_of(text), route) for text, route in self.rules.items()]

@@ -46,7 +46,7 @@ class Map(Flow):
     most: int = Setting(20, low=1, help="most items of one run")
 
     def __init__(self, step: Module, over: str, each: str, most: int = 20) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.parts = Parts(self, "step", {"step": step})
         self.over, self.each, self.most = over, each, most
         inputs, names = self.parts.input_types("step"), self.parts.inputs("step")

@@ -42,7 +42,7 @@ class Parallel(Flow):
     """
 
     def __init__(self, order: Sequence[str] | None = None, *unnamed: Any, **branches: Module) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.parts = Parts(self, "branch", branches, order, least=2, unnamed=unnamed)
         inputs: dict[str, Any] = {}
         for name in self.parts.names:

@@ -65,7 +65,7 @@ class BestOf(Rewarded):
     def __init__(
         self, step: Module, reward: Any = None, samples: int = 3, temperature: float = 0.7, threshold: float = 1.0
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         check_step(step, ("reward", "rewards", "stopped"))
         self.step = step
         self._set_reward(reward)

@@ -81,7 +81,7 @@ class GraphOfThoughts(Flow):
         temperature: float = 0.7,
         **modules: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.operations = _linked(operations)
         self.max_calls, self.most_times, self.temperature = max_calls, most_times, temperature
         self.parts = Parts(self, "module", modules, order, least=0)

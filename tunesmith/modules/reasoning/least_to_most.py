@@ -55,7 +55,7 @@ class LeastToMost(Flow):
     max_parts: int = Setting(5, choices=(3, 5, 8), low=1, help="most parts, with the whole problem")
 
     def __init__(self, step: Module, field: str | None = None, max_parts: int = 5) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         check_step(step, (_PARTS,))
         signature = step_signature(step)
         hidden = [name for _, one in step.named_predictors() for name in signature_of(one).input_fields]

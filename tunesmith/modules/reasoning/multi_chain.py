@@ -52,7 +52,7 @@ class MultiChainComparison(Flow):
     temperature: float = Setting(0.7, low=0.0, high=2.0, help="temperature of every attempt")
 
     def __init__(self, step: Module, samples: int = 3, temperature: float = 0.7) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         check_step(step, ("chains", "stopped"))
         signature = step_signature(step)
         self.step, self.outputs = step, outputs_of(step)

@@ -104,7 +104,7 @@ class ProgramOfThought(Flow):
         seconds: float = 2.0,
         megabytes: int = 64,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.programs, self.retries, self.temperature = programs, retries, temperature
         self.fallback, self.seconds, self.megabytes = fallback, seconds, megabytes
         answers: Any = step if isinstance(step, Module) else ChainOfThought(as_signature(step))

@@ -70,7 +70,7 @@ class Refine(Rewarded):
     threshold: float = Setting(1.0, help="the reward that ends the search")
 
     def __init__(self, step: Module, reward: Any = None, rounds: int = 2, threshold: float = 1.0) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         check_step(step, ("reward", "rewards", "stopped"))
         signature = step_signature(step)
         self.step = step

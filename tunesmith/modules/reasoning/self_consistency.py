@@ -72,7 +72,7 @@ class SelfConsistency(Rewarded):
         early_stop: str = "none",
         certainty: float = 0.95,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         check_step(step, ("confidence", "chains", "stopped"))
         self.outputs = outputs_of(step)
         if vote is not None and vote not in self.outputs:

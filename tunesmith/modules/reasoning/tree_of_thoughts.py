@@ -134,7 +134,7 @@ class TreeOfThoughts(Rewarded):
         max_nodes: int = 100,
         temperature: float = 0.7,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         if generate not in ("propose", "sample"):
             raise UsageError(f"`generate` must be `propose` or `sample`. Given: {shown(generate)}.")
         if goal is not None and goal != FUNCTION and not callable(goal):

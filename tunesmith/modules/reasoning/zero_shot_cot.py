@@ -56,7 +56,7 @@ class ZeroShotCoT(Flow):
     trigger: str = Setting(_TRIGGERS[0], choices=_TRIGGERS, help="the words that begin the thoughts")
 
     def __init__(self, answer: Any, trigger: str = _TRIGGERS[0]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         answers: Any = answer if isinstance(answer, Module) else Predict(as_signature(answer))
         if not isinstance(answers, DspyPredict):
             raise UsageError(f"`answer` must be a signature or a `ts.Predict(...)`. Given: {shown(answer)}.")

@@ -32,7 +32,7 @@ class BM25(Retriever):
     """
 
     def __init__(self, corpus: Any) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.corpus: Corpus = as_corpus(corpus)
         self._index = WordIndex(self.corpus.texts)
 

@@ -62,7 +62,7 @@ class Compress(SearchFlow):
     depth: int = Setting(5, low=1, help="passages that are shortened")
 
     def __init__(self, retriever: Any, by: str = _WORDS, sentences: int = 3, depth: int = 5) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         if by not in (_WORDS, _MODEL):
             raise UsageError(f"`by` must be `{_WORDS}` or `{_MODEL}`. Given: {shown(by)}.")
         self.retriever = as_retriever(retriever)

@@ -38,7 +38,7 @@ class Dedupe(SearchFlow):
     depth: int = Setting(20, low=1, help="passages that are asked of the retriever")
 
     def __init__(self, retriever: Any, similarity: float = 0.9, depth: int = 20) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.retriever = as_retriever(retriever)
         self.similarity, self.depth = similarity, depth
 

@@ -48,7 +48,7 @@ class Fuse(SearchFlow):
         depth: int = 50,
         **retrievers: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.weights, self.rrf_k, self.depth = dict(weights or {}), rrf_k, depth
         made = {name: as_retriever(one) for name, one in retrievers.items()}
         self.parts = Parts(self, "retriever", made, order, least=2)

@@ -66,7 +66,7 @@ class Generate(Flow):
     order: str = Setting("best-first", choices=_ORDERS, only=_ORDERS, help="how passages stand in the prompt")
 
     def __init__(self, step: Any, *, cite: bool = True, order: str = "best-first") -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.step: Any = copy_program(step) if isinstance(step, Module) else Predict(as_signature(step))
         if not isinstance(self.step, DspyPredict | DspyChainOfThought):
             raise UsageError(f"`step` must be a signature, `ts.Predict` or `ts.ChainOfThought`. Given: {shown(step)}.")

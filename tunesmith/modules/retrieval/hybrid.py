@@ -41,7 +41,7 @@ class Hybrid(SearchFlow):
     depth: int = Setting(50, low=1, help="passages that are asked of each retriever")
 
     def __init__(self, first: Any, second: Any, weight: float = 0.5, rrf_k: int = 60, depth: int = 50) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.first = as_retriever(first)
         self.second = as_retriever(second)
         self.weight, self.rrf_k, self.depth = weight, rrf_k, depth

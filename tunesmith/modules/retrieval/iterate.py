@@ -58,7 +58,7 @@ class Iterate(SearchFlow):
     rrf_k: int = Setting(60, low=1, help="how little the first ranks count more than the later ones")
 
     def __init__(self, retriever: Any, rounds: int = 2, rrf_k: int = 60) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.retriever = as_retriever(retriever)
         self.ask = Predict(Asking)
         self.rounds, self.rrf_k = rounds, rrf_k

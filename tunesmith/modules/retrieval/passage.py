@@ -49,6 +49,9 @@ class Retriever(Module):
     makes one of a DSPy retriever or of any function.
     """
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # DSPy's
+
     def search(self, query: str, k: int) -> list[Passage]:
         """Return up to `k` passages, the best first, for a query that is not blank."""
         raise NotImplementedError
@@ -129,7 +132,7 @@ class _Called(Retriever):
     """A retriever of somebody else. An artifact cannot rebuild it, so it is passed with the program."""
 
     def __init__(self, function: Any) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.function = function
         self._takes_k = _takes_k(function)
 

@@ -62,7 +62,7 @@ class PgVector(Retriever):
         source: str | None = None,
         min_score: float = -1.0,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         if not callable(connect):
             raise UsageError(
                 "`connect` must be a function that opens a connection, as in `lambda: psycopg.connect(...)`. "

@@ -59,7 +59,7 @@ class _Written(SearchFlow):
     depth: int = Setting(50, low=1, help="passages that are asked of each query, if there are several")
 
     def __init__(self, retriever: Any, rrf_k: int, depth: int, signature: Any) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.retriever = as_retriever(retriever)
         self.write = Predict(signature)
         self.rrf_k, self.depth = rrf_k, depth

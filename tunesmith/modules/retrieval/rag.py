@@ -55,7 +55,7 @@ class RAG(Flow):
         *,
         cite: bool | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         given = {"field": field, "k": k, "min_score": min_score}
         own: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         _check(retrieve, Retrieve, own)

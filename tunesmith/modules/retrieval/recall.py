@@ -39,7 +39,7 @@ class Recall(Flow):
     k: int = Setting(3, choices=(1, 3), low=1, help="most turns")
 
     def __init__(self, field: str = "question", k: int = 3) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         if not isinstance(field, str) or not field.isidentifier():
             raise UsageError(f"`field` must be the name of an input. Given: {shown(field)}.")
         self.field, self.k = field, k

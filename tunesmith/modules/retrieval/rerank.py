@@ -100,7 +100,7 @@ class Rerank(SearchFlow):
         *,
         scored: bool = False,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         if by not in (_LISTWISE, _POINTWISE) and not callable(by):
             raise UsageError(
                 f"`by` must be `{_LISTWISE}`, `{_POINTWISE}`, or a function of a query and a list of texts. "

@@ -41,7 +41,7 @@ class Retrieve(Flow):
     min_score: float = Setting(0.0, help="least score of a passage; 0: any is enough")
 
     def __init__(self, retriever: Any, field: str = "question", k: int = 5, min_score: float = 0.0) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         if not isinstance(field, str) or not field.isidentifier():
             raise UsageError(f"`field` must be the name of an input. Given: {shown(field)}.")
         self.retriever = as_retriever(retriever)

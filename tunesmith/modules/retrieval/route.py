@@ -36,7 +36,7 @@ class Route(SearchFlow):
     """
 
     def __init__(self, router: Any) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         routes = [getattr(router, name) for name in router.names] if isinstance(router, Router) else []
         if not routes or router.field != "query" or not all(isinstance(one, Retrieve) for one in routes):
             raise UsageError(

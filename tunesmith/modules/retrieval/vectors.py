@@ -45,7 +45,7 @@ class Vectors(Retriever):
     def __init__(
         self, corpus: Any, embed: Any, min_score: float = -1.0, index: str = "exact", dtype: str = "f32"
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         if not isinstance(embed, str) and not callable(embed):
             raise UsageError(
                 "`embed` must be a model, the name of one as in `ts.lm`, or a function of a list of texts. "
