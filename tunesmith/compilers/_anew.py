@@ -14,7 +14,7 @@ __all__ = ["written_anew"]
 _PAIRS = 4
 
 
-class WriteAnew(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class WriteAnew(Signature):
     """Write the instruction that makes a model give these outputs for these inputs. Copy no example."""
 
     task: str = InputField(desc="what the step gets and gives")

@@ -5,7 +5,7 @@ from tunesmith.signatures import InputField, OutputField, Signature
 __all__ = ["Blame"]
 
 
-class Blame(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Blame(Signature):
     """A program of several steps gave a wrong answer. Find the first step whose output is wrong or too little.
 
     Judge each step by its own inputs: a step that got a wrong input and did its part is not to blame.

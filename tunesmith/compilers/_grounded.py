@@ -24,7 +24,7 @@ _TIPS = (
 )
 
 
-class Observe(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Observe(Signature):
     """Say in two short sentences what the inputs of a task are about, and what the right outputs depend on."""
 
     examples: list[str] = InputField()
@@ -32,14 +32,14 @@ class Observe(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen w
     observations: str = OutputField()
 
 
-class Summarize(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Summarize(Signature):
     """Sum up in two short sentences what was noticed in the data of a task."""
 
     noted: str = InputField()
     summary: str = OutputField()
 
 
-class Describe(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Describe(Signature):
     """Say in one sentence what a program is for."""
 
     steps: str = InputField()
@@ -47,7 +47,7 @@ class Describe(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen 
     description: str = OutputField()
 
 
-class DescribeStep(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class DescribeStep(Signature):
     """Say in one sentence what one step does for the program that it is a part of."""
 
     step: str = InputField()
@@ -55,7 +55,7 @@ class DescribeStep(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, s
     description: str = OutputField()
 
 
-class Write(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Write(Signature):
     """Write the instruction for a step that a language model carries out. Give no answer and no example."""
 
     task: str = InputField()
@@ -65,7 +65,7 @@ class Write(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen wit
     instruction: str = OutputField()
 
 
-class Improve(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Improve(Signature):
     """Write a better instruction for a step that a language model carries out. Give no answer and no example."""
 
     task: str = InputField()

@@ -40,7 +40,7 @@ _PUBLISHED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
-class Forward(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Forward(Signature):
     """A friend followed one instruction. Guess it from what the friend wrote. Write the instruction alone."""
 
     task: str = InputField(desc="what goes in and what comes out")
@@ -48,7 +48,7 @@ class Forward(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen w
     instruction: str = OutputField(desc="one instruction, without answers or examples")
 
 
-class Insert(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Insert(Signature):
     """Write the instruction that belongs in the gap of the text. Write the instruction alone."""
 
     task: str = InputField(desc="what goes in and what comes out")
@@ -56,7 +56,7 @@ class Insert(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen wi
     instruction: str = OutputField(desc="one instruction, without answers or examples")
 
 
-class Vary(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Vary(Signature):
     """Write the instruction in other words. Keep its meaning."""
 
     instruction: str = InputField()

@@ -30,7 +30,7 @@ _FINALISTS = 2  # leaders that are scored on every example
 _EXEMPLARS = 4  # rewrites that are shown to a rewriter of inputs
 
 
-class Contrast(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Contrast(Signature):
     """Compare a good and a bad answer. Say in one sentence what the instruction must say to get good answers.
 
     The sentence holds for every input: it names nothing of this one.
@@ -43,14 +43,14 @@ class Contrast(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen 
     lesson: str = OutputField(desc="one general sentence")
 
 
-class Distil(Signature):  # type: ignore[metaclass]
+class Distil(Signature):
     """Sum up the lessons as a few short rules. Say nothing twice."""
 
     lessons: list[str] = InputField()
     rules: list[str] = OutputField(desc="short rules for every input")
 
 
-class Rewrite(Signature):  # type: ignore[metaclass]
+class Rewrite(Signature):
     """Rewrite the instruction so that it says what the rules say. Keep all that it asks for. Do not answer it."""
 
     task: str = InputField(desc="what goes in and what comes out")
@@ -59,7 +59,7 @@ class Rewrite(Signature):  # type: ignore[metaclass]
     rewritten: str = OutputField(desc="the instruction alone")
 
 
-class Prefer(Signature):  # type: ignore[metaclass]
+class Prefer(Signature):
     """Say which answer is better: first of all right, then helpful."""
 
     task: str = InputField(desc="what goes in and what comes out")

@@ -25,7 +25,7 @@ _PAIRS = 4  # of inputs and outputs that the first instructions are written from
 _LEAST = 8  # examples that a new candidate should see; with less budget there are fewer iterations
 
 
-class Begin(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Begin(Signature):
     """Write one instruction that makes a model solve the task. Be short. Give no answer and no example."""
 
     task: str = InputField(desc="what goes in and what comes out")
@@ -33,7 +33,7 @@ class Begin(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen wit
     instruction: str = OutputField()
 
 
-class Merge(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Merge(Signature):
     """Merge the two instructions for the task into one that keeps the best of both."""
 
     task: str = InputField(desc="what goes in and what comes out")
@@ -42,7 +42,7 @@ class Merge(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen wit
     merged: str = OutputField()
 
 
-class Rewrite(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Rewrite(Signature):
     """Write the instruction for the task in other and better words."""
 
     task: str = InputField(desc="what goes in and what comes out")

@@ -30,7 +30,7 @@ _EFFORTS = {"light": 6, "medium": 12, "heavy": 18}  # of `auto` in dspy.GEPA: ca
 _MINIBATCH, _FULL_EVERY = 35, 5  # of that formula
 
 
-class Reflect(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Reflect(Signature):
     """Write a better instruction for one step of a program. The runs show what the step answered and what was right.
 
     Keep what works. Add the rules and facts that the runs teach. Copy no example.

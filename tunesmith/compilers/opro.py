@@ -33,7 +33,7 @@ _LEADERS = 2  # that go on in the race of the next step
 _PRIOR = 8  # examples that the score of the program as given counts for, where few were seen
 
 
-class WriteInstruction(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class WriteInstruction(Signature):
     """Write one new instruction for the task that will score higher than all of these. Be short and general."""
 
     task: str = InputField(desc="what goes in and what comes out")
@@ -42,7 +42,7 @@ class WriteInstruction(Signature):  # type: ignore[metaclass]  # DSPy's metaclas
     instruction: str = OutputField(desc="differs from all of these")
 
 
-class BeginInstruction(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class BeginInstruction(Signature):
     """Write one instruction for the task. Be short and general. Give no answer and no example."""
 
     task: str = InputField(desc="what goes in and what comes out")

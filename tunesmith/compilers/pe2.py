@@ -40,7 +40,7 @@ _OF_BOTH = {"scratch": 0, "batch_size": 2, "prompt_max_tokens": 50, "findings_ma
 }
 
 
-class Inspect(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Inspect(Signature):
     """Inspect the instruction of a prompt, example by example.
 
     The prompt shows where the instruction stands. For each example: Is the output right? Did it follow the instruction?
@@ -55,7 +55,7 @@ class Inspect(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen w
     findings: str = OutputField()
 
 
-class Rewrite(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Rewrite(Signature):
     """Write a better instruction by the findings. Keep to the rules. Write the instruction alone, without examples."""
 
     task: str = InputField()
@@ -76,7 +76,7 @@ class RewriteInTurn(Rewrite):
     learned: list[str] = InputField()
 
 
-class SumUp(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class SumUp(Signature):
     """Say in one sentence what the old instruction lacked and what the new one changes."""
 
     old_instruction: str = InputField()

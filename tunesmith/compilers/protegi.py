@@ -29,7 +29,7 @@ _REJECTING = 16  # failures that `reject_on_errors` judges by
 _LONGEST = 500  # characters of a reason that an edit is shown: a small model goes on and on
 
 
-class Criticise(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Criticise(Signature):
     """A model follows the instruction and makes these mistakes. Say what is wrong with the instruction."""
 
     task: str = InputField()
@@ -38,7 +38,7 @@ class Criticise(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen
     fault: str = OutputField()
 
 
-class Edit(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Edit(Signature):
     """Write a better instruction for the task, without the fault. Write the instruction alone, without examples."""
 
     task: str = InputField()

@@ -30,14 +30,14 @@ _BEST, _FAILED = 3, 5  # earlier instructions that a proposal is shown
 _UNKNOWN, _KNOWN = 0.5, 0.05  # weights of a demo whose example was not run, and of one that was answered right
 
 
-class Criticise(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Criticise(Signature):
     """Say in one sentence what is wrong with the answer, or that it is right."""
 
     run: str = InputField(desc="inputs, the answer, and what is right")
     critique: str = OutputField()
 
 
-class Backward(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Backward(Signature):
     """Say in one sentence how the output of this step should change, so that what follows gets better."""
 
     task: str = InputField(desc="what the step gets and gives")
@@ -46,7 +46,7 @@ class Backward(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen 
     change: str = OutputField()
 
 
-class Improve(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Improve(Signature):
     """Write a better instruction for one step of a program: one change that answers the remarks. Copy no example."""
 
     task: str = InputField(desc="what the step gets and gives")

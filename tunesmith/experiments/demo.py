@@ -27,7 +27,7 @@ BUDGET = 620
 Topic = Literal["room", "food", "staff", "location", "price"]
 
 
-class GuestComment(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class GuestComment(Signature):
     """Sort a hotel guest's comment by its topic, so that it reaches the team it concerns.
 
     room: the bedroom or bathroom, its bed, noise, view, warmth, cleanliness.

@@ -18,7 +18,7 @@ from tunesmith.signatures import InputField, OutputField, Signature
 __all__ = ["Refine"]
 
 
-class Advice(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Advice(Signature):
     """The attempt at the task is not good enough. Say in a sentence or two what to change."""
 
     task: str = InputField()

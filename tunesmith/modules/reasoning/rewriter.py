@@ -15,7 +15,7 @@ from tunesmith.signatures import InputField, OutputField, Signature
 __all__ = ["Rewriter", "rewriters_of"]
 
 
-class Rewriting(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Rewriting(Signature):
     """Say the text in clearer words, so that a model understands what is asked. Keep all it says. Do not answer it."""
 
     text: str = InputField()

@@ -22,7 +22,7 @@ _WORDS, _MODEL = "words", "model"
 _Picked = numbers_type(20)
 
 
-class Picking(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Picking(Signature):
     """Give the numbers of the sentences that help to answer the query; none if none does."""
 
     sentences: str = InputField()

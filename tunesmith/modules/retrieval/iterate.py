@@ -19,7 +19,7 @@ ENOUGH = "enough"
 """What a model writes that needs no further search."""
 
 
-class Asking(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Asking(Signature):
     """Write the search query for what is still missing to answer the question. Write `enough` if nothing is."""
 
     passages: str = InputField()

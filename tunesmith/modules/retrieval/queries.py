@@ -20,28 +20,28 @@ __all__ = ["Expand", "HyDE", "RewriteQuery", "StepBack"]
 _LISTED = lazy_pattern(r"^\s*(?:[-*•]|\(?\d+[.):])\s+")
 
 
-class Rewriting(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Rewriting(Signature):
     """Write the query so that a search engine finds passages that answer it: its key words, without chat."""
 
     query: str = InputField()
     rewritten: str = OutputField()
 
 
-class SteppingBack(Signature):  # type: ignore[metaclass]
+class SteppingBack(Signature):
     """Write a more general question, whose answer gives the background of the query."""
 
     query: str = InputField()
     general: str = OutputField()
 
 
-class Answering(Signature):  # type: ignore[metaclass]
+class Answering(Signature):
     """Write a short passage that answers the query."""
 
     query: str = InputField()
     passage: str = OutputField()
 
 
-class Expanding(Signature):  # type: ignore[metaclass]
+class Expanding(Signature):
     """Write `count` search queries that are related to the query, each from another point of view, one on each line."""
 
     query: str = InputField()

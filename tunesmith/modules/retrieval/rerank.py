@@ -26,7 +26,7 @@ _Order = numbers_type(_MOST)
 _VALUES = {"not relevant": 0.0, "somewhat relevant": 1.0, "highly relevant": 2.0}
 
 
-class Ranking(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen without py.typed
+class Ranking(Signature):
     """Order the passages by how well they answer the query. Give their numbers, the best first."""
 
     passages: str = InputField()
@@ -34,7 +34,7 @@ class Ranking(Signature):  # type: ignore[metaclass]  # DSPy's metaclass, seen w
     order: _Order = OutputField()  # type: ignore[valid-type]
 
 
-class Grading(Signature):  # type: ignore[metaclass]
+class Grading(Signature):
     """Judge how relevant the passage is to the query."""
 
     passage: str = InputField()
