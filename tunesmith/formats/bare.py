@@ -28,6 +28,8 @@ from tunesmith.signatures import (
     parse_text,
     render_json,
     render_text,
+    shape_lines,
+    shape_words,
     validate_output,
 )
 
@@ -96,7 +98,9 @@ class BareFormat(Format):
         if choices is not None and len(choices) <= _MOST_LISTED:
             parts.append(f"{field_titles(signature)[name]} is one of: {', '.join(choices)}.")
         if not is_plain(signature, name):
-            parts.append("Reply with the JSON value only.")
+            words = shape_words(signature, name)
+            parts.append(f"Reply with the JSON value only{'.' if words is None else f': {words}'}")
+            parts += shape_lines(signature)
         return "\n".join(part for part in parts if part)
 
     def cue(self, signature: type[Signature]) -> str:

@@ -20,6 +20,8 @@ from tunesmith.signatures import (
     output_types,
     parse_json,
     render_json,
+    shape_lines,
+    shape_words,
     type_text,
     validate_outputs,
 )
@@ -53,6 +55,7 @@ class JsonFormat(Format):
             signature.instructions,
             field_notes(signature),
             f"Reply with one JSON object: {{{shape}}}",
+            *shape_lines(signature),
         )
         return "\n".join(part for part in parts if part)
 
@@ -103,7 +106,7 @@ def _shape(signature: type[Signature], name: str, annotation: Any) -> str:
         return f"<one of {', '.join(json.dumps(label, ensure_ascii=False) for label in choices)}>"
     if annotation is str:
         return "<text>"
-    return f"<{type_text(annotation)}>"
+    return f"<{shape_words(signature, name) or type_text(annotation)}>"
 
 
 register(JsonFormat())

@@ -30,6 +30,8 @@ from tunesmith.signatures import (
     parse_text,
     render_json,
     render_text,
+    shape_lines,
+    shape_words,
     text_bounds,
     text_rules,
     type_text,
@@ -69,6 +71,7 @@ class SectionFormat(Format):
             signature.instructions,
             field_notes(signature),
             f"Reply in this form:\n{shape}",
+            *shape_lines(signature),
             self.layout.advice if texts else "",
         )
         return "\n".join(part for part in parts if part)
@@ -179,7 +182,7 @@ def _meant(signature: type[Signature], name: str, annotation: Any) -> str:
     if choices is not None and len(choices) <= _MOST_LISTED:
         return f"one of: {', '.join(choices)}"
     if not is_plain(signature, name):
-        return f"JSON of {type_text(annotation)}"
+        return f"JSON of {shape_words(signature, name) or type_text(annotation)}"
     return "text" if _is_text(signature, name) else type_text(annotation)
 
 

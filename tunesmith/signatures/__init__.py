@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from tunesmith.signatures.safe import server_schema, wide_integers
     from tunesmith.signatures.schema import check_can_be_right, field_schema, left_out, output_schema, string_forms
+    from tunesmith.signatures.shapes import shape_lines, shape_words
     from tunesmith.signatures.signature import (
         NAMED_TYPES,
         Example,
@@ -107,6 +108,8 @@ __all__ = [
     "render_json",
     "render_text",
     "server_schema",
+    "shape_lines",
+    "shape_words",
     "Signature",
     "string_forms",
     "takes_none",
