@@ -1,9 +1,12 @@
-"""Tables fit the terminal: a long cell goes on below itself, and nothing is cut off."""
+"""Tables fit the terminal: a long cell goes on below itself, and nothing is cut off. Stdout is for what a verb says."""
+
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.cli.conftest import Workspace, run
 from tunesmith.cli.output import heading, note, say, table
 
 ROWS = [
@@ -53,3 +56,39 @@ def test_no_line_is_wider_than_the_terminal_and_no_letter_is_lost(rows: list[lis
     assert sorted("".join(text.split()).replace("-", "")) == sorted(
         "".join("".join(cells) for cells in rows).replace(" ", "")
     )
+
+
+LOUD = """
+import dspy
+from program import RouteReport
+print("loaded")
+
+class Loud(dspy.Module):
+    def __init__(self):
+        super().__init__()
+        self.step = dspy.Predict(RouteReport)
+
+    def forward(self, report):
+        print("called")
+        return self.step(report=report)
+
+def metric(example, prediction, trace=None):
+    print("scored")
+    return prediction.team == example.team
+"""
+
+
+def test_what_a_program_prints_goes_to_stderr_and_spoils_no_json(workspace: Workspace) -> None:
+    (workspace.folder / "loud.py").write_text(LOUD, encoding="utf-8")
+    found = run("eval", "loud:Loud", "--metric", "loud:metric", "--json", "--quiet")
+    assert json.loads(found.stdout)["n"] == 12
+    assert {"loaded", "called", "scored"} <= set(found.stderr.splitlines())
+    assert run("compile", "--program", "loud:Loud", "--run", "loud", "--quiet").exit_code == 0
+    line = run("predict", "runs/loud/artifact", "--allow", "loud:Loud", stdin='{"report": "The bin is full."}\n')
+    assert set(json.loads(line.stdout)) == {"team"}
+    assert "called" in line.stderr
+
+
+def test_help_is_still_on_stdout() -> None:
+    for arguments in (("--help",), ("eval", "--help"), ("data", "check", "--help")):
+        assert "Usage: " in run(*arguments).stdout

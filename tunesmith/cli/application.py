@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from tunesmith.cli.failures import STOPPED, exit_code, report_failure
+from tunesmith.cli.output import own_stdout
 from tunesmith.errors import TunesmithError
 
 __all__ = ["VERBS", "Application", "main"]
@@ -44,6 +45,22 @@ VERBS = {
 """Verbs with their short help, in the order of `--help`. Each is `command` in `verbs/NAME.py`."""
 
 
+class _Context(click.Context):
+    """Runs a verb with stdout for what the verb says alone, so that a program that prints spoils no JSON."""
+
+    def invoke(self, callback: Any, /, *args: Any, **kwargs: Any) -> Any:
+        with own_stdout():
+            return super().invoke(callback, *args, **kwargs)
+
+
+def _spoken_apart(command: click.Command) -> click.Command:
+    command.context_class = _Context
+    if isinstance(command, click.Group):
+        for nested in command.commands.values():
+            _spoken_apart(nested)
+    return command
+
+
 class Application(click.Group):
     """The group of verbs; it turns every outcome into an exit code."""
 
@@ -57,7 +74,7 @@ class Application(click.Group):
             return None
         command = importlib.import_module(f"tunesmith.cli.verbs.{cmd_name}").command
         assert isinstance(command, click.Command)
-        return command
+        return _spoken_apart(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verbs without importing any."""

@@ -5,12 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import click
-
 from tunesmith.cli.choosing import chosen_lm, current_project
 from tunesmith.cli.failures import DONE, GATE
 from tunesmith.cli.fields import advising_options, columns_of
-from tunesmith.cli.output import emit, heading, note, say, say_table
+from tunesmith.cli.output import emit, heading, note, say, say_raw, say_table
 from tunesmith.data import (
     DataCheck,
     DataFile,
@@ -169,7 +167,7 @@ def sample(
     if as_json:
         emit({"rows": rows} if out is None else {"file": str(out), "written": len(rows)})
     elif out is None:
-        click.echo(jsonl(rows), nl=False)
+        say_raw(jsonl(rows))
     else:
         say(f"wrote {out}: {len(rows)} of {counted(len(data), 'row')}")
     return DONE

@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import click
-
 from tunesmith.artifacts import export_kind, export_kinds, export_program, export_summary
 from tunesmith.cli.choosing import allow_imports
 from tunesmith.cli.failures import DONE
-from tunesmith.cli.output import emit, note, say
+from tunesmith.cli.output import emit, note, say, say_raw
 from tunesmith.errors import UsageError, shown
 from tunesmith.options import option_table, read_option
 
@@ -43,7 +41,7 @@ def run(
         contents: dict[str, Any] = {"files": dict(found.files)} if out is None else {"written": list(map(str, written))}
         emit({"to": target, **contents, "notes": list(found.notes)})
     elif out is None:
-        click.echo(text, nl=False)
+        say_raw(text)
     else:
         for path in written:
             say(f"wrote {path}")

@@ -4,16 +4,17 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from itertools import zip_longest
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from tunesmith.errors import UsageError
 from tunesmith.lazy import lazy_pattern
 
-__all__ = ["agreed", "bytes_text", "emit", "heading", "note", "say", "say_table", "table"]
+__all__ = ["agreed", "bytes_text", "emit", "heading", "note", "own_stdout", "say", "say_raw", "say_table", "table"]
 
 _NARROWEST = 12  # characters of a wrapped column
 # Characters that move the cursor, turn the direction of writing, or have no width: text of an artifact or a model must
@@ -21,16 +22,32 @@ _NARROWEST = 12  # characters of a wrapped column
 _UNSEEN = lazy_pattern(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
 )
+_kept: list[TextIO] = []  # the command's stdout, while everything else prints to stderr
+
+
+@contextmanager
+def own_stdout() -> Iterator[None]:
+    """Leave stdout to this module: what a program, a metric or a library prints meanwhile goes to stderr."""
+    _kept.append(_stdout())  # a verb that runs another one has kept it already
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _kept.pop()
+
+
+def _stdout() -> TextIO:
+    return _kept[-1] if _kept else sys.stdout
 
 
 def emit(value: Any, *, indent: int | None = 2) -> None:
     """Write one JSON document to stdout; with `indent=None` as one line."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        text.encode(getattr(_stdout(), "encoding", None) or "utf-8")
     except UnicodeEncodeError:  # a terminal with a small character set, or a lone surrogate
         text = json.dumps(value, indent=indent)
-    click.echo(text)
+    click.echo(text, file=_stdout())
 
 
 def say(text: str = "") -> None:
@@ -38,7 +55,12 @@ def say(text: str = "") -> None:
 
     Characters that the terminal lacks are replaced, and those that cannot be seen are shown as escapes.
     """
-    click.echo(_printable(text))
+    click.echo(_printable(text), file=_stdout())
+
+
+def say_raw(text: str | bytes) -> None:
+    """Write to stdout what a file would hold, as it is."""
+    click.echo(text, nl=False, file=_stdout())
 
 
 def note(text: str, *, quiet: bool = False) -> None:
@@ -49,12 +71,12 @@ def note(text: str, *, quiet: bool = False) -> None:
 
 def heading(text: str) -> None:
     """Write a heading."""
-    click.echo()
-    click.secho(_printable(text), bold=True)
+    click.echo(file=_stdout())
+    click.secho(_printable(text), file=_stdout(), bold=True)
 
 
 def _printable(text: str) -> str:
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    encoding = getattr(_stdout(), "encoding", None) or "utf-8"
     return _visible(text).encode(encoding, "replace").decode(encoding)
 
 
@@ -64,7 +86,7 @@ def _visible(text: str) -> str:
 
 def say_table(rows: Sequence[Sequence[str]], *, numbers: int = 0) -> None:
     """Write `rows` as a table to stdout, at most as wide as the terminal; a file or a pipe gets unwrapped lines."""
-    say(table(rows, numbers=numbers, width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
+    say(table(rows, numbers=numbers, width=shutil.get_terminal_size().columns if _stdout().isatty() else None))
 
 
 def table(rows: Sequence[Sequence[str]], *, numbers: int = 0, width: int | None = None) -> str:

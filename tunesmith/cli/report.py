@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import click
-
 from tunesmith.cli.choosing import allow_imports
 from tunesmith.cli.failures import DONE
-from tunesmith.cli.output import emit, say
+from tunesmith.cli.output import emit, say, say_raw
 from tunesmith.errors import UsageError
 from tunesmith.evaluation import RunInfo, run_path, runs_in
 from tunesmith.experiments import RunRecord, project_root, report_page, write_report
@@ -23,7 +21,7 @@ def run(*, name: str | None, out: Path | None, allow: tuple[str, ...], as_json: 
     if out == _STDOUT:
         if as_json:
             raise UsageError("Give one of --out - and --json: both write to the standard output.")
-        click.echo(report_page(RunRecord.of(info, texts="ends"), allow=allow).encode(), nl=False)  # as the file has it
+        say_raw(report_page(RunRecord.of(info, texts="ends"), allow=allow).encode())  # as the file has it
         return DONE
     path = write_report(info, out, allow=allow)
     if as_json:
