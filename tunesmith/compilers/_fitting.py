@@ -1,6 +1,7 @@
 """Whether the prompts of a candidate fit the context of the model, known before anything is paid for them."""
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tunesmith.compilers._job import Job
@@ -46,7 +47,7 @@ class Fitting:
         self._examples = examples if self._rooms else ()
         self._sizes = [_size(fields_of(example)) for example in self._examples]
         self._longest: Example | None = max(
-            zip(self._sizes, self._examples, strict=True), key=_first, default=(0, None)
+            zip(self._sizes, self._examples, strict=True), key=itemgetter(0), default=(0, None)
         )[1]
         self._known: dict[Candidate, str | None] = {base: None}
 
@@ -125,10 +126,6 @@ class Fitting:
         density = more / apart if apart >= _LEAST_APART and more > 0 else 1 / _BYTES_PER_TOKEN
         added = density * (prompt.size - given.size) + _TEMPLATE_TOKENS * (prompt.messages - given.messages)
         return rows[long].tokens + added
-
-
-def _first(pair: tuple[int, Any]) -> int:
-    return pair[0]
 
 
 def _size(value: Any) -> int:

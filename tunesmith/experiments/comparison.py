@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -201,21 +201,20 @@ def compare_runs(
     records = [RunRecord.of(info, texts="none") for info in infos]
     names = _names(records)
     chosen = dict(zip(names, map(_returned, records), strict=True))
-    side = _side(split, list(chosen.values()))
-    common = _common([side(one) for one in chosen.values()])
-    which = "test" if side is _test else "validation"
+    which = _which(split, list(chosen.values()))
+    common = _common([one.on(which) for one in chosen.values()])
     if not common:
         raise UsageError(f"The runs have no {which} example in common, so their scores cannot be compared.")
-    floor = min(side(one).worst for record in records for one in (record.chosen, record.given) if one is not None)
+    floor = min(one.on(which).worst for record in records for one in (record.chosen, record.given) if one is not None)
     given = called or {}
     words = [
         {**given.get(record.info.path.name, {}), "program": program}
         for record, program in zip(records, _programs(records, given), strict=True)
     ]
-    entrants = [_entrant(*one, side, common, floor) for one in zip(names, words, records, strict=True)]
-    groups = _groups([side(one) for one in chosen.values()], common)
-    notes = _notes(chosen, side, which, common)
-    notes += _unknown_groups(dict(zip(names, infos, strict=True)), chosen, side, known=groups is not None)
+    entrants = [_entrant(*one, which, common, floor) for one in zip(names, words, records, strict=True)]
+    groups = _groups([one.on(which) for one in chosen.values()], common)
+    notes = _notes(chosen, which, common)
+    notes += _unknown_groups(dict(zip(names, infos, strict=True)), chosen, which, known=groups is not None)
     if by:
         entrants, mixed = _grouped(entrants, by)
         notes += mixed
@@ -330,21 +329,14 @@ def _returned(record: RunRecord) -> Tried:
     return found
 
 
-def _test(one: Tried) -> Report:
-    return one.test
-
-
-def _validation(one: Tried) -> Report:
-    return one.validation
-
-
-def _side(split: str | None, chosen: Iterable[Tried]) -> Callable[[Tried], Report]:
+def _which(split: str | None, chosen: Iterable[Tried]) -> str:
+    """Return the split to compare on: by default `test` if every run was tested."""
     if split not in (None, "test", "validation"):
         raise UsageError(f"Runs are compared on `test` or `validation`. Given: {split!r}.")
     tested = all(one.test.rows for one in chosen)
     if split == "test" and not tested:
         raise UsageError("Not every run was tested. Compare them on `validation`.")
-    return _test if split == "test" or (split is None and tested) else _validation
+    return "test" if split == "test" or (split is None and tested) else "validation"
 
 
 def _common(reports: Sequence[Report]) -> list[str]:
@@ -369,14 +361,14 @@ def _groups(reports: Sequence[Report], common: Sequence[str]) -> tuple[str, ...]
 
 
 def _unknown_groups(
-    infos: Mapping[str, RunInfo], chosen: Mapping[str, Tried], side: Callable[[Tried], Report], *, known: bool
+    infos: Mapping[str, RunInfo], chosen: Mapping[str, Tried], which: str, *, known: bool
 ) -> tuple[str, ...]:
     """Return a note if a run had groups of related examples and no run says which they are."""
-    place = 1 if side is _test else 0  # in the identity
+    place = 1 if which == "test" else 0  # in the identity
     names = []
     for name, info in infos.items():
         fields = info.identity.get("group")
-        if isinstance(fields, list) and len(fields) > place and fields[place] and side(chosen[name]).groups is None:
+        if isinstance(fields, list) and len(fields) > place and fields[place] and chosen[name].on(which).groups is None:
             names.append(name)
     if known or not names:
         return ()
@@ -390,13 +382,13 @@ def _entrant(
     name: str,
     words: Mapping[str, str],
     record: RunRecord,
-    side: Callable[[Tried], Report],
+    which: str,
     common: Sequence[str],
     floor: float,
 ) -> _Entrant:
     one, given, info = _returned(record), record.given, record.info
-    errors = {row.key for row in side(one).rows if row.failure is not None}
-    before = None if given is None else side(given)
+    errors = {row.key for row in one.on(which).rows if row.failure is not None}
+    before = None if given is None else given.on(which)
     known = before is not None and set(common) <= {row.key for row in before.rows if row.counts}
     compiler, result = info.identity.get("compiler"), info.result or {}
     compiler = compiler if isinstance(compiler, dict) else {}
@@ -408,7 +400,7 @@ def _entrant(
         model=words.get("model") or str(record.about.get("model", "")),
         seed=seed if isinstance(seed, int) else None,
         options=json.dumps([{**compiler, "seed": None}, info.identity.get("budget")], sort_keys=True),
-        scores=_scores(side(one), common, floor),
+        scores=_scores(one.on(which), common, floor),
         before=_scores(before, common, floor) if known and before is not None else None,
         errors=len(errors.intersection(common)),
         calls=_charged(result, "calls"),
@@ -488,10 +480,8 @@ def _charged(result: dict[str, Any], name: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _notes(
-    chosen: dict[str, Tried], side: Callable[[Tried], Report], which: str, common: Sequence[str]
-) -> tuple[str, ...]:
-    sizes = {len({row.key for row in side(one).rows}) for one in chosen.values()}
+def _notes(chosen: dict[str, Tried], which: str, common: Sequence[str]) -> tuple[str, ...]:
+    sizes = {len({row.key for row in one.on(which).rows}) for one in chosen.values()}
     notes = []
     if sizes != {len(common)}:
         notes.append(f"Compared on the {len(common)} {which} examples that all runs have scores for.")

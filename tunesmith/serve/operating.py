@@ -138,7 +138,7 @@ class _ModelCheck:
         }  # fmt: skip
         try:
             async with asyncio.timeout(_PATIENCE):
-                digest = await asyncio.to_thread(_digest, self._lm)
+                digest = await asyncio.to_thread(lambda: self._lm.identity.digest)
         except TimeoutError:
             return {**state, "reason": "The model's server does not answer."}
         except Exception as error:  # noqa: BLE001 - any failure means that it is not ready
@@ -150,7 +150,3 @@ class _ModelCheck:
             reason = f"The artifact was compiled for the weights {wanted[:12]}. Serve that model, or compile again."
             return {**state, "digest": digest, "reason": reason}
         return {**state, "digest": digest, "ready": True}
-
-
-def _digest(lm: LM) -> str | None:
-    return lm.identity.digest

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import TunesmithError, UsageError, shown
-from tunesmith.lm import LM, BaseLM, as_lm
+from tunesmith.lm import BaseLM, as_lm
 from tunesmith.modules import Module
 from tunesmith.serve.chat import chat_doors
 from tunesmith.serve.desk import Desk
@@ -101,7 +101,7 @@ class Service(App):
             _check_apart(name, found)
             second = seconds.pop(name, None)
             found[name] = Endpoint.of(
-                name, program, _metered(lm), longest=self.desk.limits.text, second=second, log=self.desk.log,
+                name, program, as_lm(lm), longest=self.desk.limits.text, second=second, log=self.desk.log,
                 count=self.desk.metrics.shadow,
             )  # fmt: skip
         if seconds:
@@ -206,7 +206,3 @@ def _check_apart(name: str, others: Iterable[str]) -> None:
                 f"The names of two programs are too alike: {pair}. Upper and lower case, `-` and `_` make no "
                 "difference. Choose another name."
             )
-
-
-def _metered(lm: BaseLM) -> LM:
-    return as_lm(lm)

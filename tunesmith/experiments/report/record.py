@@ -57,6 +57,10 @@ class Tried:
     def __repr__(self) -> str:
         return brief(self, self.name, str(self.validation))
 
+    def on(self, split: str) -> Report:
+        """Return its rows on `test`, else those on validation."""
+        return self.test if split == "test" else self.validation
+
     @property
     def calls(self) -> int:
         """The LM calls of its evaluations."""
