@@ -1,8 +1,8 @@
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import dspy
-from pydantic import BaseModel
+from pydantic import BaseModel, WithJsonSchema
 
 import tunesmith as ts
 from tests.artifacts.export.prompts import FORMATS, check_texts, program, sent
@@ -72,8 +72,13 @@ class Order(dspy.Signature):
     items_found: list[Item] = dspy.OutputField()
 
 
+Own = Annotated[dict[str, Any], WithJsonSchema(Item.model_json_schema())]
+
+
 def test_a_note_says_which_inner_fields_no_message_tells() -> None:
     note = "do not tell what is inside an output (amount, name)"
-    assert note in " ".join(ts.export(ts.Predict(Order), to="messages").notes)
-    told = ts.Predict(Order.with_instructions("Read the order: name and amount of each."))
+    assert note not in " ".join(ts.export(ts.Predict(Order), to="messages").notes)
+    untold = Order.with_updated_fields("items_found", type_=list[Own])
+    assert note in " ".join(ts.export(ts.Predict(untold), to="messages").notes)
+    told = ts.Predict(untold.with_instructions("Read the order: name and amount of each."))
     assert note not in " ".join(ts.export(told, to="messages").notes)
