@@ -48,6 +48,8 @@ def test_an_experiment_runs_its_cells_once_and_compares_them(folder: Path) -> No
     (row,) = json.loads(run("experiment", "demos", "--by", "program", "--json", "--quiet").stdout)["comparison"]["rows"]
     assert (row["program"], row["runs"]) == ("program:program", 2)
 
+    rows = json.loads(run("compare", "demos_two", "demos_labeled-few-shot", "--json").stdout)["rows"]
+    assert {row["compiler"] for row in rows} == {"labeled-few-shot", "two"}, "as in the experiment"
     arguments = RunInfo.of(folder / "runs" / "demos_two").arguments
     assert arguments == ("experiment", "demos", "--only", "demos_two")
     resumed = run("runs", "resume", "demos_two", "--json")

@@ -143,6 +143,32 @@ def test_runs_of_a_group_are_one_row_with_the_mean_score_of_each_example(runs: d
         compare_runs(list(runs.values()), by=["model"], reference="best")
 
 
+def test_runs_are_called_as_in_their_experiment_unless_different_ones_are_called_alike(tmp_path: Path) -> None:
+    compilers = {"few": ts.LabeledFewShot(2), "more": ts.LabeledFewShot(3)}
+    data = ts.Dataset.load(
+        [{"text": f"{word} {n}", "label": word} for n in range(20) for word in ("good", "bad")],
+        signature=ts.Signature("text -> label"),
+    )
+    given: dict[str, Any] = {
+        "programs": ts.Predict("text -> label"),
+        "models": ts.FunctionLM(lambda seen: "good"),
+        "metric": ts.metrics.exact_match("label"),
+        "trainset": data,
+        "root": tmp_path,
+    }
+    for name, named in (("one", compilers), ("two", {"few": ts.LabeledFewShot(4)})):
+        assert all(one.error is None for one in ts.Experiment.matrix(name, compilers=named, **given).run(mirror=False))
+    runs = tmp_path / "runs"
+    found = compare_runs([runs / "one_few", runs / "one_more"], by=["compiler"])
+    assert {row.run for row in found.rows} == {"few", "more"}
+    found = compare_runs([runs / "one_few", runs / "one_more", runs / "two_few"])
+    assert {row.run: row.compiler for row in found.rows} == {
+        "one_few": "LabeledFewShot",
+        "one_more": "more",
+        "two_few": "LabeledFewShot",
+    }
+
+
 def test_a_group_of_runs_with_different_budgets_is_said(runs: dict[str, Path], tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(runs["best"], other)

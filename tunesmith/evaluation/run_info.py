@@ -115,7 +115,8 @@ class RunInfo:
         path: the folder.
         state: `done`, `running`, `stopped`, or `damaged` if nothing says what it is a run of.
         identity: what the run is of; empty if it is damaged.
-        command: how it was started: `arguments` and `folder`; `None` if that was not from the command line.
+        command: how it was started: `arguments` and `folder`, and `called` for a cell of an experiment; `None` if
+            nothing is known of it.
         result: what `result.json` holds, `None` before the end.
         changed: when something was last written, in seconds since 1970.
         problem: why it is damaged, in words.
@@ -161,6 +162,13 @@ class RunInfo:
         if not isinstance(given, list) or not all(isinstance(part, str) for part in given):
             return None
         return tuple(given)
+
+    @property
+    def called(self) -> dict[str, str]:
+        """What its `program`, `compiler` and `model` are called in its experiment; empty without one."""
+        given = (self.command or {}).get("called")
+        found = given if isinstance(given, dict) else {}
+        return {name: found[name] for name in ("program", "compiler", "model") if isinstance(found.get(name), str)}
 
     @property
     def budget(self) -> dict[str, float]:

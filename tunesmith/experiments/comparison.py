@@ -172,8 +172,9 @@ def compare_runs(
         reference: name of the run, or of the group, that the others are compared with; default the best one.
         by: what to group the runs by, of `program`, `compiler`, `model` and `seed`, as to compare compilers over seeds.
             A group is called by its values, such as `GEPA` or `GEPA, seed 1`.
-        called: what `program`, `compiler` and `model` of a run are called, by the run's name; default their classes and
-            the model's name. Different programs of one name are called after their first run as well.
+        called: what `program`, `compiler` and `model` of a run are called, by the run's name; default as in the run's
+            experiment, unless different ones are called alike there, else their classes and the model's name.
+            Different programs of one name are called after their first run as well.
 
     Raises:
         UsageError: there is none, they have different metrics or no example in common, one is damaged, or one has
@@ -206,7 +207,7 @@ def compare_runs(
     if not common:
         raise UsageError(f"The runs have no {which} example in common, so their scores cannot be compared.")
     floor = min(one.on(which).worst for record in records for one in (record.chosen, record.given) if one is not None)
-    given = called or {}
+    given = _called(infos) if called is None else called
     words = [
         {**given.get(record.info.path.name, {}), "program": program}
         for record, program in zip(records, _programs(records, given), strict=True)
@@ -312,6 +313,28 @@ def _programs(records: Sequence[RunRecord], given: Mapping[str, Mapping[str, str
         word if several[word] == 1 else f"{word} of {first[kind]}".strip()
         for word, kind in zip(words, kinds, strict=True)
     ]
+
+
+def _called(infos: Sequence[RunInfo]) -> dict[str, dict[str, str]]:
+    """Return by run what its parts are called in its experiment, without a name that stands for different ones."""
+    found = {info.path.name: info.called for info in infos}
+    for part in ("compiler", "model"):
+        several: dict[str, set[str]] = {}
+        for info in infos:
+            several.setdefault(found[info.path.name].get(part, ""), set()).add(_part_of(info, part))
+        for names in found.values():
+            if len(several[names.get(part, "")]) > 1:
+                names.pop(part, None)
+    return found
+
+
+def _part_of(info: RunInfo, part: str) -> str:
+    """Return what a run's compiler or model is, as text to compare."""
+    identity = info.identity
+    options = identity.get("compiler")
+    compiler = {**(options if isinstance(options, dict) else {}), "seed": None}
+    model = {name: value for name, value in identity.items() if name.startswith("lm")}
+    return json.dumps(compiler if part == "compiler" else model, sort_keys=True)
 
 
 def _returned(record: RunRecord) -> Tried:

@@ -50,6 +50,10 @@ class Cell:
     def __repr__(self) -> str:
         return brief(self, self.run)
 
+    def called(self) -> dict[str, str]:
+        """Return what its program, compiler and model are called, for a comparison."""
+        return {"program": self.program, "compiler": self.compiler, "model": self.model}
+
     def to_json(self) -> dict[str, Any]:
         """Return what it is of, as JSON values."""
         names = ("run", "program", "compiler", "model", "seed")
@@ -249,7 +253,8 @@ class Experiment:
     ) -> Iterator[CellOutcome]:
         """Yield what becomes of each cell as soon as it is known; see `run`."""
         for cell in self.chosen(only):
-            place = {"run": self.path(cell), "new": new, "command": None if command is None else command(cell)}
+            started = {} if command is None else command(cell)
+            place = {"run": self.path(cell), "new": new, "command": {**started, "called": cell.called()}}
             try:
                 yield self._outcome(cell, watch or _unwatched, {**place, **given})
             except Interrupted:
@@ -284,7 +289,7 @@ class Experiment:
             UsageError: none is finished, or they cannot be compared.
         """
         done = [cell for cell in self.chosen(only) if self.state(cell) == "done"]
-        called = {cell.run: {name: getattr(cell, name) for name in ("program", "compiler", "model")} for cell in done}
+        called = {cell.run: cell.called() for cell in done}
         return compare_runs(list(map(self.path, done)), split=split, reference=reference, by=by, called=called)
 
 
