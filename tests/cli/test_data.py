@@ -69,6 +69,14 @@ def test_check_without_files_checks_the_project(workspace: Workspace) -> None:
     assert set(found["labels"]) == {"team"}
 
 
+def test_a_row_in_no_split_is_told(tmp_path: Path) -> None:
+    texts = ["Cold soup.", "Loud street.", "A kind host!", "No towels at all.", "The lift was out of order."]
+    (tmp_path / "few.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts), encoding="utf-8")
+    for test, said in (("1", "1 of 5 rows is in no split"), ("0", "2 of 5 rows are in no split")):
+        sizes = ("--train", "3", *(("--test", test) if test != "0" else ()))
+        assert said in run("data", "split", "few.jsonl", *sizes, "--out", f"parts{test}", "--no-near").stdout
+
+
 def test_a_split_keeps_groups_and_what_is_nearly_the_same_together(reviews: list[dict[str, Any]]) -> None:
     sizes = ("--train", "0.6", "--val", "0.2", "--test", "0.2")
     options = (*sizes, "--stratify", "label", "--group", "author", "--out", "parts")

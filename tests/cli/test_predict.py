@@ -1,6 +1,7 @@
 """`tunesmith predict`."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,25 @@ def test_a_class_of_the_user_runs_only_where_it_is_allowed(workspace: Workspace)
     assert "called `sys.exit(0)`" in check_failure(run(*given, "report=x", "--json"), 1, as_json=True)
     answers = lines(run(*given, "-", stdin='{"report": "x"}\n').stdout)
     assert answers == [{"error": {"type": "SystemExit", "message": "0"}, "line": 1}]
+
+
+def test_scores_of_labels_are_in_json_alone(workspace: Workspace) -> None:
+    (workspace.folder / "scoring.py").write_text(
+        "import dspy\nimport tunesmith as ts\n\n"
+        "class Scoring(dspy.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.route = ts.Predict('report -> team')\n\n"
+        "    def forward(self, report):\n"
+        "        found = self.route(report=report)\n"
+        "        return dspy.Prediction(team=found.team, label_logprobs={'parks': -0.1})\n",
+        encoding="utf-8",
+    )
+    done = run("compile", "--program", "scoring:Scoring", "--run", "scoring", "--budget-calls", "60", "--quiet")
+    assert done.exit_code == 0, done.stderr
+    asked = ("predict", "runs/scoring/artifact", "report=x", "--allow", "scoring:Scoring")
+    assert re.fullmatch(r"team: \w+\n", run(*asked).stdout)
+    assert json.loads(run(*asked, "--json").stdout)["label_logprobs"] == {"parks": -0.1}
 
 
 def write_program(folder: Path, signature: str, name: str, examples: list[dict[str, Any]]) -> None:

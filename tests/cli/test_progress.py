@@ -138,7 +138,10 @@ def test_the_speed_follows_the_model() -> None:
     assert "ETA 25 min," in note
 
 
-@pytest.mark.parametrize(("expected", "said"), [(61, "59 s"), (62, "1 min"), (63, "2 min"), (7403, "2 h 4 min")])
+@pytest.mark.parametrize(
+    ("expected", "said"),
+    [(61, "59 s"), (62, "1 min"), (63, "1 min 10 s"), (92, "1 min 30 s"), (602, "10 min"), (7403, "2 h 4 min")],
+)
 def test_times_are_in_words(expected: int, said: str) -> None:
     run = Run(expected=expected)
     run.evaluate("testing", 1, 9)

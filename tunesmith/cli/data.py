@@ -134,7 +134,7 @@ def split(
     for name, rows in made.items():
         say(f"wrote {targets[name]}: {counted(len(rows), 'row')}")
     if left:
-        say(f"{left} of {len(data)} rows are in no split")
+        say(f"{left} of {counted(len(data), 'row')} {'is' if left == 1 else 'are'} in no split")
     alike = [f"rows with the same {_quoted(compared)}"]
     alike += [] if no_near else [f"rows that are at least {near:g} similar there"]
     alike += [] if group is None else [f"rows with the same `{group}`"]

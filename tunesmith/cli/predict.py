@@ -17,6 +17,7 @@ from tunesmith.cli.output import emit, note, say
 from tunesmith.cli.progress import shown_progress
 from tunesmith.cli.reports import CacheWatch
 from tunesmith.errors import DataError, ModelMissing, ModelUnavailable, RowError, UsageError, shown
+from tunesmith.formats import LABEL_LOGPROBS
 from tunesmith.lm import LM, Meter, StopSignal, metered
 from tunesmith.modules import Module, ProgramInputs, copy_program, forgetful, program_inputs
 from tunesmith.signatures import Example, NameTwiceError, unique_object
@@ -53,6 +54,8 @@ def run(
         emit(found)
     else:
         for name, value in found.items():
+            if name == LABEL_LOGPROBS:  # a number per label, which no reader of an answer asks for
+                continue
             say(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
     return DONE
 

@@ -186,10 +186,13 @@ def _spent_seconds(used: float, limit: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Return a number of seconds in words, rounded up."""
+    """Return a number of seconds in words, rounded up: to ten seconds from one minute on, to minutes from ten on."""
     seconds = round(seconds, 3)
     if seconds < 60:
         return f"{math.ceil(seconds)} s"
+    if seconds < 600:
+        minutes, rest = divmod(10 * math.ceil(seconds / 10), 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     minutes = math.ceil(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 

@@ -87,6 +87,18 @@ def test_mlflow_has_all_of_it(run: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.whole
+def test_a_server_of_mlflow_that_is_away_is_told_in_two_lines(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(UsageError) as found:
+        export_run(run, "mlflow", at="http://me:pass-1@127.0.0.1:9")
+    assert str(found.value) == (
+        "The MLflow server at http://***@127.0.0.1:9 does not answer: connection refused.\n"
+        "Start it, or name another one with --at."
+    )
+
+
+@pytest.mark.whole
 @pytest.mark.slow
 def test_the_password_of_an_address_of_mlflow_is_not_told(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -22,6 +22,7 @@ def write(run: TrackedRun, files: Sequence[tuple[Path, str]], experiment: str, a
         UsageError: MLflow is not installed, or refuses.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing but the run leaves this machine
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its 7 take four minutes if the server is away
     try:
         import mlflow
     except ImportError as error:
@@ -35,7 +36,7 @@ def write(run: TrackedRun, files: Sequence[tuple[Path, str]], experiment: str, a
         made = client.create_run(home, int(1000 * run.started), dict(run.tags), run.name)
         _fill(client, made.info.run_id, run, files)
     except Exception as error:  # its stores raise what their databases raise
-        raise UsageError(_refused(error)) from error
+        raise UsageError(_refused(error, masked(at or mlflow.get_tracking_uri()))) from error
     place = masked(at or mlflow.get_tracking_uri())
     way = f"open {place}" if place.startswith(("http://", "https://")) else f"mlflow ui --backend-store-uri {place}"
     return Tracked(made.info.run_id, place, way)
@@ -75,7 +76,14 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _refused(error: Exception) -> str:
+def _refused(error: Exception, place: str) -> str:
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
+        causes.append(cause)
+    away = [one for one in causes if isinstance(one, OSError)]  # as are the errors of `requests`
+    if away and place.startswith(("http://", "https://")):
+        why = (away[-1].strerror or type(away[-1]).__name__).lower()
+        return f"The MLflow server at {place} does not answer: {why}.\nStart it, or name another one with --at."
     text = masked(" ".join(str(error).split()))  # some of its errors name the address
     if "MLFLOW_ALLOW_FILE_STORE" in text:
         return (
