@@ -100,7 +100,7 @@ def test_the_time_that_loading_takes_is_not_taken_for_every_calls(cold: float) -
     assert "ETA" not in run.evaluate("program as given", 1, 60, seconds=cold)
     for done in (2, 3):
         note = run.evaluate("program as given", done, 60, seconds=1.2)
-    assert "ETA 5 min," in note, "231 calls of 1.2 s"
+    assert "ETA 4 min 40 s," in note, "231 calls of 1.2 s"
 
 
 class Answer:
