@@ -228,7 +228,7 @@ def given(*arguments: str) -> Change:
 CHANGES: dict[str, tuple[str, Change]] = {
     "program's code": ("source", edited("program.py", "report=report", "report=report.strip()")),
     "program's fields": ("program", edited("program.py", '"waste", ', '"waste", "noise", ')),
-    "program's instruction": ("candidate", edited("program.py", "Send a", "Hand a")),
+    "program's instruction": ("candidate", edited("program.py", "Send a", "Forward a")),
     "training data": ("trainset", shortened("train.jsonl")),
     "validation data": ("valset", shortened("val.jsonl")),
     "test data": ("testset", shortened("test.jsonl")),
