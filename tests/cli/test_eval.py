@@ -102,6 +102,7 @@ def test_ctrl_c_under_the_second_model_leaves_the_first(
         (("--models", "a,a"), "each given once"),
         (("--models", "a,b", "--lm", "c"), "--models and --lm exclude"),
         (("--models", "a,b", "--at-least", "0.5"), "--models and --at-least exclude"),
+        (("--at-least", "nan"), "--at-least must be a finite number"),
     ],
 )
 def test_models_that_cannot_be_compared_are_refused(

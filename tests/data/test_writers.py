@@ -50,3 +50,10 @@ def test_a_file_that_exists_is_not_replaced_unless_asked(tmp_path: Path) -> None
     for bad in ("rows.xlsx", "rows.parquet", "."):
         with pytest.raises(UsageError, match=r"Name a file|name a `\.jsonl`"):
             check_targets([tmp_path / bad], force=True)
+
+
+def test_a_place_that_takes_no_files_is_told_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").touch()
+    check_targets([tmp_path / "new" / "folder" / "rows.jsonl"], force=False)
+    with pytest.raises(UsageError, match="it is a file and no folder"):
+        check_targets([tmp_path / "rows.jsonl" / "more.jsonl"], force=False)

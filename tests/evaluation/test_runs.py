@@ -225,6 +225,12 @@ def test_a_name_that_is_no_folder_of_the_runs_own_is_refused(name: object) -> No
         run_path(name)  # type: ignore[arg-type]
 
 
+def test_a_name_that_is_too_long_for_a_file_system_is_refused() -> None:
+    assert run_path("x" * 200)
+    with pytest.raises(UsageError, match=r"at most 200 bytes\. Given: 202"):
+        run_path("ü" * 101)
+
+
 @pytest.mark.parametrize("name", ["result.json", "compile.json", "run.json"])
 def test_a_folder_in_the_place_of_a_file_is_said_to_be_one(tmp_path: Path, name: str) -> None:
     with RunFolder(tmp_path / "run", {}) as folder:

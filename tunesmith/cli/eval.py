@@ -1,5 +1,6 @@
 """`tunesmith eval`: score a program, or compare models on it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,9 @@ class _Given:
 
 
 def _specs(models: Sequence[str], spec: str | None, at_least: float | None) -> list[str]:
-    """Return the models that are compared, none without --models."""
+    """Return the models that are compared, none without --models; check the gate."""
+    if at_least is not None and not math.isfinite(at_least):
+        raise UsageError(f"--at-least must be a finite number. Given: {at_least}.")
     specs = [name.strip() for text in models for name in text.split(",") if name.strip()]
     if not models:
         return []

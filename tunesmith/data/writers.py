@@ -1,6 +1,7 @@
 """Write rows to data files: JSONL, CSV and TSV."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
 def check_targets(paths: Iterable[Path], *, force: bool) -> None:
-    """Check that files may be written: none exists, or `force` is set.
+    """Check that files may be written: none exists, or `force` is set; and their folders take files or can be made.
 
     Raises:
-        UsageError: a file exists, is not a file, or has a suffix that is not written.
+        UsageError: a file exists, is not a file, has a suffix that is not written, or a place that takes no files.
     """
     for path in paths:
         if path.suffix.lower() not in (".jsonl", *_DELIMITERS):
@@ -26,6 +27,10 @@ def check_targets(paths: Iterable[Path], *, force: bool) -> None:
             raise UsageError(f"`{path}` is a folder. Name a file.")
         if path.exists() and not force:
             raise UsageError(f"`{path}` exists. Name another file, or pass --force to replace it.")
+        place = next(folder for folder in path.absolute().parents if folder.exists())
+        if not place.is_dir() or not os.access(place, os.W_OK):
+            why = "this user may not write there" if place.is_dir() else "it is a file and no folder"
+            raise UsageError(f"`{path}` cannot be written below {str(place)!r}: {why}. Name another file.")
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

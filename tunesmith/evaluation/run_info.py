@@ -61,6 +61,7 @@ _OURS = (
     "study.db*",
     "*mirror.json*",
 )
+_LONGEST_NAME = 200  # bytes; file systems take 255, and a run that is set aside or removed has a longer name
 _REMOVED = re.compile(r"\..+\.removed-[0-9a-f]{8}")  # a folder that is being deleted
 
 
@@ -73,6 +74,8 @@ def run_path(name: str | Path, root: Path | None = None) -> Path:
     text = str(name)
     if not isinstance(name, (str, Path)) or not text.strip() or "\0" in text or Path(text).name in ("", ".."):
         raise UsageError(f"A run needs a folder of its own. Given: run={shown(name)}. Name it, as in `run='first'`.")
+    if (length := len(os.fsencode(Path(text).name))) > _LONGEST_NAME:
+        raise UsageError(f"The name of a run has at most {_LONGEST_NAME} bytes. Given: {length}, {shown(text)}.")
     if isinstance(name, Path) or os.sep in text:
         return Path(name)
     return (Path() if root is None else root) / "runs" / name

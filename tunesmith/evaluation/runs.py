@@ -75,7 +75,8 @@ class RunFolder:
             ) from None
         except OSError as error:
             raise UsageError(
-                f"The run folder {str(self.path)!r} cannot be used: {error.strerror}. Choose another `run=` name."
+                f"The run folder {str(self.path)!r} cannot be used: {error.strerror}. "
+                "Let this user write there, or choose another `run=` name."
             ) from error
         try:
             with contextlib.suppress(OSError):  # on a full disk: it only says whose the lock is

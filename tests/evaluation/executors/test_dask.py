@@ -205,11 +205,14 @@ def test_no_scheduler_and_no_address_are_clear_errors(monkeypatch: pytest.Monkey
             (ts.DaskExecutor("tcp://127.0.0.1:9", patience=0.1), ModelUnavailable, "no Dask scheduler at 'tcp://127"),
             (ts.DaskExecutor(), UsageError, "--dask tcp://HOST:8786"),
             (ts.DaskExecutor("odd://place"), UsageError, "is not the address of a Dask scheduler"),
+            (ts.DaskExecutor("place"), UsageError, "missing port number"),
         ):
+            start = time.monotonic()
             with pytest.raises(kind, match=words):
                 ts.evaluate(
                     ts.Predict(Colour), examples(1), right, lm=ts.lm("ollama/m", host=server.url), executor=executor
                 )
+            assert time.monotonic() - start < 20, "Dask gives a wrong address up after a minute"
     with pytest.raises(UsageError, match="`listen` is 'HOST:PORT'"):
         ts.DaskExecutor(listen="8786")
 

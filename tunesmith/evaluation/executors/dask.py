@@ -375,13 +375,15 @@ def _client(address: Any, patience: float) -> tuple[Any, bool]:
             "[compile] in tunesmith.toml, `DaskExecutor('tcp://HOST:8786')`, or the variable DASK_SCHEDULER_ADDRESS."
         )
     try:
+        if isinstance(place, str) and not place.startswith("inproc:"):
+            distributed.comm.get_address_host_port(place)  # a client of a wrong address takes a minute to give up
         return distributed.Client(place, timeout=patience, set_as_default=False), True
     except OSError as error:
         raise ModelUnavailable(
             f"There is no Dask scheduler at {shown(place)}: {error}. Start one with `dask scheduler`, or correct the "
             "address."
         ) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise UsageError(
             f"{shown(place)} is not the address of a Dask scheduler: {error}. Write tcp://HOST:8786."
         ) from error
