@@ -59,7 +59,9 @@ def test_runs_are_grouped_by_program_and_compiler_as_the_experiment_calls_them(t
     content = json.loads(notes.read_text(encoding="utf-8"))
     content["about"]["program"] = "as another version called it"
     notes.write_text(json.dumps(content), encoding="utf-8")
-    alone = compare_runs([experiment.path(cell) for cell in experiment.cells], by=["program"])
+    paths = [experiment.path(cell) for cell in experiment.cells]
+    assert {row.run for row in compare_runs(paths, by=["program"]).rows} == {"plain", "told"}
+    alone = compare_runs(paths, by=["program"], called={})
     assert [(row.run.partition(" of ")[2], row.runs) for row in alone.rows] == [
         ("grid_plain_two", 2),
         ("grid_told_two", 2),

@@ -172,7 +172,7 @@ def compare_runs(
         reference: name of the run, or of the group, that the others are compared with; default the best one.
         by: what to group the runs by, of `program`, `compiler`, `model` and `seed`, as to compare compilers over seeds.
             A group is called by its values, such as `GEPA` or `GEPA, seed 1`.
-        called: what `program`, `compiler` and `model` of a run are called, by the run's name; default as in the run's
+        called: what `program`, `compiler` and `model` of a run are called, by the run's name; `None` for as in its
             experiment, unless different ones are called alike there, else their classes and the model's name.
             Different programs of one name are called after their first run as well.
 
