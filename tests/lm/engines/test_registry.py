@@ -70,3 +70,9 @@ def test_a_project_file_holds_the_options_of_every_engine(name: str, tmp_path: P
     value = {"think": "true", "cloud": "true", "num_ctx": "512", "threads": "2"}.get(name, '"a"')
     (tmp_path / "tunesmith.toml").write_text(f'[lm]\nspec = "x/y"\n{name} = {value}\n', encoding="utf-8")
     assert name in Project.load(tmp_path / "tunesmith.toml").settings.lm.options()
+
+
+def test_an_address_without_its_scheme_is_refused_before_every_example_fails() -> None:
+    for name in ("host", "api_base"):
+        with pytest.raises(UsageError, match=f"`{name}` is an address such as `http://localhost:8000/v1`"):
+            ts.lm("openai/tiny", **{name: "localhost:8000/v1"})

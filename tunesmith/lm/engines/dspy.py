@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.errors import ModelUnavailable, UsageError
+from tunesmith.errors import ModelUnavailable, UsageError, shown
 from tunesmith.lazy import lazy_module
 from tunesmith.lm.engine import (
     BaseLM,
@@ -268,6 +268,10 @@ def _make(spec: str, given: dict[str, Any], slots: int) -> Built:
     client = {name: value for name, value in given.items() if name not in ("cloud", "host")}
     if "host" in given:
         client["api_base"] = given["host"]
+    for name in ("host", "api_base", "base_url"):
+        address = given.get(name)
+        if isinstance(address, str) and not address.strip().lower().startswith(("http://", "https://")):
+            raise UsageError(f"`{name}` is an address such as `http://localhost:8000/v1`. Given: {shown(address)}.")
     kept = {name: value for name, value in client.items() if name not in SECRET_OPTIONS}
     return ForeignEngine(spec, client, **leave), {**kept, **leave}
 
