@@ -11,7 +11,6 @@ import tunesmith as ts
 from tests.each import each
 from tunesmith.errors import SignatureError
 from tunesmith.lm import FunctionLM
-from tunesmith.signatures.signature import new_signature
 
 INPUTS = [
     "base",
@@ -127,7 +126,7 @@ def test_a_program_of_dspys_own_may_have_outputs_that_it_reads_by_key(name: str)
 
 def test_tables_of_fields_are_checked_too() -> None:
     with pytest.raises(SignatureError, match="`items`"):
-        new_signature("Own", {"a": (str, ts.InputField()), "items": (str, ts.OutputField())}, None)
+        ts.Signature({"a": (str, ts.InputField()), "items": (str, ts.OutputField())})
     with pytest.raises(SignatureError, match="`lm`"):
         ts.Signature({"lm": (str, ts.InputField()), "a": (str, ts.OutputField())})
 

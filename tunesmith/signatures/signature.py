@@ -44,7 +44,6 @@ __all__ = [
     "input_types",
     "is_generated",
     "is_untyped",
-    "new_signature",
     "output_types",
     "type_text",
 ]
@@ -117,19 +116,6 @@ def checked(signature: object) -> type[Signature]:
         f"This is not a signature: {shown(signature)}. Give a subclass of `dspy.Signature`, "
         "such as `dspy.Signature('question -> answer')`."
     )
-
-
-def new_signature(name: str, fields: Mapping[str, tuple[Any, FieldInfo]], instructions: str | None) -> type[Signature]:
-    """Return a signature class; without instructions dspy generates them.
-
-    Raises:
-        SignatureError: DSPy uses a name itself.
-        ValueError, TypeError, NameError: dspy or pydantic rejects a field's name or type. pydantic may raise
-            other errors.
-    """
-    check_names(name, {key: field_role(info) for key, (_, info) in fields.items()})
-    made: type[Signature] = make_signature(dict(fields), instructions, signature_name=name)
-    return made
 
 
 def is_generated(signature: type[Signature], instruction: str) -> bool:
