@@ -78,7 +78,7 @@ class Goal:
             return None
         if not self.take and len(values) != 1:
             raise ValueError(f"`at` must be one place. Given: {self.at}, which is {len(values)}.")
-        return _TAKE[self.take or "max"](values)
+        return round(_TAKE[self.take or "max"](values), 9)  # a mean of 0.8 may be 0.7999999999999999
 
     @property
     def met(self) -> bool | None:
