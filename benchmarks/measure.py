@@ -157,7 +157,7 @@ def report(rows: Iterable[Row], file: Path) -> int:
     for row in rows:
         done.append(row.to_json())
         print(printed(done[-1]), row.details or "", flush=True)
-    file.write_text(json.dumps({**about, "rows": done}, indent=1) + "\n", encoding="utf-8")
+        file.write_text(json.dumps({**about, "rows": done}, indent=1) + "\n", encoding="utf-8")
     return 0 if all(row["holds"] for row in done) else 1
 
 
