@@ -223,6 +223,7 @@ def rows() -> list[Row]:
             "CPU of an LM call over loopback HTTP with 4 demos, tunesmith / dspy",
             ratio(calls, "tunesmith", "dspy"),
             LIMIT,
+            required=True,
             details={"milliseconds": medians(calls, 1e3, 3), "rounds": spread(calls, "tunesmith", "dspy")},
         ),
         Row(

@@ -22,7 +22,7 @@ from tunesmith.lm.engines.ollama.facts import (
     model_facts,
     served_models,
 )
-from tunesmith.lm.engines.ollama.transport import Wire, connections_to
+from tunesmith.lm.engines.ollama.transport import HEADERS, Wire, connections_to
 from tunesmith.lm.waiting import Policy
 
 __all__ = ["Connect", "OllamaServer", "POLICY", "PullProgress"]
@@ -209,7 +209,7 @@ class OllamaServer:
     def _get_version(self, deadline: float) -> dict[str, Any]:
         with self._client(deadline) as (_, wire):
             # The `ollama` client has no method for this one.
-            httpx.Client(base_url=self.address, transport=wire, trust_env=False).get("/api/version")
+            httpx.Client(base_url=self.address, transport=wire, trust_env=False, headers=HEADERS).get("/api/version")
             return wire.reply
 
     def _ask(self, do: Callable[[Any], Any], deadline: float, patch: dict[str, Any] | None = None) -> dict[str, Any]:

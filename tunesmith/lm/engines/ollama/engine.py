@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from http.cookiejar import CookieJar
 from typing import Any, TypeVar
 
 import httpx
@@ -49,6 +50,7 @@ from tunesmith.lm.engines.ollama.request import (
     response_of_reply,
     tool_calls,
 )
+from tunesmith.lm.engines.ollama.transport import HEADERS
 from tunesmith.lm.options import OLLAMA
 from tunesmith.lm.waiting import Policy
 
@@ -73,7 +75,15 @@ def server_at(host: str | None, policy: Policy = POLICY) -> OllamaServer:
 
 def _connect(address: str, transport: httpx.BaseTransport) -> ollama.Client:
     # The transport knows proxies and time limits; what the environment says would go past it.
-    return ollama.Client(host=address, transport=transport, trust_env=False, follow_redirects=False)
+    own = {"transport": transport, "trust_env": False, "follow_redirects": False, "cookies": _NoCookies()}
+    return ollama.Client(host=address, headers=HEADERS, **own)
+
+
+class _NoCookies(CookieJar):
+    """Looks for none: no Ollama server sets one, and what a proxy sets would stick to one of many clients."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ from tunesmith.lm.connection import is_loopback, proxy_for
 from tunesmith.lm.engines.ollama.errors import Fault, Kind
 from tunesmith.lm.waiting import ending, is_sent_once, time_left
 
-__all__ = ["Wire", "connections_to"]
+__all__ = ["HEADERS", "Wire", "connections_to"]
 
+HEADERS = {"accept-encoding": "identity"}  # of every request: what is packed is not read as it comes
 _CONNECT_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 60.0
 # `str.splitlines`, which httpx reads streams with, takes these for line ends; in JSON they stand inside strings only.
@@ -92,7 +93,6 @@ class Wire(httpx.BaseTransport):
         left = self._deadline - self._clock()
         if left <= 0:
             raise Fault(Kind.STALLED, "the time for this call is over")
-        request.headers["accept-encoding"] = "identity"
         if request.url.scheme != "https" and not is_loopback(request.url.host):
             request.headers.pop("authorization", None)
         if self._patch and request.url.path.endswith("/api/chat"):
