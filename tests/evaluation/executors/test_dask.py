@@ -41,7 +41,6 @@ ROOT = Path(__file__).parents[3]
 HERE: dict[str, Any] = {"processes": False, "protocol": "tcp", "host": "127.0.0.1", "dashboard_address": ":0"}
 
 
-@pytest.mark.whole
 class TestDask(ExecutorContract):
     name = "dask"
 
@@ -148,7 +147,6 @@ def worker_processes(scheduler: str, places: list[tuple[str, Path]]) -> Iterator
             process.wait()
 
 
-@pytest.mark.whole
 def test_three_processes_one_of_them_killed_end_in_the_artifact_of_one_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,6 @@ from tunesmith.evaluation.subject import Subject
 from tunesmith.lm import FunctionLM, Meter, ReplyCache
 
 
-@pytest.mark.whole
 class TestProcesses(ExecutorContract):
     name = "processes"
 
@@ -54,7 +53,6 @@ class TestProcesses(ExecutorContract):
         assert found[0] == found[1]
 
 
-@pytest.mark.whole
 def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[3] / "docs" / "executors.md").read_text(encoding="utf-8")
