@@ -22,8 +22,8 @@ OUT = Path(__file__).with_suffix(".json")
 PASSED = re.compile(r"\b\d+ passed.* in ([\d.]+)s")
 
 
-def timed(clone: Path, target: str, home: Path) -> tuple[float, list[float]] | None:
-    """Return the seconds of a target of the Makefile, and of each run of pytest in it; `None` if it fails."""
+def timed(clone: Path, target: str, home: Path) -> tuple[float, list[float]]:
+    """Return the seconds of a target of the Makefile, and of each run of pytest in it."""
     start = time.monotonic()
     environment = {**ENVIRONMENT, "TUNESMITH_HOME": str(home)}
     done = subprocess.run(
@@ -31,8 +31,7 @@ def timed(clone: Path, target: str, home: Path) -> tuple[float, list[float]] | N
     )
     seconds = time.monotonic() - start
     if done.returncode != 0:
-        print(f"`make {target}` failed after {seconds:.0f} s:\n{done.stdout[-2000:]}", file=sys.stderr)
-        return None
+        sys.exit(f"`make {target}` failed:\n{done.stdout[-2000:]}")
     return seconds, [float(one) for one in PASSED.findall(done.stdout)]
 
 
@@ -40,13 +39,12 @@ def measured(*, slow: bool) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="tunesmith-suite-") as folder:
         clone, home = Path(folder) / "clone", Path(folder) / "home"
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
-        if found := timed(clone, "test", home):
-            whole, parts = found
-            details = {"parts": parts, "cores": os.cpu_count()}
-            yield Row("suite", "seconds of `make test` in a new clone", whole, 360, details=details)
-            yield Row("suite_unit", "seconds of its part without the model", parts[0], 75, details=details)
-        if slow and (found := timed(clone, "test-slow", home)):
-            seconds, parts = found
+        whole, parts = timed(clone, "test", home)
+        details = {"parts": parts, "cores": os.cpu_count()}
+        yield Row("suite", "seconds of `make test` in a new clone", whole, 360, details=details)
+        yield Row("suite_unit", "seconds of its part without the model", parts[0], 75, details=details)
+        if slow:
+            seconds, parts = timed(clone, "test-slow", home)
             yield Row("suite_slow", "seconds of `make test-slow`", seconds, 1500, details={"parts": parts})
 
 
