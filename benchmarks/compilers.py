@@ -31,6 +31,7 @@ from typing import Any
 
 import dspy
 from dspy.teleprompt import GEPA, BootstrapFewShotWithRandomSearch, MIPROv2
+from goals import THIRD, NothingThere, best_of_dspy
 from measure import add_line, finished
 from public_tasks import DATA, Task, banking77, sentiment
 
@@ -57,7 +58,6 @@ THEIRS = ("BootstrapFewShotWithRandomSearch", "MIPROv2")
 ADAPTERS = ("own adapter", "our format")
 DSPY = tuple(f"dspy {name} ({adapter})" for name in THEIRS for adapter in ADAPTERS)
 GEPAS = tuple(f"dspy GEPA ({adapter})" for adapter in ADAPTERS)
-THIRD = "portfolio (a third of the calls of DSPy's best)"
 FEW = ("sentiment", "banking77")  # tasks of the other arms
 
 
@@ -120,13 +120,11 @@ def third(task: str, seed: int, rows: Mapping[Cell, dict[str, Any]]) -> int:
     Raises:
         Skipped: none is measured.
     """
-    done = {arm: found for arm in DSPY if "mean" in (found := rows.get((task, arm, seed), {}))}
-    means = {
-        arm: sum(rows[task, arm, one].get("mean", 0.0) for one in (0, 1) if (task, arm, one) in rows) for arm in done
-    }
-    if not means:
-        raise Skipped("no optimizer of DSPy is measured on this task")
-    return int(done[max(means, key=means.__getitem__)]["calls"]) // 3
+    try:
+        arm, _ = best_of_dspy(rows.values(), task)
+        return int(rows[task, arm, seed]["calls"]) // 3
+    except (NothingThere, KeyError) as error:
+        raise Skipped("no optimizer of DSPy is measured on this task") from error
 
 
 def run(cell: Cell, lm: ts.LM, writer: ts.LM, rows: Mapping[Cell, dict[str, Any]]) -> dict[str, Any]:

@@ -11,14 +11,16 @@ import math
 import re
 import statistics
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 FILE = HERE / "goals.toml"
 
+THIRD = "portfolio (a third of the calls of DSPy's best)"  # an arm of compilers.py
 _PART = re.compile(r"([^.\[\]]+)(?:\[([^\]]*)\])?\.?")
 _TAKE: Mapping[str, Callable[[Sequence[float]], float]] = {"max": max, "min": min, "mean": statistics.fmean}
 
@@ -153,24 +155,37 @@ def behind_on_task(data: Any, task: str) -> float:
         if name == task and "mean" in row:
             arms.setdefault(arm, {})[seed] = row
     ours = arms.pop("portfolio")
+    arms.pop(THIRD, None)  # the same compiler with fewer calls
     above = [[rows[seed]["mean"] - ours[seed]["high"] for seed in ours.keys() & rows.keys()] for rows in arms.values()]
     return max(statistics.fmean(one) for one in above if one)
 
 
 def reached_with_a_third(data: Any) -> float:
     """Return on how many tasks Portfolio with a third of the calls has the mean of the best of DSPy's optimizers."""
-    means: dict[str, dict[str, list[float]]] = {}
     third: dict[str, list[float]] = {}
     for row in data["rows"]:
         task, arm, _ = row["cell"]
-        if arm.startswith("portfolio (a third"):
+        if arm == THIRD:
             third.setdefault(task, []).append(row.get("mean", 0.0))
-        elif arm.startswith("dspy ") and "GEPA" not in arm and "mean" in row:
-            means.setdefault(task, {}).setdefault(arm, []).append(row["mean"])
     if not third:
         raise NothingThere("Nothing was measured with a third of the calls.")
-    best = {task: max(map(statistics.fmean, arms.values())) for task, arms in means.items()}
-    return sum(statistics.fmean(found) >= best[task] for task, found in third.items())
+    return sum(statistics.fmean(found) >= best_of_dspy(data["rows"], task)[1] for task, found in third.items())
+
+
+def best_of_dspy(rows: Iterable[Any], task: str) -> tuple[str, float]:
+    """Return the best of DSPy's arms on a task, and its mean over seeds. GEPA was run on one seed of two tasks alone.
+
+    Raises:
+        NothingThere: none is measured.
+    """
+    means: dict[str, list[float]] = {}
+    for row in rows:
+        name, arm, _ = row["cell"]
+        if name == task and arm.startswith("dspy ") and "GEPA" not in arm and "mean" in row:
+            means.setdefault(arm, []).append(row["mean"])
+    if not means:
+        raise NothingThere(f"No optimizer of DSPy is measured on {task}.")
+    return max(((arm, statistics.fmean(found)) for arm, found in means.items()), key=itemgetter(1))
 
 
 def behind_in_landscape(data: Any) -> float:

@@ -59,12 +59,12 @@ def test_an_optimizer_of_dspy_runs_under_both_adapters(comparison: ModuleType) -
 
 
 def test_a_third_of_the_calls_is_that_of_the_best_arm_of_dspy(comparison: ModuleType) -> None:
-    def row(mean: float, calls: int) -> dict[str, float]:
-        return {"mean": mean, "calls": calls}
-
     one, other = comparison.DSPY[:2]
-    rows = {("demo", one, 0): row(0.5, 300), ("demo", one, 1): row(0.1, 300)}
-    rows |= {("demo", other, 0): row(0.4, 200), ("demo", other, 1): row(0.4, 170)}  # the better one over both seeds
+    found = [(one, 0, 0.5, 300), (one, 1, 0.1, 300), (other, 0, 0.4, 200), (other, 1, 0.4, 170)]  # `other` is better
+    rows = {
+        ("demo", arm, seed): {"cell": ("demo", arm, seed), "mean": mean, "calls": calls}
+        for arm, seed, mean, calls in found
+    }
 
     assert [comparison.third("demo", seed, rows) for seed in (0, 1)] == [66, 56]
     skipped = comparison.run(("demo", comparison.THIRD, 0), answering(), answering(), {})
