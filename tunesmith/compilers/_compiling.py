@@ -17,7 +17,7 @@ from tunesmith.compilers._search import Search
 from tunesmith.compilers._standing import Watch
 from tunesmith.compilers._verdict import count_opening, finding_of
 from tunesmith.compilers._work import Progress
-from tunesmith.data import Dataset, content_key, example_key, fields_of
+from tunesmith.data import Dataset, content_key, example_key, fields_of, input_fields_of
 from tunesmith.errors import ArtifactError, BudgetExceeded, Interrupted, MetricError, RunMismatch, UsageError, shown
 from tunesmith.evaluation import CANDIDATES, TRIALS, Ledger, Report, RunFolder, leveled, paired_scores, run_path
 from tunesmith.lm import Meter, StopSignal, metered, remembering, unpaid
@@ -428,11 +428,9 @@ def _shown_examples(split: Dataset) -> list[dict[str, Any]]:
 
 def _sides(example: Example) -> dict[str, Any]:
     """Return the inputs and the labels of an example as JSON values."""
-    fields, inputs = _as_json(fields_of(example)), example._input_keys or ()
-    return {
-        "inputs": {name: value for name, value in fields.items() if name in inputs},
-        "labels": {name: value for name, value in fields.items() if name not in inputs},
-    }
+    inputs = input_fields_of(example)
+    labels = {name: value for name, value in fields_of(example).items() if name not in inputs}
+    return {"inputs": _as_json(inputs), "labels": _as_json(labels)}
 
 
 def _as_json(fields: Mapping[str, Any]) -> dict[str, Any]:

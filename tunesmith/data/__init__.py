@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tunesmith.data.dataset import Dataset, Splits
     from tunesmith.data.disjoint import check_disjoint
     from tunesmith.data.fitting import Fitted, fitted
-    from tunesmith.data.keys import canonical_json, content_key, example_key, fields_of, inputs_key
+    from tunesmith.data.keys import canonical_json, content_key, example_key, fields_of, input_fields_of, inputs_key
     from tunesmith.data.labeling import Decision, Labeling
     from tunesmith.data.language import language_of
     from tunesmith.data.paths import MISSING, at_path
@@ -58,6 +58,7 @@ __all__ = [
     "Fitted",
     "fitted",
     "Given",
+    "input_fields_of",
     "inputs_key",
     "jsonl",
     "known_shapes",

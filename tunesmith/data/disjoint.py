@@ -5,7 +5,7 @@ from itertools import combinations
 from typing import Any
 
 from tunesmith.data.dataset import Dataset
-from tunesmith.data.keys import example_key, fields_of, inputs_key
+from tunesmith.data.keys import example_key, input_fields_of, inputs_key
 from tunesmith.errors import SplitError
 from tunesmith.signatures import Example
 
@@ -43,15 +43,10 @@ def _input_marks(given: Mapping[str, Sequence[Example]]) -> dict[str, list[Hasha
     For texts alone that takes no hash. A value of another type can mean the same as a text (a date and its ISO text),
     so a single one in any dataset gives every example its key.
     """
-    inputs = {name: [_inputs(example) for example in data] for name, data in given.items()}
+    inputs = {name: [input_fields_of(example) for example in data] for name, data in given.items()}
     if all(set(map(type, fields.values())) <= {str} for data in inputs.values() for fields in data):
         return {name: [frozenset(fields.items()) for fields in data] for name, data in inputs.items()}
     return {name: [inputs_key(example) for example in data] for name, data in given.items()}
-
-
-def _inputs(example: Example) -> dict[str, Any]:
-    wanted = example._input_keys
-    return {name: value for name, value in fields_of(example).items() if wanted is None or name in wanted}
 
 
 def _refuse(

@@ -17,7 +17,7 @@ from pydantic_core import to_jsonable_python
 from tunesmith.errors import DataError, shown
 from tunesmith.signatures import Example, in_one_order, to_json_value, without_numpy
 
-__all__ = ["canonical_json", "content_key", "example_key", "fields_of", "inputs_key"]
+__all__ = ["canonical_json", "content_key", "example_key", "fields_of", "input_fields_of", "inputs_key"]
 
 _FORMS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (Enum, lambda value: value.value),
@@ -82,8 +82,7 @@ def example_key(example: Example) -> str:
 
 def inputs_key(example: Example) -> str:
     """Return the content key of the inputs, or of all fields if no inputs are set."""
-    fields, wanted = fields_of(example), example._input_keys
-    return content_key(fields if wanted is None else {name: fields[name] for name in fields if name in wanted})
+    return content_key(input_fields_of(example))
 
 
 def fields_of(example: Example) -> dict[str, Any]:
@@ -92,6 +91,12 @@ def fields_of(example: Example) -> dict[str, Any]:
     if "dspy_" not in " ".join(store):
         return dict(store)
     return {name: value for name, value in store.items() if not name.startswith("dspy_")}
+
+
+def input_fields_of(example: Example) -> dict[str, Any]:
+    """Return the inputs of an example, or all fields if no inputs are set, without another `Example`."""
+    fields, wanted = fields_of(example), example._input_keys
+    return fields if wanted is None else {name: value for name, value in fields.items() if name in wanted}
 
 
 def _canonical(value: object, *, escaped: bool) -> str:

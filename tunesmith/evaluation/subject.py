@@ -11,7 +11,7 @@ from typing import Any
 from dspy import context
 from dspy.dsp.utils.settings import settings
 
-from tunesmith.data import fields_of
+from tunesmith.data import fields_of, input_fields_of
 from tunesmith.errors import ModelMissing, ModelUnavailable, UsageError, kind_of, shown
 from tunesmith.evaluation.ledger_entry import Entry
 from tunesmith.evaluation.ledger_view import typed_outputs, typed_steps
@@ -198,10 +198,9 @@ def as_model(lm: BaseLM | None) -> LM:
 
 def inputs_of(example: Example) -> dict[str, Any]:
     """Return what `example.inputs()` holds, without the cost of the `Example` around it."""
-    wanted = example._input_keys
-    if wanted is None:
+    if example._input_keys is None:
         return dict(example.inputs())  # raises DSPy's own error
-    return {name: value for name, value in fields_of(example).items() if name in wanted}
+    return input_fields_of(example)
 
 
 def _notes(judges: Iterable[Judge], lm: LM) -> tuple[str, ...]:
