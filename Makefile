@@ -16,7 +16,7 @@ help:
 	@echo "demo        compile a small program on the embedded model"
 	@echo "test        every test; large counts at 5 % of the full ones; 5 to 6 minutes with installation"
 	@echo "test-unit   no model, no installation, no whole commands; about 2 minutes"
-	@echo "test-slow   every test at its full count; under 25 minutes"
+	@echo "test-slow   every test at its full count; long"
 	@echo "test-live   against the server in OLLAMA_HOST with TUNESMITH_LIVE_MODEL"
 	@echo "check       format, lint and types, then test: what CI runs"
 	@echo "docs        make a site of the documentation in build/docs; open build/docs/index.html"

@@ -69,9 +69,8 @@ class ExportName(_Name):
 
     def names(self) -> Iterable[str]:
         """Return the targets of the package."""
-        files = (
-            Path(__file__).parents[1].joinpath("artifacts", "export").glob("[!_]*.py")
-        )  # importing them takes seconds
+        # Importing them takes seconds.
+        files = Path(__file__).parents[1].joinpath("artifacts", "export").glob("[!_]*.py")
         return sorted(file.stem.replace("_", "-") for file in files)
 
 

@@ -222,10 +222,11 @@ class Stack:
             request = request if config is request.config else replace(request, config=config)
         if self.cache is None and scope is NOWHERE:
             return self._ask(request).result(), True  # nothing asks for its key
-        if prefix is None:
-            key = request_key(self.identity, request, rollout)
-        else:
-            key = prefix.key(self.identity, request.messages[-1], rollout)
+        key = (
+            request_key(self.identity, request, rollout)
+            if prefix is None
+            else prefix.key(self.identity, request.messages[-1], rollout)
+        )
         if scope.meters:
             _reserve(scope.meters, key)
         try:

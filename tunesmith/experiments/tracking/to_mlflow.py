@@ -29,6 +29,7 @@ def write(run: TrackedRun, files: Sequence[tuple[Path, str]], experiment: str, a
         raise UsageError(
             "Exporting to MLflow needs the `mlflow` extra. Install it: pip install 'tunesmith[mlflow]'."
         ) from error
+    place = masked(at or mlflow.get_tracking_uri())
     try:
         client = mlflow.MlflowClient(tracking_uri=at)
         known = client.get_experiment_by_name(experiment)
@@ -36,8 +37,7 @@ def write(run: TrackedRun, files: Sequence[tuple[Path, str]], experiment: str, a
         made = client.create_run(home, int(1000 * run.started), dict(run.tags), run.name)
         _fill(client, made.info.run_id, run, files)
     except Exception as error:  # its stores raise what their databases raise
-        raise UsageError(_refused(error, masked(at or mlflow.get_tracking_uri()))) from error
-    place = masked(at or mlflow.get_tracking_uri())
+        raise UsageError(_refused(error, place)) from error
     way = f"open {place}" if place.startswith(("http://", "https://")) else f"mlflow ui --backend-store-uri {place}"
     return Tracked(made.info.run_id, place, way)
 
