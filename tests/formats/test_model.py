@@ -20,7 +20,7 @@ from tunesmith.signatures import output_types
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 # Nothing holds these without demos, and the embedded model is unfit for that, as docs/formats.md says.
 UNFIT = {"chat", "bare-free", "bare-likeliest", "bare-nearest"}
-PAIRS = max(3, scaled(12))
+PAIRS = max(3, scaled(8))
 SHORT = 64  # tokens
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(1800)]

@@ -114,22 +114,12 @@ def other() -> Iterator[ProtocolServer]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def real_other() -> Iterator[ProtocolServer]:
-    models = two_models(("other", "other-think"), embedded_backend(), "embedded")
-    with ProtocolServer(models, "0.24.0", reported_version="0.0.0") as found:
-        yield found
-
-
-@pytest.mark.parametrize("place", [on("other"), on("real_other")])
 @each("case", ALL, ids=lambda case: case.name)
-def test_under_another_name_only_the_name_in_the_texts_changes(
-    case: Recording, place: str, request: pytest.FixtureRequest
-) -> None:
+def test_under_another_name_only_the_name_in_the_texts_changes(other: ProtocolServer, case: Recording) -> None:
     body = renamed(case.body)
     wanted = Answer(case.answer.status, case.answer.content_type, case.answer.text.replace("smollm2", "other"))
 
-    found = ask(request.getfixturevalue(place), case, body)
+    found = ask(other, case, body)
 
     agree(found, wanted, case)
     if found.status == 200 and case.path.startswith("/api") and case.method == "POST" and case.name != "show":
@@ -142,12 +132,9 @@ def renamed(body: Any) -> Any:
     return {**body, "model": body["model"].replace("smollm2", "other")}
 
 
-@pytest.mark.parametrize("place", [on("server"), on("real")])
 @each("case", [c for c in ALL if isinstance(c.body, dict)], ids=lambda case: case.name)
-def test_with_another_text_only_the_token_count_changes(
-    case: Recording, place: str, request: pytest.FixtureRequest
-) -> None:
-    server, more = request.getfixturevalue(place), " And why, my friend?"
+def test_with_another_text_only_the_token_count_changes(server: ProtocolServer, case: Recording) -> None:
+    more = " And why, my friend?"
     body = copy.deepcopy(case.body)
     if "prompt" in body:
         body["prompt"] += more

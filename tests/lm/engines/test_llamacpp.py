@@ -70,7 +70,7 @@ class TestEmbeddedEngine(EngineContract):
 
     def test_replies_and_logprobs_do_not_depend_on_the_order_of_calls(self, engine: Engine) -> None:
         texts = [f"{word} number {i} was {how}" for i, (word, how) in enumerate(_pairs())]
-        requests = [ask(engine, text, extensions={"grammar": LABELS}, logprobs=5) for text in texts[: scaled(100)]]
+        requests = [ask(engine, text, extensions={"grammar": LABELS}, logprobs=5) for text in texts[: scaled(60)]]
         # A second prefix in between, as when candidates alternate.
         requests += [
             Request(
@@ -79,7 +79,7 @@ class TestEmbeddedEngine(EngineContract):
                 messages=(Message.user(text),),
                 config=requests[0].config,
             )
-            for text in texts[: scaled(40)]
+            for text in texts[: scaled(20)]
         ]
         first = [engine.complete(request) for request in requests]
         order = list(range(len(requests)))
@@ -93,11 +93,11 @@ class TestEmbeddedEngine(EngineContract):
     def test_replies_and_logprobs_do_not_depend_on_how_many_calls_are_answered_at_once(self) -> None:
         one, two = (load_engine("embedded", embedded_path(), num_ctx=None, threads=2, slots=n) for n in (1, 2))
         texts = [f"{word} number {i} was {how}" for i, (word, how) in enumerate(_pairs())]
-        held = [ask(one, text, extensions={"grammar": LABELS}, logprobs=5) for text in texts[: scaled(80)]]
-        free = [ask(one, text, logprobs=2, max_tokens=6) for text in texts[-scaled(40) :]]
+        held = [ask(one, text, extensions={"grammar": LABELS}, logprobs=5) for text in texts[: scaled(40)]]
+        free = [ask(one, text, logprobs=2, max_tokens=6) for text in texts[-scaled(20) :]]
         # Other instructions and no demos: prefixes that are read while another call is under way.
         short = [replace(request, system=f"One word, please ({i % 4}).", messages=request.messages[-1:])
-                 for i, request in enumerate(held[: scaled(60)])]  # fmt: skip
+                 for i, request in enumerate(held[: scaled(30)])]  # fmt: skip
         requests = [*held, *free, *short]
         alone = [one.complete(request) for request in requests]
         order = list(range(len(requests)))
