@@ -1,7 +1,4 @@
-"""The demo on the embedded model, killed: whenever that happens, it ends in the same artifact.
-
-`make test` kills one in `tests/cli/test_demo.py`, which goes on to use what it made.
-"""
+"""The demo on the embedded model, killed and run again: whenever that happens, it ends in the same artifact."""
 
 import os
 import random
@@ -14,12 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.crash.victims import content_of
 from tunesmith.lm.folders import home_path
-
-pytestmark = pytest.mark.model
 
 PAUSE = 0.2  # seconds, in which a few evaluations are done
 
@@ -73,7 +66,7 @@ def kill(folder: Path, kept: int, pause: float, *arguments: str) -> None:
         assert child.wait() == -signal.SIGKILL, (folder / "said").read_text(encoding="utf-8")
 
 
-def check(folder: Path, kills: Sequence[int], *arguments: str) -> None:
+def check_kills(folder: Path, kills: Sequence[int], *arguments: str) -> None:
     """Kill a demo each time it has kept so many evaluations, let it end, and compare it with an undisturbed one.
 
     That one takes its replies from the cache: most of the time of a demo is the model's.
@@ -89,9 +82,3 @@ def check(folder: Path, kills: Sequence[int], *arguments: str) -> None:
 
     assert found == whole
     assert rows(folder) == rows(folder, "whole")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_a_demo_that_was_killed_four_times_ends_in_the_same_artifact(tmp_path: Path) -> None:
-    check(tmp_path, sorted(random.Random(0).sample(range(60), 4)), "--limit", "10")
