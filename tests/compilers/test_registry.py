@@ -24,6 +24,7 @@ from tunesmith.compilers import (
 from tunesmith.errors import UsageError
 from tunesmith.experiments import Project, find_object
 from tunesmith.lm import FunctionLM, Seen
+from tunesmith.options import option_names
 
 PAGE = Path(__file__).parents[2] / "docs" / "compilers.md"
 FENCE = re.compile(r"```python\n(from dataclasses .*?)```", re.DOTALL)
@@ -51,6 +52,18 @@ def test_the_page_says_of_each_compiler_what_it_plans_to_call() -> None:
         **{name: f"{calls['expected']}, at most {calls['worst']}" for name, calls in planned.items()},
         "dspy": "-",
     }
+
+
+def test_the_page_of_races_names_the_compilers_that_take_one() -> None:
+    page = (PAGE.parent / "racing.md").read_text(encoding="utf-8")
+    for option, sentence in {
+        "race": r"those\. (.*?) have the option",
+        "bounds": r"(`random[^.]*?) take `bounds=`",
+    }.items():
+        (names,) = re.findall(sentence, page, re.DOTALL)
+        assert set(re.findall(r"`(.+?)`", names)) == {
+            name for name, kind in compilers().items() if option in option_names(kind) and name != "joint-search"
+        }
 
 
 def test_the_page_names_every_member_of_a_search() -> None:

@@ -61,7 +61,7 @@ class JointSearch(SpaceCompiler):
     )
     full_every: int = option(
         0,
-        "After so many trials the best of them is scored on every example; 0 races the best third at the end.",
+        "After so many trials the best of them is scored on every example; 0 halves the better half at the end.",
         low=0,
     )
     views: int = option(1, "Calls that look at the training data, at ten examples each, before instructions.", low=0)

@@ -442,6 +442,7 @@ def test_saved_programs_find_their_server_again(server: ProtocolServer) -> None:
         ("ollama/m", {"timeout": 0}, "timeout"),
         ("ollama/m", {"cloud": "yes"}, "cloud"),
         ("ollama/m", {"num_ctx": 0}, "num_ctx"),
+        ("gguf:/none.gguf", {"num_ctx": 15}, "num_ctx` is a whole number from 16"),
     ],
 )
 def test_options_that_cannot_be_are_refused(spec: str, options: dict[str, Any], says: str) -> None:

@@ -18,8 +18,8 @@ class LlamaCppOptions(EngineOptions):
     """Options of a model in this process."""
 
     # Quoted where pydantic would be asked: `ts.lm` imports every kind of engine, and checks few options.
-    num_ctx: "Annotated[int, Field(ge=1)] | None" = option(
-        "a whole number from 1", "context length in tokens; default the trained one up to 8192"
+    num_ctx: "Annotated[int, Field(ge=16)] | None" = option(
+        "a whole number from 16", "context length in tokens; default the trained one up to 8192"
     )
     threads: "Annotated[int, Field(ge=1)] | None" = option(
         "a whole number from 1", "computing threads, shared by the slots; default one per core"

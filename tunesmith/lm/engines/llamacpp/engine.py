@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tunesmith.errors import UsageError
 from tunesmith.lm.engine import (
     Capabilities,
     Identity,
@@ -44,13 +43,11 @@ def load_engine(name: str, path: Path, *, num_ctx: int | None, threads: int | No
     """Return the engine for a weight file. Each combination of name, file and settings is loaded once per process.
 
     Raises:
-        UsageError: the file is not a GGUF file, or a setting is out of range.
+        UsageError: the file is not a GGUF file.
         ModelMissing: the `embedded` extra is not installed.
     """
     facts = read_gguf(path)
     context = min(facts.trained_context or MAX_CONTEXT, MAX_CONTEXT) if num_ctx is None else num_ctx
-    if context < 16:
-        raise UsageError(f"`num_ctx` must be at least 16 tokens. Given: {context}.")
     count = threads or usable_cores()
     digest = file_sha256(path)
     slots = min(slots, count)  # with more contexts than threads, contexts would wait for threads
