@@ -11,7 +11,7 @@ import pytest
 from tests.protocol import ServerProcess
 
 ROOT = Path(__file__).parents[1]
-SEPARATE = "not every_verb"  # that is `tests/cli/test_ollama.py`, on the same server
+SEPARATE = "not every_verb and not every_example"  # see `tests/cli/test_ollama.py` and `tests/test_examples.py`
 
 
 def run_live(**named: str) -> str:
