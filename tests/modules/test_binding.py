@@ -101,6 +101,14 @@ def test_a_compiled_dspy_program_saved_by_dspy_is_right_again_in_a_predictor_of_
     assert bound_format(loaded) == bound_format(program)
 
 
+def test_the_format_that_plain_dspy_sends_is_saved_without_a_warning(tmp_path: Path) -> None:
+    program = dspy.Predict(Mood)
+    bind(program, "chat")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        program.save(tmp_path / "x.json")
+
+
 def test_a_plain_predictor_that_loads_it_is_right_in_everything_of_tunesmiths(tmp_path: Path) -> None:
     program = compiled(dspy.Predict(Mood))
     program.save(tmp_path / "x.json")

@@ -59,6 +59,8 @@ __all__ = [
 _NONE: Mapping[str, float] = MappingProxyType({})
 _MARK = "tunesmith_format"
 _OFFSETS = "tunesmith_offsets"
+_DSPYS_OWN = "chat"
+"""The format that plain DSPy sends."""
 
 
 def bind(predictor: DspyPredict, format_name: str | None, offsets: Mapping[str, float] = _NONE) -> None:
@@ -192,12 +194,12 @@ def with_settings(predictor: DspyPredict, state: dict[str, Any]) -> dict[str, An
     """Return DSPy's state of `predictor`, with the format and request options that DSPy omits.
 
     Warns of losses: options that a file cannot hold, and the format if `predictor` is a plain `dspy.Predict`, because
-    that class uses DSPy's format after loading.
+    that class uses DSPy's format, `chat`, after loading.
     """
     chosen = bound_format(predictor)
     extra = saved_settings(predictor.config, chosen, bound_offsets(predictor))
     _warn_of_lost(predictor.config.keys() - extra.get("config", {}).keys(), "saved")
-    if chosen is not None and type(predictor).load_state is DspyPredict.load_state:
+    if chosen not in (None, _DSPYS_OWN) and type(predictor).load_state is DspyPredict.load_state:
         _warn(
             f"The format {chosen!r} is saved, but a plain `dspy.Predict` that loads it sends DSPy's own format when it "
             "is called. Load it into a `ts.Predict` or `ts.ChainOfThought`; or save with `ts.save(folder, program)` "
