@@ -15,7 +15,7 @@ UNIT := not model and not slow and not wheel and not live and not whole
 help:
 	@echo "demo        compile a small program on the embedded model"
 	@echo "test        every test; large counts at 5 % of the full ones; 5 to 6 minutes with installation"
-	@echo "test-unit   no model, no installation, no whole commands; about 2 minutes"
+	@echo "test-unit   no model, no installation, no whole commands; about 85 seconds"
 	@echo "test-slow   every test at its full count; long"
 	@echo "test-live   against the server in OLLAMA_HOST with TUNESMITH_LIVE_MODEL"
 	@echo "check       format, lint and types, then test: what CI runs"

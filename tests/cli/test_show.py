@@ -8,6 +8,7 @@ import pytest
 import tunesmith as ts
 from tests.cli.conftest import Workspace, check_failure, run
 from tests.cli.server import Server
+from tunesmith.modules import Candidate, Nearest
 
 A = Workspace.artifact
 
@@ -129,3 +130,13 @@ def test_a_changed_byte_is_refused(workspace: Workspace, name: str) -> None:
     file.write_bytes(raw)
     for arguments in (("show", A), ("predict", A, "report=x"), ("eval", A)):
         check_failure(run(*arguments), 1)
+
+
+def test_where_demos_are_chosen_for_each_call_it_says_how_to_see_what_is_sent(workspace: Workspace) -> None:
+    program = ts.Predict("text -> label")
+    demos = [ts.Demo({"text": f"a{n}"}, {"label": "b"}) for n in range(4)]
+    ts.save("near", Candidate.of(program).with_demos("self", demos, Nearest(k=1)).apply(program))
+    way = "`tunesmith show ARTIFACT --messages FIELD=VALUE` shows what is sent for one input."
+    assert way in run("show", "near").stdout
+    assert way in check_failure(run("show", "near", "--messages"), 2)
+    assert "a3" in run("show", "near", "--messages", "text=a3").stdout

@@ -98,6 +98,12 @@ def test_an_evaluation_says_that_no_reply_can_be_an_empty_text() -> None:
     assert (report.mean, report.notes) == (0.5, ())
 
 
+def test_an_evaluation_knows_that_a_demo_has_made_the_format_one_that_can_say_nothing() -> None:
+    student = ts.Predict("q -> a")
+    student.demos = [dspy.Example(q="x", a="")]
+    assert ts.evaluate(student, rows("x", ""), exact_match("a"), lm=MODEL).notes == ()
+
+
 def test_a_demo_by_hand_that_is_empty_makes_no_call_fail() -> None:
     program = ts.Predict("q -> a")
     program.demos = rows("", "x")

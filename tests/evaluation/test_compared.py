@@ -6,7 +6,17 @@ import pytest
 import tunesmith as ts
 from tests.each import each
 from tunesmith.errors import MetricError, UsageError
-from tunesmith.metrics import exact_match, gated, json_fields, numeric_close, one_of, regex_match, token_f1, weighted
+from tunesmith.metrics import (
+    exact_match,
+    gated,
+    json_fields,
+    numeric_close,
+    one_of,
+    recall_at,
+    regex_match,
+    token_f1,
+    weighted,
+)
 
 DATA = [dspy.Example(text=f"t{i}", topic="room", score=i).with_inputs("text") for i in range(10)]
 
@@ -38,6 +48,15 @@ def test_a_label_that_no_example_has_is_named_with_those_there_are(metric, name,
     assert f"the field `{name}`, which all examples lack" in found
     assert "'text', 'topic', 'score'" in found
     assert f"Is {near!r} meant?" in found
+
+
+def test_a_metric_without_a_call_is_the_one_with_default_settings_here_too() -> None:
+    assert "the field `relevant`, which all examples lack" in refusal(recall_at)
+
+
+@each("metric", [regex_match, one_of, json_fields, gated, weighted])
+def test_what_only_makes_a_metric_is_to_be_called(metric) -> None:
+    assert f"`{metric.__name__}` makes a metric and is none: call it with (" in refusal(metric)
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def _say_plan(found: dict[str, Any]) -> None:
     say(f"Budget: {budget or 'none'}")
     say(SECONDS)
     if found["measured"] is None:
-        say("Tokens and time are unknown: they are measured only if the model is on this machine.")
+        say("Tokens and time are unknown: they are measured only of a model in this process.")
     else:
         seen = found["measured"]
         say(

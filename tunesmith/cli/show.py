@@ -63,7 +63,11 @@ def run(
 
 def _prompts(program: Module) -> dict[str, list[dict[str, Any]]]:
     """Return the messages of each predictor, with `{{name}}` in place of an input."""
-    found = json.loads(export_program(program, to="messages").text)["predictors"]
+    try:
+        found = json.loads(export_program(program, to="messages").text)["predictors"]
+    except UsageError as error:
+        way = "`tunesmith show ARTIFACT --messages FIELD=VALUE` shows what is sent for one input."
+        raise UsageError(f"{error} {way}") from error
     return {path: one["messages"] for path, one in found.items()}
 
 

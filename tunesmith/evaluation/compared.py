@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from tunesmith.errors import UsageError, shown
 from tunesmith.evaluation.report import METRIC_ERROR_LIMIT
-from tunesmith.metrics import Metric, Scorer, check_metric, metric_name
+from tunesmith.metrics import Metric, Scorer, check_metric, metric_name, without_call
 from tunesmith.modules import Module, program_inputs
 from tunesmith.signatures import Example
 
@@ -22,6 +22,7 @@ def check_compared(metric: Metric, examples: Sequence[Example], program: Module 
         UsageError: a field is not there, or `metric` is not a metric.
     """
     check_metric(metric)
+    metric = without_call(metric)
     if not isinstance(metric, Scorer):
         return
     for name in metric.labels:

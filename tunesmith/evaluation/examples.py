@@ -122,7 +122,7 @@ def _notes_of_empty_labels(program: Module, signature: type[Signature], examples
     if len(predictors) != 1 or caller_adapter() is not None:
         return ()
     predictor = predictors[0][1]
-    chosen = bound_format(predictor) or default_format(predictor.signature)
+    chosen = bound_format(predictor) or default_format(predictor.signature, predictor.demos)
     names = [name for name in signature.output_fields if name in predictor.signature.output_fields]
     empty = [
         example

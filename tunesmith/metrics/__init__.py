@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         score_of,
         scorer_of,
         step_feedback,
+        without_call,
     )
     from tunesmith.metrics.numeric import numeric_close
     from tunesmith.metrics.overlap import rouge_l, token_f1
@@ -74,6 +75,7 @@ __all__ = [
     "step_feedback",
     "token_f1",
     "weighted",
+    "without_call",
 ]
 
 

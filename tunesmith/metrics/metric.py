@@ -30,6 +30,7 @@ __all__ = [
     "Scorer",
     "scorer_of",
     "step_feedback",
+    "without_call",
 ]
 
 # The metrics of this package are frozen dataclasses with two more attributes: `metric_name` and
@@ -178,6 +179,11 @@ def check_metric(metric: object) -> None:
         raise UsageError(
             f"A metric must be a function of (example, prediction, trace=None). Given: {shown(metric)}.{instance}"
         )
+    made = getattr(metric, "__annotations__", {}).get("return")
+    if isinstance(made, type) and issubclass(made, Scorer) and not hasattr(metric, _DEFAULT):
+        raise UsageError(
+            f"`{metric_name(metric)}` makes a metric and is none: call it with {inspect.signature(metric)}."
+        )
     try:
         signature = inspect.signature(metric)
         signature.bind(*range(_taken(metric)))
@@ -188,6 +194,12 @@ def check_metric(metric: object) -> None:
         ) from error
     except ValueError:  # functions written in C may have no signature
         return
+
+
+def without_call(metric: Metric) -> Metric:
+    """Return the metric with default settings for a factory that was passed in its place, else `metric`."""
+    default: Callable[[], Metric] | None = getattr(metric, _DEFAULT, None)
+    return metric if default is None else default()
 
 
 def _taken(metric: Callable[..., Any]) -> int:
@@ -288,9 +300,7 @@ def metric_fingerprint(metric: Callable[..., Any]) -> str:
 
 
 def _identity(value: Any) -> Any:
-    default = getattr(value, _DEFAULT, None)
-    if default is not None:
-        return _identity(default())
+    value = without_call(value)
     own = None if isinstance(value, type) else getattr(value, "metric_identity", None)
     if callable(own):
         return own()

@@ -39,8 +39,8 @@ def command(**given: Any) -> int:
 
     With --models, the best model stands first. Each of the others has its paired difference with a 95 % interval, the
     examples won and lost, and the chance of such a difference if both were equal, corrected for their number (Holm).
-    A wrong name or a missing weight file is refused before any model is asked. A model that fails later stops no other;
-    then the exit code is 1, or 3 if the same command can go on.
+    What is no spec, and a missing weight file, are refused before any model is asked. A model that fails later stops no
+    other; then the exit code is 1, or 3 if the same command can go on.
 
     \b
     tunesmith eval
