@@ -401,6 +401,21 @@ def test_any_other_spec_is_dspys_own_engine_cached_and_metered(cache: ReplyCache
     assert as_lm(model) is model
 
 
+def test_a_dspy_lm_of_the_same_name_on_another_server_is_asked() -> None:
+    from tests.lm.front import Act, chat_reply, front
+    from tunesmith.lm.model import as_lm
+
+    with (
+        front(lambda asked: Act(body=chat_reply("from one"))) as one,
+        front(lambda asked: Act(body=chat_reply("from two"))) as two,
+    ):
+        models = [as_lm(dspy.LM("openai/m", api_base=at.url, api_key="k")) for at in (one, two, one)]
+        assert [model("hello") for model in models] == [["from one"], ["from two"], ["from one"]]
+        assert (len(one.asked), len(two.asked)) == (1, 1)
+        assert models[0]("hello", cache=False) == ["from one"]
+        assert len(one.asked) == 2
+
+
 def test_copies_of_a_program_share_the_engine() -> None:
     import copy
 

@@ -498,13 +498,20 @@ def build_lm(
 
 
 def as_lm(model: BaseLM) -> LM:
-    """Return `model` itself, or a metered LM over a `dspy.LM`, which continues to use its own cache."""
+    """Return `model` itself, or a metered LM over a `dspy.LM`, which continues to use its own cache.
+
+    One with an address uses the reply cache instead: DSPy's leaves the address out of its keys, and gives the replies
+    of one server to another that serves a model of the same name.
+    """
     if isinstance(model, LM):
         return model
     from tunesmith.lm.engines.dspy import ForeignEngine
 
     options = {name: value for name, value in model.kwargs.items() if name not in NEVER_SENT}
-    return build_lm(model.model, ForeignEngine.over(model), **options)
+    engine = ForeignEngine.over(model)
+    if engine.keeps and engine.identity.details:
+        return build_lm(model.model, engine.without_cache(), cache=reply_cache(), **options)
+    return build_lm(model.model, engine, **options)
 
 
 def _check_whole(**given: object) -> None:
