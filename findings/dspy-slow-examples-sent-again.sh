@@ -10,7 +10,7 @@
 #
 # In tunesmith: an evaluation runs each example once, however long it takes. Under `DSPyCompiler` and in a program with
 # `dspy.Parallel` the repetitions wait for the reply that is on its way, and are not paid, unless the cache is off.
-# Needs a network with a Python package index, and two and a half minutes. Fails if the behaviour changes.
+# Needs a network with a Python package index, and two and a half minutes after the installation. Fails if the behaviour changes.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
