@@ -52,9 +52,19 @@ def test_the_page_is_told_fields_rows_and_decisions(labeling: Labeling) -> None:
     assert (row["values"], row["rest"], row["line"]) == ({"text": "Asdf.", "topic": "room"}, {"id": 3}, 3)
     assert (row["remark"], row["problem"]) == ("hard", None)
     fixed = posted(service, "decide", {"place": 3, "verdict": "accept", "values": {"topic": "staff"}}).json()
-    assert fixed == {"place": 3, "mark": "f", "counts": {"fix": 1}}
+    assert fixed == {"place": 3, "mark": "f", "counts": {"fix": 1}, "taken": True}
     assert posted(service, "write").json() == {"out": "few.labeled.jsonl", "rows": 1}
-    assert posted(service, "undo").json() == {"place": 3, "mark": ".", "counts": {}}
+    assert posted(service, "undo").json() == {"place": 3, "mark": ".", "counts": {}, "taken": True}
+
+
+def test_a_row_that_another_tab_decided_meanwhile_is_not_decided_over(labeling: Labeling) -> None:
+    service = LabelService(labeling, token=TOKEN)
+    accept = {"place": 0, "verdict": "accept", "seen": "."}
+    assert posted(service, "decide", {**accept, "verdict": "reject"}).json()["taken"]
+    late = posted(service, "decide", accept).json()
+    assert late == {"place": 0, "mark": "r", "counts": {"reject": 1}, "taken": False}
+    assert posted(service, "row", {"place": 0}).json()["mark"] == "r"
+    assert posted(service, "decide", {**accept, "seen": "r"}).json()["mark"] == "a"
 
 
 def test_without_a_signature_fields_with_few_values_get_buttons(labeling: Labeling, tmp_path: Path) -> None:
@@ -131,3 +141,35 @@ def test_in_a_browser_rows_are_labelled_with_the_keyboard_alone(labeling: Labeli
     assert [row["topic"] for row in made] == ["food", "room", "room", "staff"]
     assert made[2]["text"] == "The bed was hard."
     assert labeling.counts == {"accept": 1, "fix": 3}
+
+
+@pytest.mark.whole
+def test_in_a_browser_blank_cells_long_texts_and_a_second_tab_are_dealt_with(tmp_path: Path) -> None:
+    path = tmp_path / "few.csv"
+    path.write_text(f"text,note\n{'word ' * 3000},\nKind staff.,\nAsdf.,\n", encoding="utf-8")
+    with Labeling(DataFile.read(path)) as labeling:
+        service = LabelService(labeling, token=TOKEN)
+        with listening(service) as address, opened(f"{address}#{TOKEN}") as page:
+            page.get_by_text("Row 1 of 3").wait_for()
+            other = page.context.browser.new_page()
+            other.goto(f"{address}#{TOKEN}")
+            other.get_by_text("Row 1 of 3").wait_for()
+            assert page.get_by_role("button", name="Accept", exact=True).count() == 1, "a key is not a part of a name"
+            page.get_by_role("region", name="text").focus()
+            page.keyboard.press("ArrowDown")  # scrolls the text
+            page.get_by_text("Row 1 of 3").wait_for()
+            page.keyboard.press("e")
+            page.get_by_role("textbox", name="text").fill("Shorter.")
+            page.keyboard.press("Control+Enter")  # although the note is blank
+            page.get_by_text("Row 2 of 3").wait_for()
+            other.keyboard.press("r")
+            other.get_by_text("changed in another tab").wait_for()
+            page.keyboard.press("a")
+            page.get_by_text("Row 3 of 3").wait_for()
+            other.keyboard.press("n")
+            other.get_by_text("Row 3 of 3").wait_for()
+            page.keyboard.press("e")
+            page.get_by_role("button", name="Cancel").click()
+            assert page.evaluate("document.activeElement.id") == "card"
+    assert labeling.counts == {"fix": 1, "accept": 1}
+    assert labeling.values(0) == {"text": "Shorter.", "note": ""}

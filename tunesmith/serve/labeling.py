@@ -50,24 +50,30 @@ class Started(Told):
     order: list[int]
 
 
+class Decided(TypedDict):
+    """The answer after a decision, or after one was taken back; `place` is the row, `None` if there was none.
+
+    `taken` is false if nothing was done, because the row is no longer as it was seen.
+    """
+
+    place: int | None
+    mark: str
+    counts: dict[str, int]
+    taken: bool
+
+
 class Shown(TypedDict):
     """A row: its fields, those that the signature does not have, and why it cannot be accepted as it is."""
 
     place: int
+    mark: str
+    counts: dict[str, int]
     line: int
     values: dict[str, Any]
     rest: dict[str, Any]
     problem: str | None
     verdict: str | None
     remark: str | None
-
-
-class Decided(TypedDict):
-    """The answer after a decision, or after one was taken back; `place` is the row, `None` if there was none."""
-
-    place: int | None
-    mark: str
-    counts: dict[str, int]
 
 
 class Written(TypedDict):
@@ -79,7 +85,12 @@ class Written(TypedDict):
 
 Decide = typed_object(
     "Decide",
-    {"place": int, "verdict": Literal["accept", "reject"], "values": NotRequired[dict[str, Any]]},
+    {
+        "place": int,
+        "verdict": Literal["accept", "reject"],
+        "values": NotRequired[dict[str, Any]],
+        "seen": NotRequired[str],  # the mark that the page shows: another tab may have decided about the row
+    },
     "forbid",
 )
 Place = typed_object("Place", {"place": int}, "forbid")
@@ -158,6 +169,8 @@ class LabelService(App):
         values, decision = labeling.values(place), labeling.decision(place)
         return {
             "place": place,
+            "mark": self._mark(place),
+            "counts": labeling.counts,
             "line": labeling.file.rows[place].line,
             "values": {name: values[name] for name in labeling.fields if name in values},
             "rest": {name: value for name, value in values.items() if name not in labeling.fields},
@@ -167,8 +180,11 @@ class LabelService(App):
         }
 
     def _decide(self, given: Any) -> Mapping[str, Any]:
-        self._labeling.decide(given["place"], given["verdict"], given.get("values"))
-        return self._decided(given["place"])
+        place = given["place"]
+        if "seen" in given and given["seen"] != self._mark(self._checked(place)):
+            return self._decided(place, taken=False)
+        self._labeling.decide(place, given["verdict"], given.get("values"))
+        return self._decided(place)
 
     def _undo(self, _: Any) -> Mapping[str, Any]:
         return self._decided(self._labeling.undo())
@@ -178,9 +194,9 @@ class LabelService(App):
         counts = self._labeling.counts
         return {"out": None if out is None else out.name, "rows": counts.get("accept", 0) + counts.get("fix", 0)}
 
-    def _decided(self, place: int | None) -> Mapping[str, Any]:
+    def _decided(self, place: int | None, *, taken: bool = True) -> Mapping[str, Any]:
         mark = "" if place is None else self._mark(place)
-        return {"place": place, "mark": mark, "counts": self._labeling.counts}
+        return {"place": place, "mark": mark, "counts": self._labeling.counts, "taken": taken}
 
     def _mark(self, place: int) -> str:
         decision = self._labeling.decision(place)
