@@ -122,6 +122,15 @@ class TestDask(ExecutorContract):
             ts.evaluate(ts.Predict(Colour), examples(1), right, lm=self.model(server, tmp_path), executor=executor)
         assert chats(server) == 0
 
+    def test_a_scheduler_that_has_gone_is_a_clear_error(self, server: ProtocolServer, tmp_path: Path) -> None:
+        lm = self.model(server, tmp_path)
+        with distributed.LocalCluster(n_workers=1, silence_logs=logging.ERROR, **HERE) as cluster:
+            executor = ts.DaskExecutor(cluster.scheduler_address, patience=1)
+            executor.check(Subject(ts.Predict(Colour), right, lm=lm))
+        with pytest.raises(ModelUnavailable, match=r"The Dask scheduler at .* has gone\. The same command goes on"):
+            ts.evaluate(ts.Predict(Colour), examples(2), right, lm=lm, executor=executor)
+        assert chats(server) == 0
+
 
 @contextmanager
 def worker_processes(scheduler: str, places: list[tuple[str, Path]]) -> Iterator[None]:

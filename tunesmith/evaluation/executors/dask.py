@@ -141,7 +141,7 @@ class _Cluster:
     """The seats of one run. Safe from many threads."""
 
     def __init__(self, client: Any, is_own: bool, listen: tuple[str, int] | None, patience: float) -> None:  # noqa: FBT001
-        self._client, self._is_own = client, is_own
+        self._client, self._is_own, self._address = client, is_own, client.scheduler.address
         self._patience, self._token = patience, secrets.token_hex(16)
         self._gate = threading.Lock()
         self._idle, self._waiting = deque[_Worker](), deque["Future[Peer]"]()
@@ -151,7 +151,7 @@ class _Cluster:
         self._seen = time.monotonic()  # when there was a worker
         try:
             self._await_workers()
-            host, port = listen or (_own_address(self._client.scheduler.address), 0)
+            host, port = listen or (_own_address(self._address), 0)
             try:
                 self._door = socket.create_server((host, port), family=_family(host), backlog=1024)
             except OSError as error:
@@ -215,7 +215,11 @@ class _Cluster:
     @property
     def threads(self) -> int:
         """How many threads the workers have now, at least 1."""
-        return max(1, int(self._client.scheduler_info(n_workers=0)["total_threads"]))
+        return self._told("total_threads") or len(self._seats) or 1
+
+    def _told(self, name: str) -> int:
+        """Return what the scheduler says; a client that has lost its scheduler knows nothing, which is 0."""
+        return int(self._client.scheduler_info(n_workers=0).get(name, 0))
 
     def want(self, seats: int) -> None:
         """Have Dask start as many seats, or as many of them as its workers have threads."""
@@ -241,7 +245,7 @@ class _Cluster:
 
     def _await_workers(self) -> None:
         end = time.monotonic() + self._patience
-        while not self._client.scheduler_info(n_workers=0)["n_workers"]:
+        while not self._told("n_workers"):
             if time.monotonic() >= end:
                 raise ModelUnavailable(self._nobody())
             time.sleep(min(0.2, max(0.0, end - time.monotonic())))
@@ -288,6 +292,8 @@ class _Cluster:
 
     def _fill(self) -> None:
         """Have Dask start the seats that are wanted, and start those again that have ended."""
+        if self._client.status != "running":  # it has lost its scheduler; the seats there are go on
+            return
         kept = [task for task in self._tasks if not task.done()]
         missing = self._wanted - len(kept)
         if missing > 0:
@@ -313,11 +319,10 @@ class _Cluster:
         if self._client.status != "running":
             raise StopSignal(
                 ModelUnavailable(
-                    f"The Dask scheduler at {self._client.scheduler.address} has gone. The same command goes on when "
-                    "there is one again."
+                    f"The Dask scheduler at {self._address} has gone. The same command goes on when there is one again."
                 )
             )
-        if self._client.scheduler_info(n_workers=0)["n_workers"]:
+        if self._told("n_workers"):
             if not self._warned and time.monotonic() - self._seen > self._patience:
                 self._warned = True
                 _log.warning("All workers of the Dask cluster are busy with other work. Waiting for them.")
@@ -338,7 +343,7 @@ class _Cluster:
 
     def _nobody(self) -> str:
         return (
-            f"The Dask scheduler at {self._client.scheduler.address} has had no worker for {self._patience:g} seconds. "
+            f"The Dask scheduler at {self._address} has had no worker for {self._patience:g} seconds. "
             "Start some, as in `dask worker tcp://HOST:8786 --nthreads 1`; the same command goes on then."
         )
 
