@@ -72,3 +72,10 @@ def test_demos_of_another_signature_are_an_error_before_the_first_call(tmp_path:
     program.load(tmp_path / "old.json")
     with pytest.raises(ts.errors.TunesmithError, match="demo"):
         ts.evaluate(program, DATA, ts.metrics.exact_match("topic"), lm=ts.ScriptedLM())
+
+
+def test_a_demo_with_a_wrong_value_is_an_error_that_names_its_predictor(tuned: Desk) -> None:
+    tuned.sort.signature = tuned.sort.signature.with_updated_fields("topic", type_=int)
+    rows = [dspy.Example(text=text, topic=1).with_inputs("text") for text in "ab"]
+    with dspy.context(lm=ts.ScriptedLM()), pytest.raises(ts.errors.DataError, match=r"predictor `sort` .*`topic`"):
+        ts.LabeledFewShot(metric=ts.metrics.exact_match("topic")).compile(tuned, trainset=rows[:1], valset=rows[1:])

@@ -94,9 +94,10 @@ class PE2(Compiler):
     instruction marked, and `batch_size` failures; then it sees what it said and writes a new instruction. Further
     parts of the paper are options: `step_size`, `history` (what the lineage learned, and its scores), `backtrack`.
 
-    Cost: `rounds * beam_size * n_expand * 2` proposals (fewer in the first round: there is one node, and `scratch`
-    others), one more each with `history`, and one more for each rewrite over the `step_size`. `PE2.published()` has the
-    defaults of the released code's command line, `PE2.published("script")` those of its example script.
+    Cost: `scratch` proposals, and `rounds * beam_size * n_expand * 2` (fewer in the first round if `scratch` and the
+    program make fewer nodes than `beam_size`), one more each with `history`, and one more for each rewrite over the
+    `step_size`. `PE2.published()` has the defaults of the released code's command line, `PE2.published("script")` those
+    of its example script.
 
     Differences: nodes are programs, and a child's predictor is one that failures are due to (`credit`); nodes race on
     validation by default, not on all of it; the released code stops at a perfect score, this when no node of the beam

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunesmith import formats  # as a whole: a loaded program has its formats, and chooses none
 from tunesmith.data import content_key
-from tunesmith.errors import ArtifactError, UsageError, brief, shown
+from tunesmith.errors import ArtifactError, DataError, UsageError, brief, shown
 from tunesmith.lazy import lazy_module
 from tunesmith.modules.binding import bind, bind_nearest, bound_format, bound_offsets, format_of
 from tunesmith.modules.module import Module, caller_adapter, copy_program
@@ -135,6 +135,7 @@ class Candidate:
         Raises:
             UsageError: the program has no predictors.
             SignatureError: DSPy reserves the name of an input.
+            DataError: a value of a demo does not fit its field.
         """
         predictors = program.named_predictors()
         if not predictors:
@@ -149,7 +150,10 @@ class Candidate:
             check_inputs(signature)
             # A demo without outputs is never shown. DSPy's `LabeledFewShot` adds such demos to pipelines.
             shown = [demo for demo in predictor.demos if any(name in demo for name in signature.output_fields)]
-            demos = tuple(Demo.of(signature, demo) for demo in shown)
+            try:
+                demos = tuple(Demo.of(signature, demo) for demo in shown)
+            except DataError as error:
+                raise DataError(f"A demo of the predictor `{path}` cannot be used. {error}") from error
             chosen = bound_format(predictor)
             if chosen is None and not own:
                 chosen = formats.default_format(signature, demos)
