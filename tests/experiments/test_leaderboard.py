@@ -26,7 +26,7 @@ def test_the_table_of_the_compilers_benchmark_is_that_of_the_docs() -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     block = re.search(r"<!-- table: compilers -->\n(.*?)\n<!-- end -->", page, re.DOTALL)
     assert block is not None
-    assert Leaderboard.read(COMMITTED).to_markdown() == block[1]
+    assert Leaderboard.read(str(COMMITTED)).to_markdown() == block[1]
 
 
 def test_its_numbers_are_the_means_of_the_committed_cells() -> None:

@@ -103,7 +103,7 @@ class Leaderboard:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, path: Path, *, reference: str | None = None) -> "Leaderboard":
+    def read(cls, path: str | Path, *, reference: str | None = None) -> "Leaderboard":
         """Return what the file at `path` says.
 
         Raises:
@@ -111,7 +111,7 @@ class Leaderboard:
             UsageError: no cell is of the reference.
         """
         try:
-            found = json.loads(path.read_text(encoding="utf-8-sig"))
+            found = json.loads(Path(path).read_text(encoding="utf-8-sig"))
         except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"The results {str(path)!r} cannot be read: {error}.") from error
         rows = found.get("rows") if isinstance(found, dict) else None

@@ -63,7 +63,7 @@ def test_an_option_cannot_have_the_name_of_an_argument() -> None:
 
 def test_one_file_goes_to_the_path_or_into_the_folder(tmp_path: Path) -> None:
     found = Exported({"a.txt": "one\r\n"})
-    assert found.write(tmp_path / "new" / "b.txt") == (tmp_path / "new" / "b.txt",)
+    assert found.write(str(tmp_path / "new" / "b.txt")) == (tmp_path / "new" / "b.txt",)
     assert found.write(tmp_path) == (tmp_path / "a.txt",)
     assert (tmp_path / "a.txt").read_bytes() == (tmp_path / "new/b.txt").read_bytes() == b"one\r\n"
 

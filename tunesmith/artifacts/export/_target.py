@@ -54,7 +54,7 @@ class Exported:
             )
         return next(iter(self.files.values()))
 
-    def write(self, path: Path) -> tuple[Path, ...]:
+    def write(self, path: str | Path) -> tuple[Path, ...]:
         """Write the files and return their paths. A file that is there already is replaced.
 
         Args:
@@ -65,6 +65,7 @@ class Exported:
                 files could replace the artifact's own, and nobody could save or sign it again.
             ArtifactError: the disk cannot be written.
         """
+        path = Path(path)
         alone = len(self.files) == 1 and not path.is_dir()
         if not alone and path.exists() and not path.is_dir():
             raise UsageError(f"This export has {len(self.files)} files, and {str(path)!r} is a file. Give a folder.")
