@@ -175,6 +175,18 @@ def test_an_output_that_no_reply_can_be_right_for_is_refused_before_a_call(kind:
     assert asked == []
 
 
+def test_an_output_whose_type_has_no_schema_is_refused_before_a_call() -> None:
+    signature = dspy.Signature({"text": (str, dspy.InputField()), "found": (type, dspy.OutputField())})
+    model = FunctionLM(lambda _: "int")
+    with (
+        dspy.context(lm=model),
+        pytest.warns(UserWarning, match="cannot be asked for as JSON"),
+        pytest.raises(SignatureError, match="has a type without a JSON schema"),
+    ):
+        Predict(signature)(text="x")
+    assert model.requests == []
+
+
 def test_an_input_may_be_json_in_a_text() -> None:
     signature = dspy.Signature({"data": (Json[list[int]], dspy.InputField()), "sum": (int, dspy.OutputField())})
     with dspy.context(lm=FunctionLM(lambda _: "3")):

@@ -366,6 +366,7 @@ def test_a_reply_survives_its_row() -> None:
         lambda: lm("embedded", threads="two"),  # type: ignore[arg-type]
         lambda: lm("embedded", price=3),  # type: ignore[arg-type]
         lambda: lm("embedded", host="http://x"),
+        lambda: lm("ollama/m", keep_alive="long"),
         lambda: lm("openai/"),
         lambda: Budget(calls=-1),
         lambda: Budget(tokens=True),

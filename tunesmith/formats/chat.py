@@ -3,7 +3,9 @@
 import inspect
 from typing import Any, ClassVar
 
-from tunesmith.errors import ParseError
+from pydantic import PydanticUserError
+
+from tunesmith.errors import ParseError, SignatureError
 from tunesmith.formats.checks import check_inputs
 from tunesmith.formats.format import AdapterParseError, ChatAdapter, ReplyError, UnwrappedMethods
 from tunesmith.formats.registry import register
@@ -78,6 +80,20 @@ class ChatFormat(UnwrappedMethods, ChatAdapter):
         except AdapterParseError as error:
             error.lm_response = completion
             raise
+
+    def format_field_structure(self, signature: type[Signature]) -> str:
+        """Describe the outputs as DSPy does, which shows the JSON schema of their types.
+
+        Raises:
+            SignatureError: a type has none.
+        """
+        try:
+            return super().format_field_structure(signature)
+        except PydanticUserError as error:
+            raise SignatureError(
+                f"An output of `{signature.__name__}` has a type without a JSON schema, so no prompt can say what it "
+                f"is. Use a pydantic model or a plain type. {error.message}."
+            ) from error
 
     def format_user_message_content(self, signature: type[Signature], inputs: Any, *args: Any, **kwargs: Any) -> str:
         """Write inputs as DSPy does, but sort the items of sets: their order differs between processes."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["ollama_hosts", "ollama_server", "OllamaOptions"]
 
 _PREFIX = "ollama/"
+_DURATION = r"^[+-]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h))+)$"  # as Go reads one
 
 
 class OllamaOptions(EngineOptions):
@@ -32,7 +33,7 @@ class OllamaOptions(EngineOptions):
         "true, false or one of low, medium, high, max",
         "whether, or how much, a model that can think may: off by default",
     )
-    keep_alive: int | float | str | None = option(
+    keep_alive: "int | float | Annotated[str, Field(pattern=_DURATION)] | None" = option(
         "seconds, or a text such as '10m'", "how long the server keeps the model loaded"
     )
     timeout: TimeLimit | None = option(
