@@ -34,6 +34,11 @@ def test_answers_that_became_right_or_wrong_are_found_by_example() -> None:
     assert json.loads(json.dumps(found.to_json()))["wrong_now"][0]["inputs"] == {"q": "2 + 2"}
 
 
+def test_an_answer_is_shown_without_the_numbers_of_its_labels() -> None:
+    scored = Row("a", {"a": "4", "label_logprobs": {"4": -0.1}}, 1.0, None, None)
+    assert "  before: a: 4\n" in str(Flips.of([scored], [row("a", 0.0)]))
+
+
 def test_a_program_that_fails_is_wrong_and_a_metric_that_fails_says_nothing() -> None:
     before = [row("a", 1.0), row("b", 1.0)]
     after = [row("a", None, fault="program"), row("b", None, fault="metric")]

@@ -6,6 +6,7 @@ from typing import Any
 
 from tunesmith.errors import brief, shown
 from tunesmith.evaluation.report import Report, Row, plain_json
+from tunesmith.formats import LABEL_LOGPROBS
 from tunesmith.signatures import Example
 
 __all__ = ["Flip", "Flips"]
@@ -151,7 +152,9 @@ def _inputs_of(*rows: Row) -> Mapping[str, Any] | None:
 def _answer(row: Row) -> str:
     if row.failure is not None:
         return f"{row.failure.kind}: {row.failure.message}"
-    return "unknown" if row.outputs is None else _shown(row.outputs)
+    if row.outputs is None:
+        return "unknown"
+    return _shown({name: value for name, value in row.outputs.items() if name != LABEL_LOGPROBS})
 
 
 def _shown(values: Mapping[str, Any]) -> str:
