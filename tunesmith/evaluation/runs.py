@@ -173,8 +173,8 @@ class RunFolder:
             raise RunMismatch(
                 f"The folder {str(self.path)!r} holds a run, but {problem_of(self.path)}, so what it is a run of "
                 "is not known. Nothing was changed. Put that file back, choose another `run=` name, or pass --new to "
-                "set the run aside or --fork NAME to start one from what it has evaluated; paid replies stay in the "
-                "cache."
+                "set the run aside; `tunesmith compile --fork NAME` starts one from what it has evaluated. Paid "
+                "replies stay in the cache."
             )
         command = known.pop(COMMAND, None)
         different = sorted(
@@ -188,8 +188,8 @@ class RunFolder:
             advice = ", or --rescore to score its outputs with the new metric" if different == ["metric"] else ""
             raise RunMismatch(
                 f"The folder {str(self.path)!r} holds a run with another {', '.join(different)}. Choose another name "
-                "for this run, or pass --new to set that run aside, --fork NAME to start one from what "
-                f"it has evaluated{advice}; paid replies stay in the cache."
+                f"for this run, or pass --new to set that run aside{advice}; `tunesmith compile --fork NAME` starts "
+                "one from what it has evaluated. Paid replies stay in the cache."
             )
 
     def _write_identity(self, command: Any) -> None:
