@@ -10,7 +10,7 @@ from typing import Any
 
 from tunesmith.compilers._bad_cases import BadCasesReport
 from tunesmith.compilers._job import Job
-from tunesmith.compilers._mirror import Mirror, MirrorPlace, mirrored
+from tunesmith.compilers._mirror import Mirror, MirrorPlace, check_mirror, mirrored
 from tunesmith.compilers._plan import calls_of_example, notes_of_room, search_budget
 from tunesmith.compilers._report import CompileReport, CompileResult, SavedArtifact
 from tunesmith.compilers._search import Search
@@ -81,6 +81,7 @@ def run_job(
     if place.run is None or place.name is None:
         with mirrored(place.mirror, job.objectives, about=job.about(), private=not place.store) as written:
             return _run(job, progress, mirror=written, watch=watch)
+    check_mirror(place.mirror, run_path(place.name))
     _say_what_is_not_kept(job, place)
     about, private = job.about(run=str(place.name)), not place.store
     with (

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.compilers._study import StoredStudy
+from tunesmith.compilers._study import Database, StoredStudy
 from tunesmith.errors import UsageError, masked, shown
 from tunesmith.evaluation import Report, RunFolder
 from tunesmith.modules import Candidate
@@ -23,7 +23,7 @@ from tunesmith.modules import Candidate
 if TYPE_CHECKING:
     from tunesmith.compilers._study import FrozenTrial
 
-__all__ = ["Mirror", "mirrored", "MirrorPlace", "STUDY_FILE"]
+__all__ = ["check_mirror", "Mirror", "mirrored", "MirrorPlace", "STUDY_FILE"]
 
 STUDY_FILE = "study.db"
 _NAME_FILE = "mirror.json"
@@ -45,7 +45,7 @@ _FINAL = {
 }
 
 _log = logging.getLogger("tunesmith")
-_Work = Callable[[StoredStudy], None]
+_Work = Callable[[Any], None]  # on the study
 _left_behind: dict[str, threading.Thread] = {}  # writers that may still be at a last write, by the database's name
 MirrorPlace = str | bool | None
 """Where a search is mirrored: an Optuna URL; `None` for `study.db` beside the ledger, if there is a run; `False` for
@@ -68,7 +68,7 @@ class Mirror:
 
     def __init__(
         self,
-        opened: Callable[[], StoredStudy],
+        opened: Callable[[], Database],
         shown_as: str,
         *,
         wait: bool,
@@ -161,7 +161,7 @@ class Mirror:
     def _run(self, before: threading.Thread | None) -> None:
         if before is not None:
             before.join()  # its last write must not end in the new study, which may have the number of the old one
-        study: StoredStudy | None = None
+        study: Database | None = None
         try:
             study = self._opened()
             self._is_open.set()
@@ -175,6 +175,21 @@ class Mirror:
             if study is not None:
                 with suppress(Exception):
                     study.close()
+
+
+def check_mirror(place: MirrorPlace, run: Path) -> None:
+    """Check that a search can be mirrored to a database of the user's, before the run has a folder.
+
+    Args:
+        place: where.
+        run: what will be the run's folder.
+
+    Raises:
+        UsageError: `place` is not a URL, is the run's ledger, or cannot be opened.
+    """
+    if place is not None and place is not False:
+        url = _url(place, run)
+        Mirror(lambda: Database(url), masked(url), wait=True).stop()
 
 
 @contextmanager
@@ -224,15 +239,20 @@ def _open(place: MirrorPlace, objectives: Sequence[str], folder: RunFolder | Non
             patience=_SECONDS_FOR_A_DISK,
             private=private,
         )
+    url = _url(place, None if folder is None else folder.path)
+    name = f"tunesmith-{secrets.token_hex(4)}" if folder is None else _name(folder)
+    return Mirror(lambda: StoredStudy(url, name, objectives), masked(url), wait=True, private=private)
+
+
+def _url(place: MirrorPlace, run: Path | None) -> str:
     if not isinstance(place, str) or "://" not in place:
         raise UsageError(
             f"A mirror is a URL as Optuna takes it, such as 'sqlite:///study.db', or `False` for none. "
             f"Given: {shown(place)}."
         )
-    if folder is not None and _file_of(place) == (folder.path / _LEDGER_FILE).resolve():
+    if run is not None and _file_of(place) == (run / _LEDGER_FILE).resolve():
         raise UsageError(f"The mirror cannot be the run's ledger. Given: {shown(place)}. Name another file.")
-    name = f"tunesmith-{secrets.token_hex(4)}" if folder is None else _name(folder)
-    return Mirror(lambda: StoredStudy(place, name, objectives), masked(place), wait=True, private=private)
+    return place
 
 
 def _name(folder: RunFolder) -> str:

@@ -24,6 +24,7 @@ __all__ = [
     "check_limits",
     "check_objectives",
     "check_sampler",
+    "Database",
     "front_in_words",
     "importances",
     "FrozenTrial",
@@ -193,7 +194,27 @@ class Study:
         return values
 
 
-class StoredStudy:
+class Database:
+    """A database of studies.
+
+    Args:
+        url: Optuna's URL of a relational database.
+        options: further arguments of SQLAlchemy's `create_engine`.
+
+    Raises:
+        Exception: whatever Optuna, SQLAlchemy or the driver raise, here and in every method.
+    """
+
+    def __init__(self, url: str, *, options: Mapping[str, Any] | None = None) -> None:
+        self._storage = optuna.storages.RDBStorage(url, engine_kwargs=dict(options or {}))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+
+class StoredStudy(Database):
     """A study in a database that is only ever written to: what `optuna-dashboard` opens.
 
     Args:
@@ -217,7 +238,7 @@ class StoredStudy:
         alone: bool = False,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        self._storage = optuna.storages.RDBStorage(url, engine_kwargs=dict(options or {}))
+        super().__init__(url, options=options)
         known = optuna.get_all_study_names(self._storage)
         for old in known if alone else [name] if name in known else []:
             optuna.delete_study(study_name=old, storage=self._storage)
@@ -262,11 +283,6 @@ class StoredStudy:
     def note(self, name: str, value: Any) -> None:
         """Set an attribute of the study to a JSON value."""
         self._study.set_user_attr(name, value)
-
-    def close(self) -> None:
-        """Close the database."""
-        self._storage.remove_session()
-        self._storage.engine.dispose()
 
 
 def _state(values: Sequence[float] | None, seen: int) -> "TrialState":
