@@ -231,7 +231,7 @@ def _argument_json(value: object) -> dict[str, Any] | None:
 
 
 def _program_of(given: Mapping[str, Any]) -> Module:
-    found = _found(given["object"]) if "object" in given else _part_of(given)
+    found = _imported(given["object"]) if "object" in given else _part_of(given)
     if not isinstance(found, Module):
         raise UsageError(f"{shown(given)} is not a program in this process.")
     return found
@@ -262,7 +262,7 @@ def _signature_json(signature: type[Signature], program: Module | None) -> dict[
 
 
 def _signature_of(given: Mapping[str, Any]) -> Any:
-    return _found(given["name"]) if "name" in given else declared(given["text"], given["instructions"])
+    return _imported(given["name"]) if "name" in given else declared(given["text"], given["instructions"])
 
 
 # Metrics and other values ------------------------------------------------------------------------------------
@@ -300,8 +300,8 @@ def _value_of(given: Mapping[str, Any]) -> Any:
     if "tuple" in given:
         return tuple(map(_value_of, given["tuple"]))
     if "object" in given:
-        return _found(given["object"])
-    return _found(given["class"])(**{name: _value_of(value) for name, value in given["fields"].items()})
+        return _imported(given["object"])
+    return _imported(given["class"])(**{name: _value_of(value) for name, value in given["fields"].items()})
 
 
 def _is_main(value: object) -> bool:
@@ -324,8 +324,27 @@ def _object_name(value: Any) -> str | None:
 
 def _found(name: str) -> Any:
     """Return what `module:attribute` names, `None` if it names nothing."""
-    place, _, path = name.partition(":")
     try:
-        return functools.reduce(getattr, path.split("."), importlib.import_module(place)) if path else None
+        return _named(name)
     except (ImportError, AttributeError, ValueError):
         return None
+
+
+def _imported(name: str) -> Any:
+    """Return what `module:attribute` names, in a worker.
+
+    Raises:
+        UsageError: it names nothing here.
+    """
+    try:
+        return _named(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"`{name}` cannot be imported: {error}. Every worker needs your modules: install them, set PYTHONPATH "
+            "where the worker starts, or have their folder at the same path as here."
+        ) from error
+
+
+def _named(name: str) -> Any:
+    place, _, path = name.partition(":")
+    return functools.reduce(getattr, path.split("."), importlib.import_module(place)) if path else None

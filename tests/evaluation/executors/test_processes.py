@@ -1,5 +1,6 @@
 """Worker processes: what they can be given, and what happens if one dies."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -161,3 +162,13 @@ def test_a_job_makes_the_same_subject_again(server: ProtocolServer, program: Any
 
     assert job_json(again) == job_json(subject)
     assert ts.Candidate.of(again.program) == changed
+
+
+def test_a_worker_without_a_module_says_which_and_what_to_do(server: ProtocolServer) -> None:
+    job, name = (
+        json.dumps(job_json(Subject(ts.Predict(Colour), right, lm=a_model(server)))),
+        f"{right.__module__}:right",
+    )
+    assert name in job
+    with pytest.raises(UsageError, match=r"`absent:right` cannot be imported: No module named 'absent'.*PYTHONPATH"):
+        subject_of(json.loads(job.replace(name, "absent:right")))
