@@ -54,6 +54,13 @@ def test_disagreement_compares_only_the_fields_with_labels(found: RunRecord) -> 
     assert (one.key, one.answers, round(one.disagreement, 2)) == ("split", {"b": 1, "c": 1, "d": 1}, 0.67)
 
 
+def test_a_field_that_no_candidate_answered_is_no_label(found: RunRecord) -> None:
+    shown = [Shown(one.key, one.inputs, {**one.labels, "id": 7}) for one in found.examples["validation"]]
+    (hardest, _) = hard_examples(RunRecord(found.info, found.tried, {"validation": shown, "test": []}))
+    assert (hardest.labels, hardest.rest) == ({"label": "a"}, {"id": 7})
+    assert hardest.to_json()["rest"] == {"id": 7}
+
+
 def test_an_example_that_too_few_candidates_were_scored_on_is_left_out() -> None:
     few = record(scored("wrong", "b") + scored("split", "c"), scored("split", "c"))
     assert [one.key for one in hard_examples(few)] == ["split"]

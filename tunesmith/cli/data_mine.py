@@ -42,7 +42,7 @@ def run(*, name: str, count: int, by: str, split: str, least: int, to: Path | No
 def _row(one: HardExample, run: str, by: str, split: str) -> dict[str, Any]:
     told = one.to_json()
     facts = {name: told[name] for name in ("candidates", "score", "failed", "disagreement", "answers")}
-    return {**one.inputs, **one.labels, "provenance": {"run": run, "split": split, "by": by, **facts}}
+    return {**one.inputs, **one.labels, **one.rest, "provenance": {"run": run, "split": split, "by": by, **facts}}
 
 
 def _cells(one: HardExample) -> tuple[str, ...]:

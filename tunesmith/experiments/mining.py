@@ -1,7 +1,7 @@
 """Hard examples: those that the candidates of a run most often get wrong, or disagree on."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,8 @@ class HardExample:
 
     Attributes:
         key: its content key.
-        inputs, labels: its fields as JSON values.
+        inputs, labels: its fields as JSON values. If the candidates answered some of its fields, those are the labels.
+        rest: its other fields.
         candidates: how many were scored on it.
         score: their mean score; a candidate that failed counts as 0.
         failed: how many failed.
@@ -35,6 +36,7 @@ class HardExample:
     candidates: int
     score: float
     failed: int = 0
+    rest: Mapping[str, Any] = field(default_factory=dict)
     answers: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -49,6 +51,7 @@ class HardExample:
             "key": self.key,
             "inputs": dict(self.inputs),
             "labels": dict(self.labels),
+            "rest": dict(self.rest),
             "candidates": self.candidates,
             "score": round(self.score, 6),
             "failed": self.failed,
@@ -83,7 +86,8 @@ def hard_examples(
         for row in (tried.validation if split == "validation" else tried.test).rows:
             rows.setdefault(row.key, []).append(row)
     examples = {one.key: one for one in record.examples[split]}
-    judged = [_judged(examples.get(key, Shown(key)), found) for key, found in rows.items()]
+    answered = {name for found in rows.values() for row in found for name in row.outputs or ()}
+    judged = [_judged(examples.get(key, Shown(key)), found, answered) for key, found in rows.items()]
     judged = [one for one in judged if one.candidates >= least]
     name = record.info.path.name
     if not judged:
@@ -138,17 +142,19 @@ def _rank(one: HardExample, by: str) -> float:
     return one.score if by == "wrong" else -one.disagreement
 
 
-def _judged(example: Shown, rows: Sequence[Row]) -> HardExample:
+def _judged(example: Shown, rows: Sequence[Row], answered: Set[str]) -> HardExample:
+    labels = {name: value for name, value in example.labels.items() if name in answered} or dict(example.labels)
     judged = [row for row in rows if row.counts]
-    answers = Counter(_answer(row.outputs, example.labels) for row in judged if row.outputs is not None)
+    answers = Counter(_answer(row.outputs, labels) for row in judged if row.outputs is not None)
     scores = [row.score or 0.0 for row in judged]
     return HardExample(
         example.key,
         example.inputs,
-        example.labels,
+        labels,
         len(judged),
         sum(scores) / len(scores) if scores else 0.0,
         sum(row.failure is not None for row in judged),
+        {name: value for name, value in example.labels.items() if name not in labels},
         dict(sorted(answers.items(), key=lambda item: (-item[1], item[0]))),
     )
 
