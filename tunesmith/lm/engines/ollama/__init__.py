@@ -34,7 +34,9 @@ class OllamaOptions(EngineOptions):
         "whether, or how much, a model that can think may: off by default",
     )
     keep_alive: "int | float | Annotated[str, Field(pattern=_DURATION)] | None" = option(
-        "seconds, or a text such as '10m'", "how long the server keeps the model loaded"
+        "seconds, or a text such as '10m'",
+        "how long the server keeps the model loaded",
+        type_of_file=int | float | str,
     )
     timeout: TimeLimit | None = option(
         "a number of seconds above 0, at most a year", "seconds a call may take, all attempts together: 1200"
