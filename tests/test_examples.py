@@ -1,4 +1,4 @@
-"""Every example runs as it is, on the model that the environment names."""
+"""Every example runs as it is, on the model that the environment names; the long ones on a real one in `tests/live`."""
 
 import json
 import os
@@ -53,18 +53,26 @@ def test_the_word_problems_are_whole_numbers_and_none_is_there_twice() -> None:
     assert len({row["question"] for row in rows}) == len(rows) == 48
 
 
+@pytest.mark.slow
 @by_name
+def test_an_example_runs_on_a_server_whatever_its_model_says(example: Path, tmp_path: Path) -> None:
+    with ProtocolServer([FakeModel("m")]) as server:
+        found = run_example(example, tmp_path, "ollama/m", OLLAMA_HOST=server.url)
+        assert found.returncode == 0, found.stderr
+        assert found.stdout.strip()
+        assert any(entry.path == "/api/chat" for entry in server.requests)
+
+
+@pytest.mark.parametrize(
+    "example", [one for one in EXAMPLES if one.parent.name == "examples"], ids=lambda path: path.stem
+)
 @pytest.mark.model
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_an_example_runs_on_the_embedded_model_and_a_short_one_prints_as_much_on_a_server(
-    example: Path, tmp_path: Path
-) -> None:
+def test_a_short_example_prints_on_a_server_as_much_as_on_the_embedded_model(example: Path, tmp_path: Path) -> None:
     here = run_example(example, tmp_path, "embedded")
     assert here.returncode == 0, here.stderr
     assert here.stdout.strip()
-    if example.parent.name != "examples":
-        return  # it asks the same weights hundreds of times
     with ServerProcess("--embedded") as server:
         (tmp_path / "there").mkdir()
         there = run_example(example, tmp_path / "there", "ollama/smollm2", OLLAMA_HOST=server.url)

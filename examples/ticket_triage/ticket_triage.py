@@ -35,6 +35,6 @@ print(result.verdict)
 
 triage = result.program
 triage.threshold = 0.5
-sorted_ = [row for row in ts.evaluate(triage, splits.test, exact, lm=lm).rows if row.outputs["queue"] is not None]
+sorted_ = [row for row in ts.evaluate(triage, splits.test, exact, lm=lm).rows if (row.outputs or {}).get("queue")]
 right = sum(row.score for row in sorted_)
 print(f"sure of {len(sorted_)} of {len(splits.test)} tickets, {right:.0f} of them right; a person reads the others")

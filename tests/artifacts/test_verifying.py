@@ -320,7 +320,7 @@ def test_a_reader_always_sees_one_whole_artifact_while_it_is_replaced(tmp_path):
 
     def write() -> None:
         try:
-            for turn in range(scaled(400)):
+            for turn in range(scaled(200)):
                 saved(folder, program, candidate, seed=turn % 2)
         finally:
             done.set()

@@ -92,7 +92,7 @@ def test_a_program_runs_on_it(server: str) -> None:
         assert ts.Predict(Mood)(text="what a joy").mood in ("positive", "negative")
 
 
-QUICK = ("HttpUrl", "timedelta", "Literal with None", "float, ge=0, le=1", "list of models", "int", "date")
+QUICK = ("HttpUrl", "Literal with None", "float, ge=0, le=1", "list of models")
 CHOSEN = [one for one in TYPES if one.name != "type" and (FULL or one.name in QUICK)]
 
 
