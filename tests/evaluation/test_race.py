@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.each import each
@@ -80,6 +80,8 @@ def test_a_race_never_spends_more_than_its_budget_and_ranks_whoever_it_saw(
 
 
 @given(races, counts, totals, budgets, seeds)
+@example("s-sr", 3, 29, 6, 40)
+@example("s-sr", 4, 79, 6, 14)
 def test_scores_from_before_cost_a_race_nothing(race: str, count: int, total: int, budget: int, seed: int) -> None:
     world, rng = table(count, total, seed), random.Random(seed)
     known = [rng.choice([0, 3, total]) for _ in range(count)]

@@ -97,7 +97,7 @@ class RaceState:
         low, high = 0, min(n, self.total)
         while low < high:
             middle = (low + high + 1) // 2
-            cost = sum(self._cost(k, middle) for k in candidates)
+            cost = sum(self.cost(k, middle) for k in candidates)
             low, high = (middle, high) if cost <= self.room else (low, middle - 1)
         return low
 
@@ -113,12 +113,12 @@ class RaceState:
         reached = self.reach(candidates, n)
         for candidate in self._in_turn(candidates):
             if reached > self.seen(candidate):
-                self.spent += self._cost(candidate, reached)
+                self.spent += self.cost(candidate, reached)
                 self._last = candidate
                 self._take(candidate, self._extend(candidate, reached), reached)
         return reached
 
-    def _cost(self, candidate: int, n: int) -> int:
+    def cost(self, candidate: int, n: int) -> int:
         """Return how many evaluations it takes to bring the candidate to `n` examples."""
         return max(0, n - max(self.seen(candidate), self._known[candidate]))
 

@@ -60,8 +60,11 @@ def s_sr(state: RaceState, *, prompts: int = 8, keep: int = 1) -> list[int]:
     share = max(1, state.budget // (rounds * prompts))
     while len(alive) > keep:
         drawn = sorted(state.rng.sample(alive, min(prompts, len(alive))))
-        goals = {k: min(state.total, state.seen(k) + share) for k in drawn}
-        if sum(goals[k] - state.seen(k) for k in drawn) > state.room:
+        for further in range(share, 0, -1):  # less than the share if it counts on scores that only others have
+            goals = {k: min(state.total, state.seen(k) + further) for k in drawn}
+            if sum(state.cost(k, goals[k]) for k in drawn) <= state.room:
+                break
+        else:
             break
         for k in drawn:
             state.show([k], goals[k])
