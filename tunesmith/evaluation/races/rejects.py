@@ -1,6 +1,7 @@
 """Races that reject one candidate per phase."""
 
 import math
+from collections.abc import Sequence
 
 from tunesmith.evaluation.race import RaceState, register_race
 
@@ -46,8 +47,8 @@ def s_sr(state: RaceState, *, prompts: int = 8, keep: int = 1) -> list[int]:
     examples, and drops the lowest of them (microsoft/LMOps). Differences: the examples are the next ones of the common
     order, and the drawn ones are compared on the prefix that all of them have seen; the share is rounded down, because
     rounded up it spends more than the budget; a survivor counts as better than whoever was dropped, and survivors are
-    ranked. The released code crashes on Python 3.11 and later, where
-    `random.sample` refuses a dict's view.
+    ranked. With scores from before, a round that the budget cannot pay in full is shorter. The released code crashes on
+    Python 3.11 and later, where `random.sample` refuses a dict's view.
 
     Args:
         state: the race's state.
@@ -60,15 +61,21 @@ def s_sr(state: RaceState, *, prompts: int = 8, keep: int = 1) -> list[int]:
     share = max(1, state.budget // (rounds * prompts))
     while len(alive) > keep:
         drawn = sorted(state.rng.sample(alive, min(prompts, len(alive))))
-        for further in range(share, 0, -1):  # less than the share if it counts on scores that only others have
-            goals = {k: min(state.total, state.seen(k) + further) for k in drawn}
-            if sum(state.cost(k, goals[k]) for k in drawn) <= state.room:
-                break
-        else:
+        further = _further(state, drawn, share)
+        if not further:
             break
         for k in drawn:
-            state.show([k], goals[k])
+            state.show([k], state.seen(k) + further)
         worst = state.ranked(drawn, min(state.seen(k) for k in drawn))[-1]
         alive.remove(worst)
         out.insert(0, worst)
     return [*state.ranked(alive), *out]
+
+
+def _further(state: RaceState, drawn: Sequence[int], share: int) -> int:
+    """Return how many more examples, `share` at most, each of `drawn` can be shown with what is left."""
+
+    def cost(further: int) -> int:
+        return sum(state.cost(k, min(state.total, state.seen(k) + further)) for k in drawn)
+
+    return next((further for further in range(share, 0, -1) if cost(further) <= state.room), 0)
