@@ -64,6 +64,7 @@ def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
 
 
 _PERSON = _closed({"name": _TEXT, "age": _INTEGER | {"minimum": 0, "maximum": 149}}, ["name"])
+_PET = {"anyOf": [_closed({"kind": {"enum": [kind]}}, ["kind"]) for kind in ("cat", "dog")]}
 
 CASES: list[tuple[Any, dict[str, Any]]] = [
     (str, _TEXT),
@@ -94,7 +95,8 @@ CASES: list[tuple[Any, dict[str, Any]]] = [
     (UUID, {"type": "string", "format": "uuid"}),
     (Decimal, {"type": "number"}),
     (Person, _PERSON),
-    (Cat | Dog, {"anyOf": [_closed({"kind": {"enum": [kind]}}, ["kind"]) for kind in ("cat", "dog")]}),
+    (Cat | Dog, _PET),
+    (Annotated[Cat | Dog, Field(discriminator="kind")], _PET),
     (RootModel[int], _INTEGER),
     (dspy.Reasoning, _TEXT),
     (dspy.Code["python"], _TEXT),
