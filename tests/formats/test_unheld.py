@@ -711,6 +711,13 @@ def test_a_reply_that_is_all_thoughts_is_told_from_an_answer() -> None:
         ts.Predict("text -> answer")(text="x")
 
 
+def test_thoughts_beside_an_empty_reply_that_was_cut_are_what_the_error_names() -> None:
+    with ProtocolServer([FakeModel("m", "yes", thinking=True, thought="hm " * 700)]) as server:
+        model = lm("ollama/m", host=server.url, think=True, cache=False)
+        with dspy.context(lm=model), pytest.raises(ParseError, match="inside the model's thoughts"):
+            ts.Predict("text -> answer")(text="x")
+
+
 @each("capabilities", [Capabilities(), Capabilities(frozenset({"json_schema", "grammar"}))])
 @each(
     ("reply", "answer"),

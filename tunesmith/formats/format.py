@@ -28,7 +28,7 @@ from tunesmith.formats.layout import Layout
 from tunesmith.formats.options import Constraint, check_call, request_config
 from tunesmith.formats.plan import Parts, Plan, Plans, Source, values_of
 from tunesmith.formats.rendered import Rendered, message_of, request_of
-from tunesmith.formats.thoughts import begins_with_thoughts, is_around, without_thoughts
+from tunesmith.formats.thoughts import begins_with_thoughts, is_around, only_thoughts, without_thoughts
 from tunesmith.lazy import lazy_module
 from tunesmith.lm import (
     LM,
@@ -424,7 +424,7 @@ class Format(UnwrappedMethods, Adapter):
     def _outputs(self, signature: type[Signature], plan: Plan, response: Response) -> dict[str, Any]:
         cut = response.finish_reason == "length"
         try:
-            text = _not_empty(_text_of(response), cut=cut)
+            text = _not_empty(response, cut=cut)
             return self.read(signature, _answer(text, held=plan.held, cut=cut), plan.mode, cut=cut)
         except ParseError as error:
             likeliest = self.likeliest(signature, plan.mode, response.logprobs or ())
@@ -595,8 +595,11 @@ def _text_of(response: Response) -> str | None:
     return response.text if data is None else json.dumps(data.value, ensure_ascii=False)
 
 
-def _not_empty(text: str | None, *, cut: bool) -> str:
+def _not_empty(response: Response, *, cut: bool) -> str:
+    text = _text_of(response)
     if text is None or not text.strip():
+        if cut and thinking_of(response):
+            raise only_thoughts(text or "", cut=cut)
         raise ParseError("The reply is empty.", reason="truncated" if cut else "empty", raw=text or "")
     return text
 

@@ -5,7 +5,7 @@ import re
 from tunesmith.errors import ParseError
 from tunesmith.lazy import lazy_pattern
 
-__all__ = ["begins_with_thoughts", "is_around", "without_thoughts"]
+__all__ = ["begins_with_thoughts", "is_around", "only_thoughts", "without_thoughts"]
 
 # Most models; Seed; Mistral; Kimi; Cohere; OpenThinker; gpt-oss, if its server does not parse them.
 _OPENS = (
@@ -37,13 +37,15 @@ def without_thoughts(text: str, *, cut: bool = False) -> str:
     if thoughts is not None:
         return text[thoughts.end() :]
     if _OPENED.match(text) is not None:
-        raise ParseError(
-            "The reply ends inside the model's thoughts. Raise `max_tokens`, or tell the model not to think.",
-            reason="truncated" if cut else "empty",
-            raw=text,
-        )
+        raise only_thoughts(text, cut=cut)
     closed = _CLOSED.search(text)
     return text if closed is None or _OPENED.search(text, 0, closed.start()) is not None else text[closed.end() :]
+
+
+def only_thoughts(text: str, *, cut: bool) -> ParseError:
+    """Return the error for a reply that ends inside its thoughts."""
+    problem = "The reply ends inside the model's thoughts. Raise `max_tokens`, or tell the model not to think."
+    return ParseError(problem, reason="truncated" if cut else "empty", raw=text)
 
 
 def begins_with_thoughts(text: str) -> bool:
