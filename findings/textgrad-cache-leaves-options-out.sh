@@ -54,6 +54,7 @@ print(engine.generate(" it.", system_prompt="Be brief.Say"))
 print(engine.generate("it.", system_prompt="Be brief.Say"))
 print("requests:", len(requests))
 PY
+cd "$work"  # it makes a folder `logs` where it runs
 found=$(XDG_CACHE_HOME="$work/cache" "$work/venv/bin/python" "$work/try.py" 2>/dev/null)
 wanted='reply 1 with 5 tokens at 0
 reply 1 with 5 tokens at 0

@@ -182,7 +182,7 @@ def _revisions_are_read_once() -> Iterator[None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs whole commands; skip what needs a server or much time, unless the environment allows it."""
-    # What may take long begins first: the other worker would wait for one that begins last.
+    # What may take long begins first: the other workers would wait for one that begins last.
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
     for item in items:
         if _is_whole(item.path):
